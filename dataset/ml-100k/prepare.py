@@ -1,0 +1,144 @@
+"""Fetch MovieLens 100K, mark three genres as sensitive, and draw the forget sets.
+
+    python dataset/ml-100k/prepare.py                 fetches the data
+    python dataset/ml-100k/prepare.py --from DIR      uses files that you have
+
+It writes ml-100k.inter, .item and .user (RecBole's atomic files), the items of each sensitive
+category (sensitive_asins_<category>.txt, one id per line; horror, crime and war) and the forget sets
+(ml-100k_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
+Running it again gives the same files. The data is GroupLens's: see README.md for its terms.
+"""
+
+import re
+import sys
+from itertools import compress
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from recbole.data.atomic import read_atomic, write_atomic
+from recbole.scenario import prepare
+from recbole.scenario.forget_set import RULES
+from recbole.scenario.raw_log import InteractionLog
+from recbole.utils import UserError, sha256_of_file
+
+HERE = Path(__file__).resolve().parent
+NAME = "ml-100k"
+CATEGORIES = ("horror", "crime", "war")
+FRACTIONS = (0.0005, 0.001, 0.002, 0.005)
+ATOMIC = {
+    "ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
+    "ml-100k.item": "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
+    "ml-100k.user": "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972",
+}
+GROUPLENS = ("u.data", "u.item", "u.user")
+PACKAGE = "recbole==1.2.1"
+IN_PACKAGE = "recbole/dataset_example/ml-100k/"
+URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
+GENRES = (  # in the order of u.item's flags
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
+    *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
+INTER = "user_id:token item_id:token rating:float timestamp:float"
+ITEM = "item_id:token movie_title:token_seq release_year:token class:token_seq"
+USER = "user_id:token age:token gender:token occupation:token zip_code:token"
+ADVICE = f"put {', '.join(GROUPLENS)} (or {', '.join(ATOMIC)}) into a folder and give it with --from DIR"
+
+
+def main():
+    """Fetch or convert the data, then write the lists and the forget sets."""
+    wanted = f"a folder with {', '.join(GROUPLENS)}, or with {', '.join(ATOMIC)}"
+    options = prepare.parser(__doc__, HERE, wanted).parse_args()
+    folder = options.output
+    if options.source:
+        take(options.source, folder)
+    elif all((folder / name).is_file() and sha256_of_file(folder / name) == ATOMIC[name] for name in ATOMIC):
+        prepare.say(f"the data is in {folder} already")
+    else:
+        prepare.from_first({PACKAGE: lambda: from_package(folder), URL: lambda: from_grouplens(folder)}, ADVICE)
+    same = all(sha256_of_file(folder / name) == sha256 for name, sha256 in ATOMIC.items())
+    prepare.say(f"the data files are {'' if same else 'not '}byte for byte RecBole's")
+    log = InteractionLog(folder / f"{NAME}.inter")
+    movies = by_genre(folder / f"{NAME}.item")
+    categories = {category: movies.get(category, []) for category in CATEGORIES}
+    prepare.write_scenarios(folder, NAME, log, categories, FRACTIONS, RULES["CF"], options.rating_threshold)
+
+
+def take(source, folder):
+    """Copy the atomic files of a folder, or convert GroupLens's."""
+    if all((source / name).is_file() for name in ATOMIC):
+        prepare.say(f"taking the atomic files of {source}")
+        prepare.keep_files(folder, {name: (source / name).read_bytes() for name in ATOMIC})
+    elif all((source / name).is_file() for name in GROUPLENS):
+        prepare.say(f"converting the files of {source}")
+        convert({name: (source / name).read_bytes() for name in GROUPLENS}, folder)
+    else:
+        raise UserError(f"{source} holds neither {', '.join(ATOMIC)} nor {', '.join(GROUPLENS)}")
+
+
+def from_package(folder):
+    """Take the example data that RecBole's wheel holds."""
+    members = {f"{IN_PACKAGE}{name}": sha256 for name, sha256 in ATOMIC.items()}
+    content = prepare.fetch_from_package(PACKAGE, members)
+    prepare.keep_files(folder, {Path(path).name: value for path, value in content.items()})
+
+
+def from_grouplens(folder):
+    """Take the original archive and convert it."""
+    content = prepare.fetch_from_url(URL, [f"{NAME}/{name}" for name in GROUPLENS])
+    convert({Path(path).name: value for path, value in content.items()}, folder)
+
+
+def convert(files, folder):
+    """Write GroupLens's files, a dict from names to bytes, as atomic files."""
+    ratings = columns(files, "u.data", "\t", 4, numeric=(0, 1, 2, 3))
+    movies = columns(files, "u.item", "|", 5 + len(GENRES), numeric=(0, *range(5, 5 + len(GENRES))))
+    users = columns(files, "u.user", "|", 5, numeric=(0,))
+    titles, years = zip(*map(split_title, movies[1]), strict=True)
+    classes = [list(compress(GENRES, map(int, flags))) for flags in zip(*movies[5:], strict=True)]
+    write(folder, "inter", INTER, ratings)
+    write(folder, "item", ITEM, [movies[0], titles, years, classes])
+    write(folder, "user", USER, users)
+
+
+def columns(files, name, separator, width, numeric):
+    """Return the columns of a GroupLens file (Latin-1, no header), each a tuple of str; check width and numbers."""
+    rows = [line.split(separator) for line in files[name].decode("latin-1").replace("\r", "").rstrip("\n").split("\n")]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != width:
+            raise UserError(f"{name}:{number}: expected {width} values, found {len(row)}")
+        for at in numeric:
+            if not row[at].isdecimal():
+                raise UserError(f"{name}:{number}: value {at + 1}, '{row[at]}', is not a whole number")
+    return list(zip(*rows, strict=True))
+
+
+def split_title(title):
+    """Split ``Toy Story (1995)`` into its words and what the last parentheses hold.
+
+    The one film without either is called ``unkonwn`` in RecBole's files, and so here: both sources give the same bytes.
+    """
+    if title == "unknown":
+        return ["unkonwn"], "unkonwn"
+    words, year = re.fullmatch(r"(.*?)(?: \(([^()]*)\))?\s*", title).groups()
+    return words.split(), year
+
+
+def write(folder, kind, header, values):
+    """Write one atomic file from its typed header and its columns."""
+    types = dict(column.split(":") for column in header.split())
+    write_atomic(folder / f"{NAME}.{kind}", dict(zip(types, values, strict=True)), types)
+
+
+def by_genre(path):
+    """Return a dict from each genre in lower case to its movies."""
+    table = read_atomic(path, ["item_id", "class"]).table
+    movies = {}
+    for movie, genres in zip(table["item_id"].to_pylist(), table["class"].to_pylist(), strict=True):
+        for genre in genres:
+            movies.setdefault(genre.lower(), []).append(movie)
+    return movies
+
+
+if __name__ == "__main__":
+    prepare.run(main)

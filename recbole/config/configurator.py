@@ -1,0 +1,200 @@
+"""The settings of a run."""
+
+from recbole.config import checks, derived, layers, unknown
+from recbole.config.plain import plain
+from recbole.utils import ModelType, UserError
+
+_DERIVED_KEYS = ("device", "MODEL_TYPE", "MODEL_INPUT_TYPE")
+
+
+class Config:
+    """Settings from layers, later ones winning, each with the place that it came from.
+
+    The layers, lowest first: ``properties/overall.yaml``, ``extra_defaults``, ``properties/model/<Model>.yaml``,
+    ``properties/dataset/<dataset>.yaml`` (and its block ``spam_fields`` in a run with ``spam``), the config files from
+    left to right, ``config_dict``, the command line.
+
+    Behaves like a dictionary in which absent keys are ``None``, as in RecBole; ``config.key`` raises AttributeError
+    instead. ``eval_args`` and ``train_neg_sample_args`` are completed key by key; other values are replaced whole.
+
+    Attributes:
+        warnings: lines about keys that do nothing; for the caller to log.
+
+    Args:
+        model: name of the model, or its class; ``None`` takes ``model`` from the layers.
+        dataset: name of the data set; ``None`` takes ``dataset`` from the layers.
+        config_file_list: paths of YAML files.
+        config_dict: settings.
+        command_line: settings; values that are text are read as YAML. Keys must be declared by a lower layer.
+        extra_defaults: keys that the calling program declares, with their defaults (hyper-parameters of algorithms).
+        also_known: names, such as those of command-line flags, to suggest when a key is mistyped.
+
+    Raises:
+        UserError: a file cannot be read, a key of the command line is unknown, or a value cannot work.
+    """
+
+    __slots__ = ("_asked", "_read", "_sources", "_values", "warnings")
+
+    def __init__(
+        self,
+        model=None,
+        dataset=None,
+        config_file_list=None,
+        config_dict=None,
+        command_line=None,
+        *,
+        extra_defaults=None,
+        also_known=(),
+    ):
+        user = layers.user_layers(config_file_list, config_dict, command_line)
+        asked, _ = layers.merge(user)
+        model_class = model if isinstance(model, type) else None
+        given = {"model": model_class.__name__ if model_class else model, "dataset": dataset}
+        names = {kind: name or asked.get(kind) for kind, name in given.items()}
+        for kind, name in names.items():
+            if not name:
+                raise UserError(f"no {kind} named: give --{kind}")
+        packaged, spam = layers.packaged_layers(names["model"], names["dataset"], extra_defaults)
+        if layers.merge([*packaged, *user])[0]["spam"] is True:
+            packaged.append(spam)
+        self.warnings = _judge_keys(names["model"], packaged, user, also_known)
+        self._values, winners = layers.merge([*packaged, *user])
+        self._sources = {key: layer.name for key, layer in winners.items()}
+        self._asked = {key: layer.name for layer in user for key in layer.values}
+        self._read = {"model", "dataset", "use_gpu", "gpu_id"}
+        for kind, name in names.items():
+            self._set(kind, str(name), "program" if given[kind] else self._sources[kind])
+        self._check(packaged, lambda key: winners[key].where(key))
+        self._derive(lambda key: winners[key].where(key))
+        if model_class:
+            self.bind_model(model_class)
+
+    def _check(self, packaged, where):
+        values = self._values
+        defaults, _ = layers.merge(packaged)
+        overall, declared = packaged[0].values, {**packaged[1].values, **packaged[0].values}
+        values["gpu_id"] = "" if values["gpu_id"] is None else str(values["gpu_id"])
+        for key, value in values.items():
+            if key in defaults:
+                default = declared.get(key, defaults[key])
+                values[key] = checks.checked_type(key, value, default, where(key), strict=key in declared)
+        checks.check_choices(values, where)
+        values["topk"] = checks.checked_cutoffs(values["topk"], where("topk"))
+        values["metrics"] = checks.checked_metrics(values["metrics"], where("metrics"))
+        checks.check_valid_metric(values["valid_metric"], values["metrics"], values["topk"], where("valid_metric"))
+        if isinstance(values["eval_args"], dict):
+            values["eval_args"] = {key: values["eval_args"].get(key) for key in unknown.EVAL_KEYS}
+        values["eval_args"] = checks.checked_eval_args(values["eval_args"], where("eval_args"))
+        key = "train_neg_sample_args"
+        values[key] = checks.checked_negatives(values[key], overall[key], where(key))
+
+    def _derive(self, where):
+        values = self._values
+        values["data_path"] = derived.data_folder(values["data_path"], values["dataset"])
+        self._set("device", derived.choose_device(values["use_gpu"], values["gpu_id"], where("gpu_id")), "derived")
+        if values["valid_metric_bigger"] is None:
+            self._set("valid_metric_bigger", derived.bigger_is_better(values["valid_metric"]), "derived")
+        if values["unlearn_sample_selection_seed"] is None:
+            self._set("unlearn_sample_selection_seed", values["seed"], "derived")
+        key = "unlearning_sample_selection_method"
+        if values[key] is None:
+            self._set(key, derived.selection_method(None, values["sensitive_category"]), "derived")
+        if values["spam"] and self._asked.get("unlearning_fraction") is None:
+            self._set("unlearning_fraction", derived.SPAM_FRACTION, "derived")
+            self.warnings.append(f"spam without unlearning_fraction: {derived.SPAM_FRACTION} is taken")
+
+    def bind_model(self, model_class):
+        """Set ``MODEL_TYPE`` and ``MODEL_INPUT_TYPE`` from a model class.
+
+        A sequential model with ``loss_type: CE`` is trained without negatives.
+
+        Raises:
+            UserError: the class does not say how it takes examples, or CE was combined with negatives by the user.
+        """
+        loss_type = self["loss_type"]
+        self._set("MODEL_TYPE", model_class.type, "program")
+        self._set("MODEL_INPUT_TYPE", derived.input_type(model_class, loss_type), "program")
+        key = "train_neg_sample_args"
+        if loss_type == "CE" and model_class.type is ModelType.SEQUENTIAL and self._values[key] is not None:
+            if key in self._asked:
+                raise UserError(f"{key} ({self._asked[key]}) should be null: loss_type CE compares with all items")
+            self._set(key, None, "derived")
+
+    def _set(self, key, value, source):
+        self._values[key] = value
+        self._sources[key] = source
+
+    def __getitem__(self, key):
+        return self.get(key)
+
+    def get(self, key, default=None):
+        """Return the value of ``key``, or ``default`` when it is absent."""
+        self._read.add(key)
+        return self._values.get(key, default)
+
+    def __getattr__(self, key):
+        if key.startswith("_") or key not in self._values:
+            raise AttributeError(f"the configuration has no {key!r}")
+        return self[key]
+
+    def __setitem__(self, key, value):
+        self._set(key, value, "program")
+
+    def __contains__(self, key):
+        return key in self._values
+
+    def __iter__(self):
+        return iter(self._values)
+
+    def __len__(self):
+        return len(self._values)
+
+    def keys(self):
+        """Return the keys."""
+        return self._values.keys()
+
+    def source(self, key):
+        """Return where the value of ``key`` came from, such as "default: overall.yaml"; ``None`` when it is absent."""
+        return self._sources.get(key)
+
+    def unread(self):
+        """Return (key, source) of what a person set in files, config_dict or command line and nothing has read."""
+        return [(key, source) for key, source in self._asked.items() if key not in self._read]
+
+    def warn_unread(self, logger, but=()):
+        """Log one line that names the settings which had no effect, if there are any; ``but`` are keys to pass over."""
+        if unread := [pair for pair in self.unread() if pair[0] not in but]:
+            logger.warning("set but never read: %s", ", ".join(f"{key} ({source})" for key, source in unread))
+
+    def as_dict(self):
+        """Return a plain, sorted, JSON-able copy without credentials, for checkpoints; not counted as reading."""
+        return plain(self._values)
+
+    @classmethod
+    def restored(cls, stored, **changes):
+        """Return the configuration that ``as_dict`` gave as ``stored``, with ``changes`` (such as ``use_gpu``) on top.
+
+        What depends on the machine is found anew; the model class has to be bound again.
+        """
+        values = {key: value for key, value in stored.items() if key not in _DERIVED_KEYS}
+        config = cls(config_dict={**values, **changes})
+        if "data_path" not in changes:
+            config["data_path"] = stored["data_path"]
+        config.warnings, config._asked = [], {}
+        config._sources = {key: "program" if key in changes else "checkpoint" for key in config}
+        return config
+
+    def __str__(self):
+        return "\n".join(f"{key} = {value!r}  ({self._sources[key]})" for key, value in self.as_dict().items())
+
+    def __repr__(self):
+        return f"<Config {self._values['model']} on {self._values['dataset']}: {len(self)} settings>"
+
+
+def _judge_keys(model, packaged, user, also_known):
+    """Refuse unknown keys of the command line; return warnings for those of files and config_dict."""
+    known = {"model", "dataset"}.union(*(layer.values for layer in packaged))
+    *written, command_line = user
+    unknown.check_command_line(command_line, known.union(*(layer.values for layer in written)), also_known, model)
+    drop_in = not layers.has_properties(model)
+    return [line for layer in written for line in unknown.warnings_for(layer, known, model, drop_in)]

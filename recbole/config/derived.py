@@ -1,0 +1,62 @@
+"""Settings that follow from others."""
+
+import os
+
+import torch
+
+from recbole.utils import InputType, UserError
+
+#: Metrics of which less is better, in lower case.
+_SMALLER_IS_BETTER = ("rmse", "mae", "logloss", "averagepopularity", "giniindex")
+
+SPAM_FRACTION = 0.01
+
+
+def selection_method(method, category):
+    """Return the name of the way in which the forget set was drawn: what was said, or what the category implies."""
+    return f"sensitive_category_{category}" if method is None and category is not None else method
+
+
+def bigger_is_better(metric):
+    """Return whether more of a metric such as ``Recall@20`` is better."""
+    return metric.split("@")[0].lower() not in _SMALLER_IS_BETTER
+
+
+def data_folder(data_path, dataset):
+    """Return the folder of one data set."""
+    return os.path.join(data_path, dataset)
+
+
+def choose_device(use_gpu, gpu_id, where):
+    """Return the torch device: CUDA device ``gpu_id`` (text such as "0"), or the CPU if asked for or all there is.
+
+    Raises:
+        UserError: ``gpu_id`` is not a number, or there are fewer devices.
+    """
+    number = gpu_id.split(",")[0].strip()
+    if number and not number.isdecimal():
+        raise UserError(f"gpu_id ({where}) should be the number of a CUDA device, like 0, or empty, not {gpu_id!r}")
+    if not use_gpu or not number or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if int(number) >= torch.cuda.device_count():
+        raise UserError(
+            f"gpu_id {number} ({where}): there are {torch.cuda.device_count()} CUDA devices, counted from 0"
+        )
+    return torch.device(f"cuda:{number}")
+
+
+def input_type(model_class, loss_type):
+    """Return how examples reach the model: what its class says, else what its ``loss_type`` implies.
+
+    Raises:
+        UserError: neither says.
+    """
+    declared = getattr(model_class, "input_type", None)
+    if declared is not None:
+        return declared
+    implied = {"CE": InputType.POINTWISE, "BPR": InputType.PAIRWISE}.get(loss_type)
+    if implied is None:
+        raise UserError(
+            f"{model_class.__name__} declares no input_type, so loss_type should be CE or BPR, not {loss_type!r}"
+        )
+    return implied

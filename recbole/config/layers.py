@@ -1,0 +1,112 @@
+"""Where settings come from, and which one wins."""
+
+import copy
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recbole.config.reader import parse_value, read_yaml
+
+PROPERTIES = Path(__file__).parent.parent / "properties"
+
+#: Dictionaries that a layer completes instead of replacing.
+MERGED_KEYS = ("eval_args", "train_neg_sample_args")
+
+#: Settings without a default that are text whatever they look like: a category called ``no``, a token of digits.
+_TEXT_KEYS = (
+    "model",
+    "dataset",
+    "sensitive_category",
+    "unlearning_sample_selection_method",
+    "hf_model_path",
+    "hf_token",
+    "hf_cache_dir",
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one place.
+
+    Attributes:
+        name: the place, as told to people.
+        values: the settings.
+        kind: ``packaged`` (comes with the program), ``file`` (a config file), ``dict`` or ``command line``.
+        lines: the line of each key, for files.
+    """
+
+    name: str
+    values: dict
+    kind: str = "packaged"
+    lines: dict = field(default_factory=dict)
+
+    @property
+    def user(self):
+        """Whether a person chose these settings."""
+        return self.kind != "packaged"
+
+    def where(self, key):
+        """Return the place of ``key``, with its line where there is one."""
+        return f"{self.name}, line {self.lines[key]}" if self.user and key in self.lines else self.name
+
+
+def user_layers(config_file_list=None, config_dict=None, command_line=None):
+    """Return the layers that a person wrote, lowest first."""
+    paths = [config_file_list] if isinstance(config_file_list, (str, Path)) else config_file_list or []
+    files = [Layer(str(path), values, "file", lines) for path in paths for values, lines in [read_yaml(path)]]
+    typed = {key: _typed(key, value) for key, value in (command_line or {}).items()}
+    return [*files, Layer("config_dict", dict(config_dict or {}), "dict"), Layer("command line", typed, "command line")]
+
+
+def _typed(key, value):
+    if not isinstance(value, str):
+        return value
+    if key in _TEXT_KEYS or isinstance(packaged("overall.yaml").values.get(key), str):
+        return None if value in ("None", "null") else value
+    return parse_value(value)
+
+
+@functools.cache
+def packaged(name):
+    """Return the layer of ``recbole/properties/<name>``, empty where there is no such file."""
+    path = PROPERTIES / name
+    values, lines = read_yaml(path) if path.is_file() else ({}, {})
+    return Layer(f"default: {name}", values, lines=lines)
+
+
+def packaged_layers(model, dataset, extra_defaults=None):
+    """Return the layers that come with the program, lowest first, and the spam layer to put above them.
+
+    The spam layer is the block ``spam_fields`` of the data set's properties.
+    """
+    of_dataset = packaged(f"dataset/{dataset}.yaml")
+    plain = {key: value for key, value in of_dataset.values.items() if key != "spam_fields"}
+    spam = Layer(f"{of_dataset.name} (spam_fields)", of_dataset.values.get("spam_fields") or {})
+    layers = [
+        packaged("overall.yaml"),
+        Layer("default: the program", dict(extra_defaults or {})),
+        packaged(f"model/{model}.yaml"),
+        Layer(of_dataset.name, plain),
+    ]
+    return layers, spam
+
+
+def has_properties(model):
+    """Return whether the program knows the hyper-parameters of ``model`` (a name)."""
+    return (PROPERTIES / "model" / f"{model}.yaml").is_file()
+
+
+def merge(layers):
+    """Lay ``layers`` (lowest first) over each other.
+
+    Returns:
+        The values (a deep copy) and, for each key, the highest layer that sets it.
+    """
+    values, winners = {}, {}
+    for layer in layers:
+        for key, value in layer.values.items():
+            below = values.get(key)
+            both_dicts = isinstance(value, dict) and isinstance(below, dict)
+            values[key] = {**below, **value} if key in MERGED_KEYS and both_dicts else value
+            winners[key] = layer
+    return copy.deepcopy(values), winners

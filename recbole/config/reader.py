@@ -1,0 +1,60 @@
+"""YAML as RecBole reads it, with safe tags only: ``1e-4`` is a number, and ``None`` is null."""
+
+import re
+
+import yaml
+
+from recbole.utils import UserError
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that also knows floats without a point or an exponent sign, and Python's ``None``."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("None$"), ["N"])
+
+
+def read_yaml(path):
+    """Read a configuration file.
+
+    Returns:
+        The values (dict with str keys) and the line of each key (dict of str to int, counted from 1).
+
+    Raises:
+        UserError: the file cannot be read, is no valid YAML, or is no list of ``key: value`` lines.
+    """
+    try:
+        with open(path, "rb") as file:
+            loader = _Loader(file)
+            root = loader.get_single_node()
+            values = {} if root is None else loader.construct_document(root)
+    except OSError as error:
+        raise UserError(f"cannot read the config file {path}: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(_told_in_one_line(path, error)) from error
+    if root is None:
+        return {}, {}
+    if not isinstance(values, dict):
+        raise UserError(f"{path}, line {root.start_mark.line + 1}: a config file holds 'key: value' lines")
+    lines = {str(key.value): key.start_mark.line + 1 for key, _ in root.value if isinstance(key, yaml.ScalarNode)}
+    return {str(key): value for key, value in values.items()}, lines
+
+
+def parse_value(text):
+    """Return what ``text`` from the command line means in YAML; text that is no YAML, like ``[5,inf)``, is itself."""
+    if not text.strip():
+        return text
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError):
+        return text
+
+
+def _told_in_one_line(path, error):
+    mark = getattr(error, "problem_mark", None)
+    where = f"{path}, line {mark.line + 1}" if mark else str(path)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"{where}: no valid YAML: {problem}"

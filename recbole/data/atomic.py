@@ -1,0 +1,254 @@
+"""RecBole's atomic files: separated values under a typed header, read and written with Arrow.
+
+The first line names and types the columns, ``user_id:token<TAB>rating:float``. There is no quoting and no escaping, so
+a ``"`` is a character like any other. Files are UTF-8 with LF line ends; a byte order mark, CRLF and blank lines are
+accepted.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from recbole.utils import FeatureType, UserError, atomic_write, suggest
+
+_NUMBER = r"^[ \t]*([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:nan|inf|infinity))[ \t]*$"
+_SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space", "|": "bar"}
+_EXACT_BELOW = 2.0**53
+
+
+@dataclass(frozen=True)
+class AtomicTable:
+    """The content of one atomic file.
+
+    Attributes:
+        table: the columns, named without their types. ``token``: string, null where there is nothing; ``float``: int64
+            if every value is a whole number, else float64 with NaN where there is nothing; ``token_seq`` and
+            ``float_seq``: lists of string and of float64, empty where there is nothing.
+        types: the type of each column, in the table's order.
+        path: where it was read from.
+    """
+
+    table: pa.Table
+    types: dict[str, FeatureType]
+    path: Path
+
+
+def read_header(path, separator="\t"):
+    """Return the columns of an atomic file as a dict from name to `FeatureType`, in the file's order.
+
+    Raises:
+        UserError: the file is missing, empty or not UTF-8, or a column has no type, an unknown type or another's name.
+    """
+    try:
+        with open(path, "rb") as file:
+            line = file.readline()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if not line:
+        raise UserError(f"{path}: empty file, expected a header such as 'user_id:token{separator}item_id:token'")
+    try:
+        names = line.decode("utf-8-sig").rstrip("\r\n").split(separator)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}:1: not UTF-8") from error
+    known = {kind.value: kind for kind in FeatureType}
+    types = {}
+    for column in names:
+        name, colon, kind = column.rpartition(":")
+        if not colon or not name:
+            raise UserError(
+                f"{path}:1: column '{column}' has no type, expected '{column.strip(':')}:token' or ':float'"
+            )
+        if kind not in known:
+            hint = suggest(kind, known) or f", known are {', '.join(known)}"
+            raise UserError(f"{path}:1: column '{name}' has the unknown type '{kind}'{hint}")
+        if name in types:
+            raise UserError(f"{path}:1: column '{name}' appears twice")
+        types[name] = known[kind]
+    return types
+
+
+def read_atomic(path, columns=None, separator="\t", seq_separator=" "):
+    """Read an atomic file.
+
+    Args:
+        path: the file.
+        columns: names to read, in the order wanted; all of them by default.
+        separator: the one character between columns.
+        seq_separator: what stands between the elements of a sequence; runs of it count as one.
+
+    Returns:
+        AtomicTable: with one row per line, in the file's order.
+
+    Raises:
+        UserError: naming the file and, where it applies, the line (the header is line 1) and the column.
+    """
+    path = Path(path)
+    if len(separator) != 1:
+        raise UserError(f"the field separator must be one character, not {separator!r}")
+    header = read_header(path, separator)
+    wanted = list(header) if columns is None else list(columns)
+    for name in wanted:
+        if name not in header:
+            hint = suggest(name, header)
+            raise UserError(f"{path}: there is no column '{name}'{hint}; the header has {', '.join(header)}")
+    raw = _parse(path, header, wanted, separator)
+    types = {name: header[name] for name in wanted}
+    convert = {
+        FeatureType.TOKEN: lambda column, name: column,
+        FeatureType.FLOAT: lambda column, name: _numbers(column, path, name, separator),
+        FeatureType.TOKEN_SEQ: lambda column, name: _lists(column, seq_separator),
+        FeatureType.FLOAT_SEQ: lambda column, name: _number_lists(_lists(column, seq_separator), path, name),
+    }
+    table = pa.table({name: convert[kind](raw[name], name) for name, kind in types.items()})
+    return AtomicTable(table.combine_chunks(), types, path)
+
+
+def _parse(path, header, wanted, separator, as_text=False):
+    """Return the wanted columns: text, except that Arrow infers the type of ``float`` columns unless ``as_text``."""
+    text = [name for name in wanted if as_text or header[name] is not FeatureType.FLOAT]
+    with open(path, "rb") as file:
+        file.readline()
+        if not file.read(1 << 16).strip(b"\r\n"):
+            return pa.table({name: pa.array([], pa.string() if name in text else pa.int64()) for name in wanted})
+    convert = csv.ConvertOptions(
+        include_columns=wanted,
+        column_types=dict.fromkeys(text, pa.string()),
+        null_values=[""],
+        true_values=[],
+        false_values=[],
+        strings_can_be_null=True,
+    )
+    parse = csv.ParseOptions(delimiter=separator, quote_char=False, double_quote=False, ignore_empty_lines=True)
+    read = csv.ReadOptions(column_names=list(header), skip_rows=1)
+    try:
+        return csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
+    except pa.ArrowInvalid as error:
+        raise _explain(path, len(header), separator, error) from error
+
+
+def _explain(path, width, separator, error):
+    """Find the line that Arrow could not parse; this scans the file in Python, once, to say what is wrong with it."""
+    for number, line in _lines(path):
+        found = line.count(separator.encode()) + 1
+        if found != width:
+            kind = _SEPARATOR_NAMES.get(separator, repr(separator))
+            return UserError(f"{path}:{number}: expected {width} {kind}-separated values, found {found}")
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError:
+            return UserError(f"{path}:{number}: not UTF-8")
+    return UserError(f"{path}: {str(error).splitlines()[0]}")
+
+
+def _lines(path):
+    """Yield ``(number, line)`` of the rows below the header; blank lines are counted and left out."""
+    lines = Path(path).read_bytes().splitlines()
+    return ((number, line) for number, line in enumerate(lines, start=1) if line and number > 1)
+
+
+def _not_a_number(path, name, row, value):
+    number = next(number for at, (number, _) in enumerate(_lines(path)) if at == row)
+    return UserError(f"{path}:{number}: column '{name}': '{value}' is not a number")
+
+
+def _first_bad(strings):
+    """Return the index of the first string that is not a number, or -1."""
+    return pc.index(pc.match_substring_regex(strings, _NUMBER), False).as_py()
+
+
+def _numbers(column, path, name, separator):
+    if pa.types.is_null(column.type):
+        return pa.array(np.full(len(column), np.nan))
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        text = _parse(path, read_header(path, separator), [name], separator, as_text=True)[name]
+        row = _first_bad(text)
+        raise _not_a_number(path, name, row, text[row])
+    if column.null_count:
+        return pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan)
+    return column
+
+
+def _lists(column, separator):
+    """Split a text column; empty elements are dropped, so that nothing at all becomes an empty list."""
+    column = pc.fill_null(column, "").combine_chunks()
+    split = pc.split_pattern(column, separator)
+    flat, owner = split.flatten(), pc.list_parent_indices(split).to_numpy()
+    keep = pc.not_equal(flat, "")
+    sizes = np.bincount(owner[keep.to_numpy(zero_copy_only=False)], minlength=len(column))
+    offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, flat.filter(keep))
+
+
+def _number_lists(lists, path, name):
+    flat = lists.flatten()
+    at = _first_bad(flat)
+    if at >= 0:
+        raise _not_a_number(path, name, pc.list_parent_indices(lists)[at].as_py(), flat[at])
+    return pa.ListArray.from_arrays(lists.offsets, pc.cast(pc.utf8_trim_whitespace(flat), pa.float64()))
+
+
+def write_atomic(path, columns, types, separator="\t", seq_separator=" "):
+    """Write an atomic file, whole or not at all, with LF line ends.
+
+    Numbers are written in the shortest form that reads back the same, whole numbers without a point; NaN and ``None``
+    become nothing at all.
+
+    Args:
+        path: the file.
+        columns: dict from name to a sequence, NumPy array or Arrow array; all equally long. Sequences are lists.
+        types: dict from the same names to `FeatureType` or its value.
+        separator: the one character between columns.
+        seq_separator: what stands between the elements of a sequence.
+
+    Raises:
+        UserError: a value holds the separator or a line break, so that it would not read back.
+    """
+    types = {name: FeatureType(types[name]) for name in columns}
+    texts = [_as_text(path, name, values, types[name], separator, seq_separator) for name, values in columns.items()]
+    rows = pc.binary_join_element_wise(*texts, separator)
+    if pc.any(pc.equal(rows, "")).as_py():
+        raise UserError(f"cannot write {path}: a row without any value would be a blank line")
+    with atomic_write(path) as file:
+        file.write(separator.join(f"{name}:{kind.value}" for name, kind in types.items()) + "\n")
+        file.writelines(f"{row}\n" for row in rows.to_pylist())
+
+
+def _as_text(path, name, values, kind, separator, seq_separator):
+    if kind is FeatureType.TOKEN:
+        text = pc.cast(pa.array(values), pa.string())
+    elif kind is FeatureType.FLOAT:
+        text = _number_text(pa.array(values))
+    else:
+        element = pa.string() if kind is FeatureType.TOKEN_SEQ else pa.float64()
+        lists = pa.array(values, pa.list_(element))
+        flat = lists.flatten() if kind is FeatureType.TOKEN_SEQ else _number_text(lists.flatten())
+        _refuse(path, name, flat, re.escape(seq_separator) + "|^$")
+        text = pc.binary_join(pa.ListArray.from_arrays(lists.offsets, flat), seq_separator)
+    text = pc.fill_null(text, "")
+    if kind in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ):
+        _refuse(path, name, text, f"{re.escape(separator)}|[\r\n]")
+    return text
+
+
+def _number_text(values):
+    if not pa.types.is_floating(values.type):
+        return pc.fill_null(pc.cast(values, pa.string()), "")
+    values = pc.fill_null(values, np.nan)
+    whole = pc.and_(pc.equal(pc.trunc(values), values), pc.less(pc.abs(values), _EXACT_BELOW))
+    integers = pc.cast(pc.cast(pc.if_else(whole, values, 0.0), pa.int64()), pa.string())
+    text = pc.if_else(whole, integers, pc.cast(values, pa.string()))
+    return pc.if_else(pc.is_nan(values), "", text)
+
+
+def _refuse(path, name, strings, pattern):
+    at = pc.index(pc.match_substring_regex(strings, pattern), True).as_py()
+    if at >= 0:
+        value = strings[at].as_py()
+        raise UserError(
+            f"cannot write {path}: column '{name}': {value!r} is empty or holds a separator or a line break"
+        )

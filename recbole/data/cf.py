@@ -1,0 +1,63 @@
+"""Collaborative filtering: a training example is one (user, item) pair."""
+
+import numpy as np
+
+from recbole.data.dataset import Dataset, EvalRows, Ragged
+from recbole.data.interaction import Interaction
+from recbole.data.log import group_offsets
+from recbole.data.split import SPLITS, split_labels
+from recbole.utils import UserError
+
+
+class GeneralDataset(Dataset):
+    """Pairs; an example is named by its log row."""
+
+    task_type = "CF"
+
+    @staticmethod
+    def label(config, log):
+        """Split each user's rows in their order, or all rows at once when ``group_by`` is none."""
+        how = config["eval_args"]
+        if how["group_by"] in ("user", config["USER_ID_FIELD"]):
+            return split_labels(np.diff(log.offsets), how["split"])
+        raise UserError(f"eval_args: group_by '{how['group_by']}' is not 'user'")
+
+    def collate(self, examples):
+        """Return user and item ids, and the numeric columns of the rows."""
+        log = self.log
+        columns = {self.uid_field: log.user[examples], self.iid_field: log.item[examples]}
+        return Interaction(columns | {name: values[examples] for name, values in log.columns.items()})
+
+    def examples_touching(self, rows):
+        """Return the retained training rows among ``rows``: a pair is its own example."""
+        return self.still_examples(rows[self.log.split[rows] == SPLITS["train"]])
+
+    def eval_rows(self, split):
+        """Ask once for each user with a retained row in ``split``; the rows of earlier splits are history."""
+        label = SPLITS[split]
+        users = np.unique(self.log.user[self.log.split == label])
+        rows = self._pairs(users, label)
+        kept = np.flatnonzero(rows[0].sizes())
+        return self._rows(users[kept], label, n_skipped=len(users) - len(kept))
+
+    def exposure_rows(self, users):
+        """Ask once for each user; everything retained is history, nothing is to be found."""
+        return self._rows(np.asarray(users, dtype=np.int64), None, 0)
+
+    def _rows(self, users, label, n_skipped):
+        positives, history = self._pairs(users, label)
+        return EvalRows(Interaction({self.uid_field: users}), users, positives, history, n_skipped)
+
+    def _pairs(self, users, label):
+        """Return the retained items of a split and of the splits before it (all of them if None), per user."""
+        rows = self.log.rows_of(users)
+        rank = np.repeat(np.arange(len(users)), np.diff(self.log.offsets)[users])
+        kept = ~self.forgotten[rows]
+        rows, key = rows[kept], rank[kept] * self.n_items + self.log.item[rows[kept]]
+        labels = self.log.split[rows]
+        right = np.unique(key[labels == label]) if label is not None else np.empty(0, dtype=np.int64)
+        seen = key if label is None else key[labels < label]
+        return self._ragged(right, len(users)), self._ragged(np.setdiff1d(seen, right), len(users))
+
+    def _ragged(self, keys, n_rows):
+        return Ragged(keys % self.n_items, group_offsets(keys // self.n_items, n_rows))

@@ -1,0 +1,277 @@
+"""The data as a task sees it: the log, and a mask of what has been forgotten."""
+
+import importlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse
+import torch
+
+from recbole.data.interaction import Interaction
+from recbole.data.log import load_log
+from recbole.data.split import TRAIN
+from recbole.utils import ModelType, UserError
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths: row ``r`` holds ``values[offsets[r]:offsets[r + 1]]`` (int64)."""
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self):
+        return len(self.offsets) - 1
+
+    def sizes(self):
+        """Return the length of every row, int64 [rows]."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class EvalRows:
+    """What a model is asked, and what would be right; one row a question.
+
+    Attributes:
+        inputs: what ``full_sort_predict`` reads, one row a question.
+        entity: int64 [rows], the user (or session) that a row belongs to.
+        positives: the right items of each row.
+        history: the items that a ranking leaves out because the user already has them.
+        n_skipped: rows that the split would have but the mask left nothing of.
+    """
+
+    inputs: Interaction
+    entity: np.ndarray
+    positives: Ragged
+    history: Ragged
+    n_skipped: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """What forgetting some rows does to the training examples that contain them.
+
+    Attributes:
+        entities: int64, the users (or sessions) who asked.
+        rows: int64, the log rows to forget.
+        before: the training examples that contain a forgotten row, as they are.
+        after: what is left of those same examples once the rows are gone.
+        kept: int64, for each of ``after`` its place in ``before``.
+    """
+
+    entities: np.ndarray
+    rows: np.ndarray
+    before: Interaction
+    after: Interaction
+    kept: np.ndarray
+
+
+class Dataset:
+    """One log, one vocabulary, one split, seen through a mask; forgetting sets bits of the mask.
+
+    The tasks' subclasses say what a training example is. An example is named by an int64 number, the same before and
+    after any forgetting; :meth:`collate` turns names into the batch that they are under the current mask.
+
+    To a model this is RecBole's training data set: ``n_users``, ``inter_matrix`` and the like speak of the retained
+    training rows alone.
+
+    Args:
+        config: the run's :class:`~recbole.config.Config`.
+        log: :class:`~recbole.data.log.InteractionLog` with split labels.
+        forgotten: bool [len(log)], True where a row has been forgotten; none by default.
+    """
+
+    task_type = None
+
+    def __init__(self, config, log, forgotten=None):
+        self.config = config
+        self.log = log
+        self.forgotten = np.zeros(len(log), dtype=bool) if forgotten is None else forgotten
+        self.uid_field = config["USER_ID_FIELD"]
+        self.iid_field = config["ITEM_ID_FIELD"]
+        self.time_field = config["TIME_FIELD"]
+        self.rating_field = config["RATING_FIELD"]
+        self.label_field = config["LABEL_FIELD"]
+
+    @classmethod
+    def from_config(cls, config):
+        """Read the atomic files and label the examples."""
+        log = load_log(config)
+        return cls(config, replace(log, split=cls.label(config, log)))
+
+    # --- what a task defines -------------------------------------------------------------------------------------
+
+    @staticmethod
+    def label(config, log):
+        """Return the split label (int8) of every log row."""
+        raise NotImplementedError
+
+    def collate(self, examples):
+        """Return the :class:`Interaction` of training examples (int64 [n]) under the current mask."""
+        raise NotImplementedError
+
+    def examples_touching(self, rows):
+        """Return the training examples (int64) that contain any of the log rows, under the current mask."""
+        raise NotImplementedError
+
+    def eval_rows(self, split):
+        """Return the :class:`EvalRows` of ``"valid"`` or ``"test"`` under the current mask."""
+        raise NotImplementedError
+
+    def exposure_rows(self, users):
+        """Return one :class:`EvalRows` row for each of the users that can be asked for a recommendation."""
+        raise NotImplementedError
+
+    # --- masks ---------------------------------------------------------------------------------------------------
+
+    def masked(self, forgotten):
+        """Return this data set under another mask (bool [len(log)]), sharing everything else."""
+        return type(self)(self.config, self.log, forgotten)
+
+    def forget(self, rows):
+        """Set the rows' bits, in place, and return the :class:`Change` that this makes to the training examples.
+
+        Rows that are forgotten already are left out of ``rows``.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        rows = rows[~self.forgotten[rows]]
+        touched = self.examples_touching(rows)
+        before = self.collate(touched)
+        self.forgotten[rows] = True
+        left = self.still_examples(touched)
+        kept = np.flatnonzero(np.isin(touched, left))
+        return Change(np.unique(self.log.user[rows]), rows, before, self.collate(left), kept)
+
+    def still_examples(self, examples):
+        """Return those of the examples that are still examples under the current mask."""
+        return examples[~self.forgotten[examples]]
+
+    def train_examples(self):
+        """Return every retained training example, int64, ascending."""
+        return np.flatnonzero((self.log.split == TRAIN) & ~self.forgotten)
+
+    def examples_of(self, users):
+        """Return the retained training examples of the users (int64 ids)."""
+        rows = self.log.rows_of(users)
+        return self.still_examples(rows[self.log.split[rows] == TRAIN])
+
+    def draw_examples(self, n, generator):
+        """Return at most ``n`` distinct retained training examples, drawn evenly, at a cost that follows ``n``."""
+        drawn = np.unique(generator.integers(len(self.log), size=4 * n))
+        drawn = self.still_examples(drawn[self.log.split[drawn] == TRAIN])
+        return np.sort(generator.permutation(drawn)[:n])
+
+    # --- RecBole's names -----------------------------------------------------------------------------------------
+
+    @property
+    def n_users(self):
+        """Number of user ids, the padding included."""
+        return len(self.log.vocabulary["user"])
+
+    @property
+    def n_items(self):
+        """Number of item ids, the padding included."""
+        return len(self.log.vocabulary["item"])
+
+    user_num, item_num = n_users, n_items
+
+    def _vocabulary(self, field):
+        side = {self.uid_field: "user", self.iid_field: "item"}.get(field, field)
+        if side not in self.log.vocabulary:
+            raise ValueError(f"'{field}' is not a token field of {self.log.name}")
+        return self.log.vocabulary[side]
+
+    def num(self, field):
+        """Return the number of ids of a token field, the padding included.
+
+        Raises:
+            ValueError: when the field holds no tokens.
+        """
+        return len(self._vocabulary(field))
+
+    def token2id(self, field, tokens):
+        """Return the ids of tokens: an int for a str, an int64 array for a sequence.
+
+        Raises:
+            ValueError: for an unknown token.
+        """
+        single = isinstance(tokens, str)
+        ids = self._vocabulary(field).ids([tokens] if single else tokens)
+        if (ids < 0).any():
+            unknown = tokens if single else list(tokens)[int(np.argmax(ids < 0))]
+            raise ValueError(f"token [{unknown}] does not exist in {field}")
+        return int(ids[0]) if single else ids
+
+    def id2token(self, field, ids):
+        """Return the tokens of ids."""
+        return self._vocabulary(field).tokens(ids)
+
+    @property
+    def train_rows(self):
+        """Retained rows whose split label is train, int64."""
+        return np.flatnonzero((self.log.split == TRAIN) & ~self.forgotten)
+
+    @property
+    def inter_num(self):
+        """Number of retained training rows."""
+        return len(self.train_rows)
+
+    @property
+    def inter_feat(self):
+        """Retained training rows as an :class:`Interaction`."""
+        rows = self.train_rows
+        columns = {self.uid_field: self.log.user[rows], self.iid_field: self.log.item[rows]}
+        return Interaction(columns | {name: values[rows] for name, values in self.log.columns.items()})
+
+    def inter_matrix(self, form="coo", value_field=None):
+        """Return the retained training rows as a SciPy sparse matrix [n_users, n_items].
+
+        Args:
+            form: ``"coo"`` or ``"csr"``.
+            value_field: a numeric column for the values; ones if ``None``. Repeated pairs stand repeatedly in
+                ``coo`` and are summed in ``csr``.
+        """
+        if form not in ("coo", "csr"):
+            raise ValueError(f"inter_matrix: form '{form}' is not 'coo' or 'csr'")
+        rows = self.train_rows
+        values = np.ones(len(rows)) if value_field is None else self.log.columns[value_field][rows]
+        shape = (self.n_users, self.n_items)
+        matrix = scipy.sparse.coo_matrix((values, (self.log.user[rows], self.log.item[rows])), shape=shape)
+        return matrix if form == "coo" else matrix.tocsr()
+
+    def history_item_matrix(self):
+        """Return RecBole's padded histories: ``(item ids [n_users, longest], ones, lengths [n_users])``."""
+        rows = self.train_rows
+        users, items = self.log.user[rows], self.log.item[rows]
+        lengths = np.bincount(users, minlength=self.n_users)
+        slot = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        matrix = np.zeros((self.n_users, max(int(lengths.max(initial=0)), 1)), dtype=np.int64)
+        matrix[users, slot] = items
+        return torch.from_numpy(matrix), torch.from_numpy((matrix > 0).astype(np.float32)), torch.from_numpy(lengths)
+
+    def __str__(self):
+        users, items = self.n_users - 1, self.n_items - 1
+        return f"{self.log.name}: {users} users, {items} items, {len(self.log)} interactions ({self.task_type})"
+
+
+_TASKS = {
+    ModelType.GENERAL: ("cf", "GeneralDataset"),
+    ModelType.TRADITIONAL: ("cf", "GeneralDataset"),
+    ModelType.SEQUENTIAL: ("sbr", "SequentialDataset"),
+    ModelType.NEXT_BASKET: ("nbr", "NextBasketDataset"),
+}
+"""The module of this room and the class in it that hold a kind of model's data."""
+
+
+def create_dataset(config, model_type):
+    """Return the data set of the task that a model of ``model_type`` is made for.
+
+    Raises:
+        UserError: when ``task_type`` in the config says another task.
+    """
+    module, name = _TASKS[model_type]
+    cls = getattr(importlib.import_module(f"recbole.data.{module}"), name)
+    said = config["task_type"]
+    if said and said != cls.task_type:
+        raise UserError(f"task_type: {config['model']} is a {cls.task_type} model, not {said}; leave --task_type out")
+    return cls.from_config(config)

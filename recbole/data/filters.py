@@ -1,0 +1,65 @@
+"""Which rows of the raw log take part: RecBole's filters, as functions from columns to kept rows."""
+
+import re
+
+import numpy as np
+
+from recbole.utils import UserError
+
+_INTERVAL = re.compile(r"^\s*([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])\s*$")
+
+
+def parse_intervals(text, key):
+    """Parse ``"[5,inf)"`` or ``"(0,3];[7,9)"`` into a list of ``(low, high, closed_left, closed_right)``.
+
+    Raises:
+        UserError: naming ``key`` when the text is not of that form.
+    """
+    intervals = []
+    for part in str(text).split(";"):
+        match = _INTERVAL.match(part)
+        try:
+            low, high = float(match[2]), float(match[3])
+        except (TypeError, ValueError):
+            raise UserError(f"{key}: '{text}' is not an interval such as [5,inf) or (0,3];[7,9)") from None
+        intervals.append((low, high, match[1] == "[", match[4] == "]"))
+    return intervals
+
+
+def within(values, intervals):
+    """Return a bool array: which of ``values`` lie in any of the intervals; NaN lies in none."""
+    inside = np.zeros(len(values), dtype=bool)
+    for low, high, closed_left, closed_right in intervals:
+        inside |= (values >= low if closed_left else values > low) & (values <= high if closed_right else values < high)
+    return inside
+
+
+def first_or_last(user, item, time, keep):
+    """Return the rows (int64, ascending) that stay when of each (user, item) pair only one may.
+
+    Args:
+        user, item: int arrays [n].
+        time: array [n] that decides which is ``"first"`` or ``"last"``; ``None`` for file order.
+        keep: ``"first"`` or ``"last"``; equal times keep file order.
+    """
+    order = np.arange(len(user)) if time is None else np.argsort(time, kind="stable")
+    if keep == "last":
+        order = order[::-1]
+    pair = user[order].astype(np.int64) * (int(item.max(initial=0)) + 1) + item[order]
+    _, first = np.unique(pair, return_index=True)
+    return np.sort(order[first])
+
+
+def core(user, item, user_intervals, item_intervals):
+    """Return the rows (int64, ascending) left once every user's and item's number of rows lies in its intervals.
+
+    Users and items outside are removed together, round by round, until none is (the k-core, as RecBole iterates it).
+    """
+    rows = np.arange(len(user))
+    while True:
+        users_out = ~within(np.bincount(user[rows]), user_intervals)
+        items_out = ~within(np.bincount(item[rows]), item_intervals)
+        drop = users_out[user[rows]] | items_out[item[rows]]
+        if not drop.any():
+            return rows
+        rows = rows[~drop]

@@ -1,0 +1,115 @@
+"""A batch: a dictionary of equally long tensors, with RecBole's methods."""
+
+import numpy as np
+import torch
+
+
+class Interaction:
+    """Named tensors that share their first dimension, as RecBole's models expect them.
+
+    ``interaction["field"]`` is a column; ``interaction[index]`` (slice, integer or boolean tensor) is an
+    ``Interaction`` of those rows.
+
+    Args:
+        columns: mapping of field name to a tensor, NumPy array or list, all of one length.
+
+    Raises:
+        ValueError: when the columns differ in length.
+    """
+
+    def __init__(self, columns):
+        self.interaction = {name: torch.as_tensor(value) for name, value in columns.items()}
+        lengths = {len(value) for value in self.interaction.values()}
+        if len(lengths) > 1:
+            raise ValueError(f"columns differ in length: { ({k: len(v) for k, v in self.interaction.items()}) }")
+        self.length = lengths.pop() if lengths else 0
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        return iter(self.interaction)
+
+    def __contains__(self, name):
+        return name in self.interaction
+
+    def __getitem__(self, index):
+        if isinstance(index, str):
+            return self.interaction[index]
+        if isinstance(index, np.ndarray):
+            index = torch.from_numpy(index)
+        if isinstance(index, int):
+            index = slice(index, index + 1)
+        return self._map(lambda column: column[index])
+
+    def __setitem__(self, name, value):
+        if self.interaction and len(value) != self.length:
+            raise ValueError(f"column '{name}' has {len(value)} rows, the interaction has {self.length}")
+        self.interaction[name] = value
+        self.length = len(value)
+
+    def __getattr__(self, name):
+        columns = self.__dict__.get("interaction", {})
+        if name in columns:
+            return columns[name]
+        raise AttributeError(f"'Interaction' object has no attribute '{name}'")
+
+    def __repr__(self):
+        shapes = ", ".join(f"{k}: {tuple(v.shape)}" for k, v in self.interaction.items())
+        return f"Interaction({shapes})"
+
+    def _map(self, function):
+        return Interaction({name: function(column) for name, column in self.interaction.items()})
+
+    @property
+    def columns(self):
+        """Field names, in order."""
+        return list(self.interaction)
+
+    def to(self, device, selected_field=None):
+        """Return a copy whose columns (or the selected ones) live on ``device``."""
+        wanted = {selected_field} if isinstance(selected_field, str) else selected_field
+        return Interaction(
+            {k: v.to(device) if wanted is None or k in wanted else v for k, v in self.interaction.items()}
+        )
+
+    def cpu(self):
+        """Return a copy on the CPU."""
+        return self._map(torch.Tensor.cpu)
+
+    def numpy(self):
+        """Return a dictionary of NumPy arrays."""
+        return {name: column.cpu().numpy() for name, column in self.interaction.items()}
+
+    def repeat(self, times):
+        """Return the rows ``times`` times over: a, b, a, b."""
+        return self._map(lambda column: column.repeat(times, *([1] * (column.dim() - 1))))
+
+    def repeat_interleave(self, repeats, dim=0):
+        """Return each row ``repeats`` times in place: a, a, b, b."""
+        return self._map(lambda column: column.repeat_interleave(repeats, dim=dim))
+
+    def update(self, other):
+        """Add or replace the columns of another interaction of the same length."""
+        for name in other:
+            self[name] = other[name]
+
+    def drop(self, name):
+        """Remove a column.
+
+        Raises:
+            ValueError: when there is no such column.
+        """
+        if name not in self.interaction:
+            raise ValueError(f"there is no column '{name}' to drop")
+        del self.interaction[name]
+
+    def add_prefix(self, prefix):
+        """Put ``prefix`` before every field name, in place."""
+        self.interaction = {prefix + name: column for name, column in self.interaction.items()}
+
+
+def cat_interactions(interactions):
+    """Concatenate interactions with the same columns along their rows."""
+    first = interactions[0]
+    return Interaction({name: torch.cat([part[name] for part in interactions]) for name in first.columns})

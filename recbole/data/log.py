@@ -1,0 +1,195 @@
+"""The columnar log: what everybody did, read once, numbered once, labelled once."""
+
+import hashlib
+import logging
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from recbole.data.atomic import read_atomic
+from recbole.data.filters import core, first_or_last, parse_intervals, within
+from recbole.data.split import order_key
+from recbole.data.vocabulary import number_tokens
+from recbole.utils import FeatureType, UserError
+
+logger = logging.getLogger("recbole")
+
+
+@dataclass(frozen=True)
+class InteractionLog:
+    """Interactions sorted by user and, within a user, by time (or the order asked for). Never changed, never copied.
+
+    Attributes:
+        user, item: int64 ids [n_rows]; 0 is padding and does not occur.
+        columns: further columns by field name [n_rows]: ids of tokens (int64), or numbers (int64, float64).
+        offsets: int64 [n_users + 1]; the rows of user ``u`` are ``offsets[u]:offsets[u + 1]``.
+        vocabulary: field name to :class:`~recbole.data.vocabulary.Vocabulary`.
+        split: int8 [n_rows], the label of the example whose target the row is; set by the task.
+        features: ``"user"`` and ``"item"`` to the Arrow table of their atomic file, if loaded.
+    """
+
+    name: str
+    user: np.ndarray
+    item: np.ndarray
+    columns: dict
+    offsets: np.ndarray
+    vocabulary: dict
+    split: np.ndarray | None = None
+    features: dict = field(default_factory=dict)
+
+    def __len__(self):
+        return len(self.user)
+
+    def rows_of(self, users):
+        """Return the rows (int64, ascending within each user) of an array of user ids."""
+        users = np.asarray(users, dtype=np.int64)
+        return ranges(self.offsets[users], self.offsets[users + 1])
+
+    @cached_property
+    def by_item(self):
+        """``(rows, offsets)``: row numbers grouped by item id, and the int64 offsets [n_items + 1] into them."""
+        n_items = len(self.vocabulary["item"])
+        rows = np.argsort(self.item, kind="stable")
+        return rows, np.concatenate([[0], np.cumsum(np.bincount(self.item, minlength=n_items))])
+
+    @cached_property
+    def fingerprint(self):
+        """SHA-256 over tokens, ids, times and split labels: equal for equal data, filters, order and split."""
+        digest = hashlib.sha256()
+        for side in ("user", "item"):
+            for token in self.vocabulary[side].token_array.to_pylist():
+                digest.update(token.encode() + b"\n")
+        for array in (self.user, self.item, *(self.columns[name] for name in sorted(self.columns)), self.split):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def ranges(starts, ends):
+    """Return the concatenation of ``arange(start, end)`` over pairs, without a loop."""
+    sizes = ends - starts
+    total = int(sizes.sum())
+    shift = np.repeat(starts - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
+    return np.arange(total, dtype=np.int64) + shift
+
+
+def group_offsets(groups, n_groups):
+    """Return the int64 offsets [n_groups + 1] of an ascending array of group numbers."""
+    return np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=n_groups))]).astype(np.int64)
+
+
+def load_log(config):
+    """Read, filter, number and sort the atomic files of ``config["dataset"]``; the split labels are left to the task.
+
+    Raises:
+        UserError: for a missing file or column, a malformed line, or a filter that leaves nothing.
+    """
+    name, folder = config["dataset"], Path(config["data_path"])
+    fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
+    wanted = config["load_col"] or {}
+    table = _read(folder / f"{name}.inter", wanted.get("inter"), config)
+    for side in ("user", "item"):
+        if fields[side] not in table.column_names:
+            raise UserError(
+                f"{folder / f'{name}.inter'}: no column '{fields[side]}' ({side.upper()}_ID_FIELD) is loaded"
+            )
+    features = {
+        side: _read(folder / f"{name}.{side}", wanted[side], config) for side in ("user", "item") if side in wanted
+    }
+    rows, codes = _kept_rows(config, table, fields, features)
+    if not len(rows):
+        raise UserError(f"{folder / f'{name}.inter'}: the filters leave no interaction; look at *_inter_num_interval")
+    log = _number(name, table, fields, features, rows, codes)
+    return _sort(log, config, fields["time"])
+
+
+def _read(path, columns, config):
+    table = read_atomic(path, columns, config["field_separator"], config["seq_separator"])
+    if path.suffix == ".inter":
+        for column, kind in table.types.items():
+            if kind in (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ):
+                raise UserError(f"{path}: column '{column}' is a sequence; interactions hold single tokens and numbers")
+    return table.table
+
+
+def _encode(column):
+    """Return ``(codes, dictionary)`` of an Arrow string column; a missing token has code -1."""
+    encoded = column.combine_chunks().dictionary_encode() if isinstance(column, pa.ChunkedArray) else column
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary
+
+
+def _kept_rows(config, table, fields, features):
+    """Apply RecBole's filters in its order; return the kept rows and every token column's codes."""
+    codes = {c: _encode(table[c]) for c in table.column_names if pa.types.is_string(table[c].type)}
+    (user, user_tokens), (item, item_tokens) = codes[fields["user"]], codes[fields["item"]]
+    rows = np.flatnonzero((user >= 0) & (item >= 0))
+    if config["rm_dup_inter"]:
+        time = table[fields["time"]].to_numpy() if fields["time"] in table.column_names else None
+        rows = rows[first_or_last(user[rows], item[rows], None if time is None else time[rows], config["rm_dup_inter"])]
+    for column, text in (config["val_interval"] or {}).items():
+        if column not in table.column_names:
+            raise UserError(f"val_interval: '{column}' is not among the loaded columns {table.column_names}")
+        values = table[column].to_numpy()[rows].astype(np.float64)
+        rows = rows[within(values, parse_intervals(text, f"val_interval: {column}"))]
+    if config["filter_inter_by_user_or_item"]:
+        for side, (code, tokens) in (("user", (user, user_tokens)), ("item", (item, item_tokens))):
+            if side in features:
+                known = pa.compute.is_in(tokens, value_set=features[side][fields[side]].combine_chunks())
+                rows = rows[known.to_numpy(zero_copy_only=False)[code[rows]]]
+    intervals = [parse_intervals(config[f"{s}_inter_num_interval"] or "[0,inf)", f"{s}_inter_num_interval")
+                 for s in ("user", "item")]  # fmt: skip
+    return rows[core(user[rows], item[rows], *intervals)], codes
+
+
+def _number(name, table, fields, features, rows, codes):
+    columns, vocabulary = {}, {}
+    sides = {fields["user"]: "user", fields["item"]: "item"}
+    for column in table.column_names:
+        side = sides.get(column)
+        if column in codes:
+            code, dictionary = codes[column]
+            code = np.where(code < 0, len(dictionary), code)[rows] if code.min(initial=0) < 0 else code[rows]
+            extra = features[side][column].combine_chunks() if side in features else None
+            ids, vocabulary[side or column] = number_tokens(code, _with_missing(dictionary), extra)
+        else:
+            ids = table[column].to_numpy()[rows]
+        columns[side or column] = ids
+    if fields["time"] in columns and np.isnan(np.asarray(columns[fields["time"]], dtype=np.float64)).any():
+        raise UserError(f"{name}.inter: column '{fields['time']}' has empty values; every interaction needs its time")
+    user, item = columns.pop("user"), columns.pop("item")
+    return InteractionLog(name, user, item, columns, np.empty(0), vocabulary, None, features)
+
+
+def _with_missing(dictionary):
+    return pa.concat_arrays([dictionary.cast(pa.string()), pa.array([""])])
+
+
+def _sort(log, config, time_field):
+    """Sort rows by user, then by the order of ``eval_args`` (stable, so equal keys keep file order)."""
+    time = log.columns.get(time_field)
+    if time is not None and config["time_precision"] == "single":
+        logger.info("time_precision: single: interactions are ordered by float32 timestamps, as the original does")
+        time = _single_precision(
+            time, normalised=config["normalize_all"] or time_field in (config["normalize_field"] or ())
+        )
+    key = order_key(config["eval_args"]["order"], time, len(log), config["seed"])
+    order = np.lexsort((key, log.user))
+    return replace(
+        log,
+        user=log.user[order],
+        item=log.item[order],
+        columns={name: values[order] for name, values in log.columns.items()},
+        offsets=group_offsets(log.user[order], len(log.vocabulary["user"])),
+    )
+
+
+def _single_precision(time, normalised):
+    """Return the times as RecBole compares them: scaled to [0, 1] where its configuration says so, then float32."""
+    time = time.astype(np.float64)
+    if normalised:
+        low, high = time.min(), time.max()
+        time = (time - low) / (high - low) if high > low else np.ones_like(time)
+    return time.astype(np.float32)

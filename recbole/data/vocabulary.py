@@ -1,0 +1,52 @@
+"""Tokens and their ids."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+PADDING = "[PAD]"
+
+
+class Vocabulary:
+    """The tokens of one kind of thing. Id 0 is the padding; the others count up in order of first appearance.
+
+    Args:
+        tokens: Arrow string array of distinct tokens, without the padding.
+    """
+
+    def __init__(self, tokens):
+        self.token_array = pa.concat_arrays([pa.array([PADDING]), tokens.cast(pa.string())])
+        self._index = None
+
+    def __len__(self):
+        return len(self.token_array)
+
+    def ids(self, tokens):
+        """Return the ids (int64) of a sequence of tokens (str); -1 where a token is unknown."""
+        if self._index is None:
+            self._index = pd.Index(self.token_array.to_numpy(zero_copy_only=False), dtype=object)
+        return self._index.get_indexer(pd.Index(list(tokens), dtype=object)).astype(np.int64)
+
+    def tokens(self, ids):
+        """Return the tokens of an array of ids, as an object array of the same shape."""
+        ids = np.asarray(ids)
+        return self.token_array.take(pa.array(ids.ravel())).to_numpy(zero_copy_only=False).reshape(ids.shape)
+
+
+def number_tokens(codes, dictionary, extra=None):
+    """Give ids in order of appearance to dictionary codes, as RecBole numbers its tokens.
+
+    Args:
+        codes: int array [n] into ``dictionary``, in file order, without missing values.
+        dictionary: Arrow string array.
+        extra: Arrow string array of further tokens (of a ``.user`` or ``.item`` file), numbered after the others.
+
+    Returns:
+        ``(ids, vocabulary)``: int64 ids [n] from 1, and the :class:`Vocabulary`.
+    """
+    numbers, appeared = pd.factorize(codes)
+    tokens = dictionary.take(pa.array(appeared))
+    if extra is not None and len(extra):
+        both = pa.chunked_array([tokens, extra.cast(tokens.type)])
+        tokens = both.unique()
+    return numbers.astype(np.int64) + 1, Vocabulary(tokens)

@@ -1,0 +1,22 @@
+"""How well a model recommends: full ranking over the catalogue."""
+
+import numpy as np
+
+from recbole.evaluator.metrics import row_metrics
+from recbole.evaluator.scores import member, top_items
+
+
+def utility(model, rows, config):
+    """Return ``{(metric, k): float64 [rows]}`` for the metrics and list lengths of the config."""
+    ks = config["topk"]
+    best = top_items(model, rows, max(ks), batch_rows=config["eval_batch_size"])
+    hits = member(best, rows.positives, model.n_items)
+    return row_metrics(hits, rows.positives.sizes(), config["metrics"], ks)
+
+
+def mean_utility(model, rows, config):
+    """Return RecBole's result dictionary, ``{"recall@10": float, ...}``, over all rows; NaN without any."""
+    return {
+        f"{metric}@{k}": float(np.mean(values)) if len(values) else float("nan")
+        for (metric, k), values in utility(model, rows, config).items()
+    }

@@ -1,0 +1,45 @@
+"""Models, found by name: class ``X`` lives in ``<folder>/x.py``. To add one, add the file."""
+
+import importlib
+import importlib.util
+import pkgutil
+
+from recbole.utils import UserError, suggest
+
+FOLDERS = ("general_recommender", "sequential_recommender", "next_basket_recommender")
+
+
+def model_modules():
+    """Return model module name (lower case) to its dotted path, without importing any."""
+    found = {}
+    for folder in FOLDERS:
+        package = importlib.import_module(f"recbole.model.{folder}")
+        for module in pkgutil.iter_modules(package.__path__):
+            found.setdefault(module.name, f"{package.__name__}.{module.name}")
+    return found
+
+
+def get_model(name):
+    """Return the model class called ``name``; only its own module is imported.
+
+    Raises:
+        UserError: when there is no such model, naming the nearest.
+    """
+    modules = model_modules()
+    path = modules.get(name.lower())
+    if path is None:
+        raise UserError(f"--model: there is no model '{name}'{suggest(name, _class_names(modules))}")
+    module = importlib.import_module(path)
+    if not hasattr(module, name):
+        found = [key for key in vars(module) if key.lower() == name.lower()]
+        raise UserError(f"--model: there is no model '{name}'{suggest(name, found) or f' in {path}'}")
+    return getattr(module, name)
+
+
+def _class_names(modules):
+    """The names that the packaged properties give the models, else the modules' own."""
+    from pathlib import Path
+
+    properties = Path(__file__).parent.parent / "properties" / "model"
+    pretty = {path.stem.lower(): path.stem for path in properties.glob("*.yaml")}
+    return [pretty.get(name, name) for name in modules]

@@ -1,0 +1,62 @@
+"""BPR matrix factorisation."""
+
+import torch
+from torch import nn
+
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.model.init import xavier_normal_initialization
+from recbole.model.loss import BPRLoss
+from recbole.utils import InputType
+
+
+class BPR(GeneralRecommender):
+    """Scores are inner products ``u . i``, trained by the pairwise BPR loss, without regularisation as in RecBole.
+
+    S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009. The paper regularises the
+    factors; RecBole leaves that to ``weight_decay``.
+    """
+
+    input_type = InputType.PAIRWISE
+    selective = ("user_embedding.weight",)
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.embedding_size = config["embedding_size"]
+        self.user_embedding = nn.Embedding(self.n_users, self.embedding_size)
+        self.item_embedding = nn.Embedding(self.n_items, self.embedding_size)
+        self.loss = BPRLoss()
+        self.row_tables = {
+            "user_embedding.weight": (self.USER_ID,),
+            "item_embedding.weight": (self.ITEM_ID, self.NEG_ITEM_ID),
+        }
+        self.apply(xavier_normal_initialization)
+
+    def rebuild(self, dataset):
+        """Do nothing: the model derives nothing from the data."""
+
+    def get_user_embedding(self, user):
+        """Return the factors [batch, d] of user ids."""
+        return self.user_embedding(user)
+
+    def get_item_embedding(self, item):
+        """Return the factors [batch, d] of item ids."""
+        return self.item_embedding(item)
+
+    def forward(self, user, item):
+        """Return the factors of users and of items."""
+        return self.get_user_embedding(user), self.get_item_embedding(item)
+
+    def calculate_loss(self, interaction):
+        """Return the mean BPR loss over (user, item, negative item)."""
+        user, positive = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
+        negative = self.get_item_embedding(interaction[self.NEG_ITEM_ID])
+        return self.loss((user * positive).sum(dim=1), (user * negative).sum(dim=1))
+
+    def predict(self, interaction):
+        """Return the scores [batch] of (user, item) pairs."""
+        user, item = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
+        return (user * item).sum(dim=1)
+
+    def full_sort_predict(self, interaction):
+        """Return the scores [batch, n_items]."""
+        return torch.matmul(self.get_user_embedding(interaction[self.USER_ID]), self.item_embedding.weight.T)

@@ -1,0 +1,44 @@
+"""Random scores."""
+
+import torch
+from torch import nn
+
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.utils import InputType, ModelType
+
+
+class Random(GeneralRecommender):
+    """Scores that are a fixed random function of (user, item), so that an evaluation can be repeated.
+
+    RecBole's Random draws one vector a batch and gives it to all its users; this one differs from user to user.
+    """
+
+    type = ModelType.TRADITIONAL
+    input_type = InputType.POINTWISE
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.fake_loss = nn.Parameter(torch.zeros(1))
+        self.seed = int(config["seed"])
+
+    def rebuild(self, dataset):
+        """Do nothing: the model derives nothing from the data."""
+
+    def calculate_loss(self, interaction):
+        """Return zero: there is nothing to learn."""
+        return self.fake_loss.sum() * 0
+
+    def _hash(self, user, item):
+        mixed = (user * 0x9E3779B1 + item * 0x85EBCA77 + self.seed * 0xC2B2AE3D) & 0xFFFFFFFF
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+            mixed = ((mixed ^ (mixed >> shift)) * factor) & 0xFFFFFFFF
+        return ((mixed ^ (mixed >> 16)) >> 8).to(torch.float32) / 2**24
+
+    def predict(self, interaction):
+        """Return scores in [0, 1), [batch]."""
+        return self._hash(interaction[self.USER_ID], interaction[self.ITEM_ID])
+
+    def full_sort_predict(self, interaction):
+        """Return scores in [0, 1), [batch, n_items]."""
+        user = interaction[self.USER_ID].unsqueeze(1)
+        return self._hash(user, torch.arange(self.n_items, device=user.device))

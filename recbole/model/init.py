@@ -1,0 +1,23 @@
+"""Weight initialisations under RecBole's names; use as ``self.apply(xavier_normal_initialization)``."""
+
+from torch import nn
+from torch.nn.init import constant_, xavier_normal_, xavier_uniform_
+
+
+def _initialise(module, fill):
+    if isinstance(module, nn.Embedding):
+        fill(module.weight.data)
+    elif isinstance(module, nn.Linear):
+        fill(module.weight.data)
+        if module.bias is not None:
+            constant_(module.bias.data, 0)
+
+
+def xavier_normal_initialization(module):
+    """Fill embeddings and linear weights as Glorot & Bengio (AISTATS 2010), normal; biases with zero."""
+    _initialise(module, xavier_normal_)
+
+
+def xavier_uniform_initialization(module):
+    """Fill embeddings and linear weights as Glorot & Bengio (AISTATS 2010), uniform; biases with zero."""
+    _initialise(module, xavier_uniform_)

@@ -1,0 +1,1 @@
+"""One module per model, named as the model in lower case."""

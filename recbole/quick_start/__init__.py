@@ -1,0 +1,1 @@
+"""What the command lines call: each function reads like a table of contents."""

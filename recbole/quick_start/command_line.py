@@ -1,0 +1,228 @@
+"""The two command lines, parsed and not yet run.
+
+A flag that is given sets the configuration key of the same name and wins over every YAML file; a flag that is absent
+leaves the files alone (in ERASE the defaults of absent flags overruled them). Whatever is no flag is a configuration
+key: ``--learning_rate 0.01`` and ``--learning_rate=0.01`` mean the same, and ``--show_progress`` alone means True.
+Whether such a key exists is for ``Config`` to judge::
+
+    namespace, overrides = train_arguments(sys.argv[1:])
+    config = Config(
+        namespace.model,
+        namespace.dataset,
+        namespace.config_files,
+        command_line={**config_values(namespace), **overrides},
+        extra_defaults=declared_defaults(namespace),
+        also_known=namespace.flag_names,
+    )
+
+Beside the flags, the namespace holds ``ignored`` (flags given that do nothing) and ``flag_names``.
+"""
+
+import argparse
+import importlib
+import os
+from collections import deque
+
+from recbole.config.derived import selection_method
+from recbole.config.layers import packaged
+from recbole.config.plain import is_secret
+from recbole.quick_start import flags
+from recbole.utils import UserError
+
+_UNSET = object()
+
+_TRAIN_EXAMPLES = """examples:
+  # train BPR on MovieLens 100K
+  python run_recbole.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml --seed 2
+  # retrain without what was forgotten by the last checkpoint
+  python run_recbole.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml \\
+      --sensitive_category horror --unlearning_fraction 0.001 --retrain_checkpoint_idx_to_match 3
+  # evaluate a saved model; any configuration key can be given the same way
+  python run_recbole.py --model BPR --dataset ml-100k --eval_only --eval_batch_size=512
+"""
+_UNLEARN_EXAMPLES = """examples:
+  # forget, person by person, what is about horror
+  python unlearn.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml \\
+      --sensitive_category horror --unlearning_fraction 0.001 --unlearning_algorithm scif
+  # remove a spam attack, ten fake users at a time
+  python unlearn.py --model BPR --dataset ml-100k --spam --unlearning_fraction 0.01 --unlearning_batchsize 10
+  # evaluate the four unlearned checkpoints again
+  python unlearn.py --model BPR --dataset ml-100k --sensitive_category horror --unlearning_fraction 0.001 --eval_only
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argparse parser that tells mistakes in one line."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def train_arguments(argv):
+    """Parse the arguments of ``run_recbole.py`` (a list without the program's name).
+
+    Returns:
+        The namespace of the flags, and a dict of the other settings (key to text, or True for a bare ``--key``).
+
+    Raises:
+        UserError: a stray word, or a flag of a part that is not available yet.
+        SystemExit: with status 2 after one line, for a flag with a bad value; with 0 after ``-h``.
+    """
+    about = "Train a recommender, or retrain it without what was forgotten, and evaluate it."
+    parser = _parser("run_recbole.py", about, flags.TRAIN, _TRAIN_EXAMPLES)
+    return _parse(parser, flags.TRAIN, flags.TRAIN_DEAD, argv)
+
+
+def unlearn_arguments(argv, registry=None):
+    """Parse the arguments of ``unlearn.py``; hyper-parameters of algorithms are among the overrides when given.
+
+    Args:
+        argv: a list without the program's name.
+        registry: where the algorithms are listed; by default ``recbole.unlearning.registry``.
+
+    Returns:
+        As ``train_arguments``.
+
+    Raises:
+        UserError: as ``train_arguments``, and for an algorithm or its hyper-parameter that is not available yet.
+        SystemExit: as ``train_arguments``.
+    """
+    registry = registry or _registry()
+    available = registry.available()
+    groups = flags.unlearn_flags(registry.algorithm_names())
+    tuned = _hyper_parameter_flags(registry.hyper_parameters())
+    about = "Make a trained recommender forget, request by request, with four checkpoints that are evaluated."
+    parser = _parser("unlearn.py", about, {**groups, **tuned}, _UNLEARN_EXAMPLES)
+    namespace, overrides = _parse(parser, {**groups, **tuned}, flags.UNLEARN_DEAD, argv, available)
+    asked = namespace.given.get("unlearning_algorithm")
+    if asked and asked not in available:
+        raise UserError(f"algorithm {asked} is not available yet; available: {', '.join(available) or 'none'}")
+    given = {flag.name: getattr(namespace, flag.name) for group in tuned.values() for flag in group}
+    overrides.update((name, value) for name, value in given.items() if value is not None)
+    return namespace, overrides
+
+
+def config_values(namespace):
+    """Return the configuration keys that the given flags set."""
+    return dict(namespace.given)
+
+
+def declared_defaults(namespace, registry=None):
+    """Return defaults for ``Config`` to know: of flags, where overall.yaml has another, and of hyper-parameters."""
+    tuned = (registry or _registry()).hyper_parameters()
+    typed = {h.name: None if h.default is None else h.type(h.default) for h in tuned}
+    return {**typed, **namespace.own_defaults}
+
+
+def without_secrets(argv):
+    """Return ``argv`` for logs and files: values of credentials such as ``--hf_token`` are replaced by ``***``."""
+    shown, hide = [], False
+    for token in argv:
+        name, equals, _ = token.partition("=")
+        secret = token.startswith("--") and is_secret(name)
+        shown.append("***" if hide and not token.startswith("--") else f"{name}=***" if secret and equals else token)
+        hide = secret and not equals
+    return shown
+
+
+def _registry():
+    return importlib.import_module("recbole.unlearning.registry")
+
+
+def _hyper_parameter_flags(hyper_parameters):
+    groups = {}
+    for h in hyper_parameters:
+        if h.name not in {flag.name for group in groups.values() for flag in group}:
+            default = "" if h.default is None else f" (default: {h.default})"
+            flag = flags.Flag(h.name, h.type, f"{h.help}{default}", key=None)
+            groups.setdefault(f"hyper-parameters of {', '.join(h.algorithms)}", []).append(flag)
+    return groups
+
+
+def _parser(program, about, groups, examples):
+    parser = _Parser(
+        prog=program,
+        description=f"{about} Any configuration key can be set as --key value or --key=value.",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for title, members in groups.items():
+        group = parser.add_argument_group(title)
+        for flag in members:
+            flag.add_to(group)
+    return parser
+
+
+def _parse(parser, groups, dead, argv, available=None):
+    known = {flag.name: flag for members in groups.values() for flag in members}
+    for_flags, others = _split(argv, known)
+    namespace, stray = parser.parse_known_args(for_flags, argparse.Namespace(**dict.fromkeys(known, _UNSET)))
+    if stray:
+        raise _stray(stray[0])
+    namespace.ignored = [name for name in others if name in dead]
+    overrides = {name: value for name, value in others.items() if name not in dead}
+    for name in overrides:
+        flags.refuse_if_later(name, available)
+    _settle(namespace, known)
+    return namespace, overrides
+
+
+def _split(argv, known):
+    """Return the tokens of flags for argparse, and the values by name of everything else that starts with ``--``."""
+    for_flags, others = [], {}
+    tokens, in_flag = deque(argv), False
+    while tokens:
+        token = tokens.popleft()
+        name, equals, value = token[2:].partition("=")
+        if not token.startswith("--"):
+            if not in_flag and not token.startswith("-"):
+                raise _stray(token)
+            in_flag = True
+            for_flags.append(token)
+        elif name in known or name == "help":
+            in_flag = True
+            negative = not equals and tokens and _is_negative_number(tokens[0])
+            for_flags.append(f"{token}={tokens.popleft()}" if negative else token)
+        elif not name:
+            raise _stray(token)
+        else:
+            in_flag = False
+            follows = tokens and (not tokens[0].startswith("-") or _is_negative_number(tokens[0]))
+            others[name] = value if equals else tokens.popleft() if follows else True
+    return for_flags, others
+
+
+def _is_negative_number(token):
+    try:
+        float(token)
+    except ValueError:
+        return False
+    return token.startswith("-")
+
+
+def _stray(token):
+    return UserError(f"unexpected {token!r} on the command line; settings are written --key value or --key=value")
+
+
+def _settle(namespace, known):
+    """Give absent flags their defaults, and note what the given ones set."""
+    given = [name for name in known if getattr(namespace, name) is not _UNSET]
+    for name in set(known).difference(given):
+        setattr(namespace, name, known[name].default)
+    namespace.config_files = _file_names(namespace.config_files or [])
+    namespace.topk = [k for part in namespace.topk for k in part] if "topk" in given else list(namespace.topk)
+    settings = {name: flag for name, flag in known.items() if flag.key is not None}
+    namespace.given = {f.key: f.setting(getattr(namespace, name)) for name, f in settings.items() if name in given}
+    own = {f.key: f.setting(f.default) for name, f in settings.items() if name not in given and f.default is not None}
+    overall = packaged("overall.yaml").values
+    namespace.own_defaults = {key: value for key, value in own.items() if overall.get(key) != value}
+    namespace.flag_names = frozenset(known)
+    namespace.unlearning_sample_selection_method = selection_method(
+        namespace.unlearning_sample_selection_method, namespace.sensitive_category
+    )
+
+
+def _file_names(words):
+    """Return file names; a word that is no file may hold several, separated by spaces, as in ERASE."""
+    return [name for word in words for name in ([word] if os.path.exists(word) else word.split())]

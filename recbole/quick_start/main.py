@@ -1,0 +1,83 @@
+"""The two programs: parse, run, and say how it ended."""
+
+import importlib.metadata
+import sys
+from pathlib import Path
+
+from recbole.utils import UserError
+
+COMPLETE, INTERNAL, USER_ERROR, NOT_ALL_APPLIED = 0, 1, 2, 3
+"""Exit statuses: everything applied or skipped; an internal failure; a user's error; complete, but some request timed
+out or diverged, or none was applied."""
+
+
+def train_main(argv=None):
+    """Run ``run_recbole.py``; return the exit status."""
+    return _guarded("run_recbole.py", _train, argv)
+
+
+def unlearn_main(argv=None):
+    """Run ``unlearn.py``; return the exit status."""
+    return _guarded("unlearn.py", _unlearn, argv)
+
+
+def _guarded(program, run, argv):
+    try:
+        _name_this_package()
+        return run(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; the same command goes on from the last snapshot", file=sys.stderr)
+        return 130
+
+
+def _name_this_package():
+    """Say which ``recbole`` runs when another distribution of that name is installed too."""
+    others = [d for d in importlib.metadata.distributions() if (d.metadata["Name"] or "").lower() == "recbole"]
+    if others:
+        here = Path(__file__).resolve().parent.parent
+        print(f"two packages are called recbole: running {here}, not the installed RecBole {others[0].version}")
+
+
+def _configured(namespace, overrides):
+    from recbole.config import Config
+    from recbole.quick_start.command_line import config_values, declared_defaults
+
+    config = Config(
+        namespace.model,
+        namespace.dataset,
+        namespace.config_files,
+        command_line={**config_values(namespace), **overrides},
+        extra_defaults=declared_defaults(namespace),
+        also_known=namespace.flag_names,
+    )
+    for name in namespace.ignored:
+        config.warnings.append(f"--{name} is accepted as in ERASE and does nothing")
+    return config
+
+
+def _train(argv):
+    from recbole.quick_start.command_line import train_arguments, without_secrets
+
+    namespace, overrides = train_arguments(argv)
+    config = _configured(namespace, overrides)
+    from recbole.quick_start.train import run_recbole
+
+    run_recbole(config, without_secrets(argv), namespace.result_file, namespace.reference_checkpoint)
+    return COMPLETE
+
+
+def _unlearn(argv):
+    from recbole.quick_start.command_line import unlearn_arguments, without_secrets
+
+    namespace, overrides = unlearn_arguments(argv)
+    config = _configured(namespace, overrides)
+    from recbole.quick_start.unlearning import unlearn_recbole
+
+    requests = unlearn_recbole(config, without_secrets(argv), namespace.result_file)["requests"]
+    if config["eval_only"]:
+        return COMPLETE
+    failed = requests["timeout"] + requests["diverged"] > 0 or requests["applied"] == 0
+    return NOT_ALL_APPLIED if failed else COMPLETE

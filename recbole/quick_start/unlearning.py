@@ -1,0 +1,160 @@
+"""Unlearning a forget set request by request, and holding the result against retrained models."""
+
+import json
+import logging
+from pathlib import Path
+
+from recbole.evaluator import build_views, evaluate
+from recbole.quick_start.record import Clock, describe, reference_name, write_beside
+from recbole.quick_start.setup import begin
+from recbole.quick_start.train import _sensitive_csv, follow_original, identity_of, report
+from recbole.trainer import Naming, ResumeFile, load_checkpoint
+from recbole.unlearning.pipeline import Pipeline, save_model
+from recbole.unlearning.registry import get_algorithm
+from recbole.utils import sha256_of_file, write_json
+from recbole.utils.logger import LOG_FOLDER, init_logger
+
+logger = logging.getLogger("recbole")
+
+_OF_TRAINING = (
+    "epochs",
+    "train_batch_size",
+    "learning_rate",
+    "stopping_step",
+    "valid_metric",
+    "eval_step",
+    "weight_decay",
+)
+"""Settings that a configuration file holds for training, and that unlearning does not read."""
+
+
+def unlearn_recbole(config, arguments=(), result_file=None):
+    """Put the forget set's requests to an unlearning algorithm, save four checkpoints, and evaluate them.
+
+    Each checkpoint is evaluated on the same questions as the base model and, where it exists, the retrained model.
+
+    Args:
+        config: :class:`~recbole.config.Config`; reads ``unlearning_algorithm``, ``unlearning_batchsize`` and the
+            algorithm's hyper-parameters.
+        arguments: the command line, without credentials, for the record.
+        result_file: also write the record here.
+
+    Returns:
+        The record, a dictionary: see :func:`~recbole.quick_start.record.describe`.
+
+    Raises:
+        UserError: for anything that the user can mend.
+    """
+    clock = Clock()
+    init_logger(config)
+    algorithm = get_algorithm(config["unlearning_algorithm"])
+    base_path = Path(config["checkpoint_dir"]) / Naming.from_config(config).base()
+    content = load_checkpoint(base_path)
+    follow_original(config, content, base_path)
+    setup = begin(config, forgetting=True)
+    base = setup.load_model(base_path, None, content)
+    clock.lap("load")
+    if config["eval_only"]:
+        summary, records = None, {}
+    else:
+        summary, records = _unlearn(setup, algorithm, base_path, content, list(arguments))
+    clock.lap("unlearn")
+    rows = _evaluate_all(setup, algorithm.name, base)
+    clock.lap("evaluate")
+    for checkpoint, record in records.items():
+        mine = [row for row in rows if row["checkpoint"] == checkpoint and row["model"] == "unlearned"]
+        write_beside(_path(setup, algorithm.name, checkpoint), record | {"metrics": mine})
+    result = describe(setup, "unlearned", list(arguments), clock.seconds | _costs(setup, summary), rows, summary, 3)
+    if config["sensitive_eval_only"]:
+        _sensitive_csv(setup, rows, "unlearned", f"unlearn_{algorithm.name}", algorithm.name)
+    config.warn_unread(logger, but=_OF_TRAINING)
+    if result_file:
+        write_json(result_file, result)
+    return result
+
+
+def _path(setup, algorithm, checkpoint):
+    size = setup.sizes[checkpoint]
+    return setup.path(setup.names.unlearned(algorithm, size - 1, checkpoint, setup.config["unlearning_batchsize"]))
+
+
+def _unlearn(setup, algorithm, base_path, content, arguments):
+    """Run the pipeline; return its summary and the record of every checkpoint, without metrics yet."""
+    config = setup.config
+    model = setup.load_model(base_path, None, content)
+    stem = setup.names.unlearning_stem(algorithm.name)
+    if config["unlearning_batchsize"] != 1:
+        stem += f"_bs{config['unlearning_batchsize']}"
+    identity = identity_of(setup, base=sha256_of_file(base_path), forget_set=setup.requests.sha256)
+    hours = config["max_training_hours"]
+    dataset = setup.dataset.masked(setup.forgotten(None))
+    pipeline = Pipeline(
+        algorithm(config, model, dataset),
+        setup.requests,
+        config["unlearning_batchsize"],
+        ResumeFile(setup.path(f"{stem}.resume"), identity),
+        LOG_FOLDER / f"{stem}.requests.jsonl",
+        None if hours is None else hours * 3600,
+        config["show_progress"],
+    )
+    records = {}
+
+    def save(checkpoint, n_done, summary):
+        path = _path(setup, algorithm.name, checkpoint)
+        logger.info("Saving current: %s", path)
+        save_model(path, model, config, n_done - 1, setup.meta("unlearned", checkpoint))
+        timing = {key: value for key, value in summary.items() if key.startswith("seconds")}
+        counts = {key: value for key, value in summary.items() if key not in timing}
+        records[checkpoint] = describe(setup, "unlearned", arguments, timing, None, counts, checkpoint)
+        write_beside(path, records[checkpoint])
+
+    summary = pipeline.run(save)
+    for checkpoint in set(range(4)) - set(records):  # those that a killed run had saved before its last snapshot
+        path = _path(setup, algorithm.name, checkpoint)
+        records[checkpoint] = _read_json(path.with_suffix(".json"))
+    pipeline.resume.remove()
+    logger.info(
+        "%d requests in %.2fs: %s", summary["total"], summary["seconds_total"],
+        ", ".join(f"{summary[s]} {s}" for s in ("applied", "skipped", "timeout", "diverged")),
+    )  # fmt: skip
+    return summary, records
+
+
+def _read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _evaluate_all(setup, algorithm, base):
+    """Put every checkpoint's questions to the base, the retrained (if there) and the unlearned model."""
+    config, rows = setup.config, []
+    for checkpoint in range(4):
+        views = build_views(setup.dataset, setup.forgotten(checkpoint), checkpoint, setup.sensitive)
+        path = _path(setup, algorithm, checkpoint)
+        models = {"base": base, "unlearned": setup.load_model(path, checkpoint)}
+        retrained_path = setup.path(setup.names.retrained(checkpoint))
+        reference = None
+        if retrained_path.exists():
+            retrained = setup.load_model(retrained_path, checkpoint)
+            reference = (retrained, reference_name(retrained_path))
+            models["retrained"] = retrained
+        for kind, model in models.items():
+            name = algorithm if kind == "unlearned" else None
+            compare = None if kind == "retrained" else reference
+            rows += evaluate(model, views, config, compare, not config["sensitive_eval_only"], kind, name)
+        mine = [row for row in rows if row["checkpoint"] == checkpoint]
+        report(setup, mine, "unlearned", f"Results for model {path.name}")
+    return rows
+
+
+def _costs(setup, summary):
+    """Return seconds per request and, where a retrained model's record is there, the speed-up over retraining it."""
+    if summary is None:
+        return {}
+    costs = {key: value for key, value in summary.items() if key.startswith("seconds")}
+    path = setup.path(setup.names.retrained(3)).with_suffix(".json")
+    if path.exists():
+        retraining = _read_json(path)["timing"]["fit_seconds"]
+        costs |= {"retraining_seconds": retraining}
+        if costs["seconds_mean"] > 0:
+            costs["speedup_over_retraining"] = retraining / costs["seconds_mean"]
+    return costs

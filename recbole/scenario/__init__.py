@@ -1,0 +1,1 @@
+"""Where requests come from: sensitive items, spam, a user's own file."""

@@ -1,0 +1,165 @@
+"""The raw data that forget sets are drawn from, before any filter, with what is needed to write rows as they stand."""
+
+import json
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recbole.data.atomic import read_atomic, read_header
+from recbole.utils import FeatureType, UserError, atomic_write
+
+_BLOCK = 1 << 26
+_NEWLINE = 10
+_RETURN = 13
+
+
+class InteractionLog:
+    """The raw interactions of an ``.inter`` file (CF, SBR), and their lines as they stand there.
+
+    Attributes:
+        users: int array [n], a number per row for each user.
+        items: Arrow string array [n].
+        n_total: rows of the file.
+    """
+
+    extension = "inter"
+
+    def __init__(self, path, user_field="user_id", item_field="item_id", rating_field="rating", separator="\t"):
+        """Read the file's users, items and, if it has them, ratings.
+
+        Raises:
+            UserError: the file cannot be read, a column is missing, or a row has no user or no item.
+        """
+        self.path = Path(path)
+        header = read_header(path, separator)
+        rated = header.get(rating_field) is FeatureType.FLOAT
+        read = read_atomic(path, [user_field, item_field, *([rating_field] if rated else [])], separator)
+        for name in (user_field, item_field):
+            if read.table[name].null_count:
+                raise UserError(f"{path}: column '{name}' has {read.table[name].null_count} rows without a value")
+        self.items = read.table[item_field].combine_chunks()
+        self.users = read.table[user_field].combine_chunks().dictionary_encode().indices.to_numpy()
+        self._ratings = read.table[rating_field].to_numpy() if rated else None
+        self.n_total = len(self.items)
+
+    def sensitive(self, items, rating_threshold=None):
+        """Return the bool array [n] of the rows whose item is listed, with at least the threshold's rating if given."""
+        rows = _listed(self.items, items)
+        if rating_threshold is None:
+            return rows
+        if self._ratings is None:
+            raise UserError(f"{self.path} has no ratings to hold against a rating threshold of {rating_threshold}")
+        return rows & (self._ratings >= rating_threshold)
+
+    def write(self, path, rows):
+        """Write the header and the given rows as they stand in the log, with LF line ends."""
+        starts, ends = self._lines
+        with open(self.path, "rb") as source, atomic_write(path, "wb") as file:
+            file.write(source.readline().removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n") + b"\n")
+            for start, end in zip(starts[rows].tolist(), ends[rows].tolist(), strict=True):
+                source.seek(start)
+                file.write(source.read(end - start) + b"\n")
+
+    @cached_property
+    def _lines(self):
+        """Where the lines below the header start and end (int64 arrays [n]), without their line ends."""
+        content = np.memmap(self.path, np.uint8, "r")
+        blocks = range(0, len(content), _BLOCK)
+        ends = np.concatenate([np.flatnonzero(content[at : at + _BLOCK] == _NEWLINE) + at for at in blocks])
+        if content[-1] != _NEWLINE:
+            ends = np.append(ends, len(content))
+        starts, ends = ends[:-1] + 1, ends[1:]
+        ends = ends - (content[ends - 1] == _RETURN)
+        filled = ends > starts
+        if filled.sum() != self.n_total:
+            raise UserError(f"{self.path}: line ends other than LF and CRLF")
+        return starts[filled], ends[filled]
+
+
+class BasketLog:
+    """The raw baskets of a next-basket file, ``{user: [[item, …], …]}`` (NBR), as one row per item in a basket.
+
+    Empty baskets are dropped, then users with fewer than ``min_baskets``.
+
+    Attributes:
+        users: int array [n], the position of each row's user among ``tokens``.
+        items: Arrow string array [n].
+        n_total: rows, that is, items in baskets.
+        tokens: the users, in file order.
+    """
+
+    extension = "json"
+
+    def __init__(self, path, min_baskets=4):
+        """Read the file.
+
+        Raises:
+            UserError: the file cannot be read or does not have that form.
+        """
+        self.path = Path(path)
+        self.min_baskets = min_baskets
+        kept = {}
+        for user, baskets in read_json(path, dict).items():
+            if not (isinstance(baskets, list) and all(isinstance(basket, list) for basket in baskets)):
+                raise UserError(f"{path}: user '{user}': expected a list of baskets, each a list of items")
+            filled = [basket for basket in baskets if basket]
+            if len(filled) >= min_baskets:
+                kept[user] = filled
+        baskets = list(chain.from_iterable(kept.values()))
+        self.tokens = list(kept)
+        self._owners = np.repeat(np.arange(len(kept)), [len(own) for own in kept.values()])
+        self._baskets = np.repeat(np.arange(len(baskets)), [len(basket) for basket in baskets])
+        self.users = self._owners[self._baskets]
+        self.items = pa.array(map(str, chain.from_iterable(baskets)), pa.string())
+        self.n_total = len(self.items)
+
+    def sensitive(self, items, rating_threshold=None):
+        """Return the bool array [n] of the rows that may be asked for.
+
+        An item counts once per basket, and only for users who keep ``min_baskets`` baskets without the listed items.
+        """
+        if rating_threshold is not None:
+            raise UserError(f"{self.path}: baskets have no ratings to hold against a rating threshold")
+        listed = _listed(self.items, items)
+        remaining = np.unique(self._baskets[~listed])
+        baskets_left = np.bincount(self._owners[remaining], minlength=len(self.tokens))
+        candidates = np.flatnonzero(listed & (baskets_left >= self.min_baskets)[self.users])
+        code = self.items.dictionary_encode().indices.to_numpy()[candidates]
+        _, first = np.unique(np.stack([self._baskets[candidates], code]), axis=1, return_index=True)
+        rows = np.zeros(self.n_total, bool)
+        rows[candidates[first]] = True
+        return rows
+
+    def write(self, path, rows):
+        """Write the users of the given rows as a flat JSON list of strings, in the rows' order."""
+        with atomic_write(path) as file:
+            json.dump(
+                [self.tokens[user] for user in dict.fromkeys(self.users[rows].tolist())], file, ensure_ascii=False
+            )
+            file.write("\n")
+
+
+def _listed(tokens, items):
+    return pc.is_in(tokens, pa.array(list(items), pa.string())).to_numpy(zero_copy_only=False)
+
+
+def read_json(path, kind):
+    """Read a JSON file whose top level is a ``kind`` (dict or list).
+
+    Raises:
+        UserError: the file cannot be read, is no JSON, or holds something else.
+    """
+    try:
+        value = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a JSON file ({error})") from error
+    if not isinstance(value, kind):
+        name = {dict: "object", list: "list"}[kind]
+        raise UserError(f"{path}: expected a JSON {name}, found {type(value).__name__}")
+    return value

@@ -1,0 +1,18 @@
+"""Training, and what is kept of it on disk."""
+
+from recbole.trainer.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from recbole.trainer.names import Naming
+from recbole.trainer.resume import ResumeFile, fingerprint
+from recbole.trainer.trainer import Progress, Trainer, make_optimizer
+
+__all__ = [
+    "Naming",
+    "Progress",
+    "ResumeFile",
+    "Trainer",
+    "fingerprint",
+    "load_checkpoint",
+    "load_weights",
+    "make_optimizer",
+    "save_checkpoint",
+]

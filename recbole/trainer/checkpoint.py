@@ -1,0 +1,69 @@
+"""Checkpoints: tensors plus plain metadata, written whole or not at all, read without running code."""
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+
+from recbole.trainer.original import read_original
+from recbole.utils import UserError, atomic_write
+
+KEYS = ("config", "epoch", "cur_step", "best_valid_score", "state_dict", "other_parameter", "optimizer")
+
+
+def save_checkpoint(path, state):
+    """Write a dictionary of tensors and plain values, atomically.
+
+    Raises:
+        UserError: when the disk is full or the folder cannot be written to; an older file stays as it was.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    with atomic_write(path, "wb") as file:
+        file.write(buffer.getbuffer())
+
+
+def load_checkpoint(path):
+    """Read a checkpoint onto the CPU. One that the original wrote is read too; its dictionary says ``original: True``.
+
+    Raises:
+        UserError: when the file is missing, truncated, no checkpoint, or would run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such checkpoint; train it first, or look at --seed and --checkpoint_dir")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: truncated or not a checkpoint ({_first_line(error)})") from error
+    except pickle.UnpicklingError:
+        return read_original(path)
+
+
+def _first_line(error):
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def load_weights(model, checkpoint, path):
+    """Put a checkpoint's parameters into a model.
+
+    Raises:
+        UserError: naming the first parameter that is missing or of another shape.
+    """
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict):
+        raise UserError(f"{path}: holds no 'state_dict'; it is not a checkpoint of a model")
+    own = model.state_dict()
+    for name, tensor in own.items():
+        if name not in state:
+            raise UserError(f"{path}: has no parameter '{name}'; it is of another model than {type(model).__name__}")
+        if state[name].shape != tensor.shape:
+            raise UserError(
+                f"{path}: '{name}' is {tuple(state[name].shape)}, this data makes it {tuple(tensor.shape)}; "
+                "the checkpoint is of another data set, filter or embedding size"
+            )
+    model.load_state_dict({name: state[name] for name in own})
+    if checkpoint.get("other_parameter") and not checkpoint.get("original"):
+        model.load_other_parameter(checkpoint["other_parameter"])

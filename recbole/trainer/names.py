@@ -1,0 +1,91 @@
+"""The file names of checkpoints: ERASE's, in one place."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What a run's file names are made of.
+
+    Attributes:
+        model, dataset: their names.
+        seed: the model's seed.
+        fraction: ``unlearning_fraction`` (for spam the poisoning ratio), or None.
+        method: ``unlearning_sample_selection_method``, such as ``sensitive_category_horror``.
+        forget_set_seed: the seed that picked the forget set; named only when it differs from ``seed``.
+        spam: whether the run is about spam.
+        n_target_items: number of spam targets.
+    """
+
+    model: str
+    dataset: str
+    seed: int
+    fraction: float | None = None
+    method: str | None = None
+    forget_set_seed: int | None = None
+    spam: bool = False
+    n_target_items: int = 10
+
+    @classmethod
+    def from_config(cls, config):
+        """Read the parts from a :class:`~recbole.config.Config`."""
+        fraction = config["unlearning_fraction"]
+        return cls(
+            config["model"],
+            config["dataset"],
+            config["seed"],
+            None if fraction is None else float(fraction),
+            config["unlearning_sample_selection_method"],
+            config["unlearn_sample_selection_seed"],
+            bool(config["spam"]),
+            config["n_target_items"],
+        )
+
+    @property
+    def _run(self):
+        return f"model_{self.model}_seed_{self.seed}_dataset_{self.dataset}"
+
+    @property
+    def _fraction(self):
+        other = self.forget_set_seed is not None and self.forget_set_seed != self.seed
+        return f"unlearning_fraction_{self.fraction}" + (f"_forget_seed_{self.forget_set_seed}" if other else "")
+
+    @property
+    def _scenario(self):
+        """What was forgotten, as it stands in the names of retrained and unlearned models."""
+        if self.spam:
+            return f"{self._fraction}_n_target_items_{self.n_target_items}"
+        return f"{self._fraction}_unlearning_sample_selection_method_{self.method}"
+
+    def base(self):
+        """Return the name of the model that requests are put to."""
+        if self.spam:
+            return f"{self._run}_{self._fraction}_n_target_items_{self.n_target_items}_best.pth"
+        return f"{self._run}_best.pth"
+
+    def retrained(self, index):
+        """Return the name of the model retrained without what was forgotten by checkpoint ``index``."""
+        return f"{self._run}_retrain_checkpoint_idx_to_match_{index}_{self._scenario}.pth"
+
+    def retrained_best(self):
+        """Return the README's name of the retrained model of index 3."""
+        return f"{self._run}_retrained_best.pth"
+
+    def unlearning_stem(self, algorithm):
+        """Return what the names of one unlearning run's files begin with."""
+        if self.spam:
+            return f"{self._run}_{self._scenario}_unlearning_algorithm_{algorithm}"
+        return f"{self._run}_unlearning_algorithm_{algorithm}_{self._scenario}"
+
+    def unlearned(self, algorithm, last_request, index, batch_size=1):
+        """Return the name of an unlearned checkpoint.
+
+        Args:
+            algorithm: its name.
+            last_request: zero-based index of the last request that is included.
+            index: the checkpoint, 0 to 3.
+            batch_size: requests that were forgotten together.
+        """
+        suffix = f"_bs{batch_size}" if batch_size != 1 else ""
+        stem = self.unlearning_stem(algorithm)
+        return f"{stem}_unlearn_epoch_{last_request}_retrain_checkpoint_idx_to_match_{index}{suffix}.pth"

@@ -1,0 +1,120 @@
+"""Reading checkpoints that RecBole 1.x or its fork ERASE wrote, without running their code.
+
+Those files are pickles that hold a ``Config`` object beside the tensors. Here every class but a few tensor builders
+becomes an inert record of what it was, so nothing of the file is executed.
+"""
+
+import collections
+import pickle
+import zipfile
+
+import numpy as np
+import torch
+
+from recbole.utils import UserError
+
+_STORAGES = {
+    f"{kind}Storage": getattr(torch, dtype)
+    for kind, dtype in {
+        "Float": "float32",
+        "Double": "float64",
+        "Half": "float16",
+        "BFloat16": "bfloat16",
+        "Long": "int64",
+        "Int": "int32",
+        "Short": "int16",
+        "Char": "int8",
+        "Byte": "uint8",
+        "Bool": "bool",
+    }.items()
+}
+_INERT = {
+    ("recbole.config.configurator", "Config"),
+    ("recbole.utils.enum_type", "ModelType"),
+    ("yaml.loader", "FullLoader"),
+    ("torch", "device"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy", "dtype"),
+}
+_INERT_PREFIXES = ("recbole.model.", "recbole.utils.enum_type", "recbole.trainer.", "recbole.evaluator.")
+
+
+class Inert:
+    """Stands for an object of a class that is not to be run: its arguments and its state, nothing else."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+def _rebuild_tensor(storage, offset, size, stride, *_):
+    tensor = torch.empty(0, dtype=storage.dtype)
+    return tensor.set_(storage.untyped_storage(), offset, tuple(size), tuple(stride))
+
+
+def _numpy_scalar(dtype, value=b""):
+    kind = dtype.arguments[0] if isinstance(dtype, Inert) else dtype
+    return np.frombuffer(value, dtype=np.dtype(str(kind)))[0].item() if value else None
+
+
+class _Reader(pickle.Unpickler):
+    """An unpickler that knows tensors and plain containers, and makes everything else allowed inert."""
+
+    def __init__(self, archive, prefix, path):
+        super().__init__(archive.open(f"{prefix}/data.pkl"))
+        self.archive, self.prefix, self.path = archive, prefix, path
+
+    def find_class(self, module, name):
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if (module, name) in {("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_tensor")}:
+            return _rebuild_tensor
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return lambda data, *_: data
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "scalar":
+            return _numpy_scalar
+        if (module, name) in _INERT or module.startswith(_INERT_PREFIXES):
+            return Inert
+        raise UserError(f"{self.path}: refused: the file would run {module}.{name}; it is not a checkpoint")
+
+    def persistent_load(self, reference):
+        kind, dtype, key, _, count = reference
+        if kind != "storage" or not isinstance(dtype, torch.dtype):
+            raise UserError(f"{self.path}: refused: it holds something that is not a tensor")
+        data = bytearray(self.archive.read(f"{self.prefix}/data/{key}"))
+        return torch.frombuffer(data, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
+
+
+def read_original(path):
+    """Return the checkpoint dictionary of a file that the original wrote.
+
+    ``config`` is the plain final configuration, ``original`` is True, and the optimizer's state is left out.
+
+    Raises:
+        UserError: when the file is truncated, is no such checkpoint, or would run code.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            if len(members) != 1:
+                raise UserError(f"{path}: not a checkpoint: it has {len(members)} data.pkl members, not one")
+            checkpoint = _Reader(archive, members[0].removesuffix("/data.pkl"), path).load()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path}: truncated or not a checkpoint ({type(error).__name__}: {error})") from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise UserError(f"{path}: holds no 'state_dict'; it is not a checkpoint of a model")
+    return checkpoint | {"config": _plain_config(checkpoint.get("config")), "original": True, "optimizer": None}
+
+
+def _plain_config(config):
+    """Return the final configuration dictionary out of an inert ``Config``."""
+    state = getattr(config, "state", None) or {}
+    final = state.get("final_config_dict", {}) if isinstance(state, dict) else {}
+    return {k: v for k, v in final.items() if isinstance(v, (str, int, float, bool, list, dict, type(None)))}

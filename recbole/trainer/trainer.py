@@ -1,0 +1,253 @@
+"""Training: one loop, validated, stopped early, resumable to the bit."""
+
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+
+import torch
+from tqdm import tqdm
+
+from recbole.data import TrainBatches
+from recbole.evaluator import mean_utility
+from recbole.utils import ModelType, UserError, torch_seed
+
+logger = logging.getLogger("recbole")
+
+_LEARNERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "adagrad": torch.optim.Adagrad,
+    "rmsprop": torch.optim.RMSprop,
+}
+
+
+def make_optimizer(config, model, learning_rate=None):
+    """Return the optimizer that ``learner``, ``learning_rate``, ``weight_decay`` and ``adam_*`` describe.
+
+    Raises:
+        UserError: for an unknown ``learner``.
+    """
+    name = str(config["learner"]).lower()
+    if name not in _LEARNERS:
+        raise UserError(f"learner: '{name}' is not one of {', '.join(_LEARNERS)}")
+    options = {"lr": learning_rate or config["learning_rate"], "weight_decay": config["weight_decay"] or 0.0}
+    if name in ("adam", "adamw"):
+        given = {key: config[f"adam_{key}"] for key in ("beta1", "beta2", "eps")}
+        betas = (given["beta1"] or 0.9, given["beta2"] or 0.999)
+        options |= {"betas": betas, "eps": given["eps"] or 1e-8, "fused": True}
+    return _LEARNERS[name]([p for p in model.parameters() if p.requires_grad], **options)
+
+
+@dataclass
+class Progress:
+    """Where training stands; plain values, so that a snapshot can hold it."""
+
+    epoch: int = 0
+    batch: int = 0
+    loss: float = 0.0
+    best_epoch: int = -1
+    best_score: float | None = None
+    best_result: dict = field(default_factory=dict)
+    bad_steps: int = 0
+    seconds: float = 0.0
+    epoch_seconds: list = field(default_factory=list)
+    valid_seconds: list = field(default_factory=list)
+    losses: list = field(default_factory=list)
+    stopped: str = ""
+
+
+class Trainer:
+    """Fits a model on training batches and keeps the weights that were best on the validation rows.
+
+    Args:
+        config: the run's configuration.
+        model: a recommender, on its device.
+        dataset: the data under the mask to train on.
+        resume: a :class:`~recbole.trainer.resume.ResumeFile`, or None to run without snapshots.
+        board: a TensorBoard ``SummaryWriter`` or None.
+    """
+
+    def __init__(self, config, model, dataset, resume=None, board=None):
+        self.config, self.model, self.dataset, self.resume, self.board = config, model, dataset, resume, board
+        self.device = next(model.parameters()).device
+        self.progress = Progress()
+        self.best_state = None
+        self.valid = dataset.eval_rows("valid")
+
+    def fit(self):
+        """Train, and leave the best weights in the model.
+
+        Returns:
+            :class:`Progress`, complete.
+
+        Raises:
+            UserError: when the loss is no longer a number.
+        """
+        if self.model.type is ModelType.TRADITIONAL:
+            self._validate(0)
+        else:
+            self._fit_by_gradient()
+        if self.best_state is None:
+            self._keep(self.progress.epoch - 1)
+        self.model.load_state_dict(self.best_state["state_dict"])
+        self.model.eval()
+        return self.progress
+
+    def _fit_by_gradient(self):
+        config = self.config
+        self.batches = TrainBatches(config, self.dataset, self.model.input_type)
+        self.optimizer = make_optimizer(config, self.model)
+        self.scheduler = self.model.scheduler(self.optimizer)
+        amp = bool(config["enable_amp"])
+        self.autocast = torch.autocast(self.device.type, enabled=amp)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp and bool(config["enable_scaler"]))
+        resumed = self._load_snapshot()
+        progress = self.progress
+        while progress.epoch < config["epochs"] and not progress.stopped:
+            if self._over_budget():
+                break
+            self._train_epoch(resumed)
+            resumed = False
+            self._after_epoch()
+
+    def _train_epoch(self, resumed):
+        progress, model = self.progress, self.model
+        model.train()
+        if not resumed:
+            torch.manual_seed(torch_seed(self.config["seed"], "train", progress.epoch))
+        batches = self.batches.epoch(progress.epoch, first=progress.batch)
+        show = None if self.config["show_progress"] else True
+        bar = tqdm(batches, f"epoch {progress.epoch}", len(self.batches), False, disable=show, initial=progress.batch)
+        started = time.perf_counter()
+        for batch in bar:
+            progress.loss += self._step(batch.to(self.device))
+            progress.batch += 1
+            if self.resume is not None and self.resume.due():
+                started = self._tick(started)
+                self._save_snapshot()
+        self._tick(started)
+
+    def _tick(self, started):
+        now = time.perf_counter()
+        self.progress.seconds += now - started
+        return now
+
+    def _step(self, batch):
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast:
+            loss = self.model.calculate_loss(batch)
+            loss = sum(loss) if isinstance(loss, tuple) else loss
+        value = loss.item()
+        if math.isnan(value):
+            raise UserError(
+                f"training diverged: the loss of epoch {self.progress.epoch}, batch {self.progress.batch} is not a "
+                f"number; lower learning_rate ({self.config['learning_rate']}) or set clip_grad_norm"
+            )
+        self.scaler.scale(loss).backward()
+        if self.config["clip_grad_norm"]:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), **self.config["clip_grad_norm"])
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return value
+
+    def _after_epoch(self):
+        progress, config = self.progress, self.config
+        epoch, loss = progress.epoch, progress.loss
+        progress.epoch_seconds.append(progress.seconds - sum(progress.epoch_seconds) - sum(progress.valid_seconds))
+        progress.losses.append(loss)
+        if self.scheduler is not None:
+            self.scheduler.step()
+        result = {}
+        if config["eval_step"] > 0 and (epoch + 1) % config["eval_step"] == 0:
+            started = time.perf_counter()
+            result = self._validate(epoch)
+            progress.valid_seconds.append(self._tick(started) - started)
+            if progress.bad_steps > config["stopping_step"]:
+                progress.stopped = f"no better for {progress.bad_steps} validations"
+        self._report(epoch, loss, result)
+        progress.epoch, progress.batch, progress.loss = epoch + 1, 0, 0.0
+
+    def _report(self, epoch, loss, result):
+        message = f"epoch {epoch} training [time: {self.progress.epoch_seconds[-1]:.2f}s, train loss: {loss:.4f}]"
+        if result:
+            name = str(self.config["valid_metric"]).lower()
+            message += f" [valid {name}: {result[name]:.4f}]"
+        logger.info(message)
+        if self.board is not None:
+            self.board.add_scalar("Loss/Train", loss, epoch)
+            for metric, value in result.items():
+                self.board.add_scalar(f"Valid/{metric.replace('@', '_')}", value, epoch)
+
+    def _validate(self, epoch):
+        """Score the validation rows and keep the weights if they are the best; ties count as better, as in RecBole."""
+        progress, config = self.progress, self.config
+        if not len(self.valid.inputs):
+            self._keep(epoch)
+            return {}
+        result = mean_utility(self.model, self.valid, config)
+        score = result[str(config["valid_metric"]).lower()]
+        sign = 1 if config["valid_metric_bigger"] else -1
+        if progress.best_score is None or sign * score >= sign * progress.best_score:
+            progress.best_score, progress.best_result, progress.bad_steps = score, result, 0
+            self._keep(epoch)
+        else:
+            progress.bad_steps += 1
+        return result
+
+    def _keep(self, epoch):
+        self.progress.best_epoch = epoch
+        optimizer = getattr(self, "optimizer", None)
+        self.best_state = {
+            "state_dict": _copied(self.model.state_dict()),
+            "optimizer": None if optimizer is None else _copied(optimizer.state_dict()),
+        }
+
+    def _over_budget(self):
+        """RecBole's rule in ERASE: the first epoch runs; a later one only if the last one's time is still left."""
+        hours, progress = self.config["max_training_hours"], self.progress
+        if hours is None or not progress.epoch_seconds or progress.batch:
+            return False
+        last = progress.epoch_seconds[-1] + (progress.valid_seconds[-1] if progress.valid_seconds else 0.0)
+        if progress.seconds + last <= hours * 3600:
+            return False
+        logger.info(
+            "Time budget exceeded: Elapsed %.1fs, Projected %.1fs, Budget %.1fs. Stopping training.",
+            progress.seconds, progress.seconds + last, hours * 3600,
+        )  # fmt: skip
+        progress.stopped = "time budget"
+        return True
+
+    # --- snapshots -----------------------------------------------------------------------------------------------
+
+    def _save_snapshot(self):
+        state = {"progress": vars(self.progress), "state_dict": self.model.state_dict()}
+        state |= {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        state |= {"scheduler": self.scheduler.state_dict() if self.scheduler else None, "best": self.best_state}
+        self.resume.save(state)
+
+    def _load_snapshot(self):
+        state = self.resume.load() if self.resume is not None else None
+        if state is None:
+            return False
+        self.progress = Progress(**state["progress"])
+        self.model.load_state_dict(state["state_dict"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.best_state = state["best"]
+        self.resume.restore_generators(state)
+        logger.info("continuing at epoch %d, batch %d", self.progress.epoch, self.progress.batch)
+        return self.progress.batch > 0
+
+
+def _copied(value):
+    """Return a copy of nested dictionaries and lists with every tensor on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,81 @@
+"""The algorithms, found by looking into this folder, and their hyper-parameters."""
+
+import importlib
+import pkgutil
+import types
+import typing
+from dataclasses import dataclass, fields
+from functools import cache
+
+from recbole.unlearning.algorithm import UnlearningAlgorithm
+from recbole.utils import UserError, suggest
+
+ERASE_ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
+
+
+@dataclass(frozen=True)
+class HyperParameter:
+    """One flag: its name, type, default and help, and the algorithms that read it."""
+
+    name: str
+    type: type
+    default: object
+    help: str
+    algorithms: tuple
+
+
+@cache
+def _classes():
+    import recbole.unlearning as room
+
+    for module in pkgutil.iter_modules(room.__path__):
+        importlib.import_module(f"{room.__name__}.{module.name}")
+    found, waiting = {}, [UnlearningAlgorithm]
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        if cls.name:
+            found[cls.name] = cls
+    return found
+
+
+def available():
+    """Return the names of the algorithms that can be run."""
+    return sorted(_classes())
+
+
+def algorithm_names():
+    """Return the names that the command line knows: ERASE's seven, then others that are there."""
+    return [*ERASE_ALGORITHMS, *(name for name in available() if name not in ERASE_ALGORITHMS)]
+
+
+def get_algorithm(name):
+    """Return the class of an algorithm.
+
+    Raises:
+        UserError: when there is none of that name, or not yet.
+    """
+    if name not in _classes():
+        if name in ERASE_ALGORITHMS:
+            raise UserError(f"--unlearning_algorithm: {name} is not available yet; there is {', '.join(available())}")
+        raise UserError(f"--unlearning_algorithm: there is no '{name}'{suggest(name, available())}")
+    return _classes()[name]
+
+
+def hyper_parameters():
+    """Return every algorithm's :class:`HyperParameter`, one for each name, sorted by name."""
+    found = {}
+    for name in available():
+        hints = typing.get_type_hints(_classes()[name].Hyper)
+        for field in fields(_classes()[name].Hyper):
+            others = found[field.name].algorithms if field.name in found else ()
+            kind = _plain_type(hints[field.name])
+            found[field.name] = HyperParameter(field.name, kind, field.default, field.metadata["help"], (*others, name))
+    return [found[name] for name in sorted(found)]
+
+
+def _plain_type(hint):
+    """Return ``float`` for ``float | None``."""
+    if isinstance(hint, types.UnionType):
+        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    return hint

@@ -1,0 +1,16 @@
+"""The one exception that means "the user can fix this"."""
+
+
+class UserError(Exception):
+    """A mistake in the input, told in one line: what is wrong, where, and what would be right.
+
+    The command lines print it without a traceback and exit with status 2. Raise it before anything is written.
+    """
+
+
+def suggest(word, known):
+    """Return ``", did you mean 'x'?"`` for the nearest of ``known``, or an empty string."""
+    import difflib
+
+    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
+    return f", did you mean '{near[0]}'?" if near else ""

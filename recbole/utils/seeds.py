@@ -1,0 +1,31 @@
+"""Every random stream is its own generator, keyed by the run's seed, its name and its indices.
+
+A stream does not depend on what other streams drew before, so work that is replayed after a kill (an epoch, a batch,
+a request) draws the same numbers again.
+"""
+
+import zlib
+
+import numpy as np
+import torch
+
+
+def _entropy(seed, key):
+    return [int(seed), *(zlib.crc32(k.encode()) if isinstance(k, str) else int(k) for k in key)]
+
+
+def stream(seed, *key):
+    """Return a NumPy generator for ``(seed, *key)``; key parts are names (str) or indices (int >= 0)."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(_entropy(seed, key))))
+
+
+def torch_seed(seed, *key):
+    """Return a 63-bit seed for torch from ``(seed, *key)``."""
+    return int(np.random.SeedSequence(_entropy(seed, key)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def init_seed(seed, reproducibility=True):
+    """Seed torch's global generators and, if ``reproducibility``, ask cuDNN for deterministic kernels."""
+    torch.manual_seed(int(seed))
+    torch.backends.cudnn.benchmark = not reproducibility
+    torch.backends.cudnn.deterministic = bool(reproducibility)

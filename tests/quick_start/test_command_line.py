@@ -1,0 +1,257 @@
+"""The command lines: flags, other settings, what is refused."""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recbole.config import Config
+from recbole.config.layers import packaged
+from recbole.quick_start import flags
+from recbole.quick_start.command_line import (
+    config_values,
+    declared_defaults,
+    train_arguments,
+    unlearn_arguments,
+    without_secrets,
+)
+from recbole.utils import UserError
+
+
+def hyper_parameter(name, kind, default, *algorithms):
+    return SimpleNamespace(
+        name=name, type=kind, default=default, help=f"the {name} (100%)", algorithms=list(algorithms)
+    )
+
+
+REGISTRY = SimpleNamespace(
+    algorithm_names=lambda: ["scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif"],
+    available=lambda: ["scif", "kookmin"],
+    hyper_parameters=lambda: [
+        hyper_parameter("max_norm", float, None, "scif", "gif"),
+        hyper_parameter("damping", float, 1, "scif"),
+        hyper_parameter("kookmin_init_rate", float, 0.01, "kookmin"),
+        hyper_parameter("kookmin_careful", bool, False, "kookmin"),
+    ],
+)
+
+
+def train(text):
+    return train_arguments(text.split())
+
+
+def unlearn(text):
+    return unlearn_arguments(text.split(), REGISTRY)
+
+
+def configured(parsed):
+    namespace, overrides = parsed
+    return Config(
+        namespace.model,
+        "ml-100k",
+        namespace.config_files,
+        command_line={**config_values(namespace), **overrides},
+        extra_defaults=declared_defaults(namespace, REGISTRY),
+        also_known=namespace.flag_names,
+    )
+
+
+def test_defaults_of_absent_flags():
+    namespace, overrides = train("")
+    assert (namespace.model, namespace.dataset, namespace.seed, namespace.n_target_items) == ("BPR", "ml-100k", 2, 10)
+    assert namespace.topk == [10, 20] and namespace.config_files == [] and namespace.spam is False
+    for absent in ("gpu_id", "epochs", "task_type", "forget_set_seed", "result_file", "unlearning_fraction"):
+        assert getattr(namespace, absent) is None
+    assert overrides == {} and config_values(namespace) == {} and namespace.ignored == []
+    namespace, overrides = unlearn("")
+    assert (namespace.unlearning_algorithm, namespace.unlearning_batchsize) == ("scif", 1)
+    assert (namespace.unlearning_fraction, namespace.seed, namespace.max_norm) == (1e-5, 2, None)
+    assert overrides == {} and config_values(namespace) == {}
+
+
+def test_absent_flags_leave_yaml_files_alone_and_given_ones_win(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("seed: 5\nspam: True\nn_target_items: 3\ntopk: [10]\nunlearning_fraction: 0.5\ndamping: 7\n")
+    config = configured(unlearn(f"--config_files {path}"))
+    assert [config[key] for key in ("seed", "spam", "n_target_items", "topk", "unlearning_fraction", "damping")] == [
+        *(5, True, 3, [10], 0.5, 7.0)
+    ]
+    config = configured(unlearn(f"--config_files {path} --seed 6 --topk 10 30 --damping 0.5 --spam False"))
+    assert [config[key] for key in ("seed", "topk", "damping", "spam")] == [6, [10, 30], 0.5, False]
+    assert {config.source(key) for key in ("seed", "topk", "damping", "spam")} == {"command line"}
+
+
+def test_defaults_that_are_declared_reach_the_config():
+    config = configured(unlearn(""))
+    assert config["unlearning_fraction"] == 1e-5 and config["kookmin_init_rate"] == 0.01 and config["max_norm"] is None
+    assert (config["damping"], type(config["damping"])) == (1.0, float)
+    assert config.source("seed") == "default: overall.yaml"
+
+
+def test_every_flag_of_a_setting_names_a_setting_and_agrees_with_its_default():
+    overall = packaged("overall.yaml").values
+    groups = [*flags.TRAIN.values(), *flags.unlearn_flags(["scif"]).values()]
+    for flag in {flag.name: flag for group in groups for flag in group if flag.key}.values():
+        assert flag.key in overall
+        if flag.default is not None and flag.name != "unlearning_fraction":
+            assert flag.setting(flag.default) == overall[flag.key]
+
+
+KEYS = st.sampled_from(["learning_rate", "show_progress", "my_key", "load_col"])
+VALUES = st.one_of(
+    st.floats(allow_nan=False).map(repr), st.sampled_from(["a", "[1, 2]", "{a: 1}", "[5,inf)", "x=y", "", " ", "0"])
+)
+
+
+@given(st.dictionaries(KEYS, VALUES), st.booleans(), st.lists(st.booleans(), min_size=4, max_size=4))
+def test_space_and_equals_mean_the_same(settings, flag_first, with_equals):
+    tokens = ["--seed", "3"] if flag_first else []
+    for (key, value), equals in zip(settings.items(), with_equals, strict=False):
+        tokens += [f"--{key}={value}"] if equals else [f"--{key}", value]
+    tokens += [] if flag_first else ["--seed", "3"]
+    namespace, overrides = train_arguments(tokens)
+    assert overrides == settings and namespace.seed == 3
+
+
+def test_negative_numbers_are_values_and_a_bare_key_is_true():
+    namespace, overrides = train("--learning_rate -1e-4 --adam_eps -1e-8 --show_progress --seed -3 --x -.5 --last")
+    assert overrides == {"learning_rate": "-1e-4", "show_progress": True, "x": "-.5", "last": True}
+    assert (namespace.adam_eps, namespace.seed) == (-1e-8, -3)
+
+
+def test_lists_and_switches_in_both_spellings():
+    for text in ("--topk 5 10", "--topk=[5,10]", "--topk 5,10"):
+        assert train(text)[0].topk == [5, 10]
+    for text, value in (("--spam", True), ("--spam=True", True), ("--spam False", False), ("--eval_only --spam", True)):
+        assert train(text)[0].spam is value
+    assert train("-m Pop -d x")[0].model == "Pop"
+    namespace, _ = unlearn("--dont_save_interaction_probabilities")
+    assert config_values(namespace) == {"save_interaction_probabilities": False}
+
+
+def test_config_files_may_be_one_word_with_spaces_or_several_words(tmp_path):
+    odd = tmp_path / "my file.yaml"
+    odd.touch()
+    namespace, _ = train_arguments(["--config_files", "a.yaml  b.yaml", str(odd), "c.yaml"])
+    assert namespace.config_files == ["a.yaml", "b.yaml", str(odd), "c.yaml"]
+
+
+def test_the_forget_set_is_named_after_the_category_unless_it_has_a_name():
+    for parse in (train, unlearn):
+        namespace, _ = parse("--sensitive_category meat --forget_set_seed 7 --seed 2")
+        assert namespace.unlearning_sample_selection_method == "sensitive_category_meat"
+        config = configured((namespace, {}))
+        assert config["unlearning_sample_selection_method"] == "sensitive_category_meat"
+        assert (config["unlearn_sample_selection_seed"], config["seed"]) == (7, 2)
+        namespace, _ = parse("--sensitive_category meat --unlearning_sample_selection_method mine")
+        assert configured((namespace, {}))["unlearning_sample_selection_method"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "told"),
+    [
+        (train, "stray", "stray"),
+        (train, "--learning_rate 1 stray", "stray"),
+        (train, "--config_files a.yaml --learning_rate 1 stray.yaml", r"stray\.yaml"),
+        (train, "--seed 1 2", "'2'"),
+        (train, "-x", "'-x'"),
+        (train, "--", "'--'"),
+        (train, "--=3", "--=3"),
+        (train, "--rmia_out_model_flag", "not available yet"),
+        (unlearn, "--ruli_privacy_k=8", "not available yet"),
+        (unlearn, "--gif_damping 0.1", "comes with algorithm gif, which is not available yet"),
+        (unlearn, "--seif_erase_std 1", "algorithm seif"),
+        (unlearn, "--unlearning_algorithm gif", "gif is not available yet; available: scif, kookmin"),
+    ],
+)
+def test_mistakes_that_are_told(parse, text, told):
+    with pytest.raises(UserError, match=told) as error:
+        parse(text)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "told"),
+    [
+        (train, "--seed two", "--seed"),
+        (train, "--topk five", "--topk"),
+        (train, "--spam maybe", "--spam"),
+        (train, "--task_type XYZ", "--task_type"),
+        (train, "--retrain_checkpoint_idx_to_match 4", "--retrain_checkpoint_idx_to_match"),
+        (train, "--retrain_checkpoint_idx_to_match -1", "--retrain_checkpoint_idx_to_match"),
+        (train, "--hf_token", "--hf_token"),
+        (unlearn, "--unlearning_algorithm sief", "seif"),
+        (unlearn, "--max_norm big", "--max_norm"),
+    ],
+)
+def test_bad_values_of_flags_end_with_status_2_and_one_line(parse, text, told, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(text)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and told in said and said.count("\n") == 1
+
+
+def test_no_abbreviations_and_mistyped_flags_are_named_by_the_config():
+    assert train("--epoch 3")[1] == {"epoch": "3"}
+    with pytest.raises(UserError, match="did you mean 'epochs'"):
+        configured(train("--epoch 3"))
+    with pytest.raises(UserError, match="did you mean 'config_files'"):
+        configured(train("--config-files x"))
+    with pytest.raises(UserError, match="did you mean 'kookmin_init_rate'"):
+        configured(unlearn("--kookmin_init_rat 3"))
+
+
+def test_hyper_parameters_are_overrides_when_given():
+    namespace, overrides = unlearn(
+        "--unlearning_algorithm kookmin --kookmin_init_rate=0.5 --kookmin_careful --max_norm -1"
+    )
+    assert overrides == {"kookmin_init_rate": 0.5, "kookmin_careful": True, "max_norm": -1.0}
+    assert config_values(namespace) == {"unlearning_algorithm": "kookmin"}
+
+
+def test_hyper_parameters_given_to_training_are_known_and_told_as_unread():
+    config = configured(train("--damping 0.5"))
+    assert config.unread() == [("damping", "command line")]
+
+
+def test_dead_flags_are_accepted_with_and_without_a_value():
+    namespace, overrides = unlearn(
+        "--epochs 100 --LOCAL --seif_momentum=0.9 --retrain_checkpoint_idx_to_match 2 --seed 3"
+    )
+    assert namespace.ignored == ["epochs", "LOCAL", "seif_momentum", "retrain_checkpoint_idx_to_match"]
+    assert overrides == {} and namespace.seed == 3
+    assert train("--retrain_flag --nproc 1")[0].ignored == ["retrain_flag", "nproc"]
+
+
+@pytest.mark.parametrize("parse", [train, unlearn])
+def test_help_names_every_flag_and_shows_three_examples(parse, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse("-h")
+    shown = capsys.readouterr().out
+    assert stop.value.code == 0 and shown.count("\n  python ") == 3
+    names = (
+        {flag.name for group in flags.TRAIN.values() for flag in group} if parse is train else {"max_norm", "damping"}
+    )
+    assert all(f"--{name} " in shown for name in names)
+
+
+def test_examples_of_the_help_parse(capsys):
+    for parse in (train_arguments, lambda argv: unlearn_arguments(argv, REGISTRY)):
+        with pytest.raises(SystemExit):
+            parse(["-h"])
+        for command in capsys.readouterr().out.replace("\\\n", " ").split("python ")[1:]:
+            line = command.split("\n")[0].split()
+            namespace, overrides = parse(line[1:])
+            assert configured((SimpleNamespace(**{**vars(namespace), "config_files": []}), overrides))["model"] == "BPR"
+
+
+def test_arguments_for_the_log_hold_no_token():
+    argv = ["--hf_token", "s3cr3t", "--seed", "3", "--hf_token=s3cr3t", "--wandb_api_key", "--spam"]
+    assert without_secrets(argv) == ["--hf_token", "***", "--seed", "3", "--hf_token=***", "--wandb_api_key", "--spam"]
+
+
+def test_flags_are_declared_once():
+    assert not flags.TRAIN_DEAD & {flag.name for group in flags.TRAIN.values() for flag in group}
+    live = {flag.name for group in flags.unlearn_flags(["scif"]).values() for flag in group}
+    assert not flags.UNLEARN_DEAD & live
