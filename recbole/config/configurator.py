@@ -4,7 +4,7 @@ from recbole.config import checks, derived, layers, unknown
 from recbole.config.plain import plain
 from recbole.utils import ModelType, UserError
 
-_DERIVED_KEYS = ("device", "MODEL_TYPE", "MODEL_INPUT_TYPE")
+_DERIVED_KEYS = ("device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "MODEL_TRIMS")
 
 
 class Config:
@@ -104,7 +104,7 @@ class Config:
             self.warnings.append(f"spam without unlearning_fraction: {derived.SPAM_FRACTION} is taken")
 
     def bind_model(self, model_class):
-        """Set ``MODEL_TYPE`` and ``MODEL_INPUT_TYPE`` from a model class.
+        """Set ``MODEL_TYPE``, ``MODEL_INPUT_TYPE`` and ``MODEL_TRIMS`` from a model class.
 
         A sequential model with ``loss_type: CE`` is trained without negatives.
 
@@ -114,6 +114,7 @@ class Config:
         loss_type = self["loss_type"]
         self._set("MODEL_TYPE", model_class.type, "program")
         self._set("MODEL_INPUT_TYPE", derived.input_type(model_class, loss_type), "program")
+        self._set("MODEL_TRIMS", getattr(model_class, "trims", False), "program")
         key = "train_neg_sample_args"
         if loss_type == "CE" and model_class.type is ModelType.SEQUENTIAL and self._values[key] is not None:
             if key in self._asked:

@@ -145,6 +145,7 @@ def unlearn_flags(algorithms):
         "the run": (
             *_run("amazon_reviews"),
             Flag("unlearning_algorithm", str, "how to forget (default: scif)", "scif", choices=tuple(algorithms)),
+            Flag("preset", str, "named hyper-parameters instead of ERASE's defaults: tuned", key=None),
             Flag("unlearning_batchsize", int, "people per unlearning step (default: 1)", 1),
         ),
         "forgetting": _forgetting(1e-05),

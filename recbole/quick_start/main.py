@@ -41,18 +41,26 @@ def _name_this_package():
         print(f"two packages are called recbole: running {here}, not the installed RecBole {others[0].version}")
 
 
-def _configured(namespace, overrides):
+def _configured(namespace, overrides, preset=None):
     from recbole.config import Config
     from recbole.quick_start.command_line import config_values, declared_defaults
 
-    config = Config(
-        namespace.model,
-        namespace.dataset,
-        namespace.config_files,
-        command_line={**config_values(namespace), **overrides},
-        extra_defaults=declared_defaults(namespace),
-        also_known=namespace.flag_names,
-    )
+    def configured(**layers):
+        return Config(
+            namespace.model,
+            namespace.dataset,
+            namespace.config_files,
+            command_line={**config_values(namespace), **overrides},
+            extra_defaults=declared_defaults(namespace),
+            also_known=namespace.flag_names,
+            **layers,
+        )
+
+    config = configured()
+    if preset is not None:
+        from recbole.quick_start.presets import preset_values
+
+        config = configured(config_dict=preset_values(preset, config["unlearning_algorithm"], config["model"]))
     for name in namespace.ignored:
         config.warnings.append(f"--{name} is accepted as in ERASE and does nothing")
     return config
@@ -73,7 +81,7 @@ def _unlearn(argv):
     from recbole.quick_start.command_line import unlearn_arguments, without_secrets
 
     namespace, overrides = unlearn_arguments(argv)
-    config = _configured(namespace, overrides)
+    config = _configured(namespace, overrides, namespace.preset)
     from recbole.quick_start.unlearning import unlearn_recbole
 
     requests = unlearn_recbole(config, without_secrets(argv), namespace.result_file)["requests"]

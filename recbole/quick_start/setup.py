@@ -17,6 +17,12 @@ from recbole.utils import UserError, init_seed
 
 logger = logging.getLogger("recbole")
 
+OF_TRAINING = (
+    *("epochs", "train_batch_size", "learning_rate", "weight_decay", "stopping_step", "valid_metric", "eval_step"),
+    *("learner", "clip_grad_norm", "enable_amp", "enable_scaler"),
+)
+"""Settings that configuration files hold for training; a run that does not train leaves them unread."""
+
 _FORGET_SETS = {"CF": ("inter",), "SBR": ("inter",), "NBR": ("pkl", "json", "inter")}
 """How the names of a task's forget sets may end; the first that is there is read."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from recbole.evaluator import build_views, evaluate
 from recbole.quick_start.hub import fetch
 from recbole.quick_start.record import Clock, describe, reference_name, write_beside, write_exposure_csv
-from recbole.quick_start.setup import begin
+from recbole.quick_start.setup import OF_TRAINING, begin
 from recbole.trainer import ResumeFile, Trainer, fingerprint, load_checkpoint, save_checkpoint
 from recbole.utils import UserError, atomic_write, write_json
 from recbole.utils.logger import LOG_FOLDER, init_logger
@@ -66,7 +66,7 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
         suffix = "original" if index is None else f"checkpoint_{index}_retrain"
         _sensitive_csv(setup, rows, kind, suffix)
     report(setup, rows, kind)
-    config.warn_unread(logger)
+    config.warn_unread(logger, but=OF_TRAINING if config["eval_only"] else ())
     if result_file:
         write_json(result_file, record)
     return record

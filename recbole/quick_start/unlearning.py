@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recbole.evaluator import build_views, evaluate
 from recbole.quick_start.record import Clock, describe, reference_name, write_beside
-from recbole.quick_start.setup import begin
+from recbole.quick_start.setup import OF_TRAINING, begin
 from recbole.quick_start.train import _sensitive_csv, follow_original, identity_of, report
 from recbole.trainer import Naming, ResumeFile, load_checkpoint
 from recbole.unlearning.pipeline import Pipeline, save_model
@@ -15,17 +15,6 @@ from recbole.utils import sha256_of_file, write_json
 from recbole.utils.logger import LOG_FOLDER, init_logger
 
 logger = logging.getLogger("recbole")
-
-_OF_TRAINING = (
-    "epochs",
-    "train_batch_size",
-    "learning_rate",
-    "stopping_step",
-    "valid_metric",
-    "eval_step",
-    "weight_decay",
-)
-"""Settings that a configuration file holds for training, and that unlearning does not read."""
 
 
 def unlearn_recbole(config, arguments=(), result_file=None):
@@ -67,7 +56,7 @@ def unlearn_recbole(config, arguments=(), result_file=None):
     result = describe(setup, "unlearned", list(arguments), clock.seconds | _costs(setup, summary), rows, summary, 3)
     if config["sensitive_eval_only"]:
         _sensitive_csv(setup, rows, "unlearned", f"unlearn_{algorithm.name}", algorithm.name)
-    config.warn_unread(logger, but=_OF_TRAINING)
+    config.warn_unread(logger, but=OF_TRAINING)
     if result_file:
         write_json(result_file, result)
     return result

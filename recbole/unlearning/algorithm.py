@@ -30,7 +30,7 @@ class Outcome:
     Attributes:
         status: ``applied``, ``skipped``, ``timeout`` or ``diverged``.
         reason: why it is not ``applied``.
-        relative_change: norm of the parameter change over the norm of the parameters that may change.
+        relative_change: norm of the parameter change over the norm of the parameters (rows) that may change.
         seconds: by phase: ``prepare``, ``solve``, ``apply``.
         n_examples: training examples that contained a forgotten row, and how many of them are left.
         work: what the algorithm counted: ``n_hvp``, ``residual`` and the like.

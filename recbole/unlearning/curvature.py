@@ -88,8 +88,8 @@ class Subspace:
                     parameter.add_(part)
 
     def norm(self):
-        """Return the Euclidean norm of the chosen parameters' (whole tables') values."""
-        return float(torch.sqrt(sum(p.detach().double().square().sum() for p in self.parameters.values())))
+        """Return the Euclidean norm of the chosen parameters (their chosen rows)."""
+        return float(torch.sqrt(sum(value.detach().double().square().sum() for value in self.values())))
 
 
 @contextlib.contextmanager
