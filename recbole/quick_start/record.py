@@ -41,8 +41,8 @@ def describe(setup, kind, arguments, timing, rows, requests=None, checkpoint=Non
         checkpoint: 0 to 3 or None.
     """
     dataset = setup.dataset
-    known = None if setup.requests is None else {"total": len(setup.requests), "done": 0}
-    if known and checkpoint is not None:
+    known = {"total": 0 if setup.requests is None else len(setup.requests), "done": 0}
+    if checkpoint is not None:
         known["done"] = setup.sizes[checkpoint]
     return {
         "kind": kind,
@@ -54,6 +54,7 @@ def describe(setup, kind, arguments, timing, rows, requests=None, checkpoint=Non
             "torch": torch.__version__,
             "numpy": np.__version__,
             "machine": platform.machine(),
+            "threads": torch.get_num_threads(),
         },
         "seed": setup.config["seed"],
         "dataset": {

@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from recbole.evaluator import build_views, evaluate
+from recbole.evaluator import Table, build_views, evaluate
 from recbole.quick_start.hub import fetch
 from recbole.quick_start.record import Clock, describe, reference_name, write_beside, write_exposure_csv
 from recbole.quick_start.setup import OF_TRAINING, begin
@@ -55,7 +55,8 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
     else:
         model, timing = _train(setup, index, kind, path, stem)
     clock.lap("train" if timing else "load_model")
-    rows = _evaluate(setup, model, index, kind, reference_checkpoint)
+    rows = _valid_rows(timing.get("best_valid", {}), index, kind, setup.dataset.masked(setup.forgotten(index)))
+    rows += _evaluate(setup, model, index, kind, reference_checkpoint)
     clock.lap("evaluate")
     record = describe(setup, kind, list(arguments), clock.seconds | timing, rows, checkpoint=index)
     if not config["eval_only"]:
@@ -151,6 +152,18 @@ def _evaluate(setup, model, index, kind, reference_checkpoint):
     return evaluate(model, views, config, reference, not config["sensitive_eval_only"], kind)
 
 
+def _valid_rows(best_valid, index, kind, dataset):
+    """Return the result rows of the best validation of a training run: on the data that it was trained on."""
+    view = "all" if index is None else "current"
+    table = Table(model=kind, checkpoint=index, split="valid", view=view, population="all", masking="retained")
+    asked = dataset.eval_rows("valid")
+    counts = {"n_rows": len(asked.inputs), "n_skipped": asked.n_skipped}
+    for name, value in best_valid.items():
+        metric, k = name.split("@")
+        table.add(metric, value, int(k), **counts)
+    return table.rows
+
+
 def _copy_as_best(path, best, record):
     """Keep the latest index-3 retrained model under the README's name too."""
     with atomic_write(best, "wb") as file, open(path, "rb") as source:
@@ -176,7 +189,7 @@ def rounded(result, config):
 def report(setup, rows, kind, what="test result"):
     """Log a model's utility on all of the test rows, and its exposure of sensitive items, as ERASE does."""
     config = setup.config
-    mine = [row for row in rows if row["model"] == kind]
+    mine = [row for row in rows if row["model"] == kind and row["split"] == "test"]
     plain = [r for r in mine if r["view"] == "all" and r["population"] == "all" and r["masking"] == "retained"]
     utility = {f"{r['metric']}@{r['k']}": r["value"] for r in plain if r["metric"] in map(str.lower, config["metrics"])}
     if utility:
