@@ -51,9 +51,9 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
     clock.lap("load")
     if config["eval_only"]:
         content = content if content is not None else load_checkpoint(path)
-        model, timing = setup.load_model(path, index, content), {}
+        model, resume, timing = setup.load_model(path, index, content), None, {}
     else:
-        model, timing = _train(setup, index, kind, path, stem)
+        model, resume, timing = _train(setup, index, kind, path, stem)
     clock.lap("train" if timing else "load_model")
     rows = _valid_rows(timing.get("best_valid", {}), index, kind, setup.dataset.masked(setup.forgotten(index)))
     rows += _evaluate(setup, model, index, kind, reference_checkpoint)
@@ -70,12 +70,16 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
     config.warn_unread(logger, but=OF_TRAINING if config["eval_only"] else ())
     if result_file:
         write_json(result_file, record)
+    if resume is not None:
+        resume.remove()
     return record
 
 
 def _given_checkpoint(config, kind):
     """Return an existing checkpoint's content and path if one is to be evaluated and has to be read before the data."""
     if not config["eval_only"]:
+        if config["hf_model_path"]:
+            raise UserError("--hf_model_path names a model to evaluate: give --eval_only too")
         return None, None
     if config["hf_model_path"]:
         path = Path(fetch(config["hf_model_path"], config["hf_token"], config["hf_cache_dir"]))
@@ -121,16 +125,19 @@ def _train(setup, index, kind, path, stem):
         "optimizer": trainer.best_state["optimizer"],
         "meta": setup.meta(kind, index),
     })  # fmt: skip
-    resume.remove()
-    return model, {
-        "fit_seconds": sum(progress.epoch_seconds) + sum(progress.valid_seconds),
-        "epochs": len(progress.epoch_seconds),
-        "best_epoch": progress.best_epoch,
-        "epoch_seconds": progress.epoch_seconds,
-        "valid_seconds": progress.valid_seconds,
-        "stopped": progress.stopped,
-        "best_valid": progress.best_result,
-    }
+    return (
+        model,
+        resume,
+        {
+            "fit_seconds": sum(progress.epoch_seconds) + sum(progress.valid_seconds),
+            "epochs": len(progress.epoch_seconds),
+            "best_epoch": progress.best_epoch,
+            "epoch_seconds": progress.epoch_seconds,
+            "valid_seconds": progress.valid_seconds,
+            "stopped": progress.stopped,
+            "best_valid": progress.best_result,
+        },
+    )
 
 
 def _board(stem):

@@ -42,13 +42,14 @@ def unlearn_recbole(config, arguments=(), result_file=None):
     follow_original(config, content, base_path)
     setup = begin(config, forgetting=True)
     base = setup.load_model(base_path, None, content)
+    references = _references(setup)
     clock.lap("load")
     if config["eval_only"]:
-        summary, records = None, {}
+        summary, records, resume = None, {}, None
     else:
-        summary, records = _unlearn(setup, algorithm, base_path, content, list(arguments))
+        summary, records, resume = _unlearn(setup, algorithm, base_path, content, list(arguments))
     clock.lap("unlearn")
-    rows = _evaluate_all(setup, algorithm.name, base)
+    rows = _evaluate_all(setup, algorithm.name, base, references)
     clock.lap("evaluate")
     for checkpoint, record in records.items():
         mine = [row for row in rows if row["checkpoint"] == checkpoint and row["model"] == "unlearned"]
@@ -59,6 +60,8 @@ def unlearn_recbole(config, arguments=(), result_file=None):
     config.warn_unread(logger, but=OF_TRAINING)
     if result_file:
         write_json(result_file, result)
+    if resume is not None:
+        resume.remove()
     return result
 
 
@@ -101,31 +104,41 @@ def _unlearn(setup, algorithm, base_path, content, arguments):
     for checkpoint in set(range(4)) - set(records):  # those that a killed run had saved before its last snapshot
         path = _path(setup, algorithm.name, checkpoint)
         records[checkpoint] = _read_json(path.with_suffix(".json"))
-    pipeline.resume.remove()
     logger.info(
         "%d requests in %.2fs: %s", summary["total"], summary["seconds_total"],
         ", ".join(f"{summary[s]} {s}" for s in ("applied", "skipped", "timeout", "diverged")),
     )  # fmt: skip
-    return summary, records
+    return summary, records, pipeline.resume
 
 
 def _read_json(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _evaluate_all(setup, algorithm, base):
+def _references(setup):
+    """Return the paths of the retrained models that are there, by checkpoint; a wrong one is found before the work."""
+    found = {}
+    for checkpoint in range(4):
+        path = setup.path(setup.names.retrained(checkpoint))
+        if path.exists():
+            setup.load_model(path, checkpoint)
+            found[checkpoint] = path
+        else:
+            logger.info("no retrained model for checkpoint %d (%s): no distance from it", checkpoint, path.name)
+    return found
+
+
+def _evaluate_all(setup, algorithm, base, references):
     """Put every checkpoint's questions to the base, the retrained (if there) and the unlearned model."""
     config, rows = setup.config, []
     for checkpoint in range(4):
         views = build_views(setup.dataset, setup.forgotten(checkpoint), checkpoint, setup.sensitive)
         path = _path(setup, algorithm, checkpoint)
         models = {"base": base, "unlearned": setup.load_model(path, checkpoint)}
-        retrained_path = setup.path(setup.names.retrained(checkpoint))
         reference = None
-        if retrained_path.exists():
-            retrained = setup.load_model(retrained_path, checkpoint)
-            reference = (retrained, reference_name(retrained_path))
-            models["retrained"] = retrained
+        if checkpoint in references:
+            models["retrained"] = setup.load_model(references[checkpoint], checkpoint)
+            reference = (models["retrained"], reference_name(references[checkpoint]))
         for kind, model in models.items():
             name = algorithm if kind == "unlearned" else None
             compare = None if kind == "retrained" else reference

@@ -89,6 +89,8 @@ class Pipeline:
             if self.resume is not None and self.resume.due():
                 self._save_snapshot(log)
         bar.close()
+        if self.resume is not None:
+            self._save_snapshot(log)
         if log is not None:
             log.close()
         return self.summary()
