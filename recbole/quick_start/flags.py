@@ -120,6 +120,13 @@ TRAIN = {
         Flag("adam_beta2", float, "Adam's decay of the variance (default: 0.999)"),
         Flag("adam_eps", float, "Adam's epsilon (default: 1e-8)"),
     ),
+    "several processes (or start the script with torchrun)": (
+        Flag("nproc", int, "processes on this machine (default: 1)", 1, key=None),
+        Flag("world_size", int, "processes on all machines (default: those of this machine)", -1, key=None),
+        Flag("group_offset", int, "rank of this machine's first process (default: 0)", 0, key=None),
+        Flag("ip", str, "address of the machine with rank 0 (default: localhost)", "localhost", key=None),
+        Flag("port", str, "port there (default: 5678)", "5678", key=None),
+    ),
     "forgetting": (
         *_forgetting(None),
         Flag(
@@ -164,11 +171,10 @@ def unlearn_flags(algorithms):
 
 
 #: Flags of ERASE that did nothing, or that nothing is left for.
-_DEAD = ("nproc", "ip", "port", "world_size", "group_offset", "retrain_flag")
-TRAIN_DEAD = frozenset(_DEAD)
+TRAIN_DEAD = frozenset(("retrain_flag",))
 UNLEARN_DEAD = frozenset(
     (
-        *_DEAD,
+        *("nproc", "ip", "port", "world_size", "group_offset", "retrain_flag"),
         "ind",
         "training",
         "temporal_split",

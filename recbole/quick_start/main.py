@@ -4,7 +4,7 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
-from recbole.utils import UserError
+from recbole.utils import UserError, distributed
 
 COMPLETE, INTERNAL, USER_ERROR, NOT_ALL_APPLIED = 0, 1, 2, 3
 """Exit statuses: everything applied or skipped; an internal failure; a user's error; complete, but some request timed
@@ -70,10 +70,19 @@ def _train(argv):
     from recbole.quick_start.command_line import train_arguments, without_secrets
 
     namespace, overrides = train_arguments(argv)
+    if distributed.launched():
+        overrides["gpu_id"] = str(distributed.local_rank())
     config = _configured(namespace, overrides)
+    if max(namespace.nproc, namespace.world_size) > 1 and not distributed.launched():
+        numbers = namespace.nproc, namespace.world_size, namespace.group_offset
+        return distributed.launch(*numbers, namespace.ip, namespace.port, [sys.argv[0], *argv])
     from recbole.quick_start.train import run_recbole
 
-    run_recbole(config, without_secrets(argv), namespace.result_file, namespace.reference_checkpoint)
+    distributed.start(config["use_gpu"])
+    try:
+        run_recbole(config, without_secrets(argv), namespace.result_file, namespace.reference_checkpoint)
+    finally:
+        distributed.stop()
     return COMPLETE
 
 

@@ -10,6 +10,7 @@ from recbole.quick_start.record import Clock, describe, reference_name, write_be
 from recbole.quick_start.setup import OF_TRAINING, begin
 from recbole.trainer import ResumeFile, Trainer, fingerprint, load_checkpoint, save_checkpoint
 from recbole.utils import UserError, atomic_write, write_json
+from recbole.utils.distributed import is_main
 from recbole.utils.logger import LOG_FOLDER, init_logger
 
 logger = logging.getLogger("recbole")
@@ -59,6 +60,8 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
     rows += _evaluate(setup, model, index, kind, reference_checkpoint)
     clock.lap("evaluate")
     record = describe(setup, kind, list(arguments), clock.seconds | timing, rows, checkpoint=index)
+    if not is_main():
+        return record
     if not config["eval_only"]:
         write_beside(path, record)
         if index == 3:
@@ -107,37 +110,42 @@ def _train(setup, index, kind, path, stem):
     logger.info(model)
     identity = identity_of(setup, mask=setup.mask_name(index))
     resume = ResumeFile(path.with_suffix(".resume"), identity)
-    board = _board(stem) if config["tensorboard"] else None
+    board = _board(stem) if config["tensorboard"] and is_main() else None
     trainer = Trainer(config, model, setup.dataset.masked(forgotten), resume, board)
     progress = trainer.fit()
     if board is not None:
         board.close()
     logger.info("Finished training, best eval result in epoch %d", progress.best_epoch)
     logger.info("best valid : %s", rounded(progress.best_result, config))
-    logger.info("Saving current: %s", path)
+    if is_main():
+        logger.info("Saving current: %s", path)
+        _save(path, setup, trainer, setup.meta(kind, index))
+    return model, resume, _timing(progress)
+
+
+def _save(path, setup, trainer, meta):
     save_checkpoint(path, {
-        "config": config.as_dict(),
-        "epoch": progress.best_epoch,
-        "cur_step": progress.bad_steps,
-        "best_valid_score": progress.best_score,
+        "config": setup.config.as_dict(),
+        "epoch": trainer.progress.best_epoch,
+        "cur_step": trainer.progress.bad_steps,
+        "best_valid_score": trainer.progress.best_score,
         "state_dict": trainer.best_state["state_dict"],
-        "other_parameter": model.other_parameter(),
+        "other_parameter": trainer.model.other_parameter(),
         "optimizer": trainer.best_state["optimizer"],
-        "meta": setup.meta(kind, index),
+        "meta": meta,
     })  # fmt: skip
-    return (
-        model,
-        resume,
-        {
-            "fit_seconds": sum(progress.epoch_seconds) + sum(progress.valid_seconds),
-            "epochs": len(progress.epoch_seconds),
-            "best_epoch": progress.best_epoch,
-            "epoch_seconds": progress.epoch_seconds,
-            "valid_seconds": progress.valid_seconds,
-            "stopped": progress.stopped,
-            "best_valid": progress.best_result,
-        },
-    )
+
+
+def _timing(progress):
+    return {
+        "fit_seconds": sum(progress.epoch_seconds) + sum(progress.valid_seconds),
+        "epochs": len(progress.epoch_seconds),
+        "best_epoch": progress.best_epoch,
+        "epoch_seconds": progress.epoch_seconds,
+        "valid_seconds": progress.valid_seconds,
+        "stopped": progress.stopped,
+        "best_valid": progress.best_result,
+    }
 
 
 def _board(stem):

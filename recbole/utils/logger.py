@@ -6,6 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
+from recbole.utils.distributed import is_main
 from recbole.utils.errors import UserError
 
 LOG_FOLDER = Path("log")
@@ -21,10 +22,15 @@ def log_stem(config):
 def init_logger(config):
     """Send the package's messages to the terminal and to ``log/<model>/<stem>.log``; return the stem.
 
+    Of several processes only the main one tells and writes.
+
     Raises:
         UserError: when the folder cannot be written to.
     """
     stem = log_stem(config)
+    if not is_main():
+        logging.getLogger("recbole").setLevel(logging.WARNING)
+        return stem
     path = LOG_FOLDER / config["model"] / f"{stem}.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,128 @@
+"""Several processes training one model: who is who, and what they tell each other.
+
+Started by ``torchrun`` or by ``--nproc``; in a single process every function here does the obvious thing.
+"""
+
+import os
+import sys
+
+import torch
+import torch.distributed as dist
+
+from recbole.utils.errors import UserError
+
+
+def launched():
+    """Return whether a launcher started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def start(use_gpu):
+    """Join the other processes, if there are any: NCCL when each has a GPU, else Gloo."""
+    if launched() and not dist.is_initialized():
+        cuda = use_gpu and torch.cuda.is_available()
+        if cuda:
+            torch.cuda.set_device(local_rank())
+        dist.init_process_group("nccl" if cuda else "gloo")
+
+
+def stop():
+    """Leave the other processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def local_rank():
+    """Return this process's number on its machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def rank():
+    """Return this process's number among all, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size():
+    """Return how many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main():
+    """Return whether this process is the one that writes files."""
+    return rank() == 0
+
+
+def sum_gradients(parameters, value):
+    """Replace every gradient by its sum over the processes (a missing one is zero); return the sum of ``value``."""
+    if world_size() == 1:
+        return value
+    parameters = [p for p in parameters if p.requires_grad]
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    parts = [p.grad.reshape(-1) for p in parameters]
+    flat = torch.cat([*parts, parts[0].new_tensor([value])])
+    dist.all_reduce(flat)
+    for parameter, part in zip(parameters, torch.split(flat[:-1], [len(part) for part in parts]), strict=True):
+        parameter.grad.copy_(part.view_as(parameter))
+    return float(flat[-1])
+
+
+def agreed(value):
+    """Return the main process's value in every process, so that decisions by the clock are the same."""
+    return _gathered(value)[0]
+
+
+def interleaved(part):
+    """Join per-row arrays of which every process has each ``world_size``-th row, starting at its rank."""
+    parts = _gathered(part)
+    whole = parts[0].repeat(len(parts), axis=0)[: sum(map(len, parts))] if len(parts) > 1 else parts[0]
+    for start_at, piece in enumerate(parts if len(parts) > 1 else ()):
+        whole[start_at :: len(parts)] = piece
+    return whole
+
+
+def _gathered(value):
+    if world_size() == 1:
+        return [value]
+    values = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def launch(nproc, world_size, group_offset, address, port, argv):
+    """Run ``nproc`` of the ``world_size`` processes of a run, each with all of the arguments; return the exit status.
+
+    Args:
+        nproc: processes on this machine.
+        world_size: processes on all machines; -1 or 0 for those of this machine alone.
+        group_offset: the rank of this machine's first process.
+        address, port: where the machine with rank 0 listens.
+        argv: the program and its arguments.
+
+    Raises:
+        UserError: when the numbers do not fit together.
+    """
+    machines, odd = divmod(max(world_size, nproc), nproc)
+    if odd or group_offset % nproc:
+        raise UserError(
+            f"--world_size {world_size} and --group_offset {group_offset} are not multiples of --nproc {nproc}"
+        )
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=machines,
+        max_nodes=machines,
+        nproc_per_node=nproc,
+        run_id="erase",
+        rdzv_backend="static",
+        rdzv_endpoint=f"{address}:{port}",
+        rdzv_configs={"rank": group_offset // nproc},
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)(*argv)
+    except ChildFailedError as error:
+        return max(failure.exitcode for failure in error.failures.values())
+    return 0

@@ -1,0 +1,78 @@
+"""What the tests share: small data sets, settings for them, and where the real data is."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recbole.config import Config
+from recbole.data import create_dataset
+from recbole.utils import ModelType
+
+torch.set_num_threads(1)
+
+_CF_SETTINGS = {
+    "use_gpu": False,
+    "show_progress": False,
+    "tensorboard": False,
+    "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+    "eval_args": {"order": "TO"},
+    "embedding_size": 4,
+}
+
+
+@pytest.fixture(scope="session")
+def config():
+    """A factory: ``config(data_path, model="BPR", dataset="small", **settings)`` gives a CPU run's `Config`."""
+
+    def make(data_path, model="BPR", dataset="small", **settings):
+        return Config(model, dataset, config_dict=_CF_SETTINGS | {"data_path": str(data_path)} | settings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_inter():
+    """A factory: ``write_inter(data_path, rows, columns, dataset)`` writes one ``.inter`` file and returns its path."""
+
+    def make(data_path, rows, columns="user_id:token item_id:token timestamp:float", dataset="small"):
+        path = Path(data_path) / dataset / f"{dataset}.inter"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [columns.split(), *rows]
+        path.write_text("".join("\t".join(map(str, line)) + "\n" for line in lines), encoding="utf-8")
+        return path
+
+    return make
+
+
+def cf_rows():
+    """Return (user, item, time) of 24 users with 3 to 26 distinct items of 40 each, shuffled; times have ties."""
+    draw = np.random.default_rng(7)
+    rows = [(f"u{u}", f"i{i}") for u in range(24) for i in draw.choice(40, 3 + u, replace=False)]
+    return [(*rows[at], 1000 + draw.integers(200)) for at in draw.permutation(len(rows))]
+
+
+@pytest.fixture
+def small_cf(tmp_path, write_inter):
+    """A ``data_path`` with the data set ``small``, a function's own."""
+    write_inter(tmp_path / "dataset", cf_rows())
+    return tmp_path / "dataset"
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory, config, write_inter):
+    """The CF `Dataset` of ``small``, shared by the whole session: change only ``small_dataset.masked(mask)``."""
+    folder = tmp_path_factory.mktemp("small")
+    write_inter(folder, cf_rows())
+    return create_dataset(config(folder), ModelType.GENERAL)
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """The folder of real data and of the original's checkpoints."""
+    folder = os.environ.get("ERASE_REFERENCE_DATA")
+    if not folder:
+        pytest.skip("ERASE_REFERENCE_DATA is not set")
+    return Path(folder)

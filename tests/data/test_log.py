@@ -1,0 +1,227 @@
+"""From atomic files to the log: ids, filters, order, and what is refused."""
+
+import logging
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from recbole.data.log import group_offsets, load_log, ranges
+from recbole.utils import UserError
+
+ROWS = [("b", "y", 3), ("a", "x", 5), ("b", "x", 1), ("c", "z", 2), ("a", "y", 4), ("b", "z", 2)]
+
+
+@pytest.fixture
+def load(tmp_path, write_inter, config):
+    """Write rows and load them: ``load(rows, columns, **settings)``."""
+
+    def make(rows=ROWS, columns="user_id:token item_id:token timestamp:float", **settings):
+        write_inter(tmp_path, rows, columns)
+        return load_log(config(tmp_path, **settings))
+
+    make.folder = tmp_path / "small"
+    return make
+
+
+def told(call, **settings):
+    with pytest.raises(UserError) as caught:
+        call(**settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def tokens(log, side):
+    return log.vocabulary[side].token_array.to_pylist()
+
+
+def triples(log):
+    """Return the rows of a log in its order, as tokens and times."""
+    names = [log.vocabulary[side].tokens(getattr(log, side)) for side in ("user", "item")]
+    return list(zip(*names, log.columns["timestamp"].tolist(), strict=True))
+
+
+def test_ids_count_up_by_first_appearance_and_rows_are_by_user_then_time(load):
+    log = load()
+    assert tokens(log, "user") == ["[PAD]", "b", "a", "c"]
+    assert tokens(log, "item") == ["[PAD]", "y", "x", "z"]
+    assert triples(log) == [("b", "x", 1), ("b", "z", 2), ("b", "y", 3), ("a", "y", 4), ("a", "x", 5), ("c", "z", 2)]
+    assert log.offsets.tolist() == [0, 0, 3, 5, 6] and log.user.dtype == log.item.dtype == np.int64
+    assert log.rows_of([3, 1]).tolist() == [5, 0, 1, 2]
+    rows, offsets = log.by_item
+    assert [rows[a:b].tolist() for a, b in pairwise(offsets)] == [[], [2, 3], [0, 4], [1, 5]]
+
+
+def test_equal_times_keep_the_order_of_the_file(load):
+    rows = [("a", f"i{n}", 7) for n in (4, 2, 9, 0)]
+    assert [item for _, item, _ in triples(load(rows))] == ["i4", "i2", "i9", "i0"]
+
+
+def test_ids_are_numbered_after_the_filters(load):
+    log = load(val_interval={"timestamp": "[1,4]"}, item_inter_num_interval="[2,inf)")
+    assert tokens(log, "user") == ["[PAD]", "b", "c", "a"] and tokens(log, "item") == ["[PAD]", "y", "z"]
+    assert triples(log) == [("b", "z", 2), ("b", "y", 3), ("c", "z", 2), ("a", "y", 4)]
+
+
+def test_one_of_repeated_pairs_may_stay(load):
+    rows = [("a", "x", 3), ("a", "x", 1), ("a", "x", 2), ("b", "x", 9)]
+    assert len(load(rows)) == 4
+    assert triples(load(rows, rm_dup_inter="first")) == [("a", "x", 1), ("b", "x", 9)]
+    assert triples(load(rows, rm_dup_inter="last")) == [("a", "x", 3), ("b", "x", 9)]
+
+
+def test_rows_without_a_user_or_an_item_are_left_out(load):
+    log = load([("", "x", 1), ("a", "", 2), ("a", "x", 3)])
+    assert triples(log) == [("a", "x", 3)]
+
+
+def test_other_token_columns_get_ids_and_an_empty_token_is_a_token(load):
+    rows = [("a", "x", 1, "s1"), ("a", "y", 2, ""), ("b", "x", 3, "s0"), ("b", "y", 4, "s1")]
+    columns = "user_id:token item_id:token timestamp:float place:token"
+    log = load(rows, columns, load_col={"inter": ["user_id", "item_id", "timestamp", "place"]})
+    assert log.columns["place"].tolist() == [1, 2, 3, 1]
+    assert tokens(log, "place") == ["[PAD]", "s1", "", "s0"]
+
+
+def test_random_order_is_torchs_permutation_of_the_filtered_rows(load, config):
+    rows = [(f"u{n % 3}", f"i{n}", n) for n in range(40)]
+    log = load(rows, eval_args={"order": "RO"}, seed=11)
+    shuffled = torch.randperm(40, generator=torch.Generator().manual_seed(11)).tolist()
+    expected = [f"i{n}" for user in range(3) for n in shuffled if n % 3 == user]
+    assert [item for _, item, _ in triples(log)] == expected
+
+
+def test_single_precision_orders_as_float32_and_says_so(load, caplog):
+    times = [881250949, 881250940, 881250948]  # equal as float32
+    rows = [("a", f"i{n}", time) for n, time in enumerate(times)]
+    assert [item for _, item, _ in triples(load(rows))] == ["i1", "i2", "i0"]
+    with caplog.at_level(logging.INFO, "recbole"):
+        log = load(rows, time_precision="single")
+    assert [item for _, item, _ in triples(log)] == ["i0", "i1", "i2"]
+    assert log.columns["timestamp"].tolist() == times, "the exact times stay in the log"
+    assert "float32" in caplog.text
+
+
+@pytest.mark.parametrize("how", [{"normalize_all": True}, {"normalize_field": ["timestamp"]}])
+def test_single_precision_after_scaling_to_0_1_resolves_more(load, how):
+    rows = [("a", f"i{n}", time) for n, time in enumerate([881250949, 881250940, 881250948, 881250948.5])]
+    log = load(rows, time_precision="single", **how)
+    assert [item for _, item, _ in triples(log)] == ["i1", "i2", "i3", "i0"]
+    far = load([("b", "j", 0), *rows, ("b", "k", 2e9)], time_precision="single", **how)
+    scaled = [np.float32(time / 2e9) for *_, time in rows]
+    expected = [f"i{n}" for n in sorted(range(4), key=lambda n: scaled[n])]
+    assert [item for user, item, _ in triples(far) if user == "a"] == expected
+    assert len(load([("a", "x", 5), ("a", "y", 5)], time_precision="single", **how)) == 2
+
+
+def test_feature_files_add_tokens_and_filter_interactions(load):
+    load.folder.mkdir()
+    (load.folder / "small.item").write_text("item_id:token\tprice:float\nx\t1\nw\t2\n\t3\ny\t4\n")
+    both = {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "price"]}
+    log = load(load_col=both)
+    assert {item for _, item, _ in triples(log)} == {"x", "y"}, "z is not in the item file"
+    assert tokens(log, "item") == ["[PAD]", "y", "x", "w"]
+    assert log.features["item"]["price"].to_pylist() == [1, 2, 3, 4]
+    kept = load(load_col=both, filter_inter_by_user_or_item=False)
+    assert tokens(kept, "item") == ["[PAD]", "y", "x", "z", "w"] and len(kept) == len(ROWS)
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+def test_a_missing_file(config, tmp_path):
+    assert told(load_log, config=config(tmp_path)).startswith(f"cannot read {tmp_path}/small/small.inter: No such file")
+
+
+def test_a_missing_column_is_named_with_the_nearest(load):
+    message = told(load, columns="user_id:token itemid:token timestamp:float")
+    assert "small.inter: there is no column 'item_id', did you mean 'itemid'?" in message
+
+
+def test_an_id_column_that_is_not_loaded(load):
+    message = told(load, load_col={"inter": ["user_id", "timestamp"]})
+    assert message.endswith("small.inter: no column 'item_id' (ITEM_ID_FIELD) is loaded")
+
+
+def test_a_malformed_line_is_named(load):
+    assert "small.inter:3: expected 3 tab-separated values, found 2" in told(load, rows=[("a", "x", 1), ("a", "y")])
+    message = told(load, rows=[("a", "x", 1), ("a", "y", "late")])
+    assert "small.inter:3: column 'timestamp': 'late' is not a number" in message
+
+
+def test_an_interaction_without_time(load):
+    message = told(load, rows=[("a", "x", 1), ("a", "y", "")])
+    assert "'timestamp' has empty values" in message
+
+
+def test_filters_that_leave_nothing(load):
+    assert "the filters leave no interaction" in told(load, user_inter_num_interval="[50,inf)")
+
+
+def test_columns_of_a_type_that_cannot_be(load):
+    message = told(load, rows=[(1, 2, 3)], columns="user_id:float item_id:token timestamp:float")
+    assert "'user_id'" in message and "token" in message
+    message = told(load, columns="user_id:token item_id:token timestamp:token")
+    assert "'timestamp'" in message and "float" in message
+    columns = "user_id:token item_id:token timestamp:float tags:token_seq"
+    message = told(
+        load, rows=[("a", "x", 1, "p q")], columns=columns, load_col={"inter": ["user_id", "item_id", "tags"]}
+    )
+    assert "column 'tags' is a sequence" in message
+
+
+def test_value_intervals_are_for_loaded_numbers(load):
+    assert "'rating' is not among the loaded columns" in told(load, val_interval={"rating": "[3,5]"})
+    message = told(load, val_interval={"item_id": "[3,5]"})
+    assert message.startswith("val_interval: 'item_id'") and "token" in message
+
+
+def test_a_feature_file_needs_its_ids(load):
+    load.folder.mkdir()
+    (load.folder / "small.item").write_text("item_id:token\tprice:float\nx\t1\n")
+    message = told(load, load_col={"inter": ["user_id", "item_id", "timestamp"], "item": ["price"]})
+    assert message.endswith("small.item: no column 'item_id' (ITEM_ID_FIELD) is loaded")
+
+
+# --- the fingerprint -------------------------------------------------------------------------------------------------
+@pytest.fixture
+def fingerprint(tmp_path, write_inter, config):
+    from recbole.data.cf import GeneralDataset
+
+    def make(rows=ROWS, **settings):
+        write_inter(tmp_path, rows)
+        return GeneralDataset.from_config(config(tmp_path, **settings)).log.fingerprint
+
+    return make
+
+
+def test_the_fingerprint_is_of_the_data(fingerprint):
+    first = fingerprint()
+    assert len(first) == 64 and first == fingerprint()
+    assert first == fingerprint(seed=9, train_batch_size=7, learning_rate=0.5, embedding_size=9, metrics=["Hit", "MRR"])
+    assert first == fingerprint(user_inter_num_interval="[1,inf)"), "a filter that drops nothing changes nothing"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": [("B", *ROWS[0][1:]), *ROWS[1:]]},
+        {"rows": [*ROWS[:-1], ("b", "Z", 2)]},
+        {"rows": [*ROWS[:-1], ("b", "z", 2.5)]},
+        {"rows": ROWS[:-1]},
+        {"rows": [*ROWS, ROWS[-1]]},
+        {"rows": ROWS[::-1]},
+        {"user_inter_num_interval": "[2,inf)"},
+        {"eval_args": {"order": "TO", "split": {"LS": "test_only"}}},
+        {"eval_args": {"order": "RO"}},
+    ],
+)
+def test_the_fingerprint_follows_data_filters_order_and_split(fingerprint, change):
+    assert fingerprint() != fingerprint(**change)
+
+
+# --- small arrays ----------------------------------------------------------------------------------------------------
+def test_ranges_and_offsets():
+    starts, ends = np.array([5, 3, 9]), np.array([7, 3, 12])
+    assert ranges(starts, ends).tolist() == [5, 6, 9, 10, 11]
+    assert ranges(starts[:0], ends[:0]).tolist() == []
+    assert group_offsets(np.array([1, 1, 3]), 5).tolist() == [0, 0, 2, 2, 3, 3]

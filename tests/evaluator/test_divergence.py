@@ -1,0 +1,88 @@
+"""Distances between models: closed forms, bounds, and SciPy as an oracle."""
+
+import numpy as np
+import pytest
+import scipy.spatial.distance
+import scipy.special
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from recbole.data import EvalRows, Interaction, Ragged
+from recbole.evaluator.divergence import TOP, distances
+
+
+class Table(nn.Module):
+    """A model that scores from a table [users, items]."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.table = nn.Parameter(torch.as_tensor(np.asarray(table), dtype=torch.float32))
+        self.n_items = self.table.shape[1]
+
+    def full_sort_predict(self, interaction):
+        """Return the users' rows."""
+        return self.table[interaction["user"]]
+
+
+def measured(p, q, batch_rows=4096):
+    """Return the distances of two tables of scores; everybody has item 1 as history, which must not matter."""
+    n = len(p)
+    history = Ragged(np.ones(n, dtype=np.int64), np.arange(n + 1))
+    rows = EvalRows(Interaction({"user": np.arange(n)}), np.arange(n), history, history, 0)
+    return distances(Table(p), Table(q), rows, batch_rows)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 1, 10, 1000]), st.integers(2, 30))
+@settings(deadline=None, max_examples=40)
+def test_jensen_shannon_is_scipys_and_symmetric_and_bounded(seed, scale, n_items):
+    rng = np.random.default_rng(seed)
+    p, q = (rng.normal(size=(4, n_items)).astype(np.float32) * np.float32(scale) for _ in range(2))
+    found = measured(p, q)["js_divergence"]
+    softmax = [scipy.special.softmax(scores[:, 1:].astype(np.float64), axis=1) for scores in (p, q)]
+    if scale <= 10:  # where probabilities are denormal, SciPy divides by zero
+        assert found == pytest.approx(scipy.spatial.distance.jensenshannon(*softmax, axis=1) ** 2, abs=1e-10)
+    assert found == pytest.approx(measured(q, p)["js_divergence"], abs=1e-14)
+    assert (found >= 0).all() and (found <= np.log(2) + 1e-12).all() and found.dtype == np.float64
+
+
+def test_equal_models_are_at_no_distance():
+    scores = np.random.default_rng(1).normal(size=(5, 40))
+    for shift in (0.0, 2.0):  # softmax and order do not see what is added to all scores
+        found = measured(scores, scores + shift)
+        assert found["js_divergence"] == pytest.approx(0, abs=1e-9) and found["jaccard"].tolist() == [1] * 5
+
+
+def test_disjoint_models_are_ln_2_apart():
+    p, q = np.zeros((1, 40)), np.zeros((1, 40))
+    p[:, 1:15], q[:, 20:35] = 1e4, 1e4
+    found = measured(p, q)
+    assert found["js_divergence"] == pytest.approx(np.log(2), abs=1e-12) and found["jaccard"].tolist() == [0]
+
+
+def test_jaccard_is_of_the_top_10_with_the_whole_catalogue():
+    p = np.tile(-np.arange(41.0), (2, 1))
+    q = p.copy()
+    q[1, 8:11] -= 100  # 8, 9 and 10 leave the list; 11, 12 and 13 enter
+    assert TOP == 10 and measured(p, q)["jaccard"].tolist() == [1, 7 / 13]
+    few = np.tile(-np.arange(5.0), (1, 1))
+    assert measured(few, few[:, ::-1].copy())["jaccard"].tolist() == [1], (
+        "a catalogue of four: both lists are all of it"
+    )
+
+
+def test_pieces_are_the_whole():
+    rng = np.random.default_rng(2)
+    p, q = rng.normal(size=(2, 7, 30))
+    expected = measured(p, q)
+    for name, values in measured(p, q, batch_rows=3).items():
+        assert np.array_equal(values, expected[name])
+
+
+def test_scores_that_are_no_numbers_are_at_no_known_distance():
+    p = np.zeros((2, 20))
+    q = p.copy()
+    q[1, 3] = np.nan
+    found = measured(p, q)["js_divergence"]
+    assert found[0] == 0 and np.isnan(found[1])

@@ -1,0 +1,139 @@
+"""Scores and top lists: masking, pieces, ties, short catalogues."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from recbole.data import EvalRows, Interaction, Ragged
+from recbole.evaluator import scores as module
+from recbole.evaluator.scores import member, score_batches, top_items
+
+
+class Table(nn.Module):
+    """A model that scores from a table [users, items]; padding has a score too."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.table = nn.Parameter(torch.as_tensor(table, dtype=torch.float32))
+        self.n_items = self.table.shape[1]
+        self.asked = []
+
+    def full_sort_predict(self, interaction):
+        """Return the users' rows."""
+        self.asked.append(len(interaction))
+        return self.table[interaction["user"]]
+
+
+class Flat(Table):
+    """Returns the scores flat, as many of RecBole's models do."""
+
+    def full_sort_predict(self, interaction):
+        """Return the users' rows, one after the other."""
+        return super().full_sort_predict(interaction).view(-1)
+
+
+class Alike(Table):
+    """Gives everybody the first row, expanded and not copied."""
+
+    def full_sort_predict(self, interaction):
+        """Return one row in every place."""
+        return self.table[0].expand(len(interaction), -1)
+
+
+def ragged(sets):
+    return Ragged(np.array([i for s in sets for i in s], dtype=np.int64), np.cumsum([0, *map(len, sets)]))
+
+
+def rows_of(history, users=None):
+    """Return questions of users 0, 1, ... with these histories."""
+    users = np.arange(len(history)) if users is None else users
+    return EvalRows(Interaction({"user": users}), users, ragged([()] * len(users)), ragged(history), 0)
+
+
+def whole(model, rows, **options):
+    return torch.cat([scores for _, scores in score_batches(model, rows, **options)])
+
+
+TABLE = torch.arange(15.0).view(3, 5)
+HISTORY = [[1, 4], [], [2]]
+
+
+def test_padding_and_history_score_minus_infinity():
+    expected = TABLE.clone()
+    expected[:, 0] = -torch.inf
+    assert torch.equal(whole(Table(TABLE), rows_of(HISTORY), masked=False), expected)
+    for row, items in enumerate(HISTORY):
+        expected[row, items] = -torch.inf
+    for kind in (Table, Flat):
+        model = kind(TABLE).train()
+        assert torch.equal(whole(model, rows_of(HISTORY)), expected)
+        assert not model.training and torch.equal(model.table, TABLE), "scoring does not change the model"
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 4096])
+def test_expanded_scores_are_masked_row_by_row(batch_rows):
+    model = Alike(TABLE)
+    expected = TABLE[:1].repeat(3, 1)
+    expected[:, 0] = -torch.inf
+    expected[[0, 0, 2], [1, 4, 2]] = -torch.inf
+    assert torch.equal(whole(model, rows_of(HISTORY), batch_rows=batch_rows), expected)
+    assert torch.equal(model.table, TABLE), "what the model keeps is not masked"
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 60))
+@settings(deadline=None, max_examples=40)
+def test_pieces_are_the_whole(seed, batch_rows, at_once):
+    rng = np.random.default_rng(seed)
+    n_rows, n_items = int(rng.integers(1, 12)), int(rng.integers(2, 9))
+    history = [rng.choice(np.arange(1, n_items), rng.integers(0, n_items), replace=False) for _ in range(n_rows)]
+    model, rows = Table(rng.normal(size=(n_rows, n_items))), rows_of(history)
+    expected, lists = whole(model, rows), top_items(model, rows, 3)
+    model.asked.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SCORES_AT_ONCE", at_once)
+        starts = [start for start, _ in score_batches(model, rows, batch_rows=batch_rows)]
+        assert torch.equal(whole(model, rows, batch_rows=batch_rows), expected)
+        assert np.array_equal(top_items(model, rows, 3, batch_rows=batch_rows), lists)
+    step = max(min(batch_rows, at_once // n_items), 1)
+    assert starts == list(range(0, n_rows, step)) and max(model.asked) <= step
+
+
+def test_the_best_come_first():
+    model = Table([[9, 3, 7, 5, 1], [0, 1, 2, 3, 4]])
+    assert top_items(model, rows_of([[], []]), 3).tolist() == [[2, 3, 1], [4, 3, 2]]
+    assert top_items(model, rows_of([[2], [4, 3]]), 3).tolist() == [[3, 1, 4], [2, 1, 0]]
+    assert top_items(model, rows_of([[2], [4, 3]]), 3, masked=False).tolist() == [[2, 3, 1], [4, 3, 2]]
+    assert top_items(model, rows_of([], users=np.empty(0, dtype=np.int64)), 3).shape == (0, 3)
+
+
+def test_ties_give_distinct_candidates():
+    best = top_items(Table(np.zeros((2, 8))), rows_of([[], [1, 2, 3]]), 4)
+    assert all(len(set(row)) == 4 for row in best.tolist()) and (best > 0).all()
+    assert not np.isin(best[1], [1, 2, 3]).any()
+
+
+@pytest.mark.parametrize("k", [4, 5, 10])
+def test_a_short_catalogue_gives_a_short_list(k):
+    """Once the candidates are used up the list is padding: never the user's history."""
+    best = top_items(Table([[9, 3, 7, 5, 1]] * 3), rows_of([[], [2, 3], [1, 2, 3, 4]]), k)
+    expected = [[2, 3, 1, 4], [1, 4], []]
+    assert best.tolist() == [row + [0] * (k - len(row)) for row in expected]
+
+
+def test_what_is_not_a_number_is_recommended_last_or_not_at_all():
+    nan, inf = float("nan"), float("inf")
+    assert top_items(Table([[0, nan, 1, inf, -inf]]), rows_of([[]]), 4).tolist() == [[3, 2, 0, 0]]
+    assert top_items(Table([[nan] * 5]), rows_of([[]]), 3).tolist() == [[0, 0, 0]]
+
+
+LIST_AND_SET = st.tuples(st.lists(st.integers(0, 9), min_size=3, max_size=3), st.sets(st.integers(1, 9)))
+
+
+@given(st.lists(LIST_AND_SET, min_size=1, max_size=6))
+def test_membership(rows):
+    items, sets = [row for row, _ in rows], [sorted(found) for _, found in rows]
+    expected = [[item in found and item > 0 for item in row] for row, found in zip(items, sets, strict=True)]
+    assert member(np.array(items), ragged(sets), 10).tolist() == expected

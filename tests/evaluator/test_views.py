@@ -1,0 +1,245 @@
+"""Views: the same frozen questions for every model, and rows whose meaning is fixed."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recbole.evaluator import COLUMNS, Table, build_views, evaluate, mean_utility, utility, views
+from recbole.evaluator.scores import top_items
+from recbole.model import get_model
+from recbole.utils import UserError
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def ragged(rows):
+    return [set(rows.values[a:b].tolist()) for a, b in zip(rows.offsets[:-1], rows.offsets[1:], strict=True)]
+
+
+def model_of(dataset, seed=1):
+    torch.manual_seed(seed)
+    return get_model("BPR")(dataset.config, dataset)
+
+
+def two_users(dataset):
+    """Return a mask of half of the rows of users 3 and 20, in every split."""
+    forgotten = np.zeros(len(dataset.log), dtype=bool)
+    forgotten[dataset.log.rows_of([3, 20])[::2]] = True
+    return forgotten
+
+
+def same_rows(one, other):
+    return all(
+        np.array_equal(np.asarray(a), np.asarray(b))
+        for part in ("positives", "history")
+        for a, b in (
+            (getattr(one, part).values, getattr(other, part).values),
+            (getattr(one, part).offsets, getattr(other, part).offsets),
+            (one.entity, other.entity),
+            (one.inputs["user_id"], other.inputs["user_id"]),
+        )
+    )
+
+
+# --- the questions ---------------------------------------------------------------------------------------------------
+@given(SEEDS)
+@settings(max_examples=20, deadline=None)
+def test_questions_depend_on_the_mask_given_and_not_on_the_one_the_data_set_has(small_dataset, seed):
+    rng = np.random.default_rng(seed)
+    forgotten = rng.random(len(small_dataset.log)) < 0.2
+    plain = build_views(small_dataset, forgotten, 2)
+    elsewhere = build_views(small_dataset.masked(rng.random(len(forgotten)) < 0.5), forgotten, 2)
+    assert list(plain.utility) == list(elsewhere.utility) == ["all", "current"]
+    for name in plain.utility:
+        assert same_rows(plain.utility[name], elsewhere.utility[name])
+    assert same_rows(plain.shown, elsewhere.shown) and ragged(plain.forgotten) == ragged(elsewhere.forgotten)
+    assert np.array_equal(plain.requesting, np.unique(small_dataset.log.user[forgotten]))
+
+
+def test_all_has_the_forgotten_rows_and_current_has_not(small_dataset):
+    forgotten = two_users(small_dataset)
+    made = build_views(small_dataset, forgotten, 0)
+    current = small_dataset.masked(forgotten)
+    assert same_rows(made.utility["all"], small_dataset.eval_rows("test"))
+    assert same_rows(made.utility["current"], current.eval_rows("test"))
+    users = made.shown.entity
+    assert made.requesting.tolist() == [3, 20] and users.tolist() == [
+        3,
+        20,
+        *(u for u in range(1, 25) if u not in (3, 20)),
+    ]
+    assert same_rows(made.shown, current.exposure_rows(users))
+    log = small_dataset.log
+    asked = {user: set(log.item[forgotten & (log.user == user)].tolist()) for user in (3, 20)}
+    assert ragged(made.forgotten) == [asked[3], asked[20]] + [set()] * 22
+
+
+def test_when_nobody_asked_there_is_one_view_and_one_population(small_dataset):
+    nothing = np.zeros(len(small_dataset.log), dtype=bool)
+    made = build_views(small_dataset, nothing, None, np.ones(41, dtype=bool))
+    assert list(made.utility) == ["all"] and len(made.shown.entity) == 24
+    rows = evaluate(model_of(small_dataset), made, small_dataset.config)
+    assert {row["population"] for row in rows} == {row["view"] for row in rows} == {"all"}
+    assert {row["checkpoint"] for row in rows} == {None} and not any("forgotten" in row["metric"] for row in rows)
+
+
+def test_of_many_others_a_fixed_sample_is_shown(small_dataset, monkeypatch):
+    monkeypatch.setattr(views, "OTHERS", 5)
+    made, again = (build_views(small_dataset, two_users(small_dataset), index) for index in (0, 3))
+    assert made.shown.entity[:2].tolist() == [3, 20] and len(set(made.shown.entity.tolist())) == 7
+    assert np.array_equal(made.shown.entity, again.shown.entity)
+    nothing = build_views(small_dataset, np.zeros(len(small_dataset.log), dtype=bool), None)
+    assert len(nothing.shown.entity) == 24, "without requests everybody is counted, as ERASE counts"
+
+
+# --- the rows --------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def table(small_dataset):
+    """Return (views, model, result rows) of a checkpoint, with a reference model and a sensitive list."""
+    sensitive = np.isin(np.arange(41), [1, 5, 9, 20, 21])
+    made = build_views(small_dataset, two_users(small_dataset), 1, sensitive)
+    model, retrained = model_of(small_dataset), model_of(small_dataset, 2)
+    rows = evaluate(model, made, small_dataset.config, (retrained, "r.pth 0f"), kind="unlearned", algorithm="scif")
+    return made, model, rows
+
+
+def only(rows, **wanted):
+    (found,) = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    return found
+
+
+def test_every_row_has_every_column_and_no_row_comes_twice(table):
+    _, _, rows = table
+    assert all(tuple(row) == COLUMNS for row in rows)
+    keys = [tuple(row[name] for name in COLUMNS if name not in ("value", "n_rows", "n_skipped")) for row in rows]
+    assert len(set(keys)) == len(keys)
+    assert {(row["model"], row["algorithm"], row["checkpoint"], row["split"]) for row in rows} == {
+        ("unlearned", "scif", 1, "test")
+    }
+
+
+def test_populations_are_means_over_their_rows(table, small_dataset):
+    made, model, rows = table
+    for view, questions in made.utility.items():
+        values = utility(model, questions, small_dataset.config)["ndcg", 10]
+        asked = np.isin(questions.entity, [3, 20])
+        for population, chosen in (("all", asked | True), ("requesting", asked), ("others", ~asked)):
+            found = only(rows, metric="ndcg", k=10, view=view, population=population)
+            assert found["value"] == np.mean(values[chosen]) and found["n_rows"] == chosen.sum()
+            assert found["masking"] == "retained" and found["n_skipped"] == questions.n_skipped
+    mean = mean_utility(model, made.utility["all"], small_dataset.config)
+    assert mean["ndcg@10"] == only(rows, metric="ndcg", k=10, view="all", population="all")["value"]
+
+
+@pytest.mark.parametrize("masking", ["all", "retained"])
+def test_exposure_is_of_the_whole_catalogue_and_of_all_but_the_retained_history(table, masking):
+    made, model, rows = table
+    best = top_items(model, made.shown, 20, masked=masking == "retained")
+    history, forgotten = ragged(made.shown.history), ragged(made.forgotten)
+    if masking == "retained":
+        assert not any(set(row) & seen for row, seen in zip(best.tolist(), history, strict=True))
+    about = {"masking": masking, "view": "current", "k": 20}
+    shown = np.array([sum(item in (1, 5, 9, 20, 21) for item in row) for row in best.tolist()])
+    for population, chosen in (("all", slice(None)), ("requesting", slice(2)), ("others", slice(2, None))):
+        found = only(rows, metric="pct_users_with_sensitive", population=population, **about)
+        assert found["value"] == pytest.approx(100 * np.mean(shown[chosen] > 0))
+        total = only(rows, metric="total_sensitive_in_topk", population=population, **about)
+        assert total["value"] == shown[chosen].sum() and total["n_rows"] == len(shown[chosen])
+    again = [len(set(row) & asked) / len(asked) for row, asked in zip(best[:2].tolist(), forgotten[:2], strict=True)]
+    found = only(rows, metric="recall_of_forgotten", population="requesting", **about)
+    assert found["value"] == pytest.approx(np.mean(again))
+    assert not [row for row in rows if "forgotten" in row["metric"] and row["population"] != "requesting"]
+
+
+def test_what_was_forgotten_may_be_shown_again(table):
+    """A forgotten item is no history: an unlearned model that still recommends it is found out."""
+    made, _, _ = table
+    overlap = [seen & asked for seen, asked in zip(ragged(made.shown.history), ragged(made.forgotten), strict=True)]
+    assert not any(overlap)
+
+
+def test_distances_name_their_reference(table):
+    _, _, rows = table
+    for metric, k in (("js_divergence", None), ("jaccard", 10)):
+        found = [row for row in rows if row["metric"] == metric]
+        assert [row["population"] for row in found] == ["all", "requesting", "others"]
+        assert {(row["reference"], row["view"], row["masking"], row["k"]) for row in found} == {
+            ("r.pth 0f", "current", "all", k)
+        }
+        total = sum(row["value"] * row["n_rows"] for row in found[1:])
+        assert found[0]["value"] == pytest.approx(total / found[0]["n_rows"])
+    assert {row["reference"] for row in rows if row["metric"] not in ("js_divergence", "jaccard")} == {None}
+
+
+def test_a_model_is_no_distance_from_itself_and_asking_changes_nothing(table, small_dataset):
+    made, model, rows = table
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    again = evaluate(model, made, small_dataset.config, (model, "r.pth 0f"), kind="unlearned", algorithm="scif")
+    assert [row["value"] for row in again if row["metric"] == "js_divergence"] == [0.0] * 3
+    assert [row["value"] for row in again if row["metric"] == "jaccard"] == [1.0] * 3
+    plain = [row for row in rows if row["reference"] is None]
+    assert [row for row in again if row["reference"] is None] == plain, (
+        "the same model, the same questions: the same rows"
+    )
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_utility_can_be_left_out(table, small_dataset):
+    made, model, rows = table
+    bare = evaluate(model, made, small_dataset.config, utility_too=False, kind="unlearned", algorithm="scif")
+    assert bare == [row for row in rows if "sensitive" in row["metric"] or "forgotten" in row["metric"]]
+
+
+def test_exposure_changes_with_the_weights(table, small_dataset):
+    made, model, _ = table
+    other = model_of(small_dataset)
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        other.user_embedding.weight[:] = 1
+        other.item_embedding.weight[:] = torch.where(torch.from_numpy(made.sensitive)[:, None], 1.0, -1.0)
+    rows = evaluate(other, made, small_dataset.config, utility_too=False)
+    about = {"metric": "avg_sensitive_per_user", "population": "all", "k": 10}
+    assert only(rows, masking="all", **about)["value"] == 5
+
+
+def test_utility_by_definition_on_a_split_that_is_known(small_dataset):
+    """A model that scores an item by whether it is in the user's test set has NDCG and hit 1."""
+    model, rows = model_of(small_dataset), small_dataset.eval_rows("test")
+    assert small_dataset.config["embedding_size"] == 4
+    oracle = torch.zeros(25, 41)
+    oracle[np.repeat(rows.entity, rows.positives.sizes()), rows.positives.values] = 1.0
+    model.full_sort_predict = lambda interaction: oracle[interaction["user_id"]]
+    found = mean_utility(model, rows, small_dataset.config)
+    assert found["ndcg@10"] == found["hit@10"] == found["recall@20"] == found["mrr@10"] == 1.0
+    assert found["precision@20"] == pytest.approx(rows.positives.sizes().mean() / 20)
+
+
+def test_no_question_is_no_number(small_dataset, recwarn):
+    masked = small_dataset.masked(np.ones(len(small_dataset.log), dtype=bool))
+    rows = masked.eval_rows("test")
+    assert len(rows.entity) == 0 and rows.n_skipped == 24
+    assert all(np.isnan(value) for value in mean_utility(model_of(small_dataset), rows, small_dataset.config).values())
+    everything = build_views(small_dataset, masked.forgotten, 3, np.ones(41, dtype=bool))
+    table = evaluate(model_of(small_dataset), everything, small_dataset.config)
+    others = [row for row in table if row["population"] == "others"]
+    assert others and all(row["n_rows"] == 0 for row in others)
+    assert all(np.isnan(row["value"]) or row["metric"] == "total_sensitive_in_topk" for row in others)
+    assert not recwarn.list
+
+
+def test_a_metric_that_is_none_is_refused(small_dataset, config):
+    settings = config("nowhere", metrics=["Recall", "Ndgc"], valid_metric="Recall@10")
+    with pytest.raises(UserError, match="no metric 'ndgc', did you mean 'ndcg'"):
+        mean_utility(model_of(small_dataset), small_dataset.eval_rows("test"), settings)
+
+
+def test_a_table_has_its_columns_only():
+    table = Table(model="base")
+    table.add("ndcg", np.float32(0.5), 10, view="all")
+    assert table.rows == [
+        dict.fromkeys(COLUMNS) | {"model": "base", "metric": "ndcg", "value": 0.5, "k": 10, "view": "all"}
+    ]
+    with pytest.raises(ValueError, match="not columns of the result table: \\['views'\\]"):
+        table.add("ndcg", 0.5, views="all")
