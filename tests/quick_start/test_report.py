@@ -1,0 +1,75 @@
+"""The comparison table, the presets, and the line about another package of the same name."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recbole.evaluator import Table
+from recbole.quick_start import report
+from recbole.quick_start.presets import preset_values
+from recbole.utils import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def _record(recall, seconds):
+    rows = []
+    for kind, value in (("base", 0.5), ("unlearned", recall), ("retrained", 0.4)):
+        for checkpoint in range(4):
+            table = Table(model=kind, checkpoint=checkpoint, split="test", view="current", population="all")
+            table.add("recall", value + checkpoint / 100, 10, masking="retained")
+            rows += table.rows
+    timing = {"seconds_mean": seconds, "speedup_over_retraining": 10 / seconds}
+    return {"kind": "unlearned", "metrics": rows, "timing": timing}
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    for path, (recall, seconds) in zip(paths, ((0.45, 0.1), (0.41, 0.2)), strict=True):
+        path.write_text(json.dumps(_record(recall, seconds)))
+    return [str(path) for path in paths]
+
+
+def test_every_checkpoint_has_base_each_run_and_retrained_once(files, tmp_path, capsys):
+    assert report.main([*files, "--csv", str(tmp_path / "out.csv")]) == 0
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert list(table["model"]) == ["base", "a", "b", "retrained"] * 4
+    assert list(table["checkpoint"]) == sorted([0, 1, 2, 3] * 4)
+    last = table[table["checkpoint"] == 3].set_index("model")
+    assert last.loc["a", "Recall@10"] == pytest.approx(0.48)
+    assert last.loc["b", "s/request"] == 0.2
+    assert last.loc["b", "speed-up"] == 50
+    assert last.loc[["base", "retrained"], "s/request"].isna().all()
+    assert "retrained" in capsys.readouterr().out
+
+
+def test_a_file_of_another_kind_is_one_clear_line(tmp_path, capsys):
+    (tmp_path / "base.json").write_text(json.dumps({"kind": "base", "metrics": []}))
+    assert report.main([str(tmp_path / "base.json")]) == 2
+    assert "of a base model" in capsys.readouterr().err
+    assert report.main([str(tmp_path / "none.json")]) == 2
+
+
+def test_presets_have_values_for_their_pairs_and_say_what_they_have():
+    assert preset_values("tuned", "scif", "BPR")["damping"] < 0.01
+    with pytest.raises(UserError, match="did you mean 'tuned'"):
+        preset_values("tunde", "scif", "BPR")
+    with pytest.raises(UserError, match="scif on BPR"):
+        preset_values("tuned", "scif", "Pop")
+
+
+def test_the_scripts_say_which_package_runs_when_recbole_is_installed_too(tmp_path):
+    other = tmp_path / "recbole-1.2.1.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: recbole\nVersion: 1.2.1\n")
+    code = "import sys; sys.path.append(sys.argv.pop(1)); from recbole.quick_start.main import train_main; train_main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    first = done.stdout.splitlines()[0]
+    assert str(ROOT / "recbole") in first and "not the installed RecBole 1.2.1" in first
