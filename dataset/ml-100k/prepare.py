@@ -101,16 +101,9 @@ def convert(files, folder):
     write(folder, "user", USER, users)
 
 
-def columns(files, name, separator, width, numeric):
-    """Return the columns of a GroupLens file (Latin-1, no header), each a tuple of str; check width and numbers."""
-    rows = [line.split(separator) for line in files[name].decode("latin-1").replace("\r", "").rstrip("\n").split("\n")]
-    for number, row in enumerate(rows, start=1):
-        if len(row) != width:
-            raise UserError(f"{name}:{number}: expected {width} values, found {len(row)}")
-        for at in numeric:
-            if not row[at].isdecimal():
-                raise UserError(f"{name}:{number}: value {at + 1}, '{row[at]}', is not a whole number")
-    return list(zip(*rows, strict=True))
+def columns(files, name, *form, numeric):
+    """Return the columns of one of GroupLens's files, which are in Latin-1."""
+    return prepare.columns(files[name].decode("latin-1"), name, *form, numeric)
 
 
 def split_title(title):

@@ -77,9 +77,10 @@ def packaged(name):
 def packaged_layers(model, dataset, extra_defaults=None):
     """Return the layers that come with the program, lowest first, and the spam layer to put above them.
 
-    The spam layer is the block ``spam_fields`` of the data set's properties.
+    The spam layer is the block ``spam_fields`` of the data set's properties. A subset ``<name>_test`` has those of
+    ``<name>``.
     """
-    of_dataset = packaged(f"dataset/{dataset}.yaml")
+    of_dataset = packaged(f"dataset/{dataset.removesuffix('_test')}.yaml")
     plain = {key: value for key, value in of_dataset.values.items() if key != "spam_fields"}
     spam = Layer(f"{of_dataset.name} (spam_fields)", of_dataset.values.get("spam_fields") or {})
     layers = [

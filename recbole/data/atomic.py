@@ -19,6 +19,7 @@ from recbole.utils import FeatureType, UserError, atomic_write, suggest
 _NUMBER = r"^[ \t]*([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:nan|inf|infinity))[ \t]*$"
 _SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space", "|": "bar"}
 _EXACT_BELOW = 2.0**53
+_ROWS_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -209,13 +210,20 @@ def write_atomic(path, columns, types, separator="\t", seq_separator=" "):
         UserError: a value holds the separator or a line break, so that it would not read back.
     """
     types = {name: FeatureType(types[name]) for name in columns}
+    with atomic_write(path) as file:
+        file.write(separator.join(f"{name}:{kind.value}" for name, kind in types.items()) + "\n")
+        for start in range(0, max(map(len, columns.values())), _ROWS_AT_ONCE):
+            part = {name: values[start : start + _ROWS_AT_ONCE] for name, values in columns.items()}
+            file.writelines(_rows(path, part, types, separator, seq_separator))
+
+
+def _rows(path, columns, types, separator, seq_separator):
+    """Return the lines of some rows, list of str with line ends."""
     texts = [_as_text(path, name, values, types[name], separator, seq_separator) for name, values in columns.items()]
     rows = pc.binary_join_element_wise(*texts, separator)
     if pc.any(pc.equal(rows, "")).as_py():
         raise UserError(f"cannot write {path}: a row without any value would be a blank line")
-    with atomic_write(path) as file:
-        file.write(separator.join(f"{name}:{kind.value}" for name, kind in types.items()) + "\n")
-        file.writelines(f"{row}\n" for row in rows.to_pylist())
+    return pc.binary_join_element_wise(rows, "\n", "").to_pylist()
 
 
 def _as_text(path, name, values, kind, separator, seq_separator):

@@ -135,6 +135,33 @@ def read_archive(archive, members, name=None):
         raise UserError(f"{name or archive}: not a zip archive") from error
 
 
+def columns(text, name, separator, width, numeric, header=None):
+    """Return the columns of a plain table, each a tuple of str, after checking its width and its whole numbers.
+
+    Args:
+        text: the file's content; lines end with LF or CRLF.
+        name: what errors call the file.
+        separator: between the values of a line; there is no quoting.
+        width: values per line.
+        numeric: which columns hold whole numbers, from 0.
+        header: the first line, which is left out; None if there is none.
+
+    Raises:
+        UserError: naming the line that does not look so.
+    """
+    lines = text.replace("\r", "").rstrip("\n").split("\n")
+    if header is not None and lines.pop(0) != header:
+        raise UserError(f"{name}:1: expected the header {header}")
+    rows = [line.split(separator) for line in lines]
+    for number, row in enumerate(rows, start=1 if header is None else 2):
+        if len(row) != width:
+            raise UserError(f"{name}:{number}: expected {width} values, found {len(row)}")
+        for at in numeric:
+            if not row[at].isdecimal():
+                raise UserError(f"{name}:{number}: value {at + 1}, '{row[at]}', is not a whole number")
+    return list(zip(*rows, strict=True))
+
+
 def keep_files(folder, files):
     """Write files, a dict from names to bytes, each whole or not at all; those that hold their bytes already stay."""
     for name, content in files.items():

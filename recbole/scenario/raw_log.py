@@ -28,8 +28,19 @@ class InteractionLog:
 
     extension = "inter"
 
-    def __init__(self, path, user_field="user_id", item_field="item_id", rating_field="rating", separator="\t"):
+    def __init__(
+        self,
+        path,
+        user_field="user_id",
+        item_field="item_id",
+        rating_field="rating",
+        separator="\t",
+        min_sensitive=0,
+        min_remaining=0,
+    ):
         """Read the file's users, items and, if it has them, ratings.
+
+        Only users with ``min_sensitive`` rows that may be asked for and ``min_remaining`` others may ask.
 
         Raises:
             UserError: the file cannot be read, a column is missing, or a row has no user or no item.
@@ -45,15 +56,23 @@ class InteractionLog:
         self.users = read.table[user_field].combine_chunks().dictionary_encode().indices.to_numpy()
         self._ratings = read.table[rating_field].to_numpy() if rated else None
         self.n_total = len(self.items)
+        self._least = min_sensitive, min_remaining
 
     def sensitive(self, items, rating_threshold=None):
-        """Return the bool array [n] of the rows whose item is listed, with at least the threshold's rating if given."""
+        """Return the bool array [n] of the rows that may be asked for.
+
+        Their item is listed, they have at least the threshold's rating if one is given, and their user may ask.
+        """
         rows = _listed(self.items, items)
-        if rating_threshold is None:
-            return rows
-        if self._ratings is None:
-            raise UserError(f"{self.path} has no ratings to hold against a rating threshold of {rating_threshold}")
-        return rows & (self._ratings >= rating_threshold)
+        if rating_threshold is not None:
+            if self._ratings is None:
+                raise UserError(f"{self.path} has no ratings to hold against a rating threshold of {rating_threshold}")
+            rows = rows & (self._ratings >= rating_threshold)
+        n_users = self.users.max(initial=-1) + 1
+        asked = np.bincount(self.users[rows], minlength=n_users)
+        others = np.bincount(self.users, minlength=n_users) - asked
+        min_sensitive, min_remaining = self._least
+        return rows & ((asked >= min_sensitive) & (others >= min_remaining))[self.users]
 
     def write(self, path, rows):
         """Write the header and the given rows as they stand in the log, with LF line ends."""

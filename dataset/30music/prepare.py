@@ -1,0 +1,70 @@
+"""Make the data set 30music (30Music's listening sessions) and its forget sets.
+
+    python dataset/30music/prepare.py --from DIR
+
+DIR is the unpacked archive, with relations/sessions.idomaar and entities/tracks.idomaar, plain or as .gz (see README.md
+for where to get it). It writes 30music.inter, the tracks of each sensitive category (sensitive_asins_<category>.txt)
+and the forget sets (30music_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recbole.scenario import prepare
+from recbole.scenario.raw import steps
+from recbole.scenario.raw.files import find
+from recbole.scenario.raw.log import RawLog
+from recbole.scenario.raw.rules import SensitiveRules
+from recbole.scenario.raw.tables import read_idomaar
+
+HERE = Path(__file__).resolve().parent
+WANTED = "relations/sessions.idomaar and entities/tracks.idomaar"
+IDS = pa.list_(pa.struct({"id": pa.int64()}))
+SESSION = pa.schema({"subjects": IDS, "objects": pa.list_(pa.struct({"id": pa.int64(), "playstart": pa.float64()}))})
+TRACK = pa.schema({"tags": IDS})
+ELIGIBLE = {"min_sensitive": 3, "min_remaining": 3}
+
+
+def main():
+    """Convert the sessions, find the sensitive tracks, and write everything."""
+    options = steps.command_line(__doc__, HERE, WANTED)
+    source = steps.source_folder(options, HERE, WANTED)
+    rules = SensitiveRules(HERE / "sensitive.yaml")
+    for batch in read_idomaar(find(source, "entities/tracks.idomaar"), TRACK):
+        tags = batch["tags"]
+        rules.look(batch["id"], tag=pa.ListArray.from_arrays(tags.offsets, pc.struct_field(tags.values, "id")))
+    log = RawLog.collect(plays(source), ("user_id", "session_id", "item_id"), ("timestamp",)).ordered()
+    categories = steps.shared_items(rules.items(), log.items(), HERE / "sensitive.yaml")
+    steps.write_log(options, "SBR", log, categories, **ELIGIBLE)
+
+
+def plays(source):
+    """Yield what was played in blocks: a track's time is the session's plus its start within (seconds, UTC)."""
+    n_without_user = 0
+    for batch in read_idomaar(find(source, "relations/sessions.idomaar"), SESSION):
+        known = pc.fill_null(pc.greater(pc.list_value_length(batch["subjects"]), 0), False)
+        n_without_user += len(batch) - pc.sum(known).as_py()
+        sessions = batch.filter(known)
+        tracks = sessions["objects"]
+        session = pc.list_parent_indices(tracks)
+        track = tracks.flatten()
+        start = pc.fill_null(pc.struct_field(track, "playstart"), 0).to_numpy(zero_copy_only=False)
+        time = sessions["time"].to_numpy()[session.to_numpy()]
+        yield {
+            "user_id": pc.struct_field(pc.list_element(sessions["subjects"], 0), "id").take(session),
+            "session_id": sessions["id"].take(session),
+            "item_id": pc.struct_field(track, "id"),
+            "timestamp": pa.array(time + np.floor(start).astype(np.int64)),
+        }
+    if n_without_user:
+        prepare.say(f"{n_without_user:,} sessions name no user and are left out")
+
+
+if __name__ == "__main__":
+    prepare.run(main)

@@ -1,0 +1,41 @@
+"""Make the data set amazon_reviews_books (Amazon Reviews 2023, 5-core, in sessions) and its forget sets.
+
+    python dataset/amazon_reviews_books/prepare.py                 fetches the two files (many GB)
+    python dataset/amazon_reviews_books/prepare.py --from DIR      uses files that you have
+
+DIR holds Books.jsonl.gz and meta_Books.jsonl.gz, or both without .gz. It writes amazon_reviews_books.inter, the books
+of each sensitive category (sensitive_asins_<category>.txt) and the forget sets
+(amazon_reviews_books_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from recbole.scenario import prepare
+from recbole.scenario.raw import amazon, steps
+
+HERE = Path(__file__).resolve().parent
+CATEGORY = "Books"
+TEXTS = {
+    "title": ("title",),
+    "description": ("description",),
+    "category": ("main_category", "categories"),
+    "features": ("features", "details"),
+}
+CORE = 5
+LONGEST_PAUSE = 3600 * 1000  # milliseconds within a session
+
+
+def main():
+    """Convert the reviews, cut them into sessions, find the sensitive books, and write everything."""
+    wanted = " and ".join(amazon.file_names(CATEGORY))
+    options = steps.command_line(__doc__, HERE, wanted)
+    source = steps.source_folder(options, HERE, wanted, amazon.urls(CATEGORY))
+    log, categories = amazon.read(source, CATEGORY, HERE / "sensitive.yaml", TEXTS, CORE)
+    steps.write_log(options, "SBR", log.with_sessions(LONGEST_PAUSE), categories)
+
+
+if __name__ == "__main__":
+    prepare.run(main)

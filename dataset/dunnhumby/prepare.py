@@ -1,0 +1,47 @@
+"""Make the data set dunnhumby (The Complete Journey) and its forget sets.
+
+    python dataset/dunnhumby/prepare.py --from DIR
+
+DIR holds transaction_data.csv and product.csv, plain or as .gz (see README.md for where to get them). It writes
+dunnhumby_merged.json, the products of the sensitive category (sensitive_asins_alcohol.txt) and the forget sets
+(dunnhumby_unlearn_pairs_sensitive_category_alcohol_seed_<s>_unlearning_fraction_<f>.json).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import pyarrow as pa
+
+from recbole.scenario import prepare
+from recbole.scenario.raw import steps
+from recbole.scenario.raw.baskets import build_baskets, item_tokens
+from recbole.scenario.raw.files import find
+from recbole.scenario.raw.rules import SensitiveRules
+from recbole.scenario.raw.tables import read_csv
+
+HERE = Path(__file__).resolve().parent
+WANTED = "transaction_data.csv and product.csv"
+LEAST_BASKETS = 4
+PURCHASE = dict.fromkeys(("household_key", "BASKET_ID", "PRODUCT_ID", "DAY", "TRANS_TIME"), pa.int64())
+PRODUCT = {"PRODUCT_ID": pa.string(), "DEPARTMENT": pa.string(), "COMMODITY_DESC": pa.string()}
+
+
+def main():
+    """Build the baskets, find the sensitive products, and write everything."""
+    options = steps.command_line(__doc__, HERE, WANTED)
+    source = steps.source_folder(options, HERE, WANTED)
+    rules = SensitiveRules(HERE / "sensitive.yaml")
+    for batch in read_csv(find(source, "product.csv"), PRODUCT, optional=("DEPARTMENT", "COMMODITY_DESC")):
+        rules.look(batch["PRODUCT_ID"], department=batch["DEPARTMENT"], commodity=batch["COMMODITY_DESC"])
+    purchases = read_csv(find(source, "transaction_data.csv"), PURCHASE)
+    columns = zip(*([batch[name].to_numpy() for name in PURCHASE] for batch in purchases), strict=True)
+    baskets = build_baskets(*map(np.concatenate, columns)).with_at_least(LEAST_BASKETS)
+    categories = steps.shared_items(rules.items(), item_tokens(baskets), HERE / "sensitive.yaml")
+    steps.write_merged(options, baskets, categories)
+
+
+if __name__ == "__main__":
+    prepare.run(main)

@@ -1,0 +1,87 @@
+"""Make the data set goodreads (UCSD Book Graph, rated 3 or better, 5-core) and its forget sets.
+
+    python dataset/goodreads/prepare.py                 fetches the three files (several GB)
+    python dataset/goodreads/prepare.py --from DIR      uses files that you have
+
+DIR holds goodreads_interactions.csv, book_id_map.csv and goodreads_books.json, plain or as .gz. It writes
+goodreads.inter, the books of each sensitive category (sensitive_asins_<category>.txt) and the forget sets
+(goodreads_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recbole.scenario import prepare
+from recbole.scenario.raw import steps
+from recbole.scenario.raw.files import find
+from recbole.scenario.raw.log import RawLog
+from recbole.scenario.raw.rules import SensitiveRules
+from recbole.scenario.raw.tables import read_csv, read_json_lines
+
+HERE = Path(__file__).resolve().parent
+WANTED = "goodreads_interactions.csv, book_id_map.csv, goodreads_books.json (plain, or as .gz)"
+URL = "https://mcauleylab.ucsd.edu/public_datasets/gdrive/goodreads"
+FILES = ("goodreads_interactions.csv", "book_id_map.csv", "goodreads_books.json.gz")
+CORE = 5
+LEAST_RATING = 3
+BOOK = pa.schema(
+    {
+        "book_id": pa.string(),
+        "title": pa.string(),
+        "description": pa.string(),
+        "popular_shelves": pa.list_(pa.struct({"name": pa.string()})),
+    }
+)
+
+
+def main():
+    """Convert the ratings, find the sensitive books, and write everything."""
+    options = steps.command_line(__doc__, HERE, WANTED)
+    source = steps.source_folder(options, HERE, WANTED, {name: f"{URL}/{name}" for name in FILES})
+    categories = sensitive_books(source)
+    log = RawLog.collect(ratings(source), ("user_id", "item_id"), ("rating", "timestamp"))
+    log = log.ordered().core(CORE)
+    steps.write_log(options, "CF", log, steps.shared_items(categories, log.items(), HERE / "sensitive.yaml"))
+
+
+def ratings(source):
+    """Yield the ratings in blocks. The file has no times: a rating's time is its place in the file, from 0."""
+    types = {"user_id": pa.string(), "book_id": pa.string(), "rating": pa.int64()}
+    place = 0
+    for batch in read_csv(find(source, "goodreads_interactions.csv"), types):
+        kept = pc.greater_equal(batch["rating"], LEAST_RATING)
+        yield {
+            "user_id": batch["user_id"].filter(kept),
+            "item_id": batch["book_id"].filter(kept),
+            "rating": batch["rating"].filter(kept),
+            "timestamp": pa.array(np.arange(place, place + len(batch))).filter(kept),
+        }
+        place += len(batch)
+
+
+def sensitive_books(source):
+    """Return the books of each category under the ids that the ratings use.
+
+    Descriptions use Goodreads's own ids and ratings others; book_id_map.csv joins them.
+    """
+    rules = SensitiveRules(HERE / "sensitive.yaml")
+    for batch in read_json_lines(find(source, "goodreads_books.json"), BOOK, BOOK.names[1:]):
+        shelves = batch["popular_shelves"]
+        names = pa.ListArray.from_arrays(shelves.offsets, pc.struct_field(shelves.values, "name"))
+        rules.look(batch["book_id"], title=batch["title"], description=batch["description"], shelf=names)
+    types = {"book_id_csv": pa.string(), "book_id": pa.string()}
+    ids = pa.Table.from_batches(list(read_csv(find(source, "book_id_map.csv"), types)))
+    return {
+        category: ids["book_id_csv"].filter(pc.is_in(ids["book_id"], books)).combine_chunks()
+        for category, books in rules.items().items()
+    }
+
+
+if __name__ == "__main__":
+    prepare.run(main)

@@ -1,0 +1,86 @@
+"""Make the data set instacart (Instacart 2017, the first tenth of the users) and its forget sets.
+
+    python dataset/instacart/prepare.py --from DIR
+
+DIR holds orders.csv, order_products__prior.csv, order_products__train.csv and products.csv, plain or as .gz (see
+README.md for where to get them). It writes instacart_merged.json, the products of each sensitive category
+(sensitive_asins_<category>.txt) and the forget sets
+(instacart_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.json).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import pyarrow as pa
+
+from recbole.scenario import prepare
+from recbole.scenario.raw import steps
+from recbole.scenario.raw.baskets import build_baskets, item_tokens, keep_frequent, of_users
+from recbole.scenario.raw.files import find
+from recbole.scenario.raw.rules import SensitiveRules
+from recbole.scenario.raw.tables import read_csv
+
+HERE = Path(__file__).resolve().parent
+WANTED = "orders.csv, order_products__prior.csv, order_products__train.csv, products.csv"
+USERS = 0.1
+BASKETS = (3, 50)
+LEAST_PURCHASES = 17
+
+
+def main():
+    """Build the baskets, find the sensitive products, and write everything."""
+    options = steps.command_line(__doc__, HERE, WANTED)
+    source = steps.source_folder(options, HERE, WANTED)
+    rules = SensitiveRules(HERE / "sensitive.yaml")
+    for batch in read_csv(find(source, "products.csv"), {"product_id": pa.int64(), "aisle_id": pa.int64()}):
+        rules.look(batch["product_id"], aisle=batch["aisle_id"])
+    baskets = read_baskets(source)
+    least, most = BASKETS
+    baskets = of_users(baskets, (baskets.baskets_per_user >= least) & (baskets.baskets_per_user <= most))
+    baskets = keep_frequent(baskets, LEAST_PURCHASES)
+    categories = steps.shared_items(rules.items(), item_tokens(baskets), HERE / "sensitive.yaml")
+    steps.write_merged(options, baskets, categories)
+
+
+def read_baskets(source):
+    """Return the orders of the first tenth of the users as baskets, products in the order in which they were added."""
+    owner, number = read_orders(source)
+    order, product, position = read_products(source, owner >= 0)
+    rows = np.lexsort((position, order))
+    order, product = order[rows], product[rows]
+    return build_baskets(owner[order], order, product, number[order])
+
+
+def read_orders(source):
+    """Return the user and the place in the user's sequence of every order, int64 arrays by order id.
+
+    Orders of other users than the first tenth, and ids without an order, have the user -1.
+    """
+    types = dict.fromkeys(("order_id", "user_id", "order_number"), pa.int64())
+    batches = [[batch[name].to_numpy() for name in types] for batch in read_csv(find(source, "orders.csv"), types)]
+    order, user, place = map(np.concatenate, zip(*batches, strict=True))
+    users = np.unique(user)
+    chosen = np.isin(user, users[: max(1, int(len(users) * USERS))])
+    owner, number = np.full(order.max() + 1, -1), np.full(order.max() + 1, -1)
+    owner[order[chosen]] = user[chosen]
+    number[order[chosen]] = place[chosen]
+    return owner, number
+
+
+def read_products(source, wanted):
+    """Return order, product and position in the basket (int64 arrays) of the wanted orders (bool by order id)."""
+    types = dict.fromkeys(("order_id", "product_id", "add_to_cart_order"), pa.int64())
+    parts = []
+    for name in ("order_products__prior.csv", "order_products__train.csv"):
+        for batch in read_csv(find(source, name), types):
+            order = batch["order_id"].to_numpy()
+            rows = np.flatnonzero((order < len(wanted)) & wanted[np.minimum(order, len(wanted) - 1)])
+            parts.append([batch[column].to_numpy()[rows] for column in types])
+    return map(np.concatenate, zip(*parts, strict=True))
+
+
+if __name__ == "__main__":
+    prepare.run(main)

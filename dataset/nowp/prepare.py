@@ -1,0 +1,82 @@
+"""Make the data set nowp (#nowplaying's listening sessions) and its forget sets.
+
+    python dataset/nowp/prepare.py --from DIR
+
+DIR holds sessions_2018.csv, plain or as .gz (see README.md for where to get it). It writes nowp.inter, the tracks of
+each sensitive category (sensitive_asins_<category>.txt) and the forget sets
+(nowp_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recbole.scenario import prepare
+from recbole.scenario.raw import steps
+from recbole.scenario.raw.files import find
+from recbole.scenario.raw.log import RawLog
+from recbole.scenario.raw.rules import SensitiveRules
+from recbole.scenario.raw.tables import read_csv
+
+HERE = Path(__file__).resolve().parent
+WANTED = "sessions_2018.csv"
+COLUMNS = ("user", "source", "time", "title", "artist", "musicbrainz_id", "session_id")
+NEEDED = {"user_id": "user", "session_id": "session_id", "item_id": "musicbrainz_id", "timestamp": "time"}
+TIME = "%Y-%m-%d %H:%M:%S"
+
+
+def main():
+    """Convert the plays, find the sensitive tracks, and write everything."""
+    options = steps.command_line(__doc__, HERE, WANTED)
+    source = steps.source_folder(options, HERE, WANTED)
+    first_texts = []
+    log = RawLog.collect(plays(source, first_texts), ("user_id", "session_id", "item_id"), ("timestamp",))
+    log = log.distinct().ordered()
+    categories = steps.shared_items(sensitive_tracks(first_texts), log.items(), HERE / "sensitive.yaml")
+    steps.write_log(options, "SBR", log, categories)
+
+
+def plays(source, first_texts):
+    """Yield the complete plays in blocks, times in seconds since 1970, UTC.
+
+    To ``first_texts`` goes a pair of arrays for each block: its tracks, and title and artist where each comes first.
+    """
+    n_incomplete = 0
+    types = dict.fromkeys(COLUMNS, pa.string())
+    for batch in read_csv(find(source, WANTED), types, optional=COLUMNS, names=COLUMNS, quote="'"):
+        time = pc.strptime(batch["time"], TIME, "s", error_is_null=True)
+        columns = {name: batch[column] for name, column in NEEDED.items()} | {"timestamp": pc.cast(time, pa.int64())}
+        text = pc.binary_join_element_wise(batch["title"], batch["artist"], " ", null_handling="replace")
+        table = pa.record_batch(columns | {"text": text})
+        first_texts.append(first_of_each(table["item_id"], text))
+        complete = table.drop_null()
+        n_incomplete += len(table) - len(complete)
+        yield complete
+    if n_incomplete:
+        prepare.say(f"{n_incomplete:,} plays without a user, a track, a session or a time are left out")
+
+
+def first_of_each(tracks, texts):
+    """Return the distinct tracks (nulls left out) and the first text of each."""
+    known = pc.is_valid(tracks)
+    tracks, texts = tracks.filter(known), texts.filter(known)
+    _, first = np.unique(tracks.dictionary_encode().indices.to_numpy(), return_index=True)
+    return tracks.take(pa.array(first)), texts.take(pa.array(first))
+
+
+def sensitive_tracks(first_texts):
+    """Return the tracks of each category, judged by the title and artist with which they come first."""
+    blocks = [pa.concat_arrays(part) for part in zip(*first_texts, strict=True)]
+    tracks, texts = first_of_each(*blocks)
+    rules = SensitiveRules(HERE / "sensitive.yaml")
+    rules.look(tracks, text=texts)
+    return rules.items()
+
+
+if __name__ == "__main__":
+    prepare.run(main)

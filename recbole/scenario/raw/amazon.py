@@ -1,0 +1,93 @@
+"""Amazon Reviews 2023: a category's reviews, and its items' descriptions.
+
+Reviews name an item by ``asin``, descriptions by ``parent_asin`` (all sizes and colours of a product); the reviews
+hold both, which joins them.
+"""
+
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recbole.scenario.raw.files import find, json_objects
+from recbole.scenario.raw.log import RawLog
+from recbole.scenario.raw.rules import SensitiveRules
+from recbole.scenario.raw.steps import shared_items
+from recbole.scenario.raw.tables import read_json_lines
+
+URL = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw"
+_REVIEW = pa.schema(
+    {"user_id": "string", "asin": "string", "parent_asin": "string", "rating": "float64", "timestamp": "int64"}
+)
+_ITEMS_AT_ONCE = 4096
+
+
+def urls(category):
+    """Return a dict from the file names of a category to their addresses."""
+    reviews, meta = file_names(category)
+    return {reviews: f"{URL}/review_categories/{reviews}", meta: f"{URL}/meta_categories/{meta}"}
+
+
+def file_names(category):
+    """Return the names of the reviews and of the descriptions."""
+    return f"{category}.jsonl.gz", f"meta_{category}.jsonl.gz"
+
+
+def read(folder, category, rules_path, texts, k):
+    """Read a category.
+
+    Args:
+        folder: where its two files are.
+        category: its name, as the files have it.
+        rules_path: the file of rules.
+        texts: dict from a field of the rules to the parts of a description that make up its text.
+        k: users and items are kept that have as many reviews.
+
+    Returns:
+        ``(log, categories)``: a `RawLog` of user, item (the asin), rating and timestamp (milliseconds since 1970, UTC);
+        and a dict from each sensitive category to its items in the log (list of asins).
+
+    Raises:
+        UserError: a file is missing or wrong, or a category has no item in the log.
+    """
+    parents = _sensitive_parents(folder, category, rules_path, texts)
+    reviews = read_json_lines(find(folder, f"{category}.jsonl"), _REVIEW)
+    log = RawLog.collect(map(_renamed, reviews), ("user_id", "item_id", "parent_asin"), ("rating", "timestamp"))
+    log = log.distinct().ordered().core(k)
+    items = {name: _of_parents(log, listed) for name, listed in parents.items()}
+    log = log.without("parent_asin")
+    return log, shared_items(items, log.items(), rules_path)
+
+
+def _renamed(batch):
+    return {("item_id" if name == "asin" else name): batch[name] for name in batch.schema.names}
+
+
+def _of_parents(log, parents):
+    """Return the items (asins) of the log, an Arrow string array, one of whose parent_asins is listed."""
+    listed = pc.is_in(log.tokens["parent_asin"], parents).to_numpy(zero_copy_only=False)
+    items = np.unique(log.codes["item_id"][listed[log.codes["parent_asin"]]])
+    return log.tokens["item_id"].take(pa.array(items))
+
+
+def _sensitive_parents(folder, category, rules_path, texts):
+    """Return a dict from each sensitive category to its parent_asins, by the descriptions."""
+    rules = SensitiveRules(rules_path)
+    described = (item for _, item in json_objects(find(folder, f"meta_{category}.jsonl")) if item.get("parent_asin"))
+    while items := list(islice(described, _ITEMS_AT_ONCE)):
+        fields = {
+            field: pa.array([" ".join(_text(item.get(part)) for part in parts) for item in items], pa.string())
+            for field, parts in texts.items()
+        }
+        rules.look(pa.array([item["parent_asin"] for item in items], pa.string()), **fields)
+    return rules.items()
+
+
+def _text(value):
+    """Return all the text in a part of a description: lists and the values of objects are joined by spaces."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return " ".join(map(_text, value)) if isinstance(value, list) else str(value)

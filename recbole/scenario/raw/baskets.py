@@ -1,0 +1,80 @@
+"""Baskets from rows of purchases, and their ``<name>_merged.json``."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recbole.data.baskets import Baskets
+from recbole.utils import atomic_write
+
+_USERS_AT_ONCE = 1 << 13
+
+
+def build_baskets(user, basket, item, *when):
+    """Return the `Baskets` of some purchases, users ascending, each user's baskets in the order of time.
+
+    An item that stands twice in a basket is kept once, where it stands first.
+
+    Args:
+        user, basket, item: int64 arrays [n]; a basket belongs to one user. Rows of a basket keep their order.
+        when: arrays [n]; what decides the order of a user's baskets, the most important first. A basket's time is
+            that of its earliest row; baskets of one time are in the order of their numbers.
+    """
+    order = np.lexsort((*when[::-1], basket))
+    number, first = np.unique(basket[order], return_index=True)
+    earliest = order[first]
+    sequence = np.lexsort((number, *(key[earliest] for key in when[::-1]), user[earliest]))
+    place = np.empty(len(number), np.int64)
+    place[sequence] = np.arange(len(number))
+    row_place = place[np.searchsorted(number, basket)]
+    rows = np.argsort(row_place, kind="stable")
+    users, counts = np.unique(user[earliest], return_counts=True)
+    return Baskets([str(own) for own in users.tolist()], counts, np.bincount(row_place), item[rows]).distinct()
+
+
+def keep_frequent(baskets, n):
+    """Keep the items that stand ``n`` times or more in baskets other than a user's last one."""
+    last = np.cumsum(baskets.baskets_per_user) - 1
+    history = ~np.isin(baskets.basket, last)
+    items, code = np.unique(baskets.items, return_inverse=True)
+    frequent = np.bincount(code[history], minlength=len(items)) >= n
+    return baskets.only(np.ones(len(baskets.items_per_basket), bool), frequent[code])
+
+
+def of_users(baskets, chosen):
+    """Keep the baskets of the chosen users (bool [users])."""
+    return baskets.only(chosen[baskets.owner])
+
+
+def item_tokens(baskets):
+    """Return the distinct items of the baskets, an Arrow string array."""
+    return pa.array(np.unique(baskets.items)).cast(pa.string())
+
+
+def write_baskets(path, baskets):
+    """Write ``{user: [[item, …], …], …}``, a user a line, whole or not at all."""
+    of_basket = _offsets(baskets.items_per_basket)
+    of_user = _offsets(baskets.baskets_per_user)
+    with atomic_write(path) as file:
+        file.write("{")
+        for start in range(0, len(baskets.users), _USERS_AT_ONCE):
+            users = baskets.users[start : start + _USERS_AT_ONCE]
+            own = of_user[start : start + len(users) + 1]
+            items = of_basket[own[0] : own[-1] + 1]
+            lists = _as_lists(pa.array(baskets.items[items[0] : items[-1]]).cast(pa.string()), items - items[0])
+            names = pa.array([json.dumps(user, ensure_ascii=False) for user in users])
+            lines = pc.binary_join_element_wise(names, _as_lists(lists, own - own[0]), ": ")
+            file.write((",\n" if start else "\n") + ",\n".join(lines.to_pylist()))
+        file.write("\n}\n")
+
+
+def _offsets(sizes):
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+
+
+def _as_lists(strings, offsets):
+    """Write runs of strings as JSON lists."""
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), strings), ", ")
+    return pc.binary_join_element_wise("[", joined, "]", "")

@@ -1,0 +1,120 @@
+"""Which items are sensitive, by rules that are data: ``dataset/<name>/sensitive.yaml``.
+
+A file of rules holds, for each category, signals and how many of them make an item sensitive (1 by default)::
+
+    health:
+      min_signals: 2
+      signals:
+        title: {exact: [suicide, anxiety], relaxed: [mental health]}
+        tag: {ids: [154395, 15345]}
+
+A signal looks at one field of an item: ``exact`` keywords as whole words, ``relaxed`` ones anywhere, ``ids`` as
+numbers. Case never counts. However often a signal finds something, it counts once. The rules are ERASE's (Lubitzsch,
+de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341) where a data set's README does not say otherwise.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from recbole.utils import UserError, suggest
+
+_KINDS = ("exact", "relaxed", "ids")
+_BEFORE, _AFTER = r"(?:^|[^\pL\pN_])", r"(?:$|[^\pL\pN_])"  # RE2's \b knows no letters beyond ASCII
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What a field must hold: text that matches ``pattern`` (RE2), or one of ``ids``."""
+
+    pattern: str | None
+    ids: tuple[int, ...]
+
+    def found(self, values):
+        """Return a bool array [n]: where ``values`` (strings, integers, or lists of them; nulls allowed) hold it."""
+        if pa.types.is_list(values.type):
+            parents = pc.list_parent_indices(values).to_numpy()
+            return np.bincount(parents[self.found(values.flatten())], minlength=len(values)) > 0
+        if self.pattern is None:
+            hits = pc.is_in(values, pa.array(self.ids, values.type))
+        else:
+            hits = pc.match_substring_regex(values, self.pattern, ignore_case=True)
+        return pc.fill_null(hits, False).to_numpy(zero_copy_only=False)
+
+
+class SensitiveRules:
+    """The rules of a file, and what they have found so far.
+
+    Attributes:
+        path: the file.
+        fields: the fields that some signal looks at.
+    """
+
+    def __init__(self, path):
+        """Read the rules.
+
+        Raises:
+            UserError: the file cannot be read or has another form.
+        """
+        self.path = path
+        try:
+            categories = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        except yaml.YAMLError as error:
+            raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+        if not isinstance(categories, dict):
+            raise UserError(f"{path}: expected categories, each with its signals")
+        self._signals = {category: self._read(category, rule) for category, rule in categories.items()}
+        self._least = {category: rule.get("min_signals", 1) for category, rule in categories.items()}
+        self.fields = sorted({field for signals in self._signals.values() for field in signals})
+        self._found = {category: {field: [] for field in own} for category, own in self._signals.items()}
+
+    def _read(self, category, rule):
+        signals = rule.get("signals") if isinstance(rule, dict) else None
+        if not isinstance(signals, dict) or not signals:
+            raise UserError(f"{self.path}: category '{category}' has no signals")
+        for key in rule:
+            if key not in ("min_signals", "signals"):
+                raise UserError(
+                    f"{self.path}: category '{category}': unknown key '{key}'{suggest(key, ['min_signals', 'signals'])}"
+                )
+        return {field: self._signal(f"{category}: {field}", words) for field, words in signals.items()}
+
+    def _signal(self, where, words):
+        for kind, listed in words.items():
+            if kind not in _KINDS:
+                raise UserError(f"{self.path}: {where}: unknown key '{kind}'{suggest(kind, _KINDS)}")
+            if not listed or not all(isinstance(word, int if kind == "ids" else str) for word in listed):
+                wanted = "whole numbers" if kind == "ids" else "texts (put numbers, yes and no in quotes)"
+                raise UserError(f"{self.path}: {where}: '{kind}' must be a list of {wanted}")
+        exact = "|".join(map(re.escape, words.get("exact", [])))
+        relaxed = "|".join(map(re.escape, words.get("relaxed", [])))
+        pattern = "|".join(filter(None, [exact and f"{_BEFORE}(?:{exact}){_AFTER}", relaxed]))
+        return Signal(pattern or None, tuple(words.get("ids", ())))
+
+    def look(self, items, **fields):
+        """Look at some items.
+
+        Args:
+            items: Arrow array [n] of item tokens (numbers become strings); an item may come more than once.
+            fields: the values of a field, an Arrow array [n], see `Signal.found`.
+        """
+        items = pc.cast(items, pa.string())
+        for category, signals in self._signals.items():
+            for field in signals.keys() & fields.keys():
+                found = pa.array(signals[field].found(fields[field]))
+                self._found[category][field].append(items.filter(found).unique())
+
+    def items(self):
+        """Return a dict from each category to its items (Arrow string array, distinct) among those looked at."""
+        return {category: self._enough(category) for category in self._signals}
+
+    def _enough(self, category):
+        each = [pa.chunked_array(found, pa.string()).unique() for found in self._found[category].values()]
+        counted = pa.chunked_array(each, pa.string()).value_counts()
+        return counted.field("values").filter(pc.greater_equal(counted.field("counts"), self._least[category]))
