@@ -1,14 +1,20 @@
 """What the tests share: small data sets, settings for them, and where the real data is."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from recbole.config import Config
 from recbole.data import create_dataset
+from recbole.data.log import InteractionLog
+from recbole.data.sbr import SequentialDataset
+from recbole.data.vocabulary import Vocabulary
+from recbole.model import get_model
 from recbole.utils import ModelType
 
 torch.set_num_threads(1)
@@ -76,3 +82,25 @@ def reference():
     if not folder:
         pytest.skip("ERASE_REFERENCE_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def sessions():
+    """A factory: ``sessions(sequences, model="GRU4Rec", **settings)`` gives a `SequentialDataset` held in memory.
+
+    ``sequences`` are lists of item ids from 1 to 39, one for each user from 1 on; ``timestamp`` counts the rows.
+    """
+    settings = {"use_gpu": False, "show_progress": False, "MAX_ITEM_LIST_LENGTH": 5, "train_batch_size": 16}
+
+    def make(sequences, model="GRU4Rec", **more):
+        config = Config(model, "small", config_dict=settings | more)
+        config.bind_model(get_model(model))
+        sizes = [0, *map(len, sequences)]
+        user, item = np.repeat(np.arange(len(sizes)), sizes), np.concatenate([np.asarray(s, int) for s in sequences])
+        names = {"user": len(sequences), "item": 39}
+        vocabulary = {side: Vocabulary(pa.array([f"{side}{i}" for i in range(1, n + 1)])) for side, n in names.items()}
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        log = InteractionLog("small", user, item, {"timestamp": np.arange(len(user))}, offsets, vocabulary)
+        return SequentialDataset(config, replace(log, split=SequentialDataset.label(config, log)))
+
+    return make

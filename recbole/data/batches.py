@@ -26,7 +26,7 @@ class Negatives:
         if str(args["distribution"]).lower() != "none":
             self.times = int(args["sample_num"])
             self.sampler = NegativeSampler(dataset, args["distribution"], args["alpha"])
-        elif input_type is InputType.PAIRWISE:
+        elif input_type is InputType.PAIRWISE and config["loss_type"] != "CE":
             raise UserError("train_neg_sample_args: a pairwise model needs negatives; set distribution: uniform")
 
     @property

@@ -16,7 +16,11 @@ class GeneralDataset(Dataset):
 
     @staticmethod
     def label(config, log):
-        """Split each user's rows in their order, or all rows at once when ``group_by`` is none."""
+        """Split each user's rows in their order.
+
+        Raises:
+            UserError: when ``group_by`` is not the user.
+        """
         how = config["eval_args"]
         if how["group_by"] in ("user", config["USER_ID_FIELD"]):
             return split_labels(np.diff(log.offsets), how["split"])

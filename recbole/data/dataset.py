@@ -1,14 +1,14 @@
 """The data as a task sees it: the log, and a mask of what has been forgotten."""
 
 import importlib
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.sparse
-import torch
 
+from recbole.data.compat import RecBoleNames
 from recbole.data.interaction import Interaction
-from recbole.data.log import load_log
+from recbole.data.log import load_log, ranges
 from recbole.data.split import TRAIN
 from recbole.utils import ModelType, UserError
 
@@ -26,6 +26,11 @@ class Ragged:
     def sizes(self):
         """Return the length of every row, int64 [rows]."""
         return np.diff(self.offsets)
+
+    def take(self, rows):
+        """Return the chosen rows (int64, in their order)."""
+        starts, ends = self.offsets[rows], self.offsets[rows + 1]
+        return Ragged(self.values[ranges(starts, ends)], np.concatenate([[0], np.cumsum(ends - starts)]))
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,29 @@ class EvalRows:
     positives: Ragged
     history: Ragged
     n_skipped: int
+
+    def take(self, rows):
+        """Return the chosen rows (int64, in their order)."""
+        parts = self.positives.take(rows), self.history.take(rows)
+        return EvalRows(self.inputs[rows], self.entity[rows], *parts, self.n_skipped)
+
+
+class Questions:
+    """Inputs of evaluation rows that are made when a slice of them is asked for; all at once they would be too large.
+
+    Args:
+        dataset: under a mask that stays as it is.
+        targets: int64 [n], the examples to ask about.
+    """
+
+    def __init__(self, dataset, targets):
+        self.dataset, self.targets = dataset, targets
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __getitem__(self, index):
+        return self.dataset.collate(self.targets[index])
 
 
 @dataclass(frozen=True)
@@ -66,7 +94,7 @@ class Change:
     kept: np.ndarray
 
 
-class Dataset:
+class Dataset(RecBoleNames):
     """One log, one vocabulary, one split, seen through a mask; forgetting sets bits of the mask.
 
     The tasks' subclasses say what a training example is. An example is named by an int64 number, the same before and
@@ -131,9 +159,9 @@ class Dataset:
     def forget(self, rows):
         """Set the rows' bits, in place, and return the :class:`Change` that this makes to the training examples.
 
-        Rows that are forgotten already are left out of ``rows``.
+        Rows that are forgotten already are left out of ``rows``, and repeated ones are taken once.
         """
-        rows = np.asarray(rows, dtype=np.int64)
+        rows = np.unique(np.asarray(rows, dtype=np.int64))
         rows = rows[~self.forgotten[rows]]
         touched = self.examples_touching(rows)
         before = self.collate(touched)
@@ -157,97 +185,34 @@ class Dataset:
 
     def draw_examples(self, n, generator):
         """Return at most ``n`` distinct retained training examples, drawn evenly, at a cost that follows ``n``."""
+        if 4 * n >= len(self.log):
+            return np.sort(generator.permutation(self.train_examples())[:n])
         drawn = np.unique(generator.integers(len(self.log), size=4 * n))
         drawn = self.still_examples(drawn[self.log.split[drawn] == TRAIN])
         return np.sort(generator.permutation(drawn)[:n])
 
-    # --- RecBole's names -----------------------------------------------------------------------------------------
+    def examples_near(self, rows, hops=0):
+        """Return the retained training examples near log rows, int64.
 
-    @property
-    def n_users(self):
-        """Number of user ids, the padding included."""
-        return len(self.log.vocabulary["user"])
-
-    @property
-    def n_items(self):
-        """Number of item ids, the padding included."""
-        return len(self.log.vocabulary["item"])
-
-    user_num, item_num = n_users, n_items
-
-    def _vocabulary(self, field):
-        side = {self.uid_field: "user", self.iid_field: "item"}.get(field, field)
-        if side not in self.log.vocabulary:
-            raise ValueError(f"'{field}' is not a token field of {self.log.name}")
-        return self.log.vocabulary[side]
-
-    def num(self, field):
-        """Return the number of ids of a token field, the padding included.
-
-        Raises:
-            ValueError: when the field holds no tokens.
+        These hold an interaction of a user, or on an item, at most ``hops`` steps (``math.inf``: any number) from the
+        users and items of ``rows`` in the graph of retained interactions that training sees.
         """
-        return len(self._vocabulary(field))
+        if hops == math.inf:
+            return self.train_examples()
+        near = rows
+        for _ in range(hops + 1):
+            near = self._around(np.unique(self.log.user[near]), np.unique(self.log.item[near]))
+        return self.examples_touching(near)
 
-    def token2id(self, field, tokens):
-        """Return the ids of tokens: an int for a str, an int64 array for a sequence.
+    def _around(self, users, items):
+        """Return the retained rows up to the training split of the users and on the items, int64."""
+        order, offsets = self.log.by_item
+        rows = np.concatenate([self.log.rows_of(users), order[ranges(offsets[items], offsets[items + 1])]])
+        return np.unique(rows[(self.log.split[rows] <= TRAIN) & ~self.forgotten[rows]])
 
-        Raises:
-            ValueError: for an unknown token.
-        """
-        single = isinstance(tokens, str)
-        ids = self._vocabulary(field).ids([tokens] if single else tokens)
-        if (ids < 0).any():
-            unknown = tokens if single else list(tokens)[int(np.argmax(ids < 0))]
-            raise ValueError(f"token [{unknown}] does not exist in {field}")
-        return int(ids[0]) if single else ids
-
-    def id2token(self, field, ids):
-        """Return the tokens of ids."""
-        return self._vocabulary(field).tokens(ids)
-
-    @property
-    def train_rows(self):
-        """Retained rows whose split label is train, int64."""
-        return np.flatnonzero((self.log.split == TRAIN) & ~self.forgotten)
-
-    @property
-    def inter_num(self):
-        """Number of retained training rows."""
-        return len(self.train_rows)
-
-    @property
-    def inter_feat(self):
-        """Retained training rows as an :class:`Interaction`."""
-        rows = self.train_rows
-        columns = {self.uid_field: self.log.user[rows], self.iid_field: self.log.item[rows]}
-        return Interaction(columns | {name: values[rows] for name, values in self.log.columns.items()})
-
-    def inter_matrix(self, form="coo", value_field=None):
-        """Return the retained training rows as a SciPy sparse matrix [n_users, n_items].
-
-        Args:
-            form: ``"coo"`` or ``"csr"``.
-            value_field: a numeric column for the values; ones if ``None``. Repeated pairs stand repeatedly in
-                ``coo`` and are summed in ``csr``.
-        """
-        if form not in ("coo", "csr"):
-            raise ValueError(f"inter_matrix: form '{form}' is not 'coo' or 'csr'")
-        rows = self.train_rows
-        values = np.ones(len(rows)) if value_field is None else self.log.columns[value_field][rows]
-        shape = (self.n_users, self.n_items)
-        matrix = scipy.sparse.coo_matrix((values, (self.log.user[rows], self.log.item[rows])), shape=shape)
-        return matrix if form == "coo" else matrix.tocsr()
-
-    def history_item_matrix(self):
-        """Return RecBole's padded histories: ``(item ids [n_users, longest], ones, lengths [n_users])``."""
-        rows = self.train_rows
-        users, items = self.log.user[rows], self.log.item[rows]
-        lengths = np.bincount(users, minlength=self.n_users)
-        slot = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        matrix = np.zeros((self.n_users, max(int(lengths.max(initial=0)), 1)), dtype=np.int64)
-        matrix[users, slot] = items
-        return torch.from_numpy(matrix), torch.from_numpy((matrix > 0).astype(np.float32)), torch.from_numpy(lengths)
+    def aims_at(self, examples, items):
+        """Return which of the examples (int64) have one of the items (int64) as a target, bool."""
+        return np.isin(self.log.item[examples], items)
 
     def __str__(self):
         users, items = self.n_users - 1, self.n_items - 1

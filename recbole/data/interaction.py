@@ -110,6 +110,16 @@ class Interaction:
 
 
 def cat_interactions(interactions):
-    """Concatenate interactions with the same columns along their rows."""
+    """Concatenate interactions with the same columns along their rows; shorter sequences are padded with 0."""
     first = interactions[0]
-    return Interaction({name: torch.cat([part[name] for part in interactions]) for name in first.columns})
+    return Interaction({name: _cat([part[name] for part in interactions]) for name in first.columns})
+
+
+def _cat(columns):
+    widest = [max(sizes) for sizes in zip(*(column.shape[1:] for column in columns), strict=True)]
+    return torch.cat([_widened(column, widest) for column in columns])
+
+
+def _widened(column, shape):
+    missing = [(0, want - have) for want, have in zip(shape, column.shape[1:], strict=True)]
+    return torch.nn.functional.pad(column, [pad for pair in reversed(missing) for pad in pair])

@@ -89,14 +89,11 @@ def load_log(config):
     name, folder = config["dataset"], Path(config["data_path"])
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
     wanted = config["load_col"] or {}
-    table = _read(folder / f"{name}.inter", wanted.get("inter"), config)
-    for side in ("user", "item"):
-        if fields[side] not in table.column_names:
-            raise UserError(
-                f"{folder / f'{name}.inter'}: no column '{fields[side]}' ({side.upper()}_ID_FIELD) is loaded"
-            )
+    table = _read(folder / f"{name}.inter", wanted.get("inter"), config, fields, ("user", "item"))
     features = {
-        side: _read(folder / f"{name}.{side}", wanted[side], config) for side in ("user", "item") if side in wanted
+        side: _read(folder / f"{name}.{side}", wanted[side], config, fields, (side,))
+        for side in ("user", "item")
+        if side in wanted
     }
     rows, codes = _kept_rows(config, table, fields, features)
     if not len(rows):
@@ -105,12 +102,22 @@ def load_log(config):
     return _sort(log, config, fields["time"])
 
 
-def _read(path, columns, config):
+def _read(path, columns, config, fields, sides):
+    """Return the Arrow table of an atomic file that must hold the ids of ``sides``."""
     table = read_atomic(path, columns, config["field_separator"], config["seq_separator"])
-    if path.suffix == ".inter":
-        for column, kind in table.types.items():
-            if kind in (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ):
-                raise UserError(f"{path}: column '{column}' is a sequence; interactions hold single tokens and numbers")
+    for side in sides:
+        column, key = fields[side], f"{side.upper()}_ID_FIELD"
+        if column not in table.types:
+            raise UserError(f"{path}: no column '{column}' ({key}) is loaded")
+        if table.types[column] is not FeatureType.TOKEN:
+            raise UserError(f"{path}:1: column '{column}' ({key}) should be a token: write '{column}:token'")
+    if path.suffix != ".inter":
+        return table.table
+    for column, kind in table.types.items():
+        if kind in (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ):
+            raise UserError(f"{path}: column '{column}' is a sequence; interactions hold single tokens and numbers")
+    if table.types.get(fields["time"]) is FeatureType.TOKEN:
+        raise UserError(f"{path}:1: column '{fields['time']}' (TIME_FIELD) should be a number: write it with ':float'")
     return table.table
 
 
@@ -132,6 +139,8 @@ def _kept_rows(config, table, fields, features):
     for column, text in (config["val_interval"] or {}).items():
         if column not in table.column_names:
             raise UserError(f"val_interval: '{column}' is not among the loaded columns {table.column_names}")
+        if column in codes:
+            raise UserError(f"val_interval: '{column}' holds tokens; only numbers lie in intervals")
         values = table[column].to_numpy()[rows].astype(np.float64)
         rows = rows[within(values, parse_intervals(text, f"val_interval: {column}"))]
     if config["filter_inter_by_user_or_item"]:
@@ -152,7 +161,7 @@ def _number(name, table, fields, features, rows, codes):
         if column in codes:
             code, dictionary = codes[column]
             code = np.where(code < 0, len(dictionary), code)[rows] if code.min(initial=0) < 0 else code[rows]
-            extra = features[side][column].combine_chunks() if side in features else None
+            extra = features[side][column].combine_chunks().drop_null() if side in features else None
             ids, vocabulary[side or column] = number_tokens(code, _with_missing(dictionary), extra)
         else:
             ids = table[column].to_numpy()[rows]

@@ -54,26 +54,23 @@ class NegativeSampler:
         alpha: exponent of the popularity.
 
     Raises:
-        UserError: for another distribution, or when some user has every item.
+        UserError: for another distribution, or when some user has every item that could be drawn.
     """
 
     def __init__(self, dataset, distribution="uniform", alpha=1.0):
         self.n_items = dataset.n_items
         self.pairs = PairSet(dataset)
-        counts = np.bincount(dataset.log.user[dataset.train_rows], minlength=dataset.n_users)
-        if (counts >= self.n_items - 1).any() and self._someone_has_all(dataset):
-            raise UserError(f"{dataset.log.name}: a user has every item, so that there is no negative for them")
         if distribution == "uniform":
-            self.cumulative = None
+            self.cumulative, candidates = None, self.n_items - 1
         elif distribution == "popularity":
             popularity = np.bincount(dataset.log.item[dataset.train_rows], minlength=self.n_items).astype(np.float64)
             self.cumulative = np.cumsum(np.where(popularity > 0, popularity**alpha, 0.0))
+            candidates = np.count_nonzero(popularity)
         else:
             raise UserError(f"train_neg_sample_args: distribution '{distribution}' is not uniform or popularity")
-
-    @staticmethod
-    def _someone_has_all(dataset):
-        return (np.diff(dataset.inter_matrix("csr").indptr) >= dataset.n_items - 1).any()
+        counts = np.bincount(dataset.log.user[dataset.train_rows], minlength=dataset.n_users)
+        if (counts >= candidates).any() and (np.diff(dataset.inter_matrix("csr").indptr) >= candidates).any():
+            raise UserError(f"{dataset.log.name}: a user has every item, so that there is no negative for them")
 
     def _draw(self, n, generator):
         if self.cumulative is None:

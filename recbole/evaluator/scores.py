@@ -27,7 +27,7 @@ def score_batches(model, rows, masked=True, batch_rows=4096):
         stop = min(start + step, len(rows.inputs))
         with torch.no_grad():
             scores = model.full_sort_predict(rows.inputs[start:stop].to(device)).view(stop - start, -1)
-        scores = scores.clone() if scores.stride(0) == 0 else scores  # an expanded vector cannot be masked by row
+        scores = scores.clone()  # a model may keep what it returns, or expand one vector to all rows
         scores[:, 0] = -torch.inf
         if masked:
             sizes = np.diff(history.offsets[start : stop + 1])
@@ -45,7 +45,7 @@ def top_items(model, rows, k, masked=True, batch_rows=4096):
     width = min(k, model.n_items)
     best = torch.zeros(len(rows.inputs), k, dtype=torch.int64)
     for start, scores in score_batches(model, rows, masked, batch_rows):
-        value, item = torch.topk(torch.nan_to_num(scores, nan=-torch.inf), width, dim=1)
+        value, item = torch.topk(scores.nan_to_num_(-torch.inf, torch.inf, -torch.inf), width, dim=1)
         best[start : start + len(item), :width] = torch.where(value > -torch.inf, item, 0).cpu()
     return best.numpy()
 

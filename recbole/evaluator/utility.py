@@ -4,14 +4,21 @@ import numpy as np
 
 from recbole.evaluator.metrics import row_metrics
 from recbole.evaluator.scores import member, top_items
+from recbole.utils.distributed import interleaved, rank, world_size
 
 
 def utility(model, rows, config):
-    """Return ``{(metric, k): float64 [rows]}`` for the metrics and list lengths of the config."""
+    """Return ``{(metric, k): float64 [rows]}`` for the metrics and list lengths of the config.
+
+    Of several processes each scores its share of the rows, and all get the whole result.
+    """
     ks = config["topk"]
+    if world_size() > 1:
+        rows = rows.take(np.arange(rank(), len(rows.inputs), world_size()))
     best = top_items(model, rows, max(ks), batch_rows=config["eval_batch_size"])
     hits = member(best, rows.positives, model.n_items)
-    return row_metrics(hits, rows.positives.sizes(), config["metrics"], ks)
+    values = row_metrics(hits, rows.positives.sizes(), config["metrics"], ks)
+    return {name: interleaved(part) for name, part in values.items()}
 
 
 def mean_utility(model, rows, config):

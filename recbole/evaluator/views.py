@@ -128,12 +128,8 @@ def _exposure(table, model, views, config):
                 if views.sensitive is not None:
                     found |= sensitive_exposure(best[chosen], views.sensitive, k)
                 if population == "requesting":
-                    found |= forgotten_exposure(best[chosen], _take(views.forgotten, chosen), model.n_items, k)
+                    found |= forgotten_exposure(
+                        best[chosen], views.forgotten.take(np.flatnonzero(chosen)), model.n_items, k
+                    )
                 for metric, value in found.items():
                     table.add(metric, value, k, n_skipped=views.shown.n_skipped, **about)
-
-
-def _take(ragged, chosen):
-    """Return the chosen rows of a :class:`~recbole.data.Ragged`."""
-    sizes = ragged.sizes()
-    return Ragged(ragged.values[np.repeat(chosen, sizes)], np.concatenate([[0], np.cumsum(sizes[chosen])]))

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import pkgutil
 
+from recbole.model.compat import restore_dok_update
 from recbole.utils import UserError, suggest
 
 FOLDERS = ("general_recommender", "sequential_recommender", "next_basket_recommender")
@@ -29,6 +30,7 @@ def get_model(name):
     path = modules.get(name.lower())
     if path is None:
         raise UserError(f"--model: there is no model '{name}'{suggest(name, _class_names(modules))}")
+    restore_dok_update()
     module = importlib.import_module(path)
     if not hasattr(module, name):
         found = [key for key in vars(module) if key.lower() == name.lower()]

@@ -1,10 +1,16 @@
 """What every model offers, under RecBole's names; the defaults let a plain RecBole model run untouched."""
 
+import logging
+
 import numpy as np
 import torch
 from torch import nn
 
+from recbole.data import Interaction, nbr
 from recbole.utils import InputType, ModelType, UserError
+
+PAIRS_AT_ONCE = 2**18
+"""How many (user, item) pairs a model without a ranking of its own is asked about at a time."""
 
 
 class AbstractRecommender(nn.Module):
@@ -20,6 +26,13 @@ class AbstractRecommender(nn.Module):
             reads only through such look-ups. Second-order work is then confined to the rows that a request touches.
         selective: names of the parameters that hold what the model learned of the requester alone; empty if it
             learns nothing of single users.
+        reach: how far the loss of an example depends on other interactions through what :meth:`rebuild` derives from
+            the data: None, not at all; 0, on those of the same user and item; n, on those n steps further in the
+            interaction graph, as with n propagations; ``math.inf``, on all.
+        convex: whether the loss is a convex function of the parameters.
+        trims: whether a sequence model takes batches cut to their longest sequence, and reads nothing but items; else
+            it gets RecBole's batches, ``MAX_ITEM_LIST_LENGTH`` wide and with a list of every loaded column.
+        trainable: whether there is anything to train by gradient.
     """
 
     type = ModelType.GENERAL
@@ -27,11 +40,20 @@ class AbstractRecommender(nn.Module):
     loss_reduction = "mean"
     row_tables = {}  # noqa: RUF012
     selective = ()
+    reach = None
+    convex = False
+    trims = False
     other_parameter_name = ()
+    logger = logging.getLogger("recbole")
 
     def __init__(self, config=None, dataset=None):
         super().__init__()
         self._built_from = config
+
+    @property
+    def trainable(self):
+        """False for models of RecBole's traditional type, which are fitted when they are built."""
+        return self.type is not ModelType.TRADITIONAL
 
     def calculate_loss(self, interaction):
         """Return the training loss of a batch: a scalar, or a tuple of scalars that are added."""
@@ -42,8 +64,31 @@ class AbstractRecommender(nn.Module):
         raise NotImplementedError
 
     def full_sort_predict(self, interaction):
-        """Return the scores of every item, [batch, n_items] or flat [batch * n_items]."""
-        raise NotImplementedError
+        """Return the scores of every item, [batch, n_items] or flat [batch * n_items].
+
+        The default asks :meth:`predict` for every pair, some rows at a time.
+        """
+        step = max(PAIRS_AT_ONCE // self.n_items, 1)
+        scores = [self._every_pair(interaction[at : at + step]) for at in range(0, len(interaction), step)]
+        return torch.cat(scores)
+
+    def _every_pair(self, interaction):
+        pairs = interaction.repeat_interleave(self.n_items)
+        items = torch.arange(self.n_items, device=next(self.parameters()).device)
+        pairs.update(Interaction({self.ITEM_ID: items.repeat(len(interaction))}))
+        return self.predict(pairs).view(len(interaction), self.n_items)
+
+    def logits(self, interaction):
+        """Return the scores [batch, n_items] that a softmax turns into probabilities, differentiable."""
+        return self.full_sort_predict(interaction).view(len(interaction), -1)
+
+    def represent(self, interaction):
+        """Return what the model makes of a batch's users or sequences, [batch, d], differentiable; the scores here."""
+        return self.logits(interaction)[:, 1:]
+
+    def erasable(self):
+        """Names of the trained tables and matrices: what may be drawn anew or made noisy; no biases, no gains."""
+        return tuple(n for n, p in self.named_parameters() if p.requires_grad and p.dim() > 1 and p.shape[-1] > 1)
 
     def loss_sum(self, interaction):
         """Return the loss of a batch as the sum over its rows, whatever the model's own reduction is."""
@@ -62,16 +107,22 @@ class AbstractRecommender(nn.Module):
         """
         state = torch.get_rng_state()
         try:
-            fresh = type(self)(self._built_from, dataset).to(next(self.parameters()).device)
+            fresh = type(self)(self._built_from, dataset).to(next(self.parameters()))
+            fresh.load_state_dict(fresh.state_dict() | dict(self.named_parameters(remove_duplicate=False)))
         except Exception as error:
-            raise UserError(f"{type(self).__name__} cannot be built on the reduced data: {error}") from error
+            reason = " ".join(str(error).split())
+            raise UserError(f"{type(self).__name__} cannot be built on the reduced data: {reason}") from error
         finally:
             torch.set_rng_state(state)
-        with torch.no_grad():
-            for new, old in zip(fresh.parameters(), self.parameters(), strict=True):
-                new.copy_(old)
         fresh.train(self.training)
         self.__dict__.update(fresh.__dict__)
+
+    def begin_epoch(self, epoch, dataset):
+        """Get ready for an epoch (int from 0) on the training data; does nothing by default.
+
+        Called before the epoch's first batch, and again where a killed run goes on inside the epoch. Randomness must
+        come from streams that are keyed by the seed and the epoch.
+        """
 
     def scheduler(self, optimizer):
         """Return a learning-rate scheduler for training to step once an epoch; ``None``, as here, for none."""
@@ -105,13 +156,33 @@ class GeneralRecommender(AbstractRecommender):
         self.device = config["device"]
 
 
+class AutoEncoderMixin:
+    """What RecBole's auto-encoders share: users as rows of a rating matrix."""
+
+    def build_histroy_items(self, dataset):  # RecBole's spelling
+        """Keep the retained training items of each user."""
+        self.history_item_id, self.history_item_value, _ = dataset.history_item_matrix()
+        self.history_item_id = self.history_item_id.to(self.device)
+        self.history_item_value = self.history_item_value.to(self.device)
+
+    def get_rating_matrix(self, user):
+        """Return the rows of user ids (int64 [batch]), float [batch, n_items]."""
+        rows = torch.zeros(len(user), self.n_items, device=self.device)
+        return rows.scatter_(1, self.history_item_id[user], self.history_item_value[user])
+
+
 class SequentialRecommender(AbstractRecommender):
-    """A session-based model: it knows a user or session by the items so far."""
+    """A session-based model: it knows a user or session by the items so far.
+
+    ``input_type`` follows from the setting ``loss_type`` (CE or BPR) unless the class declares one.
+    """
 
     type = ModelType.SEQUENTIAL
+    input_type = None
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
+        self.input_type = type(self).input_type or config["MODEL_INPUT_TYPE"]
         self.USER_ID = config["USER_ID_FIELD"]
         self.ITEM_ID = config["ITEM_ID_FIELD"]
         self.ITEM_SEQ = self.ITEM_ID + config["LIST_SUFFIX"]
@@ -127,12 +198,33 @@ class SequentialRecommender(AbstractRecommender):
         index = gather_index.view(-1, 1, 1).expand(-1, -1, output.shape[-1])
         return output.gather(dim=1, index=index).squeeze(1)
 
+    def get_attention_mask(self, item_seq, bidirectional=False):
+        """Return what to add to attention scores: -10000 at padding and, unless ``bidirectional``, at later positions.
+
+        Args:
+            item_seq: int64 [batch, length], 0 is padding.
+            bidirectional: let positions attend to later ones.
+
+        Returns:
+            float tensor [batch, 1, length or 1, length].
+        """
+        allowed = (item_seq != 0)[:, None, None, :]
+        if not bidirectional:
+            length = item_seq.shape[1]
+            allowed = allowed & torch.ones(length, length, dtype=torch.bool, device=item_seq.device).tril()
+        return torch.where(allowed, 0.0, -10000.0)
+
 
 class NextBasketRecommender(AbstractRecommender):
-    """A next-basket model: it knows a user by the baskets so far."""
+    """A next-basket model: it knows a user by the baskets so far (:class:`~recbole.data.nbr.NextBasketDataset`)."""
 
     type = ModelType.NEXT_BASKET
     input_type = InputType.LISTWISE
+    HISTORY_ITEMS = nbr.HISTORY_ITEMS
+    HISTORY_LENGTH = nbr.HISTORY_LENGTH
+    BASKET_LENGTHS = nbr.BASKET_LENGTHS
+    TARGET_ITEMS = nbr.TARGET_ITEMS
+    TARGET_LENGTH = nbr.TARGET_LENGTH
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
@@ -140,3 +232,16 @@ class NextBasketRecommender(AbstractRecommender):
         self.ITEM_ID = config["ITEM_ID_FIELD"]
         self.n_items = dataset.num(self.ITEM_ID)
         self.device = config["device"]
+
+    def predict(self, interaction):
+        """Return the scores [batch] of the batch's (baskets so far, item) pairs."""
+        return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
+
+    def target_matrix(self, interaction):
+        """Return the target baskets as 0 and 1, float [batch, n_items]."""
+        items = interaction[self.TARGET_ITEMS]
+        dtype = next(self.parameters()).dtype
+        right = torch.zeros(len(items), self.n_items, dtype=dtype, device=items.device)
+        right.scatter_(1, items.clamp_min(0), 1.0)
+        right[:, 0] = 0.0
+        return right

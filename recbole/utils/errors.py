@@ -9,8 +9,9 @@ class UserError(Exception):
 
 
 def suggest(word, known):
-    """Return ``", did you mean 'x'?"`` for the nearest of ``known``, or an empty string."""
+    """Return ``", did you mean 'x'?"`` for the nearest of ``known``, whatever its case, or an empty string."""
     import difflib
 
-    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
-    return f", did you mean '{near[0]}'?" if near else ""
+    names = {str(name).lower(): str(name) for name in known}
+    near = difflib.get_close_matches(str(word).lower(), names, n=1, cutoff=0.6)
+    return f", did you mean '{names[near[0]]}'?" if near else ""

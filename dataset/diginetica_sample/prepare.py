@@ -1,0 +1,89 @@
+"""Fetch the sample of the Diginetica log, mark a synthetic category as sensitive, and draw the forget sets.
+
+    python dataset/diginetica_sample/prepare.py              fetches the data
+    python dataset/diginetica_sample/prepare.py --from DIR   uses the file that you have: DIR/train-item-views.csv
+
+It writes diginetica_sample.inter (RecBole's atomic file; the sessions are the users), the items of the
+synthetic category (sensitive_asins_middling.txt, one id per line) and the forget sets
+(diginetica_sample_unlearn_pairs_sensitive_category_middling_seed_<s>_unlearning_fraction_<f>.inter).
+Running it again gives the same files. The data is Diginetica's: see README.md for its terms.
+"""
+
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from recbole.data.atomic import write_atomic
+from recbole.scenario import prepare
+from recbole.scenario.forget_set import RULES
+from recbole.scenario.raw_log import InteractionLog
+from recbole.utils import UserError, sha256_of_file
+
+HERE = Path(__file__).resolve().parent
+NAME = "diginetica_sample"
+INTER = f"{NAME}.inter"
+SHA256 = "021cdf41074550aa5f8457fdd5d2f5e6b836fa25e49054e0cc50da43af2476b3"
+SOURCES = ("train-item-views.csv", "sample_train-item-views.csv")
+HEADER = "session_id;user_id;item_id;timeframe;eventdate"
+COMMIT = "cf724b1a748e5a238dd008aaac8b68e3039fd581"
+URL = f"https://github.com/CRIPAC-DIG/SR-GNN/archive/{COMMIT}.zip"
+MEMBER = f"SR-GNN-{COMMIT}/datasets/sample_train-item-views.csv"
+ADVICE = f"take datasets/{SOURCES[1]} from {URL.partition('/archive')[0]}, put it into a folder, give that with --from"
+FRACTIONS = (0.001, 0.002, 0.005, 0.01)
+CATEGORY = "middling"
+VIEWS = range(4, 10)
+N_ITEMS = 80
+CATEGORY_SEED = 2016
+
+
+def main():
+    """Fetch or convert the data, then write the list and the forget sets."""
+    options = prepare.parser(__doc__, HERE, f"a folder with {SOURCES[0]} (or {SOURCES[1]})").parse_args()
+    target = options.output / INTER
+    if options.source:
+        convert(*find(options.source), target)
+    elif target.is_file() and sha256_of_file(target) == SHA256:
+        prepare.say(f"the data is in {options.output} already")
+    else:
+        fetched = prepare.from_first({URL: lambda: prepare.fetch_from_url(URL, [MEMBER])}, ADVICE)
+        convert(SOURCES[1], fetched[MEMBER], target)
+    prepare.say(f"{INTER} is {'' if sha256_of_file(target) == SHA256 else 'not '}that of the published sample")
+    log = InteractionLog(target, user_field="session_id")
+    categories = {CATEGORY: middling(log.items.to_pylist())}
+    prepare.write_scenarios(options.output, NAME, log, categories, FRACTIONS, RULES["SBR"], options.rating_threshold)
+
+
+def find(folder):
+    """Return the name and the content of the log in a folder."""
+    for name in SOURCES:
+        if (folder / name).is_file():
+            prepare.say(f"converting {folder / name}")
+            return name, (folder / name).read_bytes()
+    raise UserError(f"{folder} holds neither {' nor '.join(SOURCES)}; {ADVICE}")
+
+
+def convert(name, content, target):
+    """Write the views in the order of date, session and time within the session, with their rank as timestamp."""
+    sessions, _, items, times, dates = prepare.columns(
+        content.decode(errors="replace"), name, ";", 5, (0, 2, 3), HEADER
+    )
+    order = sorted(range(len(sessions)), key=lambda row: (dates[row], int(sessions[row]), int(times[row])))
+    ordered = {
+        "session_id": [sessions[row] for row in order],
+        "item_id": [items[row] for row in order],
+        "timestamp": [str(rank) for rank in range(len(order))],
+    }
+    write_atomic(target, ordered, {"session_id": "token", "item_id": "token", "timestamp": "float"})
+
+
+def middling(items):
+    """Draw the synthetic category: some of the items that are neither popular nor rare."""
+    candidates = sorted((item for item, count in Counter(items).items() if count in VIEWS), key=int)
+    return random.Random(CATEGORY_SEED).sample(candidates, min(N_ITEMS, len(candidates)))
+
+
+if __name__ == "__main__":
+    prepare.run(main)

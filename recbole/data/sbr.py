@@ -1,0 +1,154 @@
+"""Session-based recommendation: a training example is the item that came next, and the items before it."""
+
+import numpy as np
+
+from recbole.data.dataset import Dataset, EvalRows, Questions, Ragged
+from recbole.data.interaction import Interaction
+from recbole.data.split import HISTORY, SPLITS, TRAIN, split_labels
+from recbole.utils import UserError
+
+
+class SequentialDataset(Dataset):
+    """Prefixes and their next items; an example is named by the log row of its target.
+
+    A user (or session) with L rows has L - 1 examples, each labelled once; the first row is nobody's target. The
+    prefix of an example is a function of the mask: forgotten rows leave the user's sequence, which closes up, and the
+    last ``MAX_ITEM_LIST_LENGTH`` rows before the target are taken then, so that older items may enter. Without a row
+    before it, or with a forgotten target, there is no example.
+
+    Prefixes are cut out of the log when a batch is made. RecBole stores each of them, padded, for every column.
+    """
+
+    task_type = "SBR"
+
+    def __init__(self, config, log, forgotten=None):
+        super().__init__(config, log, forgotten)
+        self.max_length = config["MAX_ITEM_LIST_LENGTH"]
+        self.list_suffix = config["LIST_SUFFIX"]
+        self.length_field = config["ITEM_LIST_LENGTH_FIELD"]
+        self.trims = bool(config["MODEL_TRIMS"])
+
+    @staticmethod
+    def label(config, log):
+        """Split each user's examples in the order of time.
+
+        Raises:
+            UserError: for ``order: RO``, as in RecBole: a shuffled sequence has no next item; or without ``group_by``.
+        """
+        how = config["eval_args"]
+        if how["order"] != "TO":
+            raise UserError(f"eval_args: order {how['order']}: sequences are in the order of time; set order: TO")
+        if how["group_by"] not in ("user", config["USER_ID_FIELD"]):
+            raise UserError(f"eval_args: group_by '{how['group_by']}' is not 'user'")
+        sizes = np.diff(log.offsets)
+        labels = np.full(len(log), HISTORY, dtype=np.int8)
+        target = np.ones(len(log), dtype=bool)
+        target[log.offsets[:-1][sizes > 0]] = False
+        labels[target] = split_labels(np.maximum(sizes - 1, 0), how["split"])
+        return labels
+
+    # --- which examples there are --------------------------------------------------------------------------------
+
+    def still_examples(self, examples):
+        """Return those of the examples whose target is retained, and a row before it."""
+        examples = examples[~self.forgotten[examples]]
+        exists = ~self.forgotten[examples - 1]  # a target is never the first row of its user
+        doubtful = examples[~exists]
+        if len(doubtful):
+            _, first, place = self._closed_up(doubtful)
+            exists[~exists] = place > first
+        return examples[exists]
+
+    def train_examples(self):
+        """Return every retained training example, int64, ascending."""
+        return self.still_examples(super().train_examples())
+
+    def examples_touching(self, rows):
+        """Return the retained training examples whose target or prefix holds any of the log rows."""
+        log = self.log
+        users = np.unique(log.user[rows])
+        kept, user_of_kept = self._retained(users)
+        targets = np.flatnonzero(log.split[kept] == TRAIN)
+        first = np.searchsorted(user_of_kept, log.user[kept[targets]])
+        start = np.maximum(targets - self.max_length, first)
+        touched = np.concatenate([[0], np.cumsum(np.isin(kept, rows))])
+        return kept[targets[(touched[targets + 1] > touched[start]) & (targets > first)]]
+
+    # --- sequences -----------------------------------------------------------------------------------------------
+
+    def collate(self, examples):
+        """Return the batch of examples (int64 [n]) under the current mask, in RecBole's fields.
+
+        These are the user, the target item, the prefix ``item_id_list`` (int64 [n, width], padded with 0 on the
+        right) and its ``item_length``. For a model that ``trims``, the width is that of the longest prefix. Any other
+        model gets the full ``MAX_ITEM_LIST_LENGTH``, and the further columns and their ``<column>_list`` beside.
+        """
+        log = self.log
+        rows, lengths = self.windows(examples)
+        if not self.trims:
+            rows = np.pad(rows, ((0, 0), (0, self.max_length - rows.shape[1])), constant_values=-1)
+        columns = {self.iid_field: log.item} | ({} if self.trims else log.columns)
+        batch = {self.uid_field: log.user[examples]}
+        for name, values in columns.items():
+            batch[name] = values[examples]
+            batch[name + self.list_suffix] = np.where(rows >= 0, values[rows], values.dtype.type(0))
+        return Interaction(batch | {self.length_field: lengths})
+
+    def windows(self, targets):
+        """Return the log rows of the targets' prefixes and how many they are.
+
+        Only users with a forgotten row among the last ``MAX_ITEM_LIST_LENGTH`` before a target are looked at more
+        closely, so the cost follows the batch.
+
+        Returns:
+            int64 [n, longest], oldest first, -1 on the right of shorter ones, and int64 [n].
+        """
+        first = self.log.offsets[self.log.user[targets]]
+        lengths = np.minimum(targets - first, self.max_length)
+        column = np.arange(lengths.max(initial=1))
+        rows = np.where(column < lengths[:, None], (targets - lengths)[:, None] + column, -1)
+        broken = np.flatnonzero((self.forgotten[rows] & (rows >= 0)).any(axis=1))
+        if len(broken):
+            kept, start, place = self._closed_up(targets[broken])
+            lengths[broken] = np.minimum(place - start, self.max_length)
+            within = np.minimum((place - lengths[broken])[:, None] + column, len(kept) - 1)
+            rows[broken] = np.where(column < lengths[broken, None], kept[within], -1)
+            rows = rows[:, : lengths.max()]
+        return rows, lengths
+
+    def _retained(self, users):
+        """Return the retained log rows of users (ascending ids), and the user of each."""
+        rows = self.log.rows_of(users)
+        rows = rows[~self.forgotten[rows]]
+        return rows, self.log.user[rows]
+
+    def _closed_up(self, targets):
+        """Return the targets' users' retained rows and, of each target, where in them its user's and its own are."""
+        users = self.log.user[targets]
+        kept, user_of_kept = self._retained(np.unique(users))
+        return np.append(kept, -1), np.searchsorted(user_of_kept, users), np.searchsorted(kept, targets)
+
+    # --- questions -----------------------------------------------------------------------------------------------
+
+    def eval_rows(self, split):
+        """Ask for each retained target of ``split``; nothing is masked, since people come back to items.
+
+        ``n_skipped`` counts the retained targets without a row left before them.
+        """
+        targets = np.flatnonzero((self.log.split == SPLITS[split]) & ~self.forgotten)
+        kept = self.still_examples(targets)
+        return self._questions(kept, len(targets) - len(kept))
+
+    def exposure_rows(self, users):
+        """Ask what each user's last test example asks, as ERASE does; users without one are counted as skipped."""
+        rows = self.log.rows_of(users)
+        rows = self.still_examples(rows[self.log.split[rows] == SPLITS["test"]])
+        last = np.diff(self.log.user[rows], append=-1) != 0
+        return self._questions(rows[last], len(users) - int(last.sum()))
+
+    def _questions(self, targets, n_skipped):
+        n = len(targets)
+        positives = Ragged(self.log.item[targets], np.arange(n + 1))
+        history = Ragged(np.empty(0, dtype=np.int64), np.zeros(n + 1, dtype=np.int64))
+        inputs = Questions(self.masked(self.forgotten.copy()), targets)
+        return EvalRows(inputs, self.log.user[targets], positives, history, n_skipped)

@@ -1,0 +1,71 @@
+"""What the session models share: one vector for the items so far, held against every item's embedding."""
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.model.loss import BPRLoss
+from recbole.utils import UserError
+
+_LOSSES = {"CE": nn.CrossEntropyLoss, "BPR": BPRLoss}
+
+
+def pack(item_seq, item_seq_len):
+    """Pack sequences (int64 [batch, width]) of some lengths, so that no step is spent on padding.
+
+    Returns:
+        The ``PackedSequence`` of the items, and the row (int64 [items]) that each packed item is of.
+    """
+    row = torch.arange(len(item_seq), device=item_seq.device).unsqueeze(1).expand_as(item_seq)
+    lengths = item_seq_len.cpu()
+    items, row = (pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False) for x in (item_seq, row))
+    return items, row.data
+
+
+class NextItemRecommender(SequentialRecommender):
+    """Encodes a sequence as a vector and scores an item by the inner product with its (input) embedding.
+
+    A subclass makes ``item_embedding`` and a :meth:`forward`. The loss is the cross-entropy over the whole catalogue,
+    the padding's row included as in RecBole, or the BPR loss against drawn negatives (``loss_type: BPR``).
+    """
+
+    trims = True
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.loss_type = config["loss_type"]
+        if self.loss_type not in _LOSSES:
+            raise UserError(f"loss_type: '{self.loss_type}' is not CE or BPR")
+        self.loss_fct = _LOSSES[self.loss_type]()
+
+    def rebuild(self, dataset):
+        """Do nothing: the model derives nothing from the data."""
+
+    def forward(self, item_seq, item_seq_len):
+        """Return the vectors [batch, d] of sequences.
+
+        Args:
+            item_seq: int64 [batch, width], oldest first, padded with 0 on the right.
+            item_seq_len: int64 [batch], at least 1.
+        """
+        raise NotImplementedError
+
+    def _encode(self, interaction):
+        return self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
+
+    def calculate_loss(self, interaction):
+        """Return the mean loss of the batch's next items."""
+        encoded, target = self._encode(interaction), interaction[self.POS_ITEM_ID]
+        if self.loss_type == "CE":
+            return self.loss_fct(encoded @ self.item_embedding.weight.T, target)
+        negative = interaction[self.NEG_ITEM_ID]
+        return self.loss_fct(*((encoded * self.item_embedding(item)).sum(dim=-1) for item in (target, negative)))
+
+    def predict(self, interaction):
+        """Return the scores [batch] of (sequence, item) pairs."""
+        return (self._encode(interaction) * self.item_embedding(interaction[self.ITEM_ID])).sum(dim=-1)
+
+    def full_sort_predict(self, interaction):
+        """Return the scores [batch, n_items]."""
+        return torch.matmul(self._encode(interaction), self.item_embedding.weight.T)

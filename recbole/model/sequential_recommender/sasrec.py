@@ -1,0 +1,51 @@
+"""SASRec."""
+
+import torch
+from torch import nn
+
+from recbole.model.layers import TransformerEncoder
+from recbole.model.next_item import NextItemRecommender
+
+
+class SASRec(NextItemRecommender):
+    """Causal self-attention over the items so far; the last position predicts the next item.
+
+    W.-C. Kang, J. McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018 (equation numbers not checked).
+    RecBole's version: normalisation after each residual and GELU as in BERT, and a softmax over all items at the last
+    position instead of one sampled negative at each.
+    """
+
+    selective = ("item_embedding.weight",)
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        d, eps = config["hidden_size"], config["layer_norm_eps"]
+        self.initializer_range = config["initializer_range"]
+        self.item_embedding = nn.Embedding(self.n_items, d, padding_idx=0)
+        self.position_embedding = nn.Embedding(self.max_seq_length, d)
+        self.trm_encoder = TransformerEncoder(
+            config["n_layers"],
+            config["n_heads"],
+            d,
+            config["inner_size"],
+            config["hidden_dropout_prob"],
+            config["attn_dropout_prob"],
+            config["hidden_act"],
+            eps,
+        )
+        self.LayerNorm = nn.LayerNorm(d, eps=eps)
+        self.dropout = nn.Dropout(config["hidden_dropout_prob"])
+        self.apply(self._initialise)
+
+    def _initialise(self, module):
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            module.weight.data.normal_(std=self.initializer_range)
+        if isinstance(module, nn.Linear):
+            module.bias.data.zero_()
+
+    def forward(self, item_seq, item_seq_len):
+        """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
+        position = torch.arange(item_seq.shape[1], device=item_seq.device)
+        embedded = self.item_embedding(item_seq) + self.position_embedding(position)
+        hidden = self.dropout(self.LayerNorm(embedded))
+        return self.trm_encoder.last(hidden, self.get_attention_mask(item_seq), item_seq_len - 1)

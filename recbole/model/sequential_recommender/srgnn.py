@@ -1,0 +1,115 @@
+"""SR-GNN."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from recbole.model.next_item import NextItemRecommender
+
+
+@dataclass(frozen=True)
+class SessionGraph:
+    """Sequences as one graph, whose nodes are the distinct (sequence, item) pairs.
+
+    Attributes:
+        items: int64 [nodes].
+        alias: int64 [positions], the node of each position of all sequences, one sequence after the other.
+        row: int64 [positions], the sequence that a position is of.
+        source, target: int64 [edges], the nodes of items that followed each other, each pair once.
+    """
+
+    items: torch.Tensor
+    alias: torch.Tensor
+    row: torch.Tensor
+    source: torch.Tensor
+    target: torch.Tensor
+
+
+def session_graph(item_seq, n_items):
+    """Return the :class:`SessionGraph` of sequences (int64 [batch, width], padded with 0 on the right)."""
+    row, column = item_seq.nonzero(as_tuple=True)
+    nodes, alias = torch.unique(row * n_items + item_seq[row, column], return_inverse=True)
+    inside = row[1:] == row[:-1]
+    edges = torch.unique(alias[:-1][inside] * len(nodes) + alias[1:][inside])
+    return SessionGraph(nodes % n_items, alias, row, edges // len(nodes), edges % len(nodes))
+
+
+def _mean(values, start, end):
+    """Return, for each node, the mean of the values [nodes, d] at the starts of the edges that end there, or zero."""
+    total = torch.zeros_like(values).index_add(0, end, values[start])
+    return total / torch.bincount(end, minlength=len(values)).clamp_min(1).unsqueeze(1)
+
+
+class GNN(nn.Module):
+    """The gated graph network: ``step`` rounds of messages along and against the edges, then a GRU-like update.
+
+    Y. Li et al., "Gated Graph Sequence Neural Networks", ICLR 2016 (equation numbers not checked).
+    """
+
+    def __init__(self, embedding_size, step=1):
+        super().__init__()
+        d, self.step = embedding_size, step
+        self.w_ih = nn.Parameter(torch.empty(3 * d, 2 * d))
+        self.w_hh = nn.Parameter(torch.empty(3 * d, d))
+        self.b_ih = nn.Parameter(torch.empty(3 * d))
+        self.b_hh = nn.Parameter(torch.empty(3 * d))
+        self.b_iah = nn.Parameter(torch.empty(d))
+        self.b_ioh = nn.Parameter(torch.empty(d))
+        self.linear_edge_in = nn.Linear(d, d)
+        self.linear_edge_out = nn.Linear(d, d)
+
+    def forward(self, graph, hidden):
+        """Return the nodes' new vectors, [nodes, d]."""
+        for _ in range(self.step):
+            before = _mean(self.linear_edge_in(hidden), graph.source, graph.target) + self.b_iah
+            after = _mean(self.linear_edge_out(hidden), graph.target, graph.source) + self.b_ioh
+            from_edges = F.linear(torch.cat([before, after], dim=1), self.w_ih, self.b_ih).chunk(3, dim=1)
+            from_self = F.linear(hidden, self.w_hh, self.b_hh).chunk(3, dim=1)
+            reset, update = (torch.sigmoid(a + b) for a, b in zip(from_edges[:2], from_self[:2], strict=True))
+            new = torch.tanh(from_edges[2] + reset * from_self[2])
+            hidden = (1 - update) * hidden + update * new
+        return hidden
+
+
+class SRGNN(NextItemRecommender):
+    """A graph network over the session's items; the last item asks, by attention, which of them matter.
+
+    With node vectors ``h`` along the session: ``alpha_j = q . sigmoid(W1 h_t + W2 h_j)`` and the session is
+    ``W3 [sum_j alpha_j h_j ; h_t]``.
+
+    S. Wu et al., "Session-based Recommendation with Graph Neural Networks", AAAI 2019 (equation numbers not checked).
+    A repeated transition is one edge, as in RecBole; the learning rate falls by ``lr_dc`` every ``lr_dc_step`` epochs,
+    as in the authors' program and in ERASE.
+    """
+
+    selective = ("item_embedding.weight", "linear_transform.weight", "linear_transform.bias")
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        d = config["embedding_size"]
+        self.decay = {"step_size": config["lr_dc_step"], "gamma": config["lr_dc"]}
+        self.item_embedding = nn.Embedding(self.n_items, d, padding_idx=0)
+        self.gnn = GNN(d, config["step"])
+        self.linear_one = nn.Linear(d, d)
+        self.linear_two = nn.Linear(d, d)
+        self.linear_three = nn.Linear(d, 1, bias=False)
+        self.linear_transform = nn.Linear(2 * d, d)
+        for parameter in self.parameters():
+            parameter.data.uniform_(-1 / math.sqrt(d), 1 / math.sqrt(d))
+
+    def scheduler(self, optimizer):
+        """Return the learning rate's decay by steps."""
+        return torch.optim.lr_scheduler.StepLR(optimizer, **self.decay)
+
+    def forward(self, item_seq, item_seq_len):
+        """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
+        graph = session_graph(item_seq, self.n_items)
+        hidden = self.gnn(graph, self.item_embedding(graph.items))
+        last = hidden[graph.alias[item_seq_len.cumsum(0) - 1]]
+        asked = self.linear_one(last)[graph.row] + self.linear_two(hidden)[graph.alias]
+        alpha = self.linear_three(torch.sigmoid(asked))
+        session = torch.zeros_like(last).index_add(0, graph.row, alpha * hidden[graph.alias])
+        return self.linear_transform(torch.cat([session, last], dim=1))

@@ -1,0 +1,76 @@
+"""The preparation of the Diginetica sample as users run it: a process of its own, no network."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "dataset/diginetica_sample/prepare.py"
+HEADER = "session_id;user_id;item_id;timeframe;eventdate"
+REFERENCE = os.environ.get("ERASE_REFERENCE_DATA")
+VIEWS = ["2;NA;70;9;2016-05-02", "10;7;80;300;2016-05-01", "9;NA;70;20;2016-05-01", "10;7;80;40;2016-05-01"]
+
+
+def prepare(source, output):
+    command = [sys.executable, str(SCRIPT), "--from", str(source), "--output", str(output)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def write_views(folder, lines, name="train-item-views.csv"):
+    (folder / name).write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_orders_by_date_session_and_time_and_draws_the_category(tmp_path):
+    more = [f"{20 + at};NA;{90 + at % 3};{at};2016-05-03" for at in range(15)]  # three items with five views each
+    write_views(tmp_path, [HEADER, *VIEWS, *more], "sample_train-item-views.csv")
+    done = prepare(tmp_path, tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is not that of the published sample" in done.stdout
+    lines = (tmp_path / "out/diginetica_sample.inter").read_text().splitlines()
+    assert lines[:5] == [
+        "session_id:token\titem_id:token\ttimestamp:float",
+        "9\t70\t0",
+        "10\t80\t1",  # at 40, before the view at 300
+        "10\t80\t2",
+        "2\t70\t3",
+    ]
+    assert (tmp_path / "out/sensitive_asins_middling.txt").read_text() == "90\n91\n92\n"
+    files = [path.name for path in (tmp_path / "out").glob("*unlearn_pairs*")]
+    assert len(files) == 5 * 4
+    assert "diginetica_sample_unlearn_pairs_sensitive_category_middling_seed_3_unlearning_fraction_0.005.inter" in files
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([HEADER.replace("_", ""), *VIEWS], "train-item-views.csv:1: expected the header session_id;"),
+        ([HEADER, *VIEWS, "1;2;3;4"], "train-item-views.csv:6: expected 5 values, found 4"),
+        ([HEADER, *VIEWS, "1;2;x;4;2016-01-01"], "train-item-views.csv:6: value 3, 'x', is not a whole number"),
+        (None, "holds neither train-item-views.csv nor sample_train-item-views.csv; take datasets/sample_"),
+    ],
+)
+def test_mistakes_leave_nothing_behind(tmp_path, lines, message):
+    if lines is not None:
+        write_views(tmp_path, lines)
+    done = prepare(tmp_path, tmp_path / "out")
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(REFERENCE is None, reason="needs the reference data")
+def test_real_data(tmp_path):
+    source = Path(REFERENCE) / "data/diginetica_sample"
+    done = prepare(source, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is that of the published sample" in done.stdout
+    converted = (tmp_path / "diginetica_sample.inter").read_bytes()
+    assert converted == (source / "diginetica_sample.inter").read_bytes()
+    assert done.stdout.splitlines()[-1].split() == ["middling", "80", "399", "6/12", "16/24", "31/67", "65/123"]
+    views = Counter(line.split("\t")[1] for line in converted.decode().splitlines()[1:])
+    middling = (tmp_path / "sensitive_asins_middling.txt").read_text().split()
+    assert len(set(middling)) == 80
+    assert {views[item] for item in middling} <= set(range(4, 10))

@@ -1,0 +1,66 @@
+"""RecBole's building blocks: what they compute, and that the short way gives what the long way gives."""
+
+import pytest
+import torch
+from torch import nn
+
+from recbole.model.layers import (
+    MLPLayers,
+    MultiHeadAttention,
+    SparseDropout,
+    TransformerEncoder,
+    VanillaAttention,
+    activation_layer,
+)
+from recbole.utils import UserError
+
+
+def test_mlp_is_linear_layers_with_activations_between():
+    x = torch.randn(3, 4)
+    for last_activation in (True, False):
+        mlp = MLPLayers([4, 5, 2], dropout=0.5, activation="tanh", init_method="norm", last_activation=last_activation)
+        one, two = (module for module in mlp.modules() if isinstance(module, nn.Linear))
+        assert not one.bias.any() and one.weight.std() < 0.03
+        out = two(torch.tanh(one(x)))
+        assert mlp.eval()(x).allclose(torch.tanh(out) if last_activation else out)
+    assert any(isinstance(module, nn.BatchNorm1d) for module in MLPLayers([4, 2], bn=True).modules())
+
+
+def test_activations():
+    assert activation_layer(None) is None and activation_layer("None") is None
+    assert isinstance(activation_layer("LeakyReLU"), nn.LeakyReLU) and isinstance(activation_layer(nn.ELU), nn.ELU)
+    with pytest.raises(UserError, match=r"no activation 'rellu'.*relu"):
+        activation_layer("rellu")
+
+
+def test_vanilla_attention_weighs_by_a_softmax():
+    attention, x = VanillaAttention(4, 6), torch.randn(2, 3, 5, 4)
+    out, weights = attention(x)
+    first, _, second = attention.projection
+    scores = second(torch.relu(first(x)))[..., 0]
+    assert weights.allclose(scores.exp() / scores.exp().sum(-1, keepdim=True))
+    assert out.allclose(torch.einsum("abn,abnd->abd", weights, x), atol=1e-6)
+
+
+def test_heads_must_fit():
+    with pytest.raises(UserError, match="hidden_size 5 is not a multiple of n_heads 2"):
+        MultiHeadAttention(2, 5, 0.0, 0.0, 1e-12)
+
+
+@pytest.mark.parametrize("n_layers", [1, 3])
+def test_one_position_is_that_of_the_whole(n_layers):
+    encoder = TransformerEncoder(n_layers, 2, 4, 6, hidden_act="relu").eval()
+    hidden, position = torch.randn(3, 5, 4), torch.tensor([4, 0, 2])
+    mask = torch.where(torch.ones(5, 5, dtype=torch.bool).tril(), 0.0, -10000.0).expand(3, 1, 5, 5)
+    outputs = encoder(hidden, mask)
+    assert len(outputs) == n_layers
+    assert encoder(hidden, mask, output_all_encoded_layers=False)[0].equal(outputs[-1])
+    assert encoder.last(hidden, mask, position).allclose(outputs[-1][torch.arange(3), position], atol=1e-6)
+
+
+def test_sparse_dropout_thins_stored_values_in_training_only():
+    matrix = torch.eye(200).to_sparse()
+    dropout = SparseDropout(0.5)
+    values = dropout(matrix).coalesce().values()
+    assert set(values.tolist()) == {0.0, 2.0}
+    assert dropout.eval()(matrix).to_dense().equal(torch.eye(200))

@@ -1,0 +1,118 @@
+"""A small world to run the two programs in: data, a list of sensitive items, a forget set, settings."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = """
+load_col: {inter: [user_id, item_id, timestamp]}
+eval_args: {order: TO}
+embedding_size: 8
+epochs: 4
+train_batch_size: 32
+learning_rate: 0.02
+metrics: [Recall, NDCG]
+valid_metric: Recall@10
+use_gpu: False
+"""
+FORGETTING = ("--sensitive_category", "horror", "--unlearning_fraction", "0.01")
+FORGET_SET = "tiny_unlearn_pairs_sensitive_category_horror_seed_2_unlearning_fraction_0.01.inter"
+PAIRS = "user_id:token\titem_id:token\n"
+
+
+def _rows():
+    draw = np.random.default_rng(11)
+    rows = [(user, item) for user in range(30) for item in draw.choice(40, 10 + user % 7, replace=False)]
+    return [(f"u{user:02}", f"i{item}", 100 + at) for at, (user, item) in enumerate(rows)]
+
+
+@pytest.fixture(scope="session")
+def world(write_inter):
+    """A factory: ``world(folder)`` furnishes a folder with the data set ``tiny``, a forget set and ``tiny.yaml``.
+
+    Items i0 to i5 are the sensitive ones; the nine first users who have any ask that they be forgotten. Of what is
+    returned, ``data`` is the data folder, ``asked`` their pairs, ``saved`` the folder of checkpoints.
+    """
+
+    def make(folder):
+        rows = _rows()
+        data = write_inter(folder / "dataset", rows, dataset="tiny").parent
+        sensitive = [f"i{at}" for at in range(6)]
+        (data / "sensitive_asins_horror.txt").write_text("\n".join(sensitive) + "\n")
+        pairs = [(user, item) for user, item, _ in rows if item in sensitive]
+        users = sorted({user for user, _ in pairs})[:9]
+        asked = [pair for pair in pairs if pair[0] in users]
+        (data / FORGET_SET).write_text(PAIRS + "".join(f"{user}\t{item}\n" for user, item in reversed(asked)))
+        (folder / "tiny.yaml").write_text(SETTINGS)
+        return SimpleNamespace(
+            folder=folder, data=data, rows=rows, asked=asked, users=users, saved=folder / "saved",
+            forget_set=data / FORGET_SET,
+        )  # fmt: skip
+
+    return make
+
+
+def command(script, *arguments):
+    """Return the command line of a program on the small world; retraining and unlearning know what to forget."""
+    forgets = script == "unlearn.py" or "--retrain_checkpoint_idx_to_match" in arguments
+    common = ("--model", "BPR", "--dataset", "tiny", "--config_files", "tiny.yaml")
+    return [sys.executable, str(ROOT / script), *common, *(FORGETTING if forgets else ()), *arguments]
+
+
+@pytest.fixture(scope="session")
+def start():
+    """A factory: ``start(folder, script, *arguments, **environment)`` starts a program; it is a `Popen`."""
+
+    def started(folder, script, *arguments, **environment):
+        quiet = () if "--tensorboard" in arguments else ("--tensorboard", "False")
+        return subprocess.Popen(
+            command(script, *arguments, *quiet),
+            cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def run(start):
+    """A factory: ``run(folder, script, *arguments, **environment)`` runs a program to its end."""
+
+    def done(folder, script, *arguments, **environment):
+        with start(folder, script, *arguments, **environment) as process:
+            out, err = process.communicate(timeout=120)
+        return SimpleNamespace(status=process.returncode, out=out, err=err)
+
+    return done
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """A factory: ``here(folder, script, *arguments)`` runs a program inside of this process, to save its start."""
+    from recbole.quick_start.main import train_main, unlearn_main
+
+    logger = logging.getLogger("recbole")
+    before = logger.handlers[:], logger.level, logger.propagate
+
+    def done(folder, script, *arguments):
+        monkeypatch.chdir(folder)
+        capsys.readouterr()
+        words = command(script, *arguments, "--tensorboard", "False")[2:]
+        try:
+            status = (train_main if script == "run_recbole.py" else unlearn_main)(words)
+        except SystemExit as stop:  # as argparse stops
+            status = stop.code
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=status, out=out, err=err)
+
+    yield done
+    for handler in set(logger.handlers) - set(before[0]):
+        handler.close()
+    logger.handlers[:], logger.level, logger.propagate = before
