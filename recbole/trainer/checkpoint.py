@@ -2,15 +2,13 @@
 
 import io
 import pickle
-import zipfile
+import warnings
 from pathlib import Path
 
 import torch
 
 from recbole.trainer.original import read_original
 from recbole.utils import UserError, atomic_write
-
-KEYS = ("config", "epoch", "cur_step", "best_valid_score", "state_dict", "other_parameter", "optimizer")
 
 
 def save_checkpoint(path, state):
@@ -35,11 +33,12 @@ def load_checkpoint(path):
     if not path.is_file():
         raise UserError(f"{path}: there is no such checkpoint; train it first, or look at --seed and --checkpoint_dir")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: truncated or not a checkpoint ({_first_line(error)})") from error
+        with warnings.catch_warnings(action="ignore"):  # torch warns of the pickle protocol that the original used
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         return read_original(path)
+    except Exception as error:  # damaged bytes lead to almost any
+        raise UserError(f"{path}: truncated or not a checkpoint ({_first_line(error)})") from error
 
 
 def _first_line(error):
@@ -57,7 +56,7 @@ def load_weights(model, checkpoint, path):
         raise UserError(f"{path}: holds no 'state_dict'; it is not a checkpoint of a model")
     own = model.state_dict()
     for name, tensor in own.items():
-        if name not in state:
+        if not isinstance(state.get(name), torch.Tensor):
             raise UserError(f"{path}: has no parameter '{name}'; it is of another model than {type(model).__name__}")
         if state[name].shape != tensor.shape:
             raise UserError(

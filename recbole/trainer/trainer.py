@@ -10,7 +10,9 @@ from tqdm import tqdm
 
 from recbole.data import TrainBatches
 from recbole.evaluator import mean_utility
-from recbole.utils import ModelType, UserError, torch_seed
+from recbole.trainer.sparse_adam import SparseAdam
+from recbole.utils import UserError, torch_seed
+from recbole.utils.distributed import agreed, is_main, rank, sum_gradients, world_size
 
 logger = logging.getLogger("recbole")
 
@@ -20,7 +22,10 @@ _LEARNERS = {
     "sgd": torch.optim.SGD,
     "adagrad": torch.optim.Adagrad,
     "rmsprop": torch.optim.RMSprop,
+    "sparse_adam": SparseAdam,
 }
+_ADAM = (0.9, 0.999, 1e-8)
+"""PyTorch's beta1, beta2 and eps."""
 
 
 def make_optimizer(config, model, learning_rate=None):
@@ -33,11 +38,20 @@ def make_optimizer(config, model, learning_rate=None):
     if name not in _LEARNERS:
         raise UserError(f"learner: '{name}' is not one of {', '.join(_LEARNERS)}")
     options = {"lr": learning_rate or config["learning_rate"], "weight_decay": config["weight_decay"] or 0.0}
-    if name in ("adam", "adamw"):
+    if name in ("adam", "adamw", "sparse_adam"):
         given = {key: config[f"adam_{key}"] for key in ("beta1", "beta2", "eps")}
-        betas = (given["beta1"] or 0.9, given["beta2"] or 0.999)
-        options |= {"betas": betas, "eps": given["eps"] or 1e-8, "fused": True}
+        beta1, beta2, eps = (d if value is None else value for value, d in zip(given.values(), _ADAM, strict=True))
+        options |= {"betas": (beta1, beta2), "eps": eps}
+        options |= {} if name == "sparse_adam" else {"fused": True}
     return _LEARNERS[name]([p for p in model.parameters() if p.requires_grad], **options)
+
+
+def _clipping(config):
+    """Return what ``clip_grad_norm`` says, as keyword arguments; None for no clipping."""
+    said = config["clip_grad_norm"]
+    if said and (not isinstance(said, dict) or "max_norm" not in said or set(said) - {"max_norm", "norm_type"}):
+        raise UserError(f"clip_grad_norm: {said} is not of the form {{max_norm: 5.0, norm_type: 2}}")
+    return said
 
 
 @dataclass
@@ -85,10 +99,10 @@ class Trainer:
         Raises:
             UserError: when the loss is no longer a number.
         """
-        if self.model.type is ModelType.TRADITIONAL:
-            self._validate(0)
-        else:
+        if self.model.trainable:
             self._fit_by_gradient()
+        else:
+            self._validate(0)
         if self.best_state is None:
             self._keep(self.progress.epoch - 1)
         self.model.load_state_dict(self.best_state["state_dict"])
@@ -98,7 +112,7 @@ class Trainer:
     def _fit_by_gradient(self):
         config = self.config
         self.batches = TrainBatches(config, self.dataset, self.model.input_type)
-        self.optimizer = make_optimizer(config, self.model)
+        self.optimizer, self.clip = make_optimizer(config, self.model), _clipping(config)
         self.scheduler = self.model.scheduler(self.optimizer)
         amp = bool(config["enable_amp"])
         self.autocast = torch.autocast(self.device.type, enabled=amp)
@@ -111,20 +125,24 @@ class Trainer:
             self._train_epoch(resumed)
             resumed = False
             self._after_epoch()
+        if self.resume is not None:
+            self._save_snapshot()
 
     def _train_epoch(self, resumed):
         progress, model = self.progress, self.model
         model.train()
         if not resumed:
-            torch.manual_seed(torch_seed(self.config["seed"], "train", progress.epoch))
+            process = (rank(),) if rank() else ()
+            torch.manual_seed(torch_seed(self.config["seed"], "train", progress.epoch, *process))
         batches = self.batches.epoch(progress.epoch, first=progress.batch)
         show = None if self.config["show_progress"] else True
         bar = tqdm(batches, f"epoch {progress.epoch}", len(self.batches), False, disable=show, initial=progress.batch)
         started = time.perf_counter()
+        model.begin_epoch(progress.epoch, self.dataset)
         for batch in bar:
-            progress.loss += self._step(batch.to(self.device))
+            progress.loss += self._step(batch)
             progress.batch += 1
-            if self.resume is not None and self.resume.due():
+            if world_size() == 1 and progress.batch < len(self.batches) and self._snapshot_due():
                 started = self._tick(started)
                 self._save_snapshot()
         self._tick(started)
@@ -135,20 +153,27 @@ class Trainer:
         return now
 
     def _step(self, batch):
+        """Take one optimizer step on a batch, of which this process has its share; return the batch's loss."""
         self.optimizer.zero_grad(set_to_none=True)
-        with self.autocast:
-            loss = self.model.calculate_loss(batch)
-            loss = sum(loss) if isinstance(loss, tuple) else loss
-        value = loss.item()
+        share = batch[rank() :: world_size()]
+        value = 0.0
+        if len(share):
+            with self.autocast:
+                loss = self.model.calculate_loss(share.to(self.device))
+                loss = sum(loss) if isinstance(loss, tuple) else loss
+            if self.model.loss_reduction == "mean" and len(share) < len(batch):
+                loss = loss * (len(share) / len(batch))
+            value = loss.item()
+            self.scaler.scale(loss).backward()
+        value = sum_gradients(self.model.parameters(), value)
         if math.isnan(value):
             raise UserError(
                 f"training diverged: the loss of epoch {self.progress.epoch}, batch {self.progress.batch} is not a "
                 f"number; lower learning_rate ({self.config['learning_rate']}) or set clip_grad_norm"
             )
-        self.scaler.scale(loss).backward()
-        if self.config["clip_grad_norm"]:
+        if self.clip:
             self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), **self.config["clip_grad_norm"])
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), **self.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return value
@@ -169,6 +194,8 @@ class Trainer:
                 progress.stopped = f"no better for {progress.bad_steps} validations"
         self._report(epoch, loss, result)
         progress.epoch, progress.batch, progress.loss = epoch + 1, 0, 0.0
+        if self._snapshot_due():
+            self._save_snapshot()
 
     def _report(self, epoch, loss, result):
         message = f"epoch {epoch} training [time: {self.progress.epoch_seconds[-1]:.2f}s, train loss: {loss:.4f}]"
@@ -211,7 +238,7 @@ class Trainer:
         if hours is None or not progress.epoch_seconds or progress.batch:
             return False
         last = progress.epoch_seconds[-1] + (progress.valid_seconds[-1] if progress.valid_seconds else 0.0)
-        if progress.seconds + last <= hours * 3600:
+        if agreed(progress.seconds + last <= hours * 3600):
             return False
         logger.info(
             "Time budget exceeded: Elapsed %.1fs, Projected %.1fs, Budget %.1fs. Stopping training.",
@@ -222,7 +249,12 @@ class Trainer:
 
     # --- snapshots -----------------------------------------------------------------------------------------------
 
+    def _snapshot_due(self):
+        return self.resume is not None and self.resume.due()
+
     def _save_snapshot(self):
+        if not is_main():
+            return
         state = {"progress": vars(self.progress), "state_dict": self.model.state_dict()}
         state |= {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
         state |= {"scheduler": self.scheduler.state_dict() if self.scheduler else None, "best": self.best_state}

@@ -1,0 +1,116 @@
+"""Take the Ta-Feng baskets, mark a synthetic category as sensitive, and draw the forget sets.
+
+    python dataset/tafeng/prepare.py                         fetches the baskets
+    python dataset/tafeng/prepare.py --from DIR              uses the file that you have: DIR/tafeng_merged.json
+    python dataset/tafeng/prepare.py --subset 1000 --seed 2  writes tafeng_1000 beside it: 1,000 users
+
+It writes tafeng_merged.json ({user: [[item, ...], ...]}, from the oldest basket on), the items of the
+synthetic category (sensitive_asins_middling.txt, one id per line) and the forget sets
+(tafeng_unlearn_pairs_sensitive_category_middling_seed_<s>_unlearning_fraction_<f>.json, lists of users).
+Running it again gives the same files. The data is Ta-Feng's: see README.md for its terms.
+"""
+
+import random
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+
+from recbole.data.baskets import read_baskets
+from recbole.scenario import prepare
+from recbole.scenario.forget_set import RULES
+from recbole.scenario.raw.baskets import of_users, write_baskets
+from recbole.scenario.raw.steps import source_folder
+from recbole.scenario.raw_log import BasketLog
+from recbole.utils import UserError, sha256_of_file, stream
+
+HERE = Path(__file__).resolve().parent
+NAME = "tafeng"
+FILE = f"{NAME}_merged.json"
+SHA256 = "a918a2afeb7f3541a28673fcbd22632c1554080d81ef18e2d6dc3c9cf8e6ae6f"
+COMMIT = "0a04cb84ac6cb4fcc27da3b03b0a8ef534a81512"
+REPOSITORY = "liming-7/A-Next-Basket-Recommendation-Reality-Check"
+URL = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/mergeddataset/{FILE}"
+LEAST_BASKETS = 4
+FRACTIONS = (0.0005, 0.001, 0.002, 0.005)
+CATEGORY = "middling"
+CATEGORY_SEED = 2020
+RANKS = (0.1, 0.3)
+SHARE = 0.1
+
+
+def main():
+    """Take the baskets, or a subset of them, and write the list and the forget sets."""
+    options = command_line()
+    if options.source is None and (options.output / FILE).is_file():
+        options.source = options.output
+    path = source_folder(options, HERE, FILE, {FILE: URL}) / FILE
+    baskets = read_baskets(path)
+    known = sha256_of_file(path) == SHA256
+    prepare.say(f"{FILE} is {'that' if known else 'NOT that'} of the published collection; {describe(baskets)}")
+    baskets = baskets.distinct().with_at_least(LEAST_BASKETS)
+    if not baskets.users:
+        raise UserError(f"{path}: nobody has {LEAST_BASKETS} baskets")
+    category = middling(baskets.items)
+    folder, name = options.output, NAME
+    if options.subset is None:
+        prepare.keep_files(folder, {FILE: path.read_bytes()})
+    else:
+        name = f"{NAME}_{options.subset}"
+        folder = folder.with_name(name)
+        baskets = draw(baskets, options.subset, options.seed)
+        write_baskets(folder / f"{name}_merged.json", baskets)
+        prepare.say(f"{folder / name}_merged.json: {describe(baskets)}")
+        category = np.intersect1d(category, baskets.items)
+    log = BasketLog(folder / f"{name}_merged.json", LEAST_BASKETS)
+    prepare.write_scenarios(folder, name, log, {CATEGORY: list(map(str, category.tolist()))}, FRACTIONS, RULES["NBR"])
+
+
+def command_line():
+    """Parse the options."""
+    command = prepare.parser(__doc__, HERE, f"a folder with {FILE}")
+    command.add_argument("--subset", type=int, metavar="N", help=f"write {NAME}_N beside it, with N of the users")
+    command.add_argument(
+        "--seed", type=int, default=2, metavar="S", help="which users the subset has (default: %(default)s)"
+    )
+    options = command.parse_args()
+    if options.rating_threshold is not None:
+        raise UserError("--rating_threshold: baskets have no ratings")
+    return options
+
+
+def describe(baskets):
+    """Return how much there is."""
+    return (
+        f"{len(baskets.users):,} users, {len(baskets.items_per_basket):,} baskets, "
+        f"{len(baskets.items):,} items in them, {len(np.unique(baskets.items)):,} different ones"
+    )
+
+
+def middling(items):
+    """Draw the synthetic category: a tenth of the items that are neither popular nor rare, int64 ascending."""
+    item, count = np.unique(items, return_counts=True)
+    ranked = item[np.lexsort((item, -count))]
+    low, high = (int(len(ranked) * rank) for rank in RANKS)
+    candidates = sorted(ranked[low:high].tolist())
+    return np.sort(random.Random(CATEGORY_SEED).sample(candidates, max(int(len(candidates) * SHARE), 1)))
+
+
+def draw(baskets, n_users, seed):
+    """Return the baskets of ``n_users`` users, evenly drawn.
+
+    Raises:
+        UserError: there are not so many.
+    """
+    available = len(baskets.users)
+    if not 1 <= n_users <= available:
+        raise UserError(f"--subset: {n_users} is not from 1 to {available}, the users with {LEAST_BASKETS} baskets")
+    chosen = np.zeros(available, dtype=bool)
+    chosen[stream(seed, "subset").choice(available, n_users, replace=False)] = True
+    return of_users(baskets, chosen)
+
+
+if __name__ == "__main__":
+    prepare.run(main)

@@ -1,0 +1,189 @@
+"""Baskets: the file that holds them, and the log that they become."""
+
+import json
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from recbole.data.log import InteractionLog, group_offsets
+from recbole.data.split import TEST, TRAIN
+from recbole.data.vocabulary import Vocabulary
+from recbole.utils import UserError
+
+logger = logging.getLogger("recbole")
+
+
+@dataclass(frozen=True)
+class Baskets:
+    """Users' baskets, one after the other, as they stand in the file.
+
+    Attributes:
+        users: tokens, one a user.
+        baskets_per_user: int64 [users].
+        items_per_basket: int64 [baskets].
+        items: int64 [rows], the raw item numbers.
+    """
+
+    users: list
+    baskets_per_user: np.ndarray
+    items_per_basket: np.ndarray
+    items: np.ndarray
+
+    @property
+    def owner(self):
+        """The place of each basket's user in ``users``, int64 [baskets]."""
+        return np.repeat(np.arange(len(self.users)), self.baskets_per_user)
+
+    @property
+    def basket(self):
+        """The number of each row's basket, int64 [rows]."""
+        return np.repeat(np.arange(len(self.items_per_basket)), self.items_per_basket)
+
+    def only(self, baskets, rows=None):
+        """Return the chosen baskets (bool [baskets]) and, of these, the chosen rows (bool [rows]).
+
+        A basket without a chosen row, and then a user without a basket, is left out.
+        """
+        chosen = baskets[self.basket] if rows is None else rows & baskets[self.basket]
+        sizes = np.bincount(self.basket[chosen], minlength=len(baskets))
+        counts = np.bincount(self.owner[sizes > 0], minlength=len(self.users))
+        users = [self.users[at] for at in np.flatnonzero(counts)]
+        return Baskets(users, counts[counts > 0], sizes[sizes > 0], self.items[chosen])
+
+    def distinct(self):
+        """Return the baskets as sets: of an item that stands twice in a basket the first one is kept."""
+        order = np.lexsort((self.items, self.basket))
+        basket, item = self.basket[order], self.items[order]
+        again = order[1:][(basket[1:] == basket[:-1]) & (item[1:] == item[:-1])]
+        if not len(again):
+            return self
+        logger.info("baskets are sets: %d repeated items in a basket are left out", len(again))
+        first = np.ones(len(self.items), dtype=bool)
+        first[again] = False
+        return self.only(np.ones(len(self.items_per_basket), dtype=bool), first)
+
+    def with_at_least(self, n):
+        """Return the filled baskets of the users who have ``n`` of them or more."""
+        filled = self.items_per_basket > 0
+        enough = np.bincount(self.owner[filled], minlength=len(self.users)) >= n
+        if not enough.all():
+            logger.info("%d of %d users have fewer than %d baskets and are left out", (~enough).sum(), len(enough), n)
+        return self.only(filled & enough[self.owner])
+
+
+class _Pairs(list):
+    """A JSON object as its (key, value) pairs, so that a repeated key is seen."""
+
+
+def read_baskets(path):
+    """Read ``{"user": [[item, ...], ...]}``; items are whole numbers from 0.
+
+    Returns:
+        :class:`Baskets`, empty ones included.
+
+    Raises:
+        UserError: when the file cannot be read or does not have that form, naming the user and the basket (from 1).
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_bytes(), object_pairs_hook=_Pairs)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a JSON file ({error})") from error
+    if type(content) is not _Pairs:
+        raise UserError(f"{path}: expected a JSON object of users' baskets, found {type(content).__name__}")
+    users, lists = [user for user, _ in content], [baskets for _, baskets in content]
+    if len(set(users)) < len(users):
+        raise UserError(f"{path}: user '{pd.Series(users)[pd.Series(users).duplicated()].iloc[0]}' stands there twice")
+    _check(path, users, lists, lambda baskets: type(baskets) is list, "a list of baskets")
+    flat = list(chain.from_iterable(lists))
+    if not set(map(type, flat)) <= {list} or not set(map(type, chain.from_iterable(flat))) <= {int}:
+        _blame(path, users, lists)
+    try:
+        items = np.fromiter(chain.from_iterable(flat), dtype=np.int64)
+    except OverflowError:
+        _blame(path, users, lists)
+    if items.min(initial=0) < 0:
+        _blame(path, users, lists)
+    counts, sizes = (np.fromiter(map(len, rows), dtype=np.int64) for rows in (lists, flat))
+    return Baskets(users, counts, sizes, items)
+
+
+def _check(path, users, values, right, what):
+    for user, value in zip(users, values, strict=True):
+        if not right(value):
+            raise UserError(f"{path}: user '{user}': expected {what}, found {value!r:.40}")
+
+
+def _blame(path, users, lists):
+    """Name the first basket that is not a list of whole numbers from 0."""
+    for user, baskets in zip(users, lists, strict=True):
+        for number, basket in enumerate(baskets, start=1):
+            where = f"{path}: user '{user}', basket {number}"
+            if type(basket) is not list:
+                raise UserError(f"{where}: expected a list of items, found {basket!r:.40}")
+            for item in basket:
+                if type(item) is not int or not 0 <= item < 2**63:
+                    raise UserError(f"{where}: item {item!r:.40} is not a whole number from 0 on")
+
+
+@dataclass(frozen=True)
+class BasketLog(InteractionLog):
+    """A log whose rows are (user, basket, item), sorted so; ``columns["basket"]`` numbers the baskets through."""
+
+    @property
+    def basket(self):
+        """The basket of each row, int64 [rows], ascending from 0."""
+        return self.columns["basket"]
+
+    @cached_property
+    def basket_offsets(self):
+        """int64 [baskets + 1]; the rows of basket ``b`` are ``basket_offsets[b]:basket_offsets[b + 1]``."""
+        return np.concatenate([np.flatnonzero(np.diff(self.basket, prepend=-1)), [len(self)]])
+
+    @cached_property
+    def basket_user(self):
+        """The user id of each basket, int64 [baskets]."""
+        return self.user[self.basket_offsets[:-1]]
+
+    @cached_property
+    def user_baskets(self):
+        """int64 [n_users + 1]; the baskets of user ``u`` are ``user_baskets[u]:user_baskets[u + 1]``."""
+        return group_offsets(self.basket_user, len(self.vocabulary["user"]))
+
+    @cached_property
+    def targets(self):
+        """Split label to the target baskets that have it, int64 ascending: at most one a user."""
+        labels = self.split[self.basket_offsets[:-1]]
+        return {label: np.flatnonzero(labels == label) for label in range(TRAIN, TEST + 1)}
+
+    def target_of(self, users, label):
+        """Return the users' target baskets of a split (int64); a user without one is passed over."""
+        found = self._target_by_user[label][np.asarray(users, dtype=np.int64)]
+        return found[found >= 0]
+
+    @cached_property
+    def _target_by_user(self):
+        by_user = {label: np.full(len(self.offsets) - 1, -1) for label in self.targets}
+        for label, targets in self.targets.items():
+            by_user[label][self.basket_user[targets]] = targets
+        return by_user
+
+
+def make_log(name, baskets):
+    """Number users and items by their first appearance and return the :class:`BasketLog`, split labels aside."""
+    item, numbers = pd.factorize(baskets.items)
+    user = baskets.owner[baskets.basket] + 1
+    vocabulary = {
+        "user": Vocabulary(pa.array(baskets.users, pa.string())),
+        "item": Vocabulary(pa.array(numbers).cast(pa.string())),
+    }
+    offsets = group_offsets(user, len(baskets.users) + 1)
+    return BasketLog(name, user, item.astype(np.int64) + 1, {"basket": baskets.basket}, offsets, vocabulary)

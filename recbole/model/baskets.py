@@ -1,0 +1,66 @@
+"""What next-basket models make of a batch of padded basket histories."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Incidence:
+    """The items of a batch's history baskets, one entry for each, in the order of users, baskets, places.
+
+    Attributes:
+        n_users, n_slots: users in the batch, and baskets of the longest history.
+        user, slot, item: int64 [entries].
+    """
+
+    n_users: int
+    n_slots: int
+    user: torch.Tensor
+    slot: torch.Tensor
+    item: torch.Tensor
+
+    @classmethod
+    def of(cls, matrix):
+        """Read the padded histories, int64 [users, slots, places]; 0 is no item."""
+        user, slot, place = matrix.nonzero(as_tuple=True)
+        return cls(*matrix.shape[:2], user, slot, matrix[user, slot, place])
+
+    @property
+    def basket(self):
+        """The number of each entry's basket, ``user * n_slots + slot``."""
+        return self.user * self.n_slots + self.slot
+
+    def sums(self, table, of=None):
+        """Return the sum of the rows of an embedding table over each basket.
+
+        Args:
+            table: [n_items, d].
+            of: bool [entries], which entries count; all by default.
+
+        Returns:
+            [users, slots, d]; zeros where there is no basket.
+        """
+        item, basket = (self.item, self.basket) if of is None else (self.item[of], self.basket[of])
+        zeros = table.new_zeros(self.n_users * self.n_slots, table.shape[1])
+        return zeros.index_add(0, basket, table[item]).view(self.n_users, self.n_slots, -1)
+
+    def nodes(self, n_items):
+        """Return each user's distinct items.
+
+        Returns:
+            ``(user, item, node, count)``: int64 [nodes] of users and items, sorted; int64 [entries], the node that each
+            entry is; and int64 [nodes], in how many baskets the item is.
+        """
+        keys, node, count = torch.unique(self.user * n_items + self.item, return_inverse=True, return_counts=True)
+        return keys // n_items, keys % n_items, node, count
+
+
+def pairs_within(groups):
+    """Return all ordered pairs of places with the same value in an ascending int64 tensor, each with itself too."""
+    _, sizes = torch.unique_consecutive(groups, return_counts=True)
+    starts = sizes.cumsum(0) - sizes
+    partners = sizes.repeat_interleave(sizes)
+    first = torch.arange(len(groups), device=groups.device).repeat_interleave(partners)
+    nth = torch.arange(len(first), device=groups.device) - (partners.cumsum(0) - partners)[first]
+    return first, starts.repeat_interleave(sizes)[first] + nth

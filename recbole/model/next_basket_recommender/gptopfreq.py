@@ -1,0 +1,47 @@
+"""The user's own most frequent items, then everybody's."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from recbole.model.abstract_recommender import NextBasketRecommender
+from recbole.model.baskets import Incidence
+
+
+class GPTopFreq(NextBasketRecommender):
+    """Ranks by the number of the user's baskets with the item, and where these are equal by everybody's.
+
+    The baseline GP-TopFreq of M. Li et al., "A Next Basket Recommendation Reality Check", TOIS 2023. Everybody's are
+    the retained baskets up to and including the training targets; the user's own are all in the history that is asked
+    about. :class:`PTopFreq` and :class:`GTopFreq` know one of the two.
+    """
+
+    trainable = False
+    personal = True
+    general = True
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.fake_loss = nn.Parameter(torch.zeros(1))
+        self.register_buffer("popularity", torch.zeros(self.n_items), persistent=False)
+        self.rebuild(dataset)
+
+    def rebuild(self, dataset):
+        """Count the items of the retained training baskets, over the largest count plus one: below 1."""
+        counts = np.bincount(dataset.log.item[dataset.train_rows], minlength=self.n_items)
+        self.popularity.copy_(torch.from_numpy(counts / (counts.max(initial=0) + 1)))
+
+    def calculate_loss(self, interaction):
+        """Return zero: there is nothing to learn."""
+        return self.fake_loss.sum() * 0
+
+    def full_sort_predict(self, interaction):
+        """Return the scores [batch, n_items]: a whole number of baskets plus a popularity below 1."""
+        scores = self.popularity.new_zeros(len(interaction), self.n_items)
+        if self.general:
+            scores += self.popularity
+        if self.personal:
+            history = Incidence.of(interaction[self.HISTORY_ITEMS])
+            ones = scores.new_ones(len(history.item))
+            scores.index_put_((history.user, history.item), ones, accumulate=True)
+        return scores

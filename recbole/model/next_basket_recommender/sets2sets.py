@@ -1,0 +1,141 @@
+"""Sets2Sets."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from recbole.model.abstract_recommender import NextBasketRecommender
+from recbole.model.baskets import Incidence, pairs_within
+from recbole.utils import UserError
+
+
+class Sets2Sets(NextBasketRecommender):
+    r"""A recurrent encoder of baskets, attention over them, and a gate that mixes in the user's own repeats.
+
+    H. Hu, X. He, "Sets2Sets: Learning from Sequential Sets with Neural Networks", KDD 2019 (equation numbers not
+    checked). With x_t the sum of the item embeddings of basket t of T, and E' a second embedding::
+
+        o_1 .. o_T, h = GRU(x_1 .. x_T)                         d = sum of E' over basket T
+        a = softmax over t <= T of A [d; h]                     c = sum_t a_t o_t
+        g = relu(C [d; c])        s = GRU'(g, h)                l = O s
+        f_i = share of the T baskets that hold i                v = sigmoid(G f)
+        logit_i = l_i (1 - [f_i > 0] v_i) + f_i v_i             p = softmax(logit)
+        loss = sum_i w_i (p_i - y_i)^2 + lambda mean over bought i and other j of exp(p_j - p_i)
+
+    ``w_i`` is the largest item frequency over that of ``i`` in the retained training baskets, 0 for items that are in
+    none. What is reported as a score is the logit: it ranks as ``p`` does, and its softmax is ``p``.
+
+    Everything is computed for a batch at once, and exactly: ``v_i`` matters only where ``f_i > 0``, so that of the
+    n_items x n_items gate only the pairs of items of one user's history are read; the pairwise term is a product of
+    two means. ``gate_weight[j, i]`` is G_ij. With ``learner: sparse_adam`` only those pairs are updated, which is a
+    lazy Adam, and no longer Adam.
+
+    Unlike the original code, empty slots get no attention (there they share in it with zero vectors) and padding no
+    probability. Like it, the pairwise term has no gradient unless ``set_loss_gradient``.
+    """
+
+    reach = math.inf  # by the item weights
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        size, hidden = config["embedding_size"], config["hidden_size"]
+        self.n_slots = config["MAX_NBR_HISTORY_BASKETS"]
+        if not self.n_slots or self.n_slots < 0:
+            raise UserError("MAX_NBR_HISTORY_BASKETS: Sets2Sets attends over a fixed number of baskets; set one")
+        self.set_loss_weight, self.set_loss_gradient = config["set_loss_weight"], config["set_loss_gradient"]
+        self.sparse_gate = str(config["learner"]).lower() == "sparse_adam"
+        self.encoder_embedding = nn.Embedding(self.n_items, size)
+        self.decoder_embedding = nn.Embedding(self.n_items, size)
+        self.encoder = nn.GRU(size, hidden, batch_first=True)
+        self.decoder = nn.GRU(hidden, hidden, batch_first=True)
+        self.attention = nn.Linear(size + hidden, self.n_slots)
+        self.combine = nn.Linear(size + hidden, hidden)
+        self.output = nn.Linear(hidden, self.n_items)
+        self.gate_weight = nn.Parameter(torch.empty(self.n_items, self.n_items))
+        self.gate_bias = nn.Parameter(torch.zeros(self.n_items))
+        self.register_buffer("item_weight", torch.zeros(self.n_items), persistent=False)
+        self._initialise()
+        self.rebuild(dataset)
+
+    def _initialise(self):
+        for name, parameter in self.named_parameters():
+            if "embedding" in name:
+                nn.init.normal_(parameter, std=0.02)
+            elif parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.zeros_(parameter)
+
+    def rebuild(self, dataset):
+        """Count the items of the retained training baskets and weigh the loss by them."""
+        counts = np.bincount(dataset.log.item[dataset.train_rows], minlength=self.n_items)
+        weights = np.divide(counts.max(initial=0), counts, out=np.zeros(self.n_items), where=counts > 0)
+        self.item_weight.copy_(torch.from_numpy(weights))
+
+    def forward(self, interaction):
+        """Return the logits [batch, n_items]; minus infinity for padding."""
+        history, lengths = Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH]
+        row = torch.arange(len(lengths), device=lengths.device)
+        outputs, _ = self.encoder(history.sums(self.encoder_embedding.weight))
+        h = outputs[row, lengths - 1]  # what comes after the last basket does not reach it
+        last = history.slot == lengths[history.user] - 1
+        d = history.sums(self.decoder_embedding.weight, last).sum(dim=1)
+        attention = self.attention(torch.cat([d, h], dim=1))[:, : history.n_slots]
+        empty = torch.arange(history.n_slots, device=lengths.device) >= lengths.unsqueeze(1)
+        attention = attention.masked_fill(empty, -torch.inf).softmax(dim=1)
+        c = (attention.unsqueeze(2) * outputs).sum(dim=1)
+        g = torch.relu(self.combine(torch.cat([d, c], dim=1)))
+        s, _ = self.decoder(g.unsqueeze(1), h.unsqueeze(0).contiguous())
+        logits = self._repeats(self.output(s.squeeze(1)), history, lengths)
+        padding = torch.zeros(self.n_items, dtype=torch.bool, device=lengths.device)
+        padding[0] = True
+        return logits.masked_fill(padding, -torch.inf)
+
+    def _repeats(self, logits, history, lengths):
+        """Mix the users' own frequencies into the logits, at the items of their histories."""
+        user, item, _, count = history.nodes(self.n_items)
+        f = count.to(logits.dtype) / lengths[user]
+        to, of = pairs_within(user)
+        weight = self._gate(item[of], item[to])
+        v = torch.sigmoid(self.gate_bias[item].index_add(0, to, weight * f[of]))
+        change = v * (f - logits[user, item])
+        return logits.index_put((user, item), change, accumulate=True)
+
+    def _gate(self, rows, columns):
+        if self.sparse_gate and self.training:
+            return _SparselyRead.apply(self.gate_weight, rows, columns)
+        return self.gate_weight[rows, columns]
+
+    def calculate_loss(self, interaction):
+        """Return the mean over the users of the weighted squares plus ``set_loss_weight`` times the pairwise term."""
+        p = self.forward(interaction).softmax(dim=1)[:, 1:]
+        right = self.target_matrix(interaction)[:, 1:]
+        squares = (self.item_weight[1:] * (p - right).square()).sum(dim=1)
+        return (squares + self.set_loss_weight * self._pairwise(p, right)).mean()
+
+    def _pairwise(self, p, right):
+        """Return the mean over pairs (bought i, other j) of exp(p_j - p_i): mean exp(-p_i) times mean exp(p_j)."""
+        p = p if self.set_loss_gradient else p.detach()
+        bought, others = right.sum(dim=1), (1 - right).sum(dim=1)
+        return (right * torch.exp(-p)).sum(dim=1) / bought * ((1 - right) * torch.exp(p)).sum(dim=1) / others
+
+    def full_sort_predict(self, interaction):
+        """Return the logits [batch, n_items]."""
+        return self.forward(interaction)
+
+
+class _SparselyRead(torch.autograd.Function):
+    """``weight[rows, columns]`` with a sparse gradient, for one derivative."""
+
+    @staticmethod
+    def forward(ctx, weight, rows, columns):
+        ctx.save_for_backward(rows, columns)
+        ctx.shape = weight.shape
+        return weight[rows, columns]
+
+    @staticmethod
+    def backward(ctx, gradient):
+        where = torch.stack(ctx.saved_tensors)
+        return torch.sparse_coo_tensor(where, gradient, ctx.shape, check_invariants=False), None, None
