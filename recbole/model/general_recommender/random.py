@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.model.draws import mix, unit
 from recbole.utils import InputType, ModelType
 
 
@@ -29,10 +30,7 @@ class Random(GeneralRecommender):
         return self.fake_loss.sum() * 0
 
     def _hash(self, user, item):
-        mixed = (user * 0x9E3779B1 + item * 0x85EBCA77 + self.seed * 0xC2B2AE3D) & 0xFFFFFFFF
-        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-            mixed = ((mixed ^ (mixed >> shift)) * factor) & 0xFFFFFFFF
-        return ((mixed ^ (mixed >> 16)) >> 8).to(torch.float32) / 2**24
+        return unit(mix((user * 0x9E3779B1 + item * 0x85EBCA77 + self.seed * 0xC2B2AE3D) & 0xFFFFFFFF))
 
     def predict(self, interaction):
         """Return scores in [0, 1), [batch]."""

@@ -1,0 +1,80 @@
+"""DCCF."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from recbole.model.contrast import info_nce
+from recbole.model.graph import propagate
+from recbole.model.graph_recommender import GraphRecommender
+from recbole.model.init import xavier_normal_initialization
+
+
+class DCCF(GraphRecommender):
+    """Graph convolution beside attention to latent intents, each of which also reweights the graph's edges.
+
+    X. Ren et al., "Disentangled Contrastive Collaborative Filtering", SIGIR 2023. Written from memory of the paper and
+    of how the authors' published program behaves; equation numbers not checked. A layer takes ``E`` to
+    ``E + Z + R + H_z + H_r``:
+
+    * ``Z``: LightGCN's propagation of ``E``;
+    * ``R = softmax(E C) C^T``: a mixture of ``n_intents`` prototypes ``C`` [d, K], those of users and of items apart;
+    * ``H_z``, ``H_r``: each node's mean of its neighbours' ``E``, an edge weighing ``(1 + cos) / 2`` of its ends in
+      ``Z`` or in ``R``.
+
+    The embeddings are the sum of all layers. From the program: the contrastive losses are averages over the batch's
+    distinct users (items), which are each other's negatives, and the regularisers are squared norms that are not
+    divided by the batch size. Those terms belong to a batch, not to its examples one by one.
+    """
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.n_layers = config["n_layers"]
+        self.temp = config["temp"]
+        self.emb_reg, self.cen_reg, self.ssl_reg = config["emb_reg"], config["cen_reg"], config["ssl_reg"]
+        self.user_intent = nn.Parameter(torch.empty(self.embedding_size, config["n_intents"]))
+        self.item_intent = nn.Parameter(torch.empty(self.embedding_size, config["n_intents"]))
+        nn.init.xavier_normal_(self.user_intent)
+        nn.init.xavier_normal_(self.item_intent)
+        self.apply(xavier_normal_initialization)
+
+    def _intents(self, nodes):
+        parts = zip(self.split(nodes), (self.user_intent, self.item_intent), strict=True)
+        return torch.cat([torch.softmax(part @ prototypes, dim=1) @ prototypes.T for part, prototypes in parts])
+
+    def _reweighted(self, guide, nodes):
+        """Return each node's mean of its neighbours, weighted by how alike the ends of an edge are in ``guide``."""
+        alike = self.graph.likeness(F.normalize(guide, dim=1))
+        return self.graph.weighted_mean((1 + alike) / 2, nodes)
+
+    def layers(self):
+        """Return the sum of all layers [n_users + n_items, d], and ``(Z, R, H_z, H_r)`` of each layer."""
+        nodes = total = self.get_ego_embeddings()
+        parts = []
+        for _ in range(self.n_layers):
+            z, r = propagate(self.norm_adj_matrix, nodes), self._intents(nodes)
+            parts.append((z, r, self._reweighted(z, nodes), self._reweighted(r, nodes)))
+            nodes = nodes + sum(parts[-1])
+            total = total + nodes
+        return total, parts
+
+    def forward(self):
+        """Return the embeddings ``(users [n_users, d], items [n_items, d])``."""
+        return self.split(self.layers()[0])
+
+    def calculate_loss(self, interaction):
+        """Return the mean BPR loss, the two regularisers and the weighted contrastive losses, added."""
+        total, parts = self.layers()
+        u, p, n = self.gathered(*self.split(total), interaction)
+        ranking = F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).mean()
+        size = self.emb_reg * sum(ego.square().sum() for ego in self.egos(interaction))
+        intents = self.cen_reg * (self.user_intent.square().sum() + self.item_intent.square().sum())
+        nodes = torch.unique(interaction[self.USER_ID]), torch.unique(interaction[self.ITEM_ID]) + self.n_users
+        contrast = sum(
+            self._contrast(z[chosen], other[chosen]) for z, *others in parts for other in others for chosen in nodes
+        )
+        return ranking + size + intents + self.ssl_reg * contrast
+
+    def _contrast(self, first, second):
+        own = torch.arange(len(first), device=first.device)
+        return info_nce(F.normalize(first, dim=1), F.normalize(second, dim=1), own, self.temp).mean()

@@ -1,0 +1,67 @@
+"""NeuMF."""
+
+import torch
+from torch import nn
+
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.model.layers import MLPLayers
+from recbole.utils import InputType, UserError
+
+
+class NeuMF(GeneralRecommender):
+    """Matrix factorisation and a multi-layer perceptron, each with tables of its own, under one linear layer.
+
+    X. He et al., "Neural Collaborative Filtering", WWW 2017 (equation numbers not checked). Trained on positives and
+    negatives by the mean binary cross-entropy. ``mf_train`` and ``mlp_train`` choose the halves. RecBole's pre-trained
+    halves (``use_pretrain``) are not supported: its files are pickled models.
+    """
+
+    input_type = InputType.POINTWISE
+    selective = ("user_mf_embedding.weight", "user_mlp_embedding.weight")
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.mf_train, self.mlp_train = config["mf_train"], config["mlp_train"]
+        if config["use_pretrain"]:
+            raise UserError("use_pretrain: NeuMF starts from random parameters only; set it to False")
+        if not (self.mf_train or self.mlp_train):
+            raise UserError("mf_train and mlp_train are both False: nothing is left of NeuMF")
+        self.LABEL = config["LABEL_FIELD"]
+        mf_size, mlp_size, hidden = config["mf_embedding_size"], config["mlp_embedding_size"], config["mlp_hidden_size"]
+        self.user_mf_embedding = nn.Embedding(self.n_users, mf_size)
+        self.item_mf_embedding = nn.Embedding(self.n_items, mf_size)
+        self.user_mlp_embedding = nn.Embedding(self.n_users, mlp_size)
+        self.item_mlp_embedding = nn.Embedding(self.n_items, mlp_size)
+        self.mlp_layers = MLPLayers([2 * mlp_size, *hidden], config["dropout_prob"])
+        self.predict_layer = nn.Linear(mf_size * bool(self.mf_train) + hidden[-1] * bool(self.mlp_train), 1)
+        self.loss = nn.BCEWithLogitsLoss()
+        self.row_tables = {
+            f"{side}_{half}_embedding.weight": (field,)
+            for side, field in (("user", self.USER_ID), ("item", self.ITEM_ID))
+            for half in ("mf", "mlp")
+        }
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, 0, 0.01)
+
+    def rebuild(self, dataset):
+        """Do nothing: the model derives nothing from the data."""
+
+    def forward(self, user, item):
+        """Return the logits of (user, item) pairs, of the ids' shape."""
+        halves = []
+        if self.mf_train:
+            halves.append(self.user_mf_embedding(user) * self.item_mf_embedding(item))
+        if self.mlp_train:
+            pair = torch.cat([self.user_mlp_embedding(user), self.item_mlp_embedding(item)], dim=-1)
+            halves.append(self.mlp_layers(pair))
+        return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
+
+    def calculate_loss(self, interaction):
+        """Return the mean binary cross-entropy against the labels."""
+        logits = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
+        return self.loss(logits, interaction[self.LABEL].to(logits.dtype))
+
+    def predict(self, interaction):
+        """Return probabilities [batch] of (user, item) pairs."""
+        return torch.sigmoid(self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID]))

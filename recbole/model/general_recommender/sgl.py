@@ -1,0 +1,96 @@
+"""SGL."""
+
+import torch
+from torch.nn import functional as F
+
+from recbole.model.contrast import info_nce
+from recbole.model.draws import hashed_uniform
+from recbole.model.graph_recommender import GraphRecommender
+from recbole.model.init import xavier_uniform_initialization
+from recbole.model.loss import EmbLoss
+from recbole.utils import UserError, torch_seed
+
+VIEWS = ("ED", "ND", "RW")
+
+
+class SGL(GraphRecommender):
+    """LightGCN that also learns to recognise a node in two thinned views of the graph.
+
+    J. Wu et al., "Self-supervised Graph Learning for Recommendation", SIGIR 2021 (equation numbers not checked). All
+    losses are sums over the batch, and all users (items) are negatives of a user (item), the padding row among them,
+    as in RecBole.
+
+    Views are drawn anew in each epoch. Whether an edge stays is a function of (seed, epoch, view, layer, user, item)
+    alone, so runs repeat, killed runs resume to the same bits, and forgetting an edge removes that edge and no other.
+    In evaluation mode the views are those of one fixed key: second-order methods see one operator. RecBole leaves out
+    exactly a share of the edges; here each edge goes by its own draw.
+
+    ``type``: ED drops edges, ND drops nodes, RW drops other edges in each layer; with probability ``drop_ratio``.
+    """
+
+    loss_reduction = "sum"
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.view_type = config["type"]
+        if self.view_type not in VIEWS:
+            raise UserError(f"type: SGL's views are one of {', '.join(VIEWS)}, not {self.view_type!r}")
+        self.n_layers = int(config["n_layers"])
+        self.drop_ratio = config["drop_ratio"]
+        self.ssl_tau, self.ssl_weight = config["ssl_tau"], config["ssl_weight"]
+        self.reg_weight = config["reg_weight"]
+        self.seed, self.epoch = config["seed"], 0
+        self.reg_loss = EmbLoss()
+        self.apply(xavier_uniform_initialization)
+
+    def rebuild(self, dataset):
+        """Build the graph of the retained training pairs; the views follow when they are needed."""
+        super().rebuild(dataset)
+        self._views = None
+
+    def begin_epoch(self, epoch, dataset):
+        """Take up the views of an epoch."""
+        self.epoch = epoch
+
+    def views(self):
+        """Return the two views, each the matrices of its propagations."""
+        key = self.epoch if self.training else "fixed"
+        if self._views is None or self._views[0] != key:
+            self._views = (key, [self._view(key, number) for number in range(2)])
+        return self._views[1]
+
+    def _view(self, key, number):
+        layers = self.n_layers if self.view_type == "RW" else 1
+        kept = [self._kept(torch_seed(self.seed, "views", key, number, layer)) for layer in range(layers)]
+        matrices = [self.graph.adjacency(keep, dtype=self.user_embedding.weight.dtype) for keep in kept]
+        return matrices if self.view_type == "RW" else matrices * self.n_layers
+
+    def _kept(self, key):
+        """Return which edges stay, bool [n_edges]."""
+        users, items = self.graph.users, self.graph.items
+        if self.view_type == "ND":
+            node = torch.arange(self.graph.n_nodes, device=users.device)
+            stays = hashed_uniform(key, node) >= self.drop_ratio
+            return stays[users] & stays[items + self.n_users]
+        return hashed_uniform(key, users, items) >= self.drop_ratio
+
+    def forward(self):
+        """Return the embeddings propagated on the whole graph ``(users [n_users, d], items [n_items, d])``."""
+        return self.layer_mean([self.norm_adj_matrix] * self.n_layers)
+
+    def calculate_loss(self, interaction):
+        """Return the summed BPR loss, the regulariser and the weighted contrastive loss."""
+        u, p, n = self.gathered(*self.forward(), interaction)
+        ranking = F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).sum()
+        first, second = (self.layer_mean(matrices) for matrices in self.views())
+        contrast = sum(
+            self._contrast(first[side], second[side], interaction[field])
+            for side, field in enumerate((self.USER_ID, self.ITEM_ID))
+        )
+        return ranking + self.reg_weight * self.reg_loss(*self.egos(interaction)) + self.ssl_weight * contrast
+
+    def _contrast(self, first, second, nodes):
+        """Return the summed loss of telling each of ``nodes`` in the first view from all others in the second."""
+        nodes, counts = torch.unique(nodes, return_counts=True)
+        anchors, candidates = F.normalize(first[nodes], dim=1), F.normalize(second, dim=1)
+        return (counts * info_nce(anchors, candidates, nodes, self.ssl_tau)).sum()

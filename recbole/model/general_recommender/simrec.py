@@ -1,0 +1,177 @@
+"""SimRec."""
+
+from collections import ChainMap
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from recbole.data import TrainBatches
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.model.contrast import info_nce, log_partition
+from recbole.model.general_recommender.lightgcn import LightGCN
+from recbole.model.graph import propagate
+from recbole.model.init import xavier_uniform_initialization
+from recbole.utils import InputType, torch_seed
+
+
+class SimRec(GeneralRecommender):
+    """A perceptron on user and item tables (the student) that learns from a trained LightGCN (the teacher).
+
+    L. Xia et al., "Graph-less Collaborative Filtering", WWW 2023. Written from memory of the paper and of how the
+    authors' published program behaves; equation numbers not checked. With ``x(e) = e + LeakyReLU(W e)`` and
+    ``y_ui = x(e_u) . x(e_i)`` the loss adds up:
+
+    * the main task, ``-mean y_ui`` over the batch;
+    * ``soft_weight`` times the prediction-level distillation: over random (u, i, j), the cross-entropy between the
+      teacher's and the student's ``sigmoid((y_ui - y_uj) / soft_tau)``;
+    * ``distill_weight`` times the embedding-level distillation: contrast of the teacher's layers from the second on
+      with the student's tables, by cosine, all users (items) being candidates;
+    * ``contrast_weight`` times the adaptive regulariser: ``log sum exp(y / contrast_tau)`` of users against all items,
+      users against all users and items against all items, a node weighing ``1 + epsilon`` where the two
+      distillations' gradients agree more with each other than with the main task's, else ``1 - epsilon``;
+    * ``reg_weight`` times the squared norms of the two tables.
+
+    From the program and not the paper: the weights 1 + 0.2 and 1 - 0.2, one shared W, LeakyReLU's slope 0.5. ERASE's
+    SimRec leaves its teacher at random and ranks by the raw tables.
+
+    The teacher is trained before the first epoch, for ``teacher_epochs`` on the same training pairs, and then stays
+    as it is. It is not asked for recommendations, but it is in the checkpoint, and unlearning does not change it:
+    only a retrained SimRec has a teacher that never saw what was forgotten. Its graph follows the mask. All losses but
+    the main one belong to a batch, not to its examples one by one. In evaluation mode the random triples are fixed.
+    """
+
+    input_type = InputType.PAIRWISE  # the teacher needs negatives
+    selective = ("user_embedding.weight",)
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.config = config
+        self.user_embedding = nn.Embedding(self.n_users, config["embedding_size"])
+        self.item_embedding = nn.Embedding(self.n_items, config["embedding_size"])
+        self.layer = nn.Linear(config["embedding_size"], config["embedding_size"], bias=False)
+        self.apply(xavier_uniform_initialization)
+        self.teacher = LightGCN(ChainMap({"reg_weight": config["teacher_reg_weight"]}, config), dataset)
+        self.teacher.requires_grad_(False)
+        self.register_buffer("teacher_is_trained", torch.tensor(False))
+
+    def rebuild(self, dataset):
+        """Build the teacher's graph of the retained training pairs."""
+        self.teacher.rebuild(dataset)
+
+    def begin_epoch(self, epoch, dataset):
+        """Train the teacher unless it has been."""
+        if not self.teacher_is_trained:
+            self._train_teacher(dataset)
+            self.teacher_is_trained.fill_(True)
+
+    def _train_teacher(self, dataset):
+        config, teacher = self.config, self.teacher
+        teacher.requires_grad_(True)
+        optimizer = torch.optim.Adam(teacher.parameters(), lr=config["learning_rate"])
+        batches = TrainBatches(config, dataset, self.input_type)
+        for epoch in range(config["teacher_epochs"]):
+            for batch in batches.epoch(epoch):
+                optimizer.zero_grad()
+                teacher.calculate_loss(batch.to(self.device)).backward()
+                optimizer.step()
+        teacher.zero_grad()
+        teacher.requires_grad_(False)
+
+    def features(self, embeddings):
+        """Return ``x(e)`` for rows of either table."""
+        return embeddings + F.leaky_relu(self.layer(embeddings), 0.5)
+
+    def forward(self):
+        """Return the features ``(users [n_users, d], items [n_items, d])``."""
+        return self.features(self.user_embedding.weight), self.features(self.item_embedding.weight)
+
+    def calculate_loss(self, interaction):
+        """Return the sum of the five terms; see the class."""
+        user, item = interaction[self.USER_ID], interaction[self.ITEM_ID]
+        tables = self.user_embedding.weight, self.item_embedding.weight
+        distinct = torch.unique(user), torch.unique(item)
+        with torch.no_grad():
+            lesson = self._lesson()
+        weights = self._weights(tables, distinct, lesson, user, item)
+        norms = sum(table.square().sum() for table in tables)
+        total = self._main(tables, user, item) + self._soft(tables, lesson) + self._distil(tables, distinct, lesson)
+        return total + self._spread(tables, distinct, weights) + self.config["reg_weight"] * norms
+
+    def _lesson(self):
+        """Return what the teacher says: its layers from the second on, random triples, and its scores of those."""
+        teacher = self.teacher
+        layers = [teacher.get_ego_embeddings()]
+        for _ in range(teacher.n_layers):
+            layers.append(propagate(teacher.norm_adj_matrix, layers[-1]))
+        users, items = teacher.split(sum(layers) / len(layers))
+        triples = self._triples(users.device)
+        return teacher.split(sum(layers[2:])), triples, _preference(users, items, triples)
+
+    def _triples(self, device):
+        """Return random user, item and item ids, each int64 [soft_samples]; the same ones in evaluation mode."""
+        generator = None
+        if not self.training:
+            generator = torch.Generator(device).manual_seed(torch_seed(self.config["seed"], "triples"))
+        shape = (self.config["soft_samples"],)
+        sizes = (self.n_users, self.n_items, self.n_items)
+        return [torch.randint(size, shape, generator=generator, device=device) for size in sizes]
+
+    def _main(self, tables, user, item):
+        return -(self.features(tables[0][user]) * self.features(tables[1][item])).sum(dim=1).mean()
+
+    def _soft(self, tables, lesson):
+        _, triples, said = lesson
+        tau = self.config["soft_tau"]
+        mine = _preference(self.features(tables[0]), self.features(tables[1]), triples)
+        return self.config["soft_weight"] * F.binary_cross_entropy_with_logits(mine / tau, torch.sigmoid(said / tau))
+
+    def _distil(self, tables, distinct, lesson):
+        losses = [
+            info_nce(
+                F.normalize(taught[nodes], dim=1), F.normalize(table, dim=1), nodes, self.config["distill_tau"]
+            ).mean()
+            for table, nodes, taught in zip(tables, distinct, lesson[0], strict=True)
+        ]
+        return self.config["distill_weight"] * sum(losses)
+
+    def _weights(self, tables, distinct, lesson, user, item):
+        """Return each distinct node's weight in the regulariser, ``(users, items)``, as constants."""
+        with torch.enable_grad():
+            leaves = [table.detach().requires_grad_() for table in tables]
+            losses = (
+                self._distil(leaves, distinct, lesson),
+                self._soft(leaves, lesson),
+                self._main(leaves, user, item),
+            )
+            gradients = [torch.autograd.grad(loss, leaves) for loss in losses]
+        weights = []
+        for nodes, *whole in zip(distinct, *gradients, strict=True):
+            one, two, main = (gradient[nodes] for gradient in whole)
+            conflict = F.cosine_similarity(one + two, main) <= F.cosine_similarity(one, two)
+            weights.append(1 + self.config["epsilon"] * torch.where(conflict, 1.0, -1.0).to(one.dtype))
+        return weights
+
+    def _spread(self, tables, distinct, weights):
+        users, items = (self.features(table) for table in tables)
+        tau = self.config["contrast_tau"]
+        of_users = log_partition(users[distinct[0]], items, tau) + log_partition(users[distinct[0]], users, tau)
+        of_items = log_partition(items[distinct[1]], items, tau)
+        loss = (weights[0] * of_users).mean() + (weights[1] * of_items).mean()
+        return self.config["contrast_weight"] * loss
+
+    def predict(self, interaction):
+        """Return the scores [batch] of (user, item) pairs."""
+        user = self.features(self.user_embedding(interaction[self.USER_ID]))
+        return (user * self.features(self.item_embedding(interaction[self.ITEM_ID]))).sum(dim=1)
+
+    def full_sort_predict(self, interaction):
+        """Return the scores [batch, n_items]."""
+        return self.features(self.user_embedding(interaction[self.USER_ID])) @ self.forward()[1].T
+
+
+def _preference(users, items, triples):
+    """Return ``y_ui - y_uj`` for triples of ids (u, i, j)."""
+    user, one, other = triples
+    difference = items.index_select(0, one) - items.index_select(0, other)
+    return (users.index_select(0, user) * difference).sum(dim=1)

@@ -1,0 +1,50 @@
+"""SpectralCF."""
+
+import torch
+from torch import nn
+
+from recbole.model.graph import propagate
+from recbole.model.graph_recommender import GraphRecommender
+from recbole.model.init import xavier_uniform_initialization
+from recbole.model.loss import BPRLoss, EmbLoss
+
+
+class SpectralCF(GraphRecommender):
+    """Layers ``X <- sigmoid((I + L) X W)`` with ``L = I - D^-1 A``; embeddings are all layers' outputs side by side.
+
+    L. Zheng et al., "Spectral Collaborative Filtering", RecSys 2018 (equation numbers not checked). As in RecBole the
+    paper's ``U U^T`` and ``U Lambda U^T`` are replaced by the identity and the Laplacian, which needs no
+    eigenvectors. The regulariser is RecBole's: norms, not squared, of the embeddings after the layers.
+    """
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.n_layers = config["n_layers"]
+        self.reg_weight = config["reg_weight"]
+        size = (self.embedding_size, self.embedding_size)
+        self.filters = nn.ParameterList(nn.Parameter(torch.normal(0.01, 0.02, size)) for _ in range(self.n_layers))
+        self.mf_loss = BPRLoss()
+        self.reg_loss = EmbLoss()
+        self.apply(xavier_uniform_initialization)
+
+    def rebuild(self, dataset):
+        """Build the graph of the retained training pairs."""
+        super().rebuild(dataset)
+        dtype = self.user_embedding.weight.dtype
+        self.norm_adj_matrix = self.graph.adjacency(power=0, dtype=dtype)
+        self.inverse_degrees = (1 / self.graph.degrees()).to(dtype).unsqueeze(1)
+
+    def forward(self):
+        """Return the embeddings ``(users, items)``, each [n, (n_layers + 1) * d]."""
+        layers = [self.get_ego_embeddings()]
+        for weight in self.filters:
+            layer = layers[-1]
+            neighbours = self.inverse_degrees * propagate(self.norm_adj_matrix, layer)
+            layers.append(torch.sigmoid((2 * layer - neighbours) @ weight))
+        return self.split(torch.cat(layers, dim=1))
+
+    def calculate_loss(self, interaction):
+        """Return the mean BPR loss plus ``reg_weight`` times the norms of the batch's embeddings."""
+        u, p, n = self.gathered(*self.forward(), interaction)
+        loss = self.mf_loss((u * p).sum(dim=1), (u * n).sum(dim=1))
+        return loss + self.reg_weight * self.reg_loss(u, p, n)

@@ -1,0 +1,80 @@
+"""WMF: weighted matrix factorisation on all of the data."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.utils import InputType, UserError
+
+
+class WMF(GeneralRecommender):
+    """Factors ``p_u . q_i`` fitted to 1 on the training pairs and, with a small weight, to 0 everywhere else.
+
+    Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, learned by
+    gradient without sampling negatives as in C. Chen et al., "Efficient Neural Matrix Factorization without Sampling
+    for Recommendation", TOIS 2020 (equation numbers not checked): with ``r = p_u . q_i`` and ``S = sum_i q_i q_i^T``
+    over all items, up to a constant::
+
+        sum_(u,i) ((1 - w) r^2 - 2 r) + w sum_u p_u^T S p_u
+
+    Those papers step through users. Here an example is a pair and carries its share ``1 / |pairs of u|`` of the user's
+    last term, so that the sum over all examples is the whole loss. A pair that is no longer in the training data
+    carries no share: forgetting it takes its first term away and leaves it as one of the unobserved, as retraining
+    does. During training the user's factors go through a dropout, as in RecEraser's WMF.
+    """
+
+    input_type = InputType.POINTWISE
+    loss_reduction = "sum"
+    reach = 0  # by the shares
+    selective = ("user_embedding.weight",)
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        if config["train_neg_sample_args"]:
+            raise UserError("train_neg_sample_args: WMF learns from all data without samples; set it to null")
+        self.negative_weight = config["negative_weight"]
+        self.user_embedding = nn.Embedding(self.n_users, config["embedding_size"])
+        self.item_embedding = nn.Embedding(self.n_items, config["embedding_size"])
+        self.dropout = nn.Dropout(config["dropout_prob"])
+        for table in (self.user_embedding, self.item_embedding):
+            nn.init.normal_(table.weight, 0, 0.01)
+        self.rebuild(dataset)
+
+    def rebuild(self, dataset):
+        """Count the retained training pairs of each user, and note which pairs they are."""
+        users, items = dataset.log.user[dataset.train_rows], dataset.log.item[dataset.train_rows]
+        counts = np.bincount(users, minlength=self.n_users)
+        self._share = torch.from_numpy(1 / np.maximum(counts, 1)).to(self.device)
+        self._pairs = torch.from_numpy(np.unique(users * self.n_items + items)).to(self.device)
+
+    def _shares(self, user, item):
+        """Return which share of its user's unobserved items each pair answers for, float64 [batch]."""
+        key = user * self.n_items + item
+        at = torch.searchsorted(self._pairs, key).clamp_max(max(len(self._pairs) - 1, 0))
+        known = self._pairs[at] == key if len(self._pairs) else torch.zeros_like(key, dtype=torch.bool)
+        return torch.where(known, self._share[user], 0.0)
+
+    def forward(self, user, item):
+        """Return the factors of users and of items."""
+        return self.user_embedding(user), self.item_embedding(item)
+
+    def calculate_loss(self, interaction):
+        """Return the batch's part of the sum over all data."""
+        user, item = interaction[self.USER_ID], interaction[self.ITEM_ID]
+        p, q = self.forward(user, item)
+        p = self.dropout(p)
+        r = (p * q).sum(dim=1)
+        items = self.item_embedding.weight[1:]
+        everywhere = ((p @ (items.T @ items)) * p).sum(dim=1)
+        w = self.negative_weight
+        return ((1 - w) * r.square() - 2 * r + w * self._shares(user, item).to(p.dtype) * everywhere).sum()
+
+    def predict(self, interaction):
+        """Return the scores [batch] of (user, item) pairs."""
+        p, q = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
+        return (p * q).sum(dim=1)
+
+    def full_sort_predict(self, interaction):
+        """Return the scores [batch, n_items]."""
+        return self.user_embedding(interaction[self.USER_ID]) @ self.item_embedding.weight.T

@@ -1,0 +1,112 @@
+"""The graph's operators and the contrastive losses: against dense matrices, and differentiable twice."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from recbole.model import contrast
+from recbole.model.contrast import info_nce, log_partition
+from recbole.model.draws import hashed_uniform
+from recbole.model.graph import InteractionGraph, propagate
+
+
+@pytest.fixture
+def graph(small_dataset):
+    return InteractionGraph(small_dataset.masked(np.arange(len(small_dataset.log)) % 3 > 0))
+
+
+def dense(graph, weights=None):
+    a = torch.zeros(graph.n_nodes, graph.n_nodes, dtype=torch.float64)
+    weights = torch.ones(len(graph.users), dtype=torch.float64) if weights is None else weights
+    for user, item, weight in zip(graph.users.tolist(), (graph.items + graph.n_users).tolist(), weights, strict=True):
+        a[user, item] = a[item, user] = weight
+    return a
+
+
+def random(*shape, seed=1):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+@pytest.mark.parametrize("power", [-0.5, 0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_adjacency(graph, power, weighted):
+    weights = torch.rand(len(graph.users), dtype=torch.float64) if weighted else None
+    a = dense(graph, weights)
+    scale = (a.sum(dim=1) + 1e-7) ** power
+    expected = scale[:, None] * a * scale
+    found = graph.adjacency(weights, power, torch.float64).to_dense()
+    assert torch.allclose(found, expected, rtol=1e-12, atol=0) and torch.equal(found, found.T)
+    assert torch.allclose(graph.degrees(weights), a.sum(dim=1) + 1e-7)
+
+
+def test_operators_and_their_derivatives(graph):
+    a, n = dense(graph), graph.n_nodes
+    nodes, weights = random(n, 2), torch.rand(len(graph.users), dtype=torch.float64).requires_grad_()
+    ends = nodes[graph.users], nodes[graph.items + graph.n_users]
+    assert torch.allclose(graph.likeness(nodes), (ends[0] * ends[1]).sum(dim=1))
+    w = dense(graph, weights.detach())
+    total = w.sum(dim=1, keepdim=True)
+    expected = torch.where(total > 0, w @ nodes / total, 0.0)
+    assert torch.allclose(graph.weighted_mean(weights, nodes), expected)
+    matrix = graph.adjacency(power=0, dtype=torch.float64)
+    assert torch.allclose(propagate(matrix, nodes), a @ nodes)
+    for function, inputs in (
+        (lambda x: propagate(matrix, x)[:9].square(), (nodes,)),
+        (lambda x: graph.likeness(x)[:9], (nodes,)),
+        (lambda v, x: graph.weighted_mean(v, x)[:9], (weights, nodes)),
+    ):
+        assert torch.autograd.gradcheck(function, inputs, fast_mode=True)
+        assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
+
+
+def test_nodes_without_weight_have_no_mean(graph):
+    found = graph.weighted_mean(torch.zeros(len(graph.users)), torch.ones(graph.n_nodes, 2))
+    assert not found.any()
+
+
+@pytest.mark.parametrize("at_once", [2**24, 1, 20])
+def test_contrast_in_pieces(monkeypatch, at_once):
+    anchors, candidates = random(7, 3), random(9, 3, seed=2)
+    positives, tau = torch.tensor([0, 3, 3, 8, 1, 2, 5]), 0.3
+    expected = []
+    for a, own in zip(anchors, positives.tolist(), strict=True):
+        scores = torch.exp(candidates @ a / tau)
+        expected.append(-torch.log(scores[own] / scores.sum()))
+    expected = torch.stack(expected)
+    monkeypatch.setattr(contrast, "PRODUCTS_AT_ONCE", at_once)
+    found = info_nce(anchors, candidates, positives, tau)
+    assert torch.allclose(found, expected, rtol=1e-12)
+    for one, other in zip(
+        torch.autograd.grad(found.sum(), (anchors, candidates)),
+        torch.autograd.grad(expected.sum(), (anchors, candidates)),
+        strict=True,
+    ):
+        assert torch.allclose(one, other)
+    assert torch.autograd.gradgradcheck(lambda a, c: log_partition(a, c, tau), (anchors, candidates), fast_mode=True)
+
+
+def test_pieces_are_not_kept_for_the_backward_pass(monkeypatch):
+    def kept(at_once):
+        monkeypatch.setattr(contrast, "PRODUCTS_AT_ONCE", at_once)
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+            log_partition(random(64, 2), random(64, 2), 1.0)
+        return max(sizes)
+
+    assert kept(2**24) == 64 * 64
+    assert kept(64) <= 2 * 64
+
+
+def test_hashed_draws():
+    users, items = torch.arange(200).repeat_interleave(300), torch.arange(300).repeat(200)
+    draws = hashed_uniform(5, users, items)
+    assert stats.kstest(draws.numpy(), "uniform").pvalue > 1e-3
+    assert torch.equal(draws[:900], hashed_uniform(5, users[:900], items[:900])), "a function of the pair alone"
+    for other in (
+        hashed_uniform(6, users, items),
+        hashed_uniform(5, users + 1, items),
+        hashed_uniform(5, items, users),
+    ):
+        assert abs(np.corrcoef(draws, other)[0, 1]) < 0.02
+    assert float(draws.min()) >= 0 and float(draws.max()) < 1
