@@ -9,7 +9,7 @@ from recbole.quick_start.hub import fetch
 from recbole.quick_start.record import Clock, describe, reference_name, write_beside, write_exposure_csv
 from recbole.quick_start.setup import OF_TRAINING, begin
 from recbole.trainer import ResumeFile, Trainer, fingerprint, load_checkpoint, save_checkpoint
-from recbole.utils import UserError, atomic_write, write_json
+from recbole.utils import UserError, atomic_write, check_writable, write_json
 from recbole.utils.distributed import is_main
 from recbole.utils.logger import LOG_FOLDER, init_logger
 
@@ -43,6 +43,8 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
         UserError: for anything that the user can mend.
     """
     clock = Clock()
+    if result_file:
+        check_writable(result_file)
     stem = init_logger(config)
     index = config["retrain_checkpoint_idx_to_match"]
     kind = "base" if index is None else "retrained"

@@ -11,7 +11,7 @@ from recbole.quick_start.train import _sensitive_csv, follow_original, identity_
 from recbole.trainer import Naming, ResumeFile, load_checkpoint
 from recbole.unlearning.pipeline import Pipeline, save_model
 from recbole.unlearning.registry import get_algorithm
-from recbole.utils import sha256_of_file, write_json
+from recbole.utils import check_writable, sha256_of_file, write_json
 from recbole.utils.logger import LOG_FOLDER, init_logger
 
 logger = logging.getLogger("recbole")
@@ -35,6 +35,8 @@ def unlearn_recbole(config, arguments=(), result_file=None):
         UserError: for anything that the user can mend.
     """
     clock = Clock()
+    if result_file:
+        check_writable(result_file)
     init_logger(config)
     algorithm = get_algorithm(config["unlearning_algorithm"])
     base_path = Path(config["checkpoint_dir"]) / Naming.from_config(config).base()

@@ -166,7 +166,7 @@ class Trainer:
             value = loss.item()
             self.scaler.scale(loss).backward()
         value = sum_gradients(self.model.parameters(), value)
-        if math.isnan(value):
+        if not math.isfinite(value):
             raise UserError(
                 f"training diverged: the loss of epoch {self.progress.epoch}, batch {self.progress.batch} is not a "
                 f"number; lower learning_rate ({self.config['learning_rate']}) or set clip_grad_norm"

@@ -2,7 +2,7 @@
 
 from recbole.utils.enum_type import EvaluatorType, FeatureSource, FeatureType, InputType, ModelType
 from recbole.utils.errors import UserError, suggest
-from recbole.utils.files import atomic_write, sha256_of_file, write_json
+from recbole.utils.files import atomic_write, check_writable, sha256_of_file, write_json
 from recbole.utils.seeds import init_seed, stream, torch_seed
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ModelType",
     "UserError",
     "atomic_write",
+    "check_writable",
     "init_seed",
     "sha256_of_file",
     "stream",

@@ -5,7 +5,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from pathlib import Path
 
 from recbole.utils.errors import UserError
@@ -16,7 +15,8 @@ def atomic_write(path, mode="w", **kwargs):
     """Open a temporary neighbour of ``path`` for writing; rename it to ``path`` once the block ended well.
 
     The data is flushed to the disk before the rename, so a kill or a power cut leaves the old file or the new one.
-    On any failure the temporary file is removed and ``path`` is untouched.
+    On any failure the temporary file is removed and ``path`` is untouched; what a kill leaves of it, the next write of
+    ``path`` takes over.
 
     Raises:
         UserError: when the folder cannot be written to or the disk is full.
@@ -25,29 +25,33 @@ def atomic_write(path, mode="w", **kwargs):
     if "b" not in mode:
         kwargs.setdefault("encoding", "utf-8")
         kwargs.setdefault("newline", "\n")
-    temporary = None
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with open(descriptor, mode, **kwargs) as file:
+        with open(temporary, mode, **kwargs) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-        temporary = None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def check_writable(path):
+    """Find out before the work whether ``path`` can be written afterwards.
+
+    Raises:
+        UserError: when it is a folder, or its folder cannot be made or written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder")
+    with atomic_write(path.with_name(f".{path.name}.check")):
+        pass
+    path.with_name(f".{path.name}.check").unlink()
 
 
 def write_json(path, value):

@@ -28,7 +28,7 @@ def _run(folder, *arguments):
         *("--load_col", "{inter: [user_id, item_id, timestamp]}"),
     )
     command = [sys.executable, str(ROOT / "run_recbole.py"), *settings, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
 
 
 @pytest.fixture
