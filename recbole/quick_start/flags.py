@@ -183,9 +183,6 @@ UNLEARN_DEAD = frozenset(
         "lissa_train_pair_count_scif",
         "retrain_checkpoint_idx_to_match",
         "gif_use_true_khop",
-        "ceu_epsilon",
-        "seif_momentum",
-        "seif_weight_decay",
         "epochs",
         "model_dir",
     )

@@ -43,7 +43,7 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
         UserError: for anything that the user can mend.
     """
     clock = Clock()
-    if result_file:
+    if result_file and is_main():
         check_writable(result_file)
     stem = init_logger(config)
     index = config["retrain_checkpoint_idx_to_match"]

@@ -1,11 +1,10 @@
-"""What second-order methods share: a parameter subspace, gradients, Hessian products, and a solver.
+"""What second-order methods share: a parameter subspace, gradients and Hessian products (solvers are next door).
 
 The operator is fixed for a request: fixed examples, fixed negatives, dropout off. ``H`` is the Hessian of a *sum* of
 losses over those examples, in the chosen parameters with all others held still.
 """
 
 import contextlib
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -35,16 +34,18 @@ class Subspace:
 
     Args:
         model: a recommender.
-        names: names of the chosen parameters; all parameters if empty.
-        batches: every batch whose loss will be taken.
+        names: names of the chosen parameters; all that are trained if empty.
+        batches: every batch whose loss will be taken; None for whole tables.
+        moving: those of the batches whose rows may move, while rows that only the others look up are held still; all
+            of them by default.
     """
 
-    def __init__(self, model, names, batches):
+    def __init__(self, model, names=(), batches=None, moving=None):
         self.model = model
-        parameters = dict(model.named_parameters())
-        self.names = tuple(names) or tuple(n for n, p in parameters.items() if p.requires_grad)
-        self.rows = {n: self._rows(model.row_tables[n], batches) for n in self.names if n in model.row_tables}
-        self.parameters = {n: parameters[n] for n in self.names}
+        self.names = tuple(names) or trained(model)
+        tables = {} if batches is None else model.row_tables
+        self._read = {n: self._rows(tables[n], batches) for n in self.names if n in tables}
+        self.rows = self._read if moving is None else {n: self._rows(tables[n], moving) for n in self._read}
         self._module = _LossModule(model)
         self._fields = {field: n for n in self.rows for field in model.row_tables[n]}
 
@@ -53,19 +54,56 @@ class Subspace:
         device = next(self.model.parameters()).device
         return torch.unique(torch.cat([torch.zeros(1, dtype=torch.int64), *ids])).to(device)  # row 0 is the padding
 
-    def values(self):
-        """Return copies of the chosen parameters (their chosen rows), as a list of leaf tensors."""
-        chosen = [p.detach()[self.rows[n]] if n in self.rows else p.detach() for n, p in self.parameters.items()]
+    @property
+    def parameters(self):
+        """The model's own chosen parameters by name, whole."""
+        parameters = dict(self.model.named_parameters())  # a rebuilt model may hold others
+        return {n: parameters[n] for n in self.names}
+
+    def values(self, shift=None):
+        """Return copies of the chosen parameters (their chosen rows), plus a flat ``shift``, as leaf tensors."""
+        chosen = self._chosen({n: p.detach() for n, p in self.parameters.items()})
+        if shift is not None:
+            chosen = [value + part for value, part in zip(chosen, self.unflatten(shift), strict=True)]
         return [value.clone().requires_grad_() for value in chosen]
+
+    def _chosen(self, tensors):
+        return [tensor[self.rows[n]] if n in self.rows else tensor for n, tensor in tensors.items()]
+
+    def vector(self):
+        """Return the chosen parameters (their chosen rows) as one flat vector."""
+        return flatten(self._chosen({n: p.detach() for n, p in self.parameters.items()}))
+
+    def narrow(self, vector):
+        """Return the part that lies in this subspace of a flat vector over the same parameters' whole tables."""
+        return flatten(self._chosen(dict(zip(self.names, self.whole().unflatten(vector), strict=True))))
+
+    def widen(self, vector, rest):
+        """Return ``rest``, flat over the same parameters' whole tables, with ``vector`` in place of what lies here."""
+        parts = [part.clone() for part in self.whole().unflatten(rest)]
+        for name, part, own in zip(self.names, parts, self.unflatten(vector), strict=True):
+            part[self.rows.get(name, slice(None))] = own
+        return flatten(parts)
+
+    def whole(self):
+        """Return the subspace of the same parameters with whole tables."""
+        return Subspace(self.model, self.names) if self.rows else self
 
     def loss(self, values, batch):
         """Return the loss sum of a batch as a function of the chosen parameters' values."""
-        swapped = {f"model.{name}": value for name, value in zip(self.names, values, strict=True)}
+        swapped = {f"model.{name}": self._table(name, value) for name, value in zip(self.names, values, strict=True)}
         return functional_call(self._module, swapped, (self._renumber(batch.to(values[0].device)),))
+
+    def _table(self, name, value):
+        """Return the rows that are read, of which those that may move have the values given."""
+        if len(self.rows.get(name, ())) == len(self._read.get(name, ())):
+            return value
+        still = self.parameters[name].detach()[self._read[name]]
+        return still.index_copy(0, torch.searchsorted(self._read[name], self.rows[name]), value)
 
     def _renumber(self, batch):
         columns = {
-            field: torch.searchsorted(self.rows[self._fields[field]], batch[field]) if field in self._fields else column
+            field: torch.searchsorted(self._read[self._fields[field]], column) if field in self._fields else column
             for field, column in batch.interaction.items()
         }
         return Interaction(columns)
@@ -107,38 +145,56 @@ def second_order(model):
         model.train(training)
 
 
-def flatten(tensors, like):
-    """Concatenate gradients to one flat vector; a parameter without one counts as zero."""
-    return torch.cat([
-        (torch.zeros_like(v) if t is None else t).reshape(-1) for t, v in zip(tensors, like, strict=True)
-    ])  # fmt: skip
+def trained(model):
+    """Return the names of the parameters that training moves."""
+    return tuple(name for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
-def gradient(subspace, batches):
-    """Return the gradient of the batches' summed losses, flat."""
-    values = subspace.values()
+def flatten(tensors, like=None):
+    """Concatenate tensors to one flat vector; a gradient that is None counts as zeros, shaped as in ``like``."""
+    if like is not None:
+        tensors = [torch.zeros_like(v) if t is None else t for t, v in zip(tensors, like, strict=True)]
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+def gradient(subspace, batches, weights=None, shift=None):
+    """Return the gradient of the batches' summed losses, flat.
+
+    Args:
+        subspace: to differentiate in.
+        batches: some may be empty.
+        weights: what each batch's sum counts; 1 by default.
+        shift: flat vector that is added to the parameters first.
+    """
+    values = subspace.values(shift)
     total = torch.zeros(sum(v.numel() for v in values), dtype=values[0].dtype, device=values[0].device)
-    for batch in batches:
+    for batch, weight in zip(batches, weights or [1.0] * len(batches), strict=True):
         if len(batch):
             loss = subspace.loss(values, batch)
-            total += flatten(torch.autograd.grad(loss, values, allow_unused=True), values)
+            total += weight * flatten(torch.autograd.grad(loss, values, allow_unused=True), values)
     return total
 
 
 class HessianProduct:
     """``v -> scale * H v`` for the summed losses of fixed batches; the graph is kept between products.
 
+    Args:
+        subspace: to differentiate in.
+        batches: some may be empty.
+        scale: a factor.
+        weights: what each batch's sum counts; 1 by default.
+
     Attributes:
         count: products so far.
     """
 
-    def __init__(self, subspace, batches, scale=1.0):
+    def __init__(self, subspace, batches, scale=1.0, weights=None):
         self.values = subspace.values()
         self.scale, self.count = scale, 0
         self.gradients = []
-        for batch in batches:
+        for batch, weight in zip(batches, weights or [1.0] * len(batches), strict=True):
             if len(batch):
-                loss = subspace.loss(self.values, batch)
+                loss = weight * subspace.loss(self.values, batch)
                 first = torch.autograd.grad(loss, self.values, create_graph=True, allow_unused=True)
                 self.gradients.append(flatten(first, self.values))
 
@@ -150,60 +206,3 @@ class HessianProduct:
                 second = torch.autograd.grad(first, self.values, vector, retain_graph=True, allow_unused=True)
                 result += flatten(second, self.values)
         return self.scale * result
-
-
-@dataclass(frozen=True)
-class Solution:
-    """What an iterative solver found.
-
-    Attributes:
-        x: the flat solution.
-        iterations: how many products it took.
-        residual: ``|b - A x| / |b|``.
-        ended: ``converged``, ``iterations`` (the limit), ``negative curvature`` or ``timeout``.
-    """
-
-    x: torch.Tensor
-    iterations: int
-    residual: float
-    ended: str
-
-
-def conjugate_gradients(product, b, damping, tolerance=1e-6, iterations=100, out_of_time=lambda: False):
-    """Solve ``(A + damping I) x = b`` for a symmetric ``A`` given by its products.
-
-    M. Hestenes, E. Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems", J. Res. NBS 1952. Along a
-    direction of negative curvature the iteration stops with what it has, as in truncated Newton methods.
-
-    Args:
-        product: the same linear map at every call.
-        b: flat right-hand side.
-        damping: added to the diagonal.
-        tolerance: of the residual relative to ``b``.
-        iterations: at most so many products.
-        out_of_time: asked before every product.
-    """
-    x, r = torch.zeros_like(b), b.clone()
-    p, rs = r.clone(), float(r @ r)
-    start = rs**0.5
-    ended, done = "iterations", 0
-    if start == 0:
-        return Solution(x, 0, 0.0, "converged")
-    while done < iterations:
-        if out_of_time():
-            ended = "timeout"
-            break
-        q = product(p) + damping * p
-        done += 1
-        bend = float(p @ q)
-        if not bend > 0:
-            ended = "negative curvature"
-            break
-        step = rs / bend
-        x, r = x + step * p, r - step * q
-        rs, before = float(r @ r), rs
-        if rs**0.5 <= tolerance * start:
-            ended = "converged"
-            break
-        p = r + (rs / before) * p
-    return Solution(x, done, rs**0.5 / start, ended)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, UnlearningAlgorithm
-from recbole.unlearning.curvature import HessianProduct, Subspace, conjugate_gradients, gradient, second_order
+from recbole.unlearning.curvature import HessianProduct, Subspace, gradient, second_order
+from recbole.unlearning.solvers import conjugate_gradients
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,15 @@ class Scif(UnlearningAlgorithm):
     name = "scif"
     Hyper = ScifHyper
 
+    @classmethod
+    def moves(cls, model):
+        """Return the ``selective`` parameters; all, where a model names none."""
+        return tuple(model.selective) or super().moves(model)
+
     def solve(self, change, index, out_of_time):
         """Return the damped Newton step; see the class."""
         hyper, n = self.hyper, max(self.n_train, 1)
-        times = hyper.scif_negatives if self.negatives.times else 1
+        times, rows = self.multiplicity(hyper.scif_negatives)
         before, after = self.paired(change, index, times)
         names = self.model.selective
         if names and all(name in self.model.row_tables for name in names):
@@ -63,10 +69,10 @@ class Scif(UnlearningAlgorithm):
             sample, share = self.retained(hyper.scif_hessian_samples, index, times)
         with second_order(self.model):
             subspace = Subspace(self.model, names, [before, after, sample])
-            g = (gradient(subspace, [after]) - gradient(subspace, [before])) / (n * times)
+            g = (gradient(subspace, [after]) - gradient(subspace, [before])) / (n * rows)
             if out_of_time():
                 raise NotApplied("timeout", "time was up after the gradients")
-            product = HessianProduct(subspace, [sample], scale=1 / (share * n * times))
+            product = HessianProduct(subspace, [sample], scale=1 / (share * n * rows))
             found = conjugate_gradients(product, g, hyper.damping, 1e-6, hyper.scif_iterations, out_of_time)
         if found.ended == "timeout":
             raise NotApplied("timeout", f"time was up after {found.iterations} conjugate-gradient iterations")

@@ -93,7 +93,8 @@ def move(model, directions, step):
 def test_loss_and_scores_are_those_of_the_equations(build, some_rows, name):
     model, dataset = build(name, some_rows)
     examples = dataset.train_examples()
-    batch = batch_of(model, dataset, examples if name == "WMF" else examples[::23])
+    batch = batch_of(model, dataset, examples if name == "WMF" else examples[::13])
+    assert len(torch.unique(batch["user_id"])) < len(batch), "a user stands repeatedly"
     loss, scores = ORACLES[name](model, pairs_of(dataset), batch)
     assert float(model.calculate_loss(batch).detach()) == pytest.approx(float(loss.detach()), rel=1e-9)
     times = len(batch) if model.loss_reduction == "mean" else 1
@@ -152,7 +153,7 @@ def test_the_loss_reads_declared_tables_only_where_the_batch_looks_them_up(build
         rest = torch.ones(len(grads[table]), dtype=torch.bool)
         rest[read] = False
         assert not grads[table][rest].any() and grads[table][read].any()
-    assert bool(model.row_tables) == (name == "NeuMF"), "the others read whole tables, or the graph"
+    assert len(model.row_tables) == (4 if name == "NeuMF" else 0), "the others read whole tables, or the graph"
 
 
 # --- forgetting ------------------------------------------------------------------------------------------------------
@@ -196,6 +197,17 @@ def test_scores_are_never_of_old_weights(build, name, how):
     after = all_scores(model, dataset)
     model.train().eval()  # drops what was kept
     assert not torch.equal(after, before) and torch.equal(after, all_scores(model, dataset))
+
+
+@pytest.mark.parametrize("name", GRAPH_MODELS)
+def test_scores_follow_a_graph_that_is_put_in_place(build, some_rows, name):
+    """Methods that edit the graph for a while set ``norm_adj_matrix``."""
+    model, dataset = build(name)
+    before = all_scores(model, dataset)
+    whole, model.norm_adj_matrix = model.norm_adj_matrix, build(name, some_rows)[0].norm_adj_matrix
+    assert not torch.equal(all_scores(model, dataset), before)
+    model.norm_adj_matrix = whole
+    assert torch.equal(all_scores(model, dataset), before)
 
 
 @MODELS
@@ -278,6 +290,14 @@ def test_the_teacher_of_simrec_is_trained_once_and_then_left_alone(build):
     Trainer(dataset.config, model, dataset).fit()
     assert all(torch.equal(taught[name], value) for name, value in model.teacher.state_dict().items())
     assert not any(name.startswith("teacher") and p.requires_grad for name, p in model.named_parameters())
+
+
+def test_a_model_is_told_of_every_epoch(build, monkeypatch):
+    model, dataset = build("SGL", epochs=3)
+    told = []
+    monkeypatch.setattr(type(model), "begin_epoch", lambda self, epoch, data: told.append((epoch, data, self.training)))
+    Trainer(dataset.config, model, dataset).fit()
+    assert told == [(epoch, dataset, True) for epoch in range(3)]
 
 
 class Killed(Exception):

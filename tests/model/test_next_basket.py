@@ -142,6 +142,7 @@ def test_sets2sets_weights_follow_the_mask(folder):
     counts[3] = 0
     expected = np.divide(counts.max(), counts, out=np.zeros(len(counts)), where=counts > 0)
     np.testing.assert_allclose(model.item_weight.numpy(), expected, rtol=1e-6)
+    assert (build(folder, "Sets2Sets", inverse_frequency_weights=False)[2].item_weight == 1).all()
 
 
 def test_sparse_adam_moves_only_what_a_batch_reads(folder):

@@ -25,7 +25,9 @@ class Sets2Sets(NextBasketRecommender):
         loss = sum_i w_i (p_i - y_i)^2 + lambda mean over bought i and other j of exp(p_j - p_i)
 
     ``w_i`` is the largest item frequency over that of ``i`` in the retained training baskets, 0 for items that are in
-    none. What is reported as a score is the logit: it ranks as ``p`` does, and its softmax is ``p``.
+    none; 1 with ``inverse_frequency_weights: False``. The weights cost accuracy: with them the best ``p`` follows how
+    much likelier than usual an item is, not how likely. What is reported as a score is the logit: it ranks as ``p``
+    does, and its softmax is ``p``.
 
     Everything is computed for a batch at once, and exactly: ``v_i`` matters only where ``f_i > 0``, so that of the
     n_items x n_items gate only the pairs of items of one user's history are read; the pairwise term is a product of
@@ -45,6 +47,7 @@ class Sets2Sets(NextBasketRecommender):
         if not self.n_slots or self.n_slots < 0:
             raise UserError("MAX_NBR_HISTORY_BASKETS: Sets2Sets attends over a fixed number of baskets; set one")
         self.set_loss_weight, self.set_loss_gradient = config["set_loss_weight"], config["set_loss_gradient"]
+        self.weighted = config["inverse_frequency_weights"]
         self.sparse_gate = str(config["learner"]).lower() == "sparse_adam"
         self.encoder_embedding = nn.Embedding(self.n_items, size)
         self.decoder_embedding = nn.Embedding(self.n_items, size)
@@ -69,7 +72,10 @@ class Sets2Sets(NextBasketRecommender):
                 nn.init.zeros_(parameter)
 
     def rebuild(self, dataset):
-        """Count the items of the retained training baskets and weigh the loss by them."""
+        """Count the items of the retained training baskets, and weigh the loss by that."""
+        if not self.weighted:
+            self.item_weight.fill_(1.0)
+            return
         counts = np.bincount(dataset.log.item[dataset.train_rows], minlength=self.n_items)
         weights = np.divide(counts.max(initial=0), counts, out=np.zeros(self.n_items), where=counts > 0)
         self.item_weight.copy_(torch.from_numpy(weights))

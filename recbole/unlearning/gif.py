@@ -1,0 +1,72 @@
+"""GIF: graph influence function."""
+
+from dataclasses import dataclass
+
+from recbole.unlearning.algorithm import NotApplied, Step, setting
+from recbole.unlearning.curvature import second_order
+from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper
+from recbole.unlearning.solvers import dominant_curvature, neumann
+
+
+@dataclass(frozen=True)
+class GifHyper(InfluenceHyper):
+    """GIF's hyper-parameters."""
+
+    gif_damping: float = setting(
+        0.01, "share of the scale that is added to the diagonal of the summed Hessian", least=0
+    )
+    gif_scale_factor: float = setting(
+        1000.0, "scale of the Neumann series: at least half of the summed Hessian's largest eigenvalue", above=0
+    )
+    gif_iterations: int = setting(100, "terms of the Neumann series", least=1)
+    gif_k_hops: int = setting(2, "how far in the graph examples count as affected", least=0)
+    gif_retain_samples: int | None = setting(
+        None, "most affected examples that are looked at (default: 128 for each forgotten one)", least=0
+    )
+    retain_samples_used_for_update: int = setting(
+        128, "drawn examples that stand for the others in the Hessian", least=1
+    )
+    gif_parts: int = setting(1, "parts of the Hessian's examples, taken in turn as in LiSSA; 1 takes all", least=1)
+
+
+class Gif(InfluenceAlgorithm):
+    """The influence of interactions as examples and as edges, by a Neumann series.
+
+    J. Wu, Y. Yang, Y. Qian, Y. Sui, X. Wang, X. He, "GIF: A General Graph Unlearning Strategy via Influence Function",
+    WWW 2023, arXiv:2304.02835 (equation numbers not checked). With ``S`` the forgotten examples, ``I`` those that the
+    forgotten edges influence, ``G`` the graph with the edges and ``G'`` without, all in sums::
+
+        delta = grad [L_S(G) + L_I(G)] - grad L_I(G'),   h <- delta + (1 - d) h - H h / s,   t <- t + h / s
+
+    ``h / s`` converges to ``(H + s d I)^-1 delta``: in the common form of the step the damping is ``s d / n``.
+    Where a forgotten row changes an example instead of removing it, what is left of it counts on ``G'`` too.
+
+    Unlike ERASE: the series is multiplied by ``1 / s`` (there a step of 101 gradients); ``G'`` is the training graph
+    without the edges; the gradient is that of the forgotten interactions and not of the person's whole history;
+    recurrent models have a Hessian; there is no fine-tuning, as in the paper. A series that grows is refused.
+    """
+
+    name = "gif"
+    Hyper = GifHyper
+
+    def scope(self, change):
+        """Return ``(hops, n_affected, n_hessian)``."""
+        hyper = self.hyper
+        n_affected = 128 * len(change.before) if hyper.gif_retain_samples is None else hyper.gif_retain_samples
+        return hyper.gif_k_hops, n_affected, hyper.retain_samples_used_for_update
+
+    def solve(self, change, index, out_of_time):
+        """Return the step ``h / s``; see the class."""
+        hyper, system = self.hyper, self.system(out_of_time)
+        parts, scale = hyper.gif_parts, hyper.gif_scale_factor
+        with second_order(self.model):
+            products = [system.product(slice(part, None, parts), parts) for part in range(parts)]
+            found = neumann(
+                products, system.difference, scale, hyper.gif_damping, hyper.gif_iterations, out_of_time=out_of_time
+            )
+        if found.ended == "growth":
+            bend = dominant_curvature(products[0], found.x)
+            advice = f"scale_factor above {bend / 2:.2g}" if bend > 0 else f"damping above {-bend / scale:.2g}"
+            raise NotApplied("diverged", f"the series grows where the curvature is {bend:.2g}: try --gif_{advice}")
+        work = self.settled(found, "gif_scale_factor") | {"damping": found.damping / system.n}
+        return Step(system.subspace, found.x, work)

@@ -1,0 +1,31 @@
+"""Random numbers over parameters, the same on every device, and none where a parameter must stay zero."""
+
+import torch
+from torch import nn
+
+
+def padding_rows(model):
+    """Return name to row number of the embedding tables' padding, which stays zero whatever is drawn."""
+    return {
+        f"{name}.weight".lstrip("."): module.padding_idx
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None
+    }
+
+
+def normal(subspace, seed):
+    """Return standard normal noise over a subspace, flat; zero in padding rows.
+
+    Args:
+        subspace: :class:`~recbole.unlearning.curvature.Subspace`.
+        seed: int, see :func:`~recbole.utils.torch_seed`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    padding, parts = padding_rows(subspace.model), []
+    for name, value in zip(subspace.names, subspace.values(), strict=True):
+        part = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+        if name in padding:
+            rows = subspace.rows[name].cpu() if name in subspace.rows else torch.arange(len(part))
+            part[rows == padding[name]] = 0.0
+        parts.append(part.reshape(-1).to(value.device))
+    return torch.cat(parts)

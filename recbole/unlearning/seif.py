@@ -1,0 +1,82 @@
+"""SEIF: noise, then weighted fine-tuning."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from recbole.unlearning.algorithm import HyperParameters, setting
+from recbole.unlearning.curvature import Subspace
+from recbole.unlearning.descent import DescentAlgorithm
+from recbole.unlearning.noise import normal
+from recbole.utils import torch_seed
+
+
+@dataclass(frozen=True)
+class SeifHyper(HyperParameters):
+    """SEIF's hyper-parameters."""
+
+    seif_erase_std: float = setting(0.6, "noise before the repair, in root mean squares of a table or matrix", least=0)
+    seif_erase_std_final: float = setting(0.005, "noise before the last epoch of the repair, likewise", least=0)
+    seif_repair_epochs: int = setting(4, "epochs of the repair", least=1)
+    seif_repair_samples: int = setting(32, "retained examples of an epoch, for each forgotten one", least=0)
+    seif_forget_class_weight: float = setting(0.05, "weight of retained examples whose target was forgotten", least=0)
+    seif_learning_rate: float = setting(7e-4, "learning rate of the repair", above=0)
+    seif_momentum: float = setting(0.9, "momentum of the repair", least=0)
+    seif_weight_decay: float = setting(0.0, "weight decay of the repair, on every parameter", least=0)
+
+
+class Seif(DescentAlgorithm):
+    """Noise on what the forgotten examples read, healed by fine-tuning on retained examples.
+
+    An entry of the NeurIPS 2023 Machine Unlearning Challenge by team "Seif", without a paper of its own; see
+    E. Triantafillou et al., "Are we making progress in unlearning?", arXiv:2406.09073. After the published programs:
+    add ``N(0, 0.6^2)`` to the convolutions, fine-tune 4 epochs on retained data by SGD with class weights, and add
+    ``N(0, 0.005^2)`` before the last epoch. Forgotten examples are never looked at.
+
+    The original erases once; here requests follow one another, and noise on every table at each of them, with a
+    repair that sees a handful of examples, leaves nothing of a recommender. So in look-up tables the noise is on the
+    rows that the forgotten examples read. It is additive with a deviation in root mean squares of the tensor: weights
+    of recommenders come in all scales, 0.6 would be many times an embedding, and ERASE's ``theta (1 + 0.6 eps)``
+    makes weights larger at each request. The repair sees the requesters' own retained examples beside drawn ones.
+    Each example has its weight; in ERASE a batch has one, which Adam cancels. ERASE's unused ``seif_weight_decay``
+    works, and is 0 because it would shrink everybody's rows. The original's cosine schedule is left out.
+    """
+
+    name = "seif"
+    Hyper = SeifHyper
+
+    def descend(self, change, index):
+        """Erase and repair."""
+        hyper = self.hyper
+        subspace = Subspace(self.model, self.model.erasable(), [change.before])
+        items = np.unique(self.dataset.log.item[change.rows])
+        drawn = self.retained_examples(hyper.seif_repair_samples * len(change.before), index, "repair")
+        examples = np.union1d(drawn, self.dataset.examples_of(change.entities))
+        optimizer = self.sgd(hyper.seif_learning_rate, hyper.seif_momentum)
+        optimizer.param_groups[0]["weight_decay"] = hyper.seif_weight_decay
+        self._shake(subspace, hyper.seif_erase_std, index, 0)
+        for epoch in range(hyper.seif_repair_epochs):
+            if epoch == hyper.seif_repair_epochs - 1:
+                self._shake(subspace, hyper.seif_erase_std_final, index, 1)
+            for batch in self.batches(examples, index, "repair", epoch):
+                self.take(optimizer, lambda batch=batch, epoch=epoch: self._weighted(batch, items, index, epoch))
+        return {"n_repair": len(examples)}
+
+    def _shake(self, subspace, std, index, turn):
+        """Add noise of relative size ``std``."""
+        self.check_time()
+        noise = subspace.unflatten(normal(subspace, torch_seed(self.config["seed"], "noise", self.name, index, turn)))
+        scales = [parameter.detach().square().mean().sqrt() for parameter in subspace.parameters.values()]
+        subspace.add(torch.cat([(std * scale * part).reshape(-1) for scale, part in zip(scales, noise, strict=True)]))
+
+    def _weighted(self, examples, items, index, epoch):
+        """Return the mean training loss, in which examples with a forgotten item as target count less."""
+        light = self.dataset.aims_at(examples, items)
+        weight = np.where(light, self.hyper.seif_forget_class_weight, 1.0)
+        total = sum(
+            weight[which][0] * which.sum() * self.mean_loss(examples[which], index, "repair", epoch)
+            for which in (light, ~light)
+            if which.any()
+        )
+        return total / max(weight.sum(), 1e-12)

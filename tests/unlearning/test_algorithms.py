@@ -1,0 +1,427 @@
+"""The algorithms: the contract of each, the retrained optimum where there is one, and what each is about."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from contract import AlgorithmContract, weights, worlds  # noqa: F401 - a fixture
+from torch import nn
+
+from recbole.data import Interaction
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.unlearning.curvature import HessianProduct, Subspace, gradient, second_order
+from recbole.unlearning.influence import gaussian_delta, gaussian_sigma
+from recbole.unlearning.registry import get_algorithm
+from recbole.unlearning.solvers import dominant_curvature, neumann, positive_solution
+from recbole.utils import InputType, UserError, torch_seed
+
+ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
+
+
+class TestScif(AlgorithmContract):
+    algorithm = "scif"
+
+
+class TestKookmin(AlgorithmContract):
+    algorithm = "kookmin"
+
+
+class TestFanchuan(AlgorithmContract):
+    algorithm = "fanchuan"
+
+
+class TestGif(AlgorithmContract):
+    algorithm = "gif"
+    hyper = {"gif_iterations": 20}  # noqa: RUF012 - for the tests' time
+
+
+class TestCeu(AlgorithmContract):
+    algorithm = "ceu"
+
+
+class TestIdea(AlgorithmContract):
+    algorithm = "idea"
+    hyper = {"idea_sigma": 0.0, "idea_epsilon": 1e4}  # noqa: RUF012 - a few hundred examples need noise without bounds
+
+
+class TestSeif(AlgorithmContract):
+    algorithm = "seif"
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize(
+    "model", ["NeuMF", "SGL", "SpectralCF", "WMF", "SimRec", "DCCF", "NARM", "SASRec", "SRGNN", "Sets2Sets", "DNNTSP"]
+)
+def test_every_model_can_be_unlearned(worlds, name, model):  # noqa: F811
+    world = worlds(model)
+    algorithm = world.start(name, gif_scale_factor=1e6, gif_iterations=3, ceu_cg_iterations=3, idea_iterations=3)
+    outcome = algorithm.forget(world.requests[0].rows, 0)
+    after = weights(algorithm.model)
+    changed = any(not torch.equal(after[n], world.state[n]) for n in after)
+    if name == "scif" and outcome.status == "diverged":  # it does not raise its damping by itself
+        assert "--damping" in outcome.reason and not changed
+        return
+    assert outcome.status == "applied" and changed, outcome.reason
+    assert all(torch.isfinite(after[n]).all() for n in after)
+
+
+def test_no_two_algorithms_do_the_same(worlds):  # noqa: F811
+    ends = []
+    for name in ALGORITHMS:
+        algorithm = worlds("BPR").start(name)
+        algorithm.forget(worlds("BPR").requests[0].rows, 0)
+        ends.append(torch.cat([tensor.reshape(-1) for tensor in weights(algorithm.model).values()]))
+    assert len(np.unique(torch.stack(ends).numpy(), axis=0)) == len(ALGORITHMS)
+
+
+# --- the retrained optimum ----------------------------------------------------------------------------------------
+
+
+class Linear(GeneralRecommender):
+    """Squared losses of ``a_u + b_i``; with ``spread``, plus the mean of ``a`` over the people who share items."""
+
+    input_type = InputType.POINTWISE
+    convex = True
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.a, self.b = nn.Embedding(self.n_users, 1), nn.Embedding(self.n_items, 1)
+        self.spread = bool(config["spread"])
+        if self.spread:
+            self.reach = 1
+        else:
+            self.row_tables = {"a.weight": (self.USER_ID,), "b.weight": (self.ITEM_ID,)}
+        self.rebuild(dataset)
+
+    def rebuild(self, dataset):
+        pairs = torch.from_numpy(dataset.inter_matrix("csr").toarray())
+        self.of_user, self.of_item = (m / m.sum(1, keepdim=True).clamp_min(1) for m in (pairs, pairs.T))
+
+    def calculate_loss(self, interaction):
+        user, item = interaction[self.USER_ID], interaction[self.ITEM_ID]
+        score = self.a(user) + self.b(item)
+        if self.spread:
+            score = score + (self.of_user @ (self.of_item @ self.a.weight))[user]
+        wanted = torch.sin(user * 12.9898 + item * 78.233).to(score)
+        return 0.5 * (score.squeeze(1) - wanted).square().mean()
+
+    def full_sort_predict(self, interaction):
+        return self.a(interaction[self.USER_ID]) + self.b.weight.T
+
+
+def newton(model, dataset, penalty):
+    """Put a linear model at the minimum of its summed loss plus ``penalty / 2`` times the squared norm."""
+    whole, batch = Subspace(model), dataset.collate(dataset.train_examples())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    product = HessianProduct(whole, [batch])
+    eye = torch.eye(len(whole.vector()), dtype=torch.float64)
+    dense = torch.stack([product(row) for row in eye]) + penalty * eye
+    whole.add(torch.linalg.solve(dense, -gradient(whole, [batch])))
+    return whole.vector(), dense
+
+
+EXACT = {f"{name}_hessian_samples": 10**6 for name in ("scif", "ceu", "idea")}
+EXACT |= {"retain_samples_used_for_update": 10**6, "gif_retain_samples": 10**6, "train_neg_sample_args": None}
+SPREAD = {"spread": True, "gif_scale_factor": 80.0, "gif_damping": 0.5 / 80}
+PENALTY = 0.5
+SECOND_ORDER = {
+    "scif": {"damping": PENALTY},
+    "gif": {"gif_damping": PENALTY / 40, "gif_scale_factor": 40.0, "gif_iterations": 3000},
+    "ceu": {"ceu_lambda": PENALTY, "ceu_sigma": 0.0},
+    "idea": {"idea_damping": PENALTY, "idea_sigma": 0.0, "idea_epsilon": 1e9},
+}
+
+
+def fresh(data):
+    return data.masked(np.zeros(len(data.log), dtype=bool))
+
+
+@pytest.fixture
+def data(small_dataset):
+    return fresh(small_dataset)
+
+
+def forget_linear(config, data, name, **more):
+    """Train, forget, retrain; return base, unlearned and retrained parameters, the outcome and the dense Hessian."""
+    hyper, rows = dict(SECOND_ORDER[name]), data.examples_of(np.array([15, 20]))[2:9:2]
+    n = len(data.train_examples()) - len(rows)
+    for key in ("damping", "ceu_lambda", "idea_damping"):
+        hyper |= {key: hyper[key] / n} if key in hyper else {}
+    conf = config("unused", **EXACT | hyper | more)
+    model = Linear(conf, data).double()
+    base, _ = newton(model, data, PENALTY)
+    after = data.masked(data.forgotten.copy())
+    after.forget(rows)
+    goal, dense = newton(Linear(conf, after).double(), after, PENALTY)
+    outcome = get_algorithm(name)(conf, model, data).forget(rows, 0)
+    return base, Subspace(model).vector(), goal, outcome, dense
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_on_a_quadratic_objective_one_step_is_retraining(config, data, name):
+    base, ended, goal, outcome, _ = forget_linear(config, data, name)
+    assert outcome.status == "applied" and (base - goal).norm() > 0.1
+    assert (ended - goal).norm() < 1e-4 * (base - goal).norm()
+
+
+@pytest.mark.parametrize("name", ("gif", "ceu", "idea"))
+def test_an_edge_that_leaves_changes_other_peoples_losses_too(config, data, name):
+    base, ended, goal, outcome, _ = forget_linear(config, data, name, **SPREAD)
+    assert outcome.status == "applied" and (base - goal).norm() > 0.1
+    assert (ended - goal).norm() < 1e-4 * (base - goal).norm()
+    short = SPREAD | {f"{name}_k_hops": 0}
+    _, without, _, _, _ = forget_linear(config, fresh(data), name, **short)
+    assert (without - goal).norm() > 10 * (ended - goal).norm()
+
+
+def test_the_series_stops_short_and_says_how_short(config, data):
+    _, _, _, outcome, _ = forget_linear(config, data, "gif", gif_iterations=2)
+    assert outcome.status == "applied" and outcome.work["solver"] == "iterations" and 0.1 < outcome.work["residual"] < 1
+    tight = {"gif_scale_factor": 2.0, "gif_damping": PENALTY / 2}
+    _, _, _, outcome, _ = forget_linear(config, fresh(data), "gif", **tight)
+    assert outcome.status == "diverged" and "--gif_scale_factor above" in outcome.reason
+
+
+# --- certificates -------------------------------------------------------------------------------------------------
+
+
+def test_ceu_tilts_the_objective(config, data):
+    """The noise is the minimum's own shift: the Hessian takes it back to the tilt, of the deviation asked for."""
+    shifts = {}
+    for sigma in (0.0, 0.3):
+        _, ended, goal, outcome, dense = forget_linear(config, fresh(data), "ceu", ceu_sigma=sigma, ceu_epsilon=1.0)
+        shifts[sigma] = dense @ (ended - goal)
+        certificate = outcome.work["certificate"]
+        assert certificate["epsilon"] == 1.0 and certificate["sigma"] == sigma
+        assert certificate["holds"] == (sigma > 0) and (certificate["delta"] == 1.0) == (sigma == 0)
+    tilt = shifts[0.3] - shifts[0.0]
+    assert tilt.std() == pytest.approx(0.3, rel=0.3) and abs(tilt.mean()) < 0.15
+
+
+def test_ideas_noise_follows_its_bound(config, data):
+    _, ended, goal, outcome, _ = forget_linear(
+        config, data, "idea", idea_sigma=0.2, idea_epsilon=0.1, idea_iterations=2
+    )
+    certificate = outcome.work["certificate"]
+    assert certificate["holds"] and (ended - goal).norm() > certificate["distance_bound"]
+    needed = gaussian_sigma(0.1, 0.01, certificate["distance_bound"])
+    assert certificate["sigma"] == max(0.2, needed)
+    assert needed == pytest.approx(certificate["distance_bound"] * math.sqrt(2 * math.log(125)) / 0.1)
+    quiet = {"idea_sigma": 0.0, "idea_epsilon": 1e12, "idea_iterations": 2}
+    _, ended, goal, outcome, _ = forget_linear(config, fresh(data), "idea", **quiet)
+    bound = outcome.work["certificate"]["distance_bound"]
+    assert 1e-6 < (ended - goal).norm() <= bound * 1.001
+
+
+def test_certificates_say_what_does_not_hold(worlds):  # noqa: F811
+    for name in ("ceu", "idea"):
+        algorithm = worlds("BPR").start(name, max_norm=100.0)
+        certificate = algorithm.forget(worlds("BPR").requests[0].rows, 0).work["certificate"]
+        assert not certificate["holds"]
+        assert any("not convex" in reason for reason in certificate["broken"])
+        assert any("max_norm" in reason for reason in certificate["broken"])
+
+
+def test_the_gaussian_mechanism_both_ways():
+    assert gaussian_delta(0.5, 2.0, gaussian_sigma(0.5, 0.01, 2.0)) == pytest.approx(0.01)
+    assert gaussian_delta(0.5, 0.0, 1.0) == 0.0
+
+
+# --- solvers ------------------------------------------------------------------------------------------------------
+
+
+def diagonal(*eigenvalues):
+    eigenvalues = torch.tensor(eigenvalues, dtype=torch.float64)
+    return lambda v: eigenvalues * v
+
+
+def test_the_neumann_series_converges_to_the_damped_inverse():
+    b = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
+    found = neumann([diagonal(0.5, 4.0, 9.0)], b, scale=10.0, damping=0.02, iterations=2000)
+    assert found.ended == "converged" and found.residual <= 1e-6 and found.damping == pytest.approx(0.2)
+    assert torch.allclose(found.x, b / torch.tensor([0.7, 4.2, 9.2]), rtol=1e-5)
+
+
+def test_a_cut_series_is_the_polynomial_and_its_residual_exact():
+    b = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    found = neumann([diagonal(1.0, 6.0)], b, scale=10.0, iterations=3)
+    shrink = 1 - torch.tensor([0.1, 0.6], dtype=torch.float64)
+    assert torch.allclose(found.x, b * (1 + shrink + shrink**2) / 10) and found.iterations == 3
+    assert found.residual == pytest.approx(float((b * shrink**3).norm() / b.norm()))
+
+
+@pytest.mark.parametrize("eigenvalues", [(1.0, 25.0), (1.0, -3.0)])
+def test_a_series_that_cannot_converge_is_noticed(eigenvalues):
+    b = torch.ones(2, dtype=torch.float64)
+    assert neumann([diagonal(*eigenvalues)], b, scale=10.0, iterations=500).ended == "growth"
+    assert dominant_curvature(diagonal(*eigenvalues), b) == pytest.approx(eigenvalues[1], rel=1e-3)
+
+
+def test_lissa_takes_the_parts_in_turn():
+    b = torch.ones(2, dtype=torch.float64)
+    found = neumann([diagonal(1.0, 6.0), diagonal(3.0, 2.0)], b, scale=200.0, iterations=4000)
+    assert torch.allclose(found.x, torch.tensor([0.5, 0.25], dtype=torch.float64), rtol=0.02) and found.residual < 0.02
+
+
+def test_negative_curvature_is_damped_away():
+    b = torch.tensor([1.0, 1.0], dtype=torch.float64)
+    found = positive_solution(diagonal(3.0, -1.0), b, damping=0.1)
+    assert found.ended == "converged" and found.damping > 1.0
+    assert torch.allclose(found.x, b / (torch.tensor([3.0, -1.0]) + found.damping))
+    assert positive_solution(diagonal(3.0, 1.0), b, damping=0.1).damping == 0.1
+    assert positive_solution(lambda v: v * torch.nan, b, damping=0.1).ended == "negative curvature"
+
+
+def test_a_solution_that_does_not_settle_is_damped_until_it_does():
+    eigenvalues = torch.logspace(-9, 0, 40, dtype=torch.float64)
+    found = positive_solution(lambda v: eigenvalues * v, torch.ones(40, dtype=torch.float64), 1e-12, iterations=10)
+    assert found.residual <= 0.1 and found.damping > 1e-6 and found.iterations > 10
+
+
+def test_recurrent_models_have_curvature(worlds):  # noqa: F811
+    algorithm = worlds("GRU4Rec").start("gif")
+    data, model = algorithm.dataset, algorithm.model
+    names = [name for name, _ in model.named_parameters() if name.startswith("gru")]
+    subspace = Subspace(model, names)
+    with second_order(model):
+        product = HessianProduct(subspace, [data.collate(data.train_examples()[:20])])
+        image = product(torch.ones_like(subspace.vector()))
+    assert image.norm() > 1e-4
+
+
+# --- what is each one's own ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bpr(worlds):  # noqa: F811
+    return worlds("BPR")
+
+
+def moved(algorithm, world, name):
+    return (weights(algorithm.model)[name] - world.state[name]).abs().sum(dim=1)
+
+
+def requester(world):
+    return int(world.dataset.log.user[world.requests[0].rows[0]])
+
+
+def test_kookmin_draws_anew_what_the_forgotten_examples_reach(bpr):
+    algorithm = bpr.start("kookmin", kookmin_init_rate=0.5, kookmin_repair_samples=0)
+    outcome = algorithm.forget(bpr.requests[0].rows, 0)
+    users, items = moved(algorithm, bpr, "user_embedding.weight"), moved(algorithm, bpr, "item_embedding.weight")
+    assert users.nonzero().flatten().tolist() == [requester(bpr)]
+    assert 0 < len(items.nonzero()) <= 2 * outcome.n_examples[0]
+    before, after = bpr.state["user_embedding.weight"], weights(algorithm.model)["user_embedding.weight"]
+    assert (before != after).sum() == 2 and outcome.work["n_steps"] == 0
+    assert (after[before != after].abs() <= 0.5).all()
+
+
+def test_kookmin_spares_gains_and_biases(worlds):  # noqa: F811
+    world = worlds("GRU4Rec")
+    algorithm = world.start("kookmin", kookmin_init_rate=1.0, kookmin_repair_samples=0)
+    algorithm.forget(world.requests[0].rows, 0)
+    after = weights(algorithm.model)
+    changed = {name for name in after if not torch.equal(after[name], world.state[name])}
+    assert changed == {n for n in after if after[n].dim() > 1}
+    assert torch.equal(after["item_embedding.weight"][0], world.state["item_embedding.weight"][0])  # padding
+
+
+def test_rates_scale_the_steps(bpr):
+    algorithm = bpr.start("kookmin")
+    algorithm._out_of_time, algorithm._taken = (lambda: False), 0
+    rates = {"user_embedding.weight": torch.full_like(bpr.state["user_embedding.weight"], 0.1)}
+    rates["user_embedding.weight"][3] = 1.0
+    algorithm.take(algorithm.sgd(0.5), algorithm.model.user_embedding.weight.sum, rates)
+    change = weights(algorithm.model)["user_embedding.weight"] - bpr.state["user_embedding.weight"]
+    assert torch.allclose(change[3], torch.tensor(-0.5)) and torch.allclose(change[4], torch.tensor(-0.05), atol=1e-6)
+
+
+def forgotten_kl(algorithm, world):
+    """Return ``KL(uniform | p)`` over the requester's forgotten items and all others."""
+    log, rows = world.dataset.log, world.requests[0].rows
+    batch = Interaction({"user_id": log.user[rows][:1]})
+    with torch.no_grad():
+        p = algorithm.model.logits(batch)[0, 1:].log_softmax(dim=0)
+    return float((p[log.item[rows] - 1].exp()).sum())
+
+
+def test_fanchuan_makes_the_forgotten_items_no_likelier_than_others(bpr):
+    quiet = {"fanchuan_rounds": 0, "fanchuan_erase_rate": 1.0}
+    untouched, algorithm = bpr.start("fanchuan", **quiet), bpr.start("fanchuan", **quiet)
+    algorithm.forget(bpr.requests[0].rows, 0)
+    assert forgotten_kl(algorithm, bpr) < forgotten_kl(untouched, bpr)
+
+
+def test_fanchuans_partners_are_left_alone(bpr):
+    algorithm = bpr.start("fanchuan", fanchuan_erase_rate=0.0, fanchuan_repair_rate=0.0, fanchuan_contrast_rate=1.0)
+    algorithm.forget(bpr.requests[0].rows, 0)
+    assert moved(algorithm, bpr, "user_embedding.weight").nonzero().flatten().tolist() == [requester(bpr)]
+
+
+def test_seif_shakes_the_rows_that_the_forgotten_examples_read(bpr):
+    algorithm = bpr.start("seif", seif_repair_samples=0, seif_learning_rate=1e-30)
+    algorithm.forget(bpr.requests[0].rows, 0)
+    items = set(bpr.dataset.log.item[bpr.requests[0].rows].tolist())
+    assert moved(algorithm, bpr, "user_embedding.weight").nonzero().flatten().tolist()[-1:] == [requester(bpr)]
+    assert set(moved(algorithm, bpr, "item_embedding.weight").nonzero().flatten().tolist()) <= items | {0}
+
+
+def test_seif_weighs_examples_and_not_batches(bpr):
+    algorithm = bpr.start("seif", seif_forget_class_weight=0.0)
+    data, examples = algorithm.dataset, algorithm.dataset.train_examples()
+    items = np.unique(data.log.item[examples])[:5]
+    light = data.aims_at(examples, items)
+    assert 0 < light.sum() < len(light)
+    expected = algorithm.mean_loss(examples[~light], 0, "repair", 0)
+    assert torch.allclose(algorithm._weighted(examples, items, 0, 0), expected)
+
+
+def test_a_value_out_of_bounds_names_its_flag(bpr):
+    with pytest.raises(UserError, match=r"--gif_scale_factor: 0\.0 is not above 0"):
+        bpr.start("gif", gif_scale_factor=0.0)
+    with pytest.raises(UserError, match=r"--kookmin_init_rate: 1\.5 is more than 1"):
+        bpr.start("kookmin", kookmin_init_rate=1.5)
+    bpr.start("gif")
+
+
+def test_noise_is_keyed_by_algorithm_and_request():
+    assert len({torch_seed(2, "noise", name, index) for name in ALGORITHMS for index in range(3)}) == 21
+
+
+class Once(torch.autograd.Function):
+    """The identity, with one derivative."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return gradient
+
+
+class Awkward(Linear):
+    """Losses without second derivatives, scores without any."""
+
+    def calculate_loss(self, interaction):
+        return (Once.apply(self.a(interaction[self.USER_ID])) - 1).square().mean()
+
+    def full_sort_predict(self, interaction):
+        return super().full_sort_predict(interaction).detach()
+
+
+@pytest.mark.parametrize(
+    "name, reason", [("gif", "second derivatives"), ("ceu", "second"), ("fanchuan", "no gradient")]
+)
+def test_what_means_nothing_is_refused_before_anything_runs(config, data, name, reason):
+    conf = config("unused", train_neg_sample_args=None)
+    with pytest.raises(UserError, match=f"{name}.*{reason}|Awkward.*{reason}"):
+        get_algorithm(name)(conf, Awkward(conf, data), data)
+    assert (
+        get_algorithm("kookmin")(conf, Awkward(conf, data), data).forget(data.train_examples()[:2], 0).status
+        == "applied"
+    )

@@ -1,0 +1,298 @@
+"""Gradients, Hessian products and solutions against dense ones, on models small enough for a dense Hessian."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from recbole.data import Interaction, Negatives
+from recbole.model.general_recommender.bpr import BPR
+from recbole.model.general_recommender.lightgcn import LightGCN
+from recbole.model.sequential_recommender.gru4rec import GRU4Rec
+from recbole.unlearning.curvature import HessianProduct, Subspace, flatten, gradient, second_order
+from recbole.unlearning.solvers import conjugate_gradients
+from recbole.utils import init_seed, stream
+
+CLOSE = {"rtol": 1e-8, "atol": 1e-8}
+
+
+class Task:
+    """A float64 model, two batches of its training examples, and dense derivatives of their summed losses."""
+
+    def __init__(self, model, dataset, batches):
+        self.model, self.dataset, self.batches = model.double().eval(), dataset, batches
+        self.names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self.shapes = [dict(model.named_parameters())[name].shape for name in self.names]
+
+    def point(self):
+        parameters = dict(self.model.named_parameters())
+        return torch.cat([parameters[name].detach().reshape(-1) for name in self.names])
+
+    def loss(self, flat):
+        parts = torch.split(flat, [shape.numel() for shape in self.shapes])
+        values = {f"0.{n}": p.view(s) for n, p, s in zip(self.names, parts, self.shapes, strict=True)}
+        losses = nn.ModuleList([self.model])
+        losses.forward = self.model.loss_sum
+        return sum(functional_call(losses, values, (batch,)) for batch in self.batches)
+
+    def dense(self):
+        """Return the gradient and the Hessian over all parameters, by torch's own reverse-over-reverse."""
+        with second_order(self.model):
+            point = self.point()
+            first = torch.autograd.functional.jacobian(self.loss, point)
+            return first, torch.autograd.functional.hessian(self.loss, point)
+
+    def positions(self, subspace):
+        """Return where a subspace's entries stand among all parameters."""
+        numbers = torch.split(torch.arange(len(self.point())), [shape.numel() for shape in self.shapes])
+        named = {n: part.view(shape) for n, part, shape in zip(self.names, numbers, self.shapes, strict=True)}
+        return torch.cat([named[n][subspace.rows.get(n, slice(None))].reshape(-1) for n in subspace.names])
+
+
+@pytest.fixture(scope="module")
+def tasks(config, small_dataset, sessions):
+    def pairwise(cls):
+        settings = config("unused", cls.__name__, embedding_size=3, n_layers=2, dropout_prob=0.5)
+        init_seed(1)
+        model = cls(settings, small_dataset)
+        negatives = Negatives(settings, small_dataset, model.input_type)
+        examples = small_dataset.train_examples()
+        parts = [small_dataset.collate(examples[:7]), small_dataset.collate(examples[40:60])]
+        batches = [negatives.add(part, stream(0, "negatives", at), 2) for at, part in enumerate(parts)]
+        return Task(model, small_dataset, batches)
+
+    def recurrent():
+        draw = np.random.default_rng(3)
+        dataset = sessions(
+            [draw.integers(1, 40, size=size) for size in (6, 7, 8)],
+            embedding_size=3,
+            hidden_size=4,
+            num_layers=1,
+            dropout_prob=0.5,
+        )
+        init_seed(1)
+        model = GRU4Rec(dataset.config, dataset)
+        return Task(model, dataset, [dataset.collate(dataset.train_examples()[:9])])
+
+    return {"BPR": pairwise(BPR), "LightGCN": pairwise(LightGCN), "GRU4Rec": recurrent()}
+
+
+MODELS = pytest.mark.parametrize("name", ["BPR", "LightGCN", "GRU4Rec"])
+
+
+@pytest.fixture(scope="module")
+def dense(tasks):
+    return {name: task.dense() for name, task in tasks.items()}
+
+
+@MODELS
+def test_gradient(tasks, dense, name):
+    task = tasks[name]
+    with second_order(task.model):
+        found = gradient(Subspace(task.model), task.batches)
+        half = gradient(Subspace(task.model), task.batches, [0.5] * len(task.batches))
+    torch.testing.assert_close(found, dense[name][0], **CLOSE)
+    torch.testing.assert_close(2 * half, found, **CLOSE)
+    assert found.norm() > 1e-3
+
+
+@MODELS
+def test_hessian_products(tasks, dense, name):
+    task, (_, hessian) = tasks[name], dense[name]
+    with second_order(task.model):
+        subspace = Subspace(task.model)
+        product = HessianProduct(subspace, task.batches)
+        scaled = HessianProduct(subspace, task.batches, scale=0.25)
+        weighted = HessianProduct(subspace, task.batches, weights=[4.0] * len(task.batches))
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(3):  # the graph is kept: every product is of the same operator
+            v = torch.randn(len(hessian), generator=generator, dtype=torch.float64)
+            torch.testing.assert_close(product(v), hessian @ v, **CLOSE)
+            torch.testing.assert_close(scaled(v), hessian @ v / 4, **CLOSE)
+            torch.testing.assert_close(weighted(v), hessian @ v * 4, **CLOSE)
+    assert product.count == 3
+    assert hessian.abs().max() > 1e-3
+
+
+@MODELS
+def test_a_kept_graph_gives_what_a_recomputed_one_gives(tasks, name):
+    task = tasks[name]
+    with second_order(task.model):
+        subspace = Subspace(task.model, (), task.batches)
+        kept = HessianProduct(subspace, task.batches)
+        size = len(subspace.vector())
+        for at in range(3):
+            v = torch.randn(size, generator=torch.Generator().manual_seed(at), dtype=torch.float64)
+            assert torch.equal(kept(v), HessianProduct(subspace, task.batches)(v))
+
+
+@MODELS
+def test_dropout_is_off_and_the_mode_comes_back(tasks, name):
+    task = tasks[name]
+    task.model.train()
+    try:
+        with second_order(task.model):
+            assert not task.model.training
+            first, second = (gradient(Subspace(task.model), task.batches) for _ in range(2))
+        assert torch.equal(first, second)
+        assert task.model.training
+        with pytest.raises(KeyError), second_order(task.model):
+            raise KeyError
+        assert task.model.training
+    finally:
+        task.model.eval()
+
+
+@MODELS
+def test_solutions_are_those_of_the_dense_system(tasks, dense, name):
+    task, (first, hessian) = tasks[name], dense[name]
+    damping = float(1 - torch.linalg.eigvalsh(hessian)[0])  # positive definite
+    with second_order(task.model):
+        product = HessianProduct(Subspace(task.model), task.batches)
+        found = conjugate_gradients(product, first, damping, 1e-13, 1000)
+    right = np.linalg.solve(hessian.numpy() + damping * np.eye(len(hessian)), first.numpy())
+    assert found.ended == "converged" and found.iterations == product.count
+    np.testing.assert_allclose(found.x.numpy(), right, rtol=1e-8, atol=1e-10)
+
+
+def test_the_rows_that_batches_read_are_the_whole_solution(tasks, dense):
+    task, (first, hessian) = tasks["BPR"], dense["BPR"]
+    damping = float(1 - torch.linalg.eigvalsh(hessian)[0])
+    subspace = Subspace(task.model, (), task.batches)
+    where = task.positions(subspace)
+    assert len(where) < len(first)
+    with second_order(task.model):
+        own = gradient(subspace, task.batches)
+        found = conjugate_gradients(HessianProduct(subspace, task.batches), own, damping, 1e-13, 1000)
+    right = torch.linalg.solve(hessian + damping * torch.eye(len(hessian), dtype=torch.float64), first)
+    torch.testing.assert_close(own, first[where], **CLOSE)
+    torch.testing.assert_close(found.x, right[where], **CLOSE)
+    left_out = torch.ones(len(first), dtype=torch.bool)
+    left_out[where] = False
+    assert not first[left_out].any() and not right[left_out].any()
+
+
+def test_chosen_parameters_alone_are_a_block_of_the_hessian(tasks, dense):
+    task, (first, _) = tasks["BPR"], dense["BPR"]
+    subspace = Subspace(task.model, ("user_embedding.weight",), task.batches[:1])
+    where = task.positions(subspace)
+    with second_order(task.model):
+        product = HessianProduct(subspace, task.batches[:1])
+        v = torch.arange(1.0, len(where) + 1, dtype=torch.float64)
+        block = Task(task.model, task.dataset, task.batches[:1]).dense()[1][where][:, where]
+        torch.testing.assert_close(product(v), block @ v, **CLOSE)
+    assert block.abs().max() > 1e-3
+    assert first.shape[0] > len(where)
+
+
+def test_the_hessian_of_a_recurrent_model_reaches_through_its_states(tasks, dense):
+    task, (_, hessian) = tasks["GRU4Rec"], dense["GRU4Rec"]
+    sizes = [shape.numel() for shape in task.shapes]
+    blocks = {name: part for name, part in zip(task.names, torch.split(hessian, sizes), strict=True)}
+    recurrent = [name for name in blocks if "weight_hh" in name]
+    assert recurrent and all(blocks[name].abs().max() > 1e-6 for name in recurrent)
+    torch.testing.assert_close(hessian, hessian.T, **CLOSE)
+
+
+def test_moves_go_where_the_gradient_came_from(tasks):
+    task = tasks["BPR"]
+    subspace = Subspace(task.model, ("item_embedding.weight",), task.batches[:1])
+    before = {n: p.detach().clone() for n, p in task.model.named_parameters()}
+    step = torch.arange(1.0, len(subspace.vector()) + 1, dtype=torch.float64)
+    torch.testing.assert_close(subspace.values(step)[0], subspace.values()[0] + step.view(-1, 3))
+    subspace.add(step)
+    after = dict(task.model.named_parameters())
+    rows = subspace.rows["item_embedding.weight"]
+    asked = {0, *task.batches[0]["item_id"].tolist(), *task.batches[0]["neg_item_id"].tolist()}
+    assert set(rows.tolist()) == asked
+    moved = after["item_embedding.weight"] - before["item_embedding.weight"]
+    torch.testing.assert_close(moved[rows], step.view(-1, 3))
+    moved = moved.detach().clone()
+    moved[rows] = 0
+    assert not moved.any()
+    assert torch.equal(after["user_embedding.weight"], before["user_embedding.weight"])
+    subspace.add(-step)
+    torch.testing.assert_close(after["item_embedding.weight"].detach(), before["item_embedding.weight"])
+
+
+def test_flat_vectors_and_shapes(tasks):
+    task = tasks["LightGCN"]
+    subspace = Subspace(task.model)
+    v = torch.arange(float(len(task.point())), dtype=torch.float64)
+    assert torch.equal(flatten(subspace.unflatten(v)), v)
+    assert torch.equal(subspace.vector(), task.point())
+    assert subspace.norm() == pytest.approx(float(task.point().norm()))
+    assert torch.equal(flatten([None, v], [v[:2], v]), torch.cat([torch.zeros(2, dtype=torch.float64), v]))
+
+
+def test_a_loss_without_curvature_has_a_zero_product():
+    class Linear(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w, self.unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(1))
+            self.row_tables = {}
+
+        def loss_sum(self, batch):
+            return (self.w * batch["x"]).sum()
+
+    model, batch = Linear(), Interaction({"x": torch.tensor([[1.0, 2.0]])})
+    subspace = Subspace(model)
+    assert torch.equal(gradient(subspace, [batch, Interaction({})]), torch.tensor([1.0, 2.0, 0.0]))
+    assert not HessianProduct(subspace, [batch, Interaction({})])(torch.ones(3)).any()
+
+
+# --- how the solver ends ------------------------------------------------------------------------------------------
+
+
+def matrix(values):
+    """Return a symmetric matrix with these eigenvalues, and a right-hand side."""
+    generator = torch.Generator().manual_seed(4)
+    size = len(values)
+    q, _ = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))
+    a = q @ torch.diag(torch.tensor(values, dtype=torch.float64)) @ q.T
+    return a, torch.randn(size, generator=generator, dtype=torch.float64)
+
+
+def test_as_many_iterations_as_there_are_eigenvalues():
+    a, b = matrix([1.0, 1.0, 3.0, 3.0, 9.0, 9.0])
+    found = conjugate_gradients(lambda v: a @ v, b, 0.0, 1e-10)
+    assert (found.ended, found.iterations) == ("converged", 3)
+    torch.testing.assert_close(found.x, torch.linalg.solve(a, b), **CLOSE)
+    assert found.residual < 1e-10
+
+
+def test_the_iteration_limit_and_its_residual():
+    a, b = matrix([1.0, 10.0, 100.0, 1000.0])
+    found = conjugate_gradients(lambda v: a @ v, b, 0.5, 1e-12, 2)
+    assert (found.ended, found.iterations) == ("iterations", 2)
+    left = b - a @ found.x - 0.5 * found.x
+    assert found.residual == pytest.approx(float(left.norm() / b.norm()), rel=1e-8)
+    assert conjugate_gradients(lambda v: a @ v, b, 0.5, iterations=0).ended == "iterations"
+
+
+def test_negative_curvature_stops_with_what_it_has():
+    a, b = matrix([-1.0, -2.0, -3.0])
+    found = conjugate_gradients(lambda v: a @ v, b, 0.5)
+    assert (found.ended, found.iterations) == ("negative curvature", 1) and not found.x.any()
+    assert conjugate_gradients(lambda v: a @ v, b, 3.5).ended == "converged"
+    a, b = matrix([5.0, 4.0, 3.0, -0.1])
+    found = conjugate_gradients(lambda v: a @ v, b, 0.0)
+    assert found.ended == "negative curvature"
+    if found.x.any():  # a descent direction of the quadratic
+        assert float(0.5 * found.x @ a @ found.x - b @ found.x) < 0
+
+
+def test_time_is_asked_before_every_product():
+    a, b = matrix([1.0, 10.0, 100.0, 1000.0])
+    for allowed in (0, 2):
+        left = iter([False] * allowed + [True])
+        asked = []
+        found = conjugate_gradients(lambda v: asked.append(1) or a @ v, b, 0.0, out_of_time=lambda: next(left))  # noqa: B023
+        assert (found.ended, found.iterations, len(asked)) == ("timeout", allowed, allowed)
+
+
+def test_nothing_to_solve():
+    a, b = matrix([1.0, 2.0])
+    found = conjugate_gradients(lambda v: a @ v, torch.zeros_like(b), 0.0)
+    assert (found.ended, found.iterations, found.residual) == ("converged", 0, 0.0) and not found.x.any()

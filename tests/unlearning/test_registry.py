@@ -1,0 +1,130 @@
+"""An algorithm is one file: what its dataclass says is on the command line and in the configuration."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recbole.unlearning import registry
+from recbole.unlearning.algorithm import UnlearningAlgorithm
+from recbole.utils import UserError
+
+ROOT = Path(__file__).parents[2]
+
+TOY = '''
+"""Nothing but an example."""
+
+from dataclasses import dataclass, field
+
+from recbole.unlearning.algorithm import HyperParameters, NotApplied, UnlearningAlgorithm
+
+
+@dataclass(frozen=True)
+class ToyHyper(HyperParameters):
+    """Of the toy."""
+
+    toy_strength: float = field(default=0.5, metadata={"help": "how hard to forget"})
+    toy_rounds: int = field(default=3, metadata={"help": "how often to forget"})
+    toy_limit: float | None = field(default=None, metadata={"help": "where to stop"})
+
+
+class Toy(UnlearningAlgorithm):
+    """Forgets nothing."""
+
+    name = "toy"
+    Hyper = ToyHyper
+
+    def solve(self, change, index, out_of_time):
+        """Give up."""
+        raise NotApplied("diverged", "a toy")
+'''
+
+SCRIPT = """
+import json, sys
+import recbole.unlearning
+recbole.unlearning.__path__.append(sys.argv.pop(1))  # the same folder, with one file more
+from recbole.config import Config
+from recbole.quick_start import command_line
+from recbole.unlearning import registry
+
+def values(words):
+    namespace, overrides = command_line.unlearn_arguments(words.split())
+    given = {**command_line.config_values(namespace), **overrides}
+    config = Config("BPR", "x", command_line=given, extra_defaults=command_line.declared_defaults(namespace))
+    return {name: config[name] for name in ("unlearning_algorithm", "toy_strength", "toy_rounds", "toy_limit")}
+
+def told(words):
+    try:
+        values(words)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+print(json.dumps({
+    "available": registry.available(),
+    "names": registry.algorithm_names(),
+    "class": registry.get_algorithm("toy").__name__,
+    "hyper": [h.algorithms for h in registry.hyper_parameters() if h.name == "toy_rounds"],
+    "max_norm": [h.algorithms for h in registry.hyper_parameters() if h.name == "max_norm"],
+    "given": values("--unlearning_algorithm toy --toy_strength 2 --toy_rounds=7 --toy_limit 1"),
+    "default": values("--unlearning_algorithm toy"),
+    "typo": told("--toy_strenght 2"),
+}))
+sys.stdout.flush()
+command_line.unlearn_arguments(["--help"])
+"""
+
+
+@pytest.fixture(scope="module")
+def with_toy(tmp_path_factory):
+    """What a process tells that finds one file more in the folder of algorithms."""
+    folder = tmp_path_factory.mktemp("toy")
+    (folder / "toy.py").write_text(TOY)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, help_text = done.stdout.split("\n", 1)
+    return json.loads(first), help_text
+
+
+def test_one_file_is_enough(with_toy):
+    told, _ = with_toy
+    assert told["available"] == sorted([*registry.available(), "toy"])
+    assert told["names"][-1] == "toy" and told["names"][:7] == list(registry.ERASE_ALGORITHMS)
+    assert (told["class"], told["hyper"]) == ("Toy", [["toy"]])
+    assert "toy" in told["max_norm"][0] and "scif" in told["max_norm"][0]
+
+
+def test_its_flags_are_there_with_their_types_and_defaults(with_toy):
+    told, _ = with_toy
+    given = {"unlearning_algorithm": "toy", "toy_strength": 2.0, "toy_rounds": 7, "toy_limit": 1.0}
+    assert told["given"] == given
+    assert told["default"] == given | {"toy_strength": 0.5, "toy_rounds": 3, "toy_limit": None}
+    assert told["typo"].startswith("UserError") and "did you mean 'toy_strength'" in told["typo"]
+
+
+def test_its_flags_are_in_the_help(with_toy):
+    text = " ".join(with_toy[1].split())
+    for wanted in (
+        "hyper-parameters of toy:",
+        "--toy_strength STRENGTH how hard to forget (default: 0.5)",
+        "--toy_rounds ROUNDS how often to forget (default: 3)",
+        "--toy_limit LIMIT where to stop",
+        ",toy}",
+    ):
+        assert wanted in text
+
+
+def test_names_that_are_not_there_are_told():
+    with pytest.raises(UserError, match="there is no 'sciff', did you mean 'scif'"):
+        registry.get_algorithm("sciff")
+    assert issubclass(registry.get_algorithm("scif"), UnlearningAlgorithm)
+
+
+def test_every_hyper_parameter_has_help_and_a_default_of_its_type():
+    for one in registry.hyper_parameters():
+        assert one.help and one.algorithms
+        assert one.default is None or isinstance(one.type(one.default), one.type)
+        assert one.type in (int, float, str, bool)
