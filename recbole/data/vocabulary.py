@@ -29,7 +29,7 @@ class Vocabulary:
 
     def tokens(self, ids):
         """Return the tokens of an array of ids, as an object array of the same shape."""
-        ids = np.asarray(ids)
+        ids = np.asarray(ids, dtype=np.int64)
         return self.token_array.take(pa.array(ids.ravel())).to_numpy(zero_copy_only=False).reshape(ids.shape)
 
 

@@ -120,7 +120,8 @@ def _exposure(table, model, views, config):
     """Add the exposure rows: sensitive items for everybody, forgotten items for those who asked."""
     ks, view = config["topk"], "current" if len(views.requesting) else "all"
     for masking in ("all", "retained"):
-        best = top_items(model, views.shown, max(ks), masking == "retained", config["eval_batch_size"])
+        if masking == "all" or len(views.shown.history.values):  # else the two rankings are one
+            best = top_items(model, views.shown, max(ks), masking == "retained", config["eval_batch_size"])
         for population, chosen in views.populations(views.shown):
             about = {"view": view, "population": population, "masking": masking, "n_rows": int(chosen.sum())}
             for k in ks:
