@@ -203,14 +203,14 @@ def test_ceu_tilts_the_objective(config, data):
 
 def test_ideas_noise_follows_its_bound(config, data):
     _, ended, goal, outcome, _ = forget_linear(
-        config, data, "idea", idea_sigma=0.2, idea_epsilon=0.1, idea_iterations=2
+        config, data, "idea", idea_sigma=0.2, idea_epsilon=0.1, idea_iterations=5
     )
     certificate = outcome.work["certificate"]
     assert certificate["holds"] and (ended - goal).norm() > certificate["distance_bound"]
     needed = gaussian_sigma(0.1, 0.01, certificate["distance_bound"])
     assert certificate["sigma"] == max(0.2, needed)
     assert needed == pytest.approx(certificate["distance_bound"] * math.sqrt(2 * math.log(125)) / 0.1)
-    quiet = {"idea_sigma": 0.0, "idea_epsilon": 1e12, "idea_iterations": 2}
+    quiet = {"idea_sigma": 0.0, "idea_epsilon": 1e12, "idea_iterations": 5}
     _, ended, goal, outcome, _ = forget_linear(config, fresh(data), "idea", **quiet)
     bound = outcome.work["certificate"]["distance_bound"]
     assert 1e-6 < (ended - goal).norm() <= bound * 1.001
