@@ -84,19 +84,15 @@ def unlearn_arguments(argv, registry=None):
         As ``train_arguments``.
 
     Raises:
-        UserError: as ``train_arguments``, and for an algorithm or its hyper-parameter that is not available yet.
+        UserError: as ``train_arguments``.
         SystemExit: as ``train_arguments``.
     """
     registry = registry or _registry()
-    available = registry.available()
     groups = flags.unlearn_flags(registry.algorithm_names())
     tuned = _hyper_parameter_flags(registry.hyper_parameters())
     about = "Make a trained recommender forget, request by request, with four checkpoints that are evaluated."
     parser = _parser("unlearn.py", about, {**groups, **tuned}, _UNLEARN_EXAMPLES)
-    namespace, overrides = _parse(parser, {**groups, **tuned}, flags.UNLEARN_DEAD, argv, available)
-    asked = namespace.given.get("unlearning_algorithm")
-    if asked and asked not in available:
-        raise UserError(f"algorithm {asked} is not available yet; available: {', '.join(available) or 'none'}")
+    namespace, overrides = _parse(parser, {**groups, **tuned}, flags.UNLEARN_DEAD, argv)
     given = {flag.name: getattr(namespace, flag.name) for group in tuned.values() for flag in group}
     overrides.update((name, value) for name, value in given.items() if value is not None)
     return namespace, overrides
@@ -154,7 +150,7 @@ def _parser(program, about, groups, examples):
     return parser
 
 
-def _parse(parser, groups, dead, argv, available=None):
+def _parse(parser, groups, dead, argv):
     known = {flag.name: flag for members in groups.values() for flag in members}
     for_flags, others = _split(argv, known)
     namespace, stray = parser.parse_known_args(for_flags, argparse.Namespace(**dict.fromkeys(known, _UNSET)))
@@ -163,7 +159,7 @@ def _parse(parser, groups, dead, argv, available=None):
     namespace.ignored = [name for name in others if name in dead]
     overrides = {name: value for name, value in others.items() if name not in dead}
     for name in overrides:
-        flags.refuse_if_later(name, available)
+        flags.refuse_if_later(name)
     _settle(namespace, known)
     return namespace, overrides
 

@@ -189,34 +189,9 @@ UNLEARN_DEAD = frozenset(
 )
 
 _LATER_PREFIXES = ("rmia_", "ruli_")
-_HYPER_PARAMETERS = {
-    "scif": ("max_norm", "damping"),
-    "kookmin": ("kookmin_init_rate",),
-    "gif": (
-        *("gif_damping", "gif_scale_factor", "gif_iterations", "gif_k_hops", "gif_retain_samples"),
-        "retain_samples_used_for_update",
-    ),
-    "ceu": ("ceu_lambda", "ceu_sigma", "ceu_cg_iterations", "ceu_hessian_samples"),
-    "idea": (
-        *("idea_damping", "idea_sigma", "idea_epsilon", "idea_delta", "idea_iterations"),
-        "idea_hessian_samples",
-    ),
-    "seif": (
-        *("seif_erase_std", "seif_erase_std_final", "seif_repair_epochs", "seif_forget_class_weight"),
-        "seif_learning_rate",
-    ),
-}
 
 
-def refuse_if_later(name, available=None):
-    """Raise a UserError for a flag of ERASE whose part is not there yet.
-
-    Args:
-        name: the flag, without dashes.
-        available: names of algorithms that are there; ``None`` leaves hyper-parameters of algorithms alone.
-    """
+def refuse_if_later(name):
+    """Raise a UserError for a flag of ERASE whose part is not there yet."""
     if name.startswith(_LATER_PREFIXES):
         raise UserError(f"--{name}: membership attacks are not available yet")
-    for algorithm, names in _HYPER_PARAMETERS.items():
-        if available is not None and name in names and algorithm not in available:
-            raise UserError(f"--{name} comes with algorithm {algorithm}, which is not available yet")

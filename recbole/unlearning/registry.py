@@ -39,33 +39,26 @@ def _classes():
     return found
 
 
-def available():
-    """Return the names of the algorithms that can be run."""
-    return sorted(_classes())
-
-
 def algorithm_names():
-    """Return the names that the command line knows: ERASE's seven, then others that are there."""
-    return [*ERASE_ALGORITHMS, *(name for name in available() if name not in ERASE_ALGORITHMS)]
+    """Return the names of the algorithms: ERASE's seven, then others that are there."""
+    return [*ERASE_ALGORITHMS, *sorted(set(_classes()) - set(ERASE_ALGORITHMS))]
 
 
 def get_algorithm(name):
     """Return the class of an algorithm.
 
     Raises:
-        UserError: when there is none of that name, or not yet.
+        UserError: when there is none of that name, naming the nearest.
     """
     if name not in _classes():
-        if name in ERASE_ALGORITHMS:
-            raise UserError(f"--unlearning_algorithm: {name} is not available yet; there is {', '.join(available())}")
-        raise UserError(f"--unlearning_algorithm: there is no '{name}'{suggest(name, available())}")
+        raise UserError(f"--unlearning_algorithm: there is no '{name}'{suggest(name, algorithm_names())}")
     return _classes()[name]
 
 
 def hyper_parameters():
     """Return every algorithm's :class:`HyperParameter`, one for each name, sorted by name."""
     found = {}
-    for name in available():
+    for name in algorithm_names():
         hints = typing.get_type_hints(_classes()[name].Hyper)
         for field in fields(_classes()[name].Hyper):
             others = found[field.name].algorithms if field.name in found else ()

@@ -27,7 +27,6 @@ def hyper_parameter(name, kind, default, *algorithms):
 
 REGISTRY = SimpleNamespace(
     algorithm_names=lambda: ["scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif"],
-    available=lambda: ["scif", "kookmin"],
     hyper_parameters=lambda: [
         hyper_parameter("max_norm", float, None, "scif", "gif"),
         hyper_parameter("damping", float, 1, "scif"),
@@ -160,9 +159,6 @@ def test_the_forget_set_is_named_after_the_category_unless_it_has_a_name():
         (train, "--=3", "--=3"),
         (train, "--rmia_out_model_flag", "not available yet"),
         (unlearn, "--ruli_privacy_k=8", "not available yet"),
-        (unlearn, "--gif_damping 0.1", "comes with algorithm gif, which is not available yet"),
-        (unlearn, "--seif_erase_std 1", "algorithm seif"),
-        (unlearn, "--unlearning_algorithm gif", "gif is not available yet; available: scif, kookmin"),
     ],
 )
 def test_mistakes_that_are_told(parse, text, told):
