@@ -1,7 +1,6 @@
 """Settings that cannot work are refused before anything is read or trained."""
 
 import math
-import re
 from numbers import Real
 
 from recbole.utils import UserError, suggest
@@ -132,9 +131,10 @@ def checked_eval_args(eval_args, where):
     if wrong:
         raise UserError(f"eval_args mode ({where}) knows valid and test, not {wrong[0]!r}")
     for part, name in mode.items():
-        if not re.fullmatch(r"full|labeled|(uni|pop)[1-9]\d*", str(name)):
+        if name != "full":
             raise UserError(
-                f"eval_args mode of {part} ({where}) should be full, uni<N>, pop<N> or labeled, not {name!r}"
+                f"eval_args mode of {part} ({where}) should be full, not {name!r}: every item is ranked, since ranks "
+                "among sampled ones order models differently"
             )
     return {**eval_args, "group_by": None if str(group_by).lower() == "none" else group_by, "mode": mode}
 
@@ -178,6 +178,8 @@ def checked_negatives(negatives, defaults, where):
         )
     for key in ("sample_num", "alpha", "dynamic", "candidate_num"):
         complete[key] = checked_type(f"train_neg_sample_args {key}", complete[key], defaults[key], where)
+    if complete["dynamic"]:
+        raise UserError(f"train_neg_sample_args dynamic ({where}): dynamic negatives are not available; leave it False")
     if complete["sample_num"] < 1:
         raise UserError(
             f"train_neg_sample_args sample_num ({where}) should be at least 1, not {complete['sample_num']}"

@@ -70,7 +70,7 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
             _copy_as_best(path, setup.path(setup.names.retrained_best()), record)
     if config["sensitive_eval_only"]:
         suffix = "original" if index is None else f"checkpoint_{index}_retrain"
-        _sensitive_csv(setup, rows, kind, suffix)
+        sensitive_csv(setup, rows, kind, suffix)
     report(setup, rows, kind)
     config.warn_unread(logger, but=OF_TRAINING if config["eval_only"] else ())
     if result_file:
@@ -189,7 +189,8 @@ def _copy_as_best(path, best, record):
     write_beside(best, record | {"copy_of": path.name})
 
 
-def _sensitive_csv(setup, rows, kind, suffix, algorithm=None):
+def sensitive_csv(setup, rows, kind, suffix, algorithm=None):
+    """Write ERASE's table of sensitive items under ``log/``; ``suffix`` ends its name."""
     config = setup.config
     stem = f"sensitive_eval_{config['dataset']}_{config['model']}_seed_{config['seed']}"
     path = LOG_FOLDER / f"{stem}_category_{config['sensitive_category']}_{suffix}.csv"

@@ -7,7 +7,7 @@ from pathlib import Path
 from recbole.evaluator import build_views, evaluate
 from recbole.quick_start.record import Clock, describe, reference_name, write_beside
 from recbole.quick_start.setup import OF_TRAINING, begin
-from recbole.quick_start.train import _sensitive_csv, follow_original, identity_of, report
+from recbole.quick_start.train import follow_original, identity_of, report, sensitive_csv
 from recbole.trainer import Naming, ResumeFile, load_checkpoint
 from recbole.unlearning.pipeline import Pipeline, save_model
 from recbole.unlearning.registry import get_algorithm
@@ -58,7 +58,7 @@ def unlearn_recbole(config, arguments=(), result_file=None):
         write_beside(_path(setup, algorithm.name, checkpoint), record | {"metrics": mine})
     result = describe(setup, "unlearned", list(arguments), clock.seconds | _costs(setup, summary), rows, summary, 3)
     if config["sensitive_eval_only"]:
-        _sensitive_csv(setup, rows, "unlearned", f"unlearn_{algorithm.name}", algorithm.name)
+        sensitive_csv(setup, rows, "unlearned", f"unlearn_{algorithm.name}", algorithm.name)
     config.warn_unread(logger, but=OF_TRAINING)
     if result_file:
         write_json(result_file, result)

@@ -130,12 +130,12 @@ def test_model_and_data_set_may_be_named_by_the_layers(tmp_path):
 
 def test_eval_args_and_negatives_are_completed_key_by_key(tmp_path):
     path = written(tmp_path, "eval_args: {split: {LS: valid_and_test}}\ntrain_neg_sample_args: {sample_num: 4}\n")
-    config = bpr(config_file_list=[path], config_dict={"eval_args": {"order": "TO", "mode": {"valid": "uni100"}}})
+    config = bpr(config_file_list=[path], config_dict={"eval_args": {"order": "TO", "mode": {"valid": "full"}}})
     assert config["eval_args"] == {
         "split": {"LS": "valid_and_test"},
         "order": "TO",
         "group_by": "user",
-        "mode": {"valid": "uni100", "test": "full"},
+        "mode": {"valid": "full", "test": "full"},
     }
     assert config["train_neg_sample_args"] == {
         "distribution": "uniform",
@@ -145,7 +145,18 @@ def test_eval_args_and_negatives_are_completed_key_by_key(tmp_path):
         "candidate_num": 0,
     }
     assert bpr()["eval_args"]["split"] == {"RS": [0.8, 0.1, 0.1]}
-    assert bpr(config_dict={"eval_args": {"mode": "pop10"}})["eval_args"]["mode"] == {"valid": "pop10", "test": "pop10"}
+    assert bpr(config_dict={"eval_args": {"mode": "full"}})["eval_args"]["mode"] == {"valid": "full", "test": "full"}
+
+
+@pytest.mark.parametrize("mode", ["uni100", "pop10", "labeled", {"valid": "uni100"}])
+def test_sampled_evaluation_is_refused_and_not_passed_over(mode):
+    with pytest.raises(UserError, match="should be full"):
+        bpr(config_dict={"eval_args": {"mode": mode}})
+
+
+def test_dynamic_negatives_are_refused_and_not_passed_over():
+    with pytest.raises(UserError, match="dynamic negatives are not available"):
+        bpr(config_dict={"train_neg_sample_args": {"dynamic": True}})
 
 
 @pytest.mark.parametrize("none", [None, "None", {"distribution": "none"}, {"distribution": None}])
