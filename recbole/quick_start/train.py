@@ -141,6 +141,7 @@ def _save(path, setup, trainer, meta):
 def _timing(progress):
     return {
         "fit_seconds": sum(progress.epoch_seconds) + sum(progress.valid_seconds),
+        "fit_cpu_seconds": progress.cpu_seconds,
         "epochs": len(progress.epoch_seconds),
         "best_epoch": progress.best_epoch,
         "epoch_seconds": progress.epoch_seconds,

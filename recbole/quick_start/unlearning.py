@@ -97,7 +97,7 @@ def _unlearn(setup, algorithm, base_path, content, arguments):
         path = _path(setup, algorithm.name, checkpoint)
         logger.info("Saving current: %s", path)
         save_model(path, model, config, n_done - 1, setup.meta("unlearned", checkpoint))
-        timing = {key: value for key, value in summary.items() if key.startswith("seconds")}
+        timing = {key: value for key, value in summary.items() if "seconds" in key}
         counts = {key: value for key, value in summary.items() if key not in timing}
         records[checkpoint] = describe(setup, "unlearned", arguments, timing, None, counts, checkpoint)
         write_beside(path, records[checkpoint])
@@ -154,11 +154,12 @@ def _costs(setup, summary):
     """Return seconds per request and, where a retrained model's record is there, the speed-up over retraining it."""
     if summary is None:
         return {}
-    costs = {key: value for key, value in summary.items() if key.startswith("seconds")}
+    costs = {key: value for key, value in summary.items() if "seconds" in key}
     path = setup.path(setup.names.retrained(3)).with_suffix(".json")
     if path.exists():
-        retraining = _read_json(path)["timing"]["fit_seconds"]
-        costs |= {"retraining_seconds": retraining}
+        timing = _read_json(path)["timing"]
+        retraining = timing["fit_seconds"]
+        costs |= {"retraining_seconds": retraining, "retraining_cpu_seconds": timing.get("fit_cpu_seconds")}
         if costs["seconds_mean"] > 0:
             costs["speedup_over_retraining"] = retraining / costs["seconds_mean"]
     return costs

@@ -66,6 +66,7 @@ class Progress:
     best_result: dict = field(default_factory=dict)
     bad_steps: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     epoch_seconds: list = field(default_factory=list)
     valid_seconds: list = field(default_factory=list)
     losses: list = field(default_factory=list)
@@ -86,7 +87,7 @@ class Trainer:
     def __init__(self, config, model, dataset, resume=None, board=None):
         self.config, self.model, self.dataset, self.resume, self.board = config, model, dataset, resume, board
         self.device = next(model.parameters()).device
-        self.progress = Progress()
+        self.progress, self.cpu_started = Progress(), time.process_time()
         self.best_state = None
         self.valid = dataset.eval_rows("valid")
 
@@ -148,8 +149,10 @@ class Trainer:
         self._tick(started)
 
     def _tick(self, started):
-        now = time.perf_counter()
+        now, cpu = time.perf_counter(), time.process_time()
         self.progress.seconds += now - started
+        self.progress.cpu_seconds += cpu - self.cpu_started
+        self.cpu_started = cpu
         return now
 
     def _step(self, batch):

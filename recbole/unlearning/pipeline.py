@@ -63,7 +63,7 @@ class Pipeline:
         self.chunks = chunks(len(requests), batch_size, self.sizes)
         self.budget = None if budget is None else budget / len(self.chunks)
         self.log_path, self.show_progress = log_path, show_progress
-        self.done, self.outcomes, self.seconds = 0, Counter(), []
+        self.done, self.outcomes, self.seconds, self.cpu_seconds = 0, Counter(), [], 0.0
 
     def run(self, save):
         """Forget everything; call ``save(checkpoint, n_done, summary)`` at each of the four checkpoints.
@@ -99,9 +99,10 @@ class Pipeline:
         """Forget requests ``start`` to ``stop - 1`` together and return the record of it."""
         requests = self.requests
         rows = requests.rows[requests.offsets[start] : requests.offsets[stop]]
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         outcome = self.algorithm.forget(rows, start, self.budget)
         seconds = time.perf_counter() - began
+        self.cpu_seconds += time.process_time() - cpu
         request = requests[start]
         if outcome.status == "skipped" and stop - start == 1 and request.unknown:
             outcome.reason = request.unknown
@@ -125,6 +126,7 @@ class Pipeline:
             "seconds_total": sum(seconds),
             "seconds_mean": sum(seconds) / count if count else 0.0,
             "seconds_p95": seconds[min(int(0.95 * count), count - 1)] if count else 0.0,
+            "cpu_seconds_mean": self.cpu_seconds / count if count else 0.0,
         }
 
     def _save_snapshot(self, log):
@@ -132,6 +134,7 @@ class Pipeline:
             "done": self.done,
             "outcomes": dict(self.outcomes),
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "log_size": log.size() if log is not None else 0,
             "state_dict": self.algorithm.model.state_dict(),
         })  # fmt: skip
@@ -140,7 +143,8 @@ class Pipeline:
         state = self.resume.load() if self.resume is not None else None
         if state is None:
             return 0
-        self.done, self.outcomes, self.seconds = state["done"], Counter(state["outcomes"]), state["seconds"]
+        self.done, self.outcomes = state["done"], Counter(state["outcomes"])
+        self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
         self.algorithm.go_on(
             state["state_dict"], self.requests.mask(self.chunks[self.done - 1][1], len(self.algorithm.dataset.log))
         )

@@ -124,7 +124,8 @@ def test_a_model_that_is_fitted_when_built_is_validated_once(make):
 @pytest.mark.parametrize(("budget", "epochs"), [(1e-9, 1), (19, 1), (20, 2), (35, 3), (1000, 6)])
 def test_an_epoch_is_begun_only_if_the_last_ones_time_is_left(make, monkeypatch, budget, epochs):
     now = [0.0]
-    monkeypatch.setattr("recbole.trainer.trainer.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    clock = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0])
+    monkeypatch.setattr("recbole.trainer.trainer.time", clock)
 
     def score(*_):
         now[0] += 2.5
