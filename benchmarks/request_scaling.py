@@ -1,8 +1,9 @@
-r"""Does a request cost the same whatever the size of the log and the catalogue, and however many came before it?
+r"""What does a request cost as the log, the catalogue, the model and the number of requests before it grow?
 
     python benchmarks/request_scaling.py --out results/request_scaling.json
     python benchmarks/request_scaling.py --requests 10000 --sizes 1000000x10000 --out results/many_requests.json
     python benchmarks/request_scaling.py --sizes 1000000x10000 --profile
+    python benchmarks/request_scaling.py --algorithms kookmin gif ceu --sizes 100000x10000x64 100000x10000x256
 
 An untrained model on synthetic interactions (as many users as a tenth of the interactions; items by Zipf's law) is put
 one request after another through the pipeline that `unlearn.py` uses; each is a person who wants one or two of their
@@ -15,6 +16,7 @@ history, ten rows on average here whatever the size.
 import argparse
 import contextlib
 import cProfile
+import itertools
 import multiprocessing
 import pstats
 import resource
@@ -46,10 +48,12 @@ SIZES = ("100000x10000", "300000x10000", "1000000x10000", "1000000x30000", "1000
 def parse_args():
     """Return the arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", nargs="+", type=size, default=[size(text) for text in SIZES], help="ROWSxITEMS")
+    parser.add_argument(
+        "--sizes", nargs="+", type=size, default=[size(text) for text in SIZES], help="ROWSxITEMS[xWIDTH]"
+    )
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--model", default="BPR")
-    parser.add_argument("--algorithm", default="scif")
+    parser.add_argument("--algorithms", nargs="+", default=["scif"], help="hyper-parameters are their defaults")
     parser.add_argument("--damping", type=float, default=1e-6, help="with 100,000 interactions (default: 1e-6)")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--profile", action="store_true", help="print what each size's requests spend their time on")
@@ -58,9 +62,9 @@ def parse_args():
 
 
 def size(text):
-    """Return (interactions, items) of a text such as ``100000x10000``."""
-    rows, items = map(int, text.split("x"))
-    return rows, items
+    """Return (interactions, items, embedding size) of a text such as ``100000x10000`` or ``100000x10000x128``."""
+    rows, items, *width = map(int, text.split("x"))
+    return rows, items, width[0] if width else 64
 
 
 def write_log(folder, n_rows, n_items, seed):
@@ -74,7 +78,7 @@ def write_log(folder, n_rows, n_items, seed):
     write_atomic(folder / NAME / f"{NAME}.inter", columns, kinds)
 
 
-def prepare(args, n_rows, n_items, folder):
+def prepare(args, algorithm, n_rows, n_items, width, folder):
     """Return the algorithm on an untrained model, and the requests."""
     write_log(folder, n_rows, n_items, args.seed)
     settings = {
@@ -83,6 +87,7 @@ def prepare(args, n_rows, n_items, folder):
         "eval_args": {"order": "TO"},
         "seed": args.seed,
         "use_gpu": False,
+        "embedding_size": width,
         "damping": args.damping * 100_000 / n_rows,
     }
     defaults = {parameter.name: parameter.default for parameter in hyper_parameters()}
@@ -91,7 +96,7 @@ def prepare(args, n_rows, n_items, folder):
     dataset = create_dataset(config, model_class.type)
     init_seed(config["seed"], config["reproducibility"])
     model = model_class(config, dataset)
-    return get_algorithm(args.algorithm)(config, model, dataset), draw_requests(dataset, args.requests, args.seed)
+    return get_algorithm(algorithm)(config, model, dataset), draw_requests(dataset, args.requests, args.seed)
 
 
 def draw_requests(dataset, n, seed):
@@ -125,22 +130,24 @@ class Observer:
         return outcome
 
 
-def measure(args, n_rows, n_items):
-    """Run all requests of one size in this process; return their costs, and print the profile if asked for."""
+def measure(args, name, n_rows, n_items, width):
+    """Run the requests of one algorithm and size in this process; return the costs, print the profile if asked for."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        algorithm, requests = prepare(args, n_rows, n_items, Path(folder))
+        algorithm, requests = prepare(args, name, n_rows, n_items, width, Path(folder))
     profile = cProfile.Profile(time.process_time) if args.profile else None
     algorithm.forget = observer = Observer(algorithm.forget, profile)
     before = peak_mib()
     summary = Pipeline(algorithm, requests, show_progress=False).run(lambda *_: None)
     if profile:
-        print(f"{n_rows} interactions, {n_items} items, after the first request", flush=True)
+        print(f"{name}, {n_rows} interactions, {n_items} items, {width} factors, after the first request", flush=True)
         pstats.Stats(profile).sort_stats("tottime").print_stats(25)
     seconds, tenth = np.array(observer.seconds), max(len(requests) // 10, 1)
     return {
+        "algorithm": name,
         "interactions": n_rows,
         "items": n_items,
+        "embedding_size": width,
         "requests": len(requests),
         "applied": summary["applied"],
         "products": np.mean(observer.products),
@@ -158,14 +165,16 @@ def peak_mib():
 
 
 def print_table(rows):
-    """Print one line a size, with ratios to the first."""
-    columns = "interactions", "items", "requests", "Hv", "median ms", "ratio", "p95 ms", "ratio", "last/first tenth"
-    print("".join(f"{column:>{max(len(column) + 2, 9)}}" for column in (*columns, "peak MiB", "by requests")))
+    """Print one line an algorithm and size, with ratios to the algorithm's first."""
+    columns = "algorithm", "interactions", "items", "width", "requests", "Hv", "median ms", "ratio", "p95 ms", "ratio"
+    columns += "last/first tenth", "peak MiB", "by requests"
+    print("".join(f"{column:>{max(len(column) + 2, 9)}}" for column in columns))
     for row in rows:
+        first = next(other for other in rows if other["algorithm"] == row["algorithm"])
         print(
-            f"{row['interactions']:>14}{row['items']:>9}{row['requests']:>10}{row['products']:>9.1f}"
-            f"{1000 * row['median']:>11.2f}{row['median'] / rows[0]['median']:>9.2f}"
-            f"{1000 * row['p95']:>9.2f}{row['p95'] / rows[0]['p95']:>9.2f}{row['last_to_first_tenth']:>18.2f}"
+            f"{row['algorithm']:>11}{row['interactions']:>14}{row['items']:>9}{row['embedding_size']:>9}{row['requests']:>10}{row['products']:>9.1f}"
+            f"{1000 * row['median']:>11.2f}{row['median'] / first['median']:>9.2f}"
+            f"{1000 * row['p95']:>9.2f}{row['p95'] / first['p95']:>9.2f}{row['last_to_first_tenth']:>18.2f}"
             f"{row['peak_rss_mib']:>10.0f}{row['peak_rss_mib'] - row['rss_before_mib']:>13.0f}"
         )
 
@@ -175,12 +184,12 @@ def main():
     args = parse_args()
     fresh = multiprocessing.get_context("spawn")
     rows = []
-    for n_rows, n_items in args.sizes:
+    for algorithm, numbers in itertools.product(args.algorithms, args.sizes):
         with ProcessPoolExecutor(1, fresh) as executor:
-            rows.append(executor.submit(measure, args, n_rows, n_items).result())
+            rows.append(executor.submit(measure, args, algorithm, *numbers).result())
     print_table(rows)
     if args.out:
-        settings = {key: getattr(args, key) for key in ("model", "algorithm", "damping", "seed")}
+        settings = {key: getattr(args, key) for key in ("model", "damping", "seed")}
         write_json(args.out, {"settings": settings, "rows": rows})
 
 

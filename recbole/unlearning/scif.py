@@ -1,10 +1,11 @@
 """SCIF: selective and collaborative influence function."""
 
+import math
 from dataclasses import dataclass, field
 
 from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, UnlearningAlgorithm
 from recbole.unlearning.curvature import HessianProduct, Subspace, gradient, second_order
-from recbole.unlearning.solvers import conjugate_gradients
+from recbole.unlearning.solvers import positive_solution
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Scif(UnlearningAlgorithm):
     depends on those rows), and else over ``scif_hessian_samples`` retained examples, rescaled to ``n``. A pairwise
     loss is averaged over ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises.
 
+    A Hessian that is not positive, as it may be of a network, is damped until it is
+    (:func:`~recbole.unlearning.solvers.positive_solution`); ``work["damping"]`` says what was used.
+
     Unlike ERASE: one fixed operator instead of another minibatch in each iteration, no ascent on retained data, sums
     instead of sums of means, the requester's row instead of the whole user table, divided by ``n`` and not by the
     number of sampled rows.
@@ -73,10 +77,11 @@ class Scif(UnlearningAlgorithm):
             if out_of_time():
                 raise NotApplied("timeout", "time was up after the gradients")
             product = HessianProduct(subspace, [sample], scale=1 / (share * n * rows))
-            found = conjugate_gradients(product, g, hyper.damping, 1e-6, hyper.scif_iterations, out_of_time)
+            found = positive_solution(product, g, hyper.damping, 1e-6, hyper.scif_iterations, out_of_time)
         if found.ended == "timeout":
             raise NotApplied("timeout", f"time was up after {found.iterations} conjugate-gradient iterations")
-        if found.ended == "negative curvature" and not found.x.any():
-            raise NotApplied("diverged", "the Hessian is not positive along the gradient; raise --damping")
+        if not math.isfinite(found.residual + found.bend):
+            raise NotApplied("diverged", "the gradients or their derivatives are not finite")
         work = {"n_hvp": product.count, "n_gradients": 2, "residual": found.residual, "solver": found.ended}
+        work["damping"] = found.damping
         return Step(subspace, -found.x, work)

@@ -1,12 +1,12 @@
-r"""Choose SCIF's damping on validation data.
+r"""Choose an unlearning algorithm's hyper-parameters for a model on validation data.
 
-    python benchmarks/scif_damping.py --data dataset/ml-100k --config configs/config_bpr.yaml \
-        --work results/scif_damping
+    python benchmarks/unlearning_preset.py --data dataset --work results/preset --model BPR --algorithm scif
 
 For each seed and category of sensitive items a base model and one retrained without the whole forget set (index 3) are
-trained, unless their checkpoints are in `--work` already; then SCIF unlearns the forget set from the base model, once
-for each damping, and is held against the retrained model. No model is scored on the test split; and the demo's category
-and seed are not among the defaults, so that what is shown there was not tuned on.
+trained, unless their checkpoints are in `--work` already; then the algorithm unlearns the forget set from the base
+model, once with each candidate of `unlearning_preset.yaml`, and is held against the retrained model. Data and training
+are those of `grid.yaml`. No model is scored on the test split, and neither the seeds nor, where a data set has several,
+the categories are those that results are reported for: what is shown there was not tuned on.
 
 How the choice is made. Two things are wanted of an unlearned model: that it shows people what they asked to forget as
 often as the retrained model does, and that its scores are the retrained model's.
@@ -16,14 +16,15 @@ often as the retrained model does, and that its scores are the retrained model's
 
 The first is the purpose, but is counted in the top ten of a few people and so noisy; the second is smooth, but hardly
 notices single items. Hence a one-standard-error rule (after L. Breiman et al., "Classification and Regression Trees",
-1984), on paired runs: a damping whose gaps exceed those of the damping with the smallest mean gap by no more, in the
-mean, than one standard error of that same difference counts as equally good at the first; of these the one of least
-mean divergence is chosen. The differences are taken run by run because runs differ far more than dampings do. Utility
-has a veto: a damping that costs more than `--max_loss` of recall@20 on the validation split, relative to the base
-model, is out.
+1984), on paired runs: a candidate whose gaps exceed those of the candidate with the smallest mean gap by no more, in
+the mean, than one standard error of that same difference counts as equally good at the first; of these the one of least
+mean divergence is chosen. The differences are taken run by run because runs differ far more than candidates do. Utility
+has a veto: a candidate that costs more than `--max_loss` of the model's validation metric, relative to the base model,
+is out, and so is one with which a request diverged.
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+import yaml
 
 from recbole.config import Config
 from recbole.evaluator import build_views, evaluate
@@ -42,45 +44,49 @@ from recbole.unlearning.pipeline import Pipeline
 from recbole.unlearning.registry import get_algorithm, hyper_parameters
 from recbole.utils import UserError, write_json
 
-DAMPINGS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+ROOT = Path(__file__).resolve().parents[1]
 LAST = 3
 """The checkpoint after the last request."""
 
 
 def parse_args():
-    """Return the arguments, with paths that hold from any folder."""
+    """Return the arguments, with what `grid.yaml` says of the model and the algorithm's candidates."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, type=Path, help="folder NAME with NAME.inter and the forget sets")
-    parser.add_argument("--config", required=True, type=Path, help="YAML file")
-    parser.add_argument("--work", required=True, type=Path, help="folder for checkpoints, logs and damping.json")
-    parser.add_argument("--model", default="BPR")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 7], help="of model and forget set")
-    parser.add_argument("--categories", nargs="+", default=["crime", "war"])
-    parser.add_argument("--fraction", type=float, default=0.001)
-    parser.add_argument("--stopping_step", type=int, default=30)
-    parser.add_argument("--dampings", type=float, nargs="+", default=DAMPINGS)
-    parser.add_argument("--max_loss", type=float, default=0.02, help="of validation recall@20 (default: 0.02)")
+    parser.add_argument("--data", required=True, type=Path, help="folder of the prepared data sets")
+    parser.add_argument("--work", required=True, type=Path, help="folder for checkpoints, logs and what was found")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--algorithm", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 11], help="of model and forget set")
+    parser.add_argument("--categories", nargs="+", help="default: crime and horror on ml-100k, else the grid's")
+    parser.add_argument("--max_loss", type=float, default=0.02, help="of the validation metric (default: 0.02)")
     args = parser.parse_args()
-    args.data, args.config, args.work = args.data.resolve(), args.config.resolve(), args.work.resolve()
+    args.data, args.work = args.data.resolve(), args.work.resolve()
+    cells, candidates = (yaml.safe_load((ROOT / "benchmarks" / name).read_text(encoding="utf-8"))
+                         for name in ("grid.yaml", "unlearning_preset.yaml"))  # fmt: skip
+    if args.model not in cells["models"] or args.algorithm not in candidates:
+        parser.error("grid.yaml knows the models, unlearning_preset.yaml the algorithms")
+    args.cell, args.candidates = dict(cells["models"][args.model]), candidates[args.algorithm]
+    category = args.cell.pop("sensitive_category")
+    args.categories = args.categories or (["crime", "horror"] if args.cell["dataset"] == "ml-100k" else [category])
     return args
 
 
 def configure(args, seed, category, index=None):
     """Return the configuration of a base model, or of the model retrained to match checkpoint ``index``."""
     settings = {
-        "data_path": str(args.data.parent),
+        **args.cell,
+        "data_path": str(args.data),
         "checkpoint_dir": str(args.work / "saved"),
         "seed": seed,
         "sensitive_category": category,
-        "unlearning_fraction": args.fraction,
-        "stopping_step": args.stopping_step,
         "retrain_checkpoint_idx_to_match": index,
         "show_progress": False,
         "tensorboard": False,
         "state": "WARNING",
     }
     defaults = {parameter.name: parameter.default for parameter in hyper_parameters()}
-    return Config(args.model, args.data.name, [str(args.config)], config_dict=settings, extra_defaults=defaults)
+    file = ROOT / "configs" / f"config_{args.model.lower()}.yaml"
+    return Config(args.model, settings.pop("dataset"), [str(file)], config_dict=settings, extra_defaults=defaults)
 
 
 def trained(config):
@@ -104,27 +110,33 @@ def one_run(args, seed, category):
     views = build_views(setup.dataset, forgotten, LAST, setup.sensitive)
     valid = setup.dataset.masked(forgotten).eval_rows("valid")
 
+    metric = setup.config["valid_metric"].lower()
+
     def scores(model):
         rows = evaluate(model, views, setup.config, (retrained, retrained_path.name), utility_too=False)
         return {
             "forgotten": value_of(rows, metric="avg_forgotten_per_user", k=10, masking="retained"),
             "divergence": value_of(rows, metric="js_divergence"),
-            "recall": mean_utility(model, valid, setup.config)["recall@20"],
+            "utility": mean_utility(model, valid, setup.config)[metric],
         }
 
     found = {"retrained": scores(retrained), "base": scores(setup.load_model(base_path, None))}
-    for damping in args.dampings:
-        setup.config["damping"] = damping
-        model, summary = unlearned(setup, base_path)
-        found[f"{damping:g}"] = scores(model) | {"applied": summary["applied"], "requests": summary["total"]}
+    for candidate in args.candidates:
+        model, summary = unlearned(args, setup, base_path, candidate)
+        counts = {key: summary[key] for key in ("total", "applied", "diverged", "timeout")}
+        found[json.dumps(candidate)] = scores(model) | counts
     return found
 
 
-def unlearned(setup, base_path):
-    """Return the base model after all of the requests, and the pipeline's summary."""
+def unlearned(args, setup, base_path, candidate):
+    """Return the base model after all of the requests with a candidate's values, and the pipeline's summary."""
+    chosen = get_algorithm(args.algorithm)
+    for parameter in hyper_parameters():
+        if args.algorithm in parameter.algorithms:
+            setup.config[parameter.name] = candidate.get(parameter.name, parameter.default)
     model = setup.load_model(base_path, None)
     dataset = setup.dataset.masked(setup.forgotten(None))
-    algorithm = get_algorithm("scif")(setup.config, model, dataset)
+    algorithm = chosen(setup.config, model, dataset)
     summary = Pipeline(algorithm, setup.requests, show_progress=False).run(lambda *_: None)
     return model, summary
 
@@ -136,31 +148,31 @@ def value_of(rows, **wanted):
     return row["value"]
 
 
-def summarise(runs, dampings, max_loss):
-    """Return what the rule looks at, for the base model and each damping.
+def summarise(runs, max_loss):
+    """Return what the rule looks at, for the base model and each candidate.
 
     Args:
         runs: a list of :func:`one_run` results.
-        dampings: the candidates.
         max_loss: the veto's.
 
     Returns:
         A row by name: means over runs, and ``excess`` and ``excess_error``, by how much the gap exceeds the best
-        admissible damping's, and the standard error of that. And whether the row is ``admissible``.
+        admissible candidate's, and the standard error of that. And whether the row is ``admissible``.
     """
-    names = ["base", *(f"{damping:g}" for damping in dampings)]
+    names = [name for name in runs[0] if name != "retrained"]
     values = {key: np.array([[run[name][key] for run in runs] for name in names])
-              for key in ("forgotten", "divergence", "recall")}  # fmt: skip
+              for key in ("forgotten", "divergence", "utility")}  # fmt: skip
     gaps = np.abs(values["forgotten"] - [run["retrained"]["forgotten"] for run in runs])
-    recall = values["recall"].mean(axis=1)
-    admissible = recall >= (1 - max_loss) * recall[0]
+    utility = values["utility"].mean(axis=1)
+    failed = np.array([sum(run[name].get("diverged", 0) for run in runs) for name in names])
+    admissible = (utility >= (1 - max_loss) * utility[0]) & (failed == 0)
     admissible[0] = False  # to do nothing is no candidate
     best = np.argmin(np.where(admissible, gaps.mean(axis=1), np.inf))
     excess = gaps - gaps[best]
     errors = excess.std(axis=1, ddof=1) / len(runs) ** 0.5 if len(runs) > 1 else np.zeros(len(names))
     columns = {key: value.mean(axis=1) for key, value in values.items()}
     columns |= {"gap": gaps.mean(axis=1), "excess": excess.mean(axis=1), "excess_error": errors}
-    columns["admissible"] = admissible
+    columns |= {"diverged": failed, "admissible": admissible}
     return {name: {key: column[at].item() for key, column in columns.items()} for at, name in enumerate(names)}
 
 
@@ -170,17 +182,18 @@ def choose(table):
     return min(good, key=lambda name: table[name]["divergence"], default=None)
 
 
-def print_table(table, chosen, runs):
+def print_table(args, table, chosen, runs):
     """Print the rows and the choice."""
     shown = np.mean([run["retrained"]["forgotten"] for run in runs])
-    print(f"{len(runs)} runs; the retrained models show {shown:.3f} forgotten items in each requesting user's top 10\n")
-    print(f"{'damping':<10}{'forgotten@10':>14}{'gap':>8}{'excess':>9}{'+-':>8}{'JS':>10}{'valid recall@20':>17}")
+    print(f"{args.algorithm} on {args.model}, {len(runs)} runs; the retrained models show {shown:.3f} forgotten items")
+    print(f"{'forgotten@10':>14}{'gap':>8}{'excess':>9}{'+-':>8}{'JS':>10}{'valid':>9}{'diverged':>10}")
     for name, row in table.items():
         print(
-            f"{name:<10}{row['forgotten']:>14.3f}{row['gap']:>8.3f}{row['excess']:>9.3f}{row['excess_error']:>8.3f}"
-            f"{row['divergence']:>10.5f}{row['recall']:>17.4f}{'' if row['admissible'] else '  not a candidate'}"
+            f"{row['forgotten']:>14.3f}{row['gap']:>8.3f}{row['excess']:>9.3f}{row['excess_error']:>8.3f}"
+            f"{row['divergence']:>10.5f}{row['utility']:>9.4f}{row['diverged']:>10}  {name}"
+            f"{'' if row['admissible'] else '  (not a candidate)'}"
         )
-    print(f"\nchosen: {chosen or 'none, each costs too much recall'}")
+    print(f"chosen: {chosen or 'none'}\n", flush=True)
 
 
 def main():
@@ -190,10 +203,10 @@ def main():
     os.chdir(args.work)  # runs write log/ where they stand
     names = [(seed, category) for seed in args.seeds for category in args.categories]
     runs = [one_run(args, *name) for name in names]
-    table = summarise(runs, args.dampings, args.max_loss)
+    table = summarise(runs, args.max_loss)
     chosen = choose(table)
-    print_table(table, chosen, runs)
-    write_json("damping.json", {
+    print_table(args, table, chosen, runs)
+    write_json(f"{args.model}_{args.algorithm}.json", {
         "chosen": chosen,
         "table": table,
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()},
@@ -205,5 +218,5 @@ if __name__ == "__main__":
     try:
         main()
     except UserError as error:
-        print(f"scif_damping.py: {error}", file=sys.stderr)
+        print(f"unlearning_preset.py: {error}", file=sys.stderr)
         sys.exit(2)

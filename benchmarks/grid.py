@@ -1,0 +1,227 @@
+r"""Try every unlearning algorithm on every model, several seeds, and print one table.
+
+    python benchmarks/grid.py --data dataset --work results/grid --jobs 2
+    python benchmarks/grid.py --work results/grid --table results/grid.md
+
+A cell is a model, a seed and an algorithm. Each step of it is the documented command in a process of its own:
+`run_recbole.py` for the base model and for the model retrained without the whole forget set, `unlearn.py` for each
+algorithm. What is done is skipped, so that the grid can be run in parts and goes on after a kill; `--minutes` stops
+starting steps. A cell that has not been run is printed as "not run", one that failed with its exit status. Of the
+checkpoints only base, retrained and the last unlearned one are kept. What is tried on which data stands in `grid.yaml`.
+
+With `--preset tuned` the algorithms run with that preset, where it has something for the pair, beside the defaults.
+Nothing here chooses anything: the table shows the test split, and what is tuned is tuned elsewhere.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
+BASE, RETRAINED = "base", "retrained"
+LAST = 3
+"""The checkpoint after the last request."""
+
+COLUMNS = {
+    "recall@10": {"metric": "recall", "k": 10, "view": "current", "population": "all"},
+    "forgotten@10": {"metric": "avg_forgotten_per_user", "k": 10, "population": "requesting", "masking": "retained"},
+    "sensitive@10": {"metric": "avg_sensitive_per_user", "k": 10, "population": "requesting", "masking": "retained"},
+    "JS requesting": {"metric": "js_divergence", "population": "requesting"},
+    "JS others": {"metric": "js_divergence", "population": "others"},
+}
+COUNTS = ("forgotten@10", "sensitive@10")
+COSTS = ("CPU s/request", "speed-up")
+
+
+def parse_args():
+    """Return the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", required=True, type=Path, help="folder for results, checkpoints and logs")
+    parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --table")
+    parser.add_argument("--cells", type=Path, default=Path(__file__).with_suffix(".yaml"), help="which data for whom")
+    parser.add_argument("--models", nargs="+", help="only these")
+    parser.add_argument("--algorithms", nargs="*", default=ALGORITHMS, help="only these")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5], help="of models and forget sets")
+    parser.add_argument("--preset", help="run the algorithms with this preset of unlearn.py")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: 1)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing after so long")
+    parser.add_argument("--timeout", type=float, default=900, help="seconds for one step (default: 900)")
+    parser.add_argument(
+        "--table", type=Path, help="run nothing; write what is there as Markdown and .csv, and print it"
+    )
+    args = parser.parse_args()
+    args.cells = yaml.safe_load(args.cells.read_text(encoding="utf-8"))["models"]
+    unknown = set(args.models or ()) - set(args.cells)
+    if unknown or not (args.table or args.data):
+        parser.error(f"not in the grid: {', '.join(sorted(unknown))}" if unknown else "--data says where the data is")
+    args.models = args.models or list(args.cells)
+    args.work = args.work.resolve()
+    return args
+
+
+def result_path(args, model, seed, step, preset=None):
+    """Return where the result of a step is."""
+    return args.work / "cells" / f"{model}_{seed}_{step}{f'_{preset}' if preset else ''}.json"
+
+
+def command(args, model, seed, step, result):
+    """Return the command line of a step."""
+    settings = {"data_path": args.data.resolve(), **args.cells[model], "seed": seed, "result_file": result}
+    settings["checkpoint_dir"] = args.work / "saved" / (args.preset or "default") if args.preset else "saved"
+    script = "run_recbole.py" if step in (BASE, RETRAINED) else "unlearn.py"
+    words = [sys.executable, ROOT / script, "--model", model]
+    words += ["--config_files", ROOT / "configs" / f"config_{model.lower()}.yaml"]
+    if step == RETRAINED:
+        settings["retrain_checkpoint_idx_to_match"] = LAST
+    elif step == BASE:
+        del settings["sensitive_category"], settings["unlearning_fraction"]
+    else:
+        settings["unlearning_algorithm"] = step
+        if args.preset:
+            settings["preset"] = args.preset
+    return [str(word) for word in words] + [f"--{key}={value}" for key, value in settings.items()]
+
+
+def run(args, model, seed, step):
+    """Run a step unless its result is there; return its exit status, or None if it was not run."""
+    result = result_path(args, model, seed, step, args.preset if step not in (BASE, RETRAINED) else None)
+    if result.exists():
+        return 0
+    if time.monotonic() > args.deadline:
+        return None
+    words = command(args, model, seed, step, result)
+    before = time.monotonic()
+    status = attempt(words, args.work, result.with_suffix(".log"), args.timeout)
+    result.with_suffix(".status").write_text(f"{status}\n", encoding="utf-8")
+    print(f"{time.monotonic() - before:6.0f} s  exit {status}  {result.stem}", flush=True)
+    drop_checkpoints(args.work / "saved")
+    return status
+
+
+def attempt(words, folder, log, seconds):
+    """Run a command in a folder with one thread, its output to ``log``; return its exit status, or "timeout"."""
+    with open(log, "w", encoding="utf-8") as file:
+        print("$", *words, file=file, flush=True)
+        to = {"stdout": file, "stderr": file, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
+        try:
+            return subprocess.run(words, check=False, cwd=folder, timeout=seconds, **to).returncode
+        except subprocess.TimeoutExpired:
+            return "timeout"
+
+
+def drop_checkpoints(folder):
+    """Delete unlearned checkpoints before the last; their rows are in the results."""
+    for path in folder.rglob("*_unlearn_epoch_*"):
+        if f"_to_match_{LAST}" not in path.name and path.suffix in (".pth", ".json"):
+            path.unlink(missing_ok=True)
+
+
+def chain(args, model, seed):
+    """Run what is missing of a model and seed, in order; algorithms only on a trained base model."""
+    if all(run(args, model, seed, step) == 0 for step in (BASE, RETRAINED)):
+        for algorithm in args.algorithms:
+            run(args, model, seed, algorithm)
+
+
+def run_all(args):
+    """Run the grid: all models with the first seed, then with the next."""
+    (args.work / "cells").mkdir(parents=True, exist_ok=True)
+    args.deadline = time.monotonic() + 60 * args.minutes
+    with ThreadPoolExecutor(args.jobs) as pool:
+        waiting = [pool.submit(chain, args, model, seed) for seed in args.seeds for model in args.models]
+        for future in waiting:
+            future.result()
+
+
+def scores(record, kind):
+    """Return the columns of one model (base, unlearned, retrained) at the last checkpoint, by name."""
+    rows = pd.DataFrame(record["metrics"])
+    rows = rows[(rows["checkpoint"] == LAST) & (rows["model"] == kind)]
+    found = {}
+    for column, wanted in COLUMNS.items():
+        values = rows[(rows[list(wanted)] == pd.Series(wanted)).all(axis=1)]["value"]
+        found[column] = values.iloc[0] if len(values) else np.nan
+    return found
+
+
+def read(path):
+    """Return the result of a step, or None."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def lines_of(args, model):
+    """Yield ``(name, one dictionary a seed, note)`` for base, retrained and every algorithm of a model."""
+    found = {a: [(s, read(result_path(args, model, s, a, args.preset))) for s in args.seeds] for a in args.algorithms}
+    any_of = [next((dict(found[a])[s] for a in args.algorithms if dict(found[a])[s]), None) for s in args.seeds]
+    for kind in (BASE, RETRAINED):
+        yield kind, [scores(record, kind) for record in any_of if record], ""
+    for algorithm, records in found.items():
+        done = [record for _, record in records if record]
+        values = []
+        for record in done:
+            cost, retraining = record["timing"]["cpu_seconds_mean"], record["timing"]["retraining_cpu_seconds"]
+            values.append(scores(record, "unlearned") | dict(zip(COSTS, (cost, retraining / cost), strict=True)))
+        yield algorithm, values, note(args, model, algorithm, records)
+
+
+def note(args, model, algorithm, records):
+    """Return the requests by outcome, summed over the seeds, and what is missing."""
+    totals = {
+        key: sum(r["requests"][key] for _, r in records if r) for key in ("applied", "skipped", "timeout", "diverged")
+    }
+    parts = [f"{count} {key}" for key, count in totals.items() if count]
+    for seed, record in records:
+        status = result_path(args, model, seed, algorithm, args.preset).with_suffix(".status")
+        if record is None:
+            text = f"exit {status.read_text().strip()}" if status.exists() else "not run"
+            parts.append(f"seed {seed} {text}")
+    return ", ".join(parts)
+
+
+def cell(values, column):
+    """Return a column's mean and standard deviation over the seeds as text; empty without any."""
+    mean, spread = values.mean(), values.std()
+    if np.isnan(mean):
+        return ""
+    digits = ".3g" if column in COSTS else ".2f" if column in COUNTS else ".4f"
+    return f"{mean:{digits}}" + ("" if column in COSTS or np.isnan(spread) else f" ± {spread:{digits}}")
+
+
+def table(args):
+    """Return the table: means and standard deviations over the seeds that are there."""
+    lines = []
+    for model in args.models:
+        for name, values, about in lines_of(args, model):
+            frame = pd.DataFrame(values, columns=[*COLUMNS, *COSTS], dtype=float)
+            cells = {column: cell(frame[column], column) for column in frame}
+            lines.append({"model": model, "": name, "seeds": len(frame)} | cells | {"requests": about})
+    return pd.DataFrame(lines)
+
+
+def main():
+    """Run the grid, or show it."""
+    args = parse_args()
+    if args.table is None:
+        run_all(args)
+        return
+    shown = table(args)
+    header = [" | ".join(["", *shown.columns, ""]).strip(), "|" + "---|" * len(shown.columns)]
+    body = ["| " + " | ".join(map(str, row)) + " |" for row in shown.itertuples(index=False)]
+    args.table.parent.mkdir(parents=True, exist_ok=True)
+    args.table.write_text("\n".join([*header, *body]) + "\n", encoding="utf-8")
+    shown.to_csv(args.table.with_suffix(".csv"), index=False)
+    print(shown.to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
