@@ -29,6 +29,7 @@ setup(
         "console_scripts": [
             "erase-train = recbole.quick_start.main:train_main",
             "erase-unlearn = recbole.quick_start.main:unlearn_main",
+            "erase-make-forget-set = recbole.quick_start.main:make_forget_set_main",
         ]
     },
 )

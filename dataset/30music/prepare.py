@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recbole.config.layers import packaged
 from recbole.scenario import prepare
 from recbole.scenario.raw import steps
 from recbole.scenario.raw.files import find
@@ -28,7 +29,8 @@ WANTED = "relations/sessions.idomaar and entities/tracks.idomaar"
 IDS = pa.list_(pa.struct({"id": pa.int64()}))
 SESSION = pa.schema({"subjects": IDS, "objects": pa.list_(pa.struct({"id": pa.int64(), "playstart": pa.float64()}))})
 TRACK = pa.schema({"tags": IDS})
-ELIGIBLE = {"min_sensitive": 3, "min_remaining": 3}
+PROPERTIES = packaged(f"dataset/{HERE.name}.yaml").values
+ELIGIBLE = {key: PROPERTIES[key] for key in ("min_sensitive", "min_remaining")}
 
 
 def main():

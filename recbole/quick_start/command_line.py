@@ -51,7 +51,7 @@ _UNLEARN_EXAMPLES = """examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class OneLineParser(argparse.ArgumentParser):
     """An argparse parser that tells mistakes in one line."""
 
     def error(self, message):
@@ -136,7 +136,7 @@ def _hyper_parameter_flags(hyper_parameters):
 
 
 def _parser(program, about, groups, examples):
-    parser = _Parser(
+    parser = OneLineParser(
         prog=program,
         description=f"{about} Any configuration key can be set as --key value or --key=value.",
         epilog=examples,

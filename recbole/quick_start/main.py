@@ -1,4 +1,4 @@
-"""The two programs: parse, run, and say how it ended."""
+"""The programs: parse, run, and say how it ended."""
 
 import importlib.metadata
 import sys
@@ -21,7 +21,12 @@ def unlearn_main(argv=None):
     return _guarded("unlearn.py", _unlearn, argv)
 
 
-def _guarded(program, run, argv):
+def make_forget_set_main(argv=None):
+    """Run ``make_forget_set.py``; return the exit status."""
+    return _guarded("make_forget_set.py", _make_forget_set, argv, "each file is whole or as it was")
+
+
+def _guarded(program, run, argv, interrupted="the same command goes on from the last snapshot"):
     try:
         _name_this_package()
         return run(sys.argv[1:] if argv is None else argv)
@@ -29,7 +34,7 @@ def _guarded(program, run, argv):
         print(f"{program}: {error}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
-        print(f"{program}: interrupted; the same command goes on from the last snapshot", file=sys.stderr)
+        print(f"{program}: interrupted; {interrupted}", file=sys.stderr)
         return 130
 
 
@@ -98,3 +103,10 @@ def _unlearn(argv):
         return COMPLETE
     failed = requests["timeout"] + requests["diverged"] > 0 or requests["applied"] == 0
     return NOT_ALL_APPLIED if failed else COMPLETE
+
+
+def _make_forget_set(argv):
+    from recbole.quick_start.forget_sets import make_forget_sets
+
+    make_forget_sets(argv)
+    return COMPLETE

@@ -1,6 +1,7 @@
 """The names of the files of a scenario, as ERASE gives them; spelled here and nowhere else."""
 
 SENSITIVE_KINDS = ("asins", "products", "tracks")
+ATTACK, TARGET_STRATEGY = "bandwagon", "unpopular"
 
 
 def sensitive_method(category):
@@ -22,3 +23,21 @@ def sensitive_list_name(category):
 def sensitive_list_names(category):
     """Return the names under which a list of sensitive items is looked for, the preferred one first."""
     return [f"sensitive_{kind}_{category}.txt" for kind in SENSITIVE_KINDS]
+
+
+def fraud_name(dataset, task_type, ratio, seed):
+    """Return the name of the fraud file of a task: ``.inter`` for CF and SBR, ``.json`` for NBR.
+
+    CF has sessions in its file's name as well: ERASE has no spam for CF, and its loader looks for this one name.
+    """
+    kind, extension = ("baskets", "json") if task_type == "NBR" else ("sessions", "inter")
+    return f"{dataset}_fraud_{kind}_{_attack(ratio, seed)}.{extension}"
+
+
+def fraud_metadata_name(dataset, ratio, seed):
+    """Return the name of what is told of a fraud file; the ratio is spelled as Python prints a float (``0.01``)."""
+    return f"{dataset}_fraud_metadata_{_attack(ratio, seed)}.json"
+
+
+def _attack(ratio, seed):
+    return f"{ATTACK}_{TARGET_STRATEGY}_ratio_{float(ratio)}_seed_{seed}"

@@ -48,13 +48,10 @@ class InteractionLog:
         self.path = Path(path)
         header = read_header(path, separator)
         rated = header.get(rating_field) is FeatureType.FLOAT
-        read = read_atomic(path, [user_field, item_field, *([rating_field] if rated else [])], separator)
-        for name in (user_field, item_field):
-            if read.table[name].null_count:
-                raise UserError(f"{path}: column '{name}' has {read.table[name].null_count} rows without a value")
-        self.items = read.table[item_field].combine_chunks()
-        self.users = read.table[user_field].combine_chunks().dictionary_encode().indices.to_numpy()
-        self._ratings = read.table[rating_field].to_numpy() if rated else None
+        table = read_filled(path, [user_field, item_field], separator, [rating_field] if rated else [])
+        self.items = table[item_field].combine_chunks()
+        self.users = table[user_field].combine_chunks().dictionary_encode().indices.to_numpy()
+        self._ratings = table[rating_field].to_numpy() if rated else None
         self.n_total = len(self.items)
         self._least = min_sensitive, min_remaining
 
@@ -160,6 +157,20 @@ class BasketLog:
                 [self.tokens[user] for user in dict.fromkeys(self.users[rows].tolist())], file, ensure_ascii=False
             )
             file.write("\n")
+
+
+def read_filled(path, columns, separator="\t", maybe_empty=()):
+    """Read columns of an atomic file, an Arrow table; each row has a value in all but those of ``maybe_empty``.
+
+    Raises:
+        UserError: the file cannot be read, a column is missing, or a row has no value.
+    """
+    table = read_atomic(path, [*columns, *maybe_empty], separator).table
+    for name in columns:
+        missing = pc.sum(pc.is_null(table[name], nan_is_null=True)).as_py()
+        if missing:
+            raise UserError(f"{path}: column '{name}' has {missing} rows without a value")
+    return table
 
 
 def _listed(tokens, items):

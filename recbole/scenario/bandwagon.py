@@ -1,0 +1,226 @@
+"""The draws of a bandwagon attack: how many fake profiles, how long, with which items, where and when.
+
+A fake profile promotes one or two *targets*, items that few people know, among *fillers* that everybody knows, and so
+looks like a fan of what is in fashion (the bandwagon attack: Mobasher, Burke, Bhaumik and Williams, "Toward trustworthy
+recommender systems", ACM Transactions on Internet Technology 7(4), 2007; equation numbers not checked). All numbers and
+distributions are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341), as written at each
+function; ERASE's bits, drawn after ``np.random.seed(seed)``, are not reproduced.
+
+Everything is arrays: a profile is a run of rows, profiles lie one after the other, and items are whole numbers.
+"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+LEAST_LENGTH = 4
+LEAST_ITEMS = 15
+"""A fifth of them, the popular ones, can then fill the shortest profile without repetition."""
+
+_FAR = 1e15  # NumPy's Poisson draws end at 9e18
+
+
+def n_fake(ratio, n_real):
+    """Return ``ceil(r S / (1 - r))``: so many fakes beside ``S`` real profiles are a share ``r`` of all.
+
+    Exactly, in fractions: with floats, a 20th of 20 would be 2.
+    """
+    share = Fraction(str(float(ratio)))
+    return math.ceil(share * n_real / (1 - share))
+
+
+def fifths(counts, rank, among):
+    """Return the most popular fifth of some items and the least popular, each int64, the more popular first.
+
+    Args:
+        counts: int array [items], how often each occurs.
+        rank: int array [items]; of equally popular items the one of lower rank comes first.
+        among: bool [items], which take part.
+    """
+    order = np.lexsort((rank, -counts))
+    order = order[among[order]]
+    size = len(order) // 5
+    return order[:size], order[len(order) - size :]
+
+
+def profile_lengths(generator, n, observed, longest):
+    """Draw the lengths of ``n`` profiles, int64.
+
+    ``clip(max(4, Poisson(lambda)), 4, longest)`` with a log-normal ``lambda`` of mean ``m = 0.8 mean(observed)`` and
+    standard deviation ``s = std(observed)``: ``sigma^2 = ln(1 + s^2 / m^2)``, ``mu = ln m - sigma^2 / 2``.
+
+    Args:
+        generator: of NumPy.
+        n: how many.
+        observed: int array, the lengths of the real profiles.
+        longest: the upper limit; 4 is reached even if that is less.
+    """
+    mean = 0.8 * observed.mean()
+    variance = math.log1p((observed.std() / mean) ** 2)
+    rate = generator.lognormal(math.log(mean) - variance / 2, math.sqrt(variance), n)
+    return np.clip(generator.poisson(np.minimum(rate, _FAR)), LEAST_LENGTH, max(longest, LEAST_LENGTH))
+
+
+def baskets_per_user(generator, n, observed):
+    """Draw how many baskets each of ``n`` fake users has, int64.
+
+    ``clip(max(4, int(N(0.8 A, 0.2 A))), 4, int(1.5 A))`` with ``A = max(4, int(mean(observed)))``.
+    """
+    usual = max(LEAST_LENGTH, int(observed.mean()))
+    return np.clip(generator.normal(0.8 * usual, 0.2 * usual, n).astype(np.int64), LEAST_LENGTH, int(1.5 * usual))
+
+
+def basket_sizes(generator, n, observed, largest):
+    """Draw the sizes of ``n`` baskets, int64.
+
+    ``clip(max(2, int(N(0.9 mean, std))), 2, int(0.8 max))`` of the observed sizes, and not above ``largest``.
+    """
+    drawn = generator.normal(0.9 * observed.mean(), observed.std(), n).astype(np.int64)
+    return np.clip(drawn, 2, max(2, min(int(0.8 * observed.max()), largest)))
+
+
+def target_slots(generator, lengths, n_targets):
+    """Choose where the targets of a profile stand: never first, never last.
+
+    Two places from a length of 6 on, else one, each uniform in ``[max(1, 0.2 L), max(2, 0.9 L))``, rounded down. If
+    both fall on one place, or there is but one target item, it stays at one.
+
+    Returns:
+        bool [rows].
+    """
+    low, high = np.maximum(1, lengths // 5), np.maximum(2, 9 * lengths // 10)
+    place = (np.cumsum(lengths) - lengths) + generator.integers(low, high, (2, len(lengths)))
+    slots = np.zeros(lengths.sum(), bool)
+    slots[place[0]] = True
+    slots[place[1, (lengths >= 6) & (n_targets > 1)]] = True
+    return slots
+
+
+def leading_slots(lengths, n_targets):
+    """Choose the first two rows of a basket of 5 or more items, else the first: for baskets, which are shuffled later.
+
+    Returns:
+        bool [rows].
+    """
+    wanted = np.where((lengths >= 5) & (n_targets > 1), 2, 1)
+    return _place_within(lengths) < np.repeat(wanted, lengths)
+
+
+def fill(generator, lengths, slots, targets, popular, distinct):
+    """Draw the item of each row: a uniform target where ``slots`` says, elsewhere a uniform popular filler.
+
+    Args:
+        generator: of NumPy.
+        lengths: int64 [profiles].
+        slots: bool [rows], up to two of a profile.
+        targets: int64 items.
+        popular: int64 items.
+        distinct: whether no item stands twice in a profile.
+
+    Returns:
+        int64 [rows].
+    """
+    n = len(lengths)
+    owner = np.repeat(np.arange(n), lengths)
+    items = np.empty(len(owner), np.int64)
+    who = owner[slots]
+    second = np.diff(who, prepend=-1) == 0
+    items[slots] = targets[_pairs(generator, n, len(targets), distinct)[second.astype(np.int64), who]]
+    n_fillers = lengths - np.bincount(who, minlength=n)
+    draw = draw_distinct if distinct else _draw
+    items[~slots] = popular[draw(generator, n_fillers, len(popular))]
+    return items
+
+
+def _pairs(generator, n, n_targets, distinct):
+    """Draw two targets (int64 [2, n], numbers below ``n_targets``) for each profile."""
+    pair = generator.integers(n_targets, size=(2, n))
+    if distinct:
+        pair[1] = (pair[0] + 1 + generator.integers(max(n_targets - 1, 1), size=n)) % n_targets
+    return pair
+
+
+def _draw(generator, sizes, pool):
+    return generator.integers(pool, size=sizes.sum())
+
+
+def draw_distinct(generator, sizes, pool):
+    """Draw ``sizes[i]`` different numbers below ``pool`` for each group ``i``, uniformly, in random order.
+
+    Repetitions are drawn again; where more than a quarter of the pool is wanted, the pool is shuffled instead, which
+    costs no more than four numbers for each that is kept.
+
+    Args:
+        generator: of NumPy.
+        sizes: int64 [groups], none above ``pool``.
+        pool: how many numbers there are.
+
+    Returns:
+        int64 [sum(sizes)], grouped.
+    """
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    drawn = np.empty(len(owner), np.int64)
+    many = 4 * sizes > pool
+    shuffled = generator.random((many.sum(), pool)).argsort(axis=1)
+    drawn[many[owner]] = shuffled[np.arange(pool) < sizes[many][:, None]]
+    few = np.flatnonzero(~many[owner])
+    again = few
+    while len(again):
+        drawn[again] = generator.integers(pool, size=len(again))
+        _, first = np.unique(owner[few] * pool + drawn[few], return_index=True)
+        again = np.delete(few, first)
+    return drawn
+
+
+def shuffled_order(generator, lengths):
+    """Return the rows (int64 [rows]) with those of each profile in random order."""
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    return np.lexsort((generator.random(len(owner)), owner))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When real profiles act.
+
+    Attributes:
+        first, last: the earliest and the latest time, rounded down.
+        mean_gap, std_gap: of the times between a profile's consecutive rows; 0 if no profile has two.
+    """
+
+    first: int
+    last: int
+    mean_gap: float
+    std_gap: float
+
+    @classmethod
+    def of(cls, owner, time):
+        """Measure a log: ``owner`` int [n] and ``time`` int64 or float64 [n] of its rows, in any order."""
+        order = np.lexsort((time, owner))
+        gaps = np.diff(time[order])[np.diff(owner[order]) == 0]
+        mean, std = (float(gaps.mean()), float(gaps.std())) if len(gaps) else (0.0, 0.0)
+        return cls(math.floor(time.min()), math.floor(time.max()), mean, std)
+
+    def times(self, generator, lengths):
+        """Draw the time of each row of fake profiles, int64 [rows], ascending within a profile.
+
+        The first is uniform in ``[first, last)``. Each gap is ``max(1, round(g))``, ``g`` Weibull with mean
+        ``m = 0.7 mean_gap``: shape ``k = 1.2 / (std_gap / m)``, scale ``m / Gamma(1 + 1/k)``. No gap exceeds the whole
+        span of the log, which ERASE does not ask and without which heavy tails (small ``k``) leave the range of
+        numbers. ``k`` is ERASE's approximation: above a variation of 1 most gaps are far below the mean.
+        """
+        start = generator.integers(self.first, max(self.last, self.first + 1), len(lengths))
+        span = max(self.last - self.first, 1)
+        mean = 0.7 * self.mean_gap
+        inverse_shape = self.std_gap / mean / 1.2 if mean else 0.0
+        unit = np.maximum(generator.standard_exponential(lengths.sum()), np.finfo(float).tiny)
+        log_gap = math.log(mean or 1) - math.lgamma(1 + inverse_shape) + inverse_shape * np.log(unit)
+        gaps = np.maximum(1, np.rint(np.exp(np.minimum(log_gap, math.log(span))))).astype(np.int64)
+        before = np.cumsum(gaps) - gaps
+        return np.repeat(start - before[np.cumsum(lengths) - lengths], lengths) + before
+
+
+def _place_within(lengths):
+    """Return the place of each row in its profile, int64 [rows] from 0."""
+    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

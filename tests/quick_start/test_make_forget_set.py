@@ -1,0 +1,217 @@
+"""The program that makes forget sets and spam, as a person meets it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from recbole.quick_start.main import make_forget_set_main
+from recbole.scenario.reader import read_forget_set
+
+SCRIPT = Path(__file__).parents[2] / "make_forget_set.py"
+SENSITIVE = ("--dataset", "tiny", "--sensitive_category", "horror", "--unlearning_fraction", "0.05")
+SPAM = ("--dataset", "tiny", "--spam", "--n_target_items", "3")
+FRAUD = "tiny_fraud_sessions_bandwagon_unpopular_ratio_0.01_seed_2.inter"
+
+
+@pytest.fixture
+def place(world, tmp_path):
+    """A small world without the forget set that is to be made."""
+    made = world(tmp_path)
+    made.forget_set.unlink()
+    return made
+
+
+@pytest.fixture
+def make(place, monkeypatch, capsys):
+    """A function: run the program in the small world, inside of this process."""
+
+    def done(*arguments):
+        monkeypatch.chdir(place.folder)
+        capsys.readouterr()
+        try:
+            status = make_forget_set_main(list(arguments))
+        except SystemExit as stop:  # as argparse stops
+            status = stop.code
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=status, out=out, err=err)
+
+    return done
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_set_is_drawn_and_told(place, make):
+    told = make(*SENSITIVE, "--seed", "2", "3")
+    assert told.status == 0, told.err
+    for seed in (2, 3):
+        name = f"tiny_unlearn_pairs_sensitive_category_horror_seed_{seed}_unlearning_fraction_0.05.inter"
+        chosen = read_forget_set(place.data / name, "CF")
+        users = set(chosen.entities)
+        of_these = {
+            (user, item) for user, item, _ in place.rows if user in users and item in {f"i{n}" for n in range(6)}
+        }
+        assert set(zip(chosen.entities, chosen.items, strict=True)) == of_these
+        line = next(line for line in told.out.splitlines() if name in line)
+        numbers = line.split()
+        assert numbers[:5] == [
+            str(seed),
+            "0.05",
+            str(len(users)),
+            str(len(of_these)),
+            str(len({i for _, i in of_these})),
+        ]
+        assert float(numbers[5]) == pytest.approx(len(of_these) / len(place.rows), rel=0.05)
+    commands = re.findall(r"python (\w+\.py .*)", told.out)
+    assert [command.split()[0] for command in commands] == ["run_recbole.py", "run_recbole.py", "unlearn.py"]
+    assert all("--sensitive_category horror --unlearning_fraction 0.05" in command for command in commands[1:])
+    before = files(place.data)
+    assert "(as it was)" in make(*SENSITIVE).out and files(place.data) == before
+    assert "(REPLACES another draw)" in make(*SENSITIVE, "--stopping_rule", "B").out
+
+
+def test_all_categories_and_fractions(place, make):
+    (place.data / "sensitive_products_war.txt").write_text("i9\ni10\n")
+    told = make("--dataset", "tiny", "--sensitive_category", "all", "--unlearning_fraction", "0.05", "0.1")
+    assert told.status == 0 and len(list(place.data.glob("tiny_unlearn_pairs_*"))) == 4
+
+
+def test_a_set_too_small_for_anybody_is_told(place, make):
+    told = make(*SENSITIVE[:-1], "0.0001")
+    assert told.status == 0 and "EMPTY" in told.out
+
+
+def test_spam_is_made_and_told(place, make):
+    told = make(*SPAM)
+    assert told.status == 0, told.err
+    metadata = json.loads((place.data / FRAUD.replace("sessions", "metadata").replace(".inter", ".json")).read_text())
+    rows = (place.data / FRAUD).read_text().splitlines()
+    assert rows[0] == "user_id:token\titem_id:token\ttimestamp:float"
+    assert f"1 fake users (3.23% of all with them), {len(rows) - 1} interactions" in told.out
+    assert f"promoted: {' '.join(metadata['target_items'])}" in told.out and str(place.data.name) in told.out
+    assert told.out.count("--spam --n_target_items 3 --unlearning_fraction 0.01") == 3
+
+
+def test_spam_is_not_overwritten_unasked(place, make):
+    assert make(*SPAM).status == 0
+    before = files(place.data)
+    assert make(*SPAM).status == 0 and files(place.data) == before
+    told = make(*SPAM[:-1], "2", "--seed", "7", "2")
+    assert told.status == 2 and "promotes 3 items, not 2; give --overwrite" in told.err
+    assert files(place.data) == before
+    assert make(*SPAM[:-1], "2", "--overwrite").status == 0 and files(place.data) != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "--dataset"),
+        (("--dataset", "tiny"), "either --sensitive_category, such as horror, or --spam"),
+        ((*SPAM, "--sensitive_category", "horror"), "either --sensitive_category, such as horror, or --spam"),
+        ((*SPAM, "--rating_threshold", "0"), "--rating_threshold belongs to the sensitive scenario"),
+        ((*SENSITIVE, "--n_target_items", "0"), "--n_target_items belongs to the spam scenario"),
+        (SENSITIVE[:-2], "--unlearning_fraction, such as 0.001"),
+        ((*SENSITIVE[:-1], "0.1", "1.5"), "--unlearning_fraction must be between 0 and 1, not 1.5"),
+        ((*SENSITIVE[:-1], "0"), "must be between 0 and 1, not 0.0"),
+        ((*SENSITIVE[:-1], "much"), "argument --unlearning_fraction: invalid float value: 'much'"),
+        ((*SPAM, "--unlearning_fraction", "0.1", "1"), r"\(--unlearning_fraction\) must be between 0 and 1, not 1.0"),
+        ((*SPAM, "--seed", "-1"), "--seed must be 0 or more, not -1"),
+        ((*SPAM[:-1], "30"), "--n_target_items 30: must be from 1 to 7, the least popular fifth"),
+        ((*SENSITIVE, "--rating_threshold", "3"), "no ratings to hold against a rating threshold"),
+        (
+            ("--dataset", "tini", *SPAM[2:]),
+            r"no data set 'tini': looked for dataset/tini/tini.inter and .*mean 'tiny'\?",
+        ),
+        (("--dataset", "tafeng", *SPAM[2:]), "'python dataset/tafeng/prepare.py' makes it"),
+        (("--dataset", "nowp_test", *SPAM[2:]), "'python dataset/nowp/prepare.py --subset 0.01' makes it"),
+        ((*SPAM, "--task_type", "NBR"), "tiny_merged.json, found only .*tiny.inter; leave --task_type away"),
+        ((*SENSITIVE[:3], "horor", *SENSITIVE[4:]), "no list of sensitive items .* did you mean 'horror'"),
+        (
+            (*SENSITIVE[:3], "horror", "empty", *SENSITIVE[4:]),
+            "no interaction with an item of 'empty' can be asked for",
+        ),
+        ((*SPAM, "--targets", "3"), "unrecognized arguments: --targets 3"),
+        ((*SPAM, "--config_files", "none.yaml"), "none.yaml"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_and_nothing_is_written(place, make, arguments, message):
+    (place.data / "sensitive_asins_empty.txt").write_text("nowhere\n")
+    before = files(place.folder)
+    told = make(*arguments)
+    assert (told.status, told.out) == (2, "")
+    assert re.match(rf"make_forget_set\.py: .*{message}.*\n$", told.err) and told.err.count("\n") == 1, told.err
+    assert files(place.folder) == before
+
+
+def test_no_lists_at_all(place, make):
+    (place.data / "sensitive_asins_horror.txt").unlink()
+    told = make("--dataset", "tiny", "--sensitive_category", "all", "--unlearning_fraction", "0.1")
+    assert told.status == 2 and "there is no list of sensitive items" in told.err
+
+
+def test_the_task_is_that_of_the_files(place, make, write_inter):
+    draw = np.random.default_rng(0)
+    rows = [(s // 3, s, item, 100 * s + n) for s in range(60) for n, item in enumerate(draw.integers(0, 30, 5))]
+    write_inter(
+        place.folder / "dataset", rows, "user_id:token session_id:token item_id:token timestamp:float", "visits"
+    )
+    assert "visits (SBR): 60 sessions" in make("--dataset", "visits", *SPAM[2:]).out
+    assert "is of spam for another task than CF" in make("--dataset", "visits", *SPAM[2:], "--task_type", "CF").err
+    assert "visits (CF): 20 users" in make("--dataset", "visits", *SPAM[2:], "--task_type", "CF", "--overwrite").out
+    folder = place.folder / "dataset" / "visits"
+    baskets = {str(user): [draw.integers(0, 30, 4).tolist() for _ in range(5)] for user in range(20)}
+    (folder / "visits_merged.json").write_text(json.dumps(baskets))
+    assert "say which is meant with --task_type" in make("--dataset", "visits", *SPAM[2:]).err
+    told = make("--dataset", "visits", *SPAM[2:], "--task_type", "NBR", "--overwrite")
+    assert told.status == 0, told.err
+    assert "visits (NBR): 20 users" in told.out
+    (fraud,) = folder.glob("visits_fraud_baskets_*.json")
+    assert set(json.loads(fraud.read_text())) == {"20"}
+
+
+def test_columns_under_other_names(place, make, write_inter):
+    rows = [(user, item, time) for user, item, time in place.rows]
+    write_inter(place.folder / "elsewhere", rows, "who:token what:token when:float", "named")
+    (place.folder / "named.yaml").write_text("USER_ID_FIELD: who\nITEM_ID_FIELD: what\nTIME_FIELD: when\n")
+    where = ("--dataset", "named", "--data_path", "elsewhere", "--config_files", "named.yaml")
+    told = make(*where, *SPAM[2:])
+    assert told.status == 0, told.err
+    fraud = place.folder / "elsewhere" / "named" / FRAUD.replace("tiny", "named")
+    assert fraud.read_text().startswith("who:token\twhat:token\twhen:float\n")
+    assert "--data_path elsewhere --config_files configs/config_bpr.yaml named.yaml" in told.out
+
+
+def test_users_of_30music_need_three_and_three(place, make, write_inter):
+    rows = [("few", f"i{n}", n) for n in range(5)] + [("many", f"i{n}", n) for n in range(6)]
+    data = write_inter(place.folder / "dataset", rows, dataset="30music").parent
+    (data / "sensitive_asins_explicit.txt").write_text("i0\ni1\ni2\n")
+    told = make("--dataset", "30music", "--sensitive_category", "explicit", "--unlearning_fraction", "1")
+    assert told.status == 0 and "3 items listed, 3 interactions may be asked for" in told.out
+    (chosen,) = data.glob("*_unlearn_pairs_*")
+    assert set(read_forget_set(chosen, "SBR").entities) == {"many"}
+
+
+def test_the_script(place):
+    ran = [
+        subprocess.run(
+            [sys.executable, SCRIPT, *arguments],
+            cwd=place.folder,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for arguments in (("--help",), (*SENSITIVE[:3], "horor", *SENSITIVE[4:]))
+    ]
+    assert [done.returncode for done in ran] == [0, 2]
+    for word in ("python make_forget_set.py --dataset ml-100k --spam", "what comes next", "--stopping_rule"):
+        assert word in ran[0].stdout
+    assert ran[1].stderr.count("\n") == 1 and ran[1].stdout == ""
