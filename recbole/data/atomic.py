@@ -21,6 +21,13 @@ _SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space", "
 _EXACT_BELOW = 2.0**53
 _ROWS_AT_ONCE = 1 << 18
 
+pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what it once had from NumPy and torch
+
+
+def release_memory():
+    """Give memory that is no longer used back to the system."""
+    pa.default_memory_pool().release_unused()
+
 
 @dataclass(frozen=True)
 class AtomicTable:
@@ -98,6 +105,7 @@ def read_atomic(path, columns=None, separator="\t", seq_separator=" "):
             hint = suggest(name, header)
             raise UserError(f"{path}: there is no column '{name}'{hint}; the header has {', '.join(header)}")
     raw = _parse(path, header, wanted, separator)
+    release_memory()  # the parser needs several times what it leaves
     types = {name: header[name] for name in wanted}
     convert = {
         FeatureType.TOKEN: lambda column, name: column,
@@ -106,7 +114,7 @@ def read_atomic(path, columns=None, separator="\t", seq_separator=" "):
         FeatureType.FLOAT_SEQ: lambda column, name: _number_lists(_lists(column, seq_separator), path, name),
     }
     table = pa.table({name: convert[kind](raw[name], name) for name, kind in types.items()})
-    return AtomicTable(table.combine_chunks(), types, path)
+    return AtomicTable(table, types, path)
 
 
 def _parse(path, header, wanted, separator, as_text=False):
@@ -127,7 +135,7 @@ def _parse(path, header, wanted, separator, as_text=False):
     parse = csv.ParseOptions(delimiter=separator, quote_char=False, double_quote=False, ignore_empty_lines=True)
     read = csv.ReadOptions(column_names=list(header), skip_rows=1)
     try:
-        return csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
+        return csv.read_csv(path, read, parse, convert)
     except pa.ArrowInvalid as error:
         raise _explain(path, len(header), separator, error) from error
 

@@ -3,7 +3,7 @@
 import json
 import logging
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -90,9 +90,9 @@ def read_baskets(path):
     Raises:
         UserError: when the file cannot be read or does not have that form, naming the user and the basket (from 1).
     """
-    path = Path(path)
+    path, number = Path(path), lru_cache(maxsize=None)(int)  # one object for a number, wherever it stands
     try:
-        content = json.loads(path.read_bytes(), object_pairs_hook=_Pairs)
+        content = json.loads(path.read_bytes(), object_pairs_hook=_Pairs, parse_int=number)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -57,9 +57,9 @@ def core(user, item, user_intervals, item_intervals):
     """
     rows = np.arange(len(user))
     while True:
-        users_out = ~within(np.bincount(user[rows]), user_intervals)
-        items_out = ~within(np.bincount(item[rows]), item_intervals)
-        drop = users_out[user[rows]] | items_out[item[rows]]
+        drop = ~within(np.bincount(user), user_intervals)[user]
+        drop |= ~within(np.bincount(item), item_intervals)[item]
         if not drop.any():
             return rows
-        rows = rows[~drop]
+        kept = np.flatnonzero(~drop)
+        rows, user, item = rows[kept], user[kept], item[kept]

@@ -21,6 +21,10 @@ class Vocabulary:
     def __len__(self):
         return len(self.token_array)
 
+    def extended(self, tokens):
+        """Return the vocabulary with further distinct tokens (Arrow string array) after its own."""
+        return Vocabulary(pa.concat_arrays([self.token_array[1:], tokens.cast(pa.string())]))
+
     def ids(self, tokens):
         """Return the ids (int64) of a sequence of tokens (str); -1 where a token is unknown."""
         if self._index is None:
@@ -44,9 +48,13 @@ def number_tokens(codes, dictionary, extra=None):
     Returns:
         ``(ids, vocabulary)``: int64 ids [n] from 1, and the :class:`Vocabulary`.
     """
-    numbers, appeared = pd.factorize(codes)
+    first = np.full(len(dictionary), len(codes))
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of several writes to a place the last one stays
+    appeared = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(codes))]
+    numbers = np.zeros(len(dictionary), dtype=np.int64)
+    numbers[appeared] = np.arange(1, len(appeared) + 1)
     tokens = dictionary.take(pa.array(appeared))
     if extra is not None and len(extra):
         both = pa.chunked_array([tokens, extra.cast(tokens.type)])
         tokens = both.unique()
-    return numbers.astype(np.int64) + 1, Vocabulary(tokens)
+    return numbers[codes], Vocabulary(tokens)

@@ -96,6 +96,13 @@ class AbstractRecommender(nn.Module):
         loss = sum(loss) if isinstance(loss, tuple) else loss
         return loss * len(interaction) if self.loss_reduction == "mean" else loss
 
+    def pieces(self, interaction):
+        """Return batches that hold a batch's examples between them, as derivatives of its loss had better be taken.
+
+        The sum of their :meth:`loss_sum` is the batch's. The batch itself, as here, unless a model knows a cheaper way.
+        """
+        return (interaction,)
+
     def rebuild(self, dataset):
         """Make anew what was derived from the data (a graph, item weights), from ``dataset`` under its current mask.
 
@@ -117,6 +124,14 @@ class AbstractRecommender(nn.Module):
         fresh.train(self.training)
         self.__dict__.update(fresh.__dict__)
 
+    def learned(self):
+        """Return what the model knows of the retained data if that is a function of them in closed form.
+
+        Such a model declares by it that a :meth:`rebuild` is a retraining, so that it can delete exactly. It returns
+        tensors or SciPy arrays in a list, up to date with the last rebuild, that no later one changes in place.
+        ``None``, as here, for a model that is trained, or that learns nothing.
+        """
+
     def begin_epoch(self, epoch, dataset):
         """Get ready for an epoch (int from 0) on the training data; does nothing by default.
 
@@ -127,9 +142,20 @@ class AbstractRecommender(nn.Module):
     def scheduler(self, optimizer):
         """Return a learning-rate scheduler for training to step once an epoch; ``None``, as here, for none."""
 
+    def train(self, mode=True):
+        """Set the mode. What RecBole's trained models have kept of their parameters (``restore_…``) is dropped."""
+        if self.trainable:
+            for name in self.other_parameter_name:
+                if not isinstance(getattr(self, name, None), nn.Module):
+                    setattr(self, name, None)
+        return super().train(mode)
+
     def other_parameter(self):
-        """Return the further attributes that RecBole's checkpoints carry, by name; ``None`` if there are none."""
-        return {name: getattr(self, name) for name in self.other_parameter_name} or None
+        """Return the further attributes that RecBole's checkpoints carry, by name, or ``None``.
+
+        These are what fitted models know. Those of trained ones follow from their parameters.
+        """
+        return {name: getattr(self, name) for name in self.other_parameter_name if not self.trainable} or None
 
     def load_other_parameter(self, values):
         """Set the attributes that :meth:`other_parameter` returned."""

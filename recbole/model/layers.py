@@ -1,10 +1,5 @@
-"""Building blocks under RecBole's names, so that its checkpoints load and its model files run.
+"""Building blocks under RecBole's names, so that its checkpoints load and its model files run."""
 
-A. Vaswani et al., "Attention Is All You Need", NeurIPS 2017, as J. Devlin et al., "BERT", NAACL 2019, arrange it: each
-sub-layer's output is added to its input and normalised after (equation numbers not checked).
-"""
-
-import copy
 import itertools
 import math
 
@@ -12,36 +7,44 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from recbole.utils import UserError, suggest
+from recbole.model.activation import Dice, activation_layer
+from recbole.model.feature_layers import ContextSeqEmbLayer, FeatureSeqEmbLayer
+from recbole.model.transformer import (
+    FeedForward,
+    ItemToInterestAggregation,
+    LightMultiHeadAttention,
+    LightTransformerEncoder,
+    MultiHeadAttention,
+    TransformerEncoder,
+    TransformerLayer,
+)
+from recbole.utils import UserError
 
-_ACTIVATIONS = {
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leakyrelu": nn.LeakyReLU,
-    "gelu": nn.GELU,
-    "swish": nn.SiLU,
-}
+__all__ = [
+    "BiGNNLayer", "CNNLayers", "ContextSeqEmbLayer", "Dice", "FeatureSeqEmbLayer", "FeedForward",
+    "ItemToInterestAggregation", "LightMultiHeadAttention", "LightTransformerEncoder", "MLPLayers",
+    "MultiHeadAttention", "SequenceAttLayer", "SparseDropout", "TransformerEncoder", "TransformerLayer",
+    "VanillaAttention", "activation_layer", "normalised",
+]  # fmt: skip
 
 
-def activation_layer(activation_name="relu", emb_dim=None):
-    """Return a new activation module; ``None`` for ``None`` or ``"none"``.
+def _initialise(module, method):
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        if method == "norm":
+            nn.init.normal_(module.weight, 0, 0.01)
+        nn.init.zeros_(module.bias)
 
-    Args:
-        activation_name: one of RecBole's names in any case, or a module class.
-        emb_dim: taken for RecBole's sake; these activations have no parameters.
 
-    Raises:
-        UserError: for an unknown name.
+def normalised(linear, norm, x):
+    """Return ``norm(linear(x))`` of a ``BatchNorm1d`` after a ``Linear`` with a bias.
+
+    With the statistics of training that is another linear layer, which spares passes over ``x`` [..., in] and, in
+    second derivatives, the many that PyTorch makes of a normalisation.
     """
-    if activation_name is None or isinstance(activation_name, type):
-        return activation_name and activation_name()
-    name = activation_name.lower()
-    if name == "none":
-        return None
-    if name not in _ACTIVATIONS:
-        raise UserError(f"there is no activation '{activation_name}'{suggest(name, _ACTIVATIONS)}")
-    return _ACTIVATIONS[name]()
+    if norm.training:
+        return norm(linear(x))
+    gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return F.linear(x, gain.unsqueeze(1) * linear.weight, gain * (linear.bias - norm.running_mean) + norm.bias)
 
 
 class MLPLayers(nn.Module):
@@ -67,18 +70,87 @@ class MLPLayers(nn.Module):
                 modules.append(function)
         self.mlp_layers = nn.Sequential(*modules)
         if init_method is not None:
-            self.apply(lambda module: self._initialise(module, init_method))
-
-    @staticmethod
-    def _initialise(module, method):
-        if isinstance(module, nn.Linear):
-            if method == "norm":
-                nn.init.normal_(module.weight, 0, 0.01)
-            nn.init.zeros_(module.bias)
+            self.apply(lambda module: _initialise(module, init_method))
 
     def forward(self, input_feature):
         """Map [..., layers[0]] to [..., layers[-1]]."""
         return self.mlp_layers(input_feature)
+
+
+class CNNLayers(nn.Module):
+    """Two-dimensional convolutions without padding, each before an activation.
+
+    Args:
+        channels: the input's, then each layer's.
+        kernels, strides: one a layer.
+        activation: see :func:`activation_layer`.
+        init_method: as in :class:`MLPLayers`.
+    """
+
+    def __init__(self, channels, kernels, strides, activation="relu", init_method=None):
+        super().__init__()
+        if not len(channels) - 1 == len(kernels) == len(strides):
+            raise UserError(f"cnn: {len(channels)} channels need {len(channels) - 1} kernels and strides")
+        modules = []
+        for (wide, narrow), kernel, stride in zip(itertools.pairwise(channels), kernels, strides, strict=True):
+            function = activation_layer(activation)
+            modules += [nn.Conv2d(wide, narrow, kernel, stride=stride)] + ([function] if function else [])
+        self.cnn_layers = nn.Sequential(*modules)
+        if init_method is not None:
+            self.apply(lambda module: _initialise(module, init_method))
+
+    def forward(self, input_feature):
+        """Map [batch, channels[0], height, width] to [batch, channels[-1], ...]."""
+        return self.cnn_layers(input_feature)
+
+
+class BiGNNLayer(nn.Module):
+    """A step of NGCF: ``(L + I) E W + (L E * E) V``, with biases.
+
+    X. Wang et al., "Neural Graph Collaborative Filtering", SIGIR 2019 (equation numbers not checked).
+    """
+
+    def __init__(self, in_dim, out_dim):
+        super().__init__()
+        self.linear = nn.Linear(in_dim, out_dim)
+        self.interActTransform = nn.Linear(in_dim, out_dim)
+
+    def forward(self, lap_matrix, eye_matrix, features):
+        """Return [nodes, out_dim] for ``L``, sparse [nodes, nodes], and ``E``, [nodes, in_dim]; ``I`` is not read."""
+        near = torch.sparse.mm(lap_matrix, features)
+        return self.linear(features + near) + self.interActTransform(near * features)
+
+
+class SequenceAttLayer(nn.Module):
+    """Weighs a sequence by a perceptron that sees each position beside the candidate: that of DIN.
+
+    G. Zhou et al., KDD 2018 (see :class:`Dice`); ``k`` weighs ``MLP(q, k, q - k, q * k) / sqrt(d)`` for ``q``.
+
+    Args:
+        mask_mat: the positions, int64 [1, length].
+        att_hidden_size: sizes of the perceptron, the first one 4 d.
+        activation: see :func:`activation_layer`.
+        softmax_stag: normalise the weights; otherwise padding has weight 0.
+        return_seq_weight: return the weights [batch, 1, length] rather than the weighted sum [batch, 1, d].
+    """
+
+    def __init__(
+        self, mask_mat, att_hidden_size=(80, 40), activation="sigmoid", softmax_stag=False, return_seq_weight=True
+    ):
+        super().__init__()
+        self.mask_mat, self.softmax_stag, self.return_seq_weight = mask_mat, softmax_stag, return_seq_weight
+        self.att_mlp_layers = MLPLayers(att_hidden_size, activation=activation)
+        self.dense = nn.Linear(att_hidden_size[-1], 1)
+
+    def forward(self, queries, keys, keys_length):
+        """Return weights or sums for candidates [batch, d], sequences [batch, length, d] and lengths [batch]."""
+        queries = queries.unsqueeze(1).expand_as(keys)
+        seen = torch.cat([queries, keys, queries - keys, queries * keys], dim=-1)
+        weights = self.dense(self.att_mlp_layers(seen)).squeeze(-1)
+        padding = self.mask_mat >= keys_length.unsqueeze(1)
+        weights = weights.masked_fill(padding, -torch.inf if self.softmax_stag else 0.0) / math.sqrt(keys.shape[-1])
+        weights = (weights.softmax(dim=-1) if self.softmax_stag else weights).unsqueeze(1)
+        return weights if self.return_seq_weight else weights @ keys
 
 
 class VanillaAttention(nn.Module):
@@ -97,117 +169,6 @@ class VanillaAttention(nn.Module):
         """Return ``(means [..., hidden_dim], weights [..., n])`` of ``[..., n, hidden_dim]``; weights add up to 1."""
         weights = self.projection(input_tensor).squeeze(-1).softmax(dim=-1)
         return (weights.unsqueeze(-1) * input_tensor).sum(dim=-2), weights
-
-
-class MultiHeadAttention(nn.Module):
-    """Self-attention with several heads, dropout on the attention, and a normalised residual."""
-
-    def __init__(self, n_heads, hidden_size, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps):
-        super().__init__()
-        if hidden_size % n_heads:
-            raise UserError(f"hidden_size {hidden_size} is not a multiple of n_heads {n_heads}")
-        self.n_heads = n_heads
-        self.query = nn.Linear(hidden_size, hidden_size)
-        self.key = nn.Linear(hidden_size, hidden_size)
-        self.value = nn.Linear(hidden_size, hidden_size)
-        self.attn_dropout = nn.Dropout(attn_dropout_prob)
-        self.dense = nn.Linear(hidden_size, hidden_size)
-        self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
-        self.out_dropout = nn.Dropout(hidden_dropout_prob)
-
-    def _heads(self, x):
-        """Cut [batch, length, d] into [batch, heads, length, d / heads]."""
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-
-    def forward(self, input_tensor, attention_mask, asking=None):
-        """Return [batch, length, d], or one vector for each of the ``asking`` positions.
-
-        Args:
-            input_tensor: [batch, length, d].
-            attention_mask: added to the scores [batch, heads, length, length].
-            asking: [batch, n, d], the inputs at the only positions whose outputs are wanted, with the
-                ``attention_mask`` of those; all positions if ``None``.
-        """
-        asking = input_tensor if asking is None else asking
-        q, k, v = map(self._heads, (self.query(asking), self.key(input_tensor), self.value(input_tensor)))
-        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + attention_mask
-        context = self.attn_dropout(scores.softmax(dim=-1)) @ v
-        return self.LayerNorm(self.out_dropout(self.dense(context.transpose(1, 2).flatten(-2))) + asking)
-
-
-class FeedForward(nn.Module):
-    """Two linear layers at each position, with a normalised residual."""
-
-    def __init__(self, hidden_size, inner_size, hidden_dropout_prob, hidden_act, layer_norm_eps):
-        super().__init__()
-        self.dense_1 = nn.Linear(hidden_size, inner_size)
-        self.intermediate_act_fn = activation_layer(hidden_act)
-        self.dense_2 = nn.Linear(inner_size, hidden_size)
-        self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
-        self.dropout = nn.Dropout(hidden_dropout_prob)
-
-    def forward(self, input_tensor):
-        """Return a tensor of the input's shape, [..., hidden_size]."""
-        inner = self.intermediate_act_fn(self.dense_1(input_tensor))
-        return self.LayerNorm(self.dropout(self.dense_2(inner)) + input_tensor)
-
-
-class TransformerLayer(nn.Module):
-    """Attention, then a feed-forward network."""
-
-    def __init__(
-        self, n_heads, hidden_size, intermediate_size, hidden_dropout_prob, attn_dropout_prob, hidden_act,
-        layer_norm_eps,
-    ):  # fmt: skip
-        super().__init__()
-        self.multi_head_attention = MultiHeadAttention(
-            n_heads, hidden_size, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps
-        )
-        self.feed_forward = FeedForward(hidden_size, intermediate_size, hidden_dropout_prob, hidden_act, layer_norm_eps)
-
-    def forward(self, hidden_states, attention_mask, asking=None):
-        """Return the layer's output; for the arguments see :meth:`MultiHeadAttention.forward`."""
-        return self.feed_forward(self.multi_head_attention(hidden_states, attention_mask, asking))
-
-
-class TransformerEncoder(nn.Module):
-    """Several :class:`TransformerLayer`; at first with equal weights, unless the model initialises them anew."""
-
-    def __init__(
-        self,
-        n_layers=2,
-        n_heads=2,
-        hidden_size=64,
-        inner_size=256,
-        hidden_dropout_prob=0.5,
-        attn_dropout_prob=0.5,
-        hidden_act="gelu",
-        layer_norm_eps=1e-12,
-    ):
-        super().__init__()
-        sizes = (n_heads, hidden_size, inner_size, hidden_dropout_prob, attn_dropout_prob, hidden_act, layer_norm_eps)
-        layer = TransformerLayer(*sizes)
-        self.layer = nn.ModuleList(copy.deepcopy(layer) for _ in range(n_layers))
-
-    def forward(self, hidden_states, attention_mask, output_all_encoded_layers=True):
-        """Return a list of the layers' outputs [batch, length, d], or with the last one's alone."""
-        outputs = []
-        for layer in self.layer:
-            hidden_states = layer(hidden_states, attention_mask)
-            outputs.append(hidden_states)
-        return outputs if output_all_encoded_layers else outputs[-1:]
-
-    def last(self, hidden_states, attention_mask, position):
-        """Return the last layer's output [batch, d] at one position (int64 [batch]) of each sequence.
-
-        It equals ``forward(...)[-1]`` there; the last layer computes nothing for the other positions.
-        """
-        for layer in self.layer[:-1]:
-            hidden_states = layer(hidden_states, attention_mask)
-        row = torch.arange(len(position), device=position.device)
-        asking = hidden_states[row, position].unsqueeze(1)
-        mask = attention_mask[row, :, position].unsqueeze(2)
-        return self.layer[-1](hidden_states, mask, asking).squeeze(1)
 
 
 class SparseDropout(nn.Module):

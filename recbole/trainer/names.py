@@ -60,7 +60,7 @@ class Naming:
     def base(self):
         """Return the name of the model that requests are put to."""
         if self.spam:
-            return f"{self._run}_{self._fraction}_n_target_items_{self.n_target_items}_best.pth"
+            return f"{self._run}_{self._scenario}_best.pth"
         return f"{self._run}_best.pth"
 
     def retrained(self, index):
@@ -68,8 +68,8 @@ class Naming:
         return f"{self._run}_retrain_checkpoint_idx_to_match_{index}_{self._scenario}.pth"
 
     def retrained_best(self):
-        """Return the README's name of the retrained model of index 3."""
-        return f"{self._run}_retrained_best.pth"
+        """Return the README's name of the retrained model of index 3; for spam it tells the attack, as the base's."""
+        return f"{self._run}_{self._scenario}_retrained_best.pth" if self.spam else f"{self._run}_retrained_best.pth"
 
     def unlearning_stem(self, algorithm):
         """Return what the names of one unlearning run's files begin with."""

@@ -10,14 +10,14 @@ from tqdm import tqdm
 
 from recbole.data import TrainBatches
 from recbole.evaluator import mean_utility
-from recbole.trainer.sparse_adam import SparseAdam
+from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import UserError, torch_seed
 from recbole.utils.distributed import agreed, is_main, rank, sum_gradients, world_size
 
 logger = logging.getLogger("recbole")
 
 _LEARNERS = {
-    "adam": torch.optim.Adam,
+    "adam": Adam,
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
     "adagrad": torch.optim.Adagrad,
@@ -41,8 +41,7 @@ def make_optimizer(config, model, learning_rate=None):
     if name in ("adam", "adamw", "sparse_adam"):
         given = {key: config[f"adam_{key}"] for key in ("beta1", "beta2", "eps")}
         beta1, beta2, eps = (d if value is None else value for value, d in zip(given.values(), _ADAM, strict=True))
-        options |= {"betas": (beta1, beta2), "eps": eps}
-        options |= {} if name == "sparse_adam" else {"fused": True}
+        options |= {"betas": (beta1, beta2), "eps": eps, "fused": True}
     return _LEARNERS[name]([p for p in model.parameters() if p.requires_grad], **options)
 
 
@@ -168,6 +167,8 @@ class Trainer:
                 loss = loss * (len(share) / len(batch))
             value = loss.item()
             self.scaler.scale(loss).backward()
+        if self.clip or self.scaler.is_enabled() or world_size() > 1:
+            _make_dense(self.model.parameters())
         value = sum_gradients(self.model.parameters(), value)
         if not math.isfinite(value):
             raise UserError(
@@ -277,6 +278,13 @@ class Trainer:
         self.resume.restore_generators(state)
         logger.info("continuing at epoch %d, batch %d", self.progress.epoch, self.progress.batch)
         return self.progress.batch > 0
+
+
+def _make_dense(parameters):
+    """Make sparse gradients dense: what is to be scaled, clipped or summed over processes must be."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.to_dense()
 
 
 def _copied(value):

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import recbole
 
 pytestmark = pytest.mark.slow
 
-LAYERS = "needs layers of RecBole's that recbole.model.layers does not have"
 TRAINER = "needs a trainer of its own, which RecBole has"
+NEGATIVES = "needs a sequence of negatives beside the sequence, which RecBole's sampler draws"
 TRANSFORM = "needs the columns that RecBole's `transform` adds to sequences"
 KNOWLEDGE = "needs the vectors of a knowledge graph, which RecBole preloads"
 LIBRARY = "needs scikit-learn"
@@ -27,24 +28,17 @@ LIBRARY = "needs scikit-learn"
 #: Models that do not run, and why.
 KNOWN = {
     "general_recommender": {
-        "ConvNCF": LAYERS,
         "NCEPLRec": LIBRARY,
         "NCL": TRAINER,
-        "NGCF": LAYERS,
         "Pop": "counts while its loss is taken, which is not done for models without gradients",
         "RecVAE": TRAINER,
         "SLIMElastic": LIBRARY,
     },
     "sequential_recommender": {
         "BERT4Rec": TRANSFORM,
-        "DIEN": LAYERS,
-        "DIN": LAYERS,
-        "FDSA": LAYERS,
-        "GRU4RecF": LAYERS,
+        "DIEN": NEGATIVES,
         "GRU4RecKG": KNOWLEDGE,
         "KSR": KNOWLEDGE,
-        "LightSANs": LAYERS,
-        "SASRecF": LAYERS,
         "SHAN": TRANSFORM,
     },
 }
@@ -160,3 +154,128 @@ def test_recboles_model_files_run(house, kind, tmp_path):
         print(f"  {name:14s} {why or 'runs'}")
     assert len(found) == len(commands)
     assert {name for name, why in found.items() if why} == set(KNOWN[kind])
+
+
+# --- graphs --------------------------------------------------------------------------------------------------------
+
+GRAPHS = {"LightGCN": "norm_adj_matrix", "NGCF": "norm_adj_matrix", "GCMC": "support"}
+"""RecBole's graph models, and the attribute in which each holds its graph over users and, behind them, items."""
+
+UNLEARN = """
+import json, sys
+
+import numpy as np
+import torch
+
+from recbole.config import Config
+from recbole.data import create_dataset
+from recbole.model import get_model
+from recbole.trainer import Trainer
+from recbole.unlearning.registry import get_algorithm
+
+name, graph, settings = sys.argv[1], sys.argv[2], sys.argv[3:]
+cls = get_model(name)
+quick = {"scif_hessian_samples": 64, "scif_negatives": 2, "scif_iterations": 10, "epochs": 2, "embedding_size": 16}
+quick |= {"data_path": "dataset", "use_gpu": False, "show_progress": False}
+config = Config(name, "toy", settings, quick)
+config.bind_model(cls)
+dataset = create_dataset(config, cls.type)
+torch.manual_seed(1)
+model = cls(config, dataset)
+Trainer(config, model, dataset).fit()
+
+
+def held():
+    'The (user, item) pairs of the graph, and whether each stands there in both directions.'
+    matrices = getattr(model, graph)
+    matrices = matrices if isinstance(matrices, (list, tuple)) else [matrices]
+    places = torch.cat([matrix.coalesce().indices() for matrix in matrices], dim=1)
+    places = set(map(tuple, places.T.tolist()))
+    pairs = {(u, i - dataset.n_users) for u, i in places if u < dataset.n_users <= i}
+    return pairs, all((i + dataset.n_users, u) in places for u, i in pairs)
+
+
+def scores(of):
+    of.eval()
+    with torch.no_grad():
+        return of.full_sort_predict(questions.inputs[:]).view(len(questions.entity), -1)
+
+
+def train_pairs():
+    return set(zip(*(side[dataset.train_rows].tolist() for side in (dataset.log.user, dataset.log.item))))
+
+
+questions, all_pairs = dataset.eval_rows("test"), train_pairs()
+assert held() == (all_pairs, True), "the graph holds the training pairs"
+parameters = {n: p.detach().clone() for n, p in model.named_parameters()}
+algorithm = get_algorithm("scif")(config, model, dataset)
+found = []
+for index, user in enumerate((5, 9, 5)):
+    rows = dataset.log.rows_of([user])
+    rows = rows[[0, 1, -1] if index < 2 else [3]]
+    scores(model)
+    outcome = algorithm.forget(rows, index)
+    gone = {(user, int(item)) for item in dataset.log.item[rows]}
+    all_pairs -= gone
+    assert not gone & train_pairs()
+    assert held() == (all_pairs, True), "the graph lacks the forgotten pairs and nothing else"
+    fresh = cls(config, dataset)
+    fresh.load_state_dict(model.state_dict())
+    assert {n for n, _ in fresh.named_buffers()} == {n for n, _ in model.named_buffers()}
+    for name, buffer in fresh.named_buffers():
+        assert torch.equal(buffer.to_dense(), model.get_buffer(name).to_dense()), name
+    torch.testing.assert_close(scores(model), scores(fresh), rtol=0, atol=0)
+    found.append([outcome.status, outcome.reason])
+changed = [n for n, p in model.named_parameters() if not torch.equal(p, parameters[n])]
+print(json.dumps([found, changed]))
+"""
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_scif_unlearns_recboles_graph_models(house, name):
+    folder, _ = house
+    settings = [str(f) for f in (folder / "settings" / f"{name}.yaml", folder / "common.yaml") if f.exists()]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", UNLEARN, name, GRAPHS[name], *settings],
+        env=os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
+        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    outcomes, changed = json.loads(done.stdout.splitlines()[-1])
+    assert [status for status, _ in outcomes] == ["applied"] * 3, outcomes
+    assert changed
+
+
+START = "import sys, recbole.quick_start.main as main; sys.exit(main.{}(sys.argv[1:]))"
+
+
+def test_the_programs_train_and_unlearn_one_of_them(house, tmp_path):
+    """NGCF, from the command line: the weights of the last checkpoint differ, and so does what it recommends."""
+    folder, _ = house
+    asked = ["user_id:token\titem_id:token"]
+    for line in (folder / "dataset/toy/toy.inter").read_text().splitlines()[1:]:
+        user, item = line.split("\t")[:2]
+        asked += [f"{user}\t{item}"] if user in {f"u{at}" for at in range(8)} and int(item[1:]) % 2 else []
+    data = shutil.copytree(folder / "dataset", tmp_path / "dataset") / "toy"
+    (data / "sensitive_asins_odd.txt").write_text("".join(f"i{item}\n" for item in range(1, 140, 2)))
+    name = "toy_unlearn_pairs_sensitive_category_odd_seed_2_unlearning_fraction_0.01.inter"
+    (data / name).write_text("\n".join(asked) + "\n")
+    files = ["--config_files", str(folder / "settings/NGCF.yaml"), str(folder / "common.yaml")]
+    common = ["--model", "NGCF", "--dataset", "toy", *files, "--use_gpu", "False", "--epochs", "2"]
+    common += ["--tensorboard", "False"]
+    forget = ["--sensitive_category", "odd", "--unlearning_fraction", "0.01", "--unlearning_algorithm", "scif"]
+    quick = ["--scif_hessian_samples", "64", "--scif_negatives", "2", "--scif_iterations", "10"]
+    for program, more in (("train_main", []), ("unlearn_main", [*forget, *quick, "--result_file", "result.json"])):
+        done = subprocess.run(
+            [sys.executable, "-c", START.format(program), *common, *more, "--show_progress", "False"],
+            env=os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
+            cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert record["requests"]["applied"] == record["requests"]["total"] == 8
+    saved = {path.name: torch.load(path)["state_dict"] for path in (tmp_path / "saved").glob("*.pth")}
+    assert len(saved) == 5
+    first = next(iter(saved.values()))
+    assert len({saved[name]["item_embedding.weight"].sum().item() for name in saved}) == 5
+    assert all(state.keys() == first.keys() for state in saved.values())

@@ -1,6 +1,7 @@
 """Two processes train one model, as one process does."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -56,6 +57,45 @@ def test_two_processes_take_the_steps_of_one_and_write_one_checkpoint(both, smal
     assert again.returncode == 0, again.stderr
     alone = [row for row in json.loads((folder / "again.json").read_text())["metrics"] if row["split"] == "test"]
     assert alone == [row for row in two["metrics"] if row["split"] == "test"]
+
+
+def test_all_flags_reach_every_process(tmp_path):
+    """Started as `--nproc 2` starts them, each with the command line that was given."""
+    script = tmp_path / "say.py"
+    script.write_text("import os, sys; open(os.environ['RANK'], 'w').write(repr(sys.argv[1:]))")
+    given = ["--model", "BPR", "--learning_rate=0.5", "--eval_args", "{order: TO}", "--load_col", "{inter: [a, b]}"]
+    code = "import sys, recbole.utils.distributed as d; sys.exit(d.launch(2, 2, 0, *sys.argv[1:3], sys.argv[3:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "localhost", str(_free_port()), str(script), *given],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [(tmp_path / rank).read_text() for rank in "01"] == [repr(given)] * 2
+
+
+def test_a_sparse_gradient_is_summed_over_the_processes(tmp_path):
+    """Sets2Sets, whose gate has one, started by torchrun; a process may have no user of a batch at all."""
+    draw = np.random.default_rng(4)
+    users = {f"u{u}": [draw.choice(12, draw.integers(1, 4), False).tolist() for _ in range(6)] for u in range(15)}
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "toy_merged.json").write_text(json.dumps(users))
+    settings = (
+        *("--model", "Sets2Sets", "--dataset", "toy", "--data_path", str(tmp_path), "--use_gpu", "False"),
+        *("--tensorboard", "False", "--epochs", "3", "--train_batch_size", "2", "--embedding_size", "4"),
+    )
+    weights = {}
+    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(_free_port()))
+    for name, start in (("one", ()), ("two", torchrun)):
+        (tmp_path / name).mkdir()
+        done = subprocess.run(
+            [sys.executable, *start, str(ROOT / "run_recbole.py"), *settings],
+            cwd=tmp_path / name, capture_output=True, text=True, timeout=400, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        (checkpoint,) = (tmp_path / name / "saved").glob("*.pth")
+        weights[name] = torch.load(checkpoint)["state_dict"]
+    for name, tensor in weights["one"].items():
+        torch.testing.assert_close(weights["two"][name], tensor, rtol=1e-4, atol=1e-5)
 
 
 def test_shares_partition_the_batch_and_join_again(monkeypatch):

@@ -1,6 +1,7 @@
 """File names, spelled out: people and scripts look for them."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_unlearned():
 def test_spam():
     fraction = "unlearning_fraction_0.01_n_target_items_10"
     assert SPAM.base() == f"{SPAM_RUN}_{fraction}_best.pth"
+    assert SPAM.retrained_best() == f"{SPAM_RUN}_{fraction}_retrained_best.pth"
     assert SPAM.retrained(2) == f"{SPAM_RUN}_retrain_checkpoint_idx_to_match_2_{fraction}.pth"
     name = f"{SPAM_RUN}_{fraction}_unlearning_algorithm_gif_unlearn_epoch_0_retrain_checkpoint_idx_to_match_0"
     assert SPAM.unlearned("gif", 0, 0) == f"{name}.pth"
@@ -65,7 +67,8 @@ def test_from_a_configuration(config):
 
 def test_no_two_files_of_an_experiment_share_a_name():
     names = []
-    for one in (SENSITIVE, SPAM):
+    of_the_same_run = replace(SENSITIVE, spam=True)
+    for one in (SENSITIVE, SPAM, of_the_same_run):
         names += [one.base(), one.retrained_best(), *map(one.retrained, range(4))]
         names += [one.unlearned(*parts) for parts in itertools.product(("scif", "gif"), (3, 7), range(4), (1, 2))]
     assert len(set(names)) == len(names)

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from recbole.model.abstract_recommender import NextBasketRecommender
 from recbole.model.baskets import Incidence, pairs_within
+from recbole.model.layers import normalised
 from recbole.utils import UserError
 
 
@@ -77,7 +78,7 @@ class DNNTSP(NextBasketRecommender):
         states = embedded[of_node]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             mixed = (diagonal * states).index_add(0, to, weight * states[of])
-            states = torch.relu(norm(convolution(mixed)))
+            states = torch.relu(normalised(convolution, norm, mixed))
         return states
 
     def _edges(self, history, user, node):
@@ -113,6 +114,10 @@ class DNNTSP(NextBasketRecommender):
         attended = attended.transpose(1, 2).flatten(2)
         weights = self.aggregate(attended) * (t < lengths.unsqueeze(1)).unsqueeze(2)
         return (weights * attended).sum(dim=1)
+
+    def pieces(self, interaction):
+        """Return pieces of 64 people, whose states fit into caches."""
+        return [interaction[at : at + 64] for at in range(0, len(interaction), 64)]
 
     def calculate_loss(self, interaction):
         """Return the multi-label soft margin loss, the mean over items and users."""

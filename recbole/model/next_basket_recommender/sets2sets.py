@@ -31,8 +31,8 @@ class Sets2Sets(NextBasketRecommender):
 
     Everything is computed for a batch at once, and exactly: ``v_i`` matters only where ``f_i > 0``, so that of the
     n_items x n_items gate only the pairs of items of one user's history are read; the pairwise term is a product of
-    two means. ``gate_weight[j, i]`` is G_ij. With ``learner: sparse_adam`` only those pairs are updated, which is a
-    lazy Adam, and no longer Adam.
+    two means. ``gate_weight[j, i]`` is G_ij; for the two learners that take one, its gradient is sparse. Adam stays
+    Adam by that; ``learner: sparse_adam`` updates those pairs alone, which is a lazy Adam.
 
     Unlike the original code, empty slots get no attention (there they share in it with zero vectors) and padding no
     probability. Like it, the pairwise term has no gradient unless ``set_loss_gradient``.
@@ -48,7 +48,7 @@ class Sets2Sets(NextBasketRecommender):
             raise UserError("MAX_NBR_HISTORY_BASKETS: Sets2Sets attends over a fixed number of baskets; set one")
         self.set_loss_weight, self.set_loss_gradient = config["set_loss_weight"], config["set_loss_gradient"]
         self.weighted = config["inverse_frequency_weights"]
-        self.sparse_gate = str(config["learner"]).lower() == "sparse_adam"
+        self.sparse_gate = str(config["learner"]).lower() in ("adam", "sparse_adam")
         self.encoder_embedding = nn.Embedding(self.n_items, size)
         self.decoder_embedding = nn.Embedding(self.n_items, size)
         self.encoder = nn.GRU(size, hidden, batch_first=True)

@@ -1,0 +1,54 @@
+"""Activations, by RecBole's names."""
+
+import torch
+from torch import nn
+
+from recbole.utils import UserError, suggest
+
+_ACTIVATIONS = {
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leakyrelu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "swish": nn.SiLU,
+}
+
+
+def activation_layer(activation_name="relu", emb_dim=None):
+    """Return a new activation module; ``None`` for ``None`` or ``"none"``.
+
+    Args:
+        activation_name: one of RecBole's names in any case, or a module class.
+        emb_dim: size of what it is applied to, which ``"dice"`` needs.
+
+    Raises:
+        UserError: for an unknown name.
+    """
+    if activation_name is None or isinstance(activation_name, type):
+        return activation_name and activation_name()
+    name = activation_name.lower()
+    if name == "none":
+        return None
+    if name == "dice":
+        return Dice(emb_dim)
+    if name not in _ACTIVATIONS:
+        raise UserError(f"there is no activation '{activation_name}'{suggest(name, _ACTIVATIONS)}")
+    return _ACTIVATIONS[name]()
+
+
+class Dice(nn.Module):
+    """``p x + (1 - p) a x`` with ``p = sigmoid(x)`` and a learned ``a`` for each of ``emb_size`` places.
+
+    G. Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018, where ``x`` is normalised over
+    the batch inside of the sigmoid; RecBole does without, as here.
+    """
+
+    def __init__(self, emb_size):
+        super().__init__()
+        self.alpha = nn.Parameter(torch.zeros(emb_size))
+
+    def forward(self, score):
+        """Return a tensor of the input's shape, [..., emb_size]."""
+        p = torch.sigmoid(score)
+        return score * (p + (1 - p) * self.alpha)

@@ -1,0 +1,191 @@
+"""Transformers, with RecBole's names for their parameters, so that its checkpoints load.
+
+A. Vaswani et al., "Attention Is All You Need", NeurIPS 2017, as J. Devlin et al., "BERT", NAACL 2019, arrange it: each
+sub-layer's output is added to its input and normalised after (equation numbers not checked).
+"""
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+from recbole.model.activation import activation_layer
+from recbole.utils import UserError
+
+
+class MultiHeadAttention(nn.Module):
+    """Self-attention with several heads, dropout on the attention, and a normalised residual."""
+
+    def __init__(self, n_heads, hidden_size, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps):
+        super().__init__()
+        if hidden_size % n_heads:
+            raise UserError(f"hidden_size {hidden_size} is not a multiple of n_heads {n_heads}")
+        self.n_heads = n_heads
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+        self.attn_dropout = nn.Dropout(attn_dropout_prob)
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.out_dropout = nn.Dropout(hidden_dropout_prob)
+
+    def _heads(self, x):
+        """Cut [batch, length, d] into [batch, heads, length, d / heads]."""
+        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+
+    def forward(self, input_tensor, attention_mask, asking=None):
+        """Return [batch, length, d], or one vector for each of the ``asking`` positions.
+
+        Args:
+            input_tensor: [batch, length, d].
+            attention_mask: added to the scores [batch, heads, length, length].
+            asking: [batch, n, d], the inputs at the only positions whose outputs are wanted, with the
+                ``attention_mask`` of those; all positions if ``None``.
+        """
+        asking = input_tensor if asking is None else asking
+        q, k, v = map(self._heads, (self.query(asking), self.key(input_tensor), self.value(input_tensor)))
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + attention_mask
+        context = self.attn_dropout(scores.softmax(dim=-1)) @ v
+        return self.LayerNorm(self.out_dropout(self.dense(context.transpose(1, 2).flatten(-2))) + asking)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers at each position, with a normalised residual."""
+
+    def __init__(self, hidden_size, inner_size, hidden_dropout_prob, hidden_act, layer_norm_eps):
+        super().__init__()
+        self.dense_1 = nn.Linear(hidden_size, inner_size)
+        self.intermediate_act_fn = activation_layer(hidden_act)
+        self.dense_2 = nn.Linear(inner_size, hidden_size)
+        self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.dropout = nn.Dropout(hidden_dropout_prob)
+
+    def forward(self, input_tensor):
+        """Return a tensor of the input's shape, [..., hidden_size]."""
+        inner = self.intermediate_act_fn(self.dense_1(input_tensor))
+        return self.LayerNorm(self.dropout(self.dense_2(inner)) + input_tensor)
+
+
+class TransformerLayer(nn.Module):
+    """Attention, then a feed-forward network."""
+
+    def __init__(
+        self, n_heads, hidden_size, intermediate_size, hidden_dropout_prob, attn_dropout_prob, hidden_act,
+        layer_norm_eps,
+    ):  # fmt: skip
+        super().__init__()
+        self.multi_head_attention = MultiHeadAttention(
+            n_heads, hidden_size, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps
+        )
+        self.feed_forward = FeedForward(hidden_size, intermediate_size, hidden_dropout_prob, hidden_act, layer_norm_eps)
+
+    def forward(self, hidden_states, attention_mask, asking=None):
+        """Return the layer's output; for the arguments see :meth:`MultiHeadAttention.forward`."""
+        return self.feed_forward(self.multi_head_attention(hidden_states, attention_mask, asking))
+
+
+class TransformerEncoder(nn.Module):
+    """Several :class:`TransformerLayer`; at first with equal weights, unless the model initialises them anew."""
+
+    def __init__(
+        self,
+        n_layers=2,
+        n_heads=2,
+        hidden_size=64,
+        inner_size=256,
+        hidden_dropout_prob=0.5,
+        attn_dropout_prob=0.5,
+        hidden_act="gelu",
+        layer_norm_eps=1e-12,
+    ):
+        super().__init__()
+        sizes = (n_heads, hidden_size, inner_size, hidden_dropout_prob, attn_dropout_prob, hidden_act, layer_norm_eps)
+        layer = TransformerLayer(*sizes)
+        self.layer = nn.ModuleList(copy.deepcopy(layer) for _ in range(n_layers))
+
+    def forward(self, hidden_states, attention_mask, output_all_encoded_layers=True):
+        """Return a list of the layers' outputs [batch, length, d], or with the last one's alone."""
+        outputs = []
+        for layer in self.layer:
+            hidden_states = layer(hidden_states, attention_mask)
+            outputs.append(hidden_states)
+        return outputs if output_all_encoded_layers else outputs[-1:]
+
+    def last(self, hidden_states, attention_mask, position):
+        """Return the last layer's output [batch, d] at one position (int64 [batch]) of each sequence.
+
+        It equals ``forward(...)[-1]`` there; the last layer computes nothing for the other positions.
+        """
+        for layer in self.layer[:-1]:
+            hidden_states = layer(hidden_states, attention_mask)
+        row = torch.arange(len(position), device=position.device)
+        asking = hidden_states[row, position].unsqueeze(1)
+        mask = attention_mask[row, :, position].unsqueeze(2)
+        return self.layer[-1](hidden_states, mask, asking).squeeze(1)
+
+
+class ItemToInterestAggregation(nn.Module):
+    """Pools a sequence into ``k_interests`` means, weighed by a softmax over the positions."""
+
+    def __init__(self, seq_len, hidden_size, k_interests=5):
+        super().__init__()
+        self.theta = nn.Parameter(torch.randn(hidden_size, k_interests))
+
+    def forward(self, input_tensor):
+        """Map [batch, length, d] to [batch, k_interests, d]."""
+        return (input_tensor @ self.theta).softmax(dim=-2).transpose(-1, -2) @ input_tensor
+
+
+class LightMultiHeadAttention(MultiHeadAttention):
+    """Attention to a few interests instead of all positions, and to positions by their own vectors.
+
+    X. Fan et al., "Lighter and Better: Low-Rank Decomposed Self-Attention Networks for Next-Item Recommendation", SIGIR
+    2021 (equation numbers not checked). As in RecBole, whose parameter names these are, both softmaxes run over the
+    asking positions, where the paper has them over what is attended to.
+    """
+
+    def __init__(
+        self, n_heads, k_interests, hidden_size, seq_len, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps
+    ):
+        super().__init__(n_heads, hidden_size, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps)
+        self.attpooling_key = ItemToInterestAggregation(seq_len, hidden_size, k_interests)
+        self.attpooling_value = ItemToInterestAggregation(seq_len, hidden_size, k_interests)
+        self.pos_q_linear = nn.Linear(hidden_size, hidden_size)
+        self.pos_k_linear = nn.Linear(hidden_size, hidden_size)
+        self.pos_ln = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+
+    def forward(self, input_tensor, pos_emb):
+        """Return [batch, length, d] of the inputs, of that shape, and the positions' vectors [length, d]."""
+        key, value = self.key(input_tensor), self.value(input_tensor)
+        pooled = self._heads(self.attpooling_key(key)), self._heads(self.attpooling_value(value))
+        q, scale = self._heads(self.query(input_tensor)), math.sqrt(input_tensor.shape[-1] // self.n_heads)
+        of_items = self.attn_dropout((q @ pooled[0].transpose(-1, -2) / scale).softmax(dim=-2)) @ pooled[1]
+        place = self.pos_ln(pos_emb).unsqueeze(0)
+        of_place = self._heads(self.pos_q_linear(place)) @ self._heads(self.pos_k_linear(place)).transpose(-1, -2)
+        of_place = (of_place / (math.sqrt(2) * scale**2)).softmax(dim=-2) @ self._heads(value)
+        context = (of_items + of_place).transpose(1, 2).flatten(-2)
+        return self.LayerNorm(self.out_dropout(self.dense(context)) + input_tensor)
+
+
+class LightTransformerEncoder(nn.Module):
+    """Several layers of :class:`LightMultiHeadAttention` and :class:`FeedForward`; at first with equal weights."""
+
+    def __init__(
+        self, n_layers=2, n_heads=2, k_interests=5, hidden_size=64, seq_len=50, inner_size=256,
+        hidden_dropout_prob=0.5, attn_dropout_prob=0.5, hidden_act="gelu", layer_norm_eps=1e-12,
+    ):  # fmt: skip
+        super().__init__()
+        sizes = (n_heads, k_interests, hidden_size, seq_len, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps)
+        layer = nn.Module()
+        layer.multi_head_attention = LightMultiHeadAttention(*sizes)
+        layer.feed_forward = FeedForward(hidden_size, inner_size, hidden_dropout_prob, hidden_act, layer_norm_eps)
+        self.layer = nn.ModuleList(copy.deepcopy(layer) for _ in range(n_layers))
+
+    def forward(self, hidden_states, pos_emb, output_all_encoded_layers=True):
+        """Return a list of the layers' outputs [batch, length, d], or with the last one's alone."""
+        outputs = []
+        for layer in self.layer:
+            hidden_states = layer.feed_forward(layer.multi_head_attention(hidden_states, pos_emb))
+            outputs.append(hidden_states)
+        return outputs if output_all_encoded_layers else outputs[-1:]
