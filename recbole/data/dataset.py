@@ -3,12 +3,14 @@
 import importlib
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from recbole.data.compat import RecBoleNames
 from recbole.data.interaction import Interaction
-from recbole.data.log import load_log, ranges
+from recbole.data.log import load_log, load_more, ranges
+from recbole.data.spam import append
 from recbole.data.split import TRAIN
 from recbole.utils import ModelType, UserError
 
@@ -126,6 +128,21 @@ class Dataset(RecBoleNames):
         """Read the atomic files and label the examples."""
         log = load_log(config)
         return cls(config, replace(log, split=cls.label(config, log)))
+
+    def with_spam(self, path):
+        """Return this data set, nothing forgotten, with the rows of a spam attack after its own, which stay so.
+
+        The attack's rows are neither filtered nor counted by a filter; they are labelled by the same rule.
+
+        Raises:
+            UserError: when the file cannot be read, or does not fit the data: see :func:`~recbole.data.spam.append`.
+        """
+        return type(self)(self.config, append(self.log, self.read_spam(Path(path)), path))
+
+    def read_spam(self, path):
+        """Return the attack in a file as a labelled log with ids of its own."""
+        log = load_more(self.config, path)
+        return replace(log, split=self.label(self.config, log))
 
     # --- what a task defines -------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from recbole.data.atomic import read_atomic
+from recbole.data.atomic import read_atomic, release_memory
 from recbole.data.filters import core, first_or_last, parse_intervals, within
 from recbole.data.split import order_key
 from recbole.data.vocabulary import number_tokens
@@ -86,9 +86,35 @@ def load_log(config):
     Raises:
         UserError: for a missing file or column, a malformed line, or a filter that leaves nothing.
     """
-    name, folder = config["dataset"], Path(config["data_path"])
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
-    wanted = config["load_col"] or {}
+    log = _unsorted(config, fields)
+    release_memory()  # what Arrow parsed is not needed to sort
+    return _sort(log, config, fields["time"])
+
+
+def load_more(config, path):
+    """Read a file of further interactions, unfiltered, as a sorted log with ids of its own; it has no split labels.
+
+    It has the columns that are loaded of the data set's own file.
+
+    Raises:
+        UserError: for a missing file or column, a malformed line, or a row without user or item.
+    """
+    fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
+    table = _read(path, (config["load_col"] or {}).get("inter"), config, fields, ("user", "item"))
+    codes = {c: _encode(table[c]) for c in table.column_names if pa.types.is_string(table[c].type)}
+    for side in ("user", "item"):
+        if codes[fields[side]][0].min(initial=0) < 0:
+            raise UserError(f"{path}: column '{fields[side]}' has rows without a value")
+    if not len(table):
+        raise UserError(f"{path}: holds no interaction")
+    log = _number(path.stem, table, fields, {}, np.arange(len(table)), codes)
+    return _sort(log, config, fields["time"])
+
+
+def _unsorted(config, fields):
+    """Return the log in the order of the file, without offsets and labels."""
+    name, folder, wanted = config["dataset"], Path(config["data_path"]), config["load_col"] or {}
     table = _read(folder / f"{name}.inter", wanted.get("inter"), config, fields, ("user", "item"))
     features = {
         side: _read(folder / f"{name}.{side}", wanted[side], config, fields, (side,))
@@ -98,8 +124,7 @@ def load_log(config):
     rows, codes = _kept_rows(config, table, fields, features)
     if not len(rows):
         raise UserError(f"{folder / f'{name}.inter'}: the filters leave no interaction; look at *_inter_num_interval")
-    log = _number(name, table, fields, features, rows, codes)
-    return _sort(log, config, fields["time"])
+    return _number(name, table, fields, features, rows, codes)
 
 
 def _read(path, columns, config, fields, sides):
@@ -123,8 +148,7 @@ def _read(path, columns, config, fields, sides):
 
 def _encode(column):
     """Return ``(codes, dictionary)`` of an Arrow string column; a missing token has code -1."""
-    encoded = column.combine_chunks().dictionary_encode() if isinstance(column, pa.ChunkedArray) else column
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    encoded = column.dictionary_encode().combine_chunks()
     return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary
 
 

@@ -55,6 +55,15 @@ class NextBasketDataset(Dataset):
         log = make_log(config["dataset"], baskets)
         return cls(config, replace(log, split=cls.label(config, log)))
 
+    def read_spam(self, path):
+        """Return the attack in a file of baskets as a labelled log; its baskets are numbered after this data set's."""
+        baskets = read_baskets(path).distinct().with_at_least(1)
+        if not baskets.users:
+            raise UserError(f"{path}: holds no basket")
+        log = make_log(path.stem, baskets)
+        split = self.label(self.config, log)
+        return replace(log, split=split, columns={"basket": log.basket + len(self.log.basket_user)})
+
     @staticmethod
     def label(config, log):
         """Label the rows of each user's last three baskets train, valid and test, and those before them history."""

@@ -42,12 +42,19 @@ def top_items(model, rows, k, masked=True, batch_rows=4096):
 
     Items that score minus infinity or NaN are padding (0): with fewer than ``k`` candidates the list is shorter.
     """
-    width = min(k, model.n_items)
-    best = torch.zeros(len(rows.inputs), k, dtype=torch.int64)
+    best = np.zeros((len(rows.inputs), k), dtype=np.int64)
     for start, scores in score_batches(model, rows, masked, batch_rows):
-        value, item = torch.topk(scores.nan_to_num_(-torch.inf, torch.inf, -torch.inf), width, dim=1)
-        best[start : start + len(item), :width] = torch.where(value > -torch.inf, item, 0).cpu()
-    return best.numpy()
+        best[start : start + len(scores)] = best_of(scores, k)
+    return best
+
+
+def best_of(scores, k):
+    """Return the ``k`` best items of each row of scores, as :func:`top_items`; NaN becomes minus infinity there."""
+    width = min(k, scores.shape[1])
+    value, item = torch.topk(scores.nan_to_num_(-torch.inf, torch.inf, -torch.inf), width, dim=1)
+    best = np.zeros((len(scores), k), dtype=np.int64)
+    best[:, :width] = torch.where(value > -torch.inf, item, 0).cpu().numpy()
+    return best
 
 
 def member(items, sets, n_items):

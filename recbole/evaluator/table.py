@@ -17,10 +17,11 @@ COLUMNS = (
 )
 """The columns of a result row, in order.
 
-``model`` is base, retrained or unlearned; ``checkpoint`` 0 to 3 or None; ``split`` valid or test; ``view`` says which
-data the question was put on (all of it, the current state, or clean of spam); ``population`` whose rows are averaged
-(all, requesting, others); ``masking`` who may be recommended (``all``: the whole catalogue; ``retained``: all but the
-history that the view retains); ``reference`` is, for a distance, the file and SHA-256 that it is a distance from.
+``model`` is base, retrained, unlearned, or clean (never saw the spam); ``checkpoint`` 0 to 3 or None; ``split`` valid
+or test; ``view`` says which data the question was put on (all of it, the current state, or clean of spam);
+``population`` whose rows are averaged (all, requesting, others; all of the clean view is genuine); ``masking`` who may
+be recommended (``all``: the whole catalogue; ``retained``: all but the history that the view retains); ``reference``
+is, for a distance, the file and SHA-256 that it is a distance from.
 """
 
 

@@ -16,9 +16,13 @@ def utility(model, rows, config):
     if world_size() > 1:
         rows = rows.take(np.arange(rank(), len(rows.inputs), world_size()))
     best = top_items(model, rows, max(ks), batch_rows=config["eval_batch_size"])
-    hits = member(best, rows.positives, model.n_items)
-    values = row_metrics(hits, rows.positives.sizes(), config["metrics"], ks)
-    return {name: interleaved(part) for name, part in values.items()}
+    return {name: interleaved(part) for name, part in utility_of(best, rows, model.n_items, config).items()}
+
+
+def utility_of(best, rows, n_items, config):
+    """Return what :func:`utility` does, from the best items of each row (int64 [rows, max(topk)])."""
+    hits = member(best, rows.positives, n_items)
+    return row_metrics(hits, rows.positives.sizes(), config["metrics"], config["topk"])
 
 
 def mean_utility(model, rows, config):

@@ -1,6 +1,6 @@
 """What every model is asked alike: fixed users, inputs, candidates and positives for each checkpoint."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +17,9 @@ OTHERS = 1000
 """How many of the users who asked for nothing stand for all of them in distances and exposure."""
 
 
+NOBODY = np.empty(0, dtype=np.int64)
+
+
 @dataclass(frozen=True)
 class Views:
     """The frozen questions of one checkpoint.
@@ -28,6 +31,7 @@ class Views:
         requesting: int64, the users who asked.
         forgotten: for each row of ``shown``, the items that this user asked to forget.
         sensitive: bool [n_items], the items of the sensitive list, or None.
+        fake: int64, the fake users of a spam attack; none of them counts among the others.
     """
 
     checkpoint: int | None
@@ -36,6 +40,7 @@ class Views:
     requesting: np.ndarray
     forgotten: Ragged
     sensitive: np.ndarray | None = None
+    fake: np.ndarray = field(default_factory=lambda: NOBODY)
 
     def populations(self, rows):
         """Yield ``(name, bool [rows])`` for all, requesting and others; only all when nobody asked."""
@@ -43,10 +48,10 @@ class Views:
         yield "all", np.ones(len(asked), dtype=bool)
         if len(self.requesting):
             yield "requesting", asked
-            yield "others", ~asked
+            yield "others", ~asked & ~np.isin(rows.entity, self.fake)
 
 
-def build_views(dataset, forgotten, checkpoint, sensitive=None):
+def build_views(dataset, forgotten, checkpoint, sensitive=None, fake=NOBODY):
     """Fix the questions of a checkpoint.
 
     Args:
@@ -54,18 +59,20 @@ def build_views(dataset, forgotten, checkpoint, sensitive=None):
         forgotten: bool [len(log)], what has been forgotten by this checkpoint.
         checkpoint: its number, or None.
         sensitive: bool [n_items] or None.
+        fake: int64, the fake users of a spam attack.
     """
     log = dataset.log
     everything, current = dataset.masked(np.zeros_like(forgotten)), dataset.masked(forgotten)
     requesting = np.unique(log.user[forgotten])
-    others = np.setdiff1d(np.unique(log.user), requesting)
+    others = np.setdiff1d(np.unique(log.user), np.concatenate([requesting, fake]))
     if len(requesting) and len(others) > OTHERS:
         others = np.sort(stream(dataset.config["seed"], "others").choice(others, OTHERS, replace=False))
     shown = current.exposure_rows(np.concatenate([requesting, others]))
     utility_rows = {"all": everything.eval_rows("test")}
     if forgotten.any():
         utility_rows["current"] = current.eval_rows("test")
-    return Views(checkpoint, utility_rows, shown, requesting, _forgotten_items(log, forgotten, shown.entity), sensitive)
+    items = _forgotten_items(log, forgotten, shown.entity)
+    return Views(checkpoint, utility_rows, shown, requesting, items, sensitive, fake)
 
 
 def _forgotten_items(log, forgotten, entities):

@@ -76,7 +76,12 @@ def _run(dataset):
         Flag("seed", int, "seed of the model, and of the forget set (default: 2)", 2),
         Flag("gpu_id", str, "number of the CUDA device; '' for the CPU (default: 0 if there is one)"),
         Flag("topk", cutoffs, "lengths of the ranked lists that are evaluated (default: 10 20)", [10, 20], nargs="+"),
-        Flag("max_training_hours", float, "budget in hours; unlearning divides it by the number of requests"),
+        Flag(
+            "max_training_hours",
+            float,
+            "budget in hours: training stops before an epoch that would go past it; "
+            "of unlearning each request (or batch of them) gets an even share, and changes nothing if that runs out",
+        ),
         Flag(
             "result_file",
             str,

@@ -66,6 +66,7 @@ def describe(setup, kind, arguments, timing, rows, requests=None, checkpoint=Non
         },
         "checkpoint": checkpoint,
         "mask": setup.mask_name(checkpoint),
+        "spam": None if setup.spam is None else setup.spam.about(),
         "requests": requests or known,
         "timing": timing | {"peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024},
         "metrics": rows,

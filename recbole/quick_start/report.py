@@ -9,7 +9,7 @@ import pandas as pd
 
 from recbole.utils import UserError, atomic_write
 
-_ORDER = {"base": 0, "unlearned": 1, "retrained": 2}
+_ORDER = {"clean": -1, "base": 0, "unlearned": 1, "retrained": 2}
 _METRICS = {
     "Recall@10": {"metric": "recall", "k": 10, "view": "current", "population": "all"},
     "NDCG@10": {"metric": "ndcg", "k": 10, "view": "current", "population": "all"},
@@ -18,10 +18,26 @@ _METRICS = {
     "JS requesting": {"metric": "js_divergence", "population": "requesting"},
     "JS others": {"metric": "js_divergence", "population": "others"},
 }
+_OF_GENUINE_USERS = {"view": "clean", "population": "all"}
+_SPAM_METRICS = {
+    "Recall@10": {"metric": "recall", "k": 10, **_OF_GENUINE_USERS},
+    "NDCG@10": {"metric": "ndcg", "k": 10, **_OF_GENUINE_USERS},
+    "target HR@10": {"metric": "target_hit_rate", "k": 10},
+    "target HR@20": {"metric": "target_hit_rate", "k": 20},
+    "target exposure@10": {"metric": "target_exposure", "k": 10},
+    "target rank": {"metric": "target_rank"},
+    "target log p": {"metric": "target_log_probability"},
+    "JS others": {"metric": "js_divergence", "population": "others"},
+}
 LEGEND = """\
 Recall, NDCG: all users, test rows that are still there. sensitive@10, forgotten@10: sensitive items, and a user's own
 forgotten items, in the top 10 of the average requesting user. JS: divergence from the retrained model's scores (nats).
 s/request: mean seconds of one request. speed-up: seconds of retraining over that."""
+SPAM_LEGEND = """\
+All of genuine users: Recall, NDCG; target HR: the share of their test rows with a promoted item in the top k; target
+exposure: the share of the top k that promoted items take; target rank, log p: means over the promoted items that may be
+recommended. JS others: divergence from the retrained model's scores (nats). clean: trained without the spam. base:
+trained with it. s/request: mean seconds of one request. speed-up: seconds of retraining over that."""
 
 
 def read_record(path):
@@ -47,13 +63,17 @@ def summary(record, name):
         name: what the unlearned model is called in the table.
 
     Returns:
-        DataFrame with columns checkpoint, model, requests and those of the legend.
+        DataFrame with columns checkpoint, model, requests and those of the legend. The clean model of a spam run, which
+        is of no checkpoint, stands at each.
     """
     metrics = pd.DataFrame(record["metrics"])
+    clean = metrics[metrics["model"] == "clean"]
+    metrics = pd.concat([metrics, *(clean.assign(checkpoint=at) for at in metrics["checkpoint"].dropna().unique())])
+    wanted_columns = _SPAM_METRICS if record.get("spam") else _METRICS
     table = []
     for (checkpoint, kind), rows in metrics.groupby(["checkpoint", "model"]):
         line = {"checkpoint": int(checkpoint), "model": name if kind == "unlearned" else kind, "order": _ORDER[kind]}
-        for column, wanted in _METRICS.items():
+        for column, wanted in wanted_columns.items():
             found = rows[(rows[list(wanted)] == pd.Series(wanted)).all(axis=1)]
             line[column] = found["value"].iloc[0] if len(found) else float("nan")
         if kind == "unlearned":
@@ -85,7 +105,7 @@ def main(argv=None):
         print(f"report: {error}", file=sys.stderr)
         return 2
     print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4g}"))
-    print(LEGEND)
+    print(SPAM_LEGEND if "target rank" in table else LEGEND)
     return 0
 
 

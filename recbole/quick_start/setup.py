@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from recbole.data import create_dataset
+from recbole.evaluator import NOBODY, build_views
 from recbole.model import get_model
+from recbole.quick_start.spam import Spam, add_spam
 from recbole.scenario.names import forget_set_name
 from recbole.scenario.reader import order_requests, read_forget_set
 from recbole.scenario.sensitive import read_sensitive_items
@@ -34,10 +36,11 @@ class Setup:
     Attributes:
         config: the settings, bound to the model's class.
         model_class: the recommender.
-        dataset: all of the data, nothing forgotten.
+        dataset: all of the data, spam included, nothing forgotten.
         names: what files are called.
         sensitive: bool [n_items], or None without a sensitive category.
         requests: what is to be forgotten, or None.
+        spam: the attack, whose rows end the data, or None.
     """
 
     config: object
@@ -46,6 +49,7 @@ class Setup:
     names: Naming
     sensitive: np.ndarray | None
     requests: object | None
+    spam: Spam | None = None
 
     @property
     def sizes(self):
@@ -64,6 +68,11 @@ class Setup:
         if checkpoint is None:
             return None
         return {"forget_set_sha256": self.requests.sha256, "requests_done": self.sizes[checkpoint]}
+
+    def views(self, checkpoint):
+        """Return the questions of a checkpoint, or of nothing forgotten (None)."""
+        fake = NOBODY if self.spam is None else self.spam.fake
+        return build_views(self.dataset, self.forgotten(checkpoint), checkpoint, self.sensitive, fake)
 
     def meta(self, kind, checkpoint):
         """Return the metadata that a checkpoint carries inside."""
@@ -111,19 +120,21 @@ def begin(config, forgetting):
     Raises:
         UserError: for anything in the files or settings that cannot be.
     """
-    if config["spam"]:
-        raise UserError("--spam: the spam scenario is not available yet")
     model_class = get_model(config["model"])
     config.bind_model(model_class)
     for line in config.warnings:
         logger.warning(line)
     dataset = create_dataset(config, model_class.type)
     logger.info(dataset)
+    spam = add_spam(config, dataset) if config["spam"] else None
+    dataset = dataset if spam is None else spam.poisoned
     sensitive = _sensitive(config, dataset)
-    requests = _requests(config, dataset, sensitive) if forgetting else None
+    requests = None
+    if forgetting:
+        requests = _requests(config, dataset, sensitive) if spam is None else spam.requests()
     if requests is not None:
         logger.info(requests.report())
-    return Setup(config, model_class, dataset, Naming.from_config(config), sensitive, requests)
+    return Setup(config, model_class, dataset, Naming.from_config(config), sensitive, requests, spam)
 
 
 def _requests(config, dataset, sensitive):

@@ -4,10 +4,11 @@ import logging
 import os
 from pathlib import Path
 
-from recbole.evaluator import Table, build_views, evaluate
+from recbole.evaluator import Table, evaluate
 from recbole.quick_start.hub import fetch
 from recbole.quick_start.record import Clock, describe, reference_name, write_beside, write_exposure_csv
 from recbole.quick_start.setup import OF_TRAINING, begin
+from recbole.quick_start.spam import log_targets, spam_rows
 from recbole.trainer import ResumeFile, Trainer, fingerprint, load_checkpoint, save_checkpoint
 from recbole.utils import UserError, atomic_write, check_writable, write_json
 from recbole.utils.distributed import is_main
@@ -60,6 +61,7 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
     clock.lap("train" if timing else "load_model")
     rows = _valid_rows(timing.get("best_valid", {}), index, kind, setup.dataset.masked(setup.forgotten(index)))
     rows += _evaluate(setup, model, index, kind, reference_checkpoint)
+    rows += spam_rows(setup, model, path.stem, model=kind, checkpoint=index)
     clock.lap("evaluate")
     record = describe(setup, kind, list(arguments), clock.seconds | timing, rows, checkpoint=index)
     if not is_main():
@@ -162,12 +164,11 @@ def _board(stem):
 
 def _evaluate(setup, model, index, kind, reference_checkpoint):
     config = setup.config
-    views = build_views(setup.dataset, setup.forgotten(index), index, setup.sensitive)
     reference = None
     if reference_checkpoint:
         other = setup.load_model(Path(reference_checkpoint), index)
         reference = (other, reference_name(reference_checkpoint))
-    return evaluate(model, views, config, reference, not config["sensitive_eval_only"], kind)
+    return evaluate(model, setup.views(index), config, reference, not config["sensitive_eval_only"], kind)
 
 
 def _valid_rows(best_valid, index, kind, dataset):
@@ -206,7 +207,7 @@ def rounded(result, config):
 
 
 def report(setup, rows, kind, what="test result"):
-    """Log a model's utility on all of the test rows, and its exposure of sensitive items, as ERASE does."""
+    """Log a model's utility on all of the test rows, as ERASE does, and its exposure of sensitive or promoted items."""
     config = setup.config
     mine = [row for row in rows if row["model"] == kind and row["split"] == "test"]
     plain = [r for r in mine if r["view"] == "all" and r["population"] == "all" and r["masking"] == "retained"]
@@ -221,3 +222,4 @@ def report(setup, rows, kind, what="test result"):
             logger.info(
                 "[Top-%d] Users with sensitive items: %d/%d (%.1f%%)", row["k"], some, row["n_rows"], row["value"]
             )
+    log_targets(mine, config)

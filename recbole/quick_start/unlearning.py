@@ -4,9 +4,10 @@ import json
 import logging
 from pathlib import Path
 
-from recbole.evaluator import build_views, evaluate
+from recbole.evaluator import evaluate
 from recbole.quick_start.record import Clock, describe, reference_name, write_beside
 from recbole.quick_start.setup import OF_TRAINING, begin
+from recbole.quick_start.spam import clean_rows, log_targets, spam_rows
 from recbole.quick_start.train import follow_original, identity_of, report, sensitive_csv
 from recbole.trainer import Naming, ResumeFile, load_checkpoint
 from recbole.unlearning.pipeline import Pipeline, save_model
@@ -131,10 +132,15 @@ def _references(setup):
 
 
 def _evaluate_all(setup, algorithm, base, references):
-    """Put every checkpoint's questions to the base, the retrained (if there) and the unlearned model."""
-    config, rows = setup.config, []
+    """Put every checkpoint's questions to the base, the retrained (if there) and the unlearned model.
+
+    Those about spam do not depend on the checkpoint; they are put to the base, and to the clean model, once.
+    """
+    config, rows, of_base = setup.config, clean_rows(setup), spam_rows(setup, base, model="base")
+    for about_spam in (rows, of_base):
+        log_targets(about_spam, config)
     for checkpoint in range(4):
-        views = build_views(setup.dataset, setup.forgotten(checkpoint), checkpoint, setup.sensitive)
+        views = setup.views(checkpoint)
         path = _path(setup, algorithm, checkpoint)
         models = {"base": base, "unlearned": setup.load_model(path, checkpoint)}
         reference = None
@@ -145,6 +151,10 @@ def _evaluate_all(setup, algorithm, base, references):
             name = algorithm if kind == "unlearned" else None
             compare = None if kind == "retrained" else reference
             rows += evaluate(model, views, config, compare, not config["sensitive_eval_only"], kind, name)
+            if kind != "base":
+                stem = path.stem if kind == "unlearned" else None
+                rows += spam_rows(setup, model, stem, model=kind, algorithm=name, checkpoint=checkpoint)
+        rows += [row | {"checkpoint": checkpoint} for row in of_base]
         mine = [row for row in rows if row["checkpoint"] == checkpoint]
         report(setup, mine, "unlearned", f"Results for model {path.name}")
     return rows

@@ -110,6 +110,19 @@ def find_requests(dataset, entities, items, ordered, sha256, listed=None):
     return Requests(list(ordered), rows[order], offsets, user_of >= 0, missing, sha256)
 
 
+def requests_of(dataset, entities, sha256):
+    """Return one request for each of the entities (raw tokens of the data, in their order): to forget all its rows.
+
+    Args:
+        dataset: any :class:`~recbole.data.Dataset`.
+        entities: list of tokens.
+        sha256: of the file that they are from.
+    """
+    users = dataset.log.vocabulary["user"].ids(entities)
+    offsets = np.concatenate([[0], np.cumsum(np.diff(dataset.log.offsets)[users])])
+    return Requests(list(entities), dataset.log.rows_of(users), offsets, np.ones(len(users), dtype=bool), 0, sha256)
+
+
 def _item_ids(log, items):
     ids = log.vocabulary["item"].ids([item if item is not None else "" for item in items])
     return np.where([item is None for item in items], 0, ids)

@@ -440,6 +440,19 @@ def test_the_lightgcn_config_overrules_recboles_regulariser():
     assert Config("LightGCN", "ml-100k", config_file_list=[path])["reg_weight"] == 1e-4
 
 
+@pytest.mark.parametrize("model", ["GRU4Rec", "NARM", "SASRec", "SRGNN"])
+def test_the_spam_config_of_a_sequential_model_is_its_own_config_on_sessions(model):
+    path = REPOSITORY / f"configs/config_{model.lower()}_spam.yaml"
+    plain, _ = read_yaml(REPOSITORY / f"configs/config_{model.lower()}.yaml")
+    spam, _ = read_yaml(path)
+    fields = {"USER_ID_FIELD": "session_id", "load_col": {"inter": ["session_id", "item_id", "timestamp"]}}
+    assert spam == plain | fields
+    config = Config(model, "30music", config_file_list=[path])
+    assert config.warnings == [] and config["USER_ID_FIELD"] == "session_id"
+    with_flag = Config(model, "30music", command_line={"spam": True})
+    assert {key: with_flag[key] for key in fields} == fields
+
+
 def test_every_packaged_file_is_read_without_a_complaint():
     paths = sorted((REPOSITORY / "recbole/properties").rglob("*.yaml"))
     assert len(paths) >= 7

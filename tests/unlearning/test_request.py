@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recbole.data import create_dataset
 from recbole.data.split import SPLITS
 from recbole.scenario.order import order_requests
-from recbole.unlearning.request import checkpoint_sizes, chunks, find_requests
+from recbole.unlearning.request import checkpoint_sizes, chunks, find_requests, requests_of
 from recbole.utils import ModelType, UserError
 
 ROWS = [
@@ -70,6 +70,16 @@ def test_what_is_unknown_is_counted_and_keeps_its_turn(dataset):
         "4 requests, 2 interactions to forget; skipped: 1 unknown entities, 4 (entity, item) pairs not in the data"
     )
     assert found(dataset, pairs[:1]).report() == "1 requests, 1 interactions to forget"
+
+
+def test_requests_for_everything_of_some_entities(dataset):
+    requests = requests_of(dataset, ["u9", "u10"], "sha")
+    assert len(requests) == 2 and requests.sha256 == "sha"
+    for index, user in enumerate(("u9", "u10")):
+        own = rows_of(dataset, [row[:2] for row in ROWS if row[0] == user])
+        assert (requests[index].entity, sorted(requests[index].rows)) == (user, own)
+        assert requests[index].unknown == ""
+    assert requests.mask(1, len(dataset.log)).sum() == 6 and requests.mask(2, len(dataset.log)).sum() == 14
 
 
 def test_nothing_to_forget_is_told(dataset):

@@ -1,0 +1,115 @@
+"""What a promoted item gains, against scores that are ranked by hand."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recbole.data import EvalRows, Interaction, Ragged
+from recbole.evaluator import COLUMNS, NOBODY, build_views, evaluate, evaluate_targets, utility
+from recbole.evaluator.targets import target_scores
+from recbole.model import get_model
+
+CONFIG = {"topk": [2, 3], "metrics": ["Recall", "Hit"], "eval_batch_size": 4}
+
+
+class Table:
+    """A model of given scores [rows, items]."""
+
+    def __init__(self, scores):
+        self.scores = torch.as_tensor(scores)
+        self.n_items = self.scores.shape[1]
+        self.asked = []
+
+    def eval(self):
+        pass
+
+    def parameters(self):
+        return iter([torch.zeros(1)])
+
+    def full_sort_predict(self, interaction):
+        self.asked.append(len(interaction["row"]))
+        return self.scores[interaction["row"]].reshape(-1)
+
+
+def ragged(rows):
+    return Ragged(np.array([i for row in rows for i in row], dtype=np.int64), np.cumsum([0, *map(len, rows)]))
+
+
+def questions(histories, positives=None):
+    n = len(histories)
+    positives = [[1]] * n if positives is None else positives
+    return EvalRows(Interaction({"row": np.arange(n)}), np.arange(n), ragged(positives), ragged(histories), 3)
+
+
+def by_hand(scores, history, targets, k):
+    """Return one row's (best items, ranks, log probabilities), of plain Python."""
+    candidates = [item for item in range(1, len(scores)) if item not in history]
+    best = sorted(candidates, key=lambda item: -scores[item])[:k]
+    total = np.log(sum(np.exp(float(scores[item])) for item in candidates))
+    rank = [1 + sum(scores[i] > scores[t] for i in candidates) if t in candidates else np.nan for t in targets]
+    return best, rank, [scores[t] - total if t in candidates else -np.inf for t in targets]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+@settings(max_examples=30, deadline=None)
+def test_ranks_and_probabilities_are_those_of_the_candidates(seed, batch_rows):
+    draw = np.random.default_rng(seed)
+    scores, targets = draw.normal(size=(7, 12)), draw.choice(np.arange(1, 12), 4, replace=False)
+    histories = [draw.choice(np.arange(1, 12), draw.integers(0, 5), replace=False).tolist() for _ in range(7)]
+    model = Table(scores)
+    found = target_scores(model, questions(histories), targets, 3, batch_rows)
+    assert max(model.asked) <= batch_rows and found.log_probability.dtype == np.float32
+    for row, history in enumerate(histories):
+        best, rank, log_probability = by_hand(scores[row], history, targets, 3)
+        assert found.best[row].tolist() == best
+        np.testing.assert_array_equal(found.rank[row], rank)
+        np.testing.assert_allclose(found.log_probability[row], log_probability, rtol=1e-5)
+
+
+def test_the_four_numbers_and_the_utility_of_the_same_questions():
+    scores = [[9.0, 1, 2, 3, 4, 5], [9.0, 5, 4, 3, 2, 1], [9.0, 1, 5, 4, 3, 2]]
+    targets, asked = np.array([5, 2]), questions([[], [1], [2]], [[1], [2, 3], [4]])
+    rows, _ = evaluate_targets(Table(scores), asked, targets, CONFIG, model="base", checkpoint=2)
+    assert all(tuple(row) == COLUMNS for row in rows)
+    about = {"model": "base", "checkpoint": 2, "view": "clean", "population": "all", "masking": "retained"}
+    assert all(row[key] == value for row in rows for key, value in about.items())
+    assert {(row["n_rows"], row["n_skipped"], row["split"]) for row in rows} == {(3, 3, "test")}
+    value = {(row["metric"], row["k"]): row["value"] for row in rows}
+    # the lists: 5 4 3 2 1 | 2 3 4 5 | 3 4 5 1
+    assert value["target_hit_rate", 2] == pytest.approx(2 / 3) and value["target_hit_rate", 3] == 1
+    assert value["target_exposure", 2] == pytest.approx((0.5 + 0.5 + 0) / 3)
+    assert value["target_exposure", 3] == pytest.approx(1 / 3)
+    assert value["target_rank", None] == pytest.approx((1 + 4 + 4 + 1 + 3) / 5), "2 is no candidate of the last row"
+    total = [np.log(np.exp(np.arange(low, high)).sum()) for low, high in ((1, 6), (1, 5), (1, 5))]
+    logs = [5 - total[0], 2 - total[0], 1 - total[1], 4 - total[1], 2 - total[2]]
+    assert value["target_log_probability", None] == pytest.approx(np.mean(logs), rel=1e-5)
+    for (metric, k), each in utility(Table(scores), asked, CONFIG).items():
+        assert value[metric, k] == pytest.approx(each.mean())
+
+
+def test_no_question_and_no_number_are_nan(recwarn):
+    rows, _ = evaluate_targets(Table(np.ones((0, 5))), questions([]), np.array([1]), CONFIG, model="base")
+    assert all(np.isnan(row["value"]) and row["n_rows"] == 0 for row in rows)
+    rows, found = evaluate_targets(Table(np.full((2, 5), np.nan)), questions([[], []]), np.array([1]), CONFIG)
+    value = {(row["metric"], row["k"]): row["value"] for row in rows}
+    assert value["target_hit_rate", 2] == 0 and np.isnan(value["target_rank", None])
+    assert np.isnan(value["target_log_probability", None]) and not found.best.any()
+    assert not recwarn.list
+
+
+def test_fake_users_are_never_among_the_others(small_dataset):
+    fake, forgotten = np.array([22, 23, 24]), np.zeros(len(small_dataset.log), dtype=bool)
+    forgotten[small_dataset.log.rows_of([23])] = True
+    made = build_views(small_dataset, forgotten, 0, None, fake)
+    assert made.requesting.tolist() == [23] and made.shown.entity.tolist() == [23, *range(1, 22)]
+    torch.manual_seed(1)
+    model = get_model("BPR")(small_dataset.config, small_dataset)
+    rows = evaluate(model, made, small_dataset.config, (model, "r"))
+    count = {(r["view"], r["population"]): r["n_rows"] for r in rows if (r["metric"], r["k"]) == ("recall", 10)}
+    assert count["all", "all"] == 24 and count["all", "others"] == count["current", "others"] == 21
+    assert count["current", "all"] == 23 and count["current", "requesting"] == 0
+    nobody = build_views(small_dataset, np.zeros_like(forgotten), None, None, fake)
+    assert nobody.shown.entity.tolist() == list(range(1, 22)) and len(nobody.utility["all"].entity) == 24
+    assert build_views(small_dataset, forgotten, 0).fake is NOBODY

@@ -1,0 +1,359 @@
+"""Spam from training to evaluation, in each task, by the programs as people run them."""
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from recbole.config import Config
+from recbole.data import create_dataset
+from recbole.model import get_model
+from recbole.quick_start.main import train_main, unlearn_main
+from recbole.quick_start.report import comparison
+from recbole.trainer import Naming
+
+ROOT = Path(__file__).parents[2]
+MODELS = {"CF": "BPR", "SBR": "GRU4Rec", "NBR": "DNNTSP"}
+FRAUD = {"CF": "sessions", "SBR": "sessions", "NBR": "baskets"}
+SETTINGS = """
+USER_ID_FIELD: %s
+load_col: {inter: [%s, item_id, timestamp]}
+eval_args: {order: TO}
+embedding_size: 8
+epochs: 3
+train_batch_size: 32
+eval_batch_size: 7
+learning_rate: 0.02
+metrics: [Recall, NDCG]
+valid_metric: Recall@10
+use_gpu: False
+tensorboard: False
+"""
+SPAM = ("--spam", "--unlearning_fraction", "0.1", "--n_target_items", "2")
+TARGETS = ["31", "32"]
+FAKE = ["9", "200", "1000", "30", "5", "77"]
+ORDER = ["5", "9", "30", "77", "200", "1000"]
+
+
+def histories(users, seed, more=()):
+    draw = np.random.default_rng(seed)
+    size = {user: 12 + at % 5 for at, user in enumerate(users)}
+    found = {user: [*draw.choice(np.arange(1, 34), n, replace=False).tolist(), *more] for user, n in size.items()}
+    return {user: draw.permutation(list(dict.fromkeys(items))).tolist() for user, items in found.items()}
+
+
+def write(path, task, field, sequences):
+    if task == "NBR":
+        baskets = {user: [items[at : at + 3] for at in range(0, len(items), 3)] for user, items in sequences.items()}
+        path.write_text(json.dumps(baskets))
+        return
+    lines = [f"{user}\t{item}\t{at}\n" for user, items in sequences.items() for at, item in enumerate(items)]
+    path.write_text(f"{field}:token\titem_id:token\ttimestamp:float\n{''.join(lines)}")
+
+
+def furnish(folder, task):
+    """Furnish a folder with the data set ``tiny``, an attack on it and ``tiny.yaml``."""
+    data, field = folder / "dataset" / "tiny", "session_id" if task == "SBR" else "user_id"
+    data.mkdir(parents=True)
+    write(data / f"tiny{'_merged.json' if task == 'NBR' else '.inter'}", task, field, histories(range(100, 130), 1))
+    end = "bandwagon_unpopular_ratio_0.1_seed_2"
+    fraud = data / f"tiny_fraud_{FRAUD[task]}_{end}.{'json' if task == 'NBR' else 'inter'}"
+    write(fraud, task, field, histories(FAKE, 2, (31, 32)))
+    told = {"target_items": TARGETS, "n_target_items": 2, "artifact_sha256": sha256(fraud)}
+    described = data / f"tiny_fraud_metadata_{end}.json"
+    described.write_text(json.dumps(told))
+    (folder / "tiny.yaml").write_text(SETTINGS % (field, field))
+    return SimpleNamespace(folder=folder, task=task, fraud=fraud, described=described, saved=folder / "saved")
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def command(place, script, *arguments):
+    common = ("--model", MODELS[place.task], "--dataset", "tiny", "--config_files", "tiny.yaml")
+    return [sys.executable, str(ROOT / script), *common, *arguments]
+
+
+@contextlib.contextmanager
+def inside(folder):
+    """Run programs inside of this process, in a folder, and leave the log as it was."""
+    logger = logging.getLogger("recbole")
+    before = logger.handlers[:], logger.level, logger.propagate
+    try:
+        with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        for handler in set(logger.handlers) - set(before[0]):
+            handler.close()
+        logger.handlers[:], logger.level, logger.propagate = before
+
+
+def run(place, script, *arguments):
+    done = subprocess.run(
+        command(place, script, *arguments), check=False, timeout=120, text=True, capture_output=True,
+        cwd=place.folder, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    return SimpleNamespace(status=done.returncode, out=done.stdout, err=done.stderr)
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def chain(request, tmp_path_factory):
+    """The whole chain in one folder, with what was on disk after each step."""
+    place = furnish(tmp_path_factory.mktemp(request.param), request.param)
+    place.told, place.disk = {}, {}
+    with inside(place.folder):  # what a clean run does is tested elsewhere
+        assert train_main([*command(place, "run_recbole.py")[2:], "--result_file", "clean.json"]) == 0
+    place.disk["clean"] = on_disk(place)
+    for name, script, arguments in (
+        ("base", "run_recbole.py", SPAM),
+        ("retrained", "run_recbole.py", (*SPAM, "--retrain_checkpoint_idx_to_match", "3")),
+        ("unlearned", "unlearn.py", (*SPAM, "--unlearning_algorithm", "scif")),
+    ):
+        place.told[name] = run(place, script, *arguments, "--result_file", f"{name}.json")
+        assert place.told[name].status == 0, place.told[name].err
+        assert place.told[name].err == ""
+        place.disk[name] = on_disk(place)
+    place.records = {name: json.loads((place.folder / f"{name}.json").read_text()) for name in place.disk}
+    place.names = Naming(MODELS[place.task], "tiny", 2, 0.1, None, 2, True, 2)
+    return place
+
+
+def on_disk(place):
+    return {path.name: sha256(path) for path in place.saved.iterdir()}
+
+
+def tensors(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def data_of(place):
+    """Return the clean and the poisoned data, and the configuration that is bound to the model's class."""
+    config = Config(MODELS[place.task], "tiny", [place.folder / "tiny.yaml"],
+                    config_dict={"data_path": str(place.folder / "dataset")})  # fmt: skip
+    model = get_model(MODELS[place.task])
+    config.bind_model(model)
+    clean = create_dataset(config, model.type)
+    return clean, clean.with_spam(place.fraud), config
+
+
+def values(place, name, model, **about):
+    """Return {(metric, k): value} of the rows of genuine users in a record."""
+    wanted = {"model": model, "view": "clean", "population": "all"} | about
+    rows = [r for r in place.records[name]["metrics"] if all(r[key] == value for key, value in wanted.items())]
+    assert len({(row["metric"], row["k"]) for row in rows}) == len(rows)
+    return {(row["metric"], row["k"]): row["value"] for row in rows}
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+def test_names_are_erases_and_nothing_is_ever_overwritten(chain):
+    run = f"model_{MODELS[chain.task]}_seed_2_dataset_tiny"
+    spam = "unlearning_fraction_0.1_n_target_items_2"
+    base, index = f"{run}_{spam}_best", "retrain_checkpoint_idx_to_match"
+    new = {
+        "clean": [f"{run}_best"],
+        "base": [base],
+        "retrained": [f"{run}_{index}_3_{spam}", f"{run}_{spam}_retrained_best"],
+        "unlearned": [
+            f"{run}_{spam}_unlearning_algorithm_scif_unlearn_epoch_{last}_{index}_{r}"
+            for r, last in enumerate((1, 3, 4, 5))
+        ],
+    }  # fmt: skip
+    before = {}
+    for name, stems in new.items():
+        after = chain.disk[name]
+        assert set(after) - set(before) == {f"{stem}{end}" for stem in stems for end in (".pth", ".json")}
+        assert {key: after[key] for key in before} == before
+        before = after
+    logged = {path.name for path in (chain.folder / "log").glob("*.npz")}
+    stems = [*new["base"], f"{base}_clean", new["retrained"][0], *new["unlearned"]]
+    assert logged == {f"{stem}_interaction_probabilities.npz" for stem in stems}
+
+
+def test_records_tell_of_the_attack(chain):
+    clean, poisoned, _ = data_of(chain)
+    assert chain.records["clean"]["spam"] is None
+    about = {
+        "sha256": sha256(chain.fraud), "fake_entities": 6, "target_items": TARGETS,
+        "fake_interactions": len(poisoned.log) - len(clean.log),
+    }  # fmt: skip
+    assert all(chain.records[name]["spam"] == about for name in ("base", "retrained", "unlearned"))
+    mask = {"forget_set_sha256": sha256(chain.fraud), "requests_done": 6}
+    assert chain.records["base"]["mask"] is None
+    assert chain.records["retrained"]["mask"] == chain.records["unlearned"]["mask"] == mask
+    assert chain.records["unlearned"]["requests"]["total"] == 6
+
+
+def test_one_request_is_one_fake_entity_with_all_it_has_in_the_order_of_numbers(chain):
+    stem = chain.names.unlearning_stem("scif")
+    lines = (chain.folder / "log" / f"{stem}.requests.jsonl").read_text().splitlines()
+    requests = [json.loads(line) for line in lines]
+    assert [request["entity"] for request in requests] == ORDER
+    _, poisoned, _ = data_of(chain)
+    users = poisoned.log.vocabulary["user"].ids(ORDER)
+    assert [request["rows"] for request in requests] == np.diff(poisoned.log.offsets)[users].tolist()
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+def test_the_retrained_model_is_the_clean_one_where_no_table_of_users_draws_first(chain):
+    """BPR's table of users is drawn before that of items, and is longer with spam; the others have no such table."""
+    clean, retrained = (tensors(chain.saved / name) for name in (
+        f"model_{MODELS[chain.task]}_seed_2_dataset_tiny_best.pth", chain.names.retrained(3),
+    ))  # fmt: skip
+    if chain.task == "CF":
+        assert len(retrained["user_embedding.weight"]) == len(clean["user_embedding.weight"]) + 6
+        return
+    assert clean.keys() == retrained.keys() and all(torch.equal(clean[name], retrained[name]) for name in clean)
+    assert values(chain, "retrained", "retrained") == values(chain, "unlearned", "clean")
+
+
+def test_the_copy_is_the_retrained_model(chain):
+    best = chain.names.retrained_best()
+    one, other = tensors(chain.saved / best), tensors(chain.saved / chain.names.retrained(3))
+    assert all(torch.equal(one[name], other[name]) for name in other)
+    record = json.loads((chain.saved / best).with_suffix(".json").read_text())
+    assert record["copy_of"] == chain.names.retrained(3)
+
+
+# --- what genuine users are shown ------------------------------------------------------------------------------------
+def scores_of(chain, path, dataset, forgotten):
+    """Return the scores of a saved model for the clean test rows, what a row has already left out."""
+    clean, _, config = data_of(chain)
+    model = get_model(MODELS[chain.task])(config, dataset.masked(forgotten))
+    model.load_state_dict(tensors(path))
+    asked = clean.eval_rows("test")
+    with torch.no_grad():
+        model.eval()
+        scores = model.full_sort_predict(asked.inputs[0 : len(asked.entity)]).view(len(asked.entity), -1).double()
+    scores[:, 0] = -torch.inf
+    for row in range(len(scores)):
+        scores[row, asked.history.values[asked.history.offsets[row] : asked.history.offsets[row + 1]]] = -torch.inf
+    return scores, asked, clean
+
+
+def test_the_target_metrics_are_those_of_the_saved_models(chain):
+    clean, poisoned, _ = data_of(chain)
+    nothing = np.zeros(len(poisoned.log), dtype=bool)
+    fake = np.arange(len(poisoned.log)) >= len(clean.log)
+    last, prefix = chain.names.unlearned("scif", 5, 3), f"model_{MODELS[chain.task]}_seed_2_dataset_tiny"
+    for name, kind, path, dataset, mask, log, checkpoint in (
+        ("base", "base", chain.names.base(), poisoned, nothing, chain.names.base(), None),
+        ("retrained", "retrained", chain.names.retrained(3), poisoned, fake, chain.names.retrained(3), 3),
+        ("unlearned", "unlearned", last, poisoned, fake, last, 3),
+        ("unlearned", "clean", f"{prefix}_best.pth", clean, nothing[: len(clean.log)],
+         chain.names.base().replace(".pth", "_clean.pth"), None),
+    ):  # fmt: skip
+        scores, asked, _ = scores_of(chain, chain.saved / path, dataset, mask)
+        targets = clean.log.vocabulary["item"].ids(TARGETS)
+        found = values(chain, name, kind, checkpoint=checkpoint)
+        for k in (10, 20):
+            top = scores.topk(k, dim=1)
+            shown = (np.isin(top.indices, targets) & (top.values.numpy() > -np.inf)).sum(axis=1)
+            assert found["target_hit_rate", k] == pytest.approx(np.mean(shown > 0))
+            assert found["target_exposure", k] == pytest.approx(np.mean(shown / k))
+        possible = scores[:, targets] > -torch.inf
+        rank = 1 + (scores[:, None, :] > scores[:, targets, None]).sum(dim=2)
+        assert found["target_rank", None] == pytest.approx(rank[possible].double().mean().item())
+        log_p = scores.log_softmax(dim=1)[:, targets]
+        assert found["target_log_probability", None] == pytest.approx(log_p[possible].mean().item(), abs=1e-5)
+        kept = np.load(chain.folder / "log" / log.replace(".pth", "_interaction_probabilities.npz"))
+        assert kept["probability"].dtype == np.float32
+        np.testing.assert_allclose(kept["probability"], log_p.exp().numpy(), rtol=1e-4)
+        assert np.array_equal(kept["user"], asked.entity) and np.array_equal(kept["target"], targets)
+        assert np.array_equal(kept["positive"], asked.positives.values) and kept["target_token"].tolist() == TARGETS
+        assert np.array_equal(kept["positive_offset"], asked.positives.offsets)
+        assert (kept["user"] < clean.n_users).all(), "genuine users only"
+
+
+def test_every_model_is_told_of_and_compared(chain):
+    record = chain.records["unlearned"]
+    assert record["timing"]["speedup_over_retraining"] > 0
+    of_base = values(chain, "base", "base")
+    for checkpoint in range(4):
+        assert values(chain, "unlearned", "base", checkpoint=checkpoint) == of_base
+    distances = [row for row in record["metrics"] if row["metric"] == "js_divergence" and row["population"] == "others"]
+    assert {row["n_rows"] for row in distances} == {30} and all(row["value"] >= 0 for row in distances)
+    table = comparison([chain.folder / "unlearned.json"])
+    assert table["model"].tolist() == [*["clean", "base", "unlearned"] * 4, "retrained"]
+    last = table[table["checkpoint"] == 3].set_index("model")
+    for kind in ("base", "clean"):
+        assert last.loc[kind, "target rank"] == pytest.approx(
+            values(chain, "unlearned", kind, checkpoint={"base": 3}.get(kind))["target_rank", None]
+        )
+        assert last.loc[kind, "Recall@10"] >= 0
+    assert not table.drop(columns=["JS others", "s/request", "speed-up"]).isna().any(axis=None)
+    assert "Promoted items, genuine users, base model: mean rank" in chain.told["base"].out
+    for kind in ("clean", "base", "unlearned"):
+        assert f"[Top-10] Promoted items, genuine users, {kind} model: hit rate" in chain.told["unlearned"].out
+    assert "spam: 6 fake entities, " in chain.told["base"].out and "6 requests, " in chain.told["unlearned"].out
+
+
+def test_utility_of_all_rows_counts_the_fake_ones_and_that_of_genuine_users_does_not(chain):
+    rows = [r for r in chain.records["base"]["metrics"] if (r["metric"], r["k"], r["split"]) == ("recall", 10, "test")]
+    counts = {row["view"]: row["n_rows"] for row in rows}
+    clean, poisoned, _ = data_of(chain)
+    assert counts == {"all": len(poisoned.eval_rows("test").entity), "clean": len(clean.eval_rows("test").entity)}
+    assert counts["all"] > counts["clean"]
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+@pytest.fixture
+def place(tmp_path):
+    return furnish(tmp_path, "CF")
+
+
+@pytest.fixture
+def told(place, capsys):
+    """A factory: ``told(script, *arguments)`` runs a program inside of this process; (status, error text)."""
+
+    def done(script, *arguments):
+        capsys.readouterr()
+        with inside(place.folder):
+            main = train_main if script == "run_recbole.py" else unlearn_main
+            return main(command(place, script, *arguments)[2:]), capsys.readouterr().err
+
+    return done
+
+
+MAKE = "python make_forget_set.py --dataset tiny --spam --unlearning_fraction 0.1 --n_target_items {} --seed {}"
+
+
+def test_a_missing_attack_stops_every_program_and_says_how_it_is_made(place, told):
+    status, err = told("run_recbole.py", *SPAM, "--seed", "5")
+    assert status == 2 and err.count("\n") == 1 and err.endswith(f"make it with: {MAKE.format(2, 5)}\n")
+    place.described.unlink()
+    status, err = told("run_recbole.py", *SPAM, "--retrain_checkpoint_idx_to_match", "0")
+    assert status == 2 and err.endswith(
+        f"{place.described.relative_to(place.folder)}; make it with: {MAKE.format(2, 2)}\n"
+    )
+    assert not place.saved.exists() or not any(place.saved.iterdir())
+    status, err = told("unlearn.py", *SPAM)
+    assert status == 2 and "there is no such checkpoint" in err
+
+
+def test_another_number_of_promoted_items_is_an_error_and_not_a_silent_clean_run(told):
+    status, err = told("run_recbole.py", *SPAM[:3], "--n_target_items", "10")
+    assert status == 2 and "the spam promotes 2 items, the run is about 10" in err
+    assert err.endswith(f"make it anew with: {MAKE.format(10, 2)} --overwrite\n")
+
+
+def test_promoted_items_are_items_of_the_data(place, told):
+    place.described.write_text(json.dumps({"target_items": ["31", "nowhere"]}))
+    status, err = told("run_recbole.py", *SPAM)
+    assert status == 2 and "promotes 'nowhere', which the filters do not leave in the clean data" in err
+
+
+def test_a_file_that_was_changed_is_an_error(place, told):
+    place.fraud.write_text(place.fraud.read_text() + "9\t1\t99\n")
+    status, err = told("run_recbole.py", *SPAM)
+    assert status == 2 and f"artifact_sha256 is not that of {place.fraud.relative_to(place.folder)}" in err

@@ -1,0 +1,96 @@
+"""The attack that a run is about: found, or refused with the command that makes it."""
+
+import hashlib
+import json
+
+import pytest
+
+from recbole.scenario.attack import find_attack
+from recbole.utils import UserError
+
+STEM = "bandwagon_unpopular_ratio_0.01_seed_2"
+MAKE = "python make_forget_set.py --dataset shop --data_path {} --spam --unlearning_fraction 0.01 --n_target_items 2"
+
+
+@pytest.fixture
+def settings(tmp_path):
+    (tmp_path / "shop").mkdir()
+    return {
+        "dataset": "shop", "data_path": str(tmp_path / "shop"), "unlearning_fraction": 0.01,
+        "unlearn_sample_selection_seed": 2, "n_target_items": 2, "NEXT_BASKET_JSON": None,
+    }  # fmt: skip
+
+
+def attack(folder, task="CF", **told):
+    """Write an attack; return the paths of the clean data, the fake ones and their description."""
+    clean = folder / "shop" / ("shop_merged.json" if task == "NBR" else "shop.inter")
+    kind = "baskets" if task == "NBR" else "sessions"
+    fake = folder / "shop" / f"shop_fraud_{kind}_{STEM}{clean.suffix}"
+    clean.write_text("clean")
+    fake.write_text("fake")
+    sums = {
+        f"{name}_sha256": hashlib.sha256(text).hexdigest()
+        for name, text in (("artifact", b"fake"), ("source", b"clean"))
+    }
+    described = folder / "shop" / f"shop_fraud_metadata_{STEM}.json"
+    described.write_text(json.dumps({"target_items": ["7", "8"], "n_target_items": 2} | sums | told))
+    return clean, fake, described
+
+
+@pytest.mark.parametrize("task", ["CF", "SBR", "NBR"])
+def test_an_attack_is_found(tmp_path, settings, task):
+    _, fake, _ = attack(tmp_path, task, target_items=[7, "08"])
+    found = find_attack(settings, task)
+    assert (found.path, found.target_items) == (fake, ["7", "08"])
+    assert found.sha256 == hashlib.sha256(b"fake").hexdigest()
+
+
+def test_what_is_missing_is_told_with_the_command(tmp_path, settings):
+    for at in (1, 2):
+        missing = attack(tmp_path)[at]
+        missing.unlink()
+        with pytest.raises(UserError) as error:
+            find_attack(settings, "CF")
+        assert str(error.value) == f"there is no {missing}; make it with: {MAKE.format(tmp_path)} --seed 2"
+
+
+def test_the_command_is_short_where_the_data_are_usual_and_names_the_task_where_there_are_two(
+    tmp_path, settings, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    settings["data_path"] = "dataset/shop"
+    (tmp_path / "dataset").symlink_to(tmp_path)
+    with pytest.raises(UserError, match=r"make_forget_set\.py --dataset shop --spam --unlearning_fraction 0\.01 "):
+        find_attack(settings, "CF")
+    for name in ("shop.inter", "shop_merged.json"):
+        (tmp_path / "shop" / name).touch()
+    with pytest.raises(UserError, match=r"make_forget_set\.py --dataset shop --task_type NBR --spam "):
+        find_attack(settings, "NBR")
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"target_items": ["7", "8", "9"], "n_target_items": 3}, "promotes 3 items, the run is about 2 ("),
+        ({"n_target_items": 3}, "promotes 2 items, the run is about 2"),
+        ({"target_items": []}, "target_items should list items"),
+        ({"target_items": "7 8"}, "target_items should list items"),
+        ({"artifact_sha256": "0"}, "artifact_sha256 is not that of "),
+        ({"source_sha256": "0"}, "source_sha256 is not that of "),
+    ],
+)  # fmt: skip
+def test_another_attack_is_refused_with_the_command_that_replaces_it(tmp_path, settings, told, message):
+    _, _, described = attack(tmp_path, **told)
+    with pytest.raises(UserError) as error:
+        find_attack(settings, "CF")
+    assert str(error.value).startswith(f"{described}: ") and message in str(error.value)
+    assert str(error.value).endswith(f"{MAKE.format(tmp_path)} --seed 2 --overwrite")
+
+
+def test_a_changed_file_is_refused(tmp_path, settings):
+    clean, fake, _ = attack(tmp_path)
+    for path, key in ((fake, "artifact_sha256"), (clean, "source_sha256")):
+        attack(tmp_path)
+        path.write_text("other")
+        with pytest.raises(UserError, match=f"{key} is not that of {path}"):
+            find_attack(settings, "CF")
