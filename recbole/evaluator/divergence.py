@@ -14,7 +14,8 @@ def distances(model, reference, rows, batch_rows=4096):
 
     Returns:
         ``js_divergence``, float64 [rows]: the Jensen-Shannon divergence, in nats (0 to ln 2), of the softmaxes of the
-        scores (J. Lin, "Divergence measures based on the Shannon entropy", IEEE Trans. Inf. Theory 1991); and
+        scores (J. Lin, "Divergence measures based on the Shannon entropy", IEEE Trans. Inf. Theory 1991), NaN where a
+        score is NaN or infinite; and
         ``jaccard``, float64 [rows]: the overlap of the two top-10 lists, 1 when they hold the same items.
     """
     divergence, overlap = np.empty(len(rows.inputs)), np.empty(len(rows.inputs))
@@ -34,7 +35,7 @@ def _jensen_shannon(scores_p, scores_q):
     log_p, log_q = scores_p.log_softmax(dim=1), scores_q.log_softmax(dim=1)
     log_mean = torch.logaddexp(log_p, log_q) - np.log(2)
     halves = [(log.exp() * (log - log_mean)).nan_to_num(nan=0.0).sum(dim=1) for log in (log_p, log_q)]
-    broken = scores_p.isnan().any(dim=1) | scores_q.isnan().any(dim=1)
+    broken = log_p.isnan().any(dim=1) | log_q.isnan().any(dim=1)  # a score is NaN, or infinite: no distribution
     return torch.where(broken, torch.nan, sum(halves) / 2).clamp_min(0)
 
 

@@ -12,8 +12,8 @@ class FittedRecommender(GeneralRecommender):
     Nothing that is learned is stored in a checkpoint. It would be as large as the catalogue squared, and it is a
     function of the data under the checkpoint's mask, from which the model is built when it is loaded.
 
-    A subclass defines :meth:`fit` and :meth:`scores`, and :meth:`update` if it knows a way that is cheaper than
-    fitting anew.
+    A subclass defines :meth:`fit`, :meth:`scores` and :meth:`learned`, and :meth:`update` if it knows a way that is
+    cheaper than fitting anew.
     """
 
     type = ModelType.TRADITIONAL
@@ -53,10 +53,14 @@ class FittedRecommender(GeneralRecommender):
         """Return the scores [batch, n_items]."""
         return self._scores(interaction[self.USER_ID])
 
-    def _scores(self, users):
+    def learn(self):
+        """Fit, or bring up to date, unless that has been done."""
         if self._fitted is None:
             self.fit(self._retained)
         elif self._fitted is not self._retained:
             self.update(self._fitted, self._retained)
         self._fitted = self._retained
+
+    def _scores(self, users):
+        self.learn()
         return self.scores(self._fitted, users.cpu().numpy()).to(users.device)

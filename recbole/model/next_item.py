@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from recbole.data import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.loss import BPRLoss
 from recbole.utils import UserError
@@ -53,6 +54,15 @@ class NextItemRecommender(SequentialRecommender):
 
     def _encode(self, interaction):
         return self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
+
+    def pieces(self, interaction):
+        """Return pieces of sequences of about the same length, each as wide as its longest."""
+        lengths = interaction[self.ITEM_SEQ_LEN]
+        return [self._cut(interaction[rows]) for rows in torch.argsort(lengths, stable=True).split(256)]
+
+    def _cut(self, interaction):
+        width = int(interaction[self.ITEM_SEQ_LEN].max())
+        return Interaction(interaction.interaction | {self.ITEM_SEQ: interaction[self.ITEM_SEQ][:, :width]})
 
     def calculate_loss(self, interaction):
         """Return the mean loss of the batch's next items."""

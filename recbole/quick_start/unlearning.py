@@ -12,7 +12,7 @@ from recbole.quick_start.train import follow_original, identity_of, report, sens
 from recbole.trainer import Naming, ResumeFile, load_checkpoint
 from recbole.unlearning.pipeline import Pipeline, save_model
 from recbole.unlearning.registry import get_algorithm
-from recbole.utils import check_writable, sha256_of_file, write_json
+from recbole.utils import UserError, check_writable, sha256_of_file, write_json
 from recbole.utils.logger import LOG_FOLDER, init_logger
 
 logger = logging.getLogger("recbole")
@@ -105,8 +105,12 @@ def _unlearn(setup, algorithm, base_path, content, arguments):
 
     summary = pipeline.run(save)
     for checkpoint in set(range(4)) - set(records):  # those that a killed run had saved before its last snapshot
-        path = _path(setup, algorithm.name, checkpoint)
-        records[checkpoint] = _read_json(path.with_suffix(".json"))
+        path = _path(setup, algorithm.name, checkpoint).with_suffix(".json")
+        if not path.exists():
+            raise UserError(
+                f"{path} is gone since the run was interrupted; delete {pipeline.resume.path} to start over"
+            )
+        records[checkpoint] = _read_json(path)
     logger.info(
         "%d requests in %.2fs: %s", summary["total"], summary["seconds_total"],
         ", ".join(f"{summary[s]} {s}" for s in ("applied", "skipped", "timeout", "diverged")),

@@ -121,15 +121,23 @@ class UnlearningAlgorithm:
 
     def __init__(self, config, model, dataset):
         self.config, self.model, self.dataset = config, model, dataset
-        if not model.trainable or not self.moves(model):
-            raise UserError(
-                f"{self.name} changes parameters that were learned by gradient, and {type(model).__name__} has none; "
-                "it is fitted anew in no time: retrain it (--retrain_checkpoint_idx_to_match)"
-            )
+        self.check(model)
         values = {f.name: config[f.name] for f in fields(self.Hyper) if config[f.name] is not None}
         self.hyper = self.Hyper(**values)
         self.negatives = Negatives(config, dataset, model.input_type)
         self.n_train = len(dataset.train_examples())
+
+    def check(self, model):
+        """Refuse a model that the algorithm means nothing on.
+
+        Raises:
+            UserError: with the reason.
+        """
+        if not model.trainable or not self.moves(model):
+            raise UserError(
+                f"{self.name} changes parameters that were learned by gradient, and {type(model).__name__} has none; "
+                "--unlearning_algorithm exact deletes from models that are fitted"
+            )
 
     @classmethod
     def moves(cls, model):
@@ -182,15 +190,26 @@ class UnlearningAlgorithm:
             return Outcome("skipped", "no training example", seconds=clock.seconds)
         out_of_time = (lambda: False) if budget is None else (lambda: time.perf_counter() - started > budget)
         try:
-            outcome = self._apply(self._work_out(change, index, out_of_time, clock))
-            clock.lap("apply")
+            outcome = self.answer(change, index, out_of_time, clock)
         except NotApplied as reason:
-            outcome = Outcome(reason.status, reason.reason)
+            outcome = Outcome(reason.status, self._cause(reason))
             clock.lap("solve")
         outcome.seconds, outcome.n_examples = clock.seconds, sizes
         return outcome
 
-    def _work_out(self, change, index, out_of_time, clock):
+    def _cause(self, reason):
+        """Return why a step was not made; what an algorithm met may go back to parameters that were broken before."""
+        if reason.status == "diverged":
+            for name, parameter in self.model.named_parameters():
+                if not torch.isfinite(parameter).all():
+                    return f"the model's parameters are not finite, and were not before the request: {name}"
+        return reason.reason
+
+    def answer(self, change, index, out_of_time, clock):
+        """Change the model for a request whose bits are set, and return the :class:`Outcome`.
+
+        Arguments and what may be raised are those of :meth:`solve`; ``clock.lap`` names the phase that has ended.
+        """
         try:
             self.observed = self.observe(change, index, out_of_time)
         finally:
@@ -199,7 +218,9 @@ class UnlearningAlgorithm:
             clock.lap("prepare")
         step = self.solve(change, index, out_of_time)
         clock.lap("solve")
-        return step
+        outcome = self._apply(step)
+        clock.lap("apply")
+        return outcome
 
     def go_on(self, state_dict, forgotten):
         """Take up a snapshot: the parameters, and the mask (bool [len(log)]) of what had been forgotten by then."""

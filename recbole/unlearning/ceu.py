@@ -57,7 +57,7 @@ class Ceu(InfluenceAlgorithm):
         right = system.difference - system.subspace.narrow(tilt)
         with second_order(self.model):
             found = positive_solution(system.product(), right, damping, 1e-6, hyper.ceu_cg_iterations, out_of_time)
-        work = self.settled(found, "ceu_lambda") | {"damping": found.damping / system.n}
+        work = self.settled(found) | {"damping": found.damping / system.n}
         residual = system.residual(found.x, right, hyper.ceu_lambda)
         ratio = hyper.ceu_sigma * hyper.ceu_epsilon / residual if residual else math.inf
         delta = 1.5 * math.exp(-0.5 * ratio**2)

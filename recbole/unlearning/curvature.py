@@ -168,11 +168,17 @@ def gradient(subspace, batches, weights=None, shift=None):
     """
     values = subspace.values(shift)
     total = torch.zeros(sum(v.numel() for v in values), dtype=values[0].dtype, device=values[0].device)
-    for batch, weight in zip(batches, weights or [1.0] * len(batches), strict=True):
-        if len(batch):
-            loss = subspace.loss(values, batch)
-            total += weight * flatten(torch.autograd.grad(loss, values, allow_unused=True), values)
+    for piece, weight in _pieces(subspace.model, batches, weights):
+        loss = subspace.loss(values, piece)
+        total += weight * flatten(torch.autograd.grad(loss, values, allow_unused=True), values)
     return total
+
+
+def _pieces(model, batches, weights):
+    """Yield the pieces that a model takes batches in, each with its batch's weight; nothing for an empty one."""
+    for batch, weight in zip(batches, weights or [1.0] * len(batches), strict=True):
+        for piece in model.pieces(batch) if len(batch) else ():
+            yield piece, weight
 
 
 class HessianProduct:
@@ -189,20 +195,21 @@ class HessianProduct:
     """
 
     def __init__(self, subspace, batches, scale=1.0, weights=None):
-        self.values = subspace.values()
+        self.subspace, self.values = subspace, subspace.values()
         self.scale, self.count = scale, 0
-        self.gradients = []
-        for batch, weight in zip(batches, weights or [1.0] * len(batches), strict=True):
-            if len(batch):
-                loss = weight * subspace.loss(self.values, batch)
-                first = torch.autograd.grad(loss, self.values, create_graph=True, allow_unused=True)
-                self.gradients.append(flatten(first, self.values))
+        self.first, self.place = [], []  # gradients that have derivatives themselves, and of which parameter each is
+        for piece, weight in _pieces(subspace.model, batches, weights):
+            loss = weight * subspace.loss(self.values, piece)
+            first = torch.autograd.grad(loss, self.values, create_graph=True, allow_unused=True)
+            curved = [place for place, part in enumerate(first) if part is not None and part.requires_grad]
+            self.first += [first[place] for place in curved]
+            self.place += curved
 
     def __call__(self, vector):
         self.count += 1
-        result = torch.zeros_like(vector)
-        for first in self.gradients:
-            if first.requires_grad:
-                second = torch.autograd.grad(first, self.values, vector, retain_graph=True, allow_unused=True)
-                result += flatten(second, self.values)
-        return self.scale * result
+        if not self.first:
+            return torch.zeros_like(vector)
+        parts = self.subspace.unflatten(vector)
+        parts = [parts[place] for place in self.place]
+        second = torch.autograd.grad(self.first, self.values, parts, retain_graph=True, allow_unused=True)
+        return flatten(second, self.values).mul_(self.scale)

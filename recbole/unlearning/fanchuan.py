@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import normalize
 
 from recbole.unlearning.algorithm import HyperParameters, setting
+from recbole.unlearning.curvature import second_order
 from recbole.unlearning.descent import BATCH_SIZE, DescentAlgorithm
 from recbole.utils import UserError, stream
 
@@ -51,7 +52,9 @@ class Fanchuan(DescentAlgorithm):
     def __init__(self, config, model, dataset):
         super().__init__(config, model, dataset)
         example = dataset.collate(dataset.train_examples()[:1]).to(self.device)
-        if not model.logits(example).requires_grad:
+        with second_order(model):
+            differentiable = model.logits(example).requires_grad
+        if not differentiable:
             raise UserError(f"fanchuan descends on predictions, and {type(model).__name__}'s have no gradient")
 
     def descend(self, change, index):

@@ -1,5 +1,6 @@
 """GIF: graph influence function."""
 
+import math
 from dataclasses import dataclass
 
 from recbole.unlearning.algorithm import NotApplied, Step, setting
@@ -64,9 +65,9 @@ class Gif(InfluenceAlgorithm):
             found = neumann(
                 products, system.difference, scale, hyper.gif_damping, hyper.gif_iterations, out_of_time=out_of_time
             )
-        if found.ended == "growth":
+        if found.ended == "growth" and math.isfinite(found.residual):
             bend = dominant_curvature(products[0], found.x)
             advice = f"scale_factor above {bend / 2:.2g}" if bend > 0 else f"damping above {-bend / scale:.2g}"
             raise NotApplied("diverged", f"the series grows where the curvature is {bend:.2g}: try --gif_{advice}")
-        work = self.settled(found, "gif_scale_factor") | {"damping": found.damping / system.n}
+        work = self.settled(found) | {"damping": found.damping / system.n}
         return Step(system.subspace, found.x, work)

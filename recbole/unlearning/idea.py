@@ -56,7 +56,7 @@ class Idea(InfluenceAlgorithm):
         damping, right = hyper.idea_damping * system.n, system.difference
         with second_order(self.model):
             found = positive_solution(system.product(), right, damping, 1e-6, hyper.idea_iterations, out_of_time)
-        work = self.settled(found, "idea_damping") | {"damping": found.damping / system.n}
+        work = self.settled(found) | {"damping": found.damping / system.n}
         residual = system.residual(found.x, right, hyper.idea_damping)
         bound = residual / damping
         sigma = max(hyper.idea_sigma, gaussian_sigma(hyper.idea_epsilon, hyper.idea_delta, bound))

@@ -123,14 +123,12 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
         if out_of_time():
             raise NotApplied("timeout", "time was up before the gradients")
 
-    def settled(self, found, flag):
+    def settled(self, found):
         """Return the parts of ``work`` that tell how a solver ended; raise ``NotApplied`` if it found nothing."""
         if found.ended == "timeout":
             raise NotApplied("timeout", f"time was up after {found.iterations} Hessian products")
         if not math.isfinite(found.residual + found.bend):
             raise NotApplied("diverged", "the gradients or their derivatives are not finite")
-        if found.ended in ("growth", "negative curvature"):
-            raise NotApplied("diverged", f"{found.ended} after {found.iterations} Hessian products; raise --{flag}")
         return {"n_hvp": found.iterations, "n_gradients": 2, "residual": found.residual, "solver": found.ended}
 
     def noise(self, index):

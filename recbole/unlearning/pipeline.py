@@ -1,5 +1,6 @@
 """Requests one after another, in their order, with four stops to save."""
 
+import contextlib
 import json
 import logging
 import time
@@ -18,30 +19,42 @@ logger = logging.getLogger("recbole")
 
 
 class RequestLog:
-    """JSON lines, one a request; what a killed run wrote after its last snapshot is cut off again."""
+    """JSON lines, one a request; what a killed run wrote after its last snapshot is cut off again.
+
+    Raises:
+        UserError: from every method, when the file cannot be written.
+    """
 
     def __init__(self, path, size=0):
         self.path = Path(path)
-        try:
+        with self._telling():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = open(self.path, "r+b" if size and self.path.exists() else "w+b")  # noqa: SIM115
             self.file.truncate(size)
             self.file.seek(size)
+
+    @contextlib.contextmanager
+    def _telling(self):
+        try:
+            yield
         except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from error
+            raise UserError(f"cannot write {self.path}: {error.strerror}") from error
 
     def add(self, record):
         """Append one record."""
-        self.file.write(json.dumps(record, allow_nan=False, default=str).encode() + b"\n")
+        with self._telling():
+            self.file.write(json.dumps(record, allow_nan=False, default=str).encode() + b"\n")
 
     def size(self):
         """Return the file's length in bytes, everything written out."""
-        self.file.flush()
-        return self.file.tell()
+        with self._telling():
+            self.file.flush()
+            return self.file.tell()
 
     def close(self):
         """Close the file."""
-        self.file.close()
+        with self._telling():
+            self.file.close()
 
 
 class Pipeline:

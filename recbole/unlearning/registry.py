@@ -72,3 +72,12 @@ def _plain_type(hint):
     if isinstance(hint, types.UnionType):
         return next(kind for kind in typing.get_args(hint) if kind is not type(None))
     return hint
+
+
+def markdown():
+    """Return the table of all hyper-parameters that docs/algorithms.md shows."""
+    lines = ["| flag | default | of | |", "|---|---|---|---|"]
+    for one in hyper_parameters():
+        default = "" if one.default is None else f"`{one.default}`"
+        lines.append(f"| `--{one.name}` | {default} | {', '.join(one.algorithms)} | {one.help} |")
+    return "\n".join(lines) + "\n"

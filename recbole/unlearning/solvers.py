@@ -27,6 +27,101 @@ class Solution:
     bend: float = 0.0
 
 
+class KrylovSpace:
+    """The space that the powers of a symmetric map span on a vector ``b``, with its Lanczos basis.
+
+    C. Lanczos, "An Iteration Method for the Solution of the Eigenvalue Problem", J. Res. NBS 1950 (equation numbers
+    not checked): in an orthonormal basis, one product a vector, the map is a tridiagonal matrix. Adding to its
+    diagonal leaves the space as it is, so that systems with another damping cost numbers, not products.
+
+    Args:
+        product: the same linear map at every call.
+        b: flat vector.
+        out_of_time: asked before every product.
+    """
+
+    MOST_BYTES = 2**30
+    """A basis that would take more is not kept: its vectors are made again to be added up."""
+
+    def __init__(self, product, b, out_of_time):
+        self.product, self.b, self.out_of_time = product, b, out_of_time
+        self.norm = float(b.norm())
+        self.diagonal, self.beside = [], []
+        self.vectors, self.kept = [b / self.norm], True
+
+    def conjugate_gradients(self, damping, tolerance, iterations):
+        """Return a :class:`Solution` whose ``x`` are coordinates in the basis, which grows as far as is needed.
+
+        The iterates and residuals are those of :func:`conjugate_gradients`, from the factors ``L D L'`` of the
+        tridiagonal matrix: its pivots ``D`` are the curvatures along the conjugate directions.
+        """
+        links, steps, ended, bend = [], [], "iterations", 0.0
+        residual, forward, square, pivot, before = 1.0, self.norm, 0.0, 1.0, 0.0
+        while len(links) < iterations:
+            if len(links) == len(self.diagonal) and not self._grow():
+                ended = "timeout"
+                break
+            at = len(links)
+            links.append(before / pivot)
+            square = 1 + links[at] ** 2 * square
+            pivot = self.diagonal[at] + damping - links[at] * before
+            if not pivot > 0:
+                ended, bend = "negative curvature", pivot / square
+                break
+            forward = -links[at] * forward if at else forward
+            steps.append(forward / pivot)
+            before = self.beside[at]
+            residual = before * abs(steps[at]) / self.norm
+            if residual <= tolerance:
+                ended = "converged"
+                break
+        for at in reversed(range(len(steps) - 1)):
+            steps[at] -= links[at + 1] * steps[at + 1]
+        return Solution(steps, len(links), residual, ended, damping, bend)
+
+    def _grow(self):
+        """Add a basis vector at the cost of a product; return whether there was time for it."""
+        if self.out_of_time():
+            return False
+        coefficient, length, vector = self._next(len(self.diagonal), *self.vectors[-2:])
+        self.diagonal.append(coefficient)
+        self.beside.append(length)
+        self.vectors.append(vector)
+        self.kept = self.kept and len(self.vectors) * vector.numel() * vector.element_size() <= self.MOST_BYTES
+        if not self.kept:
+            del self.vectors[:-2]
+        return True
+
+    def _next(self, at, *last):
+        """Return the row ``at`` of the tridiagonal matrix, right of its diagonal, and the basis vector after it."""
+        vector = last[-1]
+        image = self.product(vector)
+        coefficient = float(vector @ image)
+        image = image - coefficient * vector
+        if at:
+            image -= self.beside[at - 1] * last[0]
+        length = float(image.norm())
+        return coefficient, length, image / length if length else image
+
+    def _again(self):
+        """Yield the basis vectors that were not kept; stop when the time is up."""
+        last = (self.b / self.norm,)
+        for at in range(len(self.diagonal)):
+            yield last[-1]
+            if self.out_of_time():
+                return
+            last = (last[-1], self._next(at, *last)[2])
+
+    def lift(self, found):
+        """Return a solution with the vector that its coordinates stand for."""
+        x, left = torch.zeros_like(self.b), list(found.x)
+        for vector in self.vectors if self.kept else self._again():
+            if not left:
+                break
+            x.add_(vector, alpha=left.pop(0))
+        return replace(found, x=x, ended="timeout" if left else found.ended)
+
+
 def conjugate_gradients(product, b, damping, tolerance=1e-6, iterations=100, out_of_time=lambda: False):
     """Solve ``(A + damping I) x = b`` for a symmetric ``A`` given by its products.
 
@@ -41,30 +136,10 @@ def conjugate_gradients(product, b, damping, tolerance=1e-6, iterations=100, out
         iterations: at most so many products.
         out_of_time: asked before every product.
     """
-    x, r = torch.zeros_like(b), b.clone()
-    p, rs = r.clone(), float(r @ r)
-    start = rs**0.5
-    ended, done, rayleigh = "iterations", 0, 0.0
-    if start == 0:
-        return Solution(x, 0, 0.0, "converged", damping)
-    while done < iterations:
-        if out_of_time():
-            ended = "timeout"
-            break
-        q = product(p) + damping * p
-        done += 1
-        bend = float(p @ q)
-        if not bend > 0:
-            ended, rayleigh = "negative curvature", bend / float(p @ p)
-            break
-        step = rs / bend
-        x, r = x + step * p, r - step * q
-        rs, before = float(r @ r), rs
-        if rs**0.5 <= tolerance * start:
-            ended = "converged"
-            break
-        p = r + (rs / before) * p
-    return Solution(x, done, rs**0.5 / start, ended, damping, rayleigh)
+    if not b.any():
+        return Solution(torch.zeros_like(b), 0, 0.0, "converged", damping)
+    space = KrylovSpace(product, b, out_of_time)
+    return space.lift(space.conjugate_gradients(damping, tolerance, iterations))
 
 
 def positive_solution(product, b, damping, tolerance=1e-6, iterations=100, out_of_time=lambda: False):
@@ -73,18 +148,20 @@ def positive_solution(product, b, damping, tolerance=1e-6, iterations=100, out_o
     Away from a minimum a Hessian has negative eigenvalues, along which a Newton step climbs, or all but none, along
     which it goes too far and the iteration does not settle. As in Levenberg's and Marquardt's methods the diagonal is
     raised, by twice the negative curvature met and at least to the double, until the operator is positive wherever the
-    solver looks and the residual is a tenth or less. The arguments are those of :func:`conjugate_gradients`.
+    solver looks and the residual is a tenth or less. All dampings share one Krylov space, so that a raised one costs
+    hardly a product. The arguments are those of :func:`conjugate_gradients`.
 
     Returns:
         :class:`Solution`; its ``damping`` says whether anything had to be raised, ``iterations`` counts all products.
     """
-    spent = 0
+    if not b.any():
+        return Solution(torch.zeros_like(b), 0, 0.0, "converged", damping)
+    space = KrylovSpace(product, b, out_of_time)
     while True:
-        found = conjugate_gradients(product, b, damping, tolerance, iterations, out_of_time)
-        spent += found.iterations
+        found = space.conjugate_gradients(damping, tolerance, iterations)
         unsafe = found.ended == "negative curvature" or (found.ended == "iterations" and found.residual > 0.1)
         if not unsafe or not math.isfinite(found.bend + found.residual):
-            return replace(found, iterations=spent)
+            return replace(space.lift(found), iterations=len(space.diagonal))
         damping = max(damping - 2 * found.bend, 2 * damping, torch.finfo(b.dtype).tiny)
 
 

@@ -11,6 +11,7 @@ from recbole.model.layers import (
     TransformerEncoder,
     VanillaAttention,
     activation_layer,
+    normalised,
 )
 from recbole.utils import UserError
 
@@ -64,3 +65,13 @@ def test_sparse_dropout_thins_stored_values_in_training_only():
     values = dropout(matrix).coalesce().values()
     assert set(values.tolist()) == {0.0, 2.0}
     assert dropout.eval()(matrix).to_dense().equal(torch.eye(200))
+
+
+def test_a_normalised_linear_layer_is_one_layer_after_training():
+    torch.manual_seed(0)
+    linear, norm, x = nn.Linear(3, 5), nn.BatchNorm1d(5), torch.randn(40, 3)
+    torch.nn.init.normal_(norm.weight)
+    assert torch.equal(normalised(linear, norm, x), norm(linear(x)))
+    assert norm.num_batches_tracked == 2
+    norm.eval()
+    torch.testing.assert_close(normalised(linear, norm, x), norm(linear(x)))

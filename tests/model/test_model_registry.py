@@ -128,6 +128,29 @@ def test_a_recbole_model_runs_when_its_file_is_dropped_in(drop_in, small_dataset
     assert model.other_parameter() is None and "Trainable parameters: 264" in str(model)
 
 
+def test_what_a_model_kept_of_old_parameters_is_not_used(drop_in, small_dataset):
+    """RecBole's graph models keep embeddings when they are first evaluated, and trust a new batch to drop them."""
+    model = built("ToyMF", small_dataset)
+    model.other_parameter_name = ["restore_score", "part"]
+    model.restore_score, model.part = None, torch.nn.Linear(1, 1)
+    plain = model.full_sort_predict
+
+    def remembering(interaction):
+        if model.restore_score is None:
+            model.restore_score = plain(interaction)
+        return model.restore_score
+
+    model.full_sort_predict = remembering
+    rows = small_dataset.eval_rows("test")
+    first = mean_utility(model, rows, small_dataset.config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+    assert model.restore_score is not None and model.other_parameter() is None
+    assert mean_utility(model, rows, small_dataset.config) != first
+    assert isinstance(model.part, torch.nn.Linear)
+
+
 def test_the_default_rebuild_makes_derived_state_anew_and_keeps_the_parameters(drop_in, small_dataset):
     model = built("ToyMF", small_dataset).eval().double()
     trained = {name: value.detach().clone() for name, value in model.named_parameters()}

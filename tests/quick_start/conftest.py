@@ -67,6 +67,12 @@ def command(script, *arguments):
 
 
 @pytest.fixture(scope="session")
+def command_line():
+    """The function that returns a program's command line."""
+    return command
+
+
+@pytest.fixture(scope="session")
 def start():
     """A factory: ``start(folder, script, *arguments, **environment)`` starts a program; it is a `Popen`."""
 

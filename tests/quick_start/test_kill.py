@@ -1,8 +1,13 @@
 """``kill -9`` in the middle of a run: the same command goes on, and ends with the bits of a run that nobody killed."""
 
 import json
+import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,3 +104,30 @@ def test_unlearning(undisturbed, world, start, here, tmp_path, pattern):
     assert json.loads((place.folder / "result.json").read_text())["requests"]["done"] == 9
     for checkpoint in place.saved.glob("*unlearn_epoch*.json"):
         assert json.loads(checkpoint.read_text())["metrics"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["scif", "kookmin", "gif"])
+def test_ten_kills_at_random_points(world, here, command_line, tmp_path, algorithm):
+    """LightGCN: what comes after a kill needs the graph of that moment."""
+    whole, killed = world(tmp_path / "whole"), tmp_path / "killed"
+    asked = sorted({row[:2] for row in whole.rows if row[1] in ("i0", "i1")})
+    whole.forget_set.write_text("user_id:token\titem_id:token\n" + "".join("\t".join(pair) + "\n" for pair in asked))
+    chosen = ("--model", "LightGCN", "--unlearning_algorithm", algorithm, "--result_file", "result.json")
+    assert here(whole.folder, "run_recbole.py", *chosen[:2]).status == 0
+    shutil.copytree(whole.folder, killed)
+    told = here(whole.folder, "unlearn.py", *chosen)
+    assert told.status in (0, 3), told.err
+    driver = [sys.executable, str(Path(__file__).with_name("kill_driver.py")), str(killed), "10", "7"]
+    words = [*driver, *command_line("unlearn.py", *chosen, "--tensorboard", "False")[2:]]
+    environment = {"OMP_NUM_THREADS": "1", "ERASE_SNAPSHOT_SECONDS": "0", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(words, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    happened = json.loads(done.stdout.splitlines()[-1])
+    assert set(happened["statuses"]) == {told.status} and len(set(happened["requests_done"])) > 3, happened
+    assert_same(whole.folder, killed)
+    logs = [next(folder.glob("log/*.requests.jsonl")) for folder in (whole.folder, killed)]
+    assert timeless(logs[0]) == timeless(logs[1]) and len(timeless(logs[0])) > 11
+    one, two = (json.loads((folder / "result.json").read_text()) for folder in (whole.folder, killed))
+    assert one["metrics"] == two["metrics"]
+    assert all(value == two["requests"][key] for key, value in one["requests"].items() if "seconds" not in key)

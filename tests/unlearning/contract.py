@@ -1,6 +1,7 @@
 """What every unlearning algorithm promises: its tests are a subclass of `AlgorithmContract` that sets ``algorithm``."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from recbole.unlearning.request import Requests
 from recbole.utils import ModelType, UserError, init_seed
 
 USERS = (9, 12, 15, 18, 21, 23)
-MODELS = ("BPR", "LightGCN", "GRU4Rec")
+MODELS = ("BPR", "LightGCN", "GRU4Rec", "DNNTSP")
 SESSIONS = [[(7 * user + 3 * at + at * at % 5) % 39 + 1 for at in range(4 + user % 9)] for user in range(24)]
 
 
@@ -41,13 +42,14 @@ class World:
     def data(self):
         return self.dataset.masked(np.zeros(len(self.dataset.log), dtype=bool))
 
-    def start(self, name, **hyper):
-        """Return an algorithm on a fresh copy of model and data."""
+    def start(self, name, data=None, device="cpu", **hyper):
+        """Return an algorithm on a fresh copy of the model and, unless given, of the data."""
         values = {parameter.name: parameter.default for parameter in hyper_parameters()} | hyper
         for key, value in values.items():
             self.config[key] = value
-        data = self.data()
-        model = get_model(self.config["model"])(self.config, data)
+        self.config["device"] = torch.device(device)
+        data = self.data() if data is None else data
+        model = get_model(self.config["model"])(self.config, data).to(device)
         model.load_state_dict(self.state)
         return get_algorithm(name)(self.config, model, data)
 
@@ -65,7 +67,8 @@ SMALL = {
 def worlds(tmp_path_factory, config, sessions, small_dataset):
     """A factory: ``worlds(model)`` trains it once, on the data of its task."""
     made, folder = {}, tmp_path_factory.mktemp("worlds")
-    baskets = {user: [session[at : at + 2] for at in range(len(session) - 1)] for user, session in enumerate(SESSIONS)}
+    walks = {user: session + session[::-1] for user, session in enumerate(SESSIONS)}
+    baskets = {user: [walk[at : at + 2] for at in range(len(walk) - 1)] for user, walk in walks.items()}
     (folder / "small").mkdir()
     (folder / "small/small_merged.json").write_text(json.dumps(baskets))
 
@@ -107,8 +110,8 @@ class AlgorithmContract:
     def bpr(self, worlds):
         return worlds("BPR")
 
-    def start(self, world, **hyper):
-        return world.start(self.algorithm, **self.hyper | hyper)
+    def start(self, world, data=None, device="cpu", **hyper):
+        return world.start(self.algorithm, data, device, **self.hyper | hyper)
 
     # --- it does something, and the same each time ---------------------------------------------------------------
 
@@ -148,6 +151,41 @@ class AlgorithmContract:
         change = sum((after[n] - world.state[n]).double().square().sum() for n in after if after[n].is_floating_point())
         assert float(change) ** 0.5 <= 1.01e-3
 
+    def test_what_was_forgotten_before_is_not_looked_at(self, world):
+        """Whatever stood in rows that are forgotten, the next request ends with the same bits."""
+        ends = []
+        for shift in (0, 5):
+            data = world.data()
+            data.forget(world.requests[0].rows)
+            item = data.log.item.copy()
+            item[data.forgotten] = (item[data.forgotten] + shift) % (data.n_items - 1) + 1
+            data = type(data)(data.config, replace(data.log, item=item), data.forgotten)
+            algorithm = self.start(world, data)
+            assert algorithm.forget(world.requests[1].rows, 1).status == "applied"
+            ends.append(weights(algorithm.model))
+        assert same(*ends)
+
+    def test_no_scheduler_is_made_or_stepped(self, worlds, monkeypatch):
+        world = worlds("SRGNN")
+        algorithm = self.start(world)
+        monkeypatch.setattr(torch.optim.lr_scheduler.LRScheduler, "step", lambda *_: pytest.fail("stepped"))
+        assert algorithm.model.scheduler and algorithm.forget(world.requests[0].rows, 0).status == "applied"
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+    def test_a_gpu_agrees(self, world):
+        ends = []
+        for device in ("cpu", "cuda"):
+            algorithm = self.start(world, device=device)
+            outcome = algorithm.forget(world.requests[0].rows, 0)
+            ends.append((outcome, {name: tensor.cpu() for name, tensor in weights(algorithm.model).items()}))
+        world.config["device"] = torch.device("cpu")
+        (here, on_cpu), (there, on_gpu) = ends
+        assert (here.status, here.n_examples) == (there.status, there.n_examples)
+        assert there.relative_change == pytest.approx(here.relative_change, rel=0.05)
+        for name, tensor in on_cpu.items():
+            least = 1e-6 + 0.02 * float((tensor - world.state[name]).double().norm())
+            torch.testing.assert_close(on_gpu[name], tensor, rtol=1e-3, atol=least)
+
     # --- and nothing when it must not ----------------------------------------------------------------------------
 
     def test_without_time_nothing_changes(self, world):
@@ -177,8 +215,17 @@ class AlgorithmContract:
             algorithm.model.user_embedding.weight.fill_(torch.nan)
             algorithm.model.item_embedding.weight[3:].fill_(torch.nan)
         before = weights(algorithm.model)
-        assert algorithm.forget(bpr.requests[0].rows, 0).status == "diverged"
-        assert same(weights(algorithm.model), before)
+        outcome = algorithm.forget(bpr.requests[0].rows, 0)
+        assert outcome.status == "diverged" and same(weights(algorithm.model), before)
+        assert outcome.reason.endswith("were not before the request: user_embedding.weight")
+
+    def test_derivatives_that_are_not_finite_are_told_as_such(self, world):
+        algorithm = self.start(world)
+        loss = algorithm.model.calculate_loss
+        algorithm.model.calculate_loss = lambda batch: loss(batch) * torch.nan
+        outcome = algorithm.forget(world.requests[0].rows, 0)
+        assert outcome.status == "diverged" and "not finite" in outcome.reason, outcome
+        assert "parameters" not in outcome.reason and same(weights(algorithm.model), world.state)
 
     def test_what_is_forgotten_already_or_was_never_learned_is_skipped(self, bpr):
         algorithm = self.start(bpr)
@@ -192,7 +239,7 @@ class AlgorithmContract:
     def test_a_model_without_gradient_is_refused(self, worlds):
         world = worlds("BPR")
         model = get_model("Pop")(world.config, world.data())
-        with pytest.raises(UserError, match=f"{self.algorithm}.*Pop has none.*retrain"):
+        with pytest.raises(UserError, match=f"{self.algorithm}.*Pop has none.*exact"):
             get_algorithm(self.algorithm)(world.config, model, world.data())
 
     # --- many requests -------------------------------------------------------------------------------------------

@@ -233,6 +233,9 @@ def test_a_loss_without_curvature_has_a_zero_product():
             self.w, self.unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(1))
             self.row_tables = {}
 
+        def pieces(self, batch):
+            return (batch,)
+
         def loss_sum(self, batch):
             return (self.w * batch["x"]).sum()
 

@@ -1,6 +1,7 @@
 """An algorithm is one file: what its dataclass says is on the command line and in the configuration."""
 
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -126,3 +127,16 @@ def test_every_hyper_parameter_has_help_and_a_default_of_its_type():
         assert one.help and one.algorithms
         assert one.default is None or isinstance(one.type(one.default), one.type)
         assert one.type in (int, float, str, bool)
+
+
+def test_the_documented_flags_are_those_of_the_code():
+    text = (ROOT / "docs" / "algorithms.md").read_text(encoding="utf-8")
+    update = 'python -c "from recbole.unlearning.registry import markdown; print(markdown())"'
+    assert registry.markdown() in text, f"put the output of {update} under '## Flags'"
+    assert all(f"**{name.upper()}**" in text or f"**{name.title()}**" in text for name in registry.algorithm_names())
+
+
+def test_an_algorithm_is_a_short_file():
+    files = [Path(sys.modules[registry.get_algorithm(name).__module__].__file__) for name in registry.algorithm_names()]
+    assert statistics.median(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < 100
+    assert len(set(files)) == len(files)

@@ -50,7 +50,12 @@ class EASE(FittedRecommender):
         u = torch.cat([(old + new) / 2, old - new]).T
         swap = torch.eye(u.shape[1], dtype=u.dtype, device=u.device).roll(len(old), dims=0)
         image = self.inverse @ u
-        self.inverse = self.inverse + image @ torch.linalg.solve(swap - u.T @ image, image.T)
+        self.inverse = torch.addmm(self.inverse, image, torch.linalg.solve(swap - u.T @ image, image.T))
+
+    def learned(self):
+        """Return ``P``."""
+        self.learn()
+        return [self.inverse]
 
     def scores(self, matrix, users):
         """Return ``X B``, which is ``x_j - (x P)_j / P_jj``: the diagonal of ``-P_ij / P_jj`` alone would be -1."""

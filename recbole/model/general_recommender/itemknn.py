@@ -20,7 +20,7 @@ class ItemKNN(FittedRecommender):
     ``knn_method: user`` compares users instead, and scores an item by the similarity of the ``k`` nearest users that
     have it. Among equally near neighbours the lower id wins; RecBole leaves that open.
 
-    Forgetting is exact: only the neighbourhoods that a change can touch are counted anew.
+    Forgetting is exact: only neighbourhoods that a change can alter are counted anew.
     """
 
     def __init__(self, config, dataset):
@@ -36,18 +36,45 @@ class ItemKNN(FittedRecommender):
         self.w = self._neighbours(table, np.arange(table.shape[1]))
 
     def update(self, old, new):
-        """Find the neighbours again of all that share a user (or item) with a column that changed."""
+        """Bring the neighbours up to date; a column that did not change is searched again only if need be.
+
+        Of such a column only the similarities to the changed ones are new. It keeps its neighbours, with what these are
+        now, unless one of them falls to its least, or another rises to it.
+        """
         old, new = self._table(old), self._table(new)
         changed = np.flatnonzero(np.diff((old != new).tocsc().indptr))
-        sharing = (abs(old) + abs(new))[:, changed].sum(axis=1)
-        touched = np.union1d(changed, np.flatnonzero((abs(old) + abs(new)).T @ sharing))
-        if not len(touched):
-            return
+        if len(changed) > self.w.shape[1] // 8:
+            self.w = self._neighbours(new, np.arange(self.w.shape[1]))
+        elif len(changed):
+            again = np.union1d(changed, self._refresh(new, changed))
+            self._replace(again, self._neighbours(new, again))
+
+    def _refresh(self, table, changed):
+        """Put the new similarities to the changed columns in; return the columns that may have other neighbours."""
+        norms = _norms(table)
+        value = (table.T @ table.tocsc()[:, changed]).toarray()
+        value /= norms[:, None] * norms[changed] + self.shrink + 1e-6
+        w, place = self.w.copy(), np.full(self.w.shape[0], -1)
+        place[changed] = np.arange(len(changed))
+        sizes, column = np.diff(w.indptr), np.repeat(np.arange(w.shape[1]), np.diff(w.indptr))
+        least, full = np.zeros(w.shape[1]), sizes == self.k
+        least[full] = w.data[w.indptr[:-1][full, None] + np.arange(self.k)].min(axis=1)
+        entry = np.flatnonzero(place[w.indices] >= 0)
+        at = column[entry], place[w.indices[entry]]
+        held = np.zeros_like(value)
+        held[at], w.data[entry] = w.data[entry], value[at]
+        self.w = w
+        doubtful = np.where(
+            held != 0, (value <= least[:, None]) & (value != held), (value >= least[:, None]) & (value != 0)
+        )
+        return np.flatnonzero(doubtful.any(axis=1))
+
+    def _replace(self, columns, fresh):
+        """Put fresh similarities, sparse [all, len(columns)], in the place of columns."""
         kept = np.ones(self.w.shape[1])
-        kept[touched] = 0
-        fresh = self._neighbours(new, touched)
+        kept[columns] = 0
         place = scipy.sparse.csc_array(
-            (np.ones(len(touched)), (np.arange(len(touched)), touched)), shape=(len(touched), len(kept))
+            (np.ones(len(columns)), (np.arange(len(columns)), columns)), shape=(len(columns), len(kept))
         )
         self.w = (self.w @ scipy.sparse.diags_array(kept) + fresh @ place).tocsc()
 
@@ -57,7 +84,7 @@ class ItemKNN(FittedRecommender):
 
     def _neighbours(self, table, columns):
         """Return the similarities of the ``k`` nearest to each of the columns, sparse CSC [all, len(columns)]."""
-        norms = np.sqrt(table.multiply(table).sum(axis=0))
+        norms = _norms(table)
         by_column = table.tocsc()
         step = max(PAIRS_AT_ONCE // table.shape[1], 1)
         pieces = [columns[at : at + step] for at in range(0, len(columns), step)]
@@ -76,6 +103,11 @@ class ItemKNN(FittedRecommender):
         best = order[rank < self.k]
         return scipy.sparse.csc_array((value[best], (row[best], place[best])), shape=products.shape)
 
+    def learned(self):
+        """Return the similarities, sparse."""
+        self.learn()
+        return [self.w]
+
     def scores(self, matrix, users):
         """Return the summed similarities [len(users), n_items], float64."""
         if self.method == "item":
@@ -83,3 +115,8 @@ class ItemKNN(FittedRecommender):
         else:
             found = (scipy.sparse.csr_array(matrix).T @ self.w[:, users]).T
         return torch.from_numpy(np.ascontiguousarray(found.toarray()))
+
+
+def _norms(table):
+    """Return the Euclidean norms of the columns."""
+    return np.sqrt(table.multiply(table).sum(axis=0))

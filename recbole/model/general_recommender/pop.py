@@ -28,6 +28,10 @@ class Pop(GeneralRecommender):
         counts = np.bincount(dataset.log.item[dataset.train_rows], minlength=self.n_items)
         self.item_cnt = torch.from_numpy(counts).unsqueeze(1).to(self.item_cnt.device)
 
+    def learned(self):
+        """Return the counts."""
+        return [self.item_cnt]
+
     def calculate_loss(self, interaction):
         """Return zero: counting is done when the model is built."""
         return self.fake_loss.sum() * 0

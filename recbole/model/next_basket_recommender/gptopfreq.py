@@ -29,7 +29,11 @@ class GPTopFreq(NextBasketRecommender):
     def rebuild(self, dataset):
         """Count the items of the retained training baskets, over the largest count plus one: below 1."""
         counts = np.bincount(dataset.log.item[dataset.train_rows], minlength=self.n_items)
-        self.popularity.copy_(torch.from_numpy(counts / (counts.max(initial=0) + 1)))
+        self.popularity = torch.from_numpy(counts / (counts.max(initial=0) + 1)).to(self.popularity)
+
+    def learned(self):
+        """Return everybody's frequencies; a user's own are read from the question."""
+        return [self.popularity]
 
     def calculate_loss(self, interaction):
         """Return zero: there is nothing to learn."""

@@ -39,7 +39,7 @@ class TIFUKNN(NextBasketRecommender):
 
     def rebuild(self, dataset):
         """Describe every user with a retained training basket."""
-        rows = torch.from_numpy(dataset.train_rows)
+        self.n_users, rows = dataset.n_users, torch.from_numpy(dataset.train_rows)
         log_user, item, basket = (
             torch.from_numpy(a)[rows] for a in (dataset.log.user, dataset.log.item, dataset.log.basket)
         )
@@ -55,6 +55,12 @@ class TIFUKNN(NextBasketRecommender):
         )
         self.squares = torch.from_numpy(vectors.multiply(vectors).sum(axis=1)).to(self.device)
         self.users = users.to(self.device)
+
+    def learned(self):
+        """Return the users' vectors, sparse [n_users, n_items]."""
+        user = self.users.repeat_interleave(self.vectors.crow_indices().diff())
+        values, *place = (x.cpu().numpy() for x in (self.vectors.values(), user, self.vectors.col_indices()))
+        return [scipy.sparse.csr_array((values, place), shape=(self.n_users, self.n_items))]
 
     def _weights(self, user, slot, lengths):
         """Return what each entry adds to its user's vector.

@@ -55,6 +55,14 @@ class SKNN_SBR(SequentialRecommender):
         self.sessions = _item_sets(self.number[log.user[rows]], log.item[rows], (len(users), self.n_items))
         self.sizes = np.diff(self.sessions.indptr)
 
+    def learned(self):
+        """Return the sessions' item sets, sparse [n_users, n_items]."""
+        place = np.flatnonzero(self.number >= 0)
+        sets = self.sessions[self.number[place]].tocoo()
+        return [
+            scipy.sparse.csr_array((sets.data, (place[sets.row], sets.col)), shape=(len(self.number), self.n_items))
+        ]
+
     def calculate_loss(self, interaction):
         """Return zero: nothing is trained."""
         return self.fake_loss.sum() * 0

@@ -1,0 +1,71 @@
+"""Exact deletion against fitting on what is left, request by request and in whole runs."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+from contract import worlds  # noqa: F401 - a fixture
+
+from recbole.trainer import ResumeFile
+from recbole.unlearning.pipeline import Pipeline
+from recbole.utils import UserError
+
+MODELS = ("EASE", "ItemKNN", "Pop", "Pop_SBR", "SKNN_SBR", "GTopFreq", "GPTopFreq", "TIFUKNN")
+
+
+def dense(model):
+    arrays = model.learned()
+    return [a.toarray() if scipy.sparse.issparse(a) else a.double().numpy() for a in arrays]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_request_ends_at_the_model_fitted_on_what_is_left(worlds, name):  # noqa: F811
+    world = worlds(name)
+    algorithm = world.start("exact")
+    first = dense(algorithm.model)
+    for index, request in enumerate(world.requests[i] for i in range(len(world.requests))):
+        before = dense(algorithm.model)
+        outcome = algorithm.forget(request.rows, index)
+        assert outcome.status == "applied", outcome
+        left = world.dataset.masked(algorithm.dataset.forgotten.copy())
+        after, fitted = dense(algorithm.model), dense(type(algorithm.model)(world.config, left))
+        assert all(np.abs(one - other).max() <= 1e-8 for one, other in zip(after, fitted, strict=True))
+        moved = sum(((one - other) ** 2).sum() for one, other in zip(after, before, strict=True)) ** 0.5
+        assert outcome.relative_change == pytest.approx(moved / sum((x**2).sum() for x in before) ** 0.5, rel=1e-6)
+    assert any(np.abs(one - other).max() > 1e-5 for one, other in zip(after, first, strict=True))
+
+
+def test_a_killed_run_goes_on(worlds, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
+    ends = []
+    for path, dies_at in (("whole", None), ("killed", 1), ("killed", None)):
+        algorithm = worlds("EASE").start("exact")
+
+        def save(checkpoint, n_done, summary, dies_at=dies_at):
+            if checkpoint == dies_at:
+                raise KeyboardInterrupt
+
+        pipeline = Pipeline(
+            algorithm, worlds("EASE").requests, 1, ResumeFile(tmp_path / path, "me"), show_progress=False
+        )
+        if dies_at is None:
+            assert pipeline.run(save)["applied"] == len(worlds("EASE").requests)
+            ends.append(algorithm.model.learned()[0])
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                pipeline.run(save)
+    assert torch.allclose(*ends, rtol=0, atol=1e-10)
+
+
+def test_a_deletion_that_changes_nothing_is_no_deletion(worlds):  # noqa: F811
+    world = worlds("Pop")
+    algorithm = world.start("exact")
+    algorithm.dataset.forgotten[world.requests[0].rows] = True
+    outcome = algorithm.forget(world.requests[0].rows, 0)
+    assert (outcome.status, outcome.reason) == ("skipped", "no training example")
+
+
+@pytest.mark.parametrize("name", ["BPR", "GRU4Rec", "Random"])
+def test_other_models_are_refused(worlds, name):  # noqa: F811
+    with pytest.raises(UserError, match=f"closed form, and {name} is none"):
+        worlds(name).start("exact")
