@@ -50,7 +50,7 @@ def parse_args():
     parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --table")
     parser.add_argument("--cells", type=Path, default=Path(__file__).with_suffix(".yaml"), help="which data for whom")
     parser.add_argument("--models", nargs="+", help="only these")
-    parser.add_argument("--algorithms", nargs="*", default=ALGORITHMS, help="only these")
+    parser.add_argument("--algorithms", nargs="*", help="only these; none trains the models alone")
     parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5], help="of models and forget sets")
     parser.add_argument("--preset", help="run the algorithms with this preset of unlearn.py")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: 1)")
@@ -65,6 +65,9 @@ def parse_args():
     if unknown or not (args.table or args.data):
         parser.error(f"not in the grid: {', '.join(sorted(unknown))}" if unknown else "--data says where the data is")
     args.models = args.models or list(args.cells)
+    tried = {model: cell.pop("algorithms", ALGORITHMS) for model, cell in args.cells.items()}
+    wanted = args.algorithms
+    args.algorithms = {m: [a for a in given if wanted is None or a in wanted] for m, given in tried.items()}
     args.work = args.work.resolve()
     return args
 
@@ -104,7 +107,7 @@ def run(args, model, seed, step):
     status = attempt(words, args.work, result.with_suffix(".log"), args.timeout)
     result.with_suffix(".status").write_text(f"{status}\n", encoding="utf-8")
     print(f"{time.monotonic() - before:6.0f} s  exit {status}  {result.stem}", flush=True)
-    drop_checkpoints(args.work / "saved")
+    drop_checkpoints(args.work / "saved", model, seed, step)
     return status
 
 
@@ -119,9 +122,9 @@ def attempt(words, folder, log, seconds):
             return "timeout"
 
 
-def drop_checkpoints(folder):
-    """Delete unlearned checkpoints before the last; their rows are in the results."""
-    for path in folder.rglob("*_unlearn_epoch_*"):
+def drop_checkpoints(folder, model, seed, algorithm):
+    """Delete a run's unlearned checkpoints before the last; their rows are in the results."""
+    for path in folder.rglob(f"model_{model}_seed_{seed}_*_unlearning_algorithm_{algorithm}_*_unlearn_epoch_*"):
         if f"_to_match_{LAST}" not in path.name and path.suffix in (".pth", ".json"):
             path.unlink(missing_ok=True)
 
@@ -129,7 +132,7 @@ def drop_checkpoints(folder):
 def chain(args, model, seed):
     """Run what is missing of a model and seed, in order; algorithms only on a trained base model."""
     if all(run(args, model, seed, step) == 0 for step in (BASE, RETRAINED)):
-        for algorithm in args.algorithms:
+        for algorithm in args.algorithms[model]:
             run(args, model, seed, algorithm)
 
 
@@ -161,26 +164,32 @@ def read(path):
 
 def lines_of(args, model):
     """Yield ``(name, one dictionary a seed, note)`` for base, retrained and every algorithm of a model."""
-    found = {a: [(s, read(result_path(args, model, s, a, args.preset))) for s in args.seeds] for a in args.algorithms}
-    any_of = [next((dict(found[a])[s] for a in args.algorithms if dict(found[a])[s]), None) for s in args.seeds]
+    names = args.algorithms[model]
+    found = {a: {s: read(result_path(args, model, s, a, args.preset)) for s in args.seeds} for a in names}
+    any_of = [next((found[a][s] for a in names if found[a][s]), None) for s in args.seeds]
     for kind in (BASE, RETRAINED):
         yield kind, [scores(record, kind) for record in any_of if record], ""
     for algorithm, records in found.items():
-        done = [record for _, record in records if record]
-        values = []
-        for record in done:
-            cost, retraining = record["timing"]["cpu_seconds_mean"], record["timing"]["retraining_cpu_seconds"]
-            values.append(scores(record, "unlearned") | dict(zip(COSTS, (cost, retraining / cost), strict=True)))
+        values = [scores(record, "unlearned") | costs(record) for record in records.values() if record]
         yield algorithm, values, note(args, model, algorithm, records)
+
+
+def costs(record):
+    """Return the CPU seconds of a request that had something to do, and retraining's over that."""
+    requests, timing = record["requests"], record["timing"]
+    worked = requests["total"] - requests["skipped"]
+    each = timing["cpu_seconds_mean"] * requests["total"] / worked if worked else np.nan
+    return dict(zip(COSTS, (each, timing["retraining_cpu_seconds"] / each), strict=True))
 
 
 def note(args, model, algorithm, records):
     """Return the requests by outcome, summed over the seeds, and what is missing."""
     totals = {
-        key: sum(r["requests"][key] for _, r in records if r) for key in ("applied", "skipped", "timeout", "diverged")
+        key: sum(r["requests"][key] for r in records.values() if r)
+        for key in ("applied", "skipped", "timeout", "diverged")
     }
     parts = [f"{count} {key}" for key, count in totals.items() if count]
-    for seed, record in records:
+    for seed, record in records.items():
         status = result_path(args, model, seed, algorithm, args.preset).with_suffix(".status")
         if record is None:
             text = f"exit {status.read_text().strip()}" if status.exists() else "not run"

@@ -2,11 +2,15 @@ r"""Choose a model's hyper-parameters on validation data.
 
     python benchmarks/tune.py --data dataset --work results/tune --jobs 2
     python benchmarks/tune.py --work results/tune --write configs/tuned
+    python benchmarks/tune.py --data dataset --work results/tune --test
 
 Each trial is `run_recbole.py` in a process of its own with the model's file in `configs/` and a point of the space in
 `tune.yaml`, with one training seed (7), which is not among those that results are reported for. The trial with the
 highest value of the model's `valid_metric` on the validation split is chosen; ties go to the earlier trial. Rows of the
 test split are not read. Trials that are there are skipped, so that the search can be run in parts.
+
+`--test` trains with the values of `configs/` and with the chosen ones above them, for the seeds that results are
+reported for, and prints the test metrics of both.
 
 `--write` writes what was chosen as configuration files that hold only what differs; give both, ERASE's first:
 `--config_files configs/config_bpr.yaml configs/tuned/config_bpr.yaml`.
@@ -25,6 +29,7 @@ import yaml
 from grid import ROOT, attempt
 
 SEED = 7
+TESTED = ("recall", "ndcg", "mrr")
 OF_DATA = ("dataset", "user_inter_num_interval", "item_inter_num_interval")
 """Settings that choose the data; they are no hyper-parameters."""
 
@@ -39,6 +44,8 @@ def parse_args():
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: 1)")
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one trial (default: 900)")
     parser.add_argument("--write", type=Path, help="run nothing; show what is there and write the chosen values here")
+    parser.add_argument("--test", action="store_true", help="train with configs/tuned and score the test split")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5], help="for --test (default: 2 3 5)")
     args = parser.parse_args()
     args.space = yaml.safe_load(args.space.read_text(encoding="utf-8"))["models"]
     if not (args.write or args.data):
@@ -60,29 +67,33 @@ def config_file(model):
     return ROOT / "configs" / f"config_{model.lower()}.yaml"
 
 
-def run(args, model, number, point):
-    """Run a trial unless its result is there."""
-    result = args.work / "trials" / f"{model}_{number}.json"
+def run(args, name, model, settings, files=()):
+    """Train a model unless its result is there; print a line with the exit status and the validation value."""
+    result = args.work / f"{name}.json"
     if result.exists():
         return
-    settings = {"data_path": args.data.resolve(), **args.space[model]["settings"], **point}
-    settings |= {"seed": SEED, "result_file": result, "checkpoint_dir": args.work / "saved" / f"{model}_{number}"}
-    words = [sys.executable, ROOT / "run_recbole.py", "--model", model, "--config_files", config_file(model)]
+    folder = args.work / "saved" / name
+    settings = {"data_path": args.data.resolve(), **settings, "result_file": result, "checkpoint_dir": folder}
+    words = [sys.executable, ROOT / "run_recbole.py", "--model", model, "--config_files", config_file(model), *files]
     words += [f"--{key}={value}" for key, value in settings.items()]
     before = time.monotonic()
     status = attempt([str(word) for word in words], args.work, result.with_suffix(".log"), args.timeout)
-    for path in settings["checkpoint_dir"].glob("*.pth"):
+    for path in folder.glob("*.pth"):
         path.unlink()
-    told = f"{score(args, model, number):.4f}" if status == 0 else f"exit {status}"
-    print(f"{time.monotonic() - before:6.0f} s  {model}_{number}  {told}  {point}", flush=True)
+    told = f"valid {value(result):.4f}" if status == 0 else f"exit {status}"
+    print(f"{time.monotonic() - before:6.0f} s  {name}  {told}", flush=True)
 
 
-def score(args, model, number):
-    """Return a trial's best validation value, or None where there is no result."""
-    path = args.work / "trials" / f"{model}_{number}.json"
-    if not path.exists():
+def read(path):
+    """Return a result, or None where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def value(path):
+    """Return the best validation value of a result, or None where there is none."""
+    record = read(path)
+    if record is None:
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
     metric, k = record["config"]["valid_metric"].lower().split("@")
     rows = [row for row in record["metrics"] if row["split"] == "valid"]
     return next(row["value"] for row in rows if (row["metric"], row["k"]) == (metric, int(k)))
@@ -90,33 +101,66 @@ def score(args, model, number):
 
 def search(args):
     """Run all trials that are missing."""
-    (args.work / "trials").mkdir(parents=True, exist_ok=True)
+    trials = [(model, *trial) for model in args.models for trial in enumerate(points(args.space[model]))]
     with ThreadPoolExecutor(args.jobs) as pool:
-        waiting = [
-            pool.submit(run, args, model, number, point)
-            for model in args.models
-            for number, point in enumerate(points(args.space[model]))
-        ]
-        for future in waiting:
-            future.result()
+        for _ in pool.map(lambda trial: run_trial(args, *trial), trials):
+            pass
+
+
+def run_trial(args, model, number, point):
+    """Run one point of a model's space."""
+    run(args, f"trials/{model}_{number}", model, {**args.space[model]["settings"], **point, "seed": SEED})
+
+
+def test(args):
+    """Train with ERASE's and with the chosen values, for every seed, and print the test metrics."""
+    kinds = {"ERASE's": lambda model: (), "tuned": lambda model: [ROOT / "configs" / "tuned" / config_file(model).name]}
+    runs = [(m, kind, seed) for m in args.models for kind in kinds for seed in args.seeds]
+    (args.work / "test").mkdir(exist_ok=True)
+
+    def one(model, kind, seed):
+        settings = {key: v for key, v in args.space[model]["settings"].items() if key in OF_DATA}
+        run(args, f"test/{model}_{kind[:5]}_{seed}", model, {**settings, "seed": seed}, kinds[kind](model))
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for _ in pool.map(lambda each: one(*each), runs):
+            pass
+    print(f"{'model':<10}{'values':<9}" + "".join(f"{metric + '@10':>20}" for metric in TESTED))
+    for model, kind in itertools.product(args.models, kinds):
+        found = [read(args.work / f"test/{model}_{kind[:5]}_{seed}.json") for seed in args.seeds]
+        shown = [told([test_value(record, metric) for record in found if record]) for metric in TESTED]
+        print(f"{model:<10}{kind:<9}" + "".join(f"{text:>20}" for text in shown))
+
+
+def test_value(record, metric):
+    """Return a metric at 10 over all of the test rows."""
+    wanted = {"metric": metric, "k": 10, "split": "test", "view": "all", "population": "all", "masking": "retained"}
+    return next(row["value"] for row in record["metrics"] if all(row[key] == v for key, v in wanted.items()))
+
+
+def told(values):
+    """Return mean and standard deviation as text."""
+    if not values:
+        return "not run"
+    return f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else f"{values[0]:.4f}"
 
 
 def write(args, model):
     """Write the values of a model's best trial; say so if there is none."""
     entry = args.space[model]
-    found = [(score(args, model, n), -n, point) for n, point in enumerate(points(entry))]
+    found = [(value(args.work / f"trials/{model}_{n}.json"), -n, point) for n, point in enumerate(points(entry))]
     done = [trial for trial in found if trial[0] is not None]
     if not done:
         print(f"{model}: not run")
         return
-    value, number, point = max(done, key=lambda trial: trial[:2])
+    best, number, point = max(done, key=lambda trial: trial[:2])
     first = "not run" if found[0][0] is None else f"{found[0][0]:.4f}"
     metric = yaml.safe_load(config_file(model).read_text(encoding="utf-8"))["valid_metric"]
-    print(f"{model}: trial {-number} of {len(done)}: {value:.4f}, the first {first}: {point}")
+    print(f"{model}: trial {-number} of {len(done)}: {best:.4f}, the first {first}: {point}")
     values = {key: v for key, v in entry["settings"].items() if key not in OF_DATA} | point
     searched, file = entry["settings"]["dataset"], config_file(model).name
     lines = [
-        f"# {model}: {metric} {value:.4f} on the validation split of {searched}, seed {SEED}: the best of {len(done)}",
+        f"# {model}: {metric} {best:.4f} on the validation split of {searched}, seed {SEED}: the best of {len(done)}",
         f"# trials of benchmarks/tune.py; with the values of configs/{file} {first}. Give both files, this one last.",
         *(f"{key}: {json.dumps(v)}" for key, v in values.items()),
     ]
@@ -125,13 +169,14 @@ def write(args, model):
 
 
 def main():
-    """Search, or write what was found."""
+    """Search, test, or write what was found."""
     args = parse_args()
-    if args.write is None:
-        search(args)
-        return
-    for model in args.models:
-        write(args, model)
+    (args.work / "trials").mkdir(parents=True, exist_ok=True)
+    if args.write:
+        for model in args.models:
+            write(args, model)
+    else:
+        (test if args.test else search)(args)
 
 
 if __name__ == "__main__":
