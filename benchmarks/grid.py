@@ -83,7 +83,6 @@ def result_path(args, model, seed, step, preset=None):
 def command(args, model, seed, step, result):
     """Return the command line of a step."""
     settings = {"data_path": args.data.resolve(), **args.cells[model], "seed": seed, "result_file": result}
-    settings["checkpoint_dir"] = args.work / "saved" / (args.preset or "default") if args.preset else "saved"
     script = "run_recbole.py" if step in (BASE, RETRAINED) else "unlearn.py"
     words = [sys.executable, ROOT / script, "--model", model]
     words += ["--config_files", ROOT / "configs" / f"config_{model.lower()}.yaml"]
