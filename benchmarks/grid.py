@@ -194,8 +194,9 @@ def note(args, model, algorithm, records):
     for seed, record in records.items():
         status = result_path(args, model, seed, algorithm, args.preset).with_suffix(".status")
         if record is None:
-            text = f"exit {status.read_text().strip()}" if status.exists() else "not run"
-            parts.append(f"seed {seed} {text}")
+            parts.append(f"seed {seed} " + (f"exit {status.read_text().strip()}" if status.exists() else "not run"))
+    if all(part.endswith("not run") for part in parts):
+        return "not run"
     return ", ".join(parts)
 
 

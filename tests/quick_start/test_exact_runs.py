@@ -19,6 +19,7 @@ def test_the_last_checkpoint_is_the_retrained_model(world, run, here, tmp_path, 
     assert told.status == 0, told.err
     result = json.loads((place.folder / "result.json").read_text())
     assert (result["requests"]["applied"], result["requests"]["skipped"]) == (8, 1)  # one was never trained on
+    assert result["timing"]["speedup_over_retraining"] > 0, "a fit in closed form takes time too"
     kinds = {"unlearned": {}, "retrained": {}, "base": {}}
     for row in result["metrics"]:
         if row["checkpoint"] == 3:
