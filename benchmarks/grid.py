@@ -109,7 +109,8 @@ def run(args, model, seed, step):
     status = attempt(words, args.work, result.with_suffix(".log"), args.timeout)
     result.with_suffix(".status").write_text(f"{status}\n", encoding="utf-8")
     print(f"{time.monotonic() - before:6.0f} s  exit {status}  {result.stem}", flush=True)
-    drop_checkpoints(args.work / "saved", model, seed, step)
+    if result.exists():  # else the next run goes on from what is there
+        drop_checkpoints(args.work / "saved", model, seed, step)
     return status
 
 

@@ -1,9 +1,9 @@
 """SCIF: selective and collaborative influence function."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, UnlearningAlgorithm
+from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, UnlearningAlgorithm, setting
 from recbole.unlearning.curvature import HessianProduct, Subspace, gradient, second_order
 from recbole.unlearning.solvers import positive_solution
 
@@ -12,13 +12,11 @@ from recbole.unlearning.solvers import positive_solution
 class ScifHyper(HyperParameters):
     """SCIF's hyper-parameters."""
 
-    damping: float = field(default=0.01, metadata={"help": "added to the diagonal of the mean loss's Hessian"})
-    scif_iterations: int = field(default=100, metadata={"help": "most conjugate-gradient iterations of a request"})
-    scif_negatives: int = field(
-        default=64, metadata={"help": "fixed negatives for each positive of a pairwise model, averaged over"}
-    )
-    scif_hessian_samples: int = field(
-        default=1024, metadata={"help": "retained examples that the Hessian of shared parameters is estimated from"}
+    damping: float = setting(0.01, "added to the diagonal of the mean loss's Hessian", least=0)
+    scif_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)
+    scif_negatives: int = setting(64, "fixed negatives for each positive of a pairwise model, averaged over", least=1)
+    scif_hessian_samples: int = setting(
+        256, "retained examples that the Hessian of shared parameters is estimated from", least=1
     )
 
 
