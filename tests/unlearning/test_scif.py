@@ -256,7 +256,7 @@ def test_a_hessian_that_is_not_positive_is_damped_until_it_is(trained, data, mon
 
 def test_a_negative_damping_is_refused(trained, data):
     conf, model = trained(damping=-5.0)
-    with pytest.raises(UserError, match="--damping: .* is less than 0"):
+    with pytest.raises(UserError, match=r"--damping: .* is less than 0"):
         Scif(conf, model, data)
 
 
