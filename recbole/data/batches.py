@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from recbole.data.sampler import NegativeSampler
+from recbole.data.sampler import NegativeSampler, NextItemSampler
 from recbole.utils import InputType, UserError, stream
 
 
@@ -18,14 +18,16 @@ class Negatives:
 
     def __init__(self, config, dataset, input_type):
         args = config["train_neg_sample_args"] or {"distribution": "none"}
-        self.uid_field, self.iid_field = dataset.uid_field, dataset.iid_field
+        self.iid_field = dataset.iid_field
         self.negative_field = config["NEG_PREFIX"] + dataset.iid_field
         self.label_field = dataset.label_field
         self.input_type = input_type
         self.times = 0
         if str(args["distribution"]).lower() != "none":
             self.times = int(args["sample_num"])
-            self.sampler = NegativeSampler(dataset, args["distribution"], args["alpha"])
+            kind = NextItemSampler if dataset.task_type == "SBR" else NegativeSampler
+            self.sampler = kind(dataset, args["distribution"], args["alpha"])
+            self.given = getattr(dataset, kind.of)
         elif input_type is InputType.PAIRWISE and config["loss_type"] != "CE":
             raise UserError("train_neg_sample_args: a pairwise model needs negatives; set distribution: uniform")
 
@@ -34,12 +36,17 @@ class Negatives:
         """How many rows of a batch one positive makes."""
         return max(self.times + (self.input_type is InputType.POINTWISE), 1)
 
+    def forget(self, rows):
+        """Follow the mask of the data: log rows (int64) that it now covers count for no negative any more."""
+        if self.times:
+            self.sampler.forget(rows)
+
     def add(self, batch, generator, times=None):
         """Return ``batch`` with ``times`` (default ``sample_num``) negatives for each positive."""
         if not self.times:
             return batch
         times = self.times if times is None else times
-        drawn = self.sampler.sample(np.tile(batch[self.uid_field].numpy(), times), generator)
+        drawn = self.sampler.sample(np.tile(batch[self.given].numpy(), times), generator)
         return self._beside(batch, torch.from_numpy(drawn))
 
     def like(self, batch, other, places, times):

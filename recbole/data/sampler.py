@@ -48,6 +48,9 @@ def _bit(keys):
 class NegativeSampler:
     """Draws items that a user has no retained training interaction with.
 
+    Attributes:
+        of: which field's ids :meth:`sample` takes: ``uid_field`` here.
+
     Args:
         dataset: the training data under its current mask.
         distribution: ``"uniform"``, or ``"popularity"`` (training count to the power ``alpha``).
@@ -57,34 +60,98 @@ class NegativeSampler:
         UserError: for another distribution, or when some user has every item that could be drawn.
     """
 
+    of = "uid_field"
+
     def __init__(self, dataset, distribution="uniform", alpha=1.0):
-        self.n_items = dataset.n_items
-        self.pairs = PairSet(dataset)
-        if distribution == "uniform":
-            self.cumulative, candidates = None, self.n_items - 1
-        elif distribution == "popularity":
-            popularity = np.bincount(dataset.log.item[dataset.train_rows], minlength=self.n_items).astype(np.float64)
-            self.cumulative = np.cumsum(np.where(popularity > 0, popularity**alpha, 0.0))
-            candidates = np.count_nonzero(popularity)
-        else:
+        if distribution not in ("uniform", "popularity"):
             raise UserError(f"train_neg_sample_args: distribution '{distribution}' is not uniform or popularity")
-        counts = np.bincount(dataset.log.user[dataset.train_rows], minlength=dataset.n_users)
-        if (counts >= candidates).any() and (np.diff(dataset.inter_matrix("csr").indptr) >= candidates).any():
-            raise UserError(f"{dataset.log.name}: a user has every item, so that there is no negative for them")
+        self.log, self.n_items, self.alpha = dataset.log, dataset.n_items, alpha
+        self.counts = self.cumulative = None
+        self._learn(dataset)
+        rows = dataset.train_rows
+        if distribution == "popularity":
+            self.counts = np.bincount(self.log.item[rows], minlength=self.n_items)
+            self.counted = np.zeros(len(self.log), dtype=bool)
+            self.counted[rows] = True
+            self._accumulate()
+        else:
+            self._refuse_full(np.arange(1, self.n_items))
+
+    def _learn(self, dataset):
+        self.pairs = PairSet(dataset)
+        users = self.log.user[dataset.train_rows]
+        self.held = np.bincount(users, minlength=dataset.n_users)  # never less than what is retained
+
+    def forget(self, rows):
+        """Follow the mask: what log rows (int64) that it now covers said of pairs and of popularity is forgotten.
+
+        The cost follows the rows. That of popularity's next draw follows the number of items and users, once.
+        """
+        self._discard(rows)
+        if self.counts is not None:
+            rows = np.unique(rows)
+            rows = rows[self.counted[rows]]
+            self.counted[rows] = False
+            np.subtract.at(self.counts, self.log.item[rows], 1)
+            self.cumulative = None
+
+    def _discard(self, rows):
+        self.pairs.discard(self.log.user[rows], self.log.item[rows])
+
+    def _taken(self, ids, items):
+        return self.pairs.contains(ids, items)
+
+    def _accumulate(self):
+        items = np.flatnonzero(self.counts)
+        self._refuse_full(items)
+        weights = np.zeros(self.n_items)
+        weights[items] = self.counts[items].astype(np.float64) ** self.alpha
+        self.cumulative = np.cumsum(weights)
+
+    def _refuse_full(self, candidates):
+        """Refuse to draw for ever: somebody has every candidate. Looks at no more pairs than there are rows."""
+        users = np.flatnonzero(self.held >= len(candidates))
+        having = self.pairs.contains(np.repeat(users, len(candidates)), np.tile(candidates, len(users)))
+        if having.reshape(len(users), len(candidates)).all(axis=1).any():
+            raise UserError(f"{self.log.name}: a user has every item, so that there is no negative for them")
 
     def _draw(self, n, generator):
-        if self.cumulative is None:
+        if self.counts is None:
             return generator.integers(1, self.n_items, size=n)
+        if self.cumulative is None:
+            self._accumulate()
         return np.searchsorted(self.cumulative, generator.random(n) * self.cumulative[-1], side="right")
 
-    def sample(self, users, generator):
-        """Return one negative item (int64 [n]) for each of the users (int64 [n]).
+    def sample(self, ids, generator):
+        """Return one negative item (int64 [n]) for each of the ids (int64 [n]).
 
-        What hits a positive is drawn again, and only that.
+        What is no negative is drawn again, and only that.
+
+        Raises:
+            UserError: when forgetting has left some user with every item that could be drawn by popularity.
         """
-        items = self._draw(len(users), generator)
-        wrong = np.flatnonzero(self.pairs.contains(users, items))
+        items = self._draw(len(ids), generator)
+        wrong = np.flatnonzero(self._taken(ids, items))
         while len(wrong):
             items[wrong] = self._draw(len(wrong), generator)
-            wrong = wrong[self.pairs.contains(users[wrong], items[wrong])]
+            wrong = wrong[self._taken(ids[wrong], items[wrong])]
         return items
+
+
+class NextItemSampler(NegativeSampler):
+    """Draws items other than the next one of a sequence, as RecBole does: items that it held before may be drawn."""
+
+    of = "iid_field"
+
+    def _learn(self, dataset):
+        """Do nothing: the target is in the batch."""
+
+    def _discard(self, rows):
+        """Do nothing."""
+
+    def _taken(self, ids, items):
+        return ids == items
+
+    def _refuse_full(self, candidates):
+        if len(candidates) < 2:
+            raise UserError(f"{self.log.name}: fewer than two items can be drawn, so that there is no negative")

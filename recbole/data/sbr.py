@@ -37,7 +37,10 @@ class SequentialDataset(Dataset):
         """
         how = config["eval_args"]
         if how["order"] != "TO":
-            raise UserError(f"eval_args: order {how['order']}: sequences are in the order of time; set order: TO")
+            raise UserError(
+                f"eval_args: order {how['order']}: sequences are in the order of time, by the column that TIME_FIELD "
+                "names; set order: TO"
+            )
         if how["group_by"] not in ("user", config["USER_ID_FIELD"]):
             raise UserError(f"eval_args: group_by '{how['group_by']}' is not 'user'")
         sizes = np.diff(log.offsets)

@@ -22,8 +22,15 @@ class AbstractRecommender(nn.Module):
         type: :class:`~recbole.utils.ModelType`; decides the data task.
         input_type: :class:`~recbole.utils.InputType`; decides whether negatives stand beside positives.
         loss_reduction: ``"mean"`` if :meth:`calculate_loss` is the mean over the batch, ``"sum"`` if it is the sum.
+        loss_of_examples: whether that mean (sum) is over one term of each example. False if terms belong to a batch
+            (a norm that is not squared, examples contrasted with each other): several processes, each with its share
+            of every batch, then train another objective.
+        warm_up_epochs: how many epochs come before those of ``epochs``, which train something else than what ranks;
+            nothing is validated in them. Epochs are counted from the first of them.
         row_tables: parameter name to the interaction fields that index its rows, for parameters that the loss
             reads only through such look-ups. Second-order work is then confined to the rows that a request touches.
+        user_fields, item_fields: the interaction fields that hold an example's user, and the items that are its input
+            or its target; set by the task's class. See :meth:`lookups`.
         selective: names of the parameters that hold what the model learned of the requester alone; empty if it
             learns nothing of single users.
         reach: how far the loss of an example depends on other interactions through what :meth:`rebuild` derives from
@@ -38,7 +45,10 @@ class AbstractRecommender(nn.Module):
     type = ModelType.GENERAL
     input_type = InputType.POINTWISE
     loss_reduction = "mean"
+    loss_of_examples = True
+    warm_up_epochs = 0
     row_tables = {}  # noqa: RUF012
+    user_fields = item_fields = ()
     selective = ()
     reach = None
     convex = False
@@ -90,11 +100,39 @@ class AbstractRecommender(nn.Module):
         """Names of the trained tables and matrices: what may be drawn anew or made noisy; no biases, no gains."""
         return tuple(n for n, p in self.named_parameters() if p.requires_grad and p.dim() > 1 and p.shape[-1] > 1)
 
-    def loss_sum(self, interaction):
-        """Return the loss of a batch as the sum over its rows, whatever the model's own reduction is."""
-        loss = self.calculate_loss(interaction)
+    def lookups(self):
+        """Return of which rows of which tables an example speaks: parameter name to interaction fields with their ids.
+
+        These are the rows of its user and of the items that are its input or its target. Unlike ``row_tables`` it does
+        not promise that the loss reads no others: a propagation or a softmax over the catalogue reads them all.
+        Algorithms that erase what the forgotten examples were about do it in these rows; ids below 1 are padding.
+
+        By default they are the tables that go by RecBole's names ``user_embedding`` and ``item_embedding``, and those
+        of ``row_tables``. A model without either, say with a table of its own name, has its tables erased as a whole
+        unless it overrides this.
+        """
+        sides = {"user_embedding": self.user_fields, "item_embedding": self.item_fields}
+        found = {name: fields for name, fields in sides.items() if isinstance(getattr(self, name, None), nn.Embedding)}
+        return {f"{name}.weight": fields for name, fields in found.items() if fields} | self.row_tables
+
+    def loss_sum(self, interaction, outputs=None):
+        """Return the loss of a batch as the sum over its rows, whatever the model's own reduction is.
+
+        With ``outputs``, those that :meth:`outputs` returned for the batch, it is a function of them.
+        """
+        loss = self.calculate_loss(interaction) if outputs is None else self.loss_of(outputs, interaction)
         loss = sum(loss) if isinstance(loss, tuple) else loss
         return loss * len(interaction) if self.loss_reduction == "mean" else loss
+
+    def outputs(self, interaction):
+        """Return what the batch's loss is a convex function of, a float tensor [batch, ...], differentiable.
+
+        With :meth:`loss_of` it makes the Gauss-Newton form of the Hessian. ``None``, as here, if there is no such.
+        """
+
+    def loss_of(self, outputs, interaction):
+        """Return the training loss of a batch as a function of its :meth:`outputs`."""
+        raise NotImplementedError
 
     def pieces(self, interaction):
         """Return batches that hold a batch's examples between them, as derivatives of its loss had better be taken.
@@ -177,6 +215,7 @@ class GeneralRecommender(AbstractRecommender):
         self.USER_ID = config["USER_ID_FIELD"]
         self.ITEM_ID = config["ITEM_ID_FIELD"]
         self.NEG_ITEM_ID = config["NEG_PREFIX"] + self.ITEM_ID
+        self.user_fields, self.item_fields = (self.USER_ID,), (self.ITEM_ID,)
         self.n_users = dataset.num(self.USER_ID)
         self.n_items = dataset.num(self.ITEM_ID)
         self.device = config["device"]
@@ -215,6 +254,7 @@ class SequentialRecommender(AbstractRecommender):
         self.ITEM_SEQ_LEN = config["ITEM_LIST_LENGTH_FIELD"]
         self.POS_ITEM_ID = self.ITEM_ID
         self.NEG_ITEM_ID = config["NEG_PREFIX"] + self.ITEM_ID
+        self.user_fields, self.item_fields = (self.USER_ID,), (self.ITEM_SEQ, self.POS_ITEM_ID)
         self.max_seq_length = config["MAX_ITEM_LIST_LENGTH"]
         self.n_items = dataset.num(self.ITEM_ID)
         self.device = config["device"]
@@ -251,10 +291,12 @@ class NextBasketRecommender(AbstractRecommender):
     BASKET_LENGTHS = nbr.BASKET_LENGTHS
     TARGET_ITEMS = nbr.TARGET_ITEMS
     TARGET_LENGTH = nbr.TARGET_LENGTH
+    item_fields = (HISTORY_ITEMS, TARGET_ITEMS)
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.USER_ID = config["USER_ID_FIELD"]
+        self.user_fields = (self.USER_ID,)
         self.ITEM_ID = config["ITEM_ID_FIELD"]
         self.n_items = dataset.num(self.ITEM_ID)
         self.device = config["device"]

@@ -1,19 +1,25 @@
 """What models share that are a closed function of the retained training pairs."""
 
+import scipy.sparse
 import torch
 
 from recbole.model.abstract_recommender import GeneralRecommender
-from recbole.utils import InputType, ModelType
+from recbole.utils import InputType, ModelType, UserError
 
 
 class FittedRecommender(GeneralRecommender):
     """A model without gradients: fitted when it is first asked for scores, brought up to date after :meth:`rebuild`.
 
-    Nothing that is learned is stored in a checkpoint. It would be as large as the catalogue squared, and it is a
-    function of the data under the checkpoint's mask, from which the model is built when it is loaded.
+    What was fitted in one go is not stored in a checkpoint: it is a function of the data under the checkpoint's mask,
+    from which the model is built when it is loaded. What has been brought up to date is stored, and used as it is, so
+    that what is evaluated is what the updates left. It may be as large as the catalogue squared, in every checkpoint
+    of unlearning and in the snapshot that a killed run goes on from.
 
-    A subclass defines :meth:`fit`, :meth:`scores` and :meth:`learned`, and :meth:`update` if it knows a way that is
-    cheaper than fitting anew.
+    A subclass defines :meth:`fit`, :meth:`scores`, :meth:`learned` and :meth:`know`, and :meth:`update` if it knows a
+    way that is cheaper than fitting anew.
+
+    Attributes:
+        learned_shape: the shape of the one array that :meth:`learned` returns in its list.
     """
 
     type = ModelType.TRADITIONAL
@@ -26,6 +32,7 @@ class FittedRecommender(GeneralRecommender):
 
     def rebuild(self, dataset):
         """Take the retained training pairs; fitting waits for the next question."""
+        self._updated = self._fitted is not None
         self._retained = dataset.inter_matrix("csr").astype("float64")
 
     def fit(self, matrix):
@@ -35,6 +42,10 @@ class FittedRecommender(GeneralRecommender):
     def update(self, old, new):
         """Learn ``new`` having learned ``old``; by default, anew."""
         self.fit(new)
+
+    def know(self, learned):
+        """Take the array that :meth:`learned` returned for what was learned from the retained pairs."""
+        raise NotImplementedError
 
     def scores(self, matrix, users):
         """Return the scores [len(users), n_items] of user ids (int64 array), given the fitted ``matrix``."""
@@ -61,6 +72,48 @@ class FittedRecommender(GeneralRecommender):
             self.update(self._fitted, self._retained)
         self._fitted = self._retained
 
+    def other_parameter(self):
+        """Return what updates left, ``{"learned": tensor, or tensors of a sparse array}``; ``None`` without any."""
+        return {"learned": _packed(*self.learned())} if self._updated else None
+
+    def load_other_parameter(self, values):
+        """Know what :meth:`other_parameter` returned, instead of fitting.
+
+        Raises:
+            UserError: when it is not what this model learns from data of this size.
+        """
+        if values is None:
+            return
+        try:
+            learned = _unpacked(values["learned"], self.learned_shape)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"'other_parameter' holds no {self.learned_shape} array 'learned', as {type(self).__name__} has it on "
+                f"this data ({error}); it is of another model, data set or filter"
+            ) from error
+        self.know(learned)
+        self._fitted, self._updated = self._retained, True
+
     def _scores(self, users):
         self.learn()
         return self.scores(self._fitted, users.cpu().numpy()).to(users.device)
+
+
+_SPARSE = ("data", "indices", "indptr")
+"""The attributes of a compressed sparse array, in the order in which SciPy takes them."""
+
+
+def _packed(array):
+    """Return a tensor as it is, and a SciPy CSC array as its parts: tensors by name."""
+    if scipy.sparse.issparse(array):
+        return {name: torch.from_numpy(getattr(array, name)) for name in _SPARSE}
+    return array
+
+
+def _unpacked(value, shape):
+    """Return what was packed; some other error than UserError if it cannot be, or has another shape."""
+    if isinstance(value, dict):
+        return scipy.sparse.csc_array(tuple(value[name].numpy() for name in _SPARSE), shape=shape)
+    if value.shape != shape:
+        raise ValueError(f"it is {tuple(value.shape)}")
+    return value

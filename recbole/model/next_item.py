@@ -66,11 +66,21 @@ class NextItemRecommender(SequentialRecommender):
 
     def calculate_loss(self, interaction):
         """Return the mean loss of the batch's next items."""
-        encoded, target = self._encode(interaction), interaction[self.POS_ITEM_ID]
+        return self.loss_of(self.outputs(interaction), interaction)
+
+    def outputs(self, interaction):
+        """Return the scores that the loss is of: [batch, n_items], or those of target and negative, [batch, 2]."""
+        encoded = self._encode(interaction)
         if self.loss_type == "CE":
-            return self.loss_fct(encoded @ self.item_embedding.weight.T, target)
-        negative = interaction[self.NEG_ITEM_ID]
-        return self.loss_fct(*((encoded * self.item_embedding(item)).sum(dim=-1) for item in (target, negative)))
+            return encoded @ self.item_embedding.weight.T
+        items = torch.stack([interaction[self.POS_ITEM_ID], interaction[self.NEG_ITEM_ID]], dim=1)
+        return (encoded.unsqueeze(1) * self.item_embedding(items)).sum(dim=-1)
+
+    def loss_of(self, outputs, interaction):
+        """Return the mean loss of the batch's next items, given their :meth:`outputs`."""
+        if self.loss_type == "CE":
+            return self.loss_fct(outputs, interaction[self.POS_ITEM_ID])
+        return self.loss_fct(*outputs.unbind(dim=1))
 
     def predict(self, interaction):
         """Return the scores [batch] of (sequence, item) pairs."""

@@ -32,12 +32,13 @@ _SPAM_METRICS = {
 LEGEND = """\
 Recall, NDCG: all users, test rows that are still there. sensitive@10, forgotten@10: sensitive items, and a user's own
 forgotten items, in the top 10 of the average requesting user. JS: divergence from the retrained model's scores (nats).
-s/request: mean seconds of one request. speed-up: seconds of retraining over that."""
+s/request: mean seconds of a request that had something to do. speed-up: seconds of retraining over that."""
 SPAM_LEGEND = """\
 All of genuine users: Recall, NDCG; target HR: the share of their test rows with a promoted item in the top k; target
 exposure: the share of the top k that promoted items take; target rank, log p: means over the promoted items that may be
 recommended. JS others: divergence from the retrained model's scores (nats). clean: trained without the spam. base:
-trained with it. s/request: mean seconds of one request. speed-up: seconds of retraining over that."""
+trained with it. s/request: mean seconds of a request that had something to do. speed-up: seconds of retraining over
+that."""
 
 
 def read_record(path):

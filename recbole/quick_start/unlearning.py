@@ -174,6 +174,6 @@ def _costs(setup, summary):
         timing = _read_json(path)["timing"]
         retraining = timing["fit_seconds"]
         costs |= {"retraining_seconds": retraining, "retraining_cpu_seconds": timing.get("fit_cpu_seconds")}
-        if costs["seconds_mean"] > 0:
+        if costs["seconds_mean"]:
             costs["speedup_over_retraining"] = retraining / costs["seconds_mean"]
     return costs

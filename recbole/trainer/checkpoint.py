@@ -1,6 +1,5 @@
 """Checkpoints: tensors plus plain metadata, written whole or not at all, read without running code."""
 
-import io
 import pickle
 import warnings
 from pathlib import Path
@@ -12,15 +11,36 @@ from recbole.utils import UserError, atomic_write
 
 
 def save_checkpoint(path, state):
-    """Write a dictionary of tensors and plain values, atomically.
+    """Write a dictionary of tensors and plain values, atomically, tensor by tensor: no second copy is in memory.
 
     Raises:
         UserError: when the disk is full or the folder cannot be written to; an older file stays as it was.
     """
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
     with atomic_write(path, "wb") as file:
-        file.write(buffer.getbuffer())
+        stream = _Stream(file)
+        try:
+            torch.save(state, stream)
+        except RuntimeError:
+            if stream.error is None:
+                raise
+            raise stream.error from None
+
+
+class _Stream:
+    """A file that keeps what went wrong in writing, which torch hides behind an error about positions."""
+
+    def __init__(self, file):
+        self.file, self.error = file, None
+
+    def write(self, data):
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self):
+        self.file.flush()
 
 
 def load_checkpoint(path):
@@ -49,7 +69,7 @@ def load_weights(model, checkpoint, path):
     """Put a checkpoint's parameters into a model.
 
     Raises:
-        UserError: naming the first parameter that is missing or of another shape.
+        UserError: naming the first parameter that is missing or of another shape, or what else does not fit.
     """
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict):
@@ -65,4 +85,7 @@ def load_weights(model, checkpoint, path):
             )
     model.load_state_dict({name: state[name] for name in own})
     if checkpoint.get("other_parameter") and not checkpoint.get("original"):
-        model.load_other_parameter(checkpoint["other_parameter"])
+        try:
+            model.load_other_parameter(checkpoint["other_parameter"])
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error

@@ -11,7 +11,8 @@ class Naming:
         model, dataset: their names.
         seed: the model's seed.
         fraction: ``unlearning_fraction`` (for spam the poisoning ratio), or None.
-        method: ``unlearning_sample_selection_method``, such as ``sensitive_category_horror``.
+        method: ``unlearning_sample_selection_method``, such as ``sensitive_category_horror``; the stem of a forget set
+            of one's own, which has no fraction and no seed.
         forget_set_seed: the seed that picked the forget set; named only when it differs from ``seed``.
         spam: whether the run is about spam.
         n_target_items: number of spam targets.
@@ -55,7 +56,8 @@ class Naming:
         """What was forgotten, as it stands in the names of retrained and unlearned models."""
         if self.spam:
             return f"{self._fraction}_n_target_items_{self.n_target_items}"
-        return f"{self._fraction}_unlearning_sample_selection_method_{self.method}"
+        draw = "" if self.fraction is None else f"{self._fraction}_"
+        return f"{draw}unlearning_sample_selection_method_{self.method}"
 
     def base(self):
         """Return the name of the model that requests are put to."""

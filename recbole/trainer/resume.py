@@ -14,7 +14,14 @@ from recbole.utils import UserError
 logger = logging.getLogger("recbole")
 
 SNAPSHOT_SECONDS = 30.0
-"""A snapshot is taken when the last one is older; the environment's ``ERASE_SNAPSHOT_SECONDS`` overrides it."""
+"""A snapshot is taken when the last one is older, at the earliest; see ``SNAPSHOT_SHARE``."""
+
+SNAPSHOT_SHARE = 0.1
+"""At most this share of the time goes into snapshots: one that took more than some 3 s is followed by a longer pause,
+one that took more than 6 s by more than a minute.
+
+The environment's ``ERASE_SNAPSHOT_SECONDS`` overrides both: it is the pause, whatever a snapshot takes.
+"""
 
 
 def fingerprint(**parts):
@@ -32,8 +39,10 @@ class ResumeFile:
 
     def __init__(self, path, identity):
         self.path, self.identity = path, identity
-        self.interval = float(os.environ.get("ERASE_SNAPSHOT_SECONDS", SNAPSHOT_SECONDS))
-        self.last = time.monotonic()
+        said = os.environ.get("ERASE_SNAPSHOT_SECONDS")
+        self.pause = float(said or SNAPSHOT_SECONDS)
+        self.share = 1.0 if said else SNAPSHOT_SHARE
+        self.last, self.took = time.monotonic(), 0.0
 
     def load(self):
         """Return the snapshot to go on from, or None."""
@@ -50,16 +59,18 @@ class ResumeFile:
         return state
 
     def due(self):
-        """Return whether the last snapshot is older than the interval."""
-        return time.monotonic() - self.last >= self.interval
+        """Return whether it is time for a snapshot."""
+        return time.monotonic() - self.last >= max(self.pause, self.took * (1 / self.share - 1))
 
     def save(self, state):
         """Write a snapshot, atomically, with the state of torch's random generators."""
+        started = time.monotonic()
         generators = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             generators["cuda"] = torch.cuda.get_rng_state_all()
         save_checkpoint(self.path, state | {"identity": self.identity, "generators": generators})
         self.last = time.monotonic()
+        self.took = self.last - started
 
     @staticmethod
     def restore_generators(state):

@@ -12,7 +12,7 @@ from recbole.data import TrainBatches
 from recbole.evaluator import mean_utility
 from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import UserError, torch_seed
-from recbole.utils.distributed import agreed, is_main, rank, sum_gradients, world_size
+from recbole.utils.distributed import agreed, is_main, rank, share_buffers, sum_gradients, world_size
 
 logger = logging.getLogger("recbole")
 
@@ -31,6 +31,8 @@ _ADAM = (0.9, 0.999, 1e-8)
 def make_optimizer(config, model, learning_rate=None):
     """Return the optimizer that ``learner``, ``learning_rate``, ``weight_decay`` and ``adam_*`` describe.
 
+    It has all parameters: those that are frozen get no gradient and stay, until they are thawed.
+
     Raises:
         UserError: for an unknown ``learner``.
     """
@@ -42,7 +44,7 @@ def make_optimizer(config, model, learning_rate=None):
         given = {key: config[f"adam_{key}"] for key in ("beta1", "beta2", "eps")}
         beta1, beta2, eps = (d if value is None else value for value, d in zip(given.values(), _ADAM, strict=True))
         options |= {"betas": (beta1, beta2), "eps": eps, "fused": True}
-    return _LEARNERS[name]([p for p in model.parameters() if p.requires_grad], **options)
+    return _LEARNERS[name](list(model.parameters()), **options)
 
 
 def _clipping(config):
@@ -117,9 +119,14 @@ class Trainer:
         amp = bool(config["enable_amp"])
         self.autocast = torch.autocast(self.device.type, enabled=amp)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp and bool(config["enable_scaler"]))
+        if world_size() > 1 and not self.model.loss_of_examples:
+            logger.warning(
+                "%s's loss has terms that belong to a batch: %d processes, each with its share of every batch, train "
+                "another objective than one", type(self.model).__name__, world_size(),
+            )  # fmt: skip
         resumed = self._load_snapshot()
-        progress = self.progress
-        while progress.epoch < config["epochs"] and not progress.stopped:
+        progress, epochs = self.progress, config["epochs"] + self.model.warm_up_epochs
+        while progress.epoch < epochs and not progress.stopped:
             if self._over_budget():
                 break
             self._train_epoch(resumed)
@@ -145,6 +152,7 @@ class Trainer:
             if world_size() == 1 and progress.batch < len(self.batches) and self._snapshot_due():
                 started = self._tick(started)
                 self._save_snapshot()
+        share_buffers(model)
         self._tick(started)
 
     def _tick(self, started):
@@ -189,8 +197,8 @@ class Trainer:
         progress.losses.append(loss)
         if self.scheduler is not None:
             self.scheduler.step()
-        result = {}
-        if config["eval_step"] > 0 and (epoch + 1) % config["eval_step"] == 0:
+        result, own = {}, epoch + 1 - self.model.warm_up_epochs
+        if own > 0 and config["eval_step"] > 0 and own % config["eval_step"] == 0:
             started = time.perf_counter()
             result = self._validate(epoch)
             progress.valid_seconds.append(self._tick(started) - started)

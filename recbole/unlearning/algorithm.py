@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from recbole.data import Interaction, Negatives
 from recbole.unlearning.curvature import trained
-from recbole.utils import InputType, UserError, stream
+from recbole.unlearning.request_data import RequestData
+from recbole.utils import UserError
 
 
 def setting(default, help_text, above=None, least=None, most=None):
@@ -27,8 +27,8 @@ class HyperParameters:
         UserError: when a value is outside the bounds that :func:`setting` was given.
     """
 
-    max_norm: float | None = field(
-        default=None, metadata={"help": "largest Euclidean norm of one request's parameter change (default: no limit)"}
+    max_norm: float | None = setting(
+        None, "largest Euclidean norm of one request's parameter change (default: no limit)", above=0
     )
 
     def __post_init__(self):
@@ -47,7 +47,7 @@ class HyperParameters:
 
 @dataclass
 class Outcome:
-    """How a request ended and what it cost.
+    """How a request, or a batch of them, ended and what it cost.
 
     Attributes:
         status: ``applied``, ``skipped``, ``timeout`` or ``diverged``.
@@ -56,6 +56,7 @@ class Outcome:
         seconds: by phase: ``prepare``, ``solve``, ``apply``.
         n_examples: training examples that contained a forgotten row, and how many of them are left.
         work: what the algorithm counted: ``n_hvp``, ``residual`` and the like.
+        touched: int64, the entities of whom a training example contained a forgotten row; others had nothing to do.
     """
 
     status: str
@@ -64,6 +65,9 @@ class Outcome:
     seconds: dict = field(default_factory=dict)
     n_examples: tuple = (0, 0)
     work: dict = field(default_factory=dict)
+    touched: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+
+    NOTHING: ClassVar[str] = "no training example"
 
 
 class NotApplied(Exception):
@@ -101,7 +105,7 @@ class _Laps:
         self.last = now
 
 
-class UnlearningAlgorithm:
+class UnlearningAlgorithm(RequestData):
     """Changes a trained model so that it forgets, request by request.
 
     To add one: a module in this folder with a subclass that has a ``name``, a ``Hyper`` dataclass and a
@@ -120,12 +124,10 @@ class UnlearningAlgorithm:
     Hyper: ClassVar[type] = HyperParameters
 
     def __init__(self, config, model, dataset):
-        self.config, self.model, self.dataset = config, model, dataset
         self.check(model)
+        super().__init__(config, model, dataset)
         values = {f.name: config[f.name] for f in fields(self.Hyper) if config[f.name] is not None}
         self.hyper = self.Hyper(**values)
-        self.negatives = Negatives(config, dataset, model.input_type)
-        self.n_train = len(dataset.train_examples())
 
     def check(self, model):
         """Refuse a model that the algorithm means nothing on.
@@ -182,19 +184,19 @@ class UnlearningAlgorithm:
         clock = _Laps(started)
         change = self.dataset.forget(rows)
         self.n_train -= len(change.before) - len(change.after)
-        if self.negatives.times:
-            self.negatives.sampler.pairs.discard(self.dataset.log.user[change.rows], self.dataset.log.item[change.rows])
+        self.negatives.forget(change.rows)
         sizes = (len(change.before), len(change.after))
         clock.lap("prepare")
         if not sizes[0]:
-            return Outcome("skipped", "no training example", seconds=clock.seconds)
-        out_of_time = (lambda: False) if budget is None else (lambda: time.perf_counter() - started > budget)
+            return Outcome("skipped", Outcome.NOTHING, seconds=clock.seconds)
+        out_of_time = (lambda: False) if budget is None else (lambda: time.perf_counter() - started >= budget)
         try:
             outcome = self.answer(change, index, out_of_time, clock)
         except NotApplied as reason:
             outcome = Outcome(reason.status, self._cause(reason))
             clock.lap("solve")
         outcome.seconds, outcome.n_examples = clock.seconds, sizes
+        outcome.touched = np.unique(change.before[self.dataset.uid_field].numpy())
         return outcome
 
     def _cause(self, reason):
@@ -211,6 +213,8 @@ class UnlearningAlgorithm:
         Arguments and what may be raised are those of :meth:`solve`; ``clock.lap`` names the phase that has ended.
         """
         try:
+            if out_of_time():
+                raise NotApplied("timeout", "time was up before it began")
             self.observed = self.observe(change, index, out_of_time)
         finally:
             clock.lap("solve")
@@ -224,10 +228,9 @@ class UnlearningAlgorithm:
 
     def go_on(self, state_dict, forgotten):
         """Take up a snapshot: the parameters, and the mask (bool [len(log)]) of what had been forgotten by then."""
-        log, rows = self.dataset.log, np.flatnonzero(forgotten & ~self.dataset.forgotten)
+        rows = np.flatnonzero(forgotten & ~self.dataset.forgotten)
         self.dataset.forgotten[rows] = True
-        if self.negatives.times:
-            self.negatives.sampler.pairs.discard(log.user[rows], log.item[rows])
+        self.negatives.forget(rows)
         self.n_train = len(self.dataset.train_examples())
         self.model.load_state_dict(state_dict)
         self.model.rebuild(self.dataset)
@@ -246,97 +249,3 @@ class UnlearningAlgorithm:
         if all(torch.equal(old, new) for old, new in zip(before, step.subspace.values(), strict=True)):
             return Outcome("skipped", "the step changes no parameter", work=step.work)
         return Outcome("applied", relative_change=relative, work=step.work)
-
-    # --- what algorithms may ask of the data ---------------------------------------------------------------------
-
-    def multiplicity(self, wanted):
-        """Return how many negatives to put beside each positive, and how many rows of a batch an example then makes.
-
-        An example's loss is the mean over its rows. A pairwise loss is an expectation over negatives, which ``wanted``
-        draws estimate better than one; a pointwise loss has its negatives as rows, in the proportion of training.
-        """
-        if not self.negatives.times:
-            return 1, 1
-        if self.negatives.input_type is InputType.PAIRWISE:
-            return wanted, wanted
-        return self.negatives.times, self.negatives.times + 1
-
-    def paired(self, change, index, times=1):
-        """Return ``(before, after)``; a target that is in both has the same negatives in both.
-
-        A model that takes negatives gets ``times`` for each positive, as rows one after the other.
-        """
-        before = self.with_negatives(change.before, times, index, "request")
-        if not self.negatives.times or not len(change.after):
-            return before, change.after
-        return before, self.negatives.like(change.after, before, change.kept, times)
-
-    def context(self, change, index, times=1, limit=4096):
-        """Return the requesters' retained training examples, at most ``limit``, and which share of them that is."""
-        return self._drawn(self.dataset.examples_of(change.entities), limit, index, "context", times)
-
-    def retained(self, n, index, times=1):
-        """Return ``n`` (or fewer) retained training examples, drawn evenly, and which share of them that is."""
-        drawn = self.retained_examples(n, index)
-        batch = self.with_negatives(self.dataset.collate(drawn), times, index, "retained")
-        return batch, max(len(drawn), 1) / max(self.n_train, 1)
-
-    def retained_examples(self, n, index, name="retained"):
-        """Return the numbers of ``n`` (or fewer) retained training examples, drawn evenly; ``None`` gives all."""
-        if n is None or n >= self.n_train:
-            return self.dataset.train_examples()
-        return self.dataset.draw_examples(n, stream(self.config["seed"], "unlearn", index, name))
-
-    def affected(self, change, hops, limit, index, times=1):
-        """Return retained examples whose loss changes when the rows leave what the model derives from the data.
-
-        Args:
-            change: the request's.
-            hops: how far to look in the graph, at most; the model's own ``reach`` may be less.
-            limit: at most so many examples.
-            index: the request's index.
-            times: negatives for each positive.
-
-        Returns:
-            A batch, empty for a model whose losses do not depend on other people's rows, and which share of all
-            affected examples within ``hops`` it is.
-        """
-        reach = self.model.reach
-        if reach is None or not limit:
-            return Interaction({}), 1.0
-        return self._drawn(self.dataset.examples_near(change.rows, min(hops, reach)), limit, index, "affected", times)
-
-    def curvature_sample(self, change, index, n, times=1):
-        """Return retained examples that stand for all: batches, and the weight of each of their loss sums.
-
-        A draw of a few from many would leave the rows of look-up tables that a request moves without curvature. So
-        the requesters' own examples (at most 4096, with ``times`` negatives), those of others on the same items and
-        the rest of the data (at most ``n`` of each) are drawn apart, each weighted to its number.
-        """
-        data, n_train = self.dataset, self.n_train
-        own = data.examples_of(change.entities)
-        linked = np.setdiff1d(data.examples_near(change.rows), own)
-        others = np.setdiff1d(self.retained_examples(n, index), np.union1d(own, linked))
-        strata = {
-            "own": (own, len(own), 4096, times),
-            "linked": (linked, len(linked), n, 1),
-            "others": (others, n_train - len(own) - len(linked), n, 1),
-        }
-        batches, weights = [], []
-        for name, (examples, size, most, wanted) in strata.items():
-            if len(examples):
-                negatives, rows = self.multiplicity(wanted)
-                batches.append(self._drawn(examples, most, index, name, negatives)[0])
-                weights.append(size / (min(len(examples), most) * rows))
-        return batches, weights
-
-    def _drawn(self, examples, limit, index, name, times):
-        share = 1.0
-        if len(examples) > limit:
-            share = limit / len(examples)
-            examples = stream(self.config["seed"], "unlearn", index, name).choice(examples, limit, replace=False)
-        return self.with_negatives(self.dataset.collate(examples), times, index, name), share
-
-    def with_negatives(self, batch, times, index, *name):
-        """Return a batch with negatives drawn from the request's stream of that name (strings and numbers)."""
-        return self.negatives.add(batch, stream(self.config["seed"], "unlearn", index, *name, "negatives"), times)

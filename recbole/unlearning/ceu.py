@@ -4,9 +4,7 @@ import math
 from dataclasses import dataclass
 
 from recbole.unlearning.algorithm import Step, setting
-from recbole.unlearning.curvature import second_order
-from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper
-from recbole.unlearning.solvers import positive_solution
+from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper, Scope
 
 
 @dataclass(frozen=True)
@@ -32,37 +30,34 @@ class Ceu(InfluenceAlgorithm):
     A. Hannun, L. van der Maaten, "Certified Data Removal from Machine Learning Models", ICML 2020.
 
     Nobody's recommender was trained with a tilt, so each request brings its own: ``b`` enters the right-hand side of
-    the request's system, which moves a quadratic objective exactly to its tilted minimum. Where no example's loss
-    reaches, the system is diagonal and the noise is ``-b / (n lambda)``. ``r`` is measured: the papers bound it by
+    the request's system, which moves a quadratic objective exactly to its tilted minimum. Rows that do not move
+    otherwise have a diagonal system, and the noise ``-b / (n lambda)``. ``r`` is measured: the papers bound it by
     Lipschitz constants that nobody knows of these models. ``work["certificate"]`` says which assumptions fail.
 
     Unlike ERASE: the step has the paper's sign and is divided by the number of training examples, not by the few that
     were forgotten; lambda is added once; the noise goes where the certificate needs it, and its size follows.
-    A Hessian that is not positive is damped until it is (:func:`~recbole.unlearning.solvers.positive_solution`).
     """
 
     name = "ceu"
     Hyper = CeuHyper
 
     def scope(self, change):
-        """Return ``(hops, n_affected, n_hessian)``."""
-        n_hessian = self.hyper.ceu_hessian_samples
-        return self.hyper.ceu_k_hops, n_hessian, n_hessian
+        """Return the request's :class:`~recbole.unlearning.influence.Scope`."""
+        hyper = self.hyper
+        return Scope(hyper.ceu_k_hops, hyper.ceu_hessian_samples, hyper.ceu_hessian_samples, hyper.influence_negatives)
 
     def solve(self, change, index, out_of_time):
         """Return the step; see the class."""
         hyper, system = self.hyper, self.system(out_of_time)
-        damping = hyper.ceu_lambda * system.n
         tilt = hyper.ceu_sigma * self.noise(index)
         right = system.difference - system.subspace.narrow(tilt)
-        with second_order(self.model):
-            found = positive_solution(system.product(), right, damping, 1e-6, hyper.ceu_cg_iterations, out_of_time)
-        work = self.settled(found) | {"damping": found.damping / system.n}
-        residual = system.residual(found.x, right, hyper.ceu_lambda)
+        x, work = self.newton(system, right, hyper.ceu_lambda, hyper.ceu_cg_iterations, out_of_time)
+        residual = self.certified(system, x, right, hyper.ceu_lambda)
         ratio = hyper.ceu_sigma * hyper.ceu_epsilon / residual if residual else math.inf
-        delta = 1.5 * math.exp(-0.5 * ratio**2)
+        work["n_gradients"] += 2
         work["certificate"] = self.certificate(
-            hyper.ceu_epsilon, delta, hyper.ceu_sigma, residual, system, found.damping > damping
-        )
-        whole = system.subspace.whole()
-        return Step(whole, system.subspace.widen(found.x, -tilt / damping), work)
+            hyper.ceu_epsilon, 1.5 * math.exp(-0.5 * ratio**2), hyper.ceu_sigma, residual, system, work,
+            hyper.ceu_lambda,
+        )  # fmt: skip
+        elsewhere = -tilt / (hyper.ceu_lambda * system.n)
+        return Step(system.subspace.whole(), system.subspace.widen(x, elsewhere), work)

@@ -13,15 +13,15 @@ from torch.func import functional_call
 from recbole.data import Interaction
 
 
-class _LossModule(nn.Module):
-    """Lets ``functional_call`` reach a model's loss."""
+class _Reached(nn.Module):
+    """Lets ``functional_call`` reach a model's methods."""
 
     def __init__(self, model):
         super().__init__()
         self.model = model
 
-    def forward(self, batch):
-        return self.model.loss_sum(batch)
+    def forward(self, method, batch):
+        return getattr(self.model, method)(batch)
 
 
 class Subspace:
@@ -34,19 +34,19 @@ class Subspace:
 
     Args:
         model: a recommender.
-        names: names of the chosen parameters; all that are trained if empty.
+        names: names of the chosen parameters; all that are trained by default.
         batches: every batch whose loss will be taken; None for whole tables.
         moving: those of the batches whose rows may move, while rows that only the others look up are held still; all
             of them by default.
     """
 
-    def __init__(self, model, names=(), batches=None, moving=None):
+    def __init__(self, model, names=None, batches=None, moving=None):
         self.model = model
-        self.names = tuple(names) or trained(model)
+        self.names = trained(model) if names is None else tuple(names)
         tables = {} if batches is None else model.row_tables
         self._read = {n: self._rows(tables[n], batches) for n in self.names if n in tables}
         self.rows = self._read if moving is None else {n: self._rows(tables[n], moving) for n in self._read}
-        self._module = _LossModule(model)
+        self._module = _Reached(model)
         self._fields = {field: n for n in self.rows for field in model.row_tables[n]}
 
     def _rows(self, fields, batches):
@@ -91,8 +91,15 @@ class Subspace:
 
     def loss(self, values, batch):
         """Return the loss sum of a batch as a function of the chosen parameters' values."""
+        return self._call("loss_sum", values, batch)
+
+    def outputs(self, values, batch):
+        """Return the model's ``outputs`` on a batch, or None, as a function of the chosen parameters' values."""
+        return self._call("outputs", values, batch)
+
+    def _call(self, method, values, batch):
         swapped = {f"model.{name}": self._table(name, value) for name, value in zip(self.names, values, strict=True)}
-        return functional_call(self._module, swapped, (self._renumber(batch.to(values[0].device)),))
+        return functional_call(self._module, swapped, (method, self._renumber(batch.to(values[0].device))))
 
     def _table(self, name, value):
         """Return the rows that are read, of which those that may move have the values given."""
@@ -174,6 +181,14 @@ def gradient(subspace, batches, weights=None, shift=None):
     return total
 
 
+def total_loss(subspace, batches, weights, shift=None):
+    """Return the batches' summed losses as a number; the arguments are those of :func:`gradient`."""
+    values = subspace.values(shift)
+    with torch.no_grad():
+        pieces = _pieces(subspace.model, batches, weights)
+        return sum(weight * float(subspace.loss(values, piece)) for piece, weight in pieces)
+
+
 def _pieces(model, batches, weights):
     """Yield the pieces that a model takes batches in, each with its batch's weight; nothing for an empty one."""
     for batch, weight in zip(batches, weights or [1.0] * len(batches), strict=True):
@@ -213,3 +228,43 @@ class HessianProduct:
         parts = [parts[place] for place in self.place]
         second = torch.autograd.grad(self.first, self.values, parts, retain_graph=True, allow_unused=True)
         return flatten(second, self.values).mul_(self.scale)
+
+
+class GaussNewtonProduct:
+    """``v -> scale * J' B J v``: :class:`HessianProduct` without the curvature of the model's outputs.
+
+    N. Schraudolph, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", Neural Computation 2002
+    (equation numbers not checked). ``J`` is the Jacobian of the model's ``outputs``, ``B`` the loss's Hessian in them.
+    A loss that is convex in the outputs makes it positive semidefinite; outputs that are linear in the chosen
+    parameters make it the Hessian. ``J v`` is the derivative of ``u -> J' u``, so backward passes do for everything.
+
+    Args:
+        subspace: to differentiate in; its model must have ``outputs``.
+        batches: some may be empty.
+        scale: a factor.
+        weights: what each batch's sum counts; 1 by default.
+    """
+
+    def __init__(self, subspace, batches, scale=1.0, weights=None):
+        self.subspace, self.values, self.scale = subspace, subspace.values(), scale
+        self.parts = [self._part(*piece) for piece in _pieces(subspace.model, batches, weights)]
+
+    def _part(self, batch, weight):
+        """Return what a product needs of a batch: outputs, ``u``, where ``J' u`` is not zero, ``J' u``, and slopes."""
+        outputs = self.subspace.outputs(self.values, batch)
+        u = torch.zeros_like(outputs, requires_grad=True)
+        pulled = torch.autograd.grad(outputs, self.values, u, create_graph=True, allow_unused=True)
+        place = [at for at, part in enumerate(pulled) if part is not None]
+        free = outputs.detach().requires_grad_()
+        loss = weight * self.subspace.model.loss_sum(batch.to(free.device), free)
+        slopes = torch.autograd.grad(loss, free, create_graph=True)[0]
+        return outputs, u, place, [pulled[at] for at in place], free, slopes
+
+    def __call__(self, vector):
+        parts, total = self.subspace.unflatten(vector), torch.zeros_like(vector)
+        for outputs, u, place, pulled, free, slopes in self.parts:
+            pushed = torch.autograd.grad(pulled, u, [parts[at] for at in place], retain_graph=True)
+            bent = torch.autograd.grad(slopes, free, pushed, retain_graph=True)
+            image = torch.autograd.grad(outputs, self.values, bent, retain_graph=True, allow_unused=True)
+            total += flatten(image, self.values)
+        return total.mul_(self.scale)

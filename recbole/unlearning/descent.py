@@ -6,7 +6,8 @@ import torch
 
 from recbole.unlearning.algorithm import NotApplied, Step, UnlearningAlgorithm
 from recbole.unlearning.curvature import Subspace, second_order, trained
-from recbole.utils import stream
+from recbole.unlearning.noise import padding_rows
+from recbole.utils import UserError, stream
 
 BATCH_SIZE = 256
 """Examples of an optimisation step, as in ERASE."""
@@ -94,3 +95,31 @@ class DescentAlgorithm(UnlearningAlgorithm):
     def device(self):
         """Where the model lives."""
         return next(self.model.parameters()).device
+
+
+class ErasingAlgorithm(DescentAlgorithm):
+    """Erases in the model's ``erasable`` tables and matrices, before it repairs."""
+
+    def check(self, model):
+        """Refuse a model without any, too."""
+        super().check(model)
+        if not model.erasable():
+            raise UserError(
+                f"{self.name} erases in trained tables and matrices, and {type(model).__name__} has none (erasable)"
+            )
+
+    def reached(self, batch):
+        """Return name to rows (int64, ascending) of the erasable tables and matrices that a batch's examples speak of.
+
+        In a table that the model's ``lookups`` declare these are the rows of the batch's ids, in all others all rows;
+        the padding's never.
+        """
+        lookups, padding, found = self.model.lookups(), padding_rows(self.model), {}
+        for name in self.model.erasable():
+            rows = torch.arange(len(self.model.get_parameter(name)))
+            if name in lookups:
+                ids = [batch[field].reshape(-1) for field in lookups[name] if field in batch]
+                ids = torch.cat([rows[:0], *ids])
+                rows = torch.unique(ids[ids > 0])
+            found[name] = rows[rows != padding.get(name, -1)].to(self.device)
+        return found

@@ -20,15 +20,14 @@ class Exact(UnlearningAlgorithm):
     For models that declare :meth:`~recbole.model.abstract_recommender.AbstractRecommender.learned`. Popularity and
     frequencies are counted again, neighbourhoods where a count changed (ItemKNN), and EASE's inverse loses a few ranks
     by the identity of Woodbury. What is left of the forgotten rows is nothing but rounding, for a fraction of the cost
-    of fitting. A request is not cut off by the budget, of which it would use milliseconds: half a deletion is none.
+    of fitting. Checkpoints carry what the deletions left, where it is not counted anew at each request, and so do the
+    snapshots of a run: EASE's ``n_items``^2 numbers are written at each, for a killed run to end with the same bits.
+
+    A request is not cut off by the budget, of which it would use milliseconds: half a deletion is none.
     """
 
     name = "exact"
     Hyper = ExactHyper
-
-    def __init__(self, config, model, dataset):
-        super().__init__(config, model, dataset)
-        self.known = model.learned()
 
     def check(self, model):
         """Refuse a model that is not a function of the data in closed form."""
@@ -43,17 +42,13 @@ class Exact(UnlearningAlgorithm):
         """Return no parameter: what changes is what the model derives from the data."""
         return ()
 
-    def go_on(self, state_dict, forgotten):
-        """Take up a snapshot."""
-        super().go_on(state_dict, forgotten)
-        self.known = self.model.learned()
-
     def answer(self, change, index, out_of_time, clock):
         """Forget, and measure by how much that changed what the model knew."""
+        before = self.model.learned()
         self.model.rebuild(self.dataset)
-        before, self.known = self.known, self.model.learned()
+        after = self.model.learned()
         clock.lap("solve")
-        change = sum(_square(new - old) for new, old in zip(self.known, before, strict=True)) ** 0.5
+        change = sum(_square(new - old) for new, old in zip(after, before, strict=True)) ** 0.5
         size = sum(map(_square, before)) ** 0.5
         clock.lap("apply")
         if change == 0:

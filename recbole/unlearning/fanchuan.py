@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from recbole.data.split import TRAIN
 from recbole.unlearning.algorithm import HyperParameters, setting
 from recbole.unlearning.curvature import second_order
 from recbole.unlearning.descent import BATCH_SIZE, DescentAlgorithm
@@ -35,11 +36,14 @@ class Fanchuan(DescentAlgorithm):
     batch of retained examples, *their* ``z`` detached, followed by a repair on retained examples.
 
     In the challenge a forgotten picture is nobody's business any more, whatever its class. Here the input is a person
-    whose other interests are to stay, so uniform means: the person's forgotten items are no likelier than items drawn
-    at random (``fanchuan_classes`` of them). Examples are those that held a forgotten row, with the inputs that they
-    had. ``z`` are the logits, as in the original, unless a model has another ``represent``; they are normalised, since
-    inner products over a catalogue instead of ten classes drown any temperature. Optimizers are SGD with momentum 0.9;
-    the original's schedules and its weight decay, which would reach everybody's rows, are left out.
+    whose other interests are to stay, so uniform means: the person's forgotten items are no likelier than items that
+    the person has nothing to do with. Of ``fanchuan_classes`` different items that a request draws (all, in a smaller
+    catalogue), an example's softmax is over those that its user (session, owner of the baskets) neither has among the
+    training data, as an input or a target, nor forgets, and over what this user forgets; without any of the former it
+    has no part in the step. Examples are those that held a forgotten row, with the inputs that they had. ``z`` are the
+    logits, as in the original, unless a model has another ``represent``; they are normalised, since inner products over
+    a catalogue instead of ten classes drown any temperature. Optimizers are SGD with momentum 0.9; the original's
+    schedules and its weight decay, which would reach everybody's rows, are left out.
 
     Unlike ERASE: retained partners are detached; three optimizers instead of one Adam, by whose momentum rows without
     a gradient drift; logits, not probabilities that go through a second softmax; no contrast with the person's own
@@ -65,8 +69,9 @@ class Fanchuan(DescentAlgorithm):
             self.sgd(rate)
             for rate in (hyper.fanchuan_erase_rate, hyper.fanchuan_contrast_rate, hyper.fanchuan_repair_rate)
         )
-        drawn = stream(self.config["seed"], "unlearn", index, "classes").integers(
-            1, self.dataset.n_items, hyper.fanchuan_classes
+        catalogue = self.dataset.n_items - 1  # without the padding
+        drawn = 1 + stream(self.config["seed"], "unlearn", index, "classes").choice(
+            catalogue, min(hyper.fanchuan_classes, catalogue), replace=False
         )
         for piece in pieces:
             self.take(erase, lambda piece=piece: self._from_uniform(piece, change, drawn))
@@ -80,19 +85,35 @@ class Fanchuan(DescentAlgorithm):
         return {"n_classes": len(drawn)}
 
     def _from_uniform(self, batch, change, drawn):
-        """Return ``KL(uniform | p)`` with ``p`` over the drawn items and the forgotten ones of each example's user."""
-        log = self.dataset.log
-        items = np.unique(log.item[change.rows])
-        users = batch[self.dataset.uid_field].numpy()
-        key, n_items = users[:, None] * self.dataset.n_items + items, self.dataset.n_items
-        own = np.isin(key, log.user[change.rows] * n_items + log.item[change.rows])
-        classes = torch.from_numpy(np.concatenate([drawn, items])).to(self.device)
-        known = np.concatenate([np.ones((len(users), len(drawn)), dtype=bool), own], axis=1)
-        known = torch.from_numpy(known).to(self.device)
+        """Return the mean over a batch of ``KL(uniform | p)``, with ``p`` over each example's :meth:`_classes`."""
+        classes, known = self._classes(batch[self.dataset.uid_field].numpy(), change.rows, drawn)
+        classes, known = torch.from_numpy(classes).to(self.device), torch.from_numpy(known).to(self.device)
         logits = self.model.logits(batch.to(self.device))[:, classes].masked_fill(~known, -torch.inf)
         count = known.sum(dim=1)
         log_p = logits.log_softmax(dim=1).masked_fill(~known, 0.0)
-        return (-log_p.sum(dim=1) / count - count.log()).mean()
+        apart = known[:, : len(drawn)].any(dim=1)
+        return ((-log_p.sum(dim=1) / count - count.log()) * apart).sum() / len(batch)
+
+    def _classes(self, users, rows, drawn):
+        """Return what the forgotten items are to be no likelier than.
+
+        Args:
+            users: int64 [n], of each example.
+            rows: int64, the log rows that are forgotten.
+            drawn: int64 [k], different items.
+
+        Returns:
+            Items, int64 [m], the ``k`` drawn ones and then the forgotten ones; and which of them count for each
+            example, bool [n, m]: drawn ones that its user neither has nor forgets, and those that this user forgets.
+        """
+        log, n_items = self.dataset.log, self.dataset.n_items
+        theirs = log.rows_of(np.unique(users))
+        theirs = theirs[(log.split[theirs] <= TRAIN) & ~self.dataset.forgotten[theirs]]
+        forgotten = np.unique(log.user[rows] * n_items + log.item[rows])
+        taken = np.concatenate([log.user[theirs] * n_items + log.item[theirs], forgotten])
+        items, keys = np.unique(log.item[rows]), users[:, None] * n_items
+        known = np.concatenate([~np.isin(keys + drawn, taken), np.isin(keys + items, forgotten)], axis=1)
+        return np.concatenate([drawn, items]), known
 
     def _contrast(self, batch, partners):
         with torch.no_grad():

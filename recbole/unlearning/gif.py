@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from recbole.unlearning.algorithm import NotApplied, Step, setting
 from recbole.unlearning.curvature import second_order
-from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper
+from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper, Scope
 from recbole.unlearning.solvers import dominant_curvature, neumann
 
 
@@ -51,10 +51,10 @@ class Gif(InfluenceAlgorithm):
     Hyper = GifHyper
 
     def scope(self, change):
-        """Return ``(hops, n_affected, n_hessian)``."""
+        """Return the request's :class:`~recbole.unlearning.influence.Scope`."""
         hyper = self.hyper
         n_affected = 128 * len(change.before) if hyper.gif_retain_samples is None else hyper.gif_retain_samples
-        return hyper.gif_k_hops, n_affected, hyper.retain_samples_used_for_update
+        return Scope(hyper.gif_k_hops, n_affected, hyper.retain_samples_used_for_update, hyper.influence_negatives)
 
     def solve(self, change, index, out_of_time):
         """Return the step ``h / s``; see the class."""

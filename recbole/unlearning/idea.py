@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from recbole.unlearning.algorithm import Step, setting
-from recbole.unlearning.curvature import second_order
-from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper, gaussian_delta, gaussian_sigma
-from recbole.unlearning.solvers import positive_solution
+from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper, Scope, gaussian_delta, gaussian_sigma
 
 
 @dataclass(frozen=True)
@@ -39,31 +37,31 @@ class Idea(InfluenceAlgorithm):
     Unlike ERASE: the paper's sign and ``1/m`` (there the step reinforced what was to be forgotten); the root stands in
     the numerator; the bound is one; no fine-tuning, as in the paper. ERASE's ``idea_sigma`` of 0.1 is kept as the
     least noise, which is more than the embeddings of most models can bear: 0 leaves what the certificate needs.
-    A Hessian that is not positive is damped until it is (:func:`~recbole.unlearning.solvers.positive_solution`).
     """
 
     name = "idea"
     Hyper = IdeaHyper
 
     def scope(self, change):
-        """Return ``(hops, n_affected, n_hessian)``."""
-        n_hessian = self.hyper.idea_hessian_samples
-        return self.hyper.idea_k_hops, n_hessian, n_hessian
+        """Return the request's :class:`~recbole.unlearning.influence.Scope`."""
+        hyper = self.hyper
+        return Scope(
+            hyper.idea_k_hops, hyper.idea_hessian_samples, hyper.idea_hessian_samples, hyper.influence_negatives
+        )
 
     def solve(self, change, index, out_of_time):
         """Return the step; see the class."""
         hyper, system = self.hyper, self.system(out_of_time)
-        damping, right = hyper.idea_damping * system.n, system.difference
-        with second_order(self.model):
-            found = positive_solution(system.product(), right, damping, 1e-6, hyper.idea_iterations, out_of_time)
-        work = self.settled(found) | {"damping": found.damping / system.n}
-        residual = system.residual(found.x, right, hyper.idea_damping)
-        bound = residual / damping
+        right = system.difference
+        x, work = self.newton(system, right, hyper.idea_damping, hyper.idea_iterations, out_of_time)
+        residual = self.certified(system, x, right, hyper.idea_damping)
+        bound = residual / (hyper.idea_damping * system.n)
         sigma = max(hyper.idea_sigma, gaussian_sigma(hyper.idea_epsilon, hyper.idea_delta, bound))
-        work["certificate"] = self.certificate(
-            hyper.idea_epsilon, gaussian_delta(hyper.idea_epsilon, bound, sigma), sigma, residual, system,
-            found.damping > damping,
-        ) | {"distance_bound": bound}  # fmt: skip
+        delta = gaussian_delta(hyper.idea_epsilon, bound, sigma)
+        work["n_gradients"] += 2
+        work["certificate"] = {"distance_bound": bound} | self.certificate(
+            hyper.idea_epsilon, delta, sigma, residual, system, work, hyper.idea_damping
+        )
         noise = sigma * self.noise(index)
-        step = system.subspace.widen(found.x, torch.zeros_like(noise))
+        step = system.subspace.widen(x, torch.zeros_like(noise))
         return Step(system.subspace.whole(), step + noise, work)

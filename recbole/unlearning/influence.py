@@ -1,13 +1,22 @@
-"""What GIF, CEU and IDEA share: the change of the training objective's gradient, and the linear system it stands in."""
+"""What SCIF, GIF, CEU and IDEA share: how the training objective's gradient changes, and the system that stands in."""
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 
 from recbole.unlearning.algorithm import HyperParameters, NotApplied, UnlearningAlgorithm, setting
-from recbole.unlearning.curvature import HessianProduct, Subspace, gradient, second_order
+from recbole.unlearning.curvature import (
+    GaussNewtonProduct,
+    HessianProduct,
+    Subspace,
+    gradient,
+    second_order,
+    total_loss,
+)
 from recbole.unlearning.noise import normal
+from recbole.unlearning.solvers import positive_solution
 from recbole.utils import UserError, torch_seed
 
 
@@ -20,6 +29,23 @@ class InfluenceHyper(HyperParameters):
     )
 
 
+@dataclass(frozen=True)
+class Scope:
+    """What a request's system is made of.
+
+    Attributes:
+        hops: how far in the graph examples count as affected.
+        n_affected: at most so many affected examples.
+        n_hessian: at most so many examples of the others' in the Hessian.
+        negatives: for each positive of a pairwise model.
+    """
+
+    hops: float
+    n_affected: int
+    n_hessian: int
+    negatives: int
+
+
 @dataclass
 class System:
     """The linear system of one request: ``(H + n damping I) x = difference``, in sums of losses.
@@ -29,7 +55,7 @@ class System:
         subspace: :class:`~recbole.unlearning.curvature.Subspace` it lives in.
         old: batches whose losses count before the change, ``new`` after it, with their ``weights``.
         sample: ``(batches, weights)`` that stand for all retained examples; ``H`` is the Hessian of their losses.
-        exact: whether they are all retained examples.
+        complete: whether ``old``, ``new`` and ``sample`` leave no example out.
         difference: flat, the gradient of the losses before the change minus that after it.
     """
 
@@ -39,7 +65,7 @@ class System:
     new: list
     weights: list
     sample: tuple
-    exact: bool
+    complete: bool
     difference: torch.Tensor = field(default=None, repr=False)
 
     def product(self, part=slice(None), times=1):
@@ -47,19 +73,51 @@ class System:
         batches, weights = self.sample
         return HessianProduct(self.subspace, [b[part] for b in batches], times, weights)
 
+    def gauss_newton(self):
+        """Return ``v -> G v``, ``G`` the Gauss-Newton form of ``H``."""
+        batches, weights = self.sample
+        return GaussNewtonProduct(self.subspace, batches, 1.0, weights)
+
+    @cached_property
+    def here(self):
+        """The gradient of the retained examples' losses, flat."""
+        with second_order(self.subspace.model):
+            return gradient(self.subspace, *self.sample)
+
+    def gain(self, x, right, damping):
+        """Return by how much a step lowers the new objective, over what the system promises.
+
+        The promise is ``right . x - x A x / 2 = (right . x + n damping |x|^2) / 2`` where ``x`` solves the system, and
+        the change of the losses with their gradient at ``theta`` taken for that of a minimum is what is compared: 1
+        where they are quadratic. Differences within rounding count as promised.
+        """
+        with second_order(self.subspace.model):
+            start, end = (total_loss(self.subspace, *self.sample, shift=shift) for shift in (None, x))
+        promised = float(right @ x + self.n * damping * (x @ x)) / 2
+        rise = end - start - float(self.here @ x)
+        if abs(rise) <= 1e-6 * abs(start):
+            return 1.0
+        return (float(right @ x) - rise) / promised
+
     def residual(self, x, right, damping):
-        """Return the norm of the new objective's gradient at ``theta + x``, to first order only in what is unknown.
+        """Return a bound on the norm of the new objective's gradient at ``theta + x``.
 
         With ``G`` the retained examples' summed loss this is ``|grad G(theta + x) - grad G(theta) + n damping x -
         right|``: zero where ``x`` solves the system and the loss is quadratic, and otherwise both of their errors.
+        That takes ``theta`` for a minimum of the old objective. Where the loss is convex and no example is left out,
+        the gradient at ``theta`` of the losses with ``n damping / 2 |theta|^2`` is added: it is of this objective that
+        the papers' guarantees are.
         """
         with second_order(self.subspace.model):
-            moved = gradient(self.subspace, *self.sample, shift=x) - gradient(self.subspace, *self.sample)
-        return float((moved + self.n * damping * x - right).norm())
+            moved = gradient(self.subspace, *self.sample, shift=x) - self.here
+        slack = 0.0
+        if self.complete and self.subspace.model.convex:
+            slack = (self.here + self.difference + self.n * damping * self.subspace.vector()).norm()
+        return float((moved + self.n * damping * x - right).norm() + slack)
 
 
 class InfluenceAlgorithm(UnlearningAlgorithm):
-    """An influence-function step in all parameters.
+    """An influence-function step in the parameters that the algorithm moves; all, by default.
 
     Let ``t`` minimise the sum ``L`` of the training losses over ``n`` examples, and ``L'`` be the sum without the
     forgotten rows. ``grad L'(t) = g_after - g_before`` over the examples whose loss changes: those that contained a
@@ -69,8 +127,8 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
 
     ``H`` is the Hessian of the requesters' retained examples and of drawn ones that stand for the others
     (``curvature_sample``), ``n_hessian`` from those on the same items and from the rest of the data each. Unless these
-    are all examples, look-up tables move only in the rows that the changed examples look up themselves: a sample knows
-    the curvature of no other row.
+    are all examples, tables that the model reads only through look-ups (``row_tables``) move in the rows that the
+    changed examples look up: a sample knows the curvature of no other row.
     """
 
     Hyper = InfluenceHyper
@@ -78,33 +136,37 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
     def __init__(self, config, model, dataset):
         super().__init__(config, model, dataset)
         example = self.with_negatives(dataset.collate(dataset.train_examples()[:1]), self.negatives.times, 0, "probe")
+        reason, cause = "is there a part in it that is detached, or that torch can differentiate once only?", None
         try:
-            differentiable = has_curvature(model, example)
-        except (RuntimeError, NotImplementedError):
-            differentiable = False
+            differentiable = has_curvature(model, example, self.moves(model))
+        except (RuntimeError, NotImplementedError) as error:
+            differentiable, reason, cause = False, " ".join(str(error).split()), error
         if not differentiable:
             raise UserError(
-                f"{self.name} needs second derivatives, and torch finds none of the loss of {type(model).__name__}: "
-                "is there an operation in it that can be differentiated once only, or a detached part?"
-            )
+                f"{self.name} needs second derivatives of the loss of {type(model).__name__}, and torch finds none: "
+                f"{reason}"
+            ) from cause
+        self.gauss_newton = has_outputs(model, example)
 
     def scope(self, change):
-        """Return ``(hops, n_affected, n_hessian)``, see the class."""
+        """Return the request's :class:`Scope`."""
         raise NotImplementedError
 
     def observe(self, change, index, out_of_time):
         """Return the :class:`System` with its ``difference`` still that of before the change."""
-        hops, n_affected, n_hessian = self.scope(change)
-        times, rows = self.multiplicity(self.hyper.influence_negatives)
+        scope = self.scope(change)
+        times, rows = self.multiplicity(scope.negatives)
         few, rows_of_few = self.multiplicity(1)
         before, after = self.paired(change, index, times)
-        near, share = self.affected(change, hops, n_affected, index, few)
-        sample = self.curvature_sample(change, index, n_hessian, times)
-        exact = n_hessian >= self.n_train
-        moving = None if exact else [change.before, change.after, near]
-        subspace = Subspace(self.model, (), [before, after, near, *sample[0]], moving)
+        near, share = self.affected(change, scope.hops, scope.n_affected, index, few)
+        batches, sizes, whole = self.curvature_sample(change, index, scope.n_hessian, times)
+        moving = None if whole else [change.before, change.after, near]
+        subspace = Subspace(self.model, self.moves(self.model), [before, after, near, *batches], moving)
+        reached = self.model.reach is None or (scope.hops >= self.model.reach and share == 1)
         weights = [1 / rows, 1 / (share * rows_of_few)]
-        system = System(self.n_train, subspace, [before, near], [after, near], weights, sample, exact)
+        system = System(
+            max(self.n_train, 1), subspace, [before, near], [after, near], weights, (batches, sizes), whole and reached
+        )
         self._check(out_of_time)
         with second_order(self.model):
             system.difference = gradient(subspace, system.old, weights)
@@ -117,6 +179,27 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
         with second_order(self.model):
             system.difference -= gradient(system.subspace, system.new, system.weights)
         return system
+
+    def newton(self, system, right, damping, iterations, out_of_time):
+        """Solve ``(H + n damping I) x = right`` by conjugate gradients.
+
+        Where ``H`` is not positive the Gauss-Newton form takes its place, and if the model has none, or conjugate
+        gradients do not settle, the damping is raised (:func:`~recbole.unlearning.solvers.positive_solution`). It is
+        raised too where a step goes so far that the losses show less than a quarter of the :meth:`System.gain` that the
+        system promises, as D. W. Marquardt does it, "An Algorithm for Least-Squares Estimation of Nonlinear
+        Parameters", SIAM J. 1963 (equation numbers not checked).
+
+        Returns:
+            ``x`` and the parts of ``work`` that tell how it was found.
+        """
+        with second_order(self.model):
+            found = positive_solution(
+                system.product(), right, damping * system.n, 1e-6, iterations, out_of_time,
+                lambda: system.gauss_newton() if self.gauss_newton else None,
+                lambda found: not system.gain(found.x, right, found.damping / system.n) < 0.25,
+            )  # fmt: skip
+        curvature = "gauss-newton" if found.replaced else "hessian"
+        return found.x, self.settled(found) | {"damping": found.damping / system.n, "curvature": curvature}
 
     @staticmethod
     def _check(out_of_time):
@@ -135,39 +218,64 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
         """Return standard normal noise over all parameters the algorithm moves, flat, from the request's stream."""
         return normal(Subspace(self.model), torch_seed(self.config["seed"], "noise", self.name, index))
 
-    def certificate(self, epsilon, delta, sigma, residual, system, raised):
+    def certified(self, system, x, right, damping):
+        """Return :meth:`System.residual`.
+
+        Raises:
+            NotApplied: when it is not finite.
+        """
+        residual = system.residual(x, right, damping)
+        if not math.isfinite(residual):
+            raise NotApplied("diverged", "the gradient where the step ends is not finite")
+        return residual
+
+    def certificate(self, epsilon, delta, sigma, residual, system, work, damping):
         """Return the record of what was certified and of which assumptions do not hold.
 
         Args:
             epsilon, delta: of the guarantee.
             sigma: standard deviation of the noise.
-            residual: norm of the gradient of the new objective's sum where the step ends, before noise.
+            residual: :meth:`System.residual`.
             system: the request's.
-            raised: whether the solver had to raise the damping.
+            work: of :meth:`newton`.
+            damping: that was asked for.
         """
         broken = {
             "the loss is not convex in the parameters": not self.model.convex,
-            "the damping had to be raised: the Hessian is not positive, or hardly": raised,
-            "curvature and residual are estimated from a sample": not system.exact,
+            "the Hessian is not positive, or hardly": work["curvature"] != "hessian" or work["damping"] > damping,
+            "gradient, curvature and residual are estimated from a sample": not system.complete,
+            "negatives are drawn": self.negatives.times > 0,
             "max_norm may cut the step and its noise": self.hyper.max_norm is not None,
+            "epsilon is above 1, where the Gaussian mechanism is not proved": epsilon > 1,
             "delta is 1: the noise hides nothing": not delta < 1,
         }
         broken = [reason for reason, applies in broken.items() if applies]
         return {
             "epsilon": epsilon, "delta": min(delta, 1.0), "sigma": sigma, "gradient_residual": residual,
             "holds": not broken, "broken": broken,
-            "assumed": "the trained parameters are a minimum; requests add up: epsilons and deltas sum over them",
+            "assumed": "the objective is the losses with damping as their regularisation; requests add up: epsilons "
+            "and deltas sum over them",
         }  # fmt: skip
 
 
-def has_curvature(model, batch, step=1e-3):
+def has_outputs(model, batch):
+    """Return whether the model's loss is the function of its ``outputs`` that it says it is."""
+    batch = batch.to(next(model.parameters()).device)
+    with second_order(model), torch.no_grad():
+        outputs = model.outputs(batch)
+        if outputs is None:
+            return False
+        return torch.allclose(model.loss_sum(batch, outputs), model.loss_sum(batch), rtol=1e-4)
+
+
+def has_curvature(model, batch, names=None, step=1e-3):
     """Return whether second derivatives are there where a difference of gradients says that they are not zero.
 
     An operation that can be differentiated once only does not always fail: torch may leave it out without a word, and
     the Hessian is then zero.
     """
     with second_order(model):
-        subspace = Subspace(model, (), [batch])
+        subspace = Subspace(model, names, [batch])
         shift = torch.full_like(subspace.vector(), step)
         image = HessianProduct(subspace, [batch])(shift)
         change = gradient(subspace, [batch], shift=shift) - gradient(subspace, [batch], shift=-shift)

@@ -6,8 +6,7 @@ import torch
 
 from recbole.unlearning.algorithm import HyperParameters, setting
 from recbole.unlearning.curvature import Subspace, gradient
-from recbole.unlearning.descent import DescentAlgorithm
-from recbole.unlearning.noise import padding_rows
+from recbole.unlearning.descent import ErasingAlgorithm
 from recbole.utils import torch_seed
 
 
@@ -20,7 +19,7 @@ class KookminHyper(HyperParameters):
     kookmin_repair_samples: int = setting(16, "retained examples to fine-tune on, for each forgotten one", least=0)
 
 
-class Kookmin(DescentAlgorithm):
+class Kookmin(ErasingAlgorithm):
     """Weights that the forgotten and the retained examples pull least apart are drawn anew, and all are fine-tuned.
 
     An entry of the NeurIPS 2023 Machine Unlearning Challenge by a team of Kookmin University, without a paper of its
@@ -30,12 +29,17 @@ class Kookmin(DescentAlgorithm):
     anew, and the network is fine-tuned on retained data by SGD, the other weights at a tenth of the learning rate.
 
     In a recommender most rows of a table have nothing to do with a request: their ``s`` is zero, hence smallest. In
-    ERASE the rows of the first users in the table are drawn anew at every request. Here the choice is among the rows
-    that the forgotten examples reach (a dense matrix: all), in the model's ``erasable`` tables and matrices; gains of
-    normalisations and biases are left alone. Values are drawn as the original draws them for linear layers: evenly in
-    ``+- 1 / sqrt(columns)``. The ratio of learning rates scales gradients, so the optimizer is SGD (momentum 0.9):
-    under ERASE's Adam it cancels. Left out are the original's weight decay, which would shrink everybody's rows at
-    each request, and its schedule over epochs, since there is a fraction of one.
+    ERASE the rows of the first users in the table are drawn anew at every request. Here the choice is, in the model's
+    ``erasable`` tables and matrices, among the rows that the forgotten examples pull at; in look-up tables (the model's
+    ``lookups``) only among those of the examples' own user and items: in collaborative filtering the requester and the
+    forgotten items, in a session model the items of the prefixes and targets that held a forgotten one, in a basket
+    model the items of the requester's history and target. So neither drawn negatives nor what a propagation or a
+    softmax over the catalogue reads besides are drawn anew. Dense matrices, and tables of a drop-in model that declares
+    nothing, are looked at as a whole; gains of normalisations and biases are left alone. Values are drawn as the
+    original draws them for linear layers: evenly in ``+- 1 / sqrt(columns)``. The ratio of learning rates scales
+    gradients, so the optimizer is SGD (momentum 0.9): under ERASE's Adam it cancels. Left out are the original's weight
+    decay, which would shrink everybody's rows at each request, and its schedule over epochs, since there is a fraction
+    of one.
     """
 
     name = "kookmin"
@@ -62,11 +66,13 @@ class Kookmin(DescentAlgorithm):
         generator = torch.Generator().manual_seed(torch_seed(self.config["seed"], "noise", self.name, index))
         rates = {name: torch.full_like(p, 0.1) for name, p in self.model.named_parameters() if p.requires_grad}
         parts = zip(subspace.names, subspace.unflatten(forget), subspace.unflatten(saliency), strict=True)
-        padding = padding_rows(self.model)
-        for name, reached, part in parts:
-            rows = subspace.rows.get(name, torch.arange(len(part), device=part.device))
-            entries = self._least(reached, part, rows != padding.get(name, -1))
-            place = (rows[entries[:, 0]], *entries[:, 1:].T)
+        reached = self.reached(change.before)
+        for name, pull, part in parts:
+            rows = reached[name]
+            at = torch.searchsorted(subspace.rows[name], rows) if name in subspace.rows else rows
+            pulled = pull[at].flatten(1).any(dim=1)
+            entries = self._least(part[at[pulled]])
+            place = (rows[pulled][entries[:, 0]], *entries[:, 1:].T)
             bound = part.shape[-1] ** -0.5
             fresh = (2 * torch.rand(len(entries), generator=generator) - 1) * bound
             parameter = self.model.get_parameter(name)
@@ -75,12 +81,8 @@ class Kookmin(DescentAlgorithm):
             rates[name][place] = 1.0
         return rates
 
-    def _least(self, reached, saliency, free):
-        """Return the indices [k, dims] of the least salient entries in the free rows that forgotten examples reach."""
-        rows = (free & reached.flatten(1).any(dim=1)).nonzero().squeeze(1)
-        candidates = saliency[rows].reshape(-1)
-        count = max(int(self.hyper.kookmin_init_rate * len(candidates)), min(len(candidates), 1))
-        chosen = torch.topk(candidates, count, largest=False).indices
-        entries = torch.stack(torch.unravel_index(chosen, saliency[rows].shape), dim=1)
-        entries[:, 0] = rows[entries[:, 0]]
-        return entries
+    def _least(self, saliency):
+        """Return the indices [k, dims] of the share of entries that is the least salient, at least one if any."""
+        count = max(int(self.hyper.kookmin_init_rate * saliency.numel()), min(saliency.numel(), 1))
+        chosen = torch.topk(saliency.reshape(-1), count, largest=False).indices
+        return torch.stack(torch.unravel_index(chosen, saliency.shape), dim=1)

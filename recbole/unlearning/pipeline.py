@@ -3,23 +3,31 @@
 import contextlib
 import json
 import logging
+import os
 import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from recbole.trainer import save_checkpoint
+from recbole.unlearning.algorithm import Outcome
 from recbole.unlearning.request import checkpoint_sizes, chunks
 from recbole.utils import UserError
+from recbole.utils.files import finite
 
 logger = logging.getLogger("recbole")
 
 
 class RequestLog:
     """JSON lines, one a request; what a killed run wrote after its last snapshot is cut off again.
+
+    Args:
+        path: the file.
+        size: bytes of it to go on after; it has as many.
 
     Raises:
         UserError: from every method, when the file cannot be written.
@@ -29,7 +37,7 @@ class RequestLog:
         self.path = Path(path)
         with self._telling():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = open(self.path, "r+b" if size and self.path.exists() else "w+b")  # noqa: SIM115
+            self.file = open(self.path, "r+b" if size else "w+b")  # noqa: SIM115
             self.file.truncate(size)
             self.file.seek(size)
 
@@ -41,14 +49,15 @@ class RequestLog:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
 
     def add(self, record):
-        """Append one record."""
+        """Append one record; numbers that are not finite are written as ``null``."""
         with self._telling():
-            self.file.write(json.dumps(record, allow_nan=False, default=str).encode() + b"\n")
+            self.file.write(json.dumps(finite(record), allow_nan=False).encode() + b"\n")
 
     def size(self):
-        """Return the file's length in bytes, everything written out."""
+        """Return the file's length in bytes, everything on the disk."""
         with self._telling():
             self.file.flush()
+            os.fsync(self.file.fileno())
             return self.file.tell()
 
     def close(self):
@@ -66,7 +75,9 @@ class Pipeline:
         batch_size: requests that are forgotten together.
         resume: :class:`~recbole.trainer.ResumeFile` or None.
         log_path: where the per-request JSON lines go.
-        budget: seconds for everything, or None; a request may use its even share of it.
+        budget: seconds for everything, or None. A piece may use its even share of it, and no more than is left; what
+            others did not use is not handed on. With nothing left it is a ``timeout`` that did not run: its rows are
+            forgotten, the parameters stay.
         show_progress: draw a progress bar on a terminal.
     """
 
@@ -74,15 +85,18 @@ class Pipeline:
         self.algorithm, self.requests, self.resume = algorithm, requests, resume
         self.sizes = checkpoint_sizes(len(requests))
         self.chunks = chunks(len(requests), batch_size, self.sizes)
-        self.budget = None if budget is None else budget / len(self.chunks)
-        self.log_path, self.show_progress = log_path, show_progress
-        self.done, self.outcomes, self.seconds, self.cpu_seconds = 0, Counter(), [], 0.0
+        self.budget, self.log_path, self.show_progress = budget, log_path, show_progress
+        self.done, self.outcomes = 0, Counter()
+        self.total, self.seconds, self.cpu_seconds = 0.0, [], 0.0  # the last two of the requests that worked
 
     def run(self, save):
         """Forget everything; call ``save(checkpoint, n_done, summary)`` at each of the four checkpoints.
 
         Returns:
-            The summary: counts by outcome, and the seconds of every piece.
+            The :meth:`summary`.
+
+        Raises:
+            UserError: when the log cannot be written, or lacks requests that the snapshot counts.
         """
         log_size = self._load_snapshot()
         log = RequestLog(self.log_path, log_size) if self.log_path else None
@@ -113,57 +127,100 @@ class Pipeline:
         requests = self.requests
         rows = requests.rows[requests.offsets[start] : requests.offsets[stop]]
         began, cpu = time.perf_counter(), time.process_time()
-        outcome = self.algorithm.forget(rows, start, self.budget)
-        seconds = time.perf_counter() - began
-        self.cpu_seconds += time.process_time() - cpu
-        request = requests[start]
-        if outcome.status == "skipped" and stop - start == 1 and request.unknown:
-            outcome.reason = request.unknown
-        self.outcomes[outcome.status] += stop - start
-        self.seconds.append(seconds)
+        outcome = self.algorithm.forget(rows, start, self._allowance())
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        idle = self._idle(range(start, stop), outcome.touched)
+        worked = stop - start - len(idle)
+        self.outcomes[outcome.status] += worked
+        self.outcomes["skipped"] += len(idle)
+        self.total += seconds
+        if worked and outcome.status != "skipped":
+            self.seconds += [seconds / worked] * worked
+            self.cpu_seconds += cpu
         if outcome.status in ("timeout", "diverged"):
-            logger.warning("request %d (%s): %s: %s", start, request.entity, outcome.status, outcome.reason)
+            of = f"request {start}" if stop - start == 1 else f"requests {start} to {stop - 1}"
+            names = ", ".join(name for name in requests.entities[start:stop] if name not in idle)
+            logger.warning("%s (%s): %s: %s", of, names, outcome.status, outcome.reason)
         record = {"index": start, "entity": requests.entities[start], "rows": len(rows), "total_seconds": seconds}
         if stop - start > 1:
-            record |= {"n_requests": stop - start, "entities": requests.entities[start:stop]}
-        return record | asdict(outcome)
+            record |= {"n_requests": stop - start, "entities": requests.entities[start:stop], "skipped": idle}
+        elif idle:
+            outcome.reason = idle[requests.entities[start]]
+        record |= asdict(outcome)
+        del record["touched"]
+        return record
+
+    def _allowance(self):
+        """Return the seconds that the next piece may use, or None."""
+        if self.budget is None:
+            return None
+        return max(min(self.budget / len(self.chunks), self.budget - self.total), 0.0)
+
+    def _idle(self, indices, touched):
+        """Return why there was nothing to do for those of a piece's requests for which there was not, by entity."""
+        requests = [self.requests[at] for at in indices]
+        user = self.algorithm.dataset.log.user
+        return {
+            request.entity: request.unknown or Outcome.NOTHING
+            for request in requests
+            if not np.isin(user[request.rows], touched).any()
+        }
 
     def summary(self):
-        """Return what was done so far: the counts of ``requests`` rows, and seconds."""
+        """Return what was done so far: the counts of requests, and seconds.
+
+        ``worked`` of them had something to do: they were applied, timed out or diverged. Means and the 95th percentile
+        are over these, each with an even share of its piece's seconds, and None without any; ``seconds_total`` is of
+        everything.
+        """
         seconds = sorted(self.seconds)
         count = len(seconds)
         return {
             "total": len(self.requests),
             "done": sum(self.outcomes.values()),
             **{status: self.outcomes.get(status, 0) for status in ("applied", "skipped", "timeout", "diverged")},
-            "seconds_total": sum(seconds),
-            "seconds_mean": sum(seconds) / count if count else 0.0,
-            "seconds_p95": seconds[min(int(0.95 * count), count - 1)] if count else 0.0,
-            "cpu_seconds_mean": self.cpu_seconds / count if count else 0.0,
+            "worked": count,
+            "seconds_total": self.total,
+            "seconds_mean": sum(seconds) / count if count else None,
+            "seconds_p95": seconds[min(int(0.95 * count), count - 1)] if count else None,
+            "cpu_seconds_mean": self.cpu_seconds / count if count else None,
         }
 
     def _save_snapshot(self, log):
         self.resume.save({
             "done": self.done,
             "outcomes": dict(self.outcomes),
+            "total": self.total,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
             "log_size": log.size() if log is not None else 0,
             "state_dict": self.algorithm.model.state_dict(),
+            "other_parameter": self.algorithm.model.other_parameter(),
         })  # fmt: skip
 
     def _load_snapshot(self):
         state = self.resume.load() if self.resume is not None else None
         if state is None:
             return 0
+        self._check_log(state["log_size"])
         self.done, self.outcomes = state["done"], Counter(state["outcomes"])
-        self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
+        self.total, self.seconds, self.cpu_seconds = state["total"], state["seconds"], state["cpu_seconds"]
         self.algorithm.go_on(
             state["state_dict"], self.requests.mask(self.chunks[self.done - 1][1], len(self.algorithm.dataset.log))
         )
+        self.algorithm.model.load_other_parameter(state["other_parameter"])
         self.resume.restore_generators(state)
         logger.info("continuing after %d of %d requests", self.chunks[self.done - 1][1], len(self.requests))
         return state["log_size"]
+
+    def _check_log(self, size):
+        """Refuse a log that has lost what was in it when the snapshot was taken."""
+        there = self.log_path.stat().st_size if self.log_path and self.log_path.is_file() else 0
+        if there < size:
+            raise UserError(
+                f"{self.log_path} lacks requests of the interrupted run ({there} of {size} bytes are there); "
+                f"delete {self.resume.path} to start over"
+            )
 
 
 def save_model(path, model, config, last_request, meta):

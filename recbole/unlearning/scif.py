@@ -3,9 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, UnlearningAlgorithm, setting
-from recbole.unlearning.curvature import HessianProduct, Subspace, gradient, second_order
-from recbole.unlearning.solvers import positive_solution
+from recbole.unlearning.algorithm import HyperParameters, Step, setting
+from recbole.unlearning.influence import InfluenceAlgorithm, Scope
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class ScifHyper(HyperParameters):
     )
 
 
-class Scif(UnlearningAlgorithm):
+class Scif(InfluenceAlgorithm):
     """One influence-function step for each request, in the parameters that hold what is known of the requester.
 
     Y. Li, C. Chen, X. Zheng, Y. Zhang, B. Gong, J. Wang, "Selective and Collaborative Influence Function for Efficient
@@ -39,12 +38,11 @@ class Scif(UnlearningAlgorithm):
     convergence. *Collaborative*: everybody else's embeddings, the items' above all, stay as the retained data made
     them.
 
-    The sums run over the requester's retained examples where ``t`` are look-up tables (exact: nobody else's loss
-    depends on those rows), and else over ``scif_hessian_samples`` retained examples, rescaled to ``n``. A pairwise
-    loss is averaged over ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises.
-
-    A Hessian that is not positive, as it may be of a network, is damped until it is
-    (:func:`~recbole.unlearning.solvers.positive_solution`); ``work["damping"]`` says what was used.
+    Where ``t`` are tables of requesters that the loss reads by look-ups (BPR, NeuMF), ``H`` is that of the requester's
+    own retained examples: nobody else's loss depends on those rows. Elsewhere it is estimated as for the other
+    influence methods, from ``scif_hessian_samples`` retained examples of each kind. A pairwise loss is averaged over
+    ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises. Session models know
+    nobody; there ``t`` are the item table and what maps to it, which everybody shares.
 
     Unlike ERASE: one fixed operator instead of another minibatch in each iteration, no ascent on retained data, sums
     instead of sums of means, the requester's row instead of the whole user table, divided by ``n`` and not by the
@@ -56,30 +54,25 @@ class Scif(UnlearningAlgorithm):
 
     @classmethod
     def moves(cls, model):
-        """Return the ``selective`` parameters; all, where a model names none."""
-        return tuple(model.selective) or super().moves(model)
+        """Return the ``selective`` parameters that are trained; all that are, where a model names none."""
+        everything = super().moves(model)
+        return tuple(name for name in model.selective if name in everything) if model.selective else everything
+
+    def scope(self, change):
+        """Return the request's :class:`~recbole.unlearning.influence.Scope`."""
+        n = self.hyper.scif_hessian_samples
+        return Scope(math.inf, n, n, self.hyper.scif_negatives)
+
+    def curvature_sample(self, change, index, n, times=1):
+        """Return the requesters' own examples alone where nobody else's loss depends on what moves."""
+        if not self.model.selective or not set(self.model.selective) <= set(self.model.row_tables):
+            return super().curvature_sample(change, index, n, times)
+        times, rows = self.multiplicity(times)
+        batch, share = self.context(change, index, times)
+        return [batch], [1 / (share * rows)], share == 1
 
     def solve(self, change, index, out_of_time):
         """Return the damped Newton step; see the class."""
-        hyper, n = self.hyper, max(self.n_train, 1)
-        times, rows = self.multiplicity(hyper.scif_negatives)
-        before, after = self.paired(change, index, times)
-        names = self.model.selective
-        if names and all(name in self.model.row_tables for name in names):
-            sample, share = self.context(change, index, times)
-        else:
-            sample, share = self.retained(hyper.scif_hessian_samples, index, times)
-        with second_order(self.model):
-            subspace = Subspace(self.model, names, [before, after, sample])
-            g = (gradient(subspace, [after]) - gradient(subspace, [before])) / (n * rows)
-            if out_of_time():
-                raise NotApplied("timeout", "time was up after the gradients")
-            product = HessianProduct(subspace, [sample], scale=1 / (share * n * rows))
-            found = positive_solution(product, g, hyper.damping, 1e-6, hyper.scif_iterations, out_of_time)
-        if found.ended == "timeout":
-            raise NotApplied("timeout", f"time was up after {found.iterations} conjugate-gradient iterations")
-        if not math.isfinite(found.residual + found.bend):
-            raise NotApplied("diverged", "the gradients or their derivatives are not finite")
-        work = {"n_hvp": product.count, "n_gradients": 2, "residual": found.residual, "solver": found.ended}
-        work["damping"] = found.damping
-        return Step(subspace, -found.x, work)
+        hyper, system = self.hyper, self.system(out_of_time)
+        x, work = self.newton(system, system.difference, hyper.damping, hyper.scif_iterations, out_of_time)
+        return Step(system.subspace, x, work)

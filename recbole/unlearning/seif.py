@@ -6,9 +6,7 @@ import numpy as np
 import torch
 
 from recbole.unlearning.algorithm import HyperParameters, setting
-from recbole.unlearning.curvature import Subspace
-from recbole.unlearning.descent import DescentAlgorithm
-from recbole.unlearning.noise import normal
+from recbole.unlearning.descent import ErasingAlgorithm
 from recbole.utils import torch_seed
 
 
@@ -26,7 +24,7 @@ class SeifHyper(HyperParameters):
     seif_weight_decay: float = setting(0.0, "weight decay of the repair, on every parameter", least=0)
 
 
-class Seif(DescentAlgorithm):
+class Seif(ErasingAlgorithm):
     """Noise on what the forgotten examples read, healed by fine-tuning on retained examples.
 
     An entry of the NeurIPS 2023 Machine Unlearning Challenge by team "Seif", without a paper of its own; see
@@ -34,13 +32,17 @@ class Seif(DescentAlgorithm):
     add ``N(0, 0.6^2)`` to the convolutions, fine-tune 4 epochs on retained data by SGD with class weights, and add
     ``N(0, 0.005^2)`` before the last epoch. Forgotten examples are never looked at.
 
-    The original erases once; here requests follow one another, and noise on every table at each of them, with a
-    repair that sees a handful of examples, leaves nothing of a recommender. So in look-up tables the noise is on the
-    rows that the forgotten examples read. It is additive with a deviation in root mean squares of the tensor: weights
-    of recommenders come in all scales, 0.6 would be many times an embedding, and ERASE's ``theta (1 + 0.6 eps)``
-    makes weights larger at each request. The repair sees the requesters' own retained examples beside drawn ones.
-    Each example has its weight; in ERASE a batch has one, which Adam cancels. ERASE's unused ``seif_weight_decay``
-    works, and is 0 because it would shrink everybody's rows. The original's cosine schedule is left out.
+    The original erases once; here requests follow one another, and noise on every table at each of them, with a repair
+    that sees a handful of examples, leaves nothing of a recommender. So in look-up tables (the model's ``lookups``) the
+    noise is on the rows of the forgotten examples: in collaborative filtering of the requester and the forgotten items;
+    in a session model of the items of the prefixes and targets that held a forgotten one; in a basket model of the
+    items of the requester's history and target. What else a loss reads, by a propagation or a softmax over the
+    catalogue, and drawn negatives are left alone. Dense matrices, and tables of a drop-in model that declares nothing,
+    are shaken as a whole. Noise is additive with a deviation in root mean squares of the tensor: weights of
+    recommenders come in all scales, 0.6 would be many times an embedding, and ERASE's ``theta (1 + 0.6 eps)`` makes
+    weights larger at each request. The repair sees the requesters' own retained examples beside drawn ones. Each
+    example has its weight; in ERASE a batch has one, which Adam cancels. ERASE's unused ``seif_weight_decay`` works,
+    and is 0 because it would shrink everybody's rows. The original's cosine schedule is left out.
     """
 
     name = "seif"
@@ -49,26 +51,28 @@ class Seif(DescentAlgorithm):
     def descend(self, change, index):
         """Erase and repair."""
         hyper = self.hyper
-        subspace = Subspace(self.model, self.model.erasable(), [change.before])
+        reached = self.reached(change.before)
         items = np.unique(self.dataset.log.item[change.rows])
         drawn = self.retained_examples(hyper.seif_repair_samples * len(change.before), index, "repair")
         examples = np.union1d(drawn, self.dataset.examples_of(change.entities))
         optimizer = self.sgd(hyper.seif_learning_rate, hyper.seif_momentum)
         optimizer.param_groups[0]["weight_decay"] = hyper.seif_weight_decay
-        self._shake(subspace, hyper.seif_erase_std, index, 0)
+        self._shake(reached, hyper.seif_erase_std, index, 0)
         for epoch in range(hyper.seif_repair_epochs):
             if epoch == hyper.seif_repair_epochs - 1:
-                self._shake(subspace, hyper.seif_erase_std_final, index, 1)
+                self._shake(reached, hyper.seif_erase_std_final, index, 1)
             for batch in self.batches(examples, index, "repair", epoch):
                 self.take(optimizer, lambda batch=batch, epoch=epoch: self._weighted(batch, items, index, epoch))
         return {"n_repair": len(examples)}
 
-    def _shake(self, subspace, std, index, turn):
-        """Add noise of relative size ``std``."""
+    def _shake(self, reached, std, index, turn):
+        """Add noise to rows of tables and matrices (name to int64), ``std`` of each one's root mean square in size."""
         self.check_time()
-        noise = subspace.unflatten(normal(subspace, torch_seed(self.config["seed"], "noise", self.name, index, turn)))
-        scales = [parameter.detach().square().mean().sqrt() for parameter in subspace.parameters.values()]
-        subspace.add(torch.cat([(std * scale * part).reshape(-1) for scale, part in zip(scales, noise, strict=True)]))
+        generator = torch.Generator().manual_seed(torch_seed(self.config["seed"], "noise", self.name, index, turn))
+        for name, rows in reached.items():
+            parameter = self.model.get_parameter(name).detach()
+            noise = torch.randn(len(rows), *parameter.shape[1:], generator=generator, dtype=parameter.dtype)
+            parameter.index_add_(0, rows, std * parameter.square().mean().sqrt() * noise.to(parameter.device))
 
     def _weighted(self, examples, items, index, epoch):
         """Return the mean training loss, in which examples with a forgotten item as target count less."""

@@ -17,6 +17,7 @@ class Solution:
         ended: ``converged``, ``iterations`` (the limit), ``negative curvature``, ``growth`` or ``timeout``.
         damping: what was added to the diagonal.
         bend: after ``negative curvature``, the damped operator's Rayleigh quotient along the direction that showed it.
+        replaced: whether :func:`positive_solution` has put another map in the place of ``A``.
     """
 
     x: torch.Tensor
@@ -25,6 +26,7 @@ class Solution:
     ended: str
     damping: float = 0.0
     bend: float = 0.0
+    replaced: bool = False
 
 
 class KrylovSpace:
@@ -142,51 +144,74 @@ def conjugate_gradients(product, b, damping, tolerance=1e-6, iterations=100, out
     return space.lift(space.conjugate_gradients(damping, tolerance, iterations))
 
 
-def positive_solution(product, b, damping, tolerance=1e-6, iterations=100, out_of_time=lambda: False):
+def positive_solution(
+    product,
+    b,
+    damping,
+    tolerance=1e-6,
+    iterations=100,
+    out_of_time=lambda: False,
+    instead=lambda: None,
+    trusted=lambda found: True,
+):
     """Solve ``(A + d I) x = b`` by conjugate gradients, ``d`` the first from ``damping`` up that makes it a safe step.
 
     Away from a minimum a Hessian has negative eigenvalues, along which a Newton step climbs, or all but none, along
-    which it goes too far and the iteration does not settle. As in Levenberg's and Marquardt's methods the diagonal is
-    raised, by twice the negative curvature met and at least to the double, until the operator is positive wherever the
-    solver looks and the residual is a tenth or less. All dampings share one Krylov space, so that a raised one costs
-    hardly a product. The arguments are those of :func:`conjugate_gradients`.
+    which it goes too far and the iteration does not settle. At the first negative curvature another ``A`` takes over
+    if there is one. Otherwise, as in Levenberg's and Marquardt's methods, the diagonal is raised, by twice the negative
+    curvature met and at least to the double, until the operator is positive wherever the solver looks, the residual is
+    a tenth or less, and whoever knows more than the operator trusts the solution. All dampings share one Krylov space,
+    so that a raised one costs hardly a product.
+
+    Args:
+        product, b, damping, tolerance, iterations, out_of_time: as of :func:`conjugate_gradients`.
+        instead: returns the product of a positive semidefinite ``A`` for where the first is not, or None.
+        trusted: is given a :class:`Solution` and says whether it will do; must be true of one that is small enough.
 
     Returns:
         :class:`Solution`; its ``damping`` says whether anything had to be raised, ``iterations`` counts all products.
     """
     if not b.any():
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", damping)
-    space = KrylovSpace(product, b, out_of_time)
+    space, before, replaced = KrylovSpace(product, b, out_of_time), 0, False
     while True:
         found = space.conjugate_gradients(damping, tolerance, iterations)
-        unsafe = found.ended == "negative curvature" or (found.ended == "iterations" and found.residual > 0.1)
+        bent = found.ended == "negative curvature"
+        unsafe = bent or (found.ended == "iterations" and found.residual > 0.1)
         if not unsafe or not math.isfinite(found.bend + found.residual):
-            return replace(space.lift(found), iterations=len(space.diagonal))
-        damping = max(damping - 2 * found.bend, 2 * damping, torch.finfo(b.dtype).tiny)
+            count = before + len(space.diagonal)
+            lifted = replace(space.lift(found), iterations=count, replaced=replaced)
+            if unsafe or lifted.ended == "timeout" or trusted(lifted):
+                return lifted
+        if bent and not replaced and (other := instead()) is not None:
+            space, before, replaced = KrylovSpace(other, b, out_of_time), len(space.diagonal), True
+        else:
+            damping = max(damping - 2 * found.bend, (2 if unsafe else 4) * damping, torch.finfo(b.dtype).tiny)
 
 
 def neumann(products, b, scale, damping=0.0, iterations=100, tolerance=1e-6, out_of_time=lambda: False):
     """Solve ``(A + scale damping I) x = b`` by the Neumann series ``1/s sum_j (I - A/s - damping I)^j b``.
 
     In the form ``x <- x + r / s`` with the residual ``r = b - A x - s damping x``. It converges if the eigenvalues of
-    ``A / s + damping`` lie between 0 and 2; the residual then never grows, so one that does is the sign that they do
-    not. Cut off early, the series has not yet moved along directions of little curvature: that too regularises.
+    ``A / s + damping`` lie between 0 and 2; the residual then never grows, and otherwise, once it has begun to, never
+    stops: one that grows, by more than rounding, is refused. Cut off early, the series has not yet moved along
+    directions of little curvature: that too regularises.
 
     With several products it is LiSSA, which takes another part of the data in each iteration (N. Agarwal, B. Bullins,
     E. Hazan, "Second-Order Stochastic Optimization for Machine Learning in Linear Time", JMLR 2017; equation numbers
-    not checked). The residual is then that of a round through the parts.
+    not checked). Whether that grew is known only from its last residual, which takes a product of every part.
 
     Args:
         products: linear maps, taken in turn, whose mean is ``A``.
         b: flat right-hand side.
         scale: ``s``, at least half the largest eigenvalue of ``A``.
         damping: as above; relative to ``scale``.
-        iterations: most terms after the first.
+        iterations: most terms.
         tolerance: of the residual relative to ``b``.
         out_of_time: asked before every product.
     """
-    x, start = torch.zeros_like(b), float(b.norm())
-    turn, done, residual, least, ended = torch.zeros_like(b), 0, 1.0, 1.0, "iterations"
+    x, start, single = torch.zeros_like(b), float(b.norm()), len(products) == 1
+    done, residual, least, ended = 0, 1.0, 1.0, "iterations"
     if start == 0:
         return Solution(x, 0, 0.0, "converged", scale * damping)
     while True:
@@ -194,17 +219,19 @@ def neumann(products, b, scale, damping=0.0, iterations=100, tolerance=1e-6, out
             ended = "timeout"
             break
         r = b - products[done % len(products)](x) - scale * damping * x if done else b
-        turn = turn + r
-        if (done + 1) % len(products) == 0:
-            residual, turn = float(turn.norm()) / len(products) / start, torch.zeros_like(b)
-            if not residual <= 2 * least:
-                ended = "growth"
-                break
-            least = min(least, residual) if len(products) == 1 else least  # parts of the data add noise
-        if done == iterations or residual <= tolerance:
+        residual = float(r.norm()) / start
+        if not math.isfinite(residual) or (single and residual > max(1.001 * least, 1e-4)):
+            ended = "growth"
+            break
+        least = min(least, residual)
+        if done == iterations or (single and residual <= tolerance):
             ended = "converged" if residual <= tolerance else ended
             break
         x, done = x + r / scale, done + 1
+    if not single and ended == "iterations":
+        image = sum(product(x) for product in products) / len(products)
+        residual = float((b - image - scale * damping * x).norm()) / start
+        ended = "growth" if not residual <= 1 else ended
     return Solution(x, done, residual, ended, scale * damping)
 
 

@@ -68,6 +68,18 @@ def sum_gradients(parameters, value):
     return float(flat[-1])
 
 
+def share_buffers(model):
+    """Give every process the main one's floating-point buffers, such as the running statistics of a BatchNorm.
+
+    The processes then evaluate the model that is saved. They are not averaged: the main process has every n-th example
+    of all batches, while another may have none of a small one; and constants stay what they are, to the bit.
+    """
+    if world_size() > 1:
+        for buffer in model.buffers():
+            if buffer.is_floating_point():
+                dist.broadcast(buffer, 0)
+
+
 def agreed(value):
     """Return the main process's value in every process, so that decisions by the clock are the same."""
     return _gathered(value)[0]

@@ -57,17 +57,18 @@ def check_writable(path):
 def write_json(path, value):
     """Write ``value`` as indented JSON, atomically. NaN and infinities are written as ``null``."""
     with atomic_write(path) as file:
-        json.dump(_finite(value), file, indent=1, ensure_ascii=False, allow_nan=False)
+        json.dump(finite(value), file, indent=1, ensure_ascii=False, allow_nan=False)
         file.write("\n")
 
 
-def _finite(value):
+def finite(value):
+    """Return what JSON can hold of ``value``: None for NaN and infinities, lists for arrays, text for the unknown."""
+    if hasattr(value, "tolist"):  # of NumPy and torch, scalars too
+        value = value.tolist()
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    if hasattr(value, "item"):  # NumPy and torch scalars
-        value = value.item()
+        return [finite(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -4,6 +4,7 @@ A stream does not depend on what other streams drew before, so work that is repl
 a request) draws the same numbers again.
 """
 
+import os
 import zlib
 
 import numpy as np
@@ -24,8 +25,15 @@ def torch_seed(seed, *key):
     return int(np.random.SeedSequence(_entropy(seed, key)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def init_seed(seed, reproducibility=True):
-    """Seed torch's global generators and, if ``reproducibility``, ask cuDNN for deterministic kernels."""
+def init_seed(seed, reproducibility=True, device="cpu"):
+    """Seed torch's global generators and, if ``reproducibility``, ask for deterministic kernels.
+
+    On the CPU there are no others. On a GPU torch warns of an operator that has none, and goes on with what it has.
+    """
     torch.manual_seed(int(seed))
     torch.backends.cudnn.benchmark = not reproducibility
     torch.backends.cudnn.deterministic = bool(reproducibility)
+    strict = bool(reproducibility) and torch.device(device).type == "cuda"
+    torch.use_deterministic_algorithms(strict, warn_only=True)
+    if strict:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts

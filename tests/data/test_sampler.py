@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole.data import create_dataset, sampler
-from recbole.data.sampler import NegativeSampler, PairSet
-from recbole.utils import ModelType, UserError, stream
+from recbole.data import Negatives, create_dataset, sampler
+from recbole.data.sampler import NegativeSampler, NextItemSampler, PairSet
+from recbole.utils import InputType, ModelType, UserError, stream
 
 
 @pytest.fixture(params=["bitmap", "sorted search"])
@@ -72,8 +72,35 @@ def test_a_discarded_pair_may_be_drawn(small_dataset, variant):
     item = int(np.flatnonzero(matrix(small_dataset)[5])[0])
     users = np.full(2000, 5)
     assert item not in drawn_from.sample(users, stream(2, "a"))
-    drawn_from.pairs.discard(np.array([5]), np.array([item]))
+    rows = np.flatnonzero((small_dataset.log.user == 5) & (small_dataset.log.item == item))
+    drawn_from.forget(rows)
     assert item in drawn_from.sample(users, stream(2, "a"))
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "popularity"])
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=10, deadline=None)
+def test_forgetting_is_to_have_never_seen(small_dataset, distribution, seed):
+    """After some requests, of which the last covers rows again, it draws what one made under that mask draws."""
+    dataset = small_dataset.masked(np.zeros(len(small_dataset.log), dtype=bool))
+    old, rng = NegativeSampler(dataset, distribution, 0.5), np.random.default_rng(seed)
+    users = rng.integers(1, dataset.n_users, 500)
+    gone = rng.choice(len(dataset.log), 90, replace=False)
+    for rows in (gone[:30], gone[30:], gone[20:40]):
+        dataset.forgotten[rows] = True
+        old.forget(rows)
+        fresh = NegativeSampler(dataset, distribution, 0.5)
+        assert np.array_equal(old.sample(users, stream(2, "a")), fresh.sample(users, stream(2, "a")))
+
+
+def test_what_nobody_has_any_more_is_no_popular_negative(small_dataset):
+    log, drawn_from = small_dataset.log, NegativeSampler(small_dataset, "popularity")
+    train = small_dataset.train_rows
+    item = int(np.argmax(np.bincount(log.item[train])))
+    users = np.flatnonzero(~matrix(small_dataset)[:, item])[1:].repeat(300)
+    assert item in drawn_from.sample(users, stream(2, "a"))
+    drawn_from.forget(np.flatnonzero(log.item == item))
+    assert item not in drawn_from.sample(users, stream(2, "a"))
 
 
 def chi_square(counts, expected):
@@ -97,6 +124,31 @@ def test_popular_negatives_follow_the_training_counts(small_dataset, variant, al
     counts, likely = np.bincount(items, minlength=small_dataset.n_items), np.flatnonzero(popularity)
     expected = 20_000 * popularity[likely] / popularity.sum()
     assert counts[likely].sum() == 20_000 and abs(chi_square(counts[likely], expected)) < 4
+
+
+# --- sequences ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("distribution", ["uniform", "popularity"])
+def test_the_negative_of_a_next_item_is_any_other(sessions, distribution):
+    """RecBole's rule for sequences: not the target; items that the session held before may be drawn."""
+    walks = [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1], [1, 3, 5, 2, 4, 6], [2, 1, 4, 3, 6, 5]]
+    settings = {"distribution": distribution, "sample_num": 1, "alpha": 1.0, "dynamic": False, "candidate_num": 0}
+    dataset = sessions(walks, model="GRU4Rec", loss_type="BPR", train_neg_sample_args=settings)
+    batch = dataset.collate(dataset.train_examples())
+    negatives = Negatives(dataset.config, dataset, InputType.PAIRWISE)
+    drawn = negatives.add(batch, stream(2, "a"), 400)
+    target, negative = drawn["item_id"].numpy(), drawn["neg_item_id"].numpy()
+    assert (target != negative).all() and negative.min() >= 1
+    for item in np.unique(target):
+        expected = (
+            set(np.unique(dataset.log.item[dataset.train_rows])) if distribution == "popularity" else set(range(1, 40))
+        )
+        assert set(negative[target == item]) == expected - {item}
+
+
+def test_one_item_has_no_negative(sessions):
+    dataset = sessions([[1, 1, 1, 1]])
+    with pytest.raises(UserError, match="fewer than two items"):
+        NextItemSampler(dataset, "popularity")
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
@@ -124,6 +176,17 @@ def test_somebody_who_has_everything_popular_is_no_endless_loop(tmp_path, write_
     assert NegativeSampler(dataset) is not None, "uniform negatives reach the items that nobody trains on"
     with pytest.raises(UserError, match="small: a user has every item"):
         NegativeSampler(dataset, "popularity")
+
+
+def test_somebody_who_is_left_with_everything_popular_is_no_endless_loop(tmp_path, write_inter, config):
+    write_inter(tmp_path, [("a", item, time) for time, item in enumerate("xyz")] + [("b", "w", 1)])
+    all_train = {"order": "TO", "split": {"RS": [1, 0, 0]}}
+    dataset = create_dataset(config(tmp_path, eval_args=all_train), ModelType.GENERAL)
+    drawn_from, users = NegativeSampler(dataset, "popularity"), np.ones(5, dtype=np.int64)
+    assert set(drawn_from.sample(users, stream(2, "a"))) == {4}
+    drawn_from.forget(np.array([3]))
+    with pytest.raises(UserError, match="small: a user has every item"):
+        drawn_from.sample(users, stream(2, "a"))
 
 
 def test_repeated_pairs_are_one(tmp_path, write_inter, config):

@@ -154,13 +154,19 @@ def dccf(model, pairs, batch):
     return loss + model.ssl_reg * contrast, users @ items.T
 
 
+def teacher_layers(model, pairs):
+    """Return the layers of SimRec's teacher, of which each node is its own neighbour, as constants."""
+    a = normalised(adjacency(model, pairs) + torch.eye(model.n_users + model.n_items))
+    layers = [tables(model.teacher).detach()]
+    for _ in range(model.config["n_layers"]):
+        layers.append(a @ layers[-1])
+    return layers
+
+
 def simrec(model, pairs, batch):
     rows, config = rows_of(batch), model.config
-    a = normalised(adjacency(model, pairs))
-    layers = [tables(model.teacher).detach()]
-    for _ in range(config["n_layers"]):
-        layers.append(a @ layers[-1])
-    teacher, high = sum(layers) / len(layers), sum(layers[2:])
+    layers = teacher_layers(model, pairs)
+    teacher, high = sum(layers), sum(layers[2:])
     split = model.n_users
     triples = list(zip(*(t.tolist() for t in model._triples(torch.device("cpu"))), strict=True))
     distinct = {u for u, _, _ in rows}, {p for _, p, _ in rows}

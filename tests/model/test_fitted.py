@@ -127,6 +127,22 @@ def test_a_checkpoint_holds_nothing_of_the_data(build, name, parameter):
     assert set(model.state_dict()) == {parameter} and not model.trainable
     model.calculate_loss(dataset.collate(dataset.train_examples())).backward()
     assert not getattr(model, parameter).grad.any()
+    assert model.other_parameter() is None
+
+
+@pytest.mark.parametrize(("name", "options"), MODELS)
+def test_a_checkpoint_holds_what_updates_left(build, name, options, monkeypatch):
+    model, dataset = build(name, **options)
+    scores(model, dataset)
+    _, reduced = build(name, dataset.log.rows_of(np.array([3, 20]))[:4], **options)
+    model.rebuild(reduced)
+    loaded = type(model)(reduced.config, reduced)
+    loaded.load_other_parameter(model.other_parameter())
+    monkeypatch.setattr(type(model), "fit", lambda *_: pytest.fail("fitted anew"))
+    assert torch.equal(scores(loaded, reduced), scores(model, reduced))
+    with pytest.raises(UserError, match="is of another model"):
+        loaded.load_other_parameter({"learned": torch.zeros(3, 4)})
+    assert loaded.other_parameter() is not None, "a copy of the checkpoint is whole"
 
 
 def test_an_unknown_method_is_told(build):

@@ -1,9 +1,11 @@
 """The trainable collaborative-filtering models, against slow versions of their equations and under forgetting."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
-from general_oracles import ORACLES
+from general_oracles import ORACLES, bpr_of, rows_of, tables, teacher_layers
 
 from recbole.data import Interaction, Negatives
 from recbole.model import abstract_recommender, get_model
@@ -281,15 +283,40 @@ def test_a_forgotten_edge_leaves_the_views_and_no_other_does(build, some_rows):
         assert torch.equal(view[0].to_dense() > 0, old & ~gone)
 
 
-def test_the_teacher_of_simrec_is_trained_once_and_then_left_alone(build):
-    model, dataset = build("SimRec", teacher_epochs=2, train_batch_size=64, epochs=2)
-    before = {name: value.clone() for name, value in model.teacher.state_dict().items()}
+def test_simrec_trains_its_teacher_first_and_then_its_student(build, monkeypatch):
+    """Two epochs of the one, which nothing validates, then three of the other."""
+    validated = []
+    monkeypatch.setattr("recbole.trainer.trainer.mean_utility", lambda *_: validated.append(1) or {"mrr@10": 1.0})
+    model, dataset = build("SimRec", teacher_epochs=2, train_batch_size=64, epochs=3, weight_decay=0.1)
+    states, after = [{k: v.clone() for k, v in model.state_dict().items()}], Trainer._after_epoch
+
+    def watched(trainer):
+        states.append({k: v.clone() for k, v in trainer.model.state_dict().items()})
+        after(trainer)
+
+    monkeypatch.setattr(Trainer, "_after_epoch", watched)
+    progress = Trainer(dataset.config, model, dataset).fit()
+    moved = [{k for k in new if not torch.equal(old[k], new[k])} for old, new in pairwise(states)]
+    teacher = {name for name in states[0] if name.startswith("teacher.")}
+    assert moved == [teacher] * 2 + [states[0].keys() - teacher] * 3
+    assert (len(validated), len(progress.losses), progress.best_epoch) == (3, 5, 4)
+    assert {name for name, p in model.named_parameters() if not p.requires_grad} == teacher
+
+
+def test_the_teachers_loss(build, some_rows):
+    model, dataset = build("SimRec", some_rows, teacher_reg_weight=0.03)
+    batch = batch_of(model, dataset, dataset.train_examples()[::13])
+    users, items = torch.split(sum(teacher_layers(model, pairs_of(dataset))), [model.n_users, model.n_items])
+    rows = rows_of(batch)
+    expected = sum(bpr_of(rows, users, items, gamma=0.0)) / len(rows) + 0.03 * tables(model.teacher).square().sum()
     model.begin_epoch(0, dataset)
-    taught = {name: value.clone() for name, value in model.teacher.state_dict().items()}
-    assert all(not torch.equal(taught[name], before[name]) for name in before)
-    Trainer(dataset.config, model, dataset).fit()
-    assert all(torch.equal(taught[name], value) for name, value in model.teacher.state_dict().items())
-    assert not any(name.startswith("teacher") and p.requires_grad for name, p in model.named_parameters())
+    assert float(model.calculate_loss(batch).detach()) == pytest.approx(float(expected.detach()), rel=1e-9)
+
+
+def test_a_teacher_that_diverges_ends_the_training(build):
+    model, dataset = build("SimRec", teacher_reg_weight=1e308)
+    with pytest.raises(UserError, match="training diverged: the loss of epoch 0, batch 0 is not a number"):
+        Trainer(dataset.config, model, dataset).fit()
 
 
 def test_a_model_is_told_of_every_epoch(build, monkeypatch):

@@ -265,7 +265,7 @@ def test_gradient_and_curvature_are_those_of_finite_differences(folder, name):
             parameter.normal_(std=0.3)
     batch = dataset.collate(dataset.train_examples()[:6])
     with second_order(model):
-        space = Subspace(model, (), [batch])
+        space = Subspace(model, None, [batch])
         generator = torch.Generator().manual_seed(1)
         direction = torch.randn(len(gradient(space, [batch])), generator=generator, dtype=torch.float64)
         g, hv = gradient(space, [batch]), HessianProduct(space, [batch])(direction)

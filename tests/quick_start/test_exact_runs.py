@@ -5,36 +5,92 @@ import json
 import pytest
 import torch
 
+from recbole.model.general_recommender.ease import EASE
+from recbole.model.general_recommender.itemknn import ItemKNN
+
 INDEX = ("--retrain_checkpoint_idx_to_match", "3")
 EXACT = ("--unlearning_algorithm", "exact", "--result_file", "result.json")
 
 
-@pytest.mark.parametrize("model", ["EASE", "ItemKNN", "Pop"])
-def test_the_last_checkpoint_is_the_retrained_model(world, run, here, tmp_path, model):
-    place, chosen = world(tmp_path), ("--model", model)
-    for script, arguments in (("run_recbole.py", ()), ("run_recbole.py", INDEX)):
-        told = here(place.folder, script, *chosen, *arguments)
+LAST = "*_unlearn_epoch_8_*_to_match_3.pth"
+
+
+def unlearned(here, place, model):
+    """Train, retrain and unlearn; return what unlearning found."""
+    for script, arguments in (("run_recbole.py", ()), ("run_recbole.py", INDEX), ("unlearn.py", EXACT)):
+        told = here(place.folder, script, "--model", model, *arguments)
         assert told.status == 0, told.err
-    told = run(place.folder, "unlearn.py", *chosen, *EXACT)
-    assert told.status == 0, told.err
     result = json.loads((place.folder / "result.json").read_text())
     assert (result["requests"]["applied"], result["requests"]["skipped"]) == (8, 1)  # one was never trained on
-    assert result["timing"]["speedup_over_retraining"] > 0, "a fit in closed form takes time too"
+    return result
+
+
+def last_values(result):
+    """Return the values at the last checkpoint by the kind of model and what they are of."""
     kinds = {"unlearned": {}, "retrained": {}, "base": {}}
     for row in result["metrics"]:
         if row["checkpoint"] == 3:
             key = tuple(row[name] for name in ("split", "view", "population", "masking", "metric", "k"))
             kinds[row["model"]][key] = row["value"]
+    return kinds
+
+
+def distances(kinds):
+    return [value for key, value in kinds["unlearned"].items() if "divergence" in key[4]]
+
+
+@pytest.mark.parametrize("model", ["EASE", "ItemKNN", "Pop"])
+def test_the_last_checkpoint_is_the_retrained_model(world, here, tmp_path, model):
+    place = world(tmp_path)
+    result = unlearned(here, place, model)
+    assert result["timing"]["speedup_over_retraining"] > 0, "a fit in closed form takes time too"
+    kinds = last_values(result)
     shared = kinds["unlearned"].keys() & kinds["retrained"].keys()
     assert shared and all(kinds["unlearned"][key] == pytest.approx(kinds["retrained"][key], abs=1e-8) for key in shared)
     assert any(kinds["base"][key] != kinds["unlearned"][key] for key in shared)
-    distances = [row for row in kinds["unlearned"].items() if "divergence" in row[0][4]]
-    assert distances and all(abs(value) < 1e-8 for _, value in distances)
-    one, two = (
-        torch.load(next(place.saved.glob(pattern)), weights_only=True)["state_dict"]
-        for pattern in ("*_unlearn_epoch_8_*_to_match_3.pth", "*retrain_checkpoint_idx_to_match_3_unl*.pth")
-    )
-    assert one.keys() == two.keys() and all(torch.allclose(one[n], two[n], rtol=0, atol=1e-8) for n in one)
+    assert distances(kinds) and all(abs(value) < 1e-8 for value in distances(kinds))
+
+
+def nothing_replaced(self, columns, fresh):
+    """Put nothing in the place of columns whose neighbours changed."""
+
+
+def reinforced(self, old, new, downdate=EASE.downdate):
+    """Take the users' rows the wrong way round."""
+    downdate(self, new, old)
+
+
+BROKEN = [(EASE, "downdate", reinforced), (ItemKNN, "_replace", nothing_replaced)]
+
+
+@pytest.mark.parametrize(("model", "method", "wrong"), BROKEN, ids=["EASE", "ItemKNN"])
+def test_what_a_wrong_deletion_leaves_is_what_is_evaluated(world, here, tmp_path, monkeypatch, model, method, wrong):
+    place = world(tmp_path)
+    monkeypatch.setattr(model, method, wrong)
+    kinds = last_values(unlearned(here, place, model.__name__))
+    assert max(map(abs, distances(kinds))) > 1e-6
+    monkeypatch.undo()
+    told = here(place.folder, "unlearn.py", "--model", model.__name__, *EXACT, "--eval_only")
+    assert told.status == 0, told.err
+    again = last_values(json.loads((place.folder / "result.json").read_text()))
+    assert again["unlearned"] == kinds["unlearned"], "nothing but the checkpoint is asked"
+
+
+@pytest.mark.parametrize("model", ["EASE", "ItemKNN"])
+def test_a_checkpoint_of_another_size_is_told(world, here, tmp_path, model):
+    place = world(tmp_path)
+    unlearned(here, place, model)
+    path = next(place.saved.glob(LAST))
+    content = torch.load(path, weights_only=True)
+    learned = content["other_parameter"]["learned"]
+    if model == "EASE":
+        content["other_parameter"]["learned"] = learned[1:]
+    else:
+        learned["indptr"] = learned["indptr"][1:]
+    torch.save(content, path)
+    told = here(place.folder, "unlearn.py", "--model", model, *EXACT, "--eval_only")
+    assert told.status == 2 and told.err.count("\n") == 1
+    assert path.name in told.err and "holds no (41, 41) array 'learned'" in told.err
 
 
 def test_a_trained_model_is_refused_before_anything_runs(world, here, tmp_path):

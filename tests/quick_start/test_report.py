@@ -1,6 +1,8 @@
 """The comparison table, the presets, and the line about another package of the same name."""
 
+import importlib.util
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +48,28 @@ def test_every_checkpoint_has_base_each_run_and_retrained_once(files, tmp_path, 
     assert last.loc["b", "speed-up"] == 50
     assert last.loc[["base", "retrained"], "s/request"].isna().all()
     assert "retrained" in capsys.readouterr().out
+
+
+def test_a_run_in_which_nobody_had_anything_to_do_has_no_costs(files, capsys):
+    record = _record(0.5, 1.0)
+    record["timing"] = {"seconds_mean": None}
+    Path(files[0]).write_text(json.dumps(record))
+    assert report.main(files[:1]) == 0
+    shown = capsys.readouterr().out
+    assert "s/request" in shown and "None" not in shown and "nan" not in shown.lower()
+
+
+def test_the_grid_reads_results_from_before_means_were_over_those_who_worked_alone():
+    spec = importlib.util.spec_from_file_location("grid", ROOT / "benchmarks" / "grid.py")
+    grid = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(grid)
+    timing = {"retraining_cpu_seconds": 60.0, "cpu_seconds_mean": 2.0}
+    old = {"total": 12, "skipped": 8}
+    assert grid.costs({"requests": old, "timing": timing}) == {"CPU s/request": 6.0, "speed-up": 10.0}
+    assert grid.costs({"requests": old | {"worked": 4}, "timing": timing}) == {"CPU s/request": 2.0, "speed-up": 30.0}
+    for requests, mean in ((old | {"worked": 0}, None), ({"total": 12, "skipped": 12}, 2.0)):
+        costs = grid.costs({"requests": requests, "timing": timing | {"cpu_seconds_mean": mean}})
+        assert all(math.isnan(value) for value in costs.values())
 
 
 def test_a_file_of_another_kind_is_one_clear_line(tmp_path, capsys):

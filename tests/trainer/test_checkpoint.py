@@ -4,6 +4,8 @@ import errno
 import os
 import pickle
 import random
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -240,16 +242,17 @@ class FullDisk:
         return len(data)
 
 
-@pytest.mark.parametrize("failing", ["write", "fsync", "replace"])
+@pytest.mark.parametrize("failing", [*range(0, 2800, 350), "fsync", "replace"])
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(saved, monkeypatch, failing):
+    """Full after some bytes, in the data as in the directory that ends the file, or when it is synced or renamed."""
     before = saved.read_bytes()
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        if failing == "write":
-            opened = lambda *a, **k: FullDisk(open(*a, **k), 100)  # noqa: E731, SIM115
+        if isinstance(failing, int):
+            opened = lambda *a, **k: FullDisk(open(*a, **k), failing)  # noqa: E731, SIM115
             patch.setattr("recbole.utils.files.open", opened, raising=False)
         else:
             patch.setattr(f"recbole.utils.files.os.{failing}", full)
@@ -258,6 +261,34 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(saved, monkeypatch, fa
     one_line(error, "cannot write", str(saved), "No space left on device")
     assert saved.read_bytes() == before
     assert os.listdir(saved.parent) == ["model.pth"]
+
+
+def test_what_cannot_be_written_leaves_the_old_file(saved):
+    before = saved.read_bytes()
+    with pytest.raises(AttributeError, match="local"):
+        save_checkpoint(saved, STATE | {"epoch": lambda: 8})
+    assert saved.read_bytes() == before
+    assert os.listdir(saved.parent) == ["model.pth"]
+
+
+def test_writing_takes_no_memory_of_the_size_of_the_file(tmp_path):
+    """Both the resident memory's peak and what is written are those of a process of its own."""
+    code = """
+import resource, sys, torch
+from recbole.trainer import save_checkpoint
+state = {"state_dict": {str(i): torch.ones(2**22) for i in range(12)}}
+save_checkpoint(sys.argv[1], {"state_dict": {"0": torch.ones(4)}})
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+save_checkpoint(sys.argv[1], state)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    path = tmp_path / "large.pth"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert path.stat().st_size > 192 * 2**20
+    assert int(done.stdout) < 48, "MiB"
 
 
 def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(saved, monkeypatch):

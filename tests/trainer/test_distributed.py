@@ -1,6 +1,7 @@
 """Two processes train one model, as one process does."""
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from recbole.data import TrainBatches
+from recbole.model import get_model
+from recbole.trainer import Trainer
 from recbole.utils import UserError, distributed
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +63,106 @@ def test_two_processes_take_the_steps_of_one_and_write_one_checkpoint(both, smal
     assert alone == [row for row in two["metrics"] if row["split"] == "test"]
 
 
+@pytest.fixture
+def toy_baskets(tmp_path):
+    """A ``data_path`` with the next-basket data ``toy``: 45 users with six baskets of 80 items."""
+    draw = np.random.default_rng(4)
+    users = {f"u{u}": [draw.choice(80, draw.integers(1, 6), False).tolist() for _ in range(6)] for u in range(45)}
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "toy_merged.json").write_text(json.dumps(users))
+    return tmp_path
+
+
+def _baskets(data_path, model, batch_size):
+    """Return the arguments of a run on the toy baskets."""
+    return (
+        *(str(ROOT / "run_recbole.py"), "--model", model, "--dataset", "toy", "--data_path", str(data_path)),
+        *("--use_gpu", "False", "--tensorboard", "False", "--epochs", "3", "--train_batch_size", str(batch_size)),
+        *("--embedding_size", "8"),
+    )
+
+
+def test_two_processes_evaluate_the_model_that_is_saved(toy_baskets):
+    """DNNTSP, whose BatchNorm has statistics of its own in each process until they are shared."""
+    (toy_baskets / "run").mkdir()
+    found = {}
+    for name, more in (("two.json", ("--nproc", "2", "--port", str(_free_port()))), ("again.json", ("--eval_only",))):
+        command = [sys.executable, *_baskets(toy_baskets, "DNNTSP", 7), "--result_file", name, *more]
+        done = subprocess.run(
+            command, cwd=toy_baskets / "run", capture_output=True, text=True, timeout=400, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        found[name] = json.loads((toy_baskets / "run" / name).read_text())["metrics"]
+    tests = [[row for row in rows if row["split"] == "test"] for rows in found.values()]
+    assert tests[0] == tests[1]
+
+
+def test_the_main_process_s_buffers_are_those_of_all(tmp_path):
+    """Statistics of a share each, one after the other; an integer buffer is left alone."""
+    code = """
+import sys, torch
+from recbole.utils import distributed
+distributed.start(False)
+norm = torch.nn.BatchNorm1d(3)
+torch.manual_seed(distributed.rank())
+norm(torch.randn(7, 3))
+norm.num_batches_tracked += distributed.rank()
+before = norm.running_mean.clone()
+distributed.share_buffers(norm)
+torch.save((before, dict(norm.named_buffers())), f"{sys.argv[1]}/{distributed.rank()}")
+distributed.stop()
+"""
+    (tmp_path / "share.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(_free_port()),
+         str(tmp_path / "share.py"), str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (first, main), (second, other) = (torch.load(tmp_path / rank) for rank in "01")
+    assert not torch.equal(first, second)
+    for name in ("running_mean", "running_var"):
+        assert torch.equal(main[name], other[name])
+    assert torch.equal(main["running_mean"], first)
+    assert (int(main["num_batches_tracked"]), int(other["num_batches_tracked"])) == (1, 2)
+
+
+@pytest.mark.parametrize(("model", "processes", "told"), [("BPR", 2, 0), ("LightGCN", 1, 0), ("LightGCN", 2, 1)])
+def test_several_processes_are_told_when_they_train_another_objective(
+    config, small_dataset, monkeypatch, caplog, model, processes, told
+):
+    monkeypatch.setattr(logging.getLogger("recbole"), "propagate", True)
+    monkeypatch.setattr("recbole.trainer.trainer.world_size", lambda: processes)
+    settings = config("unused", model=model, epochs=0)
+    Trainer(settings, get_model(model)(settings, small_dataset), small_dataset).fit()
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len([line for line in warnings if "another objective" in line]) == told
+    if told:
+        assert warnings[0].startswith("LightGCN's loss has terms that belong to a batch: 2 processes")
+
+
+@pytest.mark.parametrize("model", ["LightGCN", "SGL", "SpectralCF", "DCCF", "SimRec"])
+def test_models_declare_that_their_loss_is_of_a_batch(config, small_dataset, model):
+    """By the loss itself: that of a batch is not the mean (sum) of those of its halves."""
+    assert (_loss_gap(config, small_dataset, model) > 1e-4) and not get_model(model).loss_of_examples
+
+
+@pytest.mark.parametrize("model", ["BPR", "NeuMF", "WMF"])
+def test_the_loss_of_other_models_is_of_examples(config, small_dataset, model):
+    assert _loss_gap(config, small_dataset, model) < 1e-5 and get_model(model).loss_of_examples
+
+
+def _loss_gap(config, dataset, name):
+    """Return how far the loss of a batch is from that of its shares put together, relatively."""
+    settings = config("unused", model=name, reg_weight=1.0) if name != "NeuMF" else config("unused", model=name)
+    settings.bind_model(get_model(name))
+    torch.manual_seed(1)
+    model = get_model(name)(settings, dataset).eval()
+    batch = next(iter(TrainBatches(settings, dataset, model.input_type).epoch(0)))
+    whole, *parts = (float(model.loss_sum(share).detach()) for share in (batch, batch[0::2], batch[1::2]))
+    return abs(whole - sum(parts)) / abs(whole)
+
+
 def test_all_flags_reach_every_process(tmp_path):
     """Started as `--nproc 2` starts them, each with the command line that was given."""
     script = tmp_path / "say.py"
@@ -73,22 +177,14 @@ def test_all_flags_reach_every_process(tmp_path):
     assert [(tmp_path / rank).read_text() for rank in "01"] == [repr(given)] * 2
 
 
-def test_a_sparse_gradient_is_summed_over_the_processes(tmp_path):
+def test_a_sparse_gradient_is_summed_over_the_processes(tmp_path, toy_baskets):
     """Sets2Sets, whose gate has one, started by torchrun; a process may have no user of a batch at all."""
-    draw = np.random.default_rng(4)
-    users = {f"u{u}": [draw.choice(12, draw.integers(1, 4), False).tolist() for _ in range(6)] for u in range(15)}
-    (tmp_path / "toy").mkdir()
-    (tmp_path / "toy" / "toy_merged.json").write_text(json.dumps(users))
-    settings = (
-        *("--model", "Sets2Sets", "--dataset", "toy", "--data_path", str(tmp_path), "--use_gpu", "False"),
-        *("--tensorboard", "False", "--epochs", "3", "--train_batch_size", "2", "--embedding_size", "4"),
-    )
     weights = {}
     torchrun = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(_free_port()))
     for name, start in (("one", ()), ("two", torchrun)):
         (tmp_path / name).mkdir()
         done = subprocess.run(
-            [sys.executable, *start, str(ROOT / "run_recbole.py"), *settings],
+            [sys.executable, *start, *_baskets(toy_baskets, "Sets2Sets", 2)],
             cwd=tmp_path / name, capture_output=True, text=True, timeout=400, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

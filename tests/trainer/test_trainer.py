@@ -1,6 +1,7 @@
 """The training loop: when it stops, what it keeps, and that a killed run ends with the same bits."""
 
 import logging
+from itertools import pairwise
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -351,6 +352,31 @@ def test_a_snapshot_of_another_run_or_a_damaged_one_is_told_and_not_used(make, s
     snapshots().remove()
     snapshots().remove()
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("takes", "environment", "pauses"),
+    [(0.0, None, 30), (3.0, None, 30), (4.0, None, 36), (6.0, None, 54), (60.0, None, 540), (60.0, "5", 5)],
+)
+def test_a_tenth_of_the_time_at_most_goes_into_snapshots(tmp_path, monkeypatch, takes, environment, pauses):
+    monkeypatch.delenv("ERASE_SNAPSHOT_SECONDS", raising=False)
+    if environment:
+        monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", environment)
+    now = [1000.0]
+
+    def save(*_):
+        now[0] += takes
+
+    monkeypatch.setattr("recbole.trainer.resume.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("recbole.trainer.resume.save_checkpoint", save)
+    resume, ends = ResumeFile(tmp_path / "x.resume", "run"), [now[0]]
+    while len(ends) < 4:
+        now[0] += 0.25
+        if resume.due():
+            resume.save({})
+            ends.append(now[0])
+    first = 5 if environment else 30
+    assert [end - before - takes for before, end in pairwise(ends)] == pytest.approx([first, pauses, pauses], abs=0.25)
 
 
 def test_snapshots_are_as_far_apart_as_asked(make, tmp_path, monkeypatch):

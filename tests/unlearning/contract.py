@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from quadratic import forget_linear, fresh
 
 from recbole.data import create_dataset
 from recbole.data.split import TRAIN
@@ -88,6 +89,14 @@ def worlds(tmp_path_factory, config, sessions, small_dataset):
     return get
 
 
+def reordered(requests, order):
+    """Return the same requests in another order."""
+    rows = [requests[at].rows for at in order]
+    offsets = np.cumsum([0, *map(len, rows)])
+    names, whole = [requests.entities[at] for at in order], np.ones(len(order), dtype=bool)
+    return Requests(names, np.concatenate(rows), offsets, whole, 0, "sha")
+
+
 def weights(model):
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -97,10 +106,15 @@ def same(one, other):
 
 
 class AlgorithmContract:
-    """Set ``algorithm``; ``hyper`` where the defaults do not suit a model of a few hundred parameters."""
+    """Set ``algorithm``; ``hyper`` where the defaults do not suit a model of a few hundred parameters.
+
+    An influence method sets ``quadratic`` too: hyper-parameters (some a function of the number of examples)
+    by which it takes a Newton step for the regularisation ``quadratic.PENALTY``.
+    """
 
     algorithm: str
     hyper: dict = {}  # noqa: RUF012
+    quadratic: dict | None = None
 
     @pytest.fixture(params=MODELS)
     def world(self, request, worlds):
@@ -135,14 +149,27 @@ class AlgorithmContract:
         assert moves and all(torch.equal(after[n], world.state[n]) for n in after if n not in moves)
         assert all(p.grad is None for p in algorithm.model.parameters())
 
-    def test_a_frozen_parameter_stays_as_it_is(self, bpr):
+    @pytest.mark.parametrize("name", ["item_embedding.weight", "user_embedding.weight"])
+    def test_a_frozen_parameter_stays_as_it_is(self, bpr, name):
         data = bpr.data()
         model = get_model("BPR")(bpr.config, data)
         model.load_state_dict(bpr.state)
-        model.item_embedding.weight.requires_grad_(False)
-        algorithm = get_algorithm(self.algorithm)(bpr.config, model, data)
-        assert algorithm.forget(bpr.requests[0].rows, 0).status == "applied"
-        assert torch.equal(model.item_embedding.weight, bpr.state["item_embedding.weight"])
+        model.get_parameter(name).requires_grad_(False)
+        cls = get_algorithm(self.algorithm)
+        if not cls.moves(model):
+            with pytest.raises(UserError, match=f"{self.algorithm} changes parameters"):
+                cls(bpr.config, model, data)
+            return
+        assert cls(bpr.config, model, data).forget(bpr.requests[0].rows, 0).status == "applied"
+        assert torch.equal(model.get_parameter(name), bpr.state[name])
+
+    def test_on_a_quadratic_objective_one_step_is_retraining(self, config, small_dataset):
+        if self.quadratic is None:
+            pytest.skip("no influence method")
+        data = fresh(small_dataset)
+        base, ended, goal, outcome, _ = forget_linear(config, data, self.algorithm, self.quadratic)
+        assert outcome.status == "applied" and (base - goal).norm() > 0.1
+        assert (ended - goal).norm() < 1e-4 * (base - goal).norm()
 
     def test_max_norm_holds(self, world):
         algorithm = self.start(world, max_norm=1e-3)
@@ -163,6 +190,17 @@ class AlgorithmContract:
             algorithm = self.start(world, data)
             assert algorithm.forget(world.requests[1].rows, 1).status == "applied"
             ends.append(weights(algorithm.model))
+        assert same(*ends)
+
+    def test_who_will_ask_later_is_nobody_s_business(self, bpr):
+        """The state after the first requests has the same bits whatever comes after them."""
+        ends = []
+        for later in ([2, 3, 4, 5], [5, 4, 3, 2]):
+            pipeline = Pipeline(self.start(bpr), reordered(bpr.requests, [0, 1, *later]), show_progress=False)
+            states = []
+            pipeline.run(lambda *_, states=states, model=pipeline.algorithm.model: states.append(weights(model)))
+            assert pipeline.sizes[0] == 2
+            ends.append(states[0])
         assert same(*ends)
 
     def test_no_scheduler_is_made_or_stepped(self, worlds, monkeypatch):
@@ -264,11 +302,21 @@ class AlgorithmContract:
         again, ended = run(tmp_path / "killed")
         assert same(ended, expected) and again["applied"] == whole["applied"] == len(USERS)
 
-    def test_people_can_be_forgotten_together(self, world):
-        algorithm = self.start(world)
-        pipeline = Pipeline(algorithm, world.requests, batch_size=3, show_progress=False)
-        summary = pipeline.run(lambda *_: None)
-        assert summary["applied"] == len(USERS) and algorithm.dataset.forgotten[world.requests.rows].all()
+    @pytest.mark.parametrize("size", [1, 2, 3, 100])
+    def test_people_can_be_forgotten_together(self, bpr, size):
+        """Two of them, first and last, have no training row to forget: that is told whoever is in their batch."""
+        algorithm = self.start(bpr)
+        held_out = [
+            np.flatnonzero((bpr.dataset.log.user == user) & (bpr.dataset.log.split > TRAIN)) for user in (14, 20)
+        ]
+        rows = [held_out[0], *(bpr.requests[at].rows for at in range(len(USERS))), held_out[1]]
+        names = ["14", *bpr.requests.entities, "20"]
+        requests = Requests(
+            names, np.concatenate(rows), np.cumsum([0, *map(len, rows)]), np.ones(8, dtype=bool), 0, "sha"
+        )
+        summary = Pipeline(algorithm, requests, size, show_progress=False).run(lambda *_: None)
+        assert all(map(len, held_out)) and algorithm.dataset.forgotten[requests.rows].all()
+        assert (summary["applied"], summary["skipped"], summary["worked"]) == (len(USERS), 2, len(USERS))
         assert all(torch.isfinite(tensor).all() for tensor in weights(algorithm.model).values())
 
     # --- the command line ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from recbole.data import Interaction, Negatives
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.model.sequential_recommender.gru4rec import GRU4Rec
-from recbole.unlearning.curvature import HessianProduct, Subspace, flatten, gradient, second_order
+from recbole.unlearning.curvature import GaussNewtonProduct, HessianProduct, Subspace, flatten, gradient, second_order
 from recbole.unlearning.solvers import conjugate_gradients
 from recbole.utils import init_seed, stream
 
@@ -115,11 +115,51 @@ def test_hessian_products(tasks, dense, name):
     assert hessian.abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("name", ["BPR", "GRU4Rec"])
+def test_gauss_newton_products(tasks, name):
+    task = tasks[name]
+    with second_order(task.model):
+        subspace = Subspace(task.model)
+        expected = sum(gauss_newton(task, batch) for batch in task.batches)
+        product = GaussNewtonProduct(subspace, task.batches, 0.5, [4.0] * len(task.batches))
+        for at in range(3):
+            v = torch.randn(len(expected), generator=torch.Generator().manual_seed(at), dtype=torch.float64)
+            torch.testing.assert_close(product(v), 2 * expected @ v, **CLOSE)
+            assert v @ product(v) >= 0
+    assert expected.abs().max() > 1e-3
+
+
+def gauss_newton(task, batch):
+    """Return ``J' B J`` of a batch, dense, by torch's own Jacobian and Hessian."""
+    parts = [shape.numel() for shape in task.shapes]
+
+    def outputs(flat):
+        values = {f"0.{n}": p.view(s) for n, p, s in zip(task.names, flat.split(parts), task.shapes, strict=True)}
+        models = nn.ModuleList([task.model])
+        models.forward = task.model.outputs
+        return functional_call(models, values, (batch,)).reshape(-1)
+
+    point = task.point()
+    J, z = torch.autograd.functional.jacobian(outputs, point), outputs(point).detach()
+    shape = task.model.outputs(batch).shape
+    B = torch.autograd.functional.hessian(lambda flat: task.model.loss_sum(batch, flat.view(shape)), z)
+    return J.T @ B @ J
+
+
+def test_gauss_newton_is_the_hessian_where_outputs_are_linear(tasks):
+    task = tasks["BPR"]
+    subspace = Subspace(task.model, ("user_embedding.weight",), task.batches)
+    v = torch.randn(len(subspace.vector()), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with second_order(task.model):
+        image = GaussNewtonProduct(subspace, task.batches)(v)
+        torch.testing.assert_close(image, HessianProduct(subspace, task.batches)(v), **CLOSE)
+
+
 @MODELS
 def test_a_kept_graph_gives_what_a_recomputed_one_gives(tasks, name):
     task = tasks[name]
     with second_order(task.model):
-        subspace = Subspace(task.model, (), task.batches)
+        subspace = Subspace(task.model, None, task.batches)
         kept = HessianProduct(subspace, task.batches)
         size = len(subspace.vector())
         for at in range(3):
@@ -159,7 +199,7 @@ def test_solutions_are_those_of_the_dense_system(tasks, dense, name):
 def test_the_rows_that_batches_read_are_the_whole_solution(tasks, dense):
     task, (first, hessian) = tasks["BPR"], dense["BPR"]
     damping = float(1 - torch.linalg.eigvalsh(hessian)[0])
-    subspace = Subspace(task.model, (), task.batches)
+    subspace = Subspace(task.model, None, task.batches)
     where = task.positions(subspace)
     assert len(where) < len(first)
     with second_order(task.model):

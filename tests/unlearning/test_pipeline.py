@@ -1,6 +1,9 @@
 """Requests one after another: four stops, what is counted and recorded, and going on after a kill."""
 
 import json
+import os
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,11 +13,12 @@ from recbole.data.split import TRAIN
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.trainer import ResumeFile
-from recbole.unlearning.algorithm import Outcome
-from recbole.unlearning.pipeline import Pipeline
+from recbole.unlearning import algorithm, pipeline
+from recbole.unlearning.algorithm import NotApplied, Outcome
+from recbole.unlearning.pipeline import Pipeline, RequestLog
 from recbole.unlearning.request import find_requests
 from recbole.unlearning.scif import Scif
-from recbole.utils import init_seed
+from recbole.utils import UserError, init_seed
 
 NO_TRAIN, UNKNOWN, NO_ITEM = "u5", "stranger", "u6"
 """Users whose request has rows outside of training alone, and that are not in the data, or hold none of the items."""
@@ -136,10 +140,72 @@ def test_outcomes_are_counted_and_recorded(config, small_dataset, tmp_path):
         assert set(record["seconds"]) == {"prepare", "solve", "apply"} and record["work"]["n_hvp"] > 0
         assert record["total_seconds"] >= sum(record["seconds"].values()) * 0.99
     assert counts(run.summary) == {
-        "total": 11, "done": 11, "applied": 8, "skipped": 3, "timeout": 0, "diverged": 0,
+        "total": 11, "done": 11, "worked": 8, "applied": 8, "skipped": 3, "timeout": 0, "diverged": 0,
     }  # fmt: skip
     assert run.summary["seconds_total"] == pytest.approx(sum(record["total_seconds"] for record in records))
-    assert run.summary["seconds_mean"] == pytest.approx(run.summary["seconds_total"] / 11)
+    worked = sum(record["total_seconds"] for record in applied)
+    assert run.summary["seconds_mean"] == pytest.approx(worked / 8), "of those alone that had something to do"
+    assert run.summary["seconds_p95"] == pytest.approx(max(record["total_seconds"] for record in applied))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_who_had_nothing_to_do_is_skipped_whatever_the_batch(config, small_dataset, tmp_path, size):
+    run = Run(config, small_dataset, folder=tmp_path, unlearning_batchsize=size).run()
+    assert {k: v for k, v in counts(run.summary).items() if v} == {
+        "total": 11, "done": 11, "worked": 8, "applied": 8, "skipped": 3,
+    }  # fmt: skip
+    if size > 1:
+        single = {r["entity"]: r["reason"] for r in run.records() if "skipped" not in r and r["reason"]}
+        idle = {name: why for record in run.records() for name, why in record.get("skipped", {}).items()} | single
+        assert idle == {
+            UNKNOWN: "no such entity in the data", NO_ITEM: "no such item in the data", NO_TRAIN: "no training example",
+        }  # fmt: skip
+
+
+def test_without_anything_to_do_there_are_no_means(config, small_dataset):
+    run = Run(config, small_dataset)
+    run.data.forget(run.requests.rows)
+    run.run()
+    assert counts(run.summary)["skipped"] == 11 and counts(run.summary)["worked"] == 0
+    assert [run.summary[key] for key in ("seconds_mean", "seconds_p95", "cpu_seconds_mean")] == [None] * 3
+    assert run.summary["seconds_total"] > 0
+
+
+@pytest.mark.parametrize("size", [2, 3, 100])
+def test_the_seconds_of_a_batch_are_shared_by_those_who_had_something_to_do(config, small_dataset, tmp_path, size):
+    run = Run(config, small_dataset, folder=tmp_path, unlearning_batchsize=size).run()
+    shares = []
+    for record in run.records():
+        if record["status"] == "applied":
+            count = record.get("n_requests", 1) - len(record.get("skipped", ()))
+            shares += [record["total_seconds"] / count] * count
+    assert len(shares) == 8 and run.summary["seconds_mean"] == pytest.approx(np.mean(shares))
+    assert run.summary["seconds_p95"] == pytest.approx(max(shares))
+    assert run.summary["seconds_total"] == pytest.approx(sum(record["total_seconds"] for record in run.records()))
+
+
+def test_a_step_that_changes_nothing_is_no_work(config, small_dataset, monkeypatch):
+    monkeypatch.setattr(Scif, "_apply", lambda self, step: Outcome("skipped", "the step changes no parameter"))
+    summary = Run(config, small_dataset).run().summary
+    assert (summary["skipped"], summary["worked"], summary["seconds_mean"]) == (11, 0, None)
+
+
+def test_a_batch_that_failed_is_told_with_the_names_of_those_it_failed(config, small_dataset, caplog):
+    caplog.set_level("WARNING", logger="recbole")
+    run = Run(config, small_dataset, budget=0.0, unlearning_batchsize=100).run()
+    told = [re.search(r"\((.*?)\)", record.getMessage())[1].split(", ") for record in caplog.records]
+    busy = sorted(set(run.requests.entities) - {UNKNOWN, NO_ITEM, NO_TRAIN})
+    assert len(told) == 4 and [name for names in told for name in names] == busy
+    assert (run.summary["timeout"], run.summary["skipped"]) == (8, 3)
+
+
+def test_a_number_that_is_not_finite_is_null_in_the_log(tmp_path):
+    log = RequestLog(tmp_path / "x.jsonl")
+    log.add({"work": {"residual": float("nan"), "n_hvp": np.int64(3), "bends": torch.tensor([1.0, float("inf")])}})
+    log.close()
+    assert json.loads((tmp_path / "x.jsonl").read_text()) == {
+        "work": {"residual": None, "n_hvp": 3, "bends": [1, None]}
+    }
 
 
 def test_rows_outside_of_training_are_masked_all_the_same(config, small_dataset):
@@ -157,6 +223,48 @@ def test_the_budget_is_shared_evenly(config, small_dataset):
     run.algorithm.forget = lambda rows, index, budget: shares.append(budget) or Outcome("skipped", "nothing")
     run.pipeline.run(run.save)
     assert shares == [2.0] * 11
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still, but for what a step of Scif takes: ``clock.step`` seconds, whatever it may use."""
+    now = SimpleNamespace(seconds=0.0, step=5.0, steps=0)
+    fake = SimpleNamespace(perf_counter=lambda: now.seconds, process_time=lambda: now.seconds)
+    monkeypatch.setattr(algorithm, "time", fake)
+    monkeypatch.setattr(pipeline, "time", fake)
+
+    def observe(self, change, index, out_of_time):
+        now.seconds, now.steps = now.seconds + now.step, now.steps + 1
+        raise NotApplied("timeout", "slow")
+
+    monkeypatch.setattr(Scif, "observe", observe)
+    return now
+
+
+def test_slow_requests_go_beyond_the_total_by_one_of_them_at_most(config, small_dataset, clock):
+    run = Run(config, small_dataset, budget=11.0)
+    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    run.run()
+    assert clock.steps == 3 and run.summary["seconds_total"] == 15.0, "of 11, and one began when 1 was left"
+    assert (run.summary["timeout"], run.summary["skipped"]) == (8, 3)
+    assert run.data.forgotten[run.requests.rows].all() and same(run.saved[3][1], before)
+
+
+def test_a_share_is_not_enlarged_by_what_others_left(config, small_dataset, clock):
+    run, given = Run(config, small_dataset, budget=22.0), []
+    forget, run.algorithm.forget = run.algorithm.forget, lambda *args: given.append(args[2]) or forget(*args)
+    clock.step = 0.5
+    run.run()
+    assert given == [2.0] * 11 and run.summary["seconds_total"] == 4.0
+
+
+def test_a_killed_run_goes_on_with_what_is_left_of_the_budget(config, small_dataset, tmp_path, monkeypatch, clock):
+    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
+    with pytest.raises(Killed):
+        Run(config, small_dataset, folder=tmp_path, budget=11.0).run(3)
+    assert clock.steps == 2
+    run = Run(config, small_dataset, folder=tmp_path, budget=11.0).run()
+    assert clock.steps == 3 and run.summary["seconds_total"] == 15.0 and run.summary["timeout"] == 8
 
 
 def test_without_time_every_request_with_work_is_a_timeout(config, small_dataset):
@@ -220,3 +328,36 @@ def test_another_runs_snapshot_is_not_gone_on_from(config, small_dataset, tmp_pa
         Run(config, small_dataset, folder=tmp_path).run(5)
     run = Run(config, small_dataset, folder=tmp_path, identity="another").run()
     assert len(run.records()) == 11 and set(run.saved) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("left", [None, 0, -1])
+def test_a_log_that_lost_what_the_snapshot_counts_is_refused(config, small_dataset, tmp_path, monkeypatch, left):
+    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
+    with pytest.raises(Killed):
+        Run(config, small_dataset, folder=tmp_path).run(5)
+    run = Run(config, small_dataset, folder=tmp_path)
+    kept = b"" if left is None else run.log_path.read_bytes()[:left]
+    run.log_path.unlink() if left is None else run.log_path.write_bytes(kept)
+    wanted = rf"x\.requests\.jsonl lacks requests .*{len(kept)} of \d+ bytes.*; delete .*x\.resume to start over"
+    with pytest.raises(UserError, match=wanted):
+        run.run()
+    assert not run.log_path.exists() if left is None else run.log_path.read_bytes() == kept
+    (tmp_path / "x.resume").unlink()
+    again = Run(config, small_dataset, folder=tmp_path).run()
+    assert len(again.records()) == 11
+
+
+def test_the_log_is_on_the_disk_before_the_snapshot_that_counts_on_it(config, small_dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
+    run, synced = Run(config, small_dataset, folder=tmp_path), []
+    fsync, save = os.fsync, run.pipeline.resume.save
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino) or fsync(number))
+
+    def saves(state):
+        inode = run.log_path.stat().st_ino
+        assert synced[-1] == inode and run.log_path.stat().st_size == state["log_size"]
+        save(state)
+
+    run.pipeline.resume.save = saves
+    run.run()
+    assert len(synced) >= 2 * 11

@@ -248,7 +248,7 @@ def test_a_nan_leaves_the_parameters_and_is_called_diverged(trained, data):
 
 def test_a_hessian_that_is_not_positive_is_damped_until_it_is(trained, data, monkeypatch):
     conf, model = trained()
-    monkeypatch.setattr(model, "loss_sum", lambda batch, loss=model.loss_sum: -30 * loss(batch))
+    monkeypatch.setattr(BPR, "loss_of", lambda self, outputs, batch: -30 * self.loss(*outputs.unbind(dim=1)))
     outcome = Scif(conf, model, data).forget(train_rows(data, requester(data, 12), 3), 0)
     assert outcome.status == "applied" and outcome.work["damping"] > Scif.Hyper().damping
     assert outcome.work["solver"] == "converged", "along negative curvature there is no solution to converge to"

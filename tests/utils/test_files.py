@@ -1,8 +1,11 @@
 """Files are whole or absent, and a run finds out early that it cannot write."""
 
+import json
 import os
 
+import numpy as np
 import pytest
+import torch
 
 from recbole.utils import UserError, atomic_write, check_writable, write_json
 
@@ -50,6 +53,19 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path):
         check_writable(tmp_path / "file" / "result.json")
     check_writable(tmp_path / "new" / "result.json")
     assert os.listdir(tmp_path / "new") == []
+
+
+def test_json_has_lists_for_arrays_and_numbers_for_scalars(tmp_path):
+    value = {
+        "a": np.array([1.5, np.nan]),
+        "b": torch.tensor([[1, 2]]),
+        "c": np.int64(3),
+        4: torch.tensor(True),
+        "p": tmp_path,
+    }
+    write_json(tmp_path / "a.json", value)
+    wanted = {"a": [1.5, None], "b": [[1, 2]], "c": 3, "4": True, "p": str(tmp_path)}
+    assert json.loads((tmp_path / "a.json").read_text()) == wanted
 
 
 def test_json_has_null_for_what_is_no_number(tmp_path):

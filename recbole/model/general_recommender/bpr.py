@@ -48,9 +48,17 @@ class BPR(GeneralRecommender):
 
     def calculate_loss(self, interaction):
         """Return the mean BPR loss over (user, item, negative item)."""
+        return self.loss_of(self.outputs(interaction), interaction)
+
+    def outputs(self, interaction):
+        """Return the scores of the item and of the negative item, [batch, 2]."""
         user, positive = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         negative = self.get_item_embedding(interaction[self.NEG_ITEM_ID])
-        return self.loss((user * positive).sum(dim=1), (user * negative).sum(dim=1))
+        return torch.stack([(user * positive).sum(dim=1), (user * negative).sum(dim=1)], dim=1)
+
+    def loss_of(self, outputs, interaction):
+        """Return the mean BPR loss, given the :meth:`outputs`."""
+        return self.loss(*outputs.unbind(dim=1))
 
     def predict(self, interaction):
         """Return the scores [batch] of (user, item) pairs."""

@@ -27,6 +27,8 @@ class DCCF(GraphRecommender):
     divided by the batch size. Those terms belong to a batch, not to its examples one by one.
     """
 
+    loss_of_examples = False
+
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.n_layers = config["n_layers"]

@@ -12,7 +12,8 @@ class EASE(FittedRecommender):
 
     H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019 (equation numbers not checked): with
     ``P = (X^T X + reg_weight I)^-1``, ``B_ij = -P_ij / P_jj`` off the diagonal. In float64; ``P`` takes
-    8 ``n_items``^2 bytes. Repeated pairs count repeatedly, as in RecBole.
+    8 ``n_items``^2 bytes, in memory, in each checkpoint of unlearning and in its snapshot. Repeated pairs count
+    repeatedly, as in RecBole.
 
     Forgetting the interactions of a few users is exact and costs ``n_items``^2 for each of them instead of
     ``n_items``^3; see :meth:`downdate`.
@@ -21,6 +22,7 @@ class EASE(FittedRecommender):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.reg_weight = config["reg_weight"]
+        self.learned_shape = (self.n_items, self.n_items)
         self.dummy_param = nn.Parameter(torch.zeros(1))
 
     def fit(self, matrix):
@@ -56,6 +58,10 @@ class EASE(FittedRecommender):
         """Return ``P``."""
         self.learn()
         return [self.inverse]
+
+    def know(self, learned):
+        """Take ``P``."""
+        self.inverse = learned.to(self.device)
 
     def scores(self, matrix, users):
         """Return ``X B``, which is ``x_j - (x P)_j / P_jj``: the diagonal of ``-P_ij / P_jj`` alone would be -1."""

@@ -28,6 +28,7 @@ class ItemKNN(FittedRecommender):
         self.k, self.shrink, self.method = int(config["k"]), float(config["shrink"] or 0.0), config["knn_method"]
         if self.method not in ("item", "user"):
             raise UserError(f"knn_method: '{self.method}' is not 'item' or 'user'")
+        self.learned_shape = (self.n_items if self.method == "item" else self.n_users,) * 2
         self.fake_loss = nn.Parameter(torch.zeros(1))
 
     def fit(self, matrix):
@@ -107,6 +108,10 @@ class ItemKNN(FittedRecommender):
         """Return the similarities, sparse."""
         self.learn()
         return [self.w]
+
+    def know(self, learned):
+        """Take the similarities."""
+        self.w = learned
 
     def scores(self, matrix, users):
         """Return the summed similarities [len(users), n_items], float64."""

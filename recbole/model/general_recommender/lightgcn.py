@@ -13,6 +13,8 @@ class LightGCN(GraphRecommender):
     (:class:`~recbole.model.loss.EmbLoss`): norms that are not squared unless ``require_pow``.
     """
 
+    loss_of_examples = False
+
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.n_layers = config["n_layers"]

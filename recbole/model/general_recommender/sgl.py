@@ -29,6 +29,7 @@ class SGL(GraphRecommender):
     """
 
     loss_reduction = "sum"
+    loss_of_examples = False
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)

@@ -1,26 +1,61 @@
 """SimRec."""
 
-from collections import ChainMap
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from recbole.data import TrainBatches
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.contrast import info_nce, log_partition
-from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.model.graph import propagate
+from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_uniform_initialization
 from recbole.utils import InputType, torch_seed
+
+
+class Teacher(GraphRecommender):
+    """LightGCN as SimRec's authors train it: layers are added up, and every node is its own neighbour too.
+
+    A layer takes ``E`` to ``D^-1/2 (A + I) D^-1/2 E``, ``D`` counting the node itself. The loss is the mean BPR loss
+    plus ``teacher_reg_weight`` times the squared norms of the two tables.
+    """
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.n_layers, self.reg_weight = config["n_layers"], config["teacher_reg_weight"]
+        self.apply(xavier_uniform_initialization)
+
+    def rebuild(self, dataset):
+        """Build the graph of the retained training pairs."""
+        super().rebuild(dataset)
+        dtype = self.user_embedding.weight.dtype
+        scale = (self.graph.degrees() + 1).rsqrt()
+        self.norm_adj_matrix = self.graph.csr((scale[self.graph.heads] * scale[self.graph.tails]).to(dtype))
+        self.of_itself = scale.square().to(dtype).unsqueeze(1)
+
+    def layers(self):
+        """Return the parameters and each layer, every one [n_users + n_items, d]."""
+        layers = [self.get_ego_embeddings()]
+        for _ in range(self.n_layers):
+            layers.append(propagate(self.norm_adj_matrix, layers[-1]) + self.of_itself * layers[-1])
+        return layers
+
+    def forward(self):
+        """Return the embeddings ``(users [n_users, d], items [n_items, d])``."""
+        return self.split(sum(self.layers()))
+
+    def calculate_loss(self, interaction):
+        """Return the mean BPR loss plus the regulariser."""
+        u, p, n = self.gathered(*self.forward(), interaction)
+        norms = self.user_embedding.weight.square().sum() + self.item_embedding.weight.square().sum()
+        return F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).mean() + self.reg_weight * norms
 
 
 class SimRec(GeneralRecommender):
     """A perceptron on user and item tables (the student) that learns from a trained LightGCN (the teacher).
 
-    L. Xia et al., "Graph-less Collaborative Filtering", WWW 2023. Written from memory of the paper and of how the
-    authors' published program behaves; equation numbers not checked. With ``x(e) = e + LeakyReLU(W e)`` and
-    ``y_ui = x(e_u) . x(e_i)`` the loss adds up:
+    L. Xia et al., "Graph-less Collaborative Filtering", WWW 2023; the paper itself was not read. The losses, the
+    teacher and the defaults were checked against the authors' published program (github.com/HKUDS/SimRec). With
+    ``x(e) = e + LeakyReLU(W e)`` and ``y_ui = x(e_u) . x(e_i)`` the loss adds up:
 
     * the main task, ``-mean y_ui`` over the batch;
     * ``soft_weight`` times the prediction-level distillation: over random (u, i, j), the cross-entropy between the
@@ -32,16 +67,19 @@ class SimRec(GeneralRecommender):
       distillations' gradients agree more with each other than with the main task's, else ``1 - epsilon``;
     * ``reg_weight`` times the squared norms of the two tables.
 
-    From the program and not the paper: the weights 1 + 0.2 and 1 - 0.2, one shared W, LeakyReLU's slope 0.5. ERASE's
-    SimRec leaves its teacher at random and ranks by the raw tables.
+    Unlike the program this one has no small constants inside logarithms, and trains its teacher itself, for
+    ``teacher_epochs`` (the program loads one that was trained for 100 epochs). ERASE's SimRec leaves its teacher at
+    random and ranks by the raw tables.
 
-    The teacher is trained before the first epoch, for ``teacher_epochs`` on the same training pairs, and then stays
-    as it is. It is not asked for recommendations, but it is in the checkpoint, and unlearning does not change it:
-    only a retrained SimRec has a teacher that never saw what was forgotten. Its graph follows the mask. All losses but
-    the main one belong to a batch, not to its examples one by one. In evaluation mode the random triples are fixed.
+    The :class:`Teacher` is trained in the first ``teacher_epochs`` epochs, which are not among those of ``epochs``, by
+    the same optimizer on the same training pairs, and then stays as it is; a run whose time is up before has an
+    untrained student. It is not asked for recommendations, but it is in the checkpoint, and unlearning does not change
+    it: only a retrained SimRec has a teacher that never saw what was forgotten. Its graph follows the mask. All losses
+    but the main one belong to a batch, not to its examples one by one. In evaluation mode the random triples are fixed.
     """
 
     input_type = InputType.PAIRWISE  # the teacher needs negatives
+    loss_of_examples = False
     selective = ("user_embedding.weight",)
 
     def __init__(self, config, dataset):
@@ -51,32 +89,24 @@ class SimRec(GeneralRecommender):
         self.item_embedding = nn.Embedding(self.n_items, config["embedding_size"])
         self.layer = nn.Linear(config["embedding_size"], config["embedding_size"], bias=False)
         self.apply(xavier_uniform_initialization)
-        self.teacher = LightGCN(ChainMap({"reg_weight": config["teacher_reg_weight"]}, config), dataset)
-        self.teacher.requires_grad_(False)
-        self.register_buffer("teacher_is_trained", torch.tensor(False))
+        self.teacher = Teacher(config, dataset)
+        self.warm_up_epochs = config["teacher_epochs"]
+        self._teach(False)
 
     def rebuild(self, dataset):
         """Build the teacher's graph of the retained training pairs."""
         self.teacher.rebuild(dataset)
 
     def begin_epoch(self, epoch, dataset):
-        """Train the teacher unless it has been."""
-        if not self.teacher_is_trained:
-            self._train_teacher(dataset)
-            self.teacher_is_trained.fill_(True)
+        """Train the teacher in the first epochs, then the student."""
+        self._teach(epoch < self.warm_up_epochs)
 
-    def _train_teacher(self, dataset):
-        config, teacher = self.config, self.teacher
-        teacher.requires_grad_(True)
-        optimizer = torch.optim.Adam(teacher.parameters(), lr=config["learning_rate"])
-        batches = TrainBatches(config, dataset, self.input_type)
-        for epoch in range(config["teacher_epochs"]):
-            for batch in batches.epoch(epoch):
-                optimizer.zero_grad()
-                teacher.calculate_loss(batch.to(self.device)).backward()
-                optimizer.step()
-        teacher.zero_grad()
-        teacher.requires_grad_(False)
+    def _teach(self, teaching):
+        """Let the teacher be trained and nothing else, or the other way round."""
+        self.teaching = teaching
+        for parameter in self.parameters():
+            parameter.requires_grad_(not teaching)
+        self.teacher.requires_grad_(teaching)
 
     def features(self, embeddings):
         """Return ``x(e)`` for rows of either table."""
@@ -87,7 +117,9 @@ class SimRec(GeneralRecommender):
         return self.features(self.user_embedding.weight), self.features(self.item_embedding.weight)
 
     def calculate_loss(self, interaction):
-        """Return the sum of the five terms; see the class."""
+        """Return the sum of the five terms, see the class; in the first epochs the teacher's loss."""
+        if self.teaching:
+            return self.teacher.calculate_loss(interaction)
         user, item = interaction[self.USER_ID], interaction[self.ITEM_ID]
         tables = self.user_embedding.weight, self.item_embedding.weight
         distinct = torch.unique(user), torch.unique(item)
@@ -100,11 +132,8 @@ class SimRec(GeneralRecommender):
 
     def _lesson(self):
         """Return what the teacher says: its layers from the second on, random triples, and its scores of those."""
-        teacher = self.teacher
-        layers = [teacher.get_ego_embeddings()]
-        for _ in range(teacher.n_layers):
-            layers.append(propagate(teacher.norm_adj_matrix, layers[-1]))
-        users, items = teacher.split(sum(layers) / len(layers))
+        teacher, layers = self.teacher, self.teacher.layers()
+        users, items = teacher.split(sum(layers))
         triples = self._triples(users.device)
         return teacher.split(sum(layers[2:])), triples, _preference(users, items, triples)
 

@@ -17,6 +17,8 @@ class SpectralCF(GraphRecommender):
     eigenvectors. The regulariser is RecBole's: norms, not squared, of the embeddings after the layers.
     """
 
+    loss_of_examples = False
+
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.n_layers = config["n_layers"]

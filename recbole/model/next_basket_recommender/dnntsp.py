@@ -121,8 +121,15 @@ class DNNTSP(NextBasketRecommender):
 
     def calculate_loss(self, interaction):
         """Return the multi-label soft margin loss, the mean over items and users."""
-        scores, right = self.forward(interaction)[:, 1:], self.target_matrix(interaction)[:, 1:]
-        return functional.multilabel_soft_margin_loss(scores, right)
+        return self.loss_of(self.outputs(interaction), interaction)
+
+    def outputs(self, interaction):
+        """Return the scores of the items, [batch, n_items - 1]."""
+        return self.forward(interaction)[:, 1:]
+
+    def loss_of(self, outputs, interaction):
+        """Return the multi-label soft margin loss, given the :meth:`outputs`."""
+        return functional.multilabel_soft_margin_loss(outputs, self.target_matrix(interaction)[:, 1:])
 
     def full_sort_predict(self, interaction):
         """Return the scores [batch, n_items]."""

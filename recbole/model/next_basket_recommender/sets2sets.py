@@ -71,6 +71,11 @@ class Sets2Sets(NextBasketRecommender):
             else:
                 nn.init.zeros_(parameter)
 
+    def lookups(self):
+        """Return the fields of embeddings, gate and output layer, whose rows are items all."""
+        inputs = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_weight")
+        return dict.fromkeys(inputs, (self.HISTORY_ITEMS,)) | {"output.weight": self.item_fields}
+
     def rebuild(self, dataset):
         """Count the items of the retained training baskets, and weigh the loss by that."""
         if not self.weighted:
@@ -116,10 +121,17 @@ class Sets2Sets(NextBasketRecommender):
 
     def calculate_loss(self, interaction):
         """Return the mean over the users of the weighted squares plus ``set_loss_weight`` times the pairwise term."""
-        p = self.forward(interaction).softmax(dim=1)[:, 1:]
+        return self.loss_of(self.outputs(interaction), interaction)
+
+    def outputs(self, interaction):
+        """Return the items' probabilities [batch, n_items - 1]; the loss is convex in them, not in the logits."""
+        return self.forward(interaction).softmax(dim=1)[:, 1:]
+
+    def loss_of(self, outputs, interaction):
+        """Return the loss, given the :meth:`outputs`."""
         right = self.target_matrix(interaction)[:, 1:]
-        squares = (self.item_weight[1:] * (p - right).square()).sum(dim=1)
-        return (squares + self.set_loss_weight * self._pairwise(p, right)).mean()
+        squares = (self.item_weight[1:] * (outputs - right).square()).sum(dim=1)
+        return (squares + self.set_loss_weight * self._pairwise(outputs, right)).mean()
 
     def _pairwise(self, p, right):
         """Return the mean over pairs (bought i, other j) of exp(p_j - p_i): mean exp(-p_i) times mean exp(p_j)."""
