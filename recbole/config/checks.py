@@ -3,74 +3,41 @@
 import math
 from numbers import Real
 
+from recbole.config.rules import rule_by_default, rule_of
 from recbole.utils import UserError, suggest
 
-#: Types of settings whose default is null, so that it cannot tell.
-_NULLABLE = {
-    "adam_beta1": float,
-    "adam_beta2": float,
-    "adam_eps": float,
-    "max_training_hours": float,
-    "unlearning_fraction": float,
-    "unlearn_sample_selection_seed": int,
-    "retrain_checkpoint_idx_to_match": int,
-    "valid_metric_bigger": bool,
-}
-_SMALLEST = {
-    "seed": 0,
-    "epochs": 0,
-    "train_batch_size": 1,
-    "eval_batch_size": 1,
-    "MAX_ITEM_LIST_LENGTH": 1,
-    "unlearning_batchsize": 1,
-    "n_target_items": 0,
-    "unlearn_sample_selection_seed": 0,
-    "retrain_checkpoint_idx_to_match": 0,
-}
+#: Metrics that the evaluator computes, as RecBole writes them; in any case.
+METRICS = ("Recall", "MRR", "NDCG", "Hit", "Precision")
+
 _CHOICES = {
     "task_type": ("CF", "SBR", "NBR", None),
     "time_precision": ("exact", "single"),
     "rm_dup_inter": ("first", "last", None),
 }
-_EXPECTED = {bool: "True or False", int: "an integer", float: "a number", str: "text"}
 _SPLITS = {"RS": "a list of three shares, like [0.8, 0.1, 0.1]", "LS": "valid_and_test, valid_only or test_only"}
 
 
-def checked_type(key, value, default, where, strict=True):
-    """Return ``value`` as the type that its ``default`` has: a truth value, a number or text.
+def checked_type(key, value, default, where, rule=None, strict=True):
+    """Return ``value`` as the type that it should have.
 
     Args:
         key: the setting.
         value: what was set.
         default: the packaged default.
         where: the place that set it, for the message.
-        strict: whether the default tells integers, numbers and text apart; else only numbers and truth values are
-            looked at, and any number will do.
+        rule: what the value may be; ``None`` leaves it to the type of the default.
+        strict: see :func:`~recbole.config.rules.rule_by_default`.
 
     Raises:
-        UserError: the value is of another type, or too small.
+        UserError: the value is of another type, or out of range.
     """
-    kind = _NULLABLE.get(key) if default is None else type(default)
-    nullable = default is None or (kind is str and key.endswith(("_FIELD", "_interval")))
-    if kind not in _EXPECTED or (nullable and value is None) or (kind is str and not strict):
+    rule = rule or rule_by_default(default, strict)
+    nullable = default is None or (isinstance(default, str) and key.endswith(("_FIELD", "_interval")))
+    if rule is None or (nullable and value is None):
         return value
-    if kind is int and not strict:
-        kind = float
-    if not _fits(value, kind):
-        raise UserError(f"{key} ({where}) should be {_EXPECTED[kind]}, not {value!r}")
-    if key in _SMALLEST and value < _SMALLEST[key]:
-        raise UserError(f"{key} ({where}) should be at least {_SMALLEST[key]}, not {value!r}")
-    if kind is int or (kind is float and isinstance(default, int) and _fits(value, int)):
-        return int(value)
-    return float(value) if kind is float else value
-
-
-def _fits(value, kind):
-    if kind in (bool, str):
-        return isinstance(value, kind)
-    if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
-        return False
-    return kind is float or float(value).is_integer()
+    if not rule.meets(value):
+        raise UserError(f"{key} ({where}) should be {rule.told}, not {value!r}")
+    return rule.kind(value)
 
 
 def check_choices(values, where):
@@ -79,13 +46,6 @@ def check_choices(values, where):
         if values.get(key) not in choices:
             possible = ", ".join("null" if choice is None else choice for choice in choices)
             raise UserError(f"{key} ({where(key)}) should be one of {possible}, not {values[key]!r}")
-    fraction = values.get("unlearning_fraction")
-    if fraction is not None and not 0 < fraction <= 1:
-        raise UserError(f"unlearning_fraction ({where('unlearning_fraction')}) should be in (0, 1], not {fraction!r}")
-    index = values.get("retrain_checkpoint_idx_to_match")
-    if index is not None and index > 3:
-        key = "retrain_checkpoint_idx_to_match"
-        raise UserError(f"{key} ({where(key)}) should be 0, 1, 2 or 3, not {index}")
 
 
 def checked_cutoffs(topk, where):
@@ -97,18 +57,21 @@ def checked_cutoffs(topk, where):
 
 
 def checked_metrics(metrics, where):
-    """Return ``metrics`` as a list of names."""
+    """Return ``metrics`` as a list of names, all of which are known."""
     names = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
-    if not names or not all(isinstance(name, str) and name.isidentifier() for name in names):
+    if not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"metrics ({where}) should be a list of names, like [Recall, NDCG], not {metrics!r}")
+    for name in names:
+        if name.lower() not in map(str.lower, METRICS):
+            known = ", ".join(METRICS)
+            raise UserError(f"metrics ({where}): there is no metric {name!r}{suggest(name, METRICS)}; known: {known}")
     return names
 
 
 def check_valid_metric(valid_metric, metrics, topk, where):
-    """Refuse a ``valid_metric`` such as ``Recall@20`` that is not computed; metrics of single values have no ``@k``."""
+    """Refuse a ``valid_metric`` that is not computed: it is one of the metrics at one of the cutoffs, ``Recall@20``."""
     possible = [f"{name}@{k}" for name in metrics for k in topk]
-    asked = str(valid_metric).lower()
-    if asked not in {name.lower() for name in [*possible, *metrics]}:
+    if valid_metric.lower() not in map(str.lower, possible):
         raise UserError(
             f"valid_metric {valid_metric!r} ({where}) is not among the metrics computed "
             f"(metrics at topk): possible are {', '.join(possible)}"
@@ -123,8 +86,10 @@ def checked_eval_args(eval_args, where):
     order, group_by = eval_args["order"], eval_args["group_by"]
     if order not in ("RO", "TO"):
         raise UserError(f"eval_args order ({where}) should be RO (random) or TO (by time), not {order!r}")
-    if str(group_by).lower() not in ("user", "none"):
-        raise UserError(f"eval_args group_by ({where}) should be user or null, not {group_by!r}")
+    if group_by != "user":
+        raise UserError(
+            f"eval_args group_by ({where}) should be user, not {group_by!r}: each user's interactions are split"
+        )
     mode = eval_args["mode"]
     mode = {"valid": "full", "test": "full", **mode} if isinstance(mode, dict) else {"valid": mode, "test": mode}
     wrong = [part for part in mode if part not in ("valid", "test")]
@@ -136,7 +101,7 @@ def checked_eval_args(eval_args, where):
                 f"eval_args mode of {part} ({where}) should be full, not {name!r}: every item is ranked, since ranks "
                 "among sampled ones order models differently"
             )
-    return {**eval_args, "group_by": None if str(group_by).lower() == "none" else group_by, "mode": mode}
+    return {**eval_args, "mode": mode}
 
 
 def _check_split(split, where):
@@ -177,11 +142,8 @@ def checked_negatives(negatives, defaults, where):
             f"not {complete['distribution']!r}"
         )
     for key in ("sample_num", "alpha", "dynamic", "candidate_num"):
-        complete[key] = checked_type(f"train_neg_sample_args {key}", complete[key], defaults[key], where)
+        name = f"train_neg_sample_args {key}"
+        complete[key] = checked_type(name, complete[key], defaults[key], where, rule_of(name, defaults[key]))
     if complete["dynamic"]:
         raise UserError(f"train_neg_sample_args dynamic ({where}): dynamic negatives are not available; leave it False")
-    if complete["sample_num"] < 1:
-        raise UserError(
-            f"train_neg_sample_args sample_num ({where}) should be at least 1, not {complete['sample_num']}"
-        )
     return complete

@@ -2,6 +2,7 @@
 
 from recbole.config import checks, derived, layers, unknown
 from recbole.config.plain import plain
+from recbole.config.rules import rule_of
 from recbole.utils import ModelType, UserError
 
 _DERIVED_KEYS = ("device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "MODEL_TRIMS")
@@ -73,11 +74,13 @@ class Config:
         values = self._values
         defaults, _ = layers.merge(packaged)
         overall, declared = packaged[0].values, {**packaged[1].values, **packaged[0].values}
+        ruled = {*overall, *packaged[2].values}
         values["gpu_id"] = "" if values["gpu_id"] is None else str(values["gpu_id"])
         for key, value in values.items():
             if key in defaults:
                 default = declared.get(key, defaults[key])
-                values[key] = checks.checked_type(key, value, default, where(key), strict=key in declared)
+                rule = rule_of(key, packaged[2].values.get(key, default), values["model"]) if key in ruled else None
+                values[key] = checks.checked_type(key, value, default, where(key), rule, strict=key in declared)
         checks.check_choices(values, where)
         values["topk"] = checks.checked_cutoffs(values["topk"], where("topk"))
         values["metrics"] = checks.checked_metrics(values["metrics"], where("metrics"))
@@ -94,6 +97,10 @@ class Config:
         self._set("device", derived.choose_device(values["use_gpu"], values["gpu_id"], where("gpu_id")), "derived")
         if values["valid_metric_bigger"] is None:
             self._set("valid_metric_bigger", derived.bigger_is_better(values["valid_metric"]), "derived")
+        if values["forget_set"] is not None:
+            for key, value in derived.own_forget_set(values, self._asked).items():
+                self._set(key, value, "derived")
+            return
         if values["unlearn_sample_selection_seed"] is None:
             self._set("unlearn_sample_selection_seed", values["seed"], "derived")
         key = "unlearning_sample_selection_method"

@@ -1,6 +1,7 @@
 """Settings that follow from others."""
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,29 @@ SPAM_FRACTION = 0.01
 def selection_method(method, category):
     """Return the name of the way in which the forget set was drawn: what was said, or what the category implies."""
     return f"sensitive_category_{category}" if method is None and category is not None else method
+
+
+def own_forget_set(values, asked):
+    """Return the settings that follow from a ``forget_set`` of one's own: its stem is what names of files say of it.
+
+    Args:
+        values: all settings.
+        asked: the keys that a person set, each with the place.
+
+    Raises:
+        UserError: another setting picks another forget set.
+    """
+    implied = {
+        "spam": False,
+        "unlearning_sample_selection_method": Path(values["forget_set"]).stem,
+        "unlearning_fraction": None,
+        "unlearn_sample_selection_seed": None,
+    }
+    others = [key for key in implied if key in asked and values[key] not in (None, implied[key])]
+    if others:
+        either, other = (f"{key} {values[key]} ({asked[key]})" for key in ("forget_set", others[0]))
+        raise UserError(f"{either} and {other} both say what is to be forgotten: leave one away")
+    return implied
 
 
 def bigger_is_better(metric):

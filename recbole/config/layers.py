@@ -18,6 +18,7 @@ _TEXT_KEYS = (
     "dataset",
     "sensitive_category",
     "unlearning_sample_selection_method",
+    "forget_set",
     "hf_model_path",
     "hf_token",
     "hf_cache_dir",

@@ -7,6 +7,7 @@ accepted.
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -160,9 +161,13 @@ def _lines(path):
     return ((number, line) for number, line in enumerate(lines, start=1) if line and number > 1)
 
 
+def line_of(path, row):
+    """Return the number of the line that holds a row (from 0) of an atomic file; the header's is 1."""
+    return next(islice(_lines(path), int(row), None))[0]
+
+
 def _not_a_number(path, name, row, value):
-    number = next(number for at, (number, _) in enumerate(_lines(path)) if at == row)
-    return UserError(f"{path}:{number}: column '{name}': '{value}' is not a number")
+    return UserError(f"{path}:{line_of(path, row)}: column '{name}': '{value}' is not a number")
 
 
 def _first_bad(strings):

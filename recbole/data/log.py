@@ -4,10 +4,12 @@ import hashlib
 import logging
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recbole.data.atomic import read_atomic, release_memory
 from recbole.data.filters import core, first_or_last, parse_intervals, within
@@ -84,7 +86,8 @@ def load_log(config):
     """Read, filter, number and sort the atomic files of ``config["dataset"]``; the split labels are left to the task.
 
     Raises:
-        UserError: for a missing file or column, a malformed line, or a filter that leaves nothing.
+        UserError: for a missing file or column, a malformed line, a row without user or item, or a filter that leaves
+            nothing.
     """
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
     log = _unsorted(config, fields)
@@ -103,9 +106,6 @@ def load_more(config, path):
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
     table = _read(path, (config["load_col"] or {}).get("inter"), config, fields, ("user", "item"))
     codes = {c: _encode(table[c]) for c in table.column_names if pa.types.is_string(table[c].type)}
-    for side in ("user", "item"):
-        if codes[fields[side]][0].min(initial=0) < 0:
-            raise UserError(f"{path}: column '{fields[side]}' has rows without a value")
     if not len(table):
         raise UserError(f"{path}: holds no interaction")
     log = _number(path.stem, table, fields, {}, np.arange(len(table)), codes)
@@ -143,7 +143,24 @@ def _read(path, columns, config, fields, sides):
             raise UserError(f"{path}: column '{column}' is a sequence; interactions hold single tokens and numbers")
     if table.types.get(fields["time"]) is FeatureType.TOKEN:
         raise UserError(f"{path}:1: column '{fields['time']}' (TIME_FIELD) should be a number: write it with ':float'")
+    for side in sides:
+        _refuse_missing(path, table.table, fields[side], f"{side.upper()}_ID_FIELD")
     return table.table
+
+
+def _refuse_missing(path, table, column, key):
+    """Raise a UserError that names the first line without a user or an item; RecBole drops such rows silently."""
+    missing = table[column].null_count
+    if not missing:
+        return
+    row = pc.index(pc.is_null(table[column]), True).as_py()
+    with open(path, "rb") as file:
+        filled = (number for number, line in enumerate(file, start=1) if line.strip(b"\r\n"))
+        number = next(islice(filled, row + 1, None))  # the first is the header
+    raise UserError(
+        f"{path}:{number}: column '{column}' ({key}) has no value, in {missing} of {len(table)} rows; "
+        "fill it in, or remove the rows"
+    )
 
 
 def _encode(column):
@@ -156,7 +173,7 @@ def _kept_rows(config, table, fields, features):
     """Apply RecBole's filters in its order; return the kept rows and every token column's codes."""
     codes = {c: _encode(table[c]) for c in table.column_names if pa.types.is_string(table[c].type)}
     (user, user_tokens), (item, item_tokens) = codes[fields["user"]], codes[fields["item"]]
-    rows = np.flatnonzero((user >= 0) & (item >= 0))
+    rows = np.arange(len(user))
     if config["rm_dup_inter"]:
         time = table[fields["time"]].to_numpy() if fields["time"] in table.column_names else None
         rows = rows[first_or_last(user[rows], item[rows], None if time is None else time[rows], config["rm_dup_inter"])]
@@ -170,7 +187,7 @@ def _kept_rows(config, table, fields, features):
     if config["filter_inter_by_user_or_item"]:
         for side, (code, tokens) in (("user", (user, user_tokens)), ("item", (item, item_tokens))):
             if side in features:
-                known = pa.compute.is_in(tokens, value_set=features[side][fields[side]].combine_chunks())
+                known = pc.is_in(tokens, value_set=features[side][fields[side]].combine_chunks())
                 rows = rows[known.to_numpy(zero_copy_only=False)[code[rows]]]
     intervals = [parse_intervals(config[f"{s}_inter_num_interval"] or "[0,inf)", f"{s}_inter_num_interval")
                  for s in ("user", "item")]  # fmt: skip

@@ -61,8 +61,8 @@ def _items(clean, spam, path):
     unknown = np.flatnonzero(ids <= 0)
     if len(unknown):
         raise UserError(
-            f"{path}: item '{tokens[unknown[0]]}' is not among those that the filters leave of the clean data; is the "
-            "spam of another data set, or *_inter_num_interval stricter than a 5-core?"
+            f"{path}: item '{tokens[unknown[0]]}' is not among those that the filters leave of the clean data: the "
+            "spam is of other data, or of another *_inter_num_interval"
         )
     return ids[spam.item - 1]
 

@@ -73,7 +73,10 @@ def order_key(order, time, n_rows, seed):
     """
     if order == "TO":
         if time is None:
-            raise UserError("eval_args: order TO needs the column TIME_FIELD names; load it with load_col, or use RO")
+            raise UserError(
+                "eval_args: order TO needs the column TIME_FIELD names: load it with load_col; only CF models can do "
+                "without, by order RO"
+            )
         return time
     if order == "RO":
         import torch

@@ -195,7 +195,7 @@ def test_a_task_that_is_not_the_models(small_cf, config):
 
 
 def test_splitting_all_users_together_is_refused(small_cf, config):
-    with pytest.raises(UserError, match="eval_args: group_by 'None' is not 'user'"):
+    with pytest.raises(UserError, match=r"eval_args group_by .* should be user, not None"):
         GeneralDataset.from_config(config(small_cf, eval_args={"order": "TO", "group_by": None}))
 
 

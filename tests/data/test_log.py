@@ -72,9 +72,19 @@ def test_one_of_repeated_pairs_may_stay(load):
     assert triples(load(rows, rm_dup_inter="last")) == [("a", "x", 3), ("b", "x", 9)]
 
 
-def test_rows_without_a_user_or_an_item_are_left_out(load):
-    log = load([("", "x", 1), ("a", "", 2), ("a", "x", 3)])
-    assert triples(log) == [("a", "x", 3)]
+@pytest.mark.parametrize(("user", "item", "column"), [("", "x", "user_id"), ("a", "", "item_id"), ("", "", "user_id")])
+def test_rows_without_a_user_or_an_item_are_refused_by_their_line(load, user, item, column):
+    message = told(load, rows=[("a", "x", 3), (user, item, 2), ("b", "y", 1), (user, item, 2)])
+    assert f"small.inter:3: column '{column}' ({column.upper()}_FIELD) has no value, in 2 of 4 rows" in message
+
+
+def test_rows_without_a_session_are_refused_and_blank_lines_are_counted(config, tmp_path):
+    (tmp_path / "small").mkdir()
+    lines = ["session_id:token\titem_id:token\ttimestamp:float", "", "s\tx\t1", "", "\ty\t2", "s\ty\t3", ""]
+    (tmp_path / "small" / "small.inter").write_bytes("\r\n".join(lines).encode())
+    fields = {"USER_ID_FIELD": "session_id", "load_col": {"inter": ["session_id", "item_id", "timestamp"]}}
+    with pytest.raises(UserError, match=r"small\.inter:5: column 'session_id' .* has no value, in 1 of 3"):
+        load_log(config(tmp_path, "GRU4Rec", **fields))
 
 
 def test_other_token_columns_get_ids_and_an_empty_token_is_a_token(load):

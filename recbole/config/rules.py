@@ -1,0 +1,162 @@
+"""What the values of settings may be: one table for the program's own settings and its models' hyper-parameters."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value may be.
+
+    Attributes:
+        told: the same in words, to stand behind "should be".
+        meets: function from a value to whether it may be.
+        kind: function from a value to what is used: another type at most.
+    """
+
+    told: str
+    meets: Callable
+    kind: Callable = lambda value: value
+
+
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _is_integer(value):
+    return _is_number(value) and (isinstance(value, Integral) or float(value).is_integer())
+
+
+def _integer(told, inside=lambda value: True):
+    return Rule(told, lambda value: _is_integer(value) and inside(value), int)
+
+
+def _number(told, inside=lambda value: True):
+    return Rule(told, lambda value: _is_number(value) and inside(value), float)
+
+
+def _list(rule, told, length=None):
+    def meets(value):
+        right_length = isinstance(value, (list, tuple)) and len(value) == (length or max(len(value), 1))
+        return right_length and all(map(rule.meets, value))
+
+    return Rule(told, meets, lambda value: [rule.kind(part) for part in value])
+
+
+TRUTH = Rule("True or False", lambda value: isinstance(value, bool))
+TEXT = Rule("text", lambda value: isinstance(value, str))
+INTEGER = _integer("an integer")
+NATURAL = _integer("an integer of at least 0", lambda n: n >= 0)
+COUNT = _integer("an integer of at least 1", lambda n: n >= 1)
+SEED = _integer("an integer from 0 to 2^63 - 1", lambda n: 0 <= n < 2**63)
+NUMBER = _number("a number")
+NOT_NEGATIVE = _number("a number of at least 0", lambda x: 0 <= x < math.inf)
+POSITIVE = _number("a number above 0", lambda x: 0 < x < math.inf)
+SHARE = _number("a number in [0, 1]", lambda x: 0 <= x <= 1)
+PROBABILITY = _number("a number in [0, 1)", lambda x: 0 <= x < 1)
+FRACTION = _number("a number in (0, 1]", lambda x: 0 < x <= 1)
+CHECKPOINT = _integer("0, 1, 2 or 3", lambda n: 0 <= n <= 3)
+NAMES = _list(TEXT, "a list of columns, like [rating, timestamp]")
+
+
+def _is_columns(value):
+    return value is None or (isinstance(value, (list, tuple)) and all(map(TEXT.meets, value)))
+
+
+def _is_load_col(value):
+    return value is None or (isinstance(value, dict) and all(map(_is_columns, value.values())))
+
+
+def _is_clipping(value):
+    norms = {"max_norm": POSITIVE, "norm_type": _number("", lambda x: x > 0)}
+    return (
+        isinstance(value, dict)
+        and "max_norm" in value
+        and all(key in norms and norms[key].meets(part) for key, part in value.items())
+    )
+
+
+LOAD_COL = Rule("null, or a list of columns for each file, like {inter: [user_id, item_id]}", _is_load_col)
+INTERVALS = Rule('an interval for each column, like {rating: "[3.5,inf)"}', lambda value: isinstance(value, dict))
+CLIPPING = Rule("null, or numbers above 0 like {max_norm: 5.0, norm_type: 2}", _is_clipping)
+
+#: What each setting may be. One whose default is null may be null as well; others without an entry here are of their
+#: default's type.
+RULES = {
+    # overall.yaml
+    **dict.fromkeys(("seed", "unlearn_sample_selection_seed"), SEED),
+    **dict.fromkeys(("epochs", "eval_step", "stopping_step", "metric_decimal_place"), NATURAL),
+    **dict.fromkeys(("MIN_NBR_BASKET_COUNT", "n_target_items"), NATURAL),
+    **dict.fromkeys(("train_batch_size", "eval_batch_size", "unlearning_batchsize", "MAX_ITEM_LIST_LENGTH"), COUNT),
+    **dict.fromkeys(("MAX_NBR_HISTORY_BASKETS", "MAX_NBR_BASKET_SIZE"), INTEGER),
+    **dict.fromkeys(("learning_rate", "adam_eps"), POSITIVE),
+    **dict.fromkeys(("adam_beta1", "adam_beta2"), PROBABILITY),
+    **dict.fromkeys(("valid_metric_bigger", "normalize_all"), TRUTH),
+    "weight_decay": NOT_NEGATIVE,
+    "max_training_hours": _number("a number of at least 0", lambda x: x >= 0),
+    "train_neg_sample_args sample_num": COUNT,
+    "train_neg_sample_args alpha": _number("a finite number", math.isfinite),
+    "clip_grad_norm": CLIPPING,
+    "load_col": LOAD_COL,
+    "val_interval": INTERVALS,
+    "normalize_field": NAMES,
+    "unlearning_fraction": FRACTION,
+    "forget_set": TEXT,
+    "retrain_checkpoint_idx_to_match": CHECKPOINT,
+    # sizes and numbers of parts of models
+    **dict.fromkeys(("embedding_size", "mf_embedding_size", "mlp_embedding_size", "hidden_size", "inner_size"), COUNT),
+    **dict.fromkeys(("n_layers", "num_layers", "n_heads", "n_intents", "step"), COUNT),
+    **dict.fromkeys(("k", "sample_size", "n_neighbors", "group_size", "soft_samples", "lr_dc_step"), COUNT),
+    "teacher_epochs": NATURAL,
+    "mlp_hidden_size": _list(COUNT, "a list of integers of at least 1, like [128, 64]"),
+    # probabilities and shares
+    **dict.fromkeys(("dropout_prob", "hidden_dropout_prob", "attn_dropout_prob", "drop_ratio"), PROBABILITY),
+    "dropout_probs": _list(PROBABILITY, "a list of two numbers in [0, 1), like [0.25, 0.5]", length=2),
+    **dict.fromkeys(("alpha", "within_decay_rate", "group_decay_rate", "epsilon"), SHARE),
+    # weights, temperatures and the like
+    **dict.fromkeys(("reg_weight", "teacher_reg_weight", "emb_reg", "cen_reg", "ssl_reg", "shrink"), NOT_NEGATIVE),
+    **dict.fromkeys(("ssl_weight", "soft_weight", "distill_weight", "contrast_weight"), NOT_NEGATIVE),
+    **dict.fromkeys(("negative_weight", "set_loss_weight"), NOT_NEGATIVE),
+    **dict.fromkeys(("temp", "ssl_tau", "soft_tau", "distill_tau", "contrast_tau"), POSITIVE),
+    **dict.fromkeys(("lr_dc", "layer_norm_eps", "initializer_range"), POSITIVE),
+    "hidden_act": TEXT,
+}
+
+#: Models for which a setting of this name may be something else.
+RULES_BY_MODEL = {
+    "EASE": {"reg_weight": POSITIVE},  # the Gram matrix is singular without
+    "LightGCN": {"n_layers": NATURAL},  # without propagation it is matrix factorisation
+    "SimRec": {"n_layers": _integer("an integer of at least 2", lambda n: n >= 2)},  # for the second on
+}
+
+
+def rule_of(key, default, model=None):
+    """Return the rule of the table, or ``None``.
+
+    Args:
+        key: a setting of overall.yaml or of the model's own properties.
+        default: its default. One that breaks the rule is of another thing by the same name, in properties that came
+            with a model from elsewhere: there is no rule for it.
+        model: the model's name.
+    """
+    rule = RULES_BY_MODEL.get(model, {}).get(key) or RULES.get(key)
+    return rule if rule is None or default is None or rule.meets(default) else None
+
+
+def rule_by_default(default, strict=True):
+    """Return the rule that a value is of the type that its default has, or ``None`` for defaults that cannot tell.
+
+    Args:
+        default: the packaged default.
+        strict: whether the default tells integers, numbers and text apart; else only numbers and truth values are
+            looked at, and any number will do.
+    """
+    if isinstance(default, bool):
+        return TRUTH
+    if isinstance(default, str):
+        return TEXT if strict else None
+    if isinstance(default, int):
+        return INTEGER if strict else Rule("a number", _is_number, lambda x: int(x) if _is_integer(x) else float(x))
+    return NUMBER if isinstance(default, float) else None

@@ -1,0 +1,151 @@
+"""What the values of settings may be: the table covers what comes along, and refuses what models cannot take."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from recbole.config import Config, layers
+from recbole.config.checks import METRICS
+from recbole.config.rules import RULES, RULES_BY_MODEL, rule_of
+from recbole.evaluator.metrics import METRICS as COMPUTED
+from recbole.utils import UserError
+
+REPOSITORY = Path(__file__).parents[2]
+MODELS = sorted(path.stem for path in (REPOSITORY / "recbole/properties/model").glob("*.yaml"))
+WITH_CHECKS_OF_THEIR_OWN = {"eval_args", "train_neg_sample_args", "topk", "metrics", "NEXT_BASKET_SPLIT_RATIO"}
+
+
+def refusal(model, key, value):
+    with pytest.raises(UserError) as error:
+        Config(model, "ml-100k", config_dict={key: value})
+    message = str(error.value)
+    assert message.startswith(f"{key} (config_dict) should be ") and "\n" not in message
+    assert message.endswith(f", not {value!r}")
+    return message
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "value", "told"),
+    [
+        # once tracebacks
+        ("BPR", "load_col", "inter", "like {inter: [user_id, item_id]}"),
+        ("BPR", "load_col", ["user_id"], "like {inter: [user_id, item_id]}"),
+        ("BPR", "load_col", {"inter": "user_id"}, "like {inter: [user_id, item_id]}"),
+        ("BPR", "load_col", {"inter": ["user_id", 3]}, "like {inter: [user_id, item_id]}"),
+        ("BPR", "val_interval", "[1,2]", 'like {rating: "[3.5,inf)"}'),
+        ("BPR", "embedding_size", -4, "an integer of at least 1"),
+        ("BPR", "embedding_size", 7.5, "an integer of at least 1"),
+        ("SASRec", "n_heads", 0, "an integer of at least 1"),
+        ("SASRec", "hidden_act", 5, "text"),
+        ("DNNTSP", "n_heads", 0, "an integer of at least 1"),
+        ("GRU4Rec", "hidden_size", 0, "an integer of at least 1"),
+        ("NeuMF", "mlp_hidden_size", 64, "like [128, 64]"),
+        ("NeuMF", "mlp_hidden_size", [], "like [128, 64]"),
+        ("NeuMF", "mlp_hidden_size", ["a", "b"], "like [128, 64]"),
+        ("NeuMF", "mlp_hidden_size", [64, 0], "like [128, 64]"),
+        ("GRU4Rec", "dropout_prob", 1.5, "a number in [0, 1)"),
+        ("NARM", "dropout_probs", 0.5, "two numbers in [0, 1)"),
+        ("NARM", "dropout_probs", [0.5], "two numbers in [0, 1)"),
+        ("NARM", "dropout_probs", [0.5, 1.0], "two numbers in [0, 1)"),
+        ("NARM", "n_layers", 0, "an integer of at least 1"),
+        ("SRGNN", "lr_dc_step", 0, "an integer of at least 1"),
+        ("BPR", "learning_rate", -1, "a number above 0"),
+        ("BPR", "learning_rate", math.inf, "a number above 0"),
+        ("BPR", "weight_decay", -1, "a number of at least 0"),
+        ("BPR", "adam_beta1", 1.5, "a number in [0, 1)"),
+        ("BPR", "clip_grad_norm", {"max_norm": "big"}, "like {max_norm: 5.0, norm_type: 2}"),
+        ("BPR", "clip_grad_norm", {"norm_type": 2}, "like {max_norm: 5.0, norm_type: 2}"),
+        ("BPR", "clip_grad_norm", {"max_norm": 1, "norm": 2}, "like {max_norm: 5.0, norm_type: 2}"),
+        ("BPR", "clip_grad_norm", 5, "like {max_norm: 5.0, norm_type: 2}"),
+        ("BPR", "normalize_field", "timestamp", "a list of columns"),
+        ("BPR", "seed", 2**64, "an integer from 0 to 2^63 - 1"),
+        ("EASE", "reg_weight", 0, "a number above 0"),
+        ("SimRec", "n_layers", 1, "an integer of at least 2"),
+        # once accepted
+        ("ItemKNN", "k", 0, "an integer of at least 1"),
+        ("ItemKNN", "k", -3, "an integer of at least 1"),
+        ("SKNN_SBR", "k", 0, "an integer of at least 1"),
+        ("LightGCN", "n_layers", -2, "an integer of at least 0"),
+        ("BPR", "embedding_size", 0, "an integer of at least 1"),
+        ("SRGNN", "step", 0, "an integer of at least 1"),
+        ("TIFUKNN", "alpha", 7, "a number in [0, 1]"),
+        ("DCCF", "n_intents", 0, "an integer of at least 1"),
+        ("SGL", "drop_ratio", 1.0, "a number in [0, 1)"),
+        ("SGL", "ssl_tau", 0, "a number above 0"),
+    ],
+)
+def test_what_a_model_cannot_take_is_refused_by_the_name_of_its_key(model, key, value, told):
+    assert told in refusal(model, key, value)
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "value", "used"),
+    [
+        ("BPR", "embedding_size", 64.0, 64),
+        ("NeuMF", "mlp_hidden_size", (32, 16.0), [32, 16]),
+        ("NARM", "dropout_probs", [0, 0.5], [0.0, 0.5]),
+        ("EASE", "reg_weight", 500, 500.0),
+        ("LightGCN", "reg_weight", 0, 0.0),
+        ("LightGCN", "n_layers", 0, 0),
+        ("BPR", "clip_grad_norm", {"max_norm": 5, "norm_type": math.inf}, {"max_norm": 5, "norm_type": math.inf}),
+        ("BPR", "clip_grad_norm", None, None),
+        ("BPR", "load_col", None, None),
+        ("BPR", "load_col", {"inter": None, "item": ["item_id"]}, {"inter": None, "item": ["item_id"]}),
+        ("BPR", "val_interval", {"rating": "[3,inf)"}, {"rating": "[3,inf)"}),
+        ("BPR", "max_training_hours", math.inf, math.inf),
+        ("BPR", "MAX_NBR_BASKET_SIZE", -1, -1),
+    ],
+)
+def test_what_is_sensible_passes_as_its_type(model, key, value, used):
+    got = Config(model, "ml-100k", config_dict={key: value})[key]
+    assert got == used and type(got) is type(used)
+    if isinstance(used, list):
+        assert list(map(type, got)) == list(map(type, used))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_number_and_every_structure_that_comes_along_has_a_rule_and_keeps_it(model):
+    for name in ("overall.yaml", f"model/{model}.yaml"):
+        for key, default in layers.packaged(name).values.items():
+            if key not in WITH_CHECKS_OF_THEIR_OWN and not isinstance(default, (bool, str, type(None))):
+                assert rule_of(key, default, model) is not None, (model, key)
+    Config(model, "ml-100k")
+
+
+def test_the_table_holds_no_setting_that_is_none():
+    of_model = {model: layers.packaged(f"model/{model}.yaml").values for model in MODELS}
+    known = {"train_neg_sample_args sample_num", "train_neg_sample_args alpha", *layers.packaged("overall.yaml").values}
+    assert set(RULES) <= known.union(*of_model.values())
+    assert all(key in of_model[model] for model, rules in RULES_BY_MODEL.items() for key in rules)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("n_layers", -2), ("embedding_size", [8, 8]), ("k", "all"), ("dropout_prob", 1.5)]
+)
+def test_a_model_from_elsewhere_may_call_anything_by_these_names(key, value):
+    assert Config("MyModel", "ml-100k", config_dict={key: value})[key] == value
+    with pytest.raises(UserError, match="learning_rate"):
+        Config("MyModel", "ml-100k", config_dict={"learning_rate": -1})
+
+
+def test_properties_from_elsewhere_overrule_the_table_where_their_default_is_of_another_kind(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "overall.yaml").write_text((REPOSITORY / "recbole/properties/overall.yaml").read_text())
+    (tmp_path / "model" / "MyModel.yaml").write_text("dropout_probs: [0.1, 0.2, 0.3]\nstep: fast\nk: 5\n")
+    monkeypatch.setattr(layers, "PROPERTIES", tmp_path)
+    layers.packaged.cache_clear()
+    try:
+        told = {"dropout_probs": [0.5], "step": "slow"}
+        config = Config("MyModel", "shop", config_dict=told)
+        assert {key: config[key] for key in told} == told
+        with pytest.raises(UserError, match=r"k .* should be an integer of at least 1"):
+            Config("MyModel", "shop", config_dict={"k": 0})
+    finally:
+        layers.packaged.cache_clear()
+
+
+def test_the_metrics_that_may_be_asked_for_are_those_that_are_computed():
+    assert {name.lower() for name in METRICS} == set(COMPUTED)
+    config = Config("BPR", "ml-100k", config_dict={"metrics": "hit", "valid_metric": "HIT@10"})
+    assert config["metrics"] == ["hit"]
