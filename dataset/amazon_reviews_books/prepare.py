@@ -31,7 +31,7 @@ LONGEST_PAUSE = 3600 * 1000  # milliseconds within a session
 def main():
     """Convert the reviews, cut them into sessions, find the sensitive books, and write everything."""
     wanted = " and ".join(amazon.file_names(CATEGORY))
-    options = steps.command_line(__doc__, HERE, wanted)
+    options = steps.command_line(__doc__, HERE, wanted, amazon.RATINGS)
     source = steps.source_folder(options, HERE, wanted, amazon.urls(CATEGORY))
     log, categories = amazon.read(source, CATEGORY, HERE / "sensitive.yaml", TEXTS, CORE)
     steps.write_log(options, "SBR", log.with_sessions(LONGEST_PAUSE), categories)

@@ -25,7 +25,7 @@ CORE = 5
 def main():
     """Convert the reviews, find the sensitive products, and write everything."""
     wanted = " and ".join(amazon.file_names(CATEGORY))
-    options = steps.command_line(__doc__, HERE, wanted)
+    options = steps.command_line(__doc__, HERE, wanted, amazon.RATINGS)
     source = steps.source_folder(options, HERE, wanted, amazon.urls(CATEGORY))
     log, categories = amazon.read(source, CATEGORY, HERE / "sensitive.yaml", TEXTS, CORE)
     steps.write_log(options, "CF", log, categories)

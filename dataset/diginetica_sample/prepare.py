@@ -2,6 +2,7 @@
 
     python dataset/diginetica_sample/prepare.py              fetches the data
     python dataset/diginetica_sample/prepare.py --from DIR   uses the file that you have: DIR/train-item-views.csv
+    python dataset/diginetica_sample/prepare.py --subset 0.1 writes diginetica_sample_test: 10 % of the sessions
 
 It writes diginetica_sample.inter (RecBole's atomic file; the sessions are the users), the items of the
 synthetic category (sensitive_asins_middling.txt, one id per line) and the forget sets
@@ -11,6 +12,7 @@ Running it again gives the same files. The data is Diginetica's: see README.md f
 
 import random
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -18,13 +20,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recbole.data.atomic import write_atomic
 from recbole.scenario import prepare
-from recbole.scenario.forget_set import RULES
+from recbole.scenario.raw import steps
 from recbole.scenario.raw_log import InteractionLog
 from recbole.utils import UserError, sha256_of_file
 
 HERE = Path(__file__).resolve().parent
 NAME = "diginetica_sample"
 INTER = f"{NAME}.inter"
+SESSION = "session_id"
 SHA256 = "021cdf41074550aa5f8457fdd5d2f5e6b836fa25e49054e0cc50da43af2476b3"
 SOURCES = ("train-item-views.csv", "sample_train-item-views.csv")
 HEADER = "session_id;user_id;item_id;timeframe;eventdate"
@@ -40,20 +43,28 @@ CATEGORY_SEED = 2016
 
 
 def main():
-    """Fetch or convert the data, then write the list and the forget sets."""
-    options = prepare.parser(__doc__, HERE, f"a folder with {SOURCES[0]} (or {SOURCES[1]})").parse_args()
-    target = options.output / INTER
+    """Fetch or convert the data, then write it, or a subset of it, with the list and the forget sets."""
+    options = steps.command_line(__doc__, HERE, f"{SOURCES[0]} (or {SOURCES[1]})")
+    with tempfile.TemporaryDirectory() as folder:
+        path = views(options, Path(folder))
+        prepare.say(f"{INTER} is {'' if sha256_of_file(path) == SHA256 else 'not '}that of the published sample")
+        log = InteractionLog(path, user_field=SESSION)
+        categories = {CATEGORY: middling(log.items.to_pylist())}
+        steps.write_rows(options, "SBR", log, categories, FRACTIONS, user_field=SESSION)
+
+
+def views(options, folder):
+    """Return the path of the views as an atomic file: the one that is there already, or one that is written."""
+    for there in dict.fromkeys((options.output, HERE)):
+        if not options.source and (there / INTER).is_file() and sha256_of_file(there / INTER) == SHA256:
+            prepare.say(f"the data is in {there} already")
+            return there / INTER
     if options.source:
-        convert(*find(options.source), target)
-    elif target.is_file() and sha256_of_file(target) == SHA256:
-        prepare.say(f"the data is in {options.output} already")
+        convert(*find(options.source), folder / INTER)
     else:
-        fetched = prepare.from_first({URL: lambda: prepare.fetch_from_url(URL, [MEMBER])}, ADVICE)
-        convert(SOURCES[1], fetched[MEMBER], target)
-    prepare.say(f"{INTER} is {'' if sha256_of_file(target) == SHA256 else 'not '}that of the published sample")
-    log = InteractionLog(target, user_field="session_id")
-    categories = {CATEGORY: middling(log.items.to_pylist())}
-    prepare.write_scenarios(options.output, NAME, log, categories, FRACTIONS, RULES["SBR"], options.rating_threshold)
+        fetched = prepare.from_first({URL: lambda: prepare.fetch_from_url(URL, {MEMBER: None}, HERE / "raw")}, ADVICE)
+        convert(SOURCES[1], fetched[MEMBER], folder / INTER)
+    return folder / INTER
 
 
 def find(folder):
@@ -82,6 +93,10 @@ def convert(name, content, target):
 def middling(items):
     """Draw the synthetic category: some of the items that are neither popular nor rare."""
     candidates = sorted((item for item, count in Counter(items).items() if count in VIEWS), key=int)
+    if not candidates:
+        raise UserError(
+            f"no item has {VIEWS.start} to {VIEWS.stop - 1} views, so that there are none to draw '{CATEGORY}' from"
+        )
     return random.Random(CATEGORY_SEED).sample(candidates, min(N_ITEMS, len(candidates)))
 
 

@@ -17,10 +17,11 @@ import pyarrow as pa
 
 from recbole.scenario import prepare
 from recbole.scenario.raw import steps
-from recbole.scenario.raw.baskets import build_baskets, item_tokens
-from recbole.scenario.raw.files import find
+from recbole.scenario.raw.baskets import build_baskets, first_stranger, item_tokens
+from recbole.scenario.raw.files import find, line_of_row
 from recbole.scenario.raw.rules import SensitiveRules
 from recbole.scenario.raw.tables import read_csv
+from recbole.utils import UserError
 
 HERE = Path(__file__).resolve().parent
 WANTED = "transaction_data.csv and product.csv"
@@ -36,11 +37,23 @@ def main():
     rules = SensitiveRules(HERE / "sensitive.yaml")
     for batch in read_csv(find(source, "product.csv"), PRODUCT, optional=("DEPARTMENT", "COMMODITY_DESC")):
         rules.look(batch["PRODUCT_ID"], department=batch["DEPARTMENT"], commodity=batch["COMMODITY_DESC"])
-    purchases = read_csv(find(source, "transaction_data.csv"), PURCHASE)
-    columns = zip(*([batch[name].to_numpy() for name in PURCHASE] for batch in purchases), strict=True)
-    baskets = build_baskets(*map(np.concatenate, columns)).with_at_least(LEAST_BASKETS)
+    baskets = read_baskets(find(source, "transaction_data.csv")).with_at_least(LEAST_BASKETS)
     categories = steps.shared_items(rules.items(), item_tokens(baskets), HERE / "sensitive.yaml")
     steps.write_merged(options, baskets, categories)
+
+
+def read_baskets(path):
+    """Return the purchases as baskets; each belongs to one household."""
+    purchases = read_csv(path, PURCHASE, least=0)
+    columns = zip(*([batch[name].to_numpy() for name in PURCHASE] for batch in purchases), strict=True)
+    household, basket, *others = map(np.concatenate, columns)
+    row = first_stranger(household, basket)
+    if row is not None:
+        raise UserError(
+            f"{path}:{line_of_row(path, row)}: column 'household_key': basket {basket[row]} belongs to another "
+            f"household than {household[row]} further up"
+        )
+    return build_baskets(household, basket, *others)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ URL = "https://mcauleylab.ucsd.edu/public_datasets/gdrive/goodreads"
 FILES = ("goodreads_interactions.csv", "book_id_map.csv", "goodreads_books.json.gz")
 CORE = 5
 LEAST_RATING = 3
+RATINGS = (1, 5)
 BOOK = pa.schema(
     {
         "book_id": pa.string(),
@@ -42,7 +43,7 @@ BOOK = pa.schema(
 
 def main():
     """Convert the ratings, find the sensitive books, and write everything."""
-    options = steps.command_line(__doc__, HERE, WANTED)
+    options = steps.command_line(__doc__, HERE, WANTED, RATINGS)
     source = steps.source_folder(options, HERE, WANTED, {name: f"{URL}/{name}" for name in FILES})
     categories = sensitive_books(source)
     log = RawLog.collect(ratings(source), ("user_id", "item_id"), ("rating", "timestamp"))

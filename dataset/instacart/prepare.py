@@ -19,9 +19,10 @@ import pyarrow as pa
 from recbole.scenario import prepare
 from recbole.scenario.raw import steps
 from recbole.scenario.raw.baskets import build_baskets, item_tokens, keep_frequent, of_users
-from recbole.scenario.raw.files import find
+from recbole.scenario.raw.files import find, line_of_row
 from recbole.scenario.raw.rules import SensitiveRules
 from recbole.scenario.raw.tables import read_csv
+from recbole.utils import UserError
 
 HERE = Path(__file__).resolve().parent
 WANTED = "orders.csv, order_products__prior.csv, order_products__train.csv, products.csv"
@@ -47,38 +48,44 @@ def main():
 
 def read_baskets(source):
     """Return the orders of the first tenth of the users as baskets, products in the order in which they were added."""
-    owner, number = read_orders(source)
-    order, product, position = read_products(source, owner >= 0)
-    rows = np.lexsort((position, order))
-    order, product = order[rows], product[rows]
-    return build_baskets(owner[order], order, product, number[order])
+    orders, owner, number = read_orders(find(source, "orders.csv"))
+    place, product, position = read_products(source, orders)
+    rows = np.lexsort((position, place))
+    place, product = place[rows], product[rows]
+    return build_baskets(owner[place], orders[place], product, number[place])
 
 
-def read_orders(source):
-    """Return the user and the place in the user's sequence of every order, int64 arrays by order id.
+def read_orders(path):
+    """Return the orders of the first tenth of the users: id, user, place in the user's sequence.
 
-    Orders of other users than the first tenth, and ids without an order, have the user -1.
+    Returns:
+        Three int64 arrays, ascending by id.
+
+    Raises:
+        UserError: an order stands there twice.
     """
     types = dict.fromkeys(("order_id", "user_id", "order_number"), pa.int64())
-    batches = [[batch[name].to_numpy() for name in types] for batch in read_csv(find(source, "orders.csv"), types)]
+    batches = [[batch[name].to_numpy() for name in types] for batch in read_csv(path, types, least=0)]
     order, user, place = map(np.concatenate, zip(*batches, strict=True))
+    distinct, first = np.unique(order, return_index=True)
+    if len(distinct) < len(order):
+        again = np.setdiff1d(np.arange(len(order)), first)[0]
+        raise UserError(f"{path}:{line_of_row(path, again)}: column 'order_id': {order[again]} stands there twice")
     users = np.unique(user)
-    chosen = np.isin(user, users[: max(1, int(len(users) * USERS))])
-    owner, number = np.full(order.max() + 1, -1), np.full(order.max() + 1, -1)
-    owner[order[chosen]] = user[chosen]
-    number[order[chosen]] = place[chosen]
-    return owner, number
+    chosen = first[np.isin(user[first], users[: max(1, int(len(users) * USERS))])]
+    return order[chosen], user[chosen], place[chosen]
 
 
-def read_products(source, wanted):
-    """Return order, product and position in the basket (int64 arrays) of the wanted orders (bool by order id)."""
+def read_products(source, orders):
+    """Return the products of the given orders (int64, ascending): place of the order, product, place in the basket."""
     types = dict.fromkeys(("order_id", "product_id", "add_to_cart_order"), pa.int64())
     parts = []
     for name in ("order_products__prior.csv", "order_products__train.csv"):
-        for batch in read_csv(find(source, name), types):
-            order = batch["order_id"].to_numpy()
-            rows = np.flatnonzero((order < len(wanted)) & wanted[np.minimum(order, len(wanted) - 1)])
-            parts.append([batch[column].to_numpy()[rows] for column in types])
+        for batch in read_csv(find(source, name), types, least=0):
+            order, product, position = (batch[column].to_numpy() for column in types)
+            place = np.minimum(np.searchsorted(orders, order), len(orders) - 1)
+            rows = np.flatnonzero(orders[place] == order)
+            parts.append([place[rows], product[rows], position[rows]])
     return map(np.concatenate, zip(*parts, strict=True))
 
 

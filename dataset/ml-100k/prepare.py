@@ -2,6 +2,7 @@
 
     python dataset/ml-100k/prepare.py                 fetches the data
     python dataset/ml-100k/prepare.py --from DIR      uses files that you have
+    python dataset/ml-100k/prepare.py --subset 0.1    writes ml-100k_test beside it: 10 % of the people
 
 It writes ml-100k.inter, .item and .user (RecBole's atomic files), the items of each sensitive
 category (sensitive_asins_<category>.txt, one id per line; horror, crime and war) and the forget sets
@@ -11,6 +12,7 @@ Running it again gives the same files. The data is GroupLens's: see README.md fo
 
 import re
 import sys
+import tempfile
 from itertools import compress
 from pathlib import Path
 
@@ -18,12 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recbole.data.atomic import read_atomic, write_atomic
 from recbole.scenario import prepare
-from recbole.scenario.forget_set import RULES
+from recbole.scenario.raw import steps
 from recbole.scenario.raw_log import InteractionLog
 from recbole.utils import UserError, sha256_of_file
 
 HERE = Path(__file__).resolve().parent
 NAME = "ml-100k"
+RATINGS = (1, 5)
 CATEGORIES = ("horror", "crime", "war")
 FRACTIONS = (0.0005, 0.001, 0.002, 0.005)
 ATOMIC = {
@@ -46,46 +49,50 @@ ADVICE = f"put {', '.join(GROUPLENS)} (or {', '.join(ATOMIC)}) into a folder and
 
 
 def main():
-    """Fetch or convert the data, then write the lists and the forget sets."""
-    wanted = f"a folder with {', '.join(GROUPLENS)}, or with {', '.join(ATOMIC)}"
-    options = prepare.parser(__doc__, HERE, wanted).parse_args()
-    folder = options.output
-    if options.source:
-        take(options.source, folder)
-    elif all((folder / name).is_file() and sha256_of_file(folder / name) == ATOMIC[name] for name in ATOMIC):
-        prepare.say(f"the data is in {folder} already")
-    else:
+    """Fetch or convert the data, then write it, or a subset of it, with the lists and the forget sets."""
+    wanted = f"{', '.join(GROUPLENS)}, or with {', '.join(ATOMIC)}"
+    options = steps.command_line(__doc__, HERE, wanted, RATINGS)
+    with tempfile.TemporaryDirectory() as folder:
+        source = atomic_files(options, Path(folder))
+        same = all(sha256_of_file(source / name) == sha256 for name, sha256 in ATOMIC.items())
+        prepare.say(f"the data files are {'' if same else 'not '}byte for byte RecBole's")
+        log = InteractionLog(source / f"{NAME}.inter")
+        read_atomic(source / f"{NAME}.user")  # so that a mistake in it is found
+        movies = by_genre(source / f"{NAME}.item")
+        categories = {category: movies.get(category, []) for category in CATEGORIES}
+        steps.write_rows(options, "CF", log, categories, FRACTIONS, (".item", ".user"))
+
+
+def atomic_files(options, folder):
+    """Return where the atomic files are: in the output or the folder of ``--from``, or in ``folder``, written there."""
+    source = options.source
+    if source is None:
+        for there in dict.fromkeys((options.output, HERE)):
+            if all((there / name).is_file() and sha256_of_file(there / name) == ATOMIC[name] for name in ATOMIC):
+                prepare.say(f"the data is in {there} already")
+                return there
         prepare.from_first({PACKAGE: lambda: from_package(folder), URL: lambda: from_grouplens(folder)}, ADVICE)
-    same = all(sha256_of_file(folder / name) == sha256 for name, sha256 in ATOMIC.items())
-    prepare.say(f"the data files are {'' if same else 'not '}byte for byte RecBole's")
-    log = InteractionLog(folder / f"{NAME}.inter")
-    movies = by_genre(folder / f"{NAME}.item")
-    categories = {category: movies.get(category, []) for category in CATEGORIES}
-    prepare.write_scenarios(folder, NAME, log, categories, FRACTIONS, RULES["CF"], options.rating_threshold)
-
-
-def take(source, folder):
-    """Copy the atomic files of a folder, or convert GroupLens's."""
+        return folder
     if all((source / name).is_file() for name in ATOMIC):
         prepare.say(f"taking the atomic files of {source}")
-        prepare.keep_files(folder, {name: (source / name).read_bytes() for name in ATOMIC})
-    elif all((source / name).is_file() for name in GROUPLENS):
+        return source
+    if all((source / name).is_file() for name in GROUPLENS):
         prepare.say(f"converting the files of {source}")
         convert({name: (source / name).read_bytes() for name in GROUPLENS}, folder)
-    else:
-        raise UserError(f"{source} holds neither {', '.join(ATOMIC)} nor {', '.join(GROUPLENS)}")
+        return folder
+    raise UserError(f"{source} holds neither {', '.join(ATOMIC)} nor {', '.join(GROUPLENS)}")
 
 
 def from_package(folder):
     """Take the example data that RecBole's wheel holds."""
     members = {f"{IN_PACKAGE}{name}": sha256 for name, sha256 in ATOMIC.items()}
-    content = prepare.fetch_from_package(PACKAGE, members)
-    prepare.keep_files(folder, {Path(path).name: value for path, value in content.items()})
+    for path, content in prepare.fetch_from_package(PACKAGE, members).items():
+        (folder / Path(path).name).write_bytes(content)
 
 
 def from_grouplens(folder):
     """Take the original archive and convert it."""
-    content = prepare.fetch_from_url(URL, [f"{NAME}/{name}" for name in GROUPLENS])
+    content = prepare.fetch_from_url(URL, {f"{NAME}/{name}": None for name in GROUPLENS}, HERE / "raw")
     convert({Path(path).name: value for path, value in content.items()}, folder)
 
 

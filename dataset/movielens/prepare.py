@@ -4,8 +4,9 @@
     python dataset/movielens/prepare.py --from DIR      uses files that you have
 
 DIR holds rating.csv, movie.csv and tag.csv (Kaggle's form) or ratings.csv, movies.csv and tags.csv (GroupLens's), plain
-or as .gz. It writes movielens.inter, the films of each sensitive category (sensitive_asins_<category>.txt) and the
-forget sets (movielens_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
+or as .gz, or the archive ml-20m.zip. It writes movielens.inter, the films of each sensitive category
+(sensitive_asins_<category>.txt) and the forget sets
+(movielens_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
 """
 
 import sys
@@ -18,9 +19,11 @@ import pyarrow.compute as pc
 
 from recbole.scenario import prepare
 from recbole.scenario.raw import steps
+from recbole.scenario.raw.download import unpack
 from recbole.scenario.raw.files import find
 from recbole.scenario.raw.log import RawLog
 from recbole.scenario.raw.rules import SensitiveRules
+from recbole.scenario.raw.staging import workspace
 from recbole.scenario.raw.tables import read_csv
 
 HERE = Path(__file__).resolve().parent
@@ -29,14 +32,23 @@ ARCHIVE = "ml-20m.zip"
 URL = f"https://files.grouplens.org/datasets/movielens/{ARCHIVE}"
 MEMBERS = ("ml-20m/ratings.csv", "ml-20m/movies.csv", "ml-20m/tags.csv")
 CORE = 5
+RATINGS = (0.5, 5)
 
 
 def main():
     """Convert the ratings, find the sensitive films, and write everything."""
-    options = steps.command_line(__doc__, HERE, WANTED)
+    options = steps.command_line(__doc__, HERE, WANTED, RATINGS)
     source = steps.source_folder(options, HERE, WANTED, {ARCHIVE: URL})
     if (source / ARCHIVE).is_file() and not all((source / Path(member).name).is_file() for member in MEMBERS):
-        steps.unpack(source / ARCHIVE, MEMBERS)
+        with workspace(options.output, "unpacked") as folder:
+            unpack(source / ARCHIVE, MEMBERS, folder)
+            convert(options, folder)
+    else:
+        convert(options, source)
+
+
+def convert(options, source):
+    """Write everything from the tables of a folder."""
     categories = sensitive_films(source)
     log = RawLog.collect(ratings(source), ("user_id", "item_id"), ("rating", "timestamp"))
     log = log.distinct().ordered().core(CORE)

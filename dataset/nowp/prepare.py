@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 WANTED = "sessions_2018.csv"
 COLUMNS = ("user", "source", "time", "title", "artist", "musicbrainz_id", "session_id")
 NEEDED = {"user_id": "user", "session_id": "session_id", "item_id": "musicbrainz_id", "timestamp": "time"}
+TOKENS = ("user", "session_id", "musicbrainz_id")
 TIME = "%Y-%m-%d %H:%M:%S"
 
 
@@ -48,7 +49,8 @@ def plays(source, first_texts):
     """
     n_incomplete = 0
     types = dict.fromkeys(COLUMNS, pa.string())
-    for batch in read_csv(find(source, WANTED), types, optional=COLUMNS, names=COLUMNS, quote="'"):
+    path = find(source, WANTED)
+    for batch in read_csv(path, types, optional=COLUMNS, names=COLUMNS, quote="'", tokens=TOKENS):
         time = pc.strptime(batch["time"], TIME, "s", error_is_null=True)
         columns = {name: batch[column] for name, column in NEEDED.items()} | {"timestamp": pc.cast(time, pa.int64())}
         text = pc.binary_join_element_wise(batch["title"], batch["artist"], " ", null_handling="replace")

@@ -3,6 +3,7 @@
     python dataset/tafeng/prepare.py                         fetches the baskets
     python dataset/tafeng/prepare.py --from DIR              uses the file that you have: DIR/tafeng_merged.json
     python dataset/tafeng/prepare.py --subset 1000 --seed 2  writes tafeng_1000 beside it: 1,000 users
+    python dataset/tafeng/prepare.py --subset 0.01 --seed 2  writes tafeng_test beside it: 1 % of the users
 
 It writes tafeng_merged.json ({user: [[item, ...], ...]}, from the oldest basket on), the items of the
 synthetic category (sensitive_asins_middling.txt, one id per line) and the forget sets
@@ -20,11 +21,8 @@ import numpy as np
 
 from recbole.data.baskets import read_baskets
 from recbole.scenario import prepare
-from recbole.scenario.forget_set import RULES
-from recbole.scenario.raw.baskets import of_users, write_baskets
-from recbole.scenario.raw.steps import source_folder
-from recbole.scenario.raw_log import BasketLog
-from recbole.utils import UserError, sha256_of_file, stream
+from recbole.scenario.raw import steps
+from recbole.utils import UserError, sha256_of_file
 
 HERE = Path(__file__).resolve().parent
 NAME = "tafeng"
@@ -43,42 +41,17 @@ SHARE = 0.1
 
 def main():
     """Take the baskets, or a subset of them, and write the list and the forget sets."""
-    options = command_line()
-    if options.source is None and (options.output / FILE).is_file():
-        options.source = options.output
-    path = source_folder(options, HERE, FILE, {FILE: URL}) / FILE
+    options = steps.command_line(__doc__, HERE, FILE, by_number=True)
+    if options.source is None:
+        options.source = next((there for there in (options.output, HERE) if (there / FILE).is_file()), None)
+    path = steps.source_folder(options, HERE, FILE, {FILE: URL}, {FILE: SHA256}) / FILE
     baskets = read_baskets(path)
     known = sha256_of_file(path) == SHA256
     prepare.say(f"{FILE} is {'that' if known else 'NOT that'} of the published collection; {describe(baskets)}")
     baskets = baskets.distinct().with_at_least(LEAST_BASKETS)
     if not baskets.users:
         raise UserError(f"{path}: nobody has {LEAST_BASKETS} baskets")
-    category = middling(baskets.items)
-    folder, name = options.output, NAME
-    if options.subset is None:
-        prepare.keep_files(folder, {FILE: path.read_bytes()})
-    else:
-        name = f"{NAME}_{options.subset}"
-        folder = folder.with_name(name)
-        baskets = draw(baskets, options.subset, options.seed)
-        write_baskets(folder / f"{name}_merged.json", baskets)
-        prepare.say(f"{folder / name}_merged.json: {describe(baskets)}")
-        category = np.intersect1d(category, baskets.items)
-    log = BasketLog(folder / f"{name}_merged.json", LEAST_BASKETS)
-    prepare.write_scenarios(folder, name, log, {CATEGORY: list(map(str, category.tolist()))}, FRACTIONS, RULES["NBR"])
-
-
-def command_line():
-    """Parse the options."""
-    command = prepare.parser(__doc__, HERE, f"a folder with {FILE}")
-    command.add_argument("--subset", type=int, metavar="N", help=f"write {NAME}_N beside it, with N of the users")
-    command.add_argument(
-        "--seed", type=int, default=2, metavar="S", help="which users the subset has (default: %(default)s)"
-    )
-    options = command.parse_args()
-    if options.rating_threshold is not None:
-        raise UserError("--rating_threshold: baskets have no ratings")
-    return options
+    steps.write_merged(options, baskets, {CATEGORY: middling(baskets.items)}, FRACTIONS, as_given=path)
 
 
 def describe(baskets):
@@ -90,26 +63,14 @@ def describe(baskets):
 
 
 def middling(items):
-    """Draw the synthetic category: a tenth of the items that are neither popular nor rare, int64 ascending."""
+    """Draw the synthetic category, list of str: a tenth of the items that are neither popular nor rare."""
     item, count = np.unique(items, return_counts=True)
     ranked = item[np.lexsort((item, -count))]
     low, high = (int(len(ranked) * rank) for rank in RANKS)
     candidates = sorted(ranked[low:high].tolist())
-    return np.sort(random.Random(CATEGORY_SEED).sample(candidates, max(int(len(candidates) * SHARE), 1)))
-
-
-def draw(baskets, n_users, seed):
-    """Return the baskets of ``n_users`` users, evenly drawn.
-
-    Raises:
-        UserError: there are not so many.
-    """
-    available = len(baskets.users)
-    if not 1 <= n_users <= available:
-        raise UserError(f"--subset: {n_users} is not from 1 to {available}, the users with {LEAST_BASKETS} baskets")
-    chosen = np.zeros(available, dtype=bool)
-    chosen[stream(seed, "subset").choice(available, n_users, replace=False)] = True
-    return of_users(baskets, chosen)
+    if not candidates:
+        raise UserError(f"{len(ranked)} different items are too few to draw '{CATEGORY}' from")
+    return list(map(str, random.Random(CATEGORY_SEED).sample(candidates, max(int(len(candidates) * SHARE), 1))))
 
 
 if __name__ == "__main__":

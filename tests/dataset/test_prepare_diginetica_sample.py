@@ -14,8 +14,8 @@ REFERENCE = os.environ.get("ERASE_REFERENCE_DATA")
 VIEWS = ["2;NA;70;9;2016-05-02", "10;7;80;300;2016-05-01", "9;NA;70;20;2016-05-01", "10;7;80;40;2016-05-01"]
 
 
-def prepare(source, output):
-    command = [sys.executable, str(SCRIPT), "--from", str(source), "--output", str(output)]
+def prepare(source, output, *more):
+    command = [sys.executable, str(SCRIPT), "--from", str(source), "--output", str(output), *more]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -48,6 +48,12 @@ def test_orders_by_date_session_and_time_and_draws_the_category(tmp_path):
     [
         ([HEADER.replace("_", ""), *VIEWS], "train-item-views.csv:1: expected the header session_id;"),
         ([HEADER, *VIEWS, "1;2;3;4"], "train-item-views.csv:6: expected 5 values, found 4"),
+        ([HEADER], "train-item-views.csv: no rows"),
+        ([HEADER, *VIEWS], "no item has 4 to 9 views, so that there are none to draw 'middling' from"),
+        (
+            [HEADER, *VIEWS, "1;2;12345678901234567890;4;2016-01-01"],
+            ".csv:6: value 3, '12345678901234567890', is not a",
+        ),
         ([HEADER, *VIEWS, "1;2;x;4;2016-01-01"], "train-item-views.csv:6: value 3, 'x', is not a whole number"),
         (None, "holds neither train-item-views.csv nor sample_train-item-views.csv; take datasets/sample_"),
     ],
@@ -59,6 +65,27 @@ def test_mistakes_leave_nothing_behind(tmp_path, lines, message):
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_subset_and_the_data_that_was_there(tmp_path):
+    more = [f"{20 + at};NA;{90 + at % 3};{at};2016-05-03" for at in range(15)]
+    write_views(tmp_path, [HEADER, *VIEWS, *more])
+    done = prepare(tmp_path, tmp_path / "out")
+    done = prepare(tmp_path, tmp_path / "half", "--subset", "0.5")
+    assert (done.returncode, done.stderr) == (0, "")
+    header, *rows = (tmp_path / "out/diginetica_sample.inter").read_text().splitlines()
+    header_of_half, *half = (tmp_path / "half/diginetica_sample_test.inter").read_text().splitlines()
+    sessions = {row.split("\t")[0] for row in half}
+    assert header_of_half == header
+    assert half == [row for row in rows if row.split("\t")[0] in sessions]
+    assert len(sessions) == 18 // 2
+    listed = (tmp_path / "half/sensitive_asins_middling.txt").read_text().split()
+    assert set(listed) == {row.split("\t")[1] for row in half} & {"90", "91", "92"}
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    write_views(tmp_path, [HEADER, *VIEWS])
+    for more in ((), ("--rating_threshold", "3")):
+        assert prepare(tmp_path, tmp_path / "out", *more).returncode == 2
+        assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 @pytest.mark.skipif(REFERENCE is None, reason="needs the reference data")

@@ -1,13 +1,18 @@
 """The preparations of the large data sets, on small raw files of each source's form."""
 
+import gzip
 import json
 import os
+import re
 import runpy
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+from raw_mistakes import MISTAKES, OPTIONS
 from raw_sources import BUILDERS, NEXT_BASKET, table
 
 from recbole.config.layers import packaged_layers
@@ -159,75 +164,6 @@ def run_here(name, source, out, monkeypatch, capsys, *more):
     return ended.value.code, capsys.readouterr().err
 
 
-def replaced(old, new):
-    return lambda content: content.replace(old, new, 1)
-
-
-def cut_off(content):
-    return content[: len(content) // 2]
-
-
-def damaged(content):
-    return content[:20] + bytes(40) + content[60:]
-
-
-MISTAKES = [
-    (
-        "movielens",
-        "rating.csv",
-        replaced(b"movieId", b"movie_id"),
-        "rating.csv:1: there is no column 'movieId', did you",
-    ),
-    ("movielens", "rating.csv", replaced(b"4.0,", b""), ": expected 4 values, found 3"),
-    ("movielens", "rating.csv", replaced(b"4.0", b"four"), ": column 'rating': 'four' is not a number"),
-    ("movielens", "rating.csv", replaced(b"2005-04-03 ", b"3 April "), "is not a time"),
-    ("movielens", "rating.csv", replaced(b",4.0,", b",,"), ": column 'rating': there is no value"),
-    ("movielens", "rating.csv", lambda content: b"", "rating.csv: empty file, expected a header with userId, movieId"),
-    ("movielens", "rating.csv", lambda content: content[:40], "rating.csv: no rows"),
-    ("movielens", "movie.csv.gz", cut_off, "movie.csv.gz:"),
-    ("movielens", "movie.csv.gz", damaged, "the compressed file is damaged here"),
-    ("movielens", "tag.csv", None, "holds no tag.csv or tags.csv (plain, or as .gz)"),
-    (
-        "goodreads",
-        "goodreads_interactions.csv",
-        replaced(b"10,11,1,3,0", b"10,11,1,3.5,0"),
-        "'3.5' is not a whole number",
-    ),
-    (
-        "goodreads",
-        "goodreads_interactions.csv",
-        replaced(b"10,11", b"10,1\xff1"),
-        "goodreads_interactions.csv:17: not UTF-8",
-    ),
-    (
-        "goodreads",
-        "book_id_map.csv",
-        replaced(b"\n10,77\n11,10", b"\n10,78\n15,10"),
-        "category 'mental_health': none of its 1 items is among the 6",
-    ),
-    (
-        "amazon_reviews_books",
-        "Books.jsonl",
-        replaced(b'{"rating": 4.5', b'{"rating": "4.5"'),
-        "'rating' is \"4.5\", expected",
-    ),
-    ("amazon_reviews_books", "Books.jsonl", replaced(b'"asin": ', b'"ASIN": '), "Books.jsonl:1: there is no 'asin'"),
-    ("amazon_reviews_books", "Books.jsonl", cut_off, "not JSON"),
-    ("amazon_reviews_books", "meta_Books.jsonl.gz", cut_off, "the compressed file is cut off here; fetch it again"),
-    ("30music", "relations/sessions.idomaar", replaced(b"} {", b"},{"), "sessions.idomaar:1: expected kind, id, time"),
-    ("30music", "relations/sessions.idomaar", replaced(b'"id":7}', b'"id":"7"}'), "sessions.idomaar:2: "),
-    ("30music", "relations/sessions.idomaar", replaced(b'"id":7}', b'"id":7'), "sessions.idomaar:2: "),
-    ("nowp", "sessions_2018.csv", replaced(b",9\n", b"\n"), "sessions_2018.csv:1: expected 7 values, found 6"),
-    (
-        "instacart",
-        "order_products__train.csv",
-        replaced(b"order_id", b"order"),
-        "train.csv:1: there is no column 'order_id'",
-    ),
-    ("dunnhumby", "product.csv", replaced(b"SPIRITS", b'"SPIRITS'), "product.csv:"),
-]
-
-
 @pytest.mark.parametrize(("name", "file", "change", "message"), MISTAKES)
 def test_a_mistake_is_one_line_and_leaves_nothing(name, file, change, message, tmp_path, monkeypatch, capsys):
     source = tmp_path / "source"
@@ -240,11 +176,90 @@ def test_a_mistake_is_one_line_and_leaves_nothing(name, file, change, message, t
         assert change(content) != content
         (source / file).write_bytes(change(content))
     status, told = run_here(name, source, tmp_path / "out", monkeypatch, capsys)
-    assert status == 2
-    assert told.startswith("error: ")
+    assert (status, told[:7], told.count("\n")) == (2, "error: ", 1)
     assert message in told
-    assert told.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert os.listdir(tmp_path) == ["source"]
+
+
+@pytest.mark.parametrize(("name", "more", "message"), OPTIONS)
+def test_a_wrong_option_leaves_what_was_there(name, more, message, sources, outputs, tmp_path, monkeypatch, capsys):
+    before = files_of(outputs[0] / name)
+    shutil.copytree(outputs[0] / name, tmp_path / name)
+    status, told = run_here(name, sources[name][0], tmp_path / name, monkeypatch, capsys, *more)
+    assert (status, told[:7], told.count("\n")) == (2, "error: ", 1)
+    assert message in told
+    assert files_of(tmp_path / name) == before
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_nobody_who_may_ask_leaves_nothing(tmp_path, monkeypatch, capsys):
+    (tmp_path / "source").mkdir()
+    BUILDERS["30music"](tmp_path / "source")
+    path = tmp_path / "source/relations/sessions.idomaar"
+    path.write_bytes(b"".join(line for line in path.read_bytes().splitlines(True) if b'"id":7}' not in line))
+    status, told = run_here("30music", tmp_path / "source", tmp_path / "out", monkeypatch, capsys)
+    assert status == 2
+    assert "that may be asked for (only people with 3 or more of them and 3 or more others may ask)" in told
+    assert os.listdir(tmp_path) == ["source"]
+
+
+def test_reviews_that_differ_in_the_parent_alone_are_one(sources, tmp_path, monkeypatch):
+    folder, expected = sources["amazon_reviews_books"]
+    shutil.copytree(folder, tmp_path / "source")
+    lines = (tmp_path / "source/Books.jsonl").read_bytes()
+    first = lines.splitlines(True)[0]
+    (tmp_path / "source/Books.jsonl").write_bytes(
+        lines + re.sub(rb'"parent_asin": "\w+"', b'"parent_asin": "P2"', first)
+    )
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [str(script("amazon_reviews_books")), "--from", str(tmp_path / "source"), "--output", str(tmp_path / "o")],
+    )
+    runpy.run_path(str(script("amazon_reviews_books")), run_name="__main__")
+    assert (tmp_path / "o/amazon_reviews_books.inter").read_text() == expected.data
+
+
+@pytest.mark.parametrize("name", SUBSETS)
+def test_lists_of_a_subset_hold_items_of_it_alone(name, outputs):
+    files = files_of(outputs[0] / f"{name}_test")
+    text = files.pop(main_file(f"{name}_test")).decode()
+    if name in NEXT_BASKET:
+        items = {str(item) for baskets in json.loads(text).values() for basket in baskets for item in basket}
+    else:
+        header, *rows = (line.split("\t") for line in text.splitlines())
+        items = {row[header.index("item_id:token")] for row in rows}
+    lists = [content.decode().split() for file, content in files.items() if file.startswith("sensitive_asins")]
+    assert lists and all(set(listed) <= items for listed in lists)
+
+
+def test_the_archive_of_movielens_is_not_unpacked_into_its_folder(sources, tmp_path, monkeypatch):
+    folder, expected = sources["movielens"]
+    source = tmp_path / "source"
+    source.mkdir()
+    rows = [row.split("\t") for row in expected.data.splitlines()[1:]]
+    with zipfile.ZipFile(source / "ml-20m.zip", "w") as archive:
+        archive.writestr("ml-20m/ratings.csv", "\n".join(["userId,movieId,rating,timestamp", *map(",".join, rows), ""]))
+        archive.writestr("ml-20m/movies.csv", gzip.decompress((folder / "movie.csv.gz").read_bytes()))
+        archive.writestr("ml-20m/tags.csv", (folder / "tag.csv").read_bytes())
+    command = [str(script("movielens")), "--from", str(source), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", command)
+    runpy.run_path(str(script("movielens")), run_name="__main__")
+    assert (tmp_path / "out/movielens.inter").read_text() == expected.data
+    assert os.listdir(source) == ["ml-20m.zip"]
+    assert sorted(os.listdir(tmp_path)) == ["out", "source"]
+    assert all(path.is_file() for path in (tmp_path / "out").iterdir())
+
+
+def test_an_order_with_a_large_number_is_no_matter(sources, tmp_path, monkeypatch):
+    folder, expected = sources["instacart"]
+    shutil.copytree(folder, tmp_path / "source")
+    path = tmp_path / "source/orders.csv.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + b"999999999999,40,test,11,2,08,1.0\n"))
+    command = [str(script("instacart")), "--from", str(tmp_path / "source"), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", command)
+    runpy.run_path(str(script("instacart")), run_name="__main__")
+    assert (tmp_path / "out/instacart_merged.json").read_text() == expected.data
 
 
 def test_nowp_may_have_a_header(sources, tmp_path, monkeypatch, capsys):
@@ -276,11 +291,6 @@ def test_grouplens_form_of_movielens(sources, tmp_path, monkeypatch):
     )
     runpy.run_path(str(script("movielens")), run_name="__main__")
     assert (tmp_path / "out/movielens.inter").read_text() == expected.data
-
-
-def test_subset_must_be_a_share(sources, tmp_path, monkeypatch, capsys):
-    status, told = run_here("nowp", sources["nowp"][0], tmp_path / "out", monkeypatch, capsys, "--subset", "1.5")
-    assert (status, told) == (2, "error: --subset: a share from 0 to 1, such as 0.01, not 1.5\n")
 
 
 def test_data_to_be_fetched_by_hand(tmp_path, monkeypatch, capsys):

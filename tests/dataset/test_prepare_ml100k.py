@@ -141,6 +141,51 @@ def test_mistakes_leave_nothing_behind(source, tmp_path, monkeypatch, capsys, na
     assert not (tmp_path / "out").exists()
 
 
+def test_subset_of_the_people(source, tmp_path):
+    assert prepare("--from", source, "--output", tmp_path / "out").returncode == 0
+    done = prepare("--from", source, "--output", tmp_path / "some", "--subset", "0.5", "--seed", 3)
+    assert (done.returncode, done.stderr) == (0, "")
+    all_files, files = files_of(tmp_path / "out"), files_of(tmp_path / "some")
+    rows = files["ml-100k_test.inter"].splitlines()
+    people = {row.split(b"\t")[0] for row in rows[1:]}
+    assert len(people) == 20
+    assert rows[1:] == [row for row in all_files["ml-100k.inter"].splitlines() if row.split(b"\t")[0] in people]
+    assert files["ml-100k_test.item"] == all_files["ml-100k.item"]
+    assert files["ml-100k_test.user"] == all_files["ml-100k.user"]
+    assert len(files) == len(all_files)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "more", "message"),
+    [
+        ("ml-100k.inter", b"\t881250950\n", b"\n", (), "ml-100k.inter:3: expected 4 tab-separated values, found 3"),
+        ("ml-100k.user", b"2\t24", b"2", (), "ml-100k.user:3: expected 5 tab-separated values, found 4"),
+        (
+            "ml-100k.item",
+            b"Horror",
+            b"Drama",
+            ("--rating_threshold", "5.5"),
+            "ratings of ml-100k are from 1 to 5, not 5.5",
+        ),
+        ("ml-100k.item", b"War", b"Drama", (), "no item of the data belongs to the category 'war'"),
+    ],
+)
+def test_a_mistake_leaves_what_was_there(source, tmp_path, name, old, new, more, message):
+    assert prepare("--from", source, "--output", tmp_path / "out").returncode == 0
+    before = files_of(tmp_path / "out")
+    given = tmp_path / "given"
+    given.mkdir()
+    for file in ("ml-100k.inter", "ml-100k.item", "ml-100k.user"):
+        content = before[file].replace(old, new, 1) if file == name else before[file]
+        (given / file).write_bytes(content)
+    assert (given / name).read_bytes() != before[name]
+    done = prepare("--from", given, "--output", tmp_path / "out", *more)
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1
+    assert str(tmp_path / "out") not in done.stderr
+    assert files_of(tmp_path / "out") == before
+
+
 def test_mistake_is_one_line_and_status_2(tmp_path):
     done = prepare("--from", tmp_path / "nowhere")
     assert done.returncode == 2

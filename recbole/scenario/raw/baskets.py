@@ -34,6 +34,17 @@ def build_baskets(user, basket, item, *when):
     return Baskets([str(own) for own in users.tolist()], counts, np.bincount(row_place), item[rows]).distinct()
 
 
+def first_stranger(user, basket):
+    """Return the first row whose basket belongs to another user in an earlier row, or None.
+
+    Args:
+        user, basket: int64 arrays [n].
+    """
+    _, first, code = np.unique(basket, return_index=True, return_inverse=True)
+    strangers = np.flatnonzero(user != user[first][code])
+    return int(strangers[0]) if len(strangers) else None
+
+
 def keep_frequent(baskets, n):
     """Keep the items that stand ``n`` times or more in baskets other than a user's last one."""
     last = np.cumsum(baskets.baskets_per_user) - 1

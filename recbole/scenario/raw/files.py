@@ -1,11 +1,10 @@
-"""Raw files, plain or compressed by gzip: finding them, opening them, and saying at which line they are wrong."""
+"""Raw files, plain or compressed by gzip: finding them, opening them, and going through their lines with numbers."""
 
 import csv
 import gzip
 import json
-import re
 import zlib
-from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +12,6 @@ import pyarrow as pa
 from recbole.utils import UserError
 
 _LONGEST_VALUE = 1 << 30
-_INTEGER = re.compile(r"\s*[+-]?\d+\s*")
 
 
 def find(folder, *names):
@@ -63,7 +61,7 @@ def numbered_text(path):
             raise UserError(f"{path}:{number}: not UTF-8") from error
 
 
-def csv_rows(path, separator, quote):
+def csv_rows(path, separator=",", quote='"'):
     """Yield (number of the row's last line, values): slow, for looking at a header or for a mistake."""
     csv.field_size_limit(_LONGEST_VALUE)
     quoting = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
@@ -79,48 +77,9 @@ def csv_rows(path, separator, quote):
             yield rows.line_num, values
 
 
-def explain_csv(path, names, has_header, types, required, separator, quote, error):
-    """Return the `UserError` for what Arrow could not read: the first line that is wrong, and how."""
-    n_rows = 0
-    for at, (line, values) in enumerate(csv_rows(path, separator, quote)):
-        if at == 0 and has_header:
-            continue
-        n_rows += 1
-        if len(values) != len(names):
-            return UserError(f"{path}:{line}: expected {len(names)} values, found {len(values)}")
-        for name, value in zip(names, values, strict=True):
-            if name in types and (fault := _fault(value, types[name], name in required)):
-                return UserError(f"{path}:{line}: column '{name}': {fault}")
-    return UserError(f"{path}: {str(error).splitlines()[0]}" if n_rows else f"{path}: no rows")
-
-
-def _fault(value, kind, required):
-    if value == "":
-        return "there is no value" if required else None
-    try:
-        if pa.types.is_integer(kind) and not _INTEGER.fullmatch(value):
-            return f"'{value}' is not a whole number"
-        if pa.types.is_floating(kind):
-            float(value)
-        if pa.types.is_timestamp(kind):
-            datetime.fromisoformat(value)
-    except ValueError:
-        return f"'{value}' is not a {'time' if pa.types.is_timestamp(kind) else 'number'}"
-    return None
-
-
-def explain_json(path, schema, required, error):
-    """Return the `UserError` for what Arrow could not read: the first line that is wrong, and how."""
-    for line, value in json_objects(path):
-        for field in schema:
-            if field.name in required and value.get(field.name) is None:
-                return UserError(f"{path}:{line}: there is no '{field.name}'")
-            try:
-                pa.array([value.get(field.name)], field.type)
-            except (pa.ArrowInvalid, pa.ArrowTypeError):
-                found = json.dumps(value[field.name])[:40]
-                return UserError(f"{path}:{line}: '{field.name}' is {found}, expected {field.type}")
-    return UserError(f"{path}: {str(error).splitlines()[0]}")
+def line_of_row(path, row):
+    """Return the number of the line of a row (from 0) below the header of a comma-separated file."""
+    return next(islice(csv_rows(path), row + 1, None))[0]
 
 
 def json_objects(path):
@@ -130,12 +89,26 @@ def json_objects(path):
         UserError: a line holds something else.
     """
     for number, line in numbered_lines(path):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: not JSON ({str(error).splitlines()[0]})") from error
-        if not isinstance(value, dict):
-            raise UserError(f"{path}:{number}: expected a JSON object, found {type(value).__name__}")
-        yield number, value
+        if line.strip():
+            yield number, json_object(line, f"{path}:{number}")
+
+
+def json_object(line, where):
+    """Return the dict that a line (bytes) holds.
+
+    Raises:
+        UserError: it holds something else, or text that is none; ``where`` begins the message.
+    """
+    try:
+        value = json.loads(line)
+        if b"\\ud" in line.lower():  # the escape of half a character: fine in pairs only
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: {error.object[error.start]!r} is half a character") from error
+    except ValueError as error:
+        raise UserError(f"{where}: not JSON ({str(error).splitlines()[0]})") from error
+    except RecursionError as error:
+        raise UserError(f"{where}: JSON that is nested too deeply") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: expected a JSON object, found {type(value).__name__}")
+    return value

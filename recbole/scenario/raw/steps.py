@@ -1,53 +1,92 @@
-"""The steps that all preparations of large data sets share: command line, fetching, subset, and what is written."""
+"""The steps that all preparations share: command line, fetching, subset, and what is written."""
 
+import argparse
 import shutil
-import urllib.error
-import urllib.request
-import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole.scenario import prepare
 from recbole.scenario.forget_set import RULES
-from recbole.scenario.raw.baskets import of_users, write_baskets
+from recbole.scenario.raw.baskets import item_tokens, of_users, write_baskets
+from recbole.scenario.raw.download import download
+from recbole.scenario.raw.staging import staged
 from recbole.scenario.raw_log import BasketLog, InteractionLog
 from recbole.utils import UserError, atomic_write, stream
 
 FRACTIONS = {"CF": (1e-4, 1e-5, 1e-6), "SBR": (1e-4, 1e-5, 1e-6), "NBR": (1e-3,)}
-_PATIENCE = 60
 
 
-def command_line(description, folder, wanted):
-    """Parse the command line of a preparation; ``folder`` is the data set's, ``wanted`` says which files it needs.
+def command_line(description, folder, wanted, ratings=None, by_number=False):
+    """Parse the command line of a preparation.
+
+    Args:
+        description: what the help says first; its line breaks are kept.
+        folder: the data set's, where to write by default.
+        wanted: says which files the folder of ``--from`` must hold.
+        ratings: the data's lowest and highest rating, or None if it has none.
+        by_number: whether ``--subset`` may be a number of users too.
 
     Returns:
-        The options: ``source`` (or ``None``), ``output``, ``name`` (of the data set to write), ``subset`` (or
-        ``None``), ``seed``, ``rating_threshold``.
+        The options: ``source`` (or ``None``), ``output``, ``name`` (of the data set to write), ``subset`` (a share as
+        float, a number of users as int, or ``None``), ``seed``, ``rating_threshold``.
 
     Raises:
-        UserError: the subset is no share.
+        UserError: the subset is no share, or the threshold is no rating.
     """
-    command = prepare.parser(description, folder, f"a folder with {wanted}")
+    command = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_argument("--from", dest="source", type=Path, metavar="DIR", help=f"a folder with {wanted}")
     command.add_argument(
-        "--subset", type=float, metavar="S", help=f"write {folder.name}_test, with a share S of the users, beside it"
+        "--output", type=Path, default=folder, metavar="DIR", help="where to write (default: %(default)s)"
+    )
+    threshold = "ask only for interactions rated R or better, as ERASE does (default: for all; the names stay the same)"
+    command.add_argument(
+        "--rating_threshold", type=float, metavar="R", help=threshold if ratings else argparse.SUPPRESS
+    )
+    numbers = f"; or {folder.name}_N, with N users, N from 2 on" if by_number else ""
+    command.add_argument(
+        "--subset", metavar="S", help=f"write {folder.name}_test, with a share S of the users, beside it{numbers}"
     )
     command.add_argument(
         "--seed", type=int, default=2, metavar="N", help="which users the subset has (default: %(default)s)"
     )
     options = command.parse_args()
+    _check_threshold(options.rating_threshold, folder.name, ratings)
     options.name = folder.name
     if options.subset is not None:
-        if not 0 < options.subset <= 1:
-            raise UserError(f"--subset: a share from 0 to 1, such as 0.01, not {options.subset}")
-        options.name += "_test"
+        options.subset = _subset(options.subset, by_number)
+        options.name += f"_{options.subset}" if isinstance(options.subset, int) else "_test"
         if options.output == folder:
             options.output = folder.with_name(options.name)
     return options
 
 
-def source_folder(options, folder, wanted, urls=None):
+def _check_threshold(threshold, name, ratings):
+    if threshold is None:
+        return
+    if ratings is None:
+        raise UserError(f"--rating_threshold: {name} has no ratings")
+    low, high = ratings
+    if not low <= threshold <= high:
+        raise UserError(f"--rating_threshold: the ratings of {name} are from {low:g} to {high:g}, not {threshold:g}")
+
+
+def _subset(text, by_number):
+    if by_number and text.isdecimal() and int(text) > 1:
+        return int(text)
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0
+    if not 0 < share <= 1:
+        numbers = ", or a number of users from 2 on" if by_number else ""
+        raise UserError(f"--subset: a share from 0 to 1, such as 0.01{numbers}, not {text}")
+    return share
+
+
+def source_folder(options, folder, wanted, urls=None, sha256=None):
     """Return the folder of the raw files: that of ``--from``, or ``raw`` in the data set's, filled from ``urls``.
 
     Args:
@@ -55,6 +94,7 @@ def source_folder(options, folder, wanted, urls=None):
         folder: the data set's.
         wanted: says which files are needed.
         urls: dict from file names to addresses; ``None`` where the files can only be had by hand.
+        sha256: dict from file names to what is known of their content.
 
     Raises:
         UserError: there is no such folder, the files are to be had by hand, or they cannot be fetched.
@@ -69,46 +109,12 @@ def source_folder(options, folder, wanted, urls=None):
             f"{wanted}"
         )
     for name, url in urls.items():
-        if not (folder / "raw" / name).is_file():
-            download(url, folder / "raw" / name)
+        path = folder / "raw" / name
+        if not path.is_file():
+            known = (sha256 or {}).get(name)
+            prepare.say(f"fetching {url}{'' if known else ' (its content cannot be checked: no SHA-256 is known)'}")
+            download(url, path, known)
     return folder / "raw"
-
-
-def download(url, path):
-    """Write what an address holds to a file, whole or not at all.
-
-    Raises:
-        UserError: it cannot be reached, or ends too early.
-    """
-    prepare.say(f"fetching {url}")
-    try:
-        with urllib.request.urlopen(url, timeout=_PATIENCE) as response, atomic_write(path, "wb") as file:
-            shutil.copyfileobj(response, file, 1 << 20)
-            announced = response.headers.get("Content-Length")
-            if announced is not None and file.tell() != int(announced):
-                raise UserError(f"{url}: got {file.tell()} of {announced} bytes; try again")
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        raise UserError(
-            f"cannot download {url} ({reason}); fetch it by hand and give its folder with --from"
-        ) from error
-
-
-def unpack(archive, members):
-    """Write members of a zip archive beside it, under the last part of their names.
-
-    Raises:
-        UserError: it is no zip archive, or lacks a member.
-    """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            for member in members:
-                with opened.open(member) as source, atomic_write(archive.parent / Path(member).name, "wb") as file:
-                    shutil.copyfileobj(source, file, 1 << 20)
-    except KeyError as error:
-        raise UserError(f"{archive}: {error.args[0]}") from error
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{archive}: not a zip archive") from error
 
 
 def shared_items(categories, items, rules_path):
@@ -146,39 +152,98 @@ def write_log(options, task, log, categories, **eligible):
         log = log.sample_users(options.subset, stream(options.seed, "subset"))
     users = len(np.unique(log.codes["user_id"]))
     prepare.say(f"{len(log):,} interactions of {users:,} users with {len(log.items()):,} items")
-    path = options.output / f"{options.name}.inter"
-    log.write(path)
-    _scenarios(options, task, InteractionLog(path, **eligible), categories)
+    with staged(options.output) as folder:
+        path = folder / f"{options.name}.inter"
+        log.write(path)
+        _scenarios(options, folder, task, InteractionLog(path, **eligible), categories, _askers(**eligible))
 
 
-def write_merged(options, baskets, categories):
+def _askers(min_sensitive=0, min_remaining=0):
+    if not min_sensitive and not min_remaining:
+        return ""
+    return f"people with {min_sensitive} or more of them and {min_remaining} or more others"
+
+
+def write_rows(options, task, log, categories, fractions, others=(), user_field="user_id"):
+    """Write the rows of a finished ``.inter`` file, or those of the subset's users, the lists and the forget sets.
+
+    Args:
+        options: see `command_line`.
+        task: ``CF`` or ``SBR``.
+        log: an `InteractionLog`.
+        categories: dict from categories to lists of item tokens.
+        fractions: shares of the log.
+        others: the ends of the names of files beside the log's that are copied too.
+        user_field: the log's.
+    """
+    with staged(options.output) as folder:
+        path = folder / f"{options.name}.inter"
+        for end in others:
+            _copy(log.path.with_suffix(end), path.with_suffix(end))
+        if options.subset is None:
+            _copy(log.path, path)
+        else:
+            log.write(path, np.flatnonzero(_drawn(options, log.users.max(initial=-1) + 1)[log.users]))
+        written = InteractionLog(path, user_field)
+        prepare.say(f"{written.n_total:,} interactions of {written.users.max(initial=-1) + 1:,} users")
+        _scenarios(options, folder, task, written, categories, fractions=fractions)
+
+
+def _copy(source, path):
+    with open(source, "rb") as content, atomic_write(path, "wb") as file:
+        shutil.copyfileobj(content, file)
+
+
+def write_merged(options, baskets, categories, fractions=FRACTIONS["NBR"], as_given=None):
     """Write the ``_merged.json`` file, the lists and the forget sets.
 
     Args:
         options: see `command_line`.
         baskets: a `Baskets`.
         categories: dict from categories to lists of item tokens, see `shared_items`.
+        fractions: shares of the log.
+        as_given: a file to copy instead of writing all of the baskets.
     """
-    n_users = len(baskets.users)
     if options.subset is not None:
-        chosen = np.zeros(n_users, bool)
-        size = max(1, int(n_users * options.subset))
-        chosen[stream(options.seed, "subset").choice(n_users, size, replace=False)] = True
-        baskets = of_users(baskets, chosen)
+        baskets = of_users(baskets, _drawn(options, len(baskets.users)))
     prepare.say(
         f"{len(baskets.items):,} items in {len(baskets.items_per_basket):,} baskets of {len(baskets.users):,} users, "
-        f"{len(np.unique(baskets.items)):,} different items"
+        f"{len(item_tokens(baskets)):,} different items"
     )
-    path = options.output / f"{options.name}_merged.json"
-    write_baskets(path, baskets)
-    _scenarios(options, "NBR", BasketLog(path), categories)
+    with staged(options.output) as folder:
+        path = folder / f"{options.name}_merged.json"
+        if as_given is None or options.subset is not None:
+            write_baskets(path, baskets)
+        else:
+            _copy(as_given, path)
+        log = BasketLog(path)
+        askers = f"people who keep {log.min_baskets} baskets without them"
+        _scenarios(options, folder, "NBR", log, categories, askers, fractions)
 
 
-def _scenarios(options, task, log, categories):
+def _drawn(options, n_users):
+    """Return which users the subset has, bool [users]."""
+    size = options.subset if isinstance(options.subset, int) else max(1, int(n_users * options.subset))
+    if size > n_users:
+        raise UserError(f"--subset: {size} users are more than the {n_users} that there are")
+    chosen = np.zeros(n_users, bool)
+    chosen[stream(options.seed, "subset").choice(n_users, size, replace=False)] = True
+    return chosen
+
+
+def _scenarios(options, folder, task, log, categories, askers="", fractions=None):
+    threshold = options.rating_threshold
     if options.subset is not None:
-        absent = [category for category, items in categories.items() if not log.sensitive(items).any()]
+        categories = {category: _shared(listed, log.items) for category, listed in categories.items()}
+        absent = [category for category, own in categories.items() if not log.sensitive(own, threshold).any()]
         if absent:
             prepare.say(f"nobody in the subset can ask for: {', '.join(absent)} (left out)")
-        categories = {category: items for category, items in categories.items() if category not in absent}
-    threshold = options.rating_threshold
-    prepare.write_scenarios(options.output, options.name, log, categories, FRACTIONS[task], RULES[task], threshold)
+        categories = {category: own for category, own in categories.items() if category not in absent}
+    fractions = fractions or FRACTIONS[task]
+    prepare.write_scenarios(folder, options.name, log, categories, fractions, RULES[task], threshold, askers)
+
+
+def _shared(listed, items):
+    """Return the listed items (list of str) that are among ``items`` (Arrow string array)."""
+    listed = pa.array(listed, pa.string())
+    return listed.filter(pc.is_in(listed, items)).to_pylist()
