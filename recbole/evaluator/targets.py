@@ -19,8 +19,9 @@ class TargetScores:
 
     Attributes:
         best: int64 [rows, k], the recommended items.
-        rank: float64 [rows, targets], the place of each promoted item among a row's candidates, from 1; NaN where it is
-            none, being in the row's history.
+        rank: float64 [rows, targets], the place of each promoted item among a row's candidates, from 1: of equally
+            scored ones the mean of their places, as in Wilcoxon's and Spearman's statistics, so that a model which
+            tells no items apart gives everything the middle; NaN where it is none, being in the row's history.
         log_probability: float32 [rows, targets], of the softmax over the row's candidates; minus infinity where it is
             none.
     """
@@ -46,11 +47,17 @@ def target_scores(model, rows, targets, k, batch_rows=4096):
         batch = slice(start, start + len(scores))
         found.best[batch] = best_of(scores, k)
         own = scores[:, torch.from_numpy(targets).to(scores.device)]
-        better = torch.stack([(scores > own[:, at, None]).sum(dim=1) for at in range(len(targets))], dim=1)
-        found.rank[batch] = torch.where(own > -torch.inf, better + 1.0, torch.nan).cpu().numpy()
+        place = torch.stack([_mean_place(scores, own[:, at, None]) for at in range(len(targets))], dim=1)
+        found.rank[batch] = torch.where(own > -torch.inf, place, torch.nan).cpu().numpy()
         total = scores.double().logsumexp(dim=1, keepdim=True)
         found.log_probability[batch] = (own.double() - total).float().cpu().numpy()
     return found
+
+
+def _mean_place(scores, own):
+    """Return the mean of the first and the last place that each row's ``own`` [rows, 1] may take, float64 [rows]."""
+    better, as_good = (scores > own).sum(dim=1), (scores == own).sum(dim=1)
+    return better + (as_good + 1).double() / 2
 
 
 def evaluate_targets(model, rows, targets, config, /, **about):
@@ -58,7 +65,7 @@ def evaluate_targets(model, rows, targets, config, /, **about):
 
     ``target_hit_rate``: the share of rows with a promoted item in the top k; ``target_exposure``: the mean share of the
     top k that promoted items take; ``target_rank`` and ``target_log_probability``: means over all pairs of a row and a
-    promoted item that may be recommended there.
+    promoted item that may be recommended there; ties share their mean rank.
 
     Args:
         model: any recommender.

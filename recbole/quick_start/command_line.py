@@ -31,23 +31,30 @@ from recbole.utils import UserError
 
 _UNSET = object()
 
-_TRAIN_EXAMPLES = """examples:
-  # train BPR on MovieLens 100K
-  python run_recbole.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml --seed 2
-  # retrain without what was forgotten by the last checkpoint
+_TRAIN_EXAMPLES = """examples (MovieLens 100K: python dataset/ml-100k/prepare.py):
+  # train BPR
+  python run_recbole.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml
+  # retrain without what is forgotten by the last checkpoint
   python run_recbole.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml \\
       --sensitive_category horror --unlearning_fraction 0.001 --retrain_checkpoint_idx_to_match 3
   # evaluate a saved model; any configuration key can be given the same way
-  python run_recbole.py --model BPR --dataset ml-100k --eval_only --eval_batch_size=512
+  python run_recbole.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml \\
+      --eval_only --eval_batch_size=512
+  # train with a spam attack in the data
+  python make_forget_set.py --dataset ml-100k --spam --unlearning_fraction 0.01 --n_target_items 10
+  python run_recbole.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml \\
+      --spam --unlearning_fraction 0.01 --n_target_items 10
 """
-_UNLEARN_EXAMPLES = """examples:
+_UNLEARN_EXAMPLES = """examples (after those of run_recbole.py --help):
   # forget, person by person, what is about horror
   python unlearn.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml \\
       --sensitive_category horror --unlearning_fraction 0.001 --unlearning_algorithm scif
-  # remove a spam attack, ten fake users at a time
-  python unlearn.py --model BPR --dataset ml-100k --spam --unlearning_fraction 0.01 --unlearning_batchsize 10
   # evaluate the four unlearned checkpoints again
-  python unlearn.py --model BPR --dataset ml-100k --sensitive_category horror --unlearning_fraction 0.001 --eval_only
+  python unlearn.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml \\
+      --sensitive_category horror --unlearning_fraction 0.001 --unlearning_algorithm scif --eval_only
+  # remove the spam attack, ten fake users at a time
+  python unlearn.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml \\
+      --spam --unlearning_fraction 0.01 --n_target_items 10 --unlearning_algorithm scif --unlearning_batchsize 10
 """
 
 

@@ -95,6 +95,7 @@ def _forgetting(fraction):
     said = "0.01 with --spam" if fraction is None else f"{fraction}; 0.01 with --spam"
     return (
         Flag("sensitive_category", str, "category that people want forgotten, such as meat"),
+        Flag("forget_set", str, "file of what is to be forgotten, instead of one drawn by make_forget_set.py"),
         Flag(
             "unlearning_sample_selection_method",
             str,

@@ -2,7 +2,9 @@
 
 import argparse
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from shlex import quote
 
 from recbole.config import Config
 from recbole.config.derived import SPAM_FRACTION
@@ -11,8 +13,8 @@ from recbole.data.atomic import read_header
 from recbole.quick_start.command_line import OneLineParser
 from recbole.quick_start.flags import TASKS, Flag
 from recbole.scenario.forget_set import RULES, generate
-from recbole.scenario.imitation import SESSION_FIELD, CleanBaskets, CleanInteractions
-from recbole.scenario.names import forget_set_name, sensitive_method
+from recbole.scenario.imitation import INTERVALS, SESSION_FIELD, USUAL_INTERVAL, CleanBaskets, CleanInteractions
+from recbole.scenario.names import forget_set_names, sensitive_method
 from recbole.scenario.raw_log import BasketLog, InteractionLog
 from recbole.scenario.sensitive import list_categories, read_sensitive_items
 from recbole.scenario.spam import SpamWriter
@@ -53,7 +55,7 @@ _FLAGS = {
         Flag(
             "task_type", str, "task (default: NBR with <d>_merged.json, SBR with a session_id, else CF)", choices=TASKS
         ),
-        Flag("config_files", str, "YAML files, for columns under other names", nargs="+"),
+        Flag("config_files", str, "YAML files, for columns under other names and the run's own filters", nargs="+"),
     ),
     "how much, and which draw": (
         Flag("unlearning_fraction", float, "shares of the log, or of spam (default: 0.01 with --spam)", nargs="+"),
@@ -75,6 +77,10 @@ _FLAGS = {
     "spam scenario": (
         Flag("spam", bool, "make spam instead of a forget set"),
         Flag("n_target_items", int, "items that the spammer promotes (default: 10)"),
+        *(
+            Flag(key, str, f"the run's own filter, for items that it keeps (default: {USUAL_INTERVAL['CF']} for CF)")
+            for key in INTERVALS
+        ),
         Flag("overwrite", bool, "replace spam that was made with another number of items or from other data"),
     ),
 }
@@ -139,8 +145,9 @@ class _Source:
 
 def _find(asked):
     """Return where the clean data are, what is asked of them, and the settings of the sensitive scenario's columns."""
-    given = {key: getattr(asked, key) for key in ("data_path", "task_type") if getattr(asked, key) is not None}
-    own = {"use_gpu": False, "spam": False}
+    settings = ("data_path", "task_type", *INTERVALS)
+    given = {key: getattr(asked, key) for key in settings if getattr(asked, key) is not None}
+    own = {"use_gpu": False, "spam": False, "forget_set": None}
     config = Config(_NO_MODEL, asked.dataset, asked.config_files, command_line={**given, **own})
     fraction = config["unlearning_fraction"] or (SPAM_FRACTION if asked.spam else None)
     fractions = asked.unlearning_fraction or [fraction]
@@ -189,7 +196,10 @@ def _missing(wanted, there, dataset):
     if dataset.removesuffix("_test") in known:
         subset = " --subset 0.01" if dataset.endswith("_test") else ""
         return f"{looked}; 'python dataset/{dataset.removesuffix('_test')}/prepare.py{subset}' makes it"
-    prepared = [path.name for path in wanted[0].parent.parent.glob("*") if path.is_dir()]
+    folder = wanted[0].parent
+    if folder.is_dir():
+        return f"{folder} has no data: {looked}; 'python dataset/<name>/prepare.py' makes {', '.join(known)}"
+    prepared = [path.name for path in folder.parent.glob("*") if path.is_dir()]
     hint = suggest(dataset, [*prepared, *known]) or f"; 'python dataset/<name>/prepare.py' makes {', '.join(known)}"
     return f"there is no data set '{dataset}': {looked}{hint}"
 
@@ -201,6 +211,10 @@ def _make_sensitive(asked, source):
     folder, dataset = Path(source.config["data_path"]), source.config["dataset"]
     categories = _categories(folder, asked.sensitive_category)
     lists = {category: read_sensitive_items(folder, category) for category in categories}
+    names = {
+        (category, seed, fraction): _free_name(source, sensitive_method(category), seed, fraction)
+        for category, seed, fraction in product(categories, source.seeds, source.fractions)
+    }
     log = _raw_log(source)
     sensitive = {category: log.sensitive(items, asked.rating_threshold) for category, items in lists.items()}
     for category, rows in sensitive.items():
@@ -213,12 +227,22 @@ def _make_sensitive(asked, source):
         print(f"{'seed':>6}{'fraction':>10}{'requests':>10}{'interactions':>14}{'items':>8}{'reached':>10}  file")
         for seed in source.seeds:
             for fraction in source.fractions:
-                name = forget_set_name(dataset, sensitive_method(category), seed, fraction, log.extension)
+                name = names[category, seed, fraction]
                 before = sha256_of_file(folder / name) if (folder / name).is_file() else None
                 made = generate(log, rows, folder / name, seed, fraction, rule)
                 numbers = f"{made['users']:>10,}{made['rows']:>14,}{made['items']:>8,}{made['achieved']:>10.2g}"
                 print(f"{seed:>6}{fraction:>10}{numbers}  {name}{_news(made, before, folder / name)}")
     _tell_next(asked, source, f"--sensitive_category {categories[0]}")
+
+
+def _free_name(source, method, seed, fraction):
+    """Return the name of a set to write; a run would not know which to read if there were one in another format."""
+    folder, dataset = Path(source.config["data_path"]), source.config["dataset"]
+    name, *others = forget_set_names(dataset, method, seed, fraction, source.task)
+    for other in others:
+        if (folder / other).exists():
+            raise UserError(f"{folder / other} is there, and would be read as the same set as {name}: move it away")
+    return name
 
 
 def _categories(folder, asked):
@@ -271,7 +295,8 @@ def _clean_log(source):
     if source.task == "NBR":
         return CleanBaskets(source.path, config["MIN_NBR_BASKET_COUNT"])
     keys = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "field_separator")
-    return CleanInteractions(source.path, source.task, *(config[key] for key in keys))
+    said = {key: config[key] for key in INTERVALS if config[key] and config.source(key) != "default: overall.yaml"}
+    return CleanInteractions(source.path, source.task, *(config[key] for key in keys), intervals=said)
 
 
 def _tell_next(asked, source, what, trains=False):
@@ -280,6 +305,7 @@ def _tell_next(asked, source, what, trains=False):
     where = f" --data_path {asked.data_path}" if asked.data_path else ""
     files = " ".join([f"configs/config_{model.lower()}.yaml", *(asked.config_files or [])])
     common = f"--model {model} --dataset {asked.dataset}{where} --config_files {files} --seed {source.seeds[0]}"
+    common += "".join(f" --{key} {quote(getattr(asked, key))}" for key in INTERVALS if getattr(asked, key) is not None)
     what = f"{what} --unlearning_fraction {source.fractions[0]}"
     print("\nnext, for example")
     print(f"  train    python run_recbole.py {common}{f' {what}' if trains else ''}")

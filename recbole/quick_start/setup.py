@@ -10,8 +10,7 @@ from recbole.data import create_dataset
 from recbole.evaluator import NOBODY, build_views
 from recbole.model import get_model
 from recbole.quick_start.spam import Spam, add_spam
-from recbole.scenario.names import forget_set_name
-from recbole.scenario.reader import order_requests, read_forget_set
+from recbole.scenario.reader import find_forget_set, order_requests, read_forget_set
 from recbole.scenario.sensitive import read_sensitive_items
 from recbole.trainer import Naming, load_checkpoint, load_weights
 from recbole.unlearning.request import checkpoint_sizes, find_requests
@@ -24,9 +23,6 @@ OF_TRAINING = (
     *("learner", "clip_grad_norm", "enable_amp", "enable_scaler"),
 )
 """Settings that configuration files hold for training; a run that does not train leaves them unread."""
-
-_FORGET_SETS = {"CF": ("inter",), "SBR": ("inter",), "NBR": ("pkl", "json", "inter")}
-"""How the names of a task's forget sets may end; the first that is there is read."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ class Setup:
     def new_model(self, forgotten):
         """Return an untrained model on the masked data, from the run's seed."""
         config = self.config
-        init_seed(config["seed"], config["reproducibility"])
+        init_seed(config["seed"], config["reproducibility"], config["device"])
         return self.model_class(config, self.dataset.masked(forgotten)).to(config["device"])
 
     def load_model(self, path, checkpoint, loaded=None):
@@ -138,18 +134,12 @@ def begin(config, forgetting):
 
 
 def _requests(config, dataset, sensitive):
-    method, fraction = config["unlearning_sample_selection_method"], config["unlearning_fraction"]
-    if method is None:
-        raise UserError("say what is to be forgotten: --sensitive_category (or --unlearning_sample_selection_method)")
-    if fraction is None:
-        raise UserError("say how much is to be forgotten: --unlearning_fraction, such as 0.001")
-    seed = config["unlearn_sample_selection_seed"]
-    names = [forget_set_name(config["dataset"], method, seed, fraction, e) for e in _FORGET_SETS[dataset.task_type]]
-    paths = [Path(config["data_path"]) / name for name in names]
-    path = next((path for path in paths if path.exists()), paths[0])
+    path = find_forget_set(config, dataset.task_type)
     forget_set = read_forget_set(
         path, dataset.task_type, dataset.uid_field, dataset.iid_field, config["field_separator"]
     )
+    if sensitive is None and None in forget_set.items:
+        raise UserError(f"{path} lists users and no items: say which they want forgotten with --sensitive_category")
     ordered = order_requests(set(forget_set.entities))
     return find_requests(dataset, forget_set.entities, forget_set.items, ordered, forget_set.sha256, sensitive)
 

@@ -65,14 +65,24 @@ def add_spam(config, clean):
     unknown = np.flatnonzero(targets <= 0)
     if len(unknown):
         item = attack.target_items[unknown[0]]
-        raise UserError(f"{attack.path}: promotes '{item}', which the filters do not leave in the clean data")
-    spam = Spam(clean, clean.with_spam(attack.path), targets, attack.target_items, attack.sha256)
+        raise UserError(
+            f"{attack.path}: promotes '{item}', which the filters do not leave in the clean data; make it anew with: "
+            f"{attack.command}"
+        )
+    spam = Spam(clean, _poisoned(clean, attack), targets, attack.target_items, attack.sha256)
     about = spam.about()
     logger.info(
         "spam: %d fake entities, %d interactions, %d promoted items (%s)",
         about["fake_entities"], about["fake_interactions"], len(targets), attack.path,
     )  # fmt: skip
     return spam
+
+
+def _poisoned(clean, attack):
+    try:
+        return clean.with_spam(attack.path)
+    except UserError as error:
+        raise UserError(f"{error}; make it anew with: {attack.command}") from error
 
 
 def spam_rows(setup, model, stem=None, /, **about):

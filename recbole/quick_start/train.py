@@ -17,8 +17,10 @@ from recbole.utils.logger import LOG_FOLDER, init_logger
 
 logger = logging.getLogger("recbole")
 
-UNSTORED = ("show_progress", "state", "eval_only", "sensitive_eval_only", "hf_model_path", "hf_cache_dir", "gpu_id")
-"""Settings that change nothing in a model, so that a killed run may go on under others."""
+UNSTORED = ("show_progress", "state", "eval_only", "sensitive_eval_only", "hf_model_path", "hf_cache_dir", "gpu_id",
+            "forget_set")  # fmt: skip
+"""Settings that change nothing in a model, so that a killed run may go on under others; of a forget set its stem and
+content tell, wherever it lies."""
 
 
 def identity_of(setup, **more):

@@ -8,17 +8,19 @@ not stand out (in the literature's attack popular items get the best rating too:
 TOIT 2007; equation numbers not checked).
 
 Users and rows are counted and measured as they stand in the file. Targets and fillers are taken from the items that
-training keeps, which ERASE does not look at: a target that a filter drops would promote nothing.
+training keeps (those that the run's filters leave), which ERASE does not look at: a target that a filter drops would
+promote nothing.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole.data.atomic import read_header, write_atomic
+from recbole.data.atomic import line_of, read_header, write_atomic
 from recbole.data.baskets import Baskets, read_baskets
 from recbole.data.filters import core, parse_intervals
 from recbole.scenario import bandwagon
@@ -28,9 +30,13 @@ from recbole.scenario.raw_log import read_filled
 from recbole.utils import FeatureType, UserError
 
 SESSION_FIELD = "session_id"
-CORE = 5
-"""CF: items are taken from the k-core, as ERASE's configurations filter the log. SBR has no filter."""
+INTERVALS = ("user_inter_num_interval", "item_inter_num_interval")
+"""The settings of the filter that decides which items training keeps."""
+EVERYTHING = "[0,inf)"
+USUAL_INTERVAL = {"CF": "[5,inf)", "SBR": EVERYTHING}
+"""What they are in ERASE's configurations: a 5-core for CF, no filter for SBR."""
 _FRESH = "fraud_"
+_LARGEST = 2**53  # beyond, numbers of double precision are not exact
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class CleanInteractions:
         n_rows: interactions.
         tokens: Arrow string array of the items.
         popular, unpopular: int64, places among ``tokens``.
+        intervals: dict, the filter's settings.
     """
 
     def __init__(
@@ -72,12 +79,17 @@ class CleanInteractions:
         rating_field="rating",
         time_field="timestamp",
         separator="\t",
+        intervals=None,
     ):
         """Read the file. A session is what ``session_id`` numbers, or without such a column what ``user_field`` does.
 
+        ``intervals`` (a dict of `INTERVALS`) say which items training keeps; the task's usual ones by default.
+
         Raises:
-            UserError: the file cannot be read, lacks a column or a value, or has too few items.
+            UserError: the file cannot be read, lacks a column or a value, has a number that cannot be, or has too few
+                items.
         """
+        self.intervals = dict.fromkeys(INTERVALS, USUAL_INTERVAL[task_type]) | (intervals or {})
         self.path, self.task_type, self._separator = Path(path), task_type, separator
         header = read_header(path, separator)
         self.kind = "users" if task_type == "CF" else "sessions"
@@ -91,6 +103,7 @@ class CleanInteractions:
             if header.get(name, FeatureType.FLOAT) is not FeatureType.FLOAT:
                 raise UserError(f"{path}:1: column '{name}' must hold numbers, '{name}:float'")
         table = read_filled(path, names, separator)
+        _refuse_extreme(path, table.select(numbers))
         self._types = {name: header[name] for name in names}
         self.n_rows = table.num_rows
         self._measure(table)
@@ -105,11 +118,10 @@ class CleanInteractions:
         self._users = pc.unique(table[self._user]) if self._user else None
         self.n_profiles = len(self._profiles)
         self._lengths = np.bincount(owner)
-        kept = np.ones(len(self.tokens), bool)
-        if self.task_type == "CF":
-            at_least = parse_intervals(f"[{CORE},inf)", "core")
-            kept = np.bincount(item[core(owner, item, at_least, at_least)], minlength=len(kept)) > 0
-        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), token_rank(self.tokens), kept)
+        rows = core(owner, item, *(parse_intervals(self.intervals[key], key) for key in INTERVALS))
+        kept = np.bincount(item[rows], minlength=len(self.tokens)) > 0
+        said = f" with {' and '.join(f'--{key} {self.intervals[key]!r}' for key in INTERVALS)}"
+        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), token_rank(self.tokens), kept, said)
         self._clock = None
         if self._time in table.column_names:
             self._clock = bandwagon.Clock.of(owner, table[self._time].to_numpy())
@@ -175,7 +187,7 @@ class CleanBaskets:
     Attributes: as of `CleanInteractions`; ``n_rows`` are items in baskets.
     """
 
-    task_type, kind = "NBR", "users"
+    task_type, kind, intervals = "NBR", "users", MappingProxyType({})
 
     def __init__(self, path, min_baskets=4):
         """Read the file; users with fewer than ``min_baskets`` take no part in training.
@@ -239,10 +251,20 @@ def fresh_ids(tokens, n, preferred=None):
     return pa.array([f"{prefix}{number}" for number in range(first, first + n)])
 
 
-def _fifths(path, counts, rank, kept):
+def _refuse_extreme(path, table):
+    """Raise a UserError for a time or rating that is not finite, or beyond 2^53."""
+    for name in table.column_names:
+        values = table[name].to_numpy()
+        bad = np.flatnonzero(~((values >= -_LARGEST) & (values <= _LARGEST)))
+        if len(bad):
+            where = f"{path}:{line_of(path, bad[0])}: column '{name}'"
+            raise UserError(f"{where}: {values[bad[0]]} is not a number from -2^53 to 2^53")
+
+
+def _fifths(path, counts, rank, kept, said=""):
     if kept.sum() < bandwagon.LEAST_ITEMS:
         raise UserError(
             f"{path}: spam needs {bandwagon.LEAST_ITEMS} items to hide among, training keeps {kept.sum()} of "
-            f"{len(kept)}"
+            f"{len(kept)}{said}"
         )
     return bandwagon.fifths(counts, rank, kept)

@@ -1,18 +1,32 @@
 """The names of the files of a scenario, as ERASE gives them; spelled here and nowhere else."""
 
 SENSITIVE_KINDS = ("asins", "products", "tracks")
+FORGET_SET_KINDS = {"CF": ("inter",), "SBR": ("inter",), "NBR": ("json", "pkl", "inter")}
+"""How the names of a task's forget sets may end; the first is what `make_forget_set.py` writes."""
+
+_OF_CATEGORY = "sensitive_category_"
 ATTACK, TARGET_STRATEGY = "bandwagon", "unpopular"
 
 
 def sensitive_method(category):
     """Return the selection method's name for a category of sensitive items."""
-    return f"sensitive_category_{category}"
+    return f"{_OF_CATEGORY}{category}"
+
+
+def category_of(method):
+    """Return the category that a selection method's name is about, or ``None``."""
+    return method.removeprefix(_OF_CATEGORY) if method.startswith(_OF_CATEGORY) else None
 
 
 def forget_set_name(dataset, method, seed, fraction, extension):
     """Return the name of a forget set; the fraction is spelled as Python prints a float (``0.001``, ``1e-05``)."""
     stem = f"{dataset}_unlearn_pairs_{method}_seed_{seed}_unlearning_fraction_{float(fraction)}"
     return f"{stem}.{extension.lstrip('.')}"
+
+
+def forget_set_names(dataset, method, seed, fraction, task_type):
+    """Return the names under which a task's forget set is looked for."""
+    return [forget_set_name(dataset, method, seed, fraction, kind) for kind in FORGET_SET_KINDS[task_type]]
 
 
 def sensitive_list_name(category):

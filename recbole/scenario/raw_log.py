@@ -2,7 +2,6 @@
 
 import json
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole.data.atomic import read_atomic, read_header
+from recbole.data.baskets import read_baskets
 from recbole.utils import FeatureType, UserError, atomic_write
 
 _BLOCK = 1 << 26
@@ -118,19 +118,10 @@ class BasketLog:
         """
         self.path = Path(path)
         self.min_baskets = min_baskets
-        kept = {}
-        for user, baskets in read_json(path, dict).items():
-            if not (isinstance(baskets, list) and all(isinstance(basket, list) for basket in baskets)):
-                raise UserError(f"{path}: user '{user}': expected a list of baskets, each a list of items")
-            filled = [basket for basket in baskets if basket]
-            if len(filled) >= min_baskets:
-                kept[user] = filled
-        baskets = list(chain.from_iterable(kept.values()))
-        self.tokens = list(kept)
-        self._owners = np.repeat(np.arange(len(kept)), [len(own) for own in kept.values()])
-        self._baskets = np.repeat(np.arange(len(baskets)), [len(basket) for basket in baskets])
+        kept = read_baskets(path).with_at_least(min_baskets)
+        self.tokens, self._owners, self._baskets = kept.users, kept.owner, kept.basket
         self.users = self._owners[self._baskets]
-        self.items = pa.array(map(str, chain.from_iterable(baskets)), pa.string())
+        self.items = pa.array(kept.items).cast(pa.string())
         self.n_total = len(self.items)
 
     def sensitive(self, items, rating_threshold=None):

@@ -3,17 +3,23 @@
 import io
 import pickle
 import pickletools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from recbole.data.atomic import read_atomic
+from recbole.scenario.command import making_command
+from recbole.scenario.names import category_of, forget_set_names
 from recbole.scenario.order import order_requests
 from recbole.scenario.raw_log import read_json
 from recbole.utils import UserError, sha256_of_file
 
-__all__ = ["ForgetSet", "order_requests", "read_forget_set"]
+__all__ = ["ForgetSet", "find_forget_set", "order_requests", "read_forget_set"]
 
 _LARGEST_PICKLE = 1 << 28
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+_DAMAGED = (ValueError, EOFError, LookupError, TypeError, AttributeError, OverflowError, MemoryError)
+_DAMAGED += (RecursionError, pickle.UnpicklingError)
 _CODE = {"GLOBAL", "STACK_GLOBAL", "INST"}
 _PLAIN = {
     *("PROTO", "FRAME", "STOP", "MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS"),
@@ -40,6 +46,43 @@ class ForgetSet:
     path: Path
     sha256: str
     n_rows: int
+
+
+def find_forget_set(config, task_type):
+    """Return the path of the forget set that a run is about.
+
+    Args:
+        config: reads ``forget_set``, a file of one's own; else ``dataset``, ``data_path``, ``unlearning_fraction``,
+            ``unlearning_sample_selection_method`` and ``unlearn_sample_selection_seed``.
+        task_type: ``CF``, ``SBR`` or ``NBR``.
+
+    Raises:
+        UserError: a setting is missing; there is no such file, with the command that makes it; or there are several.
+    """
+    if config["forget_set"] is not None:
+        return Path(config["forget_set"])
+    method, fraction = config["unlearning_sample_selection_method"], config["unlearning_fraction"]
+    if method is None:
+        raise UserError("say what is to be forgotten: --sensitive_category, or --forget_set with a file of your own")
+    if fraction is None:
+        raise UserError("say how much is to be forgotten: --unlearning_fraction, such as 0.001")
+    seed = config["unlearn_sample_selection_seed"]
+    names = forget_set_names(config["dataset"], method, seed, fraction, task_type)
+    paths = [Path(config["data_path"]) / name for name in names]
+    there = [path for path in paths if path.exists()]
+    if len(there) > 1:
+        raise UserError(f"{' and '.join(map(str, there))} are both there: keep the one that is to be forgotten")
+    if not there:
+        raise UserError(f"there is no {paths[0]}{_advice(config, task_type, method, fraction, seed)}")
+    return there[0]
+
+
+def _advice(config, task_type, method, fraction, seed):
+    category = category_of(method)
+    if category is None:
+        return "; name a file of your own with --forget_set"
+    asked = {"sensitive_category": category, "unlearning_fraction": fraction, "seed": seed}
+    return f"; make it with: {making_command(config, task_type, **asked)}"
 
 
 def read_forget_set(path, task_type, user_field="user_id", item_field="item_id", separator="\t"):
@@ -83,9 +126,14 @@ def _pairs(path, user_field, item_field, separator):
 
 
 def _user(path, at, user):
-    if isinstance(user, (str, int)) and not isinstance(user, bool) and user != "":
-        return str(user)
-    raise UserError(f"{path}: element {at} is {user!r:.40}, expected a user id (a string or a whole number)")
+    if type(user) not in (str, int):
+        found = type(user).__name__  # what a hostile file holds may be too large to print
+        raise UserError(f"{path}: element {at} is of type {found}, expected a user id (a string or a whole number)")
+    text = str(user)
+    if not text or _NO_TEXT.search(text):
+        found = "holds half a surrogate pair" if text else "is empty"
+        raise UserError(f"{path}: element {at} {found}, expected a user id (a string or a whole number)")
+    return text
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -119,8 +167,9 @@ def _read_pickle(path):
             ):  # would reserve memory for a table that large
                 raise UserError(f"{path}: refused: damaged or hostile ({code.name} {argument})")
         users = _PlainUnpickler(path, content).load()
-    except (ValueError, EOFError, IndexError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path}: not a pickle ({str(error).splitlines()[0]})") from error
+    except _DAMAGED as error:
+        told = str(error).splitlines() or [type(error).__name__]
+        raise UserError(f"{path}: not a pickle ({told[0]:.80})") from error
     if not isinstance(users, list):
         raise UserError(f"{path}: expected a list of users, found {type(users).__name__}")
     return users

@@ -3,9 +3,9 @@
 The fake profiles are never part of the log's own file. A run with ``--spam`` adds them, and unlearning has to remove
 what they did. What is drawn, and after whom, is said in `recbole.scenario.bandwagon` and `recbole.scenario.imitation`;
 names and metadata are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341). The metadata
-have two more keys, the SHA-256 of the fraud file and of the clean one, and lack the time of day, so that one seed gives
-the same bytes on every machine. File names do not say how many items are promoted: the metadata do, and an attack with
-another number is not overwritten unasked.
+have more keys, the SHA-256 of the fraud file and of the clean one and the filter that says what training keeps, and
+lack the time of day, so that one seed gives the same bytes on every machine. File names do not say how many items are
+promoted, nor under which filter: the metadata do, and an attack with others is not overwritten unasked.
 """
 
 import json
@@ -62,6 +62,9 @@ class SpamWriter:
             raise UserError(f"{metadata_path} is of spam for another task than {self.clean.task_type}; {advice}")
         if found.get("n_target_items") != n_target_items:
             raise UserError(f"{path} promotes {found.get('n_target_items')} items, not {n_target_items}; {advice}")
+        for key, value in self.clean.intervals.items():
+            if found.get(key, value) != value:
+                raise UserError(f"{path} was made with {key} {found[key]}, not {value}; {advice}")
         if found.get("source_sha256") != self._source_sha256:
             raise UserError(f"{path} was made from other data than {self.clean.path} now holds; {advice}")
 
@@ -92,6 +95,7 @@ class SpamWriter:
             f"fraud_{clean.kind}": fakes.n,
             "target_items": tokens,
             "n_target_items": n_target_items,
+            **clean.intervals,
             "seed": seed,
             "artifact_sha256": sha256_of_file(path),
             "source_sha256": self._source_sha256,

@@ -48,7 +48,9 @@ def by_hand(scores, history, targets, k):
     candidates = [item for item in range(1, len(scores)) if item not in history]
     best = sorted(candidates, key=lambda item: -scores[item])[:k]
     total = np.log(sum(np.exp(float(scores[item])) for item in candidates))
-    rank = [1 + sum(scores[i] > scores[t] for i in candidates) if t in candidates else np.nan for t in targets]
+    places = {t: [p for p, i in enumerate(sorted(candidates, key=lambda item: -scores[item]), 1)
+                  if scores[i] == scores[t]] for t in targets}  # fmt: skip
+    rank = [np.mean(places[t]) if t in candidates else np.nan for t in targets]
     return best, rank, [scores[t] - total if t in candidates else -np.inf for t in targets]
 
 
@@ -87,6 +89,22 @@ def test_the_four_numbers_and_the_utility_of_the_same_questions():
     assert value["target_log_probability", None] == pytest.approx(np.mean(logs), rel=1e-5)
     for (metric, k), each in utility(Table(scores), asked, CONFIG).items():
         assert value[metric, k] == pytest.approx(each.mean())
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_ties_share_their_mean_rank(seed):
+    draw = np.random.default_rng(seed)
+    scores, targets = draw.integers(0, 3, (5, 9)).astype(float), draw.choice(np.arange(1, 9), 3, replace=False)
+    histories = [draw.choice(np.arange(1, 9), draw.integers(0, 4), replace=False).tolist() for _ in range(5)]
+    found = target_scores(Table(scores), questions(histories), targets, 3)
+    for row, history in enumerate(histories):
+        np.testing.assert_array_equal(found.rank[row], by_hand(scores[row], history, targets, 3)[1])
+
+
+def test_a_constant_scorer_gives_the_middle_rank():
+    found = target_scores(Table(np.ones((2, 6))), questions([[], [5]]), np.array([1, 4, 5]), 2)
+    np.testing.assert_array_equal(found.rank, [[3, 3, 3], [2.5, 2.5, np.nan]])
 
 
 def test_no_question_and_no_number_are_nan(recwarn):

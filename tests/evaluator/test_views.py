@@ -230,7 +230,8 @@ def test_no_question_is_no_number(small_dataset, recwarn):
 
 
 def test_a_metric_that_is_none_is_refused(small_dataset, config):
-    settings = config("nowhere", metrics=["Recall", "Ndgc"], valid_metric="Recall@10")
+    settings = config("nowhere")
+    settings["metrics"] = ["Recall", "Ndgc"]
     with pytest.raises(UserError, match="no metric 'ndgc', did you mean 'ndcg'"):
         mean_utility(model_of(small_dataset), small_dataset.eval_rows("test"), settings)
 

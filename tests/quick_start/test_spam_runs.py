@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from recbole.config import Config
 from recbole.data import create_dataset
 from recbole.model import get_model
-from recbole.quick_start.main import train_main, unlearn_main
+from recbole.quick_start.main import make_forget_set_main, train_main, unlearn_main
 from recbole.quick_start.report import comparison
 from recbole.trainer import Naming
 
@@ -325,7 +326,10 @@ def told(place, capsys):
     return done
 
 
-MAKE = "python make_forget_set.py --dataset tiny --spam --unlearning_fraction 0.1 --n_target_items {} --seed {}"
+MAKE = (
+    "python make_forget_set.py --dataset tiny --spam --unlearning_fraction 0.1 --n_target_items {} "
+    "--user_inter_num_interval '[0,inf)' --item_inter_num_interval '[0,inf)' --seed {}"
+)
 
 
 def test_a_missing_attack_stops_every_program_and_says_how_it_is_made(place, told):
@@ -351,6 +355,26 @@ def test_promoted_items_are_items_of_the_data(place, told):
     place.described.write_text(json.dumps({"target_items": ["31", "nowhere"]}))
     status, err = told("run_recbole.py", *SPAM)
     assert status == 2 and "promotes 'nowhere', which the filters do not leave in the clean data" in err
+
+
+@pytest.mark.parametrize("task", ["CF", "SBR"])
+def test_the_command_of_the_message_makes_spam_for_the_runs_own_filter(tmp_path, capsys, task):
+    place, kept = (
+        furnish(tmp_path, task),
+        ["--item_inter_num_interval", "[8,inf)", "--user_inter_num_interval", "[5,inf)"],
+    )
+    data = place.fraud.parent
+    write(data / "tiny.inter", task, "session_id" if task == "SBR" else "user_id",
+          histories(range(100, 160), 1) | {160 + n: [100 + n, 1, 2] for n in range(20)})  # fmt: skip
+    spam = ["--spam", "--unlearning_fraction", "0.1", "--n_target_items", "6", "--epochs", "1"]
+    with inside(tmp_path):
+        asked = ["--dataset", "tiny", *spam[:-2], "--user_inter_num_interval", "[0,inf)"]
+        assert make_forget_set_main([*asked, "--item_inter_num_interval", "[0,inf)", "--overwrite"]) == 0
+        capsys.readouterr()
+        assert train_main([*command(place, "run_recbole.py", *spam, *kept)[2:]]) == 2
+        advice = capsys.readouterr().err.partition("make it anew with: python make_forget_set.py ")[2]
+        assert make_forget_set_main(shlex.split(advice)) == 0
+        assert train_main([*command(place, "run_recbole.py", *spam, *kept)[2:]]) == 0
 
 
 def test_a_file_that_was_changed_is_an_error(place, told):

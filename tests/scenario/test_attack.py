@@ -18,6 +18,7 @@ def settings(tmp_path):
     return {
         "dataset": "shop", "data_path": str(tmp_path / "shop"), "unlearning_fraction": 0.01,
         "unlearn_sample_selection_seed": 2, "n_target_items": 2, "NEXT_BASKET_JSON": None,
+        "user_inter_num_interval": "[5,inf)", "item_inter_num_interval": "[5,inf)",
     }  # fmt: skip
 
 
@@ -66,6 +67,22 @@ def test_the_command_is_short_where_the_data_are_usual_and_names_the_task_where_
         (tmp_path / "shop" / name).touch()
     with pytest.raises(UserError, match=r"make_forget_set\.py --dataset shop --task_type NBR --spam "):
         find_attack(settings, "NBR")
+
+
+@pytest.mark.parametrize(
+    ("task", "users", "items", "said"),
+    [
+        ("CF", "[5,inf)", "[5,inf)", ""),
+        ("CF", None, "[5,inf)", " --user_inter_num_interval '[0,inf)'"),
+        ("SBR", "[0,inf)", "[0,inf)", ""),
+        ("SBR", "[3,inf)", "[2,inf)", " --user_inter_num_interval '[3,inf)' --item_inter_num_interval '[2,inf)'"),
+        ("NBR", "[3,inf)", "[2,inf)", ""),
+    ],
+)
+def test_the_command_has_the_runs_own_filter(tmp_path, settings, task, users, items, said):
+    settings |= {"user_inter_num_interval": users, "item_inter_num_interval": items}
+    attack(tmp_path, task)
+    assert find_attack(settings, task).command == f"{MAKE.format(tmp_path)}{said} --seed 2 --overwrite"
 
 
 @pytest.mark.parametrize(

@@ -183,8 +183,14 @@ def test_baskets_equal_the_obvious_loop(tmp_path_factory, baskets, items, seed, 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"7": [1, 2]}', "user '7': expected a list of baskets, each a list of items"),
-        ("[]", "expected a JSON object, found list"),
+        ('{"7": [1, 2]}', "user '7', basket 1: expected a list of items, found 1"),
+        ('{"7": [[1.5]]}', "user '7', basket 1: item 1.5 is not a whole number from 0 on"),
+        ('{"7": [[1], ["x"]]}', "user '7', basket 2: item 'x' is not a whole number"),
+        ('{"7": [[null]]}', "item None is not a whole number"),
+        ('{"7": [[-4]]}', "item -4 is not a whole number"),
+        ('{"7": [[true]]}', "item True is not a whole number"),
+        ('{"7": [[1]], "7": [[2]]}', "user '7' stands there twice"),
+        ("[]", "expected a JSON object of users' baskets, found list"),
         ("{", "not a JSON file"),
     ],
 )

@@ -22,6 +22,14 @@ def error_of(path, task_type, **fields):
     return str(caught.value).replace(f"{path.parent}/", "")
 
 
+def doubled(times):
+    """Return a list that holds a list twice, which holds a list twice, and so on: small in memory, endless in print."""
+    value = []
+    for _ in range(times):
+        value = [value, value]
+    return value
+
+
 def test_crlf_rows_under_an_lf_header(tmp_path):
     path = tmp_path / "f.inter"
     path.write_bytes(b"user_id:token\titem_id:token\trating:float\nU2\t007\t4.0\r\nU1\t7\t4.0\r\nU2\t007\t2.0\r\n")
@@ -96,7 +104,12 @@ def test_code_in_a_pickle_is_not_run(tmp_path, monkeypatch, protocol):
         (b"\x82\x01.", "f.pkl: refused: more than a list of strings and whole numbers (EXT1)"),
         (pickle.dumps([1.5]), "f.pkl: refused: more than a list of strings and whole numbers (BINFLOAT)"),
         (pickle.dumps("12"), "f.pkl: expected a list of users, found str"),
-        (pickle.dumps([["1"]]), "f.pkl: element 0 is ['1'], expected a user id (a string or a whole number)"),
+        (pickle.dumps([["1"]]), "f.pkl: element 0 is of type list, expected a user id (a string or a whole number)"),
+        (b"Vx\nVy\na.", "f.pkl: not a pickle ('str' object has no attribute 'append'"),
+        (b"]" * 20_000 + b"a" * 19_999 + b".", "f.pkl: element 0 is of type list"),  # too deep to be printed
+        (pickle.dumps([doubled(60)]), "f.pkl: element 0 is of type list"),  # too large
+        (pickle.dumps(["1", "\ud800"]), "f.pkl: element 1 holds half a surrogate pair, expected a user id"),
+        (b"\x80\x04\x8d" + b"\xff" * 8 + b".", "f.pkl: not a pickle ("),
         (pickle.dumps(["1", "2"])[:-4], "f.pkl: not a pickle ("),
         (b"", "f.pkl: not a pickle ("),
         (b"# text", "f.pkl: not a pickle ("),
@@ -125,8 +138,15 @@ def test_no_bytes_get_past_the_reader(tmp_path_factory, content):
         ("f.json", '["1"]', "CF", "f.json: a forget set for CF is a file that ends in .inter"),
         ("f.txt", "1", "NBR", "f.txt: a forget set for NBR is a file that ends in .inter, .json or .pkl"),
         ("f.json", '{"1": []}', "NBR", "f.json: expected a JSON list, found dict"),
-        ("f.json", "[true]", "NBR", "f.json: element 0 is True, expected a user id (a string or a whole number)"),
-        ("f.json", '["1", ""]', "NBR", "f.json: element 1 is '', expected a user id (a string or a whole number)"),
+        (
+            "f.json",
+            "[true]",
+            "NBR",
+            "f.json: element 0 is of type bool, expected a user id",
+        ),
+        ("f.json", '["1", 1.0]', "NBR", "f.json: element 1 is of type float, expected a user id"),
+        ("f.json", '["\\udfff"]', "NBR", "f.json: element 0 holds half a surrogate pair, expected a user id"),
+        ("f.json", '["1", ""]', "NBR", "f.json: element 1 is empty, expected a user id (a string or a whole number)"),
         ("f.json", "[]", "NBR", "f.json: the forget set is empty; make one with a larger fraction"),
         ("f.inter", "user_id:token\titem_id:token\n", "CF", "f.inter: the forget set is empty; "),
         (

@@ -15,7 +15,7 @@ import pytest
 
 from recbole.data.atomic import read_atomic
 from recbole.scenario.bandwagon import n_fake
-from recbole.scenario.imitation import CleanBaskets, CleanInteractions, fresh_ids
+from recbole.scenario.imitation import INTERVALS, CleanBaskets, CleanInteractions, fresh_ids
 from recbole.scenario.names import fraud_metadata_name, fraud_name
 from recbole.scenario.spam import SpamWriter
 from recbole.utils import UserError
@@ -24,7 +24,7 @@ N_ITEMS, RATIO = 100, 0.2
 SESSIONS = "user_id:token session_id:token item_id:token timestamp:float"
 RATINGS = "user_id:token item_id:token rating:float timestamp:float"
 KEYS = ["dataset", "attack_type", "target_item_strategy", "poisoning_ratio", "original_{}", "fraud_{}"]
-KEYS += ["target_items", "n_target_items", "seed", "artifact_sha256", "source_sha256"]
+KEYS += ["target_items", "n_target_items", *INTERVALS, "seed", "artifact_sha256", "source_sha256"]
 
 
 def _profiles(n=300):
@@ -121,7 +121,10 @@ def test_the_metadata(data, tmp_path, name):
     report, fake, metadata = attack(data, name, tmp_path)
     kind = "sessions" if TASKS[name] == "SBR" else "users"
     clean = clean_log(data, name)
-    assert list(metadata) == [key.format(kind) for key in KEYS]
+    unfiltered = INTERVALS if name == "baskets" else ()
+    assert list(metadata) == [key.format(kind) for key in KEYS if key not in unfiltered]
+    usual = "[5,inf)" if name == "ratings" else "[0,inf)"
+    assert all(metadata.get(key, usual) == usual for key in INTERVALS)
     n_real = {"baskets": 50}.get(name, 300)
     assert (metadata[f"original_{kind}"], metadata[f"fraud_{kind}"]) == (n_real, n_fake(RATIO, n_real))
     assert metadata["artifact_sha256"] == hashlib.sha256(report["paths"][0].read_bytes()).hexdigest()
@@ -231,6 +234,29 @@ def test_what_training_drops_is_not_promoted(tmp_path, write_inter):
     assert max(map(int, log.tokens.take(pa.array(log.unpopular)).to_pylist())) < 40
 
 
+@pytest.mark.parametrize(("name", "user"), [("ratings", "user_id"), ("sessions", "session_id")])
+def test_the_runs_own_filter_decides_what_is_promoted(data, tmp_path, name, user):
+    path, asked = data / name / f"{name}.inter", dict(zip(INTERVALS, ("[7,inf)", "[6,inf)"), strict=True))
+    log, rows = CleanInteractions(path, TASKS[name], intervals=asked), rows_of(path)
+    assert log.n_profiles == 300, "profiles are counted as they stand in the file"
+    writer = SpamWriter(log, tmp_path, name)
+    report = writer.write(RATIO, 2, 5)
+    fake, everything = rows_of(report["paths"][0]), rows
+    while True:  # the core, by an obvious loop
+        good = rows[user].map(rows[user].value_counts()).ge(7)
+        good &= rows["item_id"].map(rows["item_id"].value_counts()).ge(6)
+        if good.all():
+            break
+        rows = rows[good]
+    popular, unpopular = fifths(everything, set(rows["item_id"]))
+    assert set(report["targets"]) <= unpopular and set(fake["item_id"]) <= popular | unpopular
+    with pytest.raises(UserError, match=r"was made with user_inter_num_interval \[7,inf\), not .*; give --overwrite"):
+        SpamWriter(clean_log(data, name), tmp_path, name).check(RATIO, 2, 5)
+    writer.check(RATIO, 2, 5)
+    with pytest.raises(UserError, match="item_inter_num_interval: '5' is not an interval"):
+        CleanInteractions(path, TASKS[name], intervals={"item_inter_num_interval": "5"})
+
+
 def test_one_seed_one_set_of_targets(data, tmp_path):
     one, other = (attack(data, "sessions", tmp_path, ratio)[2] for ratio in (0.01, 0.2))
     assert one["target_items"] == other["target_items"]
@@ -301,7 +327,11 @@ def test_impossible_numbers_of_targets(data, tmp_path, number):
         (SESSIONS.replace("float", "token"), "a\tb\tc\td", "SBR", "column 'timestamp' must hold numbers"),
         (SESSIONS, "a\tb\tc\t", "SBR", "column 'timestamp' has 1 rows without a value"),
         (RATINGS, "a\tb\t\t5", "CF", "column 'rating' has 1 rows without a value"),
-        (RATINGS, "a\tb\t1\t5", "CF", "spam needs 15 items to hide among, training keeps 0 of 1"),
+        (SESSIONS, "a\tb\tc\tinf", "SBR", "d.inter:2: column 'timestamp': inf is not a number from -2"),
+        (SESSIONS, "a\tb\tc\t1\n\na\tb\tc\t1e300", "SBR", r"d.inter:4: column 'timestamp': 1e\+300 is not a number"),
+        (SESSIONS, "a\tb\tc\t-9007199254740993", "SBR", "timestamp': -9007199254740993 is not a number from -2"),
+        (RATINGS, "a\tb\t1\t5\na\tb\t-inf\t5", "CF", "d.inter:3: column 'rating': -inf is not a number from -2"),
+        (RATINGS, "a\tb\t1\t5", "CF", "spam needs 15 items to hide among, training keeps 0 of 1 with --user_inter_num"),
         (RATINGS, "", "CF", "no interactions"),
     ],
 )
@@ -316,6 +346,14 @@ def test_ratings_without_times_or_ratings(tmp_path, write_inter):
     write_inter(tmp_path, [(f"u{p}", i) for p, i, _ in _profiles()], "user_id:token item_id:token", "ratings")
     fake = attack(tmp_path, "ratings", tmp_path)[1]
     assert list(fake.columns) == ["user_id", "item_id"] and len(fake) >= 75 * 4
+
+
+def test_the_largest_times_are_drawn_from(tmp_path, write_inter):
+    ends = [("u0", "s0", "i0", -(2**53)), ("u0", "s0", "i0", 2**53)]
+    rows = [*ends, *((f"u{p}", f"s{p}", f"i{i}", t) for p, i, t in _profiles())]
+    write_inter(tmp_path, rows, SESSIONS, "sessions")
+    fake = attack(tmp_path, "sessions", tmp_path)[1]
+    assert len(fake) and fake.groupby("session_id")["timestamp"].apply(lambda own: own.is_monotonic_increasing).all()
 
 
 def test_tafeng_as_measured(reference, tmp_path):
