@@ -180,8 +180,11 @@ def lines_of(args, model):
 def costs(record):
     """Return the CPU seconds of a request that had something to do, and retraining's over that."""
     requests, timing = record["requests"], record["timing"]
-    worked = requests["total"] - requests["skipped"]
-    each = timing["cpu_seconds_mean"] * requests["total"] / worked if worked else np.nan
+    each = timing["cpu_seconds_mean"]
+    if "worked" not in requests:  # an older file: its mean is over all requests, skipped ones too
+        worked = requests["total"] - requests["skipped"]
+        each = each * requests["total"] / worked if worked else None
+    each = np.nan if each is None else each
     return dict(zip(COSTS, (each, timing["retraining_cpu_seconds"] / each), strict=True))
 
 

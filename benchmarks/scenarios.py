@@ -1,0 +1,113 @@
+r"""What does it cost to draw a forget set from a large log, and to make spam for many sessions?
+
+    python benchmarks/scenarios.py --out results/scenarios.json
+    python benchmarks/scenarios.py --interactions 100000 --sessions 10000
+
+`make_forget_set.py` runs as a person runs it, each time in a process of its own, on synthetic logs that are made before
+(people and sessions of ten interactions; items by Zipf's law). A hundredth of the items is sensitive. Seconds are of
+the whole program, its start included: by the wall clock, and of the CPU, in all threads. Memory is the peak of the
+process. This program itself stays small, since Linux counts a parent's memory for its child until that has started.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME = "synthetic"
+ROWS_EACH = 10
+N_ITEMS = 100_000
+COMMANDS = {
+    "forget set": ("--sensitive_category", "rare", "--unlearning_fraction", "0.0001"),
+    "spam": ("--spam", "--unlearning_fraction", "0.01", "--n_target_items", "10"),
+}
+LIMITS = {"forget set": 20, "spam": 60}
+"""Seconds that each may take at the default sizes, on two cores."""
+
+
+def parse_args():
+    """Return the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--interactions", type=int, default=10_000_000, help="of the log for the forget set")
+    parser.add_argument("--sessions", type=int, default=1_000_000, help="of the log for the spam")
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    return parser.parse_args()
+
+
+def write_log(folder, n_rows, owner, seed):
+    """Write a synthetic .inter file, the rows of an ``owner`` (a column's name) together, and a list of items."""
+    sys.path.insert(0, str(ROOT))
+    import numpy as np
+
+    from recbole.data.atomic import write_atomic
+    from recbole.scenario.names import sensitive_list_name
+    from recbole.utils import stream
+
+    generator = stream(seed, "synthetic log", n_rows)
+    weights = np.cumsum(1 / np.arange(1, N_ITEMS + 1))
+    columns = {
+        owner: np.arange(n_rows) // ROWS_EACH,
+        "item_id": np.searchsorted(weights, generator.random(n_rows) * weights[-1]),
+        "timestamp": 10**9 + np.cumsum(generator.integers(1, 200, n_rows)),
+    }
+    write_atomic(folder / f"{NAME}.inter", columns, {owner: "token", "item_id": "token", "timestamp": "float"})
+    listed = generator.choice(N_ITEMS, N_ITEMS // 100, replace=False)
+    (folder / sensitive_list_name("rare")).write_text("".join(f"{item}\n" for item in listed))
+
+
+def measure(what, folder, task, seed):
+    """Run the program on a log; return its costs."""
+    command = [sys.executable, ROOT / "make_forget_set.py", "--dataset", NAME, "--data_path", folder.parent]
+    command += ["--task_type", task, "--seed", str(seed), *COMMANDS[what]]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall, process.returncode = time.perf_counter() - started, os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))} failed")
+    return {
+        "what": what,
+        "wall_seconds": wall,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_mib": usage.ru_maxrss / 1024,
+    }
+
+
+def run(args, what, task, owner, n_rows):
+    """Make a log and measure one scenario on it."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / NAME
+        folder.mkdir()
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            pool.submit(write_log, folder, n_rows, owner, args.seed).result()
+        return {"task": task, "interactions": n_rows, **measure(what, folder, task, args.seed)}
+
+
+def main():
+    """Measure both scenarios and print the table."""
+    args = parse_args()
+    found = [
+        run(args, "forget set", "CF", "user_id", args.interactions),
+        run(args, "spam", "SBR", "session_id", args.sessions * ROWS_EACH),
+    ]
+    print("| what | task | interactions | profiles | wall s | CPU s | peak MiB | limit at full size, s |")
+    print("|---|---|---|---|---|---|---|---|")
+    for row in found:
+        size = f"{row['interactions']:,} | {-(-row['interactions'] // ROWS_EACH):,}"
+        costs = f"{row['wall_seconds']:.1f} | {row['cpu_seconds']:.1f} | {row['peak_mib']:,.0f}"
+        print(f"| {row['what']} | {row['task']} | {size} | {costs} | {LIMITS[row['what']]} |")
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps({"arguments": {**vars(args), "out": str(args.out)}, "costs": found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
