@@ -1,10 +1,7 @@
 """Spam from training to evaluation, in each task, by the programs as people run them."""
 
-import contextlib
 import hashlib
-import io
 import json
-import logging
 import os
 import shlex
 import subprocess
@@ -15,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tiny_tasks import furnish_clean, histories, inside, write
 
 from recbole.config import Config
 from recbole.data import create_dataset
@@ -26,54 +24,21 @@ from recbole.trainer import Naming
 ROOT = Path(__file__).parents[2]
 MODELS = {"CF": "BPR", "SBR": "GRU4Rec", "NBR": "DNNTSP"}
 FRAUD = {"CF": "sessions", "SBR": "sessions", "NBR": "baskets"}
-SETTINGS = """
-USER_ID_FIELD: %s
-load_col: {inter: [%s, item_id, timestamp]}
-eval_args: {order: TO}
-embedding_size: 8
-epochs: 3
-train_batch_size: 32
-eval_batch_size: 7
-learning_rate: 0.02
-metrics: [Recall, NDCG]
-valid_metric: Recall@10
-use_gpu: False
-tensorboard: False
-"""
 SPAM = ("--spam", "--unlearning_fraction", "0.1", "--n_target_items", "2")
 TARGETS = ["31", "32"]
 FAKE = ["9", "200", "1000", "30", "5", "77"]
 ORDER = ["5", "9", "30", "77", "200", "1000"]
 
 
-def histories(users, seed, more=()):
-    draw = np.random.default_rng(seed)
-    size = {user: 12 + at % 5 for at, user in enumerate(users)}
-    found = {user: [*draw.choice(np.arange(1, 34), n, replace=False).tolist(), *more] for user, n in size.items()}
-    return {user: draw.permutation(list(dict.fromkeys(items))).tolist() for user, items in found.items()}
-
-
-def write(path, task, field, sequences):
-    if task == "NBR":
-        baskets = {user: [items[at : at + 3] for at in range(0, len(items), 3)] for user, items in sequences.items()}
-        path.write_text(json.dumps(baskets))
-        return
-    lines = [f"{user}\t{item}\t{at}\n" for user, items in sequences.items() for at, item in enumerate(items)]
-    path.write_text(f"{field}:token\titem_id:token\ttimestamp:float\n{''.join(lines)}")
-
-
 def furnish(folder, task):
     """Furnish a folder with the data set ``tiny``, an attack on it and ``tiny.yaml``."""
-    data, field = folder / "dataset" / "tiny", "session_id" if task == "SBR" else "user_id"
-    data.mkdir(parents=True)
-    write(data / f"tiny{'_merged.json' if task == 'NBR' else '.inter'}", task, field, histories(range(100, 130), 1))
+    data, field = furnish_clean(folder, task)
     end = "bandwagon_unpopular_ratio_0.1_seed_2"
     fraud = data / f"tiny_fraud_{FRAUD[task]}_{end}.{'json' if task == 'NBR' else 'inter'}"
     write(fraud, task, field, histories(FAKE, 2, (31, 32)))
     told = {"target_items": TARGETS, "n_target_items": 2, "artifact_sha256": sha256(fraud)}
     described = data / f"tiny_fraud_metadata_{end}.json"
     described.write_text(json.dumps(told))
-    (folder / "tiny.yaml").write_text(SETTINGS % (field, field))
     return SimpleNamespace(folder=folder, task=task, fraud=fraud, described=described, saved=folder / "saved")
 
 
@@ -84,20 +49,6 @@ def sha256(path):
 def command(place, script, *arguments):
     common = ("--model", MODELS[place.task], "--dataset", "tiny", "--config_files", "tiny.yaml")
     return [sys.executable, str(ROOT / script), *common, *arguments]
-
-
-@contextlib.contextmanager
-def inside(folder):
-    """Run programs inside of this process, in a folder, and leave the log as it was."""
-    logger = logging.getLogger("recbole")
-    before = logger.handlers[:], logger.level, logger.propagate
-    try:
-        with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        for handler in set(logger.handlers) - set(before[0]):
-            handler.close()
-        logger.handlers[:], logger.level, logger.propagate = before
 
 
 def run(place, script, *arguments):
