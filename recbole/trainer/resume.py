@@ -23,10 +23,13 @@ one that took more than 6 s by more than a minute.
 The environment's ``ERASE_SNAPSHOT_SECONDS`` overrides both: it is the pause, whatever a snapshot takes.
 """
 
+_LAYOUT = 2
+"""What stands in a snapshot under which key; to be raised by whoever changes that."""
+
 
 def fingerprint(**parts):
-    """Return a SHA-256 over plain values: what a snapshot must agree with to be gone on from."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    """Return a SHA-256 over plain values, and a snapshot's layout: what it must agree with to be gone on from."""
+    return hashlib.sha256(json.dumps([_LAYOUT, parts], sort_keys=True, default=str).encode()).hexdigest()
 
 
 class ResumeFile:
@@ -54,7 +57,7 @@ class ResumeFile:
             logger.warning("%s cannot be read (%s); starting over", self.path, error)
             return None
         if state.get("identity") != self.identity:
-            logger.warning("%s is of a run with other arguments, config or data; starting over", self.path)
+            logger.warning("%s is of a run with other arguments, config, data or version; starting over", self.path)
             return None
         return state
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.pop import Pop
-from recbole.trainer import ResumeFile, Trainer, make_optimizer
+from recbole.trainer import ResumeFile, Trainer, fingerprint, make_optimizer
 from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import UserError, init_seed
 
@@ -311,6 +311,16 @@ def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(make, snapshots, le
     assert rates[0] == rates[1] == 0.04
 
 
+def test_a_snapshot_of_another_layout_is_not_gone_on_from(make, snapshots, monkeypatch, caplog):
+    with monkeypatch.context() as older:
+        older.setattr("recbole.trainer.resume._LAYOUT", 1)
+        make(NoisyBPR, snapshots(fingerprint(seed=2))).fit()
+    monkeypatch.setattr(logging.getLogger("recbole"), "propagate", True)
+    with pytest.raises(Killed):
+        make(killed_after(NoisyBPR, 3), snapshots(fingerprint(seed=2))).fit()
+    assert "data or version; starting over" in caplog.text
+
+
 def test_a_complete_snapshot_is_gone_on_from_without_a_step(make, snapshots):
     first = make(NoisyBPR, snapshots())
     first.fit()
@@ -341,7 +351,7 @@ def test_a_snapshot_of_another_run_or_a_damaged_one_is_told_and_not_used(make, s
         make(killed_after(NoisyBPR, 7), snapshots()).fit()
     other = make(NoisyBPR, snapshots("another run"))
     other.fit()
-    assert "other arguments, config or data; starting over" in caplog.text
+    assert "other arguments, config, data or version; starting over" in caplog.text
     assert same(weights(other.model), weights(whole.model))
     path = snapshots().path
     path.write_bytes(path.read_bytes()[:1000])
