@@ -87,6 +87,7 @@ class Change:
         before: the training examples that contain a forgotten row, as they are.
         after: what is left of those same examples once the rows are gone.
         kept: int64, for each of ``after`` its place in ``before``.
+        left: int64, the numbers of the examples that ``after`` holds.
     """
 
     entities: np.ndarray
@@ -94,6 +95,7 @@ class Change:
     before: Interaction
     after: Interaction
     kept: np.ndarray
+    left: np.ndarray
 
 
 class Dataset(RecBoleNames):
@@ -185,7 +187,7 @@ class Dataset(RecBoleNames):
         self.forgotten[rows] = True
         left = self.still_examples(touched)
         kept = np.flatnonzero(np.isin(touched, left))
-        return Change(np.unique(self.log.user[rows]), rows, before, self.collate(left), kept)
+        return Change(np.unique(self.log.user[rows]), rows, before, self.collate(left), kept, left)
 
     def still_examples(self, examples):
         """Return those of the examples that are still examples under the current mask."""

@@ -144,8 +144,8 @@ class AbstractRecommender(nn.Module):
     def rebuild(self, dataset):
         """Make anew what was derived from the data (a graph, item weights), from ``dataset`` under its current mask.
 
-        The default constructs the model again and keeps the parameters; a model that derives nothing, or that knows a
-        cheaper way, overrides this.
+        The default constructs the model again and keeps the parameters, and the running statistics of normalisations,
+        which training made too; a model that derives nothing, or that knows a cheaper way, overrides this.
 
         Raises:
             UserError: when the model cannot be constructed from the data again.
@@ -153,7 +153,7 @@ class AbstractRecommender(nn.Module):
         state = torch.get_rng_state()
         try:
             fresh = type(self)(self._built_from, dataset).to(next(self.parameters()))
-            fresh.load_state_dict(fresh.state_dict() | dict(self.named_parameters(remove_duplicate=False)))
+            fresh.load_state_dict(fresh.state_dict() | self._trained_state())
         except Exception as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{type(self).__name__} cannot be built on the reduced data: {reason}") from error
@@ -161,6 +161,14 @@ class AbstractRecommender(nn.Module):
             torch.set_rng_state(state)
         fresh.train(self.training)
         self.__dict__.update(fresh.__dict__)
+
+    def _trained_state(self):
+        """Return what training left, by name: all parameters, and the buffers of normalisations."""
+        state = dict(self.named_parameters(remove_duplicate=False))
+        for name, module in self.named_modules():
+            if isinstance(module, nn.modules.batchnorm._NormBase):  # batch and instance normalisation
+                state |= {f"{name}.{key}": buffer for key, buffer in module.named_buffers(recurse=False)}
+        return state
 
     def learned(self):
         """Return what the model knows of the retained data if that is a function of them in closed form.

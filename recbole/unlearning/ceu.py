@@ -52,12 +52,11 @@ class Ceu(InfluenceAlgorithm):
         tilt = hyper.ceu_sigma * self.noise(index)
         right = system.difference - system.subspace.narrow(tilt)
         x, work = self.newton(system, right, hyper.ceu_lambda, hyper.ceu_cg_iterations, out_of_time)
-        residual = self.certified(system, x, right, hyper.ceu_lambda)
+        residual = self.certified(system, x, right, hyper.ceu_lambda, out_of_time)
         ratio = hyper.ceu_sigma * hyper.ceu_epsilon / residual if residual else math.inf
         work["n_gradients"] += 2
         work["certificate"] = self.certificate(
-            hyper.ceu_epsilon, 1.5 * math.exp(-0.5 * ratio**2), hyper.ceu_sigma, residual, system, work,
-            hyper.ceu_lambda,
-        )  # fmt: skip
+            hyper.ceu_epsilon, 1.5 * math.exp(-0.5 * ratio**2), hyper.ceu_sigma, residual, system, work
+        )
         elsewhere = -tilt / (hyper.ceu_lambda * system.n)
         return Step(system.subspace.whole(), system.subspace.widen(x, elsewhere), work)

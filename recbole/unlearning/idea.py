@@ -54,13 +54,13 @@ class Idea(InfluenceAlgorithm):
         hyper, system = self.hyper, self.system(out_of_time)
         right = system.difference
         x, work = self.newton(system, right, hyper.idea_damping, hyper.idea_iterations, out_of_time)
-        residual = self.certified(system, x, right, hyper.idea_damping)
+        residual = self.certified(system, x, right, hyper.idea_damping, out_of_time)
         bound = residual / (hyper.idea_damping * system.n)
         sigma = max(hyper.idea_sigma, gaussian_sigma(hyper.idea_epsilon, hyper.idea_delta, bound))
         delta = gaussian_delta(hyper.idea_epsilon, bound, sigma)
         work["n_gradients"] += 2
         work["certificate"] = {"distance_bound": bound} | self.certificate(
-            hyper.idea_epsilon, delta, sigma, residual, system, work, hyper.idea_damping
+            hyper.idea_epsilon, delta, sigma, residual, system, work
         )
         noise = sigma * self.noise(index)
         step = system.subspace.widen(x, torch.zeros_like(noise))

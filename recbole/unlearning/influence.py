@@ -112,7 +112,8 @@ class System:
             moved = gradient(self.subspace, *self.sample, shift=x) - self.here
         slack = 0.0
         if self.complete and self.subspace.model.convex:
-            slack = (self.here + self.difference + self.n * damping * self.subspace.vector()).norm()
+            pull = self.n * damping * self.subspace.whole().vector()  # in rows that no example reads too
+            slack = self.subspace.widen(self.here + self.difference + self.subspace.narrow(pull), pull).norm()
         return float((moved + self.n * damping * x - right).norm() + slack)
 
 
@@ -199,12 +200,13 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
                 lambda found: not system.gain(found.x, right, found.damping / system.n) < 0.25,
             )  # fmt: skip
         curvature = "gauss-newton" if found.replaced else "hessian"
-        return found.x, self.settled(found) | {"damping": found.damping / system.n, "curvature": curvature}
+        how = {"damping": found.damping / system.n, "raised": found.raised, "curvature": curvature}
+        return found.x, self.settled(found) | how
 
     @staticmethod
-    def _check(out_of_time):
+    def _check(out_of_time, what="the gradients"):
         if out_of_time():
-            raise NotApplied("timeout", "time was up before the gradients")
+            raise NotApplied("timeout", f"time was up before {what}")
 
     def settled(self, found):
         """Return the parts of ``work`` that tell how a solver ended; raise ``NotApplied`` if it found nothing."""
@@ -218,18 +220,19 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
         """Return standard normal noise over all parameters the algorithm moves, flat, from the request's stream."""
         return normal(Subspace(self.model), torch_seed(self.config["seed"], "noise", self.name, index))
 
-    def certified(self, system, x, right, damping):
+    def certified(self, system, x, right, damping, out_of_time):
         """Return :meth:`System.residual`.
 
         Raises:
-            NotApplied: when it is not finite.
+            NotApplied: when it is not finite, or time is up.
         """
+        self._check(out_of_time, "the certificate")
         residual = system.residual(x, right, damping)
         if not math.isfinite(residual):
             raise NotApplied("diverged", "the gradient where the step ends is not finite")
         return residual
 
-    def certificate(self, epsilon, delta, sigma, residual, system, work, damping):
+    def certificate(self, epsilon, delta, sigma, residual, system, work):
         """Return the record of what was certified and of which assumptions do not hold.
 
         Args:
@@ -238,11 +241,10 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
             residual: :meth:`System.residual`.
             system: the request's.
             work: of :meth:`newton`.
-            damping: that was asked for.
         """
         broken = {
             "the loss is not convex in the parameters": not self.model.convex,
-            "the Hessian is not positive, or hardly": work["curvature"] != "hessian" or work["damping"] > damping,
+            "the Hessian is not positive, or hardly": work["curvature"] != "hessian" or work["raised"],
             "gradient, curvature and residual are estimated from a sample": not system.complete,
             "negatives are drawn": self.negatives.times > 0,
             "max_norm may cut the step and its noise": self.hyper.max_norm is not None,

@@ -24,9 +24,10 @@ class Kookmin(ErasingAlgorithm):
 
     An entry of the NeurIPS 2023 Machine Unlearning Challenge by a team of Kookmin University, without a paper of its
     own; see E. Triantafillou et al., "Are we making progress in unlearning? Findings from the first NeurIPS unlearning
-    competition", arXiv:2406.09073. After the published programs: with ``s = grad (L_retain - L_forget)`` over equally
-    many retained and forgotten examples, in each convolution the share of weights with the smallest ``|s|`` is drawn
-    anew, and the network is fine-tuned on retained data by SGD, the other weights at a tenth of the learning rate.
+    competition", arXiv:2406.09073. After the published programs: with ``s = grad (L_retain - L_forget)`` over the
+    forgotten examples and as many retained ones (here also what is left of those that lose an item), in each
+    convolution the share of weights with the smallest ``|s|`` is drawn anew, and the network is fine-tuned on retained
+    data by SGD, the other weights at a tenth of the learning rate.
 
     In a recommender most rows of a table have nothing to do with a request: their ``s`` is zero, hence smallest. In
     ERASE the rows of the first users in the table are drawn anew at every request. Here the choice is, in the model's

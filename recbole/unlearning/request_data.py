@@ -65,7 +65,9 @@ class RequestData:
         return self.dataset.draw_examples(n, stream(self.config["seed"], "unlearn", index, name))
 
     def affected(self, change, hops, limit, index, times=1):
-        """Return retained examples whose loss changes when the rows leave what the model derives from the data.
+        """Return other retained examples whose loss changes when the rows leave what the model derives from the data.
+
+        Those of ``change.after`` are not among them.
 
         Args:
             change: the request's.
@@ -81,7 +83,8 @@ class RequestData:
         reach = self.model.reach
         if reach is None or not limit:
             return Interaction({}), 1.0
-        return self._drawn(self.dataset.examples_near(change.rows, min(hops, reach)), limit, index, "affected", times)
+        near = np.setdiff1d(self.dataset.examples_near(change.rows, min(hops, reach)), change.left)
+        return self._drawn(near, limit, index, "affected", times)
 
     def curvature_sample(self, change, index, n, times=1):
         """Return retained examples that stand for all: batches, and the weight of each of their loss sums.

@@ -11,7 +11,7 @@ from recbole.unlearning.influence import InfluenceAlgorithm, Scope
 class ScifHyper(HyperParameters):
     """SCIF's hyper-parameters."""
 
-    damping: float = setting(0.01, "added to the diagonal of the mean loss's Hessian", least=0)
+    damping: float = setting(0.01, "added to the diagonal of the mean loss's Hessian", above=0)
     scif_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)
     scif_negatives: int = setting(64, "fixed negatives for each positive of a pairwise model, averaged over", least=1)
     scif_hessian_samples: int = setting(

@@ -13,11 +13,12 @@ class Solution:
     Attributes:
         x: the flat solution.
         iterations: how many products it took.
-        residual: ``|b - A x| / |b|``.
+        residual: ``|b - A x| / |b|``; of conjugate gradients as their recursion has it, which rounding parts from it.
         ended: ``converged``, ``iterations`` (the limit), ``negative curvature``, ``growth`` or ``timeout``.
         damping: what was added to the diagonal.
         bend: after ``negative curvature``, the damped operator's Rayleigh quotient along the direction that showed it.
         replaced: whether :func:`positive_solution` has put another map in the place of ``A``.
+        raised: whether it has raised the damping.
     """
 
     x: torch.Tensor
@@ -27,6 +28,7 @@ class Solution:
     damping: float = 0.0
     bend: float = 0.0
     replaced: bool = False
+    raised: bool = False
 
 
 class KrylovSpace:
@@ -47,7 +49,8 @@ class KrylovSpace:
 
     def __init__(self, product, b, out_of_time):
         self.product, self.b, self.out_of_time = product, b, out_of_time
-        self.norm = float(b.norm())
+        self.norm = _norm(b)
+        self.n_products = 0
         self.diagonal, self.beside = [], []
         self.vectors, self.kept = [b / self.norm], True
 
@@ -97,6 +100,7 @@ class KrylovSpace:
     def _next(self, at, *last):
         """Return the row ``at`` of the tridiagonal matrix, right of its diagonal, and the basis vector after it."""
         vector = last[-1]
+        self.n_products += 1
         image = self.product(vector)
         coefficient = float(vector @ image)
         image = image - coefficient * vector
@@ -124,6 +128,11 @@ class KrylovSpace:
         return replace(found, x=x, ended="timeout" if left else found.ended)
 
 
+def _norm(vector):
+    """Return the Euclidean norm, summed in double precision: squares of single numbers underflow below 1e-22."""
+    return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
+
+
 def conjugate_gradients(product, b, damping, tolerance=1e-6, iterations=100, out_of_time=lambda: False):
     """Solve ``(A + damping I) x = b`` for a symmetric ``A`` given by its products.
 
@@ -141,7 +150,8 @@ def conjugate_gradients(product, b, damping, tolerance=1e-6, iterations=100, out
     if not b.any():
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", damping)
     space = KrylovSpace(product, b, out_of_time)
-    return space.lift(space.conjugate_gradients(damping, tolerance, iterations))
+    found = space.lift(space.conjugate_gradients(damping, tolerance, iterations))
+    return replace(found, iterations=space.n_products)
 
 
 def positive_solution(
@@ -161,7 +171,7 @@ def positive_solution(
     if there is one. Otherwise, as in Levenberg's and Marquardt's methods, the diagonal is raised, by twice the negative
     curvature met and at least to the double, until the operator is positive wherever the solver looks, the residual is
     a tenth or less, and whoever knows more than the operator trusts the solution. All dampings share one Krylov space,
-    so that a raised one costs hardly a product.
+    so that a raised one costs hardly a product while the space's basis is kept.
 
     Args:
         product, b, damping, tolerance, iterations, out_of_time: as of :func:`conjugate_gradients`.
@@ -173,18 +183,20 @@ def positive_solution(
     """
     if not b.any():
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", damping)
-    space, before, replaced = KrylovSpace(product, b, out_of_time), 0, False
+    space, before, replaced, asked = KrylovSpace(product, b, out_of_time), 0, False, damping
     while True:
         found = space.conjugate_gradients(damping, tolerance, iterations)
+        if out_of_time():
+            found = replace(found, ended="timeout")
         bent = found.ended == "negative curvature"
         unsafe = bent or (found.ended == "iterations" and found.residual > 0.1)
         if not unsafe or not math.isfinite(found.bend + found.residual):
-            count = before + len(space.diagonal)
-            lifted = replace(space.lift(found), iterations=count, replaced=replaced)
+            lifted = replace(space.lift(found), replaced=replaced, raised=damping > asked)
+            lifted = replace(lifted, iterations=before + space.n_products)
             if unsafe or lifted.ended == "timeout" or trusted(lifted):
                 return lifted
         if bent and not replaced and (other := instead()) is not None:
-            space, before, replaced = KrylovSpace(other, b, out_of_time), len(space.diagonal), True
+            space, before, replaced = KrylovSpace(other, b, out_of_time), space.n_products, True
         else:
             damping = max(damping - 2 * found.bend, (2 if unsafe else 4) * damping, torch.finfo(b.dtype).tiny)
 
@@ -210,7 +222,7 @@ def neumann(products, b, scale, damping=0.0, iterations=100, tolerance=1e-6, out
         tolerance: of the residual relative to ``b``.
         out_of_time: asked before every product.
     """
-    x, start, single = torch.zeros_like(b), float(b.norm()), len(products) == 1
+    x, start, single = torch.zeros_like(b), _norm(b), len(products) == 1
     done, residual, least, ended = 0, 1.0, 1.0, "iterations"
     if start == 0:
         return Solution(x, 0, 0.0, "converged", scale * damping)
@@ -219,7 +231,7 @@ def neumann(products, b, scale, damping=0.0, iterations=100, tolerance=1e-6, out
             ended = "timeout"
             break
         r = b - products[done % len(products)](x) - scale * damping * x if done else b
-        residual = float(r.norm()) / start
+        residual = _norm(r) / start
         if not math.isfinite(residual) or (single and residual > max(1.001 * least, 1e-4)):
             ended = "growth"
             break
@@ -230,7 +242,7 @@ def neumann(products, b, scale, damping=0.0, iterations=100, tolerance=1e-6, out
         x, done = x + r / scale, done + 1
     if not single and ended == "iterations":
         image = sum(product(x) for product in products) / len(products)
-        residual = float((b - image - scale * damping * x).norm()) / start
+        residual = _norm(b - image - scale * damping * x) / start
         ended = "growth" if not residual <= 1 else ended
     return Solution(x, done, residual, ended, scale * damping)
 

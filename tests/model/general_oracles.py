@@ -201,7 +201,7 @@ def simrec(model, pairs, batch):
         for node in nodes:
             one, two, mine = (gradient[side][node] for gradient in g)
             conflict = cosine(one + two, mine) <= cosine(one, two)
-            weight = 1 + config["epsilon"] if conflict else 1 - config["epsilon"]
+            weight = 1 + (config["epsilon"] if conflict else -config["epsilon"]) * model.training
             against = (users, items) if side == 0 else (items,)
             for table in against:
                 own = x((users, items)[side][node])

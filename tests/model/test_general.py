@@ -84,6 +84,21 @@ def gradient(model, batch, create_graph=False):
     return torch.autograd.grad(model.calculate_loss(batch), parameters, create_graph=create_graph)
 
 
+def test_simrecs_weights_are_of_training_alone(build):
+    """They jump with the parameters: in training the loss is the program's, elsewhere it can be differentiated."""
+    model, dataset = build("SimRec")
+    batch = batch_of(model, dataset, dataset.train_examples()[::13])
+    losses = {}
+    for training in (True, False):
+        model.train(training)
+        torch.manual_seed(3)
+        losses[training] = float(model.calculate_loss(batch).detach())
+        torch.manual_seed(3)
+        expected, _ = ORACLES["SimRec"](model, pairs_of(dataset), batch)
+        assert losses[training] == pytest.approx(float(expected.detach()), rel=1e-9)
+    assert losses[True] != pytest.approx(losses[False], rel=1e-4)
+
+
 def move(model, directions, step):
     with torch.no_grad():
         for p, direction in zip((p for p in model.parameters() if p.requires_grad), directions, strict=True):
@@ -169,6 +184,26 @@ def test_rebuilding_is_building_on_what_is_left(build, some_rows, name):
     assert torch.equal(all_scores(model, dataset), before) == (name not in GRAPH_MODELS)
     batch = batch_of(fresh, reduced, reduced.train_examples()[::7])
     assert torch.equal(model.calculate_loss(batch), fresh.calculate_loss(batch))
+
+
+class Normalised(get_model("BPR")):
+    """A model of the default ``rebuild``, with statistics that training gathers."""
+
+    rebuild = abstract_recommender.AbstractRecommender.rebuild
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.norm = torch.nn.BatchNorm1d(2)
+
+
+def test_rebuilding_keeps_the_statistics_of_normalisations(build, config, small_dataset):
+    _, dataset = build("NeuMF")
+    model = Normalised(config("unused", "BPR"), dataset)
+    model.norm(torch.randn(64, 2) * 3 + 1)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert before["norm.running_mean"].all() and before["norm.num_batches_tracked"] == 1
+    model.rebuild(dataset)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 @pytest.mark.parametrize("name", [*GRAPH_MODELS, "SimRec"])

@@ -9,7 +9,7 @@ import pytest
 import quadratic
 import torch
 from contract import MODELS, AlgorithmContract, same, weights, worlds  # noqa: F401 - a fixture
-from quadratic import PENALTY, fresh
+from quadratic import EXACT, PENALTY, Linear, fresh, newton
 
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.curvature import HessianProduct, Subspace, second_order
@@ -113,6 +113,16 @@ def test_a_request_that_leaves_its_examples_as_they_are_has_no_step(worlds, name
     assert not algorithm.solve(change, 0, lambda: False).delta.any()
 
 
+def test_what_is_left_of_a_changed_example_is_not_among_the_affected(worlds):  # noqa: F811
+    world = worlds("Sets2Sets")
+    algorithm = world.start("ceu")
+    change = algorithm.dataset.forget(world.requests[0].rows)
+    near, share = algorithm.affected(change, math.inf, 10**6, 0)
+    assert len(change.left) == len(change.after) > 0 and share == 1
+    assert len(near) == len(algorithm.dataset.train_examples()) - len(change.left)
+    assert not np.isin(near[algorithm.dataset.uid_field].numpy(), change.entities).any()
+
+
 # --- the retrained optimum ----------------------------------------------------------------------------------------
 
 SPREAD = {"spread": True, "gif_scale_factor": 80.0, "gif_damping": 0.5 / 80}
@@ -206,6 +216,30 @@ def test_ideas_noise_follows_its_bound(config, data):
     assert 1e-6 < (ended - goal).norm() <= bound * 1.001
 
 
+@pytest.mark.parametrize("name", ["ceu", "idea"])
+@pytest.mark.parametrize("damping", [0.0019, 0.0038])
+def test_certificates_do_not_break_by_rounding(config, data, name, damping):
+    """``damping * n / n`` is more than ``damping`` for one in forty."""
+    hyper = {"ceu_lambda": damping, "ceu_sigma": 0.1, "idea_damping": damping, "idea_sigma": 0.1, "idea_epsilon": 1.0}
+    *_, outcome, _ = forget_linear(config, data, name, **hyper)
+    assert "the Hessian is not positive, or hardly" not in outcome.work["certificate"]["broken"]
+
+
+def test_the_bound_covers_rows_that_nothing_reads(config, data):
+    """Somebody has no examples left, and a row far from where the regularisation alone would have it."""
+    user = 3
+    data.forgotten[data.log.rows_of(np.array([user]))] = True
+    rows = data.examples_of(np.array([15]))[:2]
+    damping = PENALTY / (len(data.train_examples()) - len(rows))
+    conf = config("unused", **EXACT, idea_sigma=0.0, idea_epsilon=1e12, idea_damping=damping)
+    model = Linear(conf, data).double()
+    newton(model, data, PENALTY)
+    with torch.no_grad():
+        model.a.weight[user] = 5.0
+    outcome = get_algorithm("idea")(conf, model, data).forget(rows, 0)
+    assert outcome.work["certificate"]["distance_bound"] >= 5.0
+
+
 def test_certificates_say_what_does_not_hold(worlds):  # noqa: F811
     for name in ("ceu", "idea"):
         algorithm = worlds("BPR").start(name, max_norm=100.0)
@@ -248,9 +282,8 @@ def test_the_gaussian_mechanism_both_ways():
 # --- solvers ------------------------------------------------------------------------------------------------------
 
 
-def diagonal(*eigenvalues):
-    eigenvalues = torch.tensor(eigenvalues, dtype=torch.float64)
-    return lambda v: eigenvalues * v
+def diagonal(*values):
+    return lambda v: torch.tensor(values).to(v) * v
 
 
 def test_the_neumann_series_converges_to_the_damped_inverse():
@@ -324,6 +357,35 @@ def test_a_solution_that_is_not_trusted_is_damped():
     assert torch.allclose(found.x, b / (torch.tensor([3.0, 1.0]) + found.damping))
 
 
+def test_time_is_asked_for_between_the_dampings():
+    b, asked = torch.tensor([1.0, 1.0], dtype=torch.float64), []
+
+    def never(found):
+        asked.append(found.damping)
+        return False
+
+    found = positive_solution(diagonal(3.0, 1.0), b, damping=0.1, out_of_time=lambda: len(asked) == 3, trusted=never)
+    assert found.ended == "timeout" and len(asked) == 3
+
+
+def test_raised_tells_a_raised_damping_from_rounding():
+    b = torch.tensor([1.0, 1.0])
+    assert not positive_solution(diagonal(3.0, 1.0), b, damping=0.1).raised
+    assert positive_solution(diagonal(3.0, -1.0), b, damping=0.1).raised
+
+
+def test_a_vanishing_right_hand_side_is_solved():
+    """The squares of its numbers are zero in single precision."""
+    b = torch.full((2,), 1e-30)
+    for found in (
+        positive_solution(diagonal(3.0, 1.0), b, damping=1.0),
+        conjugate_gradients(diagonal(3.0, 1.0), b, damping=1.0),
+        neumann([diagonal(3.0, 1.0)], b, scale=8.0, damping=1 / 8, iterations=500),
+    ):
+        assert found.ended == "converged"
+        torch.testing.assert_close(found.x * 1e30, torch.tensor([0.25, 0.5]), rtol=1e-4, atol=0)
+
+
 def test_a_solution_that_does_not_settle_is_damped_until_it_does():
     eigenvalues = torch.logspace(-9, 0, 40, dtype=torch.float64)
     found = positive_solution(lambda v: eigenvalues * v, torch.ones(40, dtype=torch.float64), 1e-12, iterations=10)
@@ -347,7 +409,9 @@ def test_dampings_share_their_products(monkeypatch):
     torch.testing.assert_close(found.x, alone.x, rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(found.x, torch.linalg.solve(a + found.damping * torch.eye(30), b), rtol=1e-4, atol=1e-5)
     monkeypatch.setattr(KrylovSpace, "MOST_BYTES", 0)  # the basis is made again, not kept
-    assert torch.equal(positive_solution(product, b, damping=0.1).x, found.x)
+    asked.clear()
+    again = positive_solution(product, b, damping=0.1)
+    assert torch.equal(again.x, found.x) and again.iterations == len(asked) > found.iterations
     left = iter([False] * (found.iterations + 3) + [True] * 9)
     assert positive_solution(product, b, damping=0.1, out_of_time=lambda: next(left)).ended == "timeout"
 

@@ -226,7 +226,8 @@ def test_a_step_of_nothing_is_skipped_and_not_called_applied(trained, data, monk
 
     def nothing_changes(wanted):
         change = forget(wanted)
-        return type(change)(change.entities, change.rows, change.before, change.before, np.arange(len(change.before)))
+        same = np.arange(len(change.before))
+        return type(change)(change.entities, change.rows, change.before, change.before, same, same)
 
     monkeypatch.setattr(data, "forget", nothing_changes)
     outcome = Scif(conf, model, data).forget(rows, 0)
@@ -254,9 +255,11 @@ def test_a_hessian_that_is_not_positive_is_damped_until_it_is(trained, data, mon
     assert outcome.work["solver"] == "converged", "along negative curvature there is no solution to converge to"
 
 
-def test_a_negative_damping_is_refused(trained, data):
-    conf, model = trained(damping=-5.0)
-    with pytest.raises(UserError, match=r"--damping: .* is less than 0"):
+@pytest.mark.parametrize("damping", [-5.0, 0.0])
+def test_a_damping_that_is_not_positive_is_refused(trained, data, damping):
+    """Without any, who forgets everything has no curvature left, and a step of any length."""
+    conf, model = trained(damping=damping)
+    with pytest.raises(UserError, match=r"--damping: .* is not above 0"):
         Scif(conf, model, data)
 
 

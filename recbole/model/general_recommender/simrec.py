@@ -1,5 +1,7 @@
 """SimRec."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -80,6 +82,7 @@ class SimRec(GeneralRecommender):
 
     input_type = InputType.PAIRWISE  # the teacher needs negatives
     loss_of_examples = False
+    reach = math.inf  # the teacher's layers
     selective = ("user_embedding.weight",)
 
     def __init__(self, config, dataset):
@@ -165,7 +168,13 @@ class SimRec(GeneralRecommender):
         return self.config["distill_weight"] * sum(losses)
 
     def _weights(self, tables, distinct, lesson, user, item):
-        """Return each distinct node's weight in the regulariser, ``(users, items)``, as constants."""
+        """Return each distinct node's weight in the regulariser, ``(users, items)``, as constants.
+
+        In evaluation mode, where derivatives are taken, they are 1: they jump with the parameters, so that no
+        derivative tells by how much the loss changes.
+        """
+        if not self.training:
+            return [torch.ones(len(nodes), device=nodes.device, dtype=tables[0].dtype) for nodes in distinct]
         with torch.enable_grad():
             leaves = [table.detach().requires_grad_() for table in tables]
             losses = (
