@@ -89,10 +89,18 @@ class System:
 
         The promise is ``right . x - x A x / 2 = (right . x + n damping |x|^2) / 2`` where ``x`` solves the system, and
         the change of the losses with their gradient at ``theta`` taken for that of a minimum is what is compared: 1
-        where they are quadratic. Differences within rounding count as promised.
+        where they are quadratic. Differences within rounding count as promised; a step to where the losses are not
+        finite is the worst there is.
+
+        Raises:
+            NotApplied: when they are not finite to begin with.
         """
         with second_order(self.subspace.model):
             start, end = (total_loss(self.subspace, *self.sample, shift=shift) for shift in (None, x))
+        if not math.isfinite(start):
+            raise NotApplied("diverged", "the losses are not finite")
+        if not math.isfinite(end):
+            return -math.inf
         promised = float(right @ x + self.n * damping * (x @ x)) / 2
         rise = end - start - float(self.here @ x)
         if abs(rise) <= 1e-6 * abs(start):
@@ -197,7 +205,7 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
             found = positive_solution(
                 system.product(), right, damping * system.n, 1e-6, iterations, out_of_time,
                 lambda: system.gauss_newton() if self.gauss_newton else None,
-                lambda found: not system.gain(found.x, right, found.damping / system.n) < 0.25,
+                lambda found: system.gain(found.x, right, found.damping / system.n) >= 0.25,
             )  # fmt: skip
         curvature = "gauss-newton" if found.replaced else "hessian"
         how = {"damping": found.damping / system.n, "raised": found.raised, "curvature": curvature}

@@ -12,6 +12,7 @@ from contract import MODELS, AlgorithmContract, same, weights, worlds  # noqa: F
 from quadratic import EXACT, PENALTY, Linear, fresh, newton
 
 from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.unlearning import influence
 from recbole.unlearning.curvature import HessianProduct, Subspace, second_order
 from recbole.unlearning.influence import System, gaussian_delta, gaussian_sigma
 from recbole.unlearning.registry import get_algorithm
@@ -183,6 +184,26 @@ def test_a_step_that_goes_too_far_is_damped(worlds, name):  # noqa: F811
             outcome = algorithm.forget(worlds("GRU4Rec").requests[0].rows, 0)
         ends.append((outcome.work["damping"], outcome.relative_change))
     assert ends[0][0] > ends[1][0] and ends[0][1] < ends[1][1]
+
+
+def test_a_step_to_where_the_losses_are_not_finite_is_not_trusted(config, data, monkeypatch):
+    """Loss values that overflow beyond half the first step; and such that overflow to begin with."""
+    lengths = []
+
+    def total(subspace, batches, weights, shift=None):
+        if shift is None:
+            return 1.0
+        lengths.append(float(shift.norm()))
+        return math.nan if lengths[-1] > lengths[0] / 2 else 1.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(influence, "total_loss", total)
+        patch.setattr(System, "here", property(lambda system: torch.zeros_like(system.difference)))
+        *_, outcome, _ = forget_linear(config, fresh(data), "scif")
+    assert outcome.status == "applied" and outcome.work["raised"] and len(lengths) > 1
+    monkeypatch.setattr(influence, "total_loss", lambda *_, **__: math.inf)
+    *_, outcome, _ = forget_linear(config, data, "scif")
+    assert (outcome.status, outcome.reason) == ("diverged", "the losses are not finite")
 
 
 # --- certificates -------------------------------------------------------------------------------------------------
