@@ -1,6 +1,7 @@
 """An algorithm is one file: what its dataclass says is on the command line and in the configuration."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -114,6 +115,29 @@ def test_its_flags_are_in_the_help(with_toy):
         ",toy}",
     ):
         assert wanted in text
+
+
+#: What breaks a promise of the contract, and the test that says so.
+CHEATS = {
+    "late": "test_the_model_is_as_it_was_whenever_the_time_runs_out",
+    "unseeded": "test_a_request_is_applied_and_repeats_to_the_bit",
+    "dropout": "test_a_request_is_applied_and_repeats_to_the_bit",
+    "remembers": "test_a_killed_run_ends_with_the_same_bits",
+    "looks back": "test_what_was_forgotten_before_is_not_looked_at",
+    "in place": "test_max_norm_holds",
+}
+
+
+@pytest.mark.parametrize("cheat", ["", *CHEATS])
+def test_the_contract_holds_for_one_more_file_and_for_no_cheat(cheat):
+    file = "tests/unlearning/toys/contract_of_ascent.py"
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
+    done = subprocess.run(
+        [*words, "-k", CHEATS[cheat]] if cheat else words, cwd=ROOT, timeout=200, check=False,
+        env=os.environ | {"ASCENT_CHEAT": cheat, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == (1 if cheat else 0), done.stdout
+    assert not cheat or f"FAILED {file}::TestAscent::{CHEATS[cheat]}" in done.stdout
 
 
 def test_names_that_are_not_there_are_told():
