@@ -45,7 +45,7 @@ class KrylovSpace:
     """
 
     MOST_BYTES = 2**30
-    """A basis that would take more is not kept: its vectors are made again to be added up."""
+    """A basis that would take more is not kept: another damping than the first then costs its products again."""
 
     def __init__(self, product, b, out_of_time):
         self.product, self.b, self.out_of_time = product, b, out_of_time
@@ -53,13 +53,17 @@ class KrylovSpace:
         self.n_products = 0
         self.diagonal, self.beside = [], []
         self.vectors, self.kept = [b / self.norm], True
+        self.first = None
 
     def conjugate_gradients(self, damping, tolerance, iterations):
         """Return a :class:`Solution` whose ``x`` are coordinates in the basis, which grows as far as is needed.
 
         The iterates and residuals are those of :func:`conjugate_gradients`, from the factors ``L D L'`` of the
-        tridiagonal matrix: its pivots ``D`` are the curvatures along the conjugate directions.
+        tridiagonal matrix: its pivots ``D`` are the curvatures along the conjugate directions. The first damping's
+        solution is added up on the way.
         """
+        first = not self.diagonal
+        x, direction = (torch.zeros_like(self.b), torch.zeros_like(self.b)) if first else (None, None)
         links, steps, ended, bend = [], [], "iterations", 0.0
         residual, forward, square, pivot, before = 1.0, self.norm, 0.0, 1.0, 0.0
         while len(links) < iterations:
@@ -75,11 +79,15 @@ class KrylovSpace:
                 break
             forward = -links[at] * forward if at else forward
             steps.append(forward / pivot)
+            if first:
+                direction = self.vectors[-2] - links[at] * direction
+                x.add_(direction, alpha=steps[at])
             before = self.beside[at]
             residual = before * abs(steps[at]) / self.norm
             if residual <= tolerance:
                 ended = "converged"
                 break
+        self.first = (damping, x) if first else self.first
         for at in reversed(range(len(steps) - 1)):
             steps[at] -= links[at + 1] * steps[at + 1]
         return Solution(steps, len(links), residual, ended, damping, bend)
@@ -120,6 +128,8 @@ class KrylovSpace:
 
     def lift(self, found):
         """Return a solution with the vector that its coordinates stand for."""
+        if found.damping == self.first[0]:
+            return replace(found, x=self.first[1])
         x, left = torch.zeros_like(self.b), list(found.x)
         for vector in self.vectors if self.kept else self._again():
             if not left:

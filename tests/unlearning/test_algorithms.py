@@ -433,6 +433,10 @@ def test_dampings_share_their_products(monkeypatch):
     asked.clear()
     again = positive_solution(product, b, damping=0.1)
     assert torch.equal(again.x, found.x) and again.iterations == len(asked) > found.iterations
+    asked.clear()
+    once = conjugate_gradients(product, b, damping=30.0)
+    assert once.ended == "converged" and len(asked) == once.iterations < 30, "the first damping's costs no more"
+    torch.testing.assert_close(once.x, torch.linalg.solve(a + 30 * torch.eye(30), b))
     left = iter([False] * (found.iterations + 3) + [True] * 9)
     assert positive_solution(product, b, damping=0.1, out_of_time=lambda: next(left)).ended == "timeout"
 
