@@ -29,6 +29,9 @@ class AbstractRecommender(nn.Module):
             nothing is validated in them. Epochs are counted from the first of them.
         row_tables: parameter name to the interaction fields that index its rows, for parameters that the loss
             reads only through such look-ups. Second-order work is then confined to the rows that a request touches.
+        entry_tables: parameter name to the name of a buffer, int64, for matrices of which a batch reads the single
+            :meth:`entries` alone. While the buffer is not empty it holds places in the flat matrix, ascending, and the
+            parameter is a vector of the numbers at these.
         user_fields, item_fields: the interaction fields that hold an example's user, and the items that are its input
             or its target; set by the task's class. See :meth:`lookups`.
         selective: names of the parameters that hold what the model learned of the requester alone; empty if it
@@ -48,6 +51,7 @@ class AbstractRecommender(nn.Module):
     loss_of_examples = True
     warm_up_epochs = 0
     row_tables = {}  # noqa: RUF012
+    entry_tables = {}  # noqa: RUF012
     user_fields = item_fields = ()
     selective = ()
     reach = None
@@ -95,6 +99,10 @@ class AbstractRecommender(nn.Module):
     def represent(self, interaction):
         """Return what the model makes of a batch's users or sequences, [batch, d], differentiable; the scores here."""
         return self.logits(interaction)[:, 1:]
+
+    def entries(self, name, interaction):
+        """Return the places in the flat matrix ``name`` that a batch reads, int64, where ``entry_tables`` names it."""
+        raise NotImplementedError
 
     def erasable(self):
         """Names of the trained tables and matrices: what may be drawn anew or made noisy; no biases, no gains."""

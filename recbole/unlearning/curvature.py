@@ -30,7 +30,8 @@ class Subspace:
     A table that the model reads only through look-ups (``row_tables``) takes part with the rows that the batches look
     up, and with a table of just those rows in the computation. The gradient and the Hessian of the batches' losses
     are zero in every other row, where the damped solution ``(H + damping I)^-1 g`` is therefore zero too: leaving the
-    rows out is exact, and the cost does not depend on the size of the catalogue.
+    rows out is exact, and the cost does not depend on the size of the catalogue. Likewise a matrix of which a batch
+    reads single entries (``entry_tables``) takes part with these, as a flat table whose rows are one number each.
 
     Args:
         model: a recommender.
@@ -38,21 +39,33 @@ class Subspace:
         batches: every batch whose loss will be taken; None for whole tables.
         moving: those of the batches whose rows may move, while rows that only the others look up are held still; all
             of them by default.
+        entries: whether to look at ``entry_tables`` as such; else as whole matrices.
     """
 
-    def __init__(self, model, names=None, batches=None, moving=None):
+    def __init__(self, model, names=None, batches=None, moving=None, entries=True):
         self.model = model
         self.names = trained(model) if names is None else tuple(names)
-        tables = {} if batches is None else model.row_tables
-        self._read = {n: self._rows(tables[n], batches) for n in self.names if n in tables}
-        self.rows = self._read if moving is None else {n: self._rows(tables[n], moving) for n in self._read}
+        flat = model.entry_tables if entries and batches is not None else {}
+        self._flat = {n: buffer for n, buffer in flat.items() if n in self.names}
+        looked_up = () if batches is None else [n for n in self.names if n in model.row_tables or n in self._flat]
+        self._read = {n: self._rows(n, batches) for n in looked_up}
+        self.rows = self._read if moving is None else {n: self._rows(n, moving) for n in looked_up}
         self._module = _Reached(model)
-        self._fields = {field: n for n in self.rows for field in model.row_tables[n]}
+        self._fields = {field: n for n in self.rows for field in model.row_tables.get(n, ())}
 
-    def _rows(self, fields, batches):
-        ids = [batch[field].reshape(-1) for batch in batches for field in fields if field in batch]
+    def _rows(self, name, batches):
+        """Return the rows (of a flat table: the entries) that batches look up, int64, ascending."""
         device = next(self.model.parameters()).device
-        return torch.unique(torch.cat([torch.zeros(1, dtype=torch.int64), *ids])).to(device)  # row 0 is the padding
+        if name in self._flat:
+            ids = [self.model.entries(name, batch.to(device)) for batch in batches if len(batch)]
+        else:
+            fields = self.model.row_tables[name]
+            ids = [batch[field].reshape(-1).to(device) for batch in batches for field in fields if field in batch]
+        return torch.unique(torch.cat([torch.zeros(1, dtype=torch.int64, device=device), *ids]))  # 0 is the padding
+
+    def _table_of(self, name, tensor):
+        """Return a parameter's tensor as the table that rows are of."""
+        return tensor.view(-1) if name in self.rows and name in self._flat else tensor
 
     @property
     def parameters(self):
@@ -67,7 +80,7 @@ class Subspace:
         return [value.clone().requires_grad_() for value in chosen]
 
     def _chosen(self, tensors):
-        return [tensor[self.rows[n]] if n in self.rows else tensor for n, tensor in tensors.items()]
+        return [self._table_of(n, t)[self.rows[n]] if n in self.rows else t for n, t in tensors.items()]
 
     def vector(self):
         """Return the chosen parameters (their chosen rows) as one flat vector."""
@@ -81,7 +94,7 @@ class Subspace:
         """Return ``rest``, flat over the same parameters' whole tables, with ``vector`` in place of what lies here."""
         parts = [part.clone() for part in self.whole().unflatten(rest)]
         for name, part, own in zip(self.names, parts, self.unflatten(vector), strict=True):
-            part[self.rows.get(name, slice(None))] = own
+            self._table_of(name, part)[self.rows.get(name, slice(None))] = own
         return flatten(parts)
 
     def whole(self):
@@ -98,13 +111,14 @@ class Subspace:
 
     def _call(self, method, values, batch):
         swapped = {f"model.{name}": self._table(name, value) for name, value in zip(self.names, values, strict=True)}
+        swapped |= {f"model.{buffer}": self._read[name] for name, buffer in self._flat.items() if name in self._read}
         return functional_call(self._module, swapped, (method, self._renumber(batch.to(values[0].device))))
 
     def _table(self, name, value):
         """Return the rows that are read, of which those that may move have the values given."""
         if len(self.rows.get(name, ())) == len(self._read.get(name, ())):
             return value
-        still = self.parameters[name].detach()[self._read[name]]
+        still = self._table_of(name, self.parameters[name].detach())[self._read[name]]
         return still.index_copy(0, torch.searchsorted(self._read[name], self.rows[name]), value)
 
     def _renumber(self, batch):
@@ -116,9 +130,8 @@ class Subspace:
 
     def unflatten(self, vector):
         """Split a flat vector into the chosen parameters' shapes."""
-        shapes = [
-            (len(self.rows[n]), *p.shape[1:]) if n in self.rows else tuple(p.shape) for n, p in self.parameters.items()
-        ]
+        tables = {n: self._table_of(n, p).shape for n, p in self.parameters.items()}
+        shapes = [(len(self.rows[n]), *shape[1:]) if n in self.rows else tuple(shape) for n, shape in tables.items()]
         parts = torch.split(vector, [int(torch.Size(shape).numel()) for shape in shapes])
         return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
@@ -127,7 +140,7 @@ class Subspace:
         with torch.no_grad():
             for (name, parameter), part in zip(self.parameters.items(), self.unflatten(vector), strict=True):
                 if name in self.rows:
-                    parameter.index_add_(0, self.rows[name], part)
+                    self._table_of(name, parameter).index_add_(0, self.rows[name], part)
                 else:
                     parameter.add_(part)
 

@@ -61,7 +61,7 @@ class Kookmin(ErasingAlgorithm):
         times, _ = self.multiplicity(1)
         before, after = self.paired(change, index, times)
         retained, _ = self.retained(len(change.before), index, times)
-        subspace = Subspace(self.model, self.model.erasable(), [before, after, retained])
+        subspace = Subspace(self.model, self.model.erasable(), [before, after, retained], entries=False)
         forget = gradient(subspace, [before])
         saliency = (gradient(subspace, [after, retained]) - forget).abs()
         generator = torch.Generator().manual_seed(torch_seed(self.config["seed"], "noise", self.name, index))

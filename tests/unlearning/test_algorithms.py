@@ -13,7 +13,7 @@ from quadratic import EXACT, PENALTY, Linear, fresh, newton
 
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning import influence
-from recbole.unlearning.curvature import HessianProduct, Subspace, second_order
+from recbole.unlearning.curvature import GaussNewtonProduct, HessianProduct, Subspace, gradient, second_order
 from recbole.unlearning.influence import System, gaussian_delta, gaussian_sigma
 from recbole.unlearning.registry import get_algorithm
 from recbole.utils import UserError, torch_seed
@@ -302,6 +302,36 @@ def test_recurrent_models_have_curvature(worlds):  # noqa: F811
         product = HessianProduct(subspace, [data.collate(data.train_examples()[:20])])
         image = product(torch.ones_like(subspace.vector()))
     assert image.norm() > 1e-4
+
+
+@pytest.mark.parametrize("moving", [None, 2])
+def test_entries_of_a_matrix_are_all_that_a_batch_reads(worlds, moving):  # noqa: F811
+    """Derivatives in the entries that a batch reads are those in the whole gate, which are zero elsewhere."""
+    algorithm = worlds("Sets2Sets").start("ceu")
+    data, model = algorithm.dataset, algorithm.model.double()
+    batch = data.collate(data.train_examples()[:9])
+    whole = Subspace(model)
+    part = Subspace(model, None, [batch], None if moving is None else [batch[slice(moving)]])
+    entries = part.rows["gate_weight"]
+    assert 1 < len(entries) < model.gate_weight.numel() and (len(entries) < len(part._read["gate_weight"])) == bool(
+        moving
+    )
+    v = torch.randn(len(part.vector()), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wide = part.widen(v, torch.zeros_like(whole.vector()))
+    with second_order(model):
+        for found, expected in (
+            (gradient(part, [batch]), gradient(whole, [batch])),
+            (gradient(part, [batch], shift=v), gradient(whole, [batch], shift=wide)),
+            (HessianProduct(part, [batch])(v), HessianProduct(whole, [batch])(wide)),
+            (GaussNewtonProduct(part, [batch])(v), GaussNewtonProduct(whole, [batch])(wide)),
+        ):
+            torch.testing.assert_close(found, part.narrow(expected))
+            assert moving or torch.equal(expected != 0, part.widen(found, torch.zeros_like(wide)) != 0)
+    before = model.gate_weight.detach().clone()
+    part.add(v)
+    moved = (model.gate_weight != before).flatten().nonzero().flatten()
+    assert set(moved.tolist()) <= set(entries.tolist()) and len(moved) == len(entries)
+    assert not len(model.gate_entries), "the model itself reads the whole gate again"
 
 
 # --- what is each one's own ---------------------------------------------------------------------------------------

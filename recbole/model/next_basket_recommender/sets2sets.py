@@ -39,6 +39,7 @@ class Sets2Sets(NextBasketRecommender):
     """
 
     reach = math.inf  # by the item weights
+    entry_tables = {"gate_weight": "gate_entries"}  # noqa: RUF012
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
@@ -59,6 +60,7 @@ class Sets2Sets(NextBasketRecommender):
         self.gate_weight = nn.Parameter(torch.empty(self.n_items, self.n_items))
         self.gate_bias = nn.Parameter(torch.zeros(self.n_items))
         self.register_buffer("item_weight", torch.zeros(self.n_items), persistent=False)
+        self.register_buffer("gate_entries", torch.empty(0, dtype=torch.int64), persistent=False)
         self._initialise()
         self.rebuild(dataset)
 
@@ -114,7 +116,15 @@ class Sets2Sets(NextBasketRecommender):
         change = v * (f - logits[user, item])
         return logits.index_put((user, item), change, accumulate=True)
 
+    def entries(self, name, interaction):
+        """Return the places in the flat gate that a batch reads: pairs of items of one user's history."""
+        user, item, *_ = Incidence.of(interaction[self.HISTORY_ITEMS]).nodes(self.n_items)
+        to, of = pairs_within(user)
+        return item[of] * self.n_items + item[to]
+
     def _gate(self, rows, columns):
+        if len(self.gate_entries):
+            return self.gate_weight[torch.searchsorted(self.gate_entries, rows * self.n_items + columns)]
         if self.sparse_gate and self.training:
             return _SparselyRead.apply(self.gate_weight, rows, columns)
         return self.gate_weight[rows, columns]
