@@ -78,9 +78,8 @@ def find(folder):
 
 def convert(name, content, target):
     """Write the views in the order of date, session and time within the session, with their rank as timestamp."""
-    sessions, _, items, times, dates = prepare.columns(
-        content.decode(errors="replace"), name, ";", 5, (0, 2, 3), HEADER
-    )
+    forms = {**dict.fromkeys((0, 2, 3), prepare.WHOLE), 4: prepare.DATE}
+    sessions, _, items, times, dates = prepare.columns(content.decode(errors="replace"), name, ";", 5, forms, HEADER)
     order = sorted(range(len(sessions)), key=lambda row: (dates[row], int(sessions[row]), int(times[row])))
     ordered = {
         "session_id": [sessions[row] for row in order],

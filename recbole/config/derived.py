@@ -1,5 +1,6 @@
 """Settings that follow from others."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -7,10 +8,8 @@ import torch
 
 from recbole.utils import InputType, UserError
 
-#: Metrics of which less is better, in lower case.
-_SMALLER_IS_BETTER = ("rmse", "mae", "logloss", "averagepopularity", "giniindex")
-
 SPAM_FRACTION = 0.01
+_LONGEST_STEM, _STEM_KEPT = 40, 31  # bytes
 
 
 def selection_method(method, category):
@@ -18,8 +17,20 @@ def selection_method(method, category):
     return f"sensitive_category_{category}" if method is None and category is not None else method
 
 
+def short_stem(path):
+    """Return a file's name without its ending; of a long one the beginning, and a digest of the whole of it.
+
+    File systems take names of 255 bytes, and those of unlearned models are long without it.
+    """
+    stem = Path(path).stem
+    content = os.fsencode(stem)
+    if len(content) <= _LONGEST_STEM:
+        return stem
+    return f"{content[:_STEM_KEPT].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
 def own_forget_set(values, asked):
-    """Return the settings that follow from a ``forget_set`` of one's own: its stem is what names of files say of it.
+    """Return the settings that follow from a ``forget_set`` of one's own: its `short_stem` is in the names.
 
     Args:
         values: all settings.
@@ -30,7 +41,7 @@ def own_forget_set(values, asked):
     """
     implied = {
         "spam": False,
-        "unlearning_sample_selection_method": Path(values["forget_set"]).stem,
+        "unlearning_sample_selection_method": short_stem(values["forget_set"]),
         "unlearning_fraction": None,
         "unlearn_sample_selection_seed": None,
     }
@@ -39,11 +50,6 @@ def own_forget_set(values, asked):
         either, other = (f"{key} {values[key]} ({asked[key]})" for key in ("forget_set", others[0]))
         raise UserError(f"{either} and {other} both say what is to be forgotten: leave one away")
     return implied
-
-
-def bigger_is_better(metric):
-    """Return whether more of a metric such as ``Recall@20`` is better."""
-    return metric.split("@")[0].lower() not in _SMALLER_IS_BETTER
 
 
 def data_folder(data_path, dataset):

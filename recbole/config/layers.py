@@ -12,16 +12,15 @@ PROPERTIES = Path(__file__).parent.parent / "properties"
 #: Dictionaries that a layer completes instead of replacing.
 MERGED_KEYS = ("eval_args", "train_neg_sample_args")
 
-#: Settings without a default that are text whatever they look like: a category called ``no``, a token of digits.
-_TEXT_KEYS = (
-    "model",
-    "dataset",
+#: Settings whose default is null that are text whatever they look like: a category called ``no``, a token of digits.
+TEXT_KEYS = (
     "sensitive_category",
     "unlearning_sample_selection_method",
     "forget_set",
     "hf_model_path",
     "hf_token",
     "hf_cache_dir",
+    "NEXT_BASKET_JSON",
 )
 
 
@@ -62,7 +61,7 @@ def user_layers(config_file_list=None, config_dict=None, command_line=None):
 def _typed(key, value):
     if not isinstance(value, str):
         return value
-    if key in _TEXT_KEYS or isinstance(packaged("overall.yaml").values.get(key), str):
+    if key in ("model", "dataset", *TEXT_KEYS) or isinstance(packaged("overall.yaml").values.get(key), str):
         return None if value in ("None", "null") else value
     return parse_value(value)
 

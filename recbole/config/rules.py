@@ -5,6 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
 
+from recbole.config.layers import TEXT_KEYS
+from recbole.utils import UserError
+from recbole.utils.intervals import parse_intervals
+
+#: The optimizers that the trainer has; in any case.
+LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -47,6 +54,12 @@ def _list(rule, told, length=None):
 
 TRUTH = Rule("True or False", lambda value: isinstance(value, bool))
 TEXT = Rule("text", lambda value: isinstance(value, str))
+NAME = Rule("text that is not empty", lambda value: isinstance(value, str) and value != "")
+CHARACTER = Rule(
+    "one character, and no line break",
+    lambda value: isinstance(value, str) and len(value) == 1 and value not in "\r\n",
+)
+LEARNER = Rule(f"one of {', '.join(LEARNERS)}", lambda value: isinstance(value, str) and value.lower() in LEARNERS)
 INTEGER = _integer("an integer")
 NATURAL = _integer("an integer of at least 0", lambda n: n >= 0)
 COUNT = _integer("an integer of at least 1", lambda n: n >= 1)
@@ -69,6 +82,13 @@ def _is_load_col(value):
     return value is None or (isinstance(value, dict) and all(map(_is_columns, value.values())))
 
 
+def _is_interval(value):
+    try:
+        return isinstance(value, str) and bool(parse_intervals(value, "the value"))
+    except UserError:
+        return False
+
+
 def _is_clipping(value):
     norms = {"max_norm": POSITIVE, "norm_type": _number("", lambda x: x > 0)}
     return (
@@ -79,7 +99,11 @@ def _is_clipping(value):
 
 
 LOAD_COL = Rule("null, or a list of columns for each file, like {inter: [user_id, item_id]}", _is_load_col)
-INTERVALS = Rule('an interval for each column, like {rating: "[3.5,inf)"}', lambda value: isinstance(value, dict))
+INTERVAL = Rule('an interval, like "[5,inf)" or "(0,3];[7,9)"', _is_interval)
+INTERVALS = Rule(
+    'an interval for each column, like {rating: "[3.5,inf)"}',
+    lambda value: isinstance(value, dict) and all(map(_is_interval, value.values())),
+)
 CLIPPING = Rule("null, or numbers above 0 like {max_norm: 5.0, norm_type: 2}", _is_clipping)
 
 #: What each setting may be. One whose default is null may be null as well; others without an entry here are of their
@@ -88,8 +112,9 @@ RULES = {
     # overall.yaml
     **dict.fromkeys(("seed", "unlearn_sample_selection_seed"), SEED),
     **dict.fromkeys(("epochs", "eval_step", "stopping_step", "metric_decimal_place"), NATURAL),
-    **dict.fromkeys(("MIN_NBR_BASKET_COUNT", "n_target_items"), NATURAL),
+    "MIN_NBR_BASKET_COUNT": NATURAL,
     **dict.fromkeys(("train_batch_size", "eval_batch_size", "unlearning_batchsize", "MAX_ITEM_LIST_LENGTH"), COUNT),
+    "n_target_items": COUNT,
     **dict.fromkeys(("MAX_NBR_HISTORY_BASKETS", "MAX_NBR_BASKET_SIZE"), INTEGER),
     **dict.fromkeys(("learning_rate", "adam_eps"), POSITIVE),
     **dict.fromkeys(("adam_beta1", "adam_beta2"), PROBABILITY),
@@ -101,9 +126,14 @@ RULES = {
     "clip_grad_norm": CLIPPING,
     "load_col": LOAD_COL,
     "val_interval": INTERVALS,
+    **dict.fromkeys(("user_inter_num_interval", "item_inter_num_interval"), INTERVAL),
+    **dict.fromkeys(("USER_ID_FIELD", "ITEM_ID_FIELD", "ITEM_LIST_LENGTH_FIELD", "seq_separator"), NAME),
+    "field_separator": CHARACTER,
+    "learner": LEARNER,
     "normalize_field": NAMES,
     "unlearning_fraction": FRACTION,
-    "forget_set": TEXT,
+    **dict.fromkeys(TEXT_KEYS, TEXT),
+    **dict.fromkeys(("forget_set", "sensitive_category"), NAME),
     "retrain_checkpoint_idx_to_match": CHECKPOINT,
     # sizes and numbers of parts of models
     **dict.fromkeys(("embedding_size", "mf_embedding_size", "mlp_embedding_size", "hidden_size", "inner_size"), COUNT),

@@ -6,7 +6,6 @@ from recbole.data.dataset import Dataset, EvalRows, Ragged
 from recbole.data.interaction import Interaction
 from recbole.data.log import group_offsets
 from recbole.data.split import SPLITS, split_labels
-from recbole.utils import UserError
 
 
 class GeneralDataset(Dataset):
@@ -16,15 +15,8 @@ class GeneralDataset(Dataset):
 
     @staticmethod
     def label(config, log):
-        """Split each user's rows in their order.
-
-        Raises:
-            UserError: when ``group_by`` is not the user.
-        """
-        how = config["eval_args"]
-        if how["group_by"] in ("user", config["USER_ID_FIELD"]):
-            return split_labels(np.diff(log.offsets), how["split"])
-        raise UserError(f"eval_args: group_by '{how['group_by']}' is not 'user'")
+        """Split each user's rows in their order."""
+        return split_labels(np.diff(log.offsets), config["eval_args"]["split"])
 
     def collate(self, examples):
         """Return user and item ids, and the numeric columns of the rows."""

@@ -1,29 +1,10 @@
 """Which rows of the raw log take part: RecBole's filters, as functions from columns to kept rows."""
 
-import re
-
 import numpy as np
 
-from recbole.utils import UserError
+from recbole.utils.intervals import parse_intervals
 
-_INTERVAL = re.compile(r"^\s*([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])\s*$")
-
-
-def parse_intervals(text, key):
-    """Parse ``"[5,inf)"`` or ``"(0,3];[7,9)"`` into a list of ``(low, high, closed_left, closed_right)``.
-
-    Raises:
-        UserError: naming ``key`` when the text is not of that form.
-    """
-    intervals = []
-    for part in str(text).split(";"):
-        match = _INTERVAL.match(part)
-        try:
-            low, high = float(match[2]), float(match[3])
-        except (TypeError, ValueError):
-            raise UserError(f"{key}: '{text}' is not an interval such as [5,inf) or (0,3];[7,9)") from None
-        intervals.append((low, high, match[1] == "[", match[4] == "]"))
-    return intervals
+__all__ = ["core", "first_or_last", "parse_intervals", "within"]
 
 
 def within(values, intervals):

@@ -33,7 +33,7 @@ class SequentialDataset(Dataset):
         """Split each user's examples in the order of time.
 
         Raises:
-            UserError: for ``order: RO``, as in RecBole: a shuffled sequence has no next item; or without ``group_by``.
+            UserError: for ``order: RO``, as in RecBole: a shuffled sequence has no next item.
         """
         how = config["eval_args"]
         if how["order"] != "TO":
@@ -41,8 +41,6 @@ class SequentialDataset(Dataset):
                 f"eval_args: order {how['order']}: sequences are in the order of time, by the column that TIME_FIELD "
                 "names; set order: TO"
             )
-        if how["group_by"] not in ("user", config["USER_ID_FIELD"]):
-            raise UserError(f"eval_args: group_by '{how['group_by']}' is not 'user'")
         sizes = np.diff(log.offsets)
         labels = np.full(len(log), HISTORY, dtype=np.int8)
         target = np.ones(len(log), dtype=bool)

@@ -27,7 +27,7 @@ from recbole.config.derived import selection_method
 from recbole.config.layers import packaged
 from recbole.config.plain import is_secret
 from recbole.quick_start import flags
-from recbole.utils import UserError
+from recbole.utils import OneLineParser, UserError
 
 _UNSET = object()
 
@@ -56,13 +56,6 @@ _UNLEARN_EXAMPLES = """examples (after those of run_recbole.py --help):
   python unlearn.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml \\
       --spam --unlearning_fraction 0.01 --n_target_items 10 --unlearning_algorithm scif --unlearning_batchsize 10
 """
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """An argparse parser that tells mistakes in one line."""
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def train_arguments(argv):

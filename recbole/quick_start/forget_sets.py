@@ -4,23 +4,25 @@ import argparse
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 
 from recbole.config import Config
 from recbole.config.derived import SPAM_FRACTION
-from recbole.config.layers import PROPERTIES
+from recbole.config.rules import SEED
 from recbole.data.atomic import read_header
-from recbole.quick_start.command_line import OneLineParser
 from recbole.quick_start.flags import TASKS, Flag
+from recbole.scenario.command import prepared_datasets, preparing_command
 from recbole.scenario.forget_set import RULES, generate
-from recbole.scenario.imitation import INTERVALS, SESSION_FIELD, USUAL_INTERVAL, CleanBaskets, CleanInteractions
+from recbole.scenario.imitation import INTERVALS, SESSION_FIELD, USUAL_FILTERS, CleanBaskets, CleanInteractions
 from recbole.scenario.names import forget_set_names, sensitive_method
 from recbole.scenario.raw_log import BasketLog, InteractionLog
 from recbole.scenario.sensitive import list_categories, read_sensitive_items
 from recbole.scenario.spam import SpamWriter
-from recbole.utils import UserError, sha256_of_file, suggest
+from recbole.utils import OneLineParser, UserError, sha256_of_file, suggest
 
 _NO_MODEL = "none"
+_MIN_BASKETS = "MIN_NBR_BASKET_COUNT"
+_SETTINGS = ("data_path", "task_type", *INTERVALS, _MIN_BASKETS)
 _ABOUT = """Make the file that says what is to be forgotten, from a prepared data set.
 
 Sensitive scenario: people who interacted with sensitive items are shuffled, and each asks for all of those interactions
@@ -56,6 +58,7 @@ _FLAGS = {
             "task_type", str, "task (default: NBR with <d>_merged.json, SBR with a session_id, else CF)", choices=TASKS
         ),
         Flag("config_files", str, "YAML files, for columns under other names and the run's own filters", nargs="+"),
+        Flag(_MIN_BASKETS, int, f"NBR: users with fewer are left out (default: {USUAL_FILTERS['NBR'][_MIN_BASKETS]})"),
     ),
     "how much, and which draw": (
         Flag("unlearning_fraction", float, "shares of the log, or of spam (default: 0.01 with --spam)", nargs="+"),
@@ -78,8 +81,8 @@ _FLAGS = {
         Flag("spam", bool, "make spam instead of a forget set"),
         Flag("n_target_items", int, "items that the spammer promotes (default: 10)"),
         *(
-            Flag(key, str, f"the run's own filter, for items that it keeps (default: {USUAL_INTERVAL['CF']} for CF)")
-            for key in INTERVALS
+            Flag(key, str, f"the run's own filter, for items that it keeps (default: {usual} for CF)")
+            for key, usual in USUAL_FILTERS["CF"].items()
         ),
         Flag("overwrite", bool, "replace spam that was made with another number of items or from other data"),
     ),
@@ -145,8 +148,7 @@ class _Source:
 
 def _find(asked):
     """Return where the clean data are, what is asked of them, and the settings of the sensitive scenario's columns."""
-    settings = ("data_path", "task_type", *INTERVALS)
-    given = {key: getattr(asked, key) for key in settings if getattr(asked, key) is not None}
+    given = {key: getattr(asked, key) for key in _SETTINGS if getattr(asked, key) is not None}
     own = {"use_gpu": False, "spam": False, "forget_set": None}
     config = Config(_NO_MODEL, asked.dataset, asked.config_files, command_line={**given, **own})
     fraction = config["unlearning_fraction"] or (SPAM_FRACTION if asked.spam else None)
@@ -154,8 +156,9 @@ def _find(asked):
     if fractions == [None]:
         raise UserError("say how much is to be forgotten: --unlearning_fraction, such as 0.001")
     seeds = asked.seed or [config["unlearn_sample_selection_seed"]]
-    if min(seeds) < 0:
-        raise UserError(f"--seed must be 0 or more, not {min(seeds)}")
+    bad = [seed for seed in seeds if not SEED.meets(seed)]
+    if bad:
+        raise UserError(f"--seed should be {SEED.told}, not {bad[0]}")
     return _Source(*_file_and_task(config), config, _once(fractions), _once(seeds))
 
 
@@ -189,13 +192,12 @@ def _task_of(path, config):
 
 def _missing(wanted, there, dataset):
     """Return what to say when none of the ``wanted`` files is there, but perhaps one of another task."""
-    known = sorted(path.stem for path in (PROPERTIES / "dataset").glob("*.yaml"))
+    known, command = prepared_datasets(), preparing_command(dataset)
     looked = f"looked for {' and '.join(map(str, wanted))}"
     if there:
         return f"{looked}, found only {there[0]}; leave --task_type away to take that"
-    if dataset.removesuffix("_test") in known:
-        subset = " --subset 0.01" if dataset.endswith("_test") else ""
-        return f"{looked}; 'python dataset/{dataset.removesuffix('_test')}/prepare.py{subset}' makes it"
+    if command:
+        return f"{looked}; '{command}' makes it"
     folder = wanted[0].parent
     if folder.is_dir():
         return f"{folder} has no data: {looked}; 'python dataset/<name>/prepare.py' makes {', '.join(known)}"
@@ -221,6 +223,7 @@ def _make_sensitive(asked, source):
         if not rows.any():
             raise UserError(f"{source.path}: no interaction with an item of '{category}' can be asked for")
     rule = asked.stopping_rule or RULES[source.task]
+    filled = []
     print(f"{dataset} ({source.task}): {log.n_total:,} interactions in {source.path}; stopping rule {rule}")
     for category, rows in sensitive.items():
         print(f"\n{category}: {len(lists[category]):,} items listed, {rows.sum():,} interactions may be asked for")
@@ -232,7 +235,10 @@ def _make_sensitive(asked, source):
                 made = generate(log, rows, folder / name, seed, fraction, rule)
                 numbers = f"{made['users']:>10,}{made['rows']:>14,}{made['items']:>8,}{made['achieved']:>10.2g}"
                 print(f"{seed:>6}{fraction:>10}{numbers}  {name}{_news(made, before, folder / name)}")
-    _tell_next(asked, source, f"--sensitive_category {categories[0]}")
+                filled += [(category, fraction, seed)] if made["rows"] else []
+    if filled:
+        category, *draw = filled[0]
+        _tell_next(asked, source, f"--sensitive_category {quote(category)}", *draw)
 
 
 def _free_name(source, method, seed, fraction):
@@ -287,7 +293,7 @@ def _make_spam(asked, source):
         )
         for path in made["paths"]:
             print(f"  wrote {path}")
-    _tell_next(asked, source, f"--spam --n_target_items {n_targets}", trains=True)
+    _tell_next(asked, source, f"--spam --n_target_items {n_targets}", *draws[0], trains=True)
 
 
 def _clean_log(source):
@@ -299,14 +305,15 @@ def _clean_log(source):
     return CleanInteractions(source.path, source.task, *(config[key] for key in keys), intervals=said)
 
 
-def _tell_next(asked, source, what, trains=False):
-    """Print the commands that use the first of what was made; ``trains`` says whether training needs to know of it."""
+def _tell_next(asked, source, what, fraction, seed, trains=False):
+    """Print the commands that use one of what was made; ``trains`` says whether training needs to know of it."""
     model = {"CF": "BPR", "SBR": "GRU4Rec", "NBR": "DNNTSP"}[source.task]
-    where = f" --data_path {asked.data_path}" if asked.data_path else ""
-    files = " ".join([f"configs/config_{model.lower()}.yaml", *(asked.config_files or [])])
-    common = f"--model {model} --dataset {asked.dataset}{where} --config_files {files} --seed {source.seeds[0]}"
-    common += "".join(f" --{key} {quote(getattr(asked, key))}" for key in INTERVALS if getattr(asked, key) is not None)
-    what = f"{what} --unlearning_fraction {source.fractions[0]}"
+    own, usual = asked.config_files or [], f"configs/config_{model.lower()}.yaml"
+    files = join(own if usual in own else [usual, *own])
+    given = {key: str(getattr(asked, key)) for key in _SETTINGS if getattr(asked, key) is not None}
+    settings = "".join(f" --{key} {quote(value)}" for key, value in given.items())
+    common = f"--model {model} --dataset {quote(asked.dataset)} --config_files {files} --seed {seed}{settings}"
+    what = f"{what} --unlearning_fraction {fraction}"
     print("\nnext, for example")
     print(f"  train    python run_recbole.py {common}{f' {what}' if trains else ''}")
     print(f"  retrain  python run_recbole.py {common} {what} --retrain_checkpoint_idx_to_match 3")

@@ -66,8 +66,7 @@ def add_spam(config, clean):
     if len(unknown):
         item = attack.target_items[unknown[0]]
         raise UserError(
-            f"{attack.path}: promotes '{item}', which the filters do not leave in the clean data; make it anew with: "
-            f"{attack.command}"
+            f"{attack.path}: promotes '{item}', which the filters do not leave in the clean data; {attack.remedy}"
         )
     spam = Spam(clean, _poisoned(clean, attack), targets, attack.target_items, attack.sha256)
     about = spam.about()
@@ -82,7 +81,7 @@ def _poisoned(clean, attack):
     try:
         return clean.with_spam(attack.path)
     except UserError as error:
-        raise UserError(f"{error}; make it anew with: {attack.command}") from error
+        raise UserError(f"{error}; {attack.remedy}") from error
 
 
 def spam_rows(setup, model, stem=None, /, **about):

@@ -92,10 +92,11 @@ def _unlearn(setup, algorithm, base_path, content, arguments):
         None if hours is None else hours * 3600,
         config["show_progress"],
     )
+    paths = [_path(setup, algorithm.name, checkpoint) for checkpoint in range(4)]
     records = {}
 
     def save(checkpoint, n_done, summary):
-        path = _path(setup, algorithm.name, checkpoint)
+        path = paths[checkpoint]
         logger.info("Saving current: %s", path)
         save_model(path, model, config, n_done - 1, setup.meta("unlearned", checkpoint))
         timing = {key: value for key, value in summary.items() if "seconds" in key}
@@ -105,7 +106,7 @@ def _unlearn(setup, algorithm, base_path, content, arguments):
 
     summary = pipeline.run(save)
     for checkpoint in set(range(4)) - set(records):  # those that a killed run had saved before its last snapshot
-        path = _path(setup, algorithm.name, checkpoint).with_suffix(".json")
+        path = paths[checkpoint].with_suffix(".json")
         if not path.exists():
             raise UserError(
                 f"{path} is gone since the run was interrupted; delete {pipeline.resume.path} to start over"

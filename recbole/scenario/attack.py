@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from recbole.scenario.command import clean_file, making_command
-from recbole.scenario.imitation import EVERYTHING, INTERVALS, USUAL_INTERVAL
+from recbole.scenario.command import clean_file, filter_flags, making_command, own_filters
+from recbole.scenario.imitation import same_filter
 from recbole.scenario.names import fraud_metadata_name, fraud_name
 from recbole.scenario.raw_log import read_json
 from recbole.utils import UserError, sha256_of_file
+
+_OTHER_FILTERS = ("val_interval", "rm_dup_inter")
 
 
 @dataclass(frozen=True)
@@ -18,21 +20,20 @@ class Attack:
         path: the file of the fake interactions.
         sha256: of its bytes.
         target_items: tokens of the promoted items.
-        command: the command line that makes it anew.
+        remedy: what to do if it does not suit the clean data that the run's filters leave.
     """
 
     path: Path
     sha256: str
     target_items: list[str]
-    command: str
+    remedy: str
 
 
 def find_attack(config, task_type):
     """Return the attack that a run with ``--spam`` is about.
 
     Args:
-        config: reads ``dataset``, ``data_path``, ``unlearning_fraction``, ``unlearn_sample_selection_seed``,
-            ``n_target_items``, ``NEXT_BASKET_JSON`` and the two ``*_inter_num_interval``.
+        config: the run's `Config`.
         task_type: ``CF``, ``SBR`` or ``NBR``.
 
     Raises:
@@ -59,18 +60,27 @@ def find_attack(config, task_type):
     for key, file in (("artifact_sha256", path), ("source_sha256", clean_file(config, task_type))):
         if key in told and (not file.is_file() or told[key] != sha256_of_file(file)):
             raise UserError(f"{described}: {key} is not that of {file}; {anew}")
-    return Attack(path, sha256_of_file(path), [str(item) for item in targets], f"{command} --overwrite")
+    return Attack(path, sha256_of_file(path), [str(item) for item in targets], _remedy(config, task_type, told, anew))
+
+
+def _remedy(config, task_type, told, anew):
+    """Return ``anew``, unless the attack is already the one that it makes: for filters that spam is not drawn for."""
+    filters = own_filters(config, task_type)
+    known = all(key in told and same_filter(key, told[key], value) for key, value in filters.items())
+    if not known or "artifact_sha256" not in told or "source_sha256" not in told:
+        return anew
+    others = " or ".join(key for key in _OTHER_FILTERS if config[key]) or "other filters"
+    return f"this is the spam for {' and '.join(filters)}; it cannot be drawn for {others}"
 
 
 def _command(config, task_type):
-    """Return the command line that makes the attack, for the items that the run's own filter leaves."""
-    intervals = {} if task_type == "NBR" else {key: config[key] or EVERYTHING for key in INTERVALS}
+    """Return the command line that makes the attack, for the items that the run's own filters leave."""
     return making_command(
         config,
         task_type,
         spam=True,
         unlearning_fraction=config["unlearning_fraction"],
         n_target_items=config["n_target_items"],
-        **{key: value for key, value in intervals.items() if value != USUAL_INTERVAL[task_type]},
+        **filter_flags(config, task_type),
         seed=config["unlearn_sample_selection_seed"],
     )

@@ -12,9 +12,9 @@ training keeps (those that the run's filters leave), which ERASE does not look a
 promote nothing.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -31,10 +31,13 @@ from recbole.utils import FeatureType, UserError
 
 SESSION_FIELD = "session_id"
 INTERVALS = ("user_inter_num_interval", "item_inter_num_interval")
-"""The settings of the filter that decides which items training keeps."""
 EVERYTHING = "[0,inf)"
-USUAL_INTERVAL = {"CF": "[5,inf)", "SBR": EVERYTHING}
-"""What they are in ERASE's configurations: a 5-core for CF, no filter for SBR."""
+USUAL_FILTERS = {
+    "CF": dict.fromkeys(INTERVALS, "[5,inf)"),
+    "SBR": dict.fromkeys(INTERVALS, EVERYTHING),
+    "NBR": {"MIN_NBR_BASKET_COUNT": 4},
+}
+"""The settings that decide which items training keeps, and what they are in ERASE's configurations."""
 _FRESH = "fraud_"
 _LARGEST = 2**53  # beyond, numbers of double precision are not exact
 
@@ -67,7 +70,7 @@ class CleanInteractions:
         n_rows: interactions.
         tokens: Arrow string array of the items.
         popular, unpopular: int64, places among ``tokens``.
-        intervals: dict, the filter's settings.
+        filters: dict, the settings that say which items training keeps.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class CleanInteractions:
             UserError: the file cannot be read, lacks a column or a value, has a number that cannot be, or has too few
                 items.
         """
-        self.intervals = dict.fromkeys(INTERVALS, USUAL_INTERVAL[task_type]) | (intervals or {})
+        self.filters = USUAL_FILTERS[task_type] | (intervals or {})
         self.path, self.task_type, self._separator = Path(path), task_type, separator
         header = read_header(path, separator)
         self.kind = "users" if task_type == "CF" else "sessions"
@@ -118,9 +121,9 @@ class CleanInteractions:
         self._users = pc.unique(table[self._user]) if self._user else None
         self.n_profiles = len(self._profiles)
         self._lengths = np.bincount(owner)
-        rows = core(owner, item, *(parse_intervals(self.intervals[key], key) for key in INTERVALS))
+        rows = core(owner, item, *(parse_intervals(self.filters[key], key) for key in INTERVALS))
         kept = np.bincount(item[rows], minlength=len(self.tokens)) > 0
-        said = f" with {' and '.join(f'--{key} {self.intervals[key]!r}' for key in INTERVALS)}"
+        said = f" with {' and '.join(f'--{key} {self.filters[key]!r}' for key in INTERVALS)}"
         self.popular, self.unpopular = _fifths(self.path, np.bincount(item), token_rank(self.tokens), kept, said)
         self._clock = None
         if self._time in table.column_names:
@@ -187,22 +190,23 @@ class CleanBaskets:
     Attributes: as of `CleanInteractions`; ``n_rows`` are items in baskets.
     """
 
-    task_type, kind, intervals = "NBR", "users", MappingProxyType({})
+    task_type, kind = "NBR", "users"
 
-    def __init__(self, path, min_baskets=4):
+    def __init__(self, path, min_baskets=USUAL_FILTERS["NBR"]["MIN_NBR_BASKET_COUNT"]):
         """Read the file; users with fewer than ``min_baskets`` take no part in training.
 
         Raises:
             UserError: the file cannot be read, has another form, or too few items.
         """
-        self.path = Path(path)
+        self.path, self.filters = Path(path), {"MIN_NBR_BASKET_COUNT": min_baskets}
         self._clean = read_baskets(path).distinct().with_at_least(1)
         numbers, item = np.unique(self._clean.items, return_inverse=True)
         self.tokens = pa.array(numbers).cast(pa.string())
         self.n_profiles, self.n_rows = len(self._clean.users), len(item)
         self._numbers = numbers
         kept = np.isin(numbers, self._clean.with_at_least(min_baskets).items)
-        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), np.arange(len(numbers)), kept)
+        said = f" with --MIN_NBR_BASKET_COUNT {min_baskets}"
+        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), np.arange(len(numbers)), kept, said)
 
     def imitate(self, generator, n, targets):
         """Draw ``n`` fake users that promote the ``targets`` (int64, places among ``tokens``).
@@ -223,6 +227,13 @@ class CleanBaskets:
     def write(self, path, fakes):
         """Write ``{user: [[item, …], …], …}`` of the fake users."""
         write_baskets(path, fakes.content)
+
+
+def same_filter(key, one, other):
+    """Return whether two values of a filter's setting mean the same, as ``[5,inf)`` and ``[5, inf)`` do."""
+    with suppress(UserError):
+        return one == other or parse_intervals(one, key) == parse_intervals(other, key)
+    return False  # of those that differ, one is no interval
 
 
 def fresh_ids(tokens, n, preferred=None):
@@ -261,7 +272,7 @@ def _refuse_extreme(path, table):
             raise UserError(f"{where}: {values[bad[0]]} is not a number from -2^53 to 2^53")
 
 
-def _fifths(path, counts, rank, kept, said=""):
+def _fifths(path, counts, rank, kept, said):
     if kept.sum() < bandwagon.LEAST_ITEMS:
         raise UserError(
             f"{path}: spam needs {bandwagon.LEAST_ITEMS} items to hide among, training keeps {kept.sum()} of "

@@ -13,16 +13,24 @@ from recbole.scenario.sensitive import write_sensitive_items
 from recbole.utils import UserError
 
 SEEDS = (2, 3, 5, 7, 11)
-_WHOLE = re.compile(r"[0-9]{1,18}")
+WHOLE = re.compile(r"[0-9]{1,18}"), "a whole number"
+DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"), "a date such as 2016-05-31"
+"""What a column of a plain table may hold, see `columns`."""
 
 
 def run(main):
-    """Run ``main()`` and exit: 0, or 2 with one line on the standard error stream if the user can fix it."""
+    """Run ``main()`` and exit: 0, or, with one line on the standard error stream, 2 (a user's error) or 130 (Ctrl-C).
+
+    What it writes is `staged`, so that an interrupted preparation leaves the data set as it was.
+    """
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was changed", file=sys.stderr)
+        sys.exit(130)
 
 
 def say(text):
@@ -95,15 +103,15 @@ def fetch_from_url(url, members, folder):
         raise UserError(f"{error}; delete it to fetch it again") from error
 
 
-def columns(text, name, separator, width, numeric, header=None):
-    """Return the columns of a plain table, each a tuple of str, after checking its width and its whole numbers.
+def columns(text, name, separator, width, forms, header=None):
+    """Return the columns of a plain table, each a tuple of str, after checking its width and its values.
 
     Args:
         text: the file's content; lines end with LF or CRLF.
         name: what errors call the file.
         separator: between the values of a line; there is no quoting.
         width: values per line.
-        numeric: which columns hold whole numbers, from 0.
+        forms: dict from a column's place, from 0, to the pattern of its values and what that means.
         header: the first line, which is left out; None if there is none.
 
     Raises:
@@ -118,9 +126,9 @@ def columns(text, name, separator, width, numeric, header=None):
     for number, row in enumerate(rows, start=1 if header is None else 2):
         if len(row) != width:
             raise UserError(f"{name}:{number}: expected {width} values, found {len(row)}")
-        for at in numeric:
-            if not _WHOLE.fullmatch(row[at]):
-                raise UserError(f"{name}:{number}: value {at + 1}, '{row[at][:40]}', is not a whole number")
+        for at, (pattern, meaning) in forms.items():
+            if not pattern.fullmatch(row[at]):
+                raise UserError(f"{name}:{number}: value {at + 1}, '{row[at][:40]}', is not {meaning}")
     return list(zip(*rows, strict=True))
 
 

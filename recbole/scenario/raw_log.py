@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole.data.atomic import read_atomic, read_header
+from recbole.data.atomic import line_of, read_atomic, read_header
 from recbole.data.baskets import read_baskets
 from recbole.utils import FeatureType, UserError, atomic_write
 
@@ -158,9 +158,10 @@ def read_filled(path, columns, separator="\t", maybe_empty=()):
     """
     table = read_atomic(path, [*columns, *maybe_empty], separator).table
     for name in columns:
-        missing = pc.sum(pc.is_null(table[name], nan_is_null=True)).as_py()
-        if missing:
-            raise UserError(f"{path}: column '{name}' has {missing} rows without a value")
+        missing = pc.is_null(table[name], nan_is_null=True)
+        if pc.any(missing).as_py():
+            first, n = line_of(path, pc.index(missing, True).as_py()), pc.sum(missing).as_py()
+            raise UserError(f"{path}:{first}: column '{name}' has no value (rows without one: {n})")
     return table
 
 

@@ -7,16 +7,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from recbole.data.atomic import read_atomic
-from recbole.scenario.command import making_command
+from recbole.scenario.command import filter_flags, making_command
 from recbole.scenario.names import category_of, forget_set_names
 from recbole.scenario.order import order_requests
-from recbole.scenario.raw_log import read_json
+from recbole.scenario.raw_log import read_filled, read_json
 from recbole.utils import UserError, sha256_of_file
 
 __all__ = ["ForgetSet", "find_forget_set", "order_requests", "read_forget_set"]
 
 _LARGEST_PICKLE = 1 << 28
+_LONGEST_ID = 1000
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 _DAMAGED = (ValueError, EOFError, LookupError, TypeError, AttributeError, OverflowError, MemoryError)
 _DAMAGED += (RecursionError, pickle.UnpicklingError)
@@ -81,7 +81,8 @@ def _advice(config, task_type, method, fraction, seed):
     category = category_of(method)
     if category is None:
         return "; name a file of your own with --forget_set"
-    asked = {"sensitive_category": category, "unlearning_fraction": fraction, "seed": seed}
+    filters = filter_flags(config, task_type) if task_type == "NBR" else {}
+    asked = {"sensitive_category": category, "unlearning_fraction": fraction, **filters, "seed": seed}
     return f"; make it with: {making_command(config, task_type, **asked)}"
 
 
@@ -118,10 +119,7 @@ def read_forget_set(path, task_type, user_field="user_id", item_field="item_id",
 
 
 def _pairs(path, user_field, item_field, separator):
-    table = read_atomic(path, [user_field, item_field], separator).table
-    for name in (user_field, item_field):
-        if table[name].null_count:
-            raise UserError(f"{path}: column '{name}' has {table[name].null_count} rows without a value")
+    table = read_filled(path, [user_field, item_field], separator)
     return table[user_field].to_pylist(), table[item_field].to_pylist()
 
 
@@ -130,8 +128,14 @@ def _user(path, at, user):
         found = type(user).__name__  # what a hostile file holds may be too large to print
         raise UserError(f"{path}: element {at} is of type {found}, expected a user id (a string or a whole number)")
     text = str(user)
-    if not text or _NO_TEXT.search(text):
-        found = "holds half a surrogate pair" if text else "is empty"
+    found = None
+    if not text:
+        found = "is empty"
+    elif len(text) > _LONGEST_ID:
+        found = f"has {len(text)} characters"
+    elif _NO_TEXT.search(text):
+        found = "holds half a surrogate pair"
+    if found:
         raise UserError(f"{path}: element {at} {found}, expected a user id (a string or a whole number)")
     return text
 
@@ -145,7 +149,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         """Refuse: every call in a pickle starts with this look-up."""
-        raise UserError(f"{self._path}: refused: would run code ({module}.{name})")
+        raise UserError(f"{self._path}: refused: would run code ({f'{module}.{name}'[:80]!r})")
 
 
 def _read_pickle(path):
@@ -165,7 +169,7 @@ def _read_pickle(path):
             if code.name.endswith("PUT") and int(argument) > len(
                 content
             ):  # would reserve memory for a table that large
-                raise UserError(f"{path}: refused: damaged or hostile ({code.name} {argument})")
+                raise UserError(f"{path}: refused: damaged or hostile ({code.name} {argument!s:.20})")
         users = _PlainUnpickler(path, content).load()
     except _DAMAGED as error:
         told = str(error).splitlines() or [type(error).__name__]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from recbole.scenario.command import preparing_command
 from recbole.scenario.names import SENSITIVE_KINDS, sensitive_list_name, sensitive_list_names
 from recbole.scenario.order import order_requests
 from recbole.utils import UserError, atomic_write, suggest
@@ -21,10 +22,10 @@ def read_sensitive_items(folder, category):
     names = sensitive_list_names(category)
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
-        hint = suggest(category, list_categories(folder))
+        hint, command = suggest(category, list_categories(folder)), preparing_command(folder.name)
         raise UserError(
             f"no list of sensitive items for the category '{category}' in {folder}{hint} (looked for "
-            f"{', '.join(names)}; 'python dataset/{folder.name}/prepare.py' makes the lists)"
+            f"{', '.join(names)}; {f'{command!r} makes the lists' if command else 'write one item on each line'})"
         )
     try:
         lines = path.read_bytes().decode("utf-8-sig").split("\n")

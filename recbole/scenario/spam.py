@@ -14,8 +14,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from recbole.scenario.bandwagon import n_fake
+from recbole.scenario.imitation import same_filter
 from recbole.scenario.names import ATTACK, TARGET_STRATEGY, fraud_metadata_name, fraud_name
 from recbole.utils import UserError, sha256_of_file, stream, write_json
+
+MOST_FAKES = 100
+"""As many times more fake profiles than real ones are drawn at most."""
 
 
 class SpamWriter:
@@ -39,6 +43,12 @@ class SpamWriter:
         """Raise a UserError if the attack cannot be, or would overwrite one with other settings unasked."""
         if not 0 < ratio < 1:
             raise UserError(f"the share of spam (--unlearning_fraction) must be between 0 and 1, not {ratio}")
+        real, fake = self.clean.n_profiles, n_fake(ratio, self.clean.n_profiles)
+        if fake > MOST_FAKES * real:
+            raise UserError(
+                f"--unlearning_fraction {ratio}: {fake:,} fake {self.clean.kind} beside {real:,} real ones are more "
+                f"than {MOST_FAKES} times as many; take 0.99 or less"
+            )
         available = len(self.clean.unpopular)
         if not 1 <= n_target_items <= available:
             raise UserError(
@@ -62,8 +72,8 @@ class SpamWriter:
             raise UserError(f"{metadata_path} is of spam for another task than {self.clean.task_type}; {advice}")
         if found.get("n_target_items") != n_target_items:
             raise UserError(f"{path} promotes {found.get('n_target_items')} items, not {n_target_items}; {advice}")
-        for key, value in self.clean.intervals.items():
-            if found.get(key, value) != value:
+        for key, value in self.clean.filters.items():
+            if not same_filter(key, found.get(key, value), value):
                 raise UserError(f"{path} was made with {key} {found[key]}, not {value}; {advice}")
         if found.get("source_sha256") != self._source_sha256:
             raise UserError(f"{path} was made from other data than {self.clean.path} now holds; {advice}")
@@ -95,7 +105,7 @@ class SpamWriter:
             f"fraud_{clean.kind}": fakes.n,
             "target_items": tokens,
             "n_target_items": n_target_items,
-            **clean.intervals,
+            **clean.filters,
             "seed": seed,
             "artifact_sha256": sha256_of_file(path),
             "source_sha256": self._source_sha256,

@@ -1,18 +1,32 @@
 """The file names of checkpoints: ERASE's, in one place."""
 
+import os
 from dataclasses import dataclass
+
+from recbole.utils import UserError
+
+_LONGEST = 255
+"""Bytes of a file's name, in the usual file systems."""
+
+
+def _fitting(name, neighbour):
+    """Return the name of a checkpoint, for which there is room; ``neighbour`` is how the longest one beside it ends."""
+    too_many = len(os.fsencode(f".{name.removesuffix('.pth')}{neighbour}.partial")) - _LONGEST
+    if too_many > 0:
+        raise UserError(f"{too_many} bytes too long to be a file's name: {name}; shorten the name of the data or model")
+    return name
 
 
 @dataclass(frozen=True)
 class Naming:
-    """What a run's file names are made of.
+    """What a run's file names are made of. A name that is too long is refused with a UserError.
 
     Attributes:
         model, dataset: their names.
         seed: the model's seed.
         fraction: ``unlearning_fraction`` (for spam the poisoning ratio), or None.
-        method: ``unlearning_sample_selection_method``, such as ``sensitive_category_horror``; the stem of a forget set
-            of one's own, which has no fraction and no seed.
+        method: ``unlearning_sample_selection_method``, such as ``sensitive_category_horror``; the `short_stem` of a
+            forget set of one's own, which has no fraction and no seed.
         forget_set_seed: the seed that picked the forget set; named only when it differs from ``seed``.
         spam: whether the run is about spam.
         n_target_items: number of spam targets.
@@ -62,12 +76,12 @@ class Naming:
     def base(self):
         """Return the name of the model that requests are put to."""
         if self.spam:
-            return f"{self._run}_{self._scenario}_best.pth"
-        return f"{self._run}_best.pth"
+            return _fitting(f"{self._run}_{self._scenario}_best.pth", ".resume")
+        return _fitting(f"{self._run}_best.pth", ".resume")
 
     def retrained(self, index):
         """Return the name of the model retrained without what was forgotten by checkpoint ``index``."""
-        return f"{self._run}_retrain_checkpoint_idx_to_match_{index}_{self._scenario}.pth"
+        return _fitting(f"{self._run}_retrain_checkpoint_idx_to_match_{index}_{self._scenario}.pth", ".resume")
 
     def retrained_best(self):
         """Return the README's name of the retrained model of index 3; for spam it tells the attack, as the base's."""
@@ -90,4 +104,5 @@ class Naming:
         """
         suffix = f"_bs{batch_size}" if batch_size != 1 else ""
         stem = self.unlearning_stem(algorithm)
-        return f"{stem}_unlearn_epoch_{last_request}_retrain_checkpoint_idx_to_match_{index}{suffix}.pth"
+        name = f"{stem}_unlearn_epoch_{last_request}_retrain_checkpoint_idx_to_match_{index}{suffix}.pth"
+        return _fitting(name, ".json")

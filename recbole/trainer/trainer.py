@@ -16,7 +16,7 @@ from recbole.utils.distributed import agreed, is_main, rank, share_buffers, sum_
 
 logger = logging.getLogger("recbole")
 
-_LEARNERS = {
+OPTIMIZERS = {
     "adam": Adam,
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
@@ -32,19 +32,14 @@ def make_optimizer(config, model, learning_rate=None):
     """Return the optimizer that ``learner``, ``learning_rate``, ``weight_decay`` and ``adam_*`` describe.
 
     It has all parameters: those that are frozen get no gradient and stay, until they are thawed.
-
-    Raises:
-        UserError: for an unknown ``learner``.
     """
-    name = str(config["learner"]).lower()
-    if name not in _LEARNERS:
-        raise UserError(f"learner: '{name}' is not one of {', '.join(_LEARNERS)}")
+    name = config["learner"].lower()
     options = {"lr": learning_rate or config["learning_rate"], "weight_decay": config["weight_decay"] or 0.0}
     if name in ("adam", "adamw", "sparse_adam"):
         given = {key: config[f"adam_{key}"] for key in ("beta1", "beta2", "eps")}
         beta1, beta2, eps = (d if value is None else value for value, d in zip(given.values(), _ADAM, strict=True))
         options |= {"betas": (beta1, beta2), "eps": eps, "fused": True}
-    return _LEARNERS[name](list(model.parameters()), **options)
+    return OPTIMIZERS[name](list(model.parameters()), **options)
 
 
 def _clipping(config):

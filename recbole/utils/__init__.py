@@ -1,5 +1,6 @@
 """Helpers without knowledge of recommendation; every other room may import from here."""
 
+from recbole.utils.arguments import OneLineParser
 from recbole.utils.enum_type import EvaluatorType, FeatureSource, FeatureType, InputType, ModelType
 from recbole.utils.errors import UserError, suggest
 from recbole.utils.files import atomic_write, check_writable, sha256_of_file, write_json
@@ -11,6 +12,7 @@ __all__ = [
     "FeatureType",
     "InputType",
     "ModelType",
+    "OneLineParser",
     "UserError",
     "atomic_write",
     "check_writable",

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole.config import Config, derived, layers
+from recbole.config import Config, layers
 from recbole.config.reader import parse_value, read_yaml
 from recbole.utils import InputType, ModelType, UserError
 
@@ -249,7 +249,7 @@ def test_unknown_keys_are_hyper_parameters_of_a_model_that_has_no_properties(tmp
         ({"embedding_size": "64"}, "embedding_size (config_dict) should be an integer of at least 1"),
         ({"use_gpu": "no"}, "use_gpu (config_dict) should be True or False"),
         ({"adam_beta1": "x"}, "adam_beta1 (config_dict) should be a number"),
-        ({"user_inter_num_interval": [5, 10]}, "user_inter_num_interval (config_dict) should be text"),
+        ({"user_inter_num_interval": [5, 10]}, "user_inter_num_interval (config_dict) should be an interval"),
         ({"data_path": None}, "data_path (config_dict) should be text"),
         ({"gpu_id": "cuda"}, "gpu_id (config_dict) should be the number of a CUDA device"),
         ({"topk": 0}, "topk (config_dict)"),
@@ -293,6 +293,9 @@ def test_what_cannot_work_is_refused_in_one_line(settings, told):
 def test_the_refusal_names_the_line_of_a_file(tmp_path):
     path = written(tmp_path, "seed: 3\nepochs: many\n")
     with pytest.raises(UserError, match=r"epochs \(.*x\.yaml, line 2\)"):
+        bpr(config_file_list=[path])
+    path = written(tmp_path, "seed: 3\nlearner: adan\n")
+    with pytest.raises(UserError, match=r"learner \(.*x\.yaml, line 2\) should be one of adam, .*, not 'adan'"):
         bpr(config_file_list=[path])
 
 
@@ -407,6 +410,12 @@ def test_credentials_are_usable_but_never_shown_nor_stored(key):
 
 def test_a_token_of_digits_stays_text():
     assert bpr(command_line={"hf_token": "123e4"})["hf_token"] == "123e4"
+    assert bpr(command_line={"NEXT_BASKET_JSON": "5"})["NEXT_BASKET_JSON"] == "5"
+
+
+def test_a_credential_that_is_refused_is_not_shown():
+    with pytest.raises(UserError, match=r"^hf_token \(config_dict\) should be text$"):
+        bpr(config_dict={"hf_token": 1234})
 
 
 def test_the_stored_form_is_plain_and_sorted_and_can_be_restored():
@@ -460,4 +469,3 @@ def test_every_packaged_file_is_read_without_a_complaint():
     assert len(paths) >= 7
     for path in paths:
         read_yaml(path)
-    assert derived.bigger_is_better("Recall@10") and not derived.bigger_is_better("GiniIndex@10")

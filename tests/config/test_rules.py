@@ -7,8 +7,9 @@ import pytest
 
 from recbole.config import Config, layers
 from recbole.config.checks import METRICS
-from recbole.config.rules import RULES, RULES_BY_MODEL, rule_of
+from recbole.config.rules import LEARNERS, RULES, RULES_BY_MODEL, rule_of
 from recbole.evaluator.metrics import METRICS as COMPUTED
+from recbole.trainer.trainer import OPTIMIZERS
 from recbole.utils import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -73,6 +74,28 @@ def refusal(model, key, value):
         ("DCCF", "n_intents", 0, "an integer of at least 1"),
         ("SGL", "drop_ratio", 1.0, "a number in [0, 1)"),
         ("SGL", "ssl_tau", 0, "a number above 0"),
+        ("BPR", "sensitive_category", 5, "text that is not empty"),
+        ("BPR", "sensitive_category", ["horror"], "text that is not empty"),
+        ("BPR", "sensitive_category", "", "text that is not empty"),
+        ("BPR", "forget_set", "", "text that is not empty"),
+        ("TIFUKNN", "NEXT_BASKET_JSON", 5, "text"),
+        ("BPR", "n_target_items", 0, "an integer of at least 1"),
+        # once tracebacks, or refused without the place
+        ("BPR", "unlearning_sample_selection_method", ["a"], "text"),
+        ("BPR", "hf_model_path", 5, "text"),
+        ("BPR", "hf_cache_dir", 5, "text"),
+        ("BPR", "learner", "adan", "one of adam, adamw, sgd"),
+        ("BPR", "learner", None, "one of adam, adamw, sgd"),
+        ("BPR", "val_interval", {"rating": 5}, 'like {rating: "[3.5,inf)"}'),
+        ("BPR", "val_interval", {"rating": "[5"}, 'like {rating: "[3.5,inf)"}'),
+        ("BPR", "user_inter_num_interval", "[5", 'like "[5,inf)"'),
+        ("BPR", "item_inter_num_interval", "5", 'like "[5,inf)"'),
+        ("BPR", "field_separator", ";;", "one character"),
+        ("BPR", "field_separator", "\n", "one character"),
+        ("BPR", "seq_separator", "", "text that is not empty"),
+        ("BPR", "USER_ID_FIELD", None, "text that is not empty"),
+        ("BPR", "ITEM_ID_FIELD", None, "text that is not empty"),
+        ("GRU4Rec", "ITEM_LIST_LENGTH_FIELD", None, "text that is not empty"),
     ],
 )
 def test_what_a_model_cannot_take_is_refused_by_the_name_of_its_key(model, key, value, told):
@@ -95,6 +118,11 @@ def test_what_a_model_cannot_take_is_refused_by_the_name_of_its_key(model, key, 
         ("BPR", "val_interval", {"rating": "[3,inf)"}, {"rating": "[3,inf)"}),
         ("BPR", "max_training_hours", math.inf, math.inf),
         ("BPR", "MAX_NBR_BASKET_SIZE", -1, -1),
+        ("BPR", "learner", "SGD", "SGD"),
+        ("BPR", "user_inter_num_interval", "[0,3);[5,inf)", "[0,3);[5,inf)"),
+        ("BPR", "item_inter_num_interval", None, None),
+        ("BPR", "TIME_FIELD", None, None),
+        ("BPR", "sensitive_category", None, None),
     ],
 )
 def test_what_is_sensible_passes_as_its_type(model, key, value, used):
@@ -143,6 +171,10 @@ def test_properties_from_elsewhere_overrule_the_table_where_their_default_is_of_
             Config("MyModel", "shop", config_dict={"k": 0})
     finally:
         layers.packaged.cache_clear()
+
+
+def test_the_learners_that_may_be_asked_for_are_those_that_there_are():
+    assert tuple(OPTIMIZERS) == LEARNERS
 
 
 def test_the_metrics_that_may_be_asked_for_are_those_that_are_computed():

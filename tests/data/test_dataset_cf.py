@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole.data import create_dataset
-from recbole.data.cf import GeneralDataset
 from recbole.data.split import SPLITS, TRAIN
 from recbole.utils import ModelType, UserError, stream
 
@@ -192,11 +191,6 @@ def test_examples_of_some_users(small_dataset):
 def test_a_task_that_is_not_the_models(small_cf, config):
     with pytest.raises(UserError, match="task_type: BPR is a CF model, not SBR; leave --task_type out"):
         create_dataset(config(small_cf, task_type="SBR"), ModelType.GENERAL)
-
-
-def test_splitting_all_users_together_is_refused(small_cf, config):
-    with pytest.raises(UserError, match=r"eval_args group_by .* should be user, not None"):
-        GeneralDataset.from_config(config(small_cf, eval_args={"order": "TO", "group_by": None}))
 
 
 def test_the_split_is_of_each_users_rows_in_time(small_dataset):

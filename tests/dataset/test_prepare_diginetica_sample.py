@@ -54,6 +54,8 @@ def test_orders_by_date_session_and_time_and_draws_the_category(tmp_path):
             [HEADER, *VIEWS, "1;2;12345678901234567890;4;2016-01-01"],
             ".csv:6: value 3, '12345678901234567890', is not a",
         ),
+        ([HEADER, *VIEWS, "1;2;3;4;someday"], "views.csv:6: value 5, 'someday', is not a date such as 2016-05-31"),
+        ([HEADER, *VIEWS, "1;2;3;4;2016-13-01"], "views.csv:6: value 5, '2016-13-01', is not a date"),
         ([HEADER, *VIEWS, "1;2;x;4;2016-01-01"], "train-item-views.csv:6: value 3, 'x', is not a whole number"),
         (None, "holds neither train-item-views.csv nor sample_train-item-views.csv; take datasets/sample_"),
     ],

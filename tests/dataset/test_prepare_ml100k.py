@@ -121,6 +121,8 @@ def grouplens_items(path):
     [
         ("u.data", b"\t881250950\n", b"\n", "error: u.data:2: expected 4 values, found 3"),
         ("u.data", b"\t881250950\n", b"\tsoon\n", "error: u.data:2: value 4, 'soon', is not a whole number"),
+        ("u.data", b"\t1\t881250949\n", b"\t6\t881250949\n", "u.data:1: value 3, '6', is not a rating from 1 to 5"),
+        ("u.item", b"|1|", b"|2|", "error: u.item:1: value 11, '2', is not 0 or 1"),
         ("u.item", b"2|Mis", b"2|a|Mis", "error: u.item:2: expected 24 values, found 25"),
         ("u.user", b"1|24", b"x|24", "error: u.user:1: value 1, 'x', is not a whole number"),
         ("u.user", None, None, "holds neither ml-100k.inter, ml-100k.item, ml-100k.user nor u.data, u.item, u.user"),
@@ -159,6 +161,7 @@ def test_subset_of_the_people(source, tmp_path):
     ("name", "old", "new", "more", "message"),
     [
         ("ml-100k.inter", b"\t881250950\n", b"\n", (), "ml-100k.inter:3: expected 4 tab-separated values, found 3"),
+        ("ml-100k.inter", b"\t881250950\n", b"\tnoon\n", (), "ml-100k.inter:3: column 'timestamp': 'noon' is not a"),
         ("ml-100k.user", b"2\t24", b"2", (), "ml-100k.user:3: expected 5 tab-separated values, found 4"),
         (
             "ml-100k.item",

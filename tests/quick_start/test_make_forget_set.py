@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recbole.quick_start.main import make_forget_set_main
+from recbole.quick_start.main import make_forget_set_main, train_main
 from recbole.scenario.reader import read_forget_set
 
 SCRIPT = Path(__file__).parents[2] / "make_forget_set.py"
@@ -86,7 +87,28 @@ def test_all_categories_and_fractions(place, make):
 
 def test_a_set_too_small_for_anybody_is_told(place, make):
     told = make(*SENSITIVE[:-1], "0.0001")
-    assert told.status == 0 and "EMPTY" in told.out
+    assert told.status == 0 and "EMPTY" in told.out and "next" not in told.out
+    told = make(*SENSITIVE[:-1], "0.0001", "0.05", "--seed", "3")
+    assert "EMPTY" in told.out and told.out.count("--unlearning_fraction 0.05") == 2
+    assert "--unlearning_fraction 0.0001" not in told.out
+
+
+def test_the_commands_that_come_next_can_be_typed(place, make):
+    usual, own = "configs/config_bpr.yaml", "my own.yaml"
+    (place.folder / "configs").mkdir()
+    (place.folder / "d s").mkdir()
+    data = place.data.rename(place.folder / "d s" / "tiny")
+    (data / "sensitive_asins_so so.txt").write_text("i0\ni1\n")
+    for name in (usual, own):
+        (place.folder / name).write_text("epochs: 1\n")
+    asked = {"dataset": "tiny", "data_path": "d s", "sensitive_category": "so so", "unlearning_fraction": "0.01"}
+    for given, expected in (([own], [usual, own]), ([usual, own], [usual, own]), ([own, usual], [own, usual])):
+        told = make(*(word for key, value in asked.items() for word in (f"--{key}", value)), "--config_files", *given)
+        assert told.status == 0, told.err
+        train, *others = (shlex.split(command) for command in re.findall(r"python \w+\.py (.*)", told.out))
+        at = train.index("--config_files") + 1
+        assert train[at : at + 3] == [*expected, "--seed"] and train.count("d s") == 1
+        assert all(words[words.index("--sensitive_category") + 1] == "so so" for words in others) and len(others) == 2
 
 
 def test_spam_is_made_and_told(place, make):
@@ -123,7 +145,10 @@ def test_spam_is_not_overwritten_unasked(place, make):
         ((*SENSITIVE[:-1], "0"), "must be between 0 and 1, not 0.0"),
         ((*SENSITIVE[:-1], "much"), "argument --unlearning_fraction: invalid float value: 'much'"),
         ((*SPAM, "--unlearning_fraction", "0.1", "1"), r"\(--unlearning_fraction\) must be between 0 and 1, not 1.0"),
-        ((*SPAM, "--seed", "-1"), "--seed must be 0 or more, not -1"),
+        ((*SPAM, "--seed", "-1"), r"--seed should be an integer from 0 to 2\^63 - 1, not -1"),
+        ((*SENSITIVE, "--seed", "2", "9" * 26), rf"--seed should be an integer from 0 to 2\^63 - 1, not {'9' * 26}"),
+        ((*SPAM, "--unlearning_fraction", "0.99999999"), "beside 30 real ones are more than 100 times as many"),
+        ((*SPAM, "--MIN_NBR_BASKET_COUNT", "-1"), "MIN_NBR_BASKET_COUNT"),
         ((*SPAM[:-1], "30"), "--n_target_items 30: must be from 1 to 7, the least popular fifth"),
         ((*SENSITIVE, "--rating_threshold", "3"), "no ratings to hold against a rating threshold"),
         (
@@ -132,6 +157,7 @@ def test_spam_is_not_overwritten_unasked(place, make):
         ),
         (("--dataset", "tafeng", *SPAM[2:]), "'python dataset/tafeng/prepare.py' makes it"),
         (("--dataset", "nowp_test", *SPAM[2:]), "'python dataset/nowp/prepare.py --subset 0.01' makes it"),
+        (("--dataset", "tafeng_1000", *SPAM[2:]), "'python dataset/tafeng/prepare.py --subset 1000' makes it"),
         ((*SPAM, "--task_type", "NBR"), "tiny_merged.json, found only .*tiny.inter; leave --task_type away"),
         ((*SENSITIVE[:3], "horor", *SENSITIVE[4:]), "no list of sensitive items .* did you mean 'horror'"),
         (
@@ -228,7 +254,23 @@ def test_columns_under_other_names(place, make, write_inter):
     assert told.status == 0, told.err
     fraud = place.folder / "elsewhere" / "named" / FRAUD.replace("tiny", "named")
     assert fraud.read_text().startswith("who:token\twhat:token\twhen:float\n")
-    assert "--data_path elsewhere --config_files configs/config_bpr.yaml named.yaml" in told.out
+    assert "--config_files configs/config_bpr.yaml named.yaml --seed 2 --data_path elsewhere" in told.out
+
+
+@pytest.mark.parametrize("asked", [("--sensitive_category", "horror", "--unlearning_fraction", "0.05"), ("--spam",)])
+def test_the_hint_of_a_run_on_columns_under_other_names_works(place, make, write_inter, capsys, asked):
+    data = write_inter(place.folder / "dataset", place.rows, "who:token what:token when:float", "named").parent
+    (place.data / "sensitive_asins_horror.txt").rename(data / "sensitive_asins_horror.txt")
+    columns = "USER_ID_FIELD: who\nITEM_ID_FIELD: what\nTIME_FIELD: when\nload_col: {inter: [who, what, when]}\n"
+    (place.folder / "named.yaml").write_text(f"{columns}tensorboard: False\n")
+    files = ("--config_files", "named.yaml", "--n_target_items", "3", "--retrain_checkpoint_idx_to_match", "3")
+    assert make(*SPAM).status == 0  # which enters the folder
+    capsys.readouterr()
+    assert train_main(["--dataset", "named", *files, *asked]) == 2
+    hint = capsys.readouterr().err.partition("make it with: python make_forget_set.py ")[2]
+    assert "--config_files named.yaml" in hint
+    told = make(*shlex.split(hint))
+    assert told.status == 0, told.err
 
 
 def test_users_of_30music_need_three_and_three(place, make, write_inter):

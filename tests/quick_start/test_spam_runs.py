@@ -308,24 +308,41 @@ def test_promoted_items_are_items_of_the_data(place, told):
     assert status == 2 and "promotes 'nowhere', which the filters do not leave in the clean data" in err
 
 
-@pytest.mark.parametrize("task", ["CF", "SBR"])
+EVERYTHING = ["--user_inter_num_interval", "[0,inf)", "--item_inter_num_interval", "[0,inf)"]
+
+
+def furnish_rare(folder, task):
+    """Furnish a folder with data of which a fifth of the items stand but once, first in a history of four baskets."""
+    place = furnish(folder, task)
+    rare = {160 + n: [100 + n, *range(1, 11)] for n in range(20)}
+    clean = place.fraud.with_name(f"tiny{'_merged.json' if task == 'NBR' else '.inter'}")
+    write(clean, task, "session_id" if task == "SBR" else "user_id", histories(range(100, 160), 1) | rare)
+    return place
+
+
+@pytest.mark.parametrize("task", list(MODELS))
 def test_the_command_of_the_message_makes_spam_for_the_runs_own_filter(tmp_path, capsys, task):
-    place, kept = (
-        furnish(tmp_path, task),
-        ["--item_inter_num_interval", "[8,inf)", "--user_inter_num_interval", "[5,inf)"],
-    )
-    data = place.fraud.parent
-    write(data / "tiny.inter", task, "session_id" if task == "SBR" else "user_id",
-          histories(range(100, 160), 1) | {160 + n: [100 + n, 1, 2] for n in range(20)})  # fmt: skip
+    place = furnish_rare(tmp_path, task)
+    kept = ["--item_inter_num_interval", "[8,inf)", "--user_inter_num_interval", "[5,inf)"]
+    kept, everything = (["--MIN_NBR_BASKET_COUNT", "5"], []) if task == "NBR" else (kept, EVERYTHING)
     spam = ["--spam", "--unlearning_fraction", "0.1", "--n_target_items", "6", "--epochs", "1"]
     with inside(tmp_path):
-        asked = ["--dataset", "tiny", *spam[:-2], "--user_inter_num_interval", "[0,inf)"]
-        assert make_forget_set_main([*asked, "--item_inter_num_interval", "[0,inf)", "--overwrite"]) == 0
+        assert make_forget_set_main(["--dataset", "tiny", *spam[:-2], *everything, "--overwrite"]) == 0
         capsys.readouterr()
         assert train_main([*command(place, "run_recbole.py", *spam, *kept)[2:]]) == 2
         advice = capsys.readouterr().err.partition("make it anew with: python make_forget_set.py ")[2]
         assert make_forget_set_main(shlex.split(advice)) == 0
         assert train_main([*command(place, "run_recbole.py", *spam, *kept)[2:]]) == 0
+
+
+def test_no_command_is_offered_for_a_filter_that_spam_cannot_be_drawn_for(tmp_path, capsys):
+    place, spam = furnish_rare(tmp_path, "CF"), [*SPAM[:-1], "6"]
+    with inside(tmp_path):
+        assert make_forget_set_main(["--dataset", "tiny", *spam, *EVERYTHING, "--overwrite"]) == 0
+        capsys.readouterr()
+        assert train_main(command(place, "run_recbole.py", *spam, "--val_interval", "{timestamp: '[1,inf)'}")[2:]) == 2
+    told = capsys.readouterr().err
+    assert told.endswith("; it cannot be drawn for val_interval\n") and "make_forget_set.py" not in told
 
 
 def test_a_file_that_was_changed_is_an_error(place, told):

@@ -12,14 +12,22 @@ STEM = "bandwagon_unpopular_ratio_0.01_seed_2"
 MAKE = "python make_forget_set.py --dataset shop --data_path {} --spam --unlearning_fraction 0.01 --n_target_items 2"
 
 
+class Settings(dict):
+    """What is asked of a run's configuration."""
+
+    files = ()
+    __missing__ = lambda self, key: None  # noqa: E731
+    source = lambda self, key: self.files[0] if key == self.get("from_file") else "command line"  # noqa: E731
+
+
 @pytest.fixture
 def settings(tmp_path):
     (tmp_path / "shop").mkdir()
-    return {
+    return Settings({
         "dataset": "shop", "data_path": str(tmp_path / "shop"), "unlearning_fraction": 0.01,
         "unlearn_sample_selection_seed": 2, "n_target_items": 2, "NEXT_BASKET_JSON": None,
-        "user_inter_num_interval": "[5,inf)", "item_inter_num_interval": "[5,inf)",
-    }  # fmt: skip
+        "user_inter_num_interval": "[5,inf)", "item_inter_num_interval": "[5,inf)", "MIN_NBR_BASKET_COUNT": 4,
+    })  # fmt: skip
 
 
 def attack(folder, task="CF", **told):
@@ -76,13 +84,50 @@ def test_the_command_is_short_where_the_data_are_usual_and_names_the_task_where_
         ("CF", None, "[5,inf)", " --user_inter_num_interval '[0,inf)'"),
         ("SBR", "[0,inf)", "[0,inf)", ""),
         ("SBR", "[3,inf)", "[2,inf)", " --user_inter_num_interval '[3,inf)' --item_inter_num_interval '[2,inf)'"),
+        ("CF", "[5, inf)", "[5.0,inf]", " --item_inter_num_interval '[5.0,inf]'"),
         ("NBR", "[3,inf)", "[2,inf)", ""),
     ],
 )
 def test_the_command_has_the_runs_own_filter(tmp_path, settings, task, users, items, said):
     settings |= {"user_inter_num_interval": users, "item_inter_num_interval": items}
     attack(tmp_path, task)
-    assert find_attack(settings, task).command == f"{MAKE.format(tmp_path)}{said} --seed 2 --overwrite"
+    assert find_attack(settings, task).remedy == anew(tmp_path, said)
+
+
+def anew(folder, said=""):
+    return f"make it anew with: {MAKE.format(folder)}{said} --seed 2 --overwrite"
+
+
+def test_the_command_has_the_least_number_of_baskets(tmp_path, settings):
+    settings["MIN_NBR_BASKET_COUNT"] = 20
+    attack(tmp_path, "NBR")
+    assert find_attack(settings, "NBR").remedy == anew(tmp_path, " --MIN_NBR_BASKET_COUNT 20")
+    attack(tmp_path, "NBR", MIN_NBR_BASKET_COUNT=20)
+    assert "it cannot be drawn for other filters" in find_attack(settings, "NBR").remedy
+
+
+def test_no_command_is_offered_that_would_make_the_same_again(tmp_path, settings):
+    settings["val_interval"] = {"rating": "[4,inf)"}
+    made_for = {"user_inter_num_interval": "[5, inf)", "item_inter_num_interval": "[5,inf)"}
+    for told in ({}, made_for | {"item_inter_num_interval": "[2,inf)"}, made_for | {"item_inter_num_interval": "?"}):
+        attack(tmp_path, **told)
+        assert find_attack(settings, "CF").remedy == anew(tmp_path)
+    attack(tmp_path, **made_for)
+    assert find_attack(settings, "CF").remedy == (
+        "this is the spam for user_inter_num_interval and item_inter_num_interval; it cannot be drawn for val_interval"
+    )
+
+
+def test_the_command_has_the_files_that_say_what_form_the_data_have(tmp_path, settings):
+    attack(tmp_path)
+    settings.files = ["own.yaml", "more of it.yaml"]
+    settings["from_file"], settings["TIME_FIELD"] = "TIME_FIELD", "timestamp"
+    settings["item_inter_num_interval"] = "[2,inf)"
+    assert "--config_files" not in find_attack(settings, "CF").remedy, "it is what a file says, and what is usual"
+    settings["TIME_FIELD"] = "when"
+    files = " --config_files own.yaml 'more of it.yaml' --spam "
+    filters = " --user_inter_num_interval '[5,inf)' --item_inter_num_interval '[2,inf)'"
+    assert find_attack(settings, "CF").remedy == anew(tmp_path, filters).replace(" --spam ", files)
 
 
 @pytest.mark.parametrize(

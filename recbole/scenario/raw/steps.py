@@ -8,13 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recbole.config.rules import SEED
 from recbole.scenario import prepare
 from recbole.scenario.forget_set import RULES
 from recbole.scenario.raw.baskets import item_tokens, of_users, write_baskets
 from recbole.scenario.raw.download import download
 from recbole.scenario.raw.staging import staged
 from recbole.scenario.raw_log import BasketLog, InteractionLog
-from recbole.utils import UserError, atomic_write, stream
+from recbole.utils import OneLineParser, UserError, atomic_write, stream
 
 FRACTIONS = {"CF": (1e-4, 1e-5, 1e-6), "SBR": (1e-4, 1e-5, 1e-6), "NBR": (1e-3,)}
 
@@ -34,9 +35,10 @@ def command_line(description, folder, wanted, ratings=None, by_number=False):
         float, a number of users as int, or ``None``), ``seed``, ``rating_threshold``.
 
     Raises:
-        UserError: the subset is no share, or the threshold is no rating.
+        UserError: the subset is no share, the seed is out of range, or the threshold is no rating.
+        SystemExit: as argparse does.
     """
-    command = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_argument("--from", dest="source", type=Path, metavar="DIR", help=f"a folder with {wanted}")
     command.add_argument(
         "--output", type=Path, default=folder, metavar="DIR", help="where to write (default: %(default)s)"
@@ -53,6 +55,8 @@ def command_line(description, folder, wanted, ratings=None, by_number=False):
         "--seed", type=int, default=2, metavar="N", help="which users the subset has (default: %(default)s)"
     )
     options = command.parse_args()
+    if not SEED.meets(options.seed):
+        raise UserError(f"--seed should be {SEED.told}, not {options.seed}")
     _check_threshold(options.rating_threshold, folder.name, ratings)
     options.name = folder.name
     if options.subset is not None:
