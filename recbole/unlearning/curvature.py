@@ -153,7 +153,8 @@ class Subspace:
 def second_order(model):
     """Dropout off, and only kernels that can be differentiated twice: no cuDNN recurrence, the math attention."""
     training = model.training
-    model.eval()
+    if training:  # it is a walk through all modules
+        model.eval()
     try:
         with (
             torch.backends.cudnn.flags(enabled=False),
@@ -161,7 +162,8 @@ def second_order(model):
         ):
             yield
     finally:
-        model.train(training)
+        if training:
+            model.train()
 
 
 def trained(model):
