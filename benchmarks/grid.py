@@ -185,7 +185,8 @@ def costs(record):
         worked = requests["total"] - requests["skipped"]
         each = each * requests["total"] / worked if worked else None
     each = np.nan if each is None else each
-    return dict(zip(COSTS, (each, timing["retraining_cpu_seconds"] / each), strict=True))
+    retraining = timing.get("retraining_cpu_seconds", np.nan)  # not known without the retrained model
+    return dict(zip(COSTS, (each, retraining / each), strict=True))
 
 
 def note(args, model, algorithm, records):
