@@ -70,7 +70,8 @@ class Subspace:
     @property
     def parameters(self):
         """The model's own chosen parameters by name, whole."""
-        return {n: self.model.get_parameter(n) for n in self.names}  # a rebuilt model may hold others
+        parameters = dict(self.model.named_parameters())  # a rebuilt model may hold others
+        return {n: parameters[n] for n in self.names}
 
     def values(self, shift=None):
         """Return copies of the chosen parameters (their chosen rows), plus a flat ``shift``, as leaf tensors."""
