@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from recbole.utils.intervals import parse_intervals
-
-__all__ = ["core", "first_or_last", "parse_intervals", "within"]
+__all__ = ["core", "first_or_last", "within"]
 
 
 def within(values, intervals):

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole.data.atomic import read_atomic, release_memory
-from recbole.data.filters import core, first_or_last, parse_intervals, within
+from recbole.data.filters import core, first_or_last, within
 from recbole.data.split import order_key
 from recbole.data.vocabulary import number_tokens
 from recbole.utils import FeatureType, UserError
+from recbole.utils.intervals import parse_intervals
 
 logger = logging.getLogger("recbole")
 

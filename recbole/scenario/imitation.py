@@ -22,12 +22,13 @@ import pyarrow.compute as pc
 
 from recbole.data.atomic import line_of, read_header, write_atomic
 from recbole.data.baskets import Baskets, read_baskets
-from recbole.data.filters import core, parse_intervals
+from recbole.data.filters import core
 from recbole.scenario import bandwagon
 from recbole.scenario.raw.baskets import write_baskets
 from recbole.scenario.raw.log import token_rank
 from recbole.scenario.raw_log import read_filled
 from recbole.utils import FeatureType, UserError
+from recbole.utils.intervals import parse_intervals
 
 SESSION_FIELD = "session_id"
 INTERVALS = ("user_inter_num_interval", "item_inter_num_interval")

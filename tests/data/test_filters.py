@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole.data.filters import core, first_or_last, parse_intervals, within
+from recbole.data.filters import core, first_or_last, within
 from recbole.utils import UserError
+from recbole.utils.intervals import parse_intervals
 
 PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=40)
 

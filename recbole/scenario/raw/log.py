@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole.data.atomic import write_atomic
-from recbole.data.filters import core, parse_intervals
+from recbole.data.filters import core
+from recbole.utils.intervals import parse_intervals
 
 _WHOLE = r"^(0|[1-9][0-9]{0,17})$"
 
