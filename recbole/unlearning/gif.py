@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from recbole.unlearning.algorithm import NotApplied, Step, setting
 from recbole.unlearning.curvature import second_order
 from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper, Scope
-from recbole.unlearning.solvers import dominant_curvature, neumann
+from recbole.unlearning.series import lissa, neumann
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,22 @@ class Gif(InfluenceAlgorithm):
         """Return the step ``h / s``; see the class."""
         hyper, system = self.hyper, self.system(out_of_time)
         parts, scale = hyper.gif_parts, hyper.gif_scale_factor
+        how = system.difference, scale, hyper.gif_damping, hyper.gif_iterations
         with second_order(self.model):
-            products = [system.product(slice(part, None, parts), parts) for part in range(parts)]
-            found = neumann(
-                products, system.difference, scale, hyper.gif_damping, hyper.gif_iterations, out_of_time=out_of_time
-            )
+            if parts == 1:
+                found = neumann(system.product(), *how, out_of_time=out_of_time)
+            else:
+                products = [system.product(slice(part, None, parts), parts) for part in range(parts)]
+                found = lissa(products, *how, out_of_time=out_of_time)
         if found.ended == "growth" and math.isfinite(found.residual):
-            bend = dominant_curvature(products[0], found.x)
-            advice = f"scale_factor above {bend / 2:.2g}" if bend > 0 else f"damping above {-bend / scale:.2g}"
-            raise NotApplied("diverged", f"the series grows where the curvature is {bend:.2g}: try --gif_{advice}")
+            raise NotApplied("diverged", f"the series grows{self._advice(found.bend)}")
         work = self.settled(found) | {"damping": found.damping / system.n}
         return Step(system.subspace, found.x, work)
+
+    def _advice(self, bend):
+        """Return how a series that grows along an eigenvalue would not; nothing where that is not known."""
+        if not bend:
+            return ""
+        damping, scale = self.hyper.gif_damping, self.hyper.gif_scale_factor
+        least = f"scale_factor above {bend / (2 - damping):.2g}" if bend > 0 else f"damping above {-bend / scale:.2g}"
+        return f" where the curvature is {bend:.2g}: try --gif_{least}"
