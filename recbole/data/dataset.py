@@ -9,7 +9,7 @@ import numpy as np
 
 from recbole.data.compat import RecBoleNames
 from recbole.data.interaction import Interaction
-from recbole.data.log import load_log, load_more, ranges
+from recbole.data.log import distinct, load_log, load_more, ranges
 from recbole.data.spam import append
 from recbole.data.split import TRAIN
 from recbole.utils import ModelType, UserError
@@ -218,16 +218,19 @@ class Dataset(RecBoleNames):
         """
         if hops == math.inf:
             return self.train_examples()
-        near = rows
-        for _ in range(hops + 1):
-            near = self._around(np.unique(self.log.user[near]), np.unique(self.log.item[near]))
+        near = self._around(rows)
+        for _ in range(hops):
+            inner, near = near, self._around(near)
+            if len(inner) == len(near):
+                break
         return self.examples_touching(near)
 
-    def _around(self, users, items):
-        """Return the retained rows up to the training split of the users and on the items, int64."""
+    def _around(self, rows):
+        """Return the retained rows up to the training split of the rows' users and on their items, int64, ascending."""
         order, offsets = self.log.by_item
+        users, items = distinct(self.log.user[rows], self.n_users), distinct(self.log.item[rows], self.n_items)
         rows = np.concatenate([self.log.rows_of(users), order[ranges(offsets[items], offsets[items + 1])]])
-        return np.unique(rows[(self.log.split[rows] <= TRAIN) & ~self.forgotten[rows]])
+        return distinct(rows[(self.log.split[rows] <= TRAIN) & ~self.forgotten[rows]], len(self.log))
 
     def aims_at(self, examples, items):
         """Return which of the examples (int64) have one of the items (int64) as a target, bool."""

@@ -1,5 +1,6 @@
 """What every model offers, under RecBole's names; the defaults let a plain RecBole model run untouched."""
 
+import functools
 import logging
 
 import numpy as np
@@ -29,9 +30,9 @@ class AbstractRecommender(nn.Module):
             nothing is validated in them. Epochs are counted from the first of them.
         row_tables: parameter name to the interaction fields that index its rows, for parameters that the loss
             reads only through such look-ups. Second-order work is then confined to the rows that a request touches.
-        entry_tables: parameter name to the name of a buffer, int64, for matrices of which a batch reads the single
-            :meth:`entries` alone. While the buffer is not empty it holds places in the flat matrix, ascending, and the
-            parameter is a vector of the numbers at these.
+        entry_tables: parameter name to the name of a buffer, int32, for matrices of which a batch reads the single
+            :meth:`entries` alone. While the buffer is not empty the parameter is a vector of the numbers at some
+            places in the flat matrix, and the buffer says for each of these where in the vector it is.
         user_fields, item_fields: the interaction fields that hold an example's user, and the items that are its input
             or its target; set by the task's class. See :meth:`lookups`.
         selective: names of the parameters that hold what the model learned of the requester alone; empty if it
@@ -39,6 +40,8 @@ class AbstractRecommender(nn.Module):
         reach: how far the loss of an example depends on other interactions through what :meth:`rebuild` derives from
             the data: None, not at all; 0, on those of the same user and item; n, on those n steps further in the
             interaction graph, as with n propagations; ``math.inf``, on all.
+        batch_free: names of the methods without arguments whose result the loss takes whatever the batch, such as a
+            propagation over the graph: :meth:`loss_sums` calls them once for several batches.
         convex: whether the loss is a convex function of the parameters.
         trims: whether a sequence model takes batches cut to their longest sequence, and reads nothing but items; else
             it gets RecBole's batches, ``MAX_ITEM_LIST_LENGTH`` wide and with a list of every loaded column.
@@ -55,6 +58,7 @@ class AbstractRecommender(nn.Module):
     user_fields = item_fields = ()
     selective = ()
     reach = None
+    batch_free = ()
     convex = False
     trims = False
     other_parameter_name = ()
@@ -131,6 +135,16 @@ class AbstractRecommender(nn.Module):
         loss = self.calculate_loss(interaction) if outputs is None else self.loss_of(outputs, interaction)
         loss = sum(loss) if isinstance(loss, tuple) else loss
         return loss * len(interaction) if self.loss_reduction == "mean" else loss
+
+    def loss_sums(self, batches):
+        """Return the :meth:`loss_sum` of each of several batches, what is ``batch_free`` computed once for all."""
+        made = {name: functools.cache(getattr(self, name)) for name in self.batch_free}
+        self.__dict__.update(made)
+        try:
+            return [self.loss_sum(batch) for batch in batches]
+        finally:
+            for name in made:
+                del self.__dict__[name]
 
     def outputs(self, interaction):
         """Return what the batch's loss is a convex function of, a float tensor [batch, ...], differentiable.

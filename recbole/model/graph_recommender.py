@@ -20,6 +20,7 @@ class GraphRecommender(GeneralRecommender):
 
     input_type = InputType.PAIRWISE
     selective = ("user_embedding.weight",)
+    batch_free = ("forward",)
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)

@@ -52,16 +52,29 @@ class Subspace:
         self.rows = self._read if moving is None else {n: self._rows(n, moving) for n in looked_up}
         self._module = _Reached(model)
         self._fields = {field: n for n in self.rows for field in model.row_tables.get(n, ())}
+        partly = [n for n in self._read if len(self.rows[n]) < len(self._read[n])]
+        self._moving = {n: torch.searchsorted(self._read[n], self.rows[n]) for n in partly}
+        self._numbers = {buffer: self._number(n) for n, buffer in self._flat.items()}
 
     def _rows(self, name, batches):
         """Return the rows (of a flat table: the entries) that batches look up, int64, ascending."""
         device = next(self.model.parameters()).device
-        if name in self._flat:
-            ids = [self.model.entries(name, batch.to(device)) for batch in batches if len(batch)]
-        else:
+        if name not in self._flat:
             fields = self.model.row_tables[name]
             ids = [batch[field].reshape(-1).to(device) for batch in batches for field in fields if field in batch]
-        return torch.unique(torch.cat([torch.zeros(1, dtype=torch.int64, device=device), *ids]))  # 0 is the padding
+            return torch.unique(torch.cat([torch.zeros(1, dtype=torch.int64, device=device), *ids]))  # 0 is the padding
+        there = torch.zeros(self.parameters[name].numel(), dtype=torch.bool, device=device)
+        there[0] = True
+        for batch in batches:
+            if len(batch):
+                there[self.model.entries(name, batch.to(device))] = True
+        return there.nonzero().squeeze(1)
+
+    def _number(self, name):
+        """Return of each place in a flat table which of the entries that are read it is, int32."""
+        entries = self._read[name]
+        numbers = torch.zeros(self.parameters[name].numel(), dtype=torch.int32, device=entries.device)
+        return numbers.index_copy_(0, entries, torch.arange(len(entries), dtype=torch.int32, device=entries.device))
 
     def _table_of(self, name, tensor):
         """Return a parameter's tensor as the table that rows are of."""
@@ -102,27 +115,31 @@ class Subspace:
         """Return the subspace of the same parameters with whole tables."""
         return Subspace(self.model, self.names) if self.rows else self
 
-    def loss(self, values, batch):
-        """Return the loss sum of a batch as a function of the chosen parameters' values."""
-        return self._call("loss_sum", values, batch)
+    def loss(self, values, batches, weights):
+        """Return the weighted sum of batches' loss sums as a function of the chosen parameters' values."""
+        losses = self._call("loss_sums", values, batches)
+        return sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
 
     def outputs(self, values, batch):
         """Return the model's ``outputs`` on a batch, or None, as a function of the chosen parameters' values."""
         return self._call("outputs", values, batch)
 
-    def _call(self, method, values, batch):
+    def _call(self, method, values, batches):
         swapped = {f"model.{name}": self._table(name, value) for name, value in zip(self.names, values, strict=True)}
-        swapped |= {f"model.{buffer}": self._read[name] for name, buffer in self._flat.items() if name in self._read}
-        return functional_call(self._module, swapped, (method, self._renumber(batch.to(values[0].device))))
+        swapped |= {f"model.{buffer}": numbers for buffer, numbers in self._numbers.items()}
+        return functional_call(self._module, swapped, (method, self._renumber(batches)))
 
     def _table(self, name, value):
         """Return the rows that are read, of which those that may move have the values given."""
-        if len(self.rows.get(name, ())) == len(self._read.get(name, ())):
+        if name not in self._moving:
             return value
         still = self._table_of(name, self.parameters[name].detach())[self._read[name]]
-        return still.index_copy(0, torch.searchsorted(self._read[name], self.rows[name]), value)
+        return still.index_copy(0, self._moving[name], value)
 
     def _renumber(self, batch):
+        if isinstance(batch, (list, tuple)):
+            return [self._renumber(one) for one in batch]
+        batch = batch.to(next(self.model.parameters()).device)
         columns = {
             field: torch.searchsorted(self._read[self._fields[field]], column) if field in self._fields else column
             for field, column in batch.interaction.items()
@@ -180,7 +197,12 @@ def flatten(tensors, like=None):
 
 
 def gradient(subspace, batches, weights=None, shift=None):
-    """Return the gradient of the batches' summed losses, flat.
+    """Return the gradient of the batches' summed losses, flat; see :func:`loss_and_gradient`."""
+    return loss_and_gradient(subspace, batches, weights, shift)[1]
+
+
+def loss_and_gradient(subspace, batches, weights=None, shift=None):
+    """Return the batches' summed losses as a number, and their gradient, flat.
 
     Args:
         subspace: to differentiate in.
@@ -189,26 +211,31 @@ def gradient(subspace, batches, weights=None, shift=None):
         shift: flat vector that is added to the parameters first.
     """
     values = subspace.values(shift)
-    total = torch.zeros(sum(v.numel() for v in values), dtype=values[0].dtype, device=values[0].device)
-    for piece, weight in _pieces(subspace.model, batches, weights):
-        loss = subspace.loss(values, piece)
-        total += weight * flatten(torch.autograd.grad(loss, values, allow_unused=True), values)
-    return total
+    total, slope = 0.0, torch.zeros(sum(v.numel() for v in values), dtype=values[0].dtype, device=values[0].device)
+    for group in _groups(subspace.model, batches, weights):
+        loss = subspace.loss(values, *group)
+        total += float(loss.detach())
+        slope += flatten(torch.autograd.grad(loss, values, allow_unused=True), values)
+    return total, slope
 
 
 def total_loss(subspace, batches, weights, shift=None):
     """Return the batches' summed losses as a number; the arguments are those of :func:`gradient`."""
     values = subspace.values(shift)
     with torch.no_grad():
-        pieces = _pieces(subspace.model, batches, weights)
-        return sum(weight * float(subspace.loss(values, piece)) for piece, weight in pieces)
+        return sum(float(subspace.loss(values, *group)) for group in _groups(subspace.model, batches, weights))
 
 
 def _pieces(model, batches, weights):
-    """Yield the pieces that a model takes batches in, each with its batch's weight; nothing for an empty one."""
-    for batch, weight in zip(batches, weights or [1.0] * len(batches), strict=True):
-        for piece in model.pieces(batch) if len(batch) else ():
-            yield piece, weight
+    """Return the pieces that a model takes batches in, each with its batch's weight; nothing for an empty one."""
+    weighted = zip(batches, weights or [1.0] * len(batches), strict=True)
+    return [(piece, weight) for batch, weight in weighted if len(batch) for piece in model.pieces(batch)]
+
+
+def _groups(model, batches, weights):
+    """Return the pieces whose losses are taken together, with their weights: all that share work, or each alone."""
+    pieces = _pieces(model, batches, weights)
+    return [tuple(zip(*pieces, strict=True))] if model.batch_free and pieces else [((p,), (w,)) for p, w in pieces]
 
 
 class HessianProduct:
@@ -228,8 +255,8 @@ class HessianProduct:
         self.subspace, self.values = subspace, subspace.values()
         self.scale, self.count = scale, 0
         self.first, self.place = [], []  # gradients that have derivatives themselves, and of which parameter each is
-        for piece, weight in _pieces(subspace.model, batches, weights):
-            loss = weight * subspace.loss(self.values, piece)
+        for group in _groups(subspace.model, batches, weights):
+            loss = subspace.loss(self.values, *group)
             first = torch.autograd.grad(loss, self.values, create_graph=True, allow_unused=True)
             curved = [place for place, part in enumerate(first) if part is not None and part.requires_grad]
             self.first += [first[place] for place in curved]

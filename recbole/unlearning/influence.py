@@ -12,12 +12,19 @@ from recbole.unlearning.curvature import (
     HessianProduct,
     Subspace,
     gradient,
+    loss_and_gradient,
     second_order,
     total_loss,
 )
 from recbole.unlearning.noise import normal
 from recbole.unlearning.solvers import positive_solution
 from recbole.utils import UserError, torch_seed
+
+EXACTLY = {"tolerance": 1e-6}
+"""How systems are solved that leave nothing out."""
+
+ROUGHLY = {"tolerance": 1e-3, "progress": 5e-4}
+"""How those are that are estimated from a sample; see :func:`~recbole.unlearning.solvers.positive_solution`."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +87,9 @@ class System:
 
     @cached_property
     def here(self):
-        """The gradient of the retained examples' losses, flat."""
+        """The retained examples' summed losses, a number, and their gradient, flat."""
         with second_order(self.subspace.model):
-            return gradient(self.subspace, *self.sample)
+            return loss_and_gradient(self.subspace, *self.sample)
 
     def gain(self, x, right, damping):
         """Return by how much a step lowers the new objective, over what the system promises.
@@ -95,14 +102,15 @@ class System:
         Raises:
             NotApplied: when they are not finite to begin with.
         """
+        start, slope = self.here
         with second_order(self.subspace.model):
-            start, end = (total_loss(self.subspace, *self.sample, shift=shift) for shift in (None, x))
+            end = total_loss(self.subspace, *self.sample, shift=x)
         if not math.isfinite(start):
             raise NotApplied("diverged", "the losses are not finite")
         if not math.isfinite(end):
             return -math.inf
         promised = float(right @ x + self.n * damping * (x @ x)) / 2
-        rise = end - start - float(self.here @ x)
+        rise = end - start - float(slope @ x)
         if abs(rise) <= 1e-6 * abs(start):
             return 1.0
         return (float(right @ x) - rise) / promised
@@ -116,12 +124,13 @@ class System:
         the gradient at ``theta`` of the losses with ``n damping / 2 |theta|^2`` is added: it is of this objective that
         the papers' guarantees are.
         """
+        slope = self.here[1]
         with second_order(self.subspace.model):
-            moved = gradient(self.subspace, *self.sample, shift=x) - self.here
+            moved = gradient(self.subspace, *self.sample, shift=x) - slope
         slack = 0.0
         if self.complete and self.subspace.model.convex:
             pull = self.n * damping * self.subspace.whole().vector()  # in rows that no example reads too
-            slack = self.subspace.widen(self.here + self.difference + self.subspace.narrow(pull), pull).norm()
+            slack = self.subspace.widen(slope + self.difference + self.subspace.narrow(pull), pull).norm()
         return float((moved + self.n * damping * x - right).norm() + slack)
 
 
@@ -194,9 +203,9 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
 
         A system that is estimated from a sample has the Gauss-Newton form of ``H`` where the model has one, as for
         networks in J. Bae et al., "If Influence Functions are the Answer, Then What is the Question?", NeurIPS 2022
-        (equation numbers not checked), and is solved until it hardly falls any more, by a share of 5e-4 an iteration:
-        it knows no better, and the last percent takes half of the iterations. A complete one is solved with ``H``
-        itself, to the end, and takes the Gauss-Newton form where ``H`` is not positive.
+        (equation numbers not checked), and is solved :data:`ROUGHLY`: it knows no better, and the last percent takes
+        half of the iterations. A complete one is solved with ``H`` itself, to the end, and takes the Gauss-Newton form
+        where ``H`` is not positive.
 
         If a model has no such form, or conjugate gradients do not settle, the damping is raised
         (:func:`~recbole.unlearning.solvers.positive_solution`). It is raised too where a step goes so far that the
@@ -211,10 +220,14 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
         with second_order(self.model):
             found = positive_solution(
                 system.gauss_newton() if replace else system.product(),
-                right, damping * system.n, 1e-6, iterations, out_of_time, 0.0 if system.complete else 5e-4,
-                lambda: system.gauss_newton() if self.gauss_newton and not replace else None,
-                lambda found: system.gain(found.x, right, found.damping / system.n) >= 0.25,
-            )  # fmt: skip
+                right,
+                damping * system.n,
+                iterations=iterations,
+                out_of_time=out_of_time,
+                instead=lambda: system.gauss_newton() if self.gauss_newton and not replace else None,
+                trusted=lambda found: system.gain(found.x, right, found.damping / system.n) >= 0.25,
+                **(EXACTLY if system.complete else ROUGHLY),
+            )
         curvature = "gauss-newton" if replace or found.replaced else "hessian"
         how = {"damping": found.damping / system.n, "raised": found.raised, "curvature": curvature}
         return found.x, self.settled(found) | how

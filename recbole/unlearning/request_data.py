@@ -83,7 +83,7 @@ class RequestData:
         reach = self.model.reach
         if reach is None or not limit:
             return Interaction({}), 1.0
-        near = np.setdiff1d(self.dataset.examples_near(change.rows, min(hops, reach)), change.left)
+        near = np.setdiff1d(self.dataset.examples_near(change.rows, min(hops, reach)), change.left, assume_unique=True)
         return self._drawn(near, limit, index, "affected", times)
 
     def curvature_sample(self, change, index, n, times=1):
@@ -98,8 +98,8 @@ class RequestData:
         """
         data, n_train = self.dataset, self.n_train
         own = data.examples_of(change.entities)
-        linked = np.setdiff1d(data.examples_near(change.rows), own)
-        others = np.setdiff1d(self.retained_examples(n, index), np.union1d(own, linked))
+        linked = np.setdiff1d(data.examples_near(change.rows), own, assume_unique=True)
+        others = np.setdiff1d(self.retained_examples(n, index), np.concatenate([own, linked]), assume_unique=True)
         strata = {
             "own": (own, len(own), max(4096, n), times),
             "linked": (linked, len(linked), n, 1),

@@ -183,18 +183,16 @@ def test_a_step_to_where_the_losses_are_not_finite_is_not_trusted(config, data, 
     """Loss values that overflow beyond half the first step; and such that overflow to begin with."""
     lengths = []
 
-    def total(subspace, batches, weights, shift=None):
-        if shift is None:
-            return 1.0
+    def total(subspace, batches, weights, shift):
         lengths.append(float(shift.norm()))
         return math.nan if lengths[-1] > lengths[0] / 2 else 1.0
 
     with monkeypatch.context() as patch:
         patch.setattr(influence, "total_loss", total)
-        patch.setattr(System, "here", property(lambda system: torch.zeros_like(system.difference)))
+        patch.setattr(System, "here", property(lambda system: (1.0, torch.zeros_like(system.difference))))
         *_, outcome, _ = forget_linear(config, fresh(data), "scif")
     assert outcome.status == "applied" and outcome.work["raised"] and len(lengths) > 1
-    monkeypatch.setattr(influence, "total_loss", lambda *_, **__: math.inf)
+    monkeypatch.setattr(System, "here", property(lambda system: (math.inf, torch.zeros_like(system.difference))))
     *_, outcome, _ = forget_linear(config, data, "scif")
     assert (outcome.status, outcome.reason) == ("diverged", "the losses are not finite")
 
@@ -331,7 +329,7 @@ def test_entries_of_a_matrix_are_all_that_a_batch_reads(worlds, moving):  # noqa
     part.add(v)
     moved = (model.gate_weight != before).flatten().nonzero().flatten()
     assert set(moved.tolist()) <= set(entries.tolist()) and len(moved) == len(entries)
-    assert not len(model.gate_entries), "the model itself reads the whole gate again"
+    assert not len(model.gate_number), "the model itself reads the whole gate again"
 
 
 # --- what is each one's own ---------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from torch import nn
 from torch.func import functional_call
 
 from recbole.data import Interaction, Negatives
+from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.model.sequential_recommender.gru4rec import GRU4Rec
@@ -267,14 +268,10 @@ def test_flat_vectors_and_shapes(tasks):
 
 
 def test_a_loss_without_curvature_has_a_zero_product():
-    class Linear(nn.Module):
+    class Linear(AbstractRecommender):
         def __init__(self):
             super().__init__()
             self.w, self.unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(1))
-            self.row_tables = {}
-
-        def pieces(self, batch):
-            return (batch,)
 
         def loss_sum(self, batch):
             return (self.w * batch["x"]).sum()
@@ -283,6 +280,3 @@ def test_a_loss_without_curvature_has_a_zero_product():
     subspace = Subspace(model)
     assert torch.equal(gradient(subspace, [batch, Interaction({})]), torch.tensor([1.0, 2.0, 0.0]))
     assert not HessianProduct(subspace, [batch, Interaction({})])(torch.ones(3)).any()
-
-
-# --- how the solver ends ------------------------------------------------------------------------------------------

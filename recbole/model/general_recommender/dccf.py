@@ -49,6 +49,8 @@ class DCCF(GraphRecommender):
         alike = self.graph.likeness(F.normalize(guide, dim=1))
         return self.graph.weighted_mean((1 + alike) / 2, nodes)
 
+    batch_free = ("layers",)
+
     def layers(self):
         """Return the sum of all layers [n_users + n_items, d], and ``(Z, R, H_z, H_r)`` of each layer."""
         nodes = total = self.get_ego_embeddings()

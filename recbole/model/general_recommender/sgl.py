@@ -30,6 +30,7 @@ class SGL(GraphRecommender):
 
     loss_reduction = "sum"
     loss_of_examples = False
+    batch_free = ("forward", "seen")
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
@@ -79,11 +80,15 @@ class SGL(GraphRecommender):
         """Return the embeddings propagated on the whole graph ``(users [n_users, d], items [n_items, d])``."""
         return self.layer_mean([self.norm_adj_matrix] * self.n_layers)
 
+    def seen(self):
+        """Return the embeddings propagated in each of the two views, ``(users, items)`` each."""
+        return [self.layer_mean(matrices) for matrices in self.views()]
+
     def calculate_loss(self, interaction):
         """Return the summed BPR loss, the regulariser and the weighted contrastive loss."""
         u, p, n = self.gathered(*self.forward(), interaction)
         ranking = F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).sum()
-        first, second = (self.layer_mean(matrices) for matrices in self.views())
+        first, second = self.seen()
         contrast = sum(
             self._contrast(first[side], second[side], interaction[field])
             for side, field in enumerate((self.USER_ID, self.ITEM_ID))

@@ -5,6 +5,7 @@ from torch.nn.init import xavier_normal_, xavier_uniform_
 from torch.nn.utils.rnn import PackedSequence
 
 from recbole.model.next_item import NextItemRecommender, pack
+from recbole.model.recurrent import run_gru
 
 
 class GRU4Rec(NextItemRecommender):
@@ -33,5 +34,5 @@ class GRU4Rec(NextItemRecommender):
         """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
         packed, _ = pack(item_seq, item_seq_len)
         embedded = self.emb_dropout(self.item_embedding(packed.data))
-        _, last = self.gru_layers(PackedSequence(embedded, *packed[1:]))
-        return self.dense(last[-1])
+        _, last = run_gru(self.gru_layers, PackedSequence(embedded, *packed[1:]))
+        return self.dense(last)

@@ -6,6 +6,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from recbole.model.init import xavier_normal_initialization
 from recbole.model.next_item import NextItemRecommender, pack
+from recbole.model.recurrent import run_gru
 
 
 class NARM(NextItemRecommender):
@@ -36,8 +37,7 @@ class NARM(NextItemRecommender):
         """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
         packed, row = pack(item_seq, item_seq_len)
         embedded = self.emb_dropout(self.item_embedding(packed.data))
-        (states, *_), last = self.gru(PackedSequence(embedded, *packed[1:]))
-        last = last[-1]
+        states, last = run_gru(self.gru, PackedSequence(embedded, *packed[1:]))
         alpha = self.v_t(torch.sigmoid(self.a_1(states) + self.a_2(last)[row]))
         local = torch.zeros_like(last).index_add(0, row, alpha * states)
         return self.b(self.ct_dropout(torch.cat([local, last], dim=1)))
