@@ -43,7 +43,7 @@ class Incidence:
         """
         item, basket = (self.item, self.basket) if of is None else (self.item[of], self.basket[of])
         zeros = table.new_zeros(self.n_users * self.n_slots, table.shape[1])
-        return zeros.index_add(0, basket, table[item]).view(self.n_users, self.n_slots, -1)
+        return zeros.index_add(0, basket, table.index_select(0, item)).view(self.n_users, self.n_slots, -1)
 
     def nodes(self, n_items):
         """Return each user's distinct items.

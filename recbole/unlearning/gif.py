@@ -77,5 +77,5 @@ class Gif(InfluenceAlgorithm):
         if not bend:
             return ""
         damping, scale = self.hyper.gif_damping, self.hyper.gif_scale_factor
-        least = f"scale_factor above {bend / (2 - damping):.2g}" if bend > 0 else f"damping above {-bend / scale:.2g}"
-        return f" where the curvature is {bend:.2g}: try --gif_{least}"
+        name, least = ("scale_factor", bend / (2 - damping)) if bend > 0 else ("damping", -bend / scale)
+        return f" where the curvature is {bend:.2g}: try --gif_{name} above {1.05 * least:.2g}"  # never rounded down

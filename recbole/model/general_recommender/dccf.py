@@ -74,9 +74,8 @@ class DCCF(GraphRecommender):
         size = self.emb_reg * sum(ego.square().sum() for ego in self.egos(interaction))
         intents = self.cen_reg * (self.user_intent.square().sum() + self.item_intent.square().sum())
         nodes = torch.unique(interaction[self.USER_ID]), torch.unique(interaction[self.ITEM_ID]) + self.n_users
-        contrast = sum(
-            self._contrast(z[chosen], other[chosen]) for z, *others in parts for other in others for chosen in nodes
-        )
+        pairs = [(z, other) for z, *others in parts for other in others]
+        contrast = sum(self._contrast(*(x.index_select(0, own) for x in pair)) for pair in pairs for own in nodes)
         return ranking + size + intents + self.ssl_reg * contrast
 
     def _contrast(self, first, second):

@@ -98,5 +98,5 @@ class SGL(GraphRecommender):
     def _contrast(self, first, second, nodes):
         """Return the summed loss of telling each of ``nodes`` in the first view from all others in the second."""
         nodes, counts = torch.unique(nodes, return_counts=True)
-        anchors, candidates = F.normalize(first[nodes], dim=1), F.normalize(second, dim=1)
+        anchors, candidates = F.normalize(first.index_select(0, nodes), dim=1), F.normalize(second, dim=1)
         return (counts * info_nce(anchors, candidates, nodes, self.ssl_tau)).sum()

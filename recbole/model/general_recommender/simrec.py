@@ -150,7 +150,8 @@ class SimRec(GeneralRecommender):
         return [torch.randint(size, shape, generator=generator, device=device) for size in sizes]
 
     def _main(self, tables, user, item):
-        return -(self.features(tables[0][user]) * self.features(tables[1][item])).sum(dim=1).mean()
+        users, items = (self.features(t.index_select(0, i)) for t, i in zip(tables, (user, item), strict=True))
+        return -(users * items).sum(dim=1).mean()
 
     def _soft(self, tables, lesson):
         _, triples, said = lesson

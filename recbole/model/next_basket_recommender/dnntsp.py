@@ -57,7 +57,7 @@ class DNNTSP(NextBasketRecommender):
         kept = torch.full_like(lengths, history.n_slots) if self.legacy_bn else lengths
         z = self._summaries(self._convolve(history, user, node, embedded, lengths, kept), lengths, kept)
         scores = self.output(self.item_embedding.weight).T.expand(history.n_users, -1)
-        change = self.alpha[item] * (z - embedded) @ self.output.weight.T
+        change = self.alpha.index_select(0, item) * (z - embedded) @ self.output.weight.T
         return scores.index_put((user, item), change.squeeze(1), accumulate=True)
 
     def _nodes(self, history, lengths):
@@ -75,9 +75,9 @@ class DNNTSP(NextBasketRecommender):
         i, j, t, weight, largest = self._edges(history, user, node)
         diagonal = torch.where(alive, 1 / largest[user[of_node]], 1.0).unsqueeze(1)
         to, of, weight = start[i] + t, start[j] + t, (weight / largest[user[i]]).unsqueeze(1)
-        states = embedded[of_node]
+        states = embedded.index_select(0, of_node)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            mixed = (diagonal * states).index_add(0, to, weight * states[of])
+            mixed = (diagonal * states).index_add(0, to, weight * states.index_select(0, of))
             states = torch.relu(normalised(convolution, norm, mixed))
         return states
 
@@ -107,8 +107,8 @@ class DNNTSP(NextBasketRecommender):
     def _summary(self, heads, lengths, kept):
         """Return z [nodes, d] from the nodes' queries, keys and values [sum of kept, 3 d]."""
         t = torch.arange(int(lengths.max()), device=lengths.device)
-        place = (kept.cumsum(0) - kept).unsqueeze(1) + t
-        padded = heads[place.clamp_max(len(heads) - 1)]  # what stands beyond a node's length is not looked at
+        place = ((kept.cumsum(0) - kept).unsqueeze(1) + t).clamp_max(len(heads) - 1)
+        padded = heads.index_select(0, place.flatten()).view(*place.shape, -1)  # nothing looks beyond a node's length
         query, key, value = (h.unflatten(2, (self.n_heads, -1)).transpose(1, 2) for h in padded.chunk(3, dim=2))
         attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         attended = attended.transpose(1, 2).flatten(2)

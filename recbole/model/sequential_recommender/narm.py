@@ -38,6 +38,6 @@ class NARM(NextItemRecommender):
         packed, row = pack(item_seq, item_seq_len)
         embedded = self.emb_dropout(self.item_embedding(packed.data))
         states, last = run_gru(self.gru, PackedSequence(embedded, *packed[1:]))
-        alpha = self.v_t(torch.sigmoid(self.a_1(states) + self.a_2(last)[row]))
+        alpha = self.v_t(torch.sigmoid(self.a_1(states) + self.a_2(last).index_select(0, row)))
         local = torch.zeros_like(last).index_add(0, row, alpha * states)
         return self.b(self.ct_dropout(torch.cat([local, last], dim=1)))

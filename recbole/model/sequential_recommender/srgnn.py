@@ -39,7 +39,7 @@ def session_graph(item_seq, n_items):
 
 def _mean(values, start, end):
     """Return, for each node, the mean of the values [nodes, d] at the starts of the edges that end there, or zero."""
-    total = torch.zeros_like(values).index_add(0, end, values[start])
+    total = torch.zeros_like(values).index_add(0, end, values.index_select(0, start))
     return total / torch.bincount(end, minlength=len(values)).clamp_min(1).unsqueeze(1)
 
 
@@ -108,8 +108,8 @@ class SRGNN(NextItemRecommender):
         """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
         graph = session_graph(item_seq, self.n_items)
         hidden = self.gnn(graph, self.item_embedding(graph.items))
-        last = hidden[graph.alias[item_seq_len.cumsum(0) - 1]]
-        asked = self.linear_one(last)[graph.row] + self.linear_two(hidden)[graph.alias]
+        last = hidden.index_select(0, graph.alias[item_seq_len.cumsum(0) - 1])
+        asked = self.linear_one(last).index_select(0, graph.row) + self.linear_two(hidden).index_select(0, graph.alias)
         alpha = self.linear_three(torch.sigmoid(asked))
-        session = torch.zeros_like(last).index_add(0, graph.row, alpha * hidden[graph.alias])
+        session = torch.zeros_like(last).index_add(0, graph.row, alpha * hidden.index_select(0, graph.alias))
         return self.linear_transform(torch.cat([session, last], dim=1))
