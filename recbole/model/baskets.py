@@ -62,5 +62,5 @@ def pairs_within(groups):
     starts = sizes.cumsum(0) - sizes
     partners = sizes.repeat_interleave(sizes)
     first = torch.arange(len(groups), device=groups.device).repeat_interleave(partners)
-    nth = torch.arange(len(first), device=groups.device) - (partners.cumsum(0) - partners)[first]
-    return first, starts.repeat_interleave(sizes)[first] + nth
+    shift = starts.repeat_interleave(sizes) - (partners.cumsum(0) - partners)  # of an item's first partner
+    return first, torch.arange(len(first), device=groups.device) + shift.index_select(0, first)

@@ -66,11 +66,10 @@ class GraphRecommender(GeneralRecommender):
 
     def egos(self, interaction):
         """Return the parameters of a batch's users, items and negative items, each [batch, d]."""
-        user, positive, negative = (interaction[f] for f in (self.USER_ID, self.ITEM_ID, self.NEG_ITEM_ID))
-        return self.user_embedding(user), self.item_embedding(positive), self.item_embedding(negative)
+        return self.gathered(self.user_embedding.weight, self.item_embedding.weight, interaction)
 
     def gathered(self, users, items, interaction):
-        """Return what :meth:`forward` gave for a batch's users, items and negative items, each [batch, d].
+        """Return the rows of two tables for a batch's users, items and negative items, each [batch, d].
 
         By ``index_select``, here and in other models: its derivatives take a sixth of an index's.
         """

@@ -36,11 +36,11 @@ class BPR(GeneralRecommender):
 
     def get_user_embedding(self, user):
         """Return the factors [batch, d] of user ids."""
-        return self.user_embedding(user)
+        return self.user_embedding.weight.index_select(0, user)  # derivatives take half of a look-up's
 
     def get_item_embedding(self, item):
         """Return the factors [batch, d] of item ids."""
-        return self.item_embedding(item)
+        return self.item_embedding.weight.index_select(0, item)
 
     def forward(self, user, item):
         """Return the factors of users and of items."""

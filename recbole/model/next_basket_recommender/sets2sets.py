@@ -111,8 +111,8 @@ class Sets2Sets(NextBasketRecommender):
         user, item, _, count = history.nodes(self.n_items)
         f = count.to(logits.dtype) / lengths[user]
         to, of = pairs_within(user)
-        weight = self._gate(item[of], item[to])
-        v = torch.sigmoid(self.gate_bias.index_select(0, item).index_add(0, to, weight * f[of]))
+        weight = self._gate(item.index_select(0, of), item.index_select(0, to))
+        v = torch.sigmoid(self.gate_bias.index_select(0, item).index_add(0, to, weight * f.index_select(0, of)))
         change = v * (f - logits[user, item])
         return logits.index_put((user, item), change, accumulate=True)
 
@@ -120,7 +120,7 @@ class Sets2Sets(NextBasketRecommender):
         """Return the places in the flat gate that a batch reads: pairs of items of one user's history."""
         user, item, *_ = Incidence.of(interaction[self.HISTORY_ITEMS]).nodes(self.n_items)
         to, of = pairs_within(user)
-        return item[of] * self.n_items + item[to]
+        return item.index_select(0, of) * self.n_items + item.index_select(0, to)
 
     def _gate(self, rows, columns):
         if self.sparse_gate and self.training:

@@ -1,0 +1,251 @@
+r"""Hold the CPU seconds of a request against those that ERASE's code was measured to take on the same kind of work.
+
+    python benchmarks/original.py --data dataset --work results/original
+    python benchmarks/original.py --work results/original --table results/original.md
+
+From a prepared ml-100k it makes a data set for each task, of the sizes and with as many requests as in that measurement:
+ratings (CF), the last 60 events of 250 people (SBR; the draw of people was chosen to meet the counts) and baskets of up
+to 20 films of a day (NBR). Then each step of
+`original.yaml` is the documented command in a process of its own: `run_recbole.py` for a base model, `unlearn.py` for
+each algorithm. What is done is skipped; `--minutes` stops starting steps. Where GIF refuses because its series grows,
+it is run again with a scale that makes the series shrink, so that the cost of all its iterations is seen.
+
+The ratios are across machines. What the machine is worth can be told from an epoch of RecBole 1.2.1 on both, see
+`compare_recbole.py`. Seconds are of the requests that had something to do.
+"""
+
+import argparse
+import json
+import math
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from grid import BASE, COSTS, ROOT, attempt, costs, read
+
+SEED = 2
+CATEGORY = "horror"
+HORIZON, N_PEOPLE, GAP, LEAST_EVENTS = 60, 250, 1800, 3
+"""Sessions: last events of a person, people, seconds between sessions, fewest events of one."""
+
+DAY, BASKET, LEAST_BASKETS = 86400, 20, 4
+"""Baskets: seconds of a day, most films in one, fewest of a person."""
+
+SIZES = {
+    "gif": "gif_iterations", "idea": "idea_iterations", "ceu": "ceu_cg_iterations", "scif": "scif_hessian_samples",
+}  # fmt: skip
+"""What the number in the name of a step sets: ``gif 10``."""
+
+GIF_SCALE, GIF_DAMPING, SCALED = 1000, 0.01, "scaled"
+"""GIF's default scale, its damping as a share of that, and what a step is called that ran with a larger scale."""
+
+LOAD = {"inter": ["user_id", "item_id", "timestamp"]}
+
+
+def parse_args():
+    """Return the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", required=True, type=Path, help="folder for data, results, checkpoints and logs")
+    parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --table")
+    parser.add_argument("--models", nargs="+", help="only these")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing after so long")
+    parser.add_argument("--timeout", type=float, default=900, help="seconds for one step (default: 900)")
+    parser.add_argument("--table", type=Path, help="run nothing; write what is there as Markdown, and print it")
+    args = parser.parse_args()
+    known = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    args.sets, args.cells = known["data"], known["models"]
+    unknown = set(args.models or ()) - set(args.cells)
+    if unknown or not (args.table or args.data):
+        parser.error(f"not measured: {', '.join(sorted(unknown))}" if unknown else "--data says where ml-100k is")
+    args.models, args.work = args.models or list(args.cells), args.work.resolve()
+    args.deadline = time.monotonic() + 60 * args.minutes
+    return args
+
+
+def make_data(args):
+    """Make the three data sets and their forget sets, and print their sizes beside those to be met."""
+    source = args.data / "ml-100k"
+    table = pd.read_csv(source / "ml-100k.inter", sep="\t", dtype=str)
+    keys = table[["user_id:token", "timestamp:float"]].astype(int)
+    table = table.loc[keys.sort_values(list(keys), kind="stable").index]
+    made = {"mlcf": (table, core(table)), "mlsbr": sessions(table), "mlnbr": baskets(table)}
+    for name, (rows, counts) in made.items():
+        folder = args.work / "data" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / f"sensitive_asins_{CATEGORY}.txt", folder)
+        if isinstance(rows, dict):
+            (folder / f"{name}_merged.json").write_text(json.dumps(rows), encoding="utf-8")
+        else:
+            rows.to_csv(folder / f"{name}.inter", sep="\t", index=False)
+        drawn = {f: draw(args, name, f) for f in args.sets[name]["requests"]}
+        for what, wanted in (args.sets[name]["counts"] | args.sets[name]["requests"]).items():
+            label = what if isinstance(what, str) else f"requests at {what}"
+            print(f"{name:6}{label:20}{(counts | drawn)[what]:>8,} (measured with {wanted:,})")
+
+
+def core(table, least=5):
+    """Return the sizes of what the models' own filter leaves: people and films with five ratings or more."""
+    size = None
+    while size != len(table):
+        size = len(table)
+        for side in ("user_id:token", "item_id:token"):
+            table = table[table.groupby(side)[side].transform("size") >= least]
+    return sizes(table)
+
+
+def sizes(table, **more):
+    """Return how many people, films and rows a table has."""
+    return {
+        "users": table["user_id:token"].nunique(),
+        "items": table["item_id:token"].nunique(),
+        "rows": len(table),
+    } | more
+
+
+def sessions(table):
+    """Return the last events of drawn people, without those of sessions that are too short, and the sizes."""
+    table = table.groupby("user_id:token", sort=False).tail(HORIZON)
+    user, at = table["user_id:token"], table["timestamp:float"].astype(int)
+    session = ((user != user.shift()) | (at.diff() > GAP)).cumsum()
+    people = np.sort(user.unique().astype(int))
+    drawn = np.random.RandomState(SEED).choice(people, N_PEOPLE, replace=False).astype(str)
+    kept = user.isin(drawn) & (session.groupby(session).transform("size") >= LEAST_EVENTS)
+    return table[kept], sizes(table[kept], sessions=session[kept].nunique())
+
+
+def baskets(table):
+    """Return ``{person: [[film, ...], ...]}``, the films of a day in baskets of at most 20, and the sizes."""
+    day = table["timestamp:float"].astype(int) // DAY
+    part = table.groupby(["user_id:token", day]).cumcount() // BASKET
+    keys = ["user_id:token", day, part.rename("part")]
+    lists = table["item_id:token"].astype(int).groupby([table[keys[0]], *keys[1:]], sort=False).agg(list)
+    people = lists.groupby(level=0, sort=False).agg(list)
+    people = people[people.map(len) >= LEAST_BASKETS]
+    rows = table[table["user_id:token"].isin(people.index)]
+    return people.to_dict(), sizes(rows, baskets=int(people.map(len).sum()))
+
+
+def draw(args, name, fraction):
+    """Draw a forget set with make_forget_set.py, unless it is there, and return its number of requests."""
+    about, folder = args.sets[name], args.work / "data"
+    method = f"{name}_unlearn_pairs_sensitive_category_{CATEGORY}_seed_{SEED}_unlearning_fraction_{fraction}"
+    path = folder / name / f"{method}.{'json' if about['task'] == 'NBR' else 'inter'}"
+    if not path.exists():
+        settings = {"data_path": folder, "dataset": name, "task_type": about["task"], "seed": SEED}
+        settings |= {"sensitive_category": CATEGORY, "unlearning_fraction": fraction}
+        if "rating_threshold" in about:
+            settings["rating_threshold"] = about["rating_threshold"]
+        log = args.work / f"{name}_{fraction}.log"
+        status = attempt(words("make_forget_set.py", settings), args.work, log, args.timeout)
+        if status != 0:
+            sys.exit(f"make_forget_set.py ended with {status}, see {log}")
+    return len(read(path)) if path.suffix == ".json" else pd.read_csv(path, sep="\t")["user_id:token"].nunique()
+
+
+def words(script, settings):
+    """Return a command line."""
+    return [sys.executable, str(ROOT / script), *(f"--{key}={value}" for key, value in settings.items())]
+
+
+def result_path(args, model, step):
+    """Return where the result of a step is."""
+    return args.work / "steps" / f"{model}_{step.replace(' ', '_')}.json"
+
+
+def run(args, model, step, **more):
+    """Run a step unless its result is there; return that, or None."""
+    path, cell = result_path(args, model, step), args.cells[model]
+    if path.exists() or time.monotonic() > args.deadline:
+        return read(path)
+    settings = {"model": model, "dataset": cell["data"], "data_path": args.work / "data", "seed": SEED}
+    settings |= {"config_files": ROOT / "configs" / f"config_{model.lower()}.yaml", "result_file": path}
+    if args.sets[cell["data"]]["task"] != "NBR":
+        settings["load_col"] = LOAD
+    if step == BASE:
+        settings["epochs"] = cell["epochs"]
+    else:
+        settings |= forgetting(args, model, step) | more
+    before = time.monotonic()
+    script = "run_recbole.py" if step == BASE else "unlearn.py"
+    status = attempt(words(script, settings), args.work, path.with_suffix(".log"), args.timeout)
+    print(f"{time.monotonic() - before:6.0f} s  exit {status}  {path.stem}", flush=True)
+    return read(path)
+
+
+def forgetting(args, model, step):
+    """Return the settings of an unlearning step, such as ``gif 10``; see ``SIZES``."""
+    step, cell = step.removesuffix(f" {SCALED}"), args.cells[model]
+    algorithm, *size = step.split()
+    settings = {"unlearning_algorithm": algorithm, "sensitive_category": CATEGORY}
+    settings["unlearning_fraction"] = cell["steps"][step].get("fraction", cell["fraction"])
+    return settings | ({SIZES[algorithm]: size[0]} if size else {})
+
+
+def chain(args, model):
+    """Run what is missing of a model; GIF once more where its series grew."""
+    if run(args, model, BASE) is None:
+        return
+    for step in args.cells[model]["steps"]:
+        record = run(args, model, step)
+        if record and record["requests"]["diverged"] and step.startswith("gif"):
+            log = result_path(args, model, step).with_suffix(".log").read_text(encoding="utf-8")
+            run(args, model, f"{step} {SCALED}", gif_scale_factor=larger_scale(log))
+
+
+def larger_scale(log):
+    """Return a power of ten above GIF's scale, and with which no curvature that it refused makes the series grow."""
+    bends = map(float, re.findall(r"where the curvature is (\S+):", log))
+    least = max([GIF_SCALE, *(bend / 2 if bend > 0 else -bend / GIF_DAMPING for bend in bends)])
+    return 10.0 ** (math.floor(math.log10(least)) + 1)
+
+
+def line(args, model, step, measured):
+    """Return a line of the table."""
+    record = read(result_path(args, model, step))
+    marks = ["a"] * measured.get("anomaly", False) + re.findall(r"\d+", step)
+    scale = f", scale {record['config']['gif_scale_factor']:.0e}" if SCALED in step else ""
+    shown = {"model": model, "algorithm": step.split()[0] + scale}
+    shown["measured"] = f"{measured['seconds']:.3g} {', '.join(marks)}".strip()
+    if record is None:
+        return shown | {"ours": "", "ratio": "", "requests": "not run"}
+    ours = costs(record)[COSTS[0]]
+    counts = [f"{record['requests'][key]} {key}" for key in ("applied", "skipped", "timeout", "diverged")]
+    outcome = ", ".join(text for text in counts if not text.startswith("0 "))
+    return shown | {"ours": f"{ours:.2g}", "ratio": f"{measured['seconds'] / ours:.2g}", "requests": outcome}
+
+
+def table(args):
+    """Return the lines of the Markdown table."""
+    lines = []
+    for model in args.models:
+        for step, measured in args.cells[model]["steps"].items():
+            lines.append(line(args, model, step, measured))
+            if result_path(args, model, f"{step} {SCALED}").exists():
+                lines.append(line(args, model, f"{step} {SCALED}", measured))
+    rows = [list(lines[0]), ["---"] * len(lines[0]), *(each.values() for each in lines)]
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def main():
+    """Run what is missing, or show what is there."""
+    args = parse_args()
+    if args.table is None:
+        (args.work / "steps").mkdir(parents=True, exist_ok=True)
+        make_data(args)
+        for model in args.models:
+            chain(args, model)
+    text = "\n".join(table(args)) + "\n"
+    about = "a: with anomaly mode on, 10: with 10 iterations, 32: with a Hessian of 32 examples"
+    print(f"CPU seconds a request; {about}", text, sep="\n\n")
+    if args.table:
+        args.table.parent.mkdir(parents=True, exist_ok=True)
+        args.table.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
