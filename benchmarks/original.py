@@ -3,9 +3,9 @@ r"""Hold the CPU seconds of a request against those that ERASE's code was measur
     python benchmarks/original.py --data dataset --work results/original
     python benchmarks/original.py --work results/original --table results/original.md
 
-From a prepared ml-100k it makes a data set for each task, of the sizes and with as many requests as in that measurement:
-ratings (CF), the last 60 events of 250 people (SBR; the draw of people was chosen to meet the counts) and baskets of up
-to 20 films of a day (NBR). Then each step of
+From a prepared ml-100k it makes a data set for each task, of the sizes and with as many requests as in that
+measurement: ratings (CF), the last 60 events of 250 people (SBR; the draw of people was chosen to meet the counts) and
+baskets of up to 20 films of a day (NBR). Then each step of
 `original.yaml` is the documented command in a process of its own: `run_recbole.py` for a base model, `unlearn.py` for
 each algorithm. What is done is skipped; `--minutes` stops starting steps. Where GIF refuses because its series grows,
 it is run again with a scale that makes the series shrink, so that the cost of all its iterations is seen.

@@ -72,7 +72,7 @@ class KrylovSpace:
             damping, tolerance, iterations: as of ``conjugate_gradients``.
             progress: stop where ``b . x``, twice what the quadratic model has fallen by, has risen by a smaller share
                 per iteration over the last tenth of them, at least ten: J. Martens, "Deep Learning via Hessian-free
-                Optimization", ICML 2010 (section 4.4; equation numbers not checked).
+                Optimization", ICML 2010 (equation numbers not checked).
         """
         first = not self.diagonal
         x, direction = (torch.zeros_like(self.b), torch.zeros_like(self.b)) if first else (None, None)

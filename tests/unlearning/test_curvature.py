@@ -280,3 +280,18 @@ def test_a_loss_without_curvature_has_a_zero_product():
     subspace = Subspace(model)
     assert torch.equal(gradient(subspace, [batch, Interaction({})]), torch.tensor([1.0, 2.0, 0.0]))
     assert not HessianProduct(subspace, [batch, Interaction({})])(torch.ones(3)).any()
+
+
+def test_batches_of_one_loss_share_the_propagation(tasks, monkeypatch):
+    """What is shared is there during the call only, and each gradient is the sum of the batches' own."""
+    task, weights = tasks["LightGCN"], [0.5, 3.0]
+    subspace, forward, calls = Subspace(task.model), LightGCN.forward, []
+    monkeypatch.setattr(LightGCN, "forward", lambda self: calls.append(1) or forward(self))
+    with second_order(task.model):
+        apart = sum(w * gradient(subspace, [batch]) for w, batch in zip(weights, task.batches, strict=True))
+        assert len(calls) == 2
+        torch.testing.assert_close(gradient(subspace, task.batches, weights), apart, **CLOSE)
+        assert len(calls) == 3 and "forward" not in vars(task.model)
+        product = HessianProduct(subspace, task.batches, 1.0, weights)
+        product(apart)
+    assert len(calls) == 4
