@@ -77,5 +77,10 @@ class Gif(InfluenceAlgorithm):
         if not bend:
             return ""
         damping, scale = self.hyper.gif_damping, self.hyper.gif_scale_factor
-        name, least = ("scale_factor", bend / (2 - damping)) if bend > 0 else ("damping", -bend / scale)
+        if bend > 0:
+            name, least = "scale_factor", bend / (2 - damping)
+        elif bend + scale > 0 or not damping:
+            name, least = "damping", -bend / scale
+        else:  # more damping than the series bears
+            name, least = "scale_factor", -bend / damping
         return f" where the curvature is {bend:.2g}: try --gif_{name} above {1.05 * least:.2g}"  # never rounded down

@@ -2,7 +2,9 @@
 
 import itertools
 import math
+import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from quadratic import EXACT, PENALTY, Linear, fresh, newton
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning import influence
 from recbole.unlearning.curvature import GaussNewtonProduct, HessianProduct, Subspace, gradient, second_order
+from recbole.unlearning.gif import Gif, GifHyper
 from recbole.unlearning.influence import System, gaussian_delta, gaussian_sigma
 from recbole.unlearning.registry import get_algorithm
 from recbole.utils import UserError, torch_seed
@@ -148,6 +151,16 @@ def test_the_series_stops_short_and_says_how_short(config, data):
     tight = {"gif_scale_factor": 2.0, "gif_damping": PENALTY / 2}
     _, _, _, outcome, _ = forget_linear(config, fresh(data), "gif", **tight)
     assert outcome.status == "diverged" and "--gif_scale_factor above" in outcome.reason
+
+
+@pytest.mark.parametrize("bend", [2.1e4, 2004.0, -94.0, -999.0, -3000.0])
+def test_what_gif_advises_where_its_series_grows_would_do(bend):
+    hyper = GifHyper()
+    assert not 0 <= bend / hyper.gif_scale_factor + hyper.gif_damping <= 2
+    advice = Gif._advice(SimpleNamespace(hyper=hyper), bend)
+    name, value = re.search(r"--(\w+) above (\S+)$", advice).groups()
+    hyper = replace(hyper, **{name: float(value)})
+    assert 0 <= bend / hyper.gif_scale_factor + hyper.gif_damping <= 2
 
 
 def test_a_step_gains_what_its_system_promises_where_losses_are_quadratic(config, data, monkeypatch):
