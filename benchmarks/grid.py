@@ -189,13 +189,16 @@ def costs(record):
     return dict(zip(COSTS, (each, retraining / each), strict=True))
 
 
+def outcomes(records):
+    """Return the requests of some records by outcome, summed, as texts."""
+    kinds = ("applied", "skipped", "timeout", "diverged")
+    totals = {kind: sum(record["requests"][kind] for record in records) for kind in kinds}
+    return [f"{count} {kind}" for kind, count in totals.items() if count]
+
+
 def note(args, model, algorithm, records):
     """Return the requests by outcome, summed over the seeds, and what is missing."""
-    totals = {
-        key: sum(r["requests"][key] for r in records.values() if r)
-        for key in ("applied", "skipped", "timeout", "diverged")
-    }
-    parts = [f"{count} {key}" for key, count in totals.items() if count]
+    parts = outcomes([record for record in records.values() if record])
     for seed, record in records.items():
         status = result_path(args, model, seed, algorithm, args.preset).with_suffix(".status")
         if record is None:
@@ -225,19 +228,23 @@ def table(args):
     return pd.DataFrame(lines)
 
 
+def show(shown, path):
+    """Print a table, and write it as Markdown and as .csv."""
+    header = [" | ".join(["", *shown.columns, ""]).strip(), "|" + "---|" * len(shown.columns)]
+    body = ["| " + " | ".join(map(str, row)) + " |" for row in shown.itertuples(index=False)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([*header, *body]) + "\n", encoding="utf-8")
+    shown.to_csv(path.with_suffix(".csv"), index=False)
+    print(shown.to_string(index=False))
+
+
 def main():
     """Run the grid, or show it."""
     args = parse_args()
     if args.table is None:
         run_all(args)
-        return
-    shown = table(args)
-    header = [" | ".join(["", *shown.columns, ""]).strip(), "|" + "---|" * len(shown.columns)]
-    body = ["| " + " | ".join(map(str, row)) + " |" for row in shown.itertuples(index=False)]
-    args.table.parent.mkdir(parents=True, exist_ok=True)
-    args.table.write_text("\n".join([*header, *body]) + "\n", encoding="utf-8")
-    shown.to_csv(args.table.with_suffix(".csv"), index=False)
-    print(shown.to_string(index=False))
+    else:
+        show(table(args), args.table)
 
 
 if __name__ == "__main__":

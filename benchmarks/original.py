@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from grid import BASE, COSTS, ROOT, attempt, costs, read
+from grid import BASE, COSTS, ROOT, attempt, costs, outcomes, read, show
 
 SEED = 2
 CATEGORY = "horror"
@@ -55,7 +55,7 @@ def parse_args():
     parser.add_argument("--models", nargs="+", help="only these")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing after so long")
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one step (default: 900)")
-    parser.add_argument("--table", type=Path, help="run nothing; write what is there as Markdown, and print it")
+    parser.add_argument("--table", type=Path, help="run nothing; show what is there, as Markdown and .csv too")
     args = parser.parse_args()
     known = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
     args.sets, args.cells = known["data"], known["models"]
@@ -208,43 +208,39 @@ def line(args, model, step, measured):
     """Return a line of the table."""
     record = read(result_path(args, model, step))
     marks = ["a"] * measured.get("anomaly", False) + re.findall(r"\d+", step)
-    scale = f", scale {record['config']['gif_scale_factor']:.0e}" if SCALED in step else ""
+    scale = f", scale {record['config']['gif_scale_factor']:.0e}".replace("+0", "") if SCALED in step else ""
     shown = {"model": model, "algorithm": step.split()[0] + scale}
     shown["measured"] = f"{measured['seconds']:.3g} {', '.join(marks)}".strip()
     if record is None:
         return shown | {"ours": "", "ratio": "", "requests": "not run"}
     ours = costs(record)[COSTS[0]]
-    counts = [f"{record['requests'][key]} {key}" for key in ("applied", "skipped", "timeout", "diverged")]
-    outcome = ", ".join(text for text in counts if not text.startswith("0 "))
-    return shown | {"ours": f"{ours:.2g}", "ratio": f"{measured['seconds'] / ours:.2g}", "requests": outcome}
+    ratio = measured["seconds"] / ours
+    ratio = f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}"
+    return shown | {"ours": f"{ours:.2g}", "ratio": ratio, "requests": ", ".join(outcomes([record]))}
 
 
 def table(args):
-    """Return the lines of the Markdown table."""
+    """Return the table."""
     lines = []
     for model in args.models:
         for step, measured in args.cells[model]["steps"].items():
             lines.append(line(args, model, step, measured))
             if result_path(args, model, f"{step} {SCALED}").exists():
                 lines.append(line(args, model, f"{step} {SCALED}", measured))
-    rows = [list(lines[0]), ["---"] * len(lines[0]), *(each.values() for each in lines)]
-    return ["| " + " | ".join(row) + " |" for row in rows]
+    return pd.DataFrame(lines)
 
 
 def main():
     """Run what is missing, or show what is there."""
     args = parse_args()
-    if args.table is None:
-        (args.work / "steps").mkdir(parents=True, exist_ok=True)
-        make_data(args)
-        for model in args.models:
-            chain(args, model)
-    text = "\n".join(table(args)) + "\n"
-    about = "a: with anomaly mode on, 10: with 10 iterations, 32: with a Hessian of 32 examples"
-    print(f"CPU seconds a request; {about}", text, sep="\n\n")
-    if args.table:
-        args.table.parent.mkdir(parents=True, exist_ok=True)
-        args.table.write_text(text, encoding="utf-8")
+    if args.table is not None:
+        print("CPU seconds; a: with anomaly mode on, 10: with 10 iterations, 32: with a Hessian of 32 examples")
+        show(table(args), args.table)
+        return
+    (args.work / "steps").mkdir(parents=True, exist_ok=True)
+    make_data(args)
+    for model in args.models:
+        chain(args, model)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class GraphRecommender(GeneralRecommender):
     def gathered(self, users, items, interaction):
         """Return the rows of two tables for a batch's users, items and negative items, each [batch, d].
 
-        By ``index_select``, here and in other models: its derivatives take a sixth of an index's.
+        By ``index_select``, here and in other models: its second derivatives take a sixth of an index's.
         """
         sides = (users, self.USER_ID), (items, self.ITEM_ID), (items, self.NEG_ITEM_ID)
         return tuple(nodes.index_select(0, interaction[field]) for nodes, field in sides)

@@ -12,7 +12,7 @@ def run_gru(gru, packed):
 
     Args:
         gru: ``nn.GRU`` of one direction, ``bias=False``.
-        packed: ``PackedSequence`` of float [items, d].
+        packed: ``PackedSequence`` of float [items, d], of sequences in any order.
 
     Returns:
         The states of the last layer, [items, hidden] in the order of ``packed.data``, and each sequence's last one,

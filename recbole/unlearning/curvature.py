@@ -20,8 +20,8 @@ class _Reached(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, method, batch):
-        return getattr(self.model, method)(batch)
+    def forward(self, method, asked):
+        return getattr(self.model, method)(asked)
 
 
 class Subspace:
@@ -58,7 +58,7 @@ class Subspace:
 
     def _rows(self, name, batches):
         """Return the rows (of a flat table: the entries) that batches look up, int64, ascending."""
-        device = next(self.model.parameters()).device
+        device = self._device
         if name not in self._flat:
             fields = self.model.row_tables[name]
             ids = [batch[field].reshape(-1).to(device) for batch in batches for field in fields if field in batch]
@@ -78,7 +78,7 @@ class Subspace:
 
     def _table_of(self, name, tensor):
         """Return a parameter's tensor as the table that rows are of."""
-        return tensor.view(-1) if name in self.rows and name in self._flat else tensor
+        return tensor.view(-1) if name in self._flat else tensor
 
     @property
     def parameters(self):
@@ -117,17 +117,17 @@ class Subspace:
 
     def loss(self, values, batches, weights):
         """Return the weighted sum of batches' loss sums as a function of the chosen parameters' values."""
-        losses = self._call("loss_sums", values, batches)
+        losses = self._call("loss_sums", values, [self._renumber(batch) for batch in batches])
         return sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
 
     def outputs(self, values, batch):
         """Return the model's ``outputs`` on a batch, or None, as a function of the chosen parameters' values."""
-        return self._call("outputs", values, batch)
+        return self._call("outputs", values, self._renumber(batch))
 
-    def _call(self, method, values, batches):
+    def _call(self, method, values, asked):
         swapped = {f"model.{name}": self._table(name, value) for name, value in zip(self.names, values, strict=True)}
         swapped |= {f"model.{buffer}": numbers for buffer, numbers in self._numbers.items()}
-        return functional_call(self._module, swapped, (method, self._renumber(batches)))
+        return functional_call(self._module, swapped, (method, asked))
 
     def _table(self, name, value):
         """Return the rows that are read, of which those that may move have the values given."""
@@ -136,13 +136,15 @@ class Subspace:
         still = self._table_of(name, self.parameters[name].detach())[self._read[name]]
         return still.index_copy(0, self._moving[name], value)
 
+    @property
+    def _device(self):
+        return next(self.model.parameters()).device
+
     def _renumber(self, batch):
-        if isinstance(batch, (list, tuple)):
-            return [self._renumber(one) for one in batch]
-        batch = batch.to(next(self.model.parameters()).device)
+        """Return a batch whose ids are numbers of the rows that are read."""
         columns = {
             field: torch.searchsorted(self._read[self._fields[field]], column) if field in self._fields else column
-            for field, column in batch.interaction.items()
+            for field, column in batch.to(self._device).interaction.items()
         }
         return Interaction(columns)
 

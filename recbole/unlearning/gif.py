@@ -67,7 +67,7 @@ class Gif(InfluenceAlgorithm):
             else:
                 products = [system.product(slice(part, None, parts), parts) for part in range(parts)]
                 found = lissa(products, *how, out_of_time=out_of_time)
-        if found.ended == "growth" and math.isfinite(found.residual):
+        if found.ended == "growth" and (found.bend or math.isfinite(found.residual)):
             raise NotApplied("diverged", f"the series grows{self._advice(found.bend)}")
         work = self.settled(found) | {"damping": found.damping / system.n}
         return Step(system.subspace, found.x, work)

@@ -216,19 +216,19 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
         Returns:
             ``x`` and the parts of ``work`` that tell how it was found.
         """
-        replace = self.gauss_newton and not system.complete
+        replaced = self.gauss_newton and not system.complete
         with second_order(self.model):
             found = positive_solution(
-                system.gauss_newton() if replace else system.product(),
+                system.gauss_newton() if replaced else system.product(),
                 right,
                 damping * system.n,
                 iterations=iterations,
                 out_of_time=out_of_time,
-                instead=lambda: system.gauss_newton() if self.gauss_newton and not replace else None,
+                instead=lambda: system.gauss_newton() if self.gauss_newton and not replaced else None,
                 trusted=lambda found: system.gain(found.x, right, found.damping / system.n) >= 0.25,
                 **(EXACTLY if system.complete else ROUGHLY),
             )
-        curvature = "gauss-newton" if replace or found.replaced else "hessian"
+        curvature = "gauss-newton" if replaced or found.replaced else "hessian"
         how = {"damping": found.damping / system.n, "raised": found.raised, "curvature": curvature}
         return found.x, self.settled(found) | how
 

@@ -44,9 +44,12 @@ def neumann(product, b, scale, damping=0.0, terms=100, tolerance=1e-6, out_of_ti
             ended = "growth" if in_time else "timeout"
             return Solution(torch.zeros_like(b), space.n_products, math.nan, ended, scale * damping)
         sums = _Sums(space, scale, damping, terms, tolerance)
-    bend = _bend(space, scale, damping) if sums.ended == "growth" else 0.0
-    found = Solution(sums.coordinates, 0, sums.residual, sums.ended, scale * damping, bend)
-    return replace(space.lift(found), iterations=space.n_products)
+    found = Solution(sums.coordinates, 0, sums.residual, sums.ended, scale * damping)
+    if found.ended == "growth":  # nobody will want the sum
+        found = replace(found, x=torch.zeros_like(b), bend=_bend(space, scale, damping))
+    else:
+        found = space.lift(found)
+    return replace(found, iterations=space.n_products)
 
 
 def _finite(space):
@@ -58,15 +61,16 @@ def _spectrum(space):
     return eigh_tridiagonal(np.array(space.diagonal), np.array(space.beside[:-1]))
 
 
-def _bend(space, scale, damping, more=10):
-    """Return the eigenvalue that is worst for the series, after a few more products if it still moves by a percent."""
-    bend = math.inf
-    while True:
-        values = _spectrum(space)[0]
-        bend, before = float(values[np.abs(1 - values / scale - damping).argmax()]), bend
-        if abs(bend - before) <= 0.01 * abs(bend) or not more or not space.grow() or not _finite(space):
-            return bend
-        more -= 1
+def _bend(space, scale, damping, most=10):
+    """Return the eigenvalue that is worst for the series, after more products while it moves by a percent, or 0."""
+    bend, before = 0.0, math.inf
+    for _ in range(most):
+        if space.diagonal:
+            values = _spectrum(space)[0]
+            bend, before = float(values[np.abs(1 - values / scale - damping).argmax()]), bend
+        if abs(bend - before) <= 0.01 * abs(bend) or not space.grow() or not _finite(space):
+            break
+    return bend
 
 
 class _Sums:
@@ -111,13 +115,20 @@ def lissa(products, b, scale, damping=0.0, terms=100, out_of_time=lambda: False)
         products: linear maps, taken in turn, whose mean is ``A``.
         b, scale, damping, terms, out_of_time: as of :func:`neumann`.
     """
-    x, r = torch.zeros_like(b), b
+
+    def mean(v):
+        return sum(product(v) for product in products) / len(products)
+
+    x = torch.zeros_like(b)
     for done in range(terms):
         if out_of_time():
             return Solution(x, done, math.nan, "timeout", scale * damping)
         r = b - products[done % len(products)](x) - scale * damping * x if done else b
+        if not math.isfinite(norm(r)):
+            break
         x = x + r / scale
-    image = sum(product(x) for product in products) / len(products)
-    residual = norm(b - image - scale * damping * x) / norm(b) if b.any() else 0.0
-    ended = "iterations" if residual <= 1 else "growth"
-    return Solution(x, terms - 1 + len(products), residual, ended, scale * damping)
+    residual = norm(b - mean(x) - scale * damping * x) / norm(b) if b.any() else 0.0
+    found = Solution(x, terms - 1 + len(products), residual, "iterations", scale * damping)
+    if residual <= 1:
+        return found
+    return replace(found, ended="growth", bend=_bend(KrylovSpace(mean, b, out_of_time), scale, damping))

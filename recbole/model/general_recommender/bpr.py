@@ -36,7 +36,7 @@ class BPR(GeneralRecommender):
 
     def get_user_embedding(self, user):
         """Return the factors [batch, d] of user ids."""
-        return self.user_embedding.weight.index_select(0, user)  # derivatives take half of a look-up's
+        return self.user_embedding.weight.index_select(0, user)  # its derivative takes a third of a look-up's
 
     def get_item_embedding(self, item):
         """Return the factors [batch, d] of item ids."""

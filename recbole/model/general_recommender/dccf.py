@@ -28,6 +28,7 @@ class DCCF(GraphRecommender):
     """
 
     loss_of_examples = False
+    batch_free = ("layers",)
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
@@ -48,8 +49,6 @@ class DCCF(GraphRecommender):
         """Return each node's mean of its neighbours, weighted by how alike the ends of an edge are in ``guide``."""
         alike = self.graph.likeness(F.normalize(guide, dim=1))
         return self.graph.weighted_mean((1 + alike) / 2, nodes)
-
-    batch_free = ("layers",)
 
     def layers(self):
         """Return the sum of all layers [n_users + n_items, d], and ``(Z, R, H_z, H_r)`` of each layer."""
