@@ -48,7 +48,7 @@ def write_log(folder, n_rows, owner, seed):
     import numpy as np
 
     from recbole.data.atomic import write_atomic
-    from recbole.scenario.names import sensitive_list_name
+    from recbole.generators.artefact_names import sensitive_list_name
     from recbole.utils import stream
 
     generator = stream(seed, "synthetic log", n_rows)

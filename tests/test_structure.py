@@ -9,17 +9,19 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "recbole"
 
-BELOW = {
-    "utils": set(),
-    "config": {"utils"},
-    "data": {"utils", "config"},
-    "scenario": {"utils", "config", "data"},
-    "model": {"utils", "config", "data"},
-    "evaluator": {"utils", "config", "data", "model"},
-    "trainer": {"utils", "config", "data", "model", "evaluator"},
-    "unlearning": {"utils", "config", "data", "model", "evaluator", "trainer"},
-    "quick_start": {"utils", "config", "data", "scenario", "model", "evaluator", "trainer", "unlearning"},
+ORDER = ("utils", "config", "data", "generators", "prepare", "model", "evaluator", "trainer", "unlearning", "scenario",
+         "quick_start")  # fmt: skip
+"""The rooms; each may import from those before it."""
+
+APART = {
+    "model": {"generators", "prepare"},
+    "evaluator": {"generators", "prepare"},
+    "trainer": {"generators", "prepare"},
+    "unlearning": {"generators", "prepare"},
 }
+"""Rooms that stand before another and are none of its business."""
+
+BELOW = {room: set(ORDER[:at]) - APART.get(room, set()) for at, room in enumerate(ORDER)}
 """What a room may import from."""
 
 TEXT = {".py", ".md", ".yaml", ".toml", ".txt", ".def", ".cfg", ".sh", ""}

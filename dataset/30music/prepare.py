@@ -17,12 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole.config.layers import packaged
-from recbole.scenario import prepare
-from recbole.scenario.raw import steps
-from recbole.scenario.raw.files import find
-from recbole.scenario.raw.log import RawLog
-from recbole.scenario.raw.rules import SensitiveRules
-from recbole.scenario.raw.tables import read_idomaar
+from recbole.prepare import program, steps
+from recbole.prepare.files import find
+from recbole.prepare.raw_table import RawLog
+from recbole.prepare.rules import SensitiveRules
+from recbole.prepare.tables import read_idomaar
 
 HERE = Path(__file__).resolve().parent
 WANTED = "relations/sessions.idomaar and entities/tracks.idomaar"
@@ -65,8 +64,8 @@ def plays(source):
             "timestamp": pa.array(time + np.floor(start).astype(np.int64)),
         }
     if n_without_user:
-        prepare.say(f"{n_without_user:,} sessions name no user and are left out")
+        program.say(f"{n_without_user:,} sessions name no user and are left out")
 
 
 if __name__ == "__main__":
-    prepare.run(main)
+    program.run(main)

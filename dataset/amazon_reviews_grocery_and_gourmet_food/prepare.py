@@ -13,8 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from recbole.scenario import prepare
-from recbole.scenario.raw import amazon, steps
+from recbole.prepare import amazon, program, steps
 
 HERE = Path(__file__).resolve().parent
 CATEGORY = "Grocery_and_Gourmet_Food"
@@ -32,4 +31,4 @@ def main():
 
 
 if __name__ == "__main__":
-    prepare.run(main)
+    program.run(main)

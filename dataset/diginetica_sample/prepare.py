@@ -19,9 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recbole.data.atomic import write_atomic
-from recbole.scenario import prepare
-from recbole.scenario.raw import steps
-from recbole.scenario.raw_log import InteractionLog
+from recbole.generators.raw_log import InteractionLog
+from recbole.prepare import program, steps
 from recbole.utils import UserError, sha256_of_file
 
 HERE = Path(__file__).resolve().parent
@@ -47,7 +46,7 @@ def main():
     options = steps.command_line(__doc__, HERE, f"{SOURCES[0]} (or {SOURCES[1]})")
     with tempfile.TemporaryDirectory() as folder:
         path = views(options, Path(folder))
-        prepare.say(f"{INTER} is {'' if sha256_of_file(path) == SHA256 else 'not '}that of the published sample")
+        program.say(f"{INTER} is {'' if sha256_of_file(path) == SHA256 else 'not '}that of the published sample")
         log = InteractionLog(path, user_field=SESSION)
         categories = {CATEGORY: middling(log.items.to_pylist())}
         steps.write_rows(options, "SBR", log, categories, FRACTIONS, user_field=SESSION)
@@ -57,12 +56,12 @@ def views(options, folder):
     """Return the path of the views as an atomic file: the one that is there already, or one that is written."""
     for there in dict.fromkeys((options.output, HERE)):
         if not options.source and (there / INTER).is_file() and sha256_of_file(there / INTER) == SHA256:
-            prepare.say(f"the data is in {there} already")
+            program.say(f"the data is in {there} already")
             return there / INTER
     if options.source:
         convert(*find(options.source), folder / INTER)
     else:
-        fetched = prepare.from_first({URL: lambda: prepare.fetch_from_url(URL, {MEMBER: None}, HERE / "raw")}, ADVICE)
+        fetched = program.from_first({URL: lambda: program.fetch_from_url(URL, {MEMBER: None}, HERE / "raw")}, ADVICE)
         convert(SOURCES[1], fetched[MEMBER], folder / INTER)
     return folder / INTER
 
@@ -71,15 +70,15 @@ def find(folder):
     """Return the name and the content of the log in a folder."""
     for name in SOURCES:
         if (folder / name).is_file():
-            prepare.say(f"converting {folder / name}")
+            program.say(f"converting {folder / name}")
             return name, (folder / name).read_bytes()
     raise UserError(f"{folder} holds neither {' nor '.join(SOURCES)}; {ADVICE}")
 
 
 def convert(name, content, target):
     """Write the views in the order of date, session and time within the session, with their rank as timestamp."""
-    forms = {**dict.fromkeys((0, 2, 3), prepare.WHOLE), 4: prepare.DATE}
-    sessions, _, items, times, dates = prepare.columns(content.decode(errors="replace"), name, ";", 5, forms, HEADER)
+    forms = {**dict.fromkeys((0, 2, 3), program.WHOLE), 4: program.DATE}
+    sessions, _, items, times, dates = program.columns(content.decode(errors="replace"), name, ";", 5, forms, HEADER)
     order = sorted(range(len(sessions)), key=lambda row: (dates[row], int(sessions[row]), int(times[row])))
     ordered = {
         "session_id": [sessions[row] for row in order],
@@ -100,4 +99,4 @@ def middling(items):
 
 
 if __name__ == "__main__":
-    prepare.run(main)
+    program.run(main)

@@ -15,12 +15,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import pyarrow as pa
 
-from recbole.scenario import prepare
-from recbole.scenario.raw import steps
-from recbole.scenario.raw.baskets import build_baskets, first_stranger, item_tokens
-from recbole.scenario.raw.files import find, line_of_row
-from recbole.scenario.raw.rules import SensitiveRules
-from recbole.scenario.raw.tables import read_csv
+from recbole.generators.basket_files import build_baskets, first_stranger, item_tokens
+from recbole.prepare import program, steps
+from recbole.prepare.files import find, line_of_row
+from recbole.prepare.rules import SensitiveRules
+from recbole.prepare.tables import read_csv
 from recbole.utils import UserError
 
 HERE = Path(__file__).resolve().parent
@@ -57,4 +56,4 @@ def read_baskets(path):
 
 
 if __name__ == "__main__":
-    prepare.run(main)
+    program.run(main)

@@ -17,12 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole.scenario import prepare
-from recbole.scenario.raw import steps
-from recbole.scenario.raw.files import find
-from recbole.scenario.raw.log import RawLog
-from recbole.scenario.raw.rules import SensitiveRules
-from recbole.scenario.raw.tables import read_csv, read_json_lines
+from recbole.prepare import program, steps
+from recbole.prepare.files import find
+from recbole.prepare.raw_table import RawLog
+from recbole.prepare.rules import SensitiveRules
+from recbole.prepare.tables import read_csv, read_json_lines
 
 HERE = Path(__file__).resolve().parent
 WANTED = "goodreads_interactions.csv, book_id_map.csv, goodreads_books.json (plain, or as .gz)"
@@ -85,4 +84,4 @@ def sensitive_books(source):
 
 
 if __name__ == "__main__":
-    prepare.run(main)
+    program.run(main)

@@ -19,9 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recbole.data.atomic import read_atomic, write_atomic
-from recbole.scenario import prepare
-from recbole.scenario.raw import steps
-from recbole.scenario.raw_log import InteractionLog
+from recbole.generators.raw_log import InteractionLog
+from recbole.prepare import program, steps
 from recbole.utils import UserError, sha256_of_file
 
 HERE = Path(__file__).resolve().parent
@@ -57,7 +56,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         source = atomic_files(options, Path(folder))
         same = all(sha256_of_file(source / name) == sha256 for name, sha256 in ATOMIC.items())
-        prepare.say(f"the data files are {'' if same else 'not '}byte for byte RecBole's")
+        program.say(f"the data files are {'' if same else 'not '}byte for byte RecBole's")
         log = InteractionLog(source / f"{NAME}.inter")
         for name in ATOMIC:
             read_atomic(source / name)  # so that a mistake is found in whatever column
@@ -72,15 +71,15 @@ def atomic_files(options, folder):
     if source is None:
         for there in dict.fromkeys((options.output, HERE)):
             if all((there / name).is_file() and sha256_of_file(there / name) == ATOMIC[name] for name in ATOMIC):
-                prepare.say(f"the data is in {there} already")
+                program.say(f"the data is in {there} already")
                 return there
-        prepare.from_first({PACKAGE: lambda: from_package(folder), URL: lambda: from_grouplens(folder)}, ADVICE)
+        program.from_first({PACKAGE: lambda: from_package(folder), URL: lambda: from_grouplens(folder)}, ADVICE)
         return folder
     if all((source / name).is_file() for name in ATOMIC):
-        prepare.say(f"taking the atomic files of {source}")
+        program.say(f"taking the atomic files of {source}")
         return source
     if all((source / name).is_file() for name in GROUPLENS):
-        prepare.say(f"converting the files of {source}")
+        program.say(f"converting the files of {source}")
         convert({name: (source / name).read_bytes() for name in GROUPLENS}, folder)
         return folder
     raise UserError(f"{source} holds neither {', '.join(ATOMIC)} nor {', '.join(GROUPLENS)}")
@@ -89,19 +88,19 @@ def atomic_files(options, folder):
 def from_package(folder):
     """Take the example data that RecBole's wheel holds."""
     members = {f"{IN_PACKAGE}{name}": sha256 for name, sha256 in ATOMIC.items()}
-    for path, content in prepare.fetch_from_package(PACKAGE, members).items():
+    for path, content in program.fetch_from_package(PACKAGE, members).items():
         (folder / Path(path).name).write_bytes(content)
 
 
 def from_grouplens(folder):
     """Take the original archive and convert it."""
-    content = prepare.fetch_from_url(URL, {f"{NAME}/{name}": None for name in GROUPLENS}, HERE / "raw")
+    content = program.fetch_from_url(URL, {f"{NAME}/{name}": None for name in GROUPLENS}, HERE / "raw")
     convert({Path(path).name: value for path, value in content.items()}, folder)
 
 
 def convert(files, folder):
     """Write GroupLens's files, a dict from names to bytes, as atomic files."""
-    whole, genres = prepare.WHOLE, range(5, 5 + len(GENRES))
+    whole, genres = program.WHOLE, range(5, 5 + len(GENRES))
     ratings = columns(files, "u.data", "\t", 4, {0: whole, 1: whole, 2: RATING, 3: whole})
     movies = columns(files, "u.item", "|", 5 + len(GENRES), {0: whole, **dict.fromkeys(genres, FLAG)})
     users = columns(files, "u.user", "|", 5, {0: whole})
@@ -114,7 +113,7 @@ def convert(files, folder):
 
 def columns(files, name, *form):
     """Return the columns of one of GroupLens's files, which are in Latin-1."""
-    return prepare.columns(files[name].decode("latin-1"), name, *form)
+    return program.columns(files[name].decode("latin-1"), name, *form)
 
 
 def split_title(title):
@@ -145,4 +144,4 @@ def by_genre(path):
 
 
 if __name__ == "__main__":
-    prepare.run(main)
+    program.run(main)

@@ -17,14 +17,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole.scenario import prepare
-from recbole.scenario.raw import steps
-from recbole.scenario.raw.download import unpack
-from recbole.scenario.raw.files import find
-from recbole.scenario.raw.log import RawLog
-from recbole.scenario.raw.rules import SensitiveRules
-from recbole.scenario.raw.staging import workspace
-from recbole.scenario.raw.tables import read_csv
+from recbole.prepare import program, steps
+from recbole.prepare.download import unpack
+from recbole.prepare.files import find
+from recbole.prepare.raw_table import RawLog
+from recbole.prepare.rules import SensitiveRules
+from recbole.prepare.staging import workspace
+from recbole.prepare.tables import read_csv
 
 HERE = Path(__file__).resolve().parent
 WANTED = "rating.csv, movie.csv, tag.csv (Kaggle's form of ML-20M) or ratings.csv, movies.csv, tags.csv (GroupLens's)"
@@ -82,4 +81,4 @@ def sensitive_films(source):
 
 
 if __name__ == "__main__":
-    prepare.run(main)
+    program.run(main)

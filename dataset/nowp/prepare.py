@@ -16,12 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole.scenario import prepare
-from recbole.scenario.raw import steps
-from recbole.scenario.raw.files import find
-from recbole.scenario.raw.log import RawLog
-from recbole.scenario.raw.rules import SensitiveRules
-from recbole.scenario.raw.tables import read_csv
+from recbole.prepare import program, steps
+from recbole.prepare.files import find
+from recbole.prepare.raw_table import RawLog
+from recbole.prepare.rules import SensitiveRules
+from recbole.prepare.tables import read_csv
 
 HERE = Path(__file__).resolve().parent
 WANTED = "sessions_2018.csv"
@@ -60,7 +59,7 @@ def plays(source, first_texts):
         n_incomplete += len(table) - len(complete)
         yield complete
     if n_incomplete:
-        prepare.say(f"{n_incomplete:,} plays without a user, a track, a session or a time are left out")
+        program.say(f"{n_incomplete:,} plays without a user, a track, a session or a time are left out")
 
 
 def first_of_each(tracks, texts):
@@ -81,4 +80,4 @@ def sensitive_tracks(first_texts):
 
 
 if __name__ == "__main__":
-    prepare.run(main)
+    program.run(main)

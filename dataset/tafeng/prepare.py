@@ -20,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from recbole.data.baskets import read_baskets
-from recbole.scenario import prepare
-from recbole.scenario.raw import steps
+from recbole.prepare import program, steps
 from recbole.utils import UserError, sha256_of_file
 
 HERE = Path(__file__).resolve().parent
@@ -47,7 +46,7 @@ def main():
     path = steps.source_folder(options, HERE, FILE, {FILE: URL}, {FILE: SHA256}) / FILE
     baskets = read_baskets(path)
     known = sha256_of_file(path) == SHA256
-    prepare.say(f"{FILE} is {'that' if known else 'NOT that'} of the published collection; {describe(baskets)}")
+    program.say(f"{FILE} is {'that' if known else 'NOT that'} of the published collection; {describe(baskets)}")
     baskets = baskets.distinct().with_at_least(LEAST_BASKETS)
     if not baskets.users:
         raise UserError(f"{path}: nobody has {LEAST_BASKETS} baskets")
@@ -74,4 +73,4 @@ def middling(items):
 
 
 if __name__ == "__main__":
-    prepare.run(main)
+    program.run(main)

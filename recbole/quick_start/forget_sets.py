@@ -10,14 +10,14 @@ from recbole.config import Config
 from recbole.config.derived import SPAM_FRACTION
 from recbole.config.rules import SEED
 from recbole.data.atomic import read_header
+from recbole.generators.artefact_names import forget_set_names, sensitive_method
+from recbole.generators.commands import prepared_datasets, preparing_command
+from recbole.generators.forget_set import RULES, generate
+from recbole.generators.imitation import INTERVALS, SESSION_FIELD, USUAL_FILTERS, CleanBaskets, CleanInteractions
+from recbole.generators.raw_log import BasketLog, InteractionLog
+from recbole.generators.sensitive_lists import list_categories, read_sensitive_items
+from recbole.generators.spam_writer import SpamWriter
 from recbole.quick_start.flags import TASKS, Flag
-from recbole.scenario.command import prepared_datasets, preparing_command
-from recbole.scenario.forget_set import RULES, generate
-from recbole.scenario.imitation import INTERVALS, SESSION_FIELD, USUAL_FILTERS, CleanBaskets, CleanInteractions
-from recbole.scenario.names import forget_set_names, sensitive_method
-from recbole.scenario.raw_log import BasketLog, InteractionLog
-from recbole.scenario.sensitive import list_categories, read_sensitive_items
-from recbole.scenario.spam import SpamWriter
 from recbole.utils import OneLineParser, UserError, sha256_of_file, suggest
 
 _NO_MODEL = "none"

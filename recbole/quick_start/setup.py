@@ -8,10 +8,10 @@ import numpy as np
 
 from recbole.data import create_dataset
 from recbole.evaluator import NOBODY, build_views
+from recbole.generators.sensitive_lists import read_sensitive_items
 from recbole.model import get_model
 from recbole.quick_start.spam import Spam, add_spam
-from recbole.scenario.reader import find_forget_set, order_requests, read_forget_set
-from recbole.scenario.sensitive import read_sensitive_items
+from recbole.scenario.forget_set_reader import find_forget_set, order_requests, read_forget_set
 from recbole.trainer import Naming, load_checkpoint, load_weights
 from recbole.unlearning.request import checkpoint_sizes, find_requests
 from recbole.utils import UserError, init_seed

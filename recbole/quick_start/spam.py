@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recbole.evaluator import evaluate_targets
+from recbole.generators.order import order_requests
 from recbole.scenario.attack import find_attack
-from recbole.scenario.order import order_requests
 from recbole.unlearning.request import requests_of
 from recbole.utils import UserError, atomic_write
 from recbole.utils.distributed import is_main

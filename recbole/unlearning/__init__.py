@@ -1,1 +1,1 @@
-"""Unlearning: requests, the pipeline that takes them in order, and one file for each algorithm."""
+"""Unlearning: requests, the pipeline that takes them in order, and what the algorithms are made of."""

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from recbole.unlearning.curvature import trained
 from recbole.unlearning.request_data import RequestData
+from recbole.unlearning.second_order.curvature import trained
 from recbole.utils import UserError
 
 
@@ -83,7 +83,7 @@ class Step:
     """A change of parameters that has been worked out but not made.
 
     Attributes:
-        subspace: :class:`~recbole.unlearning.curvature.Subspace` that it lives in.
+        subspace: :class:`~recbole.unlearning.second_order.curvature.Subspace` that it lives in.
         delta: flat vector to add.
         work: what it cost.
     """

@@ -5,8 +5,8 @@ import contextlib
 import torch
 
 from recbole.unlearning.algorithm import NotApplied, Step, UnlearningAlgorithm
-from recbole.unlearning.curvature import Subspace, second_order, trained
 from recbole.unlearning.noise import padding_rows
+from recbole.unlearning.second_order.curvature import Subspace, second_order, trained
 from recbole.utils import UserError, stream
 
 BATCH_SIZE = 256

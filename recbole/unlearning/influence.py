@@ -7,7 +7,8 @@ from functools import cached_property
 import torch
 
 from recbole.unlearning.algorithm import HyperParameters, NotApplied, UnlearningAlgorithm, setting
-from recbole.unlearning.curvature import (
+from recbole.unlearning.noise import normal
+from recbole.unlearning.second_order.curvature import (
     GaussNewtonProduct,
     HessianProduct,
     Subspace,
@@ -16,15 +17,17 @@ from recbole.unlearning.curvature import (
     second_order,
     total_loss,
 )
-from recbole.unlearning.noise import normal
-from recbole.unlearning.solvers import positive_solution
+from recbole.unlearning.second_order.solvers import positive_solution
 from recbole.utils import UserError, torch_seed
 
 EXACTLY = {"tolerance": 1e-6}
 """How systems are solved that leave nothing out."""
 
 ROUGHLY = {"tolerance": 1e-3, "progress": 5e-4}
-"""How those are that are estimated from a sample; see :func:`~recbole.unlearning.solvers.positive_solution`."""
+"""How those are that are estimated from a sample.
+
+See :func:`~recbole.unlearning.second_order.solvers.positive_solution`.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class System:
 
     Attributes:
         n: number of training examples that are left.
-        subspace: :class:`~recbole.unlearning.curvature.Subspace` it lives in.
+        subspace: :class:`~recbole.unlearning.second_order.curvature.Subspace` it lives in.
         old: batches whose losses count before the change, ``new`` after it, with their ``weights``.
         sample: ``(batches, weights)`` that stand for all retained examples; ``H`` is the Hessian of their losses.
         complete: whether ``old``, ``new`` and ``sample`` leave no example out.
@@ -208,7 +211,8 @@ class InfluenceAlgorithm(UnlearningAlgorithm):
         where ``H`` is not positive.
 
         If a model has no such form, or conjugate gradients do not settle, the damping is raised
-        (:func:`~recbole.unlearning.solvers.positive_solution`). It is raised too where a step goes so far that the
+        (:func:`~recbole.unlearning.second_order.solvers.positive_solution`). It is raised too where a step goes so far
+        that the
         losses show less than a quarter of the :meth:`System.gain` that the system promises, as D. W. Marquardt does
         it, "An Algorithm for Least-Squares Estimation of Nonlinear Parameters", SIAM J. 1963 (equation numbers not
         checked).

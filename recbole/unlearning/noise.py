@@ -17,7 +17,7 @@ def normal(subspace, seed):
     """Return standard normal noise over a subspace, flat; zero in padding rows.
 
     Args:
-        subspace: :class:`~recbole.unlearning.curvature.Subspace`.
+        subspace: :class:`~recbole.unlearning.second_order.curvature.Subspace`.
         seed: int, see :func:`~recbole.utils.torch_seed`.
     """
     generator = torch.Generator().manual_seed(seed)

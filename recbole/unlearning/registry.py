@@ -26,7 +26,7 @@ class HyperParameter:
 
 @cache
 def _classes():
-    import recbole.unlearning as room
+    from recbole.unlearning import algorithms as room
 
     for module in pkgutil.iter_modules(room.__path__):
         importlib.import_module(f"{room.__name__}.{module.name}")

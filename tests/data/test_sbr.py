@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recbole.data import Negatives, cat_interactions
 from recbole.data.split import HISTORY, TEST, TRAIN, VALID
-from recbole.unlearning.scif import Scif
+from recbole.unlearning.algorithms.scif import Scif
 from recbole.utils import InputType, UserError
 
 LENGTH = 5

@@ -10,7 +10,7 @@ from general_oracles import ORACLES, bpr_of, rows_of, tables, teacher_layers
 from recbole.data import Interaction, Negatives
 from recbole.model import abstract_recommender, get_model
 from recbole.trainer import ResumeFile, Trainer
-from recbole.unlearning.scif import Scif
+from recbole.unlearning.algorithms.scif import Scif
 from recbole.utils import UserError, stream
 
 SETTINGS = {

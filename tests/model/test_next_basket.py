@@ -257,7 +257,7 @@ def test_dnntsp_refuses_heads_that_do_not_divide(folder):
 
 @pytest.mark.parametrize("name", ["Sets2Sets", "DNNTSP"])
 def test_gradient_and_curvature_are_those_of_finite_differences(folder, name):
-    from recbole.unlearning.curvature import HessianProduct, Subspace, gradient, second_order
+    from recbole.unlearning.second_order.curvature import HessianProduct, Subspace, gradient, second_order
 
     _, dataset, model = build(folder, name, set_loss_gradient=True)
     with torch.no_grad():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from recbole.config import Config
-from recbole.scenario.names import forget_set_name, sensitive_method
+from recbole.generators.artefact_names import forget_set_name, sensitive_method
 from recbole.trainer import Naming
 from recbole.utils import UserError
 from recbole.utils.files import atomic_write

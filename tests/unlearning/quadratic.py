@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from recbole.model.abstract_recommender import GeneralRecommender
-from recbole.unlearning.curvature import HessianProduct, Subspace, gradient
 from recbole.unlearning.registry import get_algorithm
+from recbole.unlearning.second_order.curvature import HessianProduct, Subspace, gradient
 from recbole.utils import InputType
 
 PENALTY = 0.5

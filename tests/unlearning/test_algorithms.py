@@ -15,10 +15,16 @@ from quadratic import EXACT, PENALTY, Linear, fresh, newton
 
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning import influence
-from recbole.unlearning.curvature import GaussNewtonProduct, HessianProduct, Subspace, gradient, second_order
-from recbole.unlearning.gif import Gif, GifHyper
+from recbole.unlearning.algorithms.gif import Gif, GifHyper
 from recbole.unlearning.influence import System, gaussian_delta, gaussian_sigma
 from recbole.unlearning.registry import get_algorithm
+from recbole.unlearning.second_order.curvature import (
+    GaussNewtonProduct,
+    HessianProduct,
+    Subspace,
+    gradient,
+    second_order,
+)
 from recbole.utils import UserError, torch_seed
 
 ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")

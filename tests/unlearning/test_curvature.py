@@ -11,8 +11,15 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.model.sequential_recommender.gru4rec import GRU4Rec
-from recbole.unlearning.curvature import GaussNewtonProduct, HessianProduct, Subspace, flatten, gradient, second_order
-from recbole.unlearning.solvers import conjugate_gradients
+from recbole.unlearning.second_order.curvature import (
+    GaussNewtonProduct,
+    HessianProduct,
+    Subspace,
+    flatten,
+    gradient,
+    second_order,
+)
+from recbole.unlearning.second_order.solvers import conjugate_gradients
 from recbole.utils import init_seed, stream
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-8}

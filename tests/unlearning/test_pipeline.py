@@ -15,9 +15,9 @@ from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.trainer import ResumeFile
 from recbole.unlearning import algorithm, pipeline
 from recbole.unlearning.algorithm import NotApplied, Outcome
+from recbole.unlearning.algorithms.scif import Scif
 from recbole.unlearning.pipeline import Pipeline, RequestLog
 from recbole.unlearning.request import find_requests
-from recbole.unlearning.scif import Scif
 from recbole.utils import UserError, init_seed
 
 NO_TRAIN, UNKNOWN, NO_ITEM = "u5", "stranger", "u6"

@@ -45,8 +45,8 @@ class Toy(UnlearningAlgorithm):
 
 SCRIPT = """
 import json, sys
-import recbole.unlearning
-recbole.unlearning.__path__.append(sys.argv.pop(1))  # the same folder, with one file more
+import recbole.unlearning.algorithms
+recbole.unlearning.algorithms.__path__.append(sys.argv.pop(1))  # the same folder, with one file more
 from recbole.config import Config
 from recbole.quick_start import command_line
 from recbole.unlearning import registry

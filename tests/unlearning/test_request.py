@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recbole.data import create_dataset
 from recbole.data.split import SPLITS
-from recbole.scenario.order import order_requests
+from recbole.generators.order import order_requests
 from recbole.unlearning.request import checkpoint_sizes, chunks, find_requests, requests_of
 from recbole.utils import ModelType, UserError
 

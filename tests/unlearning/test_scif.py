@@ -10,7 +10,7 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.trainer import Trainer
-from recbole.unlearning.scif import Scif
+from recbole.unlearning.algorithms.scif import Scif
 from recbole.utils import UserError, init_seed
 
 

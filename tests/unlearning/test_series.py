@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from maps import diagonal, matrix
 
-from recbole.unlearning.krylov import KrylovSpace
-from recbole.unlearning.series import lissa, neumann
+from recbole.unlearning.second_order.krylov import KrylovSpace
+from recbole.unlearning.second_order.series import lissa, neumann
 
 
 def recursion(a, b, scale, damping, terms):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from maps import diagonal, matrix
 
-from recbole.unlearning.krylov import KrylovSpace
-from recbole.unlearning.solvers import conjugate_gradients, positive_solution
+from recbole.unlearning.second_order.krylov import KrylovSpace
+from recbole.unlearning.second_order.solvers import conjugate_gradients, positive_solution
 
 
 def test_as_many_iterations_as_there_are_eigenvalues():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, UnlearningAlgorithm, setting
-from recbole.unlearning.curvature import Subspace, gradient, second_order
+from recbole.unlearning.second_order.curvature import Subspace, gradient, second_order
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+"""What to type: the command lines that make a file which a run misses."""
+
+import shlex
+from pathlib import Path
+
+from recbole.config.layers import PROPERTIES, merge, packaged_layers
+from recbole.generators.imitation import EVERYTHING, USUAL_FILTERS, same_filter
+
+_FORM = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "field_separator", "NEXT_BASKET_JSON")
+_BY_NUMBER = ("tafeng",)  # whose subsets may be numbers of users
+
+
+def clean_file(config, task_type):
+    """Return the path of the clean data; ``config`` has ``data_path``, ``dataset`` and ``NEXT_BASKET_JSON``."""
+    folder, dataset = Path(config["data_path"]), config["dataset"]
+    baskets = config["NEXT_BASKET_JSON"] or f"{dataset}_merged.json"
+    return folder / (baskets if task_type == "NBR" else f"{dataset}.inter")
+
+
+def making_command(config, task_type, **flags):
+    """Return the command line of make_forget_set.py that makes a file for a run.
+
+    It has the run's configuration files if one of them says what form the data have.
+
+    Args:
+        config: the run's `Config`; ``data_path`` is the data set's own folder.
+        task_type: ``CF``, ``SBR`` or ``NBR``; named where the folder has data of two tasks.
+        flags: what is to be made, flag to value; True for a switch.
+    """
+    folder, where = Path(config["data_path"]), {}
+    if folder.parent != Path("dataset"):
+        where["data_path"] = folder.parent
+    if clean_file(config, "NBR").is_file() and clean_file(config, "CF").is_file():
+        where["task_type"] = task_type
+    if _needs_files(config):
+        where["config_files"] = config.files
+    words = ["python make_forget_set.py"]
+    for flag, value in {"dataset": config["dataset"], **where, **flags}.items():
+        values = [] if value is True else value if isinstance(value, list) else [value]
+        words += [f"--{flag}", *(shlex.quote(str(each)) for each in values)]
+    return " ".join(words)
+
+
+def _needs_files(config):
+    """Return whether a configuration file says of the data's form what is not known without it."""
+    known, _ = merge(packaged_layers(None, config["dataset"])[0])
+    return any(config.source(key) in config.files and config[key] != known.get(key) for key in _FORM)
+
+
+def own_filters(config, task_type):
+    """Return the run's filters, of those that make_forget_set.py knows, name to value."""
+    return {key: EVERYTHING if config[key] is None else config[key] for key in USUAL_FILTERS[task_type]}
+
+
+def filter_flags(config, task_type):
+    """Return those of `own_filters` that a `making_command` has to name."""
+    usual, files = USUAL_FILTERS[task_type], _needs_files(config)
+    own = own_filters(config, task_type)
+    return {key: value for key, value in own.items() if files or not same_filter(key, value, usual[key])}
+
+
+def prepared_datasets():
+    """Return the names of the data sets that have a prepare.py, sorted."""
+    return sorted(path.stem for path in (PROPERTIES / "dataset").glob("*.yaml"))
+
+
+def preparing_command(dataset):
+    """Return the command line that prepares a data set or its subset, ``<name>_test`` or ``<name>_<users>``, or None.
+
+    None is for data of one's own.
+    """
+    name, _, part = dataset.rpartition("_")
+    known = prepared_datasets()
+    if dataset in known:
+        return f"python dataset/{dataset}/prepare.py"
+    if name in known and part == "test":
+        return f"python dataset/{name}/prepare.py --subset 0.01"
+    if name in _BY_NUMBER and part.isdecimal():
+        return f"python dataset/{name}/prepare.py --subset {part}"
+    return None

@@ -1,0 +1,282 @@
+"""Clean logs and what spam imitates of them: fake users, sessions and baskets in the form of the real ones.
+
+For next-basket and session-based recommendation these are ERASE's. ERASE has no spam for collaborative filtering; there
+the design is ours. A fake user is like a fake session: lengths after those of real users, one or two targets away from
+both ends of the profile, popular fillers, gaps after those between a user's ratings. Nobody rates an item twice.
+Targets get the best rating of the scale; a filler gets a rating that some real user gave it, so that the profile does
+not stand out (in the literature's attack popular items get the best rating too: Mobasher, Burke, Bhaumik and Williams,
+TOIT 2007; equation numbers not checked).
+
+Users and rows are counted and measured as they stand in the file. Targets and fillers are taken from the items that
+training keeps (those that the run's filters leave), which ERASE does not look at: a target that a filter drops would
+promote nothing.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recbole.data.atomic import line_of, read_header, write_atomic
+from recbole.data.baskets import Baskets, read_baskets
+from recbole.data.filters import core
+from recbole.generators import bandwagon
+from recbole.generators.basket_files import write_baskets
+from recbole.generators.order import token_rank
+from recbole.generators.raw_log import read_filled
+from recbole.utils import FeatureType, UserError
+from recbole.utils.intervals import parse_intervals
+
+SESSION_FIELD = "session_id"
+INTERVALS = ("user_inter_num_interval", "item_inter_num_interval")
+EVERYTHING = "[0,inf)"
+USUAL_FILTERS = {
+    "CF": dict.fromkeys(INTERVALS, "[5,inf)"),
+    "SBR": dict.fromkeys(INTERVALS, EVERYTHING),
+    "NBR": {"MIN_NBR_BASKET_COUNT": 4},
+}
+"""The settings that decide which items training keeps, and what they are in ERASE's configurations."""
+_FRESH = "fraud_"
+_LARGEST = 2**53  # beyond, numbers of double precision are not exact
+
+
+@dataclass(frozen=True)
+class Fakes:
+    """Fake profiles.
+
+    Attributes:
+        n: how many.
+        items: int64 [rows], places among the clean log's ``tokens``.
+        is_target: bool [rows].
+        content: what the clean log's ``write`` takes.
+    """
+
+    n: int
+    items: np.ndarray
+    is_target: np.ndarray
+    content: object
+
+
+class CleanInteractions:
+    """The raw interactions of an ``.inter`` file (CF, SBR), as far as spam imitates them.
+
+    Attributes:
+        path: the file.
+        task_type: ``CF`` or ``SBR``.
+        kind: what a profile is: ``users`` or ``sessions``.
+        n_profiles: how many there are.
+        n_rows: interactions.
+        tokens: Arrow string array of the items.
+        popular, unpopular: int64, places among ``tokens``.
+        filters: dict, the settings that say which items training keeps.
+    """
+
+    def __init__(
+        self,
+        path,
+        task_type,
+        user_field="user_id",
+        item_field="item_id",
+        rating_field="rating",
+        time_field="timestamp",
+        separator="\t",
+        intervals=None,
+    ):
+        """Read the file. A session is what ``session_id`` numbers, or without such a column what ``user_field`` does.
+
+        ``intervals`` (a dict of `INTERVALS`) say which items training keeps; the task's usual ones by default.
+
+        Raises:
+            UserError: the file cannot be read, lacks a column or a value, has a number that cannot be, or has too few
+                items.
+        """
+        self.filters = USUAL_FILTERS[task_type] | (intervals or {})
+        self.path, self.task_type, self._separator = Path(path), task_type, separator
+        header = read_header(path, separator)
+        self.kind = "users" if task_type == "CF" else "sessions"
+        in_sessions = task_type == "SBR" and SESSION_FIELD in header
+        self._profile = SESSION_FIELD if in_sessions else user_field
+        self._user = user_field if user_field in header and user_field != self._profile else None
+        self._item, self._rating, self._time = item_field, rating_field, time_field
+        numbers = [name for name in (rating_field, time_field) if name in header] if task_type == "CF" else [time_field]
+        names = [name for name in (self._user, self._profile, item_field, *numbers) if name]
+        for name in numbers:
+            if header.get(name, FeatureType.FLOAT) is not FeatureType.FLOAT:
+                raise UserError(f"{path}:1: column '{name}' must hold numbers, '{name}:float'")
+        table = read_filled(path, names, separator)
+        _refuse_extreme(path, table.select(numbers))
+        self._types = {name: header[name] for name in names}
+        self.n_rows = table.num_rows
+        self._measure(table)
+
+    def _measure(self, table):
+        if not self.n_rows:
+            raise UserError(f"{self.path}: no interactions")
+        items = table[self._item].combine_chunks().dictionary_encode()
+        profiles = table[self._profile].combine_chunks().dictionary_encode()
+        self.tokens, item = items.dictionary, items.indices.to_numpy()
+        self._profiles, owner = profiles.dictionary, profiles.indices.to_numpy()
+        self._users = pc.unique(table[self._user]) if self._user else None
+        self.n_profiles = len(self._profiles)
+        self._lengths = np.bincount(owner)
+        rows = core(owner, item, *(parse_intervals(self.filters[key], key) for key in INTERVALS))
+        kept = np.bincount(item[rows], minlength=len(self.tokens)) > 0
+        said = f" with {' and '.join(f'--{key} {self.filters[key]!r}' for key in INTERVALS)}"
+        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), token_rank(self.tokens), kept, said)
+        self._clock = None
+        if self._time in table.column_names:
+            self._clock = bandwagon.Clock.of(owner, table[self._time].to_numpy())
+        self._ratings = None
+        if self._rating in table.column_names:
+            self._ratings = _Ratings.of(item, table[self._rating].to_numpy(), len(self.tokens))
+
+    def imitate(self, generator, n, targets):
+        """Draw ``n`` fake profiles that promote the ``targets`` (int64, places among ``tokens``).
+
+        Returns:
+            Fakes: with a dict from column names to arrays.
+        """
+        once = self.task_type == "CF"
+        longest = min(self._lengths.max(), len(self.popular) + 1) if once else self._lengths.max()
+        lengths = bandwagon.profile_lengths(generator, n, self._lengths, longest)
+        slots = bandwagon.target_slots(generator, lengths, len(targets))
+        items = bandwagon.fill(generator, lengths, slots, targets, self.popular, distinct=once)
+        owner = np.repeat(np.arange(n), lengths)
+        profiles = fresh_ids(self._profiles, n)
+        columns = dict.fromkeys(self._types)
+        columns[self._profile] = pa.DictionaryArray.from_arrays(owner, profiles)
+        columns[self._item] = pa.DictionaryArray.from_arrays(items, self.tokens)
+        if self._user:
+            users = fresh_ids(self._users, n, preferred=profiles)
+            columns[self._user] = pa.DictionaryArray.from_arrays(owner, users)
+        if self._ratings:
+            columns[self._rating] = self._ratings.draw(generator, items, slots)
+        if self._clock:
+            columns[self._time] = self._clock.times(generator, lengths)
+        return Fakes(n, items, slots, columns)
+
+    def write(self, path, fakes):
+        """Write the rows of fake profiles under the clean file's header, as far as it is imitated."""
+        write_atomic(path, fakes.content, self._types, self._separator)
+
+
+@dataclass(frozen=True)
+class _Ratings:
+    """What real users gave: ``values`` [n], the ``counts[i]`` of item ``i`` from ``starts[i]`` on."""
+
+    values: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, item, rating, n_items):
+        counts = np.bincount(item, minlength=n_items)
+        return cls(rating[np.argsort(item, kind="stable")], np.cumsum(counts) - counts, counts)
+
+    def draw(self, generator, items, is_target):
+        """Return the rating of each row: the best there is for targets, a uniform one of the item's for fillers."""
+        some = self.values[self.starts[items] + generator.integers(self.counts[items])]
+        return np.where(is_target, self.values.max(), some)
+
+
+class CleanBaskets:
+    """The raw baskets of a next-basket file, those of all users, as far as spam imitates them.
+
+    Baskets are sets, as in training: unlike in ERASE, no filler stands twice in a fake basket. Users with few baskets,
+    who take no part in training, are counted and measured too, as in ERASE; items that only they have are not taken.
+
+    Attributes: as of `CleanInteractions`; ``n_rows`` are items in baskets.
+    """
+
+    task_type, kind = "NBR", "users"
+
+    def __init__(self, path, min_baskets=USUAL_FILTERS["NBR"]["MIN_NBR_BASKET_COUNT"]):
+        """Read the file; users with fewer than ``min_baskets`` take no part in training.
+
+        Raises:
+            UserError: the file cannot be read, has another form, or too few items.
+        """
+        self.path, self.filters = Path(path), {"MIN_NBR_BASKET_COUNT": min_baskets}
+        self._clean = read_baskets(path).distinct().with_at_least(1)
+        numbers, item = np.unique(self._clean.items, return_inverse=True)
+        self.tokens = pa.array(numbers).cast(pa.string())
+        self.n_profiles, self.n_rows = len(self._clean.users), len(item)
+        self._numbers = numbers
+        kept = np.isin(numbers, self._clean.with_at_least(min_baskets).items)
+        said = f" with --MIN_NBR_BASKET_COUNT {min_baskets}"
+        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), np.arange(len(numbers)), kept, said)
+
+    def imitate(self, generator, n, targets):
+        """Draw ``n`` fake users that promote the ``targets`` (int64, places among ``tokens``).
+
+        Returns:
+            Fakes: with `Baskets`.
+        """
+        clean = self._clean
+        n_baskets = bandwagon.baskets_per_user(generator, n, clean.baskets_per_user)
+        sizes = bandwagon.basket_sizes(generator, n_baskets.sum(), clean.items_per_basket, len(self.popular) + 1)
+        slots = bandwagon.leading_slots(sizes, len(targets))
+        items = bandwagon.fill(generator, sizes, slots, targets, self.popular, distinct=True)
+        order = bandwagon.shuffled_order(generator, sizes)
+        users = fresh_ids(pa.array(clean.users, pa.string()), n).to_pylist()
+        baskets = Baskets(users, n_baskets, sizes, self._numbers[items[order]])
+        return Fakes(n, items[order], slots[order], baskets)
+
+    def write(self, path, fakes):
+        """Write ``{user: [[item, …], …], …}`` of the fake users."""
+        write_baskets(path, fakes.content)
+
+
+def same_filter(key, one, other):
+    """Return whether two values of a filter's setting mean the same, as ``[5,inf)`` and ``[5, inf)`` do."""
+    with suppress(UserError):
+        return one == other or parse_intervals(one, key) == parse_intervals(other, key)
+    return False  # of those that differ, one is no interval
+
+
+def fresh_ids(tokens, n, preferred=None):
+    """Return ``n`` ids that nobody has.
+
+    If all that there are are decimal integers, the ``n`` after the largest; else ``fraud_1`` and so on, after the
+    largest of that form.
+
+    Args:
+        tokens: the ids that there are, an Arrow string array.
+        n: how many are needed.
+        preferred: an Arrow string array of ids to return if none of them is taken.
+
+    Returns:
+        Arrow string array [n].
+    """
+    if preferred is not None and not pc.any(pc.is_in(preferred, tokens)).as_py():
+        return preferred
+    whole = pc.all(pc.match_substring_regex(tokens, "^[0-9]+$")).as_py()
+    prefix = "" if whole else _FRESH
+    alike = tokens.filter(pc.match_substring_regex(tokens, f"^{prefix}[0-9]+$"))
+    numbers = pc.utf8_ltrim(pc.utf8_slice_codeunits(alike, len(prefix)), "0")
+    length = pc.utf8_length(numbers)
+    largest = pc.max(numbers.filter(pc.equal(length, pc.max(length)))).as_py()
+    first = int(largest or 0) + 1
+    return pa.array([f"{prefix}{number}" for number in range(first, first + n)])
+
+
+def _refuse_extreme(path, table):
+    """Raise a UserError for a time or rating that is not finite, or beyond 2^53."""
+    for name in table.column_names:
+        values = table[name].to_numpy()
+        bad = np.flatnonzero(~((values >= -_LARGEST) & (values <= _LARGEST)))
+        if len(bad):
+            where = f"{path}:{line_of(path, bad[0])}: column '{name}'"
+            raise UserError(f"{where}: {values[bad[0]]} is not a number from -2^53 to 2^53")
+
+
+def _fifths(path, counts, rank, kept, said):
+    if kept.sum() < bandwagon.LEAST_ITEMS:
+        raise UserError(
+            f"{path}: spam needs {bandwagon.LEAST_ITEMS} items to hide among, training keeps {kept.sum()} of "
+            f"{len(kept)}{said}"
+        )
+    return bandwagon.fifths(counts, rank, kept)

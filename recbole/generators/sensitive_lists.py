@@ -1,0 +1,66 @@
+"""Lists of sensitive items: one raw item token per line."""
+
+from pathlib import Path
+
+from recbole.generators.artefact_names import SENSITIVE_KINDS, sensitive_list_name, sensitive_list_names
+from recbole.generators.commands import preparing_command
+from recbole.generators.order import order_requests
+from recbole.utils import UserError, atomic_write, suggest
+
+
+def read_sensitive_items(folder, category):
+    """Return the sensitive items of a category, as strings, each once, in the file's order.
+
+    Args:
+        folder: the data set's folder, ``dataset/<name>``.
+        category: the category's name; the file is ``sensitive_asins_<category>.txt``, or ``products`` or ``tracks``.
+
+    Raises:
+        UserError: there is no such file, or it is empty or not UTF-8.
+    """
+    folder = Path(folder)
+    names = sensitive_list_names(category)
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    if path is None:
+        hint, command = suggest(category, list_categories(folder)), preparing_command(folder.name)
+        raise UserError(
+            f"no list of sensitive items for the category '{category}' in {folder}{hint} (looked for "
+            f"{', '.join(names)}; {f'{command!r} makes the lists' if command else 'write one item on each line'})"
+        )
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    items = list(dict.fromkeys(filter(None, map(str.strip, lines))))
+    if not items:
+        raise UserError(f"{path}: the list is empty, expected one item token per line")
+    return items
+
+
+def list_categories(folder):
+    """Return the categories that the folder has lists for, sorted."""
+    paths = [
+        (path, f"sensitive_{kind}_")
+        for kind in SENSITIVE_KINDS
+        for path in Path(folder).glob(f"sensitive_{kind}_*.txt")
+    ]
+    return sorted({path.stem.removeprefix(prefix) for path, prefix in paths})
+
+
+def write_sensitive_items(folder, category, items):
+    """Write the list of a category and return its path.
+
+    The items are written once each, in the order of `order_requests`.
+
+    Raises:
+        UserError: there are no items, or the file cannot be written.
+    """
+    path = Path(folder) / sensitive_list_name(category)
+    ordered = order_requests(dict.fromkeys(items))
+    if not ordered:
+        raise UserError(f"no item belongs to the category '{category}', so {path} is not written")
+    with atomic_write(path) as file:
+        file.writelines(f"{item}\n" for item in ordered)
+    return path

@@ -1,0 +1,105 @@
+"""Amazon Reviews 2023: a category's reviews, and its items' descriptions.
+
+Reviews name an item by ``asin``, descriptions by ``parent_asin`` (all sizes and colours of a product); the reviews
+hold both, which joins them.
+"""
+
+import json
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recbole.prepare.files import find, json_objects
+from recbole.prepare.raw_table import RawLog
+from recbole.prepare.rules import SensitiveRules
+from recbole.prepare.steps import shared_items
+from recbole.prepare.tables import read_json_lines
+from recbole.utils import UserError
+
+URL = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw"
+RATINGS = (1, 5)
+_REVIEW = pa.schema(
+    {"user_id": "string", "asin": "string", "parent_asin": "string", "rating": "float64", "timestamp": "int64"}
+)
+_ITEMS_AT_ONCE = 4096
+
+
+def urls(category):
+    """Return a dict from the file names of a category to their addresses."""
+    reviews, meta = file_names(category)
+    return {reviews: f"{URL}/review_categories/{reviews}", meta: f"{URL}/meta_categories/{meta}"}
+
+
+def file_names(category):
+    """Return the names of the reviews and of the descriptions."""
+    return f"{category}.jsonl.gz", f"meta_{category}.jsonl.gz"
+
+
+def read(folder, category, rules_path, texts, k):
+    """Read a category.
+
+    Args:
+        folder: where its two files are.
+        category: its name, as the files have it.
+        rules_path: the file of rules.
+        texts: dict from a field of the rules to the parts of a description that make up its text.
+        k: users and items are kept that have as many reviews.
+
+    Returns:
+        ``(log, categories)``: a `RawLog` of user, item (the asin), rating and timestamp (milliseconds since 1970, UTC);
+        and a dict from each sensitive category to its items in the log (list of asins).
+
+    Raises:
+        UserError: a file is missing or wrong, or a category has no item in the log.
+    """
+    parents = _sensitive_parents(folder, category, rules_path, texts)
+    reviews = read_json_lines(find(folder, f"{category}.jsonl"), _REVIEW)
+    log = RawLog.collect(map(_renamed, reviews), ("user_id", "item_id", "parent_asin"), ("rating", "timestamp"))
+    items = {name: _of_parents(log, listed) for name, listed in parents.items()}
+    log = log.without("parent_asin").distinct().ordered().core(k)  # a repeated review may name another parent
+    return log, shared_items(items, log.items(), rules_path)
+
+
+def _renamed(batch):
+    return {("item_id" if name == "asin" else name): batch[name] for name in batch.schema.names}
+
+
+def _of_parents(log, parents):
+    """Return the items (asins) of the log, an Arrow string array, one of whose parent_asins is listed."""
+    listed = pc.is_in(log.tokens["parent_asin"], parents).to_numpy(zero_copy_only=False)
+    items = np.unique(log.codes["item_id"][listed[log.codes["parent_asin"]]])
+    return log.tokens["item_id"].take(pa.array(items))
+
+
+def _sensitive_parents(folder, category, rules_path, texts):
+    """Return a dict from each sensitive category to its parent_asins, by the descriptions."""
+    rules = SensitiveRules(rules_path)
+    described = _described(find(folder, f"meta_{category}.jsonl"), texts)
+    while items := list(islice(described, _ITEMS_AT_ONCE)):
+        parents, *fields = (pa.array(column, pa.string()) for column in zip(*items, strict=True))
+        rules.look(parents, **dict(zip(texts, fields, strict=True)))
+    return rules.items()
+
+
+def _described(path, texts):
+    """Yield (parent_asin, the text of each of ``texts``) of the items; those without a parent_asin are left out."""
+    for line, item in json_objects(path):
+        parent = item.get("parent_asin")
+        if not isinstance(parent, str | None):
+            raise UserError(f"{path}:{line}: 'parent_asin' is {json.dumps(parent)[:40]}, expected a text")
+        if parent:
+            try:
+                yield parent, *(" ".join(_text(item.get(part)) for part in parts) for parts in texts.values())
+            except RecursionError as error:
+                raise UserError(f"{path}:{line}: JSON that is nested too deeply") from error
+
+
+def _text(value):
+    """Return all the text in a part of a description: lists and the values of objects are joined by spaces."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return " ".join(map(_text, value)) if isinstance(value, list) else str(value)

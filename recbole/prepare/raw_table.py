@@ -1,0 +1,145 @@
+"""Interactions as columns of codes, and what is done to them before they become an ``.inter`` file."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recbole.data.atomic import write_atomic
+from recbole.data.filters import core
+from recbole.generators.order import token_rank
+from recbole.utils.intervals import parse_intervals
+
+
+@dataclass(frozen=True)
+class RawLog:
+    """Interactions, a row each.
+
+    Attributes:
+        codes: dict from the name of a token column to int32 [n], places in its ``tokens``.
+        tokens: dict from the same names to Arrow string arrays of distinct tokens.
+        numbers: dict from the name of a number column to int64 or float64 [n].
+    """
+
+    codes: dict
+    tokens: dict
+    numbers: dict
+
+    def __len__(self):
+        return len(self.codes["user_id"])
+
+    @classmethod
+    def collect(cls, batches, tokens, numbers=()):
+        """Gather record batches, or dicts of Arrow arrays.
+
+        Args:
+            batches: an iterable of them; no value of the wanted columns is null.
+            tokens: names of the token columns.
+            numbers: names of the number columns.
+        """
+        kept = {name: [] for name in (*tokens, *numbers)}
+        for batch in batches:
+            for name in tokens:
+                kept[name].append(pc.cast(batch[name], pa.string()).dictionary_encode())
+            for name in numbers:
+                kept[name].append(batch[name].to_numpy(zero_copy_only=False))
+        encoded = {name: pa.chunked_array(kept.pop(name), _ENCODED).unify_dictionaries() for name in tokens}
+        return cls(
+            {name: np.concatenate([_NOTHING, *map(_codes, column.chunks)]) for name, column in encoded.items()},
+            {name: column.chunk(0).dictionary if len(column) else _NO_TOKENS for name, column in encoded.items()},
+            {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in kept.items()},
+        )
+
+    def take(self, rows):
+        """Return the rows (int array or bool array [n]) of the log, in that order; the tokens stay."""
+        pick = {kind: {name: column[rows] for name, column in getattr(self, kind).items()} for kind in _COLUMNS}
+        return RawLog(pick["codes"], self.tokens, pick["numbers"])
+
+    def without(self, *names):
+        """Return the log without some columns."""
+        left = {kind: _except(getattr(self, kind), names) for kind in (*_COLUMNS, "tokens")}
+        return RawLog(left["codes"], left["tokens"], left["numbers"])
+
+    def with_tokens(self, name, codes, tokens, before):
+        """Return the log with another token column, placed before the column ``before``."""
+        column = {name: np.asarray(codes, np.int32)}
+        at = list(self.codes).index(before)
+        names = list(self.codes)
+        both = {**self.codes, **column}
+        return RawLog(
+            {key: both[key] for key in (*names[:at], name, *names[at:])}, {**self.tokens, name: tokens}, self.numbers
+        )
+
+    def distinct(self):
+        """Drop the rows that repeat an earlier one in every column; the others keep their order."""
+        columns = [*self.codes.values(), *self.numbers.values()]
+        order = np.lexsort(columns)
+        again = np.ones(max(len(order) - 1, 0), bool)
+        for column in columns:
+            ordered = column[order]
+            again &= ordered[1:] == ordered[:-1]
+        kept = np.ones(len(self), bool)
+        kept[order[1:][again]] = False
+        return self if kept.all() else self.take(kept)
+
+    def ordered(self, time="timestamp"):
+        """Sort by user, within a user by time, within that as the rows stand.
+
+        Users are in ascending order of their tokens: as integers if all are, else by code point.
+        """
+        user = token_rank(self.tokens["user_id"])[self.codes["user_id"]]
+        return self.take(np.lexsort((self.numbers[time], user)))
+
+    def core(self, k):
+        """Keep the rows of users and items that have at least ``k`` rows each (the k-core)."""
+        at_least = parse_intervals(f"[{k},inf)", "k-core")
+        return self.take(core(self.codes["user_id"], self.codes["item_id"], at_least, at_least))
+
+    def with_sessions(self, gap):
+        """Add ``session_id``, for a log from `ordered`: ``<user>_session_<k>``, k from 0, a new one after a pause.
+
+        Args:
+            gap: the longest time between two interactions of a session, in the unit of ``timestamp``.
+        """
+        user = self.codes["user_id"]
+        first = np.ones(len(self), bool)
+        first[1:] = user[1:] != user[:-1]
+        new = first.copy()
+        new[1:] |= np.diff(self.numbers["timestamp"]) > gap
+        session = np.cumsum(new) - 1
+        number = session[new] - np.repeat(session[first], np.diff(np.append(session[first], new.sum())))
+        owner = self.tokens["user_id"].take(pa.array(user[new]))
+        names = pc.binary_join_element_wise(owner, "_session_", pa.array(number).cast(pa.string()), "")
+        return self.with_tokens("session_id", session, names, before="item_id")
+
+    def items(self):
+        """Return the distinct items of the rows, an Arrow string array."""
+        return self.tokens["item_id"].take(pa.array(np.unique(self.codes["item_id"])))
+
+    def sample_users(self, share, generator):
+        """Keep the rows of a share of the users (at least one), drawn without replacement."""
+        users = np.unique(self.codes["user_id"])
+        users = users[np.argsort(token_rank(self.tokens["user_id"])[users])]
+        chosen = generator.choice(users, max(1, int(len(users) * share)), replace=False)
+        return self.take(np.isin(self.codes["user_id"], chosen))
+
+    def write(self, path):
+        """Write an ``.inter`` file: the token columns, then the number columns."""
+        columns = {name: pa.DictionaryArray.from_arrays(codes, self.tokens[name]) for name, codes in self.codes.items()}
+        types = dict.fromkeys(self.codes, "token") | dict.fromkeys(self.numbers, "float")
+        write_atomic(path, columns | self.numbers, types)
+
+
+def _codes(chunk):
+    return chunk.indices.to_numpy()
+
+
+def _except(columns, names):
+    return {name: column for name, column in columns.items() if name not in names}
+
+
+_COLUMNS = ("codes", "numbers")
+_ENCODED = pa.dictionary(pa.int32(), pa.string())
+_NOTHING = np.zeros(0, np.int32)
+_NO_TOKENS = pa.array([], pa.string())

@@ -1,0 +1,253 @@
+"""The steps that all preparations share: command line, fetching, subset, and what is written."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recbole.config.rules import SEED
+from recbole.generators.basket_files import item_tokens, of_users, write_baskets
+from recbole.generators.forget_set import RULES
+from recbole.generators.raw_log import BasketLog, InteractionLog
+from recbole.prepare import program
+from recbole.prepare.download import download
+from recbole.prepare.staging import staged
+from recbole.utils import OneLineParser, UserError, atomic_write, stream
+
+FRACTIONS = {"CF": (1e-4, 1e-5, 1e-6), "SBR": (1e-4, 1e-5, 1e-6), "NBR": (1e-3,)}
+
+
+def command_line(description, folder, wanted, ratings=None, by_number=False):
+    """Parse the command line of a preparation.
+
+    Args:
+        description: what the help says first; its line breaks are kept.
+        folder: the data set's, where to write by default.
+        wanted: says which files the folder of ``--from`` must hold.
+        ratings: the data's lowest and highest rating, or None if it has none.
+        by_number: whether ``--subset`` may be a number of users too.
+
+    Returns:
+        The options: ``source`` (or ``None``), ``output``, ``name`` (of the data set to write), ``subset`` (a share as
+        float, a number of users as int, or ``None``), ``seed``, ``rating_threshold``.
+
+    Raises:
+        UserError: the subset is no share, the seed is out of range, or the threshold is no rating.
+        SystemExit: as argparse does.
+    """
+    command = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_argument("--from", dest="source", type=Path, metavar="DIR", help=f"a folder with {wanted}")
+    command.add_argument(
+        "--output", type=Path, default=folder, metavar="DIR", help="where to write (default: %(default)s)"
+    )
+    threshold = "ask only for interactions rated R or better, as ERASE does (default: for all; the names stay the same)"
+    command.add_argument(
+        "--rating_threshold", type=float, metavar="R", help=threshold if ratings else argparse.SUPPRESS
+    )
+    numbers = f"; or {folder.name}_N, with N users, N from 2 on" if by_number else ""
+    command.add_argument(
+        "--subset", metavar="S", help=f"write {folder.name}_test, with a share S of the users, beside it{numbers}"
+    )
+    command.add_argument(
+        "--seed", type=int, default=2, metavar="N", help="which users the subset has (default: %(default)s)"
+    )
+    options = command.parse_args()
+    if not SEED.meets(options.seed):
+        raise UserError(f"--seed should be {SEED.told}, not {options.seed}")
+    _check_threshold(options.rating_threshold, folder.name, ratings)
+    options.name = folder.name
+    if options.subset is not None:
+        options.subset = _subset(options.subset, by_number)
+        options.name += f"_{options.subset}" if isinstance(options.subset, int) else "_test"
+        if options.output == folder:
+            options.output = folder.with_name(options.name)
+    return options
+
+
+def _check_threshold(threshold, name, ratings):
+    if threshold is None:
+        return
+    if ratings is None:
+        raise UserError(f"--rating_threshold: {name} has no ratings")
+    low, high = ratings
+    if not low <= threshold <= high:
+        raise UserError(f"--rating_threshold: the ratings of {name} are from {low:g} to {high:g}, not {threshold:g}")
+
+
+def _subset(text, by_number):
+    if by_number and text.isdecimal() and int(text) > 1:
+        return int(text)
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0
+    if not 0 < share <= 1:
+        numbers = ", or a number of users from 2 on" if by_number else ""
+        raise UserError(f"--subset: a share from 0 to 1, such as 0.01{numbers}, not {text}")
+    return share
+
+
+def source_folder(options, folder, wanted, urls=None, sha256=None):
+    """Return the folder of the raw files: that of ``--from``, or ``raw`` in the data set's, filled from ``urls``.
+
+    Args:
+        options: see `command_line`.
+        folder: the data set's.
+        wanted: says which files are needed.
+        urls: dict from file names to addresses; ``None`` where the files can only be had by hand.
+        sha256: dict from file names to what is known of their content.
+
+    Raises:
+        UserError: there is no such folder, the files are to be had by hand, or they cannot be fetched.
+    """
+    if options.source:
+        if not options.source.is_dir():
+            raise UserError(f"--from: there is no folder {options.source}")
+        return options.source
+    if urls is None:
+        raise UserError(
+            f"this data set has to be fetched by hand, see {folder / 'README.md'}; then give --from DIR, a folder with "
+            f"{wanted}"
+        )
+    for name, url in urls.items():
+        path = folder / "raw" / name
+        if not path.is_file():
+            known = (sha256 or {}).get(name)
+            program.say(f"fetching {url}{'' if known else ' (its content cannot be checked: no SHA-256 is known)'}")
+            download(url, path, known)
+    return folder / "raw"
+
+
+def shared_items(categories, items, rules_path):
+    """Return a dict from each category to its items (list of str) that the data have.
+
+    Args:
+        categories: dict from categories to Arrow string arrays of items.
+        items: Arrow string array, the items of the data.
+        rules_path: the file of rules, for the message.
+
+    Raises:
+        UserError: a category has none, which means other data or another id space.
+    """
+    kept = {category: listed.filter(pc.is_in(listed, items)).to_pylist() for category, listed in categories.items()}
+    for category, own in kept.items():
+        if not own:
+            raise UserError(
+                f"{rules_path}: category '{category}': none of its {len(categories[category])} items is among the "
+                f"{len(items)} of the data; are the files of one release?"
+            )
+    return kept
+
+
+def write_log(options, task, log, categories, **eligible):
+    """Write the ``.inter`` file, the lists and the forget sets.
+
+    Args:
+        options: see `command_line`.
+        task: ``CF`` or ``SBR``.
+        log: a `RawLog`.
+        categories: dict from categories to lists of item tokens, see `shared_items`.
+        eligible: what `InteractionLog` asks of users who may ask.
+    """
+    if options.subset is not None:
+        log = log.sample_users(options.subset, stream(options.seed, "subset"))
+    users = len(np.unique(log.codes["user_id"]))
+    program.say(f"{len(log):,} interactions of {users:,} users with {len(log.items()):,} items")
+    with staged(options.output) as folder:
+        path = folder / f"{options.name}.inter"
+        log.write(path)
+        _scenarios(options, folder, task, InteractionLog(path, **eligible), categories, _askers(**eligible))
+
+
+def _askers(min_sensitive=0, min_remaining=0):
+    if not min_sensitive and not min_remaining:
+        return ""
+    return f"people with {min_sensitive} or more of them and {min_remaining} or more others"
+
+
+def write_rows(options, task, log, categories, fractions, others=(), user_field="user_id"):
+    """Write the rows of a finished ``.inter`` file, or those of the subset's users, the lists and the forget sets.
+
+    Args:
+        options: see `command_line`.
+        task: ``CF`` or ``SBR``.
+        log: an `InteractionLog`.
+        categories: dict from categories to lists of item tokens.
+        fractions: shares of the log.
+        others: the ends of the names of files beside the log's that are copied too.
+        user_field: the log's.
+    """
+    with staged(options.output) as folder:
+        path = folder / f"{options.name}.inter"
+        for end in others:
+            _copy(log.path.with_suffix(end), path.with_suffix(end))
+        if options.subset is None:
+            _copy(log.path, path)
+        else:
+            log.write(path, np.flatnonzero(_drawn(options, log.users.max(initial=-1) + 1)[log.users]))
+        written = InteractionLog(path, user_field)
+        program.say(f"{written.n_total:,} interactions of {written.users.max(initial=-1) + 1:,} users")
+        _scenarios(options, folder, task, written, categories, fractions=fractions)
+
+
+def _copy(source, path):
+    with open(source, "rb") as content, atomic_write(path, "wb") as file:
+        shutil.copyfileobj(content, file)
+
+
+def write_merged(options, baskets, categories, fractions=FRACTIONS["NBR"], as_given=None):
+    """Write the ``_merged.json`` file, the lists and the forget sets.
+
+    Args:
+        options: see `command_line`.
+        baskets: a `Baskets`.
+        categories: dict from categories to lists of item tokens, see `shared_items`.
+        fractions: shares of the log.
+        as_given: a file to copy instead of writing all of the baskets.
+    """
+    if options.subset is not None:
+        baskets = of_users(baskets, _drawn(options, len(baskets.users)))
+    program.say(
+        f"{len(baskets.items):,} items in {len(baskets.items_per_basket):,} baskets of {len(baskets.users):,} users, "
+        f"{len(item_tokens(baskets)):,} different items"
+    )
+    with staged(options.output) as folder:
+        path = folder / f"{options.name}_merged.json"
+        if as_given is None or options.subset is not None:
+            write_baskets(path, baskets)
+        else:
+            _copy(as_given, path)
+        log = BasketLog(path)
+        askers = f"people who keep {log.min_baskets} baskets without them"
+        _scenarios(options, folder, "NBR", log, categories, askers, fractions)
+
+
+def _drawn(options, n_users):
+    """Return which users the subset has, bool [users]."""
+    size = options.subset if isinstance(options.subset, int) else max(1, int(n_users * options.subset))
+    if size > n_users:
+        raise UserError(f"--subset: {size} users are more than the {n_users} that there are")
+    chosen = np.zeros(n_users, bool)
+    chosen[stream(options.seed, "subset").choice(n_users, size, replace=False)] = True
+    return chosen
+
+
+def _scenarios(options, folder, task, log, categories, askers="", fractions=None):
+    threshold = options.rating_threshold
+    if options.subset is not None:
+        categories = {category: _shared(listed, log.items) for category, listed in categories.items()}
+        absent = [category for category, own in categories.items() if not log.sensitive(own, threshold).any()]
+        if absent:
+            program.say(f"nobody in the subset can ask for: {', '.join(absent)} (left out)")
+        categories = {category: own for category, own in categories.items() if category not in absent}
+    fractions = fractions or FRACTIONS[task]
+    program.write_scenarios(folder, options.name, log, categories, fractions, RULES[task], threshold, askers)
+
+
+def _shared(listed, items):
+    """Return the listed items (list of str) that are among ``items`` (Arrow string array)."""
+    listed = pa.array(listed, pa.string())
+    return listed.filter(pc.is_in(listed, items)).to_pylist()

@@ -1,0 +1,179 @@
+"""Reading a forget set: the benchmark's, the original's, or a user's own."""
+
+import io
+import pickle
+import pickletools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from recbole.generators.artefact_names import category_of, forget_set_names
+from recbole.generators.commands import filter_flags, making_command
+from recbole.generators.order import order_requests
+from recbole.generators.raw_log import read_filled, read_json
+from recbole.utils import UserError, sha256_of_file
+
+__all__ = ["ForgetSet", "find_forget_set", "order_requests", "read_forget_set"]
+
+_LARGEST_PICKLE = 1 << 28
+_LONGEST_ID = 1000
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+_DAMAGED = (ValueError, EOFError, LookupError, TypeError, AttributeError, OverflowError, MemoryError)
+_DAMAGED += (RecursionError, pickle.UnpicklingError)
+_CODE = {"GLOBAL", "STACK_GLOBAL", "INST"}
+_PLAIN = {
+    *("PROTO", "FRAME", "STOP", "MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS"),
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"),
+    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"),
+}
+
+
+@dataclass(frozen=True)
+class ForgetSet:
+    """What is to be forgotten: pairs of an entity (user or session) and an item, each pair once, in the file's order.
+
+    Attributes:
+        entities: one token per pair.
+        items: one token per pair; ``None`` (next-basket lists of users) means every sensitive item of that user.
+        path: the file.
+        sha256: of the file's bytes.
+        n_rows: rows of the file, repeated ones included.
+    """
+
+    entities: tuple[str, ...]
+    items: tuple[str | None, ...]
+    path: Path
+    sha256: str
+    n_rows: int
+
+
+def find_forget_set(config, task_type):
+    """Return the path of the forget set that a run is about.
+
+    Args:
+        config: reads ``forget_set``, a file of one's own; else ``dataset``, ``data_path``, ``unlearning_fraction``,
+            ``unlearning_sample_selection_method`` and ``unlearn_sample_selection_seed``.
+        task_type: ``CF``, ``SBR`` or ``NBR``.
+
+    Raises:
+        UserError: a setting is missing; there is no such file, with the command that makes it; or there are several.
+    """
+    if config["forget_set"] is not None:
+        return Path(config["forget_set"])
+    method, fraction = config["unlearning_sample_selection_method"], config["unlearning_fraction"]
+    if method is None:
+        raise UserError("say what is to be forgotten: --sensitive_category, or --forget_set with a file of your own")
+    if fraction is None:
+        raise UserError("say how much is to be forgotten: --unlearning_fraction, such as 0.001")
+    seed = config["unlearn_sample_selection_seed"]
+    names = forget_set_names(config["dataset"], method, seed, fraction, task_type)
+    paths = [Path(config["data_path"]) / name for name in names]
+    there = [path for path in paths if path.exists()]
+    if len(there) > 1:
+        raise UserError(f"{' and '.join(map(str, there))} are both there: keep the one that is to be forgotten")
+    if not there:
+        raise UserError(f"there is no {paths[0]}{_advice(config, task_type, method, fraction, seed)}")
+    return there[0]
+
+
+def _advice(config, task_type, method, fraction, seed):
+    category = category_of(method)
+    if category is None:
+        return "; name a file of your own with --forget_set"
+    filters = filter_flags(config, task_type) if task_type == "NBR" else {}
+    asked = {"sensitive_category": category, "unlearning_fraction": fraction, **filters, "seed": seed}
+    return f"; make it with: {making_command(config, task_type, **asked)}"
+
+
+def read_forget_set(path, task_type, user_field="user_id", item_field="item_id", separator="\t"):
+    """Read a forget set.
+
+    An ``.inter`` file (every task) holds pairs, one per row; other columns than the two are not looked at. For
+    next-basket recommendation, a ``.json`` or ``.pkl`` file holds a list of users. Tokens are always strings.
+
+    Args:
+        path: the file.
+        task_type: ``CF``, ``SBR`` or ``NBR``.
+        user_field: the column of the entity that asks.
+        item_field: the column of the item.
+        separator: the one character between columns.
+
+    Raises:
+        UserError: the file cannot be read, has not that form, or holds no request.
+    """
+    path = Path(path)
+    if path.suffix == ".inter":
+        entities, items = _pairs(path, user_field, item_field, separator)
+    elif task_type == "NBR" and path.suffix in (".json", ".pkl"):
+        users = read_json(path, list) if path.suffix == ".json" else _read_pickle(path)
+        entities = [_user(path, at, user) for at, user in enumerate(users)]
+        items = [None] * len(entities)
+    else:
+        right = ".inter, .json or .pkl" if task_type == "NBR" else ".inter"
+        raise UserError(f"{path}: a forget set for {task_type} is a file that ends in {right}")
+    if not entities:
+        raise UserError(f"{path}: the forget set is empty; make one with a larger fraction")
+    unique = dict.fromkeys(zip(entities, items, strict=True))
+    return ForgetSet(*zip(*unique, strict=True), path, sha256_of_file(path), len(entities))
+
+
+def _pairs(path, user_field, item_field, separator):
+    table = read_filled(path, [user_field, item_field], separator)
+    return table[user_field].to_pylist(), table[item_field].to_pylist()
+
+
+def _user(path, at, user):
+    if type(user) not in (str, int):
+        found = type(user).__name__  # what a hostile file holds may be too large to print
+        raise UserError(f"{path}: element {at} is of type {found}, expected a user id (a string or a whole number)")
+    text = str(user)
+    found = None
+    if not text:
+        found = "is empty"
+    elif len(text) > _LONGEST_ID:
+        found = f"has {len(text)} characters"
+    elif _NO_TEXT.search(text):
+        found = "holds half a surrogate pair"
+    if found:
+        raise UserError(f"{path}: element {at} {found}, expected a user id (a string or a whole number)")
+    return text
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads lists, strings and whole numbers; whatever would import or call something is refused."""
+
+    def __init__(self, path, content):
+        super().__init__(io.BytesIO(content))
+        self._path = path
+
+    def find_class(self, module, name):
+        """Refuse: every call in a pickle starts with this look-up."""
+        raise UserError(f"{self._path}: refused: would run code ({f'{module}.{name}'[:80]!r})")
+
+
+def _read_pickle(path):
+    """Return the list in a pickle without running any code that it may hold."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(content) > _LARGEST_PICKLE:
+        raise UserError(f"{path}: refused: {len(content)} bytes are too many for a list of users")
+    try:
+        for code, argument, _ in pickletools.genops(content):
+            if code.name in _CODE:
+                break  # loading ends here too, in `_PlainUnpickler.find_class`, which names what is asked for
+            if code.name not in _PLAIN:
+                raise UserError(f"{path}: refused: more than a list of strings and whole numbers ({code.name})")
+            if code.name.endswith("PUT") and int(argument) > len(
+                content
+            ):  # would reserve memory for a table that large
+                raise UserError(f"{path}: refused: damaged or hostile ({code.name} {argument!s:.20})")
+        users = _PlainUnpickler(path, content).load()
+    except _DAMAGED as error:
+        told = str(error).splitlines() or [type(error).__name__]
+        raise UserError(f"{path}: not a pickle ({told[0]:.80})") from error
+    if not isinstance(users, list):
+        raise UserError(f"{path}: expected a list of users, found {type(users).__name__}")
+    return users

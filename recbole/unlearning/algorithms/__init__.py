@@ -1,0 +1,1 @@
+"""The unlearning algorithms, one file each."""

@@ -1,0 +1,86 @@
+"""GIF: graph influence function."""
+
+import math
+from dataclasses import dataclass
+
+from recbole.unlearning.algorithm import NotApplied, Step, setting
+from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper, Scope
+from recbole.unlearning.second_order.curvature import second_order
+from recbole.unlearning.second_order.series import lissa, neumann
+
+
+@dataclass(frozen=True)
+class GifHyper(InfluenceHyper):
+    """GIF's hyper-parameters."""
+
+    gif_damping: float = setting(
+        0.01, "share of the scale that is added to the diagonal of the summed Hessian", least=0
+    )
+    gif_scale_factor: float = setting(
+        1000.0, "scale of the Neumann series: at least half of the summed Hessian's largest eigenvalue", above=0
+    )
+    gif_iterations: int = setting(100, "terms of the Neumann series", least=1)
+    gif_k_hops: int = setting(2, "how far in the graph examples count as affected", least=0)
+    gif_retain_samples: int | None = setting(
+        None, "most affected examples that are looked at (default: 128 for each forgotten one)", least=0
+    )
+    retain_samples_used_for_update: int = setting(
+        128, "drawn examples that stand for the others in the Hessian", least=1
+    )
+    gif_parts: int = setting(1, "parts of the Hessian's examples, taken in turn as in LiSSA; 1 takes all", least=1)
+
+
+class Gif(InfluenceAlgorithm):
+    """The influence of interactions as examples and as edges, by a Neumann series.
+
+    J. Wu, Y. Yang, Y. Qian, Y. Sui, X. Wang, X. He, "GIF: A General Graph Unlearning Strategy via Influence Function",
+    WWW 2023, arXiv:2304.02835 (equation numbers not checked). With ``S`` the forgotten examples, ``I`` those that the
+    forgotten edges influence, ``G`` the graph with the edges and ``G'`` without, all in sums::
+
+        delta = grad [L_S(G) + L_I(G)] - grad L_I(G'),   h <- delta + (1 - d) h - H h / s,   t <- t + h / s
+
+    ``h / s`` converges to ``(H + s d I)^-1 delta``: in the common form of the step the damping is ``s d / n``.
+    Where a forgotten row changes an example instead of removing it, what is left of it counts on ``G'`` too.
+
+    Unlike ERASE: the series is multiplied by ``1 / s`` (there a step of 101 gradients); ``G'`` is the training graph
+    without the edges; the gradient is that of the forgotten interactions and not of the person's whole history;
+    recurrent models have a Hessian; there is no fine-tuning, as in the paper. A series that grows is refused.
+    """
+
+    name = "gif"
+    Hyper = GifHyper
+
+    def scope(self, change):
+        """Return the request's :class:`~recbole.unlearning.influence.Scope`."""
+        hyper = self.hyper
+        n_affected = 128 * len(change.before) if hyper.gif_retain_samples is None else hyper.gif_retain_samples
+        return Scope(hyper.gif_k_hops, n_affected, hyper.retain_samples_used_for_update, hyper.influence_negatives)
+
+    def solve(self, change, index, out_of_time):
+        """Return the step ``h / s``; see the class."""
+        hyper, system = self.hyper, self.system(out_of_time)
+        parts, scale = hyper.gif_parts, hyper.gif_scale_factor
+        how = system.difference, scale, hyper.gif_damping, hyper.gif_iterations
+        with second_order(self.model):
+            if parts == 1:
+                found = neumann(system.product(), *how, out_of_time=out_of_time)
+            else:
+                products = [system.product(slice(part, None, parts), parts) for part in range(parts)]
+                found = lissa(products, *how, out_of_time=out_of_time)
+        if found.ended == "growth" and (found.bend or math.isfinite(found.residual)):
+            raise NotApplied("diverged", f"the series grows{self._advice(found.bend)}")
+        work = self.settled(found) | {"damping": found.damping / system.n}
+        return Step(system.subspace, found.x, work)
+
+    def _advice(self, bend):
+        """Return how a series that grows along an eigenvalue would not; nothing where that is not known."""
+        if not bend:
+            return ""
+        damping, scale = self.hyper.gif_damping, self.hyper.gif_scale_factor
+        if bend > 0:
+            name, least = "scale_factor", bend / (2 - damping)
+        elif bend + scale > 0 or not damping:
+            name, least = "damping", -bend / scale
+        else:  # more damping than the series bears
+            name, least = "scale_factor", -bend / damping
+        return f" where the curvature is {bend:.2g}: try --gif_{name} above {1.05 * least:.2g}"  # never rounded down

@@ -1,0 +1,1 @@
+"""Second derivatives: gradients and Hessian-vector products, Krylov spaces, solvers, Neumann series."""

@@ -1,0 +1,135 @@
+"""Neumann's series for a damped inverse: in a Krylov space, or over parts of the data in turn (LiSSA)."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.linalg import eigh_tridiagonal
+
+from recbole.unlearning.second_order.krylov import KrylovSpace, Solution, norm
+
+
+def neumann(product, b, scale, damping=0.0, terms=100, tolerance=1e-6, out_of_time=lambda: False):
+    """Solve ``(A + scale damping I) x = b`` by the Neumann series ``1/s sum_j (I - A/s - damping I)^j b``.
+
+    It converges if the eigenvalues of ``A / s + damping`` lie between 0 and 2; the residual ``b - A x - s damping x``
+    then never grows, and otherwise, once it has begun to, never stops: one that grows, by more than rounding, is
+    refused. Cut off early, the series has not yet moved along directions of little curvature: that too regularises.
+
+    The sum is a polynomial of ``A``, which is evaluated on the tridiagonal matrix of a Krylov space as soon as that
+    gives the sum to ``tolerance``: a few products where the recursion takes one for each term. In floating-point
+    numbers that is as exact as the recursion (C. Musco, C. Musco, A. Sidford, "Stability of the Lanczos Method for
+    Matrix Function Approximation", SODA 2018).
+
+    Args:
+        product: the same symmetric linear map ``A`` at every call.
+        b: flat right-hand side.
+        scale: ``s``, at least half the largest eigenvalue of ``A``.
+        damping: as above; relative to ``scale``.
+        terms: at most so many.
+        tolerance: of the residual relative to ``b``, where the series stops, and of the sum.
+        out_of_time: asked before every product.
+
+    Returns:
+        :class:`~recbole.unlearning.second_order.krylov.Solution`; its ``bend`` tells along which eigenvalue a
+        series grows.
+    """
+    if not b.any():
+        return Solution(torch.zeros_like(b), 0, 0.0, "converged", scale * damping)
+    space = KrylovSpace(product, b, out_of_time)
+    sums = None
+    while sums is None or not sums.known:
+        in_time = space.grow()
+        if not (in_time and _finite(space)):
+            ended = "growth" if in_time else "timeout"
+            return Solution(torch.zeros_like(b), space.n_products, math.nan, ended, scale * damping)
+        sums = _Sums(space, scale, damping, terms, tolerance)
+    found = Solution(sums.coordinates, 0, sums.residual, sums.ended, scale * damping)
+    if found.ended == "growth":  # nobody will want the sum
+        found = replace(found, x=torch.zeros_like(b), bend=_bend(space, scale, damping))
+    else:
+        found = space.lift(found)
+    return replace(found, iterations=space.n_products)
+
+
+def _finite(space):
+    return math.isfinite(space.diagonal[-1] + space.beside[-1])
+
+
+def _spectrum(space):
+    """Return the eigenvalues of the tridiagonal matrix and its eigenvectors, as columns."""
+    return eigh_tridiagonal(np.array(space.diagonal), np.array(space.beside[:-1]))
+
+
+def _bend(space, scale, damping, most=10):
+    """Return the eigenvalue that is worst for the series, after more products while it moves by a percent, or 0."""
+    bend, before = 0.0, math.inf
+    for _ in range(most):
+        if space.diagonal:
+            values = _spectrum(space)[0]
+            bend, before = float(values[np.abs(1 - values / scale - damping).argmax()]), bend
+        if abs(bend - before) <= 0.01 * abs(bend) or not space.grow() or not _finite(space):
+            break
+    return bend
+
+
+class _Sums:
+    """The partial sums of the series on the tridiagonal matrix of a Krylov space, up to where it stops.
+
+    The error of the approximation obeys the recursion of the series: after each term the matrix leaves out the
+    product of ``beside[-1]`` and the sum's last coordinate. They are added up, as they grow, to a bound.
+
+    Attributes:
+        ended: ``converged``, ``growth`` or ``iterations``, all terms.
+        residual: there, over ``|b|``.
+        coordinates: of the sum in the basis.
+        known: whether the approximation is as good as the tolerance.
+    """
+
+    @np.errstate(over="ignore", invalid="ignore")  # of terms after the stop
+    def __init__(self, space, scale, damping, terms, tolerance):
+        values, vectors = _spectrum(space)
+        shrink = 1 - values / scale - damping
+        powers = shrink ** np.arange(terms + 1)[:, None]
+        residuals = np.linalg.norm(powers * vectors[0], axis=1)
+        grown = residuals[1:] > np.maximum(1.001 * np.minimum.accumulate(residuals), 1e-4)[:-1]
+        stops = np.flatnonzero(grown | (residuals[1:] <= tolerance))
+        stop = int(stops[0]) + 1 if len(stops) else terms
+        sums = np.cumsum(powers[:stop], axis=0) * vectors[0] * (space.norm / scale)
+        left_out = space.beside[-1] / scale * np.abs(sums @ vectors[-1])
+        error = (left_out * max(1.0, np.abs(shrink).max()) ** np.arange(stop - 1, -1, -1)).sum()
+        self.known = len(values) > stop or error <= tolerance * np.linalg.norm(sums[-1])
+        self.residual = float(residuals[stop])
+        self.ended = "iterations" if not len(stops) else "growth" if grown[stop - 1] else "converged"
+        self.coordinates = list(vectors @ sums[-1])
+
+
+def lissa(products, b, scale, damping=0.0, terms=100, out_of_time=lambda: False):
+    """Take another part of the data in each term of the series of :func:`neumann`.
+
+    N. Agarwal, B. Bullins, E. Hazan, "Second-Order Stochastic Optimization for Machine Learning in Linear Time", JMLR
+    2017 (equation numbers not checked). Whether the series grew is known only from its last residual, which takes a
+    product of every part.
+
+    Args:
+        products: linear maps, taken in turn, whose mean is ``A``.
+        b, scale, damping, terms, out_of_time: as of :func:`neumann`.
+    """
+
+    def mean(v):
+        return sum(product(v) for product in products) / len(products)
+
+    x = torch.zeros_like(b)
+    for done in range(terms):
+        if out_of_time():
+            return Solution(x, done, math.nan, "timeout", scale * damping)
+        r = b - products[done % len(products)](x) - scale * damping * x if done else b
+        if not math.isfinite(norm(r)):
+            break
+        x = x + r / scale
+    residual = norm(b - mean(x) - scale * damping * x) / norm(b) if b.any() else 0.0
+    found = Solution(x, terms - 1 + len(products), residual, "iterations", scale * damping)
+    if residual <= 1:
+        return found
+    return replace(found, ended="growth", bend=_bend(KrylovSpace(mean, b, out_of_time), scale, damping))
