@@ -6,9 +6,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import recbole.unlearning
+import recbole.unlearning.algorithms
 
-recbole.unlearning.__path__.append(str(Path(__file__).parent))
+recbole.unlearning.algorithms.__path__.append(str(Path(__file__).parent))
 
 from contract import AlgorithmContract, worlds  # noqa: E402, F401 - a fixture
 

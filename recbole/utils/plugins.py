@@ -1,0 +1,55 @@
+"""Parts that other installed distributions add: algorithms, models, metrics and scenarios, by entry points."""
+
+from collections.abc import Container
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from recbole.utils.errors import UserError
+
+ALGORITHMS, MODELS = "erase_bench.algorithms", "erase_bench.models"
+METRICS, SCENARIOS = "erase_bench.metrics", "erase_bench.scenarios"
+"""Groups of entry points. A distribution declares ``name = module:object`` in one of them."""
+
+
+def offered(group: str, own: Container[str] = ()) -> dict[str, EntryPoint]:
+    """Return the entry points of a group by name, without importing what they name.
+
+    Args:
+        group: one of the groups above.
+        own: names that this package has itself.
+
+    Raises:
+        UserError: when two distributions offer the same name, or one a name that this package has.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=group):
+        if point.name in own:
+            raise UserError(
+                f"{_distribution(point)} offers {group} '{point.name}', which this package has; rename or uninstall it"
+            )
+        if point.name in found and found[point.name].value != point.value:
+            raise UserError(
+                f"two installed packages offer {group} '{point.name}': {_distribution(found[point.name])} and "
+                f"{_distribution(point)}; uninstall one"
+            )
+        found[point.name] = point
+    return found
+
+
+def load(point: EntryPoint) -> Any:
+    """Return what an entry point names.
+
+    Raises:
+        UserError: when it cannot be imported, naming the distribution.
+    """
+    try:
+        return point.load()
+    except Exception as error:  # another's code may fail in any way
+        raise UserError(
+            f"{_distribution(point)} offers {point.group} '{point.name}', which cannot be imported "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
