@@ -35,17 +35,18 @@ import numpy as np
 import yaml
 
 from recbole.config import Config
-from recbole.evaluator import build_views, evaluate
+from recbole.evaluator import evaluate
 from recbole.evaluator.utility import mean_utility
 from recbole.quick_start.setup import begin
 from recbole.quick_start.train import run_recbole
-from recbole.trainer import Naming
+from recbole.scenario.registry import scenario_of
+from recbole.trainer.learn import load
 from recbole.unlearning.pipeline import Pipeline
 from recbole.unlearning.registry import get_algorithm, hyper_parameters
+from recbole.unlearning.schedule import LAST
 from recbole.utils import UserError, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
-LAST = 3
 """The checkpoint after the last request."""
 
 
@@ -92,8 +93,8 @@ def configure(args, seed, category, index=None):
 def trained(config):
     """Return the checkpoint's path of a base or retrained model; it is trained if it is not there."""
     index = config["retrain_checkpoint_idx_to_match"]
-    names = Naming.from_config(config)
-    path = Path(config["checkpoint_dir"]) / (names.base() if index is None else names.retrained(index))
+    scenario = scenario_of(config)
+    path = scenario.path(scenario.names.base() if index is None else scenario.names.retrained(index))
     if not path.exists():
         print(f"training {path.name}", flush=True)
         run_recbole(config)
@@ -104,11 +105,11 @@ def one_run(args, seed, category):
     """Train what is missing, unlearn with each damping, and return what each model scores, by its name."""
     base_path = trained(configure(args, seed, category))
     retrained_path = trained(configure(args, seed, category, LAST))
-    setup = begin(configure(args, seed, category), forgetting=True)
-    retrained = setup.load_model(retrained_path, LAST)
-    forgotten = setup.forgotten(LAST)
-    views = build_views(setup.dataset, forgotten, LAST, setup.sensitive)
-    valid = setup.dataset.masked(forgotten).eval_rows("valid")
+    config = configure(args, seed, category)
+    setup = begin(config, scenario_of(config), forgetting=True)
+    state = setup.retrained(LAST)
+    retrained, views = load(setup, state, retrained_path), setup.view(state)
+    valid = state.data.eval_rows("valid")
 
     metric = setup.config["valid_metric"].lower()
 
@@ -120,7 +121,7 @@ def one_run(args, seed, category):
             "utility": mean_utility(model, valid, setup.config)[metric],
         }
 
-    found = {"retrained": scores(retrained), "base": scores(setup.load_model(base_path, None))}
+    found = {"retrained": scores(retrained), "base": scores(load(setup, setup.base(), base_path))}
     for candidate in args.candidates:
         model, summary = unlearned(args, setup, base_path, candidate)
         counts = {key: summary[key] for key in ("total", "applied", "diverged", "timeout")}
@@ -134,9 +135,7 @@ def unlearned(args, setup, base_path, candidate):
     for parameter in hyper_parameters():
         if args.algorithm in parameter.algorithms:
             setup.config[parameter.name] = candidate.get(parameter.name, parameter.default)
-    model = setup.load_model(base_path, None)
-    dataset = setup.dataset.masked(setup.forgotten(None))
-    algorithm = chosen(setup.config, model, dataset)
+    algorithm = chosen(setup.config, load(setup, setup.base(), base_path), setup.base().data)
     summary = Pipeline(algorithm, setup.requests, show_progress=False).run(lambda *_: None)
     return model, summary
 

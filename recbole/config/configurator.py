@@ -12,8 +12,8 @@ class Config:
     """Settings from layers, later ones winning, each with the place that it came from.
 
     The layers, lowest first: ``properties/overall.yaml``, ``extra_defaults``, ``properties/model/<Model>.yaml``,
-    ``properties/dataset/<dataset>.yaml`` (and its block ``spam_fields`` in a run with ``spam``), the config files from
-    left to right, ``config_dict``, the command line.
+    ``properties/dataset/<dataset>.yaml`` (and its block ``<key>_fields``, such as ``spam_fields``, where ``<key>`` is
+    True), the config files from left to right, ``config_dict``, the command line.
 
     Behaves like a dictionary in which absent keys are ``None``, as in RecBole; ``config.key`` raises AttributeError
     instead. ``eval_args`` and ``train_neg_sample_args`` are completed key by key; other values are replaced whole.
@@ -57,9 +57,9 @@ class Config:
         for kind, name in names.items():
             if not name:
                 raise UserError(f"no {kind} named: give --{kind}")
-        packaged, spam = layers.packaged_layers(names["model"], names["dataset"], extra_defaults)
-        if layers.merge([*packaged, *user])[0]["spam"] is True:
-            packaged.append(spam)
+        packaged, switched = layers.packaged_layers(names["model"], names["dataset"], extra_defaults)
+        said = layers.merge([*packaged, *user])[0]
+        packaged += [layer for switch, layer in switched.items() if said.get(switch) is True]
         self.warnings = _judge_keys(names["model"], packaged, user, also_known)
         self._values, winners = layers.merge([*packaged, *user])
         self._sources = {key: layer.name for key, layer in winners.items()}
@@ -99,18 +99,8 @@ class Config:
         self._set("device", derived.choose_device(values["use_gpu"], values["gpu_id"], where("gpu_id")), "derived")
         if values["valid_metric_bigger"] is None:
             self._set("valid_metric_bigger", True, "derived")  # as it is of every metric there is
-        if values["forget_set"] is not None:
-            for key, value in derived.own_forget_set(values, self._asked).items():
-                self._set(key, value, "derived")
-            return
         if values["unlearn_sample_selection_seed"] is None:
             self._set("unlearn_sample_selection_seed", values["seed"], "derived")
-        key = "unlearning_sample_selection_method"
-        if values[key] is None:
-            self._set(key, derived.selection_method(None, values["sensitive_category"]), "derived")
-        if values["spam"] and self._asked.get("unlearning_fraction") is None:
-            self._set("unlearning_fraction", derived.SPAM_FRACTION, "derived")
-            self.warnings.append(f"spam without unlearning_fraction: {derived.SPAM_FRACTION} is taken")
 
     def bind_model(self, model_class):
         """Set ``MODEL_TYPE``, ``MODEL_INPUT_TYPE`` and ``MODEL_TRIMS`` from a model class.
@@ -162,6 +152,11 @@ class Config:
     def keys(self):
         """Return the keys."""
         return self._values.keys()
+
+    @property
+    def asked(self):
+        """The keys that a person set in files, config_dict or command line, each with the place."""
+        return self._asked
 
     def source(self, key):
         """Return where the value of ``key`` came from, such as "default: overall.yaml"; ``None`` when it is absent."""

@@ -1,55 +1,10 @@
 """Settings that follow from others."""
 
-import hashlib
 import os
-from pathlib import Path
 
 import torch
 
 from recbole.utils import InputType, UserError
-
-SPAM_FRACTION = 0.01
-_LONGEST_STEM, _STEM_KEPT = 40, 31  # bytes
-
-
-def selection_method(method, category):
-    """Return the name of the way in which the forget set was drawn: what was said, or what the category implies."""
-    return f"sensitive_category_{category}" if method is None and category is not None else method
-
-
-def short_stem(path):
-    """Return a file's name without its ending; of a long one the beginning, and a digest of the whole of it.
-
-    File systems take names of 255 bytes, and those of unlearned models are long without it.
-    """
-    stem = Path(path).stem
-    content = os.fsencode(stem)
-    if len(content) <= _LONGEST_STEM:
-        return stem
-    return f"{content[:_STEM_KEPT].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:8]}"
-
-
-def own_forget_set(values, asked):
-    """Return the settings that follow from a ``forget_set`` of one's own: its `short_stem` is in the names.
-
-    Args:
-        values: all settings.
-        asked: the keys that a person set, each with the place.
-
-    Raises:
-        UserError: another setting picks another forget set.
-    """
-    implied = {
-        "spam": False,
-        "unlearning_sample_selection_method": short_stem(values["forget_set"]),
-        "unlearning_fraction": None,
-        "unlearn_sample_selection_seed": None,
-    }
-    others = [key for key in implied if key in asked and values[key] not in (None, implied[key])]
-    if others:
-        either, other = (f"{key} {values[key]} ({asked[key]})" for key in ("forget_set", others[0]))
-        raise UserError(f"{either} and {other} both say what is to be forgotten: leave one away")
-    return implied
 
 
 def data_folder(data_path, dataset):

@@ -8,6 +8,7 @@ from pathlib import Path
 from recbole.config.reader import parse_value, read_yaml
 
 PROPERTIES = Path(__file__).parent.parent / "properties"
+_BLOCK = "_fields"
 
 #: Dictionaries that a layer completes instead of replacing.
 MERGED_KEYS = ("eval_args", "train_neg_sample_args")
@@ -75,21 +76,22 @@ def packaged(name):
 
 
 def packaged_layers(model, dataset, extra_defaults=None):
-    """Return the layers that come with the program, lowest first, and the spam layer to put above them.
+    """Return the layers that come with the program, lowest first, and those to put above them when a switch is on.
 
-    The spam layer is the block ``spam_fields`` of the data set's properties. A subset ``<name>_test`` has those of
-    ``<name>``.
+    The latter are blocks of the data set's properties: ``spam_fields`` counts where ``spam`` is True. A subset
+    ``<name>_test`` has the properties of ``<name>``.
     """
     of_dataset = packaged(f"dataset/{dataset.removesuffix('_test')}.yaml")
-    plain = {key: value for key, value in of_dataset.values.items() if key != "spam_fields"}
-    spam = Layer(f"{of_dataset.name} (spam_fields)", of_dataset.values.get("spam_fields") or {})
+    blocks = [key for key, value in of_dataset.values.items() if key.endswith(_BLOCK) and isinstance(value, dict)]
+    plain = {key: value for key, value in of_dataset.values.items() if key not in blocks}
+    switched = {key.removesuffix(_BLOCK): Layer(f"{of_dataset.name} ({key})", of_dataset.values[key]) for key in blocks}
     layers = [
         packaged("overall.yaml"),
         Layer("default: the program", dict(extra_defaults or {})),
         packaged(f"model/{model}.yaml"),
         Layer(of_dataset.name, plain),
     ]
-    return layers, spam
+    return layers, switched
 
 
 def has_properties(model):

@@ -23,7 +23,6 @@ import importlib
 import os
 from collections import deque
 
-from recbole.config.derived import selection_method
 from recbole.config.layers import packaged
 from recbole.config.plain import is_secret
 from recbole.quick_start import flags
@@ -69,8 +68,9 @@ def train_arguments(argv):
         SystemExit: with status 2 after one line, for a flag with a bad value; with 0 after ``-h``.
     """
     about = "Train a recommender, or retrain it without what was forgotten, and evaluate it."
-    parser = _parser("run_recbole.py", about, flags.TRAIN, _TRAIN_EXAMPLES)
-    return _parse(parser, flags.TRAIN, flags.TRAIN_DEAD, argv)
+    groups = flags.train_flags()
+    parser = _parser("run_recbole.py", about, groups, _TRAIN_EXAMPLES)
+    return _parse(parser, groups, flags.TRAIN_DEAD, argv)
 
 
 def unlearn_arguments(argv, registry=None):
@@ -214,9 +214,6 @@ def _settle(namespace, known):
     overall = packaged("overall.yaml").values
     namespace.own_defaults = {key: value for key, value in own.items() if overall.get(key) != value}
     namespace.flag_names = frozenset(known)
-    namespace.unlearning_sample_selection_method = selection_method(
-        namespace.unlearning_sample_selection_method, namespace.sensitive_category
-    )
 
 
 def _file_names(words):

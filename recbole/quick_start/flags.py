@@ -1,73 +1,16 @@
-"""The flags of the two command lines, as data: what they are called, what they mean, what they set."""
+"""The flags of the two command lines, as data; those of a scenario are in its file."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
+from recbole.scenario.registry import scenarios
+from recbole.unlearning.schedule import N_CHECKPOINTS
 from recbole.utils import UserError
+from recbole.utils.flag import Flag, cutoffs
 
 TASKS = ("CF", "SBR", "NBR")
 
 
-def yes_or_no(text):
-    """Return the truth value that ``text`` says."""
-    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if text.lower() not in values:
-        raise ValueError(text)
-    return values[text.lower()]
-
-
-def cutoffs(text):
-    """Return the integers in ``10``, ``10,20`` or ``[10,20]``."""
-    return [int(number) for number in text.strip("[]").split(",")]
-
-
-yes_or_no.__name__, cutoffs.__name__ = "True/False", "integer"  # argparse names the type in its message
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One flag.
-
-    Attributes:
-        name: without the dashes.
-        type: function from text to value; ``bool`` makes a switch.
-        help: what it does.
-        default: value of the namespace when the flag is absent.
-        key: the setting that it sets; ``None`` for flags that are no settings.
-        negates: whether the switch turns the setting off.
-        choices, nargs, short: as in argparse.
-    """
-
-    name: str
-    type: Callable
-    help: str
-    default: object = None
-    key: str | None = ""
-    negates: bool = False
-    choices: tuple | None = None
-    nargs: str | None = None
-    short: str | None = None
-
-    def __post_init__(self):
-        if self.key == "":
-            object.__setattr__(self, "key", self.name)
-
-    def setting(self, value):
-        """Return what the flag's ``value`` means for its key."""
-        return not value if self.negates else value
-
-    def add_to(self, group):
-        """Add the flag to an argparse group."""
-        options = {"help": self.help.replace("%", "%%"), "dest": self.name}
-        if self.type is bool:
-            options |= {"nargs": "?", "const": True, "type": yes_or_no, "metavar": "True/False"}
-        else:
-            shown = None if self.choices else self.name.rpartition("_")[2].upper()
-            options |= {"nargs": self.nargs, "type": self.type, "choices": self.choices, "metavar": shown}
-        group.add_argument(*([f"-{self.short}"] if self.short else []), f"--{self.name}", **options)
-
-
-def _run(dataset):
+def _run(dataset: str) -> tuple[Flag, ...]:
     return (
         Flag("model", str, "model, by its class name (default: BPR)", "BPR", key=None, short="m"),
         Flag("dataset", str, f"folder under data_path (default: {dataset})", dataset, key=None, short="d"),
@@ -91,16 +34,11 @@ def _run(dataset):
     )
 
 
-def _forgetting(fraction):
+def _forgetting(fraction: float | None) -> tuple[Flag, ...]:
     said = "0.01 with --spam" if fraction is None else f"{fraction}; 0.01 with --spam"
+    known = scenarios()
     return (
-        Flag("sensitive_category", str, "category that people want forgotten, such as meat"),
-        Flag("forget_set", str, "file of what is to be forgotten, instead of one drawn by make_forget_set.py"),
-        Flag(
-            "unlearning_sample_selection_method",
-            str,
-            "forget set's name (default: sensitive_category_<--sensitive_category>)",
-        ),
+        *known["sensitive"].flags,
         Flag("unlearning_fraction", float, f"forget set's, or spam's, share of the data (default: {said})", fraction),
         Flag(
             "forget_set_seed",
@@ -108,8 +46,7 @@ def _forgetting(fraction):
             "which draw of the forget set (default: --seed)",
             key="unlearn_sample_selection_seed",
         ),
-        Flag("spam", bool, "spam attack: add fake interactions; these are what is forgotten", False),
-        Flag("n_target_items", int, "items that the spammer promotes; part of file names (default: 10)", 10),
+        *(flag for name, scenario in known.items() if name != "sensitive" for flag in scenario.flags),
     )
 
 
@@ -118,41 +55,44 @@ _EVALUATION = (
     Flag("sensitive_eval_only", bool, "only count sensitive items in recommendations", False),
 )
 
-TRAIN = {
-    "the run": (
-        *_run("ml-100k"),
-        Flag("epochs", int, "passes over the training data (default: the config's, else 300)"),
-        Flag("adam_beta1", float, "Adam's decay of the mean (default: 0.9)"),
-        Flag("adam_beta2", float, "Adam's decay of the variance (default: 0.999)"),
-        Flag("adam_eps", float, "Adam's epsilon (default: 1e-8)"),
-    ),
-    "several processes (or start the script with torchrun)": (
-        Flag("nproc", int, "processes on this machine (default: 1)", 1, key=None),
-        Flag("world_size", int, "processes on all machines (default: those of this machine)", -1, key=None),
-        Flag("group_offset", int, "rank of this machine's first process (default: 0)", 0, key=None),
-        Flag("ip", str, "address of the machine with rank 0 (default: localhost)", "localhost", key=None),
-        Flag("port", str, "port there (default: 5678)", "5678", key=None),
-    ),
-    "forgetting": (
-        *_forgetting(None),
-        Flag(
-            "retrain_checkpoint_idx_to_match",
-            int,
-            "train without what was forgotten by this checkpoint: the yardstick of unlearning",
-            choices=(0, 1, 2, 3),
+
+def train_flags() -> dict[str, tuple[Flag, ...]]:
+    """Return the groups of run_recbole.py's flags."""
+    return {
+        "the run": (
+            *_run("ml-100k"),
+            Flag("epochs", int, "passes over the training data (default: the config's, else 300)"),
+            Flag("adam_beta1", float, "Adam's decay of the mean (default: 0.9)"),
+            Flag("adam_beta2", float, "Adam's decay of the variance (default: 0.999)"),
+            Flag("adam_eps", float, "Adam's epsilon (default: 1e-8)"),
         ),
-    ),
-    "evaluation": (
-        *_EVALUATION,
-        Flag("reference_checkpoint", str, "a retrained checkpoint to measure the distance from", key=None),
-        Flag("hf_model_path", str, "evaluate a checkpoint from the Hugging Face Hub: hf://user/repo/file.pth"),
-        Flag("hf_token", str, "Hugging Face token; never logged nor stored"),
-        Flag("hf_cache_dir", str, "folder for downloads from the Hub"),
-    ),
-}
+        "several processes (or start the script with torchrun)": (
+            Flag("nproc", int, "processes on this machine (default: 1)", 1, key=None),
+            Flag("world_size", int, "processes on all machines (default: those of this machine)", -1, key=None),
+            Flag("group_offset", int, "rank of this machine's first process (default: 0)", 0, key=None),
+            Flag("ip", str, "address of the machine with rank 0 (default: localhost)", "localhost", key=None),
+            Flag("port", str, "port there (default: 5678)", "5678", key=None),
+        ),
+        "forgetting": (
+            *_forgetting(None),
+            Flag(
+                "retrain_checkpoint_idx_to_match",
+                int,
+                "train without what was forgotten by this checkpoint: the yardstick of unlearning",
+                choices=tuple(range(N_CHECKPOINTS)),
+            ),
+        ),
+        "evaluation": (
+            *_EVALUATION,
+            Flag("reference_checkpoint", str, "a retrained checkpoint to measure the distance from", key=None),
+            Flag("hf_model_path", str, "evaluate a checkpoint from the Hugging Face Hub: hf://user/repo/file.pth"),
+            Flag("hf_token", str, "Hugging Face token; never logged nor stored"),
+            Flag("hf_cache_dir", str, "folder for downloads from the Hub"),
+        ),
+    }
 
 
-def unlearn_flags(algorithms):
+def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
     """Return the groups of unlearn.py's flags; ``algorithms`` are the names to choose from."""
     return {
         "the run": (
@@ -197,7 +137,7 @@ UNLEARN_DEAD = frozenset(
 _LATER_PREFIXES = ("rmia_", "ruli_")
 
 
-def refuse_if_later(name):
+def refuse_if_later(name: str) -> None:
     """Raise a UserError for a flag of ERASE whose part is not there yet."""
     if name.startswith(_LATER_PREFIXES):
         raise UserError(f"--{name}: membership attacks are not available yet")

@@ -1,4 +1,4 @@
-"""What every run starts with: the model's class, the data, and what is to be forgotten."""
+"""What every run starts with: the settings, the model's class, the data, and what is to be forgotten."""
 
 import logging
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from recbole.config import Config
 from recbole.data import create_dataset
-from recbole.evaluator import NOBODY, build_views
-from recbole.generators.sensitive_lists import read_sensitive_items
+from recbole.data.dataset import Dataset
+from recbole.evaluator import Views
 from recbole.model import get_model
-from recbole.quick_start.spam import Spam, add_spam
-from recbole.scenario.forget_set_reader import find_forget_set, order_requests, read_forget_set
-from recbole.trainer import Naming, load_checkpoint, load_weights
-from recbole.unlearning.request import checkpoint_sizes, find_requests
-from recbole.utils import UserError, init_seed
+from recbole.scenario.base import Scenario
+from recbole.trainer.state import Done, Run, State
+from recbole.unlearning.request import Requests
+from recbole.unlearning.schedule import checkpoint_sizes
 
 logger = logging.getLogger("recbole")
 
@@ -26,92 +26,55 @@ OF_TRAINING = (
 
 
 @dataclass(frozen=True)
-class Setup:
-    """The nouns of a run.
+class Setup(Run):
+    """A run's settings, data and requests, and the states that it knows.
 
     Attributes:
-        config: the settings, bound to the model's class.
-        model_class: the recommender.
-        dataset: all of the data, spam included, nothing forgotten.
-        names: what files are called.
-        sensitive: bool [n_items], or None without a sensitive category.
+        dataset: all of the data, planted rows included, nothing forgotten.
+        scenario: what the run is about, open.
         requests: what is to be forgotten, or None.
-        spam: the attack, whose rows end the data, or None.
     """
 
-    config: object
-    model_class: type
-    dataset: object
-    names: Naming
-    sensitive: np.ndarray | None
-    requests: object | None
-    spam: Spam | None = None
+    dataset: Dataset
+    scenario: Scenario
+    requests: Requests | None
 
     @property
-    def sizes(self):
-        """After how many requests the four checkpoints are taken."""
+    def sizes(self) -> list[int]:
+        """After how many requests the checkpoints are taken."""
         return checkpoint_sizes(len(self.requests))
 
-    def forgotten(self, checkpoint):
-        """Return the mask of a checkpoint (0 to 3), or of nothing forgotten (None)."""
-        n_done = 0 if checkpoint is None else self.sizes[checkpoint]
-        if self.requests is None:
-            return np.zeros(len(self.dataset.log), dtype=bool)
-        return self.requests.mask(n_done, len(self.dataset.log))
+    def base(self) -> State:
+        """Return the state of the model that requests are put to."""
+        return self._state("base", None, self.scenario.names.base())
 
-    def mask_name(self, checkpoint):
-        """Return what a checkpoint's metadata say of its mask: the forget set and the requests done; None for none."""
-        if checkpoint is None:
-            return None
-        return {"forget_set_sha256": self.requests.sha256, "requests_done": self.sizes[checkpoint]}
+    def retrained(self, checkpoint: int) -> State:
+        """Return the state of the model retrained without what was forgotten by a checkpoint."""
+        return self._state("retrained", checkpoint, self.scenario.names.retrained(checkpoint))
 
-    def views(self, checkpoint):
-        """Return the questions of a checkpoint, or of nothing forgotten (None)."""
-        fake = NOBODY if self.spam is None else self.spam.fake
-        return build_views(self.dataset, self.forgotten(checkpoint), checkpoint, self.sensitive, fake)
+    def unlearned(self, algorithm: str, checkpoint: int) -> State:
+        """Return the state of an algorithm's model at a checkpoint."""
+        last, batch_size = self.sizes[checkpoint] - 1, self.config["unlearning_batchsize"]
+        return self._state(
+            "unlearned", checkpoint, self.scenario.names.unlearned(algorithm, last, checkpoint, batch_size)
+        )
 
-    def meta(self, kind, checkpoint):
-        """Return the metadata that a checkpoint carries inside."""
-        return {"kind": kind, "dataset": self.dataset.log.fingerprint, "mask": self.mask_name(checkpoint)}
+    def _state(self, kind: str, checkpoint: int | None, name: str) -> State:
+        rows, done = len(self.dataset.log), None
+        forgotten = np.zeros(rows, dtype=bool)
+        if checkpoint is not None:
+            done = Done(self.requests.sha256, self.sizes[checkpoint])
+            forgotten = self.requests.mask(done.count, rows)
+        path = Path(self.config["checkpoint_dir"]) / name
+        return State(kind, self.dataset, forgotten, done, checkpoint, path, self.scenario.n_planted)
 
-    def path(self, name):
-        """Return the path of a checkpoint by its name."""
-        return Path(self.config["checkpoint_dir"]) / name
-
-    def new_model(self, forgotten):
-        """Return an untrained model on the masked data, from the run's seed."""
-        config = self.config
-        init_seed(config["seed"], config["reproducibility"], config["device"])
-        return self.model_class(config, self.dataset.masked(forgotten)).to(config["device"])
-
-    def load_model(self, path, checkpoint, loaded=None):
-        """Return a trained model, what it derives from the data built under its checkpoint's mask.
-
-        Args:
-            path: the file.
-            checkpoint: 0 to 3, or None for a model that has forgotten nothing.
-            loaded: the file's content, if it has been read already.
-
-        Raises:
-            UserError: when the file is of other data, another mask or another shape.
-        """
-        content = load_checkpoint(path) if loaded is None else loaded
-        meta = content.get("meta") if isinstance(content, dict) else None
-        model = self.new_model(self.forgotten(checkpoint))
-        load_weights(model, content, path)
-        if meta is not None:
-            if meta["dataset"] != self.dataset.log.fingerprint:
-                raise UserError(
-                    f"{path}: was trained on other data (file, filter or split) than {self.dataset.log.name}"
-                )
-            if meta["mask"] != self.mask_name(checkpoint):
-                raise UserError(f"{path}: has another mask than is asked for; was the forget set made anew since?")
-        model.eval()
-        return model
+    def view(self, state: State) -> Views:
+        """Return the questions of a state's checkpoint, or of nothing forgotten."""
+        return self.scenario.view(state.forgotten, state.checkpoint)
 
 
-def begin(config, forgetting):
-    """Read the data and, if ``forgetting``, the forget set.
+def begin(config: Config, scenario: Scenario, forgetting: bool) -> Setup:
+    """Read the data and, if ``forgetting``, what is to be forgotten.
 
     Raises:
         UserError: for anything in the files or settings that cannot be.
@@ -120,39 +83,10 @@ def begin(config, forgetting):
     config.bind_model(model_class)
     for line in config.warnings:
         logger.warning(line)
-    dataset = create_dataset(config, model_class.type)
-    logger.info(dataset)
-    spam = add_spam(config, dataset) if config["spam"] else None
-    dataset = dataset if spam is None else spam.poisoned
-    sensitive = _sensitive(config, dataset)
-    requests = None
-    if forgetting:
-        requests = _requests(config, dataset, sensitive) if spam is None else spam.requests()
+    clean = create_dataset(config, model_class.type)
+    logger.info(clean)
+    dataset = scenario.open(clean)
+    requests = scenario.requests() if forgetting else None
     if requests is not None:
         logger.info(requests.report())
-    return Setup(config, model_class, dataset, Naming.from_config(config), sensitive, requests, spam)
-
-
-def _requests(config, dataset, sensitive):
-    path = find_forget_set(config, dataset.task_type)
-    forget_set = read_forget_set(
-        path, dataset.task_type, dataset.uid_field, dataset.iid_field, config["field_separator"]
-    )
-    if sensitive is None and None in forget_set.items:
-        raise UserError(f"{path} lists users and no items: say which they want forgotten with --sensitive_category")
-    ordered = order_requests(set(forget_set.entities))
-    return find_requests(dataset, forget_set.entities, forget_set.items, ordered, forget_set.sha256, sensitive)
-
-
-def _sensitive(config, dataset):
-    """Return which items are on the sensitive list of the run's category."""
-    category = config["sensitive_category"]
-    if category is None:
-        return None
-    ids = dataset.log.vocabulary["item"].ids(read_sensitive_items(config["data_path"], category))
-    if not (ids > 0).any():
-        raise UserError(f"none of the sensitive items of '{category}' is in {dataset.log.name}; look at the id spaces")
-    mask = np.zeros(dataset.n_items, dtype=bool)
-    mask[ids[ids > 0]] = True
-    logger.info("sensitive category %s: %d of %d listed items are in the data", category, mask.sum(), len(ids))
-    return mask
+    return Setup(config, model_class, dataset, scenario, requests)

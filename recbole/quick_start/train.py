@@ -2,34 +2,40 @@
 
 import logging
 import os
-import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from recbole.config import Config
 from recbole.evaluator import Table, evaluate
+from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.hub import fetch
-from recbole.quick_start.record import Clock, describe, reference_name, write_beside, write_exposure_csv
-from recbole.quick_start.setup import OF_TRAINING, begin
-from recbole.quick_start.spam import log_targets, spam_rows
-from recbole.trainer import ResumeFile, Trainer, fingerprint, load_checkpoint, save_checkpoint
+from recbole.quick_start.outcome import report, sensitive_csv
+from recbole.quick_start.record import describe, reference_name, write_beside
+from recbole.quick_start.setup import OF_TRAINING, Setup, begin
+from recbole.scenario.base import Scenario
+from recbole.scenario.registry import scenario_of
+from recbole.trainer import ResumeFile, load_checkpoint
+from recbole.trainer.learn import learn, load
+from recbole.trainer.original import follow_original
+from recbole.trainer.state import State
+from recbole.unlearning.schedule import LAST
 from recbole.utils import UserError, atomic_write, check_writable, write_json
+from recbole.utils.clock import Clock
 from recbole.utils.distributed import is_main
-from recbole.utils.logger import LOG_FOLDER, init_logger
+from recbole.utils.logger import init_logger
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger("recbole")
 
-UNSTORED = ("show_progress", "state", "eval_only", "sensitive_eval_only", "hf_model_path", "hf_cache_dir", "gpu_id",
-            "forget_set")  # fmt: skip
-"""Settings that change nothing in a model, so that a killed run may go on under others; of a forget set its stem and
-content tell, wherever it lies."""
 
-
-def identity_of(setup, **more):
-    """Return the fingerprint of a run: its settings, its data, and what else decides its result."""
-    config = {key: value for key, value in setup.config.as_dict().items() if key not in UNSTORED}
-    return fingerprint(config=config, data=setup.dataset.log.fingerprint, **more)
-
-
-def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=None):
+def run_recbole(
+    config: Config,
+    arguments: list[str] | tuple[str, ...] = (),
+    result_file: str | None = None,
+    reference_checkpoint: str | None = None,
+) -> dict[str, Any]:
     """Train (or load) a model, evaluate it, and write what was found.
 
     With ``retrain_checkpoint_idx_to_match`` the model is trained without what is forgotten by that checkpoint.
@@ -49,34 +55,38 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
     clock = Clock()
     if result_file and is_main():
         check_writable(result_file)
+    scenario = scenario_of(config)
     stem = init_logger(config)
     index = config["retrain_checkpoint_idx_to_match"]
-    kind = "base" if index is None else "retrained"
-    content, path = _given_checkpoint(config, kind)
-    setup = begin(config, forgetting=index is not None)
-    path = path or setup.path(setup.names.base() if index is None else setup.names.retrained(index))
+    content, path = _given_checkpoint(config, scenario, index)
+    setup = begin(config, scenario, forgetting=index is not None)
+    state = setup.base() if index is None else setup.retrained(index)
     clock.lap("load")
     if config["eval_only"]:
-        content = content if content is not None else load_checkpoint(path)
-        model, resume, timing = setup.load_model(path, index, content), None, {}
+        path = path or state.path
+        model, resume, timing = load(setup, state, path, content), None, {}
     else:
-        model, resume, timing = _train(setup, index, kind, path, stem)
+        path, resume = (
+            state.path,
+            ResumeFile(state.path.with_suffix(".resume"), setup.identity(setup.dataset, mask=state.mask)),
+        )
+        model, timing = _train(setup, state, resume, stem)
     clock.lap("train" if timing else "load_model")
-    rows = _valid_rows(timing.get("best_valid", {}), index, kind, setup.dataset.masked(setup.forgotten(index)))
-    rows += _evaluate(setup, model, index, kind, reference_checkpoint)
-    rows += spam_rows(setup, model, path.stem, model=kind, checkpoint=index)
+    rows = _valid_rows(timing.get("best_valid", {}), state)
+    rows += _evaluate(setup, model, state, reference_checkpoint)
+    rows += scenario.ask(model, path.stem, model=state.kind, checkpoint=index)
     clock.lap("evaluate")
-    record = describe(setup, kind, list(arguments), clock.seconds | timing, rows, checkpoint=index)
+    record = describe(setup, state, list(arguments), clock.seconds | timing, rows)
     if not is_main():
         return record
     if not config["eval_only"]:
         write_beside(path, record)
-        if index == 3:
-            _copy_as_best(path, setup.path(setup.names.retrained_best()), record)
+        if index == LAST:
+            _copy_as_best(path, scenario.path(scenario.names.retrained_best()), record)
     if config["sensitive_eval_only"]:
         suffix = "original" if index is None else f"checkpoint_{index}_retrain"
-        sensitive_csv(setup, rows, kind, suffix)
-    report(setup, rows, kind)
+        sensitive_csv(setup, rows, state.kind, suffix)
+    report(setup, rows, state.kind)
     config.warn_unread(logger, but=OF_TRAINING if config["eval_only"] else ())
     if result_file:
         write_json(result_file, record)
@@ -85,7 +95,9 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
     return record
 
 
-def _given_checkpoint(config, kind):
+def _given_checkpoint(
+    config: Config, scenario: Scenario, index: int | None
+) -> tuple[dict[str, Any] | None, Path | None]:
     """Return an existing checkpoint's content and path if one is to be evaluated and has to be read before the data."""
     if not config["eval_only"]:
         if config["hf_model_path"]:
@@ -93,10 +105,8 @@ def _given_checkpoint(config, kind):
         return None, None
     if config["hf_model_path"]:
         path = Path(fetch(config["hf_model_path"], config["hf_token"], config["hf_cache_dir"]))
-    elif kind == "base":
-        from recbole.trainer import Naming
-
-        path = Path(config["checkpoint_dir"]) / Naming.from_config(config).base()
+    elif index is None:
+        path = scenario.path(scenario.names.base())
     else:
         return None, None
     content = load_checkpoint(path)
@@ -104,61 +114,17 @@ def _given_checkpoint(config, kind):
     return content, path
 
 
-def follow_original(config, content, path):
-    """Order interactions as the original did when one of its checkpoints is scored."""
-    if isinstance(content, dict) and content.get("original") and config["time_precision"] != "single":
-        logger.info("%s was written by the original: time_precision: single is switched on", path)
-        config["time_precision"] = "single"
+def _train(setup: Setup, state: State, resume: ResumeFile, stem: str) -> tuple[AbstractRecommender, dict[str, Any]]:
+    board = _board(stem) if setup.config["tensorboard"] and is_main() else None
+    try:
+        learned = learn(setup, state, resume=resume, board=board)
+    finally:
+        if board is not None:
+            board.close()
+    return learned.model, learned.timing
 
 
-def _train(setup, index, kind, path, stem):
-    config, forgotten = setup.config, setup.forgotten(index)
-    wall, cpu = time.perf_counter(), time.process_time()
-    model = setup.new_model(forgotten)  # what has a closed form is fitted here
-    building = time.perf_counter() - wall, time.process_time() - cpu
-    logger.info(model)
-    identity = identity_of(setup, mask=setup.mask_name(index))
-    resume = ResumeFile(path.with_suffix(".resume"), identity)
-    board = _board(stem) if config["tensorboard"] and is_main() else None
-    trainer = Trainer(config, model, setup.dataset.masked(forgotten), resume, board)
-    progress = trainer.fit()
-    if board is not None:
-        board.close()
-    logger.info("Finished training, best eval result in epoch %d", progress.best_epoch)
-    logger.info("best valid : %s", rounded(progress.best_result, config))
-    if is_main():
-        logger.info("Saving current: %s", path)
-        _save(path, setup, trainer, setup.meta(kind, index))
-    return model, resume, _timing(progress, *building)
-
-
-def _save(path, setup, trainer, meta):
-    save_checkpoint(path, {
-        "config": setup.config.as_dict(),
-        "epoch": trainer.progress.best_epoch,
-        "cur_step": trainer.progress.bad_steps,
-        "best_valid_score": trainer.progress.best_score,
-        "state_dict": trainer.best_state["state_dict"],
-        "other_parameter": trainer.model.other_parameter(),
-        "optimizer": trainer.best_state["optimizer"],
-        "meta": meta,
-    })  # fmt: skip
-
-
-def _timing(progress, building, cpu_building):
-    return {
-        "fit_seconds": building + sum(progress.epoch_seconds) + sum(progress.valid_seconds),
-        "fit_cpu_seconds": cpu_building + progress.cpu_seconds,
-        "epochs": len(progress.epoch_seconds),
-        "best_epoch": progress.best_epoch,
-        "epoch_seconds": progress.epoch_seconds,
-        "valid_seconds": progress.valid_seconds,
-        "stopped": progress.stopped,
-        "best_valid": progress.best_result,
-    }
-
-
-def _board(stem):
+def _board(stem: str) -> "SummaryWriter":
     from torch.utils.tensorboard import SummaryWriter
 
     try:
@@ -167,20 +133,23 @@ def _board(stem):
         raise UserError(f"cannot write log_tensorboard: {error.strerror}; --tensorboard False goes without") from error
 
 
-def _evaluate(setup, model, index, kind, reference_checkpoint):
+def _evaluate(
+    setup: Setup, model: AbstractRecommender, state: State, reference_checkpoint: str | None
+) -> list[dict[str, Any]]:
     config = setup.config
     reference = None
     if reference_checkpoint:
-        other = setup.load_model(Path(reference_checkpoint), index)
+        other = load(setup, state, Path(reference_checkpoint))
         reference = (other, reference_name(reference_checkpoint))
-    return evaluate(model, setup.views(index), config, reference, not config["sensitive_eval_only"], kind)
+    return evaluate(model, setup.view(state), config, reference, not config["sensitive_eval_only"], state.kind)
 
 
-def _valid_rows(best_valid, index, kind, dataset):
+def _valid_rows(best_valid: dict[str, float], state: State) -> list[dict[str, Any]]:
     """Return the result rows of the best validation of a training run: on the data that it was trained on."""
-    view = "all" if index is None else "current"
-    table = Table(model=kind, checkpoint=index, split="valid", view=view, population="all", masking="retained")
-    asked = dataset.eval_rows("valid")
+    view = "all" if state.checkpoint is None else "current"
+    about = {"model": state.kind, "checkpoint": state.checkpoint}
+    table = Table(**about, split="valid", view=view, population="all", masking="retained")
+    asked = state.data.eval_rows("valid")
     counts = {"n_rows": len(asked.inputs), "n_skipped": asked.n_skipped}
     for name, value in best_valid.items():
         metric, k = name.split("@")
@@ -188,43 +157,9 @@ def _valid_rows(best_valid, index, kind, dataset):
     return table.rows
 
 
-def _copy_as_best(path, best, record):
-    """Keep the latest index-3 retrained model under the README's name too."""
+def _copy_as_best(path: Path, best: Path, record: dict[str, Any]) -> None:
+    """Keep the last retrained model under the README's name too."""
     with atomic_write(best, "wb") as file, open(path, "rb") as source:
         while piece := source.read(2**24):
             file.write(piece)
     write_beside(best, record | {"copy_of": path.name})
-
-
-def sensitive_csv(setup, rows, kind, suffix, algorithm=None):
-    """Write ERASE's table of sensitive items under ``log/``; ``suffix`` ends its name."""
-    config = setup.config
-    stem = f"sensitive_eval_{config['dataset']}_{config['model']}_seed_{config['seed']}"
-    path = LOG_FOLDER / f"{stem}_category_{config['sensitive_category']}_{suffix}.csv"
-    if not write_exposure_csv(path, setup, rows, kind, algorithm):
-        raise UserError("--sensitive_eval_only needs --sensitive_category: there is no sensitive item to count")
-    logger.info("sensitive items: %s", path)
-
-
-def rounded(result, config):
-    """Return a result dictionary as it is printed."""
-    return {name: round(value, config["metric_decimal_place"]) for name, value in result.items()}
-
-
-def report(setup, rows, kind, what="test result"):
-    """Log a model's utility on all of the test rows, as ERASE does, and its exposure of sensitive or promoted items."""
-    config = setup.config
-    mine = [row for row in rows if row["model"] == kind and row["split"] == "test"]
-    plain = [r for r in mine if r["view"] == "all" and r["population"] == "all" and r["masking"] == "retained"]
-    utility = {f"{r['metric']}@{r['k']}": r["value"] for r in plain if r["metric"] in map(str.lower, config["metrics"])}
-    if utility:
-        logger.info("%s: %s", what, rounded(utility, config))
-    population = "all" if setup.requests is None else "requesting"
-    for row in mine:
-        told = (row["metric"], row["masking"], row["population"])
-        if told == ("pct_users_with_sensitive", "all", population):
-            some = round(row["value"] * row["n_rows"] / 100)
-            logger.info(
-                "[Top-%d] Users with sensitive items: %d/%d (%.1f%%)", row["k"], some, row["n_rows"], row["value"]
-            )
-    log_targets(mine, config)

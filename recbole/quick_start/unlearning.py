@@ -2,23 +2,35 @@
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from recbole.config import Config
 from recbole.evaluator import evaluate
-from recbole.quick_start.record import Clock, describe, reference_name, write_beside
-from recbole.quick_start.setup import OF_TRAINING, begin
-from recbole.quick_start.spam import clean_rows, log_targets, spam_rows
-from recbole.quick_start.train import follow_original, identity_of, report, sensitive_csv
-from recbole.trainer import Naming, ResumeFile, load_checkpoint
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.quick_start.outcome import report, sensitive_csv
+from recbole.quick_start.record import describe, reference_name, write_beside
+from recbole.quick_start.setup import OF_TRAINING, Setup, begin
+from recbole.scenario.registry import scenario_of
+from recbole.trainer import ResumeFile, load_checkpoint
+from recbole.trainer.learn import load
+from recbole.trainer.original import follow_original
+from recbole.unlearning.algorithm import UnlearningAlgorithm
 from recbole.unlearning.pipeline import Pipeline, save_model
 from recbole.unlearning.registry import get_algorithm
+from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
 from recbole.utils import UserError, check_writable, sha256_of_file, write_json
+from recbole.utils.clock import Clock
+from recbole.utils.deadline import Deadline
 from recbole.utils.logger import LOG_FOLDER, init_logger
 
 logger = logging.getLogger("recbole")
 
 
-def unlearn_recbole(config, arguments=(), result_file=None):
+def unlearn_recbole(
+    config: Config, arguments: list[str] | tuple[str, ...] = (), result_file: str | None = None
+) -> dict[str, Any]:
     """Put the forget set's requests to an unlearning algorithm, save four checkpoints, and evaluate them.
 
     Each checkpoint is evaluated on the same questions as the base model and, where it exists, the retrained model.
@@ -38,139 +50,150 @@ def unlearn_recbole(config, arguments=(), result_file=None):
     clock = Clock()
     if result_file:
         check_writable(result_file)
+    scenario = scenario_of(config)
     init_logger(config)
     algorithm = get_algorithm(config["unlearning_algorithm"])
-    base_path = Path(config["checkpoint_dir"]) / Naming.from_config(config).base()
+    base_path = scenario.path(scenario.names.base())
     content = load_checkpoint(base_path)
     follow_original(config, content, base_path)
-    setup = begin(config, forgetting=True)
-    base = setup.load_model(base_path, None, content)
+    setup = begin(config, scenario, forgetting=True)
+    base = load(setup, setup.base(), base_path, content)
     references = _references(setup)
     clock.lap("load")
     if config["eval_only"]:
-        summary, records, resume = None, {}, None
+        done = Unlearned(None, {}, None)
     else:
-        summary, records, resume = _unlearn(setup, algorithm, base_path, content, list(arguments))
+        done = _unlearn(setup, algorithm, content, list(arguments))
     clock.lap("unlearn")
     rows = _evaluate_all(setup, algorithm.name, base, references)
     clock.lap("evaluate")
-    for checkpoint, record in records.items():
+    for checkpoint, record in done.records.items():
         mine = [row for row in rows if row["checkpoint"] == checkpoint and row["model"] == "unlearned"]
-        write_beside(_path(setup, algorithm.name, checkpoint), record | {"metrics": mine})
-    result = describe(setup, "unlearned", list(arguments), clock.seconds | _costs(setup, summary), rows, summary, 3)
+        write_beside(setup.unlearned(algorithm.name, checkpoint).path, record | {"metrics": mine})
+    state, timing = setup.unlearned(algorithm.name, LAST), clock.seconds | _costs(setup, done.summary)
+    result = describe(setup, state, list(arguments), timing, rows, done.summary)
     if config["sensitive_eval_only"]:
         sensitive_csv(setup, rows, "unlearned", f"unlearn_{algorithm.name}", algorithm.name)
     config.warn_unread(logger, but=OF_TRAINING)
     if result_file:
         write_json(result_file, result)
-    if resume is not None:
-        resume.remove()
+    if done.resume is not None:
+        done.resume.remove()
     return result
 
 
-def _path(setup, algorithm, checkpoint):
-    size = setup.sizes[checkpoint]
-    return setup.path(setup.names.unlearned(algorithm, size - 1, checkpoint, setup.config["unlearning_batchsize"]))
+@dataclass(frozen=True)
+class Unlearned:
+    """What a pipeline left: its summary, the records of its checkpoints without metrics yet, and its snapshot."""
+
+    summary: dict[str, Any] | None
+    records: dict[int, dict[str, Any]]
+    resume: ResumeFile | None
 
 
-def _unlearn(setup, algorithm, base_path, content, arguments):
-    """Run the pipeline; return its summary and the record of every checkpoint, without metrics yet."""
-    config = setup.config
-    model = setup.load_model(base_path, None, content)
-    stem = setup.names.unlearning_stem(algorithm.name)
-    if config["unlearning_batchsize"] != 1:
-        stem += f"_bs{config['unlearning_batchsize']}"
-    identity = identity_of(setup, base=sha256_of_file(base_path), forget_set=setup.requests.sha256)
-    hours = config["max_training_hours"]
-    dataset = setup.dataset.masked(setup.forgotten(None))
+def _unlearn(
+    setup: Setup, algorithm: type[UnlearningAlgorithm], content: dict[str, Any], arguments: list[str]
+) -> Unlearned:
+    """Put the requests to the algorithm."""
+    config, base = setup.config, setup.base()
+    model = load(setup, base, base.path, content)
+    stem = setup.scenario.names.unlearning_stem(algorithm.name, config["unlearning_batchsize"])
+    identity = setup.identity(setup.dataset, base=sha256_of_file(base.path), forget_set=setup.requests.sha256)
     pipeline = Pipeline(
-        algorithm(config, model, dataset),
+        algorithm(config, model, base.data),
         setup.requests,
         config["unlearning_batchsize"],
-        ResumeFile(setup.path(f"{stem}.resume"), identity),
+        ResumeFile(setup.scenario.path(f"{stem}.resume"), identity),
         LOG_FOLDER / f"{stem}.requests.jsonl",
-        None if hours is None else hours * 3600,
+        Deadline.of_hours(config["max_training_hours"]).seconds,
         config["show_progress"],
     )
-    paths = [_path(setup, algorithm.name, checkpoint) for checkpoint in range(4)]
-    records = {}
+    states = [setup.unlearned(algorithm.name, checkpoint) for checkpoint in range(N_CHECKPOINTS)]
+    records: dict[int, dict[str, Any]] = {}
 
-    def save(checkpoint, n_done, summary):
-        path = paths[checkpoint]
-        logger.info("Saving current: %s", path)
-        save_model(path, model, config, n_done - 1, setup.meta("unlearned", checkpoint))
+    def save(checkpoint: int, n_done: int, summary: dict[str, Any]) -> None:
+        state = states[checkpoint]
+        logger.info("Saving current: %s", state.path)
+        save_model(state.path, model, config, n_done - 1, state.meta)
         timing = {key: value for key, value in summary.items() if "seconds" in key}
         counts = {key: value for key, value in summary.items() if key not in timing}
-        records[checkpoint] = describe(setup, "unlearned", arguments, timing, None, counts, checkpoint)
-        write_beside(path, records[checkpoint])
+        records[checkpoint] = describe(setup, state, arguments, timing, None, counts)
+        write_beside(state.path, records[checkpoint])
 
     summary = pipeline.run(save)
-    for checkpoint in set(range(4)) - set(records):  # those that a killed run had saved before its last snapshot
-        path = paths[checkpoint].with_suffix(".json")
-        if not path.exists():
-            raise UserError(
-                f"{path} is gone since the run was interrupted; delete {pipeline.resume.path} to start over"
-            )
-        records[checkpoint] = _read_json(path)
+    for state in states:  # a killed run had saved some before its last snapshot
+        if state.checkpoint not in records:
+            records[state.checkpoint] = _record_before(state.path, pipeline.resume)
     logger.info(
         "%d requests in %.2fs: %s", summary["total"], summary["seconds_total"],
         ", ".join(f"{summary[s]} {s}" for s in ("applied", "skipped", "timeout", "diverged")),
     )  # fmt: skip
-    return summary, records, pipeline.resume
+    return Unlearned(summary, records, pipeline.resume)
 
 
-def _read_json(path):
+def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
+    """Return the record that an interrupted run wrote beside a checkpoint."""
+    path = checkpoint.with_suffix(".json")
+    if not path.exists():
+        raise UserError(f"{path} is gone since the run was interrupted; delete {resume.path} to start over")
+    return _read_json(path)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _references(setup):
+def _references(setup: Setup) -> dict[int, Path]:
     """Return the paths of the retrained models that are there, by checkpoint; a wrong one is found before the work."""
     found = {}
-    for checkpoint in range(4):
-        path = setup.path(setup.names.retrained(checkpoint))
-        if path.exists():
-            setup.load_model(path, checkpoint)
-            found[checkpoint] = path
+    for checkpoint in range(N_CHECKPOINTS):
+        state = setup.retrained(checkpoint)
+        if state.path.exists():
+            load(setup, state, state.path)
+            found[checkpoint] = state.path
         else:
-            logger.info("no retrained model for checkpoint %d (%s): no distance from it", checkpoint, path.name)
+            logger.info("no retrained model for checkpoint %d (%s): no distance from it", checkpoint, state.path.name)
     return found
 
 
-def _evaluate_all(setup, algorithm, base, references):
+def _evaluate_all(
+    setup: Setup, algorithm: str, base: AbstractRecommender, references: dict[int, Path]
+) -> list[dict[str, Any]]:
     """Put every checkpoint's questions to the base, the retrained (if there) and the unlearned model.
 
-    Those about spam do not depend on the checkpoint; they are put to the base, and to the clean model, once.
+    Those of the scenario that do not depend on the checkpoint are put to the base, and to its own references, once.
     """
-    config, rows, of_base = setup.config, clean_rows(setup), spam_rows(setup, base, model="base")
-    for about_spam in (rows, of_base):
-        log_targets(about_spam, config)
-    for checkpoint in range(4):
-        views = setup.views(checkpoint)
-        path = _path(setup, algorithm, checkpoint)
-        models = {"base": base, "unlearned": setup.load_model(path, checkpoint)}
+    config, scenario = setup.config, setup.scenario
+    rows, of_base = scenario.references(setup), scenario.ask(base, model="base")
+    for once in (rows, of_base):
+        scenario.tell(once)
+    for checkpoint in range(N_CHECKPOINTS):
+        state = setup.unlearned(algorithm, checkpoint)
+        view = setup.view(state)
+        models = {"base": base, "unlearned": load(setup, state, state.path)}
         reference = None
         if checkpoint in references:
-            models["retrained"] = setup.load_model(references[checkpoint], checkpoint)
+            models["retrained"] = load(setup, setup.retrained(checkpoint), references[checkpoint])
             reference = (models["retrained"], reference_name(references[checkpoint]))
         for kind, model in models.items():
             name = algorithm if kind == "unlearned" else None
             compare = None if kind == "retrained" else reference
-            rows += evaluate(model, views, config, compare, not config["sensitive_eval_only"], kind, name)
+            rows += evaluate(model, view, config, compare, not config["sensitive_eval_only"], kind, name)
             if kind != "base":
-                stem = path.stem if kind == "unlearned" else None
-                rows += spam_rows(setup, model, stem, model=kind, algorithm=name, checkpoint=checkpoint)
+                stem = state.path.stem if kind == "unlearned" else None
+                rows += scenario.ask(model, stem, model=kind, algorithm=name, checkpoint=checkpoint)
         rows += [row | {"checkpoint": checkpoint} for row in of_base]
         mine = [row for row in rows if row["checkpoint"] == checkpoint]
-        report(setup, mine, "unlearned", f"Results for model {path.name}")
+        report(setup, mine, "unlearned", f"Results for model {state.path.name}")
     return rows
 
 
-def _costs(setup, summary):
+def _costs(setup: Setup, summary: dict[str, Any] | None) -> dict[str, Any]:
     """Return seconds per request and, where a retrained model's record is there, the speed-up over retraining it."""
     if summary is None:
         return {}
     costs = {key: value for key, value in summary.items() if "seconds" in key}
-    path = setup.path(setup.names.retrained(3)).with_suffix(".json")
+    path = setup.retrained(LAST).path.with_suffix(".json")
     if path.exists():
         timing = _read_json(path)["timing"]
         retraining = timing["fit_seconds"]

@@ -1,1 +1,1 @@
-"""Where requests come from: sensitive items, spam, a user's own file."""
+"""Where requests come from and what is asked about them: one file for each scenario."""

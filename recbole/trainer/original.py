@@ -5,6 +5,7 @@ becomes an inert record of what it was, so nothing of the file is executed.
 """
 
 import collections
+import logging
 import pickle
 import zipfile
 
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 
 from recbole.utils import UserError
+
+logger = logging.getLogger("recbole")
 
 _STORAGES = {
     f"{kind}Storage": getattr(torch, dtype)
@@ -118,3 +121,10 @@ def _plain_config(config):
     state = getattr(config, "state", None) or {}
     final = state.get("final_config_dict", {}) if isinstance(state, dict) else {}
     return {k: v for k, v in final.items() if isinstance(v, (str, int, float, bool, list, dict, type(None)))}
+
+
+def follow_original(config, content, path):
+    """Order interactions as the original did when one of its checkpoints is scored."""
+    if isinstance(content, dict) and content.get("original") and config["time_precision"] != "single":
+        logger.info("%s was written by the original: time_precision: single is switched on", path)
+        config["time_precision"] = "single"

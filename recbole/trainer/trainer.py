@@ -12,6 +12,7 @@ from recbole.data import TrainBatches
 from recbole.evaluator import mean_utility
 from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import UserError, torch_seed
+from recbole.utils.deadline import Deadline
 from recbole.utils.distributed import agreed, is_main, rank, share_buffers, sum_gradients, world_size
 
 logger = logging.getLogger("recbole")
@@ -42,14 +43,6 @@ def make_optimizer(config, model, learning_rate=None):
     return OPTIMIZERS[name](list(model.parameters()), **options)
 
 
-def _clipping(config):
-    """Return what ``clip_grad_norm`` says, as keyword arguments; None for no clipping."""
-    said = config["clip_grad_norm"]
-    if said and (not isinstance(said, dict) or "max_norm" not in said or set(said) - {"max_norm", "norm_type"}):
-        raise UserError(f"clip_grad_norm: {said} is not of the form {{max_norm: 5.0, norm_type: 2}}")
-    return said
-
-
 @dataclass
 class Progress:
     """Where training stands; plain values, so that a snapshot can hold it."""
@@ -78,11 +71,13 @@ class Trainer:
         dataset: the data under the mask to train on.
         resume: a :class:`~recbole.trainer.resume.ResumeFile`, or None to run without snapshots.
         board: a TensorBoard ``SummaryWriter`` or None.
+        deadline: no epoch begins that would go past it; by default ``max_training_hours``.
     """
 
-    def __init__(self, config, model, dataset, resume=None, board=None):
+    def __init__(self, config, model, dataset, resume=None, board=None, deadline=None):
         self.config, self.model, self.dataset, self.resume, self.board = config, model, dataset, resume, board
         self.device = next(model.parameters()).device
+        self.deadline = deadline or Deadline.of_hours(config["max_training_hours"])
         self.progress, self.cpu_started = Progress(), time.process_time()
         self.best_state = None
         self.valid = dataset.eval_rows("valid")
@@ -109,7 +104,7 @@ class Trainer:
     def _fit_by_gradient(self):
         config = self.config
         self.batches = TrainBatches(config, self.dataset, self.model.input_type)
-        self.optimizer, self.clip = make_optimizer(config, self.model), _clipping(config)
+        self.optimizer, self.clip = make_optimizer(config, self.model), config["clip_grad_norm"]
         self.scheduler = self.model.scheduler(self.optimizer)
         amp = bool(config["enable_amp"])
         self.autocast = torch.autocast(self.device.type, enabled=amp)
@@ -241,15 +236,15 @@ class Trainer:
 
     def _over_budget(self):
         """RecBole's rule in ERASE: the first epoch runs; a later one only if the last one's time is still left."""
-        hours, progress = self.config["max_training_hours"], self.progress
-        if hours is None or not progress.epoch_seconds or progress.batch:
+        progress = self.progress
+        if self.deadline.seconds is None or not progress.epoch_seconds or progress.batch:
             return False
         last = progress.epoch_seconds[-1] + (progress.valid_seconds[-1] if progress.valid_seconds else 0.0)
-        if agreed(progress.seconds + last <= hours * 3600):
+        if agreed(self.deadline.allows(progress.seconds + last)):
             return False
         logger.info(
             "Time budget exceeded: Elapsed %.1fs, Projected %.1fs, Budget %.1fs. Stopping training.",
-            progress.seconds, progress.seconds + last, hours * 3600,
+            progress.seconds, progress.seconds + last, self.deadline.seconds,
         )  # fmt: skip
         progress.stopped = "time budget"
         return True

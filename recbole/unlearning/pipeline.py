@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from recbole.trainer import save_checkpoint
 from recbole.unlearning.algorithm import Outcome
-from recbole.unlearning.request import checkpoint_sizes, chunks
+from recbole.unlearning.schedule import checkpoint_sizes, chunks
 from recbole.utils import UserError
 from recbole.utils.files import finite
 

@@ -126,21 +126,3 @@ def requests_of(dataset, entities, sha256):
 def _item_ids(log, items):
     ids = log.vocabulary["item"].ids([item if item is not None else "" for item in items])
     return np.where([item is None for item in items], 0, ids)
-
-
-def checkpoint_sizes(n):
-    """Return after how many of ``n`` requests the four checkpoints are taken."""
-    return [n // 4 + 1, n // 2 + 1, 3 * n // 4 + 1, n]
-
-
-def chunks(n, batch_size, sizes):
-    """Cut ``n`` requests into pieces of at most ``batch_size`` that never cross a checkpoint.
-
-    Returns:
-        A list of ``(start, stop)``.
-    """
-    cuts, start = [], 0
-    for stop in sorted({*sizes, n}):
-        cuts += [(at, min(at + batch_size, stop)) for at in range(start, stop, batch_size)]
-        start = stop
-    return cuts

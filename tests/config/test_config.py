@@ -306,19 +306,8 @@ def test_what_follows_from_other_settings():
     assert config["data_path"] == "dataset/ml-100k"
     assert config["valid_metric_bigger"] is True and config.source("valid_metric_bigger") == "derived"
     assert config["unlearn_sample_selection_seed"] == 7
-    assert config["unlearning_sample_selection_method"] is None
     assert bpr(config_dict={"valid_metric_bigger": False})["valid_metric_bigger"] is False
-    of_meat = bpr(command_line={"sensitive_category": "no", "unlearn_sample_selection_seed": "3"})
-    assert of_meat["unlearning_sample_selection_method"] == "sensitive_category_no"
-    assert of_meat["unlearn_sample_selection_seed"] == 3
-
-
-def test_spam_without_a_fraction_says_which_one_it_takes():
-    config = bpr(config_dict={"spam": True}, extra_defaults={"unlearning_fraction": 1e-5})
-    assert config["unlearning_fraction"] == 0.01 and "0.01" in config.warnings[0]
-    config = bpr(config_dict={"spam": True, "unlearning_fraction": 0.5})
-    assert config["unlearning_fraction"] == 0.5 and config.warnings == []
-    assert bpr(extra_defaults={"unlearning_fraction": 1e-5})["unlearning_fraction"] == 1e-5
+    assert bpr(command_line={"unlearn_sample_selection_seed": "3"})["unlearn_sample_selection_seed"] == 3
 
 
 def test_the_device_is_the_cpu_unless_a_gpu_is_there_and_wanted(monkeypatch):

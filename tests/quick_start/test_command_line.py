@@ -16,6 +16,7 @@ from recbole.quick_start.command_line import (
     unlearn_arguments,
     without_secrets,
 )
+from recbole.scenario.registry import scenario_of
 from recbole.utils import UserError
 
 
@@ -90,7 +91,7 @@ def test_defaults_that_are_declared_reach_the_config():
 
 def test_every_flag_of_a_setting_names_a_setting_and_agrees_with_its_default():
     overall = packaged("overall.yaml").values
-    groups = [*flags.TRAIN.values(), *flags.unlearn_flags(["scif"]).values()]
+    groups = [*flags.train_flags().values(), *flags.unlearn_flags(["scif"]).values()]
     for flag in {flag.name: flag for group in groups for flag in group if flag.key}.values():
         assert flag.key in overall
         if flag.default is not None and flag.name != "unlearning_fraction":
@@ -139,12 +140,12 @@ def test_config_files_may_be_one_word_with_spaces_or_several_words(tmp_path):
 def test_the_forget_set_is_named_after_the_category_unless_it_has_a_name():
     for parse in (train, unlearn):
         namespace, _ = parse("--sensitive_category meat --forget_set_seed 7 --seed 2")
-        assert namespace.unlearning_sample_selection_method == "sensitive_category_meat"
-        config = configured((namespace, {}))
+        config = scenario_of(configured((namespace, {}))).config
         assert config["unlearning_sample_selection_method"] == "sensitive_category_meat"
         assert (config["unlearn_sample_selection_seed"], config["seed"]) == (7, 2)
         namespace, _ = parse("--sensitive_category meat --unlearning_sample_selection_method mine")
-        assert configured((namespace, {}))["unlearning_sample_selection_method"] == "mine"
+        config = scenario_of(configured((namespace, {}))).config
+        assert config["unlearning_sample_selection_method"] == "mine"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,9 @@ def test_help_names_every_flag_and_shows_three_examples(parse, capsys):
     shown = capsys.readouterr().out
     assert stop.value.code == 0 and shown.count("\n  python ") >= 3
     names = (
-        {flag.name for group in flags.TRAIN.values() for flag in group} if parse is train else {"max_norm", "damping"}
+        {flag.name for group in flags.train_flags().values() for flag in group}
+        if parse is train
+        else {"max_norm", "damping"}
     )
     assert all(f"--{name} " in shown for name in names)
 
@@ -248,6 +251,6 @@ def test_arguments_for_the_log_hold_no_token():
 
 
 def test_flags_are_declared_once():
-    assert not flags.TRAIN_DEAD & {flag.name for group in flags.TRAIN.values() for flag in group}
+    assert not flags.TRAIN_DEAD & {flag.name for group in flags.train_flags().values() for flag in group}
     live = {flag.name for group in flags.unlearn_flags(["scif"]).values() for flag in group}
     assert not flags.UNLEARN_DEAD & live

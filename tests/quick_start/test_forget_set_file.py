@@ -9,6 +9,7 @@ from test_spam_runs import MODELS, command, furnish, histories, inside
 
 from recbole.config import Config
 from recbole.quick_start.main import train_main, unlearn_main
+from recbole.scenario.registry import scenario_of
 from recbole.utils import UserError
 
 ASK = [*range(100, 108)]
@@ -129,7 +130,8 @@ def test_two_lists_or_none_or_one_without_a_category(place, capsys):
 
 
 def test_a_stored_configuration_is_restored():
-    stored = Config("BPR", "tiny", command_line={"forget_set": "a/0.1.inter", "seed": "3"}).as_dict()
+    named = Config("BPR", "tiny", command_line={"forget_set": "a/0.1.inter", "seed": "3"})
+    stored = scenario_of(named).config.as_dict()
     config = Config.restored(stored)
     assert config["unlearning_sample_selection_method"] == "0.1" and config["forget_set"] == "a/0.1.inter"
     assert config["unlearning_fraction"] is None and config["seed"] == 3

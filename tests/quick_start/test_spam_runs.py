@@ -77,7 +77,7 @@ def chain(request, tmp_path_factory):
         assert place.told[name].err == ""
         place.disk[name] = on_disk(place)
     place.records = {name: json.loads((place.folder / f"{name}.json").read_text()) for name in place.disk}
-    place.names = Naming(MODELS[place.task], "tiny", 2, 0.1, None, 2, True, 2)
+    place.names = Naming(MODELS[place.task], "tiny", 2, "unlearning_fraction_0.1_n_target_items_2", planted=True)
     return place
 
 

@@ -7,15 +7,17 @@ import pytest
 
 from recbole.config import Config
 from recbole.generators.artefact_names import forget_set_name, sensitive_method
+from recbole.scenario.registry import scenario_of
 from recbole.trainer import Naming
+from recbole.trainer.names import draw_part
 from recbole.utils import UserError
 from recbole.utils.files import atomic_write
 
-SENSITIVE = Naming("BPR", "ml-100k", 2, 0.001, "sensitive_category_horror", 2)
-SPAM = Naming("GRU4Rec", "diginetica", 3, 0.01, None, 3, spam=True, n_target_items=10)
 RUN = "model_BPR_seed_2_dataset_ml-100k"
 SPAM_RUN = "model_GRU4Rec_seed_3_dataset_diginetica"
 SCENARIO = "unlearning_fraction_0.001_unlearning_sample_selection_method_sensitive_category_horror"
+SENSITIVE = Naming("BPR", "ml-100k", 2, SCENARIO)
+SPAM = Naming("GRU4Rec", "diginetica", 3, "unlearning_fraction_0.01_n_target_items_10", planted=True)
 
 
 def test_base_and_retrained():
@@ -44,13 +46,8 @@ def test_spam():
 
 
 def test_another_forget_set_seed_is_named_after_the_fraction():
-    other = Naming("BPR", "ml-100k", 2, 0.001, "sensitive_category_horror", 7)
-    scenario = SCENARIO.replace("_fraction_0.001", "_fraction_0.001_forget_seed_7")
-    assert other.base() == f"{RUN}_best.pth"
-    assert other.retrained(3) == f"{RUN}_retrain_checkpoint_idx_to_match_3_{scenario}.pth"
-    assert f"_unlearning_algorithm_scif_{scenario}_unlearn_epoch_0_" in other.unlearned("scif", 0, 0)
-    spam = Naming("BPR", "d", 2, 0.01, None, 7, spam=True)
-    assert spam.base() == "model_BPR_seed_2_dataset_d_unlearning_fraction_0.01_forget_seed_7_n_target_items_10_best.pth"
+    assert draw_part(0.01, 2, 2) == draw_part(0.01, 2, None) == "unlearning_fraction_0.01"
+    assert draw_part(0.01, 2, 7) == "unlearning_fraction_0.01_forget_seed_7"
 
 
 @pytest.mark.parametrize(
@@ -58,15 +55,16 @@ def test_another_forget_set_seed_is_named_after_the_fraction():
 )
 def test_fractions_are_spelled_as_python_prints_a_float(config, fraction, shown):
     settings = {"unlearning_fraction": float(fraction), "sensitive_category": "war"}
-    name = Naming.from_config(config("unused", **settings)).retrained(0)
+    name = scenario_of(config("unused", **settings)).names.retrained(0)
     assert f"_unlearning_fraction_{shown}_unlearning_sample_selection_method_sensitive_category_war" in name
 
 
 def test_from_a_configuration(config):
     settings = {"seed": 5, "unlearning_fraction": 0.002, "unlearn_sample_selection_seed": 7}
-    names = Naming.from_config(config("unused", "LightGCN", "d", **settings, unlearning_sample_selection_method="mine"))
-    assert names == Naming("LightGCN", "d", 5, 0.002, "mine", 7, False, 10)
-    assert Naming.from_config(config("unused")) == Naming("BPR", "small", 2, None, None, 2, False, 10)
+    more = {"unlearning_sample_selection_method": "mine"}
+    names = scenario_of(config("unused", "LightGCN", "d", **settings, **more)).names
+    told = "unlearning_fraction_0.002_forget_seed_7_unlearning_sample_selection_method_mine"
+    assert names == Naming("LightGCN", "d", 5, told)
 
 
 @pytest.mark.parametrize("algorithm", ["scif", "fanchuan"])
@@ -74,8 +72,9 @@ def test_the_longest_drawn_set_can_be_given_by_its_file(tmp_path, algorithm):
     dataset = "amazon_reviews_grocery_and_gourmet_food"
     drawn = [forget_set_name(dataset, sensitive_method(c), 11, 1e-4, "inter") for c in ("alcohol", "baby")]
     configs = [Config("SpectralCF", dataset, config_dict={"forget_set": f"{tmp_path}/{file}"}) for file in drawn]
-    one, other = map(Naming.from_config, configs)
-    assert one.method.startswith(f"{dataset[:31]}-") and len(one.method) == 40 and one.method != other.method
+    one, other = (scenario_of(each).names for each in configs)
+    methods = [names.scenario.removeprefix("unlearning_sample_selection_method_") for names in (one, other)]
+    assert methods[0].startswith(f"{dataset[:31]}-") and len(methods[0]) == 40 and methods[0] != methods[1]
     for name in (one.retrained(3), one.unlearned(algorithm, 99_999, 3, 16)):
         for ending in (".pth", ".json"):
             with atomic_write((tmp_path / name).with_suffix(ending)):
@@ -86,7 +85,8 @@ def test_the_longest_drawn_set_can_be_given_by_its_file(tmp_path, algorithm):
 
 @pytest.mark.parametrize(("stem", "used"), [("a" * 40, "a" * 40), ("é" * 21, "é" * 15 + "-"), ("x.y" * 30, "x.y" * 10)])
 def test_a_stem_is_cut_between_characters(config, stem, used):
-    method = config("unused", forget_set=f"far/{stem}.inter")["unlearning_sample_selection_method"]
+    settled = scenario_of(config("unused", forget_set=f"far/{stem}.inter")).config
+    method = settled["unlearning_sample_selection_method"]
     assert method.startswith(used) and len(method.encode()) <= 40
 
 
@@ -109,7 +109,7 @@ def test_a_name_for_which_there_is_no_room_is_refused(tmp_path):
 
 def test_no_two_files_of_an_experiment_share_a_name():
     names = []
-    of_the_same_run = replace(SENSITIVE, spam=True)
+    of_the_same_run = replace(SENSITIVE, scenario=SPAM.scenario, planted=True)
     for one in (SENSITIVE, SPAM, of_the_same_run):
         names += [one.base(), one.retrained_best(), *map(one.retrained, range(4))]
         names += [one.unlearned(*parts) for parts in itertools.product(("scif", "gif"), (3, 7), range(4), (1, 2))]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from recbole.data import create_dataset
 from recbole.data.split import SPLITS
 from recbole.generators.order import order_requests
-from recbole.unlearning.request import checkpoint_sizes, chunks, find_requests, requests_of
+from recbole.unlearning.request import find_requests, requests_of
+from recbole.unlearning.schedule import checkpoint_sizes, chunks
 from recbole.utils import ModelType, UserError
 
 ROWS = [

@@ -1,0 +1,174 @@
+"""What a scenario is: which data, whose requests, which questions, against which models, under which names."""
+
+import argparse
+import logging
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.evaluator import NOBODY, Views, build_views
+from recbole.generators.sensitive_lists import read_sensitive_items
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.scenario.making import Made, Source
+from recbole.trainer import Naming
+from recbole.trainer.state import Run
+from recbole.unlearning.request import Requests
+from recbole.utils import UserError
+from recbole.utils.flag import Flag
+
+logger = logging.getLogger("recbole")
+
+
+class Scenario(ABC):
+    """One way in which people come to ask, and what is to be seen of it; a subclass is one file in this folder.
+
+    It is made from the settings, of which :meth:`settle` may set those that follow from others; :meth:`open` gives it
+    the data. What it does not say otherwise is as for sensitive items.
+
+    Args:
+        config: the run's settings.
+
+    Attributes:
+        name: what the scenario is called.
+        flags: of run_recbole.py and unlearn.py, beside those that every scenario has.
+        making_flags: of make_forget_set.py.
+        plants: whether it adds rows to the data that the base model is trained on.
+        usual_fraction: the ``unlearning_fraction`` of a run that does not say it; None: it has to.
+        dataset: the run's data, planted rows included, nothing forgotten.
+        listed: bool [n_items], the items of the sensitive list, or None without a sensitive category.
+    """
+
+    name: ClassVar[str] = ""
+    flags: ClassVar[tuple[Flag, ...]] = ()
+    making_flags: ClassVar[tuple[Flag, ...]] = ()
+    plants: ClassVar[bool] = False
+    usual_fraction: ClassVar[float | None] = None
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.settle()
+
+    # --- settings and names --------------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def chosen(cls, config: Config) -> bool:
+        """Return whether a run's settings ask for this scenario."""
+
+    def settle(self) -> None:  # noqa: B027 - most scenarios have nothing to set
+        """Set the settings that follow from others in this scenario.
+
+        Raises:
+            UserError: when two settings contradict each other.
+        """
+
+    @abstractmethod
+    def part_of_names(self) -> str:
+        """Return what the names of retrained and unlearned models say of what is forgotten."""
+
+    @property
+    def names(self) -> Naming:
+        """What the run's files are called."""
+        config = self.config
+        return Naming(config["model"], config["dataset"], config["seed"], self.part_of_names(), self.plants)
+
+    # --- data and requests ---------------------------------------------------------------------------------------
+
+    def open(self, clean: Dataset) -> Dataset:
+        """Return the run's data.
+
+        Args:
+            clean: what is on disk, filtered, numbered and split.
+
+        Raises:
+            UserError: when what the scenario adds or looks for is missing or does not fit.
+        """
+        self.dataset = self.planted(clean)
+        self.listed = listed_items(self.config, self.dataset)
+        return self.dataset
+
+    def planted(self, clean: Dataset) -> Dataset:
+        """Return the clean data and, after them, the rows that the scenario plants."""
+        return clean
+
+    @property
+    def n_planted(self) -> int:
+        """How many rows the scenario planted."""
+        return 0
+
+    @abstractmethod
+    def requests(self) -> Requests:
+        """Return what is to be forgotten, in the order that all programs share.
+
+        Raises:
+            UserError: when there is no such file, or nothing of it is in the data.
+        """
+
+    # --- questions and references --------------------------------------------------------------------------------
+
+    def view(self, forgotten: np.ndarray, checkpoint: int | None) -> Views:
+        """Return the questions of a checkpoint (bool [rows] is forgotten by then), or of nothing forgotten (None)."""
+        return build_views(self.dataset, forgotten, checkpoint, self.listed, self.fake())
+
+    def fake(self) -> np.ndarray:
+        """Return the planted users (or sessions), int64: none of them counts among other people."""
+        return NOBODY
+
+    def ask(self, model: AbstractRecommender, stem: str | None = None, /, **about: Any) -> list[dict[str, Any]]:
+        """Put to a model the questions that are the same at every checkpoint, and return rows of the result table.
+
+        Args:
+            model: any recommender of this data.
+            stem: what the files begin with that are written of it, if any are.
+            about: columns of the rows: ``model``, ``algorithm``, ``checkpoint``.
+        """
+        return []
+
+    def references(self, run: Run) -> list[dict[str, Any]]:
+        """Return the rows of models other than base, retrained and unlearned that stand for comparison."""
+        return []
+
+    def tell(self, rows: list[dict[str, Any]]) -> None:  # noqa: B027 - nothing is told by default
+        """Log what the rows of one model say of :meth:`ask`'s questions."""
+
+    def about(self) -> dict[str, Any]:
+        """Return what a run's record says of the scenario."""
+        return {"spam": None}
+
+    # --- making --------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def wanted(cls, asked: argparse.Namespace) -> bool:
+        """Return whether the arguments of make_forget_set.py ask for this scenario."""
+        return False
+
+    @classmethod
+    def make(cls, asked: argparse.Namespace, source: Source) -> Made | None:
+        """Write and tell what a run of this scenario reads; return what the next commands are about."""
+        raise UserError(f"there is nothing to be made for the scenario '{cls.name}'")
+
+    def path(self, name: str) -> Path:
+        """Return the path of a checkpoint by its name."""
+        return Path(self.config["checkpoint_dir"]) / name
+
+
+def listed_items(config: Config, dataset: Dataset) -> np.ndarray | None:
+    """Return which items are on the sensitive list of the run's category, bool [n_items]; None without a category.
+
+    Raises:
+        UserError: there is no such list, or none of its items is in the data.
+    """
+    category = config["sensitive_category"]
+    if category is None:
+        return None
+    ids = dataset.log.vocabulary["item"].ids(read_sensitive_items(config["data_path"], category))
+    if not (ids > 0).any():
+        raise UserError(f"none of the sensitive items of '{category}' is in {dataset.log.name}; look at the id spaces")
+    mask = np.zeros(dataset.n_items, dtype=bool)
+    mask[ids[ids > 0]] = True
+    logger.info("sensitive category %s: %d of %d listed items are in the data", category, mask.sum(), len(ids))
+    return mask

@@ -1,0 +1,194 @@
+"""Sensitive items: people ask that what they did with items of a category be forgotten."""
+
+import argparse
+import hashlib
+import os
+from itertools import product
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from recbole.config import Config
+from recbole.generators.artefact_names import forget_set_names, sensitive_method
+from recbole.generators.forget_set import RULES, generate
+from recbole.generators.order import order_requests
+from recbole.generators.raw_log import BasketLog, InteractionLog
+from recbole.generators.sensitive_lists import list_categories, read_sensitive_items
+from recbole.scenario.base import Scenario
+from recbole.scenario.forget_set_reader import find_forget_set, read_forget_set
+from recbole.scenario.making import Made, Source, once
+from recbole.trainer.names import draw_part
+from recbole.unlearning.request import Requests, find_requests
+from recbole.utils import UserError, sha256_of_file
+from recbole.utils.flag import Flag
+
+_LONGEST_STEM, _STEM_KEPT = 40, 31  # bytes
+_METHOD, FORGET_SEED = "unlearning_sample_selection_method", "unlearn_sample_selection_seed"
+
+
+class Sensitive(Scenario):
+    """The scenario of a run that asks for no other: a forget set of people's interactions with sensitive items.
+
+    The forget set is drawn by make_forget_set.py, or a file of one's own (``forget_set``).
+    """
+
+    name = "sensitive"
+    flags = (
+        Flag("sensitive_category", str, "category that people want forgotten, such as meat"),
+        Flag("forget_set", str, "file of what is to be forgotten, instead of one drawn by make_forget_set.py"),
+        Flag(_METHOD, str, "forget set's name (default: sensitive_category_<--sensitive_category>)"),
+    )
+    making_flags = (
+        Flag("sensitive_category", str, "categories, such as horror; 'all': each that has a list", nargs="+"),
+        Flag(
+            "rating_threshold", float, "ask only for interactions rated so or better, as ERASE does (default: for all)"
+        ),
+        Flag(
+            "stopping_rule",
+            str,
+            "the person who would exceed the share is taken A: if that comes closer to it, B: always "
+            "(default: A for CF, else B)",
+            choices=("A", "B"),
+        ),
+    )
+
+    @classmethod
+    def chosen(cls, config: Config) -> bool:
+        """Return True: a run is about sensitive items unless it is about something else."""
+        return True
+
+    def settle(self) -> None:
+        """Name the forget set after its category, or after the file of one's own."""
+        config = self.config
+        if config["forget_set"] is not None:
+            for key, value in own_forget_set(config).items():
+                config[key] = value
+        elif config[_METHOD] is None and config["sensitive_category"] is not None:
+            config[_METHOD] = sensitive_method(config["sensitive_category"])
+
+    def part_of_names(self) -> str:
+        """Return the draw and the way in which it was drawn; a forget set of one's own has its name alone."""
+        config = self.config
+        fraction = config["unlearning_fraction"]
+        draw = "" if fraction is None else draw_part(float(fraction), config["seed"], config[FORGET_SEED]) + "_"
+        return f"{draw}{_METHOD}_{config[_METHOD]}"
+
+    def requests(self) -> Requests:
+        """Look the forget set up in the data."""
+        config, dataset = self.config, self.dataset
+        path = find_forget_set(config, dataset.task_type)
+        forget_set = read_forget_set(
+            path, dataset.task_type, dataset.uid_field, dataset.iid_field, config["field_separator"]
+        )
+        if self.listed is None and None in forget_set.items:
+            raise UserError(f"{path} lists users and no items: say which they want forgotten with --sensitive_category")
+        ordered = order_requests(set(forget_set.entities))
+        return find_requests(dataset, forget_set.entities, forget_set.items, ordered, forget_set.sha256, self.listed)
+
+    @classmethod
+    def wanted(cls, asked: argparse.Namespace) -> bool:
+        """Return whether categories are named."""
+        return bool(asked.sensitive_category)
+
+    @classmethod
+    def make(cls, asked: argparse.Namespace, source: Source) -> Made | None:
+        """Draw the forget sets of all categories, seeds and fractions."""
+        bad = [fraction for fraction in source.fractions if not 0 < fraction <= 1]
+        if bad:
+            raise UserError(f"--unlearning_fraction must be between 0 and 1, not {bad[0]}")
+        folder = Path(source.config["data_path"])
+        categories = _categories(folder, asked.sensitive_category)
+        lists = {category: read_sensitive_items(folder, category) for category in categories}
+        paths = {
+            draw: folder / _free_name(source, sensitive_method(draw[0]), *draw[1:])
+            for draw in product(categories, source.seeds, source.fractions)
+        }
+        log = _raw_log(source)
+        sensitive = {category: log.sensitive(items, asked.rating_threshold) for category, items in lists.items()}
+        for category, rows in sensitive.items():
+            if not rows.any():
+                raise UserError(f"{source.path}: no interaction with an item of '{category}' can be asked for")
+        rule = asked.stopping_rule or RULES[source.task]
+        dataset, filled = source.config["dataset"], []
+        print(f"{dataset} ({source.task}): {log.n_total:,} interactions in {source.path}; stopping rule {rule}")
+        for category, rows in sensitive.items():
+            print(f"\n{category}: {len(lists[category]):,} items listed, {rows.sum():,} interactions may be asked for")
+            print(f"{'seed':>6}{'fraction':>10}{'requests':>10}{'interactions':>14}{'items':>8}{'reached':>10}  file")
+            for seed, fraction in product(source.seeds, source.fractions):
+                if _draw(log, rows, paths[category, seed, fraction], seed, fraction, rule):
+                    filled.append(Made(f"--sensitive_category {quote(category)}", fraction, seed))
+        return filled[0] if filled else None
+
+
+def own_forget_set(config: Config) -> dict[str, Any]:
+    """Return the settings that follow from a ``forget_set`` of one's own: its :func:`short_stem` is in the names.
+
+    Raises:
+        UserError: another setting picks another forget set.
+    """
+    asked = config.asked
+    implied = {_METHOD: short_stem(config["forget_set"]), "unlearning_fraction": None, FORGET_SEED: None}
+    others = [key for key in implied if key in asked and config[key] not in (None, implied[key])]
+    if others:
+        raise UserError(contradiction(config, others[0]))
+    return implied
+
+
+def contradiction(config: Config, other: str) -> str:
+    """Return what to say of a ``forget_set`` beside another setting that picks what is forgotten."""
+    either, other = (f"{key} {config[key]} ({config.asked[key]})" for key in ("forget_set", other))
+    return f"{either} and {other} both say what is to be forgotten: leave one away"
+
+
+def short_stem(path: str) -> str:
+    """Return a file's name without its ending; of a long one the beginning, and a digest of the whole of it.
+
+    File systems take names of 255 bytes, and those of unlearned models are long without it.
+    """
+    stem = Path(path).stem
+    content = os.fsencode(stem)
+    if len(content) <= _LONGEST_STEM:
+        return stem
+    return f"{content[:_STEM_KEPT].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def _draw(log: InteractionLog | BasketLog, rows: Any, path: Path, seed: int, fraction: float, rule: str) -> bool:
+    """Draw one forget set, tell of it, and return whether anything is in it."""
+    before = sha256_of_file(path) if path.is_file() else None
+    made = generate(log, rows, path, seed, fraction, rule)
+    numbers = f"{made['users']:>10,}{made['rows']:>14,}{made['items']:>8,}{made['achieved']:>10.2g}"
+    print(f"{seed:>6}{fraction:>10}{numbers}  {path.name}{_news(made, before, path)}")
+    return bool(made["rows"])
+
+
+def _news(made: dict[str, Any], before: str | None, path: Path) -> str:
+    if not made["rows"]:
+        return " (EMPTY: one person alone is more than twice the share; take a larger one)"
+    return "" if before is None else " (as it was)" if before == sha256_of_file(path) else " (REPLACES another draw)"
+
+
+def _free_name(source: Source, method: str, seed: int, fraction: float) -> str:
+    """Return the name of a set to write; a run would not know which to read if there were one in another format."""
+    folder, dataset = Path(source.config["data_path"]), source.config["dataset"]
+    name, *others = forget_set_names(dataset, method, seed, fraction, source.task)
+    for other in others:
+        if (folder / other).exists():
+            raise UserError(f"{folder / other} is there, and would be read as the same set as {name}: move it away")
+    return name
+
+
+def _categories(folder: Path, asked: list[str]) -> list[str]:
+    if asked != ["all"]:
+        return once(asked)
+    found = list_categories(folder)
+    if not found:
+        raise UserError(f"there is no list of sensitive items (sensitive_asins_<category>.txt) in {folder}")
+    return found
+
+
+def _raw_log(source: Source) -> InteractionLog | BasketLog:
+    config = source.config
+    if source.task == "NBR":
+        return BasketLog(source.path, config["MIN_NBR_BASKET_COUNT"])
+    fields = [config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "field_separator")]
+    return InteractionLog(source.path, *fields, config["min_sensitive"] or 0, config["min_remaining"] or 0)

@@ -1,0 +1,237 @@
+"""Spam: fake users, sessions or baskets promote unpopular items, and all that they did is to be forgotten."""
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.evaluator import evaluate_targets
+from recbole.generators.imitation import INTERVALS, USUAL_FILTERS, CleanBaskets, CleanInteractions
+from recbole.generators.order import order_requests
+from recbole.generators.spam_writer import SpamWriter
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.scenario.attack import Attack, find_attack
+from recbole.scenario.base import Scenario
+from recbole.scenario.making import Made, Source
+from recbole.scenario.sensitive import contradiction
+from recbole.trainer.learn import load
+from recbole.trainer.names import draw_part
+from recbole.trainer.state import Run, State
+from recbole.unlearning.request import Requests, requests_of
+from recbole.utils import UserError, atomic_write
+from recbole.utils.distributed import is_main
+from recbole.utils.flag import Flag
+from recbole.utils.logger import LOG_FOLDER
+
+logger = logging.getLogger("recbole")
+
+
+class Spam(Scenario):
+    """A bandwagon attack in the training data, which unlearning is to undo.
+
+    The data are the clean log followed by the attack's rows (`recbole.generators.spam_writer`); filters, ids and labels
+    are the clean log's alone, so that the data with all spam masked are the clean data. There is one request for each
+    fake user (SBR: session): to forget all its rows. Genuine people are asked: what they are shown of the promoted
+    items, on the clean data's test rows; a model trained without spam stands for comparison.
+
+    Attributes:
+        clean: the data without the attack.
+        attack: :class:`~recbole.scenario.attack.Attack`.
+        targets: int64, ids of the promoted items.
+    """
+
+    name = "spam"
+    plants, usual_fraction = True, 0.01
+    flags = (
+        Flag("spam", bool, "spam attack: add fake interactions; these are what is forgotten", False),
+        Flag("n_target_items", int, "items that the spammer promotes; part of file names (default: 10)", 10),
+    )
+    making_flags = (
+        Flag("spam", bool, "make spam instead of a forget set"),
+        Flag("n_target_items", int, "items that the spammer promotes (default: 10)"),
+        *(
+            Flag(key, str, f"the run's own filter, for items that it keeps (default: {usual} for CF)")
+            for key, usual in USUAL_FILTERS["CF"].items()
+        ),
+        Flag("overwrite", bool, "replace spam that was made with another number of items or from other data"),
+    )
+
+    @classmethod
+    def chosen(cls, config: Config) -> bool:
+        """Return whether the run is about spam."""
+        return bool(config["spam"])
+
+    def settle(self) -> None:
+        """Set the share of spam where a person did not."""
+        config = self.config
+        if config["forget_set"] is not None:
+            raise UserError(contradiction(config, "spam"))
+        if config.source("unlearning_fraction").startswith("default"):
+            config["unlearning_fraction"] = self.usual_fraction
+            config.warnings.append(f"spam without unlearning_fraction: {self.usual_fraction} is taken")
+
+    def part_of_names(self) -> str:
+        """Return the draw of the attack and how many items it promotes."""
+        config = self.config
+        draw = draw_part(float(config["unlearning_fraction"]), config["seed"], config["unlearn_sample_selection_seed"])
+        return f"{draw}_n_target_items_{config['n_target_items']}"
+
+    def planted(self, clean: Dataset) -> Dataset:
+        """Return the clean data followed by the attack.
+
+        Raises:
+            UserError: when the attack is missing, is not the one that the run is about, or does not fit the data.
+        """
+        self.clean, self.attack = clean, find_attack(self.config, clean.task_type)
+        self.targets = clean.log.vocabulary["item"].ids(self.attack.target_items)
+        unknown = np.flatnonzero(self.targets <= 0)
+        if len(unknown):
+            item = self.attack.target_items[unknown[0]]
+            raise UserError(
+                f"{self.attack.path}: promotes '{item}', which the filters do not leave in the clean data; "
+                f"{self.attack.remedy}"
+            )
+        poisoned = _poisoned(clean, self.attack)
+        logger.info(
+            "spam: %d fake entities, %d interactions, %d promoted items (%s)",
+            poisoned.n_users - clean.n_users, len(poisoned.log) - len(clean.log), len(self.targets), self.attack.path,
+        )  # fmt: skip
+        return poisoned
+
+    @property
+    def n_planted(self) -> int:
+        """How many rows the attack has."""
+        return len(self.dataset.log) - len(self.clean.log)
+
+    def fake(self) -> np.ndarray:
+        """Return the ids of the fake users (or sessions), int64."""
+        return np.arange(self.clean.n_users, self.dataset.n_users)
+
+    def requests(self) -> Requests:
+        """Return one request for each fake user, in the order that all programs share."""
+        tokens = self.dataset.log.vocabulary["user"].tokens(self.fake())
+        return requests_of(self.dataset, order_requests(tokens), self.attack.sha256)
+
+    def ask(self, model: AbstractRecommender, stem: str | None = None, /, **about: Any) -> list[dict[str, Any]]:
+        """Return what genuine people are shown by a model: utility and promoted items.
+
+        With ``stem`` the promoted items' probabilities are written under ``log/`` too. The model may be of the
+        poisoned or of the clean data: genuine people have one id in both.
+        """
+        config = self.config
+        if config["sensitive_eval_only"]:
+            return []
+        asked = self.clean.eval_rows("test")
+        rows, found = evaluate_targets(model, asked, self.targets, config, **about)
+        if stem is not None and config["save_interaction_probabilities"] and is_main():
+            self._write_probabilities(LOG_FOLDER / f"{stem}_interaction_probabilities.npz", asked, found)
+        return rows
+
+    def _write_probabilities(self, path: Path, asked: Any, found: Any) -> None:
+        """Write ERASE's interaction probabilities as arrays of internal ids; only the promoted items are named."""
+        with atomic_write(path, "wb") as file:
+            np.savez_compressed(
+                file,
+                probability=np.exp(found.log_probability),
+                user=asked.entity,
+                target=self.targets,
+                target_token=np.array(self.attack.target_items),
+                positive=asked.positives.values,
+                positive_offset=asked.positives.offsets,
+            )
+
+    def references(self, run: Run) -> list[dict[str, Any]]:
+        """Return :meth:`ask`'s rows of the model that never saw the spam, if there is one of these data; else none.
+
+        It is loaded on the clean data, as its table of users is smaller; the questions are the clean data's in any
+        case.
+        """
+        if self.config["sensitive_eval_only"]:
+            return []
+        path = self.path(replace(self.names, planted=False).base())
+        if not path.exists():
+            logger.info("no clean model (%s) to compare with: the same training without --spam makes it", path.name)
+            return []
+        try:
+            model = load(run, State("clean", self.clean, np.zeros(len(self.clean.log), dtype=bool)), path)
+        except UserError as error:
+            logger.warning("the clean model is left out: %s", error)
+            return []
+        return self.ask(model, f"{self.path(self.names.base()).stem}_clean", model="clean")
+
+    def tell(self, rows: list[dict[str, Any]]) -> None:
+        """Log what the rows of one model say of the promoted items, if anything."""
+        about_targets = [row for row in rows if row["metric"].startswith("target_")]
+        if not about_targets:
+            return
+        kind, places = about_targets[0]["model"], self.config["metric_decimal_place"]
+        found = {(row["metric"], row["k"]): row["value"] for row in about_targets}
+        for k in self.config["topk"]:
+            logger.info(
+                "[Top-%d] Promoted items, genuine users, %s model: hit rate %.*f, exposure %.*f",
+                k, kind, places, found["target_hit_rate", k], places, found["target_exposure", k],
+            )  # fmt: skip
+        logger.info(
+            "Promoted items, genuine users, %s model: mean rank %.1f, mean log probability %.*f",
+            kind, found["target_rank", None], places, found["target_log_probability", None],
+        )  # fmt: skip
+
+    def about(self) -> dict[str, Any]:
+        """Return what a run's record says of the attack."""
+        return {
+            "spam": {
+                "sha256": self.attack.sha256,
+                "fake_entities": len(self.fake()),
+                "fake_interactions": self.n_planted,
+                "target_items": self.attack.target_items,
+            }
+        }
+
+    @classmethod
+    def wanted(cls, asked: argparse.Namespace) -> bool:
+        """Return whether spam is asked for."""
+        return bool(asked.spam)
+
+    @classmethod
+    def make(cls, asked: argparse.Namespace, source: Source) -> Made:
+        """Draw the attacks of all seeds and shares."""
+        n_targets = source.config["n_target_items"] if asked.n_target_items is None else asked.n_target_items
+        writer = SpamWriter(_clean_log(source), source.config["data_path"], source.config["dataset"])
+        draws = [(fraction, seed) for seed in source.seeds for fraction in source.fractions]
+        for draw in draws:
+            writer.check(*draw, n_targets, asked.overwrite)
+        clean = writer.clean
+        counted = f"{clean.n_profiles:,} {clean.kind}, {clean.n_rows:,} interactions, {len(clean.tokens):,} items"
+        print(f"{source.config['dataset']} ({source.task}): {counted} in {source.path}")
+        for fraction, seed in draws:
+            made = writer.write(fraction, seed, n_targets)
+            share = made["fake"] / (made["fake"] + made["real"])
+            print(
+                f"\nseed {seed}, share {fraction}: {made['fake']:,} fake {clean.kind} ({share:.2%} of all with them), "
+                f"{made['rows']:,} interactions with {made['items']:,} items, {made['target_rows']:,} of them with the "
+                f"{len(made['targets'])} promoted\n  promoted: {' '.join(made['targets'])}"
+            )
+            for path in made["paths"]:
+                print(f"  wrote {path}")
+        return Made(f"--spam --n_target_items {n_targets}", *draws[0], trains=True)
+
+
+def _poisoned(clean: Dataset, attack: Attack) -> Dataset:
+    try:
+        return clean.with_spam(attack.path)
+    except UserError as error:
+        raise UserError(f"{error}; {attack.remedy}") from error
+
+
+def _clean_log(source: Source) -> CleanBaskets | CleanInteractions:
+    config = source.config
+    if source.task == "NBR":
+        return CleanBaskets(source.path, config["MIN_NBR_BASKET_COUNT"])
+    keys = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "field_separator")
+    said = {key: config[key] for key in INTERVALS if config[key] and config.source(key) != "default: overall.yaml"}
+    return CleanInteractions(source.path, source.task, *(config[key] for key in keys), intervals=said)

@@ -1,0 +1,131 @@
+"""From a state to its model, and back from a file: training, retraining and loading are these functions."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.trainer.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from recbole.trainer.resume import ResumeFile
+from recbole.trainer.state import Run, State
+from recbole.trainer.trainer import Progress, Trainer
+from recbole.utils import UserError, init_seed
+from recbole.utils.deadline import Deadline
+from recbole.utils.distributed import is_main
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+logger = logging.getLogger("recbole")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A trained model, its best weights in place.
+
+    Attributes:
+        model: on its device, in evaluation mode.
+        progress: of its training.
+        building: wall and CPU seconds that making the model took; what has a closed form is fitted there.
+    """
+
+    model: AbstractRecommender
+    progress: Progress
+    building: tuple[float, float]
+
+    @property
+    def timing(self) -> dict[str, Any]:
+        """What a record tells of the training: seconds, epochs, the best validation."""
+        progress, (wall, cpu) = self.progress, self.building
+        return {
+            "fit_seconds": wall + sum(progress.epoch_seconds) + sum(progress.valid_seconds),
+            "fit_cpu_seconds": cpu + progress.cpu_seconds,
+            "epochs": len(progress.epoch_seconds),
+            "best_epoch": progress.best_epoch,
+            "epoch_seconds": progress.epoch_seconds,
+            "valid_seconds": progress.valid_seconds,
+            "stopped": progress.stopped,
+            "best_valid": progress.best_result,
+        }
+
+
+def new_model(run: Run, state: State) -> AbstractRecommender:
+    """Return an untrained model on the state's data, from the run's seed."""
+    config = run.config
+    init_seed(config["seed"], config["reproducibility"], config["device"])
+    return run.model_class(config, state.data).to(config["device"])
+
+
+def learn(
+    run: Run,
+    state: State,
+    deadline: Deadline | None = None,
+    resume: ResumeFile | None = None,
+    board: "SummaryWriter | None" = None,
+) -> Learned:
+    """Train a model of a state, and save it where the state has a file.
+
+    Args:
+        run: settings and the model's class.
+        state: which data it is of.
+        deadline: no epoch begins that would go past it; by default ``max_training_hours``.
+        resume: snapshots to go on from; removed by the caller when all that depends on them is written.
+        board: of TensorBoard.
+
+    Raises:
+        UserError: training diverged, or the file cannot be written.
+    """
+    config = run.config
+    wall, cpu = time.perf_counter(), time.process_time()
+    model = new_model(run, state)
+    building = time.perf_counter() - wall, time.process_time() - cpu
+    logger.info(model)
+    trainer = Trainer(config, model, state.data, resume, board, deadline)
+    progress = trainer.fit()
+    logger.info("Finished training, best eval result in epoch %d", progress.best_epoch)
+    best = {name: round(value, config["metric_decimal_place"]) for name, value in progress.best_result.items()}
+    logger.info("best valid : %s", best)
+    if state.path is not None and is_main():
+        logger.info("Saving current: %s", state.path)
+        _save(state.path, run, state, trainer)
+    return Learned(model, progress, building)
+
+
+def _save(path: Path, run: Run, state: State, trainer: Trainer) -> None:
+    save_checkpoint(path, {
+        "config": run.config.as_dict(),
+        "epoch": trainer.progress.best_epoch,
+        "cur_step": trainer.progress.bad_steps,
+        "best_valid_score": trainer.progress.best_score,
+        "state_dict": trainer.best_state["state_dict"],
+        "other_parameter": trainer.model.other_parameter(),
+        "optimizer": trainer.best_state["optimizer"],
+        "meta": state.meta,
+    })  # fmt: skip
+
+
+def load(run: Run, state: State, path: Path, content: dict[str, Any] | None = None) -> AbstractRecommender:
+    """Return a trained model, what it derives from the data built under the state's mask.
+
+    Args:
+        run: settings and the model's class.
+        state: what the file should be of.
+        path: the file.
+        content: what is in it, if it has been read already.
+
+    Raises:
+        UserError: when the file is of other data, another mask or another shape.
+    """
+    content = load_checkpoint(path) if content is None else content
+    meta = content.get("meta") if isinstance(content, dict) else None
+    model = new_model(run, state)
+    load_weights(model, content, path)
+    if meta is not None:
+        if meta["dataset"] != state.dataset.log.fingerprint:
+            raise UserError(f"{path}: was trained on other data (file, filter or split) than {state.dataset.log.name}")
+        if meta["mask"] != state.mask:
+            raise UserError(f"{path}: has another mask than is asked for; was the forget set made anew since?")
+    model.eval()
+    return model
