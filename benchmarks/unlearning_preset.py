@@ -137,7 +137,7 @@ def unlearned(args, setup, base_path, candidate):
             setup.config[parameter.name] = candidate.get(parameter.name, parameter.default)
     algorithm = chosen(setup.config, load(setup, setup.base(), base_path), setup.base().data)
     summary = Pipeline(algorithm, setup.requests, show_progress=False).run(lambda *_: None)
-    return model, summary
+    return algorithm.model, summary
 
 
 def value_of(rows, **wanted):
