@@ -22,13 +22,18 @@ import argparse
 import importlib
 import os
 from collections import deque
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
 
 from recbole.config.layers import packaged
 from recbole.config.plain import is_secret
 from recbole.quick_start import flags
 from recbole.utils import OneLineParser, UserError
+from recbole.utils.flag import Flag
 
 _UNSET = object()
+Groups = Mapping[str, Sequence[Flag]]
+Parsed = tuple[argparse.Namespace, dict[str, Any]]
 
 _TRAIN_EXAMPLES = """examples (MovieLens 100K: python dataset/ml-100k/prepare.py):
   # train BPR
@@ -57,7 +62,7 @@ _UNLEARN_EXAMPLES = """examples (after those of run_recbole.py --help):
 """
 
 
-def train_arguments(argv):
+def train_arguments(argv: list[str]) -> Parsed:
     """Parse the arguments of ``run_recbole.py`` (a list without the program's name).
 
     Returns:
@@ -73,7 +78,7 @@ def train_arguments(argv):
     return _parse(parser, groups, flags.TRAIN_DEAD, argv)
 
 
-def unlearn_arguments(argv, registry=None):
+def unlearn_arguments(argv: list[str], registry: Any = None) -> Parsed:
     """Parse the arguments of ``unlearn.py``; hyper-parameters of algorithms are among the overrides when given.
 
     Args:
@@ -98,19 +103,19 @@ def unlearn_arguments(argv, registry=None):
     return namespace, overrides
 
 
-def config_values(namespace):
+def config_values(namespace: argparse.Namespace) -> dict[str, Any]:
     """Return the configuration keys that the given flags set."""
     return dict(namespace.given)
 
 
-def declared_defaults(namespace, registry=None):
+def declared_defaults(namespace: argparse.Namespace, registry: Any = None) -> dict[str, Any]:
     """Return defaults for ``Config`` to know: of flags, where overall.yaml has another, and of hyper-parameters."""
     tuned = (registry or _registry()).hyper_parameters()
     typed = {h.name: None if h.default is None else h.type(h.default) for h in tuned}
     return {**typed, **namespace.own_defaults}
 
 
-def without_secrets(argv):
+def without_secrets(argv: list[str]) -> list[str]:
     """Return ``argv`` for logs and files: values of credentials such as ``--hf_token`` are replaced by ``***``."""
     shown, hide = [], False
     for token in argv:
@@ -121,21 +126,21 @@ def without_secrets(argv):
     return shown
 
 
-def _registry():
+def _registry() -> Any:
     return importlib.import_module("recbole.unlearning.registry")
 
 
-def _hyper_parameter_flags(hyper_parameters):
-    groups = {}
+def _hyper_parameter_flags(hyper_parameters: Iterable[Any]) -> Groups:
+    groups: dict[str, list[Flag]] = {}
     for h in hyper_parameters:
         if h.name not in {flag.name for group in groups.values() for flag in group}:
             default = "" if h.default is None else f" (default: {h.default})"
-            flag = flags.Flag(h.name, h.type, f"{h.help}{default}", key=None)
+            flag = Flag(h.name, h.type, f"{h.help}{default}", key=None)
             groups.setdefault(f"hyper-parameters of {', '.join(h.algorithms)}", []).append(flag)
     return groups
 
 
-def _parser(program, about, groups, examples):
+def _parser(program: str, about: str, groups: Groups, examples: str) -> OneLineParser:
     parser = OneLineParser(
         prog=program,
         description=f"{about} Any configuration key can be set as --key value or --key=value.",
@@ -150,7 +155,7 @@ def _parser(program, about, groups, examples):
     return parser
 
 
-def _parse(parser, groups, dead, argv):
+def _parse(parser: OneLineParser, groups: Groups, dead: frozenset[str], argv: list[str]) -> Parsed:
     known = {flag.name: flag for members in groups.values() for flag in members}
     for_flags, others = _split(argv, known)
     namespace, stray = parser.parse_known_args(for_flags, argparse.Namespace(**dict.fromkeys(known, _UNSET)))
@@ -164,7 +169,7 @@ def _parse(parser, groups, dead, argv):
     return namespace, overrides
 
 
-def _split(argv, known):
+def _split(argv: list[str], known: Container[str]) -> tuple[list[str], dict[str, Any]]:
     """Return the tokens of flags for argparse, and the values by name of everything else that starts with ``--``."""
     for_flags, others = [], {}
     tokens, in_flag = deque(argv), False
@@ -189,7 +194,7 @@ def _split(argv, known):
     return for_flags, others
 
 
-def _is_negative_number(token):
+def _is_negative_number(token: str) -> bool:
     try:
         float(token)
     except ValueError:
@@ -197,11 +202,11 @@ def _is_negative_number(token):
     return token.startswith("-")
 
 
-def _stray(token):
+def _stray(token: str) -> UserError:
     return UserError(f"unexpected {token!r} on the command line; settings are written --key value or --key=value")
 
 
-def _settle(namespace, known):
+def _settle(namespace: argparse.Namespace, known: dict[str, Flag]) -> None:
     """Give absent flags their defaults, and note what the given ones set."""
     given = [name for name in known if getattr(namespace, name) is not _UNSET]
     for name in set(known).difference(given):
@@ -216,6 +221,6 @@ def _settle(namespace, known):
     namespace.flag_names = frozenset(known)
 
 
-def _file_names(words):
+def _file_names(words: list[str]) -> list[str]:
     """Return file names; a word that is no file may hold several, separated by spaces, as in ERASE."""
     return [name for word in words for name in ([word] if os.path.exists(word) else word.split())]

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 from shlex import join, quote
+from typing import Any
 
 from recbole.config import Config
 from recbole.config.rules import SEED
@@ -63,7 +64,7 @@ _GENERAL = {
 }
 
 
-def make_forget_sets(argv):
+def make_forget_sets(argv: list[str]) -> None:
     """Run the program.
 
     Args:
@@ -106,7 +107,7 @@ def _arguments(argv: list[str]) -> tuple[argparse.Namespace, type[Scenario]]:
     return asked, wanted[0]
 
 
-def _absent(value):
+def _absent(value: Any) -> bool:
     return value is None or value is False
 
 
@@ -126,7 +127,7 @@ def _find(asked: argparse.Namespace, scenario: type[Scenario]) -> Source:
     return Source(*_file_and_task(config), config, once(fractions), once(seeds))
 
 
-def _file_and_task(config):
+def _file_and_task(config: Config) -> tuple[Path, str]:
     """Return the file of the clean data and its task: as said, or as the files say.
 
     Raises:
@@ -144,13 +145,13 @@ def _file_and_task(config):
     return found[0], task or _task_of(found[0], config)
 
 
-def _task_of(path, config):
+def _task_of(path: Path, config: Config) -> str:
     if path.suffix == ".json":
         return "NBR"
     return "SBR" if SESSION_FIELD in read_header(path, config["field_separator"]) else "CF"
 
 
-def _missing(wanted, there, dataset):
+def _missing(wanted: list[Path], there: list[Path], dataset: str) -> str:
     """Return what to say when none of the ``wanted`` files is there, but perhaps one of another task."""
     known, command = prepared_datasets(), preparing_command(dataset)
     looked = f"looked for {' and '.join(map(str, wanted))}"

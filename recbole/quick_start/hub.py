@@ -5,7 +5,7 @@ from recbole.utils import UserError
 _FORM = "hf://owner/repo/path/to/file.pth"
 
 
-def fetch(address, token=None, cache_dir=None):
+def fetch(address: str, token: str | None = None, cache_dir: str | None = None) -> str:
     """Download ``hf://owner/repo/file`` and return its local path. ``HF_ENDPOINT`` names another Hub.
 
     Raises:

@@ -1,32 +1,43 @@
 """The programs: parse, run, and say how it ended."""
 
+import argparse
 import importlib.metadata
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from recbole.utils import UserError, distributed
+
+if TYPE_CHECKING:
+    from recbole.config import Config
 
 COMPLETE, INTERNAL, USER_ERROR, NOT_ALL_APPLIED = 0, 1, 2, 3
 """Exit statuses: everything applied or skipped; an internal failure; a user's error; complete, but some request timed
 out or diverged, or none was applied."""
 
 
-def train_main(argv=None):
+def train_main(argv: list[str] | None = None) -> int:
     """Run ``run_recbole.py``; return the exit status."""
     return _guarded("run_recbole.py", _train, argv)
 
 
-def unlearn_main(argv=None):
+def unlearn_main(argv: list[str] | None = None) -> int:
     """Run ``unlearn.py``; return the exit status."""
     return _guarded("unlearn.py", _unlearn, argv)
 
 
-def make_forget_set_main(argv=None):
+def make_forget_set_main(argv: list[str] | None = None) -> int:
     """Run ``make_forget_set.py``; return the exit status."""
     return _guarded("make_forget_set.py", _make_forget_set, argv, "each file is whole or as it was")
 
 
-def _guarded(program, run, argv, interrupted="the same command goes on from the last snapshot"):
+def _guarded(
+    program: str,
+    run: Callable[[list[str]], int],
+    argv: list[str] | None,
+    interrupted: str = "the same command goes on from the last snapshot",
+) -> int:
     try:
         _name_this_package()
         return run(sys.argv[1:] if argv is None else argv)
@@ -38,7 +49,7 @@ def _guarded(program, run, argv, interrupted="the same command goes on from the 
         return 130
 
 
-def _name_this_package():
+def _name_this_package() -> None:
     """Say which ``recbole`` runs when another distribution of that name is installed too."""
     others = [d for d in importlib.metadata.distributions() if (d.metadata["Name"] or "").lower() == "recbole"]
     if others:
@@ -46,11 +57,11 @@ def _name_this_package():
         print(f"two packages are called recbole: running {here}, not the installed RecBole {others[0].version}")
 
 
-def _configured(namespace, overrides, preset=None):
+def _configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset: str | None = None) -> "Config":
     from recbole.config import Config
     from recbole.quick_start.command_line import config_values, declared_defaults
 
-    def configured(**layers):
+    def configured(**layers: Any) -> Config:
         return Config(
             namespace.model,
             namespace.dataset,
@@ -71,7 +82,7 @@ def _configured(namespace, overrides, preset=None):
     return config
 
 
-def _train(argv):
+def _train(argv: list[str]) -> int:
     from recbole.quick_start.command_line import train_arguments, without_secrets
 
     namespace, overrides = train_arguments(argv)
@@ -91,7 +102,7 @@ def _train(argv):
     return COMPLETE
 
 
-def _unlearn(argv):
+def _unlearn(argv: list[str]) -> int:
     from recbole.quick_start.command_line import unlearn_arguments, without_secrets
 
     namespace, overrides = unlearn_arguments(argv)
@@ -105,7 +116,7 @@ def _unlearn(argv):
     return NOT_ALL_APPLIED if failed else COMPLETE
 
 
-def _make_forget_set(argv):
+def _make_forget_set(argv: list[str]) -> int:
     from recbole.quick_start.forget_sets import make_forget_sets
 
     make_forget_sets(argv)

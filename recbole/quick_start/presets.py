@@ -1,10 +1,12 @@
 """Named hyper-parameters: documented alternatives to ERASE's defaults."""
 
+from typing import Any
+
 from recbole.config.layers import packaged
 from recbole.utils import UserError, suggest
 
 
-def preset_values(preset, algorithm, model):
+def preset_values(preset: str, algorithm: str, model: str) -> dict[str, Any]:
     """Return the hyper-parameters that a preset has for an algorithm on a model.
 
     Raises:

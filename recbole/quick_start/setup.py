@@ -40,9 +40,16 @@ class Setup(Run):
     requests: Requests | None
 
     @property
+    def asked(self) -> Requests:
+        """What is to be forgotten, in a run that is about it."""
+        if self.requests is None:
+            raise ValueError("nothing was read of what is to be forgotten")
+        return self.requests
+
+    @property
     def sizes(self) -> list[int]:
         """After how many requests the checkpoints are taken."""
-        return checkpoint_sizes(len(self.requests))
+        return checkpoint_sizes(len(self.asked))
 
     def base(self) -> State:
         """Return the state of the model that requests are put to."""
@@ -63,8 +70,8 @@ class Setup(Run):
         rows, done = len(self.dataset.log), None
         forgotten = np.zeros(rows, dtype=bool)
         if checkpoint is not None:
-            done = Done(self.requests.sha256, self.sizes[checkpoint])
-            forgotten = self.requests.mask(done.count, rows)
+            done = Done(self.asked.sha256, self.sizes[checkpoint])
+            forgotten = self.asked.mask(done.count, rows)
         path = Path(self.config["checkpoint_dir"]) / name
         return State(kind, self.dataset, forgotten, done, checkpoint, path, self.scenario.n_planted)
 

@@ -15,7 +15,7 @@ from recbole.quick_start.setup import OF_TRAINING, Setup, begin
 from recbole.scenario.base import Scenario
 from recbole.scenario.registry import scenario_of
 from recbole.trainer import ResumeFile, load_checkpoint
-from recbole.trainer.learn import learn, load
+from recbole.trainer.learn import Learned, learn, load
 from recbole.trainer.original import follow_original
 from recbole.trainer.state import State
 from recbole.unlearning.schedule import LAST
@@ -62,15 +62,14 @@ def run_recbole(
     setup = begin(config, scenario, forgetting=index is not None)
     state = setup.base() if index is None else setup.retrained(index)
     clock.lap("load")
+    path = path or state.file
+    resume, timing = None, {}
     if config["eval_only"]:
-        path = path or state.path
-        model, resume, timing = load(setup, state, path, content), None, {}
+        model = load(setup, state, path, content)
     else:
-        path, resume = (
-            state.path,
-            ResumeFile(state.path.with_suffix(".resume"), setup.identity(setup.dataset, mask=state.mask)),
-        )
-        model, timing = _train(setup, state, resume, stem)
+        resume = ResumeFile(path.with_suffix(".resume"), setup.identity(setup.dataset, mask=state.mask))
+        learned = _train(setup, state, resume, stem)
+        model, timing = learned.model, learned.timing
     clock.lap("train" if timing else "load_model")
     rows = _valid_rows(timing.get("best_valid", {}), state)
     rows += _evaluate(setup, model, state, reference_checkpoint)
@@ -114,14 +113,13 @@ def _given_checkpoint(
     return content, path
 
 
-def _train(setup: Setup, state: State, resume: ResumeFile, stem: str) -> tuple[AbstractRecommender, dict[str, Any]]:
+def _train(setup: Setup, state: State, resume: ResumeFile, stem: str) -> Learned:
     board = _board(stem) if setup.config["tensorboard"] and is_main() else None
     try:
-        learned = learn(setup, state, resume=resume, board=board)
+        return learn(setup, state, resume=resume, board=board)
     finally:
         if board is not None:
             board.close()
-    return learned.model, learned.timing
 
 
 def _board(stem: str) -> "SummaryWriter":

@@ -57,7 +57,7 @@ def unlearn_recbole(
     content = load_checkpoint(base_path)
     follow_original(config, content, base_path)
     setup = begin(config, scenario, forgetting=True)
-    base = load(setup, setup.base(), base_path, content)
+    base = load(setup, setup.base(), content=content)
     references = _references(setup)
     clock.lap("load")
     if config["eval_only"]:
@@ -69,7 +69,7 @@ def unlearn_recbole(
     clock.lap("evaluate")
     for checkpoint, record in done.records.items():
         mine = [row for row in rows if row["checkpoint"] == checkpoint and row["model"] == "unlearned"]
-        write_beside(setup.unlearned(algorithm.name, checkpoint).path, record | {"metrics": mine})
+        write_beside(setup.unlearned(algorithm.name, checkpoint).file, record | {"metrics": mine})
     state, timing = setup.unlearned(algorithm.name, LAST), clock.seconds | _costs(setup, done.summary)
     result = describe(setup, state, list(arguments), timing, rows, done.summary)
     if config["sensitive_eval_only"]:
@@ -96,14 +96,15 @@ def _unlearn(
 ) -> Unlearned:
     """Put the requests to the algorithm."""
     config, base = setup.config, setup.base()
-    model = load(setup, base, base.path, content)
+    model = load(setup, base, content=content)
     stem = setup.scenario.names.unlearning_stem(algorithm.name, config["unlearning_batchsize"])
-    identity = setup.identity(setup.dataset, base=sha256_of_file(base.path), forget_set=setup.requests.sha256)
+    identity = setup.identity(setup.dataset, base=sha256_of_file(base.file), forget_set=setup.asked.sha256)
+    resume = ResumeFile(setup.scenario.path(f"{stem}.resume"), identity)
     pipeline = Pipeline(
         algorithm(config, model, base.data),
-        setup.requests,
+        setup.asked,
         config["unlearning_batchsize"],
-        ResumeFile(setup.scenario.path(f"{stem}.resume"), identity),
+        resume,
         LOG_FOLDER / f"{stem}.requests.jsonl",
         Deadline.of_hours(config["max_training_hours"]).seconds,
         config["show_progress"],
@@ -113,22 +114,22 @@ def _unlearn(
 
     def save(checkpoint: int, n_done: int, summary: dict[str, Any]) -> None:
         state = states[checkpoint]
-        logger.info("Saving current: %s", state.path)
-        save_model(state.path, model, config, n_done - 1, state.meta)
+        logger.info("Saving current: %s", state.file)
+        save_model(state.file, model, config, n_done - 1, state.meta)
         timing = {key: value for key, value in summary.items() if "seconds" in key}
         counts = {key: value for key, value in summary.items() if key not in timing}
         records[checkpoint] = describe(setup, state, arguments, timing, None, counts)
-        write_beside(state.path, records[checkpoint])
+        write_beside(state.file, records[checkpoint])
 
     summary = pipeline.run(save)
-    for state in states:  # a killed run had saved some before its last snapshot
-        if state.checkpoint not in records:
-            records[state.checkpoint] = _record_before(state.path, pipeline.resume)
+    for checkpoint, state in enumerate(states):  # a killed run had saved some before its last snapshot
+        if checkpoint not in records:
+            records[checkpoint] = _record_before(state.file, resume)
     logger.info(
         "%d requests in %.2fs: %s", summary["total"], summary["seconds_total"],
         ", ".join(f"{summary[s]} {s}" for s in ("applied", "skipped", "timeout", "diverged")),
     )  # fmt: skip
-    return Unlearned(summary, records, pipeline.resume)
+    return Unlearned(summary, records, resume)
 
 
 def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
@@ -148,11 +149,11 @@ def _references(setup: Setup) -> dict[int, Path]:
     found = {}
     for checkpoint in range(N_CHECKPOINTS):
         state = setup.retrained(checkpoint)
-        if state.path.exists():
-            load(setup, state, state.path)
-            found[checkpoint] = state.path
+        if state.file.exists():
+            load(setup, state)
+            found[checkpoint] = state.file
         else:
-            logger.info("no retrained model for checkpoint %d (%s): no distance from it", checkpoint, state.path.name)
+            logger.info("no retrained model for checkpoint %d (%s): no distance from it", checkpoint, state.file.name)
     return found
 
 
@@ -170,21 +171,21 @@ def _evaluate_all(
     for checkpoint in range(N_CHECKPOINTS):
         state = setup.unlearned(algorithm, checkpoint)
         view = setup.view(state)
-        models = {"base": base, "unlearned": load(setup, state, state.path)}
+        models = {"base": base, "unlearned": load(setup, state)}
         reference = None
         if checkpoint in references:
-            models["retrained"] = load(setup, setup.retrained(checkpoint), references[checkpoint])
+            models["retrained"] = load(setup, setup.retrained(checkpoint))
             reference = (models["retrained"], reference_name(references[checkpoint]))
         for kind, model in models.items():
             name = algorithm if kind == "unlearned" else None
             compare = None if kind == "retrained" else reference
             rows += evaluate(model, view, config, compare, not config["sensitive_eval_only"], kind, name)
             if kind != "base":
-                stem = state.path.stem if kind == "unlearned" else None
+                stem = state.file.stem if kind == "unlearned" else None
                 rows += scenario.ask(model, stem, model=kind, algorithm=name, checkpoint=checkpoint)
         rows += [row | {"checkpoint": checkpoint} for row in of_base]
         mine = [row for row in rows if row["checkpoint"] == checkpoint]
-        report(setup, mine, "unlearned", f"Results for model {state.path.name}")
+        report(setup, mine, "unlearned", f"Results for model {state.file.name}")
     return rows
 
 
@@ -193,7 +194,7 @@ def _costs(setup: Setup, summary: dict[str, Any] | None) -> dict[str, Any]:
     if summary is None:
         return {}
     costs = {key: value for key, value in summary.items() if "seconds" in key}
-    path = setup.retrained(LAST).path.with_suffix(".json")
+    path = setup.retrained(LAST).file.with_suffix(".json")
     if path.exists():
         timing = _read_json(path)["timing"]
         retraining = timing["fit_seconds"]

@@ -3,14 +3,16 @@
 import pickle
 import warnings
 from pathlib import Path
+from typing import IO, Any, cast
 
 import torch
 
+from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.original import read_original
 from recbole.utils import UserError, atomic_write
 
 
-def save_checkpoint(path, state):
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a dictionary of tensors and plain values, atomically, tensor by tensor: no second copy is in memory.
 
     Raises:
@@ -19,7 +21,7 @@ def save_checkpoint(path, state):
     with atomic_write(path, "wb") as file:
         stream = _Stream(file)
         try:
-            torch.save(state, stream)
+            torch.save(state, cast(IO[bytes], stream))
         except RuntimeError:
             if stream.error is None:
                 raise
@@ -29,21 +31,22 @@ def save_checkpoint(path, state):
 class _Stream:
     """A file that keeps what went wrong in writing, which torch hides behind an error about positions."""
 
-    def __init__(self, file):
-        self.file, self.error = file, None
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
 
-    def write(self, data):
+    def write(self, data: bytes) -> int:
         try:
             return self.file.write(data)
         except OSError as error:
             self.error = error
             raise
 
-    def flush(self):
+    def flush(self) -> None:
         self.file.flush()
 
 
-def load_checkpoint(path):
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU. One that the original wrote is read too; its dictionary says ``original: True``.
 
     Raises:
@@ -61,11 +64,11 @@ def load_checkpoint(path):
         raise UserError(f"{path}: truncated or not a checkpoint ({_first_line(error)})") from error
 
 
-def _first_line(error):
+def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
-def load_weights(model, checkpoint, path):
+def load_weights(model: AbstractRecommender, checkpoint: dict[str, Any], path: str | Path) -> None:
     """Put a checkpoint's parameters into a model.
 
     Raises:

@@ -94,30 +94,34 @@ def learn(
 
 
 def _save(path: Path, run: Run, state: State, trainer: Trainer) -> None:
+    best = trainer.best_state or {}
     save_checkpoint(path, {
         "config": run.config.as_dict(),
         "epoch": trainer.progress.best_epoch,
         "cur_step": trainer.progress.bad_steps,
         "best_valid_score": trainer.progress.best_score,
-        "state_dict": trainer.best_state["state_dict"],
+        "state_dict": best["state_dict"],
         "other_parameter": trainer.model.other_parameter(),
-        "optimizer": trainer.best_state["optimizer"],
+        "optimizer": best["optimizer"],
         "meta": state.meta,
     })  # fmt: skip
 
 
-def load(run: Run, state: State, path: Path, content: dict[str, Any] | None = None) -> AbstractRecommender:
+def load(
+    run: Run, state: State, path: Path | None = None, content: dict[str, Any] | None = None
+) -> AbstractRecommender:
     """Return a trained model, what it derives from the data built under the state's mask.
 
     Args:
         run: settings and the model's class.
         state: what the file should be of.
-        path: the file.
+        path: the file; the state's own by default.
         content: what is in it, if it has been read already.
 
     Raises:
         UserError: when the file is of other data, another mask or another shape.
     """
+    path = state.file if path is None else path
     content = load_checkpoint(path) if content is None else content
     meta = content.get("meta") if isinstance(content, dict) else None
     model = new_model(run, state)

@@ -8,10 +8,14 @@ import collections
 import logging
 import pickle
 import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from recbole.config import Config
 from recbole.utils import UserError
 
 logger = logging.getLogger("recbole")
@@ -46,19 +50,21 @@ _INERT_PREFIXES = ("recbole.model.", "recbole.utils.enum_type", "recbole.trainer
 class Inert:
     """Stands for an object of a class that is not to be run: its arguments and its state, nothing else."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.state = state
 
 
-def _rebuild_tensor(storage, offset, size, stride, *_):
+def _rebuild_tensor(
+    storage: torch.Tensor, offset: int, size: Iterable[int], stride: tuple[int, ...], *_: Any
+) -> torch.Tensor:
     tensor = torch.empty(0, dtype=storage.dtype)
     return tensor.set_(storage.untyped_storage(), offset, tuple(size), tuple(stride))
 
 
-def _numpy_scalar(dtype, value=b""):
+def _numpy_scalar(dtype: Any, value: bytes = b"") -> Any:
     kind = dtype.arguments[0] if isinstance(dtype, Inert) else dtype
     return np.frombuffer(value, dtype=np.dtype(str(kind)))[0].item() if value else None
 
@@ -66,11 +72,11 @@ def _numpy_scalar(dtype, value=b""):
 class _Reader(pickle.Unpickler):
     """An unpickler that knows tensors and plain containers, and makes everything else allowed inert."""
 
-    def __init__(self, archive, prefix, path):
+    def __init__(self, archive: zipfile.ZipFile, prefix: str, path: Path) -> None:
         super().__init__(archive.open(f"{prefix}/data.pkl"))
         self.archive, self.prefix, self.path = archive, prefix, path
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) in {("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_tensor")}:
@@ -85,7 +91,7 @@ class _Reader(pickle.Unpickler):
             return Inert
         raise UserError(f"{self.path}: refused: the file would run {module}.{name}; it is not a checkpoint")
 
-    def persistent_load(self, reference):
+    def persistent_load(self, reference: Any) -> torch.Tensor:
         kind, dtype, key, _, count = reference
         if kind != "storage" or not isinstance(dtype, torch.dtype):
             raise UserError(f"{self.path}: refused: it holds something that is not a tensor")
@@ -93,7 +99,7 @@ class _Reader(pickle.Unpickler):
         return torch.frombuffer(data, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
 
 
-def read_original(path):
+def read_original(path: Path) -> dict[str, Any]:
     """Return the checkpoint dictionary of a file that the original wrote.
 
     ``config`` is the plain final configuration, ``original`` is True, and the optimizer's state is left out.
@@ -116,14 +122,14 @@ def read_original(path):
     return checkpoint | {"config": _plain_config(checkpoint.get("config")), "original": True, "optimizer": None}
 
 
-def _plain_config(config):
+def _plain_config(config: Any) -> dict[str, Any]:
     """Return the final configuration dictionary out of an inert ``Config``."""
     state = getattr(config, "state", None) or {}
     final = state.get("final_config_dict", {}) if isinstance(state, dict) else {}
     return {k: v for k, v in final.items() if isinstance(v, (str, int, float, bool, list, dict, type(None)))}
 
 
-def follow_original(config, content, path):
+def follow_original(config: Config, content: Any, path: str | Path) -> None:
     """Order interactions as the original did when one of its checkpoints is scored."""
     if isinstance(content, dict) and content.get("original") and config["time_precision"] != "single":
         logger.info("%s was written by the original: time_precision: single is switched on", path)

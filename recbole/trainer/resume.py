@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import time
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,7 +29,7 @@ _LAYOUT = 2
 """What stands in a snapshot under which key; to be raised by whoever changes that."""
 
 
-def fingerprint(**parts):
+def fingerprint(**parts: Any) -> str:
     """Return a SHA-256 over plain values, and a snapshot's layout: what it must agree with to be gone on from."""
     return hashlib.sha256(json.dumps([_LAYOUT, parts], sort_keys=True, default=str).encode()).hexdigest()
 
@@ -40,14 +42,14 @@ class ResumeFile:
         identity: the run's :func:`fingerprint`; a snapshot of another run is not gone on from.
     """
 
-    def __init__(self, path, identity):
+    def __init__(self, path: Path, identity: str) -> None:
         self.path, self.identity = path, identity
         said = os.environ.get("ERASE_SNAPSHOT_SECONDS")
         self.pause = float(said or SNAPSHOT_SECONDS)
         self.share = 1.0 if said else SNAPSHOT_SHARE
         self.last, self.took = time.monotonic(), 0.0
 
-    def load(self):
+    def load(self) -> dict[str, Any] | None:
         """Return the snapshot to go on from, or None."""
         if not self.path.exists():
             return None
@@ -61,14 +63,14 @@ class ResumeFile:
             return None
         return state
 
-    def due(self):
+    def due(self) -> bool:
         """Return whether it is time for a snapshot."""
         return time.monotonic() - self.last >= max(self.pause, self.took * (1 / self.share - 1))
 
-    def save(self, state):
+    def save(self, state: dict[str, Any]) -> None:
         """Write a snapshot, atomically, with the state of torch's random generators."""
         started = time.monotonic()
-        generators = {"cpu": torch.get_rng_state()}
+        generators: dict[str, Any] = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             generators["cuda"] = torch.cuda.get_rng_state_all()
         save_checkpoint(self.path, state | {"identity": self.identity, "generators": generators})
@@ -76,12 +78,12 @@ class ResumeFile:
         self.took = self.last - started
 
     @staticmethod
-    def restore_generators(state):
+    def restore_generators(state: dict[str, Any]) -> None:
         """Put torch's random generators into the state of a snapshot."""
         torch.set_rng_state(state["generators"]["cpu"])
         if "cuda" in state["generators"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["generators"]["cuda"])
 
-    def remove(self):
+    def remove(self) -> None:
         """Delete the file: the run is complete."""
         self.path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Adam for models with large tables of which a batch touches little."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -18,12 +19,12 @@ class Adam(torch.optim.Adam):
     Where everything moves (weight decay) or may never rest (``beta1 >= sqrt(beta2)``), sparse gradients are made dense.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._moving = {}
+        self._moving: dict[torch.Tensor, list[torch.Tensor]] = {}
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Any = None) -> Any:
         """Make one step; sparse gradients are used up."""
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -31,15 +32,15 @@ class Adam(torch.optim.Adam):
                     self._move(parameter, group)
         return super().step(closure)
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up a state; which entries are moving is found in it when it is needed."""
         super().load_state_dict(state_dict)
         self._moving = {}
 
-    def _move(self, parameter, group):
+    def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
         (beta1, beta2), precision = group["betas"], torch.finfo(parameter.dtype).eps / 2
         if group["weight_decay"] or beta1**2 >= beta2:
-            parameter.grad = parameter.grad.to_dense()
+            parameter.grad = _gradient(parameter).to_dense()
             return
         place, gradient, state = self._use_up(parameter)
         if "last" not in state:
@@ -64,20 +65,20 @@ class Adam(torch.optim.Adam):
         place, first, second, last = moving
         _descend(parameter, place, first * beta1 ** (step - last), second * beta2 ** (step - last), step, group)
 
-    def _use_up(self, parameter):
+    def _use_up(self, parameter: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
         """Take the gradient away and count a step.
 
         Returns:
             ``(place, gradient, state)``: int64 [n], which entries of the flat parameter have a gradient, that [n], and
             the parameter's state.
         """
-        gradient, parameter.grad = parameter.grad.coalesce(), None
+        gradient, parameter.grad = _gradient(parameter).coalesce(), None
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros(())
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         state["step"] += 1
-        row = 0
+        row = torch.zeros((), dtype=torch.int64, device=parameter.device)
         for size, index in zip(gradient.shape, gradient.indices(), strict=False):
             row = row * size + index
         values = gradient.values().flatten(1) if gradient.dense_dim() else gradient.values().unsqueeze(1)
@@ -94,7 +95,7 @@ class SparseAdam(Adam):
     for dense gradients alone.
     """
 
-    def _move(self, parameter, group):
+    def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
         place, gradient, state = self._use_up(parameter)
         first, second = (state[name].view(-1) for name in ("exp_avg", "exp_avg_sq"))
         beta1, beta2 = group["betas"]
@@ -103,7 +104,20 @@ class SparseAdam(Adam):
         _descend(parameter, place, first[place], second[place], float(state["step"]), group)
 
 
-def _descend(parameter, place, first, second, step, group):
+def _gradient(parameter: torch.Tensor) -> torch.Tensor:
+    if parameter.grad is None:
+        raise ValueError("the parameter has no gradient")
+    return parameter.grad
+
+
+def _descend(
+    parameter: torch.Tensor,
+    place: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    step: float,
+    group: dict[str, Any],
+) -> None:
     """Move entries of a parameter by Adam's rule from their moments."""
     beta1, beta2 = group["betas"]
     unbiased = (second / (1 - beta2**step)).sqrt_().add_(group["eps"])
@@ -111,7 +125,7 @@ def _descend(parameter, place, first, second, step, group):
     parameter.view(-1).scatter_add_(0, place, change)
 
 
-def _horizon(beta1, beta2, precision):
+def _horizon(beta1: float, beta2: float, precision: float) -> int:
     """Return after how many steps without a gradient the motion left to an entry is below ``precision`` times ``lr``.
 
     By Cauchy and Schwarz ``first / sqrt(second)`` is at most ``(1 - beta1) / sqrt((1 - beta2) (1 - beta1^2 / beta2))``,

@@ -57,6 +57,13 @@ class State:
     n_planted: int = 0
 
     @property
+    def file(self) -> Path:
+        """Its file, where it has to have one."""
+        if self.path is None:
+            raise ValueError(f"a {self.kind} state without a file is neither saved nor read")
+        return self.path
+
+    @property
     def data(self) -> Dataset:
         """The data that it is of: its rows under its mask."""
         return self.dataset.masked(self.forgotten)

@@ -3,17 +3,26 @@
 import logging
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm import tqdm
 
-from recbole.data import TrainBatches
+from recbole.config import Config
+from recbole.data import Interaction, TrainBatches
+from recbole.data.dataset import Dataset
 from recbole.evaluator import mean_utility
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.trainer.resume import ResumeFile
 from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import UserError, torch_seed
 from recbole.utils.deadline import Deadline
 from recbole.utils.distributed import agreed, is_main, rank, share_buffers, sum_gradients, world_size
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger("recbole")
 
@@ -29,7 +38,9 @@ _ADAM = (0.9, 0.999, 1e-8)
 """PyTorch's beta1, beta2 and eps."""
 
 
-def make_optimizer(config, model, learning_rate=None):
+def make_optimizer(
+    config: Config, model: AbstractRecommender, learning_rate: float | None = None
+) -> torch.optim.Optimizer:
     """Return the optimizer that ``learner``, ``learning_rate``, ``weight_decay`` and ``adam_*`` describe.
 
     It has all parameters: those that are frozen get no gradient and stay, until they are thawed.
@@ -52,13 +63,13 @@ class Progress:
     loss: float = 0.0
     best_epoch: int = -1
     best_score: float | None = None
-    best_result: dict = field(default_factory=dict)
+    best_result: dict[str, float] = field(default_factory=dict)
     bad_steps: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    epoch_seconds: list = field(default_factory=list)
-    valid_seconds: list = field(default_factory=list)
-    losses: list = field(default_factory=list)
+    epoch_seconds: list[float] = field(default_factory=list)
+    valid_seconds: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
     stopped: str = ""
 
 
@@ -74,15 +85,23 @@ class Trainer:
         deadline: no epoch begins that would go past it; by default ``max_training_hours``.
     """
 
-    def __init__(self, config, model, dataset, resume=None, board=None, deadline=None):
+    def __init__(
+        self,
+        config: Config,
+        model: AbstractRecommender,
+        dataset: Dataset,
+        resume: ResumeFile | None = None,
+        board: "SummaryWriter | None" = None,
+        deadline: Deadline | None = None,
+    ) -> None:
         self.config, self.model, self.dataset, self.resume, self.board = config, model, dataset, resume, board
         self.device = next(model.parameters()).device
         self.deadline = deadline or Deadline.of_hours(config["max_training_hours"])
         self.progress, self.cpu_started = Progress(), time.process_time()
-        self.best_state = None
+        self.best_state: dict[str, Any] | None = None
         self.valid = dataset.eval_rows("valid")
 
-    def fit(self):
+    def fit(self) -> Progress:
         """Train, and leave the best weights in the model.
 
         Returns:
@@ -95,13 +114,12 @@ class Trainer:
             self._fit_by_gradient()
         else:
             self._validate(0)
-        if self.best_state is None:
-            self._keep(self.progress.epoch - 1)
-        self.model.load_state_dict(self.best_state["state_dict"])
+        best = self._keep(self.progress.epoch - 1) if self.best_state is None else self.best_state
+        self.model.load_state_dict(best["state_dict"])
         self.model.eval()
         return self.progress
 
-    def _fit_by_gradient(self):
+    def _fit_by_gradient(self) -> None:
         config = self.config
         self.batches = TrainBatches(config, self.dataset, self.model.input_type)
         self.optimizer, self.clip = make_optimizer(config, self.model), config["clip_grad_norm"]
@@ -125,7 +143,7 @@ class Trainer:
         if self.resume is not None:
             self._save_snapshot()
 
-    def _train_epoch(self, resumed):
+    def _train_epoch(self, resumed: bool) -> None:
         progress, model = self.progress, self.model
         model.train()
         if not resumed:
@@ -145,14 +163,14 @@ class Trainer:
         share_buffers(model)
         self._tick(started)
 
-    def _tick(self, started):
+    def _tick(self, started: float) -> float:
         now, cpu = time.perf_counter(), time.process_time()
         self.progress.seconds += now - started
         self.progress.cpu_seconds += cpu - self.cpu_started
         self.cpu_started = cpu
         return now
 
-    def _step(self, batch):
+    def _step(self, batch: Interaction) -> float:
         """Take one optimizer step on a batch, of which this process has its share; return the batch's loss."""
         self.optimizer.zero_grad(set_to_none=True)
         share = batch[rank() :: world_size()]
@@ -180,7 +198,7 @@ class Trainer:
         self.scaler.update()
         return value
 
-    def _after_epoch(self):
+    def _after_epoch(self) -> None:
         progress, config = self.progress, self.config
         epoch, loss = progress.epoch, progress.loss
         progress.epoch_seconds.append(progress.seconds - sum(progress.epoch_seconds) - sum(progress.valid_seconds))
@@ -199,7 +217,7 @@ class Trainer:
         if self._snapshot_due():
             self._save_snapshot()
 
-    def _report(self, epoch, loss, result):
+    def _report(self, epoch: int, loss: float, result: dict[str, float]) -> None:
         message = f"epoch {epoch} training [time: {self.progress.epoch_seconds[-1]:.2f}s, train loss: {loss:.4f}]"
         if result:
             name = str(self.config["valid_metric"]).lower()
@@ -210,7 +228,7 @@ class Trainer:
             for metric, value in result.items():
                 self.board.add_scalar(f"Valid/{metric.replace('@', '_')}", value, epoch)
 
-    def _validate(self, epoch):
+    def _validate(self, epoch: int) -> dict[str, float]:
         """Score the validation rows and keep the weights if they are the best; ties count as better, as in RecBole."""
         progress, config = self.progress, self.config
         if not len(self.valid.inputs):
@@ -226,15 +244,16 @@ class Trainer:
             progress.bad_steps += 1
         return result
 
-    def _keep(self, epoch):
+    def _keep(self, epoch: int) -> dict[str, Any]:
         self.progress.best_epoch = epoch
         optimizer = getattr(self, "optimizer", None)
         self.best_state = {
             "state_dict": _copied(self.model.state_dict()),
             "optimizer": None if optimizer is None else _copied(optimizer.state_dict()),
         }
+        return self.best_state
 
-    def _over_budget(self):
+    def _over_budget(self) -> bool:
         """RecBole's rule in ERASE: the first epoch runs; a later one only if the last one's time is still left."""
         progress = self.progress
         if self.deadline.seconds is None or not progress.epoch_seconds or progress.batch:
@@ -251,20 +270,19 @@ class Trainer:
 
     # --- snapshots -----------------------------------------------------------------------------------------------
 
-    def _snapshot_due(self):
+    def _snapshot_due(self) -> bool:
         return self.resume is not None and self.resume.due()
 
-    def _save_snapshot(self):
-        if not is_main():
+    def _save_snapshot(self) -> None:
+        if not is_main() or self.resume is None:
             return
-        state = {"progress": vars(self.progress), "state_dict": self.model.state_dict()}
+        state: dict[str, Any] = {"progress": vars(self.progress), "state_dict": self.model.state_dict()}
         state |= {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
         state |= {"scheduler": self.scheduler.state_dict() if self.scheduler else None, "best": self.best_state}
         self.resume.save(state)
 
-    def _load_snapshot(self):
-        state = self.resume.load() if self.resume is not None else None
-        if state is None:
+    def _load_snapshot(self) -> bool:
+        if self.resume is None or (state := self.resume.load()) is None:
             return False
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["state_dict"])
@@ -278,14 +296,14 @@ class Trainer:
         return self.progress.batch > 0
 
 
-def _make_dense(parameters):
+def _make_dense(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Make sparse gradients dense: what is to be scaled, clipped or summed over processes must be."""
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.to_dense()
 
 
-def _copied(value):
+def _copied(value: Any) -> Any:
     """Return a copy of nested dictionaries and lists with every tensor on the CPU."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
