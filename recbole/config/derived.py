@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,12 +14,12 @@ SPAM_FRACTION = 0.01
 _LONGEST_STEM, _STEM_KEPT = 40, 31  # bytes
 
 
-def selection_method(method, category):
+def selection_method(method: str | None, category: str | None) -> str | None:
     """Return the name of the way in which the forget set was drawn: what was said, or what the category implies."""
     return f"sensitive_category_{category}" if method is None and category is not None else method
 
 
-def short_stem(path):
+def short_stem(path: str | Path) -> str:
     """Return a file's name without its ending; of a long one the beginning, and a digest of the whole of it.
 
     File systems take names of 255 bytes, and those of unlearned models are long without it.
@@ -29,7 +31,7 @@ def short_stem(path):
     return f"{content[:_STEM_KEPT].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
-def own_forget_set(values, asked):
+def own_forget_set(values: Mapping[str, Any], asked: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings that follow from a ``forget_set`` of one's own: its `short_stem` is in the names.
 
     Args:
@@ -52,18 +54,18 @@ def own_forget_set(values, asked):
     return implied
 
 
-def data_folder(data_path, dataset):
+def data_folder(data_path: str | Path, dataset: str) -> str:
     """Return the folder of one data set."""
     return os.path.join(data_path, dataset)
 
 
-def choose_device(use_gpu, gpu_id, where):
+def choose_device(use_gpu: bool, gpu_id: str, where: str) -> torch.device:
     """Return the torch device: CUDA device ``gpu_id`` (text such as "0"), or the CPU if asked for or all there is.
 
     Raises:
         UserError: ``gpu_id`` is not a number, or there are fewer devices.
     """
-    number = gpu_id.split(",")[0].strip()
+    number = gpu_id.split(",", maxsplit=1)[0].strip()
     if number and not number.isdecimal():
         raise UserError(f"gpu_id ({where}) should be the number of a CUDA device, like 0, or empty, not {gpu_id!r}")
     if not use_gpu or not number or not torch.cuda.is_available():
@@ -75,16 +77,16 @@ def choose_device(use_gpu, gpu_id, where):
     return torch.device(f"cuda:{number}")
 
 
-def input_type(model_class, loss_type):
+def input_type(model_class: type, loss_type: str | None) -> InputType:
     """Return how examples reach the model: what its class says, else what its ``loss_type`` implies.
 
     Raises:
         UserError: neither says.
     """
-    declared = getattr(model_class, "input_type", None)
+    declared: InputType | None = getattr(model_class, "input_type", None)
     if declared is not None:
         return declared
-    implied = {"CE": InputType.POINTWISE, "BPR": InputType.PAIRWISE}.get(loss_type)
+    implied = {"CE": InputType.POINTWISE, "BPR": InputType.PAIRWISE}.get(loss_type or "")
     if implied is None:
         raise UserError(
             f"{model_class.__name__} declares no input_type, so loss_type should be CE or BPR, not {loss_type!r}"
