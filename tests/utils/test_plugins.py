@@ -30,7 +30,7 @@ def test_an_installed_part_is_found_and_loaded(installed):
 
 def test_a_name_is_taken_once(installed):
     installed("toys", "toy")
-    with pytest.raises(UserError, match="toys offers erase_bench.algorithms 'toy', which this package has"):
+    with pytest.raises(UserError, match=r"toys offers erase_bench\.algorithms 'toy', which this package has"):
         plugins.offered(GROUP, {"toy"})
     installed("others", "toy", "OTHER")
     with pytest.raises(UserError, match="two installed packages offer"):
