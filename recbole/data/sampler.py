@@ -1,5 +1,7 @@
 """Negative items, drawn without a Python loop."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from recbole.data.dataset import Dataset

@@ -4,6 +4,8 @@ A stream does not depend on what other streams drew before, so work that is repl
 a request) draws the same numbers again.
 """
 
+from __future__ import annotations  # np.random is imported when it is first used
+
 import os
 import zlib
 from typing import SupportsInt
