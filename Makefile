@@ -1,7 +1,7 @@
 # make demo   install, fetch MovieLens-100k, train, retrain, unlearn, and show the result
 # make test   install, then run the tests (no network)
 # make slow   the end-to-end tests on real data (minutes)
-# make lint   ruff
+# make lint   ruff, mypy
 # make clean  remove what was built and what runs wrote; data sets stay
 
 PYTHON ?= python3
@@ -54,7 +54,8 @@ slow: $(VENV)/tools
 lint: $(VENV)/tools
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis saved log log_tensorboard results
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis saved log log_tensorboard results
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -13,7 +13,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["recbole", "recbole.*"]),
-    package_data={"recbole": ["properties/*.yaml", "properties/*/*.yaml"]},
+    package_data={"recbole": ["py.typed", "properties/*.yaml", "properties/*/*.yaml"]},
     install_requires=[
         "torch>=2.6",
         "numpy>=2",

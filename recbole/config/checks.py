@@ -1,10 +1,11 @@
 """Settings that cannot work are refused before anything is read or trained."""
 
 import math
-from numbers import Real
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from recbole.config.plain import is_secret
-from recbole.config.rules import rule_by_default, rule_of
+from recbole.config.rules import Rule, is_number, rule_by_default, rule_of
 from recbole.utils import UserError, suggest
 
 #: Metrics that the evaluator computes, as RecBole writes them; in any case.
@@ -19,7 +20,7 @@ _NULLABLE = ("RATING_FIELD", "TIME_FIELD", "LABEL_FIELD", "user_inter_num_interv
 _SPLITS = {"RS": "a list of three shares, like [0.8, 0.1, 0.1]", "LS": "valid_and_test, valid_only or test_only"}
 
 
-def checked_type(key, value, default, where, rule=None, strict=True):
+def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | None = None, strict: bool = True) -> Any:
     """Return ``value`` as the type that it should have.
 
     Args:
@@ -41,7 +42,7 @@ def checked_type(key, value, default, where, rule=None, strict=True):
     return rule.kind(value)
 
 
-def check_choices(values, where):
+def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> None:
     """Refuse a value outside of the few that a setting may have."""
     for key, choices in _CHOICES.items():
         if values.get(key) not in choices:
@@ -49,7 +50,7 @@ def check_choices(values, where):
             raise UserError(f"{key} ({where(key)}) should be one of {possible}, not {values[key]!r}")
 
 
-def checked_cutoffs(topk, where):
+def checked_cutoffs(topk: Any, where: str) -> list[int]:
     """Return ``topk`` as a list of positive integers."""
     cutoffs = list(topk) if isinstance(topk, (list, tuple)) else [topk]
     if not cutoffs or not all(isinstance(k, int) and not isinstance(k, bool) and k > 0 for k in cutoffs):
@@ -57,7 +58,7 @@ def checked_cutoffs(topk, where):
     return cutoffs
 
 
-def checked_metrics(metrics, where):
+def checked_metrics(metrics: Any, where: str) -> list[str]:
     """Return ``metrics`` as a list of names, all of which are known."""
     names = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
     if not names or not all(isinstance(name, str) for name in names):
@@ -69,7 +70,7 @@ def checked_metrics(metrics, where):
     return names
 
 
-def check_valid_metric(valid_metric, metrics, topk, where):
+def check_valid_metric(valid_metric: str, metrics: Iterable[str], topk: Iterable[int], where: str) -> None:
     """Refuse a ``valid_metric`` that is not computed: it is one of the metrics at one of the cutoffs, ``Recall@20``."""
     possible = [f"{name}@{k}" for name in metrics for k in topk]
     if valid_metric.lower() not in map(str.lower, possible):
@@ -79,7 +80,7 @@ def check_valid_metric(valid_metric, metrics, topk, where):
         )
 
 
-def checked_eval_args(eval_args, where):
+def checked_eval_args(eval_args: Any, where: str) -> dict[str, Any]:
     """Return complete ``eval_args`` (keys split, order, group_by and mode as ``{"valid": .., "test": ..}``)."""
     if not isinstance(eval_args, dict):
         raise UserError(f"eval_args ({where}) should hold split, order, group_by and mode, not {eval_args!r}")
@@ -105,7 +106,7 @@ def checked_eval_args(eval_args, where):
     return {**eval_args, "mode": mode}
 
 
-def _check_split(split, where):
+def _check_split(split: Any, where: str) -> None:
     kinds = list(split) if isinstance(split, dict) else []
     if len(kinds) != 1:
         raise UserError(f"eval_args split ({where}) should be like {{RS: [0.8, 0.1, 0.1]}}, not {split!r}")
@@ -117,15 +118,13 @@ def _check_split(split, where):
     if kind == "LS":
         good = value in ("valid_and_test", "valid_only", "test_only")
     else:
-        numbers = isinstance(value, (list, tuple)) and all(
-            isinstance(v, Real) and not isinstance(v, bool) and 0 <= v < math.inf for v in value
-        )
+        numbers = isinstance(value, (list, tuple)) and all(is_number(v) and 0 <= v < math.inf for v in value)
         good = numbers and len(value) == 3 and sum(value) > 0
     if not good:
         raise UserError(f"eval_args split {kind} ({where}) should be {_SPLITS[kind]}, not {value!r}")
 
 
-def checked_negatives(negatives, defaults, where):
+def checked_negatives(negatives: Any, defaults: Mapping[str, Any], where: str) -> dict[str, Any] | None:
     """Return complete ``train_neg_sample_args``, or ``None`` for no negatives."""
     if negatives is None or negatives == "None":
         return None

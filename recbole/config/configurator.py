@@ -1,5 +1,10 @@
 """The settings of a run."""
 
+import logging
+from collections.abc import Callable, Collection, Iterator, KeysView, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 from recbole.config import checks, derived, layers, unknown
 from recbole.config.plain import plain
 from recbole.config.rules import rule_of
@@ -39,24 +44,25 @@ class Config:
 
     def __init__(
         self,
-        model=None,
-        dataset=None,
-        config_file_list=None,
-        config_dict=None,
-        command_line=None,
+        model: str | type[Any] | None = None,
+        dataset: str | None = None,
+        config_file_list: str | Path | Sequence[str | Path] | None = None,
+        config_dict: Mapping[str, Any] | None = None,
+        command_line: Mapping[str, Any] | None = None,
         *,
-        extra_defaults=None,
-        also_known=(),
-    ):
+        extra_defaults: Mapping[str, Any] | None = None,
+        also_known: Collection[str] = (),
+    ) -> None:
         user = layers.user_layers(config_file_list, config_dict, command_line)
         self.files = [layer.name for layer in user if layer.kind == "file"]
         asked, _ = layers.merge(user)
         model_class = model if isinstance(model, type) else None
         given = {"model": model_class.__name__ if model_class else model, "dataset": dataset}
-        names = {kind: name or asked.get(kind) for kind, name in given.items()}
-        for kind, name in names.items():
+        wanted = {kind: name or asked.get(kind) for kind, name in given.items()}
+        for kind, name in wanted.items():
             if not name:
                 raise UserError(f"no {kind} named: give --{kind}")
+        names = {kind: str(name) for kind, name in wanted.items()}
         packaged, switched = layers.packaged_layers(names["model"], names["dataset"], extra_defaults)
         said = layers.merge([*packaged, *user])[0]
         packaged += [layer for switch, layer in switched.items() if said.get(switch) is True]
@@ -66,13 +72,13 @@ class Config:
         self._asked = {key: layer.name for layer in user for key in layer.values}
         self._read = {"model", "dataset", "use_gpu", "gpu_id"}
         for kind, name in names.items():
-            self._set(kind, str(name), "program" if given[kind] else self._sources[kind])
+            self._set(kind, name, "program" if given[kind] else self._sources[kind])
         self._check(packaged, lambda key: winners[key].where(key))
         self._derive(lambda key: winners[key].where(key))
         if model_class:
             self.bind_model(model_class)
 
-    def _check(self, packaged, where):
+    def _check(self, packaged: Sequence[layers.Layer], where: Callable[[str], str]) -> None:
         values = self._values
         defaults, _ = layers.merge(packaged)
         overall, declared = packaged[0].values, {**packaged[1].values, **packaged[0].values}
@@ -93,7 +99,7 @@ class Config:
         key = "train_neg_sample_args"
         values[key] = checks.checked_negatives(values[key], overall[key], where(key))
 
-    def _derive(self, where):
+    def _derive(self, where: Callable[[str], str]) -> None:
         values = self._values
         values["data_path"] = derived.data_folder(values["data_path"], values["dataset"])
         self._set("device", derived.choose_device(values["use_gpu"], values["gpu_id"], where("gpu_id")), "derived")
@@ -102,7 +108,7 @@ class Config:
         if values["unlearn_sample_selection_seed"] is None:
             self._set("unlearn_sample_selection_seed", values["seed"], "derived")
 
-    def bind_model(self, model_class):
+    def bind_model(self, model_class: type[Any]) -> None:
         """Set ``MODEL_TYPE``, ``MODEL_INPUT_TYPE`` and ``MODEL_TRIMS`` from a model class.
 
         A sequential model with ``loss_type: CE`` is trained without negatives.
@@ -120,63 +126,63 @@ class Config:
                 raise UserError(f"{key} ({self._asked[key]}) should be null: loss_type CE compares with all items")
             self._set(key, None, "derived")
 
-    def _set(self, key, value, source):
+    def _set(self, key: str, value: Any, source: str) -> None:
         self._values[key] = value
         self._sources[key] = source
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: str) -> Any:
         return self.get(key)
 
-    def get(self, key, default=None):
+    def get(self, key: str, default: Any = None) -> Any:
         """Return the value of ``key``, or ``default`` when it is absent."""
         self._read.add(key)
         return self._values.get(key, default)
 
-    def __getattr__(self, key):
+    def __getattr__(self, key: str) -> Any:
         if key.startswith("_") or key not in self._values:
             raise AttributeError(f"the configuration has no {key!r}")
         return self[key]
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: str, value: Any) -> None:
         self._set(key, value, "program")
 
-    def __contains__(self, key):
+    def __contains__(self, key: str) -> bool:
         return key in self._values
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._values)
 
-    def keys(self):
+    def keys(self) -> KeysView[str]:
         """Return the keys."""
         return self._values.keys()
 
     @property
-    def asked(self):
+    def asked(self) -> dict[str, str]:
         """The keys that a person set in files, config_dict or command line, each with the place."""
         return self._asked
 
-    def source(self, key):
+    def source(self, key: str) -> str | None:
         """Return where the value of ``key`` came from, such as "default: overall.yaml"; ``None`` when it is absent."""
         return self._sources.get(key)
 
-    def unread(self):
+    def unread(self) -> list[tuple[str, str]]:
         """Return (key, source) of what a person set in files, config_dict or command line and nothing has read."""
         return [(key, source) for key, source in self._asked.items() if key not in self._read]
 
-    def warn_unread(self, logger, but=()):
+    def warn_unread(self, logger: logging.Logger, but: Collection[str] = ()) -> None:
         """Log one line that names the settings which had no effect, if there are any; ``but`` are keys to pass over."""
         if unread := [pair for pair in self.unread() if pair[0] not in but]:
             logger.warning("set but never read: %s", ", ".join(f"{key} ({source})" for key, source in unread))
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Return a plain, sorted, JSON-able copy without credentials, for checkpoints; not counted as reading."""
         return plain(self._values)
 
     @classmethod
-    def restored(cls, stored, **changes):
+    def restored(cls, stored: Mapping[str, Any], **changes: Any) -> "Config":
         """Return the configuration that ``as_dict`` gave as ``stored``, with ``changes`` (such as ``use_gpu``) on top.
 
         What depends on the machine is found anew; the model class has to be bound again.
@@ -189,14 +195,16 @@ class Config:
         config._sources = {key: "program" if key in changes else "checkpoint" for key in config}
         return config
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join(f"{key} = {value!r}  ({self._sources[key]})" for key, value in self.as_dict().items())
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Config {self._values['model']} on {self._values['dataset']}: {len(self)} settings>"
 
 
-def _judge_keys(model, packaged, user, also_known):
+def _judge_keys(
+    model: str, packaged: Sequence[layers.Layer], user: Sequence[layers.Layer], also_known: Collection[str]
+) -> list[str]:
     """Refuse unknown keys of the command line; return warnings for those of files and config_dict."""
     known = {"model", "dataset"}.union(*(layer.values for layer in packaged))
     *written, command_line = user

@@ -2,8 +2,10 @@
 
 import copy
 import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from recbole.config.reader import parse_value, read_yaml
 
@@ -37,21 +39,25 @@ class Layer:
     """
 
     name: str
-    values: dict
+    values: dict[str, Any]
     kind: str = "packaged"
-    lines: dict = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
 
     @property
-    def user(self):
+    def user(self) -> bool:
         """Whether a person chose these settings."""
         return self.kind != "packaged"
 
-    def where(self, key):
+    def where(self, key: str) -> str:
         """Return the place of ``key``, with its line where there is one."""
         return f"{self.name}, line {self.lines[key]}" if self.user and key in self.lines else self.name
 
 
-def user_layers(config_file_list=None, config_dict=None, command_line=None):
+def user_layers(
+    config_file_list: str | Path | Sequence[str | Path] | None = None,
+    config_dict: Mapping[str, Any] | None = None,
+    command_line: Mapping[str, Any] | None = None,
+) -> list[Layer]:
     """Return the layers that a person wrote, lowest first."""
     paths = [config_file_list] if isinstance(config_file_list, (str, Path)) else config_file_list or []
     files = [Layer(str(path), values, "file", lines) for path in paths for values, lines in [read_yaml(path)]]
@@ -59,7 +65,7 @@ def user_layers(config_file_list=None, config_dict=None, command_line=None):
     return [*files, Layer("config_dict", dict(config_dict or {}), "dict"), Layer("command line", typed, "command line")]
 
 
-def _typed(key, value):
+def _typed(key: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if key in ("model", "dataset", *TEXT_KEYS) or isinstance(packaged("overall.yaml").values.get(key), str):
@@ -68,14 +74,16 @@ def _typed(key, value):
 
 
 @functools.cache
-def packaged(name):
+def packaged(name: str) -> Layer:
     """Return the layer of ``recbole/properties/<name>``, empty where there is no such file."""
     path = PROPERTIES / name
     values, lines = read_yaml(path) if path.is_file() else ({}, {})
     return Layer(f"default: {name}", values, lines=lines)
 
 
-def packaged_layers(model, dataset, extra_defaults=None):
+def packaged_layers(
+    model: str, dataset: str, extra_defaults: Mapping[str, Any] | None = None
+) -> tuple[list[Layer], dict[str, Layer]]:
     """Return the layers that come with the program, lowest first, and those to put above them when a switch is on.
 
     The latter are blocks of the data set's properties: ``spam_fields`` counts where ``spam`` is True. A subset
@@ -94,22 +102,25 @@ def packaged_layers(model, dataset, extra_defaults=None):
     return layers, switched
 
 
-def has_properties(model):
+def has_properties(model: str) -> bool:
     """Return whether the program knows the hyper-parameters of ``model`` (a name)."""
     return (PROPERTIES / "model" / f"{model}.yaml").is_file()
 
 
-def merge(layers):
+def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, Layer]]:
     """Lay ``layers`` (lowest first) over each other.
 
     Returns:
         The values (a deep copy) and, for each key, the highest layer that sets it.
     """
-    values, winners = {}, {}
+    values: dict[str, Any] = {}
+    winners: dict[str, Layer] = {}
     for layer in layers:
         for key, value in layer.values.items():
             below = values.get(key)
-            both_dicts = isinstance(value, dict) and isinstance(below, dict)
-            values[key] = {**below, **value} if key in MERGED_KEYS and both_dicts else value
+            if key in MERGED_KEYS and isinstance(value, dict) and isinstance(below, dict):
+                values[key] = {**below, **value}
+            else:
+                values[key] = value
             winners[key] = layer
     return copy.deepcopy(values), winners

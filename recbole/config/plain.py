@@ -2,16 +2,17 @@
 
 import re
 from enum import Enum
+from typing import Any
 
 _SECRET = re.compile(r"token$|password|passwd|secret|api_?key", re.IGNORECASE)
 
 
-def is_secret(key):
+def is_secret(key: str) -> bool:
     """Return whether a key by its name holds a credential."""
     return bool(_SECRET.search(str(key)))
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Return ``value`` made of dict, list, str, int, float, bool and None; keys of credentials are left out."""
     if isinstance(value, dict):
         return {str(key): plain(value[key]) for key in sorted(value, key=str) if not is_secret(key)}

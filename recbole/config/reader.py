@@ -1,6 +1,8 @@
 """YAML as RecBole reads it, with safe tags only: ``1e-4`` is a number, and ``None`` is null."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,7 +19,7 @@ _Loader.add_implicit_resolver(
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("None$"), ["N"])
 
 
-def read_yaml(path):
+def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Read a configuration file.
 
     Returns:
@@ -43,7 +45,7 @@ def read_yaml(path):
     return {str(key): value for key, value in values.items()}, lines
 
 
-def parse_value(text):
+def parse_value(text: str) -> Any:
     """Return what ``text`` from the command line means in YAML; text that is no YAML, like ``[5,inf)``, is itself."""
     if not text.strip():
         return text
@@ -53,7 +55,7 @@ def parse_value(text):
         return text
 
 
-def _told_in_one_line(path, error):
+def _told_in_one_line(path: str | Path, error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"{path}, line {mark.line + 1}" if mark else str(path)
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]

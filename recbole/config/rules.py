@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 from recbole.config.layers import TEXT_KEYS
 from recbole.utils import UserError
@@ -24,28 +25,29 @@ class Rule:
     """
 
     told: str
-    meets: Callable
-    kind: Callable = lambda value: value
+    meets: Callable[[Any], bool]
+    kind: Callable[[Any], Any] = lambda value: value
 
 
-def _is_number(value):
+def is_number(value: Any) -> bool:
+    """Return whether a value is a real number: no truth value, and not NaN."""
     return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
 
 
-def _is_integer(value):
-    return _is_number(value) and (isinstance(value, Integral) or float(value).is_integer())
+def _is_integer(value: Any) -> bool:
+    return is_number(value) and (isinstance(value, Integral) or float(value).is_integer())
 
 
-def _integer(told, inside=lambda value: True):
+def _integer(told: str, inside: Callable[[Any], bool] = lambda value: True) -> Rule:
     return Rule(told, lambda value: _is_integer(value) and inside(value), int)
 
 
-def _number(told, inside=lambda value: True):
-    return Rule(told, lambda value: _is_number(value) and inside(value), float)
+def _number(told: str, inside: Callable[[Any], bool] = lambda value: True) -> Rule:
+    return Rule(told, lambda value: is_number(value) and inside(value), float)
 
 
-def _list(rule, told, length=None):
-    def meets(value):
+def _list(rule: Rule, told: str, length: int | None = None) -> Rule:
+    def meets(value: Any) -> bool:
         right_length = isinstance(value, (list, tuple)) and len(value) == (length or max(len(value), 1))
         return right_length and all(map(rule.meets, value))
 
@@ -74,22 +76,22 @@ CHECKPOINT = _integer("0, 1, 2 or 3", lambda n: 0 <= n <= 3)
 NAMES = _list(TEXT, "a list of columns, like [rating, timestamp]")
 
 
-def _is_columns(value):
+def _is_columns(value: Any) -> bool:
     return value is None or (isinstance(value, (list, tuple)) and all(map(TEXT.meets, value)))
 
 
-def _is_load_col(value):
+def _is_load_col(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and all(map(_is_columns, value.values())))
 
 
-def _is_interval(value):
+def _is_interval(value: Any) -> bool:
     try:
         return isinstance(value, str) and bool(parse_intervals(value, "the value"))
     except UserError:
         return False
 
 
-def _is_clipping(value):
+def _is_clipping(value: Any) -> bool:
     norms = {"max_norm": POSITIVE, "norm_type": _number("", lambda x: x > 0)}
     return (
         isinstance(value, dict)
@@ -108,7 +110,7 @@ CLIPPING = Rule("null, or numbers above 0 like {max_norm: 5.0, norm_type: 2}", _
 
 #: What each setting may be. One whose default is null may be null as well; others without an entry here are of their
 #: default's type.
-RULES = {
+RULES: dict[str, Rule] = {
     # overall.yaml
     **dict.fromkeys(("seed", "unlearn_sample_selection_seed"), SEED),
     **dict.fromkeys(("epochs", "eval_step", "stopping_step", "metric_decimal_place"), NATURAL),
@@ -155,27 +157,27 @@ RULES = {
 }
 
 #: Models for which a setting of this name may be something else.
-RULES_BY_MODEL = {
+RULES_BY_MODEL: dict[str, dict[str, Rule]] = {
     "EASE": {"reg_weight": POSITIVE},  # the Gram matrix is singular without
     "LightGCN": {"n_layers": NATURAL},  # without propagation it is matrix factorisation
     "SimRec": {"n_layers": _integer("an integer of at least 2", lambda n: n >= 2)},  # for the second on
 }
 
 
-def rule_of(key, default, model=None):
+def rule_of(key: str, default: Any, model: str = "") -> Rule | None:
     """Return the rule of the table, or ``None``.
 
     Args:
         key: a setting of overall.yaml or of the model's own properties.
         default: its default. One that breaks the rule is of another thing by the same name, in properties that came
             with a model from elsewhere: there is no rule for it.
-        model: the model's name.
+        model: the model's name; empty for a rule that is every model's.
     """
     rule = RULES_BY_MODEL.get(model, {}).get(key) or RULES.get(key)
     return rule if rule is None or default is None or rule.meets(default) else None
 
 
-def rule_by_default(default, strict=True):
+def rule_by_default(default: Any, strict: bool = True) -> Rule | None:
     """Return the rule that a value is of the type that its default has, or ``None`` for defaults that cannot tell.
 
     Args:
@@ -188,5 +190,5 @@ def rule_by_default(default, strict=True):
     if isinstance(default, str):
         return TEXT if strict else None
     if isinstance(default, int):
-        return INTEGER if strict else Rule("a number", _is_number, lambda x: int(x) if _is_integer(x) else float(x))
+        return INTEGER if strict else Rule("a number", is_number, lambda x: int(x) if _is_integer(x) else float(x))
     return NUMBER if isinstance(default, float) else None

@@ -1,5 +1,8 @@
 """Settings that nobody reads: mistyped ones, and ones that look as if they did something."""
 
+from collections.abc import Collection
+
+from recbole.config.layers import Layer
 from recbole.utils import UserError, suggest
 
 EVAL_KEYS = ("split", "order", "group_by", "mode")
@@ -19,12 +22,12 @@ _HINTS_BY_MODEL = {
 }
 
 
-def hint(key, model):
+def hint(key: str, model: str) -> str | None:
     """Return what to do about a key that does not do what it seems to say, or ``None``."""
     return _HINTS_BY_MODEL.get(model, {}).get(key) or _HINTS.get(key)
 
 
-def check_command_line(layer, allowed, also_known, model):
+def check_command_line(layer: Layer, allowed: Collection[str], also_known: Collection[str], model: str) -> None:
     """Raise a UserError naming the nearest known name for a key of the command line that no layer declares."""
     for key in layer.values:
         if key not in allowed:
@@ -36,7 +39,7 @@ def check_command_line(layer, allowed, also_known, model):
         raise UserError(f"unknown key {stray[0]!r} in eval_args on the command line{suggest(stray[0], EVAL_KEYS)}")
 
 
-def warnings_for(layer, known, model, drop_in):
+def warnings_for(layer: Layer, known: Collection[str], model: str, drop_in: bool) -> list[str]:
     """Return a line for each key of a config file or dict that does nothing or does not do what it seems to say.
 
     Args:
@@ -60,6 +63,6 @@ def warnings_for(layer, known, model, drop_in):
     return lines
 
 
-def _stray_eval_args(layer):
+def _stray_eval_args(layer: Layer) -> list[str]:
     eval_args = layer.values.get("eval_args")
     return [key for key in eval_args if key not in EVAL_KEYS] if isinstance(eval_args, dict) else []

@@ -6,9 +6,11 @@ accepted.
 """
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,10 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from recbole.utils import FeatureType, UserError, atomic_write, suggest
+
+Column: TypeAlias = pa.Array | pa.ChunkedArray
+Values: TypeAlias = Sequence[Any] | np.ndarray | Column
+"""What a column to write may be."""
 
 _NUMBER = r"^[ \t]*([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:nan|inf|infinity))[ \t]*$"
 _SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space", "|": "bar"}
@@ -25,7 +31,7 @@ _ROWS_AT_ONCE = 1 << 18
 pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what it once had from NumPy and torch
 
 
-def release_memory():
+def release_memory() -> None:
     """Give memory that is no longer used back to the system."""
     pa.default_memory_pool().release_unused()
 
@@ -47,7 +53,7 @@ class AtomicTable:
     path: Path
 
 
-def read_header(path, separator="\t"):
+def read_header(path: str | Path, separator: str = "\t") -> dict[str, FeatureType]:
     """Return the columns of an atomic file as a dict from name to `FeatureType`, in the file's order.
 
     Raises:
@@ -65,7 +71,7 @@ def read_header(path, separator="\t"):
     except UnicodeDecodeError as error:
         raise UserError(f"{path}:1: not UTF-8") from error
     known = {kind.value: kind for kind in FeatureType}
-    types = {}
+    types: dict[str, FeatureType] = {}
     for column in names:
         name, colon, kind = column.rpartition(":")
         if not colon or not name:
@@ -81,7 +87,9 @@ def read_header(path, separator="\t"):
     return types
 
 
-def read_atomic(path, columns=None, separator="\t", seq_separator=" "):
+def read_atomic(
+    path: str | Path, columns: Iterable[str] | None = None, separator: str = "\t", seq_separator: str = " "
+) -> AtomicTable:
     """Read an atomic file.
 
     Args:
@@ -108,7 +116,7 @@ def read_atomic(path, columns=None, separator="\t", seq_separator=" "):
     raw = _parse(path, header, wanted, separator)
     release_memory()  # the parser needs several times what it leaves
     types = {name: header[name] for name in wanted}
-    convert = {
+    convert: dict[FeatureType, Callable[[pa.ChunkedArray, str], Column]] = {
         FeatureType.TOKEN: lambda column, name: column,
         FeatureType.FLOAT: lambda column, name: _numbers(column, path, name, separator),
         FeatureType.TOKEN_SEQ: lambda column, name: _lists(column, seq_separator),
@@ -118,7 +126,9 @@ def read_atomic(path, columns=None, separator="\t", seq_separator=" "):
     return AtomicTable(table, types, path)
 
 
-def _parse(path, header, wanted, separator, as_text=False):
+def _parse(
+    path: str | Path, header: Mapping[str, FeatureType], wanted: list[str], separator: str, as_text: bool = False
+) -> pa.Table:
     """Return the wanted columns: text, except that Arrow infers the type of ``float`` columns unless ``as_text``."""
     text = [name for name in wanted if as_text or header[name] is not FeatureType.FLOAT]
     with open(path, "rb") as file:
@@ -141,7 +151,7 @@ def _parse(path, header, wanted, separator, as_text=False):
         raise _explain(path, len(header), separator, error) from error
 
 
-def _explain(path, width, separator, error):
+def _explain(path: str | Path, width: int, separator: str, error: Exception) -> UserError:
     """Find the line that Arrow could not parse; this scans the file in Python, once, to say what is wrong with it."""
     for number, line in _lines(path):
         found = line.count(separator.encode()) + 1
@@ -155,27 +165,27 @@ def _explain(path, width, separator, error):
     return UserError(f"{path}: {str(error).splitlines()[0]}")
 
 
-def _lines(path):
+def _lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
     """Yield ``(number, line)`` of the rows below the header; blank lines are counted and left out."""
     lines = Path(path).read_bytes().splitlines()
     return ((number, line) for number, line in enumerate(lines, start=1) if line and number > 1)
 
 
-def line_of(path, row):
+def line_of(path: str | Path, row: int) -> int:
     """Return the number of the line that holds a row (from 0) of an atomic file; the header's is 1."""
     return next(islice(_lines(path), int(row), None))[0]
 
 
-def _not_a_number(path, name, row, value):
+def _not_a_number(path: str | Path, name: str, row: int, value: pa.Scalar) -> UserError:
     return UserError(f"{path}:{line_of(path, row)}: column '{name}': '{value}' is not a number")
 
 
-def _first_bad(strings):
+def _first_bad(strings: Column) -> int:
     """Return the index of the first string that is not a number, or -1."""
     return pc.index(pc.match_substring_regex(strings, _NUMBER), False).as_py()
 
 
-def _numbers(column, path, name, separator):
+def _numbers(column: pa.ChunkedArray, path: Path, name: str, separator: str) -> Column:
     if pa.types.is_null(column.type):
         return pa.array(np.full(len(column), np.nan))
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
@@ -187,7 +197,7 @@ def _numbers(column, path, name, separator):
     return column
 
 
-def _lists(column, separator):
+def _lists(column: pa.ChunkedArray, separator: str) -> pa.ListArray:
     """Split a text column; empty elements are dropped, so that nothing at all becomes an empty list."""
     column = pc.fill_null(column, "").combine_chunks()
     split = pc.split_pattern(column, separator)
@@ -198,7 +208,7 @@ def _lists(column, separator):
     return pa.ListArray.from_arrays(offsets, flat.filter(keep))
 
 
-def _number_lists(lists, path, name):
+def _number_lists(lists: pa.ListArray, path: Path, name: str) -> pa.ListArray:
     flat = lists.flatten()
     at = _first_bad(flat)
     if at >= 0:
@@ -206,7 +216,13 @@ def _number_lists(lists, path, name):
     return pa.ListArray.from_arrays(lists.offsets, pc.cast(pc.utf8_trim_whitespace(flat), pa.float64()))
 
 
-def write_atomic(path, columns, types, separator="\t", seq_separator=" "):
+def write_atomic(
+    path: str | Path,
+    columns: Mapping[str, Values],
+    types: Mapping[str, FeatureType | str],
+    separator: str = "\t",
+    seq_separator: str = " ",
+) -> None:
     """Write an atomic file, whole or not at all, with LF line ends.
 
     Numbers are written in the shortest form that reads back the same, whole numbers without a point; NaN and ``None``
@@ -222,15 +238,21 @@ def write_atomic(path, columns, types, separator="\t", seq_separator=" "):
     Raises:
         UserError: a value holds the separator or a line break, so that it would not read back.
     """
-    types = {name: FeatureType(types[name]) for name in columns}
+    kinds = {name: FeatureType(types[name]) for name in columns}
     with atomic_write(path) as file:
-        file.write(separator.join(f"{name}:{kind.value}" for name, kind in types.items()) + "\n")
+        file.write(separator.join(f"{name}:{kind.value}" for name, kind in kinds.items()) + "\n")
         for start in range(0, max(map(len, columns.values())), _ROWS_AT_ONCE):
             part = {name: values[start : start + _ROWS_AT_ONCE] for name, values in columns.items()}
-            file.writelines(_rows(path, part, types, separator, seq_separator))
+            file.writelines(_rows(path, part, kinds, separator, seq_separator))
 
 
-def _rows(path, columns, types, separator, seq_separator):
+def _rows(
+    path: str | Path,
+    columns: Mapping[str, Values],
+    types: Mapping[str, FeatureType],
+    separator: str,
+    seq_separator: str,
+) -> list[str]:
     """Return the lines of some rows, list of str with line ends."""
     texts = [_as_text(path, name, values, types[name], separator, seq_separator) for name, values in columns.items()]
     rows = pc.binary_join_element_wise(*texts, separator)
@@ -239,7 +261,9 @@ def _rows(path, columns, types, separator, seq_separator):
     return pc.binary_join_element_wise(rows, "\n", "").to_pylist()
 
 
-def _as_text(path, name, values, kind, separator, seq_separator):
+def _as_text(
+    path: str | Path, name: str, values: Values, kind: FeatureType, separator: str, seq_separator: str
+) -> Column:
     if kind is FeatureType.TOKEN:
         text = pc.cast(pa.array(values), pa.string())
     elif kind is FeatureType.FLOAT:
@@ -256,7 +280,7 @@ def _as_text(path, name, values, kind, separator, seq_separator):
     return text
 
 
-def _number_text(values):
+def _number_text(values: Column) -> Column:
     if not pa.types.is_floating(values.type):
         return pc.fill_null(pc.cast(values, pa.string()), "")
     values = pc.fill_null(values, np.nan)
@@ -266,7 +290,7 @@ def _number_text(values):
     return pc.if_else(pc.is_nan(values), "", text)
 
 
-def _refuse(path, name, strings, pattern):
+def _refuse(path: str | Path, name: str, strings: Column, pattern: str) -> None:
     at = pc.index(pc.match_substring_regex(strings, pattern), True).as_py()
     if at >= 0:
         value = strings[at].as_py()

@@ -2,12 +2,15 @@
 
 import json
 import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -30,22 +33,22 @@ class Baskets:
         items: int64 [rows], the raw item numbers.
     """
 
-    users: list
+    users: list[str]
     baskets_per_user: np.ndarray
     items_per_basket: np.ndarray
     items: np.ndarray
 
     @property
-    def owner(self):
+    def owner(self) -> np.ndarray:
         """The place of each basket's user in ``users``, int64 [baskets]."""
         return np.repeat(np.arange(len(self.users)), self.baskets_per_user)
 
     @property
-    def basket(self):
+    def basket(self) -> np.ndarray:
         """The number of each row's basket, int64 [rows]."""
         return np.repeat(np.arange(len(self.items_per_basket)), self.items_per_basket)
 
-    def only(self, baskets, rows=None):
+    def only(self, baskets: np.ndarray, rows: np.ndarray | None = None) -> "Baskets":
         """Return the chosen baskets (bool [baskets]) and, of these, the chosen rows (bool [rows]).
 
         A basket without a chosen row, and then a user without a basket, is left out.
@@ -56,7 +59,7 @@ class Baskets:
         users = [self.users[at] for at in np.flatnonzero(counts)]
         return Baskets(users, counts[counts > 0], sizes[sizes > 0], self.items[chosen])
 
-    def distinct(self):
+    def distinct(self) -> "Baskets":
         """Return the baskets as sets: of an item that stands twice in a basket the first one is kept."""
         order = np.lexsort((self.items, self.basket))
         basket, item = self.basket[order], self.items[order]
@@ -68,7 +71,7 @@ class Baskets:
         first[again] = False
         return self.only(np.ones(len(self.items_per_basket), dtype=bool), first)
 
-    def with_at_least(self, n):
+    def with_at_least(self, n: int) -> "Baskets":
         """Return the filled baskets of the users who have ``n`` of them or more."""
         filled = self.items_per_basket > 0
         enough = np.bincount(self.owner[filled], minlength=len(self.users)) >= n
@@ -77,11 +80,11 @@ class Baskets:
         return self.only(filled & enough[self.owner])
 
 
-class _Pairs(list):
+class _Pairs(list[tuple[str, Any]]):
     """A JSON object as its (key, value) pairs, so that a repeated key is seen."""
 
 
-def read_baskets(path):
+def read_baskets(path: str | Path) -> Baskets:
     """Read ``{"user": [[item, ...], ...]}``; items are whole numbers from 0.
 
     Returns:
@@ -116,13 +119,13 @@ def read_baskets(path):
     return Baskets(users, counts, sizes, items)
 
 
-def _check(path, users, values, right, what):
+def _check(path: Path, users: Sequence[str], values: Iterable[Any], right: Callable[[Any], bool], what: str) -> None:
     for user, value in zip(users, values, strict=True):
         if not right(value):
             raise UserError(f"{path}: user '{user}': expected {what}, found {value!r:.40}")
 
 
-def _blame(path, users, lists):
+def _blame(path: Path, users: Sequence[str], lists: Iterable[Any]) -> None:
     """Name the first basket that is not a list of whole numbers from 0."""
     for user, baskets in zip(users, lists, strict=True):
         for number, basket in enumerate(baskets, start=1):
@@ -139,45 +142,45 @@ class BasketLog(InteractionLog):
     """A log whose rows are (user, basket, item), sorted so; ``columns["basket"]`` numbers the baskets through."""
 
     @property
-    def basket(self):
+    def basket(self) -> np.ndarray:
         """The basket of each row, int64 [rows], ascending from 0."""
         return self.columns["basket"]
 
     @cached_property
-    def basket_offsets(self):
+    def basket_offsets(self) -> np.ndarray:
         """int64 [baskets + 1]; the rows of basket ``b`` are ``basket_offsets[b]:basket_offsets[b + 1]``."""
         return np.concatenate([np.flatnonzero(np.diff(self.basket, prepend=-1)), [len(self)]])
 
     @cached_property
-    def basket_user(self):
+    def basket_user(self) -> np.ndarray:
         """The user id of each basket, int64 [baskets]."""
         return self.user[self.basket_offsets[:-1]]
 
     @cached_property
-    def user_baskets(self):
+    def user_baskets(self) -> np.ndarray:
         """int64 [n_users + 1]; the baskets of user ``u`` are ``user_baskets[u]:user_baskets[u + 1]``."""
         return group_offsets(self.basket_user, len(self.vocabulary["user"]))
 
     @cached_property
-    def targets(self):
+    def targets(self) -> dict[int, np.ndarray]:
         """Split label to the target baskets that have it, int64 ascending: at most one a user."""
         labels = self.split[self.basket_offsets[:-1]]
         return {label: np.flatnonzero(labels == label) for label in range(TRAIN, TEST + 1)}
 
-    def target_of(self, users, label):
+    def target_of(self, users: npt.ArrayLike, label: int) -> np.ndarray:
         """Return the users' target baskets of a split (int64); a user without one is passed over."""
         found = self._target_by_user[label][np.asarray(users, dtype=np.int64)]
         return found[found >= 0]
 
     @cached_property
-    def _target_by_user(self):
+    def _target_by_user(self) -> dict[int, np.ndarray]:
         by_user = {label: np.full(len(self.offsets) - 1, -1) for label in self.targets}
         for label, targets in self.targets.items():
             by_user[label][self.basket_user[targets]] = targets
         return by_user
 
 
-def make_log(name, baskets):
+def make_log(name: str, baskets: Baskets) -> BasketLog:
     """Number users and items by their first appearance and return the :class:`BasketLog`, split labels aside."""
     item, numbers = pd.factorize(baskets.items)
     user = baskets.owner[baskets.basket] + 1

@@ -1,12 +1,21 @@
 """Training batches: examples in a seeded order, negatives beside them."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
 from recbole.data.sampler import NegativeSampler, NextItemSampler
 from recbole.utils import InputType, UserError, stream
+
+if TYPE_CHECKING:
+    from recbole.config import Config
 
 
 class Negatives:
@@ -16,15 +25,15 @@ class Negatives:
     A model that takes none (a full softmax) has ``train_neg_sample_args: null``.
     """
 
-    def __init__(self, config, dataset, input_type):
-        args = config["train_neg_sample_args"] or {"distribution": "none"}
+    def __init__(self, config: Config, dataset: Dataset, input_type: InputType) -> None:
+        args = config["train_neg_sample_args"]
         self.iid_field = dataset.iid_field
         self.negative_field = config["NEG_PREFIX"] + dataset.iid_field
         self.label_field = dataset.label_field
         self.input_type = input_type
         self.times = 0
-        if str(args["distribution"]).lower() != "none":
-            self.times = int(args["sample_num"])
+        if args is not None:
+            self.times = args["sample_num"]
             kind = NextItemSampler if dataset.task_type == "SBR" else NegativeSampler
             self.sampler = kind(dataset, args["distribution"], args["alpha"])
             self.given = getattr(dataset, kind.of)
@@ -32,16 +41,16 @@ class Negatives:
             raise UserError("train_neg_sample_args: a pairwise model needs negatives; set distribution: uniform")
 
     @property
-    def rows_per_example(self):
+    def rows_per_example(self) -> int:
         """How many rows of a batch one positive makes."""
         return max(self.times + (self.input_type is InputType.POINTWISE), 1)
 
-    def forget(self, rows):
+    def forget(self, rows: np.ndarray) -> None:
         """Follow the mask of the data: log rows (int64) that it now covers count for no negative any more."""
         if self.times:
             self.sampler.forget(rows)
 
-    def add(self, batch, generator, times=None):
+    def add(self, batch: Interaction, generator: np.random.Generator, times: int | None = None) -> Interaction:
         """Return ``batch`` with ``times`` (default ``sample_num``) negatives for each positive."""
         if not self.times:
             return batch
@@ -49,7 +58,9 @@ class Negatives:
         drawn = self.sampler.sample(np.tile(batch[self.given].numpy(), times), generator)
         return self._beside(batch, torch.from_numpy(drawn))
 
-    def like(self, batch, other, places, times):
+    def like(
+        self, batch: Interaction, other: Interaction, places: np.ndarray | torch.Tensor, times: int
+    ) -> Interaction:
         """Return ``batch`` with the negatives that stand in ``other``, which :meth:`add` made.
 
         Args:
@@ -64,7 +75,7 @@ class Negatives:
         negatives = other[self.negative_field] if pairwise else other[self.iid_field][other[self.label_field] == 0]
         return self._beside(batch, negatives.view(times, -1)[:, places].reshape(-1))
 
-    def _beside(self, batch, negatives):
+    def _beside(self, batch: Interaction, negatives: torch.Tensor) -> Interaction:
         """Put ``times * len(batch)`` negatives, all positives' first ones first, beside their positives."""
         times = len(negatives) // max(len(batch), 1)
         if self.input_type is InputType.PAIRWISE:
@@ -88,7 +99,7 @@ class TrainBatches:
         input_type: the model's :class:`~recbole.utils.InputType`.
     """
 
-    def __init__(self, config, dataset, input_type):
+    def __init__(self, config: Config, dataset: Dataset, input_type: InputType) -> None:
         self.dataset = dataset
         self.seed = config["seed"]
         self.examples = dataset.train_examples()
@@ -97,10 +108,10 @@ class TrainBatches:
         if not len(self.examples):
             raise UserError(f"{dataset.log.name}: no training example is left")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return math.ceil(len(self.examples) / self.step)
 
-    def epoch(self, epoch, first=0):
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Interaction]:
         """Yield the :class:`Interaction` batches of an epoch, from batch ``first`` on."""
         order = stream(self.seed, "shuffle", epoch).permutation(self.examples)
         for index in range(first, len(self)):

@@ -1,34 +1,41 @@
 """Collaborative filtering: a training example is one (user, item) pair."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from recbole.data.dataset import Dataset, EvalRows, Ragged
+from recbole.data.dataset import AtomicDataset, EvalRows, Ragged
 from recbole.data.interaction import Interaction
-from recbole.data.log import group_offsets
+from recbole.data.log import InteractionLog, group_offsets
 from recbole.data.split import SPLITS, split_labels
 
+if TYPE_CHECKING:
+    from recbole.config import Config
 
-class GeneralDataset(Dataset):
+
+class GeneralDataset(AtomicDataset):
     """Pairs; an example is named by its log row."""
 
     task_type = "CF"
 
     @staticmethod
-    def label(config, log):
+    def label(config: Config, log: InteractionLog) -> np.ndarray:
         """Split each user's rows in their order."""
         return split_labels(np.diff(log.offsets), config["eval_args"]["split"])
 
-    def collate(self, examples):
+    def collate(self, examples: np.ndarray) -> Interaction:
         """Return user and item ids, and the numeric columns of the rows."""
         log = self.log
         columns = {self.uid_field: log.user[examples], self.iid_field: log.item[examples]}
         return Interaction(columns | {name: values[examples] for name, values in log.columns.items()})
 
-    def examples_touching(self, rows):
+    def examples_touching(self, rows: np.ndarray) -> np.ndarray:
         """Return the retained training rows among ``rows``: a pair is its own example."""
         return self.still_examples(rows[self.log.split[rows] == SPLITS["train"]])
 
-    def eval_rows(self, split):
+    def eval_rows(self, split: str) -> EvalRows:
         """Ask once for each user with a retained row in ``split``; the rows of earlier splits are history."""
         label = SPLITS[split]
         users = np.unique(self.log.user[self.log.split == label])
@@ -36,15 +43,15 @@ class GeneralDataset(Dataset):
         kept = np.flatnonzero(rows[0].sizes())
         return self._rows(users[kept], label, n_skipped=len(users) - len(kept))
 
-    def exposure_rows(self, users):
+    def exposure_rows(self, users: np.ndarray) -> EvalRows:
         """Ask once for each user; everything retained is history, nothing is to be found."""
         return self._rows(np.asarray(users, dtype=np.int64), None, 0)
 
-    def _rows(self, users, label, n_skipped):
+    def _rows(self, users: np.ndarray, label: int | None, n_skipped: int) -> EvalRows:
         positives, history = self._pairs(users, label)
         return EvalRows(Interaction({self.uid_field: users}), users, positives, history, n_skipped)
 
-    def _pairs(self, users, label):
+    def _pairs(self, users: np.ndarray, label: int | None) -> tuple[Ragged, Ragged]:
         """Return the retained items of a split and of the splits before it (all of them if None), per user."""
         rows = self.log.rows_of(users)
         rank = np.repeat(np.arange(len(users)), np.diff(self.log.offsets)[users])
@@ -55,5 +62,5 @@ class GeneralDataset(Dataset):
         seen = key if label is None else key[labels < label]
         return self._ragged(right, len(users)), self._ragged(np.setdiff1d(seen, right), len(users))
 
-    def _ragged(self, keys, n_rows):
+    def _ragged(self, keys: np.ndarray, n_rows: int) -> Ragged:
         return Ragged(keys % self.n_items, group_offsets(keys // self.n_items, n_rows))

@@ -1,18 +1,26 @@
 """The data as a task sees it: the log, and a mask of what has been forgotten."""
 
+from __future__ import annotations
+
 import importlib
 import math
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from recbole.data.compat import RecBoleNames
-from recbole.data.interaction import Interaction
-from recbole.data.log import distinct, load_log, load_more, ranges
-from recbole.data.spam import append
+from recbole.data.interaction import Interaction, Rows
+from recbole.data.log import InteractionLog, distinct, load_log, load_more, ranges
+from recbole.data.recbole_names import RecBoleNames
+from recbole.data.spam_rows import append
 from recbole.data.split import TRAIN
 from recbole.utils import ModelType, UserError
+
+if TYPE_CHECKING:
+    from recbole.config import Config
 
 
 @dataclass(frozen=True)
@@ -22,14 +30,14 @@ class Ragged:
     values: np.ndarray
     offsets: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def sizes(self):
+    def sizes(self) -> np.ndarray:
         """Return the length of every row, int64 [rows]."""
         return np.diff(self.offsets)
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> Ragged:
         """Return the chosen rows (int64, in their order)."""
         starts, ends = self.offsets[rows], self.offsets[rows + 1]
         return Ragged(self.values[ranges(starts, ends)], np.concatenate([[0], np.cumsum(ends - starts)]))
@@ -47,13 +55,13 @@ class EvalRows:
         n_skipped: rows that the split would have but the mask left nothing of.
     """
 
-    inputs: Interaction
+    inputs: Interaction | Questions
     entity: np.ndarray
     positives: Ragged
     history: Ragged
     n_skipped: int
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> EvalRows:
         """Return the chosen rows (int64, in their order)."""
         parts = self.positives.take(rows), self.history.take(rows)
         return EvalRows(self.inputs[rows], self.entity[rows], *parts, self.n_skipped)
@@ -67,13 +75,13 @@ class Questions:
         targets: int64 [n], the examples to ask about.
     """
 
-    def __init__(self, dataset, targets):
+    def __init__(self, dataset: Dataset, targets: np.ndarray) -> None:
         self.dataset, self.targets = dataset, targets
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Rows) -> Interaction:
         return self.dataset.collate(self.targets[index])
 
 
@@ -113,9 +121,7 @@ class Dataset(RecBoleNames):
         forgotten: bool [len(log)], True where a row has been forgotten; none by default.
     """
 
-    task_type = None
-
-    def __init__(self, config, log, forgotten=None):
+    def __init__(self, config: Config, log: InteractionLog, forgotten: np.ndarray | None = None) -> None:
         self.config = config
         self.log = log
         self.forgotten = np.zeros(len(log), dtype=bool) if forgotten is None else forgotten
@@ -125,84 +131,74 @@ class Dataset(RecBoleNames):
         self.rating_field = config["RATING_FIELD"]
         self.label_field = config["LABEL_FIELD"]
 
-    @classmethod
-    def from_config(cls, config):
-        """Read the atomic files and label the examples."""
-        log = load_log(config)
-        return cls(config, replace(log, split=cls.label(config, log)))
-
-    def with_spam(self, path):
+    def with_spam(self, path: str | Path) -> Self:
         """Return this data set, nothing forgotten, with the rows of a spam attack after its own, which stay so.
 
         The attack's rows are neither filtered nor counted by a filter; they are labelled by the same rule.
 
         Raises:
-            UserError: when the file cannot be read, or does not fit the data: see :func:`~recbole.data.spam.append`.
+            UserError: when the file cannot be read, or does not fit the data: see
+                :func:`~recbole.data.spam_rows.append`.
         """
         return type(self)(self.config, append(self.log, self.read_spam(Path(path)), path))
 
-    def read_spam(self, path):
-        """Return the attack in a file as a labelled log with ids of its own."""
-        log = load_more(self.config, path)
-        return replace(log, split=self.label(self.config, log))
-
     # --- what a task defines -------------------------------------------------------------------------------------
 
-    @staticmethod
-    def label(config, log):
-        """Return the split label (int8) of every log row."""
-        raise NotImplementedError
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Config) -> Self:
+        """Read the data set's files and label the examples."""
 
-    def collate(self, examples):
-        """Return the :class:`Interaction` of training examples (int64 [n]) under the current mask."""
-        raise NotImplementedError
+    @abstractmethod
+    def read_spam(self, path: Path) -> InteractionLog:
+        """Return the attack in a file as a labelled log with ids of its own."""
 
-    def examples_touching(self, rows):
+    @abstractmethod
+    def examples_touching(self, rows: np.ndarray) -> np.ndarray:
         """Return the training examples (int64) that contain any of the log rows, under the current mask."""
-        raise NotImplementedError
 
-    def eval_rows(self, split):
+    @abstractmethod
+    def eval_rows(self, split: str) -> EvalRows:
         """Return the :class:`EvalRows` of ``"valid"`` or ``"test"`` under the current mask."""
-        raise NotImplementedError
 
-    def exposure_rows(self, users):
+    @abstractmethod
+    def exposure_rows(self, users: np.ndarray) -> EvalRows:
         """Return one :class:`EvalRows` row for each of the users that can be asked for a recommendation."""
-        raise NotImplementedError
 
     # --- masks ---------------------------------------------------------------------------------------------------
 
-    def masked(self, forgotten):
+    def masked(self, forgotten: np.ndarray) -> Self:
         """Return this data set under another mask (bool [len(log)]), sharing everything else."""
         return type(self)(self.config, self.log, forgotten)
 
-    def forget(self, rows):
+    def forget(self, rows: npt.ArrayLike) -> Change:
         """Set the rows' bits, in place, and return the :class:`Change` that this makes to the training examples.
 
         Rows that are forgotten already are left out of ``rows``, and repeated ones are taken once.
         """
-        rows = np.unique(np.asarray(rows, dtype=np.int64))
-        rows = rows[~self.forgotten[rows]]
-        touched = self.examples_touching(rows)
+        asked = np.unique(np.asarray(rows, dtype=np.int64))
+        new = asked[~self.forgotten[asked]]
+        touched = self.examples_touching(new)
         before = self.collate(touched)
-        self.forgotten[rows] = True
+        self.forgotten[new] = True
         left = self.still_examples(touched)
         kept = np.flatnonzero(np.isin(touched, left))
-        return Change(np.unique(self.log.user[rows]), rows, before, self.collate(left), kept, left)
+        return Change(np.unique(self.log.user[new]), new, before, self.collate(left), kept, left)
 
-    def still_examples(self, examples):
+    def still_examples(self, examples: np.ndarray) -> np.ndarray:
         """Return those of the examples that are still examples under the current mask."""
         return examples[~self.forgotten[examples]]
 
-    def train_examples(self):
+    def train_examples(self) -> np.ndarray:
         """Return every retained training example, int64, ascending."""
         return np.flatnonzero((self.log.split == TRAIN) & ~self.forgotten)
 
-    def examples_of(self, users):
+    def examples_of(self, users: npt.ArrayLike) -> np.ndarray:
         """Return the retained training examples of the users (int64 ids)."""
         rows = self.log.rows_of(users)
         return self.still_examples(rows[self.log.split[rows] == TRAIN])
 
-    def draw_examples(self, n, generator):
+    def draw_examples(self, n: int, generator: np.random.Generator) -> np.ndarray:
         """Return at most ``n`` distinct retained training examples, drawn evenly, at a cost that follows ``n``."""
         if 4 * n >= len(self.log):
             return np.sort(generator.permutation(self.train_examples())[:n])
@@ -210,7 +206,7 @@ class Dataset(RecBoleNames):
         drawn = self.still_examples(drawn[self.log.split[drawn] == TRAIN])
         return np.sort(generator.permutation(drawn)[:n])
 
-    def examples_near(self, rows, hops=0):
+    def examples_near(self, rows: np.ndarray, hops: float = 0) -> np.ndarray:
         """Return the retained training examples near log rows, int64.
 
         These hold an interaction of a user, or on an item, at most ``hops`` steps (``math.inf``: any number) from the
@@ -219,26 +215,46 @@ class Dataset(RecBoleNames):
         if hops == math.inf:
             return self.train_examples()
         near = self._around(rows)
-        for _ in range(hops):
+        for _ in range(int(hops)):
             inner, near = near, self._around(near)
             if len(inner) == len(near):
                 break
         return self.examples_touching(near)
 
-    def _around(self, rows):
+    def _around(self, rows: np.ndarray) -> np.ndarray:
         """Return the retained rows up to the training split of the rows' users and on their items, int64, ascending."""
         order, offsets = self.log.by_item
         users, items = distinct(self.log.user[rows], self.n_users), distinct(self.log.item[rows], self.n_items)
         rows = np.concatenate([self.log.rows_of(users), order[ranges(offsets[items], offsets[items + 1])]])
         return distinct(rows[(self.log.split[rows] <= TRAIN) & ~self.forgotten[rows]], len(self.log))
 
-    def aims_at(self, examples, items):
+    def aims_at(self, examples: np.ndarray, items: npt.ArrayLike) -> np.ndarray:
         """Return which of the examples (int64) have one of the items (int64) as a target, bool."""
         return np.isin(self.log.item[examples], items)
 
-    def __str__(self):
+    def __str__(self) -> str:
         users, items = self.n_users - 1, self.n_items - 1
         return f"{self.log.name}: {users} users, {items} items, {len(self.log)} interactions ({self.task_type})"
+
+
+class AtomicDataset(Dataset):
+    """A data set of single interactions, in atomic files; the tasks' subclasses label its rows."""
+
+    @classmethod
+    def from_config(cls, config: Config) -> Self:
+        """Read the atomic files and label the examples."""
+        log = load_log(config)
+        return cls(config, replace(log, split=cls.label(config, log)))
+
+    def read_spam(self, path: Path) -> InteractionLog:
+        """Return the attack in a file as a labelled log with ids of its own."""
+        log = load_more(self.config, path)
+        return replace(log, split=self.label(self.config, log))
+
+    @staticmethod
+    @abstractmethod
+    def label(config: Config, log: InteractionLog) -> np.ndarray:
+        """Return the split label (int8) of every log row."""
 
 
 _TASKS = {
@@ -250,14 +266,14 @@ _TASKS = {
 """The module of this room and the class in it that hold a kind of model's data."""
 
 
-def create_dataset(config, model_type):
+def create_dataset(config: Config, model_type: ModelType) -> Dataset:
     """Return the data set of the task that a model of ``model_type`` is made for.
 
     Raises:
         UserError: when ``task_type`` in the config says another task.
     """
     module, name = _TASKS[model_type]
-    cls = getattr(importlib.import_module(f"recbole.data.{module}"), name)
+    cls: type[Dataset] = getattr(importlib.import_module(f"recbole.data.{module}"), name)
     said = config["task_type"]
     if said and said != cls.task_type:
         raise UserError(f"task_type: {config['model']} is a {cls.task_type} model, not {said}; leave --task_type out")

@@ -1,11 +1,15 @@
 """Which rows of the raw log take part: RecBole's filters, as functions from columns to kept rows."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from recbole.utils.intervals import Interval
 
 __all__ = ["core", "first_or_last", "within"]
 
 
-def within(values, intervals):
+def within(values: np.ndarray, intervals: Sequence[Interval]) -> np.ndarray:
     """Return a bool array: which of ``values`` lie in any of the intervals; NaN lies in none."""
     inside = np.zeros(len(values), dtype=bool)
     for low, high, closed_left, closed_right in intervals:
@@ -13,7 +17,7 @@ def within(values, intervals):
     return inside
 
 
-def first_or_last(user, item, time, keep):
+def first_or_last(user: np.ndarray, item: np.ndarray, time: np.ndarray | None, keep: str) -> np.ndarray:
     """Return the rows (int64, ascending) that stay when of each (user, item) pair only one may.
 
     Args:
@@ -29,7 +33,9 @@ def first_or_last(user, item, time, keep):
     return np.sort(order[first])
 
 
-def core(user, item, user_intervals, item_intervals):
+def core(
+    user: np.ndarray, item: np.ndarray, user_intervals: Sequence[Interval], item_intervals: Sequence[Interval]
+) -> np.ndarray:
     """Return the rows (int64, ascending) left once every user's and item's number of rows lies in its intervals.
 
     Users and items outside are removed together, round by round, until none is (the k-core, as RecBole iterates it).

@@ -1,7 +1,15 @@
 """A batch: a dictionary of equally long tensors, with RecBole's methods."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from typing import Any, overload
+
 import numpy as np
 import torch
+
+Rows = int | slice | np.ndarray | torch.Tensor
+"""What chooses rows."""
 
 
 class Interaction:
@@ -17,23 +25,29 @@ class Interaction:
         ValueError: when the columns differ in length.
     """
 
-    def __init__(self, columns):
+    def __init__(self, columns: Mapping[str, torch.Tensor | np.ndarray | Sequence[Any]]) -> None:
         self.interaction = {name: torch.as_tensor(value) for name, value in columns.items()}
         lengths = {len(value) for value in self.interaction.values()}
         if len(lengths) > 1:
             raise ValueError(f"columns differ in length: { ({k: len(v) for k, v in self.interaction.items()}) }")
         self.length = lengths.pop() if lengths else 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.length
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.interaction)
 
-    def __contains__(self, name):
+    def __contains__(self, name: str) -> bool:
         return name in self.interaction
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: str) -> torch.Tensor: ...
+
+    @overload
+    def __getitem__(self, index: Rows) -> Interaction: ...
+
+    def __getitem__(self, index: str | Rows) -> torch.Tensor | Interaction:
         if isinstance(index, str):
             return self.interaction[index]
         if isinstance(index, np.ndarray):
@@ -42,59 +56,59 @@ class Interaction:
             index = slice(index, index + 1)
         return self._map(lambda column: column[index])
 
-    def __setitem__(self, name, value):
+    def __setitem__(self, name: str, value: torch.Tensor) -> None:
         if self.interaction and len(value) != self.length:
             raise ValueError(f"column '{name}' has {len(value)} rows, the interaction has {self.length}")
         self.interaction[name] = value
         self.length = len(value)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> torch.Tensor:
         columns = self.__dict__.get("interaction", {})
         if name in columns:
             return columns[name]
         raise AttributeError(f"'Interaction' object has no attribute '{name}'")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         shapes = ", ".join(f"{k}: {tuple(v.shape)}" for k, v in self.interaction.items())
         return f"Interaction({shapes})"
 
-    def _map(self, function):
+    def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Interaction:
         return Interaction({name: function(column) for name, column in self.interaction.items()})
 
     @property
-    def columns(self):
+    def columns(self) -> list[str]:
         """Field names, in order."""
         return list(self.interaction)
 
-    def to(self, device, selected_field=None):
+    def to(self, device: torch.device | str, selected_field: str | Container[str] | None = None) -> Interaction:
         """Return a copy whose columns (or the selected ones) live on ``device``."""
         wanted = {selected_field} if isinstance(selected_field, str) else selected_field
         return Interaction(
             {k: v.to(device) if wanted is None or k in wanted else v for k, v in self.interaction.items()}
         )
 
-    def cpu(self):
+    def cpu(self) -> Interaction:
         """Return a copy on the CPU."""
         return self._map(torch.Tensor.cpu)
 
-    def numpy(self):
+    def numpy(self) -> dict[str, np.ndarray]:
         """Return a dictionary of NumPy arrays."""
         return {name: column.cpu().numpy() for name, column in self.interaction.items()}
 
-    def repeat(self, times):
+    def repeat(self, times: int) -> Interaction:
         """Return the rows ``times`` times over: a, b, a, b."""
         return self._map(lambda column: column.repeat(times, *([1] * (column.dim() - 1))))
 
-    def repeat_interleave(self, repeats, dim=0):
+    def repeat_interleave(self, repeats: int | torch.Tensor, dim: int = 0) -> Interaction:
         """Return each row ``repeats`` times in place: a, a, b, b."""
         return self._map(lambda column: column.repeat_interleave(repeats, dim=dim))
 
-    def update(self, other):
+    def update(self, other: Interaction) -> None:
         """Add or replace the columns of another interaction of the same length."""
         for name in other:
             self[name] = other[name]
 
-    def drop(self, name):
+    def drop(self, name: str) -> None:
         """Remove a column.
 
         Raises:
@@ -104,22 +118,22 @@ class Interaction:
             raise ValueError(f"there is no column '{name}' to drop")
         del self.interaction[name]
 
-    def add_prefix(self, prefix):
+    def add_prefix(self, prefix: str) -> None:
         """Put ``prefix`` before every field name, in place."""
         self.interaction = {prefix + name: column for name, column in self.interaction.items()}
 
 
-def cat_interactions(interactions):
+def cat_interactions(interactions: Sequence[Interaction]) -> Interaction:
     """Concatenate interactions with the same columns along their rows; shorter sequences are padded with 0."""
     first = interactions[0]
     return Interaction({name: _cat([part[name] for part in interactions]) for name in first.columns})
 
 
-def _cat(columns):
+def _cat(columns: Sequence[torch.Tensor]) -> torch.Tensor:
     widest = [max(sizes) for sizes in zip(*(column.shape[1:] for column in columns), strict=True)]
     return torch.cat([_widened(column, widest) for column in columns])
 
 
-def _widened(column, shape):
+def _widened(column: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     missing = [(0, want - have) for want, have in zip(shape, column.shape[1:], strict=True)]
     return torch.nn.functional.pad(column, [pad for pair in reversed(missing) for pad in pair])

@@ -1,24 +1,35 @@
 """The columnar log: what everybody did, read once, numbered once, labelled once."""
 
+from __future__ import annotations
+
 import hashlib
 import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole.data.atomic import read_atomic, release_memory
 from recbole.data.filters import core, first_or_last, within
 from recbole.data.split import order_key
-from recbole.data.vocabulary import number_tokens
+from recbole.data.vocabulary import Vocabulary, number_tokens
 from recbole.utils import FeatureType, UserError
 from recbole.utils.intervals import parse_intervals
 
+if TYPE_CHECKING:
+    from recbole.config import Config
+
 logger = logging.getLogger("recbole")
+
+Codes = tuple[np.ndarray, pa.Array]
+"""Of a token column: for each row the place of its token in the Arrow string array; -1 where there is none."""
 
 
 @dataclass(frozen=True)
@@ -30,36 +41,36 @@ class InteractionLog:
         columns: further columns by field name [n_rows]: ids of tokens (int64), or numbers (int64, float64).
         offsets: int64 [n_users + 1]; the rows of user ``u`` are ``offsets[u]:offsets[u + 1]``.
         vocabulary: field name to :class:`~recbole.data.vocabulary.Vocabulary`.
-        split: int8 [n_rows], the label of the example whose target the row is; set by the task.
+        split: int8 [n_rows], the label of the example whose target the row is; empty until the task has set it.
         features: ``"user"`` and ``"item"`` to the Arrow table of their atomic file, if loaded.
     """
 
     name: str
     user: np.ndarray
     item: np.ndarray
-    columns: dict
+    columns: dict[str, np.ndarray]
     offsets: np.ndarray
-    vocabulary: dict
-    split: np.ndarray | None = None
-    features: dict = field(default_factory=dict)
+    vocabulary: dict[str, Vocabulary]
+    split: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int8))
+    features: dict[str, pa.Table] = field(default_factory=dict)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.user)
 
-    def rows_of(self, users):
+    def rows_of(self, users: npt.ArrayLike) -> np.ndarray:
         """Return the rows (int64, ascending within each user) of an array of user ids."""
         users = np.asarray(users, dtype=np.int64)
         return ranges(self.offsets[users], self.offsets[users + 1])
 
     @cached_property
-    def by_item(self):
+    def by_item(self) -> tuple[np.ndarray, np.ndarray]:
         """``(rows, offsets)``: row numbers grouped by item id, and the int64 offsets [n_items + 1] into them."""
         n_items = len(self.vocabulary["item"])
         rows = np.argsort(self.item, kind="stable")
         return rows, np.concatenate([[0], np.cumsum(np.bincount(self.item, minlength=n_items))])
 
     @cached_property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """SHA-256 over tokens, ids, times and split labels: equal for equal data, filters, order and split."""
         digest = hashlib.sha256()
         for side in ("user", "item"):
@@ -70,7 +81,7 @@ class InteractionLog:
         return digest.hexdigest()
 
 
-def ranges(starts, ends):
+def ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return the concatenation of ``arange(start, end)`` over pairs, without a loop."""
     sizes = ends - starts
     total = int(sizes.sum())
@@ -78,7 +89,7 @@ def ranges(starts, ends):
     return np.arange(total, dtype=np.int64) + shift
 
 
-def distinct(ids, size):
+def distinct(ids: np.ndarray, size: int) -> np.ndarray:
     """Return ``np.unique(ids)`` of ids below ``size``; where they are many, from a mask, without a sort."""
     if len(ids) < size // 16:
         return np.unique(ids)
@@ -87,12 +98,12 @@ def distinct(ids, size):
     return np.flatnonzero(there)
 
 
-def group_offsets(groups, n_groups):
+def group_offsets(groups: np.ndarray, n_groups: int) -> np.ndarray:
     """Return the int64 offsets [n_groups + 1] of an ascending array of group numbers."""
     return np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=n_groups))]).astype(np.int64)
 
 
-def load_log(config):
+def load_log(config: Config) -> InteractionLog:
     """Read, filter, number and sort the atomic files of ``config["dataset"]``; the split labels are left to the task.
 
     Raises:
@@ -105,7 +116,7 @@ def load_log(config):
     return _sort(log, config, fields["time"])
 
 
-def load_more(config, path):
+def load_more(config: Config, path: Path) -> InteractionLog:
     """Read a file of further interactions, unfiltered, as a sorted log with ids of its own; it has no split labels.
 
     It has the columns that are loaded of the data set's own file.
@@ -122,7 +133,7 @@ def load_more(config, path):
     return _sort(log, config, fields["time"])
 
 
-def _unsorted(config, fields):
+def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
     """Return the log in the order of the file, without offsets and labels."""
     name, folder, wanted = config["dataset"], Path(config["data_path"]), config["load_col"] or {}
     table = _read(folder / f"{name}.inter", wanted.get("inter"), config, fields, ("user", "item"))
@@ -137,7 +148,9 @@ def _unsorted(config, fields):
     return _number(name, table, fields, features, rows, codes)
 
 
-def _read(path, columns, config, fields, sides):
+def _read(
+    path: Path, columns: Iterable[str] | None, config: Config, fields: Mapping[str, str], sides: Iterable[str]
+) -> pa.Table:
     """Return the Arrow table of an atomic file that must hold the ids of ``sides``."""
     table = read_atomic(path, columns, config["field_separator"], config["seq_separator"])
     for side in sides:
@@ -158,7 +171,7 @@ def _read(path, columns, config, fields, sides):
     return table.table
 
 
-def _refuse_missing(path, table, column, key):
+def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
     """Raise a UserError that names the first line without a user or an item; RecBole drops such rows silently."""
     missing = table[column].null_count
     if not missing:
@@ -173,13 +186,15 @@ def _refuse_missing(path, table, column, key):
     )
 
 
-def _encode(column):
+def _encode(column: pa.ChunkedArray) -> Codes:
     """Return ``(codes, dictionary)`` of an Arrow string column; a missing token has code -1."""
     encoded = column.dictionary_encode().combine_chunks()
     return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary
 
 
-def _kept_rows(config, table, fields, features):
+def _kept_rows(
+    config: Config, table: pa.Table, fields: Mapping[str, str], features: Mapping[str, pa.Table]
+) -> tuple[np.ndarray, dict[str, Codes]]:
     """Apply RecBole's filters in its order; return the kept rows and every token column's codes."""
     codes = {c: _encode(table[c]) for c in table.column_names if pa.types.is_string(table[c].type)}
     (user, user_tokens), (item, item_tokens) = codes[fields["user"]], codes[fields["item"]]
@@ -204,8 +219,16 @@ def _kept_rows(config, table, fields, features):
     return rows[core(user[rows], item[rows], *intervals)], codes
 
 
-def _number(name, table, fields, features, rows, codes):
-    columns, vocabulary = {}, {}
+def _number(
+    name: str,
+    table: pa.Table,
+    fields: Mapping[str, str],
+    features: dict[str, pa.Table],
+    rows: np.ndarray,
+    codes: Mapping[str, Codes],
+) -> InteractionLog:
+    columns: dict[str, np.ndarray] = {}
+    vocabulary: dict[str, Vocabulary] = {}
     sides = {fields["user"]: "user", fields["item"]: "item"}
     for column in table.column_names:
         side = sides.get(column)
@@ -220,14 +243,14 @@ def _number(name, table, fields, features, rows, codes):
     if fields["time"] in columns and np.isnan(np.asarray(columns[fields["time"]], dtype=np.float64)).any():
         raise UserError(f"{name}.inter: column '{fields['time']}' has empty values; every interaction needs its time")
     user, item = columns.pop("user"), columns.pop("item")
-    return InteractionLog(name, user, item, columns, np.empty(0), vocabulary, None, features)
+    return InteractionLog(name, user, item, columns, np.empty(0), vocabulary, features=features)
 
 
-def _with_missing(dictionary):
+def _with_missing(dictionary: pa.Array) -> pa.Array:
     return pa.concat_arrays([dictionary.cast(pa.string()), pa.array([""])])
 
 
-def _sort(log, config, time_field):
+def _sort(log: InteractionLog, config: Config, time_field: str) -> InteractionLog:
     """Sort rows by user, then by the order of ``eval_args`` (stable, so equal keys keep file order)."""
     time = log.columns.get(time_field)
     if time is not None and config["time_precision"] == "single":
@@ -246,7 +269,7 @@ def _sort(log, config, time_field):
     )
 
 
-def _single_precision(time, normalised):
+def _single_precision(time: np.ndarray, normalised: bool) -> np.ndarray:
     """Return the times as RecBole compares them: scaled to [0, 1] where its configuration says so, then float32."""
     time = time.astype(np.float64)
     if normalised:

@@ -1,16 +1,23 @@
 """Next-basket recommendation: a training example is a user's target basket with the baskets before it."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from recbole.data.baskets import make_log, read_baskets
+from recbole.data.baskets import BasketLog, make_log, read_baskets
 from recbole.data.dataset import Dataset, EvalRows, Questions, Ragged
 from recbole.data.interaction import Interaction
 from recbole.data.log import ranges
 from recbole.data.split import HISTORY, SPLITS, TRAIN
 from recbole.utils import UserError
+
+if TYPE_CHECKING:
+    from recbole.config import Config
 
 HISTORY_ITEMS = "history_item_matrix"
 HISTORY_LENGTH = "history_basket_length"
@@ -33,14 +40,15 @@ class NextBasketDataset(Dataset):
     """
 
     task_type = "NBR"
+    log: BasketLog
 
-    def __init__(self, config, log, forgotten=None):
+    def __init__(self, config: Config, log: BasketLog, forgotten: np.ndarray | None = None) -> None:
         super().__init__(config, log, forgotten)
         self.max_baskets = _limit(config["MAX_NBR_HISTORY_BASKETS"])
         self.max_items = _limit(config["MAX_NBR_BASKET_SIZE"])
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Read ``<dataset>_merged.json`` (or ``NEXT_BASKET_JSON``) and label the baskets."""
         if config["NEXT_BASKET_SPLIT_RATIO"] is not None:
             raise UserError(
@@ -53,29 +61,20 @@ class NextBasketDataset(Dataset):
         if not baskets.users:
             raise UserError(f"{path}: no user has {least} baskets (MIN_NBR_BASKET_COUNT)")
         log = make_log(config["dataset"], baskets)
-        return cls(config, replace(log, split=cls.label(config, log)))
+        return cls(config, replace(log, split=_basket_labels(log)))
 
-    def read_spam(self, path):
+    def read_spam(self, path: Path) -> BasketLog:
         """Return the attack in a file of baskets as a labelled log; its baskets are numbered after this data set's."""
         baskets = read_baskets(path).distinct().with_at_least(1)
         if not baskets.users:
             raise UserError(f"{path}: holds no basket")
         log = make_log(path.stem, baskets)
-        split = self.label(self.config, log)
-        return replace(log, split=split, columns={"basket": log.basket + len(self.log.basket_user)})
-
-    @staticmethod
-    def label(config, log):
-        """Label the rows of each user's last three baskets train, valid and test, and those before them history."""
-        from_end = log.user_baskets[log.basket_user + 1] - np.arange(len(log.basket_user))  # 1 for a user's last basket
-        labels = np.full(len(from_end), HISTORY, dtype=np.int8)
-        for distance, split in enumerate(("test", "valid", "train"), start=1):
-            labels[from_end == distance] = SPLITS[split]
-        return labels[log.basket]
+        columns = {"basket": log.basket + len(self.log.basket_user)}
+        return replace(log, split=_basket_labels(log), columns=columns)
 
     # --- examples ------------------------------------------------------------------------------------------------
 
-    def collate(self, examples):
+    def collate(self, examples: np.ndarray) -> Interaction:
         """Return the examples' batch.
 
         Columns, with H, B, C the largest numbers in this batch: ``history_item_matrix`` int64 [n, H, B], baskets from
@@ -84,7 +83,7 @@ class NextBasketDataset(Dataset):
         ``MAX_NBR_BASKET_SIZE`` cuts history baskets, never targets.
         """
         log, n = self.log, len(examples)
-        rows, owner, slot, place, lengths = self._history(examples)
+        rows, owner, slot, place, lengths = self._windows(examples)
         shape = (n, int(lengths.max(initial=1)), int(place.max(initial=0)) + 1)
         history = np.zeros(shape, dtype=np.int64)
         history[owner, slot, place] = log.item[rows]
@@ -101,18 +100,18 @@ class NextBasketDataset(Dataset):
             TARGET_LENGTH: sizes,
         })  # fmt: skip
 
-    def _retained(self, starts, stops):
+    def _retained(self, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the retained rows of ranges, and which range each is from."""
         rows, owner = ranges(starts, stops), np.repeat(np.arange(len(starts)), stops - starts)
         kept = ~self.forgotten[rows]
         return rows[kept], owner[kept]
 
-    def _before(self, targets):
+    def _before(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the retained rows of all baskets before the targets, and which target each is for."""
         log = self.log
         return self._retained(log.offsets[log.basket_user[targets]], log.basket_offsets[targets])
 
-    def _history(self, targets):
+    def _windows(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return what each target's history holds once it has closed up and been cut to the window.
 
         Returns:
@@ -131,55 +130,55 @@ class NextBasketDataset(Dataset):
         slot = lengths[owner] - from_end
         return rows[inside], owner[inside], slot[inside], place[inside], lengths
 
-    def _askable(self, targets):
+    def _askable(self, targets: np.ndarray) -> np.ndarray:
         """Return which targets have a retained item before them, bool."""
         return np.bincount(self._before(targets)[1], minlength=len(targets)) > 0
 
-    def _filled(self, targets):
+    def _filled(self, targets: np.ndarray) -> np.ndarray:
         """Return which target baskets have a retained item, bool."""
         _, owner = self._retained(self.log.basket_offsets[targets], self.log.basket_offsets[targets + 1])
         return np.bincount(owner, minlength=len(targets)) > 0
 
-    def still_examples(self, examples):
+    def still_examples(self, examples: np.ndarray) -> np.ndarray:
         """Return those of the target baskets that have an item left, and an item before them."""
         return examples[self._filled(examples) & self._askable(examples)]
 
-    def train_examples(self):
+    def train_examples(self) -> np.ndarray:
         """Return every retained training example, int64, ascending."""
         return self.still_examples(self.log.targets[TRAIN])
 
-    def examples_of(self, users):
+    def examples_of(self, users: npt.ArrayLike) -> np.ndarray:
         """Return the retained training examples of the users (int64 ids)."""
         return self.still_examples(self.log.target_of(users, TRAIN))
 
-    def examples_touching(self, rows):
+    def examples_touching(self, rows: np.ndarray) -> np.ndarray:
         """Return the retained training examples with one of the rows in the target or the history's window."""
         examples = self.examples_of(np.unique(self.log.user[rows]))
-        history, owner, *_ = self._history(examples)
+        history, owner, *_ = self._windows(examples)
         targets, target_owner = self._retained(self.log.basket_offsets[examples], self.log.basket_offsets[examples + 1])
         hit = np.isin(np.concatenate([history, targets]), rows)
         return examples[np.unique(np.concatenate([owner, target_owner])[hit])]
 
-    def draw_examples(self, n, generator):
+    def draw_examples(self, n: int, generator: np.random.Generator) -> np.ndarray:
         """Return at most ``n`` distinct retained training examples, drawn evenly, at a cost that follows ``n``."""
         candidates = self.log.targets[TRAIN]
         if 4 * n < len(candidates):
             candidates = candidates[np.unique(generator.integers(len(candidates), size=4 * n))]
         return np.sort(generator.permutation(self.still_examples(candidates))[:n])
 
-    def aims_at(self, examples, items):
+    def aims_at(self, examples: np.ndarray, items: npt.ArrayLike) -> np.ndarray:
         """Return which of the examples have one of the items (int64) in the target basket, bool."""
         rows, owner = self._retained(self.log.basket_offsets[examples], self.log.basket_offsets[examples + 1])
         return np.bincount(owner[np.isin(self.log.item[rows], items)], minlength=len(examples)) > 0
 
     @property
-    def train_rows(self):
+    def train_rows(self) -> np.ndarray:
         """Retained rows of the baskets up to and including the training target, int64."""
         return np.flatnonzero((self.log.split <= TRAIN) & ~self.forgotten)
 
     # --- evaluation ----------------------------------------------------------------------------------------------
 
-    def eval_rows(self, split):
+    def eval_rows(self, split: str) -> EvalRows:
         """Ask once for each target basket of the split that has an item left, and one before it."""
         targets = self.log.targets[SPLITS[split]]
         kept = self.still_examples(targets)
@@ -187,25 +186,34 @@ class NextBasketDataset(Dataset):
         offsets = np.searchsorted(owner, np.arange(len(kept) + 1))
         return self._questions(kept, Ragged(self.log.item[rows], offsets), len(targets) - len(kept))
 
-    def exposure_rows(self, users):
+    def exposure_rows(self, users: np.ndarray) -> EvalRows:
         """Ask once for each user with an item left before the test target; nothing is to be found."""
         targets = self.log.target_of(users, SPLITS["test"])
         kept = targets[self._askable(targets)]
         return self._questions(kept, _nothing(len(kept)), len(users) - len(kept))
 
-    def _questions(self, targets, positives, n_skipped):
+    def _questions(self, targets: np.ndarray, positives: Ragged, n_skipped: int) -> EvalRows:
         frozen = self.masked(self.forgotten.copy())
         entity = self.log.basket_user[targets]
         return EvalRows(Questions(frozen, targets), entity, positives, _nothing(len(targets)), n_skipped)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{super().__str__()}, {len(self.log.basket_user)} baskets"
 
 
-def _limit(value):
+def _basket_labels(log: BasketLog) -> np.ndarray:
+    """Label the rows of each user's last three baskets train, valid and test, and those before them history (int8)."""
+    from_end = log.user_baskets[log.basket_user + 1] - np.arange(len(log.basket_user))  # 1 for a user's last basket
+    labels = np.full(len(from_end), HISTORY, dtype=np.int8)
+    for distance, split in enumerate(("test", "valid", "train"), start=1):
+        labels[from_end == distance] = SPLITS[split]
+    return labels[log.basket]
+
+
+def _limit(value: int | None) -> int:
     """Return a size limit of the configuration; 0 or less is none."""
     return int(value) if value and value > 0 else np.iinfo(np.int64).max
 
 
-def _nothing(n_rows):
+def _nothing(n_rows: int) -> Ragged:
     return Ragged(np.empty(0, dtype=np.int64), np.zeros(n_rows + 1, dtype=np.int64))

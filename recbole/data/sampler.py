@@ -1,7 +1,10 @@
 """Negative items, drawn without a Python loop."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from recbole.data.dataset import Dataset
 from recbole.utils import UserError
 
 _BITMAP_BYTES = 64 * 2**20
@@ -10,12 +13,12 @@ _BITMAP_BYTES = 64 * 2**20
 class PairSet:
     """Which (user, item) pairs are retained training pairs; a bitmap if it is small, else a sorted search."""
 
-    def __init__(self, dataset):
+    def __init__(self, dataset: Dataset) -> None:
         self.n_items = dataset.n_items
         rows = dataset.train_rows
         keys = dataset.log.user[rows] * self.n_items + dataset.log.item[rows]
         n_bytes = dataset.n_users * self.n_items // 8 + 1
-        self.keys = self.bitmap = None
+        self.bitmap: np.ndarray | None = None
         if n_bytes <= _BITMAP_BYTES:
             self.bitmap = np.zeros(n_bytes, dtype=np.uint8)
             np.bitwise_or.at(self.bitmap, keys >> 3, _bit(keys))
@@ -23,7 +26,7 @@ class PairSet:
             self.keys = np.unique(keys)
             self.gone = np.zeros(len(self.keys), dtype=bool)
 
-    def contains(self, users, items):
+    def contains(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return a bool array: which pairs are in the set."""
         keys = users * self.n_items + items
         if self.bitmap is not None:
@@ -31,7 +34,7 @@ class PairSet:
         at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return (self.keys[at] == keys) & ~self.gone[at]
 
-    def discard(self, users, items):
+    def discard(self, users: np.ndarray, items: np.ndarray) -> None:
         """Take pairs out, at a cost that follows their number."""
         keys = users * self.n_items + items
         if self.bitmap is not None:
@@ -41,7 +44,7 @@ class PairSet:
             self.gone[at[self.keys[at] == keys]] = True
 
 
-def _bit(keys):
+def _bit(keys: np.ndarray) -> np.ndarray:
     return np.left_shift(np.uint8(1), (keys & 7).astype(np.uint8))
 
 
@@ -53,36 +56,36 @@ class NegativeSampler:
 
     Args:
         dataset: the training data under its current mask.
-        distribution: ``"uniform"``, or ``"popularity"`` (training count to the power ``alpha``).
+        distribution: ``"uniform"``, or ``"popularity"`` (training count to the power ``alpha``); a
+            :class:`~recbole.config.Config` refuses others.
         alpha: exponent of the popularity.
 
     Raises:
-        UserError: for another distribution, or when some user has every item that could be drawn.
+        UserError: when some user has every item that could be drawn.
     """
 
     of = "uid_field"
 
-    def __init__(self, dataset, distribution="uniform", alpha=1.0):
-        if distribution not in ("uniform", "popularity"):
-            raise UserError(f"train_neg_sample_args: distribution '{distribution}' is not uniform or popularity")
+    def __init__(self, dataset: Dataset, distribution: str = "uniform", alpha: float = 1.0) -> None:
         self.log, self.n_items, self.alpha = dataset.log, dataset.n_items, alpha
-        self.counts = self.cumulative = None
+        self.counts: np.ndarray | None = None
+        self.cumulative: np.ndarray | None = None
         self._learn(dataset)
         rows = dataset.train_rows
         if distribution == "popularity":
             self.counts = np.bincount(self.log.item[rows], minlength=self.n_items)
             self.counted = np.zeros(len(self.log), dtype=bool)
             self.counted[rows] = True
-            self._accumulate()
+            self.cumulative = self._accumulate(self.counts)
         else:
             self._refuse_full(np.arange(1, self.n_items))
 
-    def _learn(self, dataset):
+    def _learn(self, dataset: Dataset) -> None:
         self.pairs = PairSet(dataset)
         users = self.log.user[dataset.train_rows]
         self.held = np.bincount(users, minlength=dataset.n_users)  # never less than what is retained
 
-    def forget(self, rows):
+    def forget(self, rows: np.ndarray) -> None:
         """Follow the mask: what log rows (int64) that it now covers said of pairs and of popularity is forgotten.
 
         The cost follows the rows. That of popularity's next draw follows the number of items and users, once.
@@ -95,34 +98,34 @@ class NegativeSampler:
             np.subtract.at(self.counts, self.log.item[rows], 1)
             self.cumulative = None
 
-    def _discard(self, rows):
+    def _discard(self, rows: np.ndarray) -> None:
         self.pairs.discard(self.log.user[rows], self.log.item[rows])
 
-    def _taken(self, ids, items):
+    def _taken(self, ids: np.ndarray, items: np.ndarray) -> np.ndarray:
         return self.pairs.contains(ids, items)
 
-    def _accumulate(self):
-        items = np.flatnonzero(self.counts)
+    def _accumulate(self, counts: np.ndarray) -> np.ndarray:
+        items = np.flatnonzero(counts)
         self._refuse_full(items)
         weights = np.zeros(self.n_items)
-        weights[items] = self.counts[items].astype(np.float64) ** self.alpha
-        self.cumulative = np.cumsum(weights)
+        weights[items] = counts[items].astype(np.float64) ** self.alpha
+        return np.cumsum(weights)
 
-    def _refuse_full(self, candidates):
+    def _refuse_full(self, candidates: np.ndarray) -> None:
         """Refuse to draw for ever: somebody has every candidate. Looks at no more pairs than there are rows."""
         users = np.flatnonzero(self.held >= len(candidates))
         having = self.pairs.contains(np.repeat(users, len(candidates)), np.tile(candidates, len(users)))
         if having.reshape(len(users), len(candidates)).all(axis=1).any():
             raise UserError(f"{self.log.name}: a user has every item, so that there is no negative for them")
 
-    def _draw(self, n, generator):
+    def _draw(self, n: int, generator: np.random.Generator) -> np.ndarray:
         if self.counts is None:
             return generator.integers(1, self.n_items, size=n)
         if self.cumulative is None:
-            self._accumulate()
+            self.cumulative = self._accumulate(self.counts)
         return np.searchsorted(self.cumulative, generator.random(n) * self.cumulative[-1], side="right")
 
-    def sample(self, ids, generator):
+    def sample(self, ids: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Return one negative item (int64 [n]) for each of the ids (int64 [n]).
 
         What is no negative is drawn again, and only that.
@@ -143,15 +146,15 @@ class NextItemSampler(NegativeSampler):
 
     of = "iid_field"
 
-    def _learn(self, dataset):
+    def _learn(self, dataset: Dataset) -> None:
         """Do nothing: the target is in the batch."""
 
-    def _discard(self, rows):
+    def _discard(self, rows: np.ndarray) -> None:
         """Do nothing."""
 
-    def _taken(self, ids, items):
+    def _taken(self, ids: np.ndarray, items: np.ndarray) -> np.ndarray:
         return ids == items
 
-    def _refuse_full(self, candidates):
+    def _refuse_full(self, candidates: np.ndarray) -> None:
         if len(candidates) < 2:
             raise UserError(f"{self.log.name}: fewer than two items can be drawn, so that there is no negative")

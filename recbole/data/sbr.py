@@ -1,14 +1,22 @@
 """Session-based recommendation: a training example is the item that came next, and the items before it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from recbole.data.dataset import Dataset, EvalRows, Questions, Ragged
+from recbole.data.dataset import AtomicDataset, EvalRows, Questions, Ragged
 from recbole.data.interaction import Interaction
+from recbole.data.log import InteractionLog
 from recbole.data.split import HISTORY, SPLITS, TRAIN, split_labels
 from recbole.utils import UserError
 
+if TYPE_CHECKING:
+    from recbole.config import Config
 
-class SequentialDataset(Dataset):
+
+class SequentialDataset(AtomicDataset):
     """Prefixes and their next items; an example is named by the log row of its target.
 
     A user (or session) with L rows has L - 1 examples, each labelled once; the first row is nobody's target. The
@@ -21,7 +29,7 @@ class SequentialDataset(Dataset):
 
     task_type = "SBR"
 
-    def __init__(self, config, log, forgotten=None):
+    def __init__(self, config: Config, log: InteractionLog, forgotten: np.ndarray | None = None) -> None:
         super().__init__(config, log, forgotten)
         self.max_length = config["MAX_ITEM_LIST_LENGTH"]
         self.list_suffix = config["LIST_SUFFIX"]
@@ -29,7 +37,7 @@ class SequentialDataset(Dataset):
         self.trims = bool(config["MODEL_TRIMS"])
 
     @staticmethod
-    def label(config, log):
+    def label(config: Config, log: InteractionLog) -> np.ndarray:
         """Split each user's examples in the order of time.
 
         Raises:
@@ -50,7 +58,7 @@ class SequentialDataset(Dataset):
 
     # --- which examples there are --------------------------------------------------------------------------------
 
-    def still_examples(self, examples):
+    def still_examples(self, examples: np.ndarray) -> np.ndarray:
         """Return those of the examples whose target is retained, and a row before it."""
         examples = examples[~self.forgotten[examples]]
         exists = ~self.forgotten[examples - 1]  # a target is never the first row of its user
@@ -60,11 +68,11 @@ class SequentialDataset(Dataset):
             exists[~exists] = place > first
         return examples[exists]
 
-    def train_examples(self):
+    def train_examples(self) -> np.ndarray:
         """Return every retained training example, int64, ascending."""
         return self.still_examples(super().train_examples())
 
-    def examples_touching(self, rows):
+    def examples_touching(self, rows: np.ndarray) -> np.ndarray:
         """Return the retained training examples whose target or prefix holds any of the log rows."""
         log = self.log
         users = np.unique(log.user[rows])
@@ -77,7 +85,7 @@ class SequentialDataset(Dataset):
 
     # --- sequences -----------------------------------------------------------------------------------------------
 
-    def collate(self, examples):
+    def collate(self, examples: np.ndarray) -> Interaction:
         """Return the batch of examples (int64 [n]) under the current mask, in RecBole's fields.
 
         These are the user, the target item, the prefix ``item_id_list`` (int64 [n, width], padded with 0 on the
@@ -95,7 +103,7 @@ class SequentialDataset(Dataset):
             batch[name + self.list_suffix] = np.where(rows >= 0, values[rows], values.dtype.type(0))
         return Interaction(batch | {self.length_field: lengths})
 
-    def windows(self, targets):
+    def windows(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the log rows of the targets' prefixes and how many they are.
 
         Only users with a forgotten row among the last ``MAX_ITEM_LIST_LENGTH`` before a target are looked at more
@@ -117,13 +125,13 @@ class SequentialDataset(Dataset):
             rows = rows[:, : lengths.max()]
         return rows, lengths
 
-    def _retained(self, users):
+    def _retained(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the retained log rows of users (ascending ids), and the user of each."""
         rows = self.log.rows_of(users)
         rows = rows[~self.forgotten[rows]]
         return rows, self.log.user[rows]
 
-    def _closed_up(self, targets):
+    def _closed_up(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the targets' users' retained rows and, of each target, where in them its user's and its own are."""
         users = self.log.user[targets]
         kept, user_of_kept = self._retained(np.unique(users))
@@ -131,7 +139,7 @@ class SequentialDataset(Dataset):
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def eval_rows(self, split):
+    def eval_rows(self, split: str) -> EvalRows:
         """Ask for each retained target of ``split``; nothing is masked, since people come back to items.
 
         ``n_skipped`` counts the retained targets without a row left before them.
@@ -140,14 +148,14 @@ class SequentialDataset(Dataset):
         kept = self.still_examples(targets)
         return self._questions(kept, len(targets) - len(kept))
 
-    def exposure_rows(self, users):
+    def exposure_rows(self, users: np.ndarray) -> EvalRows:
         """Ask what each user's last test example asks, as ERASE does; users without one are counted as skipped."""
         rows = self.log.rows_of(users)
         rows = self.still_examples(rows[self.log.split[rows] == SPLITS["test"]])
         last = np.diff(self.log.user[rows], append=-1) != 0
         return self._questions(rows[last], len(users) - int(last.sum()))
 
-    def _questions(self, targets, n_skipped):
+    def _questions(self, targets: np.ndarray, n_skipped: int) -> EvalRows:
         n = len(targets)
         positives = Ragged(self.log.item[targets], np.arange(n + 1))
         history = Ragged(np.empty(0, dtype=np.int64), np.zeros(n + 1, dtype=np.int64))

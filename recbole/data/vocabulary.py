@@ -1,6 +1,9 @@
 """Tokens and their ids."""
 
+from collections.abc import Iterable
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -14,30 +17,32 @@ class Vocabulary:
         tokens: Arrow string array of distinct tokens, without the padding.
     """
 
-    def __init__(self, tokens):
+    def __init__(self, tokens: pa.Array | pa.ChunkedArray) -> None:
         self.token_array = pa.concat_arrays([pa.array([PADDING]), tokens.cast(pa.string())])
-        self._index = None
+        self._index: pd.Index | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.token_array)
 
-    def extended(self, tokens):
+    def extended(self, tokens: pa.Array) -> "Vocabulary":
         """Return the vocabulary with further distinct tokens (Arrow string array) after its own."""
         return Vocabulary(pa.concat_arrays([self.token_array[1:], tokens.cast(pa.string())]))
 
-    def ids(self, tokens):
+    def ids(self, tokens: Iterable[str]) -> np.ndarray:
         """Return the ids (int64) of a sequence of tokens (str); -1 where a token is unknown."""
         if self._index is None:
             self._index = pd.Index(self.token_array.to_numpy(zero_copy_only=False), dtype=object)
         return self._index.get_indexer(pd.Index(list(tokens), dtype=object)).astype(np.int64)
 
-    def tokens(self, ids):
+    def tokens(self, ids: npt.ArrayLike) -> np.ndarray:
         """Return the tokens of an array of ids, as an object array of the same shape."""
         ids = np.asarray(ids, dtype=np.int64)
         return self.token_array.take(pa.array(ids.ravel())).to_numpy(zero_copy_only=False).reshape(ids.shape)
 
 
-def number_tokens(codes, dictionary, extra=None):
+def number_tokens(
+    codes: np.ndarray, dictionary: pa.Array, extra: pa.Array | None = None
+) -> tuple[np.ndarray, Vocabulary]:
     """Give ids in order of appearance to dictionary codes, as RecBole numbers its tokens.
 
     Args:

@@ -5,19 +5,24 @@ Started by ``torchrun`` or by ``--nproc``; in a single process every function he
 
 import os
 import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
 from recbole.utils.errors import UserError
 
+T = TypeVar("T")
 
-def launched():
+
+def launched() -> bool:
     """Return whether a launcher started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def start(use_gpu):
+def start(use_gpu: bool) -> None:
     """Join the other processes, if there are any: NCCL when each has a GPU, else Gloo."""
     if launched() and not dist.is_initialized():
         cuda = use_gpu and torch.cuda.is_available()
@@ -26,49 +31,49 @@ def start(use_gpu):
         dist.init_process_group("nccl" if cuda else "gloo")
 
 
-def stop():
+def stop() -> None:
     """Leave the other processes."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def local_rank():
+def local_rank() -> int:
     """Return this process's number on its machine, from 0."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def rank():
+def rank() -> int:
     """Return this process's number among all, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def world_size():
+def world_size() -> int:
     """Return how many processes there are."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def is_main():
+def is_main() -> bool:
     """Return whether this process is the one that writes files."""
     return rank() == 0
 
 
-def sum_gradients(parameters, value):
+def sum_gradients(parameters: Iterable[torch.nn.Parameter], value: float) -> float:
     """Replace every gradient by its sum over the processes (a missing one is zero); return the sum of ``value``."""
     if world_size() == 1:
         return value
-    parameters = [p for p in parameters if p.requires_grad]
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    parts = [p.grad.reshape(-1) for p in parameters]
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+    for parameter, gradient in zip(trained, gradients, strict=True):
+        parameter.grad = gradient
+    parts = [gradient.reshape(-1) for gradient in gradients]
     flat = torch.cat([*parts, parts[0].new_tensor([value])])
     dist.all_reduce(flat)
-    for parameter, part in zip(parameters, torch.split(flat[:-1], [len(part) for part in parts]), strict=True):
-        parameter.grad.copy_(part.view_as(parameter))
+    for gradient, part in zip(gradients, torch.split(flat[:-1], [len(part) for part in parts]), strict=True):
+        gradient.copy_(part.view_as(gradient))
     return float(flat[-1])
 
 
-def share_buffers(model):
+def share_buffers(model: torch.nn.Module) -> None:
     """Give every process the main one's floating-point buffers, such as the running statistics of a BatchNorm.
 
     The processes then evaluate the model that is saved. They are not averaged: the main process has every n-th example
@@ -80,12 +85,12 @@ def share_buffers(model):
                 dist.broadcast(buffer, 0)
 
 
-def agreed(value):
+def agreed(value: T) -> T:
     """Return the main process's value in every process, so that decisions by the clock are the same."""
     return _gathered(value)[0]
 
 
-def interleaved(part):
+def interleaved(part: np.ndarray) -> np.ndarray:
     """Join per-row arrays of which every process has each ``world_size``-th row, starting at its rank."""
     parts = _gathered(part)
     whole = parts[0].repeat(len(parts), axis=0)[: sum(map(len, parts))] if len(parts) > 1 else parts[0]
@@ -94,15 +99,15 @@ def interleaved(part):
     return whole
 
 
-def _gathered(value):
+def _gathered(value: T) -> list[T]:
     if world_size() == 1:
         return [value]
-    values = [None] * world_size()
+    values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
 
 
-def launch(nproc, world_size, group_offset, address, port, argv):
+def launch(nproc: int, world_size: int, group_offset: int, address: str, port: int, argv: Sequence[str]) -> int:
     """Run ``nproc`` of the ``world_size`` processes of a run, each with all of the arguments; return the exit status.
 
     Args:

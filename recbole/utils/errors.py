@@ -1,5 +1,7 @@
 """The one exception that means "the user can fix this"."""
 
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """A mistake in the input, told in one line: what is wrong, where, and what would be right.
@@ -8,7 +10,7 @@ class UserError(Exception):
     """
 
 
-def suggest(word, known):
+def suggest(word: str, known: Iterable[str]) -> str:
     """Return ``", did you mean 'x'?"`` for the nearest of ``known``, whatever its case, or an empty string."""
     import difflib
 

@@ -5,13 +5,15 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from recbole.utils.errors import UserError
 
 
 @contextlib.contextmanager
-def atomic_write(path, mode="w", **kwargs):
+def atomic_write(path: str | Path, mode: str = "w", **kwargs: Any) -> Iterator[IO[Any]]:
     """Open a temporary neighbour of ``path`` for writing; rename it to ``path`` once the block ended well.
 
     The data is flushed to the disk before the rename, so a kill or a power cut leaves the old file or the new one.
@@ -40,7 +42,7 @@ def atomic_write(path, mode="w", **kwargs):
             temporary.unlink()
 
 
-def check_writable(path):
+def check_writable(path: str | Path) -> None:
     """Find out before the work whether ``path`` can be written afterwards.
 
     Raises:
@@ -54,14 +56,14 @@ def check_writable(path):
     path.with_name(f".{path.name}.check").unlink()
 
 
-def write_json(path, value):
+def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically. NaN and infinities are written as ``null``."""
     with atomic_write(path) as file:
         json.dump(finite(value), file, indent=1, ensure_ascii=False, allow_nan=False)
         file.write("\n")
 
 
-def finite(value):
+def finite(value: Any) -> Any:
     """Return what JSON can hold of ``value``: None for NaN and infinities, lists for arrays, text for the unknown."""
     if hasattr(value, "tolist"):  # of NumPy and torch, scalars too
         value = value.tolist()
@@ -74,7 +76,7 @@ def finite(value):
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def sha256_of_file(path):
+def sha256_of_file(path: str | Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,21 +4,27 @@ import re
 
 from recbole.utils.errors import UserError
 
+Interval = tuple[float, float, bool, bool]
+"""``(low, high, closed_left, closed_right)``."""
+
 _INTERVAL = re.compile(r"^\s*([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])\s*$")
 
 
-def parse_intervals(text, key):
-    """Parse ``"[5,inf)"`` or ``"(0,3];[7,9)"`` into a list of ``(low, high, closed_left, closed_right)``.
+def parse_intervals(text: str, key: str) -> list[Interval]:
+    """Parse ``"[5,inf)"`` or ``"(0,3];[7,9)"`` into a list of intervals.
 
     Raises:
         UserError: naming ``key`` when the text is not of that form.
     """
     intervals = []
+    wrong = UserError(f"{key}: '{text}' is not an interval such as [5,inf) or (0,3];[7,9)")
     for part in str(text).split(";"):
         match = _INTERVAL.match(part)
+        if match is None:
+            raise wrong
         try:
             low, high = float(match[2]), float(match[3])
-        except (TypeError, ValueError):
-            raise UserError(f"{key}: '{text}' is not an interval such as [5,inf) or (0,3];[7,9)") from None
+        except ValueError:
+            raise wrong from None
         intervals.append((low, high, match[1] == "[", match[4] == "]"))
     return intervals

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import sys
 from pathlib import Path
+from typing import Any, Protocol
 
 from recbole.utils.distributed import is_main
 from recbole.utils.errors import UserError
@@ -12,14 +13,24 @@ from recbole.utils.errors import UserError
 LOG_FOLDER = Path("log")
 
 
-def log_stem(config):
+class Settings(Protocol):
+    """What is read here of a :class:`~recbole.config.Config`."""
+
+    def __getitem__(self, key: str) -> Any:
+        """Return the value of a setting."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all settings as plain values, without credentials."""
+
+
+def log_stem(config: Settings) -> str:
     """Return ``<model>-<dataset>-<time>-seed_<seed>-<hash of the settings>``, as ERASE names its logs."""
     digest = hashlib.md5(repr(sorted(config.as_dict().items())).encode(), usedforsecurity=False).hexdigest()[:6]
     now = datetime.datetime.now().strftime("%b-%d-%Y_%H-%M-%S")
     return f"{config['model']}-{config['dataset']}-{now}-seed_{config['seed']}-{digest}"
 
 
-def init_logger(config):
+def init_logger(config: Settings) -> str:
     """Send the package's messages to the terminal and to ``log/<model>/<stem>.log``; return the stem.
 
     Of several processes only the main one tells and writes.

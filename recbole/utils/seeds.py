@@ -4,28 +4,31 @@ A stream does not depend on what other streams drew before, so work that is repl
 a request) draws the same numbers again.
 """
 
+from __future__ import annotations  # np.random is imported when it is first used
+
 import os
 import zlib
+from typing import SupportsInt
 
 import numpy as np
 import torch
 
 
-def _entropy(seed, key):
+def _entropy(seed: SupportsInt, key: tuple[str | SupportsInt, ...]) -> list[int]:
     return [int(seed), *(zlib.crc32(k.encode()) if isinstance(k, str) else int(k) for k in key)]
 
 
-def stream(seed, *key):
+def stream(seed: SupportsInt, *key: str | SupportsInt) -> np.random.Generator:
     """Return a NumPy generator for ``(seed, *key)``; key parts are names (str) or indices (int >= 0)."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(_entropy(seed, key))))
 
 
-def torch_seed(seed, *key):
+def torch_seed(seed: SupportsInt, *key: str | SupportsInt) -> int:
     """Return a 63-bit seed for torch from ``(seed, *key)``."""
     return int(np.random.SeedSequence(_entropy(seed, key)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def init_seed(seed, reproducibility=True, device="cpu"):
+def init_seed(seed: SupportsInt, reproducibility: bool = True, device: str | torch.device = "cpu") -> None:
     """Seed torch's global generators and, if ``reproducibility``, ask for deterministic kernels.
 
     On the CPU there are no others. On a GPU torch warns of an operator that has none, and goes on with what it has.

@@ -170,6 +170,14 @@ def test_examples_by_user_and_drawn(folder):
     assert counts[every].min() > 0.5 * 75 and counts[every].max() < 1.5 * 75  # 75 times each is even
 
 
+def test_histories_as_a_model_asks_for_them_are_those_of_the_training_rows(folder):
+    dataset = load(folder, {"a": [[7, 8], [9], [7], [8]], "b": [[9], [8], [7], [7], [9]]})
+    items, ones, lengths = dataset.history_item_matrix()
+    owned = [items[user, : lengths[user]].tolist() for user in range(3)]
+    assert [dataset.id2token("item_id", row).tolist() for row in owned] == [[], ["7", "8", "9"], ["9", "8", "7"]]
+    assert ones.sum() == lengths.sum() == 6
+
+
 def test_exposure_asks_whoever_has_a_history(folder):
     dataset = load(folder, TOY)
     gone = np.zeros(len(dataset.log), dtype=bool)

@@ -152,11 +152,6 @@ def test_one_item_has_no_negative(sessions):
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
-def test_another_distribution(small_dataset):
-    with pytest.raises(UserError, match="distribution 'normal' is not uniform or popularity"):
-        NegativeSampler(small_dataset, "normal")
-
-
 def test_somebody_who_has_everything(tmp_path, write_inter, config):
     rows = [("a", item, time) for time, item in enumerate("xyz")] + [("b", "x", 1)]
     write_inter(tmp_path, rows)

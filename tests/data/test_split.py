@@ -76,16 +76,6 @@ def test_leave_one_out(sizes, mode):
     assert split_labels(sizes, {"LS": mode}).tolist() == expected
 
 
-@pytest.mark.parametrize(
-    "how",
-    [{"RS": [0.8, 0.2]}, {"RS": [0, 0, 0]}, {"RS": [1, -1, 1]}, {"RS": 0.8}, {"LS": "both"}, {"XX": 1}, {}, None,
-     {"RS": [8, 1, 1], "LS": "valid_only"}],
-)  # fmt: skip
-def test_another_split_is_refused(how):
-    with pytest.raises(UserError, match=r"^eval_args: split"):
-        split_labels([5], how)
-
-
 def test_random_order_is_torchs_permutation():
     torch.manual_seed(2)
     shuffled = torch.randperm(50).tolist()
@@ -98,5 +88,3 @@ def test_order_by_time_needs_a_time():
     assert order_key("TO", "the time", 3, 2) == "the time"
     with pytest.raises(UserError, match=r"order TO needs the column TIME_FIELD names.* only CF models can do without"):
         order_key("TO", None, 3, 2)
-    with pytest.raises(UserError, match="order 'XO' is not TO"):
-        order_key("XO", None, 3, 2)

@@ -1,13 +1,20 @@
 """The interactions of a spam attack, put after a clean log that they leave as it is."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import pyarrow as pa
 
+from recbole.data.log import InteractionLog
+from recbole.data.vocabulary import Vocabulary
 from recbole.utils import UserError
 
+Log = TypeVar("Log", bound=InteractionLog)
 
-def append(clean, spam, path):
+
+def append(clean: Log, spam: InteractionLog, path: str | Path) -> Log:
     """Return a clean log followed by the rows of a spam attack.
 
     The fake users (or sessions) get the ids after the clean ones, so every clean row keeps its place, ids and label,
@@ -43,18 +50,18 @@ def append(clean, spam, path):
     )
 
 
-def _tokens(log, side):
+def _tokens(log: InteractionLog, side: str) -> pa.Array:
     return log.vocabulary[side].token_array[1:]
 
 
-def _refuse_known_users(clean, spam, path):
+def _refuse_known_users(clean: InteractionLog, spam: InteractionLog, path: str | Path) -> None:
     tokens = _tokens(spam, "user").to_pylist()
     known = np.flatnonzero(clean.vocabulary["user"].ids(tokens) >= 0)
     if len(known):
         raise UserError(f"{path}: '{tokens[known[0]]}' is no fake user or session: the clean data have it too")
 
 
-def _items(clean, spam, path):
+def _items(clean: InteractionLog, spam: InteractionLog, path: str | Path) -> np.ndarray:
     """Return the clean ids of the spam's rows."""
     tokens = _tokens(spam, "item").to_pylist()
     ids = clean.vocabulary["item"].ids(tokens)
@@ -67,7 +74,7 @@ def _items(clean, spam, path):
     return ids[spam.item - 1]
 
 
-def _extended(clean, spam, name):
+def _extended(clean: InteractionLog, spam: InteractionLog, name: str) -> tuple[Vocabulary, np.ndarray]:
     """Return the vocabulary of a further token column with the spam's tokens, and the ids of the spam's rows."""
     tokens = _tokens(spam, name)
     new = tokens.filter(clean.vocabulary[name].ids(tokens.to_pylist()) < 0)

@@ -1,37 +1,63 @@
 """The names under which RecBole's model files ask a data set about itself."""
 
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal, overload
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import scipy.sparse
 import torch
 
 from recbole.data.interaction import Interaction
+from recbole.data.log import InteractionLog
 from recbole.data.split import TRAIN
+from recbole.data.vocabulary import Vocabulary
 from recbole.utils import FeatureType
 
+if TYPE_CHECKING:
+    from recbole.config import Config
 
-class RecBoleNames:
+
+class RecBoleNames(ABC):
     """RecBole's view of a :class:`~recbole.data.Dataset`: the retained *training* rows, and nothing else."""
 
+    task_type: ClassVar[str]
+    config: Config
+    log: InteractionLog
+    forgotten: np.ndarray
+    uid_field: str
+    iid_field: str
+
+    @abstractmethod
+    def collate(self, examples: np.ndarray) -> Interaction:
+        """Return the :class:`Interaction` of training examples (int64 [n]) under the current mask."""
+
+    @abstractmethod
+    def train_examples(self) -> np.ndarray:
+        """Return every retained training example, int64, ascending."""
+
     @property
-    def n_users(self):
+    def n_users(self) -> int:
         """Number of user ids, the padding included."""
         return len(self.log.vocabulary["user"])
 
     @property
-    def n_items(self):
+    def n_items(self) -> int:
         """Number of item ids, the padding included."""
         return len(self.log.vocabulary["item"])
 
     user_num, item_num = n_users, n_items
 
-    def _vocabulary(self, field):
+    def _vocabulary(self, field: str) -> Vocabulary:
         side = {self.uid_field: "user", self.iid_field: "item"}.get(field, field)
         if side not in self.log.vocabulary:
             raise ValueError(f"'{field}' is not a token field of {self.log.name}")
         return self.log.vocabulary[side]
 
-    def num(self, field):
+    def num(self, field: str) -> int:
         """Return the number of ids of a token field, the padding included.
 
         Raises:
@@ -44,39 +70,52 @@ class RecBoleNames:
             raise ValueError(f"'{field}' holds numbers, not tokens")
         return int(_numbers(column.combine_chunks())[0].max(initial=0)) + 1
 
-    def token2id(self, field, tokens):
-        """Return the ids of tokens: an int for a str, an int64 array for a sequence.
+    @overload
+    def token2id(self, field: str, tokens: str) -> int: ...
+
+    @overload
+    def token2id(self, field: str, tokens: list[str] | np.ndarray) -> np.ndarray: ...
+
+    def token2id(self, field: str, tokens: str | list[str] | np.ndarray) -> int | np.ndarray:
+        """Return the ids of tokens: an int for a str, an int64 array for a list or an array.
 
         Raises:
             ValueError: for an unknown token.
         """
-        single = isinstance(tokens, str)
-        ids = self._vocabulary(field).ids([tokens] if single else tokens)
+        asked = [tokens] if isinstance(tokens, str) else list(tokens)
+        ids = self._vocabulary(field).ids(asked)
         if (ids < 0).any():
-            unknown = tokens if single else list(tokens)[int(np.argmax(ids < 0))]
-            raise ValueError(f"token [{unknown}] does not exist in {field}")
-        return int(ids[0]) if single else ids
+            raise ValueError(f"token [{asked[int(np.argmax(ids < 0))]}] does not exist in {field}")
+        return int(ids[0]) if isinstance(tokens, str) else ids
 
-    def id2token(self, field, ids):
+    def id2token(self, field: str, ids: npt.ArrayLike) -> np.ndarray:
         """Return the tokens of ids."""
         return self._vocabulary(field).tokens(ids)
 
     @property
-    def train_rows(self):
+    def train_rows(self) -> np.ndarray:
         """Retained rows whose split label is train, int64."""
         return np.flatnonzero((self.log.split == TRAIN) & ~self.forgotten)
 
     @property
-    def inter_num(self):
+    def inter_num(self) -> int:
         """Number of retained training rows."""
         return len(self.train_rows)
 
     @property
-    def inter_feat(self):
+    def inter_feat(self) -> Interaction:
         """The retained training examples as one :class:`Interaction`."""
         return self.collate(self.train_examples())
 
-    def inter_matrix(self, form="coo", value_field=None):
+    @overload
+    def inter_matrix(self, form: Literal["coo"] = "coo", value_field: str | None = None) -> scipy.sparse.coo_matrix: ...
+
+    @overload
+    def inter_matrix(self, form: Literal["csr"], value_field: str | None = None) -> scipy.sparse.csr_matrix: ...
+
+    def inter_matrix(
+        self, form: str = "coo", value_field: str | None = None
+    ) -> scipy.sparse.coo_matrix | scipy.sparse.csr_matrix:
         """Return the retained training rows as a SciPy sparse matrix [n_users, n_items].
 
         Args:
@@ -92,7 +131,9 @@ class RecBoleNames:
         matrix = scipy.sparse.coo_matrix((values, (self.log.user[rows], self.log.item[rows])), shape=shape)
         return matrix if form == "coo" else matrix.tocsr()
 
-    def history_item_matrix(self, value_field=None, max_history_len=None):
+    def history_item_matrix(
+        self, value_field: str | None = None, max_history_len: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return RecBole's padded histories of users.
 
         Args:
@@ -104,11 +145,15 @@ class RecBoleNames:
         """
         return self._history(self.log.user, self.log.item, self.n_users, value_field, max_history_len)
 
-    def history_user_matrix(self, value_field=None, max_history_len=None):
+    def history_user_matrix(
+        self, value_field: str | None = None, max_history_len: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the users of each item, as :meth:`history_item_matrix` does the items of each user."""
         return self._history(self.log.item, self.log.user, self.n_items, value_field, max_history_len)
 
-    def _history(self, owners, others, n_owners, value_field, longest):
+    def _history(
+        self, owners: np.ndarray, others: np.ndarray, n_owners: int, value_field: str | None, longest: int | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rows = self.train_rows
         rows = rows[np.argsort(owners[rows], kind="stable")]
         values = np.ones(len(rows)) if value_field is None else self.log.columns[value_field][rows]
@@ -123,18 +168,18 @@ class RecBoleNames:
 
     # --- features of users and items -----------------------------------------------------------------------------
 
-    def get_user_feature(self):
+    def get_user_feature(self) -> Interaction:
         """Return the loaded columns of the users as an :class:`Interaction`, a row for each user id."""
         return Interaction({self.uid_field: np.arange(self.n_users)} | self._features("user", self.uid_field))
 
-    def get_item_feature(self):
+    def get_item_feature(self) -> Interaction:
         """Return the loaded columns of the items as an :class:`Interaction`, a row for each item id."""
         return Interaction({self.iid_field: np.arange(self.n_items)} | self._features("item", self.iid_field))
 
     user_feat = property(get_user_feature)
     item_feat = property(get_item_feature)
 
-    def _features(self, side, id_field):
+    def _features(self, side: str, id_field: str) -> dict[str, np.ndarray]:
         """Return name to array [n] or [n, longest]: ids of tokens from 1 on, or numbers; 0 is missing and padding."""
         table = self.log.features.get(side)
         if table is None:
@@ -147,17 +192,17 @@ class RecBoleNames:
             if name != id_field
         }
 
-    def _feature_columns(self):
+    def _feature_columns(self) -> dict[str, pa.ChunkedArray]:
         tables = self.log.features.items()
         return {name: table[name] for _, table in tables for name in table.column_names}
 
     @property
-    def dataset_path(self):
+    def dataset_path(self) -> str:
         """The folder of the data set."""
         return self.config["data_path"]
 
     @property
-    def field2type(self):
+    def field2type(self) -> dict[str, FeatureType]:
         """Field name to :class:`~recbole.utils.FeatureType`, of all loaded columns."""
         ids = {self.uid_field: FeatureType.TOKEN, self.iid_field: FeatureType.TOKEN}
         of_rows = {
@@ -166,7 +211,7 @@ class RecBoleNames:
         return {name: _kind(column.type) for name, column in self._feature_columns().items()} | of_rows | ids
 
     @property
-    def field2seqlen(self):
+    def field2seqlen(self) -> dict[str, int]:
         """Field name to length, of the list columns of sequences; empty in other tasks."""
         if self.task_type != "SBR":
             return {}
@@ -174,7 +219,7 @@ class RecBoleNames:
         return {name + suffix: length for name in (self.iid_field, *self.log.columns)}
 
 
-def _kind(arrow_type):
+def _kind(arrow_type: pa.DataType) -> FeatureType:
     nested = pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type)
     text = pa.types.is_string(arrow_type.value_type if nested else arrow_type)
     if nested:
@@ -182,7 +227,7 @@ def _kind(arrow_type):
     return FeatureType.TOKEN if text else FeatureType.FLOAT
 
 
-def _numbers(column):
+def _numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
     """Return an Arrow column as numbers: flat values, and the length of each row's list (None for single values)."""
     sizes, kind = None, _kind(column.type)
     if kind in (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ):
@@ -194,7 +239,7 @@ def _numbers(column):
     return np.nan_to_num(column.to_numpy(zero_copy_only=False)).astype(np.float32), sizes
 
 
-def _by_id(numbers, row, n_ids):
+def _by_id(numbers: tuple[np.ndarray, np.ndarray | None], row: np.ndarray, n_ids: int) -> np.ndarray:
     """Put values (and lists, padded) at the ids of their rows; ids below 0 are not in the data."""
     values, sizes = numbers
     width = () if sizes is None else (int(sizes.max(initial=1)),)
