@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import pkgutil
 
-from recbole.model.compat import restore_dok_update
+from recbole.model.dok_update import restore_dok_update
 from recbole.utils import UserError, suggest
 
 FOLDERS = ("general_recommender", "sequential_recommender", "next_basket_recommender")

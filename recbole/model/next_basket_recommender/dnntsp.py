@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from recbole.model.abstract_recommender import NextBasketRecommender
-from recbole.model.baskets import Incidence, pairs_within
+from recbole.model.basket_histories import Incidence, pairs_within
 from recbole.model.layers import normalised
 from recbole.utils import UserError
 

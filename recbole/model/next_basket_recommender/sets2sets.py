@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from recbole.model.abstract_recommender import NextBasketRecommender
-from recbole.model.baskets import Incidence, pairs_within
+from recbole.model.basket_histories import Incidence, pairs_within
 from recbole.utils import UserError
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from recbole.model.abstract_recommender import NextBasketRecommender
-from recbole.model.baskets import Incidence
+from recbole.model.basket_histories import Incidence
 from recbole.utils import UserError
 
 
