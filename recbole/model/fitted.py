@@ -44,7 +44,7 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
     def rebuild(self, dataset: Dataset) -> None:
         """Take the retained training pairs; fitting waits for the next question."""
         self._updated = self._fitted is not None
-        self._retained = dataset.inter_matrix("csr").astype("float64")
+        self._retained = cast("scipy.sparse.csr_matrix", dataset.inter_matrix("csr").astype("float64"))
 
     @abstractmethod
     def fit(self, matrix: scipy.sparse.csr_matrix) -> None:

@@ -1,6 +1,7 @@
 """TIFU-KNN."""
 
 import warnings
+from typing import cast
 
 import scipy.sparse
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
+from recbole.data.baskets import BasketLog
 from recbole.model.abstract_recommender import NextBasketRecommender
 from recbole.model.basket_histories import Incidence
 from recbole.utils import UserError
@@ -42,9 +44,8 @@ class TIFUKNN(NextBasketRecommender):
     def rebuild(self, dataset: Dataset) -> None:
         """Describe every user with a retained training basket."""
         self.n_users, rows = dataset.n_users, torch.from_numpy(dataset.train_rows)
-        log_user, item, basket = (
-            torch.from_numpy(a)[rows] for a in (dataset.log.user, dataset.log.item, dataset.log.basket)
-        )
+        log = cast("BasketLog", dataset.log)
+        log_user, item, basket = (torch.from_numpy(a)[rows] for a in (log.user, log.item, log.basket))
         users, user = torch.unique_consecutive(log_user, return_inverse=True)
         _, basket = torch.unique_consecutive(basket, return_inverse=True)
         first = torch.full((len(users),), len(rows)).scatter_reduce(0, user, basket, "amin")
