@@ -1,18 +1,25 @@
 """Models, found by name: class ``X`` lives in ``<folder>/x.py``. To add one, add the file."""
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from recbole.model.compat import restore_dok_update
+from recbole.model.dok_update import restore_dok_update
 from recbole.utils import UserError, suggest
+
+if TYPE_CHECKING:
+    from recbole.model.recommender import AbstractRecommender
 
 FOLDERS = ("general_recommender", "sequential_recommender", "next_basket_recommender")
 
 
-def model_modules():
+def model_modules() -> dict[str, str]:
     """Return model module name (lower case) to its dotted path, without importing any."""
-    found = {}
+    found: dict[str, str] = {}
     for folder in FOLDERS:
         package = importlib.import_module(f"recbole.model.{folder}")
         for module in pkgutil.iter_modules(package.__path__):
@@ -20,7 +27,7 @@ def model_modules():
     return found
 
 
-def get_model(name):
+def get_model(name: str) -> type[AbstractRecommender]:
     """Return the model class called ``name``; only its own module is imported.
 
     Raises:
@@ -38,7 +45,7 @@ def get_model(name):
     return getattr(module, name)
 
 
-def _class_names(modules):
+def _class_names(modules: Iterable[str]) -> list[str]:
     """The names that the packaged properties give the models, else the modules' own."""
     from pathlib import Path
 

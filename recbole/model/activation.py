@@ -5,7 +5,10 @@ from torch import nn
 
 from recbole.utils import UserError, suggest
 
-_ACTIVATIONS = {
+Activation = str | type[nn.Module] | None
+"""What names an activation: RecBole's name, a module class, or nothing for none."""
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
@@ -15,7 +18,7 @@ _ACTIVATIONS = {
 }
 
 
-def activation_layer(activation_name="relu", emb_dim=None):
+def activation_layer(activation_name: Activation = "relu", emb_dim: int | None = None) -> nn.Module | None:
     """Return a new activation module; ``None`` for ``None`` or ``"none"``.
 
     Args:
@@ -26,12 +29,12 @@ def activation_layer(activation_name="relu", emb_dim=None):
         UserError: for an unknown name.
     """
     if activation_name is None or isinstance(activation_name, type):
-        return activation_name and activation_name()
+        return None if activation_name is None else activation_name()
     name = activation_name.lower()
     if name == "none":
         return None
     if name == "dice":
-        return Dice(emb_dim)
+        return Dice(emb_dim)  # type: ignore[arg-type]  # a missing size is PyTorch's to refuse
     if name not in _ACTIVATIONS:
         raise UserError(f"there is no activation '{activation_name}'{suggest(name, _ACTIVATIONS)}")
     return _ACTIVATIONS[name]()
@@ -44,11 +47,11 @@ class Dice(nn.Module):
     the batch inside of the sigmoid; RecBole does without, as here.
     """
 
-    def __init__(self, emb_size):
+    def __init__(self, emb_size: int) -> None:
         super().__init__()
         self.alpha = nn.Parameter(torch.zeros(emb_size))
 
-    def forward(self, score):
+    def forward(self, score: torch.Tensor) -> torch.Tensor:
         """Return a tensor of the input's shape, [..., emb_size]."""
         p = torch.sigmoid(score)
         return score * (p + (1 - p) * self.alpha)

@@ -7,7 +7,7 @@ PRODUCTS_AT_ONCE = 2**24
 """How many inner products are held at a time: 64 MiB of float32."""
 
 
-def log_partition(anchors, candidates, temperature):
+def log_partition(anchors: torch.Tensor, candidates: torch.Tensor, temperature: float) -> torch.Tensor:
     """Return ``log sum_j exp(a . c_j / temperature)`` for each anchor, [n].
 
     With more products than ``PRODUCTS_AT_ONCE`` they are made piece by piece, and again in the backward pass;
@@ -19,7 +19,7 @@ def log_partition(anchors, candidates, temperature):
         temperature: positive number.
     """
 
-    def piece(rows):
+    def piece(rows: torch.Tensor) -> torch.Tensor:
         return torch.logsumexp(rows @ candidates.T / temperature, dim=1)
 
     step = max(PRODUCTS_AT_ONCE // len(candidates), 1)
@@ -29,7 +29,9 @@ def log_partition(anchors, candidates, temperature):
     return torch.cat(pieces)
 
 
-def info_nce(anchors, candidates, positives, temperature):
+def info_nce(
+    anchors: torch.Tensor, candidates: torch.Tensor, positives: torch.Tensor, temperature: float
+) -> torch.Tensor:
     """Return how badly each anchor tells its own candidate from the others, [n].
 
     A. van den Oord et al., "Representation Learning with Contrastive Predictive Coding", arXiv:1807.03748 (2018;

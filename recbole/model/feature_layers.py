@@ -1,8 +1,12 @@
 """Embeddings of the columns of users and items, under RecBole's names."""
 
+from collections.abc import Mapping, Sequence
+from typing import cast
+
 import torch
 from torch import nn
 
+from recbole.data import Dataset
 from recbole.utils import FeatureType, UserError
 
 _NUMBERS = (FeatureType.FLOAT, FeatureType.FLOAT_SEQ)
@@ -20,13 +24,15 @@ class FieldEmbedding(nn.Module):
         pooling: ``"mean"``, ``"sum"`` or ``"max"`` over the elements of a list; nothing gives zeros.
     """
 
-    def __init__(self, values, kind, n_tokens, size, pooling):
+    values: torch.Tensor
+
+    def __init__(self, values: torch.Tensor, kind: FeatureType, n_tokens: int, size: int, pooling: str) -> None:
         super().__init__()
         self.register_buffer("values", values, persistent=False)
         self.kind, self.pooling = kind, pooling
         self.table = nn.Embedding(n_tokens, size)
 
-    def forward(self, ids):
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the vectors of users or items, int64 [...] to [..., size]."""
         values = self.values[ids]
         if self.kind in _NUMBERS:
@@ -46,7 +52,14 @@ class FieldEmbedding(nn.Module):
 class _FeatureEmbeddings(nn.Module):
     """Looks up the columns of some kinds of things (``"user"``, ``"item"``)."""
 
-    def __init__(self, dataset, embedding_size, fields, pooling_mode, device):
+    def __init__(
+        self,
+        dataset: Dataset,
+        embedding_size: int,
+        fields: Mapping[str, Sequence[str]],
+        pooling_mode: str,
+        device: torch.device | str,
+    ) -> None:
         super().__init__()
         if pooling_mode not in ("mean", "sum", "max"):
             raise UserError(f"pooling_mode: '{pooling_mode}' is not mean, sum or max")
@@ -70,7 +83,7 @@ class _FeatureEmbeddings(nn.Module):
             self.num_feature_field[side] = sum(map(len, tables.values()))
         self.to(device)
 
-    def forward(self, user_idx, item_idx):
+    def forward(self, user_idx: torch.Tensor, item_idx: torch.Tensor) -> tuple[dict[str, torch.Tensor | None], ...]:
         """Return ``(of tokens, of numbers)``, each a dict from the kind of thing to [..., fields, size] or None.
 
         Args:
@@ -80,7 +93,7 @@ class _FeatureEmbeddings(nn.Module):
         ids = {"user": user_idx, "item": item_idx}
         return tuple(
             {side: torch.stack([field(ids[side]) for field in fields], dim=-2) if fields else None
-             for side, fields in tables.items()}
+             for side, fields in cast("dict[str, nn.ModuleList]", tables).items()}
             for tables in (self.tokens, self.numbers)
         )  # fmt: skip
 
@@ -88,7 +101,7 @@ class _FeatureEmbeddings(nn.Module):
 class ContextSeqEmbLayer(_FeatureEmbeddings):
     """Embeds every column of users and items, their ids included."""
 
-    def __init__(self, dataset, embedding_size, pooling_mode, device):
+    def __init__(self, dataset: Dataset, embedding_size: int, pooling_mode: str, device: torch.device | str) -> None:
         fields = {"user": list(dataset.get_user_feature()), "item": list(dataset.get_item_feature())}
         super().__init__(dataset, embedding_size, fields, pooling_mode, device)
 
@@ -96,5 +109,12 @@ class ContextSeqEmbLayer(_FeatureEmbeddings):
 class FeatureSeqEmbLayer(_FeatureEmbeddings):
     """Embeds the ``selected_features`` of items."""
 
-    def __init__(self, dataset, embedding_size, selected_features, pooling_mode, device):
+    def __init__(
+        self,
+        dataset: Dataset,
+        embedding_size: int,
+        selected_features: Sequence[str],
+        pooling_mode: str,
+        device: torch.device | str,
+    ) -> None:
         super().__init__(dataset, embedding_size, {"item": selected_features}, pooling_mode, device)

@@ -1,13 +1,23 @@
 """What models share that are a closed function of the retained training pairs."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, cast
+
+import numpy as np
 import scipy.sparse
 import torch
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, ModelType, UserError
 
+Learned = TypeVar("Learned", torch.Tensor, scipy.sparse.csc_array)
+"""The array that a model learns."""
 
-class FittedRecommender(GeneralRecommender):
+
+class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
     """A model without gradients: fitted when it is first asked for scores, brought up to date after :meth:`rebuild`.
 
     What was fitted in one go is not stored in a checkpoint: it is a function of the data under the checkpoint's mask,
@@ -22,49 +32,54 @@ class FittedRecommender(GeneralRecommender):
         learned_shape: the shape of the one array that :meth:`learned` returns in its list.
     """
 
-    type = ModelType.TRADITIONAL
+    type = ModelType.TRADITIONAL  # type: ignore[assignment]  # see AbstractRecommender
     input_type = InputType.POINTWISE
+    learned_shape: tuple[int, int]
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
-        self._fitted = None
+        self._fitted: scipy.sparse.csr_matrix | None = None
         self.rebuild(dataset)
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Take the retained training pairs; fitting waits for the next question."""
         self._updated = self._fitted is not None
-        self._retained = dataset.inter_matrix("csr").astype("float64")
+        self._retained = cast("scipy.sparse.csr_matrix", dataset.inter_matrix("csr").astype("float64"))
 
-    def fit(self, matrix):
+    @abstractmethod
+    def fit(self, matrix: scipy.sparse.csr_matrix) -> None:
         """Learn from counts of pairs, a SciPy CSR matrix [n_users, n_items]."""
-        raise NotImplementedError
 
-    def update(self, old, new):
+    @abstractmethod
+    def learned(self) -> list[Learned]:
+        """Return what was learned from the retained pairs, up to date, in a list of one."""
+
+    def update(self, old: scipy.sparse.csr_matrix, new: scipy.sparse.csr_matrix) -> None:
         """Learn ``new`` having learned ``old``; by default, anew."""
         self.fit(new)
 
-    def know(self, learned):
+    @abstractmethod
+    def know(self, learned: Learned) -> None:
         """Take the array that :meth:`learned` returned for what was learned from the retained pairs."""
-        raise NotImplementedError
 
-    def scores(self, matrix, users):
+    @abstractmethod
+    def scores(self, matrix: scipy.sparse.csr_matrix, users: np.ndarray) -> torch.Tensor:
         """Return the scores [len(users), n_items] of user ids (int64 array), given the fitted ``matrix``."""
-        raise NotImplementedError
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return zero: there is nothing to learn by gradient."""
         return next(self.parameters()).sum() * 0
 
-    def predict(self, interaction):
+    def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch] of (user, item) pairs."""
         users, place = torch.unique(interaction[self.USER_ID], return_inverse=True)
         return self._scores(users)[place, interaction[self.ITEM_ID]]
 
-    def full_sort_predict(self, interaction):
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
         return self._scores(interaction[self.USER_ID])
 
-    def learn(self):
+    def learn(self) -> None:
         """Fit, or bring up to date, unless that has been done."""
         if self._fitted is None:
             self.fit(self._retained)
@@ -72,11 +87,11 @@ class FittedRecommender(GeneralRecommender):
             self.update(self._fitted, self._retained)
         self._fitted = self._retained
 
-    def other_parameter(self):
+    def other_parameter(self) -> dict[str, Any] | None:
         """Return what updates left, ``{"learned": tensor, or tensors of a sparse array}``; ``None`` without any."""
         return {"learned": _packed(*self.learned())} if self._updated else None
 
-    def load_other_parameter(self, values):
+    def load_other_parameter(self, values: Mapping[str, Any] | None) -> None:
         """Know what :meth:`other_parameter` returned, instead of fitting.
 
         Raises:
@@ -91,29 +106,32 @@ class FittedRecommender(GeneralRecommender):
                 f"'other_parameter' holds no {self.learned_shape} array 'learned', as {type(self).__name__} has it on "
                 f"this data ({error}); it is of another model, data set or filter"
             ) from error
-        self.know(learned)
+        self.know(cast("Learned", learned))
         self._fitted, self._updated = self._retained, True
 
-    def _scores(self, users):
+    def _scores(self, users: torch.Tensor) -> torch.Tensor:
         self.learn()
-        return self.scores(self._fitted, users.cpu().numpy()).to(users.device)
+        return self.scores(self._retained, users.cpu().numpy()).to(users.device)
 
 
 _SPARSE = ("data", "indices", "indptr")
 """The attributes of a compressed sparse array, in the order in which SciPy takes them."""
 
 
-def _packed(array):
+def _packed(array: torch.Tensor | scipy.sparse.csc_array) -> torch.Tensor | dict[str, torch.Tensor]:
     """Return a tensor as it is, and a SciPy CSC array as its parts: tensors by name."""
     if scipy.sparse.issparse(array):
         return {name: torch.from_numpy(getattr(array, name)) for name in _SPARSE}
     return array
 
 
-def _unpacked(value, shape):
+def _unpacked(
+    value: torch.Tensor | dict[str, torch.Tensor], shape: tuple[int, int]
+) -> torch.Tensor | scipy.sparse.csc_array:
     """Return what was packed; some other error than UserError if it cannot be, or has another shape."""
     if isinstance(value, dict):
-        return scipy.sparse.csc_array(tuple(value[name].numpy() for name in _SPARSE), shape=shape)
+        data, indices, indptr = (value[name].numpy() for name in _SPARSE)
+        return scipy.sparse.csc_array((data, indices, indptr), shape=shape)
     if value.shape != shape:
         raise ValueError(f"it is {tuple(value.shape)}")
     return value

@@ -1,9 +1,12 @@
 """The user-item graph of the retained training pairs, and propagation over it."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
+
+from recbole.data import Dataset
 
 
 class InteractionGraph:
@@ -22,7 +25,7 @@ class InteractionGraph:
         device: where the tensors live.
     """
 
-    def __init__(self, dataset, device=None):
+    def __init__(self, dataset: Dataset, device: torch.device | str | None = None) -> None:
         log, rows, n_users, n_items = dataset.log, dataset.train_rows, dataset.n_users, dataset.n_items
         pairs = np.unique(log.user[rows] * n_items + log.item[rows])
         self.users = torch.from_numpy(pairs // n_items).to(device)
@@ -35,13 +38,15 @@ class InteractionGraph:
         degrees = torch.bincount(self.heads, minlength=self.n_nodes)
         self._pointers = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
 
-    def degrees(self, weights=None):
+    def degrees(self, weights: torch.Tensor | None = None) -> torch.Tensor:
         """Return the summed weight of each node's edges, float64 [n_nodes], plus RecBole's 1e-7."""
         weights = torch.ones(len(self.users), device=self.users.device) if weights is None else weights
         weights = weights.to(torch.float64)
         return torch.bincount(self.heads, weights[self.pair], self.n_nodes) + 1e-7
 
-    def adjacency(self, weights=None, power=-0.5, dtype=torch.float32):
+    def adjacency(
+        self, weights: torch.Tensor | None = None, power: float = -0.5, dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
         """Return ``D^power A D^power``, symmetric, as a sparse CSR tensor [n_nodes, n_nodes].
 
         Args:
@@ -55,17 +60,17 @@ class InteractionGraph:
             values = values * weights.to(torch.float64)[self.pair]
         return self.csr(values.to(dtype))
 
-    def csr(self, values):
+    def csr(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sparse CSR tensor [n_nodes, n_nodes] with a value for each of ``heads``, ``tails``."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")  # "beta", once a process
             return torch.sparse_csr_tensor(self._pointers, self.tails, values, (self.n_nodes, self.n_nodes))
 
-    def likeness(self, nodes):
+    def likeness(self, nodes: torch.Tensor) -> torch.Tensor:
         """Return the inner product of both ends of each pair [n_edges], given a vector for each node [n_nodes, d]."""
         return _EdgeProducts.apply(self, nodes, nodes) / 2
 
-    def weighted_mean(self, weights, nodes):
+    def weighted_mean(self, weights: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
         """Return each node's mean of its neighbours' vectors [n_nodes, d], differentiable in ``weights`` too.
 
         Args:
@@ -81,7 +86,7 @@ class _EdgeProducts(torch.autograd.Function):
     """``a_u . b_i + a_i . b_u`` for each pair (u, i); differentiable to any order, without scattering."""
 
     @staticmethod
-    def forward(ctx, graph, left, right):
+    def forward(ctx: Any, graph: InteractionGraph, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         ctx.graph = graph
         ctx.save_for_backward(left, right)
         u, i = graph.users, graph.items + graph.n_users
@@ -90,7 +95,7 @@ class _EdgeProducts(torch.autograd.Function):
         return (products + other).sum(dim=1)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, torch.Tensor, torch.Tensor]:
         left, right = ctx.saved_tensors
         product = _WeightedProduct.apply
         return None, product(ctx.graph, gradient, right), product(ctx.graph, gradient, left)
@@ -100,13 +105,13 @@ class _WeightedProduct(torch.autograd.Function):
     """The adjacency with the weights of pairs, times a dense matrix; differentiable in both, to any order."""
 
     @staticmethod
-    def forward(ctx, graph, weights, dense):
+    def forward(ctx: Any, graph: InteractionGraph, weights: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
         ctx.graph = graph
         ctx.save_for_backward(weights, dense)
         return graph.csr(weights[graph.pair].to(dense.dtype)) @ dense
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, torch.Tensor, torch.Tensor]:
         weights, dense = ctx.saved_tensors
         gradient = gradient.contiguous()
         along = _EdgeProducts.apply(ctx.graph, gradient, dense)
@@ -117,15 +122,15 @@ class _SymmetricProduct(torch.autograd.Function):
     """``A @ x`` for a symmetric ``A``: its gradient is the same product again, to any order."""
 
     @staticmethod
-    def forward(ctx, matrix, dense):
+    def forward(ctx: Any, matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
         ctx.matrix = matrix
         return matrix @ dense
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, torch.Tensor]:
         return None, _SymmetricProduct.apply(ctx.matrix, gradient.contiguous())
 
 
-def propagate(matrix, embeddings):
+def propagate(matrix: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
     """Return ``matrix @ embeddings`` for a symmetric sparse matrix, differentiable twice and more."""
     return _SymmetricProduct.apply(matrix.to(embeddings.dtype), embeddings)

@@ -1,14 +1,23 @@
 """What models share that embed users and items by their place in the interaction graph."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
 import torch
 from torch import nn
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.graph import InteractionGraph, propagate
 from recbole.utils import InputType
 
+_Cached = tuple[list[tuple[int, int, float]], torch.Tensor, tuple[torch.Tensor, torch.Tensor]]
+"""The state of the parameters, the adjacency, and the representations that they make."""
 
-class GraphRecommender(GeneralRecommender):
+
+class GraphRecommender(GeneralRecommender, ABC):
     """Two embedding tables and the graph of the retained *training* pairs; scores are inner products.
 
     A subclass defines :meth:`forward` and ``calculate_loss``.
@@ -20,9 +29,10 @@ class GraphRecommender(GeneralRecommender):
 
     input_type = InputType.PAIRWISE
     selective = ("user_embedding.weight",)
-    batch_free = ("forward",)
+    batch_free: tuple[str, ...] = ("forward",)
+    n_layers: int
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.embedding_size = config["embedding_size"]
         self.user_embedding = nn.Embedding(self.n_users, self.embedding_size)
@@ -30,25 +40,25 @@ class GraphRecommender(GeneralRecommender):
         self.rebuild(dataset)
 
     @property
-    def reach(self):
+    def reach(self) -> float:  # type: ignore[override]  # it is only read
         """An edge that leaves changes what is ``n_layers`` propagations away."""
         return self.n_layers
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Build the graph of the retained training pairs."""
         self.graph = InteractionGraph(dataset, self.device)
         self.norm_adj_matrix = self.graph.adjacency(dtype=self.user_embedding.weight.dtype)
-        self._cache = None
+        self._cache: _Cached | None = None
 
-    def forward(self):
+    @abstractmethod
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what scores are made of: ``(users [n_users, d], items [n_items, d])``."""
-        raise NotImplementedError
 
-    def get_ego_embeddings(self):
+    def get_ego_embeddings(self) -> torch.Tensor:
         """Return the parameters, users above items: [n_users + n_items, d]."""
         return torch.cat([self.user_embedding.weight, self.item_embedding.weight])
 
-    def layer_mean(self, matrices):
+    def layer_mean(self, matrices: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean of the parameters and of each propagation of them, ``(users, items)``.
 
         Args:
@@ -60,15 +70,16 @@ class GraphRecommender(GeneralRecommender):
             total = total + layer
         return self.split(total / (len(matrices) + 1))
 
-    def split(self, nodes):
+    def split(self, nodes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cut [n_users + n_items, d] into users and items."""
-        return torch.split(nodes, [self.n_users, self.n_items])
+        users, items = torch.split(nodes, [self.n_users, self.n_items])
+        return users, items
 
-    def egos(self, interaction):
+    def egos(self, interaction: Interaction) -> tuple[torch.Tensor, ...]:
         """Return the parameters of a batch's users, items and negative items, each [batch, d]."""
         return self.gathered(self.user_embedding.weight, self.item_embedding.weight, interaction)
 
-    def gathered(self, users, items, interaction):
+    def gathered(self, users: torch.Tensor, items: torch.Tensor, interaction: Interaction) -> tuple[torch.Tensor, ...]:
         """Return the rows of two tables for a batch's users, items and negative items, each [batch, d].
 
         By ``index_select``, here and in other models: its second derivatives take a sixth of an index's.
@@ -76,7 +87,7 @@ class GraphRecommender(GeneralRecommender):
         sides = (users, self.USER_ID), (items, self.ITEM_ID), (items, self.NEG_ITEM_ID)
         return tuple(nodes.index_select(0, interaction[field]) for nodes, field in sides)
 
-    def representations(self):
+    def representations(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return :meth:`forward`; without gradients, computed once for each state of the parameters and the graph.
 
         The sums see writes through ``.data``, which the version counters miss.
@@ -88,17 +99,17 @@ class GraphRecommender(GeneralRecommender):
             self._cache = (key, self.norm_adj_matrix, self.forward())
         return self._cache[2]
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> Self:
         """Set the mode and drop the cached embeddings."""
         self._cache = None
         return super().train(mode)
 
-    def predict(self, interaction):
+    def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch] of (user, item) pairs."""
         users, items = self.representations()
         return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=1)
 
-    def full_sort_predict(self, interaction):
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
         users, items = self.representations()
         return users[interaction[self.USER_ID]] @ items.T

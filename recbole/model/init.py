@@ -1,10 +1,13 @@
 """Weight initialisations under RecBole's names; use as ``self.apply(xavier_normal_initialization)``."""
 
+from collections.abc import Callable
+
+import torch
 from torch import nn
 from torch.nn.init import constant_, xavier_normal_, xavier_uniform_
 
 
-def _initialise(module, fill):
+def _initialise(module: nn.Module, fill: Callable[[torch.Tensor], torch.Tensor]) -> None:
     if isinstance(module, nn.Embedding):
         fill(module.weight.data)
     elif isinstance(module, nn.Linear):
@@ -13,11 +16,11 @@ def _initialise(module, fill):
             constant_(module.bias.data, 0)
 
 
-def xavier_normal_initialization(module):
+def xavier_normal_initialization(module: nn.Module) -> None:
     """Fill embeddings and linear weights as Glorot & Bengio (AISTATS 2010), normal; biases with zero."""
     _initialise(module, xavier_normal_)
 
 
-def xavier_uniform_initialization(module):
+def xavier_uniform_initialization(module: nn.Module) -> None:
     """Fill embeddings and linear weights as Glorot & Bengio (AISTATS 2010), uniform; biases with zero."""
     _initialise(module, xavier_uniform_)

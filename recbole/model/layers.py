@@ -2,12 +2,13 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from recbole.model.activation import Dice, activation_layer
+from recbole.model.activation import Activation, Dice, activation_layer
 from recbole.model.feature_layers import ContextSeqEmbLayer, FeatureSeqEmbLayer
 from recbole.model.transformer import (
     FeedForward,
@@ -28,14 +29,15 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _initialise(module, method):
+def _initialise(module: nn.Module, method: str) -> None:
     if isinstance(module, nn.Linear | nn.Conv2d):
         if method == "norm":
             nn.init.normal_(module.weight, 0, 0.01)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
-def normalised(linear, norm, x):
+def normalised(linear: nn.Linear, norm: nn.BatchNorm1d, x: torch.Tensor) -> torch.Tensor:
     """Return ``norm(linear(x))`` of a ``BatchNorm1d`` after a ``Linear`` with a bias.
 
     With the statistics of training that is another linear layer, which spares passes over ``x`` [..., in] and, in
@@ -43,8 +45,10 @@ def normalised(linear, norm, x):
     """
     if norm.training:
         return norm(linear(x))
-    gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return F.linear(x, gain.unsqueeze(1) * linear.weight, gain * (linear.bias - norm.running_mean) + norm.bias)
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None and variance is not None, "a normalisation that keeps no statistics"
+    gain = norm.weight * (variance + norm.eps).rsqrt()
+    return F.linear(x, gain.unsqueeze(1) * linear.weight, gain * (linear.bias - mean) + norm.bias)
 
 
 class MLPLayers(nn.Module):
@@ -59,7 +63,15 @@ class MLPLayers(nn.Module):
         last_activation: False leaves the last layer without its activation.
     """
 
-    def __init__(self, layers, dropout=0.0, activation="relu", bn=False, init_method=None, last_activation=True):
+    def __init__(
+        self,
+        layers: Sequence[int],
+        dropout: float = 0.0,
+        activation: Activation = "relu",
+        bn: bool = False,
+        init_method: str | None = None,
+        last_activation: bool = True,
+    ) -> None:
         super().__init__()
         modules = []
         for number, (wide, narrow) in enumerate(itertools.pairwise(layers), start=2):
@@ -72,7 +84,7 @@ class MLPLayers(nn.Module):
         if init_method is not None:
             self.apply(lambda module: _initialise(module, init_method))
 
-    def forward(self, input_feature):
+    def forward(self, input_feature: torch.Tensor) -> torch.Tensor:
         """Map [..., layers[0]] to [..., layers[-1]]."""
         return self.mlp_layers(input_feature)
 
@@ -87,7 +99,14 @@ class CNNLayers(nn.Module):
         init_method: as in :class:`MLPLayers`.
     """
 
-    def __init__(self, channels, kernels, strides, activation="relu", init_method=None):
+    def __init__(
+        self,
+        channels: Sequence[int],
+        kernels: Sequence[int | tuple[int, int]],
+        strides: Sequence[int | tuple[int, int]],
+        activation: Activation = "relu",
+        init_method: str | None = None,
+    ) -> None:
         super().__init__()
         if not len(channels) - 1 == len(kernels) == len(strides):
             raise UserError(f"cnn: {len(channels)} channels need {len(channels) - 1} kernels and strides")
@@ -99,7 +118,7 @@ class CNNLayers(nn.Module):
         if init_method is not None:
             self.apply(lambda module: _initialise(module, init_method))
 
-    def forward(self, input_feature):
+    def forward(self, input_feature: torch.Tensor) -> torch.Tensor:
         """Map [batch, channels[0], height, width] to [batch, channels[-1], ...]."""
         return self.cnn_layers(input_feature)
 
@@ -110,12 +129,14 @@ class BiGNNLayer(nn.Module):
     X. Wang et al., "Neural Graph Collaborative Filtering", SIGIR 2019 (equation numbers not checked).
     """
 
-    def __init__(self, in_dim, out_dim):
+    def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
         self.linear = nn.Linear(in_dim, out_dim)
         self.interActTransform = nn.Linear(in_dim, out_dim)
 
-    def forward(self, lap_matrix, eye_matrix, features):
+    def forward(
+        self, lap_matrix: torch.Tensor, eye_matrix: torch.Tensor | None, features: torch.Tensor
+    ) -> torch.Tensor:
         """Return [nodes, out_dim] for ``L``, sparse [nodes, nodes], and ``E``, [nodes, in_dim]; ``I`` is not read."""
         near = torch.sparse.mm(lap_matrix, features)
         return self.linear(features + near) + self.interActTransform(near * features)
@@ -135,14 +156,19 @@ class SequenceAttLayer(nn.Module):
     """
 
     def __init__(
-        self, mask_mat, att_hidden_size=(80, 40), activation="sigmoid", softmax_stag=False, return_seq_weight=True
-    ):
+        self,
+        mask_mat: torch.Tensor,
+        att_hidden_size: Sequence[int] = (80, 40),
+        activation: Activation = "sigmoid",
+        softmax_stag: bool = False,
+        return_seq_weight: bool = True,
+    ) -> None:
         super().__init__()
         self.mask_mat, self.softmax_stag, self.return_seq_weight = mask_mat, softmax_stag, return_seq_weight
         self.att_mlp_layers = MLPLayers(att_hidden_size, activation=activation)
         self.dense = nn.Linear(att_hidden_size[-1], 1)
 
-    def forward(self, queries, keys, keys_length):
+    def forward(self, queries: torch.Tensor, keys: torch.Tensor, keys_length: torch.Tensor) -> torch.Tensor:
         """Return weights or sums for candidates [batch, d], sequences [batch, length, d] and lengths [batch]."""
         queries = queries.unsqueeze(1).expand_as(keys)
         seen = torch.cat([queries, keys, queries - keys, queries * keys], dim=-1)
@@ -161,11 +187,11 @@ class VanillaAttention(nn.Module):
         attn_dim: the perceptron's inner size.
     """
 
-    def __init__(self, hidden_dim, attn_dim):
+    def __init__(self, hidden_dim: int, attn_dim: int) -> None:
         super().__init__()
         self.projection = nn.Sequential(nn.Linear(hidden_dim, attn_dim), nn.ReLU(), nn.Linear(attn_dim, 1))
 
-    def forward(self, input_tensor):
+    def forward(self, input_tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ``(means [..., hidden_dim], weights [..., n])`` of ``[..., n, hidden_dim]``; weights add up to 1."""
         weights = self.projection(input_tensor).squeeze(-1).softmax(dim=-1)
         return (weights.unsqueeze(-1) * input_tensor).sum(dim=-2), weights
@@ -174,11 +200,11 @@ class VanillaAttention(nn.Module):
 class SparseDropout(nn.Module):
     """Dropout of the stored values of a sparse COO matrix."""
 
-    def __init__(self, p=0.5):
+    def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         self.p = p
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the matrix with values zeroed and the others scaled up, in training only."""
         x = x.coalesce()
         values = F.dropout(x.values(), self.p, self.training)

@@ -1,5 +1,8 @@
 """Losses under RecBole's names."""
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 from torch import nn
 
@@ -11,11 +14,11 @@ class BPRLoss(nn.Module):
     checked). ``gamma`` is RecBole's guard against ``log 0``.
     """
 
-    def __init__(self, gamma=1e-10):
+    def __init__(self, gamma: float = 1e-10) -> None:
         super().__init__()
         self.gamma = gamma
 
-    def forward(self, pos_score, neg_score):
+    def forward(self, pos_score: torch.Tensor, neg_score: torch.Tensor) -> torch.Tensor:
         """Return the scalar mean over two score tensors of one shape."""
         return -torch.log(self.gamma + torch.sigmoid(pos_score - neg_score)).mean()
 
@@ -23,7 +26,7 @@ class BPRLoss(nn.Module):
 class RegLoss(nn.Module):
     """The sum of the parameters' Euclidean norms."""
 
-    def forward(self, parameters):
+    def forward(self, parameters: Iterable[torch.Tensor]) -> torch.Tensor:
         """Return the scalar sum over an iterable of tensors."""
         return sum(parameter.norm(2) for parameter in parameters)
 
@@ -34,11 +37,11 @@ class EmbLoss(nn.Module):
     Without ``require_pow`` the norms are not squared (RecBole's default; the LightGCN paper squares and halves them).
     """
 
-    def __init__(self, norm=2):
+    def __init__(self, norm: float = 2) -> None:
         super().__init__()
         self.norm = norm
 
-    def forward(self, *embeddings, require_pow=False):
+    def forward(self, *embeddings: torch.Tensor, require_pow: bool = False) -> torch.Tensor:
         """Return the scalar for tensors [batch, d]."""
         size = embeddings[-1].shape[0]
         if require_pow:
@@ -49,11 +52,11 @@ class EmbLoss(nn.Module):
 class EmbMarginLoss(nn.Module):
     """The part of the squared embedding norms above 1, over the batch size."""
 
-    def __init__(self, power=2):
+    def __init__(self, power: float = 2) -> None:
         super().__init__()
         self.power = power
 
-    def forward(self, *embeddings):
+    def forward(self, *embeddings: torch.Tensor) -> torch.Tensor:
         """Return the scalar for tensors [batch, d]."""
         excess = sum(((e**self.power).sum(dim=1) - 1.0).clamp_min(0).sum() for e in embeddings)
-        return excess / embeddings[-1].shape[0]
+        return cast("torch.Tensor", excess) / embeddings[-1].shape[0]

@@ -1,10 +1,13 @@
 """What the session models share: one vector for the items so far, held against every item's embedding."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from recbole.data import Interaction
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.loss import BPRLoss
 from recbole.utils import UserError
@@ -12,7 +15,7 @@ from recbole.utils import UserError
 _LOSSES = {"CE": nn.CrossEntropyLoss, "BPR": BPRLoss}
 
 
-def pack(item_seq, item_seq_len):
+def pack(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[PackedSequence, torch.Tensor]:
     """Pack sequences (int64 [batch, width]) of some lengths, so that no step is spent on padding.
 
     Returns:
@@ -20,11 +23,11 @@ def pack(item_seq, item_seq_len):
     """
     row = torch.arange(len(item_seq), device=item_seq.device).unsqueeze(1).expand_as(item_seq)
     lengths = item_seq_len.cpu()
-    items, row = (pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False) for x in (item_seq, row))
-    return items, row.data
+    items, rows = (pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False) for x in (item_seq, row))
+    return items, rows.data
 
 
-class NextItemRecommender(SequentialRecommender):
+class NextItemRecommender(SequentialRecommender, ABC):
     """Encodes a sequence as a vector and scores an item by the inner product with its (input) embedding.
 
     A subclass makes ``item_embedding`` and a :meth:`forward`. The loss is the cross-entropy over the whole catalogue,
@@ -32,43 +35,44 @@ class NextItemRecommender(SequentialRecommender):
     """
 
     trims = True
+    item_embedding: nn.Embedding
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.loss_type = config["loss_type"]
         if self.loss_type not in _LOSSES:
             raise UserError(f"loss_type: '{self.loss_type}' is not CE or BPR")
         self.loss_fct = _LOSSES[self.loss_type]()
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Do nothing: the model derives nothing from the data."""
 
-    def forward(self, item_seq, item_seq_len):
+    @abstractmethod
+    def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
         """Return the vectors [batch, d] of sequences.
 
         Args:
             item_seq: int64 [batch, width], oldest first, padded with 0 on the right.
             item_seq_len: int64 [batch], at least 1.
         """
-        raise NotImplementedError
 
-    def _encode(self, interaction):
+    def _encode(self, interaction: Interaction) -> torch.Tensor:
         return self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
 
-    def pieces(self, interaction):
+    def pieces(self, interaction: Interaction) -> list[Interaction]:
         """Return pieces of sequences of about the same length, each as wide as its longest."""
         lengths = interaction[self.ITEM_SEQ_LEN]
         return [self._cut(interaction[rows]) for rows in torch.argsort(lengths, stable=True).split(256)]
 
-    def _cut(self, interaction):
+    def _cut(self, interaction: Interaction) -> Interaction:
         width = int(interaction[self.ITEM_SEQ_LEN].max())
         return Interaction(interaction.interaction | {self.ITEM_SEQ: interaction[self.ITEM_SEQ][:, :width]})
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean loss of the batch's next items."""
         return self.loss_of(self.outputs(interaction), interaction)
 
-    def outputs(self, interaction):
+    def outputs(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores that the loss is of: [batch, n_items], or those of target and negative, [batch, 2]."""
         encoded = self._encode(interaction)
         if self.loss_type == "CE":
@@ -76,16 +80,16 @@ class NextItemRecommender(SequentialRecommender):
         items = torch.stack([interaction[self.POS_ITEM_ID], interaction[self.NEG_ITEM_ID]], dim=1)
         return (encoded.unsqueeze(1) * self.item_embedding(items)).sum(dim=-1)
 
-    def loss_of(self, outputs, interaction):
+    def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
         """Return the mean loss of the batch's next items, given their :meth:`outputs`."""
         if self.loss_type == "CE":
             return self.loss_fct(outputs, interaction[self.POS_ITEM_ID])
         return self.loss_fct(*outputs.unbind(dim=1))
 
-    def predict(self, interaction):
+    def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch] of (sequence, item) pairs."""
         return (self._encode(interaction) * self.item_embedding(interaction[self.ITEM_ID])).sum(dim=-1)
 
-    def full_sort_predict(self, interaction):
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
         return torch.matmul(self._encode(interaction), self.item_embedding.weight.T)

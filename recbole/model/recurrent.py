@@ -1,9 +1,11 @@
 """Gated recurrent units over packed sequences."""
 
 import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 
-def run_gru(gru, packed):
+def run_gru(gru: nn.GRU, packed: PackedSequence) -> tuple[torch.Tensor, torch.Tensor]:
     """Run an ``nn.GRU`` without biases over packed sequences.
 
     On a CPU the steps are taken here: the same numbers, to rounding, and the same derivatives of any order, in half
@@ -30,7 +32,9 @@ def run_gru(gru, packed):
     return states, last.index_select(0, packed.unsorted_indices)
 
 
-def _layer(inputs, sizes, of_input, of_state):
+def _layer(
+    inputs: torch.Tensor, sizes: list[int], of_input: torch.Tensor, of_state: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return all states of a layer and, in the order of the first step, each sequence's last."""
     hidden = of_state.shape[1]
     gates, new = (inputs @ of_input.T).split([2 * hidden, hidden], dim=1)

@@ -6,18 +6,26 @@ sub-layer's output is added to its input and normalised after (equation numbers 
 
 import copy
 import math
+from typing import cast
 
 import torch
 from torch import nn
 
-from recbole.model.activation import activation_layer
+from recbole.model.activation import Activation, activation_layer
 from recbole.utils import UserError
 
 
 class MultiHeadAttention(nn.Module):
     """Self-attention with several heads, dropout on the attention, and a normalised residual."""
 
-    def __init__(self, n_heads, hidden_size, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps):
+    def __init__(
+        self,
+        n_heads: int,
+        hidden_size: int,
+        hidden_dropout_prob: float,
+        attn_dropout_prob: float,
+        layer_norm_eps: float,
+    ) -> None:
         super().__init__()
         if hidden_size % n_heads:
             raise UserError(f"hidden_size {hidden_size} is not a multiple of n_heads {n_heads}")
@@ -30,11 +38,13 @@ class MultiHeadAttention(nn.Module):
         self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.out_dropout = nn.Dropout(hidden_dropout_prob)
 
-    def _heads(self, x):
+    def _heads(self, x: torch.Tensor) -> torch.Tensor:
         """Cut [batch, length, d] into [batch, heads, length, d / heads]."""
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
-    def forward(self, input_tensor, attention_mask, asking=None):
+    def forward(
+        self, input_tensor: torch.Tensor, attention_mask: torch.Tensor, asking: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return [batch, length, d], or one vector for each of the ``asking`` positions.
 
         Args:
@@ -53,15 +63,22 @@ class MultiHeadAttention(nn.Module):
 class FeedForward(nn.Module):
     """Two linear layers at each position, with a normalised residual."""
 
-    def __init__(self, hidden_size, inner_size, hidden_dropout_prob, hidden_act, layer_norm_eps):
+    def __init__(
+        self,
+        hidden_size: int,
+        inner_size: int,
+        hidden_dropout_prob: float,
+        hidden_act: Activation,
+        layer_norm_eps: float,
+    ) -> None:
         super().__init__()
         self.dense_1 = nn.Linear(hidden_size, inner_size)
-        self.intermediate_act_fn = activation_layer(hidden_act)
+        self.intermediate_act_fn = cast("nn.Module", activation_layer(hidden_act))
         self.dense_2 = nn.Linear(inner_size, hidden_size)
         self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.dropout = nn.Dropout(hidden_dropout_prob)
 
-    def forward(self, input_tensor):
+    def forward(self, input_tensor: torch.Tensor) -> torch.Tensor:
         """Return a tensor of the input's shape, [..., hidden_size]."""
         inner = self.intermediate_act_fn(self.dense_1(input_tensor))
         return self.LayerNorm(self.dropout(self.dense_2(inner)) + input_tensor)
@@ -71,16 +88,18 @@ class TransformerLayer(nn.Module):
     """Attention, then a feed-forward network."""
 
     def __init__(
-        self, n_heads, hidden_size, intermediate_size, hidden_dropout_prob, attn_dropout_prob, hidden_act,
-        layer_norm_eps,
-    ):  # fmt: skip
+        self, n_heads: int, hidden_size: int, intermediate_size: int, hidden_dropout_prob: float,
+        attn_dropout_prob: float, hidden_act: Activation, layer_norm_eps: float,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.multi_head_attention = MultiHeadAttention(
             n_heads, hidden_size, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps
         )
         self.feed_forward = FeedForward(hidden_size, intermediate_size, hidden_dropout_prob, hidden_act, layer_norm_eps)
 
-    def forward(self, hidden_states, attention_mask, asking=None):
+    def forward(
+        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, asking: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the layer's output; for the arguments see :meth:`MultiHeadAttention.forward`."""
         return self.feed_forward(self.multi_head_attention(hidden_states, attention_mask, asking))
 
@@ -90,21 +109,23 @@ class TransformerEncoder(nn.Module):
 
     def __init__(
         self,
-        n_layers=2,
-        n_heads=2,
-        hidden_size=64,
-        inner_size=256,
-        hidden_dropout_prob=0.5,
-        attn_dropout_prob=0.5,
-        hidden_act="gelu",
-        layer_norm_eps=1e-12,
-    ):
+        n_layers: int = 2,
+        n_heads: int = 2,
+        hidden_size: int = 64,
+        inner_size: int = 256,
+        hidden_dropout_prob: float = 0.5,
+        attn_dropout_prob: float = 0.5,
+        hidden_act: Activation = "gelu",
+        layer_norm_eps: float = 1e-12,
+    ) -> None:
         super().__init__()
         sizes = (n_heads, hidden_size, inner_size, hidden_dropout_prob, attn_dropout_prob, hidden_act, layer_norm_eps)
         layer = TransformerLayer(*sizes)
         self.layer = nn.ModuleList(copy.deepcopy(layer) for _ in range(n_layers))
 
-    def forward(self, hidden_states, attention_mask, output_all_encoded_layers=True):
+    def forward(
+        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, output_all_encoded_layers: bool = True
+    ) -> list[torch.Tensor]:
         """Return a list of the layers' outputs [batch, length, d], or with the last one's alone."""
         outputs = []
         for layer in self.layer:
@@ -112,7 +133,7 @@ class TransformerEncoder(nn.Module):
             outputs.append(hidden_states)
         return outputs if output_all_encoded_layers else outputs[-1:]
 
-    def last(self, hidden_states, attention_mask, position):
+    def last(self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
         """Return the last layer's output [batch, d] at one position (int64 [batch]) of each sequence.
 
         It equals ``forward(...)[-1]`` there; the last layer computes nothing for the other positions.
@@ -128,11 +149,11 @@ class TransformerEncoder(nn.Module):
 class ItemToInterestAggregation(nn.Module):
     """Pools a sequence into ``k_interests`` means, weighed by a softmax over the positions."""
 
-    def __init__(self, seq_len, hidden_size, k_interests=5):
+    def __init__(self, seq_len: int, hidden_size: int, k_interests: int = 5) -> None:
         super().__init__()
         self.theta = nn.Parameter(torch.randn(hidden_size, k_interests))
 
-    def forward(self, input_tensor):
+    def forward(self, input_tensor: torch.Tensor) -> torch.Tensor:
         """Map [batch, length, d] to [batch, k_interests, d]."""
         return (input_tensor @ self.theta).softmax(dim=-2).transpose(-1, -2) @ input_tensor
 
@@ -146,8 +167,15 @@ class LightMultiHeadAttention(MultiHeadAttention):
     """
 
     def __init__(
-        self, n_heads, k_interests, hidden_size, seq_len, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps
-    ):
+        self,
+        n_heads: int,
+        k_interests: int,
+        hidden_size: int,
+        seq_len: int,
+        hidden_dropout_prob: float,
+        attn_dropout_prob: float,
+        layer_norm_eps: float,
+    ) -> None:
         super().__init__(n_heads, hidden_size, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps)
         self.attpooling_key = ItemToInterestAggregation(seq_len, hidden_size, k_interests)
         self.attpooling_value = ItemToInterestAggregation(seq_len, hidden_size, k_interests)
@@ -155,7 +183,7 @@ class LightMultiHeadAttention(MultiHeadAttention):
         self.pos_k_linear = nn.Linear(hidden_size, hidden_size)
         self.pos_ln = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
 
-    def forward(self, input_tensor, pos_emb):
+    def forward(self, input_tensor: torch.Tensor, pos_emb: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """Return [batch, length, d] of the inputs, of that shape, and the positions' vectors [length, d]."""
         key, value = self.key(input_tensor), self.value(input_tensor)
         pooled = self._heads(self.attpooling_key(key)), self._heads(self.attpooling_value(value))
@@ -172,9 +200,10 @@ class LightTransformerEncoder(nn.Module):
     """Several layers of :class:`LightMultiHeadAttention` and :class:`FeedForward`; at first with equal weights."""
 
     def __init__(
-        self, n_layers=2, n_heads=2, k_interests=5, hidden_size=64, seq_len=50, inner_size=256,
-        hidden_dropout_prob=0.5, attn_dropout_prob=0.5, hidden_act="gelu", layer_norm_eps=1e-12,
-    ):  # fmt: skip
+        self, n_layers: int = 2, n_heads: int = 2, k_interests: int = 5, hidden_size: int = 64, seq_len: int = 50,
+        inner_size: int = 256, hidden_dropout_prob: float = 0.5, attn_dropout_prob: float = 0.5,
+        hidden_act: Activation = "gelu", layer_norm_eps: float = 1e-12,
+    ) -> None:  # fmt: skip
         super().__init__()
         sizes = (n_heads, k_interests, hidden_size, seq_len, hidden_dropout_prob, attn_dropout_prob, layer_norm_eps)
         layer = nn.Module()
@@ -182,10 +211,13 @@ class LightTransformerEncoder(nn.Module):
         layer.feed_forward = FeedForward(hidden_size, inner_size, hidden_dropout_prob, hidden_act, layer_norm_eps)
         self.layer = nn.ModuleList(copy.deepcopy(layer) for _ in range(n_layers))
 
-    def forward(self, hidden_states, pos_emb, output_all_encoded_layers=True):
+    def forward(
+        self, hidden_states: torch.Tensor, pos_emb: torch.Tensor, output_all_encoded_layers: bool = True
+    ) -> list[torch.Tensor]:
         """Return a list of the layers' outputs [batch, length, d], or with the last one's alone."""
         outputs = []
         for layer in self.layer:
-            hidden_states = layer.feed_forward(layer.multi_head_attention(hidden_states, pos_emb))
+            attend, feed = layer.get_submodule("multi_head_attention"), layer.get_submodule("feed_forward")
+            hidden_states = feed(attend(hidden_states, pos_emb))
             outputs.append(hidden_states)
         return outputs if output_all_encoded_layers else outputs[-1:]

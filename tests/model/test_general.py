@@ -8,7 +8,7 @@ import torch
 from general_oracles import ORACLES, bpr_of, rows_of, tables, teacher_layers
 
 from recbole.data import Interaction, Negatives
-from recbole.model import abstract_recommender, get_model
+from recbole.model import get_model, recommender
 from recbole.trainer import ResumeFile, Trainer
 from recbole.unlearning.algorithms.scif import Scif
 from recbole.utils import UserError, stream
@@ -189,7 +189,7 @@ def test_rebuilding_is_building_on_what_is_left(build, some_rows, name):
 class Normalised(get_model("BPR")):
     """A model of the default ``rebuild``, with statistics that training gathers."""
 
-    rebuild = abstract_recommender.AbstractRecommender.rebuild
+    rebuild = recommender.AbstractRecommender.rebuild
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
@@ -399,7 +399,7 @@ def test_a_killed_training_ends_with_the_same_bits(build, name, tmp_path, monkey
 def test_ranking_by_pairs_in_pieces(build, monkeypatch):
     model, dataset = build("NeuMF")
     whole = all_scores(model, dataset)
-    monkeypatch.setattr(abstract_recommender, "PAIRS_AT_ONCE", 3 * dataset.n_items)
+    monkeypatch.setattr(recommender, "PAIRS_AT_ONCE", 3 * dataset.n_items)
     assert torch.allclose(all_scores(model, dataset), whole)
 
 

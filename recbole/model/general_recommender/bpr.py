@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.init import xavier_normal_initialization
 from recbole.model.loss import BPRLoss
@@ -19,7 +21,7 @@ class BPR(GeneralRecommender):
     input_type = InputType.PAIRWISE
     selective = ("user_embedding.weight",)
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.embedding_size = config["embedding_size"]
         self.user_embedding = nn.Embedding(self.n_users, self.embedding_size)
@@ -31,40 +33,40 @@ class BPR(GeneralRecommender):
         }
         self.apply(xavier_normal_initialization)
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Do nothing: the model derives nothing from the data."""
 
-    def get_user_embedding(self, user):
+    def get_user_embedding(self, user: torch.Tensor) -> torch.Tensor:
         """Return the factors [batch, d] of user ids."""
         return self.user_embedding.weight.index_select(0, user)  # its derivative takes a third of a look-up's
 
-    def get_item_embedding(self, item):
+    def get_item_embedding(self, item: torch.Tensor) -> torch.Tensor:
         """Return the factors [batch, d] of item ids."""
         return self.item_embedding.weight.index_select(0, item)
 
-    def forward(self, user, item):
+    def forward(self, user: torch.Tensor, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the factors of users and of items."""
         return self.get_user_embedding(user), self.get_item_embedding(item)
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean BPR loss over (user, item, negative item)."""
         return self.loss_of(self.outputs(interaction), interaction)
 
-    def outputs(self, interaction):
+    def outputs(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores of the item and of the negative item, [batch, 2]."""
         user, positive = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         negative = self.get_item_embedding(interaction[self.NEG_ITEM_ID])
         return torch.stack([(user * positive).sum(dim=1), (user * negative).sum(dim=1)], dim=1)
 
-    def loss_of(self, outputs, interaction):
+    def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
         """Return the mean BPR loss, given the :meth:`outputs`."""
         return self.loss(*outputs.unbind(dim=1))
 
-    def predict(self, interaction):
+    def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch] of (user, item) pairs."""
         user, item = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         return (user * item).sum(dim=1)
 
-    def full_sort_predict(self, interaction):
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
         return torch.matmul(self.get_user_embedding(interaction[self.USER_ID]), self.item_embedding.weight.T)

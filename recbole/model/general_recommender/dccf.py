@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.contrast import info_nce
 from recbole.model.graph import propagate
 from recbole.model.graph_recommender import GraphRecommender
@@ -30,7 +32,7 @@ class DCCF(GraphRecommender):
     loss_of_examples = False
     batch_free = ("layers",)
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.n_layers = config["n_layers"]
         self.temp = config["temp"]
@@ -41,19 +43,19 @@ class DCCF(GraphRecommender):
         nn.init.xavier_normal_(self.item_intent)
         self.apply(xavier_normal_initialization)
 
-    def _intents(self, nodes):
+    def _intents(self, nodes: torch.Tensor) -> torch.Tensor:
         parts = zip(self.split(nodes), (self.user_intent, self.item_intent), strict=True)
         return torch.cat([torch.softmax(part @ prototypes, dim=1) @ prototypes.T for part, prototypes in parts])
 
-    def _reweighted(self, guide, nodes):
+    def _reweighted(self, guide: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
         """Return each node's mean of its neighbours, weighted by how alike the ends of an edge are in ``guide``."""
         alike = self.graph.likeness(F.normalize(guide, dim=1))
         return self.graph.weighted_mean((1 + alike) / 2, nodes)
 
-    def layers(self):
+    def layers(self) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
         """Return the sum of all layers [n_users + n_items, d], and ``(Z, R, H_z, H_r)`` of each layer."""
         nodes = total = self.get_ego_embeddings()
-        parts = []
+        parts: list[tuple[torch.Tensor, ...]] = []
         for _ in range(self.n_layers):
             z, r = propagate(self.norm_adj_matrix, nodes), self._intents(nodes)
             parts.append((z, r, self._reweighted(z, nodes), self._reweighted(r, nodes)))
@@ -61,11 +63,11 @@ class DCCF(GraphRecommender):
             total = total + nodes
         return total, parts
 
-    def forward(self):
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the embeddings ``(users [n_users, d], items [n_items, d])``."""
         return self.split(self.layers()[0])
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean BPR loss, the two regularisers and the weighted contrastive losses, added."""
         total, parts = self.layers()
         u, p, n = self.gathered(*self.split(total), interaction)
@@ -77,6 +79,6 @@ class DCCF(GraphRecommender):
         contrast = sum(self._contrast(*(x.index_select(0, own) for x in pair)) for pair in pairs for own in nodes)
         return ranking + size + intents + self.ssl_reg * contrast
 
-    def _contrast(self, first, second):
+    def _contrast(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         own = torch.arange(len(first), device=first.device)
         return info_nce(F.normalize(first, dim=1), F.normalize(second, dim=1), own, self.temp).mean()

@@ -1,10 +1,14 @@
 """ItemKNN, and UserKNN."""
 
+from typing import cast
+
 import numpy as np
 import scipy.sparse
 import torch
 from torch import nn
 
+from recbole.config import Config
+from recbole.data import Dataset
 from recbole.model.fitted import FittedRecommender
 from recbole.utils import UserError
 
@@ -12,7 +16,7 @@ PAIRS_AT_ONCE = 2**22
 """How many similarities are held at a time."""
 
 
-class ItemKNN(FittedRecommender):
+class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
     """Scores an item by the summed similarity of those of its ``k`` nearest items that the user has.
 
     M. Deshpande, G. Karypis, "Item-Based Top-N Recommendation Algorithms", TOIS 2004 (equation numbers not checked).
@@ -23,7 +27,7 @@ class ItemKNN(FittedRecommender):
     Forgetting is exact: only neighbourhoods that a change can alter are counted anew.
     """
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.k, self.shrink, self.method = int(config["k"]), float(config["shrink"] or 0.0), config["knn_method"]
         if self.method not in ("item", "user"):
@@ -31,26 +35,26 @@ class ItemKNN(FittedRecommender):
         self.learned_shape = (self.n_items if self.method == "item" else self.n_users,) * 2
         self.fake_loss = nn.Parameter(torch.zeros(1))
 
-    def fit(self, matrix):
+    def fit(self, matrix: scipy.sparse.csr_matrix) -> None:
         """Find the nearest neighbours of every item (or user)."""
         table = self._table(matrix)
         self.w = self._neighbours(table, np.arange(table.shape[1]))
 
-    def update(self, old, new):
+    def update(self, old: scipy.sparse.csr_matrix, new: scipy.sparse.csr_matrix) -> None:
         """Bring the neighbours up to date; a column that did not change is searched again only if need be.
 
         Of such a column only the similarities to the changed ones are new. It keeps its neighbours, with what these are
         now, unless one of them falls to its least, or another rises to it.
         """
-        old, new = self._table(old), self._table(new)
-        changed = np.flatnonzero(np.diff((old != new).tocsc().indptr))
+        before, after = self._table(old), self._table(new)
+        changed = np.flatnonzero(np.diff(cast("scipy.sparse.csr_array", before != after).tocsc().indptr))
         if len(changed) > self.w.shape[1] // 8:
-            self.w = self._neighbours(new, np.arange(self.w.shape[1]))
+            self.w = self._neighbours(after, np.arange(self.w.shape[1]))
         elif len(changed):
-            again = np.union1d(changed, self._refresh(new, changed))
-            self._replace(again, self._neighbours(new, again))
+            again = np.union1d(changed, self._refresh(after, changed))
+            self._replace(again, self._neighbours(after, again))
 
-    def _refresh(self, table, changed):
+    def _refresh(self, table: scipy.sparse.csr_array, changed: np.ndarray) -> np.ndarray:
         """Put the new similarities to the changed columns in; return the columns that may have other neighbours."""
         norms = _norms(table)
         value = (table.T @ table.tocsc()[:, changed]).toarray()
@@ -70,7 +74,7 @@ class ItemKNN(FittedRecommender):
         )
         return np.flatnonzero(doubtful.any(axis=1))
 
-    def _replace(self, columns, fresh):
+    def _replace(self, columns: np.ndarray, fresh: scipy.sparse.csc_array) -> None:
         """Put fresh similarities, sparse [all, len(columns)], in the place of columns."""
         kept = np.ones(self.w.shape[1])
         kept[columns] = 0
@@ -79,11 +83,11 @@ class ItemKNN(FittedRecommender):
         )
         self.w = (self.w @ scipy.sparse.diags_array(kept) + fresh @ place).tocsc()
 
-    def _table(self, matrix):
+    def _table(self, matrix: scipy.sparse.csr_matrix) -> scipy.sparse.csr_array:
         """Return the matrix with what is compared in its columns."""
         return scipy.sparse.csr_array(matrix if self.method == "item" else matrix.T)
 
-    def _neighbours(self, table, columns):
+    def _neighbours(self, table: scipy.sparse.csr_array, columns: np.ndarray) -> scipy.sparse.csc_array:
         """Return the similarities of the ``k`` nearest to each of the columns, sparse CSC [all, len(columns)]."""
         norms = _norms(table)
         by_column = table.tocsc()
@@ -92,10 +96,12 @@ class ItemKNN(FittedRecommender):
         parts = [self._nearest(table.T @ by_column[:, piece], norms, piece) for piece in pieces]
         return scipy.sparse.hstack(parts, format="csc")
 
-    def _nearest(self, products, norms, columns):
-        products = products.tocoo()
-        row, place = products.coords
-        value = products.data / (norms[row] * norms[columns[place]] + self.shrink + 1e-6)
+    def _nearest(
+        self, products: scipy.sparse.csc_array, norms: np.ndarray, columns: np.ndarray
+    ) -> scipy.sparse.csc_array:
+        entries = products.tocoo()
+        row, place = entries.coords
+        value = entries.data / (norms[row] * norms[columns[place]] + self.shrink + 1e-6)
         there = (row != columns[place]) & (value != 0)
         row, place, value = row[there], place[there], value[there]
         order = np.lexsort((row, -value, place))
@@ -104,16 +110,16 @@ class ItemKNN(FittedRecommender):
         best = order[rank < self.k]
         return scipy.sparse.csc_array((value[best], (row[best], place[best])), shape=products.shape)
 
-    def learned(self):
+    def learned(self) -> list[scipy.sparse.csc_array]:
         """Return the similarities, sparse."""
         self.learn()
         return [self.w]
 
-    def know(self, learned):
+    def know(self, learned: scipy.sparse.csc_array) -> None:
         """Take the similarities."""
         self.w = learned
 
-    def scores(self, matrix, users):
+    def scores(self, matrix: scipy.sparse.csr_matrix, users: np.ndarray) -> torch.Tensor:
         """Return the summed similarities [len(users), n_items], float64."""
         if self.method == "item":
             found = scipy.sparse.csr_array(matrix)[users] @ self.w
@@ -122,6 +128,6 @@ class ItemKNN(FittedRecommender):
         return torch.from_numpy(np.ascontiguousarray(found.toarray()))
 
 
-def _norms(table):
+def _norms(table: scipy.sparse.csr_array) -> np.ndarray:
     """Return the Euclidean norms of the columns."""
     return np.sqrt(table.multiply(table).sum(axis=0))

@@ -1,5 +1,9 @@
 """LightGCN."""
 
+import torch
+
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_uniform_initialization
 from recbole.model.loss import BPRLoss, EmbLoss
@@ -15,7 +19,7 @@ class LightGCN(GraphRecommender):
 
     loss_of_examples = False
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.n_layers = config["n_layers"]
         self.reg_weight = config["reg_weight"]
@@ -24,11 +28,11 @@ class LightGCN(GraphRecommender):
         self.reg_loss = EmbLoss()
         self.apply(xavier_uniform_initialization)
 
-    def forward(self):
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the propagated embeddings ``(users [n_users, d], items [n_items, d])``."""
         return self.layer_mean([self.norm_adj_matrix] * self.n_layers)
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean BPR loss plus ``reg_weight`` times the norms of the batch's parameters."""
         u, p, n = self.gathered(*self.forward(), interaction)
         loss = self.mf_loss((u * p).sum(dim=1), (u * n).sum(dim=1))

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.layers import MLPLayers
 from recbole.utils import InputType, UserError
@@ -19,7 +21,7 @@ class NeuMF(GeneralRecommender):
     input_type = InputType.POINTWISE
     selective = ("user_mf_embedding.weight", "user_mlp_embedding.weight")
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.mf_train, self.mlp_train = config["mf_train"], config["mlp_train"]
         if config["use_pretrain"]:
@@ -44,10 +46,10 @@ class NeuMF(GeneralRecommender):
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, 0, 0.01)
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Do nothing: the model derives nothing from the data."""
 
-    def forward(self, user, item):
+    def forward(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
         """Return the logits of (user, item) pairs, of the ids' shape."""
         halves = []
         if self.mf_train:
@@ -57,11 +59,11 @@ class NeuMF(GeneralRecommender):
             halves.append(self.mlp_layers(pair))
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean binary cross-entropy against the labels."""
         logits = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         return self.loss(logits, interaction[self.LABEL].to(logits.dtype))
 
-    def predict(self, interaction):
+    def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return probabilities [batch] of (user, item) pairs."""
         return torch.sigmoid(self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID]))

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.draws import mix, unit
 from recbole.utils import InputType, ModelType
@@ -17,26 +19,26 @@ class Random(GeneralRecommender):
     type = ModelType.TRADITIONAL
     input_type = InputType.POINTWISE
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.fake_loss = nn.Parameter(torch.zeros(1))
         self.seed = int(config["seed"])
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Do nothing: the model derives nothing from the data."""
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return zero: there is nothing to learn."""
         return self.fake_loss.sum() * 0
 
-    def _hash(self, user, item):
+    def _hash(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
         return unit(mix((user * 0x9E3779B1 + item * 0x85EBCA77 + self.seed * 0xC2B2AE3D) & 0xFFFFFFFF))
 
-    def predict(self, interaction):
+    def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return scores in [0, 1), [batch]."""
         return self._hash(interaction[self.USER_ID], interaction[self.ITEM_ID])
 
-    def full_sort_predict(self, interaction):
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return scores in [0, 1), [batch, n_items]."""
         user = interaction[self.USER_ID].unsqueeze(1)
         return self._hash(user, torch.arange(self.n_items, device=user.device))

@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional as F
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.contrast import info_nce
 from recbole.model.draws import hashed_uniform
 from recbole.model.graph_recommender import GraphRecommender
@@ -32,7 +34,7 @@ class SGL(GraphRecommender):
     loss_of_examples = False
     batch_free = ("forward", "seen")
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.view_type = config["type"]
         if self.view_type not in VIEWS:
@@ -45,29 +47,29 @@ class SGL(GraphRecommender):
         self.reg_loss = EmbLoss()
         self.apply(xavier_uniform_initialization)
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Build the graph of the retained training pairs; the views follow when they are needed."""
         super().rebuild(dataset)
-        self._views = None
+        self._views: tuple[int | str, list[list[torch.Tensor]]] | None = None
 
-    def begin_epoch(self, epoch, dataset):
+    def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Take up the views of an epoch."""
         self.epoch = epoch
 
-    def views(self):
+    def views(self) -> list[list[torch.Tensor]]:
         """Return the two views, each the matrices of its propagations."""
         key = self.epoch if self.training else "fixed"
         if self._views is None or self._views[0] != key:
             self._views = (key, [self._view(key, number) for number in range(2)])
         return self._views[1]
 
-    def _view(self, key, number):
+    def _view(self, key: int | str, number: int) -> list[torch.Tensor]:
         layers = self.n_layers if self.view_type == "RW" else 1
         kept = [self._kept(torch_seed(self.seed, "views", key, number, layer)) for layer in range(layers)]
         matrices = [self.graph.adjacency(keep, dtype=self.user_embedding.weight.dtype) for keep in kept]
         return matrices if self.view_type == "RW" else matrices * self.n_layers
 
-    def _kept(self, key):
+    def _kept(self, key: int) -> torch.Tensor:
         """Return which edges stay, bool [n_edges]."""
         users, items = self.graph.users, self.graph.items
         if self.view_type == "ND":
@@ -76,15 +78,15 @@ class SGL(GraphRecommender):
             return stays[users] & stays[items + self.n_users]
         return hashed_uniform(key, users, items) >= self.drop_ratio
 
-    def forward(self):
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the embeddings propagated on the whole graph ``(users [n_users, d], items [n_items, d])``."""
         return self.layer_mean([self.norm_adj_matrix] * self.n_layers)
 
-    def seen(self):
+    def seen(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return the embeddings propagated in each of the two views, ``(users, items)`` each."""
         return [self.layer_mean(matrices) for matrices in self.views()]
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the summed BPR loss, the regulariser and the weighted contrastive loss."""
         u, p, n = self.gathered(*self.forward(), interaction)
         ranking = F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).sum()
@@ -95,7 +97,7 @@ class SGL(GraphRecommender):
         )
         return ranking + self.reg_weight * self.reg_loss(*self.egos(interaction)) + self.ssl_weight * contrast
 
-    def _contrast(self, first, second, nodes):
+    def _contrast(self, first: torch.Tensor, second: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
         """Return the summed loss of telling each of ``nodes`` in the first view from all others in the second."""
         nodes, counts = torch.unique(nodes, return_counts=True)
         anchors, candidates = F.normalize(first.index_select(0, nodes), dim=1), F.normalize(second, dim=1)

@@ -1,17 +1,24 @@
 """SimRec."""
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.contrast import info_nce, log_partition
 from recbole.model.graph import propagate
 from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_uniform_initialization
 from recbole.utils import InputType, torch_seed
+
+Lesson = tuple[Sequence[torch.Tensor], list[torch.Tensor], torch.Tensor]
+"""What the teacher says: layers of users and of items, ids of triples, and its scores of these."""
 
 
 class Teacher(GraphRecommender):
@@ -21,12 +28,12 @@ class Teacher(GraphRecommender):
     plus ``teacher_reg_weight`` times the squared norms of the two tables.
     """
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.n_layers, self.reg_weight = config["n_layers"], config["teacher_reg_weight"]
         self.apply(xavier_uniform_initialization)
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Build the graph of the retained training pairs."""
         super().rebuild(dataset)
         dtype = self.user_embedding.weight.dtype
@@ -34,18 +41,18 @@ class Teacher(GraphRecommender):
         self.norm_adj_matrix = self.graph.csr((scale[self.graph.heads] * scale[self.graph.tails]).to(dtype))
         self.of_itself = scale.square().to(dtype).unsqueeze(1)
 
-    def layers(self):
+    def layers(self) -> list[torch.Tensor]:
         """Return the parameters and each layer, every one [n_users + n_items, d]."""
         layers = [self.get_ego_embeddings()]
         for _ in range(self.n_layers):
             layers.append(propagate(self.norm_adj_matrix, layers[-1]) + self.of_itself * layers[-1])
         return layers
 
-    def forward(self):
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the embeddings ``(users [n_users, d], items [n_items, d])``."""
-        return self.split(sum(self.layers()))
+        return self.split(cast("torch.Tensor", sum(self.layers())))
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean BPR loss plus the regulariser."""
         u, p, n = self.gathered(*self.forward(), interaction)
         norms = self.user_embedding.weight.square().sum() + self.item_embedding.weight.square().sum()
@@ -85,7 +92,7 @@ class SimRec(GeneralRecommender):
     reach = math.inf  # the teacher's layers
     selective = ("user_embedding.weight",)
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.config = config
         self.user_embedding = nn.Embedding(self.n_users, config["embedding_size"])
@@ -96,30 +103,30 @@ class SimRec(GeneralRecommender):
         self.warm_up_epochs = config["teacher_epochs"]
         self._teach(False)
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Build the teacher's graph of the retained training pairs."""
         self.teacher.rebuild(dataset)
 
-    def begin_epoch(self, epoch, dataset):
+    def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Train the teacher in the first epochs, then the student."""
         self._teach(epoch < self.warm_up_epochs)
 
-    def _teach(self, teaching):
+    def _teach(self, teaching: bool) -> None:
         """Let the teacher be trained and nothing else, or the other way round."""
         self.teaching = teaching
         for parameter in self.parameters():
             parameter.requires_grad_(not teaching)
         self.teacher.requires_grad_(teaching)
 
-    def features(self, embeddings):
+    def features(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Return ``x(e)`` for rows of either table."""
         return embeddings + F.leaky_relu(self.layer(embeddings), 0.5)
 
-    def forward(self):
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the features ``(users [n_users, d], items [n_items, d])``."""
         return self.features(self.user_embedding.weight), self.features(self.item_embedding.weight)
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the sum of the five terms, see the class; in the first epochs the teacher's loss."""
         if self.teaching:
             return self.teacher.calculate_loss(interaction)
@@ -133,14 +140,15 @@ class SimRec(GeneralRecommender):
         total = self._main(tables, user, item) + self._soft(tables, lesson) + self._distil(tables, distinct, lesson)
         return total + self._spread(tables, distinct, weights) + self.config["reg_weight"] * norms
 
-    def _lesson(self):
+    def _lesson(self) -> Lesson:
         """Return what the teacher says: its layers from the second on, random triples, and its scores of those."""
         teacher, layers = self.teacher, self.teacher.layers()
-        users, items = teacher.split(sum(layers))
+        users, items = teacher.split(cast("torch.Tensor", sum(layers)))
         triples = self._triples(users.device)
-        return teacher.split(sum(layers[2:])), triples, _preference(users, items, triples)
+        later = teacher.split(cast("torch.Tensor", sum(layers[2:])))
+        return later, triples, _preference(users, items, triples)
 
-    def _triples(self, device):
+    def _triples(self, device: torch.device) -> list[torch.Tensor]:
         """Return random user, item and item ids, each int64 [soft_samples]; the same ones in evaluation mode."""
         generator = None
         if not self.training:
@@ -149,17 +157,17 @@ class SimRec(GeneralRecommender):
         sizes = (self.n_users, self.n_items, self.n_items)
         return [torch.randint(size, shape, generator=generator, device=device) for size in sizes]
 
-    def _main(self, tables, user, item):
+    def _main(self, tables: Sequence[torch.Tensor], user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
         users, items = (self.features(t.index_select(0, i)) for t, i in zip(tables, (user, item), strict=True))
         return -(users * items).sum(dim=1).mean()
 
-    def _soft(self, tables, lesson):
+    def _soft(self, tables: Sequence[torch.Tensor], lesson: Lesson) -> torch.Tensor:
         _, triples, said = lesson
         tau = self.config["soft_tau"]
         mine = _preference(self.features(tables[0]), self.features(tables[1]), triples)
         return self.config["soft_weight"] * F.binary_cross_entropy_with_logits(mine / tau, torch.sigmoid(said / tau))
 
-    def _distil(self, tables, distinct, lesson):
+    def _distil(self, tables: Sequence[torch.Tensor], distinct: Sequence[torch.Tensor], lesson: Lesson) -> torch.Tensor:
         losses = [
             info_nce(
                 F.normalize(taught[nodes], dim=1), F.normalize(table, dim=1), nodes, self.config["distill_tau"]
@@ -168,7 +176,14 @@ class SimRec(GeneralRecommender):
         ]
         return self.config["distill_weight"] * sum(losses)
 
-    def _weights(self, tables, distinct, lesson, user, item):
+    def _weights(
+        self,
+        tables: Sequence[torch.Tensor],
+        distinct: Sequence[torch.Tensor],
+        lesson: Lesson,
+        user: torch.Tensor,
+        item: torch.Tensor,
+    ) -> list[torch.Tensor]:
         """Return each distinct node's weight in the regulariser, ``(users, items)``, as constants.
 
         In evaluation mode, where derivatives are taken, they are 1: they jump with the parameters, so that no
@@ -191,7 +206,9 @@ class SimRec(GeneralRecommender):
             weights.append(1 + self.config["epsilon"] * torch.where(conflict, 1.0, -1.0).to(one.dtype))
         return weights
 
-    def _spread(self, tables, distinct, weights):
+    def _spread(
+        self, tables: Sequence[torch.Tensor], distinct: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
         users, items = (self.features(table) for table in tables)
         tau = self.config["contrast_tau"]
         of_users = log_partition(users[distinct[0]], items, tau) + log_partition(users[distinct[0]], users, tau)
@@ -199,17 +216,17 @@ class SimRec(GeneralRecommender):
         loss = (weights[0] * of_users).mean() + (weights[1] * of_items).mean()
         return self.config["contrast_weight"] * loss
 
-    def predict(self, interaction):
+    def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch] of (user, item) pairs."""
         user = self.features(self.user_embedding(interaction[self.USER_ID]))
         return (user * self.features(self.item_embedding(interaction[self.ITEM_ID]))).sum(dim=1)
 
-    def full_sort_predict(self, interaction):
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
         return self.features(self.user_embedding(interaction[self.USER_ID])) @ self.forward()[1].T
 
 
-def _preference(users, items, triples):
+def _preference(users: torch.Tensor, items: torch.Tensor, triples: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return ``y_ui - y_uj`` for triples of ids (u, i, j)."""
     user, one, other = triples
     difference = items.index_select(0, one) - items.index_select(0, other)

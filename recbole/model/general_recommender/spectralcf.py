@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.graph import propagate
 from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_uniform_initialization
@@ -19,7 +21,7 @@ class SpectralCF(GraphRecommender):
 
     loss_of_examples = False
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.n_layers = config["n_layers"]
         self.reg_weight = config["reg_weight"]
@@ -29,14 +31,14 @@ class SpectralCF(GraphRecommender):
         self.reg_loss = EmbLoss()
         self.apply(xavier_uniform_initialization)
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Build the graph of the retained training pairs."""
         super().rebuild(dataset)
         dtype = self.user_embedding.weight.dtype
         self.norm_adj_matrix = self.graph.adjacency(power=0, dtype=dtype)
         self.inverse_degrees = (1 / self.graph.degrees()).to(dtype).unsqueeze(1)
 
-    def forward(self):
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the embeddings ``(users, items)``, each [n, (n_layers + 1) * d]."""
         layers = [self.get_ego_embeddings()]
         for weight in self.filters:
@@ -45,7 +47,7 @@ class SpectralCF(GraphRecommender):
             layers.append(torch.sigmoid((2 * layer - neighbours) @ weight))
         return self.split(torch.cat(layers, dim=1))
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean BPR loss plus ``reg_weight`` times the norms of the batch's embeddings."""
         u, p, n = self.gathered(*self.forward(), interaction)
         loss = self.mf_loss((u * p).sum(dim=1), (u * n).sum(dim=1))

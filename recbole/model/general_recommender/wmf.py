@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, UserError
 
@@ -29,7 +31,7 @@ class WMF(GeneralRecommender):
     reach = 0  # by the shares
     selective = ("user_embedding.weight",)
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         if config["train_neg_sample_args"]:
             raise UserError("train_neg_sample_args: WMF learns from all data without samples; set it to null")
@@ -41,25 +43,25 @@ class WMF(GeneralRecommender):
             nn.init.normal_(table.weight, 0, 0.01)
         self.rebuild(dataset)
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Count the retained training pairs of each user, and note which pairs they are."""
         users, items = dataset.log.user[dataset.train_rows], dataset.log.item[dataset.train_rows]
         counts = np.bincount(users, minlength=self.n_users)
         self._share = torch.from_numpy(1 / np.maximum(counts, 1)).to(self.device)
         self._pairs = torch.from_numpy(np.unique(users * self.n_items + items)).to(self.device)
 
-    def _shares(self, user, item):
+    def _shares(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
         """Return which share of its user's unobserved items each pair answers for, float64 [batch]."""
         key = user * self.n_items + item
         at = torch.searchsorted(self._pairs, key).clamp_max(max(len(self._pairs) - 1, 0))
         known = self._pairs[at] == key if len(self._pairs) else torch.zeros_like(key, dtype=torch.bool)
         return torch.where(known, self._share[user], 0.0)
 
-    def forward(self, user, item):
+    def forward(self, user: torch.Tensor, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the factors of users and of items."""
         return self.user_embedding(user), self.item_embedding(item)
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the batch's part of the sum over all data."""
         user, item = interaction[self.USER_ID], interaction[self.ITEM_ID]
         p, q = self.forward(user, item)
@@ -70,11 +72,11 @@ class WMF(GeneralRecommender):
         w = self.negative_weight
         return ((1 - w) * r.square() - 2 * r + w * self._shares(user, item).to(p.dtype) * everywhere).sum()
 
-    def predict(self, interaction):
+    def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch] of (user, item) pairs."""
         p, q = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         return (p * q).sum(dim=1)
 
-    def full_sort_predict(self, interaction):
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
         return self.user_embedding(interaction[self.USER_ID]) @ self.item_embedding.weight.T

@@ -1,11 +1,15 @@
 """DNNTSP."""
 
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn import functional
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import NextBasketRecommender
-from recbole.model.baskets import Incidence, pairs_within
+from recbole.model.basket_histories import Incidence, pairs_within
 from recbole.model.layers import normalised
 from recbole.utils import UserError
 
@@ -32,7 +36,7 @@ class DNNTSP(NextBasketRecommender):
     as in the original code, where A_t is the identity. The paper's users' frequencies do not occur in its code.
     """
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         size, self.n_heads = config["embedding_size"], config["n_heads"]
         if size % self.n_heads:
@@ -46,10 +50,10 @@ class DNNTSP(NextBasketRecommender):
         self.alpha = nn.Parameter(torch.rand(self.n_items, 1))
         self.output = nn.Linear(size, 1)
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Do nothing: the graphs are made of each batch's histories."""
 
-    def forward(self, interaction):
+    def forward(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
         history, lengths = Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH]
         user, item, node = self._nodes(history, lengths)
@@ -60,14 +64,22 @@ class DNNTSP(NextBasketRecommender):
         change = self.alpha.index_select(0, item) * (z - embedded) @ self.output.weight.T
         return scores.index_put((user, item), change.squeeze(1), accumulate=True)
 
-    def _nodes(self, history, lengths):
+    def _nodes(self, history: Incidence, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the nodes' users and items, nodes of short histories first, and the node of each entry."""
         user, item, node, _ = history.nodes(self.n_items)
         order = torch.argsort(lengths[user], stable=True)
         place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
         return user[order], item[order], place[node]
 
-    def _convolve(self, history, user, node, embedded, lengths, kept):
+    def _convolve(
+        self,
+        history: Incidence,
+        user: torch.Tensor,
+        node: torch.Tensor,
+        embedded: torch.Tensor,
+        lengths: torch.Tensor,
+        kept: torch.Tensor,
+    ) -> torch.Tensor:
         """Return the states after the convolutions, [sum of kept, d]: node by node its ``kept`` time steps."""
         start = kept.cumsum(0) - kept
         of_node = torch.repeat_interleave(kept)
@@ -78,10 +90,12 @@ class DNNTSP(NextBasketRecommender):
         states = embedded.index_select(0, of_node)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             mixed = (diagonal * states).index_add(0, to, weight * states.index_select(0, of))
-            states = torch.relu(normalised(convolution, norm, mixed))
+            states = torch.relu(normalised(cast("nn.Linear", convolution), cast("nn.BatchNorm1d", norm), mixed))
         return states
 
-    def _edges(self, history, user, node):
+    def _edges(
+        self, history: Incidence, user: torch.Tensor, node: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return where two different items share a basket.
 
         Returns:
@@ -95,7 +109,7 @@ class DNNTSP(NextBasketRecommender):
         weight = count[pair].to(self.alpha.dtype)
         return i, j, t, weight, weight.new_ones(history.n_users).scatter_reduce(0, user[i], weight, "amax")
 
-    def _summaries(self, states, lengths, kept):
+    def _summaries(self, states: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """Return z [nodes, d]; nodes whose lengths have the same power of two above them are padded together."""
         widths = torch.exp2(torch.log2(lengths.double()).ceil())
         sizes = widths.unique_consecutive(return_counts=True)[1].tolist()
@@ -104,7 +118,7 @@ class DNNTSP(NextBasketRecommender):
         heads = functional.linear(states, heads).split([int(part.sum()) for part in kept])
         return torch.cat(list(map(self._summary, heads, lengths.split(sizes), kept)))
 
-    def _summary(self, heads, lengths, kept):
+    def _summary(self, heads: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """Return z [nodes, d] from the nodes' queries, keys and values [sum of kept, 3 d]."""
         t = torch.arange(int(lengths.max()), device=lengths.device)
         place = ((kept.cumsum(0) - kept).unsqueeze(1) + t).clamp_max(len(heads) - 1)
@@ -115,22 +129,22 @@ class DNNTSP(NextBasketRecommender):
         weights = self.aggregate(attended) * (t < lengths.unsqueeze(1)).unsqueeze(2)
         return (weights * attended).sum(dim=1)
 
-    def pieces(self, interaction):
+    def pieces(self, interaction: Interaction) -> list[Interaction]:
         """Return pieces of 64 people, whose states fit into caches."""
         return [interaction[at : at + 64] for at in range(0, len(interaction), 64)]
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the multi-label soft margin loss, the mean over items and users."""
         return self.loss_of(self.outputs(interaction), interaction)
 
-    def outputs(self, interaction):
+    def outputs(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores of the items, [batch, n_items - 1]."""
         return self.forward(interaction)[:, 1:]
 
-    def loss_of(self, outputs, interaction):
+    def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
         """Return the multi-label soft margin loss, given the :meth:`outputs`."""
         return functional.multilabel_soft_margin_loss(outputs, self.target_matrix(interaction)[:, 1:])
 
-    def full_sort_predict(self, interaction):
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
         return self.forward(interaction)

@@ -1,13 +1,16 @@
 """Sets2Sets."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import NextBasketRecommender
-from recbole.model.baskets import Incidence, pairs_within
+from recbole.model.basket_histories import Incidence, pairs_within
 from recbole.utils import UserError
 
 
@@ -40,8 +43,10 @@ class Sets2Sets(NextBasketRecommender):
 
     reach = math.inf  # by the item weights
     entry_tables = {"gate_weight": "gate_number"}  # noqa: RUF012
+    item_weight: torch.Tensor
+    gate_number: torch.Tensor
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         size, hidden = config["embedding_size"], config["hidden_size"]
         self.n_slots = config["MAX_NBR_HISTORY_BASKETS"]
@@ -64,7 +69,7 @@ class Sets2Sets(NextBasketRecommender):
         self._initialise()
         self.rebuild(dataset)
 
-    def _initialise(self):
+    def _initialise(self) -> None:
         for name, parameter in self.named_parameters():
             if "embedding" in name:
                 nn.init.normal_(parameter, std=0.02)
@@ -73,12 +78,12 @@ class Sets2Sets(NextBasketRecommender):
             else:
                 nn.init.zeros_(parameter)
 
-    def lookups(self):
+    def lookups(self) -> dict[str, tuple[str, ...]]:
         """Return the fields of embeddings, gate and output layer, whose rows are items all."""
         inputs = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_weight")
         return dict.fromkeys(inputs, (self.HISTORY_ITEMS,)) | {"output.weight": self.item_fields}
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Count the items of the retained training baskets, and weigh the loss by that."""
         if not self.weighted:
             self.item_weight.fill_(1.0)
@@ -87,7 +92,7 @@ class Sets2Sets(NextBasketRecommender):
         weights = np.divide(counts.max(initial=0), counts, out=np.zeros(self.n_items), where=counts > 0)
         self.item_weight.copy_(torch.from_numpy(weights))
 
-    def forward(self, interaction):
+    def forward(self, interaction: Interaction) -> torch.Tensor:
         """Return the logits [batch, n_items]; minus infinity for padding."""
         history, lengths = Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH]
         row = torch.arange(len(lengths), device=lengths.device)
@@ -106,7 +111,7 @@ class Sets2Sets(NextBasketRecommender):
         padding[0] = True
         return logits.masked_fill(padding, -torch.inf)
 
-    def _repeats(self, logits, history, lengths):
+    def _repeats(self, logits: torch.Tensor, history: Incidence, lengths: torch.Tensor) -> torch.Tensor:
         """Mix the users' own frequencies into the logits, at the items of their histories."""
         user, item, _, count = history.nodes(self.n_items)
         f = count.to(logits.dtype) / lengths[user]
@@ -116,13 +121,13 @@ class Sets2Sets(NextBasketRecommender):
         change = v * (f - logits[user, item])
         return logits.index_put((user, item), change, accumulate=True)
 
-    def entries(self, name, interaction):
+    def entries(self, name: str, interaction: Interaction) -> torch.Tensor:
         """Return the places in the flat gate that a batch reads: pairs of items of one user's history."""
         user, item, *_ = Incidence.of(interaction[self.HISTORY_ITEMS]).nodes(self.n_items)
         to, of = pairs_within(user)
         return item.index_select(0, of) * self.n_items + item.index_select(0, to)
 
-    def _gate(self, rows, columns):
+    def _gate(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         if self.sparse_gate and self.training:
             return _SparselyRead.apply(self.gate_weight, rows, columns)
         places = rows * self.n_items + columns
@@ -130,27 +135,27 @@ class Sets2Sets(NextBasketRecommender):
             places = self.gate_number.index_select(0, places).long()
         return self.gate_weight.view(-1).index_select(0, places)
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean over the users of the weighted squares plus ``set_loss_weight`` times the pairwise term."""
         return self.loss_of(self.outputs(interaction), interaction)
 
-    def outputs(self, interaction):
+    def outputs(self, interaction: Interaction) -> torch.Tensor:
         """Return the items' probabilities [batch, n_items - 1]; the loss is convex in them, not in the logits."""
         return self.forward(interaction).softmax(dim=1)[:, 1:]
 
-    def loss_of(self, outputs, interaction):
+    def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
         """Return the loss, given the :meth:`outputs`."""
         right = self.target_matrix(interaction)[:, 1:]
         squares = (self.item_weight[1:] * (outputs - right).square()).sum(dim=1)
         return (squares + self.set_loss_weight * self._pairwise(outputs, right)).mean()
 
-    def _pairwise(self, p, right):
+    def _pairwise(self, p: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Return the mean over pairs (bought i, other j) of exp(p_j - p_i): mean exp(-p_i) times mean exp(p_j)."""
         p = p if self.set_loss_gradient else p.detach()
         bought, others = right.sum(dim=1), (1 - right).sum(dim=1)
         return (right * torch.exp(-p)).sum(dim=1) / bought * ((1 - right) * torch.exp(p)).sum(dim=1) / others
 
-    def full_sort_predict(self, interaction):
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the logits [batch, n_items]."""
         return self.forward(interaction)
 
@@ -159,12 +164,12 @@ class _SparselyRead(torch.autograd.Function):
     """``weight[rows, columns]`` with a sparse gradient, for one derivative."""
 
     @staticmethod
-    def forward(ctx, weight, rows, columns):
+    def forward(ctx: Any, weight: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(rows, columns)
         ctx.shape = weight.shape
         return weight[rows, columns]
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         where = torch.stack(ctx.saved_tensors)
         return torch.sparse_coo_tensor(where, gradient, ctx.shape, check_invariants=False), None, None

@@ -1,13 +1,17 @@
 """TIFU-KNN."""
 
 import warnings
+from typing import cast
 
 import scipy.sparse
 import torch
 from torch import nn
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
+from recbole.data.baskets import BasketLog
 from recbole.model.abstract_recommender import NextBasketRecommender
-from recbole.model.baskets import Incidence
+from recbole.model.basket_histories import Incidence
 from recbole.utils import UserError
 
 
@@ -27,7 +31,7 @@ class TIFUKNN(NextBasketRecommender):
 
     trainable = False
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.group_size, self.n_neighbors = config["group_size"], config["n_neighbors"]
         self.within_decay, self.group_decay = config["within_decay_rate"], config["group_decay_rate"]
@@ -37,12 +41,11 @@ class TIFUKNN(NextBasketRecommender):
         self.fake_loss = nn.Parameter(torch.zeros(1))
         self.rebuild(dataset)
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Describe every user with a retained training basket."""
         self.n_users, rows = dataset.n_users, torch.from_numpy(dataset.train_rows)
-        log_user, item, basket = (
-            torch.from_numpy(a)[rows] for a in (dataset.log.user, dataset.log.item, dataset.log.basket)
-        )
+        log = cast("BasketLog", dataset.log)
+        log_user, item, basket = (torch.from_numpy(a)[rows] for a in (log.user, log.item, log.basket))
         users, user = torch.unique_consecutive(log_user, return_inverse=True)
         _, basket = torch.unique_consecutive(basket, return_inverse=True)
         first = torch.full((len(users),), len(rows)).scatter_reduce(0, user, basket, "amin")
@@ -56,13 +59,13 @@ class TIFUKNN(NextBasketRecommender):
         self.squares = torch.from_numpy(vectors.multiply(vectors).sum(axis=1)).to(self.device)
         self.users = users.to(self.device)
 
-    def learned(self):
+    def learned(self) -> list[scipy.sparse.csr_array]:
         """Return the users' vectors, sparse [n_users, n_items]."""
         user = self.users.repeat_interleave(self.vectors.crow_indices().diff())
         values, *place = (x.cpu().numpy() for x in (self.vectors.values(), user, self.vectors.col_indices()))
         return [scipy.sparse.csr_array((values, place), shape=(self.n_users, self.n_items))]
 
-    def _weights(self, user, slot, lengths):
+    def _weights(self, user: torch.Tensor, slot: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Return what each entry adds to its user's vector.
 
         Args:
@@ -76,11 +79,11 @@ class TIFUKNN(NextBasketRecommender):
         within = self.within_decay ** (size - 1 - place).float() / size
         return within * self.group_decay ** (n_groups - 1 - group).float() / n_groups
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return zero: there is nothing to learn."""
         return self.fake_loss.sum() * 0
 
-    def full_sort_predict(self, interaction):
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
         history = Incidence.of(interaction[self.HISTORY_ITEMS])
         weights = self._weights(history.user, history.slot, interaction[self.HISTORY_LENGTH])
@@ -88,7 +91,7 @@ class TIFUKNN(NextBasketRecommender):
         own.index_put_((history.user, history.item), weights, accumulate=True)
         return self.alpha * own + (1 - self.alpha) * self._neighborhood(own, interaction[self.USER_ID])
 
-    def _neighborhood(self, own, user):
+    def _neighborhood(self, own: torch.Tensor, user: torch.Tensor) -> torch.Tensor:
         """Return the mean vector [batch, n_items] of each user's nearest others."""
         nearness = 2 * (self.vectors @ own.T).T - self.squares  # the squared distance, negated, but for |own|^2
         nearness.masked_fill_(user.unsqueeze(1) == self.users, -torch.inf)
@@ -98,9 +101,9 @@ class TIFUKNN(NextBasketRecommender):
         return (self.by_item @ share.T).T
 
 
-def _csr_tensor(matrix):
+def _csr_tensor(matrix: scipy.sparse.csr_array) -> torch.Tensor:
     """Return a SciPy CSR matrix as a sparse CSR tensor, whose products are several times as fast as COO's."""
-    parts = [torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data)]
+    pointers, columns, values = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
     with warnings.catch_warnings():  # torch tells every process once that these tensors are in beta
         warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
-        return torch.sparse_csr_tensor(*parts, matrix.shape, check_invariants=False)
+        return torch.sparse_csr_tensor(pointers, columns, values, matrix.shape, check_invariants=False)

@@ -1,9 +1,12 @@
 """GRU4Rec."""
 
+import torch
 from torch import nn
 from torch.nn.init import xavier_normal_, xavier_uniform_
 from torch.nn.utils.rnn import PackedSequence
 
+from recbole.config import Config
+from recbole.data import Dataset
 from recbole.model.next_item import NextItemRecommender, pack
 from recbole.model.recurrent import run_gru
 
@@ -19,7 +22,7 @@ class GRU4Rec(NextItemRecommender):
 
     selective = ("item_embedding.weight", "dense.weight", "dense.bias")
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         d, hidden = config["embedding_size"], config["hidden_size"]
         self.item_embedding = nn.Embedding(self.n_items, d, padding_idx=0)
@@ -27,10 +30,10 @@ class GRU4Rec(NextItemRecommender):
         self.gru_layers = nn.GRU(d, hidden, config["num_layers"], bias=False, batch_first=True)
         self.dense = nn.Linear(hidden, d)
         xavier_normal_(self.item_embedding.weight)
-        xavier_uniform_(self.gru_layers.weight_hh_l0)
-        xavier_uniform_(self.gru_layers.weight_ih_l0)
+        xavier_uniform_(self.gru_layers.get_parameter("weight_hh_l0"))
+        xavier_uniform_(self.gru_layers.get_parameter("weight_ih_l0"))
 
-    def forward(self, item_seq, item_seq_len):
+    def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
         """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
         packed, _ = pack(item_seq, item_seq_len)
         embedded = self.emb_dropout(self.item_embedding(packed.data))

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
+from recbole.config import Config
+from recbole.data import Dataset
 from recbole.model.init import xavier_normal_initialization
 from recbole.model.next_item import NextItemRecommender, pack
 from recbole.model.recurrent import run_gru
@@ -20,7 +22,7 @@ class NARM(NextItemRecommender):
 
     selective = ("item_embedding.weight", "b.weight")
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         d, hidden = config["embedding_size"], config["hidden_size"]
         self.item_embedding = nn.Embedding(self.n_items, d, padding_idx=0)
@@ -33,7 +35,7 @@ class NARM(NextItemRecommender):
         self.b = nn.Linear(2 * hidden, d, bias=False)
         self.apply(xavier_normal_initialization)
 
-    def forward(self, item_seq, item_seq_len):
+    def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
         """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
         packed, row = pack(item_seq, item_seq_len)
         embedded = self.emb_dropout(self.item_embedding(packed.data))

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from recbole.data import Dataset
 from recbole.model.general_recommender.pop import Pop
 from recbole.utils import ModelType
 
@@ -17,7 +18,7 @@ class Pop_SBR(Pop):
     trims = True
     trainable = False
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Count the targets of the retained training examples."""
         counts = np.bincount(dataset.log.item[dataset.train_examples()], minlength=self.n_items)
         self.item_cnt = torch.from_numpy(counts).unsqueeze(1).to(self.item_cnt.device)

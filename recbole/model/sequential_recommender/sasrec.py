@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from recbole.config import Config
+from recbole.data import Dataset
 from recbole.model.layers import TransformerEncoder
 from recbole.model.next_item import NextItemRecommender
 
@@ -17,7 +19,7 @@ class SASRec(NextItemRecommender):
 
     selective = ("item_embedding.weight",)
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         d, eps = config["hidden_size"], config["layer_norm_eps"]
         self.initializer_range = config["initializer_range"]
@@ -37,13 +39,13 @@ class SASRec(NextItemRecommender):
         self.dropout = nn.Dropout(config["hidden_dropout_prob"])
         self.apply(self._initialise)
 
-    def _initialise(self, module):
+    def _initialise(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.Embedding)):
             module.weight.data.normal_(std=self.initializer_range)
         if isinstance(module, nn.Linear):
             module.bias.data.zero_()
 
-    def forward(self, item_seq, item_seq_len):
+    def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
         """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
         position = torch.arange(item_seq.shape[1], device=item_seq.device)
         embedded = self.item_embedding(item_seq) + self.position_embedding(position)

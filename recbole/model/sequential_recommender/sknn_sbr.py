@@ -5,6 +5,8 @@ import scipy.sparse
 import torch
 from torch import nn
 
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.data.split import VALID
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType, UserError
@@ -33,7 +35,7 @@ class SKNN_SBR(SequentialRecommender):
     trims = True
     trainable = False
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.k, self.sample_size = config["k"], config["sample_size"]
         if config["similarity"] not in _SIMILARITIES:
@@ -42,7 +44,7 @@ class SKNN_SBR(SequentialRecommender):
         self.fake_loss = nn.Parameter(torch.zeros(1))
         self.rebuild(dataset)
 
-    def rebuild(self, dataset):
+    def rebuild(self, dataset: Dataset) -> None:
         """Collect the sessions' item sets; sessions are numbered from the oldest to the most recent last item."""
         log = dataset.log
         users = np.unique(log.user[dataset.train_examples()])
@@ -55,7 +57,7 @@ class SKNN_SBR(SequentialRecommender):
         self.sessions = _item_sets(self.number[log.user[rows]], log.item[rows], (len(users), self.n_items))
         self.sizes = np.diff(self.sessions.indptr)
 
-    def learned(self):
+    def learned(self) -> list[scipy.sparse.csr_array]:
         """Return the sessions' item sets, sparse [n_users, n_items]."""
         place = np.flatnonzero(self.number >= 0)
         sets = self.sessions[self.number[place]].tocoo()
@@ -63,15 +65,15 @@ class SKNN_SBR(SequentialRecommender):
             scipy.sparse.csr_array((sets.data, (place[sets.row], sets.col)), shape=(len(self.number), self.n_items))
         ]
 
-    def calculate_loss(self, interaction):
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return zero: nothing is trained."""
         return self.fake_loss.sum() * 0
 
-    def predict(self, interaction):
+    def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch] of (sequence, item) pairs."""
         return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
 
-    def full_sort_predict(self, interaction):
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items], at most 1."""
         item_seq = interaction[self.ITEM_SEQ].cpu().numpy()
         row, position = np.nonzero(item_seq)
@@ -81,7 +83,7 @@ class SKNN_SBR(SequentialRecommender):
         scores /= np.maximum(scores.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
         return torch.from_numpy(scores).float().to(self.fake_loss.device)
 
-    def _neighbours(self, asking, own):
+    def _neighbours(self, asking: scipy.sparse.csr_array, own: np.ndarray) -> scipy.sparse.csr_array:
         """Return the similarities [batch, sessions] of each row's neighbours, sparse.
 
         Args:
@@ -97,7 +99,7 @@ class SKNN_SBR(SequentialRecommender):
         return scipy.sparse.csr_array((similar, (row, session)), shape=shared.shape)
 
 
-def _item_sets(rows, items, shape):
+def _item_sets(rows: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> scipy.sparse.csr_array:
     """Return the sets as a sparse matrix of ones, each item once a row."""
     sets = scipy.sparse.csr_array((np.ones(len(rows)), (rows, items)), shape=shape)
     sets.sum_duplicates()
@@ -105,7 +107,7 @@ def _item_sets(rows, items, shape):
     return sets
 
 
-def _first(row, keys, n, *values):
+def _first(row: np.ndarray, keys: tuple[np.ndarray, ...], n: int, *values: np.ndarray) -> tuple[np.ndarray, ...]:
     """Keep the ``n`` entries of each row that come first by ``keys`` (the last key first, as in ``np.lexsort``)."""
     order = np.lexsort((*keys, row))
     row = row[order]

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from recbole.config import Config
+from recbole.data import Dataset
 from recbole.model.next_item import NextItemRecommender
 
 
@@ -28,7 +30,7 @@ class SessionGraph:
     target: torch.Tensor
 
 
-def session_graph(item_seq, n_items):
+def session_graph(item_seq: torch.Tensor, n_items: int) -> SessionGraph:
     """Return the :class:`SessionGraph` of sequences (int64 [batch, width], padded with 0 on the right)."""
     row, column = item_seq.nonzero(as_tuple=True)
     nodes, alias = torch.unique(row * n_items + item_seq[row, column], return_inverse=True)
@@ -37,7 +39,7 @@ def session_graph(item_seq, n_items):
     return SessionGraph(nodes % n_items, alias, row, edges // len(nodes), edges % len(nodes))
 
 
-def _mean(values, start, end):
+def _mean(values: torch.Tensor, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
     """Return, for each node, the mean of the values [nodes, d] at the starts of the edges that end there, or zero."""
     total = torch.zeros_like(values).index_add(0, end, values.index_select(0, start))
     return total / torch.bincount(end, minlength=len(values)).clamp_min(1).unsqueeze(1)
@@ -49,7 +51,7 @@ class GNN(nn.Module):
     Y. Li et al., "Gated Graph Sequence Neural Networks", ICLR 2016 (equation numbers not checked).
     """
 
-    def __init__(self, embedding_size, step=1):
+    def __init__(self, embedding_size: int, step: int = 1) -> None:
         super().__init__()
         d, self.step = embedding_size, step
         self.w_ih = nn.Parameter(torch.empty(3 * d, 2 * d))
@@ -61,7 +63,7 @@ class GNN(nn.Module):
         self.linear_edge_in = nn.Linear(d, d)
         self.linear_edge_out = nn.Linear(d, d)
 
-    def forward(self, graph, hidden):
+    def forward(self, graph: SessionGraph, hidden: torch.Tensor) -> torch.Tensor:
         """Return the nodes' new vectors, [nodes, d]."""
         for _ in range(self.step):
             before = _mean(self.linear_edge_in(hidden), graph.source, graph.target) + self.b_iah
@@ -87,7 +89,7 @@ class SRGNN(NextItemRecommender):
 
     selective = ("item_embedding.weight", "linear_transform.weight", "linear_transform.bias")
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         d = config["embedding_size"]
         self.decay = {"step_size": config["lr_dc_step"], "gamma": config["lr_dc"]}
@@ -100,11 +102,11 @@ class SRGNN(NextItemRecommender):
         for parameter in self.parameters():
             parameter.data.uniform_(-1 / math.sqrt(d), 1 / math.sqrt(d))
 
-    def scheduler(self, optimizer):
+    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.StepLR:
         """Return the learning rate's decay by steps."""
         return torch.optim.lr_scheduler.StepLR(optimizer, **self.decay)
 
-    def forward(self, item_seq, item_seq_len):
+    def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
         """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
         graph = session_graph(item_seq, self.n_items)
         hidden = self.gnn(graph, self.item_embedding(graph.items))

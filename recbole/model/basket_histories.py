@@ -1,6 +1,7 @@
 """What next-basket models make of a batch of padded basket histories."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 
@@ -21,17 +22,17 @@ class Incidence:
     item: torch.Tensor
 
     @classmethod
-    def of(cls, matrix):
+    def of(cls, matrix: torch.Tensor) -> Self:
         """Read the padded histories, int64 [users, slots, places]; 0 is no item."""
         user, slot, place = matrix.nonzero(as_tuple=True)
-        return cls(*matrix.shape[:2], user, slot, matrix[user, slot, place])
+        return cls(matrix.shape[0], matrix.shape[1], user, slot, matrix[user, slot, place])
 
     @property
-    def basket(self):
+    def basket(self) -> torch.Tensor:
         """The number of each entry's basket, ``user * n_slots + slot``."""
         return self.user * self.n_slots + self.slot
 
-    def sums(self, table, of=None):
+    def sums(self, table: torch.Tensor, of: torch.Tensor | None = None) -> torch.Tensor:
         """Return the sum of the rows of an embedding table over each basket.
 
         Args:
@@ -45,7 +46,7 @@ class Incidence:
         zeros = table.new_zeros(self.n_users * self.n_slots, table.shape[1])
         return zeros.index_add(0, basket, table.index_select(0, item)).view(self.n_users, self.n_slots, -1)
 
-    def nodes(self, n_items):
+    def nodes(self, n_items: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return each user's distinct items.
 
         Returns:
@@ -56,7 +57,7 @@ class Incidence:
         return keys // n_items, keys % n_items, node, count
 
 
-def pairs_within(groups):
+def pairs_within(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return all ordered pairs of places with the same value in an ascending int64 tensor, each with itself too."""
     _, sizes = torch.unique_consecutive(groups, return_counts=True)
     starts = sizes.cumsum(0) - sizes

@@ -1,0 +1,243 @@
+"""What every model offers, under RecBole's names; the defaults let a plain RecBole model run untouched."""
+
+import functools
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self, cast
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import nn
+
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
+from recbole.utils import InputType, ModelType, UserError
+
+PAIRS_AT_ONCE = 2**18
+"""How many (user, item) pairs a model without a ranking of its own is asked about at a time."""
+
+
+class AbstractRecommender(nn.Module):
+    """A model: a loss to train on, and scores to rank by.
+
+    Class attributes that a model declares:
+
+    Attributes:
+        type: :class:`~recbole.utils.ModelType`; decides the data task.
+        input_type: :class:`~recbole.utils.InputType`; decides whether negatives stand beside positives.
+        loss_reduction: ``"mean"`` if :meth:`calculate_loss` is the mean over the batch, ``"sum"`` if it is the sum.
+        loss_of_examples: whether that mean (sum) is over one term of each example. False if terms belong to a batch
+            (a norm that is not squared, examples contrasted with each other): several processes, each with its share
+            of every batch, then train another objective.
+        warm_up_epochs: how many epochs come before those of ``epochs``, which train something else than what ranks;
+            nothing is validated in them. Epochs are counted from the first of them.
+        row_tables: parameter name to the interaction fields that index its rows, for parameters that the loss
+            reads only through such look-ups. Second-order work is then confined to the rows that a request touches.
+        entry_tables: parameter name to the name of a buffer, int32, for matrices of which a batch reads the single
+            :meth:`entries` alone. While the buffer is not empty the parameter is a vector of the numbers at some
+            places in the flat matrix, and the buffer says for each of these where in the vector it is.
+        user_fields, item_fields: the interaction fields that hold an example's user, and the items that are its input
+            or its target; set by the task's class. See :meth:`lookups`.
+        selective: names of the parameters that hold what the model learned of the requester alone; empty if it
+            learns nothing of single users.
+        reach: how far the loss of an example depends on other interactions through what :meth:`rebuild` derives from
+            the data: None, not at all; 0, on those of the same user and item; n, on those n steps further in the
+            interaction graph, as with n propagations; ``math.inf``, on all.
+        batch_free: names of the methods without arguments whose result the loss takes whatever the batch, such as a
+            propagation over the graph: :meth:`loss_sums` calls them once for several batches.
+        convex: whether the loss is a convex function of the parameters.
+        trims: whether a sequence model takes batches cut to their longest sequence, and reads nothing but items; else
+            it gets RecBole's batches, ``MAX_ITEM_LIST_LENGTH`` wide and with a list of every loaded column.
+        trainable: whether there is anything to train by gradient.
+    """
+
+    type: ModelType = ModelType.GENERAL  # type: ignore[assignment]  # RecBole's name; hides the module's cast
+    input_type: InputType | None = InputType.POINTWISE
+    loss_reduction = "mean"
+    loss_of_examples = True
+    warm_up_epochs = 0
+    row_tables: Mapping[str, tuple[str, ...]] = {}
+    entry_tables: Mapping[str, str] = {}
+    user_fields: tuple[str, ...] = ()
+    item_fields: tuple[str, ...] = ()
+    selective: tuple[str, ...] = ()
+    reach: float | None = None
+    batch_free: tuple[str, ...] = ()
+    convex = False
+    trims = False
+    other_parameter_name: Sequence[str] = ()
+    logger = logging.getLogger("recbole")
+    ITEM_ID: str
+    n_items: int
+    device: torch.device
+
+    def __init__(self, config: Config | None = None, dataset: Dataset | None = None) -> None:
+        super().__init__()
+        self._built_from = config
+
+    @property
+    def trainable(self) -> bool:
+        """False for models of RecBole's traditional type, which are fitted when they are built."""
+        return self.type is not ModelType.TRADITIONAL
+
+    def calculate_loss(self, interaction: Interaction) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Return the training loss of a batch: a scalar, or a tuple of scalars that are added."""
+        raise NotImplementedError
+
+    def predict(self, interaction: Interaction) -> torch.Tensor:
+        """Return the scores [batch] of the batch's (user or sequence, item) pairs."""
+        raise NotImplementedError
+
+    def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
+        """Return the scores of every item, [batch, n_items] or flat [batch * n_items].
+
+        The default asks :meth:`predict` for every pair, some rows at a time.
+        """
+        step = max(PAIRS_AT_ONCE // self.n_items, 1)
+        scores = [self._every_pair(interaction[at : at + step]) for at in range(0, len(interaction), step)]
+        return torch.cat(scores)
+
+    def _every_pair(self, interaction: Interaction) -> torch.Tensor:
+        pairs = interaction.repeat_interleave(self.n_items)
+        items = torch.arange(self.n_items, device=next(self.parameters()).device)
+        pairs.update(Interaction({self.ITEM_ID: items.repeat(len(interaction))}))
+        return self.predict(pairs).view(len(interaction), self.n_items)
+
+    def logits(self, interaction: Interaction) -> torch.Tensor:
+        """Return the scores [batch, n_items] that a softmax turns into probabilities, differentiable."""
+        return self.full_sort_predict(interaction).view(len(interaction), -1)
+
+    def represent(self, interaction: Interaction) -> torch.Tensor:
+        """Return what the model makes of a batch's users or sequences, [batch, d], differentiable; the scores here."""
+        return self.logits(interaction)[:, 1:]
+
+    def entries(self, name: str, interaction: Interaction) -> torch.Tensor:
+        """Return the places in the flat matrix ``name`` that a batch reads, int64, where ``entry_tables`` names it."""
+        raise NotImplementedError
+
+    def erasable(self) -> tuple[str, ...]:
+        """Names of the trained tables and matrices: what may be drawn anew or made noisy; no biases, no gains."""
+        return tuple(n for n, p in self.named_parameters() if p.requires_grad and p.dim() > 1 and p.shape[-1] > 1)
+
+    def lookups(self) -> dict[str, tuple[str, ...]]:
+        """Return of which rows of which tables an example speaks: parameter name to interaction fields with their ids.
+
+        These are the rows of its user and of the items that are its input or its target. Unlike ``row_tables`` it does
+        not promise that the loss reads no others: a propagation or a softmax over the catalogue reads them all.
+        Algorithms that erase what the forgotten examples were about do it in these rows; ids below 1 are padding.
+
+        By default they are the tables that go by RecBole's names ``user_embedding`` and ``item_embedding``, and those
+        of ``row_tables``. A model without either, say with a table of its own name, has its tables erased as a whole
+        unless it overrides this.
+        """
+        sides = {"user_embedding": self.user_fields, "item_embedding": self.item_fields}
+        found = {name: fields for name, fields in sides.items() if isinstance(getattr(self, name, None), nn.Embedding)}
+        return {f"{name}.weight": fields for name, fields in found.items() if fields} | dict(self.row_tables)
+
+    def loss_sum(self, interaction: Interaction, outputs: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the loss of a batch as the sum over its rows, whatever the model's own reduction is.
+
+        With ``outputs``, those that :meth:`outputs` returned for the batch, it is a function of them.
+        """
+        loss = self.calculate_loss(interaction) if outputs is None else self.loss_of(outputs, interaction)
+        total = cast("torch.Tensor", sum(loss)) if isinstance(loss, tuple) else loss
+        return total * len(interaction) if self.loss_reduction == "mean" else total
+
+    def loss_sums(self, batches: Iterable[Interaction]) -> list[torch.Tensor]:
+        """Return the :meth:`loss_sum` of each of several batches, what is ``batch_free`` computed once for all."""
+        made = {name: functools.cache(getattr(self, name)) for name in self.batch_free}
+        self.__dict__.update(made)
+        try:
+            return [self.loss_sum(batch) for batch in batches]
+        finally:
+            for name in made:
+                del self.__dict__[name]
+
+    def outputs(self, interaction: Interaction) -> torch.Tensor | None:
+        """Return what the batch's loss is a convex function of, a float tensor [batch, ...], differentiable.
+
+        With :meth:`loss_of` it makes the Gauss-Newton form of the Hessian. ``None``, as here, if there is no such.
+        """
+
+    def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Return the training loss of a batch as a function of its :meth:`outputs`."""
+        raise NotImplementedError
+
+    def pieces(self, interaction: Interaction) -> Sequence[Interaction]:
+        """Return batches that hold a batch's examples between them, as derivatives of its loss had better be taken.
+
+        The sum of their :meth:`loss_sum` is the batch's. The batch itself, as here, unless a model knows a cheaper way.
+        """
+        return (interaction,)
+
+    def rebuild(self, dataset: Dataset) -> None:
+        """Make anew what was derived from the data (a graph, item weights), from ``dataset`` under its current mask.
+
+        The default constructs the model again and keeps the parameters, and the running statistics of normalisations,
+        which training made too; a model that derives nothing, or that knows a cheaper way, overrides this.
+
+        Raises:
+            UserError: when the model cannot be constructed from the data again.
+        """
+        state = torch.get_rng_state()
+        try:
+            fresh = type(self)(self._built_from, dataset).to(next(self.parameters()))
+            fresh.load_state_dict(fresh.state_dict() | self._trained_state())
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{type(self).__name__} cannot be built on the reduced data: {reason}") from error
+        finally:
+            torch.set_rng_state(state)
+        fresh.train(self.training)
+        self.__dict__.update(fresh.__dict__)
+
+    def _trained_state(self) -> dict[str, torch.Tensor]:
+        """Return what training left, by name: all parameters, and the buffers of normalisations."""
+        state: dict[str, torch.Tensor] = dict(self.named_parameters(remove_duplicate=False))
+        for name, module in self.named_modules():
+            if isinstance(module, nn.modules.batchnorm._NormBase):  # batch and instance normalisation
+                state |= {f"{name}.{key}": buffer for key, buffer in module.named_buffers(recurse=False)}
+        return state
+
+    def learned(self) -> Sequence[torch.Tensor | scipy.sparse.sparray] | None:
+        """Return what the model knows of the retained data if that is a function of them in closed form.
+
+        Such a model declares by it that a :meth:`rebuild` is a retraining, so that it can delete exactly. It returns
+        tensors or SciPy arrays in a list, up to date with the last rebuild, that no later one changes in place.
+        ``None``, as here, for a model that is trained, or that learns nothing.
+        """
+
+    def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
+        """Get ready for an epoch (int from 0) on the training data; does nothing by default.
+
+        Called before the epoch's first batch, and again where a killed run goes on inside the epoch. Randomness must
+        come from streams that are keyed by the seed and the epoch.
+        """
+
+    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
+        """Return a learning-rate scheduler for training to step once an epoch; ``None``, as here, for none."""
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode. What RecBole's trained models have kept of their parameters (``restore_…``) is dropped."""
+        if self.trainable:
+            for name in self.other_parameter_name:
+                if not isinstance(getattr(self, name, None), nn.Module):
+                    setattr(self, name, None)
+        return super().train(mode)
+
+    def other_parameter(self) -> dict[str, Any] | None:
+        """Return the further attributes that RecBole's checkpoints carry, by name, or ``None``.
+
+        These are what fitted models know. Those of trained ones follow from their parameters.
+        """
+        return {name: getattr(self, name) for name in self.other_parameter_name if not self.trainable} or None
+
+    def load_other_parameter(self, values: Mapping[str, Any] | None) -> None:
+        """Set the attributes that :meth:`other_parameter` returned."""
+        for name, value in (values or {}).items():
+            setattr(self, name, value)
+
+    def __str__(self) -> str:
+        count = int(sum(np.prod(p.shape) for p in self.parameters() if p.requires_grad))
+        return f"{super().__str__()}\nTrainable parameters: {count}"
