@@ -15,6 +15,7 @@ promote nothing.
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +34,7 @@ from recbole.utils.intervals import parse_intervals
 SESSION_FIELD = "session_id"
 INTERVALS = ("user_inter_num_interval", "item_inter_num_interval")
 EVERYTHING = "[0,inf)"
-USUAL_FILTERS = {
+USUAL_FILTERS: dict[str, dict[str, Any]] = {
     "CF": dict.fromkeys(INTERVALS, "[5,inf)"),
     "SBR": dict.fromkeys(INTERVALS, EVERYTHING),
     "NBR": {"MIN_NBR_BASKET_COUNT": 4},

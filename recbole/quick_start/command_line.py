@@ -213,9 +213,9 @@ def _settle(namespace: argparse.Namespace, known: dict[str, Flag]) -> None:
         setattr(namespace, name, known[name].default)
     namespace.config_files = _file_names(namespace.config_files or [])
     namespace.topk = [k for part in namespace.topk for k in part] if "topk" in given else list(namespace.topk)
-    settings = {name: flag for name, flag in known.items() if flag.key is not None}
-    namespace.given = {f.key: f.setting(getattr(namespace, name)) for name, f in settings.items() if name in given}
-    own = {f.key: f.setting(f.default) for name, f in settings.items() if name not in given and f.default is not None}
+    settings = [(flag.key, name, flag) for name, flag in known.items() if flag.key is not None]
+    namespace.given = {key: f.setting(getattr(namespace, name)) for key, name, f in settings if name in given}
+    own = {key: f.setting(f.default) for key, name, f in settings if name not in given and f.default is not None}
     overall = packaged("overall.yaml").values
     namespace.own_defaults = {key: value for key, value in own.items() if overall.get(key) != value}
     namespace.flag_names = frozenset(known)

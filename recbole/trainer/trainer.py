@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from tqdm import tqdm
@@ -17,7 +17,7 @@ from recbole.evaluator import mean_utility
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.sparse_adam import Adam, SparseAdam
-from recbole.utils import UserError, torch_seed
+from recbole.utils import InputType, UserError, torch_seed
 from recbole.utils.deadline import Deadline
 from recbole.utils.distributed import agreed, is_main, rank, share_buffers, sum_gradients, world_size
 
@@ -121,7 +121,7 @@ class Trainer:
 
     def _fit_by_gradient(self) -> None:
         config = self.config
-        self.batches = TrainBatches(config, self.dataset, self.model.input_type)
+        self.batches = TrainBatches(config, self.dataset, cast(InputType, self.model.input_type))
         self.optimizer, self.clip = make_optimizer(config, self.model), config["clip_grad_norm"]
         self.scheduler = self.model.scheduler(self.optimizer)
         amp = bool(config["enable_amp"])
@@ -177,12 +177,12 @@ class Trainer:
         value = 0.0
         if len(share):
             with self.autocast:
-                loss = self.model.calculate_loss(share.to(self.device))
-                loss = sum(loss) if isinstance(loss, tuple) else loss
+                parts = self.model.calculate_loss(share.to(self.device))
+                loss = torch.as_tensor(sum(parts)) if isinstance(parts, tuple) else parts
             if self.model.loss_reduction == "mean" and len(share) < len(batch):
                 loss = loss * (len(share) / len(batch))
             value = loss.item()
-            self.scaler.scale(loss).backward()
+            cast(torch.Tensor, self.scaler.scale(loss)).backward()
         if self.clip or self.scaler.is_enabled() or world_size() > 1:
             _make_dense(self.model.parameters())
         value = sum_gradients(self.model.parameters(), value)
