@@ -182,7 +182,7 @@ class Trainer:
             if self.model.loss_reduction == "mean" and len(share) < len(batch):
                 loss = loss * (len(share) / len(batch))
             value = loss.item()
-            cast(torch.Tensor, self.scaler.scale(loss)).backward()
+            self.scaler.scale(loss).backward()
         if self.clip or self.scaler.is_enabled() or world_size() > 1:
             _make_dense(self.model.parameters())
         value = sum_gradients(self.model.parameters(), value)
