@@ -35,8 +35,7 @@ import numpy as np
 import yaml
 
 from recbole.config import Config
-from recbole.evaluator import build_views, evaluate
-from recbole.evaluator.utility import mean_utility
+from recbole.evaluator import EvalSettings, build_views, evaluate, get_probe, mean_utility
 from recbole.quick_start.setup import begin
 from recbole.quick_start.train import run_recbole
 from recbole.trainer import Naming
@@ -107,13 +106,15 @@ def one_run(args, seed, category):
     setup = begin(configure(args, seed, category), forgetting=True)
     retrained = setup.load_model(retrained_path, LAST)
     forgotten = setup.forgotten(LAST)
-    views = build_views(setup.dataset, forgotten, LAST, setup.sensitive)
+    views = build_views(setup.dataset, forgotten, LAST, setup.config["seed"], setup.sensitive)
     valid = setup.dataset.masked(forgotten).eval_rows("valid")
 
     metric = setup.config["valid_metric"].lower()
 
     def scores(model):
-        rows = evaluate(model, views, setup.config, (retrained, retrained_path.name), utility_too=False)
+        probes = [get_probe(name)() for name in ("exposure", "distance")]
+        settings = EvalSettings.from_config(setup.config)
+        rows = evaluate(model, views, settings, probes, (retrained, retrained_path.name))
         return {
             "forgotten": value_of(rows, metric="avg_forgotten_per_user", k=10, masking="retained"),
             "divergence": value_of(rows, metric="js_divergence"),

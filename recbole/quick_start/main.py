@@ -48,6 +48,7 @@ def _name_this_package():
 
 def _configured(namespace, overrides, preset=None):
     from recbole.config import Config
+    from recbole.evaluator import check_metrics
     from recbole.quick_start.command_line import config_values, declared_defaults
 
     def configured(**layers):
@@ -66,6 +67,7 @@ def _configured(namespace, overrides, preset=None):
         from recbole.quick_start.presets import preset_values
 
         config = configured(config_dict=preset_values(preset, config["unlearning_algorithm"], config["model"]))
+    check_metrics(config)
     for name in namespace.ignored:
         config.warnings.append(f"--{name} is accepted as in ERASE and does nothing")
     return config

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole.data import create_dataset
-from recbole.evaluator import NOBODY, build_views
+from recbole.evaluator import NOBODY, EvalSettings, build_views, check_metrics, get_probe
 from recbole.generators.sensitive_lists import read_sensitive_items
 from recbole.model import get_model
 from recbole.quick_start.spam import Spam, add_spam
@@ -68,7 +68,13 @@ class Setup:
     def views(self, checkpoint):
         """Return the questions of a checkpoint, or of nothing forgotten (None)."""
         fake = NOBODY if self.spam is None else self.spam.fake
-        return build_views(self.dataset, self.forgotten(checkpoint), checkpoint, self.sensitive, fake)
+        forgotten = self.forgotten(checkpoint)
+        return build_views(self.dataset, forgotten, checkpoint, self.config["seed"], self.sensitive, fake)
+
+    def questions(self):
+        """Return the settings of an evaluation, and the probes in the order of their result rows."""
+        names = ("exposure", "distance") if self.config["sensitive_eval_only"] else ("utility", "exposure", "distance")
+        return EvalSettings.from_config(self.config), [get_probe(name)() for name in names]
 
     def meta(self, kind, checkpoint):
         """Return the metadata that a checkpoint carries inside."""
@@ -118,6 +124,7 @@ def begin(config, forgetting):
     """
     model_class = get_model(config["model"])
     config.bind_model(model_class)
+    check_metrics(config)
     for line in config.warnings:
         logger.warning(line)
     dataset = create_dataset(config, model_class.type)

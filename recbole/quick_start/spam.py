@@ -2,10 +2,11 @@
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from recbole.evaluator import evaluate_targets
+from recbole.evaluator import EvalSettings, TargetView, evaluate, get_probe
 from recbole.generators.order import order_requests
 from recbole.scenario.attack import find_attack
 from recbole.unlearning.request import requests_of
@@ -97,10 +98,11 @@ def spam_rows(setup, model, stem=None, /, **about):
     if spam is None or config["sensitive_eval_only"]:
         return []
     asked = spam.clean.eval_rows("test")
-    rows, found = evaluate_targets(model, asked, spam.targets, config, **about)
+    keep = None
     if stem is not None and config["save_interaction_probabilities"] and is_main():
-        _write_probabilities(LOG_FOLDER / f"{stem}_interaction_probabilities.npz", asked, spam, found)
-    return rows
+        keep = partial(_write_probabilities, LOG_FOLDER / f"{stem}_interaction_probabilities.npz", asked, spam)
+    view, settings = TargetView(asked, spam.targets), EvalSettings.from_config(config)
+    return evaluate(model, view, settings, [get_probe("targets")(keep)], **about)
 
 
 def _write_probabilities(path, asked, spam, found):

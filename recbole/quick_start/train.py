@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from recbole.evaluator import Table, evaluate
+from recbole.evaluator import Table, evaluate, result_name
 from recbole.quick_start.hub import fetch
 from recbole.quick_start.record import Clock, describe, reference_name, write_beside, write_exposure_csv
 from recbole.quick_start.setup import OF_TRAINING, begin
@@ -168,12 +168,11 @@ def _board(stem):
 
 
 def _evaluate(setup, model, index, kind, reference_checkpoint):
-    config = setup.config
     reference = None
     if reference_checkpoint:
         other = setup.load_model(Path(reference_checkpoint), index)
         reference = (other, reference_name(reference_checkpoint))
-    return evaluate(model, setup.views(index), config, reference, not config["sensitive_eval_only"], kind)
+    return evaluate(model, setup.views(index), *setup.questions(), reference, model=kind)
 
 
 def _valid_rows(best_valid, index, kind, dataset):
@@ -183,8 +182,8 @@ def _valid_rows(best_valid, index, kind, dataset):
     asked = dataset.eval_rows("valid")
     counts = {"n_rows": len(asked.inputs), "n_skipped": asked.n_skipped}
     for name, value in best_valid.items():
-        metric, k = name.split("@")
-        table.add(metric, value, int(k), **counts)
+        metric, _, k = name.partition("@")
+        table.add(metric, value, int(k) if k else None, **counts)
     return table.rows
 
 
@@ -216,7 +215,8 @@ def report(setup, rows, kind, what="test result"):
     config = setup.config
     mine = [row for row in rows if row["model"] == kind and row["split"] == "test"]
     plain = [r for r in mine if r["view"] == "all" and r["population"] == "all" and r["masking"] == "retained"]
-    utility = {f"{r['metric']}@{r['k']}": r["value"] for r in plain if r["metric"] in map(str.lower, config["metrics"])}
+    asked = list(map(str.lower, config["metrics"]))
+    utility = {result_name(row["metric"], row["k"]): row["value"] for row in plain if row["metric"] in asked}
     if utility:
         logger.info("%s: %s", what, rounded(utility, config))
     population = "all" if setup.requests is None else "requesting"

@@ -155,7 +155,7 @@ def _evaluate_all(setup, algorithm, base, references):
         for kind, model in models.items():
             name = algorithm if kind == "unlearned" else None
             compare = None if kind == "retrained" else reference
-            rows += evaluate(model, views, config, compare, not config["sensitive_eval_only"], kind, name)
+            rows += evaluate(model, views, *setup.questions(), compare, model=kind, algorithm=name)
             if kind != "base":
                 stem = path.stem if kind == "unlearned" else None
                 rows += spam_rows(setup, model, stem, model=kind, algorithm=name, checkpoint=checkpoint)
