@@ -208,6 +208,7 @@ def _settle(namespace, known):
         setattr(namespace, name, known[name].default)
     namespace.config_files = _file_names(namespace.config_files or [])
     namespace.topk = [k for part in namespace.topk for k in part] if "topk" in given else list(namespace.topk)
+    namespace.metrics = [name for part in namespace.metrics or [] for name in part]
     settings = {name: flag for name, flag in known.items() if flag.key is not None}
     namespace.given = {f.key: f.setting(getattr(namespace, name)) for name, f in settings.items() if name in given}
     own = {f.key: f.setting(f.default) for name, f in settings.items() if name not in given and f.default is not None}

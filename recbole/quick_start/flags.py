@@ -21,6 +21,11 @@ def cutoffs(text):
     return [int(number) for number in text.strip("[]").split(",")]
 
 
+def metric_names(text):
+    """Return the names in ``Recall``, ``Recall,NDCG`` or ``[Recall, NDCG]``."""
+    return [name.strip(" '\"") for name in text.strip("[] ").split(",")]
+
+
 yes_or_no.__name__, cutoffs.__name__ = "True/False", "integer"  # argparse names the type in its message
 
 
@@ -76,6 +81,7 @@ def _run(dataset):
         Flag("seed", int, "seed of the model, and of the forget set (default: 2)", 2),
         Flag("gpu_id", str, "number of the CUDA device; '' for the CPU (default: 0 if there is one)"),
         Flag("topk", cutoffs, "lengths of the ranked lists that are evaluated (default: 10 20)", [10, 20], nargs="+"),
+        Flag("metrics", metric_names, "what is computed of them (default: Recall MRR NDCG Hit Precision)", nargs="+"),
         Flag(
             "max_training_hours",
             float,

@@ -209,7 +209,7 @@ def test_a_run_has_rows_of_it(site, tmp_path, small_cf):
     (tmp_path / "run.yaml").write_text(json.dumps(settings | {"tensorboard": False, "embedding_size": 4}))
     words = ["--dataset", "small", "--data_path", str(small_cf), "--config_files", "run.yaml",
              "--result_file", "r.json", "--topk", "5", "--valid_metric", "Above",
-             "--metrics", "[Recall, Coverage, Above]"]  # fmt: skip
+             "--metrics", "Recall", "Coverage", "Above"]  # fmt: skip
     done = subprocess.run(
         [sys.executable, str(root / "run_recbole.py"), *words], cwd=tmp_path, text=True, capture_output=True,
         env=environ | {"PYTHONPATH": pathsep.join([str(root), str(site)])}, timeout=120, check=False,
