@@ -35,8 +35,7 @@ import numpy as np
 import yaml
 
 from recbole.config import Config
-from recbole.evaluator import evaluate
-from recbole.evaluator.utility import mean_utility
+from recbole.evaluator import EvalSettings, evaluate, get_probe, mean_utility
 from recbole.quick_start.setup import begin
 from recbole.quick_start.train import run_recbole
 from recbole.scenario.registry import scenario_of
@@ -114,7 +113,9 @@ def one_run(args, seed, category):
     metric = setup.config["valid_metric"].lower()
 
     def scores(model):
-        rows = evaluate(model, views, setup.config, (retrained, retrained_path.name), utility_too=False)
+        probes = [get_probe(name)() for name in ("exposure", "distance")]
+        settings = EvalSettings.from_config(setup.config)
+        rows = evaluate(model, views, settings, probes, (retrained, retrained_path.name))
         return {
             "forgotten": value_of(rows, metric="avg_forgotten_per_user", k=10, masking="retained"),
             "divergence": value_of(rows, metric="js_divergence"),

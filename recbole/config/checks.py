@@ -1,15 +1,12 @@
 """Settings that cannot work are refused before anything is read or trained."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from recbole.config.plain import is_secret
 from recbole.config.rules import Rule, is_number, rule_by_default, rule_of
 from recbole.utils import UserError, suggest
-
-#: Metrics that the evaluator computes, as RecBole writes them; in any case.
-METRICS = ("Recall", "MRR", "NDCG", "Hit", "Precision")
 
 _CHOICES = {
     "task_type": ("CF", "SBR", "NBR", None),
@@ -59,25 +56,11 @@ def checked_cutoffs(topk: Any, where: str) -> list[int]:
 
 
 def checked_metrics(metrics: Any, where: str) -> list[str]:
-    """Return ``metrics`` as a list of names, all of which are known."""
+    """Return ``metrics`` as a list of names; which there are, the evaluator knows."""
     names = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
     if not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"metrics ({where}) should be a list of names, like [Recall, NDCG], not {metrics!r}")
-    for name in names:
-        if name.lower() not in map(str.lower, METRICS):
-            known = ", ".join(METRICS)
-            raise UserError(f"metrics ({where}): there is no metric {name!r}{suggest(name, METRICS)}; known: {known}")
     return names
-
-
-def check_valid_metric(valid_metric: str, metrics: Iterable[str], topk: Iterable[int], where: str) -> None:
-    """Refuse a ``valid_metric`` that is not computed: it is one of the metrics at one of the cutoffs, ``Recall@20``."""
-    possible = [f"{name}@{k}" for name in metrics for k in topk]
-    if valid_metric.lower() not in map(str.lower, possible):
-        raise UserError(
-            f"valid_metric {valid_metric!r} ({where}) is not among the metrics computed "
-            f"(metrics at topk): possible are {', '.join(possible)}"
-        )
 
 
 def checked_eval_args(eval_args: Any, where: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Config:
         UserError: a file cannot be read, a key of the command line is unknown, or a value cannot work.
     """
 
-    __slots__ = ("_asked", "_read", "_sources", "_values", "files", "warnings")
+    __slots__ = ("_asked", "_places", "_read", "_sources", "_values", "files", "warnings")
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class Config:
         self.warnings = _judge_keys(names["model"], packaged, user, also_known)
         self._values, winners = layers.merge([*packaged, *user])
         self._sources = {key: layer.name for key, layer in winners.items()}
+        self._places = {key: layer.where(key) for key, layer in winners.items()}
         self._asked = {key: layer.name for layer in user for key in layer.values}
         self._read = {"model", "dataset", "use_gpu", "gpu_id"}
         for kind, name in names.items():
@@ -92,7 +93,6 @@ class Config:
         checks.check_choices(values, where)
         values["topk"] = checks.checked_cutoffs(values["topk"], where("topk"))
         values["metrics"] = checks.checked_metrics(values["metrics"], where("metrics"))
-        checks.check_valid_metric(values["valid_metric"], values["metrics"], values["topk"], where("valid_metric"))
         if isinstance(values["eval_args"], dict):
             values["eval_args"] = {key: values["eval_args"].get(key) for key in unknown.EVAL_KEYS}
         values["eval_args"] = checks.checked_eval_args(values["eval_args"], where("eval_args"))
@@ -128,7 +128,7 @@ class Config:
 
     def _set(self, key: str, value: Any, source: str) -> None:
         self._values[key] = value
-        self._sources[key] = source
+        self._sources[key] = self._places[key] = source
 
     def __getitem__(self, key: str) -> Any:
         return self.get(key)
@@ -168,6 +168,10 @@ class Config:
         """Return where the value of ``key`` came from, such as "default: overall.yaml"; ``None`` when it is absent."""
         return self._sources.get(key)
 
+    def where(self, key: str) -> str | None:
+        """Return the same with the line, where ``key`` is in a config file, for messages."""
+        return self._places.get(key)
+
     def unread(self) -> list[tuple[str, str]]:
         """Return (key, source) of what a person set in files, config_dict or command line and nothing has read."""
         return [(key, source) for key, source in self._asked.items() if key not in self._read]
@@ -193,6 +197,7 @@ class Config:
             config["data_path"] = stored["data_path"]
         config.warnings, config._asked = [], {}
         config._sources = {key: "program" if key in changes else "checkpoint" for key in config}
+        config._places = dict(config._sources)
         return config
 
     def __str__(self) -> str:

@@ -266,12 +266,19 @@ _TASKS = {
 """The module of this room and the class in it that hold a kind of model's data."""
 
 
-def create_dataset(config: Config, model_type: ModelType) -> Dataset:
-    """Return the data set of the task that a model of ``model_type`` is made for.
+def create_dataset(config: Config, model_type: ModelType | None = None) -> Dataset:
+    """Return the data set of the task that a model is made for.
+
+    Args:
+        config: the run's :class:`~recbole.config.Config`.
+        model_type: the model's type; None for that of the class that the configuration was made with or bound to.
 
     Raises:
-        UserError: when ``task_type`` in the config says another task.
+        UserError: when ``task_type`` in the config says another task, or the model's class is not known yet.
     """
+    model_type = config["MODEL_TYPE"] if model_type is None else model_type
+    if model_type is None:
+        raise UserError(f"the task of {config['model']} is not known: bind_model its class first, or say model_type")
     module, name = _TASKS[model_type]
     cls: type[Dataset] = getattr(importlib.import_module(f"recbole.data.{module}"), name)
     said = config["task_type"]

@@ -1,18 +1,29 @@
 """Evaluation: pure functions of a model and a frozen view that return rows of one table."""
 
+from recbole.evaluator.metrics import find_metric, of_lists, of_scores, per_row
+from recbole.evaluator.probe import Probe, evaluate, get_probe, probe_names
+from recbole.evaluator.settings import EvalSettings, check_metrics, result_name
 from recbole.evaluator.table import COLUMNS, Table
-from recbole.evaluator.targets import evaluate_targets
-from recbole.evaluator.utility import mean_utility, utility
-from recbole.evaluator.views import NOBODY, Views, build_views, evaluate
+from recbole.evaluator.utility import mean_utility
+from recbole.evaluator.views import NOBODY, TargetView, Views, build_views
 
 __all__ = [
     "COLUMNS",
     "NOBODY",
+    "EvalSettings",
+    "Probe",
     "Table",
+    "TargetView",
     "Views",
     "build_views",
+    "check_metrics",
     "evaluate",
-    "evaluate_targets",
+    "find_metric",
+    "get_probe",
     "mean_utility",
-    "utility",
+    "of_lists",
+    "of_scores",
+    "per_row",
+    "probe_names",
+    "result_name",
 ]

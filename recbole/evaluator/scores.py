@@ -1,13 +1,20 @@
 """Scores of every item for every question, a bounded piece at a time."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
+
+from recbole.data import EvalRows, Ragged
+from recbole.evaluator.kinds import Ids, Mask, Recommender
 
 SCORES_AT_ONCE = 2**24
 """How many scores are held at a time: 64 MiB of float32."""
 
 
-def score_batches(model, rows, masked=True, batch_rows=4096):
+def score_batches(
+    model: Recommender, rows: EvalRows, masked: bool = True, batch_rows: int = 4096
+) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield ``(start, scores)`` over the rows; padding, and history if ``masked``, score minus infinity.
 
     Args:
@@ -37,7 +44,7 @@ def score_batches(model, rows, masked=True, batch_rows=4096):
         yield start, scores
 
 
-def top_items(model, rows, k, masked=True, batch_rows=4096):
+def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, batch_rows: int = 4096) -> Ids:
     """Return the ``k`` best items of each row, best first: int64 [rows, k] on the CPU.
 
     Items that score minus infinity or NaN are padding (0): with fewer than ``k`` candidates the list is shorter.
@@ -48,7 +55,7 @@ def top_items(model, rows, k, masked=True, batch_rows=4096):
     return best
 
 
-def best_of(scores, k):
+def best_of(scores: torch.Tensor, k: int) -> Ids:
     """Return the ``k`` best items of each row of scores, as :func:`top_items`; NaN becomes minus infinity there."""
     width = min(k, scores.shape[1])
     value, item = torch.topk(scores.nan_to_num_(-torch.inf, torch.inf, -torch.inf), width, dim=1)
@@ -57,7 +64,7 @@ def best_of(scores, k):
     return best
 
 
-def member(items, sets, n_items):
+def member(items: Ids, sets: Ragged, n_items: int) -> Mask:
     """Return whether each recommended item is in its row's set.
 
     Args:

@@ -1,5 +1,10 @@
 """The one tidy table that every number goes into."""
 
+from collections.abc import Iterable
+from typing import Any
+
+from recbole.evaluator.kinds import Row
+
 COLUMNS = (
     "model",
     "algorithm",
@@ -26,16 +31,37 @@ is, for a distance, the file and SHA-256 that it is a distance from.
 
 
 class Table:
-    """Rows that share a context, such as the model and the checkpoint."""
+    """Rows that share a context, such as the model and the checkpoint.
 
-    def __init__(self, **context):
-        self.context = context
-        self.rows = []
+    Args:
+        context: columns that rows have unless they say otherwise.
 
-    def add(self, metric, value, k=None, **columns):
-        """Append one row; what is not given is taken from the context, or ``None``."""
-        given = self.context | columns | {"metric": metric, "value": float(value), "k": k}
-        unknown = set(given) - set(COLUMNS)
-        if unknown:
-            raise ValueError(f"not columns of the result table: {sorted(unknown)}")
+    Raises:
+        ValueError: when there is no such column.
+    """
+
+    def __init__(self, **context: Any) -> None:
+        self.context = _columns(context)
+        self.rows: list[Row] = []
+
+    def add(self, metric: str, value: float, k: int | None = None, **columns: Any) -> None:
+        """Append one row; what is not given is taken from the context, or ``None``.
+
+        Raises:
+            ValueError: when there is no such column.
+        """
+        given = self.context | _columns(columns) | {"metric": metric, "value": float(value), "k": k}
         self.rows.append({column: given.get(column) for column in COLUMNS})
+
+    def extend(self, rows: Iterable[Row]) -> None:
+        """Append rows of another table; what they leave open is taken from the context."""
+        for row in rows:
+            said = {column: value for column, value in row.items() if value is not None}
+            self.rows.append(dict.fromkeys(COLUMNS) | self.context | _columns(said))
+
+
+def _columns(given: dict[str, Any]) -> dict[str, Any]:
+    unknown = set(given) - set(COLUMNS)
+    if unknown:
+        raise ValueError(f"not columns of the result table: {sorted(unknown)}")
+    return given

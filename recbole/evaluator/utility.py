@@ -1,33 +1,145 @@
 """How well a model recommends: full ranking over the catalogue."""
 
-import numpy as np
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
-from recbole.evaluator.metrics import row_metrics
-from recbole.evaluator.scores import member, top_items
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recbole.data import EvalRows
+from recbole.evaluator.kinds import Floats, Ids, Mask, Recommender, Settings, Values
+from recbole.evaluator.metrics import OfLists, OfScores, PerRow
+from recbole.evaluator.scores import best_of, member, score_batches
+from recbole.evaluator.settings import EvalSettings, result_name
 from recbole.utils.distributed import interleaved, rank, world_size
 
 
-def utility(model, rows, config):
-    """Return ``{(metric, k): float64 [rows]}`` for the metrics and list lengths of the config.
+@dataclass(frozen=True)
+class Answers:
+    """What a model answers to some rows, so that any population of them has its metrics.
 
-    Of several processes each scores its share of the rows, and all get the whole result.
+    Attributes:
+        best: int64 [rows, max(topk)], the recommended items, best first; 0 is none.
+        hits: bool [rows, max(topk)], whether they are right.
+        n_right: int64 [rows], how many items would be right.
+        of_scores: float64 [rows] for each metric of scores, by lower-case name.
+        n_items: the number of ids, padding included.
+        settings: which metrics, at which list lengths.
     """
-    ks = config["topk"]
-    if world_size() > 1:
-        rows = rows.take(np.arange(rank(), len(rows.inputs), world_size()))
-    best = top_items(model, rows, max(ks), batch_rows=config["eval_batch_size"])
-    return {name: interleaved(part) for name, part in utility_of(best, rows, model.n_items, config).items()}
+
+    best: Ids
+    hits: Mask
+    n_right: Ids
+    of_scores: dict[str, Floats]
+    n_items: int
+    settings: EvalSettings
+
+    def per_row(self) -> dict[tuple[str, int | None], Floats]:
+        """Return the values of every row, float64 [rows]; the metrics of lists have none."""
+        found: dict[tuple[str, int | None], Floats] = {}
+        for metric in self.settings.metrics:
+            name = metric.name.lower()
+            if isinstance(metric, PerRow):
+                values = metric(self.hits, self.n_right)
+                found.update({(name, k): values[:, k - 1] for k in self.settings.topk})
+            elif isinstance(metric, OfScores):
+                found[name, None] = self.of_scores[name]
+        return found
+
+    def means(self, populations: dict[str, Mask]) -> dict[str, Values]:
+        """Return the metrics of each population (bool [rows]), in the order of the settings; NaN for nobody."""
+        rows = self.per_row()
+        return {name: self._means(rows, chosen) for name, chosen in populations.items()}
+
+    def _means(self, rows: dict[tuple[str, int | None], Floats], chosen: Mask) -> Values:
+        found: Values = {}
+        for metric in self.settings.metrics:
+            name = metric.name.lower()
+            if isinstance(metric, OfLists):
+                values = metric(self.best[chosen], self.n_items)
+                found.update({(name, k): float(values[k - 1]) for k in self.settings.topk})
+            else:
+                found.update({key: mean(rows[key][chosen]) for key in rows if key[0] == name})
+        return found
+
+    def gathered(self) -> "Answers":
+        """Return the answers of all processes, of which each has put its share of the rows."""
+        of_scores = {name: interleaved(part) for name, part in self.of_scores.items()}
+        return replace(
+            self,
+            best=interleaved(self.best),
+            hits=interleaved(self.hits),
+            n_right=interleaved(self.n_right),
+            of_scores=of_scores,
+        )
 
 
-def utility_of(best, rows, n_items, config):
-    """Return what :func:`utility` does, from the best items of each row (int64 [rows, max(topk)])."""
-    hits = member(best, rows.positives, n_items)
-    return row_metrics(hits, rows.positives.sizes(), config["metrics"], config["topk"])
+def mean(values: NDArray[Any]) -> float:
+    """Return the mean, NaN of nothing."""
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
-def mean_utility(model, rows, config):
-    """Return RecBole's result dictionary, ``{"recall@10": float, ...}``, over all rows; NaN without any."""
-    return {
-        f"{metric}@{k}": float(np.mean(values)) if len(values) else float("nan")
-        for (metric, k), values in utility(model, rows, config).items()
-    }
+def answer(
+    model: Recommender,
+    rows: EvalRows,
+    settings: EvalSettings,
+    each: Callable[[int, torch.Tensor], None] | None = None,
+) -> Answers:
+    """Put the rows to a model, holding one bounded batch of scores at a time.
+
+    Args:
+        model: any recommender.
+        rows: the questions.
+        settings: what is computed.
+        each: also gets every batch of scores, with the number of its first row: [batch, n_items] on the model's
+            device, minus infinity for what is no candidate.
+    """
+    n_rows, k = len(rows.inputs), max(settings.topk)
+    best = np.zeros((n_rows, k), dtype=np.int64)
+    metrics = [metric for metric in settings.metrics if isinstance(metric, OfScores)]
+    of_scores = {metric.name.lower(): np.empty(n_rows) for metric in metrics}
+    for start, scores in score_batches(model, rows, batch_rows=settings.batch_size):
+        batch = slice(start, start + len(scores))
+        best[batch] = best_of(scores, k)
+        if metrics:
+            plain = scores.float().cpu().numpy()
+            labels = _labels(rows, start, plain)
+            for metric in metrics:
+                of_scores[metric.name.lower()][batch] = metric(plain, labels)
+        if each is not None:
+            each(start, scores)
+    hits = member(best, rows.positives, model.n_items)
+    return Answers(best, hits, rows.positives.sizes(), of_scores, model.n_items, settings)
+
+
+def _labels(rows: EvalRows, start: int, scores: np.ndarray) -> Mask:
+    """Return which candidates of a batch are right, bool [batch, n_items]."""
+    right = rows.positives.take(np.arange(start, start + len(scores)))
+    labels = np.zeros(scores.shape, dtype=bool)
+    labels[np.repeat(np.arange(len(scores)), right.sizes()), right.values] = True
+    return labels & (scores > -np.inf)
+
+
+def utility(model: Recommender, rows: EvalRows, settings: EvalSettings) -> Answers:
+    """Put the rows to a model. Of several processes each scores its share of them, and all get the whole result."""
+    if world_size() == 1:
+        return answer(model, rows, settings)
+    return answer(model, rows.take(np.arange(rank(), len(rows.inputs), world_size())), settings).gathered()
+
+
+def mean_utility(model: Recommender, rows: EvalRows, config: Settings) -> dict[str, float]:
+    """Return RecBole's result dictionary, ``{"recall@10": float, ...}``, over all rows; NaN without any.
+
+    Args:
+        model: any recommender.
+        rows: the questions.
+        config: reads ``metrics``, ``topk``, ``eval_batch_size``.
+
+    Raises:
+        UserError: for an unknown metric.
+    """
+    found = utility(model, rows, EvalSettings.from_config(config))
+    values = found.means({"all": np.ones(len(found.best), dtype=bool)})["all"]
+    return {result_name(metric, k): value for (metric, k), value in values.items()}

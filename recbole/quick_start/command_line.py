@@ -213,6 +213,7 @@ def _settle(namespace: argparse.Namespace, known: dict[str, Flag]) -> None:
         setattr(namespace, name, known[name].default)
     namespace.config_files = _file_names(namespace.config_files or [])
     namespace.topk = [k for part in namespace.topk for k in part] if "topk" in given else list(namespace.topk)
+    namespace.metrics = [name for part in namespace.metrics or [] for name in part]
     settings = [(flag.key, name, flag) for name, flag in known.items() if flag.key is not None]
     namespace.given = {key: f.setting(getattr(namespace, name)) for key, name, f in settings if name in given}
     own = {key: f.setting(f.default) for key, name, f in settings if name not in given and f.default is not None}

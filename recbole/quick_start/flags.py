@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from recbole.scenario.registry import scenarios
 from recbole.unlearning.schedule import N_CHECKPOINTS
 from recbole.utils import UserError
-from recbole.utils.flag import Flag, cutoffs
+from recbole.utils.flag import Flag, cutoffs, metric_names
 
 TASKS = ("CF", "SBR", "NBR")
 
@@ -19,6 +19,7 @@ def _run(dataset: str) -> tuple[Flag, ...]:
         Flag("seed", int, "seed of the model, and of the forget set (default: 2)", 2),
         Flag("gpu_id", str, "number of the CUDA device; '' for the CPU (default: 0 if there is one)"),
         Flag("topk", cutoffs, "lengths of the ranked lists that are evaluated (default: 10 20)", [10, 20], nargs="+"),
+        Flag("metrics", metric_names, "what is computed of them (default: Recall MRR NDCG Hit Precision)", nargs="+"),
         Flag(
             "max_training_hours",
             float,

@@ -59,6 +59,7 @@ def _name_this_package() -> None:
 
 def _configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset: str | None = None) -> "Config":
     from recbole.config import Config
+    from recbole.evaluator import check_metrics
     from recbole.quick_start.command_line import config_values, declared_defaults
 
     def configured(**layers: Any) -> Config:
@@ -77,6 +78,7 @@ def _configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset
         from recbole.quick_start.presets import preset_values
 
         config = configured(config_dict=preset_values(preset, config["unlearning_algorithm"], config["model"]))
+    check_metrics(config)
     for name in namespace.ignored:
         config.warnings.append(f"--{name} is accepted as in ERASE and does nothing")
     return config

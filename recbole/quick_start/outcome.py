@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config import Config
+from recbole.evaluator import result_name
 from recbole.quick_start.setup import Setup
 from recbole.utils import UserError, atomic_write
 from recbole.utils.logger import LOG_FOLDER
@@ -29,7 +30,8 @@ def report(setup: Setup, rows: list[dict[str, Any]], kind: str, what: str = "tes
     config = setup.config
     mine = [row for row in rows if row["model"] == kind and row["split"] == "test"]
     plain = [r for r in mine if r["view"] == "all" and r["population"] == "all" and r["masking"] == "retained"]
-    utility = {f"{r['metric']}@{r['k']}": r["value"] for r in plain if r["metric"] in map(str.lower, config["metrics"])}
+    asked = list(map(str.lower, config["metrics"]))
+    utility = {result_name(row["metric"], row["k"]): row["value"] for row in plain if row["metric"] in asked}
     if utility:
         logger.info("%s: %s", what, rounded(utility, config))
     population = "all" if setup.requests is None else "requesting"

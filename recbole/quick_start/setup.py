@@ -9,7 +9,7 @@ import numpy as np
 from recbole.config import Config
 from recbole.data import create_dataset
 from recbole.data.dataset import Dataset
-from recbole.evaluator import Views
+from recbole.evaluator import Views, check_metrics
 from recbole.model import get_model
 from recbole.scenario.base import Scenario
 from recbole.trainer.state import Done, Run, State
@@ -88,6 +88,8 @@ def begin(config: Config, scenario: Scenario, forgetting: bool) -> Setup:
     """
     model_class = get_model(config["model"])
     config.bind_model(model_class)
+    check_metrics(config)
+    check_metrics(config)
     for line in config.warnings:
         logger.warning(line)
     clean = create_dataset(config, model_class.type)

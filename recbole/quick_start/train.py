@@ -134,12 +134,11 @@ def _board(stem: str) -> "SummaryWriter":
 def _evaluate(
     setup: Setup, model: AbstractRecommender, state: State, reference_checkpoint: str | None
 ) -> list[dict[str, Any]]:
-    config = setup.config
     reference = None
     if reference_checkpoint:
         other = load(setup, state, Path(reference_checkpoint))
         reference = (other, reference_name(reference_checkpoint))
-    return evaluate(model, setup.view(state), config, reference, not config["sensitive_eval_only"], state.kind)
+    return evaluate(model, setup.view(state), *setup.scenario.questions(), reference, model=state.kind)
 
 
 def _valid_rows(best_valid: dict[str, float], state: State) -> list[dict[str, Any]]:
@@ -150,8 +149,8 @@ def _valid_rows(best_valid: dict[str, float], state: State) -> list[dict[str, An
     asked = state.data.eval_rows("valid")
     counts = {"n_rows": len(asked.inputs), "n_skipped": asked.n_skipped}
     for name, value in best_valid.items():
-        metric, k = name.split("@")
-        table.add(metric, value, int(k), **counts)
+        metric, _, k = name.partition("@")
+        table.add(metric, value, int(k) if k else None, **counts)
     return table.rows
 
 

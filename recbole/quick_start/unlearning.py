@@ -164,7 +164,7 @@ def _evaluate_all(
 
     Those of the scenario that do not depend on the checkpoint are put to the base, and to its own references, once.
     """
-    config, scenario = setup.config, setup.scenario
+    scenario = setup.scenario
     rows, of_base = scenario.references(setup), scenario.ask(base, model="base")
     for once in (rows, of_base):
         scenario.tell(once)
@@ -179,7 +179,7 @@ def _evaluate_all(
         for kind, model in models.items():
             name = algorithm if kind == "unlearned" else None
             compare = None if kind == "retrained" else reference
-            rows += evaluate(model, view, config, compare, not config["sensitive_eval_only"], kind, name)
+            rows += evaluate(model, view, *scenario.questions(), compare, model=kind, algorithm=name)
             if kind != "base":
                 stem = state.file.stem if kind == "unlearned" else None
                 rows += scenario.ask(model, stem, model=kind, algorithm=name, checkpoint=checkpoint)

@@ -10,7 +10,7 @@ import numpy as np
 
 from recbole.config import Config
 from recbole.data.dataset import Dataset
-from recbole.evaluator import NOBODY, Views, build_views
+from recbole.evaluator import NOBODY, EvalSettings, Probe, Views, build_views, get_probe
 from recbole.generators.sensitive_lists import read_sensitive_items
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.scenario.making import Made, Source
@@ -37,6 +37,7 @@ class Scenario(ABC):
         flags: of run_recbole.py and unlearn.py, beside those that every scenario has.
         making_flags: of make_forget_set.py.
         plants: whether it adds rows to the data that the base model is trained on.
+        probes: what is asked at each checkpoint, beside utility.
         usual_fraction: the ``unlearning_fraction`` of a run that does not say it; None: it has to.
         dataset: the run's data, planted rows included, nothing forgotten.
         listed: bool [n_items], the items of the sensitive list, or None without a sensitive category.
@@ -47,6 +48,7 @@ class Scenario(ABC):
     making_flags: ClassVar[tuple[Flag, ...]] = ()
     plants: ClassVar[bool] = False
     usual_fraction: ClassVar[float | None] = None
+    probes: ClassVar[tuple[str, ...]] = ("exposure", "distance")
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -112,7 +114,12 @@ class Scenario(ABC):
 
     def view(self, forgotten: np.ndarray, checkpoint: int | None) -> Views:
         """Return the questions of a checkpoint (bool [rows] is forgotten by then), or of nothing forgotten (None)."""
-        return build_views(self.dataset, forgotten, checkpoint, self.listed, self.fake())
+        return build_views(self.dataset, forgotten, checkpoint, self.config["seed"], self.listed, self.fake())
+
+    def questions(self) -> tuple[EvalSettings, list[Probe[Views]]]:
+        """Return the settings of an evaluation, and the probes in the order of their result rows."""
+        utility = () if self.config["sensitive_eval_only"] else ("utility",)
+        return EvalSettings.from_config(self.config), [get_probe(name)() for name in (*utility, *self.probes)]
 
     def fake(self) -> np.ndarray:
         """Return the planted users (or sessions), int64: none of them counts among other people."""

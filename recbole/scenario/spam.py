@@ -3,14 +3,16 @@
 import argparse
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recbole.config import Config
-from recbole.data.dataset import Dataset
-from recbole.evaluator import evaluate_targets
+from recbole.data.dataset import Dataset, EvalRows
+from recbole.evaluator import EvalSettings, TargetView, evaluate
+from recbole.evaluator.probes.targets import Targets, TargetScores
 from recbole.generators.imitation import INTERVALS, USUAL_FILTERS, CleanBaskets, CleanInteractions
 from recbole.generators.order import order_requests
 from recbole.generators.spam_writer import SpamWriter
@@ -126,13 +128,13 @@ class Spam(Scenario):
         config = self.config
         if config["sensitive_eval_only"]:
             return []
-        asked = self.clean.eval_rows("test")
-        rows, found = evaluate_targets(model, asked, self.targets, config, **about)
+        asked, keep = self.clean.eval_rows("test"), None
         if stem is not None and config["save_interaction_probabilities"] and is_main():
-            self._write_probabilities(LOG_FOLDER / f"{stem}_interaction_probabilities.npz", asked, found)
-        return rows
+            keep = partial(self._write_probabilities, LOG_FOLDER / f"{stem}_interaction_probabilities.npz", asked)
+        view, settings = TargetView(asked, self.targets), EvalSettings.from_config(config)
+        return evaluate(model, view, settings, [Targets(keep)], **about)
 
-    def _write_probabilities(self, path: Path, asked: Any, found: Any) -> None:
+    def _write_probabilities(self, path: Path, asked: EvalRows, found: TargetScores) -> None:
         """Write ERASE's interaction probabilities as arrays of internal ids; only the promoted items are named."""
         with atomic_write(path, "wb") as file:
             np.savez_compressed(

@@ -19,6 +19,11 @@ def cutoffs(text: str) -> list[int]:
     return [int(number) for number in text.strip("[]").split(",")]
 
 
+def metric_names(text: str) -> list[str]:
+    """Return the names in ``Recall``, ``Recall,NDCG`` or ``[Recall, NDCG]``."""
+    return [name.strip(" '\"") for name in text.strip("[] ").split(",")]
+
+
 yes_or_no.__name__, cutoffs.__name__ = "True/False", "integer"  # argparse names the type in its message
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from recbole.data import create_dataset
 from recbole.data.split import SPLITS, TRAIN
+from recbole.model import get_model
 from recbole.utils import ModelType, UserError, stream
 
 MASKS = st.integers(0, 2**32 - 1).flatmap(lambda seed: st.tuples(st.just(seed), st.floats(0, 1)))
@@ -199,3 +200,11 @@ def test_the_split_is_of_each_users_rows_in_time(small_dataset):
         rows = log.rows_of([user])
         assert np.all(np.diff(log.columns["timestamp"][rows]) >= 0) and np.all(np.diff(log.split[rows]) >= 0)
         assert (log.split[rows] == TRAIN).any()
+
+
+def test_the_task_is_that_of_the_bound_model(small_cf, config):
+    settings = config(small_cf)
+    with pytest.raises(UserError, match="the task of BPR is not known: bind_model its class first, or say model_type"):
+        create_dataset(settings)
+    settings.bind_model(get_model("BPR"))
+    assert create_dataset(settings).task_type == "CF"

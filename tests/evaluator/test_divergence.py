@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from recbole.data import EvalRows, Interaction, Ragged
-from recbole.evaluator.divergence import TOP, distances
+from recbole.evaluator.probes.distance import TOP, distances
 
 
 class Table(nn.Module):

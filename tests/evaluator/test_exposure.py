@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recbole.data import Ragged
-from recbole.evaluator.exposure import forgotten_exposure, sensitive_exposure
+from recbole.evaluator.probes.exposure import forgotten_exposure, sensitive_exposure
 
 BEST = np.array([[1, 2, 3, 4], [5, 1, 0, 0], [2, 6, 7, 1], [5, 6, 7, 8]])
 SENSITIVE = np.isin(np.arange(9), [0, 1, 2])  # padding on the list, too: it must not count

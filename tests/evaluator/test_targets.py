@@ -1,5 +1,7 @@
 """What a promoted item gains, against scores that are ranked by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole.data import EvalRows, Interaction, Ragged
-from recbole.evaluator import COLUMNS, NOBODY, build_views, evaluate, evaluate_targets, utility
-from recbole.evaluator.targets import target_scores
+from recbole.evaluator import COLUMNS, NOBODY, EvalSettings, TargetView, build_views, evaluate
+from recbole.evaluator.probes.distance import Distance
+from recbole.evaluator.probes.exposure import Exposure
+from recbole.evaluator.probes.targets import Targets, target_scores
+from recbole.evaluator.probes.utility import Utility
+from recbole.evaluator.utility import utility
 from recbole.model import get_model
 
-CONFIG = {"topk": [2, 3], "metrics": ["Recall", "Hit"], "eval_batch_size": 4}
+SETTINGS = EvalSettings.from_config({"topk": [2, 3], "metrics": ["Recall", "Hit"], "eval_batch_size": 4})
 
 
 class Table:
@@ -61,11 +67,12 @@ def test_ranks_and_probabilities_are_those_of_the_candidates(seed, batch_rows):
     scores, targets = draw.normal(size=(7, 12)), draw.choice(np.arange(1, 12), 4, replace=False)
     histories = [draw.choice(np.arange(1, 12), draw.integers(0, 5), replace=False).tolist() for _ in range(7)]
     model = Table(scores)
-    found = target_scores(model, questions(histories), targets, 3, batch_rows)
+    view = TargetView(questions(histories), targets)
+    answers, found = target_scores(model, view, replace(SETTINGS, batch_size=batch_rows))
     assert max(model.asked) <= batch_rows and found.log_probability.dtype == np.float32
     for row, history in enumerate(histories):
         best, rank, log_probability = by_hand(scores[row], history, targets, 3)
-        assert found.best[row].tolist() == best
+        assert answers.best[row].tolist() == best
         np.testing.assert_array_equal(found.rank[row], rank)
         np.testing.assert_allclose(found.log_probability[row], log_probability, rtol=1e-5)
 
@@ -73,7 +80,10 @@ def test_ranks_and_probabilities_are_those_of_the_candidates(seed, batch_rows):
 def test_the_four_numbers_and_the_utility_of_the_same_questions():
     scores = [[9.0, 1, 2, 3, 4, 5], [9.0, 5, 4, 3, 2, 1], [9.0, 1, 5, 4, 3, 2]]
     targets, asked = np.array([5, 2]), questions([[], [1], [2]], [[1], [2, 3], [4]])
-    rows, _ = evaluate_targets(Table(scores), asked, targets, CONFIG, model="base", checkpoint=2)
+    kept = []
+    view, probe = TargetView(asked, targets), Targets(kept.append)
+    rows = evaluate(Table(scores), view, SETTINGS, [probe], model="base", checkpoint=2)
+    np.testing.assert_array_equal(kept[0].rank, [[1, 4], [4, 1], [3, np.nan]])
     assert all(tuple(row) == COLUMNS for row in rows)
     about = {"model": "base", "checkpoint": 2, "view": "clean", "population": "all", "masking": "retained"}
     assert all(row[key] == value for row in rows for key, value in about.items())
@@ -87,7 +97,7 @@ def test_the_four_numbers_and_the_utility_of_the_same_questions():
     total = [np.log(np.exp(np.arange(low, high)).sum()) for low, high in ((1, 6), (1, 5), (1, 5))]
     logs = [5 - total[0], 2 - total[0], 1 - total[1], 4 - total[1], 2 - total[2]]
     assert value["target_log_probability", None] == pytest.approx(np.mean(logs), rel=1e-5)
-    for (metric, k), each in utility(Table(scores), asked, CONFIG).items():
+    for (metric, k), each in utility(Table(scores), asked, SETTINGS).per_row().items():
         assert value[metric, k] == pytest.approx(each.mean())
 
 
@@ -97,37 +107,41 @@ def test_ties_share_their_mean_rank(seed):
     draw = np.random.default_rng(seed)
     scores, targets = draw.integers(0, 3, (5, 9)).astype(float), draw.choice(np.arange(1, 9), 3, replace=False)
     histories = [draw.choice(np.arange(1, 9), draw.integers(0, 4), replace=False).tolist() for _ in range(5)]
-    found = target_scores(Table(scores), questions(histories), targets, 3)
+    _, found = target_scores(Table(scores), TargetView(questions(histories), targets), SETTINGS)
     for row, history in enumerate(histories):
         np.testing.assert_array_equal(found.rank[row], by_hand(scores[row], history, targets, 3)[1])
 
 
 def test_a_constant_scorer_gives_the_middle_rank():
-    found = target_scores(Table(np.ones((2, 6))), questions([[], [5]]), np.array([1, 4, 5]), 2)
+    view = TargetView(questions([[], [5]]), np.array([1, 4, 5]))
+    _, found = target_scores(Table(np.ones((2, 6))), view, SETTINGS)
     np.testing.assert_array_equal(found.rank, [[3, 3, 3], [2.5, 2.5, np.nan]])
 
 
 def test_no_question_and_no_number_are_nan(recwarn):
-    rows, _ = evaluate_targets(Table(np.ones((0, 5))), questions([]), np.array([1]), CONFIG, model="base")
+    target = np.array([1])
+    rows = evaluate(Table(np.ones((0, 5))), TargetView(questions([]), target), SETTINGS, [Targets()], model="base")
     assert all(np.isnan(row["value"]) and row["n_rows"] == 0 for row in rows)
-    rows, found = evaluate_targets(Table(np.full((2, 5), np.nan)), questions([[], []]), np.array([1]), CONFIG)
+    view, model = TargetView(questions([[], []]), target), Table(np.full((2, 5), np.nan))
+    rows = evaluate(model, view, SETTINGS, [Targets()])
     value = {(row["metric"], row["k"]): row["value"] for row in rows}
     assert value["target_hit_rate", 2] == 0 and np.isnan(value["target_rank", None])
-    assert np.isnan(value["target_log_probability", None]) and not found.best.any()
+    assert np.isnan(value["target_log_probability", None]) and not utility(model, view.rows, SETTINGS).best.any()
     assert not recwarn.list
 
 
 def test_fake_users_are_never_among_the_others(small_dataset):
     fake, forgotten = np.array([22, 23, 24]), np.zeros(len(small_dataset.log), dtype=bool)
     forgotten[small_dataset.log.rows_of([23])] = True
-    made = build_views(small_dataset, forgotten, 0, None, fake)
+    made = build_views(small_dataset, forgotten, 0, 2, None, fake)
     assert made.requesting.tolist() == [23] and made.shown.entity.tolist() == [23, *range(1, 22)]
     torch.manual_seed(1)
     model = get_model("BPR")(small_dataset.config, small_dataset)
-    rows = evaluate(model, made, small_dataset.config, (model, "r"))
+    probes, asked = [Utility(), Exposure(), Distance()], EvalSettings.from_config(small_dataset.config)
+    rows = evaluate(model, made, asked, probes, (model, "r"))
     count = {(r["view"], r["population"]): r["n_rows"] for r in rows if (r["metric"], r["k"]) == ("recall", 10)}
     assert count["all", "all"] == 24 and count["all", "others"] == count["current", "others"] == 21
     assert count["current", "all"] == 23 and count["current", "requesting"] == 0
-    nobody = build_views(small_dataset, np.zeros_like(forgotten), None, None, fake)
+    nobody = build_views(small_dataset, np.zeros_like(forgotten), None, 2, None, fake)
     assert nobody.shown.entity.tolist() == list(range(1, 22)) and len(nobody.utility["all"].entity) == 24
-    assert build_views(small_dataset, forgotten, 0).fake is NOBODY
+    assert build_views(small_dataset, forgotten, 0, 2).fake is NOBODY

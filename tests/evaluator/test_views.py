@@ -6,12 +6,33 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole.evaluator import COLUMNS, Table, build_views, evaluate, mean_utility, utility, views
+from recbole.evaluator import (
+    COLUMNS,
+    EvalSettings,
+    Table,
+    build_views,
+    evaluate,
+    get_probe,
+    mean_utility,
+    views,
+)
 from recbole.evaluator.scores import top_items
+from recbole.evaluator.utility import utility
 from recbole.model import get_model
 from recbole.utils import UserError
 
 SEEDS = st.integers(0, 2**32 - 1)
+NOT_UTILITY = ("exposure", "distance")
+ALL = ("utility", *NOT_UTILITY)
+
+
+METRICS = {"metrics": ["Recall", "MRR", "NDCG", "Hit", "Precision"], "topk": [10, 20]}
+SETTINGS = EvalSettings.from_config(METRICS | {"eval_batch_size": 4096})
+
+
+def put(model, made, names=ALL, reference=None, /, **about):
+    """Put the questions of these names to a model."""
+    return evaluate(model, made, SETTINGS, [get_probe(name)() for name in names], reference, **about)
 
 
 def ragged(rows):
@@ -49,8 +70,8 @@ def same_rows(one, other):
 def test_questions_depend_on_the_mask_given_and_not_on_the_one_the_data_set_has(small_dataset, seed):
     rng = np.random.default_rng(seed)
     forgotten = rng.random(len(small_dataset.log)) < 0.2
-    plain = build_views(small_dataset, forgotten, 2)
-    elsewhere = build_views(small_dataset.masked(rng.random(len(forgotten)) < 0.5), forgotten, 2)
+    plain = build_views(small_dataset, forgotten, 2, 2)
+    elsewhere = build_views(small_dataset.masked(rng.random(len(forgotten)) < 0.5), forgotten, 2, 2)
     assert list(plain.utility) == list(elsewhere.utility) == ["all", "current"]
     for name in plain.utility:
         assert same_rows(plain.utility[name], elsewhere.utility[name])
@@ -60,7 +81,7 @@ def test_questions_depend_on_the_mask_given_and_not_on_the_one_the_data_set_has(
 
 def test_all_has_the_forgotten_rows_and_current_has_not(small_dataset):
     forgotten = two_users(small_dataset)
-    made = build_views(small_dataset, forgotten, 0)
+    made = build_views(small_dataset, forgotten, 0, 2)
     current = small_dataset.masked(forgotten)
     assert same_rows(made.utility["all"], small_dataset.eval_rows("test"))
     assert same_rows(made.utility["current"], current.eval_rows("test"))
@@ -78,19 +99,19 @@ def test_all_has_the_forgotten_rows_and_current_has_not(small_dataset):
 
 def test_when_nobody_asked_there_is_one_view_and_one_population(small_dataset):
     nothing = np.zeros(len(small_dataset.log), dtype=bool)
-    made = build_views(small_dataset, nothing, None, np.ones(41, dtype=bool))
+    made = build_views(small_dataset, nothing, None, 2, np.ones(41, dtype=bool))
     assert list(made.utility) == ["all"] and len(made.shown.entity) == 24
-    rows = evaluate(model_of(small_dataset), made, small_dataset.config)
+    rows = put(model_of(small_dataset), made)
     assert {row["population"] for row in rows} == {row["view"] for row in rows} == {"all"}
     assert {row["checkpoint"] for row in rows} == {None} and not any("forgotten" in row["metric"] for row in rows)
 
 
 def test_of_many_others_a_fixed_sample_is_shown(small_dataset, monkeypatch):
     monkeypatch.setattr(views, "OTHERS", 5)
-    made, again = (build_views(small_dataset, two_users(small_dataset), index) for index in (0, 3))
+    made, again = (build_views(small_dataset, two_users(small_dataset), index, 2) for index in (0, 3))
     assert made.shown.entity[:2].tolist() == [3, 20] and len(set(made.shown.entity.tolist())) == 7
     assert np.array_equal(made.shown.entity, again.shown.entity)
-    nothing = build_views(small_dataset, np.zeros(len(small_dataset.log), dtype=bool), None)
+    nothing = build_views(small_dataset, np.zeros(len(small_dataset.log), dtype=bool), None, 2)
     assert len(nothing.shown.entity) == 24, "without requests everybody is counted, as ERASE counts"
 
 
@@ -99,9 +120,9 @@ def test_of_many_others_a_fixed_sample_is_shown(small_dataset, monkeypatch):
 def table(small_dataset):
     """Return (views, model, result rows) of a checkpoint, with a reference model and a sensitive list."""
     sensitive = np.isin(np.arange(41), [1, 5, 9, 20, 21])
-    made = build_views(small_dataset, two_users(small_dataset), 1, sensitive)
+    made = build_views(small_dataset, two_users(small_dataset), 1, 2, sensitive)
     model, retrained = model_of(small_dataset), model_of(small_dataset, 2)
-    rows = evaluate(model, made, small_dataset.config, (retrained, "r.pth 0f"), kind="unlearned", algorithm="scif")
+    rows = put(model, made, ALL, (retrained, "r.pth 0f"), model="unlearned", algorithm="scif")
     return made, model, rows
 
 
@@ -123,7 +144,7 @@ def test_every_row_has_every_column_and_no_row_comes_twice(table):
 def test_populations_are_means_over_their_rows(table, small_dataset):
     made, model, rows = table
     for view, questions in made.utility.items():
-        values = utility(model, questions, small_dataset.config)["ndcg", 10]
+        values = utility(model, questions, SETTINGS).per_row()["ndcg", 10]
         asked = np.isin(questions.entity, [3, 20])
         for population, chosen in (("all", asked | True), ("requesting", asked), ("others", ~asked)):
             found = only(rows, metric="ndcg", k=10, view=view, population=population)
@@ -176,7 +197,7 @@ def test_distances_name_their_reference(table):
 def test_a_model_is_no_distance_from_itself_and_asking_changes_nothing(table, small_dataset):
     made, model, rows = table
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    again = evaluate(model, made, small_dataset.config, (model, "r.pth 0f"), kind="unlearned", algorithm="scif")
+    again = put(model, made, ALL, (model, "r.pth 0f"), model="unlearned", algorithm="scif")
     assert [row["value"] for row in again if row["metric"] == "js_divergence"] == [0.0] * 3
     assert [row["value"] for row in again if row["metric"] == "jaccard"] == [1.0] * 3
     plain = [row for row in rows if row["reference"] is None]
@@ -188,7 +209,7 @@ def test_a_model_is_no_distance_from_itself_and_asking_changes_nothing(table, sm
 
 def test_utility_can_be_left_out(table, small_dataset):
     made, model, rows = table
-    bare = evaluate(model, made, small_dataset.config, utility_too=False, kind="unlearned", algorithm="scif")
+    bare = put(model, made, NOT_UTILITY, model="unlearned", algorithm="scif")
     assert bare == [row for row in rows if "sensitive" in row["metric"] or "forgotten" in row["metric"]]
 
 
@@ -199,7 +220,7 @@ def test_exposure_changes_with_the_weights(table, small_dataset):
     with torch.no_grad():
         other.user_embedding.weight[:] = 1
         other.item_embedding.weight[:] = torch.where(torch.from_numpy(made.sensitive)[:, None], 1.0, -1.0)
-    rows = evaluate(other, made, small_dataset.config, utility_too=False)
+    rows = put(other, made, NOT_UTILITY)
     about = {"metric": "avg_sensitive_per_user", "population": "all", "k": 10}
     assert only(rows, masking="all", **about)["value"] == 5
 
@@ -221,8 +242,8 @@ def test_no_question_is_no_number(small_dataset, recwarn):
     rows = masked.eval_rows("test")
     assert len(rows.entity) == 0 and rows.n_skipped == 24
     assert all(np.isnan(value) for value in mean_utility(model_of(small_dataset), rows, small_dataset.config).values())
-    everything = build_views(small_dataset, masked.forgotten, 3, np.ones(41, dtype=bool))
-    table = evaluate(model_of(small_dataset), everything, small_dataset.config)
+    everything = build_views(small_dataset, masked.forgotten, 3, 2, np.ones(41, dtype=bool))
+    table = put(model_of(small_dataset), everything)
     others = [row for row in table if row["population"] == "others"]
     assert others and all(row["n_rows"] == 0 for row in others)
     assert all(np.isnan(row["value"]) or row["metric"] == "total_sensitive_in_topk" for row in others)
@@ -232,7 +253,7 @@ def test_no_question_is_no_number(small_dataset, recwarn):
 def test_a_metric_that_is_none_is_refused(small_dataset, config):
     settings = config("nowhere")
     settings["metrics"] = ["Recall", "Ndgc"]
-    with pytest.raises(UserError, match="no metric 'ndgc', did you mean 'ndcg'"):
+    with pytest.raises(UserError, match="metrics: there is no metric 'Ndgc', did you mean 'NDCG'"):
         mean_utility(model_of(small_dataset), small_dataset.eval_rows("test"), settings)
 
 

@@ -123,6 +123,14 @@ def test_negative_numbers_are_values_and_a_bare_key_is_true():
 def test_lists_and_switches_in_both_spellings():
     for text in ("--topk 5 10", "--topk=[5,10]", "--topk 5,10"):
         assert train(text)[0].topk == [5, 10]
+
+
+def test_metrics_are_names_however_they_are_written():
+    for words in (["Recall", "Toy"], ["[Recall, 'Toy']"], ["Recall,Toy"]):
+        namespace, overrides = train_arguments(["--metrics", *words, "--seed", "3"])
+        assert config_values(namespace) == {"metrics": ["Recall", "Toy"], "seed": 3} and overrides == {}
+    assert configured(train("--metrics=Hit --valid_metric Hit@10"))["metrics"] == ["Hit"]
+    assert configured(train("")).source("metrics") == "default: overall.yaml"
     for text, value in (("--spam", True), ("--spam=True", True), ("--spam False", False), ("--eval_only --spam", True)):
         assert train(text)[0].spam is value
     assert train("-m Pop -d x")[0].model == "Pop"

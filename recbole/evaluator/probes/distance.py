@@ -3,13 +3,42 @@
 import numpy as np
 import torch
 
+from recbole.data import EvalRows
+from recbole.evaluator.kinds import Floats, Recommender, Reference, Row
+from recbole.evaluator.probe import Probe
 from recbole.evaluator.scores import score_batches
+from recbole.evaluator.settings import EvalSettings
+from recbole.evaluator.table import Table
+from recbole.evaluator.utility import mean
+from recbole.evaluator.views import Views
 
 TOP = 10
 """Length of the lists whose overlap is measured."""
 
 
-def distances(model, reference, rows, batch_rows=4096):
+class Distance(Probe[Views]):
+    """The distance from the reference on the rows that exposure is counted on; without a reference there is none."""
+
+    name = "distance"
+
+    def ask(
+        self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
+    ) -> list[Row]:
+        """Return a row for each distance and population."""
+        if reference is None:
+            return []
+        other, name = reference
+        rows = view.shown
+        table = Table(checkpoint=view.checkpoint, split="test", view="current", masking="all", reference=name)
+        for metric, values in distances(model, other, rows, settings.batch_size).items():
+            for population, chosen in view.populations(rows):
+                k = TOP if metric == "jaccard" else None
+                counts = {"n_rows": int(chosen.sum()), "n_skipped": rows.n_skipped}
+                table.add(metric, mean(values[chosen]), k, population=population, **counts)
+        return table.rows
+
+
+def distances(model: Recommender, reference: Recommender, rows: EvalRows, batch_rows: int = 4096) -> dict[str, Floats]:
     """Compare two models on the same questions, with the whole catalogue as candidates.
 
     Returns:
@@ -31,7 +60,7 @@ def distances(model, reference, rows, batch_rows=4096):
     return {"js_divergence": divergence, "jaccard": overlap}
 
 
-def _jensen_shannon(scores_p, scores_q):
+def _jensen_shannon(scores_p: torch.Tensor, scores_q: torch.Tensor) -> torch.Tensor:
     log_p, log_q = scores_p.log_softmax(dim=1), scores_q.log_softmax(dim=1)
     log_mean = torch.logaddexp(log_p, log_q) - np.log(2)
     halves = [(log.exp() * (log - log_mean)).nan_to_num(nan=0.0).sum(dim=1) for log in (log_p, log_q)]
@@ -39,7 +68,7 @@ def _jensen_shannon(scores_p, scores_q):
     return torch.where(broken, torch.nan, sum(halves) / 2).clamp_min(0)
 
 
-def _jaccard(scores_p, scores_q):
+def _jaccard(scores_p: torch.Tensor, scores_q: torch.Tensor) -> torch.Tensor:
     k = min(TOP, scores_p.shape[1] - 1)
     best = torch.cat([torch.topk(s, k, dim=1).indices for s in (scores_p, scores_q)], dim=1).sort(dim=1).values
     common = (best[:, 1:] == best[:, :-1]).sum(dim=1).double()

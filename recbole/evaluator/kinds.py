@@ -1,0 +1,44 @@
+"""What the room's functions take and return, by name."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+Row = dict[str, Any]
+"""A row of the result table: see :data:`~recbole.evaluator.table.COLUMNS`."""
+
+Values = dict[tuple[str, int | None], float]
+"""The value of each metric at each list length; of a metric without lists the length is None."""
+
+
+class Recommender(Protocol):
+    """What is asked of a model: everything that a recommender of ``recbole.model`` has."""
+
+    n_items: Any
+
+    def eval(self) -> Any:
+        """Put the model in evaluation mode."""
+
+    def parameters(self) -> Iterator[Any]:
+        """Return the parameters; the first tells the device."""
+
+    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
+        """Return the scores of all items, [rows, n_items] or flat."""
+
+
+Reference = tuple[Recommender, str]
+"""A retrained model to measure the distance from, and its name."""
+
+
+class Settings(Protocol):
+    """A configuration, or a dictionary."""
+
+    def __getitem__(self, key: str, /) -> Any:
+        """Return the value of a setting."""

@@ -1,0 +1,1 @@
+"""The questions, one file each; a new one is a file more."""

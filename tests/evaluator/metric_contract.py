@@ -1,0 +1,159 @@
+"""What every metric promises: its tests are a subclass of one of these contracts that sets ``metric``."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recbole.evaluator.metrics import Metric, OfLists, OfScores, PerRow, find_metric
+
+SEEDS = st.integers(0, 2**32 - 1)
+N_ITEMS = 13
+inherited = settings(deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+
+
+def without_contract(names):
+    """Return those of the metrics (lower-case names) that no contract is about."""
+    waiting, covered = [MetricContract], set()
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        covered.add(getattr(cls, "metric", "").lower())
+    return sorted(set(names) - covered)
+
+
+class MetricContract(ABC):
+    """Of all kinds: values in range that are the definition's; a range of ``None`` has no end."""
+
+    metric: ClassVar[str]
+    kind: ClassVar[type[Metric]]
+    low: ClassVar[float | None] = 0.0
+    high: ClassVar[float | None] = 1.0
+
+    @property
+    def found(self):
+        return find_metric(self.metric)
+
+    def check_range(self, values):
+        assert values.dtype == np.float64
+        assert self.low is None or (values >= self.low - 1e-12).all()
+        assert self.high is None or (values <= self.high + 1e-12).all()
+
+    def test_it_is_of_its_kind_and_found_in_any_case(self):
+        assert type(self.found) is self.kind and self.found.name == self.metric
+        assert find_metric(self.metric.upper()) == find_metric(self.metric.lower()) == self.found
+
+
+@st.composite
+def rankings(draw):
+    """Return hits bool [rows, width] and how many items would be right; never more hits than right items."""
+    width = draw(st.integers(1, 12))
+    hits = draw(st.lists(st.lists(st.booleans(), min_size=width, max_size=width), min_size=1, max_size=6))
+    return np.array(hits), np.array([draw(st.integers(max(sum(row), 1), 20)) for row in hits])
+
+
+class PerRowContract(MetricContract):
+    """Of a metric of hits.
+
+    ``grows``: a longer list has no smaller a value. ``ideal``: the value of lists that begin with all right items, at
+    their full length, where it is one number.
+    """
+
+    kind = PerRow
+    grows: ClassVar[bool]
+    ideal: ClassVar[float | None] = 1.0
+
+    @abstractmethod
+    def by_definition(self, hits, n_right, k):
+        """Return the value of one row, hits a list of bool, at list length ``k``."""
+
+    @given(rankings())
+    @inherited
+    def test_it_is_its_definition_in_range_at_every_k(self, drawn):
+        hits, n_right = drawn
+        values = self.found(hits, n_right)
+        self.check_range(values)
+        for row, (right, n) in enumerate(zip(hits.tolist(), n_right.tolist(), strict=True)):
+            expected = [self.by_definition(right, n, k) for k in range(1, len(right) + 1)]
+            assert values[row].tolist() == pytest.approx(expected, abs=1e-12)
+
+    @given(rankings())
+    @inherited
+    def test_what_is_below_k_does_not_count_and_neither_do_other_rows(self, drawn):
+        hits, n_right = drawn
+        values = self.found(hits, n_right)
+        for k in range(1, hits.shape[1] + 1):
+            assert np.array_equal(self.found(hits[:, :k], n_right), values[:, :k])
+        for row in range(len(hits)):
+            assert np.array_equal(self.found(hits[row : row + 1], n_right[row : row + 1]), values[row : row + 1])
+        assert not self.grows or (np.diff(values, axis=1) >= 0).all()
+
+    @given(rankings())
+    @inherited
+    def test_an_ideal_list_has_the_best_value(self, drawn):
+        hits, n_right = drawn
+        ideal = self.found(np.arange(hits.shape[1]) < n_right[:, None], n_right)
+        assert (ideal >= self.found(hits, n_right) - 1e-12).all()
+        if self.ideal is not None:
+            assert ideal[:, -1].tolist() == pytest.approx([self.ideal] * len(hits))
+
+    def test_no_row_gives_no_value(self):
+        assert self.found(np.empty((0, 5), dtype=bool), np.empty(0, dtype=np.int64)).shape == (0, 5)
+
+
+class OfListsContract(MetricContract):
+    """Of a metric of all lists together."""
+
+    kind = OfLists
+
+    @abstractmethod
+    def by_definition(self, best, n_items, k):
+        """Return the value of lists of items, without padding, at list length ``k``."""
+
+    @given(SEEDS, st.integers(1, 6), st.integers(1, 8))
+    @inherited
+    def test_it_is_its_definition_in_range_at_every_k(self, seed, n_rows, width):
+        draw = np.random.default_rng(seed)
+        best = np.stack([draw.choice(np.arange(1, N_ITEMS), width, replace=False) for _ in range(n_rows)])
+        best[np.arange(width) >= draw.integers(0, width + 1, n_rows)[:, None]] = 0
+        values = self.found(best, N_ITEMS)
+        self.check_range(values)
+        lists = [[item for item in row if item] for row in best.tolist()]
+        expected = [self.by_definition([row[:k] for row in lists], N_ITEMS, k) for k in range(1, width + 1)]
+        assert values.tolist() == pytest.approx(expected, abs=1e-12)
+        assert self.found(best[draw.permutation(n_rows)], N_ITEMS).tolist() == pytest.approx(expected, abs=1e-12)
+
+    def test_nobody_is_no_number(self):
+        assert np.isnan(self.found(np.empty((0, 5), dtype=np.int64), N_ITEMS)).tolist() == [True] * 5
+
+
+class OfScoresContract(MetricContract):
+    """Of a metric of scores with labels."""
+
+    kind = OfScores
+
+    @abstractmethod
+    def by_definition(self, scores, labels):
+        """Return the value of one row, from lists of its candidates' scores and of whether they are right."""
+
+    @given(SEEDS, st.integers(1, 6))
+    @inherited
+    def test_it_is_its_definition_in_range_however_rows_are_cut(self, seed, n_rows):
+        draw = np.random.default_rng(seed)
+        scores = draw.normal(size=(n_rows, N_ITEMS)).round(draw.integers(0, 3)).astype(np.float32)
+        scores[:, 0] = -np.inf
+        scores[:, 3:][draw.random((n_rows, N_ITEMS - 3)) < 0.2] = -np.inf
+        labels = (draw.random(scores.shape) < 0.3) & (scores > -np.inf)
+        labels[:, 1:3] = [True, False]
+        values = self.found(scores, labels)
+        self.check_range(values)
+        rows = [
+            (row[row > -np.inf].tolist(), right[row > -np.inf].tolist())
+            for row, right in zip(scores, labels, strict=True)
+        ]
+        assert values.tolist() == pytest.approx([self.by_definition(*row) for row in rows], abs=1e-6)
+        pieces = [self.found(scores[at : at + 2], labels[at : at + 2]) for at in range(0, n_rows, 2)]
+        assert np.array_equal(np.concatenate(pieces), values)

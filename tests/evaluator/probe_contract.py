@@ -1,0 +1,110 @@
+"""What every question promises: its tests are a subclass of `ProbeContract` that sets ``probe``."""
+
+import copy
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from recbole.evaluator import COLUMNS, EvalSettings, build_views, evaluate, get_probe
+from recbole.model import get_model
+
+SENSITIVE = np.isin(np.arange(41), [1, 5, 9, 20, 21])
+ASKED = {"metrics": ["Recall", "MRR", "NDCG", "Hit", "Precision"], "topk": [5, 3], "eval_batch_size": 4096}
+SETTINGS = EvalSettings.from_config(ASKED)
+
+
+def without_contract(names):
+    """Return those of the questions that no contract is about."""
+    return sorted(set(names) - {cls.probe for cls in ProbeContract.__subclasses__()})
+
+
+def bpr(dataset, seed):
+    """Return a BPR model with weights of its own."""
+    torch.manual_seed(seed)
+    return get_model("BPR")(dataset.config, dataset)
+
+
+def checkpoint_views(dataset, forgotten):
+    """Return the views of checkpoint 1, with a sensitive list."""
+    return build_views(dataset, forgotten, 1, 2, SENSITIVE)
+
+
+def told(rows):
+    """Return rows so that NaN is equal to NaN."""
+    return [repr(row) for row in rows]
+
+
+def key(row):
+    """Return what a row is about."""
+    return tuple(row[name] for name in COLUMNS if name not in ("value", "n_rows", "n_skipped"))
+
+
+class ProbeContract(ABC):
+    """A pure function of a model and a frozen view, told in rows."""
+
+    probe: ClassVar[str]
+
+    @abstractmethod
+    def view(self, dataset, forgotten):
+        """Return a frozen view of the data set, whose rows ``forgotten`` (bool [len(log)]) have been forgotten."""
+
+    @pytest.fixture
+    def some(self, small_dataset):
+        """A model, a view with questions, and a reference."""
+        forgotten = np.zeros(len(small_dataset.log), dtype=bool)
+        forgotten[small_dataset.log.rows_of([3, 20])[::2]] = True
+        model, other = bpr(small_dataset, 1), bpr(small_dataset, 2)
+        return model, self.view(small_dataset, forgotten), (other, "r.pth 0f")
+
+    def rows(self, model, view, reference=None, settings=SETTINGS, /, **about):
+        return evaluate(model, view, settings, [get_probe(self.probe)()], reference, **about)
+
+    def test_it_is_found_by_its_name(self):
+        assert get_probe(self.probe).name == self.probe
+
+    def test_rows_have_all_columns_and_none_comes_twice(self, some):
+        rows = self.rows(*some, model="unlearned", algorithm="scif", checkpoint=1)
+        assert rows and all(tuple(row) == COLUMNS for row in rows)
+        assert len(set(map(key, rows))) == len(rows)
+        about = {(row["model"], row["algorithm"], row["checkpoint"], row["split"]) for row in rows}
+        assert about == {("unlearned", "scif", 1, "test")}
+        for row in rows:
+            assert type(row["value"]) is float and type(row["n_rows"]) is type(row["n_skipped"]) is int
+            assert row["k"] is None or type(row["k"]) is int
+            assert all(row[name] for name in ("metric", "view", "population", "masking"))
+
+    def test_it_is_pure(self, some):
+        model, view, reference = some
+        state, frozen = copy.deepcopy(model.state_dict()), copy.deepcopy(view)
+        drawn = torch.get_rng_state(), repr(np.random.get_state())
+        first = self.rows(model, view, reference)
+        assert told(self.rows(model, view, reference)) == told(first)
+        assert told(self.rows(model, frozen, reference)) == told(first), "the view is as it was"
+        assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+        assert torch.equal(torch.get_rng_state(), drawn[0]) and repr(np.random.get_state()) == drawn[1]
+
+    def test_it_is_about_the_model(self, some, small_dataset):
+        _, view, reference = some
+        one, other = (self.rows(bpr(small_dataset, seed), view, reference) for seed in (1, 3))
+        assert list(map(key, one)) == list(map(key, other)) and told(one) != told(other)
+
+    def test_the_size_of_batches_does_not_matter(self, some):
+        whole, pieces = (self.rows(*some, replace(SETTINGS, batch_size=size)) for size in (4096, 5))
+        assert list(map(key, whole)) == list(map(key, pieces))
+        assert [row["value"] for row in pieces] == pytest.approx([row["value"] for row in whole], rel=1e-5, nan_ok=True)
+
+    def test_without_a_reference_there_is_no_distance_and_all_else_is_the_same(self, some):
+        model, view, reference = some
+        alone = self.rows(model, view)
+        assert told(alone) == told([row for row in self.rows(model, view, reference) if row["reference"] is None])
+
+    def test_nobody_is_no_number_and_no_warning(self, some, small_dataset, recwarn):
+        model, _, reference = some
+        nobody = self.view(small_dataset, np.ones(len(small_dataset.log), dtype=bool))
+        rows = [row for row in self.rows(model, nobody, reference) if not row["n_rows"]]
+        assert all(np.isnan(row["value"]) or row["metric"].startswith("total_") for row in rows)
+        assert not recwarn.list

@@ -1,0 +1,60 @@
+"""What an evaluation computes is checked before any work, and the refusal names the place."""
+
+import pytest
+
+from recbole.config import Config
+from recbole.evaluator import EvalSettings, check_metrics, find_metric, result_name
+from recbole.utils import UserError
+
+
+def bpr(**layers):
+    return Config("BPR", "ml-100k", **layers)
+
+
+def test_settings_are_values():
+    config = bpr(config_dict={"metrics": ["recall", "MRR"], "topk": [5, 1], "eval_batch_size": 7})
+    found = EvalSettings.from_config(config)
+    assert found == EvalSettings((find_metric("Recall"), find_metric("MRR")), (5, 1), 7)
+    assert hash(found) == hash(EvalSettings.from_config(config))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"valid_metric": "Recall@5"}, "possible are Recall@10, Recall@20, MRR@10"),
+        ({"valid_metric": "AUC"}, "valid_metric 'AUC'"),
+        ({"metrics": ["Recall"]}, "valid_metric 'MRR@10' (default: overall.yaml)"),
+        ({"valid_metric": "Recall"}, "valid_metric 'Recall' (config_dict) is not among the metrics computed"),
+        ({"metrics": ["Recall", "Recal"]}, "metrics (config_dict): there is no metric 'Recal', did you mean 'Recall'?"),
+        ({"metrics": ["Recall", "Recal"]}, "; known: Recall, MRR, NDCG, Hit, Precision"),
+    ],
+)
+def test_what_is_not_computed_is_refused_in_one_line(settings, told):
+    with pytest.raises(UserError) as error:
+        check_metrics(bpr(config_dict=settings))
+    assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_refusal_names_the_line_of_a_file(tmp_path):
+    (tmp_path / "x.yaml").write_text("seed: 3\nmetrics: [Recal]\n")
+    with pytest.raises(UserError, match=r"^metrics \(.*x\.yaml, line 2\): there is no metric 'Recal'"):
+        check_metrics(bpr(config_file_list=[tmp_path / "x.yaml"]))
+
+
+def test_to_check_is_not_to_read():
+    config = bpr(config_dict={"metrics": ["hit"], "valid_metric": "HIT@3", "topk": 3})
+    check_metrics(config)
+    assert [key for key, _ in config.unread()] == ["metrics", "valid_metric", "topk"]
+
+
+def test_a_setting_of_the_program_has_no_line():
+    config = bpr(config_dict={"metrics": ["hit"]})
+    config["metrics"] = ["hut"]
+    with pytest.raises(UserError, match=r"metrics \(program\): there is no metric 'hut'"):
+        check_metrics(config)
+    restored = Config.restored(bpr().as_dict(), use_gpu=False)
+    assert (restored.where("metrics"), restored.where("use_gpu")) == ("checkpoint", "program")
+
+
+def test_results_are_called_as_by_recbole():
+    assert (result_name("recall", 10), result_name("auc", None)) == ("recall@10", "auc")
