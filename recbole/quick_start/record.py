@@ -3,7 +3,6 @@
 import csv
 import platform
 import resource
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +10,20 @@ import torch
 
 import recbole
 from recbole.utils import atomic_write, sha256_of_file, write_json
+from recbole.utils.device import now, peak_memory
 
 
 class Clock:
-    """Seconds of a run by phase."""
+    """Seconds of a run by phase, each until the device has done its work."""
 
-    def __init__(self):
-        self.last = time.perf_counter()
+    def __init__(self, device="cpu"):
+        self.device, self.last = device, now(device)
         self.seconds = {}
 
     def lap(self, phase):
         """Book the time since the last lap under ``phase`` and return it."""
-        now = time.perf_counter()
-        spent, self.last = now - self.last, now
+        wall = now(self.device)
+        spent, self.last = wall - self.last, wall
         self.seconds[f"{phase}_seconds"] = self.seconds.get(f"{phase}_seconds", 0.0) + spent
         return spent
 
@@ -68,7 +68,11 @@ def describe(setup, kind, arguments, timing, rows, requests=None, checkpoint=Non
         "mask": setup.mask_name(checkpoint),
         "spam": None if setup.spam is None else setup.spam.about(),
         "requests": requests or known,
-        "timing": timing | {"peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024},
+        "timing": {
+            **timing,
+            "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            **peak_memory(setup.config["device"]),
+        },
         "metrics": rows,
     }
 

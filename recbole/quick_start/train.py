@@ -12,6 +12,7 @@ from recbole.quick_start.setup import OF_TRAINING, begin
 from recbole.quick_start.spam import log_targets, spam_rows
 from recbole.trainer import ResumeFile, Trainer, fingerprint, load_checkpoint, save_checkpoint
 from recbole.utils import UserError, atomic_write, check_writable, write_json
+from recbole.utils.device import now
 from recbole.utils.distributed import is_main
 from recbole.utils.logger import LOG_FOLDER, init_logger
 
@@ -46,7 +47,7 @@ def run_recbole(config, arguments=(), result_file=None, reference_checkpoint=Non
     Raises:
         UserError: for anything that the user can mend.
     """
-    clock = Clock()
+    clock = Clock(config["device"])
     if result_file and is_main():
         check_writable(result_file)
     stem = init_logger(config)
@@ -113,9 +114,9 @@ def follow_original(config, content, path):
 
 def _train(setup, index, kind, path, stem):
     config, forgotten = setup.config, setup.forgotten(index)
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = now(config["device"]), time.process_time()
     model = setup.new_model(forgotten)  # what has a closed form is fitted here
-    building = time.perf_counter() - wall, time.process_time() - cpu
+    building = now(config["device"]) - wall, time.process_time() - cpu
     logger.info(model)
     identity = identity_of(setup, mask=setup.mask_name(index))
     resume = ResumeFile(path.with_suffix(".resume"), identity)

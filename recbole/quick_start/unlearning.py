@@ -35,7 +35,7 @@ def unlearn_recbole(config, arguments=(), result_file=None):
     Raises:
         UserError: for anything that the user can mend.
     """
-    clock = Clock()
+    clock = Clock(config["device"])
     if result_file:
         check_writable(result_file)
     init_logger(config)
