@@ -29,27 +29,18 @@ def peak_memory(device: torch.device | str) -> dict[str, float]:
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Multiplies float32 numbers as such: no TF32, and no autocast, whatever was switched on; restored afterwards.
+    """Multiplies float32 matrices as such: no TF32, and no autocast, whatever was switched on; restored afterwards.
 
-    TF32 keeps 10 bits of a product's factors, so that the residual of conjugate gradients stays near 1e-3.
+    TF32 keeps 10 bits of a product's factors, so that the residual of conjugate gradients stays near 1e-3. What cuDNN
+    computes is left alone: PyTorch's switch that turns cuDNN off cannot be used where its precision has been changed.
     """
-    before = [(holder, name, getattr(holder, name)) for holder, name, _ in _float32_switches()]
+    matmul = torch.backends.cuda.matmul
+    # PyTorch 2.9 has a new name for this, and refuses to read the old one once somebody has set the new
+    name, exact = ("fp32_precision", "ieee") if hasattr(matmul, "fp32_precision") else ("allow_tf32", False)
+    before = getattr(matmul, name)
+    setattr(matmul, name, exact)
     try:
-        for holder, name, exact in _float32_switches():
-            setattr(holder, name, exact)
         with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
             yield
     finally:
-        for holder, name, value in before:
-            setattr(holder, name, value)
-
-
-def _float32_switches() -> list[tuple[object, str, object]]:
-    """Return (holder, attribute, its value for exact products) of what lets a GPU round the factors of products.
-
-    PyTorch 2.9 has new names for these, and refuses to read the old ones once somebody has set the new.
-    """
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    if hasattr(matmul, "fp32_precision"):
-        return [(holder, "fp32_precision", "ieee") for holder in (matmul, cudnn.conv, cudnn.rnn)]
-    return [(holder, "allow_tf32", False) for holder in (matmul, cudnn)]
+        setattr(matmul, name, before)

@@ -7,11 +7,16 @@ import pytest
 import torch
 
 from recbole.unlearning.second_order.curvature import second_order
-from recbole.utils.device import _float32_switches, full_precision, now, peak_memory
+from recbole.utils.device import full_precision, now, peak_memory
 
 
-def switches():
-    return [getattr(holder, name) for holder, name, _ in _float32_switches()]
+def precision():
+    """Return how factors of products are rounded: an attribute of PyTorch 2.9, and its forerunner."""
+    matmul = torch.backends.cuda.matmul
+    return matmul.fp32_precision if hasattr(matmul, "fp32_precision") else matmul.allow_tf32
+
+
+EXACT, COARSE = {"ieee", False}, {"tf32", True}
 
 
 @pytest.fixture
@@ -25,36 +30,36 @@ def rounding():
 
 
 def test_full_precision_is_full_and_ends(rounding):
-    coarse, ones = switches(), torch.ones(2, 2)
-    exact = [value for *_, value in _float32_switches()]
-    assert coarse != exact and (ones @ ones).dtype is torch.bfloat16
+    ones = torch.ones(2, 2)
+    assert precision() in COARSE and (ones @ ones).dtype is torch.bfloat16
     with full_precision():
-        assert switches() == exact and (ones @ ones).dtype is torch.float32
-    assert switches() == coarse and (ones @ ones).dtype is torch.bfloat16
+        assert precision() in EXACT and (ones @ ones).dtype is torch.float32
+        with full_precision():
+            assert precision() in EXACT
+        assert precision() in EXACT
+    assert precision() in COARSE and (ones @ ones).dtype is torch.bfloat16
 
 
 def test_it_ends_after_an_error_too(rounding):
-    coarse = switches()
     with pytest.raises(KeyError), full_precision():
         raise KeyError
-    assert switches() == coarse
+    assert precision() in COARSE
 
 
-def test_before_pytorch_2_9_the_switches_have_other_names(monkeypatch):
-    matmul, cudnn = SimpleNamespace(allow_tf32=True), SimpleNamespace(allow_tf32=True)
+def test_before_pytorch_2_9_the_switch_has_another_name(monkeypatch):
+    matmul = SimpleNamespace(allow_tf32=True)
     monkeypatch.setattr(torch.backends.cuda, "matmul", matmul)
-    monkeypatch.setattr(torch.backends, "cudnn", cudnn)
     with full_precision():
-        assert (matmul.allow_tf32, cudnn.allow_tf32) == (False, False)
-    assert (matmul.allow_tf32, cudnn.allow_tf32) == (True, True)
+        assert matmul.allow_tf32 is False
+    assert matmul.allow_tf32 is True
 
 
 def test_second_order_work_is_exact(rounding):
-    """PyTorch's own switch of cuDNN would turn TF32 on again."""
-    with second_order(torch.nn.Linear(2, 2)):
-        assert switches() == [value for *_, value in _float32_switches()]
+    linear = torch.nn.Linear(2, 2)
+    with second_order(linear), second_order(linear):
+        assert precision() in EXACT
         assert not torch.backends.cudnn.enabled and not torch.is_autocast_enabled("cpu")
-    assert torch.is_autocast_enabled("cpu") and torch.backends.cudnn.enabled
+    assert precision() in COARSE and torch.is_autocast_enabled("cpu") and torch.backends.cudnn.enabled
 
 
 def test_a_clock_waits_for_a_gpu_and_for_nothing_else(monkeypatch):

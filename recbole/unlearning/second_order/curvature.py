@@ -180,7 +180,7 @@ def second_order(model):
         with (
             torch.backends.cudnn.flags(enabled=False),
             torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
-            full_precision(),  # last: cuDNN's switch resets TF32's
+            full_precision(),
         ):
             yield
     finally:
