@@ -23,7 +23,7 @@ import importlib
 import os
 from collections import deque
 
-from recbole.config.derived import selection_method
+from recbole.config.derived import device_settings, selection_method
 from recbole.config.layers import packaged
 from recbole.config.plain import is_secret
 from recbole.quick_start import flags
@@ -161,6 +161,8 @@ def _parse(parser, groups, dead, argv):
     for name in overrides:
         flags.refuse_if_later(name)
     _settle(namespace, known)
+    if namespace.device is not None:
+        overrides.update(device_settings(namespace.device, namespace.given | overrides))
     return namespace, overrides
 
 
