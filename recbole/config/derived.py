@@ -1,7 +1,9 @@
 """Settings that follow from others."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,6 +31,30 @@ def choose_device(use_gpu: bool, gpu_id: str, where: str) -> torch.device:
             f"gpu_id {number} ({where}): there are {torch.cuda.device_count()} CUDA devices, counted from 0"
         )
     return torch.device(f"cuda:{number}")
+
+
+def device_settings(device: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``use_gpu`` and ``gpu_id`` as the flag ``--device`` says them.
+
+    Args:
+        device: ``cpu`` or ``cuda:N``.
+        given: the settings of the command line, as text or values.
+
+    Raises:
+        UserError: ``device`` is neither, is not there, or is at odds with the given ``use_gpu`` or ``gpu_id``.
+    """
+    number = device.removeprefix("cuda:")
+    if device != "cpu" and (number == device or not number.isdecimal()):
+        raise UserError(f"--device should be cpu or cuda:N, like cuda:0, not {device!r}")
+    settings = {"use_gpu": False, "gpu_id": ""} if device == "cpu" else {"use_gpu": True, "gpu_id": number}
+    for key, value in settings.items():
+        said = given.get(key, value)
+        if said != value and str(said).lower() != str(value).lower():
+            raise UserError(f"--device {device} and --{key} {said!s} are at odds: leave one away")
+    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device != "cpu" and int(number) >= n_devices:
+        raise UserError(f"--device {device}: there are {n_devices} CUDA devices, counted from 0")
+    return settings
 
 
 def input_type(model_class: type, loss_type: str | None) -> InputType:

@@ -41,8 +41,9 @@ class InteractionGraph:
     def degrees(self, weights: torch.Tensor | None = None) -> torch.Tensor:
         """Return the summed weight of each node's edges, float64 [n_nodes], plus RecBole's 1e-7."""
         weights = torch.ones(len(self.users), device=self.users.device) if weights is None else weights
-        weights = weights.to(torch.float64)
-        return torch.bincount(self.heads, weights[self.pair], self.n_nodes) + 1e-7
+        weights = weights.to(torch.float64)[self.pair]
+        total = torch.zeros(self.n_nodes, dtype=torch.float64, device=weights.device)
+        return total.index_add_(0, self.heads, weights) + 1e-7  # a weighted bincount is not deterministic on a GPU
 
     def adjacency(
         self, weights: torch.Tensor | None = None, power: float = -0.5, dtype: torch.dtype = torch.float32

@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
+from recbole.config.derived import device_settings
 from recbole.config.layers import packaged
 from recbole.config.plain import is_secret
 from recbole.quick_start import flags
@@ -166,6 +167,8 @@ def _parse(parser: OneLineParser, groups: Groups, dead: frozenset[str], argv: li
     for name in overrides:
         flags.refuse_if_later(name)
     _settle(namespace, known)
+    if namespace.device is not None:
+        overrides.update(device_settings(namespace.device, namespace.given | overrides))
     return namespace, overrides
 
 

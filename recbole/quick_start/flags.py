@@ -17,6 +17,7 @@ def _run(dataset: str) -> tuple[Flag, ...]:
         Flag("task_type", str, "task; must agree with the model (default: the model's own)", choices=TASKS),
         Flag("config_files", str, "YAML files, the last one wins", key=None, nargs="+"),
         Flag("seed", int, "seed of the model, and of the forget set (default: 2)", 2),
+        Flag("device", str, "cpu or cuda:N; must be there (default: as use_gpu and --gpu_id say)", key=None),
         Flag("gpu_id", str, "number of the CUDA device; '' for the CPU (default: 0 if there is one)"),
         Flag("topk", cutoffs, "lengths of the ranked lists that are evaluated (default: 10 20)", [10, 20], nargs="+"),
         Flag("metrics", metric_names, "what is computed of them (default: Recall MRR NDCG Hit Precision)", nargs="+"),

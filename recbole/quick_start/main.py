@@ -88,10 +88,13 @@ def _train(argv: list[str]) -> int:
     from recbole.quick_start.command_line import train_arguments, without_secrets
 
     namespace, overrides = train_arguments(argv)
+    several = max(namespace.nproc, namespace.world_size) > 1 or distributed.launched()
+    if several and namespace.device not in (None, "cpu"):
+        raise UserError(f"--device {namespace.device} names one GPU: of several processes each takes its own")
     if distributed.launched():
         overrides["gpu_id"] = str(distributed.local_rank())
     config = _configured(namespace, overrides)
-    if max(namespace.nproc, namespace.world_size) > 1 and not distributed.launched():
+    if several and not distributed.launched():
         numbers = namespace.nproc, namespace.world_size, namespace.group_offset
         return distributed.launch(*numbers, namespace.ip, namespace.port, [sys.argv[0], *argv])
     from recbole.quick_start.train import run_recbole

@@ -12,6 +12,7 @@ import recbole
 from recbole.quick_start.setup import Setup
 from recbole.trainer.state import State
 from recbole.utils import sha256_of_file, write_json
+from recbole.utils.device import peak_memory
 
 
 def describe(
@@ -59,7 +60,11 @@ def describe(
         "mask": state.mask,
         **setup.scenario.about(),
         "requests": requests or known,
-        "timing": timing | {"peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024},
+        "timing": {
+            **timing,
+            "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            **peak_memory(setup.config["device"]),
+        },
         "metrics": rows,
     }
 

@@ -52,7 +52,7 @@ def run_recbole(
     Raises:
         UserError: for anything that the user can mend.
     """
-    clock = Clock()
+    clock = Clock(config["device"])
     if result_file and is_main():
         check_writable(result_file)
     scenario = scenario_of(config)

@@ -47,7 +47,7 @@ def unlearn_recbole(
     Raises:
         UserError: for anything that the user can mend.
     """
-    clock = Clock()
+    clock = Clock(config["device"])
     if result_file:
         check_writable(result_file)
     scenario = scenario_of(config)

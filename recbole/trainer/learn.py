@@ -13,6 +13,7 @@ from recbole.trainer.state import Run, State
 from recbole.trainer.trainer import Progress, Trainer
 from recbole.utils import UserError, init_seed
 from recbole.utils.deadline import Deadline
+from recbole.utils.device import now
 from recbole.utils.distributed import is_main
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def learn(
         UserError: training diverged, or the file cannot be written.
     """
     config = run.config
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = now(config["device"]), time.process_time()
     model = new_model(run, state)
-    building = time.perf_counter() - wall, time.process_time() - cpu
+    building = now(config["device"]) - wall, time.process_time() - cpu
     logger.info(model)
     trainer = Trainer(config, model, state.data, resume, board, deadline)
     progress = trainer.fit()

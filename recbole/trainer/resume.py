@@ -71,7 +71,7 @@ class ResumeFile:
         """Write a snapshot, atomically, with the state of torch's random generators."""
         started = time.monotonic()
         generators: dict[str, Any] = {"cpu": torch.get_rng_state()}
-        if torch.cuda.is_available():
+        if torch.cuda.is_initialized():  # by a run on the CPU it is not
             generators["cuda"] = torch.cuda.get_rng_state_all()
         save_checkpoint(self.path, state | {"identity": self.identity, "generators": generators})
         self.last = time.monotonic()
@@ -82,7 +82,7 @@ class ResumeFile:
         """Put torch's random generators into the state of a snapshot."""
         torch.set_rng_state(state["generators"]["cpu"])
         if "cuda" in state["generators"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["generators"]["cuda"])
+            torch.cuda.set_rng_state_all(state["generators"]["cuda"][: torch.cuda.device_count()])
 
     def remove(self) -> None:
         """Delete the file: the run is complete."""

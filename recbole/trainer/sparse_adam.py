@@ -75,7 +75,7 @@ class Adam(torch.optim.Adam):
         gradient, parameter.grad = _gradient(parameter).coalesce(), None
         state = self.state[parameter]
         if not state:
-            state["step"] = torch.zeros(())
+            state["step"] = torch.zeros((), device=parameter.device)  # where a fused step looks for it
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         state["step"] += 1
         row = torch.zeros((), dtype=torch.int64, device=parameter.device)

@@ -19,6 +19,7 @@ from recbole.trainer.resume import ResumeFile
 from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import InputType, UserError, torch_seed
 from recbole.utils.deadline import Deadline
+from recbole.utils.device import now
 from recbole.utils.distributed import agreed, is_main, rank, share_buffers, sum_gradients, world_size
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Trainer:
         batches = self.batches.epoch(progress.epoch, first=progress.batch)
         show = None if self.config["show_progress"] else True
         bar = tqdm(batches, f"epoch {progress.epoch}", len(self.batches), False, disable=show, initial=progress.batch)
-        started = time.perf_counter()
+        started = now(self.device)
         model.begin_epoch(progress.epoch, self.dataset)
         for batch in bar:
             progress.loss += self._step(batch)
@@ -164,11 +165,11 @@ class Trainer:
         self._tick(started)
 
     def _tick(self, started: float) -> float:
-        now, cpu = time.perf_counter(), time.process_time()
-        self.progress.seconds += now - started
+        wall, cpu = now(self.device), time.process_time()
+        self.progress.seconds += wall - started
         self.progress.cpu_seconds += cpu - self.cpu_started
         self.cpu_started = cpu
-        return now
+        return wall
 
     def _step(self, batch: Interaction) -> float:
         """Take one optimizer step on a batch, of which this process has its share; return the batch's loss."""
@@ -207,7 +208,7 @@ class Trainer:
             self.scheduler.step()
         result, own = {}, epoch + 1 - self.model.warm_up_epochs
         if own > 0 and config["eval_step"] > 0 and own % config["eval_step"] == 0:
-            started = time.perf_counter()
+            started = now(self.device)
             result = self._validate(epoch)
             progress.valid_seconds.append(self._tick(started) - started)
             if progress.bad_steps > config["stopping_step"]:

@@ -10,6 +10,7 @@ import torch
 from recbole.unlearning.request_data import RequestData
 from recbole.unlearning.second_order.curvature import trained
 from recbole.utils import UserError
+from recbole.utils.device import now
 
 
 def setting(default, help_text, above=None, least=None, most=None):
@@ -94,15 +95,15 @@ class Step:
 
 
 class _Laps:
-    """Adds up seconds by phase."""
+    """Adds up seconds by phase, each until the device has done its work."""
 
-    def __init__(self, started):
-        self.last, self.seconds = started, dict.fromkeys(("prepare", "solve", "apply"), 0.0)
+    def __init__(self, started, device):
+        self.device, self.last, self.seconds = device, started, dict.fromkeys(("prepare", "solve", "apply"), 0.0)
 
     def lap(self, phase):
-        now = time.perf_counter()
-        self.seconds[phase] += now - self.last
-        self.last = now
+        wall = now(self.device)
+        self.seconds[phase] += wall - self.last
+        self.last = wall
 
 
 class UnlearningAlgorithm(RequestData):
@@ -181,7 +182,7 @@ class UnlearningAlgorithm(RequestData):
             :class:`Outcome`; unless it is ``applied`` the parameters are as they were.
         """
         started = time.perf_counter()
-        clock = _Laps(started)
+        clock = _Laps(started, next(self.model.parameters()).device)
         change = self.dataset.forget(rows)
         self.n_train -= len(change.before) - len(change.after)
         self.negatives.forget(change.rows)

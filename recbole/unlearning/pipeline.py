@@ -17,6 +17,7 @@ from recbole.trainer import save_checkpoint
 from recbole.unlearning.algorithm import Outcome
 from recbole.unlearning.schedule import checkpoint_sizes, chunks
 from recbole.utils import UserError
+from recbole.utils.device import now
 from recbole.utils.files import finite
 
 logger = logging.getLogger("recbole")
@@ -126,9 +127,10 @@ class Pipeline:
         """Forget requests ``start`` to ``stop - 1`` together and return the record of it."""
         requests = self.requests
         rows = requests.rows[requests.offsets[start] : requests.offsets[stop]]
-        began, cpu = time.perf_counter(), time.process_time()
+        device = next(self.algorithm.model.parameters()).device
+        began, cpu = now(device), time.process_time()
         outcome = self.algorithm.forget(rows, start, self._allowance())
-        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        seconds, cpu = now(device) - began, time.process_time() - cpu
         idle = self._idle(range(start, stop), outcome.touched)
         worked = stop - start - len(idle)
         self.outcomes[outcome.status] += worked

@@ -16,6 +16,7 @@ from recbole.quick_start.command_line import (
     unlearn_arguments,
     without_secrets,
 )
+from recbole.quick_start.main import train_main
 from recbole.scenario.registry import scenario_of
 from recbole.utils import UserError
 
@@ -195,6 +196,54 @@ def test_bad_values_of_flags_end_with_status_2_and_one_line(parse, text, told, c
         parse(text)
     said = capsys.readouterr().err
     assert stop.value.code == 2 and told in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("parse", [train, unlearn])
+def test_a_device_is_named_by_one_flag(parse, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    for text, use_gpu, device in (
+        ("--device cpu", False, "cpu"),
+        ("--device cpu --use_gpu False", False, "cpu"),
+        ("--device cuda:1", True, "cuda:1"),
+        ("--device=cuda:1 --gpu_id 1 --use_gpu", True, "cuda:1"),
+        ("--gpu_id 1", True, "cuda:1"),
+    ):
+        config = configured(parse(text))
+        assert (config["use_gpu"], str(config["device"])) == (use_gpu, device), text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("--device cpu --gpu_id 0", "--device cpu and --gpu_id 0 are at odds"),
+        ("--device cpu --use_gpu", "--device cpu and --use_gpu True are at odds"),
+        ("--device cuda:1 --gpu_id 0", "--device cuda:1 and --gpu_id 0 are at odds"),
+        ("--device cuda:0 --use_gpu=false", "--device cuda:0 and --use_gpu false are at odds"),
+        ("--device cuda:2", "--device cuda:2: there are 2 CUDA devices"),
+        ("--device gpu", "--device should be cpu or cuda:N, like cuda:0, not 'gpu'"),
+        ("--device cuda:", "--device should be cpu or cuda:N, like cuda:0, not 'cuda:'"),
+        ("--device cuda:0 --nproc 2", "--device cuda:0 names one GPU"),
+    ],
+)
+def test_a_device_that_cannot_be_is_told_in_one_line(text, told, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert train_main(text.split()) == 2
+    said = capsys.readouterr().err
+    assert told in said and said.count("\n") == 1
+
+
+def test_a_flag_for_the_device_wins_over_files(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("use_gpu: True\ngpu_id: 3\n")
+    assert str(configured(train(f"--config_files {path} --device cpu"))["device"]) == "cpu"
+
+
+def test_a_gpu_that_is_not_there_is_not_replaced_by_the_cpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match="--device cuda:0: there are 0 CUDA devices"):
+        train("--device cuda:0")
 
 
 def test_no_abbreviations_and_mistyped_flags_are_named_by_the_config():

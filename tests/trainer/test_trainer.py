@@ -126,7 +126,8 @@ def test_a_model_that_is_fitted_when_built_is_validated_once(make):
 def test_an_epoch_is_begun_only_if_the_last_ones_time_is_left(make, monkeypatch, budget, epochs):
     now = [0.0]
     clock = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0])
-    monkeypatch.setattr("recbole.trainer.trainer.time", clock)
+    for module in ("trainer.trainer", "utils.device"):
+        monkeypatch.setattr(f"recbole.{module}.time", clock)
 
     def score(*_):
         now[0] += 2.5

@@ -232,6 +232,7 @@ def clock(monkeypatch):
     fake = SimpleNamespace(perf_counter=lambda: now.seconds, process_time=lambda: now.seconds)
     monkeypatch.setattr(algorithm, "time", fake)
     monkeypatch.setattr(pipeline, "time", fake)
+    monkeypatch.setattr("recbole.utils.device.time", fake)
 
     def observe(self, change, index, out_of_time):
         now.seconds, now.steps = now.seconds + now.step, now.steps + 1

@@ -11,6 +11,7 @@ from torch import nn
 from torch.func import functional_call
 
 from recbole.data import Interaction
+from recbole.utils.device import full_precision
 
 
 class _Reached(nn.Module):
@@ -171,7 +172,7 @@ class Subspace:
 
 @contextlib.contextmanager
 def second_order(model):
-    """Dropout off, and only kernels that can be differentiated twice: no cuDNN recurrence, the math attention."""
+    """Dropout off, full precision, and only kernels that can be differentiated twice: no cuDNN, the math attention."""
     training = model.training
     if training:  # it is a walk through all modules
         model.eval()
@@ -179,6 +180,7 @@ def second_order(model):
         with (
             torch.backends.cudnn.flags(enabled=False),
             torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+            full_precision(),
         ):
             yield
     finally:
