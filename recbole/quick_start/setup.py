@@ -13,7 +13,8 @@ from recbole.model import get_model
 from recbole.quick_start.spam import Spam, add_spam
 from recbole.scenario.forget_set_reader import find_forget_set, order_requests, read_forget_set
 from recbole.trainer import Naming, load_checkpoint, load_weights
-from recbole.unlearning.request import checkpoint_sizes, find_requests
+from recbole.unlearning.request import find_requests
+from recbole.unlearning.schedule import checkpoint_sizes
 from recbole.utils import UserError, init_seed
 
 logger = logging.getLogger("recbole")

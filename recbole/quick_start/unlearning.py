@@ -9,10 +9,11 @@ from recbole.quick_start.record import Clock, describe, reference_name, write_be
 from recbole.quick_start.setup import OF_TRAINING, begin
 from recbole.quick_start.spam import clean_rows, log_targets, spam_rows
 from recbole.quick_start.train import follow_original, identity_of, report, sensitive_csv
-from recbole.trainer import Naming, ResumeFile, load_checkpoint
-from recbole.unlearning.pipeline import Pipeline, save_model
+from recbole.trainer import Naming, ResumeFile, load_checkpoint, save_unlearned
+from recbole.unlearning.pipeline import Pipeline
 from recbole.unlearning.registry import get_algorithm
 from recbole.utils import UserError, check_writable, sha256_of_file, write_json
+from recbole.utils.deadline import Deadline
 from recbole.utils.logger import LOG_FOLDER, init_logger
 
 logger = logging.getLogger("recbole")
@@ -81,7 +82,6 @@ def _unlearn(setup, algorithm, base_path, content, arguments):
     if config["unlearning_batchsize"] != 1:
         stem += f"_bs{config['unlearning_batchsize']}"
     identity = identity_of(setup, base=sha256_of_file(base_path), forget_set=setup.requests.sha256)
-    hours = config["max_training_hours"]
     dataset = setup.dataset.masked(setup.forgotten(None))
     pipeline = Pipeline(
         algorithm(config, model, dataset),
@@ -89,7 +89,7 @@ def _unlearn(setup, algorithm, base_path, content, arguments):
         config["unlearning_batchsize"],
         ResumeFile(setup.path(f"{stem}.resume"), identity),
         LOG_FOLDER / f"{stem}.requests.jsonl",
-        None if hours is None else hours * 3600,
+        Deadline.of_hours(config["max_training_hours"]),
         config["show_progress"],
     )
     paths = [_path(setup, algorithm.name, checkpoint) for checkpoint in range(4)]
@@ -98,7 +98,8 @@ def _unlearn(setup, algorithm, base_path, content, arguments):
     def save(checkpoint, n_done, summary):
         path = paths[checkpoint]
         logger.info("Saving current: %s", path)
-        save_model(path, model, config, n_done - 1, setup.meta("unlearned", checkpoint))
+        released = pipeline.algorithm.release(checkpoint)
+        save_unlearned(path, released, config, n_done - 1, setup.meta("unlearned", checkpoint))
         timing = {key: value for key, value in summary.items() if "seconds" in key}
         counts = {key: value for key, value in summary.items() if key not in timing}
         records[checkpoint] = describe(setup, "unlearned", arguments, timing, None, counts, checkpoint)

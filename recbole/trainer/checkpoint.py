@@ -26,6 +26,28 @@ def save_checkpoint(path, state):
             raise stream.error from None
 
 
+def save_unlearned(path, released, config, last_request, meta):
+    """Write an unlearned checkpoint, with RecBole's keys and those of the original for unlearned models.
+
+    Args:
+        path: the file.
+        released: ``state_dict`` and ``other_parameter``, as the algorithm lets them out.
+        config: the run's configuration.
+        last_request: index of the last request that was answered, which stands as the epoch.
+        meta: metadata of the checkpoint.
+    """
+    save_checkpoint(path, {
+        "config": config.as_dict(),
+        "epoch": last_request,
+        "cur_step": 0,
+        "best_valid_score": -torch.inf,
+        "state_dict": released["state_dict"],
+        "other_parameter": released["other_parameter"],
+        "optimizer": None,
+        "meta": meta,
+    })  # fmt: skip
+
+
 class _Stream:
     """A file that keeps what went wrong in writing, which torch hides behind an error about positions."""
 
