@@ -13,11 +13,11 @@ from recbole.quick_start.outcome import report, sensitive_csv
 from recbole.quick_start.record import describe, reference_name, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin
 from recbole.scenario.registry import scenario_of
-from recbole.trainer import ResumeFile, load_checkpoint
+from recbole.trainer import ResumeFile, load_checkpoint, save_unlearned
 from recbole.trainer.learn import load
 from recbole.trainer.original import follow_original
 from recbole.unlearning.algorithm import UnlearningAlgorithm
-from recbole.unlearning.pipeline import Pipeline, save_model
+from recbole.unlearning.pipeline import Pipeline
 from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
 from recbole.utils import UserError, check_writable, sha256_of_file, write_json
@@ -106,7 +106,7 @@ def _unlearn(
         config["unlearning_batchsize"],
         resume,
         LOG_FOLDER / f"{stem}.requests.jsonl",
-        Deadline.of_hours(config["max_training_hours"]).seconds,
+        Deadline.of_hours(config["max_training_hours"]),
         config["show_progress"],
     )
     states = [setup.unlearned(algorithm.name, checkpoint) for checkpoint in range(N_CHECKPOINTS)]
@@ -115,7 +115,8 @@ def _unlearn(
     def save(checkpoint: int, n_done: int, summary: dict[str, Any]) -> None:
         state = states[checkpoint]
         logger.info("Saving current: %s", state.file)
-        save_model(state.file, model, config, n_done - 1, state.meta)
+        released = pipeline.algorithm.release(checkpoint)
+        save_unlearned(state.file, released, config, n_done - 1, state.meta)
         timing = {key: value for key, value in summary.items() if "seconds" in key}
         counts = {key: value for key, value in summary.items() if key not in timing}
         records[checkpoint] = describe(setup, state, arguments, timing, None, counts)

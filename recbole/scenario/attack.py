@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from recbole.config import Config
 from recbole.generators.artefact_names import fraud_metadata_name, fraud_name
 from recbole.generators.commands import clean_file, filter_flags, making_command, own_filters
 from recbole.generators.imitation import same_filter
@@ -29,7 +31,7 @@ class Attack:
     remedy: str
 
 
-def find_attack(config, task_type):
+def find_attack(config: Config, task_type: str) -> Attack:
     """Return the attack that a run with ``--spam`` is about.
 
     Args:
@@ -63,7 +65,7 @@ def find_attack(config, task_type):
     return Attack(path, sha256_of_file(path), [str(item) for item in targets], _remedy(config, task_type, told, anew))
 
 
-def _remedy(config, task_type, told, anew):
+def _remedy(config: Config, task_type: str, told: dict[str, Any], anew: str) -> str:
     """Return ``anew``, unless the attack is already the one that it makes: for filters that spam is not drawn for."""
     filters = own_filters(config, task_type)
     known = all(key in told and same_filter(key, told[key], value) for key, value in filters.items())
@@ -73,7 +75,7 @@ def _remedy(config, task_type, told, anew):
     return f"this is the spam for {' and '.join(filters)}; it cannot be drawn for {others}"
 
 
-def _command(config, task_type):
+def _command(config: Config, task_type: str) -> str:
     """Return the command line that makes the attack, for the items that the run's own filters leave."""
     return making_command(
         config,

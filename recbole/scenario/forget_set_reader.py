@@ -6,7 +6,9 @@ import pickletools
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from recbole.config import Config
 from recbole.generators.artefact_names import category_of, forget_set_names
 from recbole.generators.commands import filter_flags, making_command
 from recbole.generators.order import order_requests
@@ -18,8 +20,10 @@ __all__ = ["ForgetSet", "find_forget_set", "order_requests", "read_forget_set"]
 _LARGEST_PICKLE = 1 << 28
 _LONGEST_ID = 1000
 _NO_TEXT = re.compile("[\ud800-\udfff]")
-_DAMAGED = (ValueError, EOFError, LookupError, TypeError, AttributeError, OverflowError, MemoryError)
-_DAMAGED += (RecursionError, pickle.UnpicklingError)
+_DAMAGED: tuple[type[Exception], ...] = (
+    *(ValueError, EOFError, LookupError, TypeError, AttributeError, OverflowError, MemoryError),
+    *(RecursionError, pickle.UnpicklingError),
+)
 _CODE = {"GLOBAL", "STACK_GLOBAL", "INST"}
 _PLAIN = {
     *("PROTO", "FRAME", "STOP", "MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS"),
@@ -48,7 +52,7 @@ class ForgetSet:
     n_rows: int
 
 
-def find_forget_set(config, task_type):
+def find_forget_set(config: Config, task_type: str) -> Path:
     """Return the path of the forget set that a run is about.
 
     Args:
@@ -77,7 +81,7 @@ def find_forget_set(config, task_type):
     return there[0]
 
 
-def _advice(config, task_type, method, fraction, seed):
+def _advice(config: Config, task_type: str, method: str, fraction: float, seed: int) -> str:
     category = category_of(method)
     if category is None:
         return "; name a file of your own with --forget_set"
@@ -86,7 +90,9 @@ def _advice(config, task_type, method, fraction, seed):
     return f"; make it with: {making_command(config, task_type, **asked)}"
 
 
-def read_forget_set(path, task_type, user_field="user_id", item_field="item_id", separator="\t"):
+def read_forget_set(
+    path: str | Path, task_type: str, user_field: str = "user_id", item_field: str = "item_id", separator: str = "\t"
+) -> ForgetSet:
     """Read a forget set.
 
     An ``.inter`` file (every task) holds pairs, one per row; other columns than the two are not looked at. For
@@ -103,6 +109,7 @@ def read_forget_set(path, task_type, user_field="user_id", item_field="item_id",
         UserError: the file cannot be read, has not that form, or holds no request.
     """
     path = Path(path)
+    items: list[str] | list[None]
     if path.suffix == ".inter":
         entities, items = _pairs(path, user_field, item_field, separator)
     elif task_type == "NBR" and path.suffix in (".json", ".pkl"):
@@ -114,21 +121,22 @@ def read_forget_set(path, task_type, user_field="user_id", item_field="item_id",
         raise UserError(f"{path}: a forget set for {task_type} is a file that ends in {right}")
     if not entities:
         raise UserError(f"{path}: the forget set is empty; make one with a larger fraction")
-    unique = dict.fromkeys(zip(entities, items, strict=True))
-    return ForgetSet(*zip(*unique, strict=True), path, sha256_of_file(path), len(entities))
+    unique = list(dict.fromkeys(zip(entities, items, strict=True)))
+    who, what = tuple(entity for entity, _ in unique), tuple(item for _, item in unique)
+    return ForgetSet(who, what, path, sha256_of_file(path), len(entities))
 
 
-def _pairs(path, user_field, item_field, separator):
+def _pairs(path: Path, user_field: str, item_field: str, separator: str) -> tuple[list[str], list[str]]:
     table = read_filled(path, [user_field, item_field], separator)
     return table[user_field].to_pylist(), table[item_field].to_pylist()
 
 
-def _user(path, at, user):
+def _user(path: Path, at: int, user: Any) -> str:
     if type(user) not in (str, int):
         found = type(user).__name__  # what a hostile file holds may be too large to print
         raise UserError(f"{path}: element {at} is of type {found}, expected a user id (a string or a whole number)")
     text = str(user)
-    found = None
+    found = ""
     if not text:
         found = "is empty"
     elif len(text) > _LONGEST_ID:
@@ -143,16 +151,16 @@ def _user(path, at, user):
 class _PlainUnpickler(pickle.Unpickler):
     """Reads lists, strings and whole numbers; whatever would import or call something is refused."""
 
-    def __init__(self, path, content):
+    def __init__(self, path: Path, content: bytes) -> None:
         super().__init__(io.BytesIO(content))
         self._path = path
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         """Refuse: every call in a pickle starts with this look-up."""
         raise UserError(f"{self._path}: refused: would run code ({f'{module}.{name}'[:80]!r})")
 
 
-def _read_pickle(path):
+def _read_pickle(path: Path) -> list[Any]:
     """Return the list in a pickle without running any code that it may hold."""
     try:
         content = path.read_bytes()
@@ -166,9 +174,7 @@ def _read_pickle(path):
                 break  # loading ends here too, in `_PlainUnpickler.find_class`, which names what is asked for
             if code.name not in _PLAIN:
                 raise UserError(f"{path}: refused: more than a list of strings and whole numbers ({code.name})")
-            if code.name.endswith("PUT") and int(argument) > len(
-                content
-            ):  # would reserve memory for a table that large
+            if code.name.endswith("PUT") and int(str(argument)) > len(content):  # would reserve memory for such a table
                 raise UserError(f"{path}: refused: damaged or hostile ({code.name} {argument!s:.20})")
         users = _PlainUnpickler(path, content).load()
     except _DAMAGED as error:

@@ -190,5 +190,6 @@ def _raw_log(source: Source) -> InteractionLog | BasketLog:
     config = source.config
     if source.task == "NBR":
         return BasketLog(source.path, config["MIN_NBR_BASKET_COUNT"])
-    fields = [config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "field_separator")]
-    return InteractionLog(source.path, *fields, config["min_sensitive"] or 0, config["min_remaining"] or 0)
+    user, item, rating = (config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD"))
+    least = {key: config[key] or 0 for key in ("min_sensitive", "min_remaining")}
+    return InteractionLog(source.path, user, item, rating, config["field_separator"], **least)

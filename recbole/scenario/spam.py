@@ -73,7 +73,7 @@ class Spam(Scenario):
         config = self.config
         if config["forget_set"] is not None:
             raise UserError(contradiction(config, "spam"))
-        if config.source("unlearning_fraction").startswith("default"):
+        if str(config.source("unlearning_fraction")).startswith("default"):
             config["unlearning_fraction"] = self.usual_fraction
             config.warnings.append(f"spam without unlearning_fraction: {self.usual_fraction} is taken")
 
@@ -234,6 +234,7 @@ def _clean_log(source: Source) -> CleanBaskets | CleanInteractions:
     config = source.config
     if source.task == "NBR":
         return CleanBaskets(source.path, config["MIN_NBR_BASKET_COUNT"])
-    keys = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "field_separator")
+    user, item, rating, time = (config[f"{name}_FIELD"] for name in ("USER_ID", "ITEM_ID", "RATING", "TIME"))
     said = {key: config[key] for key in INTERVALS if config[key] and config.source(key) != "default: overall.yaml"}
-    return CleanInteractions(source.path, source.task, *(config[key] for key in keys), intervals=said)
+    separator = config["field_separator"]
+    return CleanInteractions(source.path, source.task, user, item, rating, time, separator, intervals=said)

@@ -1,6 +1,6 @@
 """Training, and what is kept of it on disk."""
 
-from recbole.trainer.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from recbole.trainer.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_unlearned
 from recbole.trainer.names import Naming
 from recbole.trainer.resume import ResumeFile, fingerprint
 from recbole.trainer.trainer import Progress, Trainer, make_optimizer
@@ -15,4 +15,5 @@ __all__ = [
     "load_weights",
     "make_optimizer",
     "save_checkpoint",
+    "save_unlearned",
 ]

@@ -7,6 +7,7 @@ from typing import IO, Any, cast
 
 import torch
 
+from recbole.config import Config
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.original import read_original
 from recbole.utils import UserError, atomic_write
@@ -26,6 +27,30 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
             if stream.error is None:
                 raise
             raise stream.error from None
+
+
+def save_unlearned(
+    path: Path, released: dict[str, Any], config: Config, last_request: int, meta: dict[str, Any]
+) -> None:
+    """Write an unlearned checkpoint, with RecBole's keys and those of the original for unlearned models.
+
+    Args:
+        path: the file.
+        released: ``state_dict`` and ``other_parameter``, as the algorithm lets them out.
+        config: the run's configuration.
+        last_request: index of the last request that was answered, which stands as the epoch.
+        meta: metadata of the checkpoint.
+    """
+    save_checkpoint(path, {
+        "config": config.as_dict(),
+        "epoch": last_request,
+        "cur_step": 0,
+        "best_valid_score": -torch.inf,
+        "state_dict": released["state_dict"],
+        "other_parameter": released["other_parameter"],
+        "optimizer": None,
+        "meta": meta,
+    })  # fmt: skip
 
 
 class _Stream:

@@ -1,136 +1,75 @@
-"""What every unlearning algorithm is: a step that is worked out aside, checked, and then put in place."""
+"""What every unlearning algorithm is, and what most are: a step, worked out aside, checked, and then put in place."""
 
-import time
-from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from recbole.unlearning.request_data import RequestData
-from recbole.unlearning.second_order.curvature import trained
+from recbole.config import Config
+from recbole.data import Dataset
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.unlearning.case import Case, Workbench
+from recbole.unlearning.hyper import HyperParameters, NoHyperParameters, setting
+from recbole.unlearning.outcome import PHASES, NotApplied, Outcome
+from recbole.unlearning.request import Request
+from recbole.unlearning.second_order.subspace import Subspace, trained
 from recbole.utils import UserError
-from recbole.utils.device import now
+from recbole.utils.clock import Clock
+from recbole.utils.deadline import Deadline
+
+__all__ = [
+    "Case",
+    "HyperParameters",
+    "NoHyperParameters",
+    "NotApplied",
+    "Outcome",
+    "Step",
+    "StepAlgorithm",
+    "UnlearningAlgorithm",
+    "setting",
+]
 
 
-def setting(default, help_text, above=None, least=None, most=None):
-    """Return a dataclass field for a hyper-parameter: its default, its help, and the values that it may have."""
-    return field(default=default, metadata={"help": help_text, "above": above, "least": least, "most": most})
-
-
-@dataclass(frozen=True)
-class HyperParameters:
-    """Base of the algorithms' hyper-parameters.
-
-    A field's name is its command-line flag and configuration key; ``metadata["help"]`` is its help.
-
-    Raises:
-        UserError: when a value is outside the bounds that :func:`setting` was given.
-    """
-
-    max_norm: float | None = setting(
-        None, "largest Euclidean norm of one request's parameter change (default: no limit)", above=0
-    )
-
-    def __post_init__(self):
-        for one in fields(self):
-            value, bounds = getattr(self, one.name), one.metadata
-            above, least, most = (bounds.get(name) for name in ("above", "least", "most"))
-            if value is None:
-                continue
-            if above is not None and not value > above:
-                raise UserError(f"--{one.name}: {value} is not above {above}")
-            if least is not None and not value >= least:
-                raise UserError(f"--{one.name}: {value} is less than {least}")
-            if most is not None and not value <= most:
-                raise UserError(f"--{one.name}: {value} is more than {most}")
-
-
-@dataclass
-class Outcome:
-    """How a request, or a batch of them, ended and what it cost.
-
-    Attributes:
-        status: ``applied``, ``skipped``, ``timeout`` or ``diverged``.
-        reason: why it is not ``applied``.
-        relative_change: norm of the parameter change over the norm of the parameters (rows) that may change.
-        seconds: by phase: ``prepare``, ``solve``, ``apply``.
-        n_examples: training examples that contained a forgotten row, and how many of them are left.
-        work: what the algorithm counted: ``n_hvp``, ``residual`` and the like.
-        touched: int64, the entities of whom a training example contained a forgotten row; others had nothing to do.
-    """
-
-    status: str
-    reason: str = ""
-    relative_change: float = 0.0
-    seconds: dict = field(default_factory=dict)
-    n_examples: tuple = (0, 0)
-    work: dict = field(default_factory=dict)
-    touched: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
-
-    NOTHING: ClassVar[str] = "no training example"
-
-
-class NotApplied(Exception):
-    """Raised by an algorithm to leave the model as it is; ``status`` is ``timeout``, ``diverged`` or ``skipped``."""
-
-    def __init__(self, status, reason):
-        super().__init__(reason)
-        self.status, self.reason = status, reason
-
-
-@dataclass
-class Step:
-    """A change of parameters that has been worked out but not made.
-
-    Attributes:
-        subspace: :class:`~recbole.unlearning.second_order.curvature.Subspace` that it lives in.
-        delta: flat vector to add.
-        work: what it cost.
-    """
-
-    subspace: object
-    delta: torch.Tensor
-    work: dict
-
-
-class _Laps:
-    """Adds up seconds by phase, each until the device has done its work."""
-
-    def __init__(self, started, device):
-        self.device, self.last, self.seconds = device, started, dict.fromkeys(("prepare", "solve", "apply"), 0.0)
-
-    def lap(self, phase):
-        wall = now(self.device)
-        self.seconds[phase] += wall - self.last
-        self.last = wall
-
-
-class UnlearningAlgorithm(RequestData):
+class UnlearningAlgorithm(ABC):
     """Changes a trained model so that it forgets, request by request.
 
-    To add one: a module in this folder with a subclass that has a ``name``, a ``Hyper`` dataclass and a
-    :meth:`solve`. Flags, help, configuration keys and documentation follow from those.
+    To add one: a module in ``algorithms/``, or an entry point of another distribution
+    (:data:`recbole.utils.plugins.ALGORITHMS`), with a subclass that has a ``name``, a ``Hyper`` dataclass and a
+    :meth:`forget`; most are a :class:`StepAlgorithm`. Flags, help and configuration keys follow from those.
 
     Args:
         config: the run's configuration.
         model: the model to change, in place.
         dataset: the data under the current mask; :meth:`forget` sets its bits.
 
+    Attributes:
+        bench: the model and the data under the current mask, with what is counted of them.
+        hyper: the hyper-parameters' values.
+
     Raises:
         UserError: when the algorithm means nothing on the model, or a hyper-parameter is out of bounds.
     """
 
     name: ClassVar[str] = ""
-    Hyper: ClassVar[type] = HyperParameters
+    Hyper: ClassVar[type[NoHyperParameters]] = NoHyperParameters
+    hyper: NoHyperParameters
 
-    def __init__(self, config, model, dataset):
+    def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         self.check(model)
-        super().__init__(config, model, dataset)
+        self.config, self.model, self.dataset = config, model, dataset
+        self.bench = Workbench(config, model, dataset)
         values = {f.name: config[f.name] for f in fields(self.Hyper) if config[f.name] is not None}
         self.hyper = self.Hyper(**values)
 
-    def check(self, model):
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return self.bench.device
+
+    def check(self, model: AbstractRecommender) -> None:
         """Refuse a model that the algorithm means nothing on.
 
         Raises:
@@ -143,64 +82,51 @@ class UnlearningAlgorithm(RequestData):
             )
 
     @classmethod
-    def moves(cls, model):
+    def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
         """Return the names of the parameters that the algorithm may change; no other is touched."""
         return trained(model)
 
-    def observe(self, change, index, out_of_time):
-        """Look at the model while what it derives from the data (a graph) still holds what is to be forgotten.
-
-        Whatever this returns is ``self.observed`` in :meth:`solve`, which comes after the model's ``rebuild``. The
-        arguments and what may be raised are those of :meth:`solve`.
-        """
-
-    def solve(self, change, index, out_of_time):
-        """Work out the change of parameters for one request.
+    @abstractmethod
+    def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
+        """Forget what is asked for: mask it, then change the model.
 
         Args:
-            change: :class:`~recbole.data.Change`: the examples as they were and as they are.
-            index: the request's index, which keys its random streams.
-            out_of_time: function that says whether the request's time is up.
-
-        Returns:
-            :class:`Step`.
-
-        Raises:
-            NotApplied: when the time is up or the step diverged.
-        """
-        raise NotImplementedError
-
-    def forget(self, rows, index, budget=None):
-        """Forget log rows: mask them, then change the model.
-
-        Args:
-            rows: int64, the rows of one request, or of a batch of them.
-            index: index of the (first) request.
-            budget: seconds, or None.
+            requests: one, or several that are answered together, in their order; nothing is known of later ones.
+            deadline: until when to end.
 
         Returns:
             :class:`Outcome`; unless it is ``applied`` the parameters are as they were.
         """
-        started = time.perf_counter()
-        clock = _Laps(started, next(self.model.parameters()).device)
-        change = self.dataset.forget(rows)
-        self.n_train -= len(change.before) - len(change.after)
-        self.negatives.forget(change.rows)
-        sizes = (len(change.before), len(change.after))
+
+    def answer_on_examples(
+        self, requests: Sequence[Request], deadline: Deadline, answer: Callable[[Case, Clock], Outcome]
+    ) -> Outcome:
+        """Mask the requests' rows and, if a training example held one of them, have the model changed.
+
+        Args:
+            requests, deadline: as of :meth:`forget`.
+            answer: changes the model for a case whose bits are set, and returns how that ended. It may raise
+                ``NotApplied``; it ends the laps of the phases on the clock that it gets.
+
+        Returns:
+            :class:`Outcome`, complete.
+        """
+        clock = Clock(self.device, *PHASES)
+        change = self.bench.forget(np.concatenate([request.rows for request in requests]))
+        case = Case(tuple(requests), change, deadline, self.bench)
         clock.lap("prepare")
-        if not sizes[0]:
-            return Outcome("skipped", Outcome.NOTHING, seconds=clock.seconds)
-        out_of_time = (lambda: False) if budget is None else (lambda: time.perf_counter() - started >= budget)
+        if not len(change.before):
+            return Outcome("skipped", Outcome.NOTHING, seconds=clock.phases, idle=case.idle())
         try:
-            outcome = self.answer(change, index, out_of_time, clock)
+            outcome = answer(case, clock)
         except NotApplied as reason:
             outcome = Outcome(reason.status, self._cause(reason))
             clock.lap("solve")
-        outcome.seconds, outcome.n_examples = clock.seconds, sizes
-        outcome.touched = np.unique(change.before[self.dataset.uid_field].numpy())
+        outcome.seconds, outcome.idle = clock.phases, case.idle()
+        outcome.n_examples = (len(change.before), len(change.after))
         return outcome
 
-    def _cause(self, reason):
+    def _cause(self, reason: NotApplied) -> str:
         """Return why a step was not made; what an algorithm met may go back to parameters that were broken before."""
         if reason.status == "diverged":
             for name, parameter in self.model.named_parameters():
@@ -208,35 +134,81 @@ class UnlearningAlgorithm(RequestData):
                     return f"the model's parameters are not finite, and were not before the request: {name}"
         return reason.reason
 
-    def answer(self, change, index, out_of_time, clock):
-        """Change the model for a request whose bits are set, and return the :class:`Outcome`.
+    def restore(self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray) -> None:
+        """Take up a snapshot: the parameters, and the mask (bool [len(log)]) of what had been forgotten by then."""
+        self.bench.restore(forgotten)
+        self.model.load_state_dict(state_dict)
+        self.model.rebuild(self.dataset)
 
-        Arguments and what may be raised are those of :meth:`solve`; ``clock.lap`` names the phase that has ended.
+    def release(self, checkpoint: int) -> dict[str, Any]:
+        """Return what is saved of the model at a checkpoint (from 0): ``state_dict`` and ``other_parameter``.
+
+        The model itself stays as it is: the requests after the checkpoint start from it.
         """
+        return {"state_dict": self.model.state_dict(), "other_parameter": self.model.other_parameter()}
+
+
+@dataclass
+class Step:
+    """A change of parameters that has been worked out but not made.
+
+    Attributes:
+        subspace: that it lives in.
+        delta: flat vector to add.
+        work: what it cost.
+    """
+
+    subspace: Subspace
+    delta: torch.Tensor
+    work: dict[str, Any]
+
+
+class StepAlgorithm(UnlearningAlgorithm):
+    """An algorithm that works out one :class:`Step` for each case, aside; to add one takes a :meth:`solve`."""
+
+    Hyper: ClassVar[type[HyperParameters]] = HyperParameters
+    hyper: HyperParameters
+
+    def observe(self, case: Case) -> Any:
+        """Look at the model while what it derives from the data (a graph) still holds what is to be forgotten.
+
+        Whatever this returns is given to :meth:`solve`, which comes after the model's ``rebuild``.
+
+        Raises:
+            NotApplied: as of :meth:`solve`.
+        """
+
+    @abstractmethod
+    def solve(self, case: Case, observed: Any) -> Step:
+        """Work out the change of parameters for a case.
+
+        Args:
+            case: the requests, the examples as they were and as they are, and the deadline.
+            observed: what :meth:`observe` returned.
+
+        Raises:
+            NotApplied: when the time is up or the step diverged.
+        """
+
+    def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
+        """Mask the requests' rows, work out the step, check it, and put it in place."""
+        return self.answer_on_examples(requests, deadline, self._answer)
+
+    def _answer(self, case: Case, clock: Clock) -> Outcome:
         try:
-            if out_of_time():
-                raise NotApplied("timeout", "time was up before it began")
-            self.observed = self.observe(change, index, out_of_time)
+            case.check_time("before it began")
+            observed = self.observe(case)
         finally:
             clock.lap("solve")
             self.model.rebuild(self.dataset)
             clock.lap("prepare")
-        step = self.solve(change, index, out_of_time)
+        step = self.solve(case, observed)
         clock.lap("solve")
         outcome = self._apply(step)
         clock.lap("apply")
         return outcome
 
-    def go_on(self, state_dict, forgotten):
-        """Take up a snapshot: the parameters, and the mask (bool [len(log)]) of what had been forgotten by then."""
-        rows = np.flatnonzero(forgotten & ~self.dataset.forgotten)
-        self.dataset.forgotten[rows] = True
-        self.negatives.forget(rows)
-        self.n_train = len(self.dataset.train_examples())
-        self.model.load_state_dict(state_dict)
-        self.model.rebuild(self.dataset)
-
-    def _apply(self, step):
+    def _apply(self, step: Step) -> Outcome:
         size = float(step.delta.double().norm())
         if not torch.isfinite(step.delta).all():
             raise NotApplied("diverged", "the step is not finite")

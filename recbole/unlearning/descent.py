@@ -1,20 +1,29 @@
 """What Kookmin, Fanchuan and SEIF share: optimisation steps that are made on the model and then taken back."""
 
 import contextlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import torch
 
-from recbole.unlearning.algorithm import NotApplied, Step, UnlearningAlgorithm
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.unlearning.algorithm import Step, StepAlgorithm
+from recbole.unlearning.case import Case
 from recbole.unlearning.noise import padding_rows
-from recbole.unlearning.second_order.curvature import Subspace, second_order, trained
-from recbole.utils import UserError, stream
+from recbole.unlearning.second_order.curvature import second_order
+from recbole.unlearning.second_order.subspace import Subspace, trained
+from recbole.utils import UserError
 
 BATCH_SIZE = 256
 """Examples of an optimisation step, as in ERASE."""
 
 
 @contextlib.contextmanager
-def aside(model):
+def aside(model: AbstractRecommender) -> Iterator[None]:
     """Lets a model be changed, and puts parameters, buffers and mode back as they were, whatever happens."""
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     try:
@@ -27,45 +36,28 @@ def aside(model):
                 tensor.copy_(before[name])
 
 
-class DescentAlgorithm(UnlearningAlgorithm):
-    """Erases by some steps and repairs by others, all of which make one :class:`Step` or none.
+class Descent:
+    """The optimisation steps of a case, counted, and the batches that they are of.
 
-    A request's time may run out, or its numbers may, between erasing and repairing: the model is then as it was.
-    Dropout is off, batch statistics are those of training, optimizers and their states belong to the request, and no
-    scheduler is stepped.
+    Attributes:
+        case: the one.
+        taken: how many steps there were so far.
     """
 
-    def __init__(self, config, model, dataset):
-        super().__init__(config, model, dataset)
-        self.sgd(1.0).step()  # nothing to do yet; what torch imports on first use is not on the first request's clock
+    def __init__(self, case: Case) -> None:
+        self.case, self.taken = case, 0
+        self.model, self.dataset = case.bench.model, case.bench.dataset
 
-    def descend(self, change, index):
-        """Change ``self.model``, by :meth:`take` above all, and return what to note in ``work``."""
-        raise NotImplementedError
+    def check_time(self) -> None:
+        """Raise ``NotApplied`` when the case's time is up."""
+        self.case.check_time(f"after {self.taken} optimisation steps")
 
-    def solve(self, change, index, out_of_time):
-        """Return the difference that :meth:`descend` made, as a step."""
-        self._out_of_time, self._taken = out_of_time, 0
-        whole = Subspace(self.model)
-        before = whole.vector()
-        with aside(self.model):
-            work = self.descend(change, index)
-            delta = whole.vector() - before
-        return Step(whole, delta, work | {"n_steps": self._taken})
-
-    # --- steps ---------------------------------------------------------------------------------------------------
-
-    def check_time(self):
-        """Raise ``NotApplied`` when the request's time is up."""
-        if self._out_of_time():
-            raise NotApplied("timeout", f"time was up after {self._taken} optimisation steps")
-
-    def sgd(self, learning_rate, momentum=0.9):
-        """Return an optimizer of its own over the parameters that training moves."""
-        parameters = dict(self.model.named_parameters())
-        return torch.optim.SGD([parameters[n] for n in trained(self.model)], lr=learning_rate, momentum=momentum)
-
-    def take(self, optimizer, loss, rates=None):
+    def take(
+        self,
+        optimizer: torch.optim.Optimizer,
+        loss: Callable[[], torch.Tensor],
+        rates: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
         """Make one step down the loss that ``loss()`` returns; ``rates`` scale the entries of gradients, by name."""
         self.check_time()
         optimizer.zero_grad(set_to_none=True)
@@ -75,32 +67,56 @@ class DescentAlgorithm(UnlearningAlgorithm):
             if parameter.grad is not None:
                 parameter.grad = parameter.grad * rate
         optimizer.step()
-        self._taken += 1
+        self.taken += 1
 
-    # --- data ----------------------------------------------------------------------------------------------------
-
-    def batches(self, examples, index, name, epoch=0):
-        """Yield training examples (int64) in batches of at most 256, as numbers, in an order of the request's own."""
-        order = stream(self.config["seed"], "unlearn", index, name, epoch).permutation(examples)
+    def batches(self, examples: np.ndarray, name: str, epoch: int = 0) -> Iterator[np.ndarray]:
+        """Yield training examples (int64) in batches of at most 256, as numbers, in an order of the case's own."""
+        order = self.case.stream(name, epoch).permutation(examples)
         for start in range(0, len(order), BATCH_SIZE):
             yield order[start : start + BATCH_SIZE]
 
-    def mean_loss(self, examples, index, name, epoch=0):
+    def mean_loss(self, examples: np.ndarray, name: str, epoch: int = 0) -> torch.Tensor:
         """Return the training loss of some examples, the mean over their rows, with fresh negatives."""
-        batch = self.dataset.collate(examples)
-        batch = self.with_negatives(batch, self.negatives.times, index, name, epoch, int(examples[0]))
-        return self.model.loss_sum(batch.to(self.device)) / len(batch)
+        batch, times = self.dataset.collate(examples), self.case.bench.negatives.times
+        batch = self.case.with_negatives(batch, times, name, epoch, int(examples[0]))
+        return self.model.loss_sum(batch.to(self.case.bench.device)) / len(batch)
 
-    @property
-    def device(self):
-        """Where the model lives."""
-        return next(self.model.parameters()).device
+
+class DescentAlgorithm(StepAlgorithm):
+    """Erases by some steps and repairs by others, all of which make one :class:`Step` or none.
+
+    A request's time may run out, or its numbers may, between erasing and repairing: the model is then as it was.
+    Dropout is off, batch statistics are those of training, optimizers and their states belong to the request, and no
+    scheduler is stepped.
+    """
+
+    def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
+        super().__init__(config, model, dataset)
+        self.sgd(1.0).step()  # nothing to do yet; what torch imports on first use is not on the first request's clock
+
+    @abstractmethod
+    def descend(self, descent: Descent) -> dict[str, Any]:
+        """Change ``self.model``, by :meth:`Descent.take` above all, and return what to note in ``work``."""
+
+    def solve(self, case: Case, observed: None) -> Step:
+        """Return the difference that :meth:`descend` made, as a step."""
+        whole, descent = Subspace(self.model), Descent(case)
+        before = whole.vector()
+        with aside(self.model):
+            work = self.descend(descent)
+            delta = whole.vector() - before
+        return Step(whole, delta, work | {"n_steps": descent.taken})
+
+    def sgd(self, learning_rate: float, momentum: float = 0.9) -> torch.optim.SGD:
+        """Return an optimizer of its own over the parameters that training moves."""
+        parameters = dict(self.model.named_parameters())
+        return torch.optim.SGD([parameters[n] for n in trained(self.model)], lr=learning_rate, momentum=momentum)
 
 
 class ErasingAlgorithm(DescentAlgorithm):
     """Erases in the model's ``erasable`` tables and matrices, before it repairs."""
 
-    def check(self, model):
+    def check(self, model: AbstractRecommender) -> None:
         """Refuse a model without any, too."""
         super().check(model)
         if not model.erasable():
@@ -108,7 +124,7 @@ class ErasingAlgorithm(DescentAlgorithm):
                 f"{self.name} erases in trained tables and matrices, and {type(model).__name__} has none (erasable)"
             )
 
-    def reached(self, batch):
+    def reached(self, batch: Interaction) -> dict[str, torch.Tensor]:
         """Return name to rows (int64, ascending) of the erasable tables and matrices that a batch's examples speak of.
 
         In a table that the model's ``lookups`` declare these are the rows of the batch's ids, in all others all rows;
@@ -118,8 +134,8 @@ class ErasingAlgorithm(DescentAlgorithm):
         for name in self.model.erasable():
             rows = torch.arange(len(self.model.get_parameter(name)))
             if name in lookups:
-                ids = [batch[field].reshape(-1) for field in lookups[name] if field in batch]
-                ids = torch.cat([rows[:0], *ids])
+                columns = [batch[field].reshape(-1) for field in lookups[name] if field in batch]
+                ids = torch.cat([rows[:0], *columns])
                 rows = torch.unique(ids[ids > 0])
             found[name] = rows[rows != padding.get(name, -1)].to(self.device)
         return found

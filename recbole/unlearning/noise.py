@@ -3,8 +3,10 @@
 import torch
 from torch import nn
 
+from recbole.unlearning.second_order.subspace import Subspace
 
-def padding_rows(model):
+
+def padding_rows(model: nn.Module) -> dict[str, int]:
     """Return name to row number of the embedding tables' padding, which stays zero whatever is drawn."""
     return {
         f"{name}.weight".lstrip("."): module.padding_idx
@@ -13,11 +15,11 @@ def padding_rows(model):
     }
 
 
-def normal(subspace, seed):
+def normal(subspace: Subspace, seed: int) -> torch.Tensor:
     """Return standard normal noise over a subspace, flat; zero in padding rows.
 
     Args:
-        subspace: :class:`~recbole.unlearning.second_order.curvature.Subspace`.
+        subspace: over whose parameters.
         seed: int, see :func:`~recbole.utils.torch_seed`.
     """
     generator = torch.Generator().manual_seed(seed)

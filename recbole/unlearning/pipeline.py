@@ -1,70 +1,26 @@
-"""Requests one after another, in their order, with four stops to save."""
+"""Requests one after another, in their order, with stops to save."""
 
-import contextlib
-import json
 import logging
-import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
 from tqdm import tqdm
 
-from recbole.trainer import save_checkpoint
-from recbole.unlearning.algorithm import Outcome
+from recbole.trainer import ResumeFile
+from recbole.unlearning.algorithm import UnlearningAlgorithm
+from recbole.unlearning.outcome import Outcome
+from recbole.unlearning.request import Requests
+from recbole.unlearning.request_log import RequestLog
 from recbole.unlearning.schedule import checkpoint_sizes, chunks
 from recbole.utils import UserError
+from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
-from recbole.utils.files import finite
 
 logger = logging.getLogger("recbole")
-
-
-class RequestLog:
-    """JSON lines, one a request; what a killed run wrote after its last snapshot is cut off again.
-
-    Args:
-        path: the file.
-        size: bytes of it to go on after; it has as many.
-
-    Raises:
-        UserError: from every method, when the file cannot be written.
-    """
-
-    def __init__(self, path, size=0):
-        self.path = Path(path)
-        with self._telling():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = open(self.path, "r+b" if size else "w+b")  # noqa: SIM115
-            self.file.truncate(size)
-            self.file.seek(size)
-
-    @contextlib.contextmanager
-    def _telling(self):
-        try:
-            yield
-        except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror}") from error
-
-    def add(self, record):
-        """Append one record; numbers that are not finite are written as ``null``."""
-        with self._telling():
-            self.file.write(json.dumps(finite(record), allow_nan=False).encode() + b"\n")
-
-    def size(self):
-        """Return the file's length in bytes, everything on the disk."""
-        with self._telling():
-            self.file.flush()
-            os.fsync(self.file.fileno())
-            return self.file.tell()
-
-    def close(self):
-        """Close the file."""
-        with self._telling():
-            self.file.close()
 
 
 class Pipeline:
@@ -76,22 +32,33 @@ class Pipeline:
         batch_size: requests that are forgotten together.
         resume: :class:`~recbole.trainer.ResumeFile` or None.
         log_path: where the per-request JSON lines go.
-        budget: seconds for everything, or None. A piece may use its even share of it, and no more than is left; what
-            others did not use is not handed on. With nothing left it is a ``timeout`` that did not run: its rows are
-            forgotten, the parameters stay.
+        deadline: of the whole run; none by default. A piece may use its even share of it, and no more than is left;
+            what others did not use is not handed on. With nothing left it is a ``timeout`` that did not run: its rows
+            are forgotten, the parameters stay.
         show_progress: draw a progress bar on a terminal.
     """
 
-    def __init__(self, algorithm, requests, batch_size=1, resume=None, log_path=None, budget=None, show_progress=True):
+    def __init__(
+        self,
+        algorithm: UnlearningAlgorithm,
+        requests: Requests,
+        batch_size: int = 1,
+        resume: ResumeFile | None = None,
+        log_path: Path | None = None,
+        deadline: Deadline | None = None,
+        show_progress: bool = True,
+    ) -> None:
         self.algorithm, self.requests, self.resume = algorithm, requests, resume
         self.sizes = checkpoint_sizes(len(requests))
         self.chunks = chunks(len(requests), batch_size, self.sizes)
-        self.budget, self.log_path, self.show_progress = budget, log_path, show_progress
-        self.done, self.outcomes = 0, Counter()
-        self.total, self.seconds, self.cpu_seconds = 0.0, [], 0.0  # the last two of the requests that worked
+        self.deadline = Deadline() if deadline is None else deadline
+        self.log_path, self.show_progress = log_path, show_progress
+        self.done, self.outcomes = 0, Counter[str]()
+        self.total, self.cpu_seconds = 0.0, 0.0
+        self.seconds: list[float] = []  # these and the CPU's are of the requests that worked
 
-    def run(self, save):
-        """Forget everything; call ``save(checkpoint, n_done, summary)`` at each of the four checkpoints.
+    def run(self, save: Callable[[int, int, dict[str, Any]], object]) -> dict[str, Any]:
+        """Forget everything; call ``save(checkpoint, n_done, summary)`` at each of the checkpoints.
 
         Returns:
             The :meth:`summary`.
@@ -115,60 +82,48 @@ class Pipeline:
                 if size == stop:
                     save(checkpoint, stop, self.summary())
             if self.resume is not None and self.resume.due():
-                self._save_snapshot(log)
+                self._save_snapshot(self.resume, log)
         bar.close()
         if self.resume is not None:
-            self._save_snapshot(log)
+            self._save_snapshot(self.resume, log)
         if log is not None:
             log.close()
         return self.summary()
 
-    def _forget(self, start, stop):
+    def _forget(self, start: int, stop: int) -> dict[str, Any]:
         """Forget requests ``start`` to ``stop - 1`` together and return the record of it."""
-        requests = self.requests
-        rows = requests.rows[requests.offsets[start] : requests.offsets[stop]]
-        device = next(self.algorithm.model.parameters()).device
+        requests = self.requests.between(start, stop)
+        device = self.algorithm.device
         began, cpu = now(device), time.process_time()
-        outcome = self.algorithm.forget(rows, start, self._allowance())
+        outcome = self.algorithm.forget(requests, self.deadline.share(len(self.chunks), self.total))
         seconds, cpu = now(device) - began, time.process_time() - cpu
-        idle = self._idle(range(start, stop), outcome.touched)
-        worked = stop - start - len(idle)
+        self._count(outcome, len(requests), seconds, cpu)
+        entities, idle = [request.entity for request in requests], outcome.idle
+        if outcome.status in ("timeout", "diverged"):
+            of = f"request {start}" if len(requests) == 1 else f"requests {start} to {stop - 1}"
+            names = ", ".join(name for name in entities if name not in idle)
+            logger.warning("%s (%s): %s: %s", of, names, outcome.status, outcome.reason)
+        n_rows = sum(len(request.rows) for request in requests)
+        record = {"index": start, "entity": entities[0], "rows": n_rows, "total_seconds": seconds}
+        if len(requests) > 1:
+            record |= {"n_requests": len(requests), "entities": entities, "skipped": idle}
+        elif idle:
+            outcome.reason = idle[entities[0]]
+        record |= asdict(outcome)
+        del record["idle"]
+        return record
+
+    def _count(self, outcome: Outcome, n_requests: int, seconds: float, cpu: float) -> None:
+        """Add what became of some requests that were answered together, in so many seconds, to what was done."""
+        worked = n_requests - len(outcome.idle)
         self.outcomes[outcome.status] += worked
-        self.outcomes["skipped"] += len(idle)
+        self.outcomes["skipped"] += len(outcome.idle)
         self.total += seconds
         if worked and outcome.status != "skipped":
             self.seconds += [seconds / worked] * worked
             self.cpu_seconds += cpu
-        if outcome.status in ("timeout", "diverged"):
-            of = f"request {start}" if stop - start == 1 else f"requests {start} to {stop - 1}"
-            names = ", ".join(name for name in requests.entities[start:stop] if name not in idle)
-            logger.warning("%s (%s): %s: %s", of, names, outcome.status, outcome.reason)
-        record = {"index": start, "entity": requests.entities[start], "rows": len(rows), "total_seconds": seconds}
-        if stop - start > 1:
-            record |= {"n_requests": stop - start, "entities": requests.entities[start:stop], "skipped": idle}
-        elif idle:
-            outcome.reason = idle[requests.entities[start]]
-        record |= asdict(outcome)
-        del record["touched"]
-        return record
 
-    def _allowance(self):
-        """Return the seconds that the next piece may use, or None."""
-        if self.budget is None:
-            return None
-        return max(min(self.budget / len(self.chunks), self.budget - self.total), 0.0)
-
-    def _idle(self, indices, touched):
-        """Return why there was nothing to do for those of a piece's requests for which there was not, by entity."""
-        requests = [self.requests[at] for at in indices]
-        user = self.algorithm.dataset.log.user
-        return {
-            request.entity: request.unknown or Outcome.NOTHING
-            for request in requests
-            if not np.isin(user[request.rows], touched).any()
-        }
-
-    def summary(self):
+    def summary(self) -> dict[str, Any]:
         """Return what was done so far: the counts of requests, and seconds.
 
         ``worked`` of them had something to do: they were applied, timed out or diverged. Means and the 95th percentile
@@ -188,8 +143,8 @@ class Pipeline:
             "cpu_seconds_mean": self.cpu_seconds / count if count else None,
         }
 
-    def _save_snapshot(self, log):
-        self.resume.save({
+    def _save_snapshot(self, resume: ResumeFile, log: RequestLog | None) -> None:
+        resume.save({
             "done": self.done,
             "outcomes": dict(self.outcomes),
             "total": self.total,
@@ -200,40 +155,26 @@ class Pipeline:
             "other_parameter": self.algorithm.model.other_parameter(),
         })  # fmt: skip
 
-    def _load_snapshot(self):
+    def _load_snapshot(self) -> int:
+        """Go on from the snapshot, if there is one; return the length of the log, in bytes, that it counts on."""
         state = self.resume.load() if self.resume is not None else None
-        if state is None:
+        if self.resume is None or state is None:
             return 0
-        self._check_log(state["log_size"])
+        self._check_log(state["log_size"], self.resume.path)
         self.done, self.outcomes = state["done"], Counter(state["outcomes"])
         self.total, self.seconds, self.cpu_seconds = state["total"], state["seconds"], state["cpu_seconds"]
-        self.algorithm.go_on(
-            state["state_dict"], self.requests.mask(self.chunks[self.done - 1][1], len(self.algorithm.dataset.log))
-        )
-        self.algorithm.model.load_other_parameter(state["other_parameter"])
+        n_done, model = self.chunks[self.done - 1][1], self.algorithm.model
+        self.algorithm.restore(state["state_dict"], self.requests.mask(n_done, len(self.algorithm.dataset.log)))
+        model.load_other_parameter(state["other_parameter"])
         self.resume.restore_generators(state)
-        logger.info("continuing after %d of %d requests", self.chunks[self.done - 1][1], len(self.requests))
+        logger.info("continuing after %d of %d requests", n_done, len(self.requests))
         return state["log_size"]
 
-    def _check_log(self, size):
+    def _check_log(self, size: int, snapshot: Path) -> None:
         """Refuse a log that has lost what was in it when the snapshot was taken."""
         there = self.log_path.stat().st_size if self.log_path and self.log_path.is_file() else 0
         if there < size:
             raise UserError(
                 f"{self.log_path} lacks requests of the interrupted run ({there} of {size} bytes are there); "
-                f"delete {self.resume.path} to start over"
+                f"delete {snapshot} to start over"
             )
-
-
-def save_model(path, model, config, last_request, meta):
-    """Write an unlearned checkpoint, with RecBole's keys and those of the original for unlearned models."""
-    save_checkpoint(path, {
-        "config": config.as_dict(),
-        "epoch": last_request,
-        "cur_step": 0,
-        "best_valid_score": -torch.inf,
-        "state_dict": model.state_dict(),
-        "other_parameter": model.other_parameter(),
-        "optimizer": None,
-        "meta": meta,
-    })  # fmt: skip

@@ -1,14 +1,19 @@
-"""The algorithms, found by looking into this folder, and their hyper-parameters."""
+"""The algorithms, this package's own and those of other installed distributions, and their hyper-parameters."""
 
 import importlib
+import inspect
 import pkgutil
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cache
+from importlib.metadata import EntryPoint
+from typing import Any
 
+from recbole.unlearning import algorithms
 from recbole.unlearning.algorithm import UnlearningAlgorithm
-from recbole.utils import UserError, suggest
+from recbole.utils import UserError, plugins, suggest
 
 ERASE_ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
 
@@ -19,32 +24,59 @@ class HyperParameter:
 
     name: str
     type: type
-    default: object
+    default: Any
     help: str
-    algorithms: tuple
+    algorithms: tuple[str, ...]
 
 
 @cache
-def _classes():
-    from recbole.unlearning import algorithms as room
-
-    for module in pkgutil.iter_modules(room.__path__):
-        importlib.import_module(f"{room.__name__}.{module.name}")
-    found, waiting = {}, [UnlearningAlgorithm]
-    while waiting:
-        cls = waiting.pop()
-        waiting += cls.__subclasses__()
-        if cls.name:
-            found[cls.name] = cls
+def _own() -> dict[str, type[UnlearningAlgorithm]]:
+    """Return this package's algorithms by name: the classes with one in the modules of ``algorithms/``."""
+    found = {}
+    for module in pkgutil.iter_modules(algorithms.__path__, f"{algorithms.__name__}."):
+        for cls in vars(importlib.import_module(module.name)).values():
+            if _is_algorithm(cls) and cls.__module__ == module.name:
+                found[cls.name] = cls
     return found
 
 
-def algorithm_names():
+@cache
+def _classes() -> dict[str, type[UnlearningAlgorithm]]:
+    others = plugins.offered(plugins.ALGORITHMS, _own())
+    return _own() | {name: _loaded(point) for name, point in others.items()}
+
+
+def _loaded(point: EntryPoint) -> type[UnlearningAlgorithm]:
+    """Return the class that an entry point names.
+
+    Raises:
+        UserError: when it cannot be imported, is no algorithm, or goes by another name.
+    """
+    cls = plugins.load(point)
+    offer = f"the installed {point.group} '{point.name}' ({point.value})"
+    if not _is_algorithm(cls):
+        raise UserError(f"{offer} is no subclass of UnlearningAlgorithm with a name and everything that is abstract")
+    if cls.name != point.name:
+        raise UserError(f"{offer} calls itself '{cls.name}': the entry point's name must be the class's")
+    return cls
+
+
+def _is_algorithm(thing: Any) -> bool:
+    is_one = isinstance(thing, type) and issubclass(thing, UnlearningAlgorithm)
+    return is_one and bool(thing.name) and not inspect.isabstract(thing)
+
+
+def algorithm_names() -> list[str]:
     """Return the names of the algorithms: ERASE's seven, then others that are there."""
     return [*ERASE_ALGORITHMS, *sorted(set(_classes()) - set(ERASE_ALGORITHMS))]
 
 
-def get_algorithm(name):
+def own_names() -> list[str]:
+    """Return the names of the algorithms that this package has itself, in the order of :func:`algorithm_names`."""
+    return [*ERASE_ALGORITHMS, *sorted(set(_own()) - set(ERASE_ALGORITHMS))]
+
+
+def get_algorithm(name: str) -> type[UnlearningAlgorithm]:
     """Return the class of an algorithm.
 
     Raises:
@@ -55,29 +87,36 @@ def get_algorithm(name):
     return _classes()[name]
 
 
-def hyper_parameters():
-    """Return every algorithm's :class:`HyperParameter`, one for each name, sorted by name."""
-    found = {}
-    for name in algorithm_names():
-        hints = typing.get_type_hints(_classes()[name].Hyper)
-        for field in fields(_classes()[name].Hyper):
-            others = found[field.name].algorithms if field.name in found else ()
-            kind = _plain_type(hints[field.name])
-            found[field.name] = HyperParameter(field.name, kind, field.default, field.metadata["help"], (*others, name))
+def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]:
+    """Return the :class:`HyperParameter` of some algorithms, by default of all, one for each name, sorted by name.
+
+    Raises:
+        UserError: when two algorithms declare the same name with another type or default.
+    """
+    found: dict[str, HyperParameter] = {}
+    for name in algorithm_names() if names is None else names:
+        hyper = _classes()[name].Hyper
+        hints = typing.get_type_hints(hyper)
+        for one in fields(hyper):
+            kind, before = _plain_type(hints[one.name]), found.get(one.name)
+            others = before.algorithms if before else ()
+            if before and (before.type, before.default) != (kind, one.default):
+                raise UserError(f"--{one.name}: '{name}' and '{others[0]}' declare it with another type or default")
+            found[one.name] = HyperParameter(one.name, kind, one.default, one.metadata["help"], (*others, name))
     return [found[name] for name in sorted(found)]
 
 
-def _plain_type(hint):
+def _plain_type(hint: Any) -> type:
     """Return ``float`` for ``float | None``."""
     if isinstance(hint, types.UnionType):
         return next(kind for kind in typing.get_args(hint) if kind is not type(None))
     return hint
 
 
-def markdown():
-    """Return the table of all hyper-parameters that docs/algorithms.md shows."""
+def markdown() -> str:
+    """Return the table of this package's own hyper-parameters that docs/algorithms.md shows."""
     lines = ["| flag | default | of | |", "|---|---|---|---|"]
-    for one in hyper_parameters():
+    for one in hyper_parameters(own_names()):
         default = "" if one.default is None else f"`{one.default}`"
         lines.append(f"| `--{one.name}` | {default} | {', '.join(one.algorithms)} | {one.help} |")
     return "\n".join(lines) + "\n"

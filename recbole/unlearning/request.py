@@ -1,9 +1,12 @@
 """A request is a value: who asks, and which rows of the log are to be forgotten."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from recbole.data import Dataset
+from recbole.data.log import InteractionLog
 from recbole.utils import UserError
 
 
@@ -37,30 +40,34 @@ class Requests:
         sha256: of the forget-set file.
     """
 
-    entities: list
+    entities: list[str]
     rows: np.ndarray
     offsets: np.ndarray
     known: np.ndarray
     unknown_pairs: int
     sha256: str
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.entities)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Request:
         rows = self.rows[self.offsets[index] : self.offsets[index + 1]]
         reason = (
             "" if len(rows) else ("no such item in the data" if self.known[index] else "no such entity in the data")
         )
         return Request(index, self.entities[index], rows, reason)
 
-    def mask(self, n_done, n_rows):
+    def between(self, start: int, stop: int) -> list[Request]:
+        """Return requests ``start`` to ``stop - 1``."""
+        return [self[index] for index in range(start, stop)]
+
+    def mask(self, n_done: int, n_rows: int) -> np.ndarray:
         """Return the bool mask [n_rows] of what the first ``n_done`` requests forget."""
         forgotten = np.zeros(n_rows, dtype=bool)
         forgotten[self.rows[: self.offsets[n_done]]] = True
         return forgotten
 
-    def report(self):
+    def report(self) -> str:
         """Return one line about what was found of the forget set."""
         lost = int((~self.known).sum())
         text = f"{len(self)} requests, {len(self.rows)} interactions to forget"
@@ -69,7 +76,14 @@ class Requests:
         return text
 
 
-def find_requests(dataset, entities, items, ordered, sha256, listed=None):
+def find_requests(
+    dataset: Dataset,
+    entities: Sequence[str],
+    items: Sequence[str | None],
+    ordered: Sequence[str],
+    sha256: str,
+    listed: np.ndarray | None = None,
+) -> Requests:
     """Look a forget set up in the data.
 
     Args:
@@ -110,7 +124,7 @@ def find_requests(dataset, entities, items, ordered, sha256, listed=None):
     return Requests(list(ordered), rows[order], offsets, user_of >= 0, missing, sha256)
 
 
-def requests_of(dataset, entities, sha256):
+def requests_of(dataset: Dataset, entities: Sequence[str], sha256: str) -> Requests:
     """Return one request for each of the entities (raw tokens of the data, in their order): to forget all its rows.
 
     Args:
@@ -123,6 +137,6 @@ def requests_of(dataset, entities, sha256):
     return Requests(list(entities), dataset.log.rows_of(users), offsets, np.ones(len(users), dtype=bool), 0, sha256)
 
 
-def _item_ids(log, items):
+def _item_ids(log: InteractionLog, items: Sequence[str | None]) -> np.ndarray:
     ids = log.vocabulary["item"].ids([item if item is not None else "" for item in items])
     return np.where([item is None for item in items], 0, ids)

@@ -4,6 +4,10 @@ import time
 from dataclasses import dataclass, field
 
 
+def _now() -> float:
+    return time.perf_counter()
+
+
 @dataclass(frozen=True)
 class Deadline:
     """A time limit, whose clock starts when it is made.
@@ -14,7 +18,7 @@ class Deadline:
     """
 
     seconds: float | None = None
-    started: float = field(default_factory=time.perf_counter)
+    started: float = field(default_factory=_now)
 
     @classmethod
     def of_hours(cls, hours: float | None) -> "Deadline":
@@ -23,7 +27,7 @@ class Deadline:
 
     def passed(self) -> bool:
         """Return whether the time is up."""
-        return self.seconds is not None and time.perf_counter() - self.started >= self.seconds
+        return self.seconds is not None and _now() - self.started >= self.seconds
 
     def allows(self, seconds: float) -> bool:
         """Return whether work that takes so many seconds in all keeps the limit, whenever it was done."""

@@ -1,16 +1,19 @@
 """Sequences under a mask, against the obvious Python: close up, look back."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole.data import Negatives, cat_interactions
+from recbole.data import cat_interactions
 from recbole.data.split import HISTORY, TEST, TRAIN, VALID
-from recbole.unlearning.algorithms.scif import Scif
+from recbole.unlearning.case import Case, Workbench
+from recbole.unlearning.request import Request
 from recbole.utils import InputType, UserError
+from recbole.utils.deadline import Deadline
 
 LENGTH = 5
 LOGS = st.lists(st.integers(1, 20), min_size=1, max_size=8)
@@ -172,10 +175,9 @@ def test_batches_of_different_widths_can_be_joined(sessions):
 
 def test_a_kept_target_keeps_its_negatives(sessions):
     dataset = sessions([[1, 2, 3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7]], loss_type="BPR")
-    algorithm = object.__new__(Scif)
-    algorithm.config = dataset.config
-    algorithm.negatives = Negatives(dataset.config, dataset, InputType.PAIRWISE)
-    before, after = algorithm.paired(dataset.forget(np.array([1])), 0, times=3)
+    bench = Workbench(dataset.config, SimpleNamespace(input_type=InputType.PAIRWISE), dataset)
+    request = Request(0, "somebody", np.array([1]))
+    before, after = Case((request,), bench.forget(request.rows), Deadline(), bench).paired(times=3)
     assert before["item_id"].tolist() == [2, 3, 4, 5, 6] * 3
     assert after["item_id"].tolist() == [3, 4, 5, 6] * 3
     assert after["item_id_list"][0].tolist() == [1, 0, 0, 0]

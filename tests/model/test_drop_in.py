@@ -172,6 +172,8 @@ from recbole.data import create_dataset
 from recbole.model import get_model
 from recbole.trainer import Trainer
 from recbole.unlearning.registry import get_algorithm
+from recbole.unlearning.request import Request
+from recbole.utils.deadline import Deadline
 
 name, graph, settings = sys.argv[1], sys.argv[2], sys.argv[3:]
 cls = get_model(name)
@@ -214,7 +216,7 @@ for index, user in enumerate((5, 9, 5)):
     rows = dataset.log.rows_of([user])
     rows = rows[[0, 1, -1] if index < 2 else [3]]
     scores(model)
-    outcome = algorithm.forget(rows, index)
+    outcome = algorithm.forget([Request(index, "somebody", rows)], Deadline())
     gone = {(user, int(item)) for item in dataset.log.item[rows]}
     all_pairs -= gone
     assert not gone & train_pairs()

@@ -11,7 +11,9 @@ from recbole.data import Interaction, Negatives
 from recbole.model import get_model, recommender
 from recbole.trainer import ResumeFile, Trainer
 from recbole.unlearning.algorithms.scif import Scif
+from recbole.unlearning.request import Request
 from recbole.utils import UserError, stream
+from recbole.utils.deadline import Deadline
 
 SETTINGS = {
     "SGL": {"n_layers": 2, "drop_ratio": 0.3, "ssl_tau": 0.4},
@@ -255,7 +257,7 @@ def test_scif_applies_to_a_trained_model(build, name):
     frozen = {n: p.detach().clone() for n, p in model.named_parameters() if n not in model.selective}
     before = dict(model.named_parameters())[users].detach().clone()
     rows = dataset.train_rows[[40, 41]]
-    outcome = Scif(dataset.config, model, dataset).forget(rows, 0)
+    outcome = Scif(dataset.config, model, dataset).forget([Request(0, "somebody", rows)], Deadline())
     assert outcome.status == "applied" and 0 < outcome.relative_change < 10
     after = dict(model.named_parameters())
     moved = (after[users] != before).any(dim=1).nonzero().flatten()

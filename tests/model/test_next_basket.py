@@ -12,7 +12,9 @@ from recbole.data import create_dataset
 from recbole.model import get_model
 from recbole.trainer import Trainer, make_optimizer
 from recbole.unlearning.registry import get_algorithm
+from recbole.unlearning.request import Request
 from recbole.utils import ModelType, UserError
+from recbole.utils.deadline import Deadline
 
 SETTINGS = {
     "use_gpu": False,
@@ -257,7 +259,8 @@ def test_dnntsp_refuses_heads_that_do_not_divide(folder):
 
 @pytest.mark.parametrize("name", ["Sets2Sets", "DNNTSP"])
 def test_gradient_and_curvature_are_those_of_finite_differences(folder, name):
-    from recbole.unlearning.second_order.curvature import HessianProduct, Subspace, gradient, second_order
+    from recbole.unlearning.second_order.curvature import HessianProduct, gradient, second_order
+    from recbole.unlearning.second_order.subspace import Subspace
 
     _, dataset, model = build(folder, name, set_loss_gradient=True)
     with torch.no_grad():
@@ -301,7 +304,7 @@ def test_trains_and_forgets(folder, name):
     asked = log.user == 2
     rows = np.flatnonzero(asked & (log.item == log.item[dataset.train_rows][log.user[dataset.train_rows] == 2][0]))
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    outcome = forgetting.forget(rows, 0)
+    outcome = forgetting.forget([Request(0, "somebody", rows)], Deadline())
     assert outcome.status == "applied" and outcome.n_examples == (1, 1)
     assert 0 < outcome.relative_change < 0.5
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))

@@ -15,7 +15,9 @@ from recbole.evaluator import mean_utility
 from recbole.model import get_model
 from recbole.trainer import Trainer, load_checkpoint, load_weights, make_optimizer
 from recbole.unlearning.registry import get_algorithm
+from recbole.unlearning.request import Request
 from recbole.utils import UserError
+from recbole.utils.deadline import Deadline
 
 SIZES = {
     "GRU4Rec": {"embedding_size": 4, "hidden_size": 5, "num_layers": 2},
@@ -242,7 +244,8 @@ def test_scif_applies_to_a_trained_model(data, name):
     before = {key: value.clone() for key, value in model.state_dict().items()}
     algorithm = get_algorithm("scif")(dataset.config, model, dataset.masked(dataset.forgotten.copy()))
     longest = int(np.argmax(np.diff(dataset.log.offsets)))
-    outcome = algorithm.forget(dataset.log.rows_of([longest])[1:3], index=0)
+    rows = dataset.log.rows_of([longest])[1:3]
+    outcome = algorithm.forget([Request(0, "somebody", rows)], Deadline())
     assert (outcome.status, outcome.reason) == ("applied", "")
     assert outcome.n_examples[0] > outcome.n_examples[1] > 0
     changed = {key for key, value in model.state_dict().items() if not value.equal(before[key])}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from recbole.unlearning import pipeline
+from recbole.unlearning import request_log
 
 UNLEARN = ("unlearn.py", "--result_file", "result.json")
 WRITTEN = ("*.resume", "*_to_match_2.pth", "*_to_match_2.json", "result.json")
@@ -81,7 +81,7 @@ def test_a_log_that_cannot_be_written(place, here, monkeypatch):
             return full_disk if name in ("write", "flush") else getattr(self.file, name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "open", lambda *arguments: Full(open(*arguments)), raising=False)  # noqa: SIM115
+        patch.setattr(request_log, "open", lambda *arguments: Full(open(*arguments)), raising=False)  # noqa: SIM115
         told = here(place, *UNLEARN)
     assert told.status == 2 and told.err.count("\n") == 1
     assert "cannot write" in told.err and "requests.jsonl: No space left" in told.err

@@ -2,11 +2,13 @@
 
 import numpy as np
 import torch
+from asking import ask
 from torch import nn
 
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.unlearning.registry import get_algorithm
-from recbole.unlearning.second_order.curvature import HessianProduct, Subspace, gradient
+from recbole.unlearning.second_order.curvature import HessianProduct, gradient
+from recbole.unlearning.second_order.subspace import Subspace
 from recbole.utils import InputType
 
 PENALTY = 0.5
@@ -86,5 +88,5 @@ def forget_linear(config, data, name, hyper, off=0.0, **more):
     after = data.masked(data.forgotten.copy())
     after.forget(rows)
     goal, dense = newton(Linear(conf, after).double(), after, PENALTY)
-    outcome = get_algorithm(name)(conf, model, data).forget(rows, 0)
+    outcome = ask(get_algorithm(name)(conf, model, data), rows, 0)
     return base, Subspace(model).vector(), goal, outcome, dense

@@ -10,70 +10,37 @@ import numpy as np
 import pytest
 import quadratic
 import torch
-from contract import MODELS, AlgorithmContract, same, weights, worlds  # noqa: F401 - a fixture
-from quadratic import EXACT, PENALTY, Linear, fresh, newton
+from asking import ask, open_case
+from quadratic import PENALTY, fresh
+from small_worlds import MODELS, same, weights
+from test_contracts import contracts
 
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.unlearning import influence
+from recbole.unlearning import system
 from recbole.unlearning.algorithms.gif import Gif, GifHyper
-from recbole.unlearning.influence import System, gaussian_delta, gaussian_sigma
 from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.second_order.curvature import (
     GaussNewtonProduct,
     HessianProduct,
-    Subspace,
     gradient,
     second_order,
 )
+from recbole.unlearning.second_order.subspace import Subspace
+from recbole.unlearning.system import System
 from recbole.utils import UserError, torch_seed
 
 ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
 WHOLE = AbstractRecommender.pieces
 
 
-class TestScif(AlgorithmContract):
-    algorithm = "scif"
-    quadratic = {"damping": lambda n: PENALTY / n}  # noqa: RUF012
-
-
-class TestKookmin(AlgorithmContract):
-    algorithm = "kookmin"
-
-
-class TestFanchuan(AlgorithmContract):
-    algorithm = "fanchuan"
-
-
-class TestGif(AlgorithmContract):
-    algorithm = "gif"
-    hyper = {"gif_iterations": 20}  # noqa: RUF012 - for the tests' time
-    quadratic = {"gif_damping": PENALTY / 40, "gif_scale_factor": 40.0, "gif_iterations": 3000}  # noqa: RUF012
-
-
-class TestCeu(AlgorithmContract):
-    algorithm = "ceu"
-    hyper = {"ceu_sigma": 0.01}  # noqa: RUF012 - noise is over the number of examples, here a few dozen
-    quadratic = {"ceu_lambda": lambda n: PENALTY / n, "ceu_sigma": 0.0}  # noqa: RUF012
-
-
-class TestIdea(AlgorithmContract):
-    algorithm = "idea"
-    hyper = {"idea_sigma": 0.0, "idea_epsilon": 1e4}  # noqa: RUF012 - a few hundred examples need noise without bounds
-    quadratic = {"idea_damping": lambda n: PENALTY / n, "idea_sigma": 0.0, "idea_epsilon": 1e9}  # noqa: RUF012
-
-
-class TestSeif(AlgorithmContract):
-    algorithm = "seif"
-
-
 @pytest.mark.parametrize("name", ALGORITHMS)
 @pytest.mark.parametrize(
     "model", ["NeuMF", "SGL", "SpectralCF", "WMF", "SimRec", "DCCF", "NARM", "SASRec", "SRGNN", "Sets2Sets", "DNNTSP"]
 )
-def test_every_model_can_be_unlearned(worlds, name, model):  # noqa: F811
+def test_every_model_can_be_unlearned(worlds, name, model):
     world = worlds(model)
     algorithm = world.start(name, gif_scale_factor=1e6, gif_iterations=3, ceu_cg_iterations=3, idea_iterations=3)
-    outcome = algorithm.forget(world.requests[0].rows, 0)
+    outcome = ask(algorithm, world.requests[0].rows, 0)
     after = weights(algorithm.model)
     changed = any(not torch.equal(after[n], world.state[n]) for n in after)
     assert outcome.status == "applied" and changed, outcome.reason
@@ -81,10 +48,10 @@ def test_every_model_can_be_unlearned(worlds, name, model):  # noqa: F811
 
 
 @pytest.mark.parametrize("model", ["BPR", "GRU4Rec", "NARM", "SASRec", "SRGNN", "Sets2Sets", "DNNTSP"])
-def test_pieces_of_a_batch_have_its_loss(worlds, model):  # noqa: F811
+def test_pieces_of_a_batch_have_its_loss(worlds, model):
     algorithm = worlds(model).start("scif")
     data, model = algorithm.dataset, algorithm.model.eval()
-    batch = algorithm.with_negatives(data.collate(data.train_examples()), 1, 0, "test")
+    batch = algorithm.bench.with_negatives(data.collate(data.train_examples()), 1, 0, "test")
     batch = batch[torch.arange(len(batch)).repeat(1 + 600 // len(batch))]
     pieces = model.pieces(batch)
     assert sum(map(len, pieces)) == len(batch) and (len(pieces) > 1) == (type(model).pieces is not WHOLE)
@@ -93,13 +60,13 @@ def test_pieces_of_a_batch_have_its_loss(worlds, model):  # noqa: F811
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_no_two_algorithms_do_the_same_and_none_does_nothing(worlds, model):  # noqa: F811
+def test_no_two_algorithms_do_the_same_and_none_does_nothing(worlds, model):
     world = worlds(model)
     ends = [world.state]
     for name in ALGORITHMS:
         algorithm = world.start(name, gif_scale_factor=1e6)
         for index in range(2):
-            algorithm.forget(world.requests[index].rows, index)
+            ask(algorithm, world.requests[index].rows, index)
         ends.append(weights(algorithm.model))
     for (one, first), (other, second) in itertools.combinations(zip(("base", *ALGORITHMS), ends, strict=True), 2):
         assert not same(first, second), (one, other)
@@ -107,20 +74,20 @@ def test_no_two_algorithms_do_the_same_and_none_does_nothing(worlds, model):  # 
 
 @pytest.mark.parametrize("model", ["BPR", "GRU4Rec", "DNNTSP"])
 @pytest.mark.parametrize("name", ["scif", "gif", "ceu", "idea"])
-def test_a_request_that_leaves_its_examples_as_they_are_has_no_step(worlds, name, model):  # noqa: F811
+def test_a_request_that_leaves_its_examples_as_they_are_has_no_step(worlds, name, model):
     world = worlds(model)
     algorithm = world.start(name, ceu_sigma=0.0, idea_sigma=0.0)
-    change = algorithm.dataset.forget(world.requests[0].rows)
-    change = replace(change, after=change.before, kept=np.arange(len(change.before)))
-    algorithm.observed = algorithm.observe(change, 0, lambda: False)
-    assert not algorithm.solve(change, 0, lambda: False).delta.any()
+    case = open_case(algorithm, world.requests[0].rows)
+    before = case.change.before
+    case = replace(case, change=replace(case.change, after=before, kept=np.arange(len(before))))
+    assert not algorithm.solve(case, algorithm.observe(case)).delta.any()
 
 
-def test_what_is_left_of_a_changed_example_is_not_among_the_affected(worlds):  # noqa: F811
+def test_what_is_left_of_a_changed_example_is_not_among_the_affected(worlds):
     world = worlds("Sets2Sets")
     algorithm = world.start("ceu")
-    change = algorithm.dataset.forget(world.requests[0].rows)
-    near, share = algorithm.affected(change, math.inf, 10**6, 0)
+    case = open_case(algorithm, world.requests[0].rows)
+    change, (near, share) = case.change, case.affected(math.inf, 10**6)
     assert len(change.left) == len(change.after) > 0 and share == 1
     assert len(near) == len(algorithm.dataset.train_examples()) - len(change.left)
     assert not np.isin(near[algorithm.dataset.uid_field].numpy(), change.entities).any()
@@ -129,16 +96,11 @@ def test_what_is_left_of_a_changed_example_is_not_among_the_affected(worlds):  #
 # --- the retrained optimum ----------------------------------------------------------------------------------------
 
 SPREAD = {"spread": True, "gif_scale_factor": 80.0, "gif_damping": 0.5 / 80}
-SECOND_ORDER = {cls.algorithm: cls.quadratic for cls in AlgorithmContract.__subclasses__() if cls.quadratic}
+SECOND_ORDER = {name: cls.quadratic for name, cls in contracts().items() if getattr(cls, "quadratic", None)}
 
 
 def forget_linear(config, data, name, off=0.0, **more):
     return quadratic.forget_linear(config, data, name, SECOND_ORDER[name], off, **more)
-
-
-@pytest.fixture
-def data(small_dataset):
-    return fresh(small_dataset)
 
 
 @pytest.mark.parametrize("name", SECOND_ORDER)
@@ -184,7 +146,7 @@ def test_a_step_gains_what_its_system_promises_where_losses_are_quadratic(config
 
 
 @pytest.mark.parametrize("name", ["scif", "ceu", "idea"])
-def test_a_step_that_goes_too_far_is_damped(worlds, name):  # noqa: F811
+def test_a_step_that_goes_too_far_is_damped(worlds, name):
     """With hardly any damping the losses would rise; the step that is taken lowers the new objective as promised."""
     tiny = {"damping": 1e-9, "ceu_lambda": 1e-9, "ceu_sigma": 0.0, "idea_damping": 1e-9, "idea_sigma": 0.0}
     ends = []
@@ -193,7 +155,7 @@ def test_a_step_that_goes_too_far_is_damped(worlds, name):  # noqa: F811
         with pytest.MonkeyPatch.context() as patch:
             if not trusts:
                 patch.setattr(System, "gain", lambda *_: 1.0)
-            outcome = algorithm.forget(worlds("GRU4Rec").requests[0].rows, 0)
+            outcome = ask(algorithm, worlds("GRU4Rec").requests[0].rows, 0)
         ends.append((outcome.work["damping"], outcome.relative_change))
     assert ends[0][0] > ends[1][0] and ends[0][1] < ends[1][1]
 
@@ -207,7 +169,7 @@ def test_a_step_to_where_the_losses_are_not_finite_is_not_trusted(config, data, 
         return math.nan if lengths[-1] > lengths[0] / 2 else 1.0
 
     with monkeypatch.context() as patch:
-        patch.setattr(influence, "total_loss", total)
+        patch.setattr(system, "total_loss", total)
         patch.setattr(System, "here", property(lambda system: (1.0, torch.zeros_like(system.difference))))
         *_, outcome, _ = forget_linear(config, fresh(data), "scif")
     assert outcome.status == "applied" and outcome.work["raised"] and len(lengths) > 1
@@ -216,101 +178,10 @@ def test_a_step_to_where_the_losses_are_not_finite_is_not_trusted(config, data, 
     assert (outcome.status, outcome.reason) == ("diverged", "the losses are not finite")
 
 
-# --- certificates -------------------------------------------------------------------------------------------------
+# --- curvature ------------------------------------------------------------------------------------------------------
 
 
-def test_ceu_tilts_the_objective(config, data):
-    """The noise is the minimum's own shift: the Hessian takes it back to the tilt, of the deviation asked for."""
-    shifts = {}
-    for sigma in (0.0, 0.3):
-        _, ended, goal, outcome, dense = forget_linear(config, fresh(data), "ceu", ceu_sigma=sigma, ceu_epsilon=1.0)
-        shifts[sigma] = dense @ (ended - goal)
-        certificate = outcome.work["certificate"]
-        assert certificate["epsilon"] == 1.0 and certificate["sigma"] == sigma
-        assert certificate["holds"] == (sigma > 0) and (certificate["delta"] == 1.0) == (sigma == 0)
-    tilt = shifts[0.3] - shifts[0.0]
-    assert tilt.std() == pytest.approx(0.3, rel=0.3) and abs(tilt.mean()) < 0.15
-
-
-def test_ideas_noise_follows_its_bound(config, data):
-    _, ended, goal, outcome, _ = forget_linear(
-        config, data, "idea", idea_sigma=0.2, idea_epsilon=0.1, idea_iterations=5
-    )
-    certificate = outcome.work["certificate"]
-    assert certificate["holds"] and (ended - goal).norm() > certificate["distance_bound"]
-    needed = gaussian_sigma(0.1, 0.01, certificate["distance_bound"])
-    assert certificate["sigma"] == max(0.2, needed)
-    assert needed == pytest.approx(certificate["distance_bound"] * math.sqrt(2 * math.log(125)) / 0.1)
-    quiet = {"idea_sigma": 0.0, "idea_epsilon": 1e12, "idea_iterations": 5}
-    _, ended, goal, outcome, _ = forget_linear(config, fresh(data), "idea", **quiet)
-    bound = outcome.work["certificate"]["distance_bound"]
-    assert 1e-6 < (ended - goal).norm() <= bound * 1.001
-
-
-@pytest.mark.parametrize("name", ["ceu", "idea"])
-@pytest.mark.parametrize("damping", [0.0019, 0.0038])
-def test_certificates_do_not_break_by_rounding(config, data, name, damping):
-    """``damping * n / n`` is more than ``damping`` for one in forty."""
-    hyper = {"ceu_lambda": damping, "ceu_sigma": 0.1, "idea_damping": damping, "idea_sigma": 0.1, "idea_epsilon": 1.0}
-    *_, outcome, _ = forget_linear(config, data, name, **hyper)
-    assert "the curvature is not the Hessian's, or raised" not in outcome.work["certificate"]["broken"]
-
-
-def test_the_bound_covers_rows_that_nothing_reads(config, data):
-    """Somebody has no examples left, and a row far from where the regularisation alone would have it."""
-    user = 3
-    data.forgotten[data.log.rows_of(np.array([user]))] = True
-    rows = data.examples_of(np.array([15]))[:2]
-    damping = PENALTY / (len(data.train_examples()) - len(rows))
-    conf = config("unused", **EXACT, idea_sigma=0.0, idea_epsilon=1e12, idea_damping=damping)
-    model = Linear(conf, data).double()
-    newton(model, data, PENALTY)
-    with torch.no_grad():
-        model.a.weight[user] = 5.0
-    outcome = get_algorithm("idea")(conf, model, data).forget(rows, 0)
-    assert outcome.work["certificate"]["distance_bound"] >= 5.0
-
-
-def test_certificates_say_what_does_not_hold(worlds):  # noqa: F811
-    for name in ("ceu", "idea"):
-        algorithm = worlds("BPR").start(name, max_norm=100.0)
-        certificate = algorithm.forget(worlds("BPR").requests[0].rows, 0).work["certificate"]
-        assert not certificate["holds"]
-        assert any("not convex" in reason for reason in certificate["broken"])
-        assert any("max_norm" in reason for reason in certificate["broken"])
-
-
-@pytest.mark.parametrize("name", ["ceu", "idea"])
-@pytest.mark.parametrize("off", [0.0, 0.1, 5.0])
-def test_the_residual_is_no_less_than_the_gradient_where_the_step_ends(config, data, name, off):
-    """Also where the model was never at a minimum; then no noise of the size asked for hides what is left."""
-    quiet = {"ceu_sigma": 0.0, "idea_sigma": 0.0, "idea_epsilon": 1e12}
-    _, ended, goal, outcome, dense = forget_linear(config, data, name, off=off, **quiet)
-    left = (dense @ (ended - goal)).norm()
-    assert left <= outcome.work["certificate"]["gradient_residual"] * 1.001 + 1e-9
-    assert (left > 0.1) == (off > 0)
-
-
-def test_certificates_of_too_few_hops_or_too_large_an_epsilon_do_not_hold(config, data):
-    *_, outcome, _ = forget_linear(config, data, "ceu", **SPREAD, ceu_k_hops=0)
-    assert any("sample" in reason for reason in outcome.work["certificate"]["broken"])
-    *_, outcome, _ = forget_linear(config, fresh(data), "idea", idea_epsilon=2.0)
-    assert any("epsilon" in reason for reason in outcome.work["certificate"]["broken"])
-
-
-def test_a_gradient_that_is_not_finite_where_the_step_ends_is_divergence(config, data, monkeypatch):
-    monkeypatch.setattr(System, "residual", lambda *_: math.nan)
-    for name in ("ceu", "idea"):
-        *_, outcome, _ = forget_linear(config, fresh(data), name)
-        assert outcome.status == "diverged" and "not finite" in outcome.reason
-
-
-def test_the_gaussian_mechanism_both_ways():
-    assert gaussian_delta(0.5, 2.0, gaussian_sigma(0.5, 0.01, 2.0)) == pytest.approx(0.01)
-    assert gaussian_delta(0.5, 0.0, 1.0) == 0.0
-
-
-def test_recurrent_models_have_curvature(worlds):  # noqa: F811
+def test_recurrent_models_have_curvature(worlds):
     algorithm = worlds("GRU4Rec").start("gif")
     data, model = algorithm.dataset, algorithm.model
     names = [name for name, _ in model.named_parameters() if name.startswith("gru")]
@@ -322,7 +193,7 @@ def test_recurrent_models_have_curvature(worlds):  # noqa: F811
 
 
 @pytest.mark.parametrize("moving", [None, 2])
-def test_entries_of_a_matrix_are_all_that_a_batch_reads(worlds, moving):  # noqa: F811
+def test_entries_of_a_matrix_are_all_that_a_batch_reads(worlds, moving):
     """Derivatives in the entries that a batch reads are those in the whole gate, which are zero elsewhere."""
     algorithm = worlds("Sets2Sets").start("ceu")
     data, model = algorithm.dataset, algorithm.model.double()
@@ -355,7 +226,7 @@ def test_entries_of_a_matrix_are_all_that_a_batch_reads(worlds, moving):  # noqa
 
 
 @pytest.fixture
-def bpr(worlds):  # noqa: F811
+def bpr(worlds):
     return worlds("BPR")
 
 
@@ -411,5 +282,5 @@ def test_what_means_nothing_is_refused_before_anything_runs(config, data, name, 
 def test_one_derivative_is_enough_to_erase_and_repair(config, data, monkeypatch, name):
     conf = config("unused", train_neg_sample_args=None)
     monkeypatch.setattr(Awkward, "erasable", lambda _: ("a.weight",))
-    outcome = get_algorithm(name)(conf, Awkward(conf, data), data).forget(data.train_examples()[:2], 0)
+    outcome = ask(get_algorithm(name)(conf, Awkward(conf, data), data), data.train_examples()[:2], 0)
     assert outcome.status == "applied", outcome.reason

@@ -14,12 +14,11 @@ from recbole.model.sequential_recommender.gru4rec import GRU4Rec
 from recbole.unlearning.second_order.curvature import (
     GaussNewtonProduct,
     HessianProduct,
-    Subspace,
-    flatten,
     gradient,
     second_order,
 )
 from recbole.unlearning.second_order.solvers import conjugate_gradients
+from recbole.unlearning.second_order.subspace import Subspace, flatten, flatten_gradient
 from recbole.utils import init_seed, stream
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-8}
@@ -271,7 +270,7 @@ def test_flat_vectors_and_shapes(tasks):
     assert torch.equal(flatten(subspace.unflatten(v)), v)
     assert torch.equal(subspace.vector(), task.point())
     assert subspace.norm() == pytest.approx(float(task.point().norm()))
-    assert torch.equal(flatten([None, v], [v[:2], v]), torch.cat([torch.zeros(2, dtype=torch.float64), v]))
+    assert torch.equal(flatten_gradient([None, v], [v[:2], v]), torch.cat([torch.zeros(2, dtype=torch.float64), v]))
 
 
 def test_a_loss_without_curvature_has_a_zero_product():

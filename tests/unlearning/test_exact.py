@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 import scipy.sparse
-from contract import worlds  # noqa: F401 - a fixture
+from asking import ask
 
-from recbole.trainer import ResumeFile
-from recbole.unlearning.pipeline import Pipeline
 from recbole.utils import UserError
 
 MODELS = ("EASE", "ItemKNN", "Pop", "Pop_SBR", "SKNN_SBR", "GTopFreq", "GPTopFreq", "TIFUKNN")
@@ -18,13 +16,13 @@ def dense(model):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_request_ends_at_the_model_fitted_on_what_is_left(worlds, name):  # noqa: F811
+def test_every_request_ends_at_the_model_fitted_on_what_is_left(worlds, name):
     world = worlds(name)
     algorithm = world.start("exact")
     first = dense(algorithm.model)
     for index, request in enumerate(world.requests[i] for i in range(len(world.requests))):
         before = dense(algorithm.model)
-        outcome = algorithm.forget(request.rows, index)
+        outcome = ask(algorithm, request.rows, index)
         assert outcome.status == "applied", outcome
         left = world.dataset.masked(algorithm.dataset.forgotten.copy())
         after, fitted = dense(algorithm.model), dense(type(algorithm.model)(world.config, left))
@@ -34,36 +32,15 @@ def test_every_request_ends_at_the_model_fitted_on_what_is_left(worlds, name):  
     assert any(np.abs(one - other).max() > 1e-5 for one, other in zip(after, first, strict=True))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_killed_run_goes_on_to_the_same_bits(worlds, tmp_path, monkeypatch, name):  # noqa: F811
-    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
-    world, ends = worlds(name), []
-    for path, dies_at in (("whole", None), ("killed", 1), ("killed", None)):
-        algorithm = world.start("exact")
-
-        def save(checkpoint, n_done, summary, dies_at=dies_at):
-            if checkpoint == dies_at:
-                raise KeyboardInterrupt
-
-        pipeline = Pipeline(algorithm, world.requests, 1, ResumeFile(tmp_path / path, "me"), show_progress=False)
-        if dies_at is None:
-            assert pipeline.run(save)["applied"] == len(world.requests)
-            ends.append(dense(algorithm.model))
-        else:
-            with pytest.raises(KeyboardInterrupt):
-                pipeline.run(save)
-    assert all(np.array_equal(one, other) for one, other in zip(*ends, strict=True))
-
-
-def test_a_deletion_that_changes_nothing_is_no_deletion(worlds):  # noqa: F811
+def test_a_deletion_that_changes_nothing_is_no_deletion(worlds):
     world = worlds("Pop")
     algorithm = world.start("exact")
     algorithm.dataset.forgotten[world.requests[0].rows] = True
-    outcome = algorithm.forget(world.requests[0].rows, 0)
+    outcome = ask(algorithm, world.requests[0].rows, 0)
     assert (outcome.status, outcome.reason) == ("skipped", "no training example")
 
 
 @pytest.mark.parametrize("name", ["BPR", "GRU4Rec", "Random"])
-def test_other_models_are_refused(worlds, name):  # noqa: F811
+def test_other_models_are_refused(worlds, name):
     with pytest.raises(UserError, match=f"closed form, and {name} is none"):
         worlds(name).start("exact")

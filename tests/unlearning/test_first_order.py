@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from contract import weights, worlds  # noqa: F401 - a fixture
+from asking import ask, open_case
+from small_worlds import weights
 
 from recbole.data.split import TRAIN
+from recbole.unlearning.descent import Descent
 
 TASKS = ("BPR", "LightGCN", "GRU4Rec", "DNNTSP", "Sets2Sets")
 TABLES = {
@@ -18,7 +20,7 @@ OURS = (*COLLABORATIVE, "GRU4Rec", "NARM", "SASRec", "SRGNN", "Sets2Sets", "DNNT
 
 
 @pytest.fixture
-def bpr(worlds):  # noqa: F811
+def bpr(worlds):
     return worlds("BPR")
 
 
@@ -31,11 +33,10 @@ def requester(world, request=0):
 
 
 def ready(world, name, **hyper):
-    """Return an algorithm in the middle of the first request, and the change that this makes."""
+    """Return an algorithm in the middle of the first request, and the descent of that."""
     algorithm = world.start(name, **hyper)
-    algorithm._out_of_time, algorithm._taken = (lambda: False), 0
     algorithm.model.eval()
-    return algorithm, algorithm.dataset.forget(world.requests[0].rows)
+    return algorithm, Descent(open_case(algorithm, world.requests[0].rows))
 
 
 def spoken_of(world, table):
@@ -61,7 +62,7 @@ def spoken_of(world, table):
 
 
 @pytest.mark.parametrize("model", OURS)
-def test_every_model_declares_its_tables_of_users_and_items(worlds, model):  # noqa: F811
+def test_every_model_declares_its_tables_of_users_and_items(worlds, model):
     model = worlds(model).start("seif").model
     parameters, lookups = dict(model.named_parameters()), model.lookups()
     sizes = {model.n_items, getattr(model, "n_users", model.n_items)}
@@ -70,10 +71,10 @@ def test_every_model_declares_its_tables_of_users_and_items(worlds, model):  # n
 
 
 @pytest.mark.parametrize("model", TASKS)
-def test_seifs_noise_is_on_the_rows_of_the_forgotten_examples_alone(worlds, model):  # noqa: F811
+def test_seifs_noise_is_on_the_rows_of_the_forgotten_examples_alone(worlds, model):
     world = worlds(model)
-    algorithm, change = ready(world, "seif")
-    algorithm._shake(algorithm.reached(change.before), 0.6, 0, 0)
+    algorithm, descent = ready(world, "seif")
+    algorithm._shake(descent, algorithm.reached(descent.case.change.before), 0.6, 0)
     tables = TABLES.get(model, {"user_embedding.weight", "item_embedding.weight"})
     assert tables <= set(algorithm.model.erasable())
     for name in algorithm.model.erasable():
@@ -84,26 +85,27 @@ def test_seifs_noise_is_on_the_rows_of_the_forgotten_examples_alone(worlds, mode
 
 
 @pytest.mark.parametrize("model", TASKS)
-def test_kookmin_draws_only_rows_of_the_forgotten_examples_anew(worlds, model):  # noqa: F811
+def test_kookmin_draws_only_rows_of_the_forgotten_examples_anew(worlds, model):
     world = worlds(model)
-    algorithm, change = ready(world, "kookmin", kookmin_init_rate=1.0)
-    rates = algorithm._draw_anew(change, 0)
+    algorithm, descent = ready(world, "kookmin", kookmin_init_rate=1.0)
+    rates = algorithm._draw_anew(descent)
     for name in TABLES.get(model, {"user_embedding.weight", "item_embedding.weight"}):
         fresh = set((rates[name] == 1).any(dim=1).nonzero().flatten().tolist())
         assert fresh and fresh <= spoken_of(world, name)
         assert set(moved(algorithm, world, name).nonzero().flatten().tolist()) == fresh
 
 
-def test_tables_that_nothing_is_declared_of_are_erased_as_a_whole(worlds, monkeypatch):  # noqa: F811
-    algorithm, change = ready(worlds("GRU4Rec"), "seif")
+def test_tables_that_nothing_is_declared_of_are_erased_as_a_whole(worlds, monkeypatch):
+    algorithm, descent = ready(worlds("GRU4Rec"), "seif")
+    before = descent.case.change.before
     monkeypatch.setattr(algorithm.model, "lookups", dict)
     n_items = algorithm.dataset.n_items
-    assert algorithm.reached(change.before)["item_embedding.weight"].tolist() == list(range(1, n_items))
+    assert algorithm.reached(before)["item_embedding.weight"].tolist() == list(range(1, n_items))
 
 
 def test_kookmin_draws_a_share_of_what_the_forgotten_examples_reach(bpr):
     algorithm = bpr.start("kookmin", kookmin_init_rate=0.5, kookmin_repair_samples=0)
-    outcome = algorithm.forget(bpr.requests[0].rows, 0)
+    outcome = ask(algorithm, bpr.requests[0].rows, 0)
     users, items = moved(algorithm, bpr, "user_embedding.weight"), moved(algorithm, bpr, "item_embedding.weight")
     assert users.nonzero().flatten().tolist() == [requester(bpr)]
     assert 0 < len(items.nonzero()) <= outcome.n_examples[0]
@@ -112,10 +114,10 @@ def test_kookmin_draws_a_share_of_what_the_forgotten_examples_reach(bpr):
     assert (after[before != after].abs() <= 0.5).all()
 
 
-def test_kookmin_spares_gains_and_biases(worlds):  # noqa: F811
+def test_kookmin_spares_gains_and_biases(worlds):
     world = worlds("GRU4Rec")
     algorithm = world.start("kookmin", kookmin_init_rate=1.0, kookmin_repair_samples=0)
-    algorithm.forget(world.requests[0].rows, 0)
+    ask(algorithm, world.requests[0].rows, 0)
     after = weights(algorithm.model)
     changed = {name for name in after if not torch.equal(after[name], world.state[name])}
     assert changed == {n for n in after if after[n].dim() > 1}
@@ -123,22 +125,22 @@ def test_kookmin_spares_gains_and_biases(worlds):  # noqa: F811
 
 
 def test_rates_scale_the_steps(bpr):
-    algorithm, _ = ready(bpr, "kookmin")
+    algorithm, descent = ready(bpr, "kookmin")
     rates = {"user_embedding.weight": torch.full_like(bpr.state["user_embedding.weight"], 0.1)}
     rates["user_embedding.weight"][3] = 1.0
-    algorithm.take(algorithm.sgd(0.5), algorithm.model.user_embedding.weight.sum, rates)
+    descent.take(algorithm.sgd(0.5), algorithm.model.user_embedding.weight.sum, rates)
     change = weights(algorithm.model)["user_embedding.weight"] - bpr.state["user_embedding.weight"]
     assert torch.allclose(change[3], torch.tensor(-0.5)) and torch.allclose(change[4], torch.tensor(-0.05), atol=1e-6)
 
 
 def test_seif_weighs_examples_and_not_batches(bpr):
-    algorithm = bpr.start("seif", seif_forget_class_weight=0.0)
+    algorithm, descent = ready(bpr, "seif", seif_forget_class_weight=0.0)
     data, examples = algorithm.dataset, algorithm.dataset.train_examples()
     items = np.unique(data.log.item[examples])[:5]
     light = data.aims_at(examples, items)
     assert 0 < light.sum() < len(light)
-    expected = algorithm.mean_loss(examples[~light], 0, "repair", 0)
-    assert torch.allclose(algorithm._weighted(examples, items, 0, 0), expected)
+    expected = descent.mean_loss(examples[~light], "repair", 0)
+    assert torch.allclose(algorithm._weighted(descent, examples, items, 0), expected)
 
 
 # --- Fanchuan ------------------------------------------------------------------------------------------------------
@@ -174,27 +176,28 @@ def forgotten_kl(algorithm, world):
 
 
 @pytest.mark.parametrize("model", ["BPR", "GRU4Rec"])
-def test_fanchuan_brings_predictions_nearer_to_uniform(worlds, model):  # noqa: F811
+def test_fanchuan_brings_predictions_nearer_to_uniform(worlds, model):
     world = worlds(model)
     untouched, algorithm = world.start("fanchuan"), world.start("fanchuan", **ERASE_ONLY)
-    assert algorithm.forget(world.requests[0].rows, 0).status == "applied"
+    assert ask(algorithm, world.requests[0].rows, 0).status == "applied"
     assert 0 < forgotten_kl(algorithm, world) < forgotten_kl(untouched, world)
 
 
 def learn(algorithm, steps=150):
-    """Train an algorithm's model until it knows its training examples well."""
+    """Train an algorithm's model until it knows its training examples well, nothing forgotten."""
+    descent = Descent(open_case(algorithm, []))
     model, examples = algorithm.model.train(), algorithm.dataset.train_examples()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     for step in range(steps):
         optimizer.zero_grad()
-        algorithm.mean_loss(examples, 0, "learn", step).backward()
+        descent.mean_loss(examples, "learn", step).backward()
         optimizer.step()
     model.eval()
     return weights(model)
 
 
 @pytest.mark.parametrize("model", ["BPR", "LightGCN", "GRU4Rec", "SASRec"])
-def test_what_people_keep_loses_less_than_what_they_forget(worlds, model):  # noqa: F811
+def test_what_people_keep_loses_less_than_what_they_forget(worlds, model):
     """Over all requests, each made of the same model: the mean change of log-probability by the erasing step."""
     world, lost = worlds(model), {"forgotten": [], "kept": []}
     learned = learn(world.start("fanchuan"))
@@ -202,7 +205,7 @@ def test_what_people_keep_loses_less_than_what_they_forget(worlds, model):  # no
         algorithm, batch = world.start("fanchuan", **ERASE_ONLY), questions(world, request)
         algorithm.model.load_state_dict(learned)
         before = log_p(algorithm, batch)
-        assert algorithm.forget(world.requests[request].rows, request).status == "applied"
+        assert ask(algorithm, world.requests[request].rows, request).status == "applied"
         drop = before - log_p(algorithm, batch)
         for kind, items in zip(lost, theirs(world, request), strict=True):
             lost[kind].append(float(drop[:, items - 1].mean()))
@@ -211,7 +214,7 @@ def test_what_people_keep_loses_less_than_what_they_forget(worlds, model):  # no
 
 
 @pytest.mark.parametrize("model", ["BPR", "GRU4Rec", "DNNTSP"])
-def test_the_drawn_classes_are_nobodys_of_the_example(worlds, model):  # noqa: F811
+def test_the_drawn_classes_are_nobodys_of_the_example(worlds, model):
     world = worlds(model)
     algorithm = world.start("fanchuan")
     requests = [world.requests[at] for at in range(3)]
@@ -229,7 +232,8 @@ def test_the_drawn_classes_are_nobodys_of_the_example(worlds, model):  # noqa: F
 
 
 def test_without_anything_to_be_like_an_example_has_no_part(bpr):
-    algorithm, change = ready(bpr, "fanchuan")
+    algorithm, descent = ready(bpr, "fanchuan")
+    change = descent.case.change
     _, kept = theirs(bpr, 0)
     loss = algorithm._from_uniform(change.before, change, kept[:3])
     loss.backward()
@@ -239,13 +243,13 @@ def test_without_anything_to_be_like_an_example_has_no_part(bpr):
 
 def test_a_small_catalogue_is_drawn_once(bpr):
     for wanted, drawn in ((10, 10), (10**6, bpr.dataset.n_items - 1)):
-        outcome = bpr.start("fanchuan", fanchuan_classes=wanted).forget(bpr.requests[0].rows, 0)
+        outcome = ask(bpr.start("fanchuan", fanchuan_classes=wanted), bpr.requests[0].rows, 0)
         assert (outcome.status, outcome.work["n_classes"]) == ("applied", drawn)
 
 
 def test_fanchuans_partners_are_left_alone(bpr):
     algorithm = bpr.start("fanchuan", fanchuan_erase_rate=0.0, fanchuan_repair_rate=0.0, fanchuan_contrast_rate=1.0)
-    algorithm.forget(bpr.requests[0].rows, 0)
+    ask(algorithm, bpr.requests[0].rows, 0)
     assert moved(algorithm, bpr, "user_embedding.weight").nonzero().flatten().tolist() == [requester(bpr)]
 
 
@@ -263,9 +267,10 @@ def test_popular_negatives_do_not_remember_what_was_forgotten(bpr, monkeypatch, 
     rows = np.flatnonzero(data.log.item == item)
     if again:
         data.forget(rows)
-        algorithm.go_on(bpr.state, data.forgotten)
+        algorithm.restore(bpr.state, data.forgotten)
     else:
-        assert algorithm.forget(rows, 0).status == "applied"
+        assert ask(algorithm, rows, 0).status == "applied"
     users = np.arange(1, data.n_users).repeat(50)
-    drawn = algorithm.negatives.sampler.sample(users, np.random.default_rng(0))
-    assert item not in drawn and item in bpr.start("fanchuan").negatives.sampler.sample(users, np.random.default_rng(0))
+    benches = algorithm.bench, bpr.start("fanchuan").bench
+    after, before = (bench.negatives.sampler.sample(users, np.random.default_rng(0)) for bench in benches)
+    assert item not in after and item in before

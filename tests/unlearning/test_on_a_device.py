@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from contract import MODELS, reordered, weights, worlds  # noqa: F401
+from asking import ask
 from fake_device import fake_device
-from recbole.evaluator.targets import target_scores
+from small_worlds import MODELS, reordered, weights
 
-from recbole.evaluator import build_views, evaluate
+from recbole.evaluator import EvalSettings, TargetView, build_views, evaluate, get_probe
+from recbole.evaluator.probes.targets import target_scores
 from recbole.model import get_model
 from recbole.trainer import ResumeFile, Trainer
 from recbole.unlearning.pipeline import Pipeline
@@ -23,14 +24,14 @@ SMALL = {"influence_negatives": 4, "gif_scale_factor": 1e5}
 def forgotten(world, name, device):
     """Return the outcome of a request, and the parameters after it on the CPU."""
     algorithm = world.start(name, device=device, **SMALL)
-    outcome = algorithm.forget(world.requests[0].rows, 0)
+    outcome = ask(algorithm, world.requests[0].rows)
     world.config["device"] = torch.device("cpu")
     assert all(p.device.type == torch.device(device).type for p in algorithm.model.parameters())
     return outcome, {name: tensor.cpu() for name, tensor in weights(algorithm.model).items()}
 
 
 @pytest.mark.parametrize(("name", "model"), PAIRS)
-def test_an_algorithm_stays_on_its_device(name, model, worlds):  # noqa: F811
+def test_an_algorithm_stays_on_its_device(name, model, worlds):
     world = worlds(model)
     here, on_cpu = forgotten(world, name, "cpu")
     with fake_device() as device:
@@ -40,7 +41,7 @@ def test_an_algorithm_stays_on_its_device(name, model, worlds):  # noqa: F811
     torch.testing.assert_close(on_device, on_cpu, rtol=1e-3, atol=1e-4)
 
 
-def test_a_run_of_requests_stays_on_its_device_and_goes_on(worlds, tmp_path):  # noqa: F811
+def test_a_run_of_requests_stays_on_its_device_and_goes_on(worlds, tmp_path):
     world = worlds("BPR")
     with fake_device() as device:
         for end in (2, 4):
@@ -55,13 +56,13 @@ def test_a_run_of_requests_stays_on_its_device_and_goes_on(worlds, tmp_path):  #
 
 
 @pytest.mark.parametrize("name", ["EASE", "ItemKNN", "Pop", "SKNN_SBR", "TIFUKNN", "GPTopFreq"])
-def test_exact_deletion_stays_on_its_device(name, worlds):  # noqa: F811
+def test_exact_deletion_stays_on_its_device(name, worlds):
     """Both kinds of what is fitted: arrays and tensors."""
     world, found = worlds(name), []
     with fake_device() as device:
         for where in ("cpu", device):
             algorithm = world.start("exact", device=where)
-            assert algorithm.forget(world.requests[0].rows, 0).status == "applied"
+            assert ask(algorithm, world.requests[0].rows).status == "applied"
             kept = algorithm.model.other_parameter()
             algorithm.model.load_other_parameter(kept)
             rows = algorithm.dataset.eval_rows("test").inputs[:5].to(where)
@@ -71,7 +72,7 @@ def test_exact_deletion_stays_on_its_device(name, worlds):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_training_and_questions_stay_on_their_device(name, worlds, tmp_path):  # noqa: F811
+def test_training_and_questions_stay_on_their_device(name, worlds, tmp_path):
     world, found = worlds(name), []
     mask = np.zeros(len(world.dataset.log), dtype=bool)
     mask[world.requests[0].rows] = True
@@ -82,9 +83,11 @@ def test_training_and_questions_stay_on_their_device(name, worlds, tmp_path):  #
             model = get_model(name)(world.config, world.dataset).to(where)
             trainer = Trainer(world.config, model, world.dataset, ResumeFile(tmp_path / f"{where}.resume", "me"))
             progress = trainer.fit()
-            views = build_views(world.dataset, mask, 0)
-            rows = evaluate(model, views, world.config, (model, "itself"))
-            scores = target_scores(model, views.shown, np.array([1, 2]), 5)
+            views = build_views(world.dataset, mask, 0, 5)
+            settings = EvalSettings.from_config(world.config)
+            probes = [get_probe(name)() for name in ("utility", "exposure", "distance")]
+            rows = evaluate(model, views, settings, probes, (model, "itself"))
+            _, scores = target_scores(model, TargetView(views.shown, np.array([1, 2])), settings)
             found.append((progress.losses, [row["value"] for row in rows], scores.rank.tolist()))
             again = Trainer(world.config, model, world.dataset, ResumeFile(tmp_path / f"{where}.resume", "me"))
             assert again.fit().losses == progress.losses, "it is complete, and goes on from there"

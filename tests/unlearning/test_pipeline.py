@@ -1,94 +1,20 @@
-"""Requests one after another: four stops, what is counted and recorded, and going on after a kill."""
+"""Requests one after another: four stops, what is counted and recorded, and how the time is shared."""
 
 import json
-import os
 import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from runs import NO_ITEM, NO_TRAIN, UNKNOWN, Killed, Run, counts, same
 
 from recbole.data.split import TRAIN
-from recbole.model.general_recommender.bpr import BPR
-from recbole.model.general_recommender.lightgcn import LightGCN
-from recbole.trainer import ResumeFile
-from recbole.unlearning import algorithm, pipeline
-from recbole.unlearning.algorithm import NotApplied, Outcome
+from recbole.unlearning import pipeline
 from recbole.unlearning.algorithms.scif import Scif
-from recbole.unlearning.pipeline import Pipeline, RequestLog
-from recbole.unlearning.request import find_requests
-from recbole.utils import UserError, init_seed
-
-NO_TRAIN, UNKNOWN, NO_ITEM = "u5", "stranger", "u6"
-"""Users whose request has rows outside of training alone, and that are not in the data, or hold none of the items."""
-
-
-class Killed(BaseException):
-    """Ends a run like a kill."""
-
-
-def pairs_of(dataset, n):
-    """Return the pairs of ``n`` requests, three of them special; the others forget two training rows and a test row."""
-    log, pairs = dataset.log, [(UNKNOWN, "i1"), (NO_ITEM, "no such item")]
-    for user in [*[f"u{at}" for at in range(7, 4 + n)], NO_TRAIN]:
-        rows = log.rows_of([dataset.token2id("user_id", user)])
-        in_train = rows[log.split[rows] == TRAIN]
-        chosen = rows[log.split[rows] > TRAIN] if user == NO_TRAIN else [*in_train[:2], rows[-1]]
-        pairs += [(user, item) for item in dataset.id2token("item_id", log.item[np.asarray(chosen)])]
-    return pairs
-
-
-class Run:
-    """One unlearning run on a model from the seed; ``saved`` holds what was saved at each checkpoint."""
-
-    def __init__(self, config, dataset, n=11, folder=None, identity="run", budget=None, model=BPR, **more):
-        self.data = dataset.masked(np.zeros(len(dataset.log), dtype=bool))
-        conf = config("unused", model.__name__, **more)
-        init_seed(conf["seed"])
-        self.model = model(conf, self.data)
-        pairs = pairs_of(dataset, n)
-        entities, items = zip(*pairs, strict=True)
-        self.requests = find_requests(self.data, entities, items, sorted(set(entities)), "sha")
-        resume = None if folder is None else ResumeFile(folder / "x.resume", identity)
-        self.log_path = None if folder is None else folder / "log" / "x.requests.jsonl"
-        size = conf["unlearning_batchsize"]
-        self.algorithm = Scif(conf, self.model, self.data)
-        self.pipeline = Pipeline(self.algorithm, self.requests, size, resume, self.log_path, budget, False)
-        self.saved = {}
-
-    def run(self, die_after=None):
-        """Run; with ``die_after`` the process dies when so many pieces are done."""
-        forget, left = self.algorithm.forget, [die_after]
-
-        def dies(*arguments):
-            if left[0] == 0:
-                raise Killed
-            left[0] = None if left[0] is None else left[0] - 1
-            return forget(*arguments)
-
-        self.algorithm.forget = dies
-        self.summary = self.pipeline.run(self.save)
-        return self
-
-    def save(self, checkpoint, n_done, summary):
-        weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.saved[checkpoint] = n_done, weights, counts(summary), self.data.forgotten.copy()
-
-    def records(self):
-        return [json.loads(line) for line in self.log_path.read_text().splitlines()]
-
-
-def counts(summary):
-    return {key: value for key, value in summary.items() if "seconds" not in key}
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def timeless(records):
-    return [{k: v for k, v in record.items() if k not in ("seconds", "total_seconds")} for record in records]
+from recbole.unlearning.outcome import NotApplied, Outcome
+from recbole.unlearning.request_log import RequestLog
+from recbole.utils import deadline, device
 
 
 @pytest.mark.parametrize(
@@ -220,21 +146,20 @@ def test_rows_outside_of_training_are_masked_all_the_same(config, small_dataset)
 def test_the_budget_is_shared_evenly(config, small_dataset):
     shares = []
     run = Run(config, small_dataset, budget=22.0)
-    run.algorithm.forget = lambda rows, index, budget: shares.append(budget) or Outcome("skipped", "nothing")
+    run.algorithm.forget = lambda requests, until: shares.append(until.seconds) or Outcome("skipped", "nothing")
     run.pipeline.run(run.save)
     assert shares == [2.0] * 11
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """A clock that stands still, but for what a step of Scif takes: ``clock.step`` seconds, whatever it may use."""
+def hands(monkeypatch):
+    """A clock that stands still, but for what a step of Scif takes: ``hands.step`` seconds, whatever it may use."""
     now = SimpleNamespace(seconds=0.0, step=5.0, steps=0)
     fake = SimpleNamespace(perf_counter=lambda: now.seconds, process_time=lambda: now.seconds)
-    monkeypatch.setattr(algorithm, "time", fake)
-    monkeypatch.setattr(pipeline, "time", fake)
-    monkeypatch.setattr("recbole.utils.device.time", fake)
+    for module in (device, deadline, pipeline):
+        monkeypatch.setattr(module, "time", fake)
 
-    def observe(self, change, index, out_of_time):
+    def observe(self, case):
         now.seconds, now.steps = now.seconds + now.step, now.steps + 1
         raise NotApplied("timeout", "slow")
 
@@ -242,30 +167,30 @@ def clock(monkeypatch):
     return now
 
 
-def test_slow_requests_go_beyond_the_total_by_one_of_them_at_most(config, small_dataset, clock):
+def test_slow_requests_go_beyond_the_total_by_one_of_them_at_most(config, small_dataset, hands):
     run = Run(config, small_dataset, budget=11.0)
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     run.run()
-    assert clock.steps == 3 and run.summary["seconds_total"] == 15.0, "of 11, and one began when 1 was left"
+    assert hands.steps == 3 and run.summary["seconds_total"] == 15.0, "of 11, and one began when 1 was left"
     assert (run.summary["timeout"], run.summary["skipped"]) == (8, 3)
     assert run.data.forgotten[run.requests.rows].all() and same(run.saved[3][1], before)
 
 
-def test_a_share_is_not_enlarged_by_what_others_left(config, small_dataset, clock):
+def test_a_share_is_not_enlarged_by_what_others_left(config, small_dataset, hands):
     run, given = Run(config, small_dataset, budget=22.0), []
-    forget, run.algorithm.forget = run.algorithm.forget, lambda *args: given.append(args[2]) or forget(*args)
-    clock.step = 0.5
+    forget, run.algorithm.forget = run.algorithm.forget, lambda *args: given.append(args[1].seconds) or forget(*args)
+    hands.step = 0.5
     run.run()
     assert given == [2.0] * 11 and run.summary["seconds_total"] == 4.0
 
 
-def test_a_killed_run_goes_on_with_what_is_left_of_the_budget(config, small_dataset, tmp_path, monkeypatch, clock):
+def test_a_killed_run_goes_on_with_what_is_left_of_the_budget(config, small_dataset, tmp_path, monkeypatch, hands):
     monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
     with pytest.raises(Killed):
         Run(config, small_dataset, folder=tmp_path, budget=11.0).run(3)
-    assert clock.steps == 2
+    assert hands.steps == 2
     run = Run(config, small_dataset, folder=tmp_path, budget=11.0).run()
-    assert clock.steps == 3 and run.summary["seconds_total"] == 15.0 and run.summary["timeout"] == 8
+    assert hands.steps == 3 and run.summary["seconds_total"] == 15.0 and run.summary["timeout"] == 8
 
 
 def test_without_time_every_request_with_work_is_a_timeout(config, small_dataset):
@@ -274,91 +199,3 @@ def test_without_time_every_request_with_work_is_a_timeout(config, small_dataset
     run.run()
     assert counts(run.summary)["timeout"] == 8 and counts(run.summary)["skipped"] == 3
     assert set(run.saved) == {0, 1, 2, 3} and same(run.saved[3][1], before)
-
-
-# --- killed and resumed -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("model", "batch_size"), [(BPR, 1), (BPR, 2), (LightGCN, 1)])
-@pytest.mark.parametrize("die_after", [0, 1, 3, 4, 5])
-def test_a_killed_run_ends_as_one_that_was_not(
-    config, small_dataset, tmp_path, monkeypatch, die_after, model, batch_size
-):
-    """LightGCN's steps look at people who asked before, and at a graph that lost their edges."""
-    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
-    settings = {"unlearning_batchsize": batch_size, "model": model}
-    whole = Run(config, small_dataset, folder=tmp_path / "whole", **settings).run()
-    folder = tmp_path / "killed"
-    first = Run(config, small_dataset, folder=folder, **settings)
-    with pytest.raises(Killed):
-        first.run(die_after)
-    with open(first.log_path, "ab") as log:
-        log.write(b'{"written after the last snapshot": 1}\n' * 1000 + b'{"and torn')
-    torch.manual_seed(99)
-    second = Run(config, small_dataset, folder=folder, **settings).run()
-    saved = first.saved | second.saved
-    assert saved.keys() == whole.saved.keys()
-    assert not die_after or len(second.saved) <= 4
-    for checkpoint, (n_done, weights, summary, forgotten) in whole.saved.items():
-        assert saved[checkpoint][0] == n_done and saved[checkpoint][2] == summary
-        assert same(saved[checkpoint][1], weights) and np.array_equal(saved[checkpoint][3], forgotten)
-    assert timeless(second.records()) == timeless(whole.records())
-    assert counts(second.summary) == counts(whole.summary)
-    assert len(second.pipeline.seconds) == len(whole.pipeline.seconds)
-
-
-def test_killed_twice_and_with_requests_to_do_again(config, small_dataset, tmp_path, monkeypatch):
-    whole = Run(config, small_dataset, folder=tmp_path / "whole").run()
-    folder, saved = tmp_path / "killed", {}
-    for die_after, seconds in ((4, "0"), (3, "3600"), (None, "0")):  # the second life leaves no snapshot
-        monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", seconds)
-        run = Run(config, small_dataset, folder=folder)
-        if die_after is None:
-            run.run()
-        else:
-            with pytest.raises(Killed):
-                run.run(die_after)
-        saved |= run.saved
-    assert all(same(saved[checkpoint][1], whole.saved[checkpoint][1]) for checkpoint in range(4))
-    assert timeless(run.records()) == timeless(whole.records())
-
-
-def test_another_runs_snapshot_is_not_gone_on_from(config, small_dataset, tmp_path, monkeypatch):
-    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
-    with pytest.raises(Killed):
-        Run(config, small_dataset, folder=tmp_path).run(5)
-    run = Run(config, small_dataset, folder=tmp_path, identity="another").run()
-    assert len(run.records()) == 11 and set(run.saved) == {0, 1, 2, 3}
-
-
-@pytest.mark.parametrize("left", [None, 0, -1])
-def test_a_log_that_lost_what_the_snapshot_counts_is_refused(config, small_dataset, tmp_path, monkeypatch, left):
-    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
-    with pytest.raises(Killed):
-        Run(config, small_dataset, folder=tmp_path).run(5)
-    run = Run(config, small_dataset, folder=tmp_path)
-    kept = b"" if left is None else run.log_path.read_bytes()[:left]
-    run.log_path.unlink() if left is None else run.log_path.write_bytes(kept)
-    wanted = rf"x\.requests\.jsonl lacks requests .*{len(kept)} of \d+ bytes.*; delete .*x\.resume to start over"
-    with pytest.raises(UserError, match=wanted):
-        run.run()
-    assert not run.log_path.exists() if left is None else run.log_path.read_bytes() == kept
-    (tmp_path / "x.resume").unlink()
-    again = Run(config, small_dataset, folder=tmp_path).run()
-    assert len(again.records()) == 11
-
-
-def test_the_log_is_on_the_disk_before_the_snapshot_that_counts_on_it(config, small_dataset, tmp_path, monkeypatch):
-    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
-    run, synced = Run(config, small_dataset, folder=tmp_path), []
-    fsync, save = os.fsync, run.pipeline.resume.save
-    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino) or fsync(number))
-
-    def saves(state):
-        inode = run.log_path.stat().st_ino
-        assert synced[-1] == inode and run.log_path.stat().st_size == state["log_size"]
-        save(state)
-
-    run.pipeline.resume.save = saves
-    run.run()
-    assert len(synced) >= 2 * 11

@@ -1,7 +1,9 @@
-"""An algorithm is one file: what its dataclass says is on the command line and in the configuration."""
+"""An algorithm is one file, here or installed: what its dataclass says is on the command line and in the settings."""
 
+import importlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import pytest
 
 from recbole.unlearning import registry
 from recbole.unlearning.algorithm import UnlearningAlgorithm
-from recbole.utils import UserError
+from recbole.utils import UserError, plugins
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +22,7 @@ TOY = '''
 
 from dataclasses import dataclass, field
 
-from recbole.unlearning.algorithm import HyperParameters, NotApplied, UnlearningAlgorithm
+from recbole.unlearning.algorithm import HyperParameters, NotApplied, StepAlgorithm
 
 
 @dataclass(frozen=True)
@@ -32,21 +34,34 @@ class ToyHyper(HyperParameters):
     toy_limit: float | None = field(default=None, metadata={"help": "where to stop"})
 
 
-class Toy(UnlearningAlgorithm):
+class Toy(StepAlgorithm):
     """Forgets nothing."""
 
     name = "toy"
     Hyper = ToyHyper
 
-    def solve(self, change, index, out_of_time):
+    def solve(self, case, observed):
         """Give up."""
         raise NotApplied("diverged", "a toy")
+
+
+class Clash(Toy):
+    """Declares a flag of its own by the name of SCIF's."""
+
+    name = "clash"
+
+    @dataclass(frozen=True)
+    class Hyper(HyperParameters):
+        """Of the clash."""
+
+        damping: float = field(default=0.5, metadata={"help": "another one"})
+
+
+UNFINISHED, THING = type("Unfinished", (StepAlgorithm,), {"name": "unfinished"}), 7
 '''
 
 SCRIPT = """
 import json, sys
-import recbole.unlearning.algorithms
-recbole.unlearning.algorithms.__path__.append(sys.argv.pop(1))  # the same folder, with one file more
 from recbole.config import Config
 from recbole.quick_start import command_line
 from recbole.unlearning import registry
@@ -65,53 +80,84 @@ def told(words):
 
 print(json.dumps({
     "names": registry.algorithm_names(),
+    "own": registry.own_names(),
     "class": registry.get_algorithm("toy").__name__,
     "hyper": [h.algorithms for h in registry.hyper_parameters() if h.name == "toy_rounds"],
     "max_norm": [h.algorithms for h in registry.hyper_parameters() if h.name == "max_norm"],
+    "documented": registry.markdown(),
     "given": values("--unlearning_algorithm toy --toy_strength 2 --toy_rounds=7 --toy_limit 1"),
     "default": values("--unlearning_algorithm toy"),
     "typo": told("--toy_strenght 2"),
 }))
-sys.stdout.flush()
-command_line.unlearn_arguments(["--help"])
 """
 
 
-@pytest.fixture(scope="module")
-def with_toy(tmp_path_factory):
-    """What a process tells that finds one file more in the folder of algorithms."""
-    folder = tmp_path_factory.mktemp("toy")
+def install(folder, **parts):
+    """Put a distribution into a folder that is on the path: ``name="module:thing"`` for each algorithm it offers."""
+    info = folder / "toys-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n")
+    lines = [f"[{plugins.ALGORITHMS}]", *(f"{name} = {value}" for name, value in parts.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     (folder / "toy.py").write_text(TOY)
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
-    )
+
+
+@pytest.fixture(scope="module")
+def with_toys(tmp_path_factory):
+    """A function that runs Python where a distribution with two algorithms, a file each, is installed beside ours."""
+    folder = tmp_path_factory.mktemp("toys")
+    install(folder, toy="toy:Toy", ascent="ascent:Ascent")
+    shutil.copy(ROOT / "tests/unlearning/toys/ascent.py", folder)
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+
+    def run(*words, **more):
+        return subprocess.run(
+            [sys.executable, *words], cwd=ROOT, timeout=300, check=False, env=os.environ | own | more,
+            capture_output=True, text=True,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def told(with_toys):
+    """What the registry and the command line tell there."""
+    done = with_toys("-c", SCRIPT)
     assert done.returncode == 0, done.stderr
-    first, help_text = done.stdout.split("\n", 1)
-    return json.loads(first), help_text
+    return json.loads(done.stdout)
 
 
-def test_one_file_is_enough(with_toy):
-    told, _ = with_toy
-    assert told["names"][-1] == "toy" and told["names"][:7] == list(registry.ERASE_ALGORITHMS)
+def test_one_file_is_enough(told):
+    assert told["names"][-1] == "toy" and "ascent" in told["names"]
+    assert told["names"][:7] == list(registry.ERASE_ALGORITHMS)
     assert (told["class"], told["hyper"]) == ("Toy", [["toy"]])
     assert "toy" in told["max_norm"][0] and "scif" in told["max_norm"][0]
 
 
-def test_its_flags_are_there_with_their_types_and_defaults(with_toy):
-    told, _ = with_toy
+def test_what_is_documented_is_of_our_own_alone(told):
+    assert (told["own"], told["documented"]) == (registry.own_names(), registry.markdown())
+    assert "toy" not in told["documented"]
+
+
+def test_its_flags_are_there_with_their_types_and_defaults(told):
     given = {"unlearning_algorithm": "toy", "toy_strength": 2.0, "toy_rounds": 7, "toy_limit": 1.0}
     assert told["given"] == given
     assert told["default"] == given | {"toy_strength": 0.5, "toy_rounds": 3, "toy_limit": None}
     assert told["typo"].startswith("UserError") and "did you mean 'toy_strength'" in told["typo"]
 
 
-def test_its_flags_are_in_the_help(with_toy):
-    text = " ".join(with_toy[1].split())
+def test_its_flags_are_in_the_help_of_the_script(with_toys):
+    done = with_toys("unlearn.py", "--help")
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
     for wanted in (
         "hyper-parameters of toy:",
         "--toy_strength STRENGTH how hard to forget (default: 0.5)",
         "--toy_rounds ROUNDS how often to forget (default: 3)",
         "--toy_limit LIMIT where to stop",
+        "hyper-parameters of ascent:",
+        "--ascent_rate RATE length of the step, in gradients (default: 0.001)",
         ",toy}",
     ):
         assert wanted in text
@@ -129,15 +175,46 @@ CHEATS = {
 
 
 @pytest.mark.parametrize("cheat", ["", *CHEATS])
-def test_the_contract_holds_for_one_more_file_and_for_no_cheat(cheat):
+def test_the_contract_holds_for_one_more_file_and_for_no_cheat(with_toys, cheat):
     file = "tests/unlearning/toys/contract_of_ascent.py"
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
-    done = subprocess.run(
-        [*words, "-k", CHEATS[cheat]] if cheat else words, cwd=ROOT, timeout=200, check=False,
-        env=os.environ | {"ASCENT_CHEAT": cheat, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
+    only = ["-k", CHEATS[cheat]] if cheat else []
+    done = with_toys("-m", "pytest", "-q", "-p", "no:cacheprovider", file, *only, ASCENT_CHEAT=cheat)
     assert done.returncode == (1 if cheat else 0), done.stdout
     assert not cheat or f"FAILED {file}::TestAscent::{CHEATS[cheat]}" in done.stdout
+
+
+@pytest.fixture
+def offers(tmp_path, monkeypatch):
+    """A function that installs one algorithm, ``name = toy:thing``, for this process."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "toy", raising=False)
+
+    def offer(name, thing):
+        install(tmp_path, **{name: f"toy:{thing}"})
+        importlib.invalidate_caches()
+        registry._classes.cache_clear()
+
+    yield offer
+    registry._classes.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "thing", "reason"),
+    [
+        ("toy", "THING", r"erase_bench.algorithms 'toy' \(toy:THING\) is no subclass of UnlearningAlgorithm"),
+        ("toy", "ToyHyper", "is no subclass of UnlearningAlgorithm"),
+        ("unfinished", "UNFINISHED", "no subclass of UnlearningAlgorithm with a name and everything that is abstract"),
+        ("other", "Toy", r"'other' \(toy:Toy\) calls itself 'toy': the entry point's name must be the class's"),
+        ("toy", "Missing", "toys offers .* cannot be imported"),
+        ("scif", "Toy", "toys offers .* 'scif', which this package has"),
+        ("clash", "Clash", "--damping: 'clash' and 'scif' declare it with another type or default"),
+    ],
+)
+def test_a_wrong_offer_is_told_in_one_line(offers, name, thing, reason):
+    offers(name, thing)
+    with pytest.raises(UserError, match=reason) as told:
+        registry.hyper_parameters()
+    assert "\n" not in str(told.value)
 
 
 def test_names_that_are_not_there_are_told():
@@ -157,10 +234,10 @@ def test_the_documented_flags_are_those_of_the_code():
     text = (ROOT / "docs" / "algorithms.md").read_text(encoding="utf-8")
     update = 'python -c "from recbole.unlearning.registry import markdown; print(markdown())"'
     assert registry.markdown() in text, f"put the output of {update} under '## Flags'"
-    assert all(f"**{name.upper()}**" in text or f"**{name.title()}**" in text for name in registry.algorithm_names())
+    assert all(f"**{name.upper()}**" in text or f"**{name.title()}**" in text for name in registry.own_names())
 
 
 def test_an_algorithm_is_a_short_file():
-    files = [Path(sys.modules[registry.get_algorithm(name).__module__].__file__) for name in registry.algorithm_names()]
+    files = [Path(sys.modules[registry.get_algorithm(name).__module__].__file__) for name in registry.own_names()]
     assert statistics.median(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < 100
     assert len(set(files)) == len(files)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from asking import ask
 from torch import nn
 from torch.func import functional_call
 
@@ -73,12 +74,6 @@ def optimum(model, dataset, penalty):
     return users.detach().clone()
 
 
-@pytest.fixture
-def data(small_dataset):
-    """The small data under a mask of the test's own."""
-    return small_dataset.masked(np.zeros(len(small_dataset.log), dtype=bool))
-
-
 def train_rows(data, user, n):
     return data.examples_of(np.array([user]))[:n]
 
@@ -118,7 +113,7 @@ def distances(config, data, model_class, size, n_forgotten):
     retrained_data = data.masked(data.forgotten.copy())
     retrained_data.forget(rows)
     goal = optimum(model_class(conf, data).double(), retrained_data, penalty)
-    outcome = Scif(conf, model, data).forget(rows, 0)
+    outcome = ask(Scif(conf, model, data), rows, 0)
     found = model.user_embedding.weight.detach()
     others = np.delete(np.arange(data.n_users), user)
     assert torch.equal(found[others], start[others])
@@ -148,7 +143,7 @@ def test_requests_one_after_the_other_end_where_retraining_ends(config, data):
     rows = [train_rows(data, user, 2) for user in users]
     start = optimum(model, data, 1e-6)
     scif = Scif(conf, model, data)
-    assert [scif.forget(some, at).status for at, some in enumerate(rows)] == ["applied"] * 3
+    assert [ask(scif, some, at).status for at, some in enumerate(rows)] == ["applied"] * 3
     goal = optimum(Ridge(conf, data).double(), data, 1e-6)
     found = model.user_embedding.weight.detach()
     assert float((found - goal)[users].norm()) < 1e-4 * float((start - goal)[users].norm())
@@ -180,9 +175,9 @@ def test_the_loss_on_what_is_forgotten_goes_up(trained, data):
     scif = Scif(conf, model, data)
     for at, size in enumerate((8, 12, 16, 20)):
         rows = train_rows(data, requester(data, size), 2)
-        pairs = scif.negatives.add(data.collate(rows), np.random.default_rng(at), 50)
+        pairs = scif.bench.negatives.add(data.collate(rows), np.random.default_rng(at), 50)
         before = model.loss_sum(pairs).item()
-        assert scif.forget(rows, at).status == "applied"
+        assert ask(scif, rows, at).status == "applied"
         assert model.loss_sum(pairs).item() > before
 
 
@@ -190,7 +185,7 @@ def test_only_the_requesters_row_moves(trained, data):
     conf, model = trained()
     before = weights(model)
     user = requester(data, 12)
-    outcome = Scif(conf, model, data).forget(train_rows(data, user, 3), 0)
+    outcome = ask(Scif(conf, model, data), train_rows(data, user, 3), 0)
     after = weights(model)
     moved = (after["user_embedding.weight"] != before["user_embedding.weight"]).any(dim=1)
     assert np.flatnonzero(moved.numpy()).tolist() == [user]
@@ -206,15 +201,15 @@ def test_the_mask_is_set_and_the_negatives_know_it(trained, data):
     conf, model = trained()
     rows = train_rows(data, requester(data, 12), 3)
     scif = Scif(conf, model, data)
-    n_train = scif.n_train
-    assert scif.negatives.sampler.pairs.contains(data.log.user[rows], data.log.item[rows]).all()
-    outcome = scif.forget(rows, 0)
+    n_train = scif.bench.n_train
+    assert scif.bench.negatives.sampler.pairs.contains(data.log.user[rows], data.log.item[rows]).all()
+    outcome = ask(scif, rows, 0)
     assert data.forgotten[rows].all() and data.forgotten.sum() == 3
-    assert scif.n_train == n_train - 3 == len(data.train_examples())
-    assert not scif.negatives.sampler.pairs.contains(data.log.user[rows], data.log.item[rows]).any()
+    assert scif.bench.n_train == n_train - 3 == len(data.train_examples())
+    assert not scif.bench.negatives.sampler.pairs.contains(data.log.user[rows], data.log.item[rows]).any()
     assert outcome.n_examples == (3, 0) and set(outcome.seconds) == {"prepare", "solve", "apply"}
     again = weights(model)
-    assert scif.forget(rows, 1).reason == "no training example"
+    assert ask(scif, rows, 1).reason == "no training example"
     assert same(weights(model), again)
 
 
@@ -230,7 +225,7 @@ def test_a_step_of_nothing_is_skipped_and_not_called_applied(trained, data, monk
         return type(change)(change.entities, change.rows, change.before, change.before, same, same)
 
     monkeypatch.setattr(data, "forget", nothing_changes)
-    outcome = Scif(conf, model, data).forget(rows, 0)
+    outcome = ask(Scif(conf, model, data), rows, 0)
     assert (outcome.status, outcome.reason) == ("skipped", "the step changes no parameter")
     assert outcome.n_examples == (3, 3) and same(weights(model), before)
 
@@ -241,7 +236,7 @@ def test_a_nan_leaves_the_parameters_and_is_called_diverged(trained, data):
     with torch.no_grad():
         model.item_embedding.weight[data.log.item[rows[0]], 1] = float("nan")
     before = weights(model)["user_embedding.weight"]
-    outcome = Scif(conf, model, data).forget(rows, 0)
+    outcome = ask(Scif(conf, model, data), rows, 0)
     assert outcome.status == "diverged" and outcome.reason and outcome.relative_change == 0
     assert torch.equal(model.user_embedding.weight, before)
     assert data.forgotten[rows].all(), "the rows are masked all the same"
@@ -250,7 +245,7 @@ def test_a_nan_leaves_the_parameters_and_is_called_diverged(trained, data):
 def test_a_hessian_that_is_not_positive_is_damped_until_it_is(trained, data, monkeypatch):
     conf, model = trained()
     monkeypatch.setattr(BPR, "loss_of", lambda self, outputs, batch: -30 * self.loss(*outputs.unbind(dim=1)))
-    outcome = Scif(conf, model, data).forget(train_rows(data, requester(data, 12), 3), 0)
+    outcome = ask(Scif(conf, model, data), train_rows(data, requester(data, 12), 3), 0)
     assert outcome.status == "applied" and outcome.work["damping"] > Scif.Hyper().damping
     assert outcome.work["solver"] == "converged", "along negative curvature there is no solution to converge to"
 
@@ -267,7 +262,7 @@ def test_a_request_without_time_leaves_the_parameters(trained, data):
     conf, model = trained()
     before = weights(model)
     rows = train_rows(data, requester(data, 12), 3)
-    outcome = Scif(conf, model, data).forget(rows, 0, budget=0)
+    outcome = ask(Scif(conf, model, data), rows, 0, seconds=0.0)
     assert outcome.status == "timeout" and "time was up" in outcome.reason
     assert same(weights(model), before) and data.forgotten[rows].all()
     assert sum(outcome.seconds.values()) > 0
@@ -280,7 +275,7 @@ def test_max_norm_bounds_the_step_and_keeps_its_direction(trained, data, limit):
     for max_norm in (None, limit):
         conf, model = trained(max_norm=max_norm)
         before = weights(model)["user_embedding.weight"]
-        outcome = Scif(conf, model, data.masked(data.forgotten.copy())).forget(rows, 0)
+        outcome = ask(Scif(conf, model, data.masked(data.forgotten.copy())), rows, 0)
         steps.append((model.user_embedding.weight.detach() - before).double())
     free, cut = steps
     assert cut.norm() == pytest.approx(min(limit, free.norm()), rel=1e-2)
@@ -295,7 +290,7 @@ def test_the_same_request_gives_the_same_bits(trained, data):
     for noise, index in ((0, 5), (1, 5), (0, 6)):
         conf, model = trained()
         torch.manual_seed(noise)
-        Scif(conf, model, data.masked(data.forgotten.copy())).forget(rows, index)
+        ask(Scif(conf, model, data.masked(data.forgotten.copy())), rows, index)
         ends.append(weights(model))
     assert same(ends[0], ends[1])
     assert not same(ends[0], ends[2]), "negatives are keyed by the request's index"
@@ -306,7 +301,7 @@ def test_a_graph_loses_the_forgotten_edges(config, data):
     init_seed(2)
     model = LightGCN(conf, data)
     rows = train_rows(data, requester(data, 12), 3)
-    Scif(conf, model, data).forget(rows, 0)
+    ask(Scif(conf, model, data), rows, 0)
     fresh = LightGCN(conf, data)
     fresh.load_state_dict(model.state_dict())
     scores = [m.eval().full_sort_predict(data.eval_rows("test").inputs) for m in (model, fresh)]

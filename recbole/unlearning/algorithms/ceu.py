@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 
 from recbole.unlearning.algorithm import Step, setting
-from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper, Scope
+from recbole.unlearning.case import Case
+from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper
+from recbole.unlearning.system import Scope, System
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,20 @@ class Ceu(InfluenceAlgorithm):
 
     name = "ceu"
     Hyper = CeuHyper
+    hyper: CeuHyper
 
-    def scope(self, change):
-        """Return the request's :class:`~recbole.unlearning.influence.Scope`."""
+    def scope(self, case: Case) -> Scope:
+        """Return the :class:`~recbole.unlearning.system.Scope` of a case."""
         hyper = self.hyper
         return Scope(hyper.ceu_k_hops, hyper.ceu_hessian_samples, hyper.ceu_hessian_samples, hyper.influence_negatives)
 
-    def solve(self, change, index, out_of_time):
+    def step(self, case: Case, system: System) -> Step:
         """Return the step; see the class."""
-        hyper, system = self.hyper, self.system(out_of_time)
-        tilt = hyper.ceu_sigma * self.noise(index)
+        hyper = self.hyper
+        tilt = hyper.ceu_sigma * self.noise(case)
         right = system.difference - system.subspace.narrow(tilt)
-        x, work = self.newton(system, right, hyper.ceu_lambda, hyper.ceu_cg_iterations, out_of_time)
-        residual = self.certified(system, x, right, hyper.ceu_lambda, out_of_time)
+        x, work = self.newton(case, system, right, hyper.ceu_lambda, hyper.ceu_cg_iterations)
+        residual = self.certified(case, system, x, right, hyper.ceu_lambda)
         ratio = hyper.ceu_sigma * hyper.ceu_epsilon / residual if residual else math.inf
         work["n_gradients"] += 2
         work["certificate"] = self.certificate(

@@ -1,17 +1,18 @@
 """Exact deletion, from models that are a function of the data in closed form."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
-import scipy.sparse
 import torch
 
-from recbole.unlearning.algorithm import Outcome, UnlearningAlgorithm
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.unlearning.algorithm import UnlearningAlgorithm
+from recbole.unlearning.case import Case
+from recbole.unlearning.outcome import Outcome
+from recbole.unlearning.request import Request
 from recbole.utils import UserError
-
-
-@dataclass(frozen=True)
-class ExactHyper:
-    """It has no hyper-parameters."""
+from recbole.utils.clock import Clock
+from recbole.utils.deadline import Deadline
 
 
 class Exact(UnlearningAlgorithm):
@@ -27,9 +28,8 @@ class Exact(UnlearningAlgorithm):
     """
 
     name = "exact"
-    Hyper = ExactHyper
 
-    def check(self, model):
+    def check(self, model: AbstractRecommender) -> None:
         """Refuse a model that is not a function of the data in closed form."""
         if model.learned() is None:
             raise UserError(
@@ -38,25 +38,32 @@ class Exact(UnlearningAlgorithm):
             )
 
     @classmethod
-    def moves(cls, model):
+    def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
         """Return no parameter: what changes is what the model derives from the data."""
         return ()
 
-    def answer(self, change, index, out_of_time, clock):
-        """Forget, and measure by how much that changed what the model knew."""
-        before = self.model.learned()
+    def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
+        """Mask the requests' rows, delete what the model knew of them, and measure by how much that changed it."""
+        return self.answer_on_examples(requests, deadline, self._delete)
+
+    def _delete(self, case: Case, clock: Clock) -> Outcome:
+        before = self._learned()
         self.model.rebuild(self.dataset)
-        after = self.model.learned()
+        after = self._learned()
         clock.lap("solve")
         change = sum(_square(new - old) for new, old in zip(after, before, strict=True)) ** 0.5
-        size = sum(map(_square, before)) ** 0.5
+        size = sum(_square(array) for array in before) ** 0.5
         clock.lap("apply")
         if change == 0:
             return Outcome("skipped", "the deletion changes nothing that the model knows")
         return Outcome("applied", relative_change=change / max(size, 1e-30))
 
+    def _learned(self) -> Sequence[Any]:
+        """Return what the model knows, tensors or SciPy arrays; :meth:`check` has seen that there is some."""
+        return self.model.learned() or ()
 
-def _square(array):
+
+def _square(array: Any) -> float:
     """Return the sum of squares of a tensor or of a SciPy array."""
-    values = torch.from_numpy(array.data) if scipy.sparse.issparse(array) else array
+    values = array if isinstance(array, torch.Tensor) else torch.from_numpy(array.data)
     return float(torch.linalg.vector_norm(values.double())) ** 2

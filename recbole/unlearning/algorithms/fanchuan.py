@@ -1,16 +1,21 @@
 """Fanchuan: towards uniform predictions, then contrast and repair by turns."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from recbole.config import Config
+from recbole.data import Change, Dataset, Interaction
 from recbole.data.split import TRAIN
+from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.algorithm import HyperParameters, setting
-from recbole.unlearning.descent import BATCH_SIZE, DescentAlgorithm
+from recbole.unlearning.descent import BATCH_SIZE, Descent, DescentAlgorithm
 from recbole.unlearning.second_order.curvature import second_order
-from recbole.utils import UserError, stream
+from recbole.utils import UserError
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,9 @@ class Fanchuan(DescentAlgorithm):
 
     name = "fanchuan"
     Hyper = FanchuanHyper
+    hyper: FanchuanHyper
 
-    def __init__(self, config, model, dataset):
+    def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         super().__init__(config, model, dataset)
         example = dataset.collate(dataset.train_examples()[:1]).to(self.device)
         with second_order(model):
@@ -61,40 +67,39 @@ class Fanchuan(DescentAlgorithm):
         if not differentiable:
             raise UserError(f"fanchuan descends on predictions, and {type(model).__name__}'s have no gradient")
 
-    def descend(self, change, index):
+    def descend(self, descent: Descent) -> dict[str, Any]:
         """Erase, then contrast and repair by turns."""
-        hyper, forget = self.hyper, change.before
+        hyper, case = self.hyper, descent.case
+        forget = case.change.before
         pieces = [forget[start : start + BATCH_SIZE] for start in range(0, len(forget), BATCH_SIZE)]
         erase, contrast, repair = (
             self.sgd(rate)
             for rate in (hyper.fanchuan_erase_rate, hyper.fanchuan_contrast_rate, hyper.fanchuan_repair_rate)
         )
         catalogue = self.dataset.n_items - 1  # without the padding
-        drawn = 1 + stream(self.config["seed"], "unlearn", index, "classes").choice(
-            catalogue, min(hyper.fanchuan_classes, catalogue), replace=False
-        )
+        drawn = 1 + case.stream("classes").choice(catalogue, min(hyper.fanchuan_classes, catalogue), replace=False)
         for piece in pieces:
-            self.take(erase, lambda piece=piece: self._from_uniform(piece, change, drawn))
-        examples = self.retained_examples(hyper.fanchuan_repair_samples * len(forget), index, "repair")
+            descent.take(erase, partial(self._from_uniform, piece, case.change, drawn))
+        examples = case.retained_examples(hyper.fanchuan_repair_samples * len(forget), "repair")
         for turn in range(hyper.fanchuan_rounds):
-            partners = self.dataset.collate(self.retained_examples(BATCH_SIZE, index, f"partners {turn}"))
+            partners = self.dataset.collate(case.retained_examples(BATCH_SIZE, f"partners {turn}"))
             for piece in pieces:
-                self.take(contrast, lambda piece=piece, partners=partners: self._contrast(piece, partners))
-            for batch in self.batches(examples, index, "repair", turn):
-                self.take(repair, lambda batch=batch, turn=turn: self.mean_loss(batch, index, "repair", turn))
+                descent.take(contrast, partial(self._contrast, piece, partners))
+            for batch in descent.batches(examples, "repair", turn):
+                descent.take(repair, partial(descent.mean_loss, batch, "repair", turn))
         return {"n_classes": len(drawn)}
 
-    def _from_uniform(self, batch, change, drawn):
+    def _from_uniform(self, batch: Interaction, change: Change, drawn: np.ndarray) -> torch.Tensor:
         """Return the mean over a batch of ``KL(uniform | p)``, with ``p`` over each example's :meth:`_classes`."""
-        classes, known = self._classes(batch[self.dataset.uid_field].numpy(), change.rows, drawn)
-        classes, known = torch.from_numpy(classes).to(self.device), torch.from_numpy(known).to(self.device)
+        found = self._classes(batch[self.dataset.uid_field].numpy(), change.rows, drawn)
+        classes, known = (torch.from_numpy(array).to(self.device) for array in found)
         logits = self.model.logits(batch.to(self.device))[:, classes].masked_fill(~known, -torch.inf)
         count = known.sum(dim=1)
         log_p = logits.log_softmax(dim=1).masked_fill(~known, 0.0)
         apart = known[:, : len(drawn)].any(dim=1)
         return ((-log_p.sum(dim=1) / count - count.log()) * apart).sum() / len(batch)
 
-    def _classes(self, users, rows, drawn):
+    def _classes(self, users: np.ndarray, rows: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what the forgotten items are to be no likelier than.
 
         Args:
@@ -115,7 +120,7 @@ class Fanchuan(DescentAlgorithm):
         known = np.concatenate([~np.isin(keys + drawn, taken), np.isin(keys + items, forgotten)], axis=1)
         return np.concatenate([drawn, items]), known
 
-    def _contrast(self, batch, partners):
+    def _contrast(self, batch: Interaction, partners: Interaction) -> torch.Tensor:
         with torch.no_grad():
             others = normalize(self.model.represent(partners.to(self.device)), dim=1)
         own = normalize(self.model.represent(batch.to(self.device)), dim=1)

@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass
 
 from recbole.unlearning.algorithm import NotApplied, Step, setting
-from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper, Scope
+from recbole.unlearning.case import Case
+from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper
 from recbole.unlearning.second_order.curvature import second_order
 from recbole.unlearning.second_order.series import lissa, neumann
+from recbole.unlearning.system import Scope, System
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,17 @@ class Gif(InfluenceAlgorithm):
 
     name = "gif"
     Hyper = GifHyper
+    hyper: GifHyper
 
-    def scope(self, change):
-        """Return the request's :class:`~recbole.unlearning.influence.Scope`."""
+    def scope(self, case: Case) -> Scope:
+        """Return the :class:`~recbole.unlearning.system.Scope` of a case."""
         hyper = self.hyper
-        n_affected = 128 * len(change.before) if hyper.gif_retain_samples is None else hyper.gif_retain_samples
+        n_affected = 128 * len(case.change.before) if hyper.gif_retain_samples is None else hyper.gif_retain_samples
         return Scope(hyper.gif_k_hops, n_affected, hyper.retain_samples_used_for_update, hyper.influence_negatives)
 
-    def solve(self, change, index, out_of_time):
+    def step(self, case: Case, system: System) -> Step:
         """Return the step ``h / s``; see the class."""
-        hyper, system = self.hyper, self.system(out_of_time)
+        hyper, out_of_time = self.hyper, case.deadline.passed
         parts, scale = hyper.gif_parts, hyper.gif_scale_factor
         how = system.difference, scale, hyper.gif_damping, hyper.gif_iterations
         with second_order(self.model):
@@ -72,7 +75,7 @@ class Gif(InfluenceAlgorithm):
         work = self.settled(found) | {"damping": found.damping / system.n}
         return Step(system.subspace, found.x, work)
 
-    def _advice(self, bend):
+    def _advice(self, bend: float) -> str:
         """Return how a series that grows along an eigenvalue would not; nothing where that is not known."""
         if not bend:
             return ""

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import torch
 
 from recbole.unlearning.algorithm import Step, setting
-from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper, Scope, gaussian_delta, gaussian_sigma
+from recbole.unlearning.case import Case
+from recbole.unlearning.certificate import gaussian_delta, gaussian_sigma
+from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper
+from recbole.unlearning.system import Scope, System
 
 
 @dataclass(frozen=True)
@@ -41,20 +44,20 @@ class Idea(InfluenceAlgorithm):
 
     name = "idea"
     Hyper = IdeaHyper
+    hyper: IdeaHyper
 
-    def scope(self, change):
-        """Return the request's :class:`~recbole.unlearning.influence.Scope`."""
+    def scope(self, case: Case) -> Scope:
+        """Return the :class:`~recbole.unlearning.system.Scope` of a case."""
         hyper = self.hyper
         return Scope(
             hyper.idea_k_hops, hyper.idea_hessian_samples, hyper.idea_hessian_samples, hyper.influence_negatives
         )
 
-    def solve(self, change, index, out_of_time):
+    def step(self, case: Case, system: System) -> Step:
         """Return the step; see the class."""
-        hyper, system = self.hyper, self.system(out_of_time)
-        right = system.difference
-        x, work = self.newton(system, right, hyper.idea_damping, hyper.idea_iterations, out_of_time)
-        residual = self.certified(system, x, right, hyper.idea_damping, out_of_time)
+        hyper, right = self.hyper, system.difference
+        x, work = self.newton(case, system, right, hyper.idea_damping, hyper.idea_iterations)
+        residual = self.certified(case, system, x, right, hyper.idea_damping)
         bound = residual / (hyper.idea_damping * system.n)
         sigma = max(hyper.idea_sigma, gaussian_sigma(hyper.idea_epsilon, hyper.idea_delta, bound))
         delta = gaussian_delta(hyper.idea_epsilon, bound, sigma)
@@ -62,6 +65,6 @@ class Idea(InfluenceAlgorithm):
         work["certificate"] = {"distance_bound": bound} | self.certificate(
             hyper.idea_epsilon, delta, sigma, residual, system, work
         )
-        noise = sigma * self.noise(index)
+        noise = sigma * self.noise(case)
         step = system.subspace.widen(x, torch.zeros_like(noise))
         return Step(system.subspace.whole(), step + noise, work)

@@ -1,12 +1,15 @@
 """Kookmin: draw the least decisive weights anew, then fine-tune."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 
 from recbole.unlearning.algorithm import HyperParameters, setting
-from recbole.unlearning.descent import ErasingAlgorithm
-from recbole.unlearning.second_order.curvature import Subspace, gradient
+from recbole.unlearning.descent import Descent, ErasingAlgorithm
+from recbole.unlearning.second_order.curvature import gradient
+from recbole.unlearning.second_order.subspace import Subspace
 from recbole.utils import torch_seed
 
 
@@ -45,29 +48,32 @@ class Kookmin(ErasingAlgorithm):
 
     name = "kookmin"
     Hyper = KookminHyper
+    hyper: KookminHyper
 
-    def descend(self, change, index):
+    def descend(self, descent: Descent) -> dict[str, Any]:
         """Draw weights anew and fine-tune."""
-        rates = self._draw_anew(change, index)
-        examples = self.retained_examples(self.hyper.kookmin_repair_samples * len(change.before), index, "repair")
+        case = descent.case
+        rates = self._draw_anew(descent)
+        examples = case.retained_examples(self.hyper.kookmin_repair_samples * len(case.change.before), "repair")
         optimizer = self.sgd(self.hyper.kookmin_learning_rate)
-        for batch in self.batches(examples, index, "repair"):
-            self.take(optimizer, lambda batch=batch: self.mean_loss(batch, index, "repair"), rates)
+        for batch in descent.batches(examples, "repair"):
+            descent.take(optimizer, partial(descent.mean_loss, batch, "repair"), rates)
         return {"n_drawn_anew": int(sum((rate == 1).sum() for rate in rates.values()))}
 
-    def _draw_anew(self, change, index):
+    def _draw_anew(self, descent: Descent) -> dict[str, torch.Tensor]:
         """Draw weights anew in the model; return name to tensor of each entry's relative learning rate."""
-        self.check_time()
-        times, _ = self.multiplicity(1)
-        before, after = self.paired(change, index, times)
-        retained, _ = self.retained(len(change.before), index, times)
+        descent.check_time()
+        case = descent.case
+        times, _ = case.multiplicity(1)
+        before, after = case.paired(times)
+        retained, _ = case.retained(len(case.change.before), times)
         subspace = Subspace(self.model, self.model.erasable(), [before, after, retained], entries=False)
         forget = gradient(subspace, [before])
         saliency = (gradient(subspace, [after, retained]) - forget).abs()
-        generator = torch.Generator().manual_seed(torch_seed(self.config["seed"], "noise", self.name, index))
+        generator = torch.Generator().manual_seed(torch_seed(self.config["seed"], "noise", self.name, case.index))
         rates = {name: torch.full_like(p, 0.1) for name, p in self.model.named_parameters() if p.requires_grad}
         parts = zip(subspace.names, subspace.unflatten(forget), subspace.unflatten(saliency), strict=True)
-        reached = self.reached(change.before)
+        reached = self.reached(case.change.before)
         for name, pull, part in parts:
             rows = reached[name]
             at = torch.searchsorted(subspace.rows[name], rows) if name in subspace.rows else rows
@@ -82,7 +88,7 @@ class Kookmin(ErasingAlgorithm):
             rates[name][place] = 1.0
         return rates
 
-    def _least(self, saliency):
+    def _least(self, saliency: torch.Tensor) -> torch.Tensor:
         """Return the indices [k, dims] of the share of entries that is the least salient, at least one if any."""
         count = max(int(self.hyper.kookmin_init_rate * saliency.numel()), min(saliency.numel(), 1))
         chosen = torch.topk(saliency.reshape(-1), count, largest=False).indices

@@ -3,8 +3,12 @@
 import math
 from dataclasses import dataclass
 
+from recbole.data import Interaction
+from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.algorithm import HyperParameters, Step, setting
-from recbole.unlearning.influence import InfluenceAlgorithm, Scope
+from recbole.unlearning.case import Case
+from recbole.unlearning.influence import InfluenceAlgorithm
+from recbole.unlearning.system import Scope, System
 
 
 @dataclass(frozen=True)
@@ -51,28 +55,29 @@ class Scif(InfluenceAlgorithm):
 
     name = "scif"
     Hyper = ScifHyper
+    hyper: ScifHyper
 
     @classmethod
-    def moves(cls, model):
+    def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
         """Return the ``selective`` parameters that are trained; all that are, where a model names none."""
         everything = super().moves(model)
         return tuple(name for name in model.selective if name in everything) if model.selective else everything
 
-    def scope(self, change):
-        """Return the request's :class:`~recbole.unlearning.influence.Scope`."""
+    def scope(self, case: Case) -> Scope:
+        """Return the :class:`~recbole.unlearning.system.Scope` of a case."""
         n = self.hyper.scif_hessian_samples
         return Scope(math.inf, n, n, self.hyper.scif_negatives)
 
-    def curvature_sample(self, change, index, n, times=1):
+    def curvature_sample(self, case: Case, n: int, times: int) -> tuple[list[Interaction], list[float], bool]:
         """Return the requesters' own examples alone where nobody else's loss depends on what moves."""
         if not self.model.selective or not set(self.model.selective) <= set(self.model.row_tables):
-            return super().curvature_sample(change, index, n, times)
-        times, rows = self.multiplicity(times)
-        batch, share = self.context(change, index, times)
+            return super().curvature_sample(case, n, times)
+        times, rows = case.multiplicity(times)
+        batch, share = case.context(times)
         return [batch], [1 / (share * rows)], share == 1
 
-    def solve(self, change, index, out_of_time):
+    def step(self, case: Case, system: System) -> Step:
         """Return the damped Newton step; see the class."""
-        hyper, system = self.hyper, self.system(out_of_time)
-        x, work = self.newton(system, system.difference, hyper.damping, hyper.scif_iterations, out_of_time)
+        hyper = self.hyper
+        x, work = self.newton(case, system, system.difference, hyper.damping, hyper.scif_iterations)
         return Step(system.subspace, x, work)

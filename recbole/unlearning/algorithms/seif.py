@@ -1,12 +1,14 @@
 """SEIF: noise, then weighted fine-tuning."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from recbole.unlearning.algorithm import HyperParameters, setting
-from recbole.unlearning.descent import ErasingAlgorithm
+from recbole.unlearning.descent import Descent, ErasingAlgorithm
 from recbole.utils import torch_seed
 
 
@@ -47,39 +49,41 @@ class Seif(ErasingAlgorithm):
 
     name = "seif"
     Hyper = SeifHyper
+    hyper: SeifHyper
 
-    def descend(self, change, index):
+    def descend(self, descent: Descent) -> dict[str, Any]:
         """Erase and repair."""
-        hyper = self.hyper
+        hyper, case, change = self.hyper, descent.case, descent.case.change
         reached = self.reached(change.before)
         items = np.unique(self.dataset.log.item[change.rows])
-        drawn = self.retained_examples(hyper.seif_repair_samples * len(change.before), index, "repair")
+        drawn = case.retained_examples(hyper.seif_repair_samples * len(change.before), "repair")
         examples = np.union1d(drawn, self.dataset.examples_of(change.entities))
         optimizer = self.sgd(hyper.seif_learning_rate, hyper.seif_momentum)
         optimizer.param_groups[0]["weight_decay"] = hyper.seif_weight_decay
-        self._shake(reached, hyper.seif_erase_std, index, 0)
+        self._shake(descent, reached, hyper.seif_erase_std, 0)
         for epoch in range(hyper.seif_repair_epochs):
             if epoch == hyper.seif_repair_epochs - 1:
-                self._shake(reached, hyper.seif_erase_std_final, index, 1)
-            for batch in self.batches(examples, index, "repair", epoch):
-                self.take(optimizer, lambda batch=batch, epoch=epoch: self._weighted(batch, items, index, epoch))
+                self._shake(descent, reached, hyper.seif_erase_std_final, 1)
+            for batch in descent.batches(examples, "repair", epoch):
+                descent.take(optimizer, partial(self._weighted, descent, batch, items, epoch))
         return {"n_repair": len(examples)}
 
-    def _shake(self, reached, std, index, turn):
+    def _shake(self, descent: Descent, reached: dict[str, torch.Tensor], std: float, turn: int) -> None:
         """Add noise to rows of tables and matrices (name to int64), ``std`` of each one's root mean square in size."""
-        self.check_time()
-        generator = torch.Generator().manual_seed(torch_seed(self.config["seed"], "noise", self.name, index, turn))
+        descent.check_time()
+        seed = torch_seed(self.config["seed"], "noise", self.name, descent.case.index, turn)
+        generator = torch.Generator().manual_seed(seed)
         for name, rows in reached.items():
             parameter = self.model.get_parameter(name).detach()
             noise = torch.randn(len(rows), *parameter.shape[1:], generator=generator, dtype=parameter.dtype)
             parameter.index_add_(0, rows, std * parameter.square().mean().sqrt() * noise.to(parameter.device))
 
-    def _weighted(self, examples, items, index, epoch):
+    def _weighted(self, descent: Descent, examples: np.ndarray, items: np.ndarray, epoch: int) -> torch.Tensor:
         """Return the mean training loss, in which examples with a forgotten item as target count less."""
         light = self.dataset.aims_at(examples, items)
         weight = np.where(light, self.hyper.seif_forget_class_weight, 1.0)
         total = sum(
-            weight[which][0] * which.sum() * self.mean_loss(examples[which], index, "repair", epoch)
+            weight[which][0] * which.sum() * descent.mean_loss(examples[which], "repair", epoch)
             for which in (light, ~light)
             if which.any()
         )

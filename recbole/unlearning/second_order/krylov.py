@@ -1,8 +1,12 @@
 """The space that products of a symmetric map span, and conjugate gradients in it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
+
+LinearMap = Callable[[torch.Tensor], torch.Tensor]
+"""A linear map of flat vectors, the same at every call."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,18 @@ class Solution:
     raised: bool = False
 
 
+@dataclass(frozen=True)
+class Coordinates:
+    """A :class:`Solution` by its coordinates in a Krylov space's basis; it says no word of other maps or dampings."""
+
+    x: list[float]
+    iterations: int
+    residual: float
+    ended: str
+    damping: float = 0.0
+    bend: float = 0.0
+
+
 class KrylovSpace:
     """The space that the powers of a symmetric map span on a vector ``b``, with its Lanczos basis.
 
@@ -53,16 +69,19 @@ class KrylovSpace:
     MOST_BYTES = 2**30
     """A basis that would take more is not kept: another damping than the first then costs its products again."""
 
-    def __init__(self, product, b, out_of_time):
+    def __init__(self, product: LinearMap, b: torch.Tensor, out_of_time: Callable[[], bool]) -> None:
         self.product, self.b, self.out_of_time = product, b, out_of_time
         self.norm = norm(b)
         self.n_products = 0
-        self.diagonal, self.beside = [], []
+        self.diagonal: list[float] = []
+        self.beside: list[float] = []
         self.vectors, self.kept = [b / self.norm], True
-        self.first = None
+        self.first: tuple[float, torch.Tensor] | None = None
 
-    def conjugate_gradients(self, damping, tolerance, iterations, progress=0.0):
-        """Return a :class:`Solution` whose ``x`` are coordinates in the basis, which grows as far as is needed.
+    def conjugate_gradients(
+        self, damping: float, tolerance: float, iterations: int, progress: float = 0.0
+    ) -> Coordinates:
+        """Return the :class:`Coordinates` of the solution in the basis, which grows as far as is needed.
 
         The iterates and residuals are those of M. Hestenes and E. Stiefel's recursion, from the factors ``L D L'`` of
         the tridiagonal matrix: its pivots ``D`` are the curvatures along the conjugate directions. The first damping's
@@ -75,8 +94,10 @@ class KrylovSpace:
                 Optimization", ICML 2010 (equation numbers not checked).
         """
         first = not self.diagonal
-        x, direction = (torch.zeros_like(self.b), torch.zeros_like(self.b)) if first else (None, None)
-        links, steps, gains, ended, bend = [], [], [0.0], "iterations", 0.0
+        x, direction = (torch.zeros_like(self.b if first else self.b[:0]) for _ in range(2))
+        links: list[float] = []
+        steps: list[float] = []
+        gains, ended, bend = [0.0], "iterations", 0.0
         residual, forward, square, pivot, before = 1.0, self.norm, 0.0, 1.0, 0.0
         while len(links) < iterations:
             if len(links) == len(self.diagonal) and not self.grow():
@@ -107,9 +128,9 @@ class KrylovSpace:
         self.first = (damping, x) if first else self.first
         for at in reversed(range(len(steps) - 1)):
             steps[at] -= links[at + 1] * steps[at + 1]
-        return Solution(steps, len(links), residual, ended, damping, bend)
+        return Coordinates(steps, len(links), residual, ended, damping, bend)
 
-    def grow(self):
+    def grow(self) -> bool:
         """Add a basis vector at the cost of a product; return whether there was time for it."""
         if self.out_of_time():
             return False
@@ -122,7 +143,7 @@ class KrylovSpace:
             del self.vectors[:-2]
         return True
 
-    def _next(self, at, *last):
+    def _next(self, at: int, *last: torch.Tensor) -> tuple[float, float, torch.Tensor]:
         """Return the row ``at`` of the tridiagonal matrix, right of its diagonal, and the basis vector after it."""
         vector = last[-1]
         self.n_products += 1
@@ -134,27 +155,32 @@ class KrylovSpace:
         length = float(image.norm())
         return coefficient, length, image / length if length else image
 
-    def _again(self):
+    def _again(self) -> Iterator[torch.Tensor]:
         """Yield the basis vectors that were not kept; stop when the time is up."""
-        last = (self.b / self.norm,)
+        last: tuple[torch.Tensor, ...] = (self.b / self.norm,)
         for at in range(len(self.diagonal)):
             yield last[-1]
             if self.out_of_time():
                 return
             last = (last[-1], self._next(at, *last)[2])
 
-    def lift(self, found):
-        """Return a solution with the vector that its coordinates stand for."""
+    def lift(self, found: Coordinates) -> Solution:
+        """Return the solution that coordinates stand for."""
+        x, ended = self._sum(found)
+        return Solution(x, found.iterations, found.residual, ended, found.damping, found.bend)
+
+    def _sum(self, found: Coordinates) -> tuple[torch.Tensor, str]:
+        """Return the vector of coordinates, and how it ended: as they did, unless the time is up in between."""
         if self.first and found.damping == self.first[0]:
-            return replace(found, x=self.first[1])
+            return self.first[1], found.ended
         x, left = torch.zeros_like(self.b), list(found.x)
         for vector in self.vectors if self.kept else self._again():
             if not left:
                 break
             x.add_(vector, alpha=left.pop(0))
-        return replace(found, x=x, ended="timeout" if left else found.ended)
+        return x, "timeout" if left else found.ended
 
 
-def norm(vector):
+def norm(vector: torch.Tensor) -> float:
     """Return the Euclidean norm, summed in double precision: squares of single numbers underflow below 1e-22."""
     return float(torch.linalg.vector_norm(vector, dtype=torch.float64))

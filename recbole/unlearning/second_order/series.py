@@ -1,16 +1,25 @@
 """Neumann's series for a damped inverse: in a Krylov space, or over parts of the data in turn (LiSSA)."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from scipy.linalg import eigh_tridiagonal
 
-from recbole.unlearning.second_order.krylov import KrylovSpace, Solution, norm
+from recbole.unlearning.second_order.krylov import Coordinates, KrylovSpace, LinearMap, Solution, norm
 
 
-def neumann(product, b, scale, damping=0.0, terms=100, tolerance=1e-6, out_of_time=lambda: False):
+def neumann(
+    product: LinearMap,
+    b: torch.Tensor,
+    scale: float,
+    damping: float = 0.0,
+    terms: int = 100,
+    tolerance: float = 1e-6,
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> Solution:
     """Solve ``(A + scale damping I) x = b`` by the Neumann series ``1/s sum_j (I - A/s - damping I)^j b``.
 
     It converges if the eigenvalues of ``A / s + damping`` lie between 0 and 2; the residual ``b - A x - s damping x``
@@ -45,24 +54,23 @@ def neumann(product, b, scale, damping=0.0, terms=100, tolerance=1e-6, out_of_ti
             ended = "growth" if in_time else "timeout"
             return Solution(torch.zeros_like(b), space.n_products, math.nan, ended, scale * damping)
         sums = _Sums(space, scale, damping, terms, tolerance)
-    found = Solution(sums.coordinates, 0, sums.residual, sums.ended, scale * damping)
-    if found.ended == "growth":  # nobody will want the sum
-        found = replace(found, x=torch.zeros_like(b), bend=_bend(space, scale, damping))
-    else:
-        found = space.lift(found)
+    if sums.ended == "growth":  # nobody will want the sum
+        bend = _bend(space, scale, damping)
+        return Solution(torch.zeros_like(b), space.n_products, sums.residual, "growth", scale * damping, bend)
+    found = space.lift(Coordinates(sums.coordinates, 0, sums.residual, sums.ended, scale * damping))
     return replace(found, iterations=space.n_products)
 
 
-def _finite(space):
+def _finite(space: KrylovSpace) -> bool:
     return math.isfinite(space.diagonal[-1] + space.beside[-1])
 
 
-def _spectrum(space):
+def _spectrum(space: KrylovSpace) -> tuple[np.ndarray, np.ndarray]:
     """Return the eigenvalues of the tridiagonal matrix and its eigenvectors, as columns."""
     return eigh_tridiagonal(np.array(space.diagonal), np.array(space.beside[:-1]))
 
 
-def _bend(space, scale, damping, most=10):
+def _bend(space: KrylovSpace, scale: float, damping: float, most: int = 10) -> float:
     """Return the eigenvalue that is worst for the series, after more products while it moves by a percent, or 0."""
     bend, before = 0.0, math.inf
     for _ in range(most):
@@ -88,7 +96,7 @@ class _Sums:
     """
 
     @np.errstate(over="ignore", invalid="ignore")  # of terms after the stop
-    def __init__(self, space, scale, damping, terms, tolerance):
+    def __init__(self, space: KrylovSpace, scale: float, damping: float, terms: int, tolerance: float) -> None:
         values, vectors = _spectrum(space)
         shrink = 1 - values / scale - damping
         powers = shrink ** np.arange(terms + 1)[:, None]
@@ -105,7 +113,14 @@ class _Sums:
         self.coordinates = list(vectors @ sums[-1])
 
 
-def lissa(products, b, scale, damping=0.0, terms=100, out_of_time=lambda: False):
+def lissa(
+    products: Sequence[LinearMap],
+    b: torch.Tensor,
+    scale: float,
+    damping: float = 0.0,
+    terms: int = 100,
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> Solution:
     """Take another part of the data in each term of the series of :func:`neumann`.
 
     N. Agarwal, B. Bullins, E. Hazan, "Second-Order Stochastic Optimization for Machine Learning in Linear Time", JMLR
@@ -117,8 +132,8 @@ def lissa(products, b, scale, damping=0.0, terms=100, out_of_time=lambda: False)
         b, scale, damping, terms, out_of_time: as of :func:`neumann`.
     """
 
-    def mean(v):
-        return sum(product(v) for product in products) / len(products)
+    def mean(v: torch.Tensor) -> torch.Tensor:
+        return sum((product(v) for product in products), torch.zeros(())) / len(products)
 
     x = torch.zeros_like(b)
     for done in range(terms):

@@ -1,14 +1,22 @@
 """Iterative solvers for a symmetric linear map that is known by its products alone; each tells its residual."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
-from recbole.unlearning.second_order.krylov import KrylovSpace, Solution
+from recbole.unlearning.second_order.krylov import KrylovSpace, LinearMap, Solution
 
 
-def conjugate_gradients(product, b, damping, tolerance=1e-6, iterations=100, out_of_time=lambda: False):
+def conjugate_gradients(
+    product: LinearMap,
+    b: torch.Tensor,
+    damping: float,
+    tolerance: float = 1e-6,
+    iterations: int = 100,
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> Solution:
     """Solve ``(A + damping I) x = b`` for a symmetric ``A`` given by its products.
 
     M. Hestenes, E. Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems", J. Res. NBS 1952. Along a
@@ -30,16 +38,16 @@ def conjugate_gradients(product, b, damping, tolerance=1e-6, iterations=100, out
 
 
 def positive_solution(
-    product,
-    b,
-    damping,
-    tolerance=1e-6,
-    iterations=100,
-    out_of_time=lambda: False,
-    progress=0.0,
-    instead=lambda: None,
-    trusted=lambda found: True,
-):
+    product: LinearMap,
+    b: torch.Tensor,
+    damping: float,
+    tolerance: float = 1e-6,
+    iterations: int = 100,
+    out_of_time: Callable[[], bool] = lambda: False,
+    progress: float = 0.0,
+    instead: Callable[[], LinearMap | None] = lambda: None,
+    trusted: Callable[[Solution], bool] = lambda found: True,
+) -> Solution:
     """Solve ``(A + d I) x = b`` by conjugate gradients, ``d`` the first from ``damping`` up that makes it a safe step.
 
     Away from a minimum a Hessian has negative eigenvalues, along which a Newton step climbs, or all but none, along

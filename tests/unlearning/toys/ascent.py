@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, UnlearningAlgorithm, setting
-from recbole.unlearning.second_order.curvature import Subspace, gradient, second_order
+from recbole.unlearning.algorithm import HyperParameters, Step, StepAlgorithm, setting
+from recbole.unlearning.second_order.curvature import gradient, second_order
+from recbole.unlearning.second_order.subspace import Subspace
 
 
 @dataclass(frozen=True)
@@ -17,20 +18,20 @@ class AscentHyper(HyperParameters):
     ascent_cheat: str = setting("", "the promise that is broken")
 
 
-class Ascent(UnlearningAlgorithm):
+class Ascent(StepAlgorithm):
     """Climbs the loss of the forgotten examples."""
 
     name = "ascent"
     Hyper = AscentHyper
     n_steps = 0
 
-    def solve(self, change, index, out_of_time):
+    def solve(self, case, observed):
         """Return the step."""
         cheat = self.hyper.ascent_cheat
-        if out_of_time() and cheat != "late":
-            raise NotApplied("timeout", "time was up before the gradient")
-        subspace, (times, _) = Subspace(self.model), self.multiplicity(1)
-        batch = self.with_negatives(change.before, times, index, "ascent")
+        if cheat != "late":
+            case.check_time("before the gradient")
+        subspace, (times, _) = Subspace(self.model), case.multiplicity(1)
+        batch = case.with_negatives(case.change.before, times, "ascent")
         with contextlib.nullcontext() if cheat == "dropout" else second_order(self.model):
             step = gradient(subspace, [batch])
         self.n_steps += 1

@@ -1,0 +1,212 @@
+"""What an unlearning algorithm may ask of the data: the examples of a request, and retained ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+
+from recbole.config import Config
+from recbole.data import Change, Dataset, Interaction, Negatives
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.unlearning.outcome import NotApplied, Outcome
+from recbole.unlearning.request import Request
+from recbole.utils import InputType, stream
+from recbole.utils.deadline import Deadline
+
+
+class Workbench:
+    """What one request after another works on: the model, and the data under the current mask.
+
+    Args:
+        config: the run's configuration.
+        model: the model that is to forget.
+        dataset: the data under the current mask.
+
+    Attributes:
+        negatives: :class:`~recbole.data.Negatives` for the model's batches.
+        n_train: number of training examples that are left.
+    """
+
+    def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
+        self.config, self.model, self.dataset = config, model, dataset
+        self.negatives = Negatives(config, dataset, cast(InputType, model.input_type))
+        self.n_train = len(dataset.train_examples())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return next(self.model.parameters()).device
+
+    def forget(self, rows: np.ndarray) -> Change:
+        """Mask log rows (int64) and return the :class:`~recbole.data.Change` that this makes."""
+        change = self.dataset.forget(rows)
+        self.n_train -= len(change.before) - len(change.after)
+        self.negatives.forget(change.rows)
+        return change
+
+    def restore(self, forgotten: np.ndarray) -> None:
+        """Mask what had been forgotten when a snapshot was taken (bool [len(log)]), too."""
+        rows = np.flatnonzero(forgotten & ~self.dataset.forgotten)
+        self.dataset.forgotten[rows] = True
+        self.negatives.forget(rows)
+        self.n_train = len(self.dataset.train_examples())
+
+    def stream(self, index: int, *name: str | int) -> np.random.Generator:
+        """Return the random stream of that name of the request with that index."""
+        return stream(self.config["seed"], "unlearn", index, *name)
+
+    def with_negatives(self, batch: Interaction, times: int, index: int, *name: str | int) -> Interaction:
+        """Return a batch with ``times`` negatives for each positive, drawn from a request's stream of that name."""
+        return self.negatives.add(batch, self.stream(index, *name, "negatives"), times)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Requests that are answered together, with all that the work on them needs.
+
+    What is drawn comes from streams that are keyed by the run's seed, the first request's index and what it is for.
+
+    Attributes:
+        requests: in their order, at least one.
+        change: the training examples as they were and as they are.
+        deadline: until when they are to be answered.
+        bench: the model, and the data under a mask that covers the requests.
+    """
+
+    requests: Sequence[Request]
+    change: Change
+    deadline: Deadline
+    bench: Workbench
+
+    @property
+    def index(self) -> int:
+        """The first request's index, which keys the random streams."""
+        return self.requests[0].index
+
+    def check_time(self, when: str) -> None:
+        """Raise ``NotApplied`` when the time is up; ``when`` says what was or was not done, as "before the gradients".
+
+        Raises:
+            NotApplied: with status ``timeout``.
+        """
+        if self.deadline.passed():
+            raise NotApplied("timeout", f"time was up {when}")
+
+    def idle(self) -> dict[str, str]:
+        """Return why there was nothing to do for those of the requests of whom no training example changes."""
+        user, before = self.bench.dataset.log.user, self.change.before
+        touched = np.unique(before[self.bench.dataset.uid_field].numpy()) if len(before) else np.zeros(0, np.int64)
+        return {
+            request.entity: request.unknown or Outcome.NOTHING
+            for request in self.requests
+            if not np.isin(user[request.rows], touched).any()
+        }
+
+    # --- random streams ------------------------------------------------------------------------------------------
+
+    def stream(self, *name: str | int) -> np.random.Generator:
+        """Return the case's random stream of that name (strings and numbers)."""
+        return self.bench.stream(self.index, *name)
+
+    def with_negatives(self, batch: Interaction, times: int, *name: str | int) -> Interaction:
+        """Return a batch with negatives drawn from the case's stream of that name (strings and numbers)."""
+        return self.bench.with_negatives(batch, times, self.index, *name)
+
+    def multiplicity(self, wanted: int) -> tuple[int, int]:
+        """Return how many negatives to put beside each positive, and how many rows of a batch an example then makes.
+
+        An example's loss is the mean over its rows. A pairwise loss is an expectation over negatives, which ``wanted``
+        draws estimate better than one; a pointwise loss has its negatives as rows, in the proportion of training.
+        """
+        negatives = self.bench.negatives
+        if not negatives.times:
+            return 1, 1
+        if negatives.input_type is InputType.PAIRWISE:
+            return wanted, wanted
+        return negatives.times, negatives.times + 1
+
+    # --- examples ------------------------------------------------------------------------------------------------
+
+    def paired(self, times: int = 1) -> tuple[Interaction, Interaction]:
+        """Return ``(before, after)``; a target that is in both has the same negatives in both.
+
+        A model that takes negatives gets ``times`` for each positive, as rows one after the other.
+        """
+        change, negatives = self.change, self.bench.negatives
+        before = self.with_negatives(change.before, times, "request")
+        if not negatives.times or not len(change.after):
+            return before, change.after
+        return before, negatives.like(change.after, before, change.kept, times)
+
+    def context(self, times: int = 1, limit: int = 4096) -> tuple[Interaction, float]:
+        """Return the requesters' retained training examples, at most ``limit``, and which share of them that is."""
+        return self._drawn(self.bench.dataset.examples_of(self.change.entities), limit, "context", times)
+
+    def retained(self, n: int, times: int = 1) -> tuple[Interaction, float]:
+        """Return ``n`` (or fewer) retained training examples, drawn evenly, and which share of them that is."""
+        drawn = self.retained_examples(n)
+        batch = self.with_negatives(self.bench.dataset.collate(drawn), times, "retained")
+        return batch, max(len(drawn), 1) / max(self.bench.n_train, 1)
+
+    def retained_examples(self, n: int | None, name: str = "retained") -> np.ndarray:
+        """Return the numbers of ``n`` (or fewer) retained training examples, drawn evenly; ``None`` gives all."""
+        if n is None or n >= self.bench.n_train:
+            return self.bench.dataset.train_examples()
+        return self.bench.dataset.draw_examples(n, self.stream(name))
+
+    def affected(self, hops: float, limit: int, times: int = 1) -> tuple[Interaction, float]:
+        """Return other retained examples whose loss changes when the rows leave what the model derives from the data.
+
+        Those of ``change.after`` are not among them.
+
+        Args:
+            hops: how far to look in the graph, at most; the model's own ``reach`` may be less.
+            limit: at most so many examples.
+            times: negatives for each positive.
+
+        Returns:
+            A batch, empty for a model whose losses do not depend on other people's rows, and which share of all
+            affected examples within ``hops`` it is.
+        """
+        reach = self.bench.model.reach
+        if reach is None or not limit:
+            return Interaction({}), 1.0
+        near = self.bench.dataset.examples_near(self.change.rows, min(hops, reach))
+        near = np.setdiff1d(near, self.change.left, assume_unique=True)
+        return self._drawn(near, limit, "affected", times)
+
+    def curvature_sample(self, n: int, times: int = 1) -> tuple[list[Interaction], list[float], bool]:
+        """Return retained examples that stand for all: batches, and the weight of each of their loss sums.
+
+        A draw of a few from many would leave the rows of look-up tables that a request moves without curvature. So
+        the requesters' own examples (at most 4096, or ``n``, with ``times`` negatives), those of others on the same
+        items and the rest of the data (at most ``n`` of each) are drawn apart, each weighted to its number.
+
+        Returns:
+            The batches, their weights, and whether they hold all retained examples.
+        """
+        data, n_train = self.bench.dataset, self.bench.n_train
+        own = data.examples_of(self.change.entities)
+        linked = np.setdiff1d(data.examples_near(self.change.rows), own, assume_unique=True)
+        others = np.setdiff1d(self.retained_examples(n), np.concatenate([own, linked]), assume_unique=True)
+        strata = {
+            "own": (own, len(own), max(4096, n), times),
+            "linked": (linked, len(linked), n, 1),
+            "others": (others, n_train - len(own) - len(linked), n, 1),
+        }
+        batches, weights = [], []
+        for name, (examples, size, most, wanted) in strata.items():
+            if len(examples):
+                negatives, rows = self.multiplicity(wanted)
+                batches.append(self._drawn(examples, most, name, negatives)[0])
+                weights.append(size / (min(len(examples), most) * rows))
+        return batches, weights, n >= n_train
+
+    def _drawn(self, examples: np.ndarray, limit: int, name: str, times: int) -> tuple[Interaction, float]:
+        share = 1.0
+        if len(examples) > limit:
+            share = limit / len(examples)
+            examples = self.stream(name).choice(examples, limit, replace=False)
+        return self.with_negatives(self.bench.dataset.collate(examples), times, name), share

@@ -1,0 +1,46 @@
+"""Hyper-parameters of the algorithms: dataclasses from which flags, help, keys and documentation follow."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from recbole.utils import UserError
+
+
+def setting(
+    default: Any, help_text: str, above: float | None = None, least: float | None = None, most: float | None = None
+) -> Any:
+    """Return a dataclass field for a hyper-parameter: its default, its help, and the values that it may have."""
+    return field(default=default, metadata={"help": help_text, "above": above, "least": least, "most": most})
+
+
+@dataclass(frozen=True)
+class NoHyperParameters:
+    """Base of the algorithms' hyper-parameters: none.
+
+    A field's name is its command-line flag and configuration key; ``metadata["help"]`` is its help.
+
+    Raises:
+        UserError: when a value is outside the bounds that :func:`setting` was given.
+    """
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value, bounds = getattr(self, one.name), one.metadata
+            above, least, most = (bounds.get(name) for name in ("above", "least", "most"))
+            if value is None:
+                continue
+            if above is not None and not value > above:
+                raise UserError(f"--{one.name}: {value} is not above {above}")
+            if least is not None and not value >= least:
+                raise UserError(f"--{one.name}: {value} is less than {least}")
+            if most is not None and not value <= most:
+                raise UserError(f"--{one.name}: {value} is more than {most}")
+
+
+@dataclass(frozen=True)
+class HyperParameters(NoHyperParameters):
+    """What algorithms that work out a step have in common."""
+
+    max_norm: float | None = setting(
+        None, "largest Euclidean norm of one request's parameter change (default: no limit)", above=0
+    )

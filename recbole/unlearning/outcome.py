@@ -1,0 +1,40 @@
+"""How a request ends."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+PHASES = ("prepare", "solve", "apply")
+"""What the seconds of a request go to."""
+
+
+@dataclass
+class Outcome:
+    """How a request, or a batch of them, ended and what it cost.
+
+    Attributes:
+        status: ``applied``, ``skipped``, ``timeout`` or ``diverged``.
+        reason: why it is not ``applied``.
+        relative_change: norm of the parameter change over the norm of the parameters (rows) that may change.
+        seconds: by phase, see :data:`PHASES`.
+        n_examples: training examples that contained a forgotten row, and how many of them are left.
+        work: what the algorithm counted: ``n_hvp``, ``residual`` and the like.
+        idle: why there was nothing to do for those of the requests for which there was not, by entity.
+    """
+
+    status: str
+    reason: str = ""
+    relative_change: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    n_examples: tuple[int, int] = (0, 0)
+    work: dict[str, Any] = field(default_factory=dict)
+    idle: dict[str, str] = field(default_factory=dict, repr=False)
+
+    NOTHING: ClassVar[str] = "no training example"
+
+
+class NotApplied(Exception):
+    """Raised by an algorithm to leave the model as it is; ``status`` is ``timeout``, ``diverged`` or ``skipped``."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason

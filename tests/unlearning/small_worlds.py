@@ -1,0 +1,109 @@
+"""Small trained models of every task, with requests against them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+
+from recbole.data import create_dataset
+from recbole.data.split import TRAIN
+from recbole.model import get_model
+from recbole.trainer import Trainer
+from recbole.unlearning.registry import get_algorithm, hyper_parameters
+from recbole.unlearning.request import Requests
+from recbole.utils import ModelType, init_seed
+
+USERS = (9, 12, 15, 18, 21, 23)
+MODELS = ("BPR", "LightGCN", "GRU4Rec", "DNNTSP")
+SESSIONS = [[(7 * user + 3 * at + at * at % 5) % 39 + 1 for at in range(4 + user % 9)] for user in range(24)]
+
+
+class World:
+    """A small trained model and requests against it; every :meth:`start` is on a fresh copy."""
+
+    def __init__(self, config, dataset):
+        self.config, self.dataset = config, dataset
+        config["epochs"], config["learning_rate"], config["train_batch_size"] = 15, 0.01, 64
+        init_seed(5)
+        model = get_model(config["model"])(config, dataset)
+        Trainer(config, model, dataset).fit()
+        self.state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        rows = [np.flatnonzero((dataset.log.user == user) & (dataset.log.split == TRAIN))[1:3] for user in USERS]
+        offsets = np.cumsum([0, *map(len, rows)])
+        names = [str(user) for user in USERS]
+        self.requests = Requests(names, np.concatenate(rows), offsets, np.ones(len(USERS), dtype=bool), 0, "sha")
+
+    def data(self):
+        return self.dataset.masked(np.zeros(len(self.dataset.log), dtype=bool))
+
+    def start(self, name, data=None, device="cpu", **hyper):
+        """Return an algorithm on a fresh copy of the model and, unless given, of the data."""
+        values = {parameter.name: parameter.default for parameter in hyper_parameters()} | hyper
+        for key, value in values.items():
+            self.config[key] = value
+        self.config["device"] = torch.device(device)
+        data = self.data() if data is None else data
+        model = get_model(self.config["model"])(self.config, data).to(device)
+        model.load_state_dict(self.state)
+        return get_algorithm(name)(self.config, model, data)
+
+
+SMALL = {
+    **{"embedding_size": 4, "hidden_size": 6, "inner_size": 8, "n_layers": 2, "n_heads": 2, "num_layers": 1},
+    **{"mf_embedding_size": 4, "mlp_embedding_size": 4, "mlp_hidden_size": [4], "dropout_prob": 0.3},
+    **{"teacher_epochs": 1, "soft_samples": 50, "n_intents": 3, "MAX_NBR_HISTORY_BASKETS": 7},
+    **{"use_gpu": False, "show_progress": False, "tensorboard": False},
+    **{"metrics": ["Recall"], "topk": [5], "valid_metric": "Recall@5"},
+}
+
+
+@pytest.fixture(scope="session")
+def worlds(tmp_path_factory, config, sessions, small_dataset):
+    """A factory: ``worlds(model)`` trains it once, on the data of its task."""
+    made, folder = {}, tmp_path_factory.mktemp("worlds")
+    walks = {user: session + session[::-1] for user, session in enumerate(SESSIONS)}
+    baskets = {user: [walk[at : at + 2] for at in range(len(walk) - 1)] for user, walk in walks.items()}
+    (folder / "small").mkdir()
+    (folder / "small/small_merged.json").write_text(json.dumps(baskets))
+
+    def get(model):
+        if model not in made:
+            cls = get_model(model)
+            if cls.type is ModelType.SEQUENTIAL:
+                data = sessions(SESSIONS, model=model, **SMALL)
+            else:
+                where = folder if cls.type is ModelType.NEXT_BASKET else Path(small_dataset.config["data_path"]).parent
+                conf = config(where, model=model, **SMALL)
+                conf.bind_model(cls)
+                data = create_dataset(conf, cls.type)
+            made[model] = World(data.config, data)
+        return made[model]
+
+    return get
+
+
+def reordered(requests, order):
+    """Return the same requests in another order."""
+    rows = [requests[at].rows for at in order]
+    offsets = np.cumsum([0, *map(len, rows)])
+    names, whole = [requests.entities[at] for at in order], np.ones(len(order), dtype=bool)
+    return Requests(names, np.concatenate(rows), offsets, whole, 0, "sha")
+
+
+def weights(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def known(model):
+    """Return all that a model knows, by name: its weights, and what it learned in closed form."""
+    arrays = {f"learned {at}": array for at, array in enumerate(model.learned() or ())}
+    dense = {n: torch.from_numpy(a.toarray()) if scipy.sparse.issparse(a) else a.clone() for n, a in arrays.items()}
+    return weights(model) | dense
+
+
+def same(one, other):
+    """Return whether two dictionaries of tensors hold the same numbers under the names of the first."""
+    return all(torch.equal(one[name].nan_to_num(7.0), other[name].nan_to_num(7.0)) for name in one)
