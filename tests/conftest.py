@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from small_worlds import worlds  # noqa: F401 - a fixture
 
 from recbole.config import Config
 from recbole.data import create_dataset

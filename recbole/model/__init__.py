@@ -1,4 +1,7 @@
-"""Models, found by name: class ``X`` lives in ``<folder>/x.py``. To add one, add the file."""
+"""Models, found by name: class ``X`` lives in ``<folder>/x.py``. To add one, add the file.
+
+Another distribution offers one by an entry point of the group :data:`recbole.utils.plugins.MODELS`, named as the class.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recbole.model.dok_update import restore_dok_update
-from recbole.utils import UserError, suggest
+from recbole.utils import UserError, plugins, suggest
 
 if TYPE_CHECKING:
     from recbole.model.recommender import AbstractRecommender
@@ -31,18 +34,29 @@ def get_model(name: str) -> type[AbstractRecommender]:
     """Return the model class called ``name``; only its own module is imported.
 
     Raises:
-        UserError: when there is no such model, naming the nearest.
+        UserError: when there is no such model, naming the nearest, or what another distribution offers is none.
     """
     modules = model_modules()
     path = modules.get(name.lower())
-    if path is None:
-        raise UserError(f"--model: there is no model '{name}'{suggest(name, _class_names(modules))}")
     restore_dok_update()
+    if path is None:
+        others = plugins.offered(plugins.MODELS, _class_names(modules))
+        if name in others:
+            return _offered(name, plugins.load(others[name]))
+        raise UserError(f"--model: there is no model '{name}'{suggest(name, [*_class_names(modules), *others])}")
     module = importlib.import_module(path)
     if not hasattr(module, name):
         found = [key for key in vars(module) if key.lower() == name.lower()]
         raise UserError(f"--model: there is no model '{name}'{suggest(name, found) or f' in {path}'}")
     return getattr(module, name)
+
+
+def _offered(name: str, thing: Any) -> type[AbstractRecommender]:
+    from recbole.model.recommender import AbstractRecommender
+
+    if not (isinstance(thing, type) and issubclass(thing, AbstractRecommender) and thing.__name__ == name):
+        raise UserError(f"--model: {thing!r:.80} is offered as the model '{name}', and is no model class of that name")
+    return thing
 
 
 def _class_names(modules: Iterable[str]) -> list[str]:

@@ -219,8 +219,11 @@ def _settle(namespace: argparse.Namespace, known: dict[str, Flag]) -> None:
     namespace.metrics = [name for part in namespace.metrics or [] for name in part]
     settings = [(flag.key, name, flag) for name, flag in known.items() if flag.key is not None]
     namespace.given = {key: f.setting(getattr(namespace, name)) for key, name, f in settings if name in given}
-    own = {key: f.setting(f.default) for key, name, f in settings if name not in given and f.default is not None}
     overall = packaged("overall.yaml").values
+    defaults = [(key, name, f.setting(f.default)) for key, name, f in settings]
+    own = {
+        key: value for key, name, value in defaults if key not in overall or (name not in given and value is not None)
+    }
     namespace.own_defaults = {key: value for key, value in own.items() if overall.get(key) != value}
     namespace.flag_names = frozenset(known)
 

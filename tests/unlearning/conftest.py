@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from small_worlds import worlds  # noqa: F401 - a fixture
 
 
 @pytest.fixture

@@ -1,0 +1,103 @@
+"""What every model promises: its tests are a subclass of `ModelContract` that sets ``model``."""
+
+from abc import ABC
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from small_worlds import USERS
+
+from recbole.data import Negatives
+from recbole.model import get_model
+from recbole.utils import init_seed, stream
+
+
+def without_contract(names):
+    """Return those of the models (lower-case names) that no contract is about."""
+    waiting, covered = [ModelContract], set()
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        covered.add(getattr(cls, "model", "").lower())
+    return sorted(set(names) - covered)
+
+
+class ModelContract(ABC):
+    """A small world of the model's task is trained once.
+
+    ``ranks`` says whether its scores tell items apart for everybody, ``repeats`` whether the same question has the same
+    answer.
+    """
+
+    model: ClassVar[str]
+    ranks: ClassVar[bool] = True
+    repeats: ClassVar[bool] = True
+
+    @pytest.fixture
+    def world(self, worlds):
+        return worlds(self.model)
+
+    def fresh(self, world, data=None):
+        init_seed(5)
+        model = get_model(self.model)(world.config, world.dataset if data is None else data)
+        model.load_state_dict({name: tensor for name, tensor in world.state.items() if name in model.state_dict()})
+        return model.eval()
+
+    def scores(self, model, world, n=6):
+        rows = world.dataset.eval_rows("test").inputs[:n]
+        with torch.no_grad():
+            return model.full_sort_predict(rows).view(len(rows), -1)
+
+    def test_it_is_found_by_its_name(self):
+        assert get_model(self.model).__name__ == self.model
+
+    def test_scores_are_of_every_item_and_finite(self, world):
+        scores = self.scores(self.fresh(world), world)
+        assert scores.shape == (6, world.dataset.n_items)
+        assert torch.isfinite(scores[:, 1:]).all()
+        assert not self.ranks or (scores[:, 1:].std(dim=1) > 0).all()
+
+    def test_scoring_changes_nothing_and_repeats_to_the_bit(self, world):
+        model = self.fresh(world)
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        first = self.scores(model, world).clone()
+        if self.repeats:
+            assert torch.equal(first, self.scores(model, world))
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+    def test_the_loss_is_a_number_whose_gradient_reaches_a_parameter(self, world):
+        model = self.fresh(world)
+        if not model.trainable:
+            pytest.skip("it is fitted, not trained")
+        batch = world.dataset.collate(world.dataset.train_examples()[:8])
+        negatives = Negatives(world.config, world.dataset, model.input_type)
+        batch = negatives.add(batch, stream(2, "contract"), negatives.times)
+        model.train()
+        model.begin_epoch(model.warm_up_epochs, world.dataset)
+        loss = model.calculate_loss(batch)
+        loss = sum(loss) if isinstance(loss, tuple) else loss
+        loss.backward()
+        assert loss.dim() == 0 and torch.isfinite(loss)
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        assert any(gradient.to_dense().abs().sum() > 0 for gradient in gradients)
+
+    def test_rebuilding_on_a_mask_leaves_the_parameters(self, world):
+        model = self.fresh(world)
+        before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+        mask = np.zeros(len(world.dataset.log), dtype=bool)
+        mask[world.requests[0].rows] = True
+        assert world.requests.entities[0] == str(USERS[0])
+        model.rebuild(world.dataset.masked(mask))
+        assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
+        assert torch.isfinite(self.scores(model, world)[:, 1:]).all()
+
+    def test_what_is_saved_is_all_that_it_knows(self, world):
+        model = self.fresh(world)
+        other = get_model(self.model)(world.config, world.dataset)
+        other.load_state_dict(model.state_dict())
+        if model.other_parameter():
+            other.load_other_parameter(model.other_parameter())
+        other.eval()
+        if self.repeats:
+            torch.testing.assert_close(self.scores(other, world), self.scores(model, world))

@@ -1,0 +1,84 @@
+"""What every scenario promises: its tests are a subclass of `ScenarioContract` that sets ``scenario``."""
+
+import json
+import logging
+from abc import ABC
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from recbole.quick_start.main import train_main, unlearn_main
+from recbole.scenario.registry import scenarios
+
+
+def without_contract(names):
+    """Return those of the scenarios that no contract is about."""
+    waiting, covered = [ScenarioContract], set()
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        covered.add(getattr(cls, "scenario", ""))
+    return sorted(set(names) - covered)
+
+
+class ScenarioContract(ABC):
+    """Base, retrained and unlearned models of a small data set; ``arguments`` ask for the scenario.
+
+    ``furnish(data)`` writes into the data set's folder what a run of the scenario reads.
+    """
+
+    scenario: ClassVar[str]
+    arguments: ClassVar[tuple[str, ...]]
+
+    def furnish(self, data):  # noqa: B027 - a scenario may read nothing
+        """Write nothing."""
+
+    @pytest.fixture
+    def place(self, tmp_path, write_inter, monkeypatch):
+        draw = np.random.default_rng(3)
+        rows = [(user, item, at) for user in range(20) for at, item in enumerate(draw.choice(30, 12, replace=False))]
+        data = write_inter(tmp_path / "dataset", rows, dataset="tiny").parent
+        (tmp_path / "s.yaml").write_text(
+            "epochs: 2\nuse_gpu: False\ntensorboard: False\nload_col: {inter: [user_id, item_id, timestamp]}\n"
+        )
+        self.furnish(data)
+        logger = logging.getLogger("recbole")
+        before = logger.handlers[:], logger.level, logger.propagate
+        monkeypatch.chdir(tmp_path)
+        yield tmp_path
+        logger.handlers[:], logger.level, logger.propagate = before
+
+    def run(self, main, *more):
+        common = ("--model", "BPR", "--dataset", "tiny", "--config_files", "s.yaml")
+        return main([*common, *self.arguments, *more, "--result_file", "result.json"])
+
+    def test_the_chain_of_models_is_saved_compared_and_says_what_it_is_of(self, place):
+        assert scenarios()[self.scenario].name == self.scenario
+        assert self.run(train_main) == 0
+        base = set(Path("saved").glob("*.pth"))
+        assert self.run(train_main, "--retrain_checkpoint_idx_to_match", "3") == 0
+        assert self.run(unlearn_main, "--unlearning_algorithm", "kookmin") in (0, 3)
+        record = json.loads(Path("result.json").read_text())
+        n = record["requests"]["total"]
+        assert n >= 1 and record["requests"]["done"] == n
+        models = {row["model"] for row in record["metrics"]}
+        assert {"base", "unlearned", "retrained"} <= models
+        assert any(row["metric"] == "js_divergence" for row in record["metrics"])
+        unlearned = {path for path in Path("saved").glob("*_unlearn_epoch_*.pth")}
+        assert len(unlearned) == 4 and not unlearned & base
+        masks = [torch.load(path, weights_only=True)["meta"]["mask"]["requests_done"] for path in unlearned]
+        assert max(masks) == n and len({path.name for path in Path("saved").glob("*.pth")}) == len(base) + 4 + 2
+
+    def test_the_same_command_gives_the_same_bits(self, place):
+        found = []
+        for _ in range(2):
+            assert self.run(train_main) == 0
+            assert self.run(unlearn_main, "--unlearning_algorithm", "kookmin") in (0, 3)
+            paths = sorted(Path("saved").glob("*.pth"))
+            found.append({path.name: torch.load(path, weights_only=True)["state_dict"] for path in paths})
+        assert found[0].keys() == found[1].keys()
+        for name, state in found[0].items():
+            assert all(torch.equal(tensor, found[1][name][key]) for key, tensor in state.items())
