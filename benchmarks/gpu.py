@@ -108,14 +108,16 @@ def limit(seconds):
 
 
 def measured(seconds, function, *arguments):
-    """Return what a function returns, or how it failed; a failure is a result, and the rest goes on."""
+    """Return what a function puts into its first argument, and how it failed: a failure is a result, too."""
+    found = {}
     try:
         with limit(seconds):
-            return function(*arguments)
+            function(found, *arguments)
     except TooLong:
-        return {"failed": f"more than {seconds:.0f} s"}
+        found["failed"] = f"more than {seconds:.0f} s"
     except Exception as error:  # whatever a kernel may raise
-        return {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+        found["failed"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return found
 
 
 def run_tests(report, device, seconds):
@@ -281,7 +283,9 @@ def main(argv=None):
             else:
                 import gpu_parts
 
-                data = data or gpu_parts.Data(args.size)
+                if data is None:
+                    data = gpu_parts.Data(args.size)
+                    data.prepare()
                 measure(report, part, args, seconds, data)
         report.content["complete"] = True
     except KeyboardInterrupt:

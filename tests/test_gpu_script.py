@@ -65,10 +65,11 @@ def test_its_measurements_mix_nothing_with_the_cpu(monkeypatch):
     import gpu_parts
 
     with fake_device() as device:
-        data = gpu_parts.Data("tiny")
-        assert gpu_parts.of_model(data, "GRU4Rec", device)["epoch_seconds"] > 0
-        assert gpu_parts.of_algorithm(data, ("scif", "GRU4Rec"), device)["status"] == "applied"
-        assert gpu_parts.of_propagation("tiny", gpu_parts.WAYS[0], device)["seconds"] > 0
+        data, found = gpu_parts.Data("tiny"), {}
+        gpu_parts.of_model(found, data, "GRU4Rec", device)
+        gpu_parts.of_algorithm(found, data, ("scif", "GRU4Rec"), device)
+        gpu_parts.of_propagation(found, "tiny", gpu_parts.WAYS[0], device)
+    assert found["status"] == "applied" and min(found["epoch_seconds"], found["seconds"], found["request_seconds"]) > 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is for a machine without a GPU")
