@@ -1,6 +1,7 @@
 """Small trained models of every task, with requests against them."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +40,12 @@ class World:
     def data(self):
         return self.dataset.masked(np.zeros(len(self.dataset.log), dtype=bool))
 
-    def start(self, name, data=None, device="cpu", **hyper):
+    def start(self, name, data=None, device=None, **hyper):
         """Return an algorithm on a fresh copy of the model and, unless given, of the data."""
         values = {parameter.name: parameter.default for parameter in hyper_parameters()} | hyper
         for key, value in values.items():
             self.config[key] = value
+        device = device or os.environ.get("ERASE_TEST_DEVICE", "cpu")
         self.config["device"] = torch.device(device)
         data = self.data() if data is None else data
         model = get_model(self.config["model"])(self.config, data).to(device)
@@ -94,13 +96,13 @@ def reordered(requests, order):
 
 
 def weights(model):
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return {name: tensor.cpu().clone() for name, tensor in model.state_dict().items()}
 
 
 def known(model):
     """Return all that a model knows, by name: its weights, and what it learned in closed form."""
     arrays = {f"learned {at}": array for at, array in enumerate(model.learned() or ())}
-    dense = {n: torch.from_numpy(a.toarray()) if scipy.sparse.issparse(a) else a.clone() for n, a in arrays.items()}
+    dense = {n: torch.from_numpy(a.toarray()) if scipy.sparse.issparse(a) else a.cpu().clone() for n, a in arrays.items()}
     return weights(model) | dense
 
 

@@ -54,7 +54,7 @@ class AlgorithmContract:
         """A world for what need not be asked of every model."""
         return worlds("BPR")
 
-    def start(self, world, data=None, device="cpu", **hyper):
+    def start(self, world, data=None, device=None, **hyper):
         return world.start(self.algorithm, data, device, **self.hyper | hyper)
 
     def test_a_request_is_applied_and_repeats_to_the_bit(self, world):
