@@ -32,6 +32,7 @@ from recbole.config import Config
 from recbole.data import create_dataset
 from recbole.data.split import SPLITS
 from recbole.model import get_model
+from recbole.report.columns import WHOLE_TEST, matching
 from recbole.utils import UserError, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,8 +149,7 @@ def run_ours(args, seed, folder):
     usage = run(command, folder)
     record = json.loads(path.read_text())
     timing = record["timing"]
-    plain = {"model": "base", "split": "test", "view": "all", "population": "all", "masking": "retained"}
-    rows = [row for row in record["metrics"] if all(row[key] == value for key, value in plain.items())]
+    rows = matching(record["metrics"], {"model": "base", **WHOLE_TEST})
     wanted = {metric.lower() for metric in record["config"]["metrics"]}
     return {
         **{key: timing[key] for key in ("load_seconds", "epochs", "best_epoch", "epoch_seconds", "valid_seconds")},

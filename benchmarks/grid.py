@@ -14,7 +14,6 @@ Nothing here chooses anything: the table shows the test split, and what is tuned
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -22,9 +21,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import pandas as pd
 import yaml
+
+from recbole.report.columns import FORGOTTEN, JS_OTHERS, JS_REQUESTING, RECALL, SENSITIVE, matching, values_of
+from recbole.report.costs import CPU_COSTS, cpu_costs, outcomes
+from recbole.report.records import read_if_there
+from recbole.report.tables import as_text, mean_and_deviation, write_csv, write_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
@@ -36,14 +41,13 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRE
 """Environment of every step: one thread, and no memory handed back between steps (half of Sets2Sets' time)."""
 
 COLUMNS = {
-    "recall@10": {"metric": "recall", "k": 10, "view": "current", "population": "all"},
-    "forgotten@10": {"metric": "avg_forgotten_per_user", "k": 10, "population": "requesting", "masking": "retained"},
-    "sensitive@10": {"metric": "avg_sensitive_per_user", "k": 10, "population": "requesting", "masking": "retained"},
-    "JS requesting": {"metric": "js_divergence", "population": "requesting"},
-    "JS others": {"metric": "js_divergence", "population": "others"},
+    "recall@10": RECALL,
+    "forgotten@10": FORGOTTEN,
+    "sensitive@10": SENSITIVE,
+    "JS requesting": JS_REQUESTING,
+    "JS others": JS_OTHERS,
 }
 COUNTS = ("forgotten@10", "sensitive@10")
-COSTS = ("CPU s/request", "speed-up")
 
 
 def parse_args():
@@ -151,49 +155,19 @@ def run_all(args):
 
 def scores(record, kind):
     """Return the columns of one model (base, unlearned, retrained) at the last checkpoint, by name."""
-    rows = pd.DataFrame(record["metrics"])
-    rows = rows[(rows["checkpoint"] == LAST) & (rows["model"] == kind)]
-    found = {}
-    for column, wanted in COLUMNS.items():
-        values = rows[(rows[list(wanted)] == pd.Series(wanted)).all(axis=1)]["value"]
-        found[column] = values.iloc[0] if len(values) else np.nan
-    return found
-
-
-def read(path):
-    """Return the result of a step, or None."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return values_of(matching(record["metrics"], {"checkpoint": LAST, "model": kind}), COLUMNS)
 
 
 def lines_of(args, model):
     """Yield ``(name, one dictionary a seed, note)`` for base, retrained and every algorithm of a model."""
     names = args.algorithms[model]
-    found = {a: {s: read(result_path(args, model, s, a, args.preset)) for s in args.seeds} for a in names}
+    found = {a: {s: read_if_there(result_path(args, model, s, a, args.preset)) for s in args.seeds} for a in names}
     any_of = [next((found[a][s] for a in names if found[a][s]), None) for s in args.seeds]
     for kind in (BASE, RETRAINED):
         yield kind, [scores(record, kind) for record in any_of if record], ""
     for algorithm, records in found.items():
-        values = [scores(record, "unlearned") | costs(record) for record in records.values() if record]
+        values = [scores(record, "unlearned") | cpu_costs(record) for record in records.values() if record]
         yield algorithm, values, note(args, model, algorithm, records)
-
-
-def costs(record):
-    """Return the CPU seconds of a request that had something to do, and retraining's over that."""
-    requests, timing = record["requests"], record["timing"]
-    each = timing["cpu_seconds_mean"]
-    if "worked" not in requests:  # an older file: its mean is over all requests, skipped ones too
-        worked = requests["total"] - requests["skipped"]
-        each = each * requests["total"] / worked if worked else None
-    each = np.nan if each is None else each
-    retraining = timing.get("retraining_cpu_seconds", np.nan)  # not known without the retrained model
-    return dict(zip(COSTS, (each, retraining / each), strict=True))
-
-
-def outcomes(records):
-    """Return the requests of some records by outcome, summed, as texts."""
-    kinds = ("applied", "skipped", "timeout", "diverged")
-    totals = {kind: sum(record["requests"][kind] for record in records) for kind in kinds}
-    return [f"{count} {kind}" for kind, count in totals.items() if count]
 
 
 def note(args, model, algorithm, records):
@@ -209,12 +183,10 @@ def note(args, model, algorithm, records):
 
 
 def cell(values, column):
-    """Return a column's mean and standard deviation over the seeds as text; empty without any."""
-    mean, spread = values.mean(), values.std()
-    if np.isnan(mean):
-        return ""
-    digits = ".3g" if column in COSTS else ".2f" if column in COUNTS else ".4f"
-    return f"{mean:{digits}}" + ("" if column in COSTS or np.isnan(spread) else f" ± {spread:{digits}}")
+    """Return a column's mean and standard deviation over the seeds as text, of a cost the mean; empty without any."""
+    if column in CPU_COSTS:
+        return mean_and_deviation([values.mean()], ".3g")
+    return mean_and_deviation(values, ".2f" if column in COUNTS else ".4f")
 
 
 def table(args):
@@ -222,7 +194,7 @@ def table(args):
     lines = []
     for model in args.models:
         for name, values, about in lines_of(args, model):
-            frame = pd.DataFrame(values, columns=[*COLUMNS, *COSTS], dtype=float)
+            frame = pd.DataFrame(values, columns=[*COLUMNS, *CPU_COSTS], dtype=float)
             cells = {column: cell(frame[column], column) for column in frame}
             lines.append({"model": model, "": name, "seeds": len(frame)} | cells | {"requests": about})
     return pd.DataFrame(lines)
@@ -230,12 +202,9 @@ def table(args):
 
 def show(shown, path):
     """Print a table, and write it as Markdown and as .csv."""
-    header = [" | ".join(["", *shown.columns, ""]).strip(), "|" + "---|" * len(shown.columns)]
-    body = ["| " + " | ".join(map(str, row)) + " |" for row in shown.itertuples(index=False)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([*header, *body]) + "\n", encoding="utf-8")
-    shown.to_csv(path.with_suffix(".csv"), index=False)
-    print(shown.to_string(index=False))
+    write_markdown(shown, path)
+    write_csv(shown, path.with_suffix(".csv"))
+    print(as_text(shown))
 
 
 def main():

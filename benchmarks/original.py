@@ -23,10 +23,15 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
 import pandas as pd
 import yaml
-from grid import BASE, COSTS, ROOT, attempt, costs, outcomes, read, show
+from grid import BASE, ROOT, attempt, show
+
+from recbole.report.costs import CPU_COSTS, cpu_costs, outcomes
+from recbole.report.records import read_if_there
 
 SEED = 2
 CATEGORY = "horror"
@@ -144,7 +149,9 @@ def draw(args, name, fraction):
         status = attempt(words("make_forget_set.py", settings), args.work, log, args.timeout)
         if status != 0:
             sys.exit(f"make_forget_set.py ended with {status}, see {log}")
-    return len(read(path)) if path.suffix == ".json" else pd.read_csv(path, sep="\t")["user_id:token"].nunique()
+    if path.suffix == ".json":
+        return len(json.loads(path.read_text(encoding="utf-8")))
+    return pd.read_csv(path, sep="\t")["user_id:token"].nunique()
 
 
 def words(script, settings):
@@ -161,7 +168,7 @@ def run(args, model, step, **more):
     """Run a step unless its result is there; return that, or None."""
     path, cell = result_path(args, model, step), args.cells[model]
     if path.exists() or time.monotonic() > args.deadline:
-        return read(path)
+        return read_if_there(path)
     settings = {"model": model, "dataset": cell["data"], "data_path": args.work / "data", "seed": SEED}
     settings |= {"config_files": ROOT / "configs" / f"config_{model.lower()}.yaml", "result_file": path}
     if args.sets[cell["data"]]["task"] != "NBR":
@@ -174,7 +181,7 @@ def run(args, model, step, **more):
     script = "run_recbole.py" if step == BASE else "unlearn.py"
     status = attempt(words(script, settings), args.work, path.with_suffix(".log"), args.timeout)
     print(f"{time.monotonic() - before:6.0f} s  exit {status}  {path.stem}", flush=True)
-    return read(path)
+    return read_if_there(path)
 
 
 def forgetting(args, model, step):
@@ -206,14 +213,14 @@ def larger_scale(log):
 
 def line(args, model, step, measured):
     """Return a line of the table."""
-    record = read(result_path(args, model, step))
+    record = read_if_there(result_path(args, model, step))
     marks = ["a"] * measured.get("anomaly", False) + re.findall(r"\d+", step)
     scale = f", scale {record['config']['gif_scale_factor']:.0e}".replace("+0", "") if SCALED in step else ""
     shown = {"model": model, "algorithm": step.split()[0] + scale}
     shown["measured"] = f"{measured['seconds']:.3g} {', '.join(marks)}".strip()
     if record is None:
         return shown | {"ours": "", "ratio": "", "requests": "not run"}
-    ours = costs(record)[COSTS[0]]
+    ours = cpu_costs(record)[CPU_COSTS[0]]
     ratio = measured["seconds"] / ours
     ratio = f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}"
     return shown | {"ours": f"{ours:.2g}", "ratio": ratio, "requests": ", ".join(outcomes([record]))}

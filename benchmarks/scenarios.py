@@ -91,6 +91,29 @@ def run(args, what, task, owner, n_rows):
         return {"task": task, "interactions": n_rows, **measure(what, folder, task, args.seed)}
 
 
+def table(found):
+    """Return the costs as a table in Markdown; what that needs is imported here, after everything was measured."""
+    sys.path.insert(0, str(ROOT))
+    import pandas as pd
+
+    from recbole.report.tables import as_markdown
+
+    lines = [
+        {
+            "what": row["what"],
+            "task": row["task"],
+            "interactions": f"{row['interactions']:,}",
+            "profiles": f"{-(-row['interactions'] // ROWS_EACH):,}",
+            "wall s": f"{row['wall_seconds']:.1f}",
+            "CPU s": f"{row['cpu_seconds']:.1f}",
+            "peak MiB": f"{row['peak_mib']:,.0f}",
+            "limit at full size, s": LIMITS[row["what"]],
+        }
+        for row in found
+    ]
+    return as_markdown(pd.DataFrame(lines))
+
+
 def main():
     """Measure both scenarios and print the table."""
     args = parse_args()
@@ -98,12 +121,7 @@ def main():
         run(args, "forget set", "CF", "user_id", args.interactions),
         run(args, "spam", "SBR", "session_id", args.sessions * ROWS_EACH),
     ]
-    print("| what | task | interactions | profiles | wall s | CPU s | peak MiB | limit at full size, s |")
-    print("|---|---|---|---|---|---|---|---|")
-    for row in found:
-        size = f"{row['interactions']:,} | {-(-row['interactions'] // ROWS_EACH):,}"
-        costs = f"{row['wall_seconds']:.1f} | {row['cpu_seconds']:.1f} | {row['peak_mib']:,.0f}"
-        print(f"| {row['what']} | {row['task']} | {size} | {costs} | {LIMITS[row['what']]} |")
+    print(table(found))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps({"arguments": {**vars(args), "out": str(args.out)}, "costs": found}, indent=1))

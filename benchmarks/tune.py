@@ -24,9 +24,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
 import yaml
 from grid import ROOT, attempt
+
+from recbole.report.columns import WHOLE_TEST, only_value
+from recbole.report.records import read_if_there
+from recbole.report.tables import mean_and_deviation
 
 SEED = 7
 TESTED = ("recall", "ndcg", "mrr")
@@ -84,19 +90,14 @@ def run(args, name, model, settings, files=()):
     print(f"{time.monotonic() - before:6.0f} s  {name}  {told}", flush=True)
 
 
-def read(path):
-    """Return a result, or None where there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
 def value(path):
     """Return the best validation value of a result, or None where there is none."""
-    record = read(path)
+    record = read_if_there(path)
     if record is None:
         return None
     metric, k = record["config"]["valid_metric"].lower().split("@")
-    rows = [row for row in record["metrics"] if row["split"] == "valid"]
-    return next(row["value"] for row in rows if (row["metric"], row["k"]) == (metric, int(k)))
+    found = only_value(record["metrics"], {"split": "valid", "metric": metric, "k": int(k)})
+    return None if np.isnan(found) else found
 
 
 def search(args):
@@ -127,22 +128,15 @@ def test(args):
             pass
     print(f"{'model':<10}{'values':<9}" + "".join(f"{metric + '@10':>20}" for metric in TESTED))
     for model, kind in itertools.product(args.models, kinds):
-        found = [read(args.work / f"test/{model}_{kind[:5]}_{seed}.json") for seed in args.seeds]
-        shown = [told([test_value(record, metric) for record in found if record]) for metric in TESTED]
+        found = [read_if_there(args.work / f"test/{model}_{kind[:5]}_{seed}.json") for seed in args.seeds]
+        shown = [told([record for record in found if record], metric) for metric in TESTED]
         print(f"{model:<10}{kind:<9}" + "".join(f"{text:>20}" for text in shown))
 
 
-def test_value(record, metric):
-    """Return a metric at 10 over all of the test rows."""
-    wanted = {"metric": metric, "k": 10, "split": "test", "view": "all", "population": "all", "masking": "retained"}
-    return next(row["value"] for row in record["metrics"] if all(row[key] == v for key, v in wanted.items()))
-
-
-def told(values):
-    """Return mean and standard deviation as text."""
-    if not values:
-        return "not run"
-    return f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else f"{values[0]:.4f}"
+def told(records, metric):
+    """Return mean and standard deviation of a metric at 10 over all of the test rows, as text."""
+    wanted = {"metric": metric, "k": 10, **WHOLE_TEST}
+    return mean_and_deviation([only_value(record["metrics"], wanted) for record in records], ".4f") or "not run"
 
 
 def write(args, model):

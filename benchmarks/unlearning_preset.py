@@ -38,6 +38,7 @@ from recbole.config import Config
 from recbole.evaluator import EvalSettings, evaluate, get_probe, mean_utility
 from recbole.quick_start.setup import begin
 from recbole.quick_start.train import run_recbole
+from recbole.report.columns import FORGOTTEN, JS_REQUESTING, only_value
 from recbole.scenario.registry import scenario_of
 from recbole.trainer.learn import load
 from recbole.unlearning.pipeline import Pipeline
@@ -46,7 +47,6 @@ from recbole.unlearning.schedule import LAST
 from recbole.utils import UserError, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
-"""The checkpoint after the last request."""
 
 
 def parse_args():
@@ -117,8 +117,8 @@ def one_run(args, seed, category):
         settings = EvalSettings.from_config(setup.config)
         rows = evaluate(model, views, settings, probes, (retrained, retrained_path.name))
         return {
-            "forgotten": value_of(rows, metric="avg_forgotten_per_user", k=10, masking="retained"),
-            "divergence": value_of(rows, metric="js_divergence"),
+            "forgotten": only_value(rows, FORGOTTEN),
+            "divergence": only_value(rows, JS_REQUESTING),
             "utility": mean_utility(model, valid, setup.config)[metric],
         }
 
@@ -139,13 +139,6 @@ def unlearned(args, setup, base_path, candidate):
     algorithm = chosen(setup.config, load(setup, setup.base(), base_path), setup.base().data)
     summary = Pipeline(algorithm, setup.requests, show_progress=False).run(lambda *_: None)
     return algorithm.model, summary
-
-
-def value_of(rows, **wanted):
-    """Return the value of the one result row about the requesting users that is asked for."""
-    wanted["population"] = "requesting"
-    (row,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-    return row["value"]
 
 
 def summarise(runs, max_loss):

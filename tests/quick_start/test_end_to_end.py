@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from recbole.evaluator.table import COLUMNS
+from recbole.report.columns import FORGETTING, WHOLE_TEST, matching
 
 BASE = "model_BPR_seed_2_dataset_tiny_best"
 SCENARIO = "unlearning_fraction_0.01_unlearning_sample_selection_method_sensitive_category_horror"
@@ -129,6 +130,16 @@ def test_requests_and_masks(place, results):
 
 def rows_of(record, **wanted):
     return [row for row in record["metrics"] if all(row[key] == value for key, value in wanted.items())]
+
+
+def test_each_column_of_a_table_is_one_row_of_a_real_result(results):
+    for kind, checkpoint in itertools.product(("base", "unlearned"), range(4)):
+        rows = rows_of(results["unlearned"], model=kind, checkpoint=checkpoint)
+        found = {heading: len(matching(rows, wanted)) for heading, wanted in FORGETTING.items()}
+        distances = {"JS requesting", "JS others"} if checkpoint < 3 else set()  # only checkpoint 3 was retrained
+        assert found == {heading: int(heading not in distances) for heading in FORGETTING}
+    for about in (WHOLE_TEST, {"split": "valid"}):
+        assert len(matching(results["base"]["metrics"], {"metric": "recall", "k": 10, **about})) == 1
 
 
 def test_metric_rows(results):

@@ -1,8 +1,6 @@
-"""The comparison table, the presets, and the line about another package of the same name."""
+"""The command that compares runs, the presets, and the line about another package of the same name."""
 
-import importlib.util
 import json
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +45,13 @@ def test_every_checkpoint_has_base_each_run_and_retrained_once(files, tmp_path, 
     assert last.loc["b", "s/request"] == 0.2
     assert last.loc["b", "speed-up"] == 50
     assert last.loc[["base", "retrained"], "s/request"].isna().all()
-    assert "retrained" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[0].split() == [
+        *("checkpoint", "model", "Recall@10", "NDCG@10", "sensitive@10", "forgotten@10"),
+        *("JS", "requesting", "JS", "others", "s/request", "speed-up"),
+    ]
+    assert shown.out.splitlines()[2].split() == ["0", "a", "0.45", "0.1", "100"]
+    assert shown.out.endswith("speed-up: seconds of retraining over that.\n") and shown.err == ""
 
 
 def test_a_run_in_which_nobody_had_anything_to_do_has_no_costs(files, capsys):
@@ -59,24 +63,19 @@ def test_a_run_in_which_nobody_had_anything_to_do_has_no_costs(files, capsys):
     assert "s/request" in shown and "None" not in shown and "nan" not in shown.lower()
 
 
-def test_the_grid_reads_results_from_before_means_were_over_those_who_worked_alone():
-    spec = importlib.util.spec_from_file_location("grid", ROOT / "benchmarks" / "grid.py")
-    grid = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(grid)
-    timing = {"retraining_cpu_seconds": 60.0, "cpu_seconds_mean": 2.0}
-    old = {"total": 12, "skipped": 8}
-    assert grid.costs({"requests": old, "timing": timing}) == {"CPU s/request": 6.0, "speed-up": 10.0}
-    assert grid.costs({"requests": old | {"worked": 4}, "timing": timing}) == {"CPU s/request": 2.0, "speed-up": 30.0}
-    for requests, mean in ((old | {"worked": 0}, None), ({"total": 12, "skipped": 12}, 2.0)):
-        costs = grid.costs({"requests": requests, "timing": timing | {"cpu_seconds_mean": mean}})
-        assert all(math.isnan(value) for value in costs.values())
-
-
 def test_a_file_of_another_kind_is_one_clear_line(tmp_path, capsys):
     (tmp_path / "base.json").write_text(json.dumps({"kind": "base", "metrics": []}))
     assert report.main([str(tmp_path / "base.json")]) == 2
-    assert "of a base model" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+    assert told.err.startswith("report: ") and "of a base model; give those of unlearn.py --result_file" in told.err
     assert report.main([str(tmp_path / "none.json")]) == 2
+
+
+def test_a_table_that_cannot_be_written_is_one_clear_line(files, tmp_path, capsys):
+    assert report.main([*files, "--csv", str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("report: cannot write ") and told.err.count("\n") == 1
 
 
 def test_presets_have_values_for_their_pairs_and_say_what_they_have():

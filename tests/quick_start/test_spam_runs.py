@@ -18,7 +18,7 @@ from recbole.config import Config
 from recbole.data import create_dataset
 from recbole.model import get_model
 from recbole.quick_start.main import make_forget_set_main, train_main, unlearn_main
-from recbole.quick_start.report import comparison
+from recbole.report.comparison import comparison
 from recbole.trainer import Naming
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,1 @@
+"""What people read of results: the values of a table's columns, the tables, and how they are printed and written."""

@@ -1,0 +1,72 @@
+"""Which result row is in which column: among rows of every view, population and masking."""
+
+import itertools
+import math
+
+import pytest
+
+from recbole.evaluator import COLUMNS, Table
+from recbole.report.columns import FORGETTING, FORGOTTEN, JS_OTHERS, SPAM, WHOLE_TEST, matching, only_value, values_of
+
+METRICS = ("recall", "ndcg", "avg_sensitive_per_user", "avg_forgotten_per_user", "target_hit_rate", "target_exposure")
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Rows of all combinations, each with a value of its own."""
+    table = Table(model="unlearned", checkpoint=3, split="test")
+    combinations = itertools.product(("all", "current", "clean"), ("all", "requesting", "others"), ("all", "retained"))
+    for view, population, masking in combinations:
+        for metric, k in itertools.product(METRICS, (10, 20)):
+            table.add(metric, len(table.rows), k, view=view, population=population, masking=masking)
+    for population in ("all", "requesting", "others"):
+        table.add("js_divergence", len(table.rows), view="current", population=population, masking="all")
+    return table.rows
+
+
+def test_each_column_is_the_first_row_that_it_wants(table):
+    for columns in (FORGETTING, SPAM):
+        for heading, value in values_of(iter(table), columns).items():
+            if heading in ("target rank", "target log p"):
+                assert math.isnan(value)
+                continue
+            row = next(row for row in table if row["value"] == value)
+            assert all(row[column] == wanted for column, wanted in columns[heading].items())
+            assert value == min(row["value"] for row in matching(table, columns[heading]))
+    found = values_of(table, FORGETTING)
+    assert len(set(found.values())) == len(FORGETTING)
+
+
+def test_the_rows_are_those_that_the_legend_tells_of(table):
+    shown = {row["value"]: row for row in table}
+    about = ("metric", "k", "view", "population", "masking")
+    found = {heading: shown[value] for heading, value in values_of(table, FORGETTING).items()}
+    assert [found["Recall@10"][name] for name in about[:4]] == ["recall", 10, "current", "all"]
+    assert [found["NDCG@10"][name] for name in about[:4]] == ["ndcg", 10, "current", "all"]
+    for heading, metric in (("sensitive@10", "avg_sensitive_per_user"), ("forgotten@10", "avg_forgotten_per_user")):
+        assert [found[heading][name] for name in ("metric", "k", "population", "masking")] == [
+            *(metric, 10, "requesting", "retained")
+        ]
+    assert found["JS requesting"]["population"] == "requesting" and found["JS others"]["population"] == "others"
+    spam = {heading: shown[value] for heading, value in values_of(table, SPAM).items() if not math.isnan(value)}
+    assert {spam[heading]["view"] for heading in ("Recall@10", "NDCG@10")} == {"clean"}
+    assert (spam["target HR@10"]["k"], spam["target HR@20"]["k"]) == (10, 20)
+
+
+def test_columns_want_what_result_rows_have():
+    wanted = [WHOLE_TEST, *FORGETTING.values(), *SPAM.values()]
+    assert {column for each in wanted for column in each} <= set(COLUMNS)
+
+
+def test_the_only_row_is_the_only_one(table):
+    assert only_value(table, JS_OTHERS) == table[-1]["value"]
+    with pytest.raises(ValueError, match=r"3 rows of the result table have .*avg_forgotten"):
+        only_value(table, FORGOTTEN)
+    with pytest.raises(ValueError, match="0 rows"):
+        only_value(table, {"metric": "mrr"})
+
+
+def test_what_a_result_file_cannot_hold_is_not_a_number(table):
+    row = table[-1] | {"value": None}
+    assert math.isnan(only_value([row], JS_OTHERS)) and math.isnan(values_of([row], FORGETTING)["JS others"])
+    assert all(math.isnan(value) for value in values_of([], FORGETTING).values())
