@@ -106,6 +106,16 @@ def test_no_file_is_long():
     }
     assert len(lengths) > 50
     assert {path: length for path, length in lengths.items() if length > 500} == {}
+    assert {path: n for path, n in lengths.items() if path.startswith("recbole/") and n > 350} == {}
+
+
+def test_no_function_is_longer_than_a_screen():
+    found = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 60:
+                found.append(f"{name(path)}:{node.lineno}: {node.name}")
+    assert found == []
 
 
 def test_every_module_and_every_public_thing_says_what_it_is():

@@ -9,7 +9,7 @@ from recbole.config import Config
 from recbole.evaluator import Table, evaluate
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.hub import fetch
-from recbole.quick_start.outcome import report, sensitive_csv
+from recbole.quick_start.closing import report, sensitive_csv
 from recbole.quick_start.record import describe, reference_name, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin
 from recbole.scenario.base import Scenario
