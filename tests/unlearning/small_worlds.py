@@ -102,7 +102,9 @@ def weights(model):
 def known(model):
     """Return all that a model knows, by name: its weights, and what it learned in closed form."""
     arrays = {f"learned {at}": array for at, array in enumerate(model.learned() or ())}
-    dense = {n: torch.from_numpy(a.toarray()) if scipy.sparse.issparse(a) else a.cpu().clone() for n, a in arrays.items()}
+    dense = {
+        n: torch.from_numpy(a.toarray()) if scipy.sparse.issparse(a) else a.cpu().clone() for n, a in arrays.items()
+    }
     return weights(model) | dense
 
 
