@@ -126,7 +126,7 @@ def run_tests(report, device, seconds):
     environment = os.environ | {"ERASE_TEST_DEVICE": device, "PYTHONPATH": str(ROOT)}
     classes = " or ".join(f"Test{name}" for name in ("Scif", "Kookmin", "Fanchuan", "Gif", "Ceu", "Idea", "Seif"))
     chosen = {"agreement": "gpu_agrees", "contract": f"({classes}) and not gpu_agrees"}
-    options = ("-o", "addopts=-v", "-p", "no:cacheprovider", "tests/unlearning/test_algorithms.py")
+    options = ("-o", "addopts=-v", "-p", "no:cacheprovider", "tests/unlearning/test_contracts.py")
     for name, choice in chosen.items():
         command = [sys.executable, "-u", "-m", "pytest", *options, "-k", choice]
         with subprocess.Popen(

@@ -16,7 +16,9 @@ from recbole.data.split import TRAIN
 from recbole.model import get_model
 from recbole.trainer import make_optimizer
 from recbole.unlearning.registry import ERASE_ALGORITHMS, get_algorithm, hyper_parameters
+from recbole.unlearning.request import Request
 from recbole.utils import ModelType, init_seed
+from recbole.utils.deadline import Deadline
 from recbole.utils.device import now, peak_memory
 
 MODELS = sorted(path.stem for path in (PROPERTIES / "model").glob("*.yaml"))
@@ -171,7 +173,7 @@ def of_algorithm(found, data, pair, device, strict=False):
         rows = dataset.log.rows_of([user])
         rows = rows[dataset.log.split[rows] == TRAIN][:2]
         began = now(device)
-        outcome = algorithm.forget(rows, at)
+        outcome = algorithm.forget([Request(at, str(user), rows)], Deadline())
         found["request_seconds" if at else "first_request_seconds"] = now(device) - began
         found |= {"status": outcome.status, "relative_change": outcome.relative_change} | peak_memory(device)
         if outcome.reason:
