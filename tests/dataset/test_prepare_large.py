@@ -153,7 +153,7 @@ def test_subset_has_all_rows_of_some_users(name, sources, outputs):
 def test_subset_has_the_fields_of_its_data_set():
     whole, part = (packaged_layers("SASRec", name) for name in ("nowp", "nowp_test"))
     assert [layer.values for layer in part[0]] == [layer.values for layer in whole[0]]
-    assert part[1].values["USER_ID_FIELD"] == "session_id"
+    assert part[1]["spam"].values["USER_ID_FIELD"] == "session_id"
 
 
 def run_here(name, source, out, monkeypatch, capsys, *more):
