@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from recbole.config import Config
 from recbole.evaluator import Table, evaluate
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.quick_start.hub import fetch
 from recbole.quick_start.closing import report, sensitive_csv
+from recbole.quick_start.hub import fetch
 from recbole.quick_start.record import describe, reference_name, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin
 from recbole.scenario.base import Scenario
@@ -76,8 +76,16 @@ def run_recbole(
     rows += scenario.ask(model, path.stem, model=state.kind, checkpoint=index)
     clock.lap("evaluate")
     record = describe(setup, state, list(arguments), clock.seconds | timing, rows)
-    if not is_main():
-        return record
+    if is_main():
+        _write(setup, state, path, record, result_file)
+        if resume is not None:
+            resume.remove()
+    return record
+
+
+def _write(setup: Setup, state: State, path: Path, record: dict[str, Any], result_file: str | None) -> None:
+    """Write and tell what was found of a model."""
+    config, scenario, index, rows = setup.config, setup.scenario, state.checkpoint, record["metrics"]
     if not config["eval_only"]:
         write_beside(path, record)
         if index == LAST:
@@ -89,9 +97,6 @@ def run_recbole(
     config.warn_unread(logger, but=OF_TRAINING if config["eval_only"] else ())
     if result_file:
         write_json(result_file, record)
-    if resume is not None:
-        resume.remove()
-    return record
 
 
 def _given_checkpoint(
