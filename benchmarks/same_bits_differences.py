@@ -1,0 +1,205 @@
+"""What two runs left, compared: checkpoints, result rows, outcomes of requests, tables, names.
+
+Times are left out. A dictionary is compared by the keys that both have, since a later revision may tell more; but the
+tensors of a checkpoint have to be the same ones.
+"""
+
+import csv
+import hashlib
+import json
+import re
+
+import numpy as np
+import torch
+
+TIMES = re.compile(r"second|_mib$|speed")
+LEFT_OUT = {"arguments", "config", "versions"}
+"""Keys of a record that say how a run was asked for, not what came of it."""
+PARAMETERS = ("state_dict", "other_parameter", "optimizer")
+"""Keys of a checkpoint that hold tensors."""
+ROW = ("model", "algorithm", "checkpoint", "split", "view", "population", "masking", "metric", "k")
+
+
+class Differences:
+    """Collects differences, one line each.
+
+    Args:
+        rounding: allow 1e-4 of a tensor's largest absolute value, and 1e-3 in any other number that is no integer.
+
+    Attributes:
+        found: the lines.
+        tensors: how many tensors and arrays were compared.
+        rows: how many result rows were compared.
+        applied: how many requests were applied, of those that were compared.
+    """
+
+    def __init__(self, rounding=False):
+        self.rounding, self.found, self.tensors, self.rows, self.applied = rounding, [], 0, 0, 0
+
+    def add(self, where, told):
+        """Note a difference."""
+        self.found.append(f"{where}: {told}"[:400])
+
+    # --- values
+    def values(self, where, one, other, keys="both"):
+        """Compare plain values and tensors, in dictionaries and lists too.
+
+        Args:
+            where: what they are.
+            one: the earlier value.
+            other: the later one.
+            keys: of two dictionaries are compared the keys that ``both`` have; or the earlier ones are to be ``kept``,
+                beside which there may be new ones; or they have to be the ``same`` in the same order.
+        """
+        if isinstance(one, dict) and isinstance(other, dict):
+            lost = set(one) - set(other)
+            if (keys == "kept" and lost) or (keys == "same" and list(one) != list(other)):
+                self.add(where, f"holds {list(map(str, one))}, now {list(map(str, other))}")
+            for key in one:
+                if key in other and not TIMES.search(str(key)):
+                    self.values(f"{where}.{key}", one[key], other[key], keys)
+        elif isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+            if len(one) != len(other):
+                self.add(where, f"{len(one)} values, now {len(other)}")
+            for at, pair in enumerate(zip(one, other, strict=False)):
+                self.values(f"{where}[{at}]", *pair, keys)
+        elif isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+            self.tensor(where, one, other)
+        elif not self._equal(one, other):
+            by = f" (by {abs(one - other):.3g})" if _numbers(one, other) else ""
+            self.add(where, f"{one!r}, now {other!r}{by}")
+
+    def _equal(self, one, other):
+        if one == other or (one != one and other != other):  # noqa: PLR0124 (NaN equals NaN here)
+            return True
+        near = self.rounding and _numbers(one, other) and not (isinstance(one, int) and isinstance(other, int))
+        return near and abs(one - other) <= 1e-3
+
+    def tensor(self, where, one, other):
+        """Compare two tensors: to the bit, or to 1e-4 of the first one's largest absolute value."""
+        self.tensors += 1
+        if (one.shape, one.dtype, one.layout) != (other.shape, other.dtype, other.layout):
+            self.add(where, f"{one.dtype} {tuple(one.shape)}, now {other.dtype} {tuple(other.shape)}")
+            return
+        one, other = (tensor.to_dense() if tensor.layout != torch.strided else tensor for tensor in (one, other))
+        if torch.equal(_bits(one), _bits(other)):
+            return
+        same = (one == other) | (one.isnan() & other.isnan())
+        values = [tensor.to(torch.float64) for tensor in (one, other)]
+        apart = (values[0] - values[1]).abs()[~same].nan_to_num(nan=torch.inf)
+        furthest = apart.max().item() if len(apart) else 0.0
+        largest = values[0].nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().max().item()
+        if not (self.rounding and one.is_floating_point() and furthest <= 1e-4 * largest):
+            count = f"{len(apart)} of {one.numel()} values" if len(apart) else "signs of zeros or bits of NaNs"
+            self.add(where, f"{count} differ, by {furthest:.3g} at most, where the largest is {largest:.3g}")
+
+    # --- files
+    def folders(self, one, other):
+        """Compare all files of two folders, and their names."""
+        names = [{str(path.relative_to(side)) for path in side.rglob("*") if path.is_file()} for side in (one, other)]
+        for name in sorted(names[0] | names[1]):
+            if name not in names[1]:
+                self.add(name, "is missing")
+            elif name not in names[0]:
+                self.add(name, "is new")
+            else:
+                self.file(name, one / name, other / name)
+
+    def file(self, name, one, other):
+        """Compare two files by what their name says that they hold; of a snapshot there is just the name."""
+        kind = name.rsplit(".", 1)[-1]
+        if name.startswith("dataset"):
+            self.values(name, *(hash_of(path) for path in (one, other)))
+        elif kind == "pth":
+            self._checkpoints(name, *(torch.load(path, weights_only=True) for path in (one, other)))
+        elif kind == "json":
+            self._records(name, *(json.loads(path.read_bytes()) for path in (one, other)))
+        elif kind == "jsonl":
+            self._requests(name, *(lines_of(path) for path in (one, other)))
+        elif kind == "csv":
+            self.values(name, *(table_of(path) for path in (one, other)))
+        elif kind == "npz":
+            self._arrays(name, *(dict(np.load(path)) for path in (one, other)))
+        elif kind != "resume":
+            self.values(name, one.read_bytes(), other.read_bytes())
+
+    def _checkpoints(self, name, one, other):
+        for key in PARAMETERS:
+            self.values(f"{name}: {key}", one.get(key), other.get(key), keys="same")
+        rest = [{k: v for k, v in held.items() if k not in (*PARAMETERS, *LEFT_OUT)} for held in (one, other)]
+        self.values(name, *rest)
+
+    def _records(self, name, one, other):
+        rows = [record.get("metrics") or [] for record in (one, other)]
+        self.rows += len(rows[0])
+        if len(rows[0]) != len(rows[1]):
+            self.add(name, f"{len(rows[0])} rows, now {len(rows[1])}")
+        for pair in zip(*rows, strict=False):
+            what = " ".join(str(pair[0].get(key)) for key in ROW if pair[0].get(key) is not None)
+            self.values(f"{name}: row {what}", *map(_without_hash, pair), keys="kept")
+        rest = [{k: v for k, v in record.items() if k not in LEFT_OUT | {"metrics"}} for record in (one, other)]
+        self.values(name, *rest)
+
+    def _requests(self, name, one, other):
+        if self.rounding:  # iterations and residuals of a solver are not to be held to anything
+            one, other = ([{k: v for k, v in line.items() if k != "work"} for line in side] for side in (one, other))
+        self.applied += sum(line.get("status") == "applied" for line in other)
+        self.values(f"{name}: request", one, other, keys="kept")
+
+    def _arrays(self, name, one, other):
+        for key in one.keys() & other.keys():
+            if one[key].dtype.kind in "biuf" and other[key].dtype.kind in "biuf":
+                self.tensor(f"{name}: {key}", *(torch.from_numpy(np.asarray(held[key])) for held in (one, other)))
+            else:
+                self.values(f"{name}: {key}", one[key].tolist(), other[key].tolist())
+        if one.keys() != other.keys():
+            self.add(name, f"holds {sorted(one)}, now {sorted(other)}")
+
+    def endings(self, one, other):
+        """Compare how two runs ended, as ``same_bits_runs.call`` tells it.
+
+        Where rounding is allowed, the numbers in the log are left to the result rows.
+        """
+        for key in ("status", "error", "gone"):
+            self.values(key, one[key], other[key])
+        told = [
+            [re.sub(r"\d+(\.\d+)?", "#", line) if self.rounding else line for line in run["told"]]
+            for run in (one, other)
+        ]
+        self.values("log", *told)
+
+
+def _numbers(*values):
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+
+
+def _bits(tensor):
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
+
+
+def _without_hash(row):
+    """Return a row whose reference is a file's name alone: the file's hash tells of more than its tensors."""
+    return row | {"reference": str(row.get("reference")).split(" ")[0]}
+
+
+def hash_of(path):
+    """Return a file's SHA-256, in a word."""
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def lines_of(path):
+    """Return the values in a file of JSON lines."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def table_of(path):
+    """Return the rows of a table, numbers as such."""
+
+    def number(text):
+        try:
+            return float(text)
+        except (TypeError, ValueError):
+            return text
+
+    with open(path, newline="") as file:
+        return [{key: number(text) for key, text in row.items()} for row in csv.DictReader(file)]
