@@ -39,7 +39,7 @@ from recbole.evaluator import EvalSettings, evaluate, get_probe, mean_utility
 from recbole.quick_start.setup import begin
 from recbole.quick_start.train import run_recbole
 from recbole.report.columns import FORGOTTEN, JS_REQUESTING, only_value
-from recbole.scenario.registry import scenario_of
+from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer.learn import load
 from recbole.unlearning.pipeline import Pipeline
 from recbole.unlearning.registry import get_algorithm, hyper_parameters

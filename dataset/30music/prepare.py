@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from recbole.config.layers import packaged
 from recbole.prepare import program, steps
-from recbole.prepare.files import find
-from recbole.prepare.raw_table import RawLog
-from recbole.prepare.rules import SensitiveRules
-from recbole.prepare.tables import read_idomaar
+from recbole.prepare.raw_files import find
+from recbole.prepare.raw_table import RawTable
+from recbole.prepare.sensitive_rules import SensitiveRules
+from recbole.prepare.table_readers import read_idomaar
 
 HERE = Path(__file__).resolve().parent
 WANTED = "relations/sessions.idomaar and entities/tracks.idomaar"
@@ -40,7 +40,7 @@ def main():
     for batch in read_idomaar(find(source, "entities/tracks.idomaar"), TRACK):
         tags = batch["tags"]
         rules.look(batch["id"], tag=pa.ListArray.from_arrays(tags.offsets, pc.struct_field(tags.values, "id")))
-    log = RawLog.collect(plays(source), ("user_id", "session_id", "item_id"), ("timestamp",)).ordered()
+    log = RawTable.collect(plays(source), ("user_id", "session_id", "item_id"), ("timestamp",)).ordered()
     categories = steps.shared_items(rules.items(), log.items(), HERE / "sensitive.yaml")
     steps.write_log(options, "SBR", log, categories, **ELIGIBLE)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recbole.data.atomic import write_atomic
-from recbole.generators.raw_log import InteractionLog
+from recbole.generators.raw_log import RawInteractions
 from recbole.prepare import program, steps
 from recbole.utils import UserError, sha256_of_file
 
@@ -47,7 +47,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         path = views(options, Path(folder))
         program.say(f"{INTER} is {'' if sha256_of_file(path) == SHA256 else 'not '}that of the published sample")
-        log = InteractionLog(path, user_field=SESSION)
+        log = RawInteractions(path, user_field=SESSION)
         categories = {CATEGORY: middling(log.items.to_pylist())}
         steps.write_rows(options, "SBR", log, categories, FRACTIONS, user_field=SESSION)
 

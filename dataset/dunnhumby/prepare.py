@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from recbole.generators.basket_files import build_baskets, first_stranger, item_tokens
 from recbole.prepare import program, steps
-from recbole.prepare.files import find, line_of_row
-from recbole.prepare.rules import SensitiveRules
-from recbole.prepare.tables import read_csv
+from recbole.prepare.raw_files import find, line_of_row
+from recbole.prepare.sensitive_rules import SensitiveRules
+from recbole.prepare.table_readers import read_csv
 from recbole.utils import UserError
 
 HERE = Path(__file__).resolve().parent

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole.prepare import program, steps
-from recbole.prepare.files import find
-from recbole.prepare.raw_table import RawLog
-from recbole.prepare.rules import SensitiveRules
-from recbole.prepare.tables import read_csv, read_json_lines
+from recbole.prepare.raw_files import find
+from recbole.prepare.raw_table import RawTable
+from recbole.prepare.sensitive_rules import SensitiveRules
+from recbole.prepare.table_readers import read_csv, read_json_lines
 
 HERE = Path(__file__).resolve().parent
 WANTED = "goodreads_interactions.csv, book_id_map.csv, goodreads_books.json (plain, or as .gz)"
@@ -45,7 +45,7 @@ def main():
     options = steps.command_line(__doc__, HERE, WANTED, RATINGS)
     source = steps.source_folder(options, HERE, WANTED, {name: f"{URL}/{name}" for name in FILES})
     categories = sensitive_books(source)
-    log = RawLog.collect(ratings(source), ("user_id", "item_id"), ("rating", "timestamp"))
+    log = RawTable.collect(ratings(source), ("user_id", "item_id"), ("rating", "timestamp"))
     log = log.ordered().core(CORE)
     steps.write_log(options, "CF", log, steps.shared_items(categories, log.items(), HERE / "sensitive.yaml"))
 

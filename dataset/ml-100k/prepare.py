@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recbole.data.atomic import read_atomic, write_atomic
-from recbole.generators.raw_log import InteractionLog
+from recbole.generators.raw_log import RawInteractions
 from recbole.prepare import program, steps
 from recbole.utils import UserError, sha256_of_file
 
@@ -57,7 +57,7 @@ def main():
         source = atomic_files(options, Path(folder))
         same = all(sha256_of_file(source / name) == sha256 for name, sha256 in ATOMIC.items())
         program.say(f"the data files are {'' if same else 'not '}byte for byte RecBole's")
-        log = InteractionLog(source / f"{NAME}.inter")
+        log = RawInteractions(source / f"{NAME}.inter")
         for name in ATOMIC:
             read_atomic(source / name)  # so that a mistake is found in whatever column
         movies = by_genre(source / f"{NAME}.item")

@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 
 from recbole.prepare import program, steps
 from recbole.prepare.download import unpack
-from recbole.prepare.files import find
-from recbole.prepare.raw_table import RawLog
-from recbole.prepare.rules import SensitiveRules
+from recbole.prepare.raw_files import find
+from recbole.prepare.raw_table import RawTable
+from recbole.prepare.sensitive_rules import SensitiveRules
 from recbole.prepare.staging import workspace
-from recbole.prepare.tables import read_csv
+from recbole.prepare.table_readers import read_csv
 
 HERE = Path(__file__).resolve().parent
 WANTED = "rating.csv, movie.csv, tag.csv (Kaggle's form of ML-20M) or ratings.csv, movies.csv, tags.csv (GroupLens's)"
@@ -49,7 +49,7 @@ def main():
 def convert(options, source):
     """Write everything from the tables of a folder."""
     categories = sensitive_films(source)
-    log = RawLog.collect(ratings(source), ("user_id", "item_id"), ("rating", "timestamp"))
+    log = RawTable.collect(ratings(source), ("user_id", "item_id"), ("rating", "timestamp"))
     log = log.distinct().ordered().core(CORE)
     steps.write_log(options, "CF", log, steps.shared_items(categories, log.items(), HERE / "sensitive.yaml"))
 

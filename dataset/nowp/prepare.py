@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole.prepare import program, steps
-from recbole.prepare.files import find
-from recbole.prepare.raw_table import RawLog
-from recbole.prepare.rules import SensitiveRules
-from recbole.prepare.tables import read_csv
+from recbole.prepare.raw_files import find
+from recbole.prepare.raw_table import RawTable
+from recbole.prepare.sensitive_rules import SensitiveRules
+from recbole.prepare.table_readers import read_csv
 
 HERE = Path(__file__).resolve().parent
 WANTED = "sessions_2018.csv"
@@ -35,7 +35,7 @@ def main():
     options = steps.command_line(__doc__, HERE, WANTED)
     source = steps.source_folder(options, HERE, WANTED)
     first_texts = []
-    log = RawLog.collect(plays(source, first_texts), ("user_id", "session_id", "item_id"), ("timestamp",))
+    log = RawTable.collect(plays(source, first_texts), ("user_id", "session_id", "item_id"), ("timestamp",))
     log = log.distinct().ordered()
     categories = steps.shared_items(sensitive_tracks(first_texts), log.items(), HERE / "sensitive.yaml")
     steps.write_log(options, "SBR", log, categories)

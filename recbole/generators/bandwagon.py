@@ -181,7 +181,7 @@ def shuffled_order(generator, lengths):
 
 
 @dataclass(frozen=True)
-class Clock:
+class ProfileClock:
     """When real profiles act.
 
     Attributes:

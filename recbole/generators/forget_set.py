@@ -71,7 +71,7 @@ def generate(log, sensitive, path, seed, fraction, rule):
     """Draw a forget set and write it.
 
     Args:
-        log: an `InteractionLog` or a `BasketLog`.
+        log: an `RawInteractions` or a `RawBaskets`.
         sensitive: bool array [n], from ``log.sensitive(items)``.
         path: the file to write, see `recbole.generators.artefact_names.forget_set_name`.
         seed: any int.

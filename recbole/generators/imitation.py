@@ -129,7 +129,7 @@ class CleanInteractions:
         self.popular, self.unpopular = _fifths(self.path, np.bincount(item), token_rank(self.tokens), kept, said)
         self._clock = None
         if self._time in table.column_names:
-            self._clock = bandwagon.Clock.of(owner, table[self._time].to_numpy())
+            self._clock = bandwagon.ProfileClock.of(owner, table[self._time].to_numpy())
         self._ratings = None
         if self._rating in table.column_names:
             self._ratings = _Ratings.of(item, table[self._rating].to_numpy(), len(self.tokens))

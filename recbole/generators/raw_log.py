@@ -17,7 +17,7 @@ _NEWLINE = 10
 _RETURN = 13
 
 
-class InteractionLog:
+class RawInteractions:
     """The raw interactions of an ``.inter`` file (CF, SBR), and their lines as they stand there.
 
     Attributes:
@@ -96,7 +96,7 @@ class InteractionLog:
         return starts[filled], ends[filled]
 
 
-class BasketLog:
+class RawBaskets:
     """The raw baskets of a next-basket file, ``{user: [[item, …], …]}`` (NBR), as one row per item in a basket.
 
     Empty baskets are dropped, then users with fewer than ``min_baskets``.

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole.prepare.files import find, json_objects
-from recbole.prepare.raw_table import RawLog
-from recbole.prepare.rules import SensitiveRules
+from recbole.prepare.raw_files import find, json_objects
+from recbole.prepare.raw_table import RawTable
+from recbole.prepare.sensitive_rules import SensitiveRules
 from recbole.prepare.steps import shared_items
-from recbole.prepare.tables import read_json_lines
+from recbole.prepare.table_readers import read_json_lines
 from recbole.utils import UserError
 
 URL = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw"
@@ -48,15 +48,15 @@ def read(folder, category, rules_path, texts, k):
         k: users and items are kept that have as many reviews.
 
     Returns:
-        ``(log, categories)``: a `RawLog` of user, item (the asin), rating and timestamp (milliseconds since 1970, UTC);
-        and a dict from each sensitive category to its items in the log (list of asins).
+        ``(log, categories)``: a `RawTable` of user, item (the asin), rating and timestamp (milliseconds since 1970,
+        UTC); and a dict from each sensitive category to its items in the log (list of asins).
 
     Raises:
         UserError: a file is missing or wrong, or a category has no item in the log.
     """
     parents = _sensitive_parents(folder, category, rules_path, texts)
     reviews = read_json_lines(find(folder, f"{category}.jsonl"), _REVIEW)
-    log = RawLog.collect(map(_renamed, reviews), ("user_id", "item_id", "parent_asin"), ("rating", "timestamp"))
+    log = RawTable.collect(map(_renamed, reviews), ("user_id", "item_id", "parent_asin"), ("rating", "timestamp"))
     items = {name: _of_parents(log, listed) for name, listed in parents.items()}
     log = log.without("parent_asin").distinct().ordered().core(k)  # a repeated review may name another parent
     return log, shared_items(items, log.items(), rules_path)

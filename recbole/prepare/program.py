@@ -138,11 +138,11 @@ def write_scenarios(folder, dataset, log, categories, fractions, rule, rating_th
     Args:
         folder: where to.
         dataset: the data set's name, for the files' names.
-        log: an `InteractionLog` or a `BasketLog`.
+        log: an `RawInteractions` or a `RawBaskets`.
         categories: dict from a category to its item tokens.
         fractions: shares of the log.
         rule: ``A`` or ``B``.
-        rating_threshold: see `InteractionLog.sensitive`.
+        rating_threshold: see `RawInteractions.sensitive`.
         askers: who may ask, if not everybody, for a message.
 
     Returns:

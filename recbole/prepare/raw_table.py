@@ -13,7 +13,7 @@ from recbole.utils.intervals import parse_intervals
 
 
 @dataclass(frozen=True)
-class RawLog:
+class RawTable:
     """Interactions, a row each.
 
     Attributes:
@@ -54,12 +54,12 @@ class RawLog:
     def take(self, rows):
         """Return the rows (int array or bool array [n]) of the log, in that order; the tokens stay."""
         pick = {kind: {name: column[rows] for name, column in getattr(self, kind).items()} for kind in _COLUMNS}
-        return RawLog(pick["codes"], self.tokens, pick["numbers"])
+        return RawTable(pick["codes"], self.tokens, pick["numbers"])
 
     def without(self, *names):
         """Return the log without some columns."""
         left = {kind: _except(getattr(self, kind), names) for kind in (*_COLUMNS, "tokens")}
-        return RawLog(left["codes"], left["tokens"], left["numbers"])
+        return RawTable(left["codes"], left["tokens"], left["numbers"])
 
     def with_tokens(self, name, codes, tokens, before):
         """Return the log with another token column, placed before the column ``before``."""
@@ -67,7 +67,7 @@ class RawLog:
         at = list(self.codes).index(before)
         names = list(self.codes)
         both = {**self.codes, **column}
-        return RawLog(
+        return RawTable(
             {key: both[key] for key in (*names[:at], name, *names[at:])}, {**self.tokens, name: tokens}, self.numbers
         )
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from recbole.config.rules import SEED
 from recbole.generators.basket_files import item_tokens, of_users, write_baskets
 from recbole.generators.forget_set import RULES
-from recbole.generators.raw_log import BasketLog, InteractionLog
+from recbole.generators.raw_log import RawBaskets, RawInteractions
 from recbole.prepare import program
 from recbole.prepare.download import download
 from recbole.prepare.staging import staged
@@ -148,9 +148,9 @@ def write_log(options, task, log, categories, **eligible):
     Args:
         options: see `command_line`.
         task: ``CF`` or ``SBR``.
-        log: a `RawLog`.
+        log: a `RawTable`.
         categories: dict from categories to lists of item tokens, see `shared_items`.
-        eligible: what `InteractionLog` asks of users who may ask.
+        eligible: what `RawInteractions` asks of users who may ask.
     """
     if options.subset is not None:
         log = log.sample_users(options.subset, stream(options.seed, "subset"))
@@ -159,7 +159,7 @@ def write_log(options, task, log, categories, **eligible):
     with staged(options.output) as folder:
         path = folder / f"{options.name}.inter"
         log.write(path)
-        _scenarios(options, folder, task, InteractionLog(path, **eligible), categories, _askers(**eligible))
+        _scenarios(options, folder, task, RawInteractions(path, **eligible), categories, _askers(**eligible))
 
 
 def _askers(min_sensitive=0, min_remaining=0):
@@ -174,7 +174,7 @@ def write_rows(options, task, log, categories, fractions, others=(), user_field=
     Args:
         options: see `command_line`.
         task: ``CF`` or ``SBR``.
-        log: an `InteractionLog`.
+        log: an `RawInteractions`.
         categories: dict from categories to lists of item tokens.
         fractions: shares of the log.
         others: the ends of the names of files beside the log's that are copied too.
@@ -188,7 +188,7 @@ def write_rows(options, task, log, categories, fractions, others=(), user_field=
             _copy(log.path, path)
         else:
             log.write(path, np.flatnonzero(_drawn(options, log.users.max(initial=-1) + 1)[log.users]))
-        written = InteractionLog(path, user_field)
+        written = RawInteractions(path, user_field)
         program.say(f"{written.n_total:,} interactions of {written.users.max(initial=-1) + 1:,} users")
         _scenarios(options, folder, task, written, categories, fractions=fractions)
 
@@ -220,7 +220,7 @@ def write_merged(options, baskets, categories, fractions=FRACTIONS["NBR"], as_gi
             write_baskets(path, baskets)
         else:
             _copy(as_given, path)
-        log = BasketLog(path)
+        log = RawBaskets(path)
         askers = f"people who keep {log.min_baskets} baskets without them"
         _scenarios(options, folder, "NBR", log, categories, askers, fractions)
 

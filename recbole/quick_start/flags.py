@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from recbole.scenario.registry import scenarios
+from recbole.scenario.known_scenarios import scenarios
 from recbole.unlearning.schedule import N_CHECKPOINTS
 from recbole.utils import UserError
 from recbole.utils.flag import Flag, cutoffs, metric_names

@@ -12,8 +12,8 @@ from recbole.generators.commands import prepared_datasets, preparing_command
 from recbole.generators.imitation import INTERVALS, SESSION_FIELD, USUAL_FILTERS
 from recbole.quick_start.flags import TASKS
 from recbole.scenario.base import Scenario
+from recbole.scenario.known_scenarios import scenarios
 from recbole.scenario.making import Made, Source, once
-from recbole.scenario.registry import scenarios
 from recbole.utils import OneLineParser, UserError, suggest
 from recbole.utils.flag import Flag
 

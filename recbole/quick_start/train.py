@@ -13,7 +13,7 @@ from recbole.quick_start.hub import fetch
 from recbole.quick_start.record import describe, reference_name, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin
 from recbole.scenario.base import Scenario
-from recbole.scenario.registry import scenario_of
+from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer import ResumeFile, load_checkpoint
 from recbole.trainer.learn import Learned, learn, load
 from recbole.trainer.original import follow_original

@@ -12,7 +12,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import report, sensitive_csv
 from recbole.quick_start.record import describe, reference_name, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin
-from recbole.scenario.registry import scenario_of
+from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer import ResumeFile, load_checkpoint, save_unlearned
 from recbole.trainer.learn import load
 from recbole.trainer.original import follow_original

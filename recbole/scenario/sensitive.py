@@ -12,7 +12,7 @@ from recbole.config import Config
 from recbole.generators.artefact_names import forget_set_names, sensitive_method
 from recbole.generators.forget_set import RULES, generate
 from recbole.generators.order import order_requests
-from recbole.generators.raw_log import BasketLog, InteractionLog
+from recbole.generators.raw_log import RawBaskets, RawInteractions
 from recbole.generators.sensitive_lists import list_categories, read_sensitive_items
 from recbole.scenario.base import Scenario
 from recbole.scenario.forget_set_reader import find_forget_set, read_forget_set
@@ -152,7 +152,7 @@ def short_stem(path: str) -> str:
     return f"{content[:_STEM_KEPT].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
-def _draw(log: InteractionLog | BasketLog, rows: Any, path: Path, seed: int, fraction: float, rule: str) -> bool:
+def _draw(log: RawInteractions | RawBaskets, rows: Any, path: Path, seed: int, fraction: float, rule: str) -> bool:
     """Draw one forget set, tell of it, and return whether anything is in it."""
     before = sha256_of_file(path) if path.is_file() else None
     made = generate(log, rows, path, seed, fraction, rule)
@@ -186,10 +186,10 @@ def _categories(folder: Path, asked: list[str]) -> list[str]:
     return found
 
 
-def _raw_log(source: Source) -> InteractionLog | BasketLog:
+def _raw_log(source: Source) -> RawInteractions | RawBaskets:
     config = source.config
     if source.task == "NBR":
-        return BasketLog(source.path, config["MIN_NBR_BASKET_COUNT"])
+        return RawBaskets(source.path, config["MIN_NBR_BASKET_COUNT"])
     user, item, rating = (config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD"))
     least = {key: config[key] or 0 for key in ("min_sensitive", "min_remaining")}
-    return InteractionLog(source.path, user, item, rating, config["field_separator"], **least)
+    return RawInteractions(source.path, user, item, rating, config["field_separator"], **least)

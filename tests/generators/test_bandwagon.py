@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recbole.generators import bandwagon
-from recbole.generators.bandwagon import Clock
+from recbole.generators.bandwagon import ProfileClock
 
 N = 200_000
 LENGTHS = st.lists(st.integers(4, 40), min_size=1, max_size=12).map(np.array)
@@ -141,15 +141,15 @@ def test_distinct_draws_are_uniform(generator, size, pool):
 def test_a_clock_is_that_of_a_loop(generator):
     owner, time = generator.integers(0, 30, 300), generator.integers(-50, 10**6, 300)
     gaps = np.concatenate([np.diff(np.sort(time[owner == own])) for own in range(30)])
-    clock = Clock.of(owner, time)
+    clock = ProfileClock.of(owner, time)
     assert (clock.first, clock.last) == (time.min(), time.max())
     assert (clock.mean_gap, clock.std_gap) == pytest.approx((gaps.mean(), gaps.std()))
-    assert Clock.of(np.arange(5), np.full(5, 2.5)) == Clock(2, 2, 0.0, 0.0)
+    assert ProfileClock.of(np.arange(5), np.full(5, 2.5)) == ProfileClock(2, 2, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("variation", [0.3, 1.0])
 def test_gaps_are_weibull_with_seven_tenths_of_the_mean(generator, variation):
-    clock = Clock(10**9, 2 * 10**9, 5000.0, 5000.0 * variation)
+    clock = ProfileClock(10**9, 2 * 10**9, 5000.0, 5000.0 * variation)
     lengths = np.full(N // 10, 10)
     times = clock.times(generator, lengths).reshape(-1, 10)
     gaps = np.diff(times)
@@ -166,7 +166,7 @@ def test_gaps_are_weibull_with_seven_tenths_of_the_mean(generator, variation):
 @example(0, 1000, 1e-9, 1e15, 0)  # a shape near 0: Gamma would overflow
 def test_times_ascend_and_are_finite(first, span, mean, std, seed):
     lengths = np.array([4, 7])
-    times = Clock(first, first + span, mean, std).times(np.random.default_rng(seed), lengths)
+    times = ProfileClock(first, first + span, mean, std).times(np.random.default_rng(seed), lengths)
     assert times.dtype == np.int64
     for own in np.split(times, [4]):
         gaps = np.diff(own)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recbole.generators.artefact_names import forget_set_name, sensitive_list_names, sensitive_method
 from recbole.generators.forget_set import choose, generate
-from recbole.generators.raw_log import BasketLog, InteractionLog
+from recbole.generators.raw_log import RawBaskets, RawInteractions
 from recbole.scenario.forget_set_reader import read_forget_set
 from recbole.utils import UserError
 
@@ -82,7 +82,7 @@ def log(tmp_path):
     def make(content):
         path = tmp_path / "d.inter"
         path.write_bytes(content)
-        return InteractionLog(path)
+        return RawInteractions(path)
 
     return make
 
@@ -124,7 +124,7 @@ def test_rating_threshold(log, tmp_path):
     assert raw.sensitive(["1"], 3.5).tolist() == [False, True, False]
     (tmp_path / "s.inter").write_text("user_id:token\titem_id:token\na\t1\n")
     with pytest.raises(UserError, match="no ratings to hold against a rating threshold"):
-        InteractionLog(tmp_path / "s.inter").sensitive(["1"], 3.5)
+        RawInteractions(tmp_path / "s.inter").sensitive(["1"], 3.5)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_baskets_equal_the_obvious_loop(tmp_path_factory, baskets, items, seed, 
         distinct = sum(len(items & set(basket)) for basket in own)
         if distinct and sum(1 for basket in own if set(basket) - items) >= 4:
             count[user] = distinct
-    log = BasketLog(folder / "d_merged.json")
+    log = RawBaskets(folder / "d_merged.json")
     assert log.n_total == sum(len(basket) for own in kept.values() for basket in own)
     tokens = list(map(str, items))
     if not count:
@@ -197,7 +197,7 @@ def test_baskets_equal_the_obvious_loop(tmp_path_factory, baskets, items, seed, 
 def test_malformed_baskets(tmp_path, content, message):
     (tmp_path / "d.json").write_text(content)
     with pytest.raises(UserError, match=message):
-        BasketLog(tmp_path / "d.json")
+        RawBaskets(tmp_path / "d.json")
 
 
 def test_the_hash_seed_has_no_say(tmp_path):
@@ -205,8 +205,9 @@ def test_the_hash_seed_has_no_say(tmp_path):
     script = (
         "import sys\n"
         "from recbole.generators.forget_set import generate\n"
-        "from recbole.generators.raw_log import InteractionLog\n"
-        "log = InteractionLog(sys.argv[1]); generate(log, log.sensitive({'007', '7', 'nan'}), sys.argv[2], 3, 0.2, 'B')"
+        "from recbole.generators.raw_log import RawInteractions\n"
+        "log = RawInteractions(sys.argv[1])\n"
+        "generate(log, log.sensitive({'007', '7', 'nan'}), sys.argv[2], 3, 0.2, 'B')"
     )
     outs = [tmp_path / "0.inter", tmp_path / "1.inter"]
     running = [

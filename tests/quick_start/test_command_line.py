@@ -17,7 +17,7 @@ from recbole.quick_start.command_line import (
     without_secrets,
 )
 from recbole.quick_start.main import train_main
-from recbole.scenario.registry import scenario_of
+from recbole.scenario.known_scenarios import scenario_of
 from recbole.utils import UserError
 
 

@@ -9,7 +9,7 @@ from test_spam_runs import MODELS, command, furnish, histories, inside
 
 from recbole.config import Config
 from recbole.quick_start.main import train_main, unlearn_main
-from recbole.scenario.registry import scenario_of
+from recbole.scenario.known_scenarios import scenario_of
 from recbole.utils import UserError
 
 ASK = [*range(100, 108)]

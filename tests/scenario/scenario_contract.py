@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from recbole.quick_start.main import train_main, unlearn_main
-from recbole.scenario.registry import scenarios
+from recbole.scenario.known_scenarios import scenarios
 
 
 def without_contract(names):

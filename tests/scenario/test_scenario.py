@@ -3,7 +3,7 @@
 import pytest
 
 from recbole.config import Config
-from recbole.scenario.registry import scenario_of, scenarios
+from recbole.scenario.known_scenarios import scenario_of, scenarios
 from recbole.utils import UserError
 
 METHOD = "unlearning_sample_selection_method"

@@ -5,7 +5,7 @@ from scenario_contract import ScenarioContract, without_contract
 from toy_distribution import ROOT, install, python
 
 from recbole.quick_start.main import make_forget_set_main
-from recbole.scenario.registry import scenarios
+from recbole.scenario.known_scenarios import scenarios
 from recbole.utils import UserError, plugins
 
 TOY = '''

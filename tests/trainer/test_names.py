@@ -7,7 +7,7 @@ import pytest
 
 from recbole.config import Config
 from recbole.generators.artefact_names import forget_set_name, sensitive_method
-from recbole.scenario.registry import scenario_of
+from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer import Naming
 from recbole.trainer.names import draw_part
 from recbole.utils import UserError

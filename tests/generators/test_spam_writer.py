@@ -272,7 +272,7 @@ def test_hash_seed_locale_and_time_zone_have_no_say(data, tmp_path):
     script = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from test_spam import TASKS, attack
+from test_spam_writer import TASKS, attack
 for name in TASKS: attack(Path(sys.argv[2]), name, Path(sys.argv[3]))
 """
     settings = [("0", "C", "UTC"), ("1", "tr_TR.UTF-8", "Asia/Kolkata")]

@@ -1,17 +1,14 @@
 """Fetching: what is verified, and what is said when it fails. No network: pip looks into a local folder."""
 
 import hashlib
-import sys
 import zipfile
 
 import pytest
 
-from recbole.prepare import steps
 from recbole.prepare.program import fetch_from_package, fetch_from_url, from_first, run
 from recbole.prepare.staging import staged
 from recbole.utils import UserError
 
-NO_SEED = "--seed should be an integer from 0 to 2^63 - 1, not"
 MEMBER = "erase_example/data.txt"
 DIGEST = hashlib.sha256(b"data").hexdigest()
 
@@ -81,18 +78,3 @@ def test_an_interruption_is_told_in_one_line_and_leaves_nothing(tmp_path, capsys
     assert ended.value.code == 130
     assert capsys.readouterr().err == "interrupted; nothing was changed\n"
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("--seed", "-1"), f"error: {NO_SEED} -1"),
-        (("--seed", "9" * 26), f"error: {NO_SEED} {'9' * 26}"),
-        (("--seed", "x"), "prepare.py: argument --seed: invalid int value: 'x'"),
-    ],
-)
-def test_a_bad_command_line_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments, told):
-    monkeypatch.setattr(sys, "argv", ["prepare.py", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        run(lambda: steps.command_line("", tmp_path, "files"))
-    assert (ended.value.code, capsys.readouterr().err) == (2, f"{told}\n")

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from recbole.prepare.checks import Form, explain_csv, explain_json, json_batches
-from recbole.prepare.files import csv_rows, numbered_text, open_stream
+from recbole.prepare.column_checks import Form, explain_csv, explain_json, json_batches
+from recbole.prepare.raw_files import csv_rows, numbered_text, open_stream
 from recbole.utils import UserError, suggest
 
 _BLOCK = 1 << 24

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 from pyarrow import json as arrow_json
 
-from recbole.prepare.files import csv_rows, json_object, numbered_lines
+from recbole.prepare.raw_files import csv_rows, json_object, numbered_lines
 from recbole.utils import UserError
 
 _BLOCK = 1 << 24
