@@ -22,7 +22,7 @@ LEAST_ITEMS = 15
 _FAR = 1e15  # NumPy's Poisson draws end at 9e18
 
 
-def n_fake(ratio, n_real):
+def n_fake(ratio: float, n_real: int) -> int:
     """Return ``ceil(r S / (1 - r))``: so many fakes beside ``S`` real profiles are a share ``r`` of all.
 
     Exactly, in fractions: with floats, a 20th of 20 would be 2.
@@ -31,7 +31,7 @@ def n_fake(ratio, n_real):
     return math.ceil(share * n_real / (1 - share))
 
 
-def fifths(counts, rank, among):
+def fifths(counts: np.ndarray, rank: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the most popular fifth of some items and the least popular, each int64, the more popular first.
 
     Args:
@@ -45,7 +45,7 @@ def fifths(counts, rank, among):
     return order[:size], order[len(order) - size :]
 
 
-def profile_lengths(generator, n, observed, longest):
+def profile_lengths(generator: np.random.Generator, n: int, observed: np.ndarray, longest: int) -> np.ndarray:
     """Draw the lengths of ``n`` profiles, int64.
 
     ``clip(max(4, Poisson(lambda)), 4, longest)`` with a log-normal ``lambda`` of mean ``m = 0.8 mean(observed)`` and
@@ -63,7 +63,7 @@ def profile_lengths(generator, n, observed, longest):
     return np.clip(generator.poisson(np.minimum(rate, _FAR)), LEAST_LENGTH, max(longest, LEAST_LENGTH))
 
 
-def baskets_per_user(generator, n, observed):
+def baskets_per_user(generator: np.random.Generator, n: int, observed: np.ndarray) -> np.ndarray:
     """Draw how many baskets each of ``n`` fake users has, int64.
 
     ``clip(max(4, int(N(0.8 A, 0.2 A))), 4, int(1.5 A))`` with ``A = max(4, int(mean(observed)))``.
@@ -72,7 +72,7 @@ def baskets_per_user(generator, n, observed):
     return np.clip(generator.normal(0.8 * usual, 0.2 * usual, n).astype(np.int64), LEAST_LENGTH, int(1.5 * usual))
 
 
-def basket_sizes(generator, n, observed, largest):
+def basket_sizes(generator: np.random.Generator, n: int, observed: np.ndarray, largest: int) -> np.ndarray:
     """Draw the sizes of ``n`` baskets, int64.
 
     ``clip(max(2, int(N(0.9 mean, std))), 2, int(0.8 max))`` of the observed sizes, and not above ``largest``.
@@ -81,7 +81,7 @@ def basket_sizes(generator, n, observed, largest):
     return np.clip(drawn, 2, max(2, min(int(0.8 * observed.max()), largest)))
 
 
-def target_slots(generator, lengths, n_targets):
+def target_slots(generator: np.random.Generator, lengths: np.ndarray, n_targets: int) -> np.ndarray:
     """Choose where the targets of a profile stand: never first, never last.
 
     Two places from a length of 6 on, else one, each uniform in ``[max(1, 0.2 L), max(2, 0.9 L))``, rounded down. If
@@ -98,7 +98,7 @@ def target_slots(generator, lengths, n_targets):
     return slots
 
 
-def leading_slots(lengths, n_targets):
+def leading_slots(lengths: np.ndarray, n_targets: int) -> np.ndarray:
     """Choose the first two rows of a basket of 5 or more items, else the first: for baskets, which are shuffled later.
 
     Returns:
@@ -108,7 +108,14 @@ def leading_slots(lengths, n_targets):
     return _place_within(lengths) < np.repeat(wanted, lengths)
 
 
-def fill(generator, lengths, slots, targets, popular, distinct):
+def fill(
+    generator: np.random.Generator,
+    lengths: np.ndarray,
+    slots: np.ndarray,
+    targets: np.ndarray,
+    popular: np.ndarray,
+    distinct: bool,
+) -> np.ndarray:
     """Draw the item of each row: a uniform target where ``slots`` says, elsewhere a uniform popular filler.
 
     Args:
@@ -134,7 +141,7 @@ def fill(generator, lengths, slots, targets, popular, distinct):
     return items
 
 
-def _pairs(generator, n, n_targets, distinct):
+def _pairs(generator: np.random.Generator, n: int, n_targets: int, distinct: bool) -> np.ndarray:
     """Draw two targets (int64 [2, n], numbers below ``n_targets``) for each profile."""
     pair = generator.integers(n_targets, size=(2, n))
     if distinct:
@@ -142,11 +149,11 @@ def _pairs(generator, n, n_targets, distinct):
     return pair
 
 
-def _draw(generator, sizes, pool):
+def _draw(generator: np.random.Generator, sizes: np.ndarray, pool: int) -> np.ndarray:
     return generator.integers(pool, size=sizes.sum())
 
 
-def draw_distinct(generator, sizes, pool):
+def draw_distinct(generator: np.random.Generator, sizes: np.ndarray, pool: int) -> np.ndarray:
     """Draw ``sizes[i]`` different numbers below ``pool`` for each group ``i``, uniformly, in random order.
 
     Repetitions are drawn again; where more than a quarter of the pool is wanted, the pool is shuffled instead, which
@@ -174,7 +181,7 @@ def draw_distinct(generator, sizes, pool):
     return drawn
 
 
-def shuffled_order(generator, lengths):
+def shuffled_order(generator: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
     """Return the rows (int64 [rows]) with those of each profile in random order."""
     owner = np.repeat(np.arange(len(lengths)), lengths)
     return np.lexsort((generator.random(len(owner)), owner))
@@ -195,14 +202,14 @@ class ProfileClock:
     std_gap: float
 
     @classmethod
-    def of(cls, owner, time):
+    def of(cls, owner: np.ndarray, time: np.ndarray) -> "ProfileClock":
         """Measure a log: ``owner`` int [n] and ``time`` int64 or float64 [n] of its rows, in any order."""
         order = np.lexsort((time, owner))
         gaps = np.diff(time[order])[np.diff(owner[order]) == 0]
         mean, std = (float(gaps.mean()), float(gaps.std())) if len(gaps) else (0.0, 0.0)
         return cls(math.floor(time.min()), math.floor(time.max()), mean, std)
 
-    def times(self, generator, lengths):
+    def times(self, generator: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
         """Draw the time of each row of fake profiles, int64 [rows], ascending within a profile.
 
         The first is uniform in ``[first, last)``. Each gap is ``max(1, round(g))``, ``g`` Weibull with mean
@@ -221,6 +228,6 @@ class ProfileClock:
         return np.repeat(start - before[np.cumsum(lengths) - lengths], lengths) + before
 
 
-def _place_within(lengths):
+def _place_within(lengths: np.ndarray) -> np.ndarray:
     """Return the place of each row in its profile, int64 [rows] from 0."""
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

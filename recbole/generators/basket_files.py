@@ -1,6 +1,7 @@
 """Baskets from rows of purchases, and their ``<name>_merged.json``."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from recbole.utils import atomic_write
 _USERS_AT_ONCE = 1 << 13
 
 
-def build_baskets(user, basket, item, *when):
+def build_baskets(user: np.ndarray, basket: np.ndarray, item: np.ndarray, *when: np.ndarray) -> Baskets:
     """Return the `Baskets` of some purchases, users ascending, each user's baskets in the order of time.
 
     An item that stands twice in a basket is kept once, where it stands first.
@@ -34,7 +35,7 @@ def build_baskets(user, basket, item, *when):
     return Baskets([str(own) for own in users.tolist()], counts, np.bincount(row_place), item[rows]).distinct()
 
 
-def first_stranger(user, basket):
+def first_stranger(user: np.ndarray, basket: np.ndarray) -> int | None:
     """Return the first row whose basket belongs to another user in an earlier row, or None.
 
     Args:
@@ -45,7 +46,7 @@ def first_stranger(user, basket):
     return int(strangers[0]) if len(strangers) else None
 
 
-def keep_frequent(baskets, n):
+def keep_frequent(baskets: Baskets, n: int) -> Baskets:
     """Keep the items that stand ``n`` times or more in baskets other than a user's last one."""
     last = np.cumsum(baskets.baskets_per_user) - 1
     history = ~np.isin(baskets.basket, last)
@@ -54,17 +55,17 @@ def keep_frequent(baskets, n):
     return baskets.only(np.ones(len(baskets.items_per_basket), bool), frequent[code])
 
 
-def of_users(baskets, chosen):
+def of_users(baskets: Baskets, chosen: np.ndarray) -> Baskets:
     """Keep the baskets of the chosen users (bool [users])."""
     return baskets.only(chosen[baskets.owner])
 
 
-def item_tokens(baskets):
+def item_tokens(baskets: Baskets) -> pa.Array:
     """Return the distinct items of the baskets, an Arrow string array."""
     return pa.array(np.unique(baskets.items)).cast(pa.string())
 
 
-def write_baskets(path, baskets):
+def write_baskets(path: str | Path, baskets: Baskets) -> None:
     """Write ``{user: [[item, …], …], …}``, a user a line, whole or not at all."""
     of_basket = _offsets(baskets.items_per_basket)
     of_user = _offsets(baskets.baskets_per_user)
@@ -81,11 +82,11 @@ def write_baskets(path, baskets):
         file.write("\n}\n")
 
 
-def _offsets(sizes):
+def _offsets(sizes: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
 
 
-def _as_lists(strings, offsets):
+def _as_lists(strings: pa.Array, offsets: np.ndarray) -> pa.Array:
     """Write runs of strings as JSON lists."""
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), strings), ", ")
     return pc.binary_join_element_wise("[", joined, "]", "")

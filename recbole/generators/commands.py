@@ -2,7 +2,9 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
+from recbole.config import Config
 from recbole.config.layers import PROPERTIES, merge, packaged_layers
 from recbole.generators.imitation import EVERYTHING, USUAL_FILTERS, same_filter
 
@@ -10,14 +12,14 @@ _FORM = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "field_
 _BY_NUMBER = ("tafeng",)  # whose subsets may be numbers of users
 
 
-def clean_file(config, task_type):
+def clean_file(config: Config, task_type: str) -> Path:
     """Return the path of the clean data; ``config`` has ``data_path``, ``dataset`` and ``NEXT_BASKET_JSON``."""
     folder, dataset = Path(config["data_path"]), config["dataset"]
     baskets = config["NEXT_BASKET_JSON"] or f"{dataset}_merged.json"
     return folder / (baskets if task_type == "NBR" else f"{dataset}.inter")
 
 
-def making_command(config, task_type, **flags):
+def making_command(config: Config, task_type: str, **flags: Any) -> str:
     """Return the command line of make_forget_set.py that makes a file for a run.
 
     It has the run's configuration files if one of them says what form the data have.
@@ -27,7 +29,8 @@ def making_command(config, task_type, **flags):
         task_type: ``CF``, ``SBR`` or ``NBR``; named where the folder has data of two tasks.
         flags: what is to be made, flag to value; True for a switch.
     """
-    folder, where = Path(config["data_path"]), {}
+    folder = Path(config["data_path"])
+    where: dict[str, Any] = {}
     if folder.parent != Path("dataset"):
         where["data_path"] = folder.parent
     if clean_file(config, "NBR").is_file() and clean_file(config, "CF").is_file():
@@ -41,30 +44,30 @@ def making_command(config, task_type, **flags):
     return " ".join(words)
 
 
-def _needs_files(config):
+def _needs_files(config: Config) -> bool:
     """Return whether a configuration file says of the data's form what is not known without it."""
-    known, _ = merge(packaged_layers(None, config["dataset"])[0])
+    known, _ = merge(packaged_layers("", config["dataset"])[0])  # of no model
     return any(config.source(key) in config.files and config[key] != known.get(key) for key in _FORM)
 
 
-def own_filters(config, task_type):
+def own_filters(config: Config, task_type: str) -> dict[str, Any]:
     """Return the run's filters, of those that make_forget_set.py knows, name to value."""
     return {key: EVERYTHING if config[key] is None else config[key] for key in USUAL_FILTERS[task_type]}
 
 
-def filter_flags(config, task_type):
+def filter_flags(config: Config, task_type: str) -> dict[str, Any]:
     """Return those of `own_filters` that a `making_command` has to name."""
     usual, files = USUAL_FILTERS[task_type], _needs_files(config)
     own = own_filters(config, task_type)
     return {key: value for key, value in own.items() if files or not same_filter(key, value, usual[key])}
 
 
-def prepared_datasets():
+def prepared_datasets() -> list[str]:
     """Return the names of the data sets that have a prepare.py, sorted."""
     return sorted(path.stem for path in (PROPERTIES / "dataset").glob("*.yaml"))
 
 
-def preparing_command(dataset):
+def preparing_command(dataset: str) -> str | None:
     """Return the command line that prepares a data set or its subset, ``<name>_test`` or ``<name>_<users>``, or None.
 
     None is for data of one's own.

@@ -7,17 +7,27 @@ next-basket categories share one random stream, so that leaving one out changes 
 """
 
 import random
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recbole.generators.raw_log import RawBaskets, RawInteractions
 from recbole.utils import UserError
 
 RULES = {"CF": "A", "SBR": "B", "NBR": "B"}
 
 
-def choose(users, items_sensitive, seed, fraction, rule="A", n_total=None):
+def choose(
+    users: np.ndarray,
+    items_sensitive: np.ndarray,
+    seed: int,
+    fraction: float,
+    rule: str = "A",
+    n_total: int | None = None,
+) -> np.ndarray:
     """Choose the rows of a forget set.
 
     Users are taken in the order of their first sensitive row, shuffled by ``random.Random(seed)``, each with all of
@@ -51,12 +61,12 @@ def choose(users, items_sensitive, seed, fraction, rule="A", n_total=None):
     return rows[taken][np.argsort(turn[taken], kind="stable")]
 
 
-def target(n_total, fraction, available):
+def target(n_total: int, fraction: float, available: int) -> int:
     """Return how many rows to forget: ``int(n_total * fraction)``, or all there are if that is less."""
     return min(int(n_total * fraction), available)
 
 
-def _how_many(sizes, wanted, rule):
+def _how_many(sizes: np.ndarray, wanted: int, rule: str) -> int:
     """Return how many of the users, in this order, are taken; ``sizes`` int array [users] of rows of each."""
     total = np.cumsum(sizes)
     last = int(np.searchsorted(total, wanted))  # the first user who brings the total to `wanted` or beyond
@@ -67,7 +77,9 @@ def _how_many(sizes, wanted, rule):
     return last + 1
 
 
-def generate(log, sensitive, path, seed, fraction, rule):
+def generate(
+    log: RawInteractions | RawBaskets, sensitive: np.ndarray, path: str | Path, seed: int, fraction: float, rule: str
+) -> dict[str, Any]:
     """Draw a forget set and write it.
 
     Args:

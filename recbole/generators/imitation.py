@@ -12,6 +12,7 @@ training keeps (those that the run's filters leave), which ERASE does not look a
 promote nothing.
 """
 
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole.data.atomic import line_of, read_header, write_atomic
+from recbole.data.atomic import Values, line_of, read_header, write_atomic
 from recbole.data.baskets import Baskets, read_baskets
 from recbole.data.filters import core
 from recbole.generators import bandwagon
@@ -45,20 +46,56 @@ _LARGEST = 2**53  # beyond, numbers of double precision are not exact
 
 
 @dataclass(frozen=True)
-class Fakes:
+class Fakes(ABC):
     """Fake profiles.
 
     Attributes:
         n: how many.
         items: int64 [rows], places among the clean log's ``tokens``.
         is_target: bool [rows].
-        content: what the clean log's ``write`` takes.
     """
 
     n: int
     items: np.ndarray
     is_target: np.ndarray
-    content: object
+
+    @abstractmethod
+    def write(self, path: str | Path) -> None:
+        """Write them in the form of the clean log's file."""
+
+
+@dataclass(frozen=True)
+class FakeInteractions(Fakes):
+    """Fake users or sessions.
+
+    Attributes:
+        columns: dict from the names of the clean file's columns that are imitated to their values [rows].
+        types: dict from the same names to their types.
+        separator: the one character between columns.
+    """
+
+    columns: dict[str, Values]
+    types: dict[str, FeatureType]
+    separator: str
+
+    def write(self, path: str | Path) -> None:
+        """Write the rows under the clean file's header, as far as it is imitated."""
+        write_atomic(path, self.columns, self.types, self.separator)
+
+
+@dataclass(frozen=True)
+class FakeBaskets(Fakes):
+    """Fake users of a next-basket file.
+
+    Attributes:
+        baskets: what they bought.
+    """
+
+    baskets: Baskets
+
+    def write(self, path: str | Path) -> None:
+        """Write ``{user: [[item, …], …], …}``."""
+        write_baskets(path, self.baskets)
 
 
 class CleanInteractions:
@@ -77,15 +114,15 @@ class CleanInteractions:
 
     def __init__(
         self,
-        path,
-        task_type,
-        user_field="user_id",
-        item_field="item_id",
-        rating_field="rating",
-        time_field="timestamp",
-        separator="\t",
-        intervals=None,
-    ):
+        path: str | Path,
+        task_type: str,
+        user_field: str = "user_id",
+        item_field: str = "item_id",
+        rating_field: str = "rating",
+        time_field: str = "timestamp",
+        separator: str = "\t",
+        intervals: dict[str, str] | None = None,
+    ) -> None:
         """Read the file. A session is what ``session_id`` numbers, or without such a column what ``user_field`` does.
 
         ``intervals`` (a dict of `INTERVALS`) say which items training keeps; the task's usual ones by default.
@@ -113,7 +150,7 @@ class CleanInteractions:
         self.n_rows = table.num_rows
         self._measure(table)
 
-    def _measure(self, table):
+    def _measure(self, table: pa.Table) -> None:
         if not self.n_rows:
             raise UserError(f"{self.path}: no interactions")
         items = table[self._item].combine_chunks().dictionary_encode()
@@ -127,19 +164,15 @@ class CleanInteractions:
         kept = np.bincount(item[rows], minlength=len(self.tokens)) > 0
         said = f" with {' and '.join(f'--{key} {self.filters[key]!r}' for key in INTERVALS)}"
         self.popular, self.unpopular = _fifths(self.path, np.bincount(item), token_rank(self.tokens), kept, said)
-        self._clock = None
+        self._clock: bandwagon.ProfileClock | None = None
         if self._time in table.column_names:
             self._clock = bandwagon.ProfileClock.of(owner, table[self._time].to_numpy())
-        self._ratings = None
+        self._ratings: _Ratings | None = None
         if self._rating in table.column_names:
             self._ratings = _Ratings.of(item, table[self._rating].to_numpy(), len(self.tokens))
 
-    def imitate(self, generator, n, targets):
-        """Draw ``n`` fake profiles that promote the ``targets`` (int64, places among ``tokens``).
-
-        Returns:
-            Fakes: with a dict from column names to arrays.
-        """
+    def imitate(self, generator: np.random.Generator, n: int, targets: np.ndarray) -> FakeInteractions:
+        """Draw ``n`` fake profiles that promote the ``targets`` (int64, places among ``tokens``)."""
         once = self.task_type == "CF"
         longest = min(self._lengths.max(), len(self.popular) + 1) if once else self._lengths.max()
         lengths = bandwagon.profile_lengths(generator, n, self._lengths, longest)
@@ -147,7 +180,7 @@ class CleanInteractions:
         items = bandwagon.fill(generator, lengths, slots, targets, self.popular, distinct=once)
         owner = np.repeat(np.arange(n), lengths)
         profiles = fresh_ids(self._profiles, n)
-        columns = dict.fromkeys(self._types)
+        columns: dict[str, Values] = dict.fromkeys(self._types, ())  # in the file's order
         columns[self._profile] = pa.DictionaryArray.from_arrays(owner, profiles)
         columns[self._item] = pa.DictionaryArray.from_arrays(items, self.tokens)
         if self._user:
@@ -157,11 +190,7 @@ class CleanInteractions:
             columns[self._rating] = self._ratings.draw(generator, items, slots)
         if self._clock:
             columns[self._time] = self._clock.times(generator, lengths)
-        return Fakes(n, items, slots, columns)
-
-    def write(self, path, fakes):
-        """Write the rows of fake profiles under the clean file's header, as far as it is imitated."""
-        write_atomic(path, fakes.content, self._types, self._separator)
+        return FakeInteractions(n, items, slots, columns, self._types, self._separator)
 
 
 @dataclass(frozen=True)
@@ -173,11 +202,11 @@ class _Ratings:
     counts: np.ndarray
 
     @classmethod
-    def of(cls, item, rating, n_items):
+    def of(cls, item: np.ndarray, rating: np.ndarray, n_items: int) -> "_Ratings":
         counts = np.bincount(item, minlength=n_items)
         return cls(rating[np.argsort(item, kind="stable")], np.cumsum(counts) - counts, counts)
 
-    def draw(self, generator, items, is_target):
+    def draw(self, generator: np.random.Generator, items: np.ndarray, is_target: np.ndarray) -> np.ndarray:
         """Return the rating of each row: the best there is for targets, a uniform one of the item's for fillers."""
         some = self.values[self.starts[items] + generator.integers(self.counts[items])]
         return np.where(is_target, self.values.max(), some)
@@ -194,7 +223,7 @@ class CleanBaskets:
 
     task_type, kind = "NBR", "users"
 
-    def __init__(self, path, min_baskets=USUAL_FILTERS["NBR"]["MIN_NBR_BASKET_COUNT"]):
+    def __init__(self, path: str | Path, min_baskets: int = USUAL_FILTERS["NBR"]["MIN_NBR_BASKET_COUNT"]) -> None:
         """Read the file; users with fewer than ``min_baskets`` take no part in training.
 
         Raises:
@@ -210,12 +239,8 @@ class CleanBaskets:
         said = f" with --MIN_NBR_BASKET_COUNT {min_baskets}"
         self.popular, self.unpopular = _fifths(self.path, np.bincount(item), np.arange(len(numbers)), kept, said)
 
-    def imitate(self, generator, n, targets):
-        """Draw ``n`` fake users that promote the ``targets`` (int64, places among ``tokens``).
-
-        Returns:
-            Fakes: with `Baskets`.
-        """
+    def imitate(self, generator: np.random.Generator, n: int, targets: np.ndarray) -> FakeBaskets:
+        """Draw ``n`` fake users that promote the ``targets`` (int64, places among ``tokens``)."""
         clean = self._clean
         n_baskets = bandwagon.baskets_per_user(generator, n, clean.baskets_per_user)
         sizes = bandwagon.basket_sizes(generator, n_baskets.sum(), clean.items_per_basket, len(self.popular) + 1)
@@ -224,21 +249,17 @@ class CleanBaskets:
         order = bandwagon.shuffled_order(generator, sizes)
         users = fresh_ids(pa.array(clean.users, pa.string()), n).to_pylist()
         baskets = Baskets(users, n_baskets, sizes, self._numbers[items[order]])
-        return Fakes(n, items[order], slots[order], baskets)
-
-    def write(self, path, fakes):
-        """Write ``{user: [[item, …], …], …}`` of the fake users."""
-        write_baskets(path, fakes.content)
+        return FakeBaskets(n, items[order], slots[order], baskets)
 
 
-def same_filter(key, one, other):
+def same_filter(key: str, one: Any, other: Any) -> bool:
     """Return whether two values of a filter's setting mean the same, as ``[5,inf)`` and ``[5, inf)`` do."""
     with suppress(UserError):
         return one == other or parse_intervals(one, key) == parse_intervals(other, key)
     return False  # of those that differ, one is no interval
 
 
-def fresh_ids(tokens, n, preferred=None):
+def fresh_ids(tokens: pa.Array, n: int, preferred: pa.Array | None = None) -> pa.Array:
     """Return ``n`` ids that nobody has.
 
     If all that there are are decimal integers, the ``n`` after the largest; else ``fraud_1`` and so on, after the
@@ -264,7 +285,7 @@ def fresh_ids(tokens, n, preferred=None):
     return pa.array([f"{prefix}{number}" for number in range(first, first + n)])
 
 
-def _refuse_extreme(path, table):
+def _refuse_extreme(path: str | Path, table: pa.Table) -> None:
     """Raise a UserError for a time or rating that is not finite, or beyond 2^53."""
     for name in table.column_names:
         values = table[name].to_numpy()
@@ -274,7 +295,9 @@ def _refuse_extreme(path, table):
             raise UserError(f"{where}: {values[bad[0]]} is not a number from -2^53 to 2^53")
 
 
-def _fifths(path, counts, rank, kept, said):
+def _fifths(
+    path: Path, counts: np.ndarray, rank: np.ndarray, kept: np.ndarray, said: str
+) -> tuple[np.ndarray, np.ndarray]:
     if kept.sum() < bandwagon.LEAST_ITEMS:
         raise UserError(
             f"{path}: spam needs {bandwagon.LEAST_ITEMS} items to hide among, training keeps {kept.sum()} of "

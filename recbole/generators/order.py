@@ -1,6 +1,7 @@
 """The one order of tokens: for requests, for lists of items, in every task."""
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ _WHOLE = re.compile(r"0|[1-9][0-9]*")
 _WHOLE_INT64 = r"^(0|[1-9][0-9]{0,17})$"
 
 
-def order_requests(tokens):
+def order_requests(tokens: Iterable[str]) -> list[str]:
     """Return the tokens in the order in which requests are made, whatever order the file has them in.
 
     Ascending as integers if every token is a decimal integer without a leading zero, else by Unicode code point. ERASE
@@ -28,7 +29,7 @@ def order_requests(tokens):
     return sorted(tokens)
 
 
-def token_rank(tokens):
+def token_rank(tokens: pa.Array) -> np.ndarray:
     """Return the place (int64 [n]) of each of ``tokens`` in ascending order: as integers if all are, else by bytes.
 
     That is the order of :func:`order_requests`.

@@ -1,8 +1,10 @@
 """The raw data that forget sets are drawn from, before any filter, with what is needed to write rows as they stand."""
 
 import json
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,8 @@ from recbole.utils import FeatureType, UserError, atomic_write
 _BLOCK = 1 << 26
 _NEWLINE = 10
 _RETURN = 13
+
+T = TypeVar("T", dict[str, Any], list[Any])
 
 
 class RawInteractions:
@@ -30,14 +34,14 @@ class RawInteractions:
 
     def __init__(
         self,
-        path,
-        user_field="user_id",
-        item_field="item_id",
-        rating_field="rating",
-        separator="\t",
-        min_sensitive=0,
-        min_remaining=0,
-    ):
+        path: str | Path,
+        user_field: str = "user_id",
+        item_field: str = "item_id",
+        rating_field: str = "rating",
+        separator: str = "\t",
+        min_sensitive: int = 0,
+        min_remaining: int = 0,
+    ) -> None:
         """Read the file's users, items and, if it has them, ratings.
 
         Only users with ``min_sensitive`` rows that may be asked for and ``min_remaining`` others may ask.
@@ -55,7 +59,7 @@ class RawInteractions:
         self.n_total = len(self.items)
         self._least = min_sensitive, min_remaining
 
-    def sensitive(self, items, rating_threshold=None):
+    def sensitive(self, items: Iterable[str], rating_threshold: float | None = None) -> np.ndarray:
         """Return the bool array [n] of the rows that may be asked for.
 
         Their item is listed, they have at least the threshold's rating if one is given, and their user may ask.
@@ -71,7 +75,7 @@ class RawInteractions:
         min_sensitive, min_remaining = self._least
         return rows & ((asked >= min_sensitive) & (others >= min_remaining))[self.users]
 
-    def write(self, path, rows):
+    def write(self, path: str | Path, rows: np.ndarray) -> None:
         """Write the header and the given rows as they stand in the log, with LF line ends."""
         starts, ends = self._lines
         with open(self.path, "rb") as source, atomic_write(path, "wb") as file:
@@ -81,7 +85,7 @@ class RawInteractions:
                 file.write(source.read(end - start) + b"\n")
 
     @cached_property
-    def _lines(self):
+    def _lines(self) -> tuple[np.ndarray, np.ndarray]:
         """Where the lines below the header start and end (int64 arrays [n]), without their line ends."""
         content = np.memmap(self.path, np.uint8, "r")
         blocks = range(0, len(content), _BLOCK)
@@ -110,7 +114,7 @@ class RawBaskets:
 
     extension = "json"
 
-    def __init__(self, path, min_baskets=4):
+    def __init__(self, path: str | Path, min_baskets: int = 4) -> None:
         """Read the file.
 
         Raises:
@@ -124,7 +128,7 @@ class RawBaskets:
         self.items = pa.array(kept.items).cast(pa.string())
         self.n_total = len(self.items)
 
-    def sensitive(self, items, rating_threshold=None):
+    def sensitive(self, items: Iterable[str], rating_threshold: float | None = None) -> np.ndarray:
         """Return the bool array [n] of the rows that may be asked for.
 
         An item counts once per basket, and only for users who keep ``min_baskets`` baskets without the listed items.
@@ -141,7 +145,7 @@ class RawBaskets:
         rows[candidates[first]] = True
         return rows
 
-    def write(self, path, rows):
+    def write(self, path: str | Path, rows: np.ndarray) -> None:
         """Write the users of the given rows as a flat JSON list of strings, in the rows' order."""
         with atomic_write(path) as file:
             json.dump(
@@ -150,7 +154,9 @@ class RawBaskets:
             file.write("\n")
 
 
-def read_filled(path, columns, separator="\t", maybe_empty=()):
+def read_filled(
+    path: str | Path, columns: Sequence[str], separator: str = "\t", maybe_empty: Sequence[str] = ()
+) -> pa.Table:
     """Read columns of an atomic file, an Arrow table; each row has a value in all but those of ``maybe_empty``.
 
     Raises:
@@ -165,11 +171,11 @@ def read_filled(path, columns, separator="\t", maybe_empty=()):
     return table
 
 
-def _listed(tokens, items):
+def _listed(tokens: pa.Array, items: Iterable[str]) -> np.ndarray:
     return pc.is_in(tokens, pa.array(list(items), pa.string())).to_numpy(zero_copy_only=False)
 
 
-def read_json(path, kind):
+def read_json(path: str | Path, kind: type[T]) -> T:
     """Read a JSON file whose top level is a ``kind`` (dict or list).
 
     Raises:

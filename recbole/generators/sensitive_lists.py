@@ -1,5 +1,6 @@
 """Lists of sensitive items: one raw item token per line."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from recbole.generators.artefact_names import SENSITIVE_KINDS, sensitive_list_name, sensitive_list_names
@@ -8,7 +9,7 @@ from recbole.generators.order import order_requests
 from recbole.utils import UserError, atomic_write, suggest
 
 
-def read_sensitive_items(folder, category):
+def read_sensitive_items(folder: str | Path, category: str) -> list[str]:
     """Return the sensitive items of a category, as strings, each once, in the file's order.
 
     Args:
@@ -39,7 +40,7 @@ def read_sensitive_items(folder, category):
     return items
 
 
-def list_categories(folder):
+def list_categories(folder: str | Path) -> list[str]:
     """Return the categories that the folder has lists for, sorted."""
     paths = [
         (path, f"sensitive_{kind}_")
@@ -49,7 +50,7 @@ def list_categories(folder):
     return sorted({path.stem.removeprefix(prefix) for path, prefix in paths})
 
 
-def write_sensitive_items(folder, category, items):
+def write_sensitive_items(folder: str | Path, category: str, items: Iterable[str]) -> Path:
     """Write the list of a category and return its path.
 
     The items are written once each, in the order of `order_requests`.

@@ -11,12 +11,13 @@ promoted, nor under which filter: the metadata do, and an attack with others is 
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from recbole.generators.artefact_names import ATTACK, TARGET_STRATEGY, fraud_metadata_name, fraud_name
 from recbole.generators.bandwagon import n_fake
-from recbole.generators.imitation import same_filter
+from recbole.generators.imitation import CleanBaskets, CleanInteractions, same_filter
 from recbole.utils import UserError, sha256_of_file, stream, write_json
 
 MOST_FAKES = 100
@@ -30,17 +31,17 @@ class SpamWriter:
         clean: the log, a `CleanInteractions` or a `CleanBaskets`.
     """
 
-    def __init__(self, clean, folder, dataset):
+    def __init__(self, clean: CleanInteractions | CleanBaskets, folder: str | Path, dataset: str) -> None:
         """Take the clean log, the folder to write to and the data set's name."""
         self.clean, self._folder, self._dataset = clean, Path(folder), dataset
         self._source_sha256 = sha256_of_file(clean.path)
 
-    def paths(self, ratio, seed):
+    def paths(self, ratio: float, seed: int) -> tuple[Path, Path]:
         """Return where the fraud file of an attack is, and what is told of it."""
         fraud = fraud_name(self._dataset, self.clean.task_type, ratio, seed)
         return self._folder / fraud, self._folder / fraud_metadata_name(self._dataset, ratio, seed)
 
-    def check(self, ratio, seed, n_target_items, overwrite=False):
+    def check(self, ratio: float, seed: int, n_target_items: int, overwrite: bool = False) -> None:
         """Raise a UserError if the attack cannot be, or would overwrite one with other settings unasked."""
         if not 0 < ratio < 1:
             raise UserError(f"the share of spam (--unlearning_fraction) must be between 0 and 1, not {ratio}")
@@ -59,7 +60,7 @@ class SpamWriter:
         if not overwrite:
             self._check_found(*self.paths(ratio, seed), n_target_items)
 
-    def _check_found(self, path, metadata_path, n_target_items):
+    def _check_found(self, path: Path, metadata_path: Path, n_target_items: int) -> None:
         """Raise a UserError if there is an attack that this one would not repeat."""
         advice = "give --overwrite to replace it"
         found = _told(metadata_path)
@@ -79,7 +80,7 @@ class SpamWriter:
         if found.get("source_sha256") != self._source_sha256:
             raise UserError(f"{path} was made from other data than {self.clean.path} now holds; {advice}")
 
-    def write(self, ratio, seed, n_target_items):
+    def write(self, ratio: float, seed: int, n_target_items: int) -> dict[str, Any]:
         """Draw an attack and write it; the same settings give the same bytes.
 
         Args:
@@ -95,7 +96,7 @@ class SpamWriter:
         targets = generator.choice(clean.unpopular, n_target_items, replace=False)
         fakes = clean.imitate(generator, n_fake(ratio, clean.n_profiles), targets)
         path, metadata_path = self.paths(ratio, seed)
-        clean.write(path, fakes)
+        fakes.write(path)
         tokens = clean.tokens.take(pa.array(targets)).to_pylist()
         metadata = {
             "dataset": self._dataset,
@@ -123,7 +124,7 @@ class SpamWriter:
         }
 
 
-def _told(path):
+def _told(path: Path) -> dict[str, Any] | None:
     """Return what a metadata file says, or ``None`` if there is none that can be read."""
     try:
         told = json.loads(path.read_bytes())
