@@ -5,7 +5,10 @@ hold both, which joins them.
 """
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -25,26 +28,29 @@ _REVIEW = pa.schema(
 )
 _ITEMS_AT_ONCE = 4096
 
+Texts: TypeAlias = Mapping[str, Sequence[str]]
+"""From a field of the rules to the parts of a description that make up its text."""
 
-def urls(category):
+
+def urls(category: str) -> dict[str, str]:
     """Return a dict from the file names of a category to their addresses."""
     reviews, meta = file_names(category)
     return {reviews: f"{URL}/review_categories/{reviews}", meta: f"{URL}/meta_categories/{meta}"}
 
 
-def file_names(category):
+def file_names(category: str) -> tuple[str, str]:
     """Return the names of the reviews and of the descriptions."""
     return f"{category}.jsonl.gz", f"meta_{category}.jsonl.gz"
 
 
-def read(folder, category, rules_path, texts, k):
+def read(folder: Path, category: str, rules_path: Path, texts: Texts, k: int) -> tuple[RawTable, dict[str, list[str]]]:
     """Read a category.
 
     Args:
         folder: where its two files are.
         category: its name, as the files have it.
         rules_path: the file of rules.
-        texts: dict from a field of the rules to the parts of a description that make up its text.
+        texts: see `Texts`.
         k: users and items are kept that have as many reviews.
 
     Returns:
@@ -62,18 +68,18 @@ def read(folder, category, rules_path, texts, k):
     return log, shared_items(items, log.items(), rules_path)
 
 
-def _renamed(batch):
+def _renamed(batch: pa.RecordBatch) -> dict[str, pa.Array]:
     return {("item_id" if name == "asin" else name): batch[name] for name in batch.schema.names}
 
 
-def _of_parents(log, parents):
+def _of_parents(log: RawTable, parents: pa.Array) -> pa.Array:
     """Return the items (asins) of the log, an Arrow string array, one of whose parent_asins is listed."""
     listed = pc.is_in(log.tokens["parent_asin"], parents).to_numpy(zero_copy_only=False)
     items = np.unique(log.codes["item_id"][listed[log.codes["parent_asin"]]])
     return log.tokens["item_id"].take(pa.array(items))
 
 
-def _sensitive_parents(folder, category, rules_path, texts):
+def _sensitive_parents(folder: Path, category: str, rules_path: Path, texts: Texts) -> dict[str, pa.Array]:
     """Return a dict from each sensitive category to its parent_asins, by the descriptions."""
     rules = SensitiveRules(rules_path)
     described = _described(find(folder, f"meta_{category}.jsonl"), texts)
@@ -83,7 +89,7 @@ def _sensitive_parents(folder, category, rules_path, texts):
     return rules.items()
 
 
-def _described(path, texts):
+def _described(path: Path, texts: Texts) -> Iterator[tuple[str, ...]]:
     """Yield (parent_asin, the text of each of ``texts``) of the items; those without a parent_asin are left out."""
     for line, item in json_objects(path):
         parent = item.get("parent_asin")
@@ -96,7 +102,7 @@ def _described(path, texts):
                 raise UserError(f"{path}:{line}: JSON that is nested too deeply") from error
 
 
-def _text(value):
+def _text(value: Any) -> str:
     """Return all the text in a part of a description: lists and the values of objects are joined by spaces."""
     if value is None:
         return ""

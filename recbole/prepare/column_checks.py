@@ -6,8 +6,11 @@ through again, with the same parsers and checks, to say where.
 
 import io
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,12 +37,12 @@ class Form:
         least: the least whole number that is accepted, or None.
     """
 
-    types: dict
-    optional: tuple = ()
-    tokens: tuple = ()
+    types: dict[str, pa.DataType]
+    optional: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
     least: int | None = None
 
-    def fault(self, name, column):
+    def fault(self, name: str, column: pa.Array) -> str | None:
         """Return what is wrong with some value of a column (Arrow array of its type), or None."""
         kind = column.type
         required = name not in self.optional
@@ -58,20 +61,28 @@ class Form:
             return f"{bad[0]} is less than {self.least}"
         return None
 
-    def check(self, batch):
+    def check(self, batch: pa.RecordBatch) -> None:
         """Refuse, as Arrow refuses what it cannot read, a batch of which a column has a fault."""
         for name in self.types:
             if fault := self.fault(name, batch[name]):
                 raise pa.ArrowInvalid(f"column '{name}': {fault}")
 
 
-def _first(column, bad):
+def _first(column: pa.Array, bad: pa.Array) -> list[Any]:
     """Return the first value where ``bad`` (bool Arrow array) holds, in a list of one, or an empty list."""
     at = pc.index(bad, True).as_py()
     return [column[at].as_py()] if at >= 0 else []
 
 
-def explain_csv(path, names, has_header, form, separator, quote, error):
+def explain_csv(
+    path: str | Path,
+    names: Sequence[str],
+    has_header: bool,
+    form: Form,
+    separator: str,
+    quote: str | None,
+    error: Exception,
+) -> UserError:
     """Return the `UserError` for an ``error`` of Arrow or of a check: the first line that is wrong, and how."""
     rows = csv_rows(path, separator, quote)
     if has_header:
@@ -87,7 +98,7 @@ def explain_csv(path, names, has_header, form, separator, quote, error):
     return UserError(f"{path}: {str(error).splitlines()[0]}" if n_rows else f"{path}: no rows")
 
 
-def _fault_of_rows(rows, names, form):
+def _fault_of_rows(rows: Sequence[Sequence[str]], names: Sequence[str], form: Form) -> str | None:
     """Return what is wrong with some of the rows (lists of str), or None; it is told of the first one's value."""
     for values in rows:
         if len(values) != len(names):
@@ -98,7 +109,7 @@ def _fault_of_rows(rows, names, form):
     return None
 
 
-def _fault_of_cells(cells, name, form):
+def _fault_of_cells(cells: Sequence[str], name: str, form: Form) -> str | None:
     quoted = "".join('"' + cell.replace('"', '""') + '"\n' for cell in cells)
     kind = form.types[name]
     try:
@@ -113,7 +124,7 @@ def _fault_of_cells(cells, name, form):
     return form.fault(name, table[name].combine_chunks())
 
 
-def _expected(kind):
+def _expected(kind: pa.DataType) -> str:
     if pa.types.is_timestamp(kind):
         return "time such as 2005-04-02 23:53:47"
     if pa.types.is_integer(kind):
@@ -121,7 +132,7 @@ def _expected(kind):
     return "number"
 
 
-def json_batches(stream, form):
+def json_batches(stream: BinaryIO | pa.NativeFile, form: Form) -> Iterator[pa.RecordBatch]:
     """Yield record batches from a stream with one JSON object a line; other fields than the form's are passed over."""
     parse = arrow_json.ParseOptions(explicit_schema=pa.schema(form.types), unexpected_field_behavior="ignore")
     for batch in arrow_json.open_json(stream, arrow_json.ReadOptions(block_size=_BLOCK), parse):
@@ -129,7 +140,7 @@ def json_batches(stream, form):
         yield batch
 
 
-def explain_json(path, form, error):
+def explain_json(path: str | Path, form: Form, error: Exception) -> UserError:
     """Return the `UserError` for an ``error`` of Arrow or of a check: the first line that is wrong, and how."""
     lines = numbered_lines(path)
     while chunk := list(islice(lines, _AT_ONCE)):
@@ -143,7 +154,7 @@ def explain_json(path, form, error):
     return UserError(f"{path}: {_plain(error)}")
 
 
-def _fault_of_object(value, form):
+def _fault_of_object(value: dict[str, Any], form: Form) -> str | None:
     """Return which field of a JSON object is wrong and how, or None if it is none of the wanted ones."""
     for name, kind in form.types.items():
         found = value.get(name)
@@ -156,7 +167,7 @@ def _fault_of_object(value, form):
     return None
 
 
-def _refusal(content, form):
+def _refusal(content: bytes, form: Form) -> str | None:
     """Return why lines of JSON (bytes) are refused, or None."""
     try:
         for _ in json_batches(io.BytesIO(content), form):
@@ -166,5 +177,5 @@ def _refusal(content, form):
     return None
 
 
-def _plain(error):
+def _plain(error: Exception) -> str:
     return str(error).splitlines()[0].removesuffix(" in row 0")

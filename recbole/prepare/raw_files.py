@@ -4,8 +4,10 @@ import csv
 import gzip
 import json
 import zlib
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,7 +16,7 @@ from recbole.utils import UserError
 _LONGEST_VALUE = 1 << 30
 
 
-def find(folder, *names):
+def find(folder: str | Path, *names: str) -> Path:
     """Return the path of the first of these files that the folder has, as it stands or with ``.gz`` after its name.
 
     Raises:
@@ -27,12 +29,12 @@ def find(folder, *names):
     raise UserError(f"{folder} holds no {' or '.join(names)} (plain, or as .gz)")
 
 
-def open_stream(path):
+def open_stream(path: str | Path) -> pa.NativeFile:
     """Open a file for Arrow, decompressed if its name ends in ``.gz``."""
     return pa.input_stream(str(path), compression="gzip" if Path(path).suffix == ".gz" else None)
 
 
-def numbered_lines(path):
+def numbered_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
     """Yield (number from 1, line as bytes with its end).
 
     Raises:
@@ -52,7 +54,7 @@ def numbered_lines(path):
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def numbered_text(path):
+def numbered_text(path: str | Path) -> Iterator[tuple[int, str]]:
     """Yield (number from 1, line as str without a byte order mark); what is not UTF-8 is a `UserError`."""
     for number, line in numbered_lines(path):
         try:
@@ -61,7 +63,7 @@ def numbered_text(path):
             raise UserError(f"{path}:{number}: not UTF-8") from error
 
 
-def csv_rows(path, separator=",", quote='"'):
+def csv_rows(path: str | Path, separator: str = ",", quote: str | None = '"') -> Iterator[tuple[int, list[str]]]:
     """Yield (number of the row's last line, values): slow, for looking at a header or for a mistake."""
     csv.field_size_limit(_LONGEST_VALUE)
     quoting = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
@@ -77,12 +79,12 @@ def csv_rows(path, separator=",", quote='"'):
             yield rows.line_num, values
 
 
-def line_of_row(path, row):
+def line_of_row(path: str | Path, row: int) -> int:
     """Return the number of the line of a row (from 0) below the header of a comma-separated file."""
     return next(islice(csv_rows(path), row + 1, None))[0]
 
 
-def json_objects(path):
+def json_objects(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (number of the line, dict) of a file with one JSON object a line; blank lines are passed over.
 
     Raises:
@@ -93,7 +95,7 @@ def json_objects(path):
             yield number, json_object(line, f"{path}:{number}")
 
 
-def json_object(line, where):
+def json_object(line: bytes, where: str) -> dict[str, Any]:
     """Return the dict that a line (bytes) holds.
 
     Raises:

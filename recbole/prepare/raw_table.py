@@ -1,8 +1,12 @@
 """Interactions as columns of codes, and what is done to them before they become an ``.inter`` file."""
 
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -10,6 +14,8 @@ from recbole.data.atomic import write_atomic
 from recbole.data.filters import core
 from recbole.generators.order import token_rank
 from recbole.utils.intervals import parse_intervals
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,15 +28,20 @@ class RawTable:
         numbers: dict from the name of a number column to int64 or float64 [n].
     """
 
-    codes: dict
-    tokens: dict
-    numbers: dict
+    codes: dict[str, np.ndarray]
+    tokens: dict[str, pa.Array]
+    numbers: dict[str, np.ndarray]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.codes["user_id"])
 
     @classmethod
-    def collect(cls, batches, tokens, numbers=()):
+    def collect(
+        cls,
+        batches: Iterable[pa.RecordBatch | Mapping[str, pa.Array]],
+        tokens: Sequence[str],
+        numbers: Sequence[str] = (),
+    ) -> "RawTable":
         """Gather record batches, or dicts of Arrow arrays.
 
         Args:
@@ -38,7 +49,7 @@ class RawTable:
             tokens: names of the token columns.
             numbers: names of the number columns.
         """
-        kept = {name: [] for name in (*tokens, *numbers)}
+        kept: dict[str, list[Any]] = {name: [] for name in (*tokens, *numbers)}
         for batch in batches:
             for name in tokens:
                 kept[name].append(pc.cast(batch[name], pa.string()).dictionary_encode())
@@ -51,17 +62,16 @@ class RawTable:
             {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in kept.items()},
         )
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> "RawTable":
         """Return the rows (int array or bool array [n]) of the log, in that order; the tokens stay."""
-        pick = {kind: {name: column[rows] for name, column in getattr(self, kind).items()} for kind in _COLUMNS}
-        return RawTable(pick["codes"], self.tokens, pick["numbers"])
+        codes = {name: column[rows] for name, column in self.codes.items()}
+        return RawTable(codes, self.tokens, {name: column[rows] for name, column in self.numbers.items()})
 
-    def without(self, *names):
+    def without(self, *names: str) -> "RawTable":
         """Return the log without some columns."""
-        left = {kind: _except(getattr(self, kind), names) for kind in (*_COLUMNS, "tokens")}
-        return RawTable(left["codes"], left["tokens"], left["numbers"])
+        return RawTable(_except(self.codes, names), _except(self.tokens, names), _except(self.numbers, names))
 
-    def with_tokens(self, name, codes, tokens, before):
+    def with_tokens(self, name: str, codes: npt.ArrayLike, tokens: pa.Array, before: str) -> "RawTable":
         """Return the log with another token column, placed before the column ``before``."""
         column = {name: np.asarray(codes, np.int32)}
         at = list(self.codes).index(before)
@@ -71,7 +81,7 @@ class RawTable:
             {key: both[key] for key in (*names[:at], name, *names[at:])}, {**self.tokens, name: tokens}, self.numbers
         )
 
-    def distinct(self):
+    def distinct(self) -> "RawTable":
         """Drop the rows that repeat an earlier one in every column; the others keep their order."""
         columns = [*self.codes.values(), *self.numbers.values()]
         order = np.lexsort(columns)
@@ -83,7 +93,7 @@ class RawTable:
         kept[order[1:][again]] = False
         return self if kept.all() else self.take(kept)
 
-    def ordered(self, time="timestamp"):
+    def ordered(self, time: str = "timestamp") -> "RawTable":
         """Sort by user, within a user by time, within that as the rows stand.
 
         Users are in ascending order of their tokens: as integers if all are, else by code point.
@@ -91,12 +101,12 @@ class RawTable:
         user = token_rank(self.tokens["user_id"])[self.codes["user_id"]]
         return self.take(np.lexsort((self.numbers[time], user)))
 
-    def core(self, k):
+    def core(self, k: int) -> "RawTable":
         """Keep the rows of users and items that have at least ``k`` rows each (the k-core)."""
         at_least = parse_intervals(f"[{k},inf)", "k-core")
         return self.take(core(self.codes["user_id"], self.codes["item_id"], at_least, at_least))
 
-    def with_sessions(self, gap):
+    def with_sessions(self, gap: float) -> "RawTable":
         """Add ``session_id``, for a log from `ordered`: ``<user>_session_<k>``, k from 0, a new one after a pause.
 
         Args:
@@ -113,33 +123,32 @@ class RawTable:
         names = pc.binary_join_element_wise(owner, "_session_", pa.array(number).cast(pa.string()), "")
         return self.with_tokens("session_id", session, names, before="item_id")
 
-    def items(self):
+    def items(self) -> pa.Array:
         """Return the distinct items of the rows, an Arrow string array."""
         return self.tokens["item_id"].take(pa.array(np.unique(self.codes["item_id"])))
 
-    def sample_users(self, share, generator):
+    def sample_users(self, share: float, generator: np.random.Generator) -> "RawTable":
         """Keep the rows of a share of the users (at least one), drawn without replacement."""
         users = np.unique(self.codes["user_id"])
         users = users[np.argsort(token_rank(self.tokens["user_id"])[users])]
         chosen = generator.choice(users, max(1, int(len(users) * share)), replace=False)
         return self.take(np.isin(self.codes["user_id"], chosen))
 
-    def write(self, path):
+    def write(self, path: str | Path) -> None:
         """Write an ``.inter`` file: the token columns, then the number columns."""
         columns = {name: pa.DictionaryArray.from_arrays(codes, self.tokens[name]) for name, codes in self.codes.items()}
         types = dict.fromkeys(self.codes, "token") | dict.fromkeys(self.numbers, "float")
         write_atomic(path, columns | self.numbers, types)
 
 
-def _codes(chunk):
+def _codes(chunk: pa.DictionaryArray) -> np.ndarray:
     return chunk.indices.to_numpy()
 
 
-def _except(columns, names):
+def _except(columns: Mapping[str, T], names: Container[str]) -> dict[str, T]:
     return {name: column for name, column in columns.items() if name not in names}
 
 
-_COLUMNS = ("codes", "numbers")
 _ENCODED = pa.dictionary(pa.int32(), pa.string())
 _NOTHING = np.zeros(0, np.int32)
 _NO_TOKENS = pa.array([], pa.string())

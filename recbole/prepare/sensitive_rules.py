@@ -14,7 +14,10 @@ de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341) where a data set's README d
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +37,7 @@ class Signal:
     pattern: str | None
     ids: tuple[int, ...]
 
-    def found(self, values):
+    def found(self, values: pa.Array) -> np.ndarray:
         """Return a bool array [n]: where ``values`` (strings, integers, or lists of them; nulls allowed) hold it."""
         if pa.types.is_list(values.type):
             parents = pc.list_parent_indices(values).to_numpy()
@@ -54,7 +57,7 @@ class SensitiveRules:
         fields: the fields that some signal looks at.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         """Read the rules.
 
         Raises:
@@ -72,9 +75,11 @@ class SensitiveRules:
         self._signals = {category: self._read(category, rule) for category, rule in categories.items()}
         self._least = {category: rule.get("min_signals", 1) for category, rule in categories.items()}
         self.fields = sorted({field for signals in self._signals.values() for field in signals})
-        self._found = {category: {field: [] for field in own} for category, own in self._signals.items()}
+        self._found: dict[str, dict[str, list[pa.Array]]] = {
+            category: {field: [] for field in own} for category, own in self._signals.items()
+        }
 
-    def _read(self, category, rule):
+    def _read(self, category: str, rule: Any) -> dict[str, Signal]:
         signals = rule.get("signals") if isinstance(rule, dict) else None
         if not isinstance(signals, dict) or not signals:
             raise UserError(f"{self.path}: category '{category}' has no signals")
@@ -85,7 +90,7 @@ class SensitiveRules:
                 )
         return {field: self._signal(f"{category}: {field}", words) for field, words in signals.items()}
 
-    def _signal(self, where, words):
+    def _signal(self, where: str, words: Mapping[str, Any]) -> Signal:
         for kind, listed in words.items():
             if kind not in _KINDS:
                 raise UserError(f"{self.path}: {where}: unknown key '{kind}'{suggest(kind, _KINDS)}")
@@ -97,7 +102,7 @@ class SensitiveRules:
         pattern = "|".join(filter(None, [exact and f"{_BEFORE}(?:{exact}){_AFTER}", relaxed]))
         return Signal(pattern or None, tuple(words.get("ids", ())))
 
-    def look(self, items, **fields):
+    def look(self, items: pa.Array, **fields: pa.Array) -> None:
         """Look at some items.
 
         Args:
@@ -110,11 +115,11 @@ class SensitiveRules:
                 found = pa.array(signals[field].found(fields[field]))
                 self._found[category][field].append(items.filter(found).unique())
 
-    def items(self):
+    def items(self) -> dict[str, pa.Array]:
         """Return a dict from each category to its items (Arrow string array, distinct) among those looked at."""
         return {category: self._enough(category) for category in self._signals}
 
-    def _enough(self, category):
+    def _enough(self, category: str) -> pa.Array:
         each = [pa.chunked_array(found, pa.string()).unique() for found in self._found[category].values()]
         counted = pa.chunked_array(each, pa.string()).value_counts()
         return counted.field("values").filter(pc.greater_equal(counted.field("counts"), self._least[category]))

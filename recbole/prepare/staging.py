@@ -3,13 +3,14 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from recbole.utils import UserError
 
 
 @contextlib.contextmanager
-def workspace(folder, purpose):
+def workspace(folder: str | Path, purpose: str) -> Iterator[Path]:
     """Make an empty folder on the file system of ``folder``, in it or (if it is not there yet) near it.
 
     It is removed in the end; what a kill leaves of it, the next one takes over.
@@ -38,7 +39,7 @@ def workspace(folder, purpose):
 
 
 @contextlib.contextmanager
-def staged(folder):
+def staged(folder: str | Path) -> Iterator[Path]:
     """Yield an empty folder; once the block has ended well, its files replace those of ``folder``.
 
     If the block fails, ``folder`` stays as it was, and is not made if it was not there.

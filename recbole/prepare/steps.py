@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole.config.rules import SEED
+from recbole.data.baskets import Baskets
 from recbole.generators.basket_files import item_tokens, of_users, write_baskets
 from recbole.generators.forget_set import RULES
 from recbole.generators.raw_log import RawBaskets, RawInteractions
 from recbole.prepare import program
 from recbole.prepare.download import download
+from recbole.prepare.raw_table import RawTable
 from recbole.prepare.staging import staged
 from recbole.utils import OneLineParser, UserError, atomic_write, stream
 
-FRACTIONS = {"CF": (1e-4, 1e-5, 1e-6), "SBR": (1e-4, 1e-5, 1e-6), "NBR": (1e-3,)}
+FRACTIONS: dict[str, tuple[float, ...]] = {"CF": (1e-4, 1e-5, 1e-6), "SBR": (1e-4, 1e-5, 1e-6), "NBR": (1e-3,)}
 
 
-def command_line(description, folder, wanted, ratings=None, by_number=False):
+def command_line(
+    description: str | None,
+    folder: Path,
+    wanted: str,
+    ratings: tuple[float, float] | None = None,
+    by_number: bool = False,
+) -> argparse.Namespace:
     """Parse the command line of a preparation.
 
     Args:
@@ -67,7 +76,7 @@ def command_line(description, folder, wanted, ratings=None, by_number=False):
     return options
 
 
-def _check_threshold(threshold, name, ratings):
+def _check_threshold(threshold: float | None, name: str, ratings: tuple[float, float] | None) -> None:
     if threshold is None:
         return
     if ratings is None:
@@ -77,7 +86,7 @@ def _check_threshold(threshold, name, ratings):
         raise UserError(f"--rating_threshold: the ratings of {name} are from {low:g} to {high:g}, not {threshold:g}")
 
 
-def _subset(text, by_number):
+def _subset(text: str, by_number: bool) -> float:
     if by_number and text.isdecimal() and int(text) > 1:
         return int(text)
     try:
@@ -90,7 +99,13 @@ def _subset(text, by_number):
     return share
 
 
-def source_folder(options, folder, wanted, urls=None, sha256=None):
+def source_folder(
+    options: argparse.Namespace,
+    folder: Path,
+    wanted: str,
+    urls: Mapping[str, str] | None = None,
+    sha256: Mapping[str, str] | None = None,
+) -> Path:
     """Return the folder of the raw files: that of ``--from``, or ``raw`` in the data set's, filled from ``urls``.
 
     Args:
@@ -121,7 +136,7 @@ def source_folder(options, folder, wanted, urls=None, sha256=None):
     return folder / "raw"
 
 
-def shared_items(categories, items, rules_path):
+def shared_items(categories: Mapping[str, pa.Array], items: pa.Array, rules_path: str | Path) -> dict[str, list[str]]:
     """Return a dict from each category to its items (list of str) that the data have.
 
     Args:
@@ -142,7 +157,14 @@ def shared_items(categories, items, rules_path):
     return kept
 
 
-def write_log(options, task, log, categories, **eligible):
+def write_log(
+    options: argparse.Namespace,
+    task: str,
+    log: RawTable,
+    categories: Mapping[str, Sequence[str]],
+    min_sensitive: int = 0,
+    min_remaining: int = 0,
+) -> None:
     """Write the ``.inter`` file, the lists and the forget sets.
 
     Args:
@@ -150,7 +172,7 @@ def write_log(options, task, log, categories, **eligible):
         task: ``CF`` or ``SBR``.
         log: a `RawTable`.
         categories: dict from categories to lists of item tokens, see `shared_items`.
-        eligible: what `RawInteractions` asks of users who may ask.
+        min_sensitive, min_remaining: what `RawInteractions` asks of users who may ask.
     """
     if options.subset is not None:
         log = log.sample_users(options.subset, stream(options.seed, "subset"))
@@ -159,16 +181,25 @@ def write_log(options, task, log, categories, **eligible):
     with staged(options.output) as folder:
         path = folder / f"{options.name}.inter"
         log.write(path)
-        _scenarios(options, folder, task, RawInteractions(path, **eligible), categories, _askers(**eligible))
+        written = RawInteractions(path, min_sensitive=min_sensitive, min_remaining=min_remaining)
+        _scenarios(options, folder, task, written, categories, _askers(min_sensitive, min_remaining))
 
 
-def _askers(min_sensitive=0, min_remaining=0):
+def _askers(min_sensitive: int, min_remaining: int) -> str:
     if not min_sensitive and not min_remaining:
         return ""
     return f"people with {min_sensitive} or more of them and {min_remaining} or more others"
 
 
-def write_rows(options, task, log, categories, fractions, others=(), user_field="user_id"):
+def write_rows(
+    options: argparse.Namespace,
+    task: str,
+    log: RawInteractions,
+    categories: Mapping[str, Sequence[str]],
+    fractions: Sequence[float],
+    others: Sequence[str] = (),
+    user_field: str = "user_id",
+) -> None:
     """Write the rows of a finished ``.inter`` file, or those of the subset's users, the lists and the forget sets.
 
     Args:
@@ -193,12 +224,18 @@ def write_rows(options, task, log, categories, fractions, others=(), user_field=
         _scenarios(options, folder, task, written, categories, fractions=fractions)
 
 
-def _copy(source, path):
+def _copy(source: Path, path: Path) -> None:
     with open(source, "rb") as content, atomic_write(path, "wb") as file:
         shutil.copyfileobj(content, file)
 
 
-def write_merged(options, baskets, categories, fractions=FRACTIONS["NBR"], as_given=None):
+def write_merged(
+    options: argparse.Namespace,
+    baskets: Baskets,
+    categories: Mapping[str, Sequence[str]],
+    fractions: Sequence[float] = FRACTIONS["NBR"],
+    as_given: Path | None = None,
+) -> None:
     """Write the ``_merged.json`` file, the lists and the forget sets.
 
     Args:
@@ -225,7 +262,7 @@ def write_merged(options, baskets, categories, fractions=FRACTIONS["NBR"], as_gi
         _scenarios(options, folder, "NBR", log, categories, askers, fractions)
 
 
-def _drawn(options, n_users):
+def _drawn(options: argparse.Namespace, n_users: int) -> np.ndarray:
     """Return which users the subset has, bool [users]."""
     size = options.subset if isinstance(options.subset, int) else max(1, int(n_users * options.subset))
     if size > n_users:
@@ -235,7 +272,15 @@ def _drawn(options, n_users):
     return chosen
 
 
-def _scenarios(options, folder, task, log, categories, askers="", fractions=None):
+def _scenarios(
+    options: argparse.Namespace,
+    folder: Path,
+    task: str,
+    log: RawInteractions | RawBaskets,
+    categories: Mapping[str, Sequence[str]],
+    askers: str = "",
+    fractions: Sequence[float] | None = None,
+) -> None:
     threshold = options.rating_threshold
     if options.subset is not None:
         categories = {category: _shared(listed, log.items) for category, listed in categories.items()}
@@ -247,7 +292,7 @@ def _scenarios(options, folder, task, log, categories, askers="", fractions=None
     program.write_scenarios(folder, options.name, log, categories, fractions, RULES[task], threshold, askers)
 
 
-def _shared(listed, items):
+def _shared(listed: Sequence[str], items: pa.Array) -> list[str]:
     """Return the listed items (list of str) that are among ``items`` (Arrow string array)."""
-    listed = pa.array(listed, pa.string())
-    return listed.filter(pc.is_in(listed, items)).to_pylist()
+    tokens = pa.array(listed, pa.string())
+    return tokens.filter(pc.is_in(tokens, items)).to_pylist()

@@ -1,6 +1,8 @@
 """Raw tables as streams of Arrow record batches: comma-separated values, JSON lines, and 30Music's idomaar."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +25,16 @@ _IDOMAAR_FORM = (
 _LONGEST_TIME = 2.0**31
 
 
-def read_csv(path, types, optional=(), names=None, separator=",", quote='"', tokens=(), least=None):
+def read_csv(
+    path: str | Path,
+    types: dict[str, pa.DataType],
+    optional: Sequence[str] = (),
+    names: Sequence[str] | None = None,
+    separator: str = ",",
+    quote: str | None = '"',
+    tokens: Sequence[str] = (),
+    least: int | None = None,
+) -> Iterator[pa.RecordBatch]:
     """Yield the record batches of a file of separated values, some 16 MiB of it at a time.
 
     Args:
@@ -32,7 +43,7 @@ def read_csv(path, types, optional=(), names=None, separator=",", quote='"', tok
         optional: columns that may lack a value; the others may not.
         names: the columns of a file that may come without a header: a first line that ends in the last name is one.
         separator: the character between values.
-        quote: the character around values; ``False`` for none. A doubled one stands for itself.
+        quote: the character around values; ``None`` for none. A doubled one stands for itself.
         tokens: columns that may lack a value and hold tokens.
         least: the least whole number that is accepted, or None.
 
@@ -48,7 +59,10 @@ def read_csv(path, types, optional=(), names=None, separator=",", quote='"', tok
                 stream,
                 csv.ReadOptions(column_names=names, skip_rows=int(has_header), block_size=_BLOCK),
                 csv.ParseOptions(
-                    delimiter=separator, quote_char=quote, double_quote=bool(quote), newlines_in_values=bool(quote)
+                    delimiter=separator,
+                    quote_char=quote or False,
+                    double_quote=bool(quote),
+                    newlines_in_values=bool(quote),
                 ),
                 csv.ConvertOptions(
                     include_columns=list(types), column_types=types, null_values=[""], strings_can_be_null=True
@@ -65,7 +79,9 @@ def read_csv(path, types, optional=(), names=None, separator=",", quote='"', tok
         raise explain_csv(path, names, has_header, form, separator, quote, error) from error
 
 
-def _columns(path, types, names, separator, quote):
+def _columns(
+    path: str | Path, types: Iterable[str], names: Sequence[str] | None, separator: str, quote: str | None
+) -> tuple[list[str], bool]:
     """Return the file's column names and whether its first line holds them."""
     first = next((values for _, values in csv_rows(path, separator, quote)), None)
     if first is None:
@@ -83,7 +99,7 @@ def _columns(path, types, names, separator, quote):
     return first, True
 
 
-def read_json_lines(path, schema, optional=()):
+def read_json_lines(path: str | Path, schema: pa.Schema, optional: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
     """Yield the record batches of a file with one JSON object a line, some 16 MiB of it at a time.
 
     Args:
@@ -102,11 +118,11 @@ def read_json_lines(path, schema, optional=()):
         raise explain_json(path, form, error) from error
 
 
-def _types(schema):
+def _types(schema: pa.Schema) -> dict[str, pa.DataType]:
     return dict(zip(schema.names, schema.types, strict=True))
 
 
-def read_idomaar(path, schema):
+def read_idomaar(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Yield the record batches of an idomaar file: ``id`` and ``time`` (int64), and the linked entities' fields.
 
     A line holds a kind, an id, a time and two JSON objects, of properties and of linked entities. Tabs stand between
@@ -121,14 +137,14 @@ def read_idomaar(path, schema):
         UserError: a line has another form; file and line are named.
     """
     linked = Form(_types(schema), tuple(schema.names))
-    for batch in read_csv(path, {"line": pa.string()}, ["line"], ["line"], _NO_SEPARATOR, quote=False):
+    for batch in read_csv(path, {"line": pa.string()}, ["line"], ["line"], _NO_SEPARATOR, quote=None):
         try:
             yield _idomaar(batch["line"], linked)
         except pa.ArrowException as error:
             raise _explain_idomaar(path, linked, error) from error
 
 
-def _idomaar(lines, form):
+def _idomaar(lines: pa.Array, form: Form) -> pa.RecordBatch:
     """Return the record batch of some lines (Arrow string array); one that is wrong is an ``ArrowInvalid``."""
     parts = pc.extract_regex(lines, _IDOMAAR)
     if parts.null_count:
@@ -144,7 +160,7 @@ def _idomaar(lines, form):
     return pa.record_batch(columns)
 
 
-def _check_linked(name, lists):
+def _check_linked(name: str, lists: pa.ListArray) -> None:
     """Refuse linked entities without an id, or with a time that is none."""
     entities = pc.list_flatten(lists)
     for field in entities.type:
@@ -157,7 +173,7 @@ def _check_linked(name, lists):
                 raise pa.ArrowInvalid(f"'{field.name}' is {values[at]}, expected seconds within the session")
 
 
-def _explain_idomaar(path, form, error):
+def _explain_idomaar(path: str | Path, form: Form, error: Exception) -> UserError:
     """Return the `UserError` for the first line that is not of the form."""
     lines = ((number, line.rstrip("\r\n")) for number, line in numbered_text(path) if line.strip("\r\n"))
     while chunk := list(islice(lines, _AT_ONCE)):
@@ -169,7 +185,7 @@ def _explain_idomaar(path, form, error):
     return UserError(f"{path}: {str(error).splitlines()[0]}")
 
 
-def _refusal(lines, form):
+def _refusal(lines: Sequence[str], form: Form) -> str | None:
     """Return why lines of idomaar are refused, or None."""
     try:
         _idomaar(pa.array(lines, pa.string()), form)

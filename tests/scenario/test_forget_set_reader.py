@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole.scenario.forget_set_reader import order_requests, read_forget_set
+from recbole.generators.order import order_requests
+from recbole.scenario.forget_set_reader import read_forget_set
 from recbole.utils import UserError
 
 
