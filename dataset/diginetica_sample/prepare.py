@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recbole.data.atomic import write_atomic
 from recbole.generators.raw_log import RawInteractions
-from recbole.prepare import program, steps
+from recbole.prepare import program, small_sources, steps
 from recbole.utils import UserError, sha256_of_file
 
 HERE = Path(__file__).resolve().parent
@@ -61,7 +61,9 @@ def views(options, folder):
     if options.source:
         convert(*find(options.source), folder / INTER)
     else:
-        fetched = program.from_first({URL: lambda: program.fetch_from_url(URL, {MEMBER: None}, HERE / "raw")}, ADVICE)
+        fetched = small_sources.from_first(
+            {URL: lambda: small_sources.fetch_from_url(URL, {MEMBER: None}, HERE / "raw")}, ADVICE
+        )
         convert(SOURCES[1], fetched[MEMBER], folder / INTER)
     return folder / INTER
 
@@ -77,8 +79,10 @@ def find(folder):
 
 def convert(name, content, target):
     """Write the views in the order of date, session and time within the session, with their rank as timestamp."""
-    forms = {**dict.fromkeys((0, 2, 3), program.WHOLE), 4: program.DATE}
-    sessions, _, items, times, dates = program.columns(content.decode(errors="replace"), name, ";", 5, forms, HEADER)
+    forms = {**dict.fromkeys((0, 2, 3), small_sources.WHOLE), 4: small_sources.DATE}
+    sessions, _, items, times, dates = small_sources.columns(
+        content.decode(errors="replace"), name, ";", 5, forms, HEADER
+    )
     order = sorted(range(len(sessions)), key=lambda row: (dates[row], int(sessions[row]), int(times[row])))
     ordered = {
         "session_id": [sessions[row] for row in order],

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recbole.data.atomic import read_atomic, write_atomic
 from recbole.generators.raw_log import RawInteractions
-from recbole.prepare import program, steps
+from recbole.prepare import program, small_sources, steps
 from recbole.utils import UserError, sha256_of_file
 
 HERE = Path(__file__).resolve().parent
@@ -73,7 +73,7 @@ def atomic_files(options, folder):
             if all((there / name).is_file() and sha256_of_file(there / name) == ATOMIC[name] for name in ATOMIC):
                 program.say(f"the data is in {there} already")
                 return there
-        program.from_first({PACKAGE: lambda: from_package(folder), URL: lambda: from_grouplens(folder)}, ADVICE)
+        small_sources.from_first({PACKAGE: lambda: from_package(folder), URL: lambda: from_grouplens(folder)}, ADVICE)
         return folder
     if all((source / name).is_file() for name in ATOMIC):
         program.say(f"taking the atomic files of {source}")
@@ -88,19 +88,19 @@ def atomic_files(options, folder):
 def from_package(folder):
     """Take the example data that RecBole's wheel holds."""
     members = {f"{IN_PACKAGE}{name}": sha256 for name, sha256 in ATOMIC.items()}
-    for path, content in program.fetch_from_package(PACKAGE, members).items():
+    for path, content in small_sources.fetch_from_package(PACKAGE, members).items():
         (folder / Path(path).name).write_bytes(content)
 
 
 def from_grouplens(folder):
     """Take the original archive and convert it."""
-    content = program.fetch_from_url(URL, {f"{NAME}/{name}": None for name in GROUPLENS}, HERE / "raw")
+    content = small_sources.fetch_from_url(URL, {f"{NAME}/{name}": None for name in GROUPLENS}, HERE / "raw")
     convert({Path(path).name: value for path, value in content.items()}, folder)
 
 
 def convert(files, folder):
     """Write GroupLens's files, a dict from names to bytes, as atomic files."""
-    whole, genres = program.WHOLE, range(5, 5 + len(GENRES))
+    whole, genres = small_sources.WHOLE, range(5, 5 + len(GENRES))
     ratings = columns(files, "u.data", "\t", 4, {0: whole, 1: whole, 2: RATING, 3: whole})
     movies = columns(files, "u.item", "|", 5 + len(GENRES), {0: whole, **dict.fromkeys(genres, FLAG)})
     users = columns(files, "u.user", "|", 5, {0: whole})
@@ -113,7 +113,7 @@ def convert(files, folder):
 
 def columns(files, name, *form):
     """Return the columns of one of GroupLens's files, which are in Latin-1."""
-    return program.columns(files[name].decode("latin-1"), name, *form)
+    return small_sources.columns(files[name].decode("latin-1"), name, *form)
 
 
 def split_title(title):

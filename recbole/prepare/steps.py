@@ -1,4 +1,4 @@
-"""The steps that all preparations share: command line, fetching, subset, and what is written."""
+"""The steps of a preparation in their order: command line, raw files, what their items are, the files written."""
 
 import argparse
 import shutil

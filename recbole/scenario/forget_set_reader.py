@@ -11,11 +11,8 @@ from typing import Any
 from recbole.config import Config
 from recbole.generators.artefact_names import category_of, forget_set_names
 from recbole.generators.commands import filter_flags, making_command
-from recbole.generators.order import order_requests
 from recbole.generators.raw_log import read_filled, read_json
 from recbole.utils import UserError, sha256_of_file
-
-__all__ = ["ForgetSet", "find_forget_set", "order_requests", "read_forget_set"]
 
 _LARGEST_PICKLE = 1 << 28
 _LONGEST_ID = 1000
