@@ -2,11 +2,11 @@
 
 The fake profiles are never part of the log's own file. A run with ``--spam`` adds them, and unlearning has to remove
 what they did. What is drawn, and after whom, is said in `recbole.generators.bandwagon` and
-`recbole.generators.imitation`;
-names and metadata are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341). The metadata
-have more keys, the SHA-256 of the fraud file and of the clean one and the filter that says what training keeps, and
-lack the time of day, so that one seed gives the same bytes on every machine. File names do not say how many items are
-promoted, nor under which filter: the metadata do, and an attack with others is not overwritten unasked.
+`recbole.generators.imitation`; names and metadata are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026,
+arXiv 2603.08341). The metadata have more keys, the SHA-256 of the fraud file and of the clean one and the filter that
+says what training keeps, and lack the time of day, so that one seed gives the same bytes on every machine. File names
+do not say how many items are promoted, nor under which filter: the metadata do, and an attack with others is not
+overwritten unasked.
 """
 
 import json
