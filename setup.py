@@ -24,9 +24,11 @@ setup(
         "tensorboard>=2.18",
         "huggingface_hub>=1",
         "tqdm>=4.66",
+        "filelock>=3.30",
     ],
     entry_points={
         "console_scripts": [
+            "erase-bench = recbole.quick_start.family:main",
             "erase-train = recbole.quick_start.main:train_main",
             "erase-unlearn = recbole.quick_start.main:unlearn_main",
             "erase-make-forget-set = recbole.quick_start.main:make_forget_set_main",
