@@ -1,0 +1,8 @@
+"""``python -m recbole`` is ``erase-bench``."""
+
+import sys
+
+from recbole.quick_start.family import main
+
+if __name__ == "__main__":
+    sys.exit(main())

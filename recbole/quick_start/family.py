@@ -1,0 +1,137 @@
+"""One command for all programs: ``erase-bench train``, ``unlearn``, ``forget-set``, ``report``, ``list``."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+import recbole
+from recbole.utils import OneLineParser, UserError
+
+_ABOUT = """machine unlearning in recommender systems: train a model, let it forget, compare with one retrained
+
+  train        train a model, or retrain it without what was forgotten    (run_recbole.py)
+  unlearn      put requests to an unlearning algorithm and evaluate       (unlearn.py)
+  forget-set   make what is to be forgotten: forget sets, spam            (make_forget_set.py)
+  report       compare result files in a table
+  list         what there is: models, algorithms, metrics, scenarios, data sets, presets, keys
+
+each has --help"""
+_LISTS = ("models", "algorithms", "metrics", "scenarios", "datasets", "presets", "keys")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a program of the family; return its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    programs = {"train": _train, "unlearn": _unlearn, "forget-set": _forget_set, "report": _report, "list": _list}
+    if arguments and arguments[0] in programs:
+        return programs[arguments[0]](arguments[1:])
+    parser = OneLineParser(prog="erase-bench", description=_ABOUT,
+                           formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--version", action="version", version=version())
+    parser.add_argument("program", choices=tuple(programs), metavar="program", help="one of the above")
+    parser.parse_args(arguments or ["--help"])
+    return 0
+
+
+def version() -> str:
+    """Return the program's version and that of its results."""
+    return f"erase-bench {recbole.__version__}, results version {recbole.RESULTS_VERSION}"
+
+
+def _train(arguments: list[str]) -> int:
+    from recbole.quick_start.main import train_main
+
+    return train_main(arguments, "erase-bench train")
+
+
+def _unlearn(arguments: list[str]) -> int:
+    from recbole.quick_start.main import unlearn_main
+
+    return unlearn_main(arguments, "erase-bench unlearn")
+
+
+def _forget_set(arguments: list[str]) -> int:
+    from recbole.quick_start.main import make_forget_set_main
+
+    return make_forget_set_main(arguments, "erase-bench forget-set")
+
+
+def _report(arguments: list[str]) -> int:
+    from recbole.quick_start.report import main as report
+
+    return report(arguments)
+
+
+def _list(arguments: list[str]) -> int:
+    parser = OneLineParser(prog="erase-bench list", description="Show what there is, a line each.")
+    parser.add_argument("what", nargs="*", choices=(*_LISTS, []), metavar="|".join(_LISTS),
+                        help="which lists (default: all but keys)")  # fmt: skip
+    asked = parser.parse_args(arguments).what or [name for name in _LISTS if name != "keys"]
+    makers: dict[str, Callable[[], list[str]]] = {
+        "models": _models, "algorithms": _algorithms, "metrics": _metrics, "scenarios": _scenarios,
+        "datasets": _datasets, "presets": _presets, "keys": _keys,
+    }  # fmt: skip
+    try:
+        for name in asked:
+            print(f"{name}:", *makers[name](), sep="\n  ")
+    except UserError as error:
+        print(f"erase-bench list: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _models() -> list[str]:
+    from recbole.model import model_modules
+    from recbole.model import names as class_names
+    from recbole.utils import plugins
+
+    tasks = {"general": "CF", "sequential": "SBR", "next_basket": "NBR"}
+    kinds = {path.split(".")[-1]: tasks[path.split(".")[2].removesuffix("_recommender")]
+             for path in model_modules().values()}  # fmt: skip
+    own = [f"{name} ({kinds[name.lower()]})" for name in sorted(class_names())]
+    return own + [f"{name} (from {point.value})" for name, point in plugins.offered(plugins.MODELS).items()]
+
+
+def _algorithms() -> list[str]:
+    from recbole.unlearning.registry import algorithm_names, get_algorithm
+
+    return [f"{name}: {_first_line(get_algorithm(name).__doc__)}" for name in algorithm_names()]
+
+
+def _metrics() -> list[str]:
+    from recbole.evaluator.metrics import metric_names
+
+    return metric_names()
+
+
+def _scenarios() -> list[str]:
+    from recbole.scenario.known_scenarios import scenarios
+
+    return [f"{name}: {_first_line(cls.__doc__)}" for name, cls in scenarios().items()]
+
+
+def _datasets() -> list[str]:
+    from recbole.generators.commands import prepared_datasets, preparing_command
+
+    return [f"{name}: {preparing_command(name)}" for name in prepared_datasets()]
+
+
+def _presets() -> list[str]:
+    from recbole.config.layers import PROPERTIES, packaged
+
+    lines = []
+    for path in sorted((PROPERTIES / "preset").glob("*.yaml")):
+        pairs = packaged(f"preset/{path.name}").values.items()
+        lines.append(f"{path.stem}: {', '.join(f'{name} on {model}' for name, models in pairs for model in models)}")
+    return lines
+
+
+def _keys() -> list[str]:
+    from recbole.config.layers import PROPERTIES
+
+    lines = (PROPERTIES / "overall.yaml").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().splitlines()[0]
