@@ -14,8 +14,9 @@ log. Times are not, nor what one revision tells and the other does not. The chec
 not committed.
 
 Equal means equal to the bit. With --rounding a tensor may differ by 1e-4 of its largest absolute value, and another
-number by 1e-3; one epoch is trained and three requests are made, so that rounding is not amplified, and no training is
-killed. A bit that differs in one algorithm alone is in that algorithm; one in every run of a model is in its training.
+number by 1e-3 (of itself, above one); one epoch is trained and three requests are made, so that rounding is not
+amplified, and no training is killed. A bit that differs in one algorithm alone is in that algorithm; one in every run
+of a model is in its training.
 
 Exit status: 0 all the same, 1 something differs or a side ended early, 2 no such revision.
 """

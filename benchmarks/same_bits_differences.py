@@ -24,7 +24,8 @@ class Differences:
     """Collects differences, one line each.
 
     Args:
-        rounding: allow 1e-4 of a tensor's largest absolute value, and 1e-3 in any other number that is no integer.
+        rounding: allow 1e-4 of a tensor's largest absolute value, and 1e-3 (of itself, above one) in any other
+            number that is no integer.
 
     Attributes:
         found: the lines.
@@ -73,7 +74,7 @@ class Differences:
         if one == other or (one != one and other != other):  # noqa: PLR0124 (NaN equals NaN here)
             return True
         near = self.rounding and _numbers(one, other) and not (isinstance(one, int) and isinstance(other, int))
-        return near and abs(one - other) <= 1e-3
+        return near and abs(one - other) <= 1e-3 * max(1.0, abs(one))
 
     def tensor(self, where, one, other):
         """Compare two tensors: to the bit, or to 1e-4 of the first one's largest absolute value."""

@@ -25,6 +25,7 @@ class Config:
 
     Attributes:
         files: paths of the config files, as given.
+        undeclared: keys that a person set and no packaged file knows.
         warnings: lines about keys that do nothing; for the caller to log.
 
     Args:
@@ -40,7 +41,10 @@ class Config:
         UserError: a file cannot be read, a key of the command line is unknown, or a value cannot work.
     """
 
-    __slots__ = ("_asked", "_places", "_read", "_sources", "_values", "files", "warnings")
+    __slots__ = (
+        *("_asked", "_on_command_line", "_places", "_read", "_sources", "_values"),
+        *("files", "undeclared", "warnings"),
+    )
 
     def __init__(
         self,
@@ -71,6 +75,8 @@ class Config:
         self._sources = {key: layer.name for key, layer in winners.items()}
         self._places = {key: layer.where(key) for key, layer in winners.items()}
         self._asked = {key: layer.name for layer in user for key in layer.values}
+        self._on_command_line = frozenset(user[-1].values)
+        self.undeclared = frozenset(self._asked) - {key for layer in packaged for key in layer.values}
         self._read = {"model", "dataset", "use_gpu", "gpu_id"}
         for kind, name in names.items():
             self._set(kind, name, "program" if given[kind] else self._sources[kind])
@@ -160,6 +166,11 @@ class Config:
         return self._values.keys()
 
     @property
+    def on_command_line(self) -> frozenset[str]:
+        """The keys that a person set on the command line."""
+        return self._on_command_line
+
+    @property
     def asked(self) -> dict[str, str]:
         """The keys that a person set in files, config_dict or command line, each with the place."""
         return self._asked
@@ -195,7 +206,7 @@ class Config:
         config = cls(config_dict={**values, **changes})
         if "data_path" not in changes:
             config["data_path"] = stored["data_path"]
-        config.warnings, config._asked = [], {}
+        config.warnings, config._asked, config._on_command_line = [], {}, frozenset()
         config._sources = {key: "program" if key in changes else "checkpoint" for key in config}
         config._places = dict(config._sources)
         return config

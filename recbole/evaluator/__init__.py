@@ -1,5 +1,6 @@
 """Evaluation: pure functions of a model and a frozen view that return rows of one table."""
 
+from recbole.evaluator.kinds import Reference
 from recbole.evaluator.metrics import find_metric, of_lists, of_scores, per_row
 from recbole.evaluator.probe import Probe, evaluate, get_probe, probe_names
 from recbole.evaluator.settings import EvalSettings, check_metrics, result_name
@@ -12,6 +13,7 @@ __all__ = [
     "NOBODY",
     "EvalSettings",
     "Probe",
+    "Reference",
     "Table",
     "TargetView",
     "Views",

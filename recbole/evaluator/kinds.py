@@ -1,7 +1,7 @@
 """What the room's functions take and return, by name."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -33,8 +33,18 @@ class Recommender(Protocol):
         """Return the scores of all items, [rows, n_items] or flat."""
 
 
-Reference = tuple[Recommender, str]
-"""A retrained model to measure the distance from, and its name."""
+class Reference(NamedTuple):
+    """A retrained model to measure the distance from.
+
+    Attributes:
+        model: a recommender.
+        name: how result rows name it.
+        twin: whether it differs from the base in its mask alone: True, False, or ``unknown``; None where nobody asked.
+    """
+
+    model: Recommender
+    name: str
+    twin: bool | str | None = None
 
 
 class Settings(Protocol):

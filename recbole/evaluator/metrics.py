@@ -149,7 +149,7 @@ def find_metric(name: str, told: str = "metrics") -> Metric:
         return METRICS[name.lower()]
     offered = _offered()
     if name.lower() not in offered:
-        known = [*(metric.name for metric in METRICS.values()), *(point.name for point in offered.values())]
+        known = metric_names()
         raise UserError(f"{told}: there is no metric {name!r}{suggest(name, known)}; known: {', '.join(known)}")
     point = offered[name.lower()]
     found = plugins.load(point)
@@ -159,3 +159,8 @@ def find_metric(name: str, told: str = "metrics") -> Metric:
             f"recbole.evaluator.metrics, with that name, before its function"
         )
     return found
+
+
+def metric_names() -> list[str]:
+    """Return the names of all metrics, this package's own first."""
+    return [*(metric.name for metric in METRICS.values()), *(point.name for point in _offered().values())]

@@ -43,20 +43,26 @@ def result_name(metric: str, k: int | None) -> str:
     return metric if k is None else f"{metric}@{k}"
 
 
+def split_name(name: str, told: str = "valid_metric") -> tuple[Metric, int | None]:
+    """Return the metric and the list length that a name such as ``Recall@10`` means.
+
+    Raises:
+        UserError: there is no such metric, or it has a length where it should have none, or the other way about.
+    """
+    word, at, k = name.partition("@")
+    metric = find_metric(word, told)
+    if isinstance(metric, OfScores) != (not at) or (at and not (k.isdecimal() and int(k) > 0)):
+        form = metric.name if isinstance(metric, OfScores) else f"{metric.name}@10"
+        raise UserError(f"{told}: {name!r} should be of the form {form}")
+    return metric, int(k) if at else None
+
+
 def check_metrics(config: Config) -> None:
-    """Refuse metrics that there are not, and a ``valid_metric`` that is not among those computed, naming its place.
+    """Refuse metrics that there are not, in ``metrics`` and in ``valid_metric``, naming the place.
 
     Raises:
         UserError: in one line.
     """
     given = config.as_dict()  # to check a setting is not to read it
-    asked = EvalSettings.from_config(given, f"metrics ({config.where('metrics')})")
-    possible = []
-    for name, metric in zip(given["metrics"], asked.metrics, strict=True):
-        possible += [name] if isinstance(metric, OfScores) else [f"{name}@{k}" for k in asked.topk]
-    valid_metric = given["valid_metric"]
-    if valid_metric.lower() not in map(str.lower, possible):
-        raise UserError(
-            f"valid_metric {valid_metric!r} ({config.where('valid_metric')}) is not among the metrics computed "
-            f"(metrics at topk): possible are {', '.join(possible)}"
-        )
+    EvalSettings.from_config(given, f"metrics ({config.where('metrics')})")
+    split_name(given["valid_metric"], f"valid_metric ({config.where('valid_metric')})")

@@ -12,7 +12,7 @@ from recbole.data import EvalRows
 from recbole.evaluator.kinds import Floats, Ids, Mask, Recommender, Settings, Values
 from recbole.evaluator.metrics import OfLists, OfScores, PerRow
 from recbole.evaluator.scores import best_of, member, score_batches
-from recbole.evaluator.settings import EvalSettings, result_name
+from recbole.evaluator.settings import EvalSettings, result_name, split_name
 from recbole.utils.distributed import interleaved, rank, world_size
 
 
@@ -143,3 +143,26 @@ def mean_utility(model: Recommender, rows: EvalRows, config: Settings) -> dict[s
     found = utility(model, rows, EvalSettings.from_config(config))
     values = found.means({"all": np.ones(len(found.best), dtype=bool)})["all"]
     return {result_name(metric, k): value for (metric, k), value in values.items()}
+
+
+def validation(model: Recommender, rows: EvalRows, config: Settings) -> tuple[dict[str, float], float]:
+    """Return :func:`mean_utility` and the value of ``valid_metric``, which is computed whether or not it is among them.
+
+    Args:
+        model: any recommender.
+        rows: the validation rows.
+        config: reads ``metrics``, ``topk``, ``eval_batch_size``, ``valid_metric``.
+    """
+    shown = EvalSettings.from_config(config)
+    metric, k = split_name(str(config["valid_metric"]))
+    metrics = shown.metrics if metric in shown.metrics else (*shown.metrics, metric)
+    topk = shown.topk if k is None or k in shown.topk else (*shown.topk, k)
+    found = utility(model, rows, EvalSettings(metrics, topk, shown.batch_size))
+    values = found.means({"all": np.ones(len(found.best), dtype=bool)})["all"]
+    names = {one.name.lower() for one in shown.metrics}
+    result = {
+        result_name(name, at): value
+        for (name, at), value in values.items()
+        if name in names and (at is None or at in shown.topk)
+    }
+    return result, values[metric.name.lower(), k]

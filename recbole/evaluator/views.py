@@ -101,3 +101,9 @@ def _forgotten_items(log: InteractionLog, forgotten: Mask, entities: Ids) -> Rag
     rows = rows[rank[log.user[rows]] >= 0]
     keys = np.unique(rank[log.user[rows]] * n_items + log.item[rows])
     return Ragged(keys % n_items, group_offsets(keys // n_items, len(entities)))
+
+
+def counted(rows: EvalRows, chosen: Mask) -> dict[str, int]:
+    """Return the columns that say how many rows and people a value is of: ``n_people``, ``n_rows``, ``n_skipped``."""
+    people = len(np.unique(rows.entity[chosen]))
+    return {"n_people": people, "n_rows": int(chosen.sum()), "n_skipped": rows.n_skipped}

@@ -59,6 +59,11 @@ def _offered(name: str, thing: Any) -> type[AbstractRecommender]:
     return thing
 
 
+def names() -> list[str]:
+    """Return the class names of this package's models."""
+    return _class_names(model_modules())
+
+
 def _class_names(modules: Iterable[str]) -> list[str]:
     """The names that the packaged properties give the models, else the modules' own."""
     from pathlib import Path

@@ -9,7 +9,6 @@ from recbole.config import Config
 from recbole.evaluator import result_name
 from recbole.quick_start.setup import Setup
 from recbole.utils import UserError, atomic_write
-from recbole.utils.logger import LOG_FOLDER
 
 logger = logging.getLogger("recbole")
 
@@ -46,16 +45,16 @@ def report(setup: Setup, rows: list[dict[str, Any]], kind: str, what: str = "tes
 
 
 def sensitive_csv(
-    setup: Setup, rows: list[dict[str, Any]], kind: str, suffix: str, algorithm: str | None = None
+    setup: Setup, folder: Path, rows: list[dict[str, Any]], kind: str, suffix: str, algorithm: str | None = None
 ) -> None:
-    """Write ERASE's table of sensitive items under ``log/``; ``suffix`` ends its name.
+    """Write ERASE's table of sensitive items into a folder of logs; ``suffix`` ends its name.
 
     Raises:
         UserError: when the rows tell of no sensitive item.
     """
     config = setup.config
     stem = f"sensitive_eval_{config['dataset']}_{config['model']}_seed_{config['seed']}"
-    path = LOG_FOLDER / f"{stem}_category_{config['sensitive_category']}_{suffix}.csv"
+    path = folder / f"{stem}_category_{config['sensitive_category']}_{suffix}.csv"
     if not _write_exposure(path, setup, rows, kind, algorithm):
         raise UserError("--sensitive_eval_only needs --sensitive_category: there is no sensitive item to count")
     logger.info("sensitive items: %s", path)

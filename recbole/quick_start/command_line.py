@@ -63,7 +63,7 @@ _UNLEARN_EXAMPLES = """examples (after those of run_recbole.py --help):
 """
 
 
-def train_arguments(argv: list[str]) -> Parsed:
+def train_arguments(argv: list[str], program: str = "run_recbole.py") -> Parsed:
     """Parse the arguments of ``run_recbole.py`` (a list without the program's name).
 
     Returns:
@@ -75,16 +75,17 @@ def train_arguments(argv: list[str]) -> Parsed:
     """
     about = "Train a recommender, or retrain it without what was forgotten, and evaluate it."
     groups = flags.train_flags()
-    parser = _parser("run_recbole.py", about, groups, _TRAIN_EXAMPLES)
+    parser = _parser(program, about, groups, _TRAIN_EXAMPLES)
     return _parse(parser, groups, flags.TRAIN_DEAD, argv)
 
 
-def unlearn_arguments(argv: list[str], registry: Any = None) -> Parsed:
+def unlearn_arguments(argv: list[str], registry: Any = None, program: str = "unlearn.py") -> Parsed:
     """Parse the arguments of ``unlearn.py``; hyper-parameters of algorithms are among the overrides when given.
 
     Args:
         argv: a list without the program's name.
         registry: where the algorithms are listed; by default ``recbole.unlearning.registry``.
+        program: what it is called.
 
     Returns:
         As ``train_arguments``.
@@ -97,7 +98,7 @@ def unlearn_arguments(argv: list[str], registry: Any = None) -> Parsed:
     groups = flags.unlearn_flags(registry.algorithm_names())
     tuned = _hyper_parameter_flags(registry.hyper_parameters())
     about = "Make a trained recommender forget, request by request, with four checkpoints that are evaluated."
-    parser = _parser("unlearn.py", about, {**groups, **tuned}, _UNLEARN_EXAMPLES)
+    parser = _parser(program, about, {**groups, **tuned}, _UNLEARN_EXAMPLES)
     namespace, overrides = _parse(parser, {**groups, **tuned}, flags.UNLEARN_DEAD, argv)
     given = {flag.name: getattr(namespace, flag.name) for group in tuned.values() for flag in group}
     overrides.update((name, value) for name, value in given.items() if value is not None)

@@ -8,6 +8,22 @@ from recbole.utils import UserError
 from recbole.utils.flag import Flag, cutoffs, metric_names
 
 TASKS = ("CF", "SBR", "NBR")
+RUNNING = ("wait", "leave")
+
+
+_PLACES = (
+    Flag("checkpoint_dir", str, "folder for checkpoints (default: saved); its logs go into its subfolder log"),
+    Flag("log_dir", str, "folder for logs and per-request records (default: log)"),
+    Flag("variant", str, "a name: everything goes into folders of that name, beside runs of other settings"),
+    Flag("overwrite", bool, "replace files that other settings made", False),
+    Flag("if_running", str, "when another process writes the same files: wait (default) or leave", choices=RUNNING),
+    Flag(
+        "allow_other_reference",
+        bool,
+        "compare with a retrained model that differs from the base in more than what was forgotten",
+        False,
+    ),
+)
 
 
 def _run(dataset: str) -> tuple[Flag, ...]:
@@ -27,6 +43,7 @@ def _run(dataset: str) -> tuple[Flag, ...]:
             "budget in hours: training stops before an epoch that would go past it; "
             "of unlearning each request (or batch of them) gets an even share, and changes nothing if that runs out",
         ),
+        *_PLACES,
         Flag(
             "result_file",
             str,
@@ -87,6 +104,7 @@ def train_flags() -> dict[str, tuple[Flag, ...]]:
         "evaluation": (
             *_EVALUATION,
             Flag("reference_checkpoint", str, "a retrained checkpoint to measure the distance from", key=None),
+            Flag("checkpoint", str, "with --eval_only: the file of the model to evaluate"),
             Flag("hf_model_path", str, "evaluate a checkpoint from the Hugging Face Hub: hf://user/repo/file.pth"),
             Flag("hf_token", str, "Hugging Face token; never logged nor stored"),
             Flag("hf_cache_dir", str, "folder for downloads from the Hub"),
@@ -98,9 +116,10 @@ def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
     """Return the groups of unlearn.py's flags; ``algorithms`` are the names to choose from."""
     return {
         "the run": (
-            *_run("amazon_reviews"),
+            *_run("ml-100k"),
             Flag("unlearning_algorithm", str, "how to forget (default: scif)", "scif", choices=tuple(algorithms)),
-            Flag("preset", str, "named hyper-parameters instead of ERASE's defaults: tuned", key=None),
+            Flag("preset", str, "named hyper-parameters instead of ERASE's defaults: tuned"),
+            Flag("base_checkpoint", str, "the model to unlearn from: a file, or hf://user/repo/file.pth"),
             Flag("unlearning_batchsize", int, "people per unlearning step (default: 1)", 1),
         ),
         "forgetting": _forgetting(1e-05),
@@ -131,7 +150,6 @@ UNLEARN_DEAD = frozenset(
         "lissa_train_pair_count_scif",
         "retrain_checkpoint_idx_to_match",
         "gif_use_true_khop",
-        "epochs",
         "model_dir",
     )
 )

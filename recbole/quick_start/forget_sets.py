@@ -64,7 +64,7 @@ _GENERAL = {
 }
 
 
-def make_forget_sets(argv: list[str]) -> None:
+def make_forget_sets(argv: list[str], program: str = "make_forget_set.py") -> None:
     """Run the program.
 
     Args:
@@ -74,16 +74,16 @@ def make_forget_sets(argv: list[str]) -> None:
         UserError: before anything is written, for anything in the files or arguments that cannot be.
         SystemExit: as argparse does.
     """
-    asked, scenario = _arguments(argv)
+    asked, scenario = _arguments(argv, program)
     source = _find(asked, scenario)
     made = scenario.make(asked, source)
     if made is not None:
         _tell_next(asked, source, made)
 
 
-def _arguments(argv: list[str]) -> tuple[argparse.Namespace, type[Scenario]]:
+def _arguments(argv: list[str], program: str) -> tuple[argparse.Namespace, type[Scenario]]:
     parser = OneLineParser(
-        prog="make_forget_set.py",
+        prog=program,
         description=_ABOUT,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

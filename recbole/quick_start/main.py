@@ -17,30 +17,36 @@ COMPLETE, INTERNAL, USER_ERROR, NOT_ALL_APPLIED = 0, 1, 2, 3
 out or diverged, or none was applied."""
 
 
-def train_main(argv: list[str] | None = None) -> int:
-    """Run ``run_recbole.py``; return the exit status."""
-    return _guarded("run_recbole.py", _train, argv)
+def train_main(argv: list[str] | None = None, program: str | None = None) -> int:
+    """Run ``run_recbole.py``, or what else the program is called; return the exit status."""
+    return _guarded(program or _called("run_recbole.py", "erase-train"), _train, argv)
 
 
-def unlearn_main(argv: list[str] | None = None) -> int:
-    """Run ``unlearn.py``; return the exit status."""
-    return _guarded("unlearn.py", _unlearn, argv)
+def unlearn_main(argv: list[str] | None = None, program: str | None = None) -> int:
+    """Run ``unlearn.py``, or what else the program is called; return the exit status."""
+    return _guarded(program or _called("unlearn.py", "erase-unlearn"), _unlearn, argv)
 
 
-def make_forget_set_main(argv: list[str] | None = None) -> int:
-    """Run ``make_forget_set.py``; return the exit status."""
-    return _guarded("make_forget_set.py", _make_forget_set, argv, "each file is whole or as it was")
+def make_forget_set_main(argv: list[str] | None = None, program: str | None = None) -> int:
+    """Run ``make_forget_set.py``, or what else the program is called; return the exit status."""
+    name = program or _called("make_forget_set.py", "erase-make-forget-set")
+    return _guarded(name, _make_forget_set, argv, "each file is whole or as it was")
+
+
+def _called(script: str, command: str) -> str:
+    """Return the command's name where it was started by that, else the script's."""
+    return command if Path(sys.argv[0]).stem == command else script
 
 
 def _guarded(
     program: str,
-    run: Callable[[list[str]], int],
+    run: Callable[[list[str], str], int],
     argv: list[str] | None,
     interrupted: str = "the same command goes on from the last snapshot",
 ) -> int:
     try:
         _name_this_package()
-        return run(sys.argv[1:] if argv is None else argv)
+        return run(sys.argv[1:] if argv is None else argv, program)
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return USER_ERROR
@@ -84,10 +90,10 @@ def _configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset
     return config
 
 
-def _train(argv: list[str]) -> int:
+def _train(argv: list[str], program: str) -> int:
     from recbole.quick_start.command_line import train_arguments, without_secrets
 
-    namespace, overrides = train_arguments(argv)
+    namespace, overrides = train_arguments(argv, program)
     several = max(namespace.nproc, namespace.world_size) > 1 or distributed.launched()
     if several and namespace.device not in (None, "cpu"):
         raise UserError(f"--device {namespace.device} names one GPU: of several processes each takes its own")
@@ -107,10 +113,10 @@ def _train(argv: list[str]) -> int:
     return COMPLETE
 
 
-def _unlearn(argv: list[str]) -> int:
+def _unlearn(argv: list[str], program: str) -> int:
     from recbole.quick_start.command_line import unlearn_arguments, without_secrets
 
-    namespace, overrides = unlearn_arguments(argv)
+    namespace, overrides = unlearn_arguments(argv, program=program)
     config = _configured(namespace, overrides, namespace.preset)
     from recbole.quick_start.unlearning import unlearn_recbole
 
@@ -121,8 +127,8 @@ def _unlearn(argv: list[str]) -> int:
     return NOT_ALL_APPLIED if failed else COMPLETE
 
 
-def _make_forget_set(argv: list[str]) -> int:
+def _make_forget_set(argv: list[str], program: str) -> int:
     from recbole.quick_start.forget_sets import make_forget_sets
 
-    make_forget_sets(argv)
+    make_forget_sets(argv, program)
     return COMPLETE

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 import recbole
+from recbole.config.identity import Identity
 from recbole.quick_start.setup import Setup
 from recbole.trainer.state import State
 from recbole.utils import sha256_of_file, write_json
@@ -18,6 +19,7 @@ from recbole.utils.device import peak_memory
 def describe(
     setup: Setup,
     state: State,
+    identity: Identity | None,
     arguments: list[str],
     timing: dict[str, Any],
     rows: list[dict[str, Any]] | None,
@@ -28,6 +30,7 @@ def describe(
     Args:
         setup: the run's.
         state: the model's.
+        identity: what made the model, if that is known.
         arguments: the command line, without credentials.
         timing: seconds by phase.
         rows: rows of the result table.
@@ -48,6 +51,9 @@ def describe(
             "machine": platform.machine(),
             "threads": torch.get_num_threads(),
         },
+        "digest": None if identity is None else identity.digest,
+        "settings": None if identity is None else dict(identity.settings),
+        "results_version": recbole.RESULTS_VERSION,
         "seed": setup.config["seed"],
         "dataset": {
             "name": dataset.log.name,

@@ -1,20 +1,30 @@
 """What every run starts with: the settings, the model's class, the data, and what is to be forgotten."""
 
 import logging
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+import recbole
 from recbole.config import Config
+from recbole.config.identity import Identity, told
 from recbole.data import create_dataset
 from recbole.data.dataset import Dataset
 from recbole.evaluator import Views, check_metrics
+from recbole.evaluator.kinds import Row
 from recbole.model import get_model
 from recbole.scenario.base import Scenario
+from recbole.trainer.places import Places
+from recbole.trainer.resume import fingerprint
 from recbole.trainer.state import Done, Run, State
+from recbole.trainer.stored import Stored
 from recbole.unlearning.request import Requests
 from recbole.unlearning.schedule import checkpoint_sizes
+from recbole.utils import ModelType, UserError
+from recbole.utils.distributed import world_size
 
 logger = logging.getLogger("recbole")
 
@@ -59,25 +69,93 @@ class Setup(Run):
         """Return the state of the model retrained without what was forgotten by a checkpoint."""
         return self._state("retrained", checkpoint, self.scenario.names.retrained(checkpoint))
 
-    def unlearned(self, algorithm: str, checkpoint: int) -> State:
-        """Return the state of an algorithm's model at a checkpoint."""
+    def unlearned(self, algorithm: str, checkpoint: int, folder: Path | None = None) -> State:
+        """Return the state of an algorithm's model at a checkpoint, in its settings folder."""
         last, batch_size = self.sizes[checkpoint] - 1, self.config["unlearning_batchsize"]
-        return self._state(
-            "unlearned", checkpoint, self.scenario.names.unlearned(algorithm, last, checkpoint, batch_size)
-        )
+        name = self.scenario.names.unlearned(algorithm, last, checkpoint, batch_size)
+        return self._state("unlearned", checkpoint, name, folder)
 
-    def _state(self, kind: str, checkpoint: int | None, name: str) -> State:
+    def about(self, identity: Identity | None, places: Places | None = None, version: int | None = None) -> Row:
+        """Return the columns that every result row of a model has.
+
+        Args:
+            identity: what made the model, if that is known.
+            places: of the model, for its settings folder.
+            version: of its results, where it is read from a file.
+        """
+        config = self.config
+        parts = [places.settings if places else "", identity.shown if identity else "unknown"]
+        if version not in (None, recbole.RESULTS_VERSION):
+            parts.append(f"(results version {version})")
+        return {
+            "dataset": config["dataset"],
+            "model_class": config["model"],
+            "seed": config["seed"],
+            "scenario": self.scenario.part_of_names() if self.requests is not None or self.scenario.plants else None,
+            "settings": " ".join(part for part in parts if part),
+        }
+
+    def resume_key(self, identity: Identity) -> str:
+        """Return what a snapshot must agree with to be gone on from: digest, program, processes, metrics."""
+        config = self.config
+        shown = {"metrics": config["metrics"], "topk": config["topk"]}
+        return fingerprint(digest=identity.digest, version=recbole.__version__, processes=world_size(), **shown)
+
+    def twin(self, base: Identity | None, version: int | None, stored: Stored) -> bool | str:
+        """Return whether a stored retrained model differs from the base in its mask alone; ``unknown`` if not known.
+
+        Args:
+            base: what made the base.
+            version: of the base's results.
+            stored: the retrained model.
+
+        Raises:
+            UserError: it does not, or its results are of another version, and ``allow_other_reference`` is not set.
+        """
+        if base is None or stored.identity is None:
+            return "unknown"
+        found = stored.differences(base, ("mask",))
+        if stored.version != version:
+            found.append(("results_version", version, stored.version))
+        if found and not self.config["allow_other_reference"]:
+            raise UserError(
+                f"{stored.path} is no yardstick for the base, which other settings made: {told(found)}; retrain with "
+                "the base's settings, or --allow_other_reference"
+            )
+        return not found
+
+    def _state(self, kind: str, checkpoint: int | None, name: str, folder: Path | None = None) -> State:
         rows, done = len(self.dataset.log), None
         forgotten = np.zeros(rows, dtype=bool)
         if checkpoint is not None:
             done = Done(self.asked.sha256, self.sizes[checkpoint])
             forgotten = self.asked.mask(done.count, rows)
-        path = Path(self.config["checkpoint_dir"]) / name
+        path = (self.scenario.places.checkpoints if folder is None else folder) / name
         return State(kind, self.dataset, forgotten, done, checkpoint, path, self.scenario.n_planted)
 
     def view(self, state: State) -> Views:
         """Return the questions of a state's checkpoint, or of nothing forgotten."""
         return self.scenario.view(state.forgotten, state.checkpoint)
+
+
+def first_line(program: str, arguments: Sequence[str], identity: Identity | None) -> str:
+    """Return the first line of a run's log: the command, the program's version and the model's digest."""
+    made = "unknown" if identity is None else identity.digest
+    version = f"erase-bench {recbole.__version__}, results {recbole.RESULTS_VERSION}"
+    return f"{program} {shlex.join(arguments)} | {version} | {made}"
+
+
+def _check_columns(config: Config) -> None:
+    """Refuse a column that a person names and ``load_col`` leaves out."""
+    columns = (config["load_col"] or {}).get("inter")
+    if not columns or config["MODEL_TYPE"] is ModelType.NEXT_BASKET:
+        return
+    for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"):
+        if key in config.asked and config[key] not in columns:
+            raise UserError(
+                f"{key} {config[key]} ({config.where(key)}) is not among the columns that load_col reads: "
+                f"{', '.join(columns)}; add it there"
+            )
 
 
 def begin(config: Config, scenario: Scenario, forgetting: bool) -> Setup:
@@ -89,7 +167,7 @@ def begin(config: Config, scenario: Scenario, forgetting: bool) -> Setup:
     model_class = get_model(config["model"])
     config.bind_model(model_class)
     check_metrics(config)
-    check_metrics(config)
+    _check_columns(config)
     for line in config.warnings:
         logger.warning(line)
     clean = create_dataset(config, model_class.type)

@@ -5,24 +5,29 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import recbole
 from recbole.config import Config
-from recbole.evaluator import Table, evaluate
+from recbole.config.identity import Identity, told
+from recbole.evaluator import Reference, Table, evaluate
+from recbole.evaluator.kinds import Row
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import report, sensitive_csv
 from recbole.quick_start.hub import fetch
 from recbole.quick_start.record import describe, reference_name, write_beside
-from recbole.quick_start.setup import OF_TRAINING, Setup, begin
+from recbole.quick_start.setup import OF_TRAINING, Setup, begin, first_line
+from recbole.quick_start.writing import is_complete, only_writer
 from recbole.scenario.base import Scenario
 from recbole.scenario.known_scenarios import scenario_of
-from recbole.trainer import ResumeFile, load_checkpoint
+from recbole.trainer import ResumeFile
 from recbole.trainer.learn import Learned, learn, load
 from recbole.trainer.original import follow_original
 from recbole.trainer.state import State
+from recbole.trainer.stored import Stored, adopt, refuse_to_replace
 from recbole.unlearning.schedule import LAST
 from recbole.utils import UserError, atomic_write, check_writable, write_json
 from recbole.utils.clock import Clock
-from recbole.utils.distributed import is_main
-from recbole.utils.logger import init_logger
+from recbole.utils.distributed import agreed, is_main
+from recbole.utils.logger import begin_log, init_logger
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -56,70 +61,100 @@ def run_recbole(
     if result_file and is_main():
         check_writable(result_file)
     scenario = scenario_of(config)
-    stem = init_logger(config)
+    stem = init_logger(config, scenario.places.logs)
     index = config["retrain_checkpoint_idx_to_match"]
-    content, path = _given_checkpoint(config, scenario, index)
+    stored = _given(config, scenario, index)
     setup = begin(config, scenario, forgetting=index is not None)
+    if index is None and not scenario.plants and scenario.is_asked():
+        logger.info(
+            "this is the base model, of which nothing is forgotten; --retrain_checkpoint_idx_to_match 0, 1, 2 or 3 "
+            "retrains without what is forgotten by that checkpoint"
+        )
     state = setup.base() if index is None else setup.retrained(index)
+    identity = setup.identity(state) if stored is None else stored.identity
+    begin_log(first_line("run_recbole.py", arguments, identity))
     clock.lap("load")
-    path = path or state.file
-    resume, timing = None, {}
-    if config["eval_only"]:
-        model = load(setup, state, path, content)
+    with only_writer(config, state.file if stored is None else None) as waited:
+        if waited and agreed(is_complete(state.file, setup.identity(state))):
+            stored = Stored.read(state.file)
+        return _run(setup, state, stored, stem, list(arguments), result_file, reference_checkpoint, clock)
+
+
+def _run(
+    setup: Setup,
+    state: State,
+    stored: Stored | None,
+    stem: str,
+    arguments: list[str],
+    result_file: str | None,
+    reference_checkpoint: str | None,
+    clock: Clock,
+) -> dict[str, Any]:
+    """Train, or take what is stored, and evaluate; return the record."""
+    resume, timing, scenario = None, {}, setup.scenario
+    if stored is not None:
+        identity = stored.identity
+        model = load(setup, state, stored)
     else:
-        resume = ResumeFile(path.with_suffix(".resume"), setup.identity(setup.dataset, mask=state.mask))
+        identity = setup.identity(state)
+        _check_files(setup, state, identity)
+        resume = ResumeFile(state.file.with_suffix(".resume"), setup.resume_key(identity))
         learned = _train(setup, state, resume, stem)
         model, timing = learned.model, learned.timing
     clock.lap("train" if timing else "load_model")
-    rows = _valid_rows(timing.get("best_valid", {}), state)
-    rows += _evaluate(setup, model, state, reference_checkpoint)
-    rows += scenario.ask(model, path.stem, model=state.kind, checkpoint=index)
+    path = state.file if stored is None else stored.path
+    version = recbole.RESULTS_VERSION if stored is None else stored.version
+    about = setup.about(identity, version=version)
+    about |= {"model": state.kind, "checkpoint": state.checkpoint}
+    rows = _valid_rows(timing.get("best_valid", {}), state, about)
+    rows += _evaluate(setup, model, state, identity, version, reference_checkpoint, about)
+    rows += scenario.ask(model, scenario.places.logs / path.stem, **about)
     clock.lap("evaluate")
-    record = describe(setup, state, list(arguments), clock.seconds | timing, rows)
+    record = describe(setup, state, identity, arguments, clock.seconds | timing, rows)
     if is_main():
-        _write(setup, state, path, record, result_file)
+        _write(setup, state, path, record, result_file, trained=stored is None)
         if resume is not None:
             resume.remove()
     return record
 
 
-def _write(setup: Setup, state: State, path: Path, record: dict[str, Any], result_file: str | None) -> None:
-    """Write and tell what was found of a model."""
-    config, scenario, index, rows = setup.config, setup.scenario, state.checkpoint, record["metrics"]
+def _given(config: Config, scenario: Scenario, index: int | None) -> Stored | None:
+    """Return the checkpoint that is to be evaluated, if one is, and take the settings that made it."""
     if not config["eval_only"]:
-        write_beside(path, record)
-        if index == LAST:
-            _copy_as_best(path, scenario.path(scenario.names.retrained_best()), record)
-    if config["sensitive_eval_only"]:
-        suffix = "original" if index is None else f"checkpoint_{index}_retrain"
-        sensitive_csv(setup, rows, state.kind, suffix)
-    report(setup, rows, state.kind)
-    config.warn_unread(logger, but=OF_TRAINING if config["eval_only"] else ())
-    if result_file:
-        write_json(result_file, record)
-
-
-def _given_checkpoint(
-    config: Config, scenario: Scenario, index: int | None
-) -> tuple[dict[str, Any] | None, Path | None]:
-    """Return an existing checkpoint's content and path if one is to be evaluated and has to be read before the data."""
-    if not config["eval_only"]:
-        if config["hf_model_path"]:
-            raise UserError("--hf_model_path names a model to evaluate: give --eval_only too")
-        return None, None
+        for key in ("hf_model_path", "checkpoint"):
+            if config[key]:
+                raise UserError(f"--{key} names a model to evaluate: give --eval_only too")
+        return None
     if config["hf_model_path"]:
         path = Path(fetch(config["hf_model_path"], config["hf_token"], config["hf_cache_dir"]))
-    elif index is None:
-        path = scenario.path(scenario.names.base())
+    elif config["checkpoint"]:
+        path = Path(config["checkpoint"])
     else:
-        return None, None
-    content = load_checkpoint(path)
-    follow_original(config, content, path)
-    return content, path
+        path = scenario.path(scenario.names.base() if index is None else scenario.names.retrained(index))
+    stored = Stored.read(path)
+    follow_original(config, stored.content, path)
+    adopt(config, stored)
+    stored.say_version()
+    return stored
+
+
+def _check_files(setup: Setup, state: State, identity: Identity) -> None:
+    """Refuse, before any work, to replace a file of other settings, and to retrain what is no twin of the base."""
+    config, scenario = setup.config, setup.scenario
+    refuse_to_replace(state.file, state, identity, config["overwrite"])
+    base = scenario.path(scenario.names.base())
+    if state.kind != "retrained" or not base.exists() or config["allow_other_reference"]:
+        return
+    found = Stored.read(base).differences(identity, ("mask",))
+    if found:
+        raise UserError(
+            f"this retraining would be no yardstick for {base}: {told(found)}; give the base's settings, or "
+            "--allow_other_reference, or --variant NAME for a base and retrained models of their own"
+        )
 
 
 def _train(setup: Setup, state: State, resume: ResumeFile, stem: str) -> Learned:
-    board = _board(stem) if setup.config["tensorboard"] and is_main() else None
+    board = _board(setup.scenario.places.board / stem) if setup.config["tensorboard"] and is_main() else None
     try:
         return learn(setup, state, resume=resume, board=board)
     finally:
@@ -127,36 +162,61 @@ def _train(setup: Setup, state: State, resume: ResumeFile, stem: str) -> Learned
             board.close()
 
 
-def _board(stem: str) -> "SummaryWriter":
+def _board(folder: Path) -> "SummaryWriter":
     from torch.utils.tensorboard import SummaryWriter
 
     try:
-        return SummaryWriter(os.path.join("log_tensorboard", stem))
+        return SummaryWriter(os.fspath(folder))
     except OSError as error:
-        raise UserError(f"cannot write log_tensorboard: {error.strerror}; --tensorboard False goes without") from error
+        raise UserError(f"cannot write {folder.parent}: {error.strerror}; --tensorboard False goes without") from error
 
 
 def _evaluate(
-    setup: Setup, model: AbstractRecommender, state: State, reference_checkpoint: str | None
-) -> list[dict[str, Any]]:
+    setup: Setup,
+    model: AbstractRecommender,
+    state: State,
+    identity: Identity | None,
+    version: int | None,
+    reference_checkpoint: str | None,
+    about: Row,
+) -> list[Row]:
     reference = None
     if reference_checkpoint:
-        other = load(setup, state, Path(reference_checkpoint))
-        reference = (other, reference_name(reference_checkpoint))
-    return evaluate(model, setup.view(state), *setup.scenario.questions(), reference, model=state.kind)
+        other = Stored.read(Path(reference_checkpoint))
+        twin = setup.twin(identity, version, other)
+        reference = Reference(load(setup, state, other), reference_name(other.path), twin)
+    return evaluate(model, setup.view(state), *setup.scenario.questions(), reference, **about)
 
 
-def _valid_rows(best_valid: dict[str, float], state: State) -> list[dict[str, Any]]:
+def _valid_rows(best_valid: dict[str, float], state: State, about: Row) -> list[Row]:
     """Return the result rows of the best validation of a training run: on the data that it was trained on."""
     view = "all" if state.checkpoint is None else "current"
-    about = {"model": state.kind, "checkpoint": state.checkpoint}
     table = Table(**about, split="valid", view=view, population="all", masking="retained")
     asked = state.data.eval_rows("valid")
-    counts = {"n_rows": len(asked.inputs), "n_skipped": asked.n_skipped}
+    people = len(set(asked.entity.tolist()))
+    counts = {"n_people": people, "n_rows": len(asked.inputs), "n_skipped": asked.n_skipped}
     for name, value in best_valid.items():
         metric, _, k = name.partition("@")
         table.add(metric, value, int(k) if k else None, **counts)
     return table.rows
+
+
+def _write(
+    setup: Setup, state: State, path: Path, record: dict[str, Any], result_file: str | None, trained: bool
+) -> None:
+    """Write and tell what was found of a model."""
+    config, scenario, index, rows = setup.config, setup.scenario, state.checkpoint, record["metrics"]
+    if trained:
+        write_beside(path, record)
+        if index == LAST:
+            _copy_as_best(path, scenario.path(scenario.names.retrained_best()), record)
+    if config["sensitive_eval_only"]:
+        suffix = "original" if index is None else f"checkpoint_{index}_retrain"
+        sensitive_csv(setup, scenario.places.logs, rows, state.kind, suffix)
+    report(setup, rows, state.kind)
+    config.warn_unread(logger, but=() if trained else OF_TRAINING)
+    if result_file:
+        write_json(result_file, record)
 
 
 def _copy_as_best(path: Path, best: Path, record: dict[str, Any]) -> None:

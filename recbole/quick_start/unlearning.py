@@ -2,28 +2,37 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from recbole.config import Config
-from recbole.evaluator import evaluate
+from recbole.config.identity import canonical
+from recbole.evaluator import Reference, evaluate
+from recbole.evaluator.kinds import Row
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import report, sensitive_csv
+from recbole.quick_start.hub import fetch
+from recbole.quick_start.presets import preset_values
 from recbole.quick_start.record import describe, reference_name, write_beside
-from recbole.quick_start.setup import OF_TRAINING, Setup, begin
+from recbole.quick_start.setup import OF_TRAINING, Setup, begin, first_line
+from recbole.quick_start.work import Work
+from recbole.quick_start.writing import only_writer
+from recbole.scenario.base import Scenario
 from recbole.scenario.known_scenarios import scenario_of
-from recbole.trainer import ResumeFile, load_checkpoint, save_unlearned
+from recbole.trainer import ResumeFile, save_unlearned
 from recbole.trainer.learn import load
 from recbole.trainer.original import follow_original
+from recbole.trainer.places import Places, settings_name
+from recbole.trainer.stored import BUDGET, Stored, adopt
 from recbole.unlearning.algorithm import UnlearningAlgorithm
 from recbole.unlearning.pipeline import Pipeline
 from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
-from recbole.utils import UserError, check_writable, sha256_of_file, write_json
+from recbole.utils import UserError, check_writable, write_json
 from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
-from recbole.utils.logger import LOG_FOLDER, init_logger
+from recbole.utils.logger import begin_log, init_logger
 
 logger = logging.getLogger("recbole")
 
@@ -51,35 +60,72 @@ def unlearn_recbole(
     if result_file:
         check_writable(result_file)
     scenario = scenario_of(config)
-    init_logger(config)
     algorithm = get_algorithm(config["unlearning_algorithm"])
-    base_path = scenario.path(scenario.names.base())
-    content = load_checkpoint(base_path)
-    follow_original(config, content, base_path)
+    places, hyper = places_of(config, scenario, algorithm)
+    init_logger(config, places.logs)
+    stored = _base(config, scenario)
     setup = begin(config, scenario, forgetting=True)
-    base = load(setup, setup.base(), content=content)
-    references = _references(setup)
+    base = load(setup, setup.base(), stored)
+    work = Work(setup, algorithm, places, hyper, stored, _references(setup, stored))
+    begin_log(first_line("unlearn.py", arguments, work.identity(LAST)))
     clock.lap("load")
-    if config["eval_only"]:
-        done = Unlearned(None, {}, None)
+    with only_writer(config, None if config["eval_only"] else work.stem) as waited:
+        return _run(work, base, list(arguments), result_file, clock, waited)
+
+
+def _run(
+    work: Work, base: AbstractRecommender, arguments: list[str], result_file: str | None, clock: Clock, waited: bool
+) -> dict[str, Any]:
+    """Unlearn, or take what is there, and evaluate; return the record."""
+    setup, config, algorithm = work.setup, work.setup.config, work.algorithm
+    if config["eval_only"] or (waited and work.is_complete()):
+        work, done = work.found(), Unlearned(None, {}, None)
     else:
-        done = _unlearn(setup, algorithm, content, list(arguments))
+        done = _unlearn(work, arguments)
     clock.lap("unlearn")
-    rows = _evaluate_all(setup, algorithm.name, base, references)
+    rows = _evaluate_all(work, base)
     clock.lap("evaluate")
     for checkpoint, record in done.records.items():
         mine = [row for row in rows if row["checkpoint"] == checkpoint and row["model"] == "unlearned"]
-        write_beside(setup.unlearned(algorithm.name, checkpoint).file, record | {"metrics": mine})
-    state, timing = setup.unlearned(algorithm.name, LAST), clock.seconds | _costs(setup, done.summary)
-    result = describe(setup, state, list(arguments), timing, rows, done.summary)
+        write_beside(work.state(checkpoint).file, record | {"metrics": mine})
+    timing = clock.seconds | _costs(setup, done.summary)
+    identity = work.identity(LAST)
+    requests = _requests_before(work) if done.summary is None else done.summary
+    result = describe(setup, work.state(LAST), identity, arguments, timing, rows, requests)
     if config["sensitive_eval_only"]:
-        sensitive_csv(setup, rows, "unlearned", f"unlearn_{algorithm.name}", algorithm.name)
+        sensitive_csv(setup, work.places.logs, rows, "unlearned", f"unlearn_{algorithm.name}", algorithm.name)
     config.warn_unread(logger, but=OF_TRAINING)
     if result_file:
         write_json(result_file, result)
     if done.resume is not None:
         done.resume.remove()
     return result
+
+
+def places_of(
+    config: Config, scenario: Scenario, algorithm: type[UnlearningAlgorithm]
+) -> tuple[Places, dict[str, Any]]:
+    """Return where an algorithm's models go with the run's hyper-parameters, and all of these, name to value."""
+    defaults = {one.name: one.default for one in fields(algorithm.Hyper)}
+    hyper = {name: default if config[name] is None else config[name] for name, default in defaults.items()}
+    preset = config["preset"]
+    usual = defaults | ({} if preset is None else preset_values(preset, algorithm.name, config["model"]))
+    other = {name: value for name, value in hyper.items() if canonical(value) != canonical(usual[name])}
+    return scenario.places.with_settings(settings_name(other, preset)), hyper
+
+
+def _base(config: Config, scenario: Scenario) -> Stored:
+    """Read the checkpoint that requests are put to, and take the settings that made it."""
+    said = config["base_checkpoint"]
+    if said and said.startswith("hf://"):
+        path = Path(fetch(said, config["hf_token"], config["hf_cache_dir"], "base_checkpoint"))
+    else:
+        path = Path(said) if said else scenario.path(scenario.names.base())
+    stored = Stored.read(path)
+    follow_original(config, stored.content, path)
+    adopt(config, stored, but=(BUDGET,))
+    stored.say_version()
+    return stored
 
 
 @dataclass(frozen=True)
@@ -91,41 +137,38 @@ class Unlearned:
     resume: ResumeFile | None
 
 
-def _unlearn(
-    setup: Setup, algorithm: type[UnlearningAlgorithm], content: dict[str, Any], arguments: list[str]
-) -> Unlearned:
+def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
     """Put the requests to the algorithm."""
-    config, base = setup.config, setup.base()
-    model = load(setup, base, content=content)
-    stem = setup.scenario.names.unlearning_stem(algorithm.name, config["unlearning_batchsize"])
-    identity = setup.identity(setup.dataset, base=sha256_of_file(base.file), forget_set=setup.asked.sha256)
-    resume = ResumeFile(setup.scenario.path(f"{stem}.resume"), identity)
+    setup, config = work.setup, work.setup.config
+    work.refuse_to_replace()
+    base = setup.base()
+    model = load(setup, base, work.base)
+    resume = ResumeFile(work.stem.with_name(f"{work.stem.name}.resume"), setup.resume_key(work.identity(LAST)))
     pipeline = Pipeline(
-        algorithm(config, model, base.data),
+        work.algorithm(config, model, base.data),
         setup.asked,
         config["unlearning_batchsize"],
         resume,
-        LOG_FOLDER / f"{stem}.requests.jsonl",
+        work.places.logs / f"{work.stem.name}.requests.jsonl",
         Deadline.of_hours(config["max_training_hours"]),
         config["show_progress"],
     )
-    states = [setup.unlearned(algorithm.name, checkpoint) for checkpoint in range(N_CHECKPOINTS)]
     records: dict[int, dict[str, Any]] = {}
 
     def save(checkpoint: int, n_done: int, summary: dict[str, Any]) -> None:
-        state = states[checkpoint]
+        state, identity = work.state(checkpoint), work.identity(checkpoint)
         logger.info("Saving current: %s", state.file)
         released = pipeline.algorithm.release(checkpoint)
-        save_unlearned(state.file, released, config, n_done - 1, state.meta)
+        save_unlearned(state.file, released, config, n_done - 1, state.meta(identity))
         timing = {key: value for key, value in summary.items() if "seconds" in key}
         counts = {key: value for key, value in summary.items() if key not in timing}
-        records[checkpoint] = describe(setup, state, arguments, timing, None, counts)
+        records[checkpoint] = describe(setup, state, identity, arguments, timing, None, counts)
         write_beside(state.file, records[checkpoint])
 
     summary = pipeline.run(save)
-    for checkpoint, state in enumerate(states):  # a killed run had saved some before its last snapshot
+    for checkpoint in range(N_CHECKPOINTS):  # a killed run had saved some before its last snapshot
         if checkpoint not in records:
-            records[checkpoint] = _record_before(state.file, resume)
+            records[checkpoint] = _record_before(work.state(checkpoint).file, resume)
     logger.info(
         "%d requests in %.2fs: %s", summary["total"], summary["seconds_total"],
         ", ".join(f"{summary[s]} {s}" for s in ("applied", "skipped", "timeout", "diverged")),
@@ -141,50 +184,67 @@ def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
     return _read_json(path)
 
 
+def _requests_before(work: Work) -> dict[str, Any] | None:
+    """Return what became of the requests when the checkpoints that are evaluated were made, if that is written."""
+    path = work.state(LAST).file.with_suffix(".json")
+    return _read_json(path).get("requests") if path.exists() else None
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _references(setup: Setup) -> dict[int, Path]:
-    """Return the paths of the retrained models that are there, by checkpoint; a wrong one is found before the work."""
-    found = {}
+def _references(setup: Setup, base: Stored) -> dict[int, tuple[Stored, bool | str]]:
+    """Return the retrained models that are there, each with whether it is the base's twin.
+
+    Raises:
+        UserError: one is of other data, another mask, or no twin.
+    """
+    found: dict[int, tuple[Stored, bool | str]] = {}
     for checkpoint in range(N_CHECKPOINTS):
         state = setup.retrained(checkpoint)
         if state.file.exists():
-            load(setup, state)
-            found[checkpoint] = state.file
+            stored = Stored.read(state.file)
+            load(setup, state, stored)
+            found[checkpoint] = stored, setup.twin(base.identity, base.version, stored)
         else:
             logger.info("no retrained model for checkpoint %d (%s): no distance from it", checkpoint, state.file.name)
     return found
 
 
-def _evaluate_all(
-    setup: Setup, algorithm: str, base: AbstractRecommender, references: dict[int, Path]
-) -> list[dict[str, Any]]:
+def _evaluate_all(work: Work, base: AbstractRecommender) -> list[Row]:
     """Put every checkpoint's questions to the base, the retrained (if there) and the unlearned model.
 
     Those of the scenario that do not depend on the checkpoint are put to the base, and to its own references, once.
     """
-    scenario = setup.scenario
-    rows, of_base = scenario.references(setup), scenario.ask(base, model="base")
-    for once in (rows, of_base):
+    setup, scenario, algorithm = work.setup, work.setup.scenario, work.algorithm.name
+    of_base = setup.about(work.base.identity, version=work.base.version) | {"model": "base"}
+    rows, fixed = scenario.references(setup, of_base), scenario.ask(base, **of_base)
+    for once in (rows, fixed):
         scenario.tell(once)
     for checkpoint in range(N_CHECKPOINTS):
-        state = setup.unlearned(algorithm, checkpoint)
-        view = setup.view(state)
-        models = {"base": base, "unlearned": load(setup, state)}
+        state = work.state(checkpoint)
+        stored = Stored.read(state.file)
+        about = setup.about(stored.identity, work.places, stored.version)
+        models: dict[str, tuple[AbstractRecommender, Row]] = {
+            "base": (base, of_base),
+            "unlearned": (load(setup, state, stored), about | {"algorithm": algorithm}),
+        }
         reference = None
-        if checkpoint in references:
-            models["retrained"] = load(setup, setup.retrained(checkpoint))
-            reference = (models["retrained"], reference_name(references[checkpoint]))
-        for kind, model in models.items():
-            name = algorithm if kind == "unlearned" else None
+        if checkpoint in work.references:
+            other, twin = work.references[checkpoint]
+            retrained = load(setup, setup.retrained(checkpoint), other)
+            models["retrained"] = retrained, setup.about(other.identity, version=other.version)
+            reference = Reference(retrained, reference_name(other.path), twin)
+        view = setup.view(state)
+        for kind, (model, columns) in models.items():
             compare = None if kind == "retrained" else reference
-            rows += evaluate(model, view, *scenario.questions(), compare, model=kind, algorithm=name)
+            said = columns | {"model": kind}
+            rows += evaluate(model, view, *scenario.questions(), compare, **said)
             if kind != "base":
-                stem = state.file.stem if kind == "unlearned" else None
-                rows += scenario.ask(model, stem, model=kind, algorithm=name, checkpoint=checkpoint)
-        rows += [row | {"checkpoint": checkpoint} for row in of_base]
+                beside = work.places.logs / state.file.stem if kind == "unlearned" else None
+                rows += scenario.ask(model, beside, **said, checkpoint=checkpoint)
+        rows += [row | {"checkpoint": checkpoint} for row in fixed]
         mine = [row for row in rows if row["checkpoint"] == checkpoint]
         report(setup, mine, "unlearned", f"Results for model {state.file.name}")
     return rows

@@ -3,6 +3,7 @@
 import argparse
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from recbole.generators.sensitive_lists import read_sensitive_items
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.scenario.making import Made, Source
 from recbole.trainer import Naming
+from recbole.trainer.places import Places
 from recbole.trainer.state import Run
 from recbole.unlearning.request import Requests
 from recbole.utils import UserError
@@ -39,6 +41,7 @@ class Scenario(ABC):
         plants: whether it adds rows to the data that the base model is trained on.
         probes: what is asked at each checkpoint, beside utility.
         usual_fraction: the ``unlearning_fraction`` of a run that does not say it; None: it has to.
+        places: the run's folders.
         dataset: the run's data, planted rows included, nothing forgotten.
         listed: bool [n_items], the items of the sensitive list, or None without a sensitive category.
     """
@@ -53,6 +56,7 @@ class Scenario(ABC):
     def __init__(self, config: Config) -> None:
         self.config = config
         self.settle()
+        self.places = Places.of(config)
 
     # --- settings and names --------------------------------------------------------------------------------------
 
@@ -67,6 +71,10 @@ class Scenario(ABC):
         Raises:
             UserError: when two settings contradict each other.
         """
+
+    def is_asked(self) -> bool:
+        """Return whether a person said what is to be forgotten."""
+        return any(flag.key in self.config.asked for flag in self.flags)
 
     @abstractmethod
     def part_of_names(self) -> str:
@@ -125,18 +133,23 @@ class Scenario(ABC):
         """Return the planted users (or sessions), int64: none of them counts among other people."""
         return NOBODY
 
-    def ask(self, model: AbstractRecommender, stem: str | None = None, /, **about: Any) -> list[dict[str, Any]]:
+    def ask(self, model: AbstractRecommender, beside: Path | None = None, /, **about: Any) -> list[dict[str, Any]]:
         """Put to a model the questions that are the same at every checkpoint, and return rows of the result table.
 
         Args:
             model: any recommender of this data.
-            stem: what the files begin with that are written of it, if any are.
+            beside: what the paths begin with of files that are written of it, if any are.
             about: columns of the rows: ``model``, ``algorithm``, ``checkpoint``.
         """
         return []
 
-    def references(self, run: Run) -> list[dict[str, Any]]:
-        """Return the rows of models other than base, retrained and unlearned that stand for comparison."""
+    def references(self, run: Run, about: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of models other than base, retrained and unlearned that stand for comparison.
+
+        Args:
+            run: settings and the model's class.
+            about: columns that all rows of the run have.
+        """
         return []
 
     def tell(self, rows: list[dict[str, Any]]) -> None:  # noqa: B027 - nothing is told by default
@@ -159,8 +172,8 @@ class Scenario(ABC):
         raise UserError(f"there is nothing to be made for the scenario '{cls.name}'")
 
     def path(self, name: str) -> Path:
-        """Return the path of a checkpoint by its name."""
-        return Path(self.config["checkpoint_dir"]) / name
+        """Return the path of a base or retrained model's checkpoint by its name."""
+        return self.places.checkpoints / name
 
 
 def listed_items(config: Config, dataset: Dataset) -> np.ndarray | None:

@@ -80,11 +80,13 @@ def find_forget_set(config: Config, task_type: str) -> Path:
 
 def _advice(config: Config, task_type: str, method: str, fraction: float, seed: int) -> str:
     category = category_of(method)
+    there = sorted(path.name for path in Path(config["data_path"]).glob("*_unlearn_pairs_*"))
     if category is None:
         return "; name a file of your own with --forget_set"
     filters = filter_flags(config, task_type) if task_type == "NBR" else {}
     asked = {"sensitive_category": category, "unlearning_fraction": fraction, **filters, "seed": seed}
-    return f"; make it with: {making_command(config, task_type, **asked)}"
+    others = f"; there are {', '.join(there[:5])}{' and others' if len(there) > 5 else ''}" if there else ""
+    return f"; make it with: {making_command(config, task_type, **asked)}{others}"
 
 
 def read_forget_set(

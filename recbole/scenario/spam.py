@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,11 +25,11 @@ from recbole.scenario.sensitive import contradiction
 from recbole.trainer.learn import load
 from recbole.trainer.names import draw_part
 from recbole.trainer.state import Run, State
+from recbole.trainer.stored import Stored
 from recbole.unlearning.request import Requests, requests_of
 from recbole.utils import UserError, atomic_write
 from recbole.utils.distributed import is_main
 from recbole.utils.flag import Flag
-from recbole.utils.logger import LOG_FOLDER
 
 logger = logging.getLogger("recbole")
 
@@ -119,18 +120,19 @@ class Spam(Scenario):
         tokens = self.dataset.log.vocabulary["user"].tokens(self.fake())
         return requests_of(self.dataset, order_requests(tokens), self.attack.sha256)
 
-    def ask(self, model: AbstractRecommender, stem: str | None = None, /, **about: Any) -> list[dict[str, Any]]:
+    def ask(self, model: AbstractRecommender, beside: Path | None = None, /, **about: Any) -> list[dict[str, Any]]:
         """Return what genuine people are shown by a model: utility and promoted items.
 
-        With ``stem`` the promoted items' probabilities are written under ``log/`` too. The model may be of the
+        With ``beside`` the promoted items' probabilities are written too. The model may be of the
         poisoned or of the clean data: genuine people have one id in both.
         """
         config = self.config
         if config["sensitive_eval_only"]:
             return []
         asked, keep = self.clean.eval_rows("test"), None
-        if stem is not None and config["save_interaction_probabilities"] and is_main():
-            keep = partial(self._write_probabilities, LOG_FOLDER / f"{stem}_interaction_probabilities.npz", asked)
+        if beside is not None and config["save_interaction_probabilities"] and is_main():
+            path = beside.with_name(f"{beside.name}_interaction_probabilities.npz")
+            keep = partial(self._write_probabilities, path, asked)
         view, settings = TargetView(asked, self.targets), EvalSettings.from_config(config)
         return evaluate(model, view, settings, [Targets(keep)], **about)
 
@@ -147,7 +149,7 @@ class Spam(Scenario):
                 positive_offset=asked.positives.offsets,
             )
 
-    def references(self, run: Run) -> list[dict[str, Any]]:
+    def references(self, run: Run, about: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return :meth:`ask`'s rows of the model that never saw the spam, if there is one of these data; else none.
 
         It is loaded on the clean data, as its table of users is smaller; the questions are the clean data's in any
@@ -160,11 +162,15 @@ class Spam(Scenario):
             logger.info("no clean model (%s) to compare with: the same training without --spam makes it", path.name)
             return []
         try:
-            model = load(run, State("clean", self.clean, np.zeros(len(self.clean.log), dtype=bool)), path)
+            state = State("clean", self.clean, np.zeros(len(self.clean.log), dtype=bool))
+            model = load(run, state, Stored.read(path))
         except UserError as error:
             logger.warning("the clean model is left out: %s", error)
             return []
-        return self.ask(model, f"{self.path(self.names.base()).stem}_clean", model="clean")
+        identity = run.identity(state)
+        stem = Path(self.names.base()).stem
+        own = {"model": "clean", "settings": identity.shown}
+        return self.ask(model, self.places.logs / f"{stem}_clean", **{**about, **own})
 
     def tell(self, rows: list[dict[str, Any]]) -> None:
         """Log what the rows of one model say of the promoted items, if anything."""

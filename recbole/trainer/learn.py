@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.trainer.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from recbole.trainer.checkpoint import load_weights, save_checkpoint
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.state import Run, State
+from recbole.trainer.stored import Stored
 from recbole.trainer.trainer import Progress, Trainer
 from recbole.utils import UserError, init_seed
 from recbole.utils.deadline import Deadline
@@ -104,26 +105,23 @@ def _save(path: Path, run: Run, state: State, trainer: Trainer) -> None:
         "state_dict": best["state_dict"],
         "other_parameter": trainer.model.other_parameter(),
         "optimizer": best["optimizer"],
-        "meta": state.meta,
+        "meta": state.meta(run.identity(state)),
     })  # fmt: skip
 
 
-def load(
-    run: Run, state: State, path: Path | None = None, content: dict[str, Any] | None = None
-) -> AbstractRecommender:
+def load(run: Run, state: State, stored: Stored | None = None) -> AbstractRecommender:
     """Return a trained model, what it derives from the data built under the state's mask.
 
     Args:
         run: settings and the model's class.
         state: what the file should be of.
-        path: the file; the state's own by default.
-        content: what is in it, if it has been read already.
+        stored: the file's content; by default that of the state's own file.
 
     Raises:
         UserError: when the file is of other data, another mask or another shape.
     """
-    path = state.file if path is None else path
-    content = load_checkpoint(path) if content is None else content
+    stored = Stored.read(state.file) if stored is None else stored
+    path, content = stored.path, stored.content
     meta = content.get("meta") if isinstance(content, dict) else None
     model = new_model(run, state)
     load_weights(model, content, path)
@@ -132,5 +130,9 @@ def load(
             raise UserError(f"{path}: was trained on other data (file, filter or split) than {state.dataset.log.name}")
         if meta["mask"] != state.mask:
             raise UserError(f"{path}: has another mask than is asked for; was the forget set made anew since?")
+        if stored.version and stored.settings is not None and stored.settings.get("mask") != state.mask_digest:
+            raise UserError(
+                f"{path}: has forgotten other rows than are asked for; were the sensitive items listed anew since?"
+            )
     model.eval()
     return model

@@ -1,20 +1,20 @@
 """Which data a model is of: a state is a value, and training, loading and saving are functions of it."""
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import recbole
 from recbole.config import Config
+from recbole.config.identity import Identity, deciding
+from recbole.config.plain import plain
 from recbole.data.dataset import Dataset
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.trainer.resume import fingerprint
-
-UNSTORED = ("show_progress", "state", "eval_only", "sensitive_eval_only", "hf_model_path", "hf_cache_dir", "gpu_id",
-            "forget_set")  # fmt: skip
-"""Settings that change nothing in a model, so that a killed run may go on under others; of a forget set its stem and
-content tell, wherever it lies."""
+from recbole.utils.distributed import world_size
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class State:
     @property
     def data(self) -> Dataset:
         """The data that it is of: its rows under its mask."""
-        return self.dataset.masked(self.forgotten)
+        return self.dataset.masked(self.forgotten.copy())  # to forget there changes nothing here
 
     @property
     def planted(self) -> np.ndarray:
@@ -80,9 +80,22 @@ class State:
         return None if self.done is None else self.done.described()
 
     @property
-    def meta(self) -> dict[str, Any]:
-        """What its checkpoint says of itself."""
-        return {"kind": self.kind, "dataset": self.dataset.log.fingerprint, "mask": self.mask}
+    def mask_digest(self) -> str | None:
+        """SHA-256 of which rows it has forgotten, in hexadecimal digits; None where it has forgotten nothing."""
+        if not self.forgotten.any():
+            return None
+        return hashlib.sha256(np.packbits(self.forgotten).tobytes()).hexdigest()
+
+    def meta(self, identity: Identity) -> dict[str, Any]:
+        """Return what its checkpoint says of itself."""
+        return {
+            "kind": self.kind,
+            "dataset": self.dataset.log.fingerprint,
+            "mask": self.mask,
+            "settings": dict(identity.settings),
+            "digest": identity.digest,
+            "results_version": recbole.RESULTS_VERSION,
+        }
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,25 @@ class Run:
     config: Config
     model_class: type[AbstractRecommender]
 
-    def identity(self, dataset: Dataset, **more: Any) -> str:
-        """Return the fingerprint of a piece of work: the settings, the data, and what else decides its result."""
-        config = {key: value for key, value in self.config.as_dict().items() if key not in UNSTORED}
-        return fingerprint(config=config, data=dataset.log.fingerprint, **more)
+    def identity(self, state: State) -> Identity:
+        """Return what makes the trained model of a state: settings, data, mask."""
+        config, shared = self.config, world_size() > 1 and not self.model_class.loss_of_examples
+        settings = deciding(config.as_dict(), config["model"], config.undeclared)
+        more = {"dataset": state.dataset.log.fingerprint, "mask": state.mask_digest}
+        return Identity(settings | more | ({"processes": world_size()} if shared else {}))
+
+    def unlearned_identity(self, state: State, base: Identity, base_sha256: str, hyper: Mapping[str, Any]) -> Identity:
+        """Return what makes an unlearned model of a state.
+
+        Args:
+            state: the model's.
+            base: the model that the requests were put to, and the SHA-256 of its file.
+            base_sha256: of the base's file.
+            hyper: every hyper-parameter of the algorithm.
+        """
+        config = self.config
+        return Identity({
+            "base": base.digest, "base_sha256": base_sha256, "algorithm": config["unlearning_algorithm"],
+            "unlearning_batchsize": config["unlearning_batchsize"], "max_training_hours": config["max_training_hours"],
+            "seed": config["seed"], "dataset": state.dataset.log.fingerprint, "mask": state.mask_digest, **plain(hyper),
+        })  # fmt: skip

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from recbole.config import Config
 from recbole.data import Interaction, TrainBatches
 from recbole.data.dataset import Dataset
-from recbole.evaluator import mean_utility
+from recbole.evaluator.utility import validation
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.sparse_adam import Adam, SparseAdam
@@ -206,44 +206,44 @@ class Trainer:
         progress.losses.append(loss)
         if self.scheduler is not None:
             self.scheduler.step()
-        result, own = {}, epoch + 1 - self.model.warm_up_epochs
+        result: dict[str, float] = {}
+        score, own = math.nan, epoch + 1 - self.model.warm_up_epochs
         if own > 0 and config["eval_step"] > 0 and own % config["eval_step"] == 0:
             started = now(self.device)
-            result = self._validate(epoch)
+            result, score = self._validate(epoch)
             progress.valid_seconds.append(self._tick(started) - started)
             if progress.bad_steps > config["stopping_step"]:
                 progress.stopped = f"no better for {progress.bad_steps} validations"
-        self._report(epoch, loss, result)
+        self._report(epoch, loss, result, score)
         progress.epoch, progress.batch, progress.loss = epoch + 1, 0, 0.0
         if self._snapshot_due():
             self._save_snapshot()
 
-    def _report(self, epoch: int, loss: float, result: dict[str, float]) -> None:
+    def _report(self, epoch: int, loss: float, result: dict[str, float], score: float) -> None:
         message = f"epoch {epoch} training [time: {self.progress.epoch_seconds[-1]:.2f}s, train loss: {loss:.4f}]"
         if result:
             name = str(self.config["valid_metric"]).lower()
-            message += f" [valid {name}: {result[name]:.4f}]"
+            message += f" [valid {name}: {score:.4f}]"
         logger.info(message)
         if self.board is not None:
             self.board.add_scalar("Loss/Train", loss, epoch)
             for metric, value in result.items():
                 self.board.add_scalar(f"Valid/{metric.replace('@', '_')}", value, epoch)
 
-    def _validate(self, epoch: int) -> dict[str, float]:
+    def _validate(self, epoch: int) -> tuple[dict[str, float], float]:
         """Score the validation rows and keep the weights if they are the best; ties count as better, as in RecBole."""
         progress, config = self.progress, self.config
         if not len(self.valid.inputs):
             self._keep(epoch)
-            return {}
-        result = mean_utility(self.model, self.valid, config)
-        score = result[str(config["valid_metric"]).lower()]
+            return {}, math.nan
+        result, score = validation(self.model, self.valid, config)
         sign = 1 if config["valid_metric_bigger"] else -1
         if progress.best_score is None or sign * score >= sign * progress.best_score:
             progress.best_score, progress.best_result, progress.bad_steps = score, result, 0
             self._keep(epoch)
         else:
             progress.bad_steps += 1
-        return result
+        return result, score
 
     def _keep(self, epoch: int) -> dict[str, Any]:
         self.progress.best_epoch = epoch

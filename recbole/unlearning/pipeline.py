@@ -1,6 +1,7 @@
 """Requests one after another, in their order, with stops to save."""
 
 import logging
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -55,6 +56,7 @@ class Pipeline:
         self.log_path, self.show_progress = log_path, show_progress
         self.done, self.outcomes = 0, Counter[str]()
         self.total, self.cpu_seconds = 0.0, 0.0
+        self.changes: list[float] = []  # relative ones, of the pieces that were applied
         self.seconds: list[float] = []  # these and the CPU's are of the requests that worked
 
     def run(self, save: Callable[[int, int, dict[str, Any]], object]) -> dict[str, Any]:
@@ -119,6 +121,8 @@ class Pipeline:
         self.outcomes[outcome.status] += worked
         self.outcomes["skipped"] += len(outcome.idle)
         self.total += seconds
+        if outcome.status == "applied":
+            self.changes.append(outcome.relative_change)
         if worked and outcome.status != "skipped":
             self.seconds += [seconds / worked] * worked
             self.cpu_seconds += cpu
@@ -140,6 +144,7 @@ class Pipeline:
             "seconds_total": self.total,
             "seconds_mean": sum(seconds) / count if count else None,
             "seconds_p95": seconds[min(int(0.95 * count), count - 1)] if count else None,
+            "median_relative_change": statistics.median(self.changes) if self.changes else None,
             "cpu_seconds_mean": self.cpu_seconds / count if count else None,
         }
 
@@ -150,6 +155,7 @@ class Pipeline:
             "total": self.total,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
+            "changes": self.changes,
             "log_size": log.size() if log is not None else 0,
             "state_dict": self.algorithm.model.state_dict(),
             "other_parameter": self.algorithm.model.other_parameter(),
@@ -163,6 +169,7 @@ class Pipeline:
         self._check_log(state["log_size"], self.resume.path)
         self.done, self.outcomes = state["done"], Counter(state["outcomes"])
         self.total, self.seconds, self.cpu_seconds = state["total"], state["seconds"], state["cpu_seconds"]
+        self.changes = state["changes"]
         n_done, model = self.chunks[self.done - 1][1], self.algorithm.model
         self.algorithm.restore(state["state_dict"], self.requests.mask(n_done, len(self.algorithm.dataset.log)))
         model.load_other_parameter(state["other_parameter"])

@@ -4,13 +4,15 @@ import datetime
 import hashlib
 import logging
 import sys
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any, Protocol
 
 from recbole.utils.distributed import is_main
 from recbole.utils.errors import UserError
 
-LOG_FOLDER = Path("log")
+_MOST_WAITING = 10_000
+"""Messages that wait for a log's first line."""
 
 
 class Settings(Protocol):
@@ -30,10 +32,11 @@ def log_stem(config: Settings) -> str:
     return f"{config['model']}-{config['dataset']}-{now}-seed_{config['seed']}-{digest}"
 
 
-def init_logger(config: Settings) -> str:
-    """Send the package's messages to the terminal and to ``log/<model>/<stem>.log``; return the stem.
+def init_logger(config: Settings, folder: Path) -> str:
+    """Send the package's messages to the terminal and to ``<folder>/<model>/<stem>.log``; return the stem.
 
-    Of several processes only the main one tells and writes.
+    The file begins with what :func:`begin_log` is told, which comes later. Of several processes only the main one tells
+    and writes.
 
     Raises:
         UserError: when the folder cannot be written to.
@@ -42,21 +45,41 @@ def init_logger(config: Settings) -> str:
     if not is_main():
         logging.getLogger("recbole").setLevel(logging.WARNING)
         return stem
-    path = LOG_FOLDER / config["model"] / f"{stem}.log"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        to_file = logging.FileHandler(path, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    to_file = _opened(folder / config["model"], stem)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    waiting = MemoryHandler(_MOST_WAITING, target=to_file)
     to_terminal = logging.StreamHandler(sys.stdout)
     to_terminal.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("recbole")
     for old in logger.handlers[:]:
         logger.removeHandler(old)
         old.close()
-    logger.addHandler(to_file)
+    logger.addHandler(waiting)
     logger.addHandler(to_terminal)
     logger.setLevel(str(config["state"]).upper())
     logger.propagate = False
     return stem
+
+
+def begin_log(line: str) -> None:
+    """Write the first line of the log's file: what runs. Until then messages wait; on the terminal they do not."""
+    for handler in logging.getLogger("recbole").handlers:
+        if isinstance(handler, MemoryHandler) and handler.target is not None:
+            record = logging.LogRecord("recbole", logging.INFO, "", 0, line, None, None)
+            handler.target.handle(record)
+            handler.capacity = 0  # what waits is written, and all that comes
+            handler.flush()
+
+
+def _opened(folder: Path, stem: str) -> logging.FileHandler:
+    """Return a new file of that stem; runs of the same second have a number more."""
+    for number in range(1, 1000):
+        path = folder / (f"{stem}.log" if number == 1 else f"{stem}_{number}.log")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return logging.FileHandler(path, mode="x", encoding="utf-8")
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from error
+    raise UserError(f"cannot write {path}: a thousand runs began in the same second")

@@ -199,7 +199,7 @@ def test_it_may_decide_when_training_stops(small_cf, config):
 
     check_metrics(asked("above"))
     check_metrics(asked("Coverage@5"))
-    with pytest.raises(UserError, match=r"possible are Recall@5, Coverage@5, Above$"):
+    with pytest.raises(UserError, match=r"'Above@5' should be of the form Above$"):
         check_metrics(asked("Above@5"))
 
 

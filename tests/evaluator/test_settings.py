@@ -21,10 +21,9 @@ def test_settings_are_values():
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"valid_metric": "Recall@5"}, "possible are Recall@10, Recall@20, MRR@10"),
-        ({"valid_metric": "AUC"}, "valid_metric 'AUC'"),
-        ({"metrics": ["Recall"]}, "valid_metric 'MRR@10' (default: overall.yaml)"),
-        ({"valid_metric": "Recall"}, "valid_metric 'Recall' (config_dict) is not among the metrics computed"),
+        ({"valid_metric": "AUC@5"}, "valid_metric (config_dict): there is no metric 'AUC'"),
+        ({"valid_metric": "Recall"}, "valid_metric (config_dict): 'Recall' should be of the form Recall@10"),
+        ({"valid_metric": "Recall@0"}, "'Recall@0' should be of the form Recall@10"),
         ({"metrics": ["Recall", "Recal"]}, "metrics (config_dict): there is no metric 'Recal', did you mean 'Recall'?"),
         ({"metrics": ["Recall", "Recal"]}, "; known: Recall, MRR, NDCG, Hit, Precision"),
     ],

@@ -323,7 +323,7 @@ def test_a_forgotten_edge_leaves_the_views_and_no_other_does(build, some_rows):
 def test_simrec_trains_its_teacher_first_and_then_its_student(build, monkeypatch):
     """Two epochs of the one, which nothing validates, then three of the other."""
     validated = []
-    monkeypatch.setattr("recbole.trainer.trainer.mean_utility", lambda *_: validated.append(1) or {"mrr@10": 1.0})
+    monkeypatch.setattr("recbole.trainer.trainer.validation", lambda *_: validated.append(1) or ({}, 1.0))
     model, dataset = build("SimRec", teacher_epochs=2, train_batch_size=64, epochs=3, weight_decay=0.1)
     states, after = [{k: v.clone() for k, v in model.state_dict().items()}], Trainer._after_epoch
 

@@ -271,9 +271,9 @@ def test_hyper_parameters_given_to_training_are_known_and_told_as_unread():
 
 def test_dead_flags_are_accepted_with_and_without_a_value():
     namespace, overrides = unlearn(
-        "--epochs 100 --LOCAL --gif_use_true_khop=1 --retrain_checkpoint_idx_to_match 2 --seed 3"
+        "--ind 100 --LOCAL --gif_use_true_khop=1 --retrain_checkpoint_idx_to_match 2 --seed 3"
     )
-    assert namespace.ignored == ["epochs", "LOCAL", "gif_use_true_khop", "retrain_checkpoint_idx_to_match"]
+    assert namespace.ignored == ["ind", "LOCAL", "gif_use_true_khop", "retrain_checkpoint_idx_to_match"]
     assert overrides == {} and namespace.seed == 3
     assert train("--retrain_flag --nproc 1")[0].ignored == ["retrain_flag"]
 

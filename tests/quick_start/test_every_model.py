@@ -73,5 +73,5 @@ def test_it_trains_retrains_and_forgets(place, capsys):
         assert max(distances) < 1e-8, "nothing sets it apart from the retrained model"
         return
     base = weights(next(place.saved.glob("*_dataset_tiny_best.pth")))
-    last = weights(next(place.saved.glob("*_scif_*_unlearn_epoch_3_*.pth")))
+    last = weights(next(place.saved.rglob("*_scif_*_unlearn_epoch_3_*.pth")))
     assert any(not torch.equal(tensor, base[name]) for name, tensor in last.items())

@@ -83,10 +83,11 @@ def test_it_stops_and_keeps_as_recbole_does(make, scores, patience, bigger):
 
     def score(model, *_):
         seen.append(weights(model))
-        return {METRIC: float(next(told))}
+        value = float(next(told))
+        return {METRIC: value}, value
 
     trainer = make(epochs=len(scores), stopping_step=patience, valid_metric_bigger=bigger, learning_rate=0.1)
-    with patch("recbole.trainer.trainer.mean_utility", score):
+    with patch("recbole.trainer.trainer.validation", score):
         progress = trainer.fit()
     epochs, best = recbole_stops(scores, patience, bigger)
     assert (len(progress.losses), progress.best_epoch, len(seen)) == (epochs, best, epochs)
@@ -98,7 +99,7 @@ def test_it_stops_and_keeps_as_recbole_does(make, scores, patience, bigger):
 @pytest.mark.parametrize(("eval_step", "validations"), [(1, 5), (2, 2), (5, 1), (6, 0), (0, 0)])
 def test_validation_every_so_many_epochs(make, monkeypatch, eval_step, validations):
     asked = []
-    monkeypatch.setattr("recbole.trainer.trainer.mean_utility", lambda *_: asked.append(1) or {METRIC: 0.0})
+    monkeypatch.setattr("recbole.trainer.trainer.validation", lambda *_: asked.append(1) or ({METRIC: 0.0}, 0.0))
     trainer = make(epochs=5, eval_step=eval_step)
     progress = trainer.fit()
     assert (len(asked), len(progress.losses), len(progress.valid_seconds)) == (validations, 5, validations)
@@ -131,9 +132,9 @@ def test_an_epoch_is_begun_only_if_the_last_ones_time_is_left(make, monkeypatch,
 
     def score(*_):
         now[0] += 2.5
-        return {METRIC: 0.0}
+        return {METRIC: 0.0}, 0.0
 
-    monkeypatch.setattr("recbole.trainer.trainer.mean_utility", score)
+    monkeypatch.setattr("recbole.trainer.trainer.validation", score)
     trainer = make(epochs=6, max_training_hours=budget / 3600)
 
     def begin_epoch(*_):
@@ -337,7 +338,7 @@ def test_killed_while_validating(make, snapshots, monkeypatch):
     whole = make(NoisyBPR)
     whole.fit()
     with monkeypatch.context() as patching, pytest.raises(Killed):
-        patching.setattr("recbole.trainer.trainer.mean_utility", dies)
+        patching.setattr("recbole.trainer.trainer.validation", dies)
         make(NoisyBPR, snapshots()).fit()
     resumed = make(killed_after(NoisyBPR, 11), snapshots())  # the last batch again, and two epochs
     resumed.fit()

@@ -68,6 +68,8 @@ def test_outcomes_are_counted_and_recorded(config, small_dataset, tmp_path):
     assert counts(run.summary) == {
         "total": 11, "done": 11, "worked": 8, "applied": 8, "skipped": 3, "timeout": 0, "diverged": 0,
     }  # fmt: skip
+    changes = [record["relative_change"] for record in applied]
+    assert run.summary["median_relative_change"] == pytest.approx(np.median(changes))
     assert run.summary["seconds_total"] == pytest.approx(sum(record["total_seconds"] for record in records))
     worked = sum(record["total_seconds"] for record in applied)
     assert run.summary["seconds_mean"] == pytest.approx(worked / 8), "of those alone that had something to do"

@@ -10,7 +10,7 @@ from recbole.evaluator.scores import score_batches
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
 from recbole.evaluator.utility import mean
-from recbole.evaluator.views import Views
+from recbole.evaluator.views import Views, counted
 
 TOP = 10
 """Length of the lists whose overlap is measured."""
@@ -27,14 +27,13 @@ class Distance(Probe[Views]):
         """Return a row for each distance and population."""
         if reference is None:
             return []
-        other, name = reference
-        rows = view.shown
-        table = Table(checkpoint=view.checkpoint, split="test", view="current", masking="all", reference=name)
+        other, name, twin = Reference(*reference)
+        rows, of = view.shown, {"reference": name, "reference_twin": twin}
+        table = Table(checkpoint=view.checkpoint, split="test", view="current", masking="all", **of)
         for metric, values in distances(model, other, rows, settings.batch_size).items():
             for population, chosen in view.populations(rows):
                 k = TOP if metric == "jaccard" else None
-                counts = {"n_rows": int(chosen.sum()), "n_skipped": rows.n_skipped}
-                table.add(metric, mean(values[chosen]), k, population=population, **counts)
+                table.add(metric, mean(values[chosen]), k, population=population, **counted(rows, chosen))
         return table.rows
 
 

@@ -8,7 +8,7 @@ from recbole.evaluator.probe import Probe
 from recbole.evaluator.scores import member, top_items
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
-from recbole.evaluator.views import Views
+from recbole.evaluator.views import Views, counted
 
 
 class Exposure(Probe[Views]):
@@ -22,13 +22,13 @@ class Exposure(Probe[Views]):
         """Return rows for the whole catalogue and for all but the retained history, for each population and length."""
         shown = view.shown
         data = "current" if len(view.requesting) else "all"
-        table = Table(checkpoint=view.checkpoint, split="test", view=data, n_skipped=shown.n_skipped)
+        table = Table(checkpoint=view.checkpoint, split="test", view=data)
         best = top_items(model, shown, max(settings.topk), False, settings.batch_size)
         for masking in ("all", "retained"):
             if masking == "retained" and len(shown.history.values):  # else the two rankings are one
                 best = top_items(model, shown, max(settings.topk), True, settings.batch_size)
             for population, chosen in view.populations(shown):
-                about = {"population": population, "masking": masking, "n_rows": int(chosen.sum())}
+                about = {"population": population, "masking": masking, **counted(shown, chosen)}
                 for k in settings.topk:
                     for metric, value in _shown(view, best, population, chosen, model.n_items, k).items():
                         table.add(metric, value, k, **about)

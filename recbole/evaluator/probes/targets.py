@@ -13,7 +13,7 @@ from recbole.evaluator.probe import Probe
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
 from recbole.evaluator.utility import Answers, answer, mean
-from recbole.evaluator.views import TargetView
+from recbole.evaluator.views import TargetView, counted
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Targets(Probe[TargetView]):
         candidate = ~np.isnan(found.rank)
         values["target_rank", None] = mean(found.rank[candidate])
         values["target_log_probability", None] = mean(found.log_probability[candidate].astype(np.float64))
-        counts = {"n_rows": n_rows, "n_skipped": view.rows.n_skipped}
+        counts = counted(view.rows, np.ones(n_rows, dtype=bool))
         table = Table(split="test", view="clean", population="all", masking="retained", **counts)
         for (metric, length), value in values.items():
             table.add(metric, value, length)

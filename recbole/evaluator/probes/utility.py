@@ -5,7 +5,7 @@ from recbole.evaluator.probe import Probe
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
 from recbole.evaluator.utility import utility
-from recbole.evaluator.views import Views
+from recbole.evaluator.views import Views, counted
 
 
 class Utility(Probe[Views]):
@@ -21,7 +21,7 @@ class Utility(Probe[Views]):
         for name, rows in view.utility.items():
             populations = dict(view.populations(rows))
             for population, values in utility(model, rows, settings).means(populations).items():
-                counts = {"n_rows": int(populations[population].sum()), "n_skipped": rows.n_skipped}
+                counts = counted(rows, populations[population])
                 for (metric, k), value in values.items():
                     table.add(metric, value, k, view=name, population=population, **counts)
         return table.rows

@@ -1,0 +1,89 @@
+"""Which settings decide a model, and whether two models' agree."""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from recbole.config.layers import packaged
+from recbole.config.plain import plain
+
+_SHOWN = 8
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ABSENT = "not set"
+
+
+@cache
+def marked() -> frozenset[str]:
+    """Return the settings of overall.yaml that decide a model, as ``properties/deciding.yaml`` lists them."""
+    return frozenset(packaged("deciding.yaml").values["deciding"])
+
+
+def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:
+    """Return the settings that decide a model, plain and sorted: those marked and those that the model declares.
+
+    Args:
+        values: all settings.
+        model: the model's name.
+        undeclared: keys that no packaged file knows; the hyper-parameters of a model that has no such file.
+    """
+    declared = packaged(f"model/{model}.yaml").values
+    covered = marked() | set(declared) | (set() if declared else set(undeclared))
+    return plain({key: values.get(key) for key in sorted(covered)}) | {"model": model}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What made a model: two models are the same if these agree.
+
+    Attributes:
+        settings: name to plain value.
+    """
+
+    settings: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the settings' canonical JSON, in hexadecimal digits."""
+        return hashlib.sha256(canonical(self.settings).encode()).hexdigest()
+
+    @property
+    def shown(self) -> str:
+        """The digest as it is shown: its first eight digits."""
+        return self.digest[:_SHOWN]
+
+    def differences(self, other: "Identity", but: Collection[str] = ()) -> list[tuple[str, Any, Any]]:
+        """Return (key, own value, other's value) of what differs, sorted by key; ``but`` are keys to pass over."""
+        keys = sorted((set(self.settings) | set(other.settings)) - set(but))
+        pairs = [(key, self.settings.get(key, _ABSENT), other.settings.get(key, _ABSENT)) for key in keys]
+        return [pair for pair in pairs if canonical(pair[1]) != canonical(pair[2])]
+
+
+def told(differences: list[tuple[str, Any, Any]], most: int = 4) -> str:
+    """Return differences in words: each key with both values, the file's first; of many the first ones."""
+    shown = [f"{key} {_short(theirs)} there, {_short(ours)} here" for key, ours, theirs in differences[:most]]
+    left = len(differences) - most
+    return "; ".join(shown) + (f"; and {left} more" if left > 0 else "")
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text of a plain value: keys sorted, no spaces, whole numbers without a fraction."""
+    return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, Mapping):
+        return {str(key): _whole(part) for key, part in value.items()}
+    return [_whole(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else canonical(value)
+    if _SHA256.fullmatch(text):
+        return text[:_SHOWN]
+    return text if len(text) <= 40 else f"{text[:37]}..."
