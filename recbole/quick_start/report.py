@@ -4,26 +4,36 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from recbole.report.comparison import comparison, legend
-from recbole.report.tables import as_text, write_csv
+from recbole.report.comparison import TABLES_BEGIN, comparison
+from recbole.report.lines import IDENTITY, VIEWED
+from recbole.report.tables import as_short_text, check_own_table, write_csv
 from recbole.utils import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the comparison of result files; return the exit status."""
-    parser = argparse.ArgumentParser(prog="report", description="Compare unlearning runs of one base model.")
+    parser = argparse.ArgumentParser(
+        prog="report",
+        description="Compare unlearning runs. What differs in data set, model, seed, scenario, algorithm or settings "
+        "stands apart; base and retrained models of the same settings stand there once.",
+    )
     parser.add_argument("files", nargs="+", help="result files of unlearn.py")
-    parser.add_argument("--csv", help="also write the table here")
+    parser.add_argument("--csv", help="also write the table here, with all of its columns and digits")
+    parser.add_argument(
+        "--k", type=int, help="length of the lists that are shown (default: the smallest that all have)"
+    )
     arguments = parser.parse_args(argv)
     try:
-        table = comparison(arguments.files)
         if arguments.csv:
-            write_csv(table, arguments.csv)
+            check_own_table(arguments.csv, TABLES_BEGIN)
+        found = comparison(arguments.files, arguments.k)
+        if arguments.csv:
+            write_csv(found.table, arguments.csv)
     except UserError as error:
         print(f"report: {error}", file=sys.stderr)
         return 2
-    print(as_text(table))
-    print(legend(table))
+    print(as_short_text(found.table, [*IDENTITY, *VIEWED]))
+    print("\n".join([*found.notes, "", found.legend]))
     return 0
 
 

@@ -8,44 +8,70 @@ from recbole.evaluator.kinds import Row
 Wanted = Mapping[str, Any]
 """Columns of the result table (see :data:`~recbole.evaluator.table.COLUMNS`) with the values that a row must have."""
 
-_OF_REQUESTING = {"population": "requesting", "masking": "retained"}
-RECALL: Wanted = {"metric": "recall", "k": 10, "view": "current", "population": "all"}
-NDCG: Wanted = {"metric": "ndcg", "k": 10, "view": "current", "population": "all"}
-SENSITIVE: Wanted = {"metric": "avg_sensitive_per_user", "k": 10, **_OF_REQUESTING}
-FORGOTTEN: Wanted = {"metric": "avg_forgotten_per_user", "k": 10, **_OF_REQUESTING}
-JS_REQUESTING: Wanted = {"metric": "js_divergence", "population": "requesting"}
-JS_OTHERS: Wanted = {"metric": "js_divergence", "population": "others"}
+_TOP = 10
+"""List length of the columns below that name none."""
 
-WHOLE_TEST: Wanted = {"split": "test", "view": "all", "population": "all", "masking": "retained"}
+_VALUE = {"split": "test", "minus": None}
+"""What is no validation's, and no difference of two models."""
+
+VIEW: dict[str, Any] = {**_VALUE, "view": "current", "population": "all", "masking": "retained"}
+"""What utility is shown on: everybody's test rows that are still there, with the retained history masked."""
+
+VIEW_OF_SPAM: dict[str, Any] = VIEW | {"view": "clean"}
+"""What utility is shown on after an attack: the test rows of genuine people."""
+
+WHOLE_TEST: Wanted = VIEW | {"view": "all"}
 """What rows about all of the test split have in common, whatever was forgotten."""
 
-FORGETTING: Mapping[str, Wanted] = {
-    "Recall@10": RECALL,
-    "NDCG@10": NDCG,
-    "sensitive@10": SENSITIVE,
-    "forgotten@10": FORGOTTEN,
-    "JS requesting": JS_REQUESTING,
-    "JS others": JS_OTHERS,
-}
-"""The columns of a comparison of models that have forgotten a forget set, by heading."""
+_REQUESTING = VIEW | {"population": "requesting"}
+_DISTANCE = {**_VALUE, "metric": "js_divergence", "view": "current", "masking": "all"}
+JS_REQUESTING: Wanted = _DISTANCE | {"population": "requesting"}
+JS_OTHERS: Wanted = _DISTANCE | {"population": "others"}
 
-_OF_GENUINE_USERS = {"view": "clean", "population": "all"}
-SPAM: Mapping[str, Wanted] = {
-    "Recall@10": {"metric": "recall", "k": 10, **_OF_GENUINE_USERS},
-    "NDCG@10": {"metric": "ndcg", "k": 10, **_OF_GENUINE_USERS},
-    "target HR@10": {"metric": "target_hit_rate", "k": 10},
-    "target HR@20": {"metric": "target_hit_rate", "k": 20},
-    "target exposure@10": {"metric": "target_exposure", "k": 10},
-    "target rank": {"metric": "target_rank"},
-    "target log p": {"metric": "target_log_probability"},
-    "JS others": JS_OTHERS,
-}
-"""The columns of a comparison of models that have forgotten spam, by heading."""
+
+def ndcg(k: int, spam: bool = False) -> Wanted:
+    """Return the column of NDCG at a list length, of models that have forgotten a forget set or spam."""
+    return {"metric": "ndcg", "k": k, **(VIEW_OF_SPAM if spam else VIEW)}
+
+
+def forgetting(k: int) -> dict[str, Wanted]:
+    """Return the columns of a comparison of models that have forgotten a forget set, by heading, at a list length."""
+    return {
+        f"Recall@{k}": {"metric": "recall", "k": k, **VIEW},
+        f"NDCG@{k}": ndcg(k),
+        f"sensitive@{k} requesting": {"metric": "avg_sensitive_per_user", "k": k, **_REQUESTING},
+        f"forgotten@{k} requesting": {"metric": "avg_forgotten_per_user", "k": k, **_REQUESTING},
+        "JS requesting": JS_REQUESTING,
+        "JS others": JS_OTHERS,
+    }
+
+
+def spam(k: int, longest: int | None = None) -> dict[str, Wanted]:
+    """Return the columns of a comparison of models that have forgotten spam, by heading.
+
+    Args:
+        k: the list length.
+        longest: the hit rate is shown at this length too.
+    """
+    lengths = dict.fromkeys([k, longest or k])
+    return {
+        f"Recall@{k}": {"metric": "recall", "k": k, **VIEW_OF_SPAM},
+        f"NDCG@{k}": ndcg(k, spam=True),
+        **{f"target HR@{n}": {"metric": "target_hit_rate", "k": n, **VIEW_OF_SPAM} for n in lengths},
+        f"target exposure@{k}": {"metric": "target_exposure", "k": k, **VIEW_OF_SPAM},
+        "target rank": {"metric": "target_rank", **VIEW_OF_SPAM},
+        "target log p": {"metric": "target_log_probability", **VIEW_OF_SPAM},
+        "JS others": JS_OTHERS,
+    }
+
+
+RECALL, NDCG, SENSITIVE, FORGOTTEN = list(forgetting(_TOP).values())[:4]
+"""Single columns, at ten."""
 
 
 def matching(rows: Iterable[Row], wanted: Wanted) -> list[Row]:
-    """Return the rows that have all of the wanted values."""
-    return [row for row in rows if all(row[column] == value for column, value in wanted.items())]
+    """Return the rows that have all of the wanted values; a column that a row lacks is None."""
+    return [row for row in rows if all(row.get(column) == value for column, value in wanted.items())]
 
 
 def only_value(rows: Iterable[Row], wanted: Wanted) -> float:
@@ -60,8 +86,8 @@ def only_value(rows: Iterable[Row], wanted: Wanted) -> float:
     return _number(found[0]["value"])
 
 
-def values_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str, float]:
-    """Return the value of each column by heading: of the first row that is wanted there, NaN without one.
+def rows_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str, Row]:
+    """Return the first row that is wanted in each column, by heading; without those that have none.
 
     Args:
         rows: of one model at one checkpoint.
@@ -69,7 +95,27 @@ def values_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str, f
     """
     rows = list(rows)
     found = {heading: matching(rows, wanted) for heading, wanted in columns.items()}
-    return {heading: _number(match[0]["value"]) if match else float("nan") for heading, match in found.items()}
+    return {heading: match[0] for heading, match in found.items() if match}
+
+
+def values_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str, float]:
+    """Return the value of each column by heading: of the first row that is wanted there, NaN without one.
+
+    Args:
+        rows: of one model at one checkpoint.
+        columns: the wanted values by heading.
+    """
+    found = rows_of(rows, columns)
+    return {heading: _number(found[heading]["value"]) if heading in found else float("nan") for heading in columns}
+
+
+def legend(columns: Mapping[str, Wanted]) -> list[str]:
+    """Return, a line for each view, which columns are of it: its data, whose rows, and what may be recommended."""
+    found: dict[str, list[str]] = {}
+    for heading, wanted in columns.items():
+        of = ", ".join(f"{name} {wanted[name]}" for name in ("view", "population", "masking"))
+        found.setdefault(of, []).append(heading)
+    return [f"{', '.join(headings)}: {of}." for of, headings in found.items()]
 
 
 def _number(value: float | None) -> float:

@@ -1,69 +1,158 @@
 """The comparison that people read: base, unlearned and retrained side by side, from result files."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from recbole.evaluator.kinds import Row
-from recbole.report.columns import FORGETTING, SPAM, values_of
-from recbole.report.costs import wall_costs
-from recbole.report.records import Record, read_unlearned
+from recbole.report.columns import Wanted, legend
+from recbole.report.costs import AMORTISED, COSTS
+from recbole.report.lines import COUNTS, IDENTITY, REMARKS, VIEWED, Line, columns_of, lines_of
+from recbole.report.records import Record, list_lengths, read_unlearned
+from recbole.utils import UserError
 
-_ORDER = {"clean": -1, "base": 0, "unlearned": 1, "retrained": 2}
-_LEGEND = """\
-Recall, NDCG: all users, test rows that are still there. sensitive@10, forgotten@10: sensitive items, and a user's own
-forgotten items, in the top 10 of the average requesting user. JS: divergence from the retrained model's scores (nats).
-s/request: mean seconds of a request that had something to do. speed-up: seconds of retraining over that."""
-_SPAM_LEGEND = """\
-All of genuine users: Recall, NDCG; target HR: the share of their test rows with a promoted item in the top k; target
-exposure: the share of the top k that promoted items take; target rank, log p: means over the promoted items that may be
-recommended. JS others: divergence from the retrained model's scores (nats). clean: trained without the spam. base:
-trained with it. s/request: mean seconds of a request that had something to do. speed-up: seconds of retraining over
-that."""
+_ORDER = {
+    name: at for at, name in enumerate(("clean", "base", "rebuilt", "unlearned", "retrained", "retrained_same_epoch"))
+}
+_TOP = 10
+"""List length of what the headings say where no row has any."""
+
+TABLES_BEGIN = (",".join([*IDENTITY, *VIEWED, *COUNTS]), "checkpoint,model,Recall@")
+"""What the first line of such a table in a .csv file begins with: today, and in the versions before."""
+
+_MEANING = """\
+clean: trained without the spam. base: before any request. sensitive, forgotten: sensitive items, and a person's own
+forgotten items, in the list of the average requesting person. target HR: the share of rows with a promoted item in the
+top k; target exposure: the share of the top k that promoted items take; target rank, log p: means over the promoted
+items that may be recommended. JS: divergence from the retrained model's scores (nats).
+n_people, n_rows: of Recall and NDCG; n_requesting: people who had asked by then. Of the whole run are: requests (by
+outcome), median change (of a request's parameters, relative), s/request (mean of those that had something to do) and
+speed-up (seconds of retraining over that). amortised: seconds of one retraining over those of all requests to the last.
+= base: the same as base in every value shown. Where nothing was applied there is no speed-up."""
 
 
-def summary(record: Record, name: str) -> pd.DataFrame:
-    """Return one row a (checkpoint, model): what it scores, what it shows, what it cost.
+@dataclass(frozen=True)
+class Comparison:
+    """A table with what is to be said of it.
+
+    Attributes:
+        table: one row a model of a checkpoint; columns are :data:`IDENTITY`, :data:`VIEWED`, counts, results, costs.
+        notes: a line each: what was left out, and what has values that contradict each other.
+        legend: what the columns are of and mean.
+    """
+
+    table: pd.DataFrame
+    notes: list[str]
+    legend: str
+
+
+def comparison(paths: Iterable[str | Path], k: int | None = None) -> Comparison:
+    """Return several runs as one table.
+
+    What differs in data set, model, seed, scenario, algorithm or settings stands apart. Base and retrained models of
+    the same settings stand there once.
 
     Args:
-        record: what ``unlearn.py --result_file`` wrote.
-        name: what the unlearned model is called in the table.
-
-    Returns:
-        DataFrame with columns checkpoint, model, order (among the models of a checkpoint) and those of the legend. The
-        clean model of a spam run, which is of no checkpoint, stands at each.
-    """
-    columns = SPAM if record.get("spam") else FORGETTING
-    table = []
-    for (checkpoint, kind), rows in sorted(_by_model(record["metrics"]).items()):
-        about = {"checkpoint": checkpoint, "model": name if kind == "unlearned" else kind, "order": _ORDER[kind]}
-        costs = wall_costs(record) if kind == "unlearned" else {}
-        table.append(about | values_of(rows, columns) | costs)
-    return pd.DataFrame(table)
-
-
-def _by_model(rows: list[Row]) -> dict[tuple[int, str], list[Row]]:
-    """Return the rows of each model of each checkpoint, by the checkpoint's number and the model's kind."""
-    checkpoints = {row["checkpoint"] for row in rows} - {None}
-    found: dict[tuple[int, str], list[Row]] = {}
-    for row in rows:
-        for at in checkpoints if row["model"] == "clean" else {row["checkpoint"]} - {None}:
-            found.setdefault((at, row["model"]), []).append(row)
-    return found
-
-
-def comparison(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """Return the summaries of several runs of one base model as one table, each model of a checkpoint once.
+        paths: of what ``unlearn.py --result_file`` wrote.
+        k: length of the lists that are shown; the smallest that all files have by default.
 
     Raises:
-        UserError: when a file is no record of an unlearning run.
+        UserError: when a file is no record of an unlearning run, or there is no such list length.
     """
-    parts = [summary(read_unlearned(path), Path(path).stem) for path in paths]
-    table = pd.concat(parts).sort_values(["checkpoint", "order"], kind="stable")
-    return table.drop_duplicates(["checkpoint", "model"]).drop(columns="order").reset_index(drop=True)
+    paths = list(paths)
+    records = [read_unlearned(path) for path in paths]
+    k, longest, notes = _lengths(paths, records, k)
+    lines: list[Line] = []
+    columns: dict[str, Wanted] = {}
+    for record, name in zip(records, _names(paths), strict=True):
+        mine = columns_of(record, k, longest)
+        columns |= mine
+        lines += lines_of(record, name, mine)
+    lines, more = _merged(lines)
+    named = [*IDENTITY, *VIEWED, *COUNTS, *columns, "requests", "median change", *COSTS, *AMORTISED, REMARKS]
+    table = pd.DataFrame([line.row for line in _sorted(lines)], columns=named)
+    return Comparison(table, notes + more, "\n".join([*legend(columns), _MEANING]))
 
 
-def legend(table: pd.DataFrame) -> str:
-    """Return what the columns of a comparison mean."""
-    return _SPAM_LEGEND if "target rank" in table else _LEGEND
+def _names(paths: Sequence[str | Path]) -> list[str]:
+    """Return what files are called: their stems or, where other files have the same, their paths."""
+    stems = {path: Path(path).stem for path in paths}
+    of_stem: dict[str, set[Path]] = {}
+    for path, stem in stems.items():
+        of_stem.setdefault(stem, set()).add(Path(path).resolve())
+    return [stems[path] if len(of_stem[stems[path]]) == 1 else str(path) for path in paths]
+
+
+def _lengths(
+    paths: Sequence[str | Path], records: Sequence[Record], k: int | None
+) -> tuple[int, int | None, list[str]]:
+    """Return the list length that is shown, the longest that all files have, and what is to be said of that."""
+    found = [list_lengths(record) for record in records]
+    known = sorted(set().union(*found))
+    common = sorted(set(known).intersection(*found))
+    if k is None and known and not common:
+        told = "; ".join(f"{path}: {', '.join(map(str, own))}" for path, own in zip(paths, found, strict=True))
+        raise UserError(f"the files have no list length in common ({told}); --k chooses one")
+    if k is not None and k not in known:
+        raise UserError(f"--k: no file has lists of length {k}; there are {', '.join(map(str, known)) or 'none'}")
+    if k is None:
+        k = common[0] if common else _TOP
+    notes = [
+        f"{path} has no lists of length {k}" for path, own in zip(paths, found, strict=True) if own and k not in own
+    ]
+    return k, common[-1] if common else None, notes
+
+
+def _merged(lines: Iterable[Line]) -> tuple[list[Line], list[str]]:
+    """Return lines without those that say the same of the same model, and what is to be said of that."""
+    kept: dict[tuple[Any, ...], list[Line]] = {}
+    repeated = 0
+    for line in lines:
+        same = kept.setdefault(line.key, [])
+        other = next((other for other in same if _agree(other, line)), None)
+        if other is None:
+            same.append(line)
+            continue
+        repeated += line.about["model"] == "unlearned"
+        other.values, other.rest = _filled(other.values, line.values), _filled(other.rest, line.rest)
+    contradicting = 0
+    for same in kept.values():
+        contradicting += len(same) - 1 if same[0].about["settings"] is not None else 0
+        if len(same) == 1 and same[0].about["model"] != "unlearned":
+            same[0].about["run"] = None  # it is of no single file
+    notes = [f"{_counted(repeated)} left out: the same model and values as another's"] if repeated else []
+    if contradicting:
+        notes.append(f"{_counted(contradicting)} shown beside others of the same settings that have other values")
+    return [line for same in kept.values() for line in same], notes
+
+
+def _counted(rows: int) -> str:
+    return "1 row is" if rows == 1 else f"{rows} rows are"
+
+
+def _agree(one: Line, other: Line) -> bool:
+    """Return whether no value of two lines differs; one may have values that the other lacks."""
+    common = [heading for heading in one.values if heading in other.values]
+    pairs = [(one.values[heading], other.values[heading]) for heading in common]
+    return all(a == b or math.isnan(a) or math.isnan(b) for a, b in pairs)
+
+
+def _filled(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """Return our values and, where these are unknown, theirs."""
+    return theirs | {name: value for name, value in ours.items() if not (value == "" or pd.isna(value))}
+
+
+def _sorted(lines: Sequence[Line]) -> list[Line]:
+    """Return lines by group (in order of appearance), checkpoint, kind of model, and order of appearance."""
+    groups = {group: at for at, group in enumerate(dict.fromkeys(line.group for line in lines))}
+    return sorted(
+        lines,
+        key=lambda line: (
+            groups[line.group],
+            line.about["checkpoint"],
+            _ORDER.get(line.about["model"], len(_ORDER)),
+        ),
+    )

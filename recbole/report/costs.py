@@ -1,25 +1,39 @@
 """What the requests of an unlearning run cost, and how they ended."""
 
+import math
 from collections.abc import Iterable
 
 from recbole.report.records import Record
 
-WALL_COSTS = ("s/request", "speed-up")
 CPU_COSTS = ("CPU s/request", "speed-up")
-"""Headings of the columns of costs, by the wall clock and of the CPU in all threads."""
+"""Headings of the costs in CPU seconds, of all threads."""
 
-_OUTCOMES = ("applied", "skipped", "timeout", "diverged")
+COSTS = ("s/request", "CPU s/request", "speed-up", "CPU speed-up")
+"""Headings of what one request costs, by the wall clock and of the CPU in all threads."""
+
+AMORTISED = ("amortised", "CPU amortised")
+"""Headings of what all requests together cost, likewise."""
+
+_OUTCOMES = ("applied", "reinitialised", "skipped", "timeout", "diverged")
+_NAN = float("nan")
 
 
-def wall_costs(record: Record) -> dict[str, float | None]:
-    """Return the mean seconds of a request that had something to do, and retraining's seconds over that.
+def costs(record: Record) -> dict[str, float]:
+    """Return what a request cost, and retraining over that: for one request, and for all of them.
 
     Returns:
-        By the headings of ``WALL_COSTS``; None where it is not known, such as when nobody had anything to do.
+        By the headings of ``COSTS`` and ``AMORTISED``; NaN where it is not known, such as without the retrained model.
+        What has changed nothing is no faster than retraining: it has no speed-up.
     """
-    timing = record["timing"]
-    values = (timing.get("seconds_mean"), timing.get("speedup_over_retraining"))
-    return dict(zip(WALL_COSTS, values, strict=True))
+    timing, each_cpu = record["timing"], cpu_costs(record)
+    each, retraining = _known(timing.get("seconds_mean")), _known(timing.get("retraining_seconds"))
+    faster = _known(timing.get("speedup_over_retraining")) if math.isnan(retraining) else _ratio(retraining, each)
+    worked = _known(record["requests"].get("worked"))
+    values = [faster, each_cpu["speed-up"], _ratio(retraining, _known(timing.get("seconds_total")))]
+    values += [_ratio(each_cpu["speed-up"], worked)]
+    if changed(record) == 0:
+        values = [_NAN] * len(values)
+    return dict(zip((*COSTS, *AMORTISED), (each, each_cpu["CPU s/request"], *values), strict=True))
 
 
 def cpu_costs(record: Record) -> dict[str, float]:
@@ -29,17 +43,35 @@ def cpu_costs(record: Record) -> dict[str, float]:
         By the headings of ``CPU_COSTS``; NaN where it is not known.
     """
     requests, timing = record["requests"], record["timing"]
-    each = timing["cpu_seconds_mean"]
-    if "worked" not in requests:  # an older file: its mean is over all requests, skipped ones too
+    each = timing.get("cpu_seconds_mean")
+    if each is not None and "worked" not in requests:  # an older file: its mean is over all requests, skipped ones too
         worked = requests["total"] - requests["skipped"]
         each = each * requests["total"] / worked if worked else None
-    each = float("nan") if each is None else each
-    retraining = timing.get("retraining_cpu_seconds", float("nan"))  # not known without the retrained model
-    return dict(zip(CPU_COSTS, (each, retraining / each), strict=True))
+    return dict(zip(CPU_COSTS, (_known(each), _ratio(_known(timing.get("retraining_cpu_seconds")), _known(each))),
+                    strict=True))  # fmt: skip
 
 
 def outcomes(records: Iterable[Record]) -> list[str]:
     """Return the requests of some runs by outcome, summed, as texts such as "3 applied"; nothing of what never was."""
     counts = [record["requests"] for record in records]
-    totals = {kind: sum(count[kind] for count in counts) for kind in _OUTCOMES}
+    totals = {kind: sum(count.get(kind, 0) for count in counts) for kind in _OUTCOMES}
     return [f"{count} {kind}" for kind, count in totals.items() if count]
+
+
+def changed(record: Record) -> int | None:
+    """Return how many requests changed the model; None where the record does not tell outcomes."""
+    requests = record["requests"]
+    return requests["applied"] + requests.get("reinitialised", 0) if "applied" in requests else None
+
+
+def failed(record: Record) -> int:
+    """Return how many requests timed out or diverged."""
+    return int(sum(record["requests"].get(kind, 0) for kind in ("timeout", "diverged")))
+
+
+def _known(value: float | None) -> float:
+    return _NAN if value is None else value
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below else _NAN

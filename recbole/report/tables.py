@@ -1,17 +1,46 @@
 """Tables for people (text, Markdown) and for programs (.csv), and numbers in them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from recbole.utils import atomic_write
+from recbole.utils import UserError, atomic_write
+
+_LONGEST_HEADER = 1000
+"""Characters of a file that are looked at to see whether it is a table."""
+
+
+def shown(value: float) -> str:
+    """Return a number as people are shown it: to four digits."""
+    return f"{value:.4g}"
 
 
 def as_text(table: pd.DataFrame) -> str:
     """Return a table for a terminal: numbers with four digits, nothing for NaN."""
-    return table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4g}")
+    return table.to_string(index=False, na_rep="", float_format=shown)
+
+
+def as_short_text(table: pd.DataFrame, once: Collection[str]) -> str:
+    """Return a table for a terminal: what is the same in all rows is told above it, and empty columns are left out.
+
+    Args:
+        table: with a column for each of ``once``.
+        once: the columns that are told above where they have one value; of a column that has none nothing is told.
+    """
+    empty = [name for name in table if (table[name].isna() | table[name].isin([""])).all()]
+    single = [name for name in once if name not in empty and table[name].nunique(dropna=False) == 1]
+    told = ", ".join(f"{name} {table[name].iloc[0]}" for name in single)
+    rest = table.drop(columns=[*empty, *single]).astype(object)
+    rest = rest.where(rest.notna(), None).map(_cell)
+    return "\n".join([*([told] if told else []), rest.to_string(index=False)])
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    return shown(value) if isinstance(value, float) else value
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -29,6 +58,32 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     """
     with atomic_write(path) as file:
         table.to_csv(file, index=False)
+
+
+def check_own_table(path: str | Path, beginnings: Collection[str]) -> None:
+    """Find out whether a table may be written to ``path``: where nothing is, or over a table of ours.
+
+    Args:
+        path: of a .csv file that is to be written.
+        beginnings: what the first line of such a table of ours begins with.
+
+    Raises:
+        UserError: when something else is there.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder")
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise UserError(f"cannot write {path}: it is no regular file")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            first = file.readline(_LONGEST_HEADER)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    if not first.startswith(tuple(beginnings)):
+        raise UserError(f"cannot write {path}: it is there, and no table that this program wrote")
 
 
 def write_markdown(table: pd.DataFrame, path: str | Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from recbole.evaluator.table import COLUMNS
-from recbole.report.columns import FORGETTING, WHOLE_TEST, matching
+from recbole.report.columns import WHOLE_TEST, forgetting, matching
 
 BASE = "model_BPR_seed_2_dataset_tiny_best"
 SCENARIO = "unlearning_fraction_0.01_unlearning_sample_selection_method_sensitive_category_horror"
@@ -135,9 +135,9 @@ def rows_of(record, **wanted):
 def test_each_column_of_a_table_is_one_row_of_a_real_result(results):
     for kind, checkpoint in itertools.product(("base", "unlearned"), range(4)):
         rows = rows_of(results["unlearned"], model=kind, checkpoint=checkpoint)
-        found = {heading: len(matching(rows, wanted)) for heading, wanted in FORGETTING.items()}
+        found = {heading: len(matching(rows, wanted)) for heading, wanted in forgetting(10).items()}
         distances = {"JS requesting", "JS others"} if checkpoint < 3 else set()  # only checkpoint 3 was retrained
-        assert found == {heading: int(heading not in distances) for heading in FORGETTING}
+        assert found == {heading: int(heading not in distances) for heading in forgetting(10)}
     for about in (WHOLE_TEST, {"split": "valid"}):
         assert len(matching(results["base"]["metrics"], {"metric": "recall", "k": 10, **about})) == 1
 

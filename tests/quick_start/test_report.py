@@ -38,20 +38,46 @@ def files(tmp_path):
 def test_every_checkpoint_has_base_each_run_and_retrained_once(files, tmp_path, capsys):
     assert report.main([*files, "--csv", str(tmp_path / "out.csv")]) == 0
     table = pd.read_csv(tmp_path / "out.csv")
-    assert list(table["model"]) == ["base", "a", "b", "retrained"] * 4
+    assert list(table["run"].fillna(table["model"])) == ["base", "a", "b", "retrained"] * 4
     assert list(table["checkpoint"]) == sorted([0, 1, 2, 3] * 4)
-    last = table[table["checkpoint"] == 3].set_index("model")
+    last = table[table["checkpoint"] == 3].set_index(table["run"].fillna(table["model"])[-4:])
     assert last.loc["a", "Recall@10"] == pytest.approx(0.48)
     assert last.loc["b", "s/request"] == 0.2
     assert last.loc["b", "speed-up"] == 50
     assert last.loc[["base", "retrained"], "s/request"].isna().all()
+    assert set(table["view"]) == {"current"}
     shown = capsys.readouterr()
-    assert shown.out.splitlines()[0].split() == [
-        *("checkpoint", "model", "Recall@10", "NDCG@10", "sensitive@10", "forgotten@10"),
-        *("JS", "requesting", "JS", "others", "s/request", "speed-up"),
-    ]
-    assert shown.out.splitlines()[2].split() == ["0", "a", "0.45", "0.1", "100"]
-    assert shown.out.endswith("speed-up: seconds of retraining over that.\n") and shown.err == ""
+    told = shown.out.splitlines()
+    assert told[0] == "view current, population all, masking retained"
+    assert told[1].split() == ["run", "model", "checkpoint", "Recall@10", "s/request", "speed-up"]
+    assert told[3].split() == ["a", "unlearned", "0", "0.45", "0.1", "100"]
+    assert "Recall@10, NDCG@10: view current, population all, masking retained." in told and shown.err == ""
+
+
+def test_a_table_is_written_over_a_table_and_over_nothing_else(files, tmp_path, capsys):
+    path = tmp_path / "out.csv"
+    path.write_text("checkpoint,model,Recall@10,NDCG@10\n")  # of the version before
+    for _ in range(2):
+        assert report.main([files[0], "--csv", str(path)]) == 0
+    first = path.read_text()
+    capsys.readouterr()
+    kept = Path(files[1]).read_text()
+    assert report.main([files[0], "--csv", files[1]]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and "b.json: it is there, and no table that this program wrote" in told.err
+    assert told.err.count("\n") == 1 and Path(files[1]).read_text() == kept and path.read_text() == first
+
+
+def test_what_is_left_out_is_told_and_another_list_length_can_be_chosen(files, capsys):
+    record = json.loads(Path(files[0]).read_text())
+    for row in record["metrics"]:
+        row.update(settings=f"of {row['model']}", algorithm="scif" if row["model"] == "unlearned" else None)
+    for path in files:
+        Path(path).write_text(json.dumps(record))
+    assert report.main(files) == 0
+    assert "4 rows are left out: the same model and values as another's\n" in capsys.readouterr().out
+    assert report.main([*files, "--k", "7"]) == 2
+    assert capsys.readouterr().err == "report: --k: no file has lists of length 7; there are 10\n"
 
 
 def test_a_run_in_which_nobody_had_anything_to_do_has_no_costs(files, capsys):

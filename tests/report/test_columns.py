@@ -6,7 +6,20 @@ import math
 import pytest
 
 from recbole.evaluator import COLUMNS, Table
-from recbole.report.columns import FORGETTING, FORGOTTEN, JS_OTHERS, SPAM, WHOLE_TEST, matching, only_value, values_of
+from recbole.report.columns import (
+    FORGOTTEN,
+    JS_OTHERS,
+    WHOLE_TEST,
+    forgetting,
+    legend,
+    matching,
+    only_value,
+    spam,
+    values_of,
+)
+from recbole.report.records import OF_RUN
+
+FORGETTING, SPAM = forgetting(10), spam(10, 20)
 
 METRICS = ("recall", "ndcg", "avg_sensitive_per_user", "avg_forgotten_per_user", "target_hit_rate", "target_exposure")
 
@@ -31,7 +44,7 @@ def test_each_column_is_the_first_row_that_it_wants(table):
                 assert math.isnan(value)
                 continue
             row = next(row for row in table if row["value"] == value)
-            assert all(row[column] == wanted for column, wanted in columns[heading].items())
+            assert all(row.get(column) == wanted for column, wanted in columns[heading].items())
             assert value == min(row["value"] for row in matching(table, columns[heading]))
     found = values_of(table, FORGETTING)
     assert len(set(found.values())) == len(FORGETTING)
@@ -43,9 +56,9 @@ def test_the_rows_are_those_that_the_legend_tells_of(table):
     found = {heading: shown[value] for heading, value in values_of(table, FORGETTING).items()}
     assert [found["Recall@10"][name] for name in about[:4]] == ["recall", 10, "current", "all"]
     assert [found["NDCG@10"][name] for name in about[:4]] == ["ndcg", 10, "current", "all"]
-    for heading, metric in (("sensitive@10", "avg_sensitive_per_user"), ("forgotten@10", "avg_forgotten_per_user")):
-        assert [found[heading][name] for name in ("metric", "k", "population", "masking")] == [
-            *(metric, 10, "requesting", "retained")
+    for what in ("sensitive", "forgotten"):
+        assert [found[f"{what}@10 requesting"][name] for name in about] == [
+            *(f"avg_{what}_per_user", 10, "current", "requesting", "retained")
         ]
     assert found["JS requesting"]["population"] == "requesting" and found["JS others"]["population"] == "others"
     spam = {heading: shown[value] for heading, value in values_of(table, SPAM).items() if not math.isnan(value)}
@@ -55,13 +68,13 @@ def test_the_rows_are_those_that_the_legend_tells_of(table):
 
 def test_columns_want_what_result_rows_have():
     wanted = [WHOLE_TEST, *FORGETTING.values(), *SPAM.values()]
-    assert {column for each in wanted for column in each} <= set(COLUMNS)
+    assert {column for each in wanted for column in each} <= {*COLUMNS, *OF_RUN}
 
 
 def test_the_only_row_is_the_only_one(table):
     assert only_value(table, JS_OTHERS) == table[-1]["value"]
-    with pytest.raises(ValueError, match=r"3 rows of the result table have .*avg_forgotten"):
-        only_value(table, FORGOTTEN)
+    with pytest.raises(ValueError, match=r"2 rows of the result table have .*avg_forgotten"):
+        only_value(table * 2, FORGOTTEN)
     with pytest.raises(ValueError, match="0 rows"):
         only_value(table, {"metric": "mrr"})
 
@@ -70,3 +83,17 @@ def test_what_a_result_file_cannot_hold_is_not_a_number(table):
     row = table[-1] | {"value": None}
     assert math.isnan(only_value([row], JS_OTHERS)) and math.isnan(values_of([row], FORGETTING)["JS others"])
     assert all(math.isnan(value) for value in values_of([], FORGETTING).values())
+
+
+def test_columns_are_at_the_list_length_asked_for_and_need_no_difference(table):
+    assert {wanted["k"] for wanted in forgetting(5).values() if "k" in wanted} == {5}
+    assert [heading for heading in spam(5, 5) if "HR" in heading] == ["target HR@5"]
+    assert [heading for heading in spam(5, 50) if "HR" in heading] == ["target HR@5", "target HR@50"]
+    difference = table[-1] | {"minus": "base"}
+    assert matching([difference], JS_OTHERS) == [] and len(matching([table[-1]], JS_OTHERS)) == 1
+
+
+def test_a_legend_tells_of_every_column_once():
+    told = legend(SPAM)
+    assert all(", ".join(told).count(heading) == 1 for heading in SPAM)
+    assert told[0].endswith("view clean, population all, masking retained.") and len(told) == 2

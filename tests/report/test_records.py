@@ -1,0 +1,75 @@
+"""What is read from a file, and what is refused."""
+
+import json
+
+import pytest
+from made_records import OLD, of_old_version, record
+
+from recbole.report.records import list_lengths, read_if_there, read_unlearned
+from recbole.utils import UserError
+
+ROW = {"model": "unlearned", "checkpoint": 3, "metric": "recall", "value": 0.5, "k": 10}
+
+
+def _text(**changed):
+    return json.dumps({"kind": "unlearned", "metrics": [ROW]} | changed)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "not a result file of unlearn.py"),
+        ("[" * 100_000, "not a result file of unlearn.py"),
+        ("[]", "not a result file of unlearn.py"),
+        ("3", "not a result file of unlearn.py"),
+        ("checkpoint,model\n", "not a result file of unlearn.py"),
+        ('{"metrics": []}', "not a result file of unlearn.py ('kind')"),
+        (_text(kind="retrained"), "a result file of a retrained model; give those of unlearn.py"),
+        (_text(metrics=None), "not a result file of unlearn.py (its metrics"),
+        (_text(metrics=[3]), "not a result file of unlearn.py (its metrics"),
+        (_text(metrics=[{"model": "unlearned"}]), "not a result file of unlearn.py (its metrics"),
+        (_text(metrics=[ROW | {"value": "high"}]), "not a result file of unlearn.py (its metrics"),
+        (_text(metrics=[ROW | {"checkpoint": [3]}]), "not a result file of unlearn.py (its metrics"),
+        (_text(timing=[]), "not a result file of unlearn.py (timing"),
+        (_text(metrics=[ROW | {"model": "base"}]), "no rows of an unlearned model"),
+    ],
+)
+def test_what_is_no_record_of_an_unlearning_run_is_refused_by_name_in_one_line(tmp_path, text, told):
+    path = tmp_path / "result.json"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        read_unlearned(path)
+    assert str(caught.value).startswith(f"{path}: {told}") and "\n" not in str(caught.value)
+
+
+def test_what_is_no_text_or_no_file_is_refused_too(tmp_path):
+    (tmp_path / "model.pth").write_bytes(b"PK\x03\x04\xff\xfe\x80")
+    for path in (tmp_path / "model.pth", tmp_path, tmp_path / "none.json"):
+        with pytest.raises(UserError, match="not a result file of unlearn"):
+            read_unlearned(path)
+
+
+def test_a_record_is_completed_from_what_it_says_of_its_run(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(_text())
+    assert read_unlearned(path)["timing"] == {}
+    path.write_text(json.dumps(of_old_version(record(seed=7))))
+    rows = read_unlearned(path)["metrics"]
+    assert {(row["dataset"], row["model_class"], row["seed"]) for row in rows} == {("ml-100k", "BPR", 7)}
+    assert {row[name] for row in rows for name in ("scenario", "settings", "n_people", "minus")} == {None}
+    assert {row["reference_twin"] for row in rows if row["reference"]} == {"unknown"}
+    assert {row["reference_twin"] for row in rows if not row["reference"]} == {None} and set(OLD) < set(rows[0])
+
+
+def test_list_lengths_are_those_asked_for_that_there_are_rows_of():
+    rows = [ROW | {"k": k} for k in (50, 5, 10, None)] + [ROW | {"metric": "jaccard", "k": 7}]
+    made = {"config": {}, "metrics": rows}
+    assert list_lengths(made) == [5, 10, 50]
+    assert list_lengths(made | {"config": {"topk": [50, 5, 100]}}) == [5, 50]
+    assert list_lengths({"config": {"topk": [5]}, "metrics": []}) == []
+
+
+def test_a_result_that_is_not_there_is_none(tmp_path):
+    assert read_if_there(tmp_path / "none.json") is None
+    (tmp_path / "some.json").write_text('{"kind": "base"}')
+    assert read_if_there(tmp_path / "some.json") == {"kind": "base"}
