@@ -18,6 +18,7 @@ from recbole.quick_start.record import describe, reference_name, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin, first_line
 from recbole.quick_start.work import Work
 from recbole.quick_start.writing import only_writer
+from recbole.report.verdict import say, verdict
 from recbole.scenario.base import Scenario
 from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer import ResumeFile, save_unlearned
@@ -92,6 +93,9 @@ def _run(
     identity = work.identity(LAST)
     requests = _requests_before(work) if done.summary is None else done.summary
     result = describe(setup, work.state(LAST), identity, arguments, timing, rows, requests)
+    result["verdict"] = verdict(result)
+    if result["verdict"]:
+        logger.info(say(result["verdict"]))
     if config["sensitive_eval_only"]:
         sensitive_csv(setup, work.places.logs, rows, "unlearned", f"unlearn_{algorithm.name}", algorithm.name)
     config.warn_unread(logger, but=OF_TRAINING)
