@@ -59,7 +59,7 @@ def _forget_set(arguments: list[str]) -> int:
 def _report(arguments: list[str]) -> int:
     from recbole.quick_start.report import main as report
 
-    return report(arguments)
+    return report(arguments, "erase-bench report")
 
 
 def _list(arguments: list[str]) -> int:

@@ -1,19 +1,23 @@
 """The comparison of unlearning runs as a command: ``python -m recbole.quick_start.report``."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from recbole.report.comparison import TABLES_BEGIN, comparison
-from recbole.report.lines import IDENTITY, VIEWED
+from recbole.report.lines import COUNTS, IDENTITY, VIEWED
 from recbole.report.tables import as_short_text, check_own_table, write_csv
-from recbole.utils import UserError
+from recbole.utils import OneLineParser, UserError
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the comparison of result files; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="report",
+def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
+    """Print the comparison of result files; return the exit status.
+
+    Args:
+        argv: arguments, those of the process by default.
+        prog: what the command is called.
+    """
+    parser = OneLineParser(
+        prog=prog,
         description="Compare unlearning runs. What differs in data set, model, seed, scenario, algorithm or settings "
         "stands apart; base and retrained models of the same settings stand there once.",
     )
@@ -30,9 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.csv:
             write_csv(found.table, arguments.csv)
     except UserError as error:
-        print(f"report: {error}", file=sys.stderr)
+        print(f"{prog}: {error}", file=sys.stderr)
         return 2
-    print(as_short_text(found.table, [*IDENTITY, *VIEWED]))
+    print(as_short_text(found.table, [*IDENTITY, *VIEWED, *COUNTS]))
     print("\n".join([*found.notes, "", found.legend]))
     return 0
 

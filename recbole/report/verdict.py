@@ -15,13 +15,17 @@ ALL_DIVERGED, NOTHING_TO_FORGET = "all_diverged", "nothing_to_forget"
 TOLERATED = 0.05
 """Share of base's NDCG@10 that may be lost."""
 
+SMALLEST = 0.1
+"""Share of the way to the retrained model that is no longer nothing."""
+
 _FORGETTING = ("forgotten_log_odds", "forgotten_log2_rank")
 _EXPOSURE = "avg_forgotten_per_user"
 _ABOUT = ("split", "view", "population", "masking", "metric", "k")
 
 _PLAIN = {
-    NOTHING_CHANGED: "Nothing changed: after all requests the model scores as it did. Try larger steps: a smaller "
-    "--damping (or the algorithm's own; --help names it), a larger --max_norm if one is set, or --preset tuned.",
+    NOTHING_CHANGED: "Nothing changed: after all requests the model recommends as it did, or nearly so. Try larger "
+    "steps: a smaller --damping (or the algorithm's own; --help names it), a larger --max_norm if one is set, or "
+    "--preset tuned.",
     UTILITY_LOST: "Utility is lost: NDCG@10 is more than 5 % below the base model's. Try smaller steps: a larger "
     "--damping (or the algorithm's own; --help names it), a --max_norm, or --preset tuned.",
     ALL_DIVERGED: "All diverged: no request that had something to do led to a step, and the model is as it was. Try a "
@@ -84,9 +88,20 @@ def _all_diverged(record: Record) -> bool:
 
 
 def _nothing_changed(record: Record, models: dict[str, list[Row]]) -> bool:
-    """Return whether no request changed the model, or nothing is seen of that in any value to four digits."""
-    before = models.get("rebuilt") or models.get("base", [])
-    return changed(record) == 0 or same_as_shown(_values(models.get("unlearned", [])), _values(before))
+    """Return whether no request changed the model, or what is seen of it hardly differs.
+
+    That is: no value about lists differs in four digits, or the log-odds of the forgotten pairs that were trained on
+    have not moved by a tenth of the way between the model before and the retrained one.
+    """
+    kinds = ("rebuilt" if "rebuilt" in models else "base", "unlearned", "retrained")
+    before, ours, retrained = (_values(models.get(kind, [])) for kind in kinds)
+    lists = [{about: value for about, value in values.items() if about[-1] is not None} for values in (ours, before)]
+    if changed(record) == 0 or same_as_shown(*lists):
+        return True
+    trained = [about for about in before if about[0] == "train" and about[-2] == _FORGETTING[0]]
+    known = [about for about in trained if about in ours and about in retrained]
+    ways = [(abs(ours[about] - before[about]), abs(retrained[about] - before[about])) for about in known]
+    return bool(ways) and all(moved < SMALLEST * way for moved, way in ways)
 
 
 def _utility_lost(record: Record, models: dict[str, list[Row]]) -> bool:

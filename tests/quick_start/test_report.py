@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from recbole.evaluator import Table
-from recbole.quick_start import report
+from recbole.quick_start import family, report
 from recbole.quick_start.presets import preset_values
 from recbole.utils import UserError
 
@@ -96,6 +96,15 @@ def test_a_file_of_another_kind_is_one_clear_line(tmp_path, capsys):
     assert told.out == "" and told.err.count("\n") == 1
     assert told.err.startswith("report: ") and "of a base model; give those of unlearn.py --result_file" in told.err
     assert report.main([str(tmp_path / "none.json")]) == 2
+
+
+def test_the_command_calls_itself_by_its_name(tmp_path, capsys):
+    assert family.main(["report", str(tmp_path / "none.json")]) == 2
+    assert capsys.readouterr().err.startswith(f"erase-bench report: {tmp_path}")
+    with pytest.raises(SystemExit, match="2"):
+        report.main(["a.json", "--k", "ten"])
+    told = capsys.readouterr().err
+    assert told.startswith("report: ") and told.count("\n") == 1
 
 
 def test_a_table_that_cannot_be_written_is_one_clear_line(files, tmp_path, capsys):

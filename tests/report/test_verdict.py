@@ -18,11 +18,21 @@ def test_a_run_that_did_its_work_has_none():
 def test_nothing_changed_where_no_request_was_applied_or_nothing_is_seen_of_it():
     same = {"base": (0.5, 0.4, 0.02), "unlearned": (0.5, 0.4000001, 0.02)}
     assert verdict(record(same)) == ["nothing_changed"]
+    assert verdict(record(same | {"unlearned": (0.5, 0.4, 0.03)})) == ["nothing_changed"]  # scores moved, no list did
     assert verdict(record(same | {"unlearned": (0.5, 0.401, 0.02)})) == []
     assert verdict(record(same | {"rebuilt": (0.5, 0.41, 0.02)})) == []  # it differs from what it is measured by
     assert verdict(record(same | {"unlearned": (0.5, 0.41, 0.02), "rebuilt": (0.5, 0.41, 0.02)})) == ["nothing_changed"]
     assert verdict(record(requests=COUNTS | {"applied": 0, "timeout": 10})) == ["nothing_changed"]
     assert verdict(record(requests=COUNTS | {"applied": 0, "reinitialised": 1, "timeout": 9})) == []
+
+
+@pytest.mark.parametrize(("ours", "nothing"), [(1.05, True), (0.92, True), (0.8, False), (1.2, False)])
+def test_less_than_a_tenth_of_the_way_to_the_retrained_model_is_nothing(ours, nothing):
+    values = {"base": 1.0, "unlearned": ours, "retrained": 0.0}
+    rows = [row(LOG_ODDS, value, kind) for kind, value in values.items()]
+    rows += [row(LOG_ODDS | {"split": "held_out"}, 5.0, kind) for kind in values]
+    assert verdict(record(rows=rows)) == ["nothing_changed"] * nothing
+    assert verdict(record(rows=[each for each in rows if each["model"] != "retrained"])) == []
 
 
 @pytest.mark.parametrize(("ours", "lost"), [(0.3799, True), (0.3801, False), (0.5, False)])
