@@ -276,7 +276,7 @@ def test_the_programs_train_and_unlearn_one_of_them(house, tmp_path):
         assert done.returncode == 0, done.stderr[-2000:]
     record = json.loads((tmp_path / "result.json").read_text())
     assert record["requests"]["applied"] == record["requests"]["total"] == 8
-    saved = {path.name: torch.load(path)["state_dict"] for path in (tmp_path / "saved").glob("*.pth")}
+    saved = {path.name: torch.load(path)["state_dict"] for path in (tmp_path / "saved").rglob("*.pth")}
     assert len(saved) == 5
     first = next(iter(saved.values()))
     assert len({saved[name]["item_embedding.weight"].sum().item() for name in saved}) == 5
