@@ -1,4 +1,4 @@
-"""The names of the files of a scenario, as ERASE gives them; spelled here and nowhere else."""
+"""How the files of lists, forget sets and spam are called: ERASE's names, put together here and nowhere else."""
 
 SENSITIVE_KINDS = ("asins", "products", "tracks")
 FORGET_SET_KINDS = {"CF": ("inter",), "SBR": ("inter",), "NBR": ("json", "pkl", "inter")}

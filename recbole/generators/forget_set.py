@@ -83,7 +83,7 @@ def generate(
     """Draw a forget set and write it.
 
     Args:
-        log: an `RawInteractions` or a `RawBaskets`.
+        log: a `RawInteractions` or a `RawBaskets`.
         sensitive: bool array [n], from ``log.sensitive(items)``.
         path: the file to write, see `recbole.generators.artefact_names.forget_set_name`.
         seed: any int.

@@ -1,4 +1,7 @@
-"""The raw data that forget sets are drawn from, before any filter, with what is needed to write rows as they stand."""
+"""Logs as their files hold them, before training filters them: which rows may be asked for, and copies of those rows.
+
+Spam and the scenarios read their files with the same two checked readers, `read_filled` (columns) and `read_json`.
+"""
 
 import json
 from collections.abc import Iterable, Sequence

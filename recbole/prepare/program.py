@@ -52,7 +52,7 @@ def write_scenarios(
     Args:
         folder: where to.
         dataset: the data set's name, for the files' names.
-        log: an `RawInteractions` or a `RawBaskets`.
+        log: a `RawInteractions` or a `RawBaskets`.
         categories: dict from a category to its item tokens.
         fractions: shares of the log.
         rule: ``A`` or ``B``.

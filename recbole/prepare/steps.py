@@ -205,7 +205,7 @@ def write_rows(
     Args:
         options: see `command_line`.
         task: ``CF`` or ``SBR``.
-        log: an `RawInteractions`.
+        log: a `RawInteractions`.
         categories: dict from categories to lists of item tokens.
         fractions: shares of the log.
         others: the ends of the names of files beside the log's that are copied too.
