@@ -11,7 +11,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from recbole.generators.artefact_names import forget_set_name, sensitive_list_names, sensitive_method
 from recbole.generators.forget_set import choose, generate
 from recbole.generators.raw_log import RawBaskets, RawInteractions
 from recbole.scenario.forget_set_reader import read_forget_set
@@ -118,15 +117,6 @@ def test_rows_are_copied_as_they_stand(log, tmp_path, end, mark):
     assert read_forget_set(tmp_path / "out.inter", "CF").entities[0] == written[0].split("\t")[0]
 
 
-def test_rating_threshold(log, tmp_path):
-    raw = log((HEADER + "a\t1\t3\t0\na\t1\t4\t0\nb\t1\t\t0\n").encode())
-    assert raw.sensitive(["1"]).tolist() == [True, True, True]
-    assert raw.sensitive(["1"], 3.5).tolist() == [False, True, False]
-    (tmp_path / "s.inter").write_text("user_id:token\titem_id:token\na\t1\n")
-    with pytest.raises(UserError, match="no ratings to hold against a rating threshold"):
-        RawInteractions(tmp_path / "s.inter").sensitive(["1"], 3.5)
-
-
 @pytest.mark.parametrize(
     ("content", "items", "fraction", "message"),
     [
@@ -180,26 +170,6 @@ def test_baskets_equal_the_obvious_loop(tmp_path_factory, baskets, items, seed, 
     assert read_forget_set(folder / "out.json", "NBR").entities == tuple(expected)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"7": [1, 2]}', "user '7', basket 1: expected a list of items, found 1"),
-        ('{"7": [[1.5]]}', "user '7', basket 1: item 1.5 is not a whole number from 0 on"),
-        ('{"7": [[1], ["x"]]}', "user '7', basket 2: item 'x' is not a whole number"),
-        ('{"7": [[null]]}', "item None is not a whole number"),
-        ('{"7": [[-4]]}', "item -4 is not a whole number"),
-        ('{"7": [[true]]}', "item True is not a whole number"),
-        ('{"7": [[1]], "7": [[2]]}', "user '7' stands there twice"),
-        ("[]", "expected a JSON object of users' baskets, found list"),
-        ("{", "not a JSON file"),
-    ],
-)
-def test_malformed_baskets(tmp_path, content, message):
-    (tmp_path / "d.json").write_text(content)
-    with pytest.raises(UserError, match=message):
-        RawBaskets(tmp_path / "d.json")
-
-
 def test_the_hash_seed_has_no_say(tmp_path):
     (tmp_path / "d.inter").write_text(HEADER + "\n".join(rows_of()))
     script = (
@@ -219,20 +189,3 @@ def test_the_hash_seed_has_no_say(tmp_path):
     assert [process.wait() for process in running] == [0, 0]
     assert outs[0].read_bytes() == outs[1].read_bytes()
     assert outs[0].read_bytes().count(b"\n") > 80
-
-
-def test_names():
-    method = sensitive_method("mental_health")
-    assert forget_set_name("goodreads", method, 2, 1e-5, "inter") == (
-        "goodreads_unlearn_pairs_sensitive_category_mental_health_seed_2_unlearning_fraction_1e-05.inter"
-    )
-    assert (
-        forget_set_name("tafeng", "m", 11, "0.0001", ".json")
-        == "tafeng_unlearn_pairs_m_seed_11_unlearning_fraction_0.0001.json"
-    )
-    assert forget_set_name("d", "m", 2, 1, "pkl").endswith("_fraction_1.0.pkl")
-    assert sensitive_list_names("meat") == [
-        "sensitive_asins_meat.txt",
-        "sensitive_products_meat.txt",
-        "sensitive_tracks_meat.txt",
-    ]
