@@ -6,7 +6,8 @@ from typing import Any
 
 from recbole.config import Config
 from recbole.config.layers import PROPERTIES, merge, packaged_layers
-from recbole.generators.imitation import EVERYTHING, USUAL_FILTERS, same_filter
+from recbole.generators.imitation import same_filter
+from recbole.generators.usual_filters import EVERYTHING, USUAL_FILTERS
 
 _FORM = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "field_separator", "NEXT_BASKET_JSON")
 _BY_NUMBER = ("tafeng",)  # whose subsets may be numbers of users

@@ -29,18 +29,11 @@ from recbole.generators import bandwagon
 from recbole.generators.basket_files import write_baskets
 from recbole.generators.order import token_rank
 from recbole.generators.raw_log import read_filled
+from recbole.generators.usual_filters import INTERVALS, USUAL_FILTERS
 from recbole.utils import FeatureType, UserError
 from recbole.utils.intervals import parse_intervals
 
 SESSION_FIELD = "session_id"
-INTERVALS = ("user_inter_num_interval", "item_inter_num_interval")
-EVERYTHING = "[0,inf)"
-USUAL_FILTERS: dict[str, dict[str, Any]] = {
-    "CF": dict.fromkeys(INTERVALS, "[5,inf)"),
-    "SBR": dict.fromkeys(INTERVALS, EVERYTHING),
-    "NBR": {"MIN_NBR_BASKET_COUNT": 4},
-}
-"""The settings that decide which items training keeps, and what they are in ERASE's configurations."""
 _FRESH = "fraud_"
 _LARGEST = 2**53  # beyond, numbers of double precision are not exact
 

@@ -9,7 +9,8 @@ from recbole.config import Config
 from recbole.config.rules import SEED
 from recbole.data.atomic import read_header
 from recbole.generators.commands import prepared_datasets, preparing_command
-from recbole.generators.imitation import INTERVALS, SESSION_FIELD, USUAL_FILTERS
+from recbole.generators.imitation import SESSION_FIELD
+from recbole.generators.usual_filters import INTERVALS, USUAL_FILTERS
 from recbole.quick_start.flags import TASKS
 from recbole.scenario.base import Scenario
 from recbole.scenario.known_scenarios import scenarios

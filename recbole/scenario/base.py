@@ -1,26 +1,29 @@
 """What a scenario is: which data, whose requests, which questions, against which models, under which names."""
 
-import argparse
+from __future__ import annotations
+
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from recbole.config import Config
-from recbole.data.dataset import Dataset
-from recbole.evaluator import NOBODY, EvalSettings, Probe, Views, build_views, get_probe
-from recbole.generators.sensitive_lists import read_sensitive_items
-from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.scenario.making import Made, Source
-from recbole.trainer import Naming
-from recbole.trainer.places import Places
-from recbole.trainer.state import Run
-from recbole.unlearning.request import Requests
 from recbole.utils import UserError
 from recbole.utils.flag import Flag
+
+if TYPE_CHECKING:  # the flags of --help come from here: what only a run needs is imported by the run
+    import argparse
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+
+    from recbole.config import Config
+    from recbole.data.dataset import Dataset
+    from recbole.evaluator import EvalSettings, Probe, Views
+    from recbole.model.abstract_recommender import AbstractRecommender
+    from recbole.scenario.making import Made, Source
+    from recbole.trainer import Naming
+    from recbole.trainer.state import Run
+    from recbole.unlearning.request import Requests
 
 logger = logging.getLogger("recbole")
 
@@ -54,6 +57,8 @@ class Scenario(ABC):
     probes: ClassVar[tuple[str, ...]] = ("exposure", "distance")
 
     def __init__(self, config: Config) -> None:
+        from recbole.trainer.places import Places
+
         self.config = config
         self.settle()
         self.places = Places.of(config)
@@ -83,6 +88,8 @@ class Scenario(ABC):
     @property
     def names(self) -> Naming:
         """What the run's files are called."""
+        from recbole.trainer import Naming
+
         config = self.config
         return Naming(config["model"], config["dataset"], config["seed"], self.part_of_names(), self.plants)
 
@@ -122,15 +129,21 @@ class Scenario(ABC):
 
     def view(self, forgotten: np.ndarray, checkpoint: int | None) -> Views:
         """Return the questions of a checkpoint (bool [rows] is forgotten by then), or of nothing forgotten (None)."""
+        from recbole.evaluator import build_views
+
         return build_views(self.dataset, forgotten, checkpoint, self.config["seed"], self.listed, self.fake())
 
     def questions(self) -> tuple[EvalSettings, list[Probe[Views]]]:
         """Return the settings of an evaluation, and the probes in the order of their result rows."""
+        from recbole.evaluator import EvalSettings, get_probe
+
         utility = () if self.config["sensitive_eval_only"] else ("utility",)
         return EvalSettings.from_config(self.config), [get_probe(name)() for name in (*utility, *self.probes)]
 
     def fake(self) -> np.ndarray:
         """Return the planted users (or sessions), int64: none of them counts among other people."""
+        from recbole.evaluator import NOBODY
+
         return NOBODY
 
     def ask(self, model: AbstractRecommender, beside: Path | None = None, /, **about: Any) -> list[dict[str, Any]]:
@@ -182,6 +195,10 @@ def listed_items(config: Config, dataset: Dataset) -> np.ndarray | None:
     Raises:
         UserError: there is no such list, or none of its items is in the data.
     """
+    import numpy as np
+
+    from recbole.generators.sensitive_lists import read_sensitive_items
+
     category = config["sensitive_category"]
     if category is None:
         return None

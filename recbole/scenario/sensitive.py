@@ -1,26 +1,26 @@
 """Sensitive items: people ask that what they did with items of a category be forgotten."""
 
-import argparse
+from __future__ import annotations
+
 import hashlib
 import os
 from itertools import product
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recbole.config import Config
 from recbole.generators.artefact_names import forget_set_names, sensitive_method
-from recbole.generators.forget_set import RULES, generate
-from recbole.generators.order import order_requests
-from recbole.generators.raw_log import RawBaskets, RawInteractions
-from recbole.generators.sensitive_lists import list_categories, read_sensitive_items
 from recbole.scenario.base import Scenario
-from recbole.scenario.forget_set_reader import find_forget_set, read_forget_set
 from recbole.scenario.making import Made, Source, once
-from recbole.trainer.names import draw_part
-from recbole.unlearning.request import Requests, find_requests
 from recbole.utils import UserError, sha256_of_file
 from recbole.utils.flag import Flag
+
+if TYPE_CHECKING:
+    import argparse
+
+    from recbole.config import Config
+    from recbole.generators.raw_log import RawBaskets, RawInteractions
+    from recbole.unlearning.request import Requests
 
 _LONGEST_STEM, _STEM_KEPT = 40, 31  # bytes
 _METHOD, FORGET_SEED = "unlearning_sample_selection_method", "unlearn_sample_selection_seed"
@@ -68,6 +68,8 @@ class Sensitive(Scenario):
 
     def part_of_names(self) -> str:
         """Return the draw and the way in which it was drawn; a forget set of one's own has its name alone."""
+        from recbole.trainer.names import draw_part
+
         config = self.config
         fraction = config["unlearning_fraction"]
         draw = "" if fraction is None else draw_part(float(fraction), config["seed"], config[FORGET_SEED]) + "_"
@@ -75,6 +77,10 @@ class Sensitive(Scenario):
 
     def requests(self) -> Requests:
         """Look the forget set up in the data."""
+        from recbole.generators.order import order_requests
+        from recbole.scenario.files.forget_set_reader import find_forget_set, read_forget_set
+        from recbole.unlearning.request import find_requests
+
         config, dataset = self.config, self.dataset
         path = find_forget_set(config, dataset.task_type)
         forget_set = read_forget_set(
@@ -93,6 +99,9 @@ class Sensitive(Scenario):
     @classmethod
     def make(cls, asked: argparse.Namespace, source: Source) -> Made | None:
         """Draw the forget sets of all categories, seeds and fractions."""
+        from recbole.generators.forget_set import RULES
+        from recbole.generators.sensitive_lists import read_sensitive_items
+
         bad = [fraction for fraction in source.fractions if not 0 < fraction <= 1]
         if bad:
             raise UserError(f"--unlearning_fraction must be between 0 and 1, not {bad[0]}")
@@ -154,6 +163,8 @@ def short_stem(path: str) -> str:
 
 def _draw(log: RawInteractions | RawBaskets, rows: Any, path: Path, seed: int, fraction: float, rule: str) -> bool:
     """Draw one forget set, tell of it, and return whether anything is in it."""
+    from recbole.generators.forget_set import generate
+
     before = sha256_of_file(path) if path.is_file() else None
     made = generate(log, rows, path, seed, fraction, rule)
     numbers = f"{made['users']:>10,}{made['rows']:>14,}{made['items']:>8,}{made['achieved']:>10.2g}"
@@ -180,6 +191,8 @@ def _free_name(source: Source, method: str, seed: int, fraction: float) -> str:
 def _categories(folder: Path, asked: list[str]) -> list[str]:
     if asked != ["all"]:
         return once(asked)
+    from recbole.generators.sensitive_lists import list_categories
+
     found = list_categories(folder)
     if not found:
         raise UserError(f"there is no list of sensitive items (sensitive_asins_<category>.txt) in {folder}")
@@ -187,6 +200,8 @@ def _categories(folder: Path, asked: list[str]) -> list[str]:
 
 
 def _raw_log(source: Source) -> RawInteractions | RawBaskets:
+    from recbole.generators.raw_log import RawBaskets, RawInteractions
+
     config = source.config
     if source.task == "NBR":
         return RawBaskets(source.path, config["MIN_NBR_BASKET_COUNT"])

@@ -1,35 +1,35 @@
 """Spam: fake users, sessions or baskets promote unpopular items, and all that they did is to be forgotten."""
 
-import argparse
+from __future__ import annotations
+
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from recbole.config import Config
-from recbole.data.dataset import Dataset, EvalRows
-from recbole.evaluator import EvalSettings, TargetView, evaluate
-from recbole.evaluator.probes.targets import Targets, TargetScores
-from recbole.generators.imitation import INTERVALS, USUAL_FILTERS, CleanBaskets, CleanInteractions
-from recbole.generators.order import order_requests
-from recbole.generators.spam_writer import SpamWriter
-from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.scenario.attack import Attack, find_attack
+from recbole.generators.usual_filters import USUAL_FILTERS
 from recbole.scenario.base import Scenario
 from recbole.scenario.making import Made, Source
 from recbole.scenario.sensitive import contradiction
-from recbole.trainer.learn import load
-from recbole.trainer.names import draw_part
-from recbole.trainer.state import Run, State
-from recbole.trainer.stored import Stored
-from recbole.unlearning.request import Requests, requests_of
 from recbole.utils import UserError, atomic_write
 from recbole.utils.distributed import is_main
 from recbole.utils.flag import Flag
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from recbole.config import Config
+    from recbole.data.dataset import Dataset, EvalRows
+    from recbole.evaluator.probes.targets import TargetScores
+    from recbole.generators.imitation import CleanBaskets, CleanInteractions
+    from recbole.model.abstract_recommender import AbstractRecommender
+    from recbole.scenario.files.attack import Attack
+    from recbole.trainer.state import Run
+    from recbole.unlearning.request import Requests
 
 logger = logging.getLogger("recbole")
 
@@ -44,7 +44,7 @@ class Spam(Scenario):
 
     Attributes:
         clean: the data without the attack.
-        attack: :class:`~recbole.scenario.attack.Attack`.
+        attack: :class:`~recbole.scenario.files.attack.Attack`.
         targets: int64, ids of the promoted items.
     """
 
@@ -80,6 +80,8 @@ class Spam(Scenario):
 
     def part_of_names(self) -> str:
         """Return the draw of the attack and how many items it promotes."""
+        from recbole.trainer.names import draw_part
+
         config = self.config
         draw = draw_part(float(config["unlearning_fraction"]), config["seed"], config["unlearn_sample_selection_seed"])
         return f"{draw}_n_target_items_{config['n_target_items']}"
@@ -90,6 +92,10 @@ class Spam(Scenario):
         Raises:
             UserError: when the attack is missing, is not the one that the run is about, or does not fit the data.
         """
+        import numpy as np
+
+        from recbole.scenario.files.attack import find_attack
+
         self.clean, self.attack = clean, find_attack(self.config, clean.task_type)
         self.targets = clean.log.vocabulary["item"].ids(self.attack.target_items)
         unknown = np.flatnonzero(self.targets <= 0)
@@ -113,10 +119,15 @@ class Spam(Scenario):
 
     def fake(self) -> np.ndarray:
         """Return the ids of the fake users (or sessions), int64."""
+        import numpy as np
+
         return np.arange(self.clean.n_users, self.dataset.n_users)
 
     def requests(self) -> Requests:
         """Return one request for each fake user, in the order that all programs share."""
+        from recbole.generators.order import order_requests
+        from recbole.unlearning.request import requests_of
+
         tokens = self.dataset.log.vocabulary["user"].tokens(self.fake())
         return requests_of(self.dataset, order_requests(tokens), self.attack.sha256)
 
@@ -126,6 +137,9 @@ class Spam(Scenario):
         With ``beside`` the promoted items' probabilities are written too. The model may be of the
         poisoned or of the clean data: genuine people have one id in both.
         """
+        from recbole.evaluator import EvalSettings, TargetView, evaluate
+        from recbole.evaluator.probes.targets import Targets
+
         config = self.config
         if config["sensitive_eval_only"]:
             return []
@@ -138,6 +152,8 @@ class Spam(Scenario):
 
     def _write_probabilities(self, path: Path, asked: EvalRows, found: TargetScores) -> None:
         """Write ERASE's interaction probabilities as arrays of internal ids; only the promoted items are named."""
+        import numpy as np
+
         with atomic_write(path, "wb") as file:
             np.savez_compressed(
                 file,
@@ -155,6 +171,12 @@ class Spam(Scenario):
         It is loaded on the clean data, as its table of users is smaller; the questions are the clean data's in any
         case.
         """
+        import numpy as np
+
+        from recbole.trainer.learn import load
+        from recbole.trainer.state import State
+        from recbole.trainer.stored import Stored
+
         if self.config["sensitive_eval_only"]:
             return []
         path = self.path(replace(self.names, planted=False).base())
@@ -208,6 +230,8 @@ class Spam(Scenario):
     @classmethod
     def make(cls, asked: argparse.Namespace, source: Source) -> Made:
         """Draw the attacks of all seeds and shares."""
+        from recbole.generators.spam_writer import SpamWriter
+
         n_targets = source.config["n_target_items"] if asked.n_target_items is None else asked.n_target_items
         writer = SpamWriter(_clean_log(source), source.config["data_path"], source.config["dataset"])
         draws = [(fraction, seed) for seed in source.seeds for fraction in source.fractions]
@@ -237,6 +261,9 @@ def _poisoned(clean: Dataset, attack: Attack) -> Dataset:
 
 
 def _clean_log(source: Source) -> CleanBaskets | CleanInteractions:
+    from recbole.generators.imitation import CleanBaskets, CleanInteractions
+    from recbole.generators.usual_filters import INTERVALS
+
     config = source.config
     if source.task == "NBR":
         return CleanBaskets(source.path, config["MIN_NBR_BASKET_COUNT"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recbole.generators.forget_set import choose, generate
 from recbole.generators.raw_log import RawBaskets, RawInteractions
-from recbole.scenario.forget_set_reader import read_forget_set
+from recbole.scenario.files.forget_set_reader import read_forget_set
 from recbole.utils import UserError
 
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"

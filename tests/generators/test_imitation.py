@@ -8,8 +8,9 @@ import pytest
 from spam_logs import PROFILE, RATINGS, RATIO, SESSIONS, TASKS, attack, clean_log, fifths, profiles, rows_of
 
 from recbole.generators.bandwagon import n_fake
-from recbole.generators.imitation import INTERVALS, CleanBaskets, CleanInteractions, fresh_ids
+from recbole.generators.imitation import CleanBaskets, CleanInteractions, fresh_ids
 from recbole.generators.spam_writer import SpamWriter
+from recbole.generators.usual_filters import INTERVALS
 from recbole.utils import UserError
 
 

@@ -12,8 +12,9 @@ from spam_logs import RATIO, TASKS, attack, clean_log
 
 from recbole.generators.artefact_names import fraud_metadata_name, fraud_name
 from recbole.generators.bandwagon import n_fake
-from recbole.generators.imitation import INTERVALS, CleanBaskets
+from recbole.generators.imitation import CleanBaskets
 from recbole.generators.spam_writer import SpamWriter
+from recbole.generators.usual_filters import INTERVALS
 from recbole.utils import UserError
 
 KEYS = ["dataset", "attack_type", "target_item_strategy", "poisoning_ratio", "original_{}", "fraud_{}"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from recbole.quick_start.main import make_forget_set_main, train_main
-from recbole.scenario.forget_set_reader import read_forget_set
+from recbole.scenario.files.forget_set_reader import read_forget_set
 
 SCRIPT = Path(__file__).parents[2] / "make_forget_set.py"
 SENSITIVE = ("--dataset", "tiny", "--sensitive_category", "horror", "--unlearning_fraction", "0.05")

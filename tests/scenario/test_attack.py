@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from recbole.scenario.attack import find_attack
+from recbole.scenario.files.attack import find_attack
 from recbole.utils import UserError
 
 STEM = "bandwagon_unpopular_ratio_0.01_seed_2"

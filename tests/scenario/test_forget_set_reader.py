@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recbole.generators.order import order_requests
-from recbole.scenario.forget_set_reader import read_forget_set
+from recbole.scenario.files.forget_set_reader import read_forget_set
 from recbole.utils import UserError
 
 

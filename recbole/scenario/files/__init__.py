@@ -1,0 +1,1 @@
+"""The files that scenarios read: forget sets, and spam attacks."""
