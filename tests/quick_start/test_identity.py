@@ -260,3 +260,19 @@ def test_a_base_says_that_nothing_is_forgotten_in_it(place):
     assert place(train_main, "--forget_set", "asked.inter") == 0
     log = next(place.folder.glob("log/BPR/*.log")).read_text()
     assert "this is the base model, of which nothing is forgotten; --retrain_checkpoint_idx_to_match" in log
+
+
+def test_utility_that_is_lost_is_said_whether_or_not_ndcg_is_shown(place):
+    assert place(train_main, "--metrics", "Recall") == 0
+    assert place(unlearn_main, "--unlearning_algorithm", "seif", "--seif_erase_std", "30", "--metrics", "Recall") == 0
+    assert "utility_lost" in place.result["verdict"]
+    log = max(place.folder.glob("log/seif*/BPR/*.log"), key=lambda path: path.stat().st_mtime).read_text()
+    assert "Utility is lost: NDCG@10 is more than 5 % below" in log
+
+
+def test_a_record_of_other_settings_beside_a_retrained_model_is_not_believed(chain):
+    path = next(chain.saved.glob("*_idx_to_match_3_*.json"))
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"digest": "0" * 64}))
+    assert chain(unlearn_main) == 0
+    assert "speedup_over_retraining" not in chain.result["timing"]
