@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from contract_cover import uncovered
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,12 +18,7 @@ inherited = settings(deadline=None, suppress_health_check=[HealthCheck.differing
 
 def without_contract(names):
     """Return those of the metrics (lower-case names) that no contract is about."""
-    waiting, covered = [MetricContract], set()
-    while waiting:
-        cls = waiting.pop()
-        waiting += cls.__subclasses__()
-        covered.add(getattr(cls, "metric", "").lower())
-    return sorted(set(names) - covered)
+    return uncovered(MetricContract, "metric", names)
 
 
 class MetricContract(ABC):

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from contract_cover import uncovered
 from small_worlds import USERS
 
 from recbole.data import Negatives
@@ -15,12 +16,7 @@ from recbole.utils import init_seed, stream
 
 def without_contract(names):
     """Return those of the models (lower-case names) that no contract is about."""
-    waiting, covered = [ModelContract], set()
-    while waiting:
-        cls = waiting.pop()
-        waiting += cls.__subclasses__()
-        covered.add(getattr(cls, "model", "").lower())
-    return sorted(set(names) - covered)
+    return uncovered(ModelContract, "model", names)
 
 
 class ModelContract(ABC):

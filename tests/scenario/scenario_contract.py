@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from contract_cover import uncovered
 
 from recbole.quick_start.main import train_main, unlearn_main
 from recbole.scenario.known_scenarios import scenarios
@@ -16,12 +17,7 @@ from recbole.scenario.known_scenarios import scenarios
 
 def without_contract(names):
     """Return those of the scenarios that no contract is about."""
-    waiting, covered = [ScenarioContract], set()
-    while waiting:
-        cls = waiting.pop()
-        waiting += cls.__subclasses__()
-        covered.add(getattr(cls, "scenario", ""))
-    return sorted(set(names) - covered)
+    return uncovered(ScenarioContract, "scenario", names)
 
 
 class ScenarioContract(ABC):
