@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -154,7 +154,6 @@ class _File:
     def __init__(self, path: Path, flags: int) -> None:
         self.path = path
         self.descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
-        self.pid = os.getpid()
         self.open_ones.add(self)
 
     def close(self) -> None:
@@ -179,7 +178,10 @@ class _File:
 
     def write(self, holder: Holder) -> None:
         """Say who writes. The first byte is left empty: where it is locked, nobody else can read it."""
-        os.write(self.descriptor, b"\n" + json.dumps(asdict(holder)).encode() + b"\n")
+        text = b"\n" + json.dumps(asdict(holder)).encode() + b"\n"
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        os.write(self.descriptor, text)
+        os.ftruncate(self.descriptor, len(text))
 
     def read(self) -> Holder | None:
         """Return who writes; None while that is not yet said."""
@@ -205,17 +207,23 @@ if hasattr(os, "register_at_fork"):
 
 
 def _create(lock: Path) -> _File | None:
-    """Return the new lock file, locked and signed; None if there is one."""
+    """Return the new lock file, signed and locked; None if there is one.
+
+    It is signed at once, so that one who is killed before it is locked can be told by its number.
+    """
+    job = next((os.environ[name] for name in JOB_VARIABLES if os.environ.get(name)), None)
+    holder = Holder(socket.gethostname(), os.getpid(), job, time.time(), locked=False)
     try:
         file = _File(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         return None
     try:
+        file.write(holder)
         while (locked := file.lock()) is False:  # somebody looks at it, for an instant
             time.sleep(0.001)
         if file.is_in_place():
-            job = next((os.environ[name] for name in JOB_VARIABLES if os.environ.get(name)), None)
-            file.write(Holder(socket.gethostname(), os.getpid(), job, time.time(), bool(locked)))
+            if locked:
+                file.write(replace(holder, locked=True))
             return file
     except BaseException:
         _release(file)
@@ -277,12 +285,11 @@ def _runs(pid: int) -> bool:
     """Return whether a process of this machine runs; True where asking would disturb it."""
     if _WINDOWS:
         return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another person's
-        return True
+    with contextlib.suppress(PermissionError):  # another person's
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
     return True
 
 
@@ -325,13 +332,12 @@ def _beating(file: _File) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        if file.pid == os.getpid():
-            thread.join()
+        thread.join()
 
 
 def _release(file: _File) -> None:
-    """Remove the lock file, unless it is another's by now, and let it go. In a forked child, do nothing."""
-    if file.pid != os.getpid():
+    """Remove the lock file, unless it is another's by now, and let it go."""
+    if file not in _File.open_ones:  # this is a forked child, which has closed it
         return
     try:
         with contextlib.suppress(OSError):  # its folder is gone, or (Windows) one who waits has it open and removes it

@@ -158,7 +158,9 @@ def test_a_killed_writers_children_do_not_hold_its_lock(stem):
 def test_a_forked_child_leaves_its_parents_lock_alone(stem):
     with lock.writer(stem) as held:
         child = os.fork()
-        if child != 0:
+        if child == 0:
+            os.open(held.path, os.O_RDONLY)  # gets the number that the lock's own descriptor had
+        else:
             assert os.waitpid(child, 0) == (child, 0)
             other = lock._File(held.path, os.O_RDWR)
             assert other.lock() is False
