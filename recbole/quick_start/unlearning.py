@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +212,8 @@ def _references(setup: Setup, base: Stored) -> dict[int, tuple[Stored, bool | st
         if state.file.exists():
             stored = Stored.read(state.file)
             load(setup, state, stored)
-            found[checkpoint] = stored, setup.twin(base.identity, base.version, stored)
+            twin = setup.twin(base.identity, base.version, stored)
+            found[checkpoint] = replace(stored, content={}), twin  # weights are read again when it is their turn
         else:
             logger.info("no retrained model for checkpoint %d (%s): no distance from it", checkpoint, state.file.name)
     return found
@@ -239,7 +240,7 @@ def _evaluate_all(work: Work, base: AbstractRecommender) -> list[Row]:
         reference = None
         if checkpoint in work.references:
             other, twin = work.references[checkpoint]
-            retrained = load(setup, setup.retrained(checkpoint), other)
+            retrained = load(setup, setup.retrained(checkpoint))
             models["retrained"] = retrained, setup.about(other.identity, version=other.version)
             reference = Reference(retrained, reference_name(other.path), twin)
         view = setup.view(state)

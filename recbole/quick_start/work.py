@@ -30,7 +30,7 @@ class Work:
         places: the folders, those of the hyper-parameters included.
         hyper: every hyper-parameter, name to value.
         base: the checkpoint that requests are put to.
-        references: checkpoint to a retrained model, and whether it is the base's twin.
+        references: checkpoint to a retrained model, its weights left out, and whether it is the base's twin.
     """
 
     setup: Setup

@@ -69,16 +69,6 @@ class Stored:
         unknown = ("mask",) if self.version == 0 else ()
         return expected.differences(self.identity, (*but, *unknown))
 
-    def check(self, expected: Identity, remedy: str) -> None:
-        """Refuse a file whose model is not the expected one.
-
-        Raises:
-            UserError: naming the keys that differ, and the ``remedy``.
-        """
-        found = self.differences(expected)
-        if found:
-            raise UserError(f"{self.path} was made by other settings: {told(found)}; {remedy}")
-
     def say_version(self) -> None:
         """Say in one line when the file's numbers are of another version of the mathematics."""
         if self.version is not None and self.version != recbole.RESULTS_VERSION:
