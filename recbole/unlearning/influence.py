@@ -124,9 +124,9 @@ class InfluenceAlgorithm(StepAlgorithm):
         A system that is estimated from a sample has the Gauss-Newton form of ``H`` where the model has one, as for
         networks in J. Bae et al., "If Influence Functions are the Answer, Then What is the Question?", NeurIPS 2022
         (equation numbers not checked), and is solved :data:`ROUGHLY`: it knows no better, and the last percent takes
-        half of the iterations. ``right . x``, whose :attr:`progress` counts, is the change that the step makes, to first
-        order, in the losses of the examples that the request changes. A complete one is solved with ``H`` itself, to the end, and takes the Gauss-Newton form
-        where ``H`` is not positive.
+        half of the iterations. What must make :attr:`progress` is ``right . x``: to first order, by how much the step
+        raises the losses that the request takes away, less those that it leaves. A complete one is solved with ``H``
+        itself, to the end, and takes the Gauss-Newton form where ``H`` is not positive.
 
         If a model has no such form, or conjugate gradients do not settle, the damping is raised
         (:func:`~recbole.unlearning.second_order.solvers.positive_solution`). It is raised too where a step goes so far
