@@ -11,8 +11,8 @@ import torch
 
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.data.sampler import NegativeSampler, NextItemSampler
-from recbole.utils import InputType, UserError, stream
+from recbole.data.sampler import NegativeSampler, NextItemSampler, Uniforms
+from recbole.utils import InputType, UserError, keyed, stream
 
 if TYPE_CHECKING:
     from recbole.config import Config
@@ -50,12 +50,18 @@ class Negatives:
         if self.times:
             self.sampler.forget(rows)
 
-    def add(self, batch: Interaction, generator: np.random.Generator, times: int | None = None) -> Interaction:
-        """Return ``batch`` with ``times`` (default ``sample_num``) negatives for each positive."""
+    def add(self, batch: Interaction, uniforms: Uniforms, times: int | None = None) -> Interaction:
+        """Return ``batch`` with ``times`` (default ``sample_num``) negatives for each positive.
+
+        Args:
+            batch: positives.
+            uniforms: what is drawn; the places are those of all positives' first negatives, then of their second ones.
+            times: negatives for each positive.
+        """
         if not self.times:
             return batch
         times = self.times if times is None else times
-        drawn = self.sampler.sample(np.tile(batch[self.given].numpy(), times), generator)
+        drawn = self.sampler.sample(np.tile(batch[self.given].numpy(), times), uniforms)
         return self._beside(batch, torch.from_numpy(drawn))
 
     def like(
@@ -90,8 +96,19 @@ class Negatives:
         return rows
 
 
+NUMBER = "example_number"
+"""The column of a training batch that holds the permanent numbers of its examples; a negative's row has its own."""
+
+_COPY = 2**40
+"""What the number of a row has more than that of its positive, for each negative copy."""
+
+
 class TrainBatches:
-    """The training batches of any epoch, each a function of (seed, epoch, batch) alone.
+    """The training batches of any epoch, each a function of (seed, epoch, batch) and of who is left in it.
+
+    The order is one of all examples that were given at the start (:class:`~recbole.data.dataset.Given`), cut into
+    batches; who was forgotten since is missing from a batch, which may be empty. A planted example draws a genuine one
+    and stands behind the genuine ones of that one's batch. So forgetting, and planting, move nobody else.
 
     Args:
         config: reads ``train_batch_size``, ``seed``, ``train_neg_sample_args``.
@@ -100,20 +117,62 @@ class TrainBatches:
     """
 
     def __init__(self, config: Config, dataset: Dataset, input_type: InputType) -> None:
-        self.dataset = dataset
-        self.seed = config["seed"]
-        self.examples = dataset.train_examples()
+        self.dataset, self.seed, self.count = dataset, config["seed"], dataset.given.count
         self.negatives = Negatives(config, dataset, input_type)
         self.step = max(int(config["train_batch_size"]) // self.negatives.rows_per_example, 1)
-        if not len(self.examples):
+        examples = dataset.train_examples()
+        if not len(examples):
             raise UserError(f"{dataset.log.name}: no training example is left")
+        numbers = dataset.given.numbers_of(examples)
+        genuine = numbers < self.count
+        self.named = np.full(self.count, -1)  # the example of each number; -1 where it is forgotten
+        self.named[numbers[genuine]] = examples[genuine]
+        self.planted, self.planted_numbers = examples[~genuine], numbers[~genuine]
 
     def __len__(self) -> int:
-        return math.ceil(len(self.examples) / self.step)
+        return math.ceil(self.count / self.step)
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Interaction]:
-        """Yield the :class:`Interaction` batches of an epoch, from batch ``first`` on."""
-        order = stream(self.seed, "shuffle", epoch).permutation(self.examples)
+        """Yield the :class:`Interaction` batches of an epoch, from batch ``first`` on; some may be empty."""
+        order = stream(self.seed, "shuffle", epoch).permutation(self.count)
+        planted, of_batch = self._hosts(order, epoch)
+        negatives = keyed.key(self.seed, "negatives", epoch)
         for index in range(first, len(self)):
-            batch = self.dataset.collate(order[index * self.step : (index + 1) * self.step])
-            yield self.negatives.add(batch, stream(self.seed, "negatives", epoch, index))
+            numbers = order[index * self.step : (index + 1) * self.step]
+            numbers = numbers[self.named[numbers] >= 0]
+            guests = planted[of_batch[index] : of_batch[index + 1]]
+            examples = np.concatenate([self.named[numbers], self.planted[guests]])
+            numbers = np.concatenate([numbers, self.planted_numbers[guests]])
+            yield self._batch(examples, numbers, negatives) if len(examples) else Interaction({})
+
+    def _hosts(self, order: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the planted examples' places, batch by batch, and the offsets of the batches into them."""
+        batch_of = np.empty(self.count, dtype=np.int64)
+        batch_of[order] = np.arange(self.count) // self.step
+        drawn = keyed.integers(
+            self.count, keyed.key(self.seed, "planted", epoch), torch.from_numpy(self.planted_numbers)
+        )
+        batches = batch_of[drawn.numpy()]
+        places = np.argsort(batches, kind="stable")
+        return places, np.searchsorted(batches[places], np.arange(len(self) + 1))
+
+    def _batch(self, examples: np.ndarray, numbers: np.ndarray, key: int) -> Interaction:
+        """Return the batch of examples with their numbers and, by these, their negatives."""
+        batch = self.dataset.collate(examples)
+        batch[NUMBER] = torch.from_numpy(numbers)
+        found = self.negatives.add(batch, _by_number(key, numbers))
+        copies = len(found) // len(batch)
+        if copies > 1:
+            found[NUMBER] = (torch.arange(copies).unsqueeze(1) * _COPY + batch[NUMBER]).flatten()
+        return found
+
+
+def _by_number(key: int, numbers: np.ndarray) -> Uniforms:
+    """Return draws by (key, turn, copy, number); the places are those of all numbers' first copies, then the second."""
+
+    def draw(turn: int, places: np.ndarray) -> np.ndarray:
+        copies, at = np.divmod(places, len(numbers))
+        copy = torch.from_numpy(copies) if copies.any() else 0
+        return keyed.uniform(key, turn, copy, torch.from_numpy(numbers[at])).numpy()
+
+    return draw

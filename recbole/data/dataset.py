@@ -6,6 +6,7 @@ import importlib
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -106,6 +107,29 @@ class Change:
     left: np.ndarray
 
 
+@dataclass(frozen=True)
+class Given:
+    """The training examples that a model's data held at the start, each with a permanent number.
+
+    What training draws for an example is keyed by its number, and the order of an epoch is one of all numbers: the
+    examples that are forgotten later leave gaps, and move nothing else.
+
+    Attributes:
+        examples: int64, the examples' names, ascending.
+        numbers: int64, of each example: from 0 to ``count - 1`` for the genuine ones, from ``count`` on for those that
+            a scenario planted.
+        count: how many genuine examples there were.
+    """
+
+    examples: np.ndarray
+    numbers: np.ndarray
+    count: int
+
+    def numbers_of(self, examples: np.ndarray) -> np.ndarray:
+        """Return the numbers of examples (int64 names), int64."""
+        return self.numbers[np.searchsorted(self.examples, examples)]
+
+
 class Dataset(RecBoleNames):
     """One log, one vocabulary, one split, seen through a mask; forgetting sets bits of the mask.
 
@@ -119,6 +143,9 @@ class Dataset(RecBoleNames):
         config: the run's :class:`~recbole.config.Config`.
         log: :class:`~recbole.data.log.InteractionLog` with split labels.
         forgotten: bool [len(log)], True where a row has been forgotten; none by default.
+
+    Attributes:
+        first_fake: users from this id on were planted by a scenario.
     """
 
     def __init__(self, config: Config, log: InteractionLog, forgotten: np.ndarray | None = None) -> None:
@@ -130,6 +157,7 @@ class Dataset(RecBoleNames):
         self.time_field = config["TIME_FIELD"]
         self.rating_field = config["RATING_FIELD"]
         self.label_field = config["LABEL_FIELD"]
+        self.first_fake = len(log.vocabulary["user"])
 
     def with_spam(self, path: str | Path) -> Self:
         """Return this data set, nothing forgotten, with the rows of a spam attack after its own, which stay so.
@@ -140,7 +168,9 @@ class Dataset(RecBoleNames):
             UserError: when the file cannot be read, or does not fit the data: see
                 :func:`~recbole.data.spam_rows.append`.
         """
-        return type(self)(self.config, append(self.log, self.read_spam(Path(path)), path))
+        both = type(self)(self.config, append(self.log, self.read_spam(Path(path)), path))
+        both.first_fake = self.first_fake
+        return both
 
     # --- what a task defines -------------------------------------------------------------------------------------
 
@@ -169,7 +199,24 @@ class Dataset(RecBoleNames):
 
     def masked(self, forgotten: np.ndarray) -> Self:
         """Return this data set under another mask (bool [len(log)]), sharing everything else."""
-        return type(self)(self.config, self.log, forgotten)
+        other = type(self)(self.config, self.log, forgotten)
+        other.first_fake = self.first_fake
+        if "given" in vars(self):
+            other.given = self.given
+        return other
+
+    @cached_property
+    def given(self) -> Given:
+        """The training examples under no mask, numbered in their order."""
+        examples = self.masked(np.zeros_like(self.forgotten)).train_examples()
+        planted = self.users_of(examples) >= self.first_fake
+        numbers, count = np.empty_like(examples), len(examples) - int(planted.sum())
+        numbers[~planted], numbers[planted] = np.arange(count), np.arange(count, len(examples))
+        return Given(examples, numbers, count)
+
+    def users_of(self, examples: np.ndarray) -> np.ndarray:
+        """Return whose examples they are, int64 user (or session) ids."""
+        return self.log.user[examples]
 
     def forget(self, rows: npt.ArrayLike) -> Change:
         """Set the rows' bits, in place, and return the :class:`Change` that this makes to the training examples.

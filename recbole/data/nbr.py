@@ -147,6 +147,10 @@ class NextBasketDataset(Dataset):
         """Return every retained training example, int64, ascending."""
         return self.still_examples(self.log.targets[TRAIN])
 
+    def users_of(self, examples: np.ndarray) -> np.ndarray:
+        """Return whose examples they are, int64 user ids."""
+        return self.log.basket_user[examples]
+
     def examples_of(self, users: npt.ArrayLike) -> np.ndarray:
         """Return the retained training examples of the users (int64 ids)."""
         return self.still_examples(self.log.target_of(users, TRAIN))

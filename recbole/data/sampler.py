@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from recbole.data.dataset import Dataset
 from recbole.utils import UserError
 
 _BITMAP_BYTES = 64 * 2**20
+
+Uniforms = Callable[[int, np.ndarray], np.ndarray]
+"""``(turn, places) -> float64 [len(places)]``, evenly from [0, 1): what the places (int64) draw in a turn (from 0)."""
+
+
+def in_turn(generator: np.random.Generator) -> Uniforms:
+    """Return draws that a generator hands out one after the other, whoever asks."""
+    return lambda turn, places: generator.random(len(places))
 
 
 class PairSet:
@@ -65,18 +75,15 @@ class NegativeSampler:
     """
 
     of = "uid_field"
+    doubtful = False
 
     def __init__(self, dataset: Dataset, distribution: str = "uniform", alpha: float = 1.0) -> None:
         self.log, self.n_items, self.alpha = dataset.log, dataset.n_items, alpha
-        self.counts: np.ndarray | None = None
-        self.cumulative: np.ndarray | None = None
+        self.popularity: _Popularity | None = None
         self._learn(dataset)
-        rows = dataset.train_rows
         if distribution == "popularity":
-            self.counts = np.bincount(self.log.item[rows], minlength=self.n_items)
-            self.counted = np.zeros(len(self.log), dtype=bool)
-            self.counted[rows] = True
-            self.cumulative = self._accumulate(self.counts)
+            self.popularity = _Popularity(dataset, alpha)
+            self._refuse_full(self.popularity.candidates)
         else:
             self._refuse_full(np.arange(1, self.n_items))
 
@@ -91,25 +98,15 @@ class NegativeSampler:
         The cost follows the rows. That of popularity's next draw follows the number of items and users, once.
         """
         self._discard(rows)
-        if self.counts is not None:
-            rows = np.unique(rows)
-            rows = rows[self.counted[rows]]
-            self.counted[rows] = False
-            np.subtract.at(self.counts, self.log.item[rows], 1)
-            self.cumulative = None
+        if self.popularity is not None:
+            self.popularity.forget(rows)
+            self.doubtful = True
 
     def _discard(self, rows: np.ndarray) -> None:
         self.pairs.discard(self.log.user[rows], self.log.item[rows])
 
     def _taken(self, ids: np.ndarray, items: np.ndarray) -> np.ndarray:
         return self.pairs.contains(ids, items)
-
-    def _accumulate(self, counts: np.ndarray) -> np.ndarray:
-        items = np.flatnonzero(counts)
-        self._refuse_full(items)
-        weights = np.zeros(self.n_items)
-        weights[items] = counts[items].astype(np.float64) ** self.alpha
-        return np.cumsum(weights)
 
     def _refuse_full(self, candidates: np.ndarray) -> None:
         """Refuse to draw for ever: somebody has every candidate. Looks at no more pairs than there are rows."""
@@ -118,27 +115,88 @@ class NegativeSampler:
         if having.reshape(len(users), len(candidates)).all(axis=1).any():
             raise UserError(f"{self.log.name}: a user has every item, so that there is no negative for them")
 
-    def _draw(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        if self.counts is None:
-            return generator.integers(1, self.n_items, size=n)
-        if self.cumulative is None:
-            self.cumulative = self._accumulate(self.counts)
-        return np.searchsorted(self.cumulative, generator.random(n) * self.cumulative[-1], side="right")
-
-    def sample(self, ids: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    def sample(self, ids: np.ndarray, uniforms: Uniforms) -> np.ndarray:
         """Return one negative item (int64 [n]) for each of the ids (int64 [n]).
 
         What is no negative is drawn again, and only that.
 
+        Args:
+            ids: users, or what else the sampler is ``of``.
+            uniforms: what each place draws; a place that draws again has its next turn.
+
         Raises:
             UserError: when forgetting has left some user with every item that could be drawn by popularity.
         """
-        items = self._draw(len(ids), generator)
-        wrong = np.flatnonzero(self._taken(ids, items))
-        while len(wrong):
-            items[wrong] = self._draw(len(wrong), generator)
-            wrong = wrong[self._taken(ids[wrong], items[wrong])]
+        if self.doubtful and self.popularity is not None:
+            self._refuse_full(self.popularity.candidates)
+            self.doubtful = False
+        items, places, turn = np.empty(len(ids), dtype=np.int64), np.arange(len(ids)), 0
+        while len(places):
+            drawn = self._propose(uniforms(turn, places))
+            items[places] = drawn
+            wrong = self._taken(ids[places], drawn)
+            if self.popularity is not None:
+                wrong |= self.popularity.refused(drawn, uniforms, turn + 1, places)
+            places, turn = places[wrong], turn + 2
         return items
+
+    def _propose(self, uniform: np.ndarray) -> np.ndarray:
+        if self.popularity is None:
+            return (uniform * (self.n_items - 1)).astype(np.int64) + 1
+        return self.popularity.propose(uniform)
+
+
+class _Popularity:
+    """Items by their training count to the power ``alpha``, the forgotten rows' share taken off by refusal.
+
+    Items are proposed by the counts of all genuine rows that were given at the start, which no forgetting moves, and
+    an item with ``now`` of ``given`` rows left is refused but for a share ``(now / given)^alpha``. What comes through
+    is distributed by the counts that are left. Rows that a scenario planted do not count.
+    """
+
+    def __init__(self, dataset: Dataset, alpha: float) -> None:
+        log, self.alpha = dataset.log, alpha
+        self.item, n_items = log.item, dataset.n_items
+        self.counted = np.zeros(len(log), dtype=bool)
+        genuine = dataset.masked(np.zeros_like(dataset.forgotten)).train_rows
+        genuine = genuine[log.user[genuine] < dataset.first_fake]
+        self.given = np.bincount(log.item[genuine], minlength=n_items)
+        kept = genuine[~dataset.forgotten[genuine]]
+        self.counted[kept] = True
+        self.now = np.bincount(log.item[kept], minlength=n_items)
+        weights = self.given.astype(np.float64) ** alpha
+        weights[self.given == 0] = 0.0
+        self.cumulative = np.cumsum(weights)
+        self._weigh()
+
+    def _weigh(self) -> None:
+        self.share = (self.now / np.maximum(self.given, 1)) ** self.alpha
+        self.share[self.now == 0] = 0.0
+
+    @property
+    def candidates(self) -> np.ndarray:
+        """The items that can be drawn, int64."""
+        return np.flatnonzero(self.now)
+
+    def forget(self, rows: np.ndarray) -> None:
+        """Take log rows (int64) off the counts."""
+        rows = np.unique(rows)
+        rows = rows[self.counted[rows]]
+        self.counted[rows] = False
+        np.subtract.at(self.now, self.item[rows], 1)
+        self._weigh()
+
+    def propose(self, uniform: np.ndarray) -> np.ndarray:
+        """Return the item that each uniform number falls on."""
+        return np.searchsorted(self.cumulative, uniform * self.cumulative[-1], side="right")
+
+    def refused(self, items: np.ndarray, uniforms: Uniforms, turn: int, places: np.ndarray) -> np.ndarray:
+        """Return which of the proposed items are refused, bool; who proposed one of full share draws nothing."""
+        doubtful = np.flatnonzero(self.share[items] < 1)
+        found = np.zeros(len(items), dtype=bool)
+        if len(doubtful):
+            found[doubtful] = uniforms(turn, places[doubtful]) >= self.share[items[doubtful]]
+        return found
 
 
 class NextItemSampler(NegativeSampler):

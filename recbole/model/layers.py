@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from recbole.model.activation import Activation, Dice, activation_layer
 from recbole.model.feature_layers import ContextSeqEmbLayer, FeatureSeqEmbLayer
+from recbole.model.keyed_dropout import KeyedDropout
 from recbole.model.transformer import (
     FeedForward,
     ItemToInterestAggregation,
@@ -75,7 +76,7 @@ class MLPLayers(nn.Module):
         super().__init__()
         modules = []
         for number, (wide, narrow) in enumerate(itertools.pairwise(layers), start=2):
-            modules += [nn.Dropout(dropout), nn.Linear(wide, narrow)]
+            modules += [KeyedDropout(dropout), nn.Linear(wide, narrow)]
             modules += [nn.BatchNorm1d(narrow)] if bn else []
             function = activation_layer(activation, narrow)
             if function is not None and (last_activation or number < len(layers)):

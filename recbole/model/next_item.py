@@ -15,16 +15,19 @@ from recbole.utils import UserError
 _LOSSES = {"CE": nn.CrossEntropyLoss, "BPR": BPRLoss}
 
 
-def pack(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[PackedSequence, torch.Tensor]:
+def pack(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[PackedSequence, torch.Tensor, torch.Tensor]:
     """Pack sequences (int64 [batch, width]) of some lengths, so that no step is spent on padding.
 
     Returns:
-        The ``PackedSequence`` of the items, and the row (int64 [items]) that each packed item is of.
+        The ``PackedSequence`` of the items, and the row and the position in it (int64 [items]) of each packed item.
     """
-    row = torch.arange(len(item_seq), device=item_seq.device).unsqueeze(1).expand_as(item_seq)
+    rows, width = item_seq.shape
+    place = torch.arange(rows * width, device=item_seq.device).view(rows, width)
     lengths = item_seq_len.cpu()
-    items, rows = (pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False) for x in (item_seq, row))
-    return items, rows.data
+    items, places = (
+        pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False) for x in (item_seq, place)
+    )
+    return items, places.data // width, places.data % width
 
 
 class NextItemRecommender(SequentialRecommender, ABC):

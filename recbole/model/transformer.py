@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from recbole.model.activation import Activation, activation_layer
+from recbole.model.keyed_dropout import KeyedDropout
 from recbole.utils import UserError
 
 
@@ -33,10 +34,10 @@ class MultiHeadAttention(nn.Module):
         self.query = nn.Linear(hidden_size, hidden_size)
         self.key = nn.Linear(hidden_size, hidden_size)
         self.value = nn.Linear(hidden_size, hidden_size)
-        self.attn_dropout = nn.Dropout(attn_dropout_prob)
+        self.attn_dropout = KeyedDropout(attn_dropout_prob)
         self.dense = nn.Linear(hidden_size, hidden_size)
         self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
-        self.out_dropout = nn.Dropout(hidden_dropout_prob)
+        self.out_dropout = KeyedDropout(hidden_dropout_prob)
 
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
         """Cut [batch, length, d] into [batch, heads, length, d / heads]."""
@@ -76,7 +77,7 @@ class FeedForward(nn.Module):
         self.intermediate_act_fn = cast("nn.Module", activation_layer(hidden_act))
         self.dense_2 = nn.Linear(inner_size, hidden_size)
         self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
-        self.dropout = nn.Dropout(hidden_dropout_prob)
+        self.dropout = KeyedDropout(hidden_dropout_prob)
 
     def forward(self, input_tensor: torch.Tensor) -> torch.Tensor:
         """Return a tensor of the input's shape, [..., hidden_size]."""

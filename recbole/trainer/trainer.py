@@ -12,9 +12,11 @@ from tqdm import tqdm
 
 from recbole.config import Config
 from recbole.data import Interaction, TrainBatches
+from recbole.data.batches import NUMBER
 from recbole.data.dataset import Dataset
 from recbole.evaluator.utility import validation
 from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.model.keyed_dropout import keyed_by, keyed_layers
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import InputType, UserError, torch_seed
@@ -133,28 +135,25 @@ class Trainer:
                 "%s's loss has terms that belong to a batch: %d processes, each with its share of every batch, train "
                 "another objective than one", type(self.model).__name__, world_size(),
             )  # fmt: skip
-        resumed = self._load_snapshot()
+        self._load_snapshot()
         progress, epochs = self.progress, config["epochs"] + self.model.warm_up_epochs
         while progress.epoch < epochs and not progress.stopped:
             if self._over_budget():
                 break
-            self._train_epoch(resumed)
-            resumed = False
+            self._train_epoch()
             self._after_epoch()
         if self.resume is not None:
             self._save_snapshot()
 
-    def _train_epoch(self, resumed: bool) -> None:
+    def _train_epoch(self) -> None:
         progress, model = self.progress, self.model
         model.train()
-        if not resumed:
-            process = (rank(),) if rank() else ()
-            torch.manual_seed(torch_seed(self.config["seed"], "train", progress.epoch, *process))
         batches = self.batches.epoch(progress.epoch, first=progress.batch)
         show = None if self.config["show_progress"] else True
         bar = tqdm(batches, f"epoch {progress.epoch}", len(self.batches), False, disable=show, initial=progress.batch)
         started = now(self.device)
         model.begin_epoch(progress.epoch, self.dataset)
+        self.dropouts = keyed_layers(model, self.config["seed"], progress.epoch)
         for batch in bar:
             progress.loss += self._step(batch)
             progress.batch += 1
@@ -164,6 +163,11 @@ class Trainer:
         share_buffers(model)
         self._tick(started)
 
+    def _seed_batch(self) -> None:
+        """Seed torch's own generators for a batch: what models draw there that have no keyed draws."""
+        progress, process = self.progress, (rank(),) if rank() else ()
+        torch.manual_seed(torch_seed(self.config["seed"], "train", progress.epoch, progress.batch, *process))
+
     def _tick(self, started: float) -> float:
         wall, cpu = now(self.device), time.process_time()
         self.progress.seconds += wall - started
@@ -172,13 +176,20 @@ class Trainer:
         return wall
 
     def _step(self, batch: Interaction) -> float:
-        """Take one optimizer step on a batch, of which this process has its share; return the batch's loss."""
+        """Take one optimizer step on a batch, of which this process has its share; return the batch's loss.
+
+        An empty one, of which everybody was forgotten, makes no step.
+        """
+        if not len(batch):
+            return 0.0
+        self._seed_batch()
         self.optimizer.zero_grad(set_to_none=True)
         share = batch[rank() :: world_size()]
         value = 0.0
         if len(share):
-            with self.autocast:
-                parts = self.model.calculate_loss(share.to(self.device))
+            share = share.to(self.device)
+            with self.autocast, keyed_by(self.dropouts, share[NUMBER]):
+                parts = self.model.calculate_loss(share)
                 loss = torch.as_tensor(sum(parts)) if isinstance(parts, tuple) else parts
             if self.model.loss_reduction == "mean" and len(share) < len(batch):
                 loss = loss * (len(share) / len(batch))

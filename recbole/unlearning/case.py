@@ -9,6 +9,7 @@ import torch
 
 from recbole.config import Config
 from recbole.data import Change, Dataset, Interaction, Negatives
+from recbole.data.sampler import in_turn
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.outcome import NotApplied, Outcome
 from recbole.unlearning.request import Request
@@ -59,7 +60,7 @@ class Workbench:
 
     def with_negatives(self, batch: Interaction, times: int, index: int, *name: str | int) -> Interaction:
         """Return a batch with ``times`` negatives for each positive, drawn from a request's stream of that name."""
-        return self.negatives.add(batch, self.stream(index, *name, "negatives"), times)
+        return self.negatives.add(batch, in_turn(self.stream(index, *name, "negatives")), times)
 
 
 @dataclass(frozen=True)

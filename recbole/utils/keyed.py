@@ -20,13 +20,13 @@ Counter = int | torch.Tensor
 """A number or an int64 tensor; several counters broadcast against each other."""
 
 _STEP = 0x9E3779B97F4A7C15
-_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
+_ALL = 2**64 - 1
 
 
-def _signed(bits: int) -> int:
-    """Return the number that the lowest 64 bits are in int64."""
-    bits &= 2**64 - 1
-    return bits - 2**64 if bits >> 63 else bits
+def _signed(number: int) -> int:
+    """Return what the lowest 64 bits of a number are in int64."""
+    return (number + 2**63 & _ALL) - 2**63
 
 
 def key(seed: SupportsInt, *name: str | SupportsInt) -> int:
@@ -34,43 +34,52 @@ def key(seed: SupportsInt, *name: str | SupportsInt) -> int:
     return torch_seed(seed, "keyed", *name)
 
 
-def bits(state: int, *counters: Counter) -> torch.Tensor:
+def bits(state: Counter, *counters: Counter) -> torch.Tensor:
     """Return 64 random bits for each place of the counters.
 
     Args:
-        state: a :func:`key`.
+        state: a :func:`key`, or :func:`bits` of the first counters.
         counters: at least one.
 
     Returns:
         int64, of the counters' common shape, on their device.
     """
-    found: Counter = state
     for counter in counters:
-        found = _mixed(torch.as_tensor(counter) * _signed(_STEP) + found)
-    assert isinstance(found, torch.Tensor), "no counter"
-    return found
+        state = _of_number(state, counter) if isinstance(counter, int) else _of_tensor(state, counter)
+    return torch.as_tensor(state)
 
 
-def _mixed(z: torch.Tensor) -> torch.Tensor:
-    """Scramble an int64 tensor, in place."""
-    for shift, factor in ((30, _FIRST), (27, _SECOND), (31, None)):
+def _of_number(state: Counter, counter: int) -> Counter:
+    """Return the next state for a counter that is one number, without a tensor where the state is a number too."""
+    if isinstance(state, torch.Tensor):
+        return _of_tensor(state, torch.tensor(counter, device=state.device))
+    z = (counter * _STEP + state) & _ALL
+    for shift, factor in _ROUNDS:
+        z = (z ^ (z >> shift)) * factor & _ALL
+    return _signed(z)
+
+
+def _of_tensor(state: Counter, counter: torch.Tensor) -> torch.Tensor:
+    """Return the next state for each place of a tensor of counters."""
+    z = counter * _signed(_STEP) + state
+    for shift, factor in _ROUNDS:
         z ^= (z >> shift) & (2 ** (64 - shift) - 1)  # the shift copies the sign, which is masked out
-        if factor is not None:
+        if factor != 1:
             z *= _signed(factor)
     return z
 
 
-def _top(state: int, counters: tuple[Counter, ...], n: int) -> torch.Tensor:
+def _top(state: Counter, counters: tuple[Counter, ...], n: int) -> torch.Tensor:
     """Return the first ``n`` of 64 random bits as a whole number, float64."""
     return ((bits(state, *counters) >> (64 - n)) & (2**n - 1)).to(torch.float64)
 
 
-def uniform(state: int, *counters: Counter) -> torch.Tensor:
+def uniform(state: Counter, *counters: Counter) -> torch.Tensor:
     """Return numbers evenly from [0, 1), float64 with 53 random bits; see :func:`bits`."""
     return _top(state, counters, 53) * 2.0**-53
 
 
-def integers(high: int, state: int, *counters: Counter) -> torch.Tensor:
+def integers(high: int, state: Counter, *counters: Counter) -> torch.Tensor:
     """Return whole numbers evenly from 0 to ``high - 1``, int64; see :func:`bits`.
 
     Each has the same chance but for a share of ``high / 2^53``.
@@ -78,7 +87,7 @@ def integers(high: int, state: int, *counters: Counter) -> torch.Tensor:
     return (uniform(state, *counters) * high).to(torch.int64)
 
 
-def normal(state: int, *counters: Counter) -> torch.Tensor:
+def normal(state: Counter, *counters: Counter) -> torch.Tensor:
     """Return standard normal numbers, float64, by the inverse of their distribution function; see :func:`bits`.
 
     It is taken in the middle of 2^52 equal steps from 0 to 1, and so always finite: within 8.3 of zero.

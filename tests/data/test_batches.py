@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from recbole.data import Negatives, TrainBatches, create_dataset
+from recbole.data.sampler import in_turn
 from recbole.utils import InputType, ModelType, UserError, stream
 
 PAIRWISE, POINTWISE = InputType.PAIRWISE, InputType.POINTWISE
@@ -118,7 +119,7 @@ def test_like_keeps_the_negatives_of_the_positives_that_are_left(small_dataset, 
     negatives = Negatives(small_dataset.config, small_dataset, input_type)
     examples = small_dataset.train_examples()[::9]
     batch = small_dataset.collate(examples)
-    before = negatives.add(batch, stream(1, "t"), times=3)
+    before = negatives.add(batch, in_turn(stream(1, "t")), times=3)
     places = np.array([7, 2, 5])
     after = negatives.like(batch[places], before, torch.from_numpy(places), 3)
     if input_type is PAIRWISE:

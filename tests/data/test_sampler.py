@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole.data import Negatives, create_dataset, sampler
-from recbole.data.sampler import NegativeSampler, NextItemSampler, PairSet
+from recbole.data.sampler import NegativeSampler, NextItemSampler, PairSet, in_turn
 from recbole.utils import InputType, ModelType, UserError, stream
 
 
@@ -54,27 +54,27 @@ def test_discarded_pairs_are_gone_alike_in_both_ways(small_dataset, seed):
 @pytest.mark.parametrize("distribution", ["uniform", "popularity"])
 def test_no_negative_is_a_positive_or_padding(small_dataset, variant, distribution):
     users = np.repeat(np.arange(1, small_dataset.n_users), 300)
-    items = NegativeSampler(small_dataset, distribution, 0.75).sample(users, stream(2, "test"))
+    items = NegativeSampler(small_dataset, distribution, 0.75).sample(users, in_turn(stream(2, "test")))
     assert items.min() >= 1 and items.max() < small_dataset.n_items and items.dtype == np.int64
     assert not matrix(small_dataset)[users, items].any()
 
 
 def test_both_ways_draw_the_same(small_dataset, monkeypatch):
     users = np.repeat(np.arange(1, small_dataset.n_users), 20)
-    bitmap = NegativeSampler(small_dataset).sample(users, stream(2, "test"))
+    bitmap = NegativeSampler(small_dataset).sample(users, in_turn(stream(2, "test")))
     monkeypatch.setattr(sampler, "_BITMAP_BYTES", 0)
-    assert np.array_equal(bitmap, NegativeSampler(small_dataset).sample(users, stream(2, "test")))
-    assert not np.array_equal(bitmap, NegativeSampler(small_dataset).sample(users, stream(3, "test")))
+    assert np.array_equal(bitmap, NegativeSampler(small_dataset).sample(users, in_turn(stream(2, "test"))))
+    assert not np.array_equal(bitmap, NegativeSampler(small_dataset).sample(users, in_turn(stream(3, "test"))))
 
 
 def test_a_discarded_pair_may_be_drawn(small_dataset, variant):
     drawn_from = NegativeSampler(small_dataset)
     item = int(np.flatnonzero(matrix(small_dataset)[5])[0])
     users = np.full(2000, 5)
-    assert item not in drawn_from.sample(users, stream(2, "a"))
+    assert item not in drawn_from.sample(users, in_turn(stream(2, "a")))
     rows = np.flatnonzero((small_dataset.log.user == 5) & (small_dataset.log.item == item))
     drawn_from.forget(rows)
-    assert item in drawn_from.sample(users, stream(2, "a"))
+    assert item in drawn_from.sample(users, in_turn(stream(2, "a")))
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "popularity"])
@@ -90,7 +90,7 @@ def test_forgetting_is_to_have_never_seen(small_dataset, distribution, seed):
         dataset.forgotten[rows] = True
         old.forget(rows)
         fresh = NegativeSampler(dataset, distribution, 0.5)
-        assert np.array_equal(old.sample(users, stream(2, "a")), fresh.sample(users, stream(2, "a")))
+        assert np.array_equal(old.sample(users, in_turn(stream(2, "a"))), fresh.sample(users, in_turn(stream(2, "a"))))
 
 
 def test_what_nobody_has_any_more_is_no_popular_negative(small_dataset):
@@ -98,9 +98,9 @@ def test_what_nobody_has_any_more_is_no_popular_negative(small_dataset):
     train = small_dataset.train_rows
     item = int(np.argmax(np.bincount(log.item[train])))
     users = np.flatnonzero(~matrix(small_dataset)[:, item])[1:].repeat(300)
-    assert item in drawn_from.sample(users, stream(2, "a"))
+    assert item in drawn_from.sample(users, in_turn(stream(2, "a")))
     drawn_from.forget(np.flatnonzero(log.item == item))
-    assert item not in drawn_from.sample(users, stream(2, "a"))
+    assert item not in drawn_from.sample(users, in_turn(stream(2, "a")))
 
 
 def chi_square(counts, expected):
@@ -111,7 +111,7 @@ def chi_square(counts, expected):
 
 def test_uniform_negatives_are_uniform(small_dataset, variant):
     allowed = np.flatnonzero(~matrix(small_dataset)[20])[1:]
-    items = NegativeSampler(small_dataset).sample(np.full(20_000, 20), stream(2, "uniform"))
+    items = NegativeSampler(small_dataset).sample(np.full(20_000, 20), in_turn(stream(2, "uniform")))
     counts = np.bincount(items, minlength=small_dataset.n_items)[allowed]
     assert counts.sum() == 20_000 and abs(chi_square(counts, 20_000 / len(allowed))) < 4
 
@@ -120,7 +120,9 @@ def test_uniform_negatives_are_uniform(small_dataset, variant):
 def test_popular_negatives_follow_the_training_counts(small_dataset, variant, alpha):
     popularity = matrix(small_dataset).sum(axis=0) ** alpha
     popularity[matrix(small_dataset)[20] | (matrix(small_dataset).sum(axis=0) == 0)] = 0
-    items = NegativeSampler(small_dataset, "popularity", alpha).sample(np.full(20_000, 20), stream(2, "popular"))
+    items = NegativeSampler(small_dataset, "popularity", alpha).sample(
+        np.full(20_000, 20), in_turn(stream(2, "popular"))
+    )
     counts, likely = np.bincount(items, minlength=small_dataset.n_items), np.flatnonzero(popularity)
     expected = 20_000 * popularity[likely] / popularity.sum()
     assert counts[likely].sum() == 20_000 and abs(chi_square(counts[likely], expected)) < 4
@@ -135,7 +137,7 @@ def test_the_negative_of_a_next_item_is_any_other(sessions, distribution):
     dataset = sessions(walks, model="GRU4Rec", loss_type="BPR", train_neg_sample_args=settings)
     batch = dataset.collate(dataset.train_examples())
     negatives = Negatives(dataset.config, dataset, InputType.PAIRWISE)
-    drawn = negatives.add(batch, stream(2, "a"), 400)
+    drawn = negatives.add(batch, in_turn(stream(2, "a")), 400)
     target, negative = drawn["item_id"].numpy(), drawn["neg_item_id"].numpy()
     assert (target != negative).all() and negative.min() >= 1
     for item in np.unique(target):
@@ -160,7 +162,7 @@ def test_somebody_who_has_everything(tmp_path, write_inter, config):
     with pytest.raises(UserError, match="small: a user has every item"):
         NegativeSampler(dataset)
     dataset.forget([0])
-    assert set(NegativeSampler(dataset).sample(np.ones(50, dtype=np.int64), stream(2, "t"))) == {1}
+    assert set(NegativeSampler(dataset).sample(np.ones(50, dtype=np.int64), in_turn(stream(2, "t")))) == {1}
 
 
 def test_somebody_who_has_everything_popular_is_no_endless_loop(tmp_path, write_inter, config):
@@ -178,14 +180,14 @@ def test_somebody_who_is_left_with_everything_popular_is_no_endless_loop(tmp_pat
     all_train = {"order": "TO", "split": {"RS": [1, 0, 0]}}
     dataset = create_dataset(config(tmp_path, eval_args=all_train), ModelType.GENERAL)
     drawn_from, users = NegativeSampler(dataset, "popularity"), np.ones(5, dtype=np.int64)
-    assert set(drawn_from.sample(users, stream(2, "a"))) == {4}
+    assert set(drawn_from.sample(users, in_turn(stream(2, "a")))) == {4}
     drawn_from.forget(np.array([3]))
     with pytest.raises(UserError, match="small: a user has every item"):
-        drawn_from.sample(users, stream(2, "a"))
+        drawn_from.sample(users, in_turn(stream(2, "a")))
 
 
 def test_repeated_pairs_are_one(tmp_path, write_inter, config):
     write_inter(tmp_path, [("a", "x", time) for time in range(9)] + [("b", "y", 1), ("b", "z", 2)])
     dataset = create_dataset(config(tmp_path, eval_args={"order": "TO", "split": {"RS": [1, 0, 0]}}), ModelType.GENERAL)
     users = np.ones(50, dtype=np.int64)
-    assert set(NegativeSampler(dataset).sample(users, stream(2, "t")).tolist()) == {2, 3}
+    assert set(NegativeSampler(dataset).sample(users, in_turn(stream(2, "t"))).tolist()) == {2, 3}

@@ -10,6 +10,7 @@ from contract_cover import uncovered
 from small_worlds import USERS
 
 from recbole.data import Negatives
+from recbole.data.sampler import in_turn
 from recbole.model import get_model
 from recbole.utils import init_seed, stream
 
@@ -68,7 +69,7 @@ class ModelContract(ABC):
             pytest.skip("it is fitted, not trained")
         batch = world.dataset.collate(world.dataset.train_examples()[:8])
         negatives = Negatives(world.config, world.dataset, model.input_type)
-        batch = negatives.add(batch, stream(2, "contract"), negatives.times)
+        batch = negatives.add(batch, in_turn(stream(2, "contract")), negatives.times)
         model.train()
         model.begin_epoch(model.warm_up_epochs, world.dataset)
         loss = model.calculate_loss(batch)

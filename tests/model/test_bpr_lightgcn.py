@@ -6,6 +6,7 @@ import torch
 
 from recbole.data import Negatives
 from recbole.data.cf import GeneralDataset
+from recbole.data.sampler import in_turn
 from recbole.evaluator.scores import top_items
 from recbole.model import get_model
 from recbole.model.loss import BPRLoss, EmbLoss, EmbMarginLoss, RegLoss
@@ -38,7 +39,9 @@ def model_of(name, dataset, **settings):
 
 def batch_of(model, dataset):
     examples = dataset.train_examples()[::11]
-    return Negatives(dataset.config, dataset, model.input_type).add(dataset.collate(examples), stream(1, "t"), times=2)
+    return Negatives(dataset.config, dataset, model.input_type).add(
+        dataset.collate(examples), in_turn(stream(1, "t")), times=2
+    )
 
 
 # --- the same in NumPy -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import torch
 from general_oracles import ORACLES, bpr_of, rows_of, tables, teacher_layers
 
 from recbole.data import Interaction, Negatives
+from recbole.data.sampler import in_turn
 from recbole.model import get_model, recommender
 from recbole.trainer import ResumeFile, Trainer
 from recbole.unlearning.algorithms.scif import Scif
@@ -64,7 +65,7 @@ def some_rows(small_dataset):
 
 def batch_of(model, dataset, examples):
     negatives = Negatives(dataset.config, dataset, model.input_type)
-    return negatives.add(dataset.collate(examples), stream(1, "negatives"))
+    return negatives.add(dataset.collate(examples), in_turn(stream(1, "negatives")))
 
 
 def pairs_of(dataset):

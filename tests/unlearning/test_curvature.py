@@ -7,6 +7,7 @@ from torch import nn
 from torch.func import functional_call
 
 from recbole.data import Interaction, Negatives
+from recbole.data.sampler import in_turn
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
@@ -66,7 +67,7 @@ def tasks(config, small_dataset, sessions):
         negatives = Negatives(settings, small_dataset, model.input_type)
         examples = small_dataset.train_examples()
         parts = [small_dataset.collate(examples[:7]), small_dataset.collate(examples[40:60])]
-        batches = [negatives.add(part, stream(0, "negatives", at), 2) for at, part in enumerate(parts)]
+        batches = [negatives.add(part, in_turn(stream(0, "negatives", at)), 2) for at, part in enumerate(parts)]
         return Task(model, small_dataset, batches)
 
     def recurrent():

@@ -7,6 +7,7 @@ from asking import ask
 from torch import nn
 from torch.func import functional_call
 
+from recbole.data.sampler import in_turn
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
@@ -175,7 +176,7 @@ def test_the_loss_on_what_is_forgotten_goes_up(trained, data):
     scif = Scif(conf, model, data)
     for at, size in enumerate((8, 12, 16, 20)):
         rows = train_rows(data, requester(data, size), 2)
-        pairs = scif.bench.negatives.add(data.collate(rows), np.random.default_rng(at), 50)
+        pairs = scif.bench.negatives.add(data.collate(rows), in_turn(np.random.default_rng(at)), 50)
         before = model.loss_sum(pairs).item()
         assert ask(scif, rows, at).status == "applied"
         assert model.loss_sum(pairs).item() > before

@@ -7,6 +7,7 @@ from torch import nn
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.model.keyed_dropout import KeyedDropout
 from recbole.utils import InputType, UserError
 
 
@@ -38,7 +39,7 @@ class WMF(GeneralRecommender):
         self.negative_weight = config["negative_weight"]
         self.user_embedding = nn.Embedding(self.n_users, config["embedding_size"])
         self.item_embedding = nn.Embedding(self.n_items, config["embedding_size"])
-        self.dropout = nn.Dropout(config["dropout_prob"])
+        self.dropout = KeyedDropout(config["dropout_prob"])
         for table in (self.user_embedding, self.item_embedding):
             nn.init.normal_(table.weight, 0, 0.01)
         self.rebuild(dataset)

@@ -7,6 +7,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from recbole.config import Config
 from recbole.data import Dataset
+from recbole.model.keyed_dropout import KeyedDropout
 from recbole.model.next_item import NextItemRecommender, pack
 from recbole.model.recurrent import run_gru
 
@@ -26,7 +27,7 @@ class GRU4Rec(NextItemRecommender):
         super().__init__(config, dataset)
         d, hidden = config["embedding_size"], config["hidden_size"]
         self.item_embedding = nn.Embedding(self.n_items, d, padding_idx=0)
-        self.emb_dropout = nn.Dropout(config["dropout_prob"])
+        self.emb_dropout = KeyedDropout(config["dropout_prob"])
         self.gru_layers = nn.GRU(d, hidden, config["num_layers"], bias=False, batch_first=True)
         self.dense = nn.Linear(hidden, d)
         xavier_normal_(self.item_embedding.weight)
@@ -35,7 +36,7 @@ class GRU4Rec(NextItemRecommender):
 
     def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
         """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
-        packed, _ = pack(item_seq, item_seq_len)
-        embedded = self.emb_dropout(self.item_embedding(packed.data))
+        packed, *places = pack(item_seq, item_seq_len)
+        embedded = self.emb_dropout(self.item_embedding(packed.data), *places)
         _, last = run_gru(self.gru_layers, PackedSequence(embedded, *packed[1:]))
         return self.dense(last)

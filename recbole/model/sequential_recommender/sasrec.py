@@ -5,6 +5,7 @@ from torch import nn
 
 from recbole.config import Config
 from recbole.data import Dataset
+from recbole.model.keyed_dropout import KeyedDropout
 from recbole.model.layers import TransformerEncoder
 from recbole.model.next_item import NextItemRecommender
 
@@ -36,7 +37,7 @@ class SASRec(NextItemRecommender):
             eps,
         )
         self.LayerNorm = nn.LayerNorm(d, eps=eps)
-        self.dropout = nn.Dropout(config["hidden_dropout_prob"])
+        self.dropout = KeyedDropout(config["hidden_dropout_prob"])
         self.apply(self._initialise)
 
     def _initialise(self, module: nn.Module) -> None:
