@@ -145,7 +145,7 @@ class Dataset(RecBoleNames):
         forgotten: bool [len(log)], True where a row has been forgotten; none by default.
 
     Attributes:
-        first_fake: users from this id on were planted by a scenario.
+        clean: the data without the rows that a scenario planted; None where it planted none.
     """
 
     def __init__(self, config: Config, log: InteractionLog, forgotten: np.ndarray | None = None) -> None:
@@ -157,7 +157,7 @@ class Dataset(RecBoleNames):
         self.time_field = config["TIME_FIELD"]
         self.rating_field = config["RATING_FIELD"]
         self.label_field = config["LABEL_FIELD"]
-        self.first_fake = len(log.vocabulary["user"])
+        self.clean: Self | None = None
 
     def with_spam(self, path: str | Path) -> Self:
         """Return this data set, nothing forgotten, with the rows of a spam attack after its own, which stay so.
@@ -169,7 +169,7 @@ class Dataset(RecBoleNames):
                 :func:`~recbole.data.spam_rows.append`.
         """
         both = type(self)(self.config, append(self.log, self.read_spam(Path(path)), path))
-        both.first_fake = self.first_fake
+        both.clean = self
         return both
 
     # --- what a task defines -------------------------------------------------------------------------------------
@@ -200,10 +200,15 @@ class Dataset(RecBoleNames):
     def masked(self, forgotten: np.ndarray) -> Self:
         """Return this data set under another mask (bool [len(log)]), sharing everything else."""
         other = type(self)(self.config, self.log, forgotten)
-        other.first_fake = self.first_fake
+        other.clean = self.clean
         if "given" in vars(self):
             other.given = self.given
         return other
+
+    @property
+    def first_fake(self) -> int:
+        """Users from this id on were planted by a scenario."""
+        return len((self.clean or self).log.vocabulary["user"])
 
     @cached_property
     def given(self) -> Given:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from recbole.data.dataset import Dataset
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.checkpoint import load_weights, save_checkpoint
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.state import Run, State
 from recbole.trainer.stored import Stored
 from recbole.trainer.trainer import Progress, Trainer
-from recbole.utils import UserError, init_seed
+from recbole.utils import UserError, init_seed, torch_seed
 from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
 from recbole.utils.distributed import is_main
@@ -54,10 +57,40 @@ class Learned:
 
 
 def new_model(run: Run, state: State) -> AbstractRecommender:
-    """Return an untrained model on the state's data, from the run's seed."""
+    """Return an untrained model on the state's data, from the run's seed.
+
+    Rows that a scenario planted change no initial value of others: these are the values of a model of the clean data.
+    """
+    model = _drawn(run, state.data, run.config["seed"])
+    if state.dataset.clean is not None and model.trainable:
+        with torch.no_grad():
+            _start_clean(run, state.dataset.clean, model)
+    return model
+
+
+def _drawn(run: Run, data: Dataset, seed: int) -> AbstractRecommender:
     config = run.config
-    init_seed(config["seed"], config["reproducibility"], config["device"])
-    return run.model_class(config, state.data).to(config["device"])
+    init_seed(seed, config["reproducibility"], config["device"])
+    return run.model_class(config, data).to(config["device"])
+
+
+def _start_clean(run: Run, clean: Dataset, model: AbstractRecommender) -> None:
+    """Give a model of poisoned data the initial values of one of the clean data, and planted users their own.
+
+    These are rows of tables as large as the clean ones, and so of their distribution, drawn for the planted users.
+    """
+    seed, first = run.config["seed"], dict(_drawn(run, clean, run.config["seed"]).named_parameters())
+    longer = {name: values for name, values in model.named_parameters() if values.shape != first[name].shape}
+    for name, values in model.named_parameters():
+        values[: len(first[name])] = first[name]
+    block, left = 0, {name: values[len(first[name]) :] for name, values in longer.items()}
+    while any(len(rows) for rows in left.values()):
+        more = dict(_drawn(run, clean, torch_seed(seed, "planted", block)).named_parameters())
+        for name, rows in left.items():
+            new = more[name][1:][: len(rows)]  # row 0 is the padding
+            rows[: len(new)] = new
+            left[name] = rows[len(new) :]
+        block += 1
 
 
 def learn(

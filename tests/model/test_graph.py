@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 from recbole.model import contrast
 from recbole.model.contrast import info_nce, log_partition
-from recbole.model.draws import hashed_uniform
 from recbole.model.graph import InteractionGraph, propagate
 
 
@@ -96,17 +94,3 @@ def test_pieces_are_not_kept_for_the_backward_pass(monkeypatch):
 
     assert kept(2**24) == 64 * 64
     assert kept(64) <= 2 * 64
-
-
-def test_hashed_draws():
-    users, items = torch.arange(200).repeat_interleave(300), torch.arange(300).repeat(200)
-    draws = hashed_uniform(5, users, items)
-    assert stats.kstest(draws.numpy(), "uniform").pvalue > 1e-3
-    assert torch.equal(draws[:900], hashed_uniform(5, users[:900], items[:900])), "a function of the pair alone"
-    for other in (
-        hashed_uniform(6, users, items),
-        hashed_uniform(5, users + 1, items),
-        hashed_uniform(5, items, users),
-    ):
-        assert abs(np.corrcoef(draws, other)[0, 1]) < 0.02
-    assert float(draws.min()) >= 0 and float(draws.max()) < 1

@@ -6,8 +6,7 @@ from torch import nn
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
-from recbole.model.draws import mix, unit
-from recbole.utils import InputType, ModelType
+from recbole.utils import InputType, ModelType, keyed
 
 
 class Random(GeneralRecommender):
@@ -22,7 +21,7 @@ class Random(GeneralRecommender):
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.fake_loss = nn.Parameter(torch.zeros(1))
-        self.seed = int(config["seed"])
+        self.key = keyed.key(config["seed"], "random")
 
     def rebuild(self, dataset: Dataset) -> None:
         """Do nothing: the model derives nothing from the data."""
@@ -32,7 +31,7 @@ class Random(GeneralRecommender):
         return self.fake_loss.sum() * 0
 
     def _hash(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-        return unit(mix((user * 0x9E3779B1 + item * 0x85EBCA77 + self.seed * 0xC2B2AE3D) & 0xFFFFFFFF))
+        return keyed.uniform(self.key, user, item).float()
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return scores in [0, 1), [batch]."""

@@ -6,11 +6,10 @@ from torch.nn import functional as F
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.contrast import info_nce
-from recbole.model.draws import hashed_uniform
 from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_uniform_initialization
 from recbole.model.loss import EmbLoss
-from recbole.utils import UserError, torch_seed
+from recbole.utils import UserError, keyed
 
 VIEWS = ("ED", "ND", "RW")
 
@@ -65,7 +64,7 @@ class SGL(GraphRecommender):
 
     def _view(self, key: int | str, number: int) -> list[torch.Tensor]:
         layers = self.n_layers if self.view_type == "RW" else 1
-        kept = [self._kept(torch_seed(self.seed, "views", key, number, layer)) for layer in range(layers)]
+        kept = [self._kept(keyed.key(self.seed, "views", key, number, layer)) for layer in range(layers)]
         matrices = [self.graph.adjacency(keep, dtype=self.user_embedding.weight.dtype) for keep in kept]
         return matrices if self.view_type == "RW" else matrices * self.n_layers
 
@@ -73,10 +72,12 @@ class SGL(GraphRecommender):
         """Return which edges stay, bool [n_edges]."""
         users, items = self.graph.users, self.graph.items
         if self.view_type == "ND":
-            node = torch.arange(self.graph.n_nodes, device=users.device)
-            stays = hashed_uniform(key, node) >= self.drop_ratio
-            return stays[users] & stays[items + self.n_users]
-        return hashed_uniform(key, users, items) >= self.drop_ratio
+            sides = [
+                keyed.uniform(key, side, torch.arange(size, device=users.device)) >= self.drop_ratio
+                for side, size in enumerate((self.n_users, self.n_items))
+            ]
+            return sides[0][users] & sides[1][items]
+        return keyed.uniform(key, users, items) >= self.drop_ratio
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the embeddings propagated on the whole graph ``(users [n_users, d], items [n_items, d])``."""
