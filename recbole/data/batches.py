@@ -60,9 +60,12 @@ class Negatives:
         """
         if not self.times:
             return batch
+        return self.beside(batch, self.draw(batch[self.given].numpy(), uniforms, times).reshape(-1))
+
+    def draw(self, ids: np.ndarray, uniforms: Uniforms, times: int | None = None) -> np.ndarray:
+        """Return negatives alone, int64 [times, n], for positives with ids (int64 [n]) in the field :attr:`given`."""
         times = self.times if times is None else times
-        drawn = self.sampler.sample(np.tile(batch[self.given].numpy(), times), uniforms)
-        return self._beside(batch, torch.from_numpy(drawn))
+        return self.sampler.sample(np.tile(ids, times), uniforms).reshape(times, len(ids))
 
     def like(
         self, batch: Interaction, other: Interaction, places: np.ndarray | torch.Tensor, times: int
@@ -79,10 +82,11 @@ class Negatives:
             return batch
         pairwise = self.input_type is InputType.PAIRWISE
         negatives = other[self.negative_field] if pairwise else other[self.iid_field][other[self.label_field] == 0]
-        return self._beside(batch, negatives.view(times, -1)[:, places].reshape(-1))
+        return self.beside(batch, negatives.view(times, -1)[:, places].reshape(-1))
 
-    def _beside(self, batch: Interaction, negatives: torch.Tensor) -> Interaction:
+    def beside(self, batch: Interaction, negatives: torch.Tensor | np.ndarray) -> Interaction:
         """Put ``times * len(batch)`` negatives, all positives' first ones first, beside their positives."""
+        negatives = torch.as_tensor(negatives)
         times = len(negatives) // max(len(batch), 1)
         if self.input_type is InputType.PAIRWISE:
             pairs = batch.repeat(times)
@@ -98,6 +102,8 @@ class Negatives:
 
 NUMBER = "example_number"
 """The column of a training batch that holds the permanent numbers of its examples; a negative's row has its own."""
+
+_DRAWN_AT_ONCE = 2**17
 
 _COPY = 2**40
 """What the number of a row has more than that of its positive, for each negative copy."""
@@ -124,47 +130,60 @@ class TrainBatches:
         if not len(examples):
             raise UserError(f"{dataset.log.name}: no training example is left")
         numbers = dataset.given.numbers_of(examples)
-        genuine = numbers < self.count
-        self.named = np.full(self.count, -1)  # the example of each number; -1 where it is forgotten
-        self.named[numbers[genuine]] = examples[genuine]
-        self.planted, self.planted_numbers = examples[~genuine], numbers[~genuine]
+        self.named = np.full(dataset.given.numbers.max(initial=self.count - 1) + 1, -1)
+        self.named[numbers] = examples  # the example of each number; -1 where it is forgotten
 
     def __len__(self) -> int:
         return math.ceil(self.count / self.step)
+
+    @property
+    def block(self) -> int:
+        """How many batches have their negatives drawn at once: enough that the calls cost nothing, of little memory."""
+        return max(_DRAWN_AT_ONCE // (self.step * max(self.negatives.times, 1)), 1)
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Interaction]:
         """Yield the :class:`Interaction` batches of an epoch, from batch ``first`` on; some may be empty."""
         order = stream(self.seed, "shuffle", epoch).permutation(self.count)
         planted, of_batch = self._hosts(order, epoch)
         negatives = keyed.key(self.seed, "negatives", epoch)
-        for index in range(first, len(self)):
-            numbers = order[index * self.step : (index + 1) * self.step]
-            numbers = numbers[self.named[numbers] >= 0]
-            guests = planted[of_batch[index] : of_batch[index + 1]]
-            examples = np.concatenate([self.named[numbers], self.planted[guests]])
-            numbers = np.concatenate([numbers, self.planted_numbers[guests]])
-            yield self._batch(examples, numbers, negatives) if len(examples) else Interaction({})
+        for start in range(first, len(self), self.block):
+            numbers = []
+            for index in range(start, min(start + self.block, len(self))):
+                genuine = order[index * self.step : (index + 1) * self.step]
+                numbers += [genuine[self.named[genuine] >= 0], planted[of_batch[index] : of_batch[index + 1]]]
+            yield from self._batches(numbers, negatives)
 
     def _hosts(self, order: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the planted examples' places, batch by batch, and the offsets of the batches into them."""
+        """Return the planted examples' numbers, batch by batch, and the offsets of the batches into them."""
+        numbers = np.arange(self.count, len(self.named))
+        numbers = numbers[self.named[numbers] >= 0]
         batch_of = np.empty(self.count, dtype=np.int64)
         batch_of[order] = np.arange(self.count) // self.step
-        drawn = keyed.integers(
-            self.count, keyed.key(self.seed, "planted", epoch), torch.from_numpy(self.planted_numbers)
-        )
+        drawn = keyed.integers(self.count, keyed.key(self.seed, "planted", epoch), torch.from_numpy(numbers))
         batches = batch_of[drawn.numpy()]
         places = np.argsort(batches, kind="stable")
-        return places, np.searchsorted(batches[places], np.arange(len(self) + 1))
+        return numbers[places], np.searchsorted(batches[places], np.arange(len(self) + 1))
 
-    def _batch(self, examples: np.ndarray, numbers: np.ndarray, key: int) -> Interaction:
-        """Return the batch of examples with their numbers and, by these, their negatives."""
-        batch = self.dataset.collate(examples)
-        batch[NUMBER] = torch.from_numpy(numbers)
-        found = self.negatives.add(batch, _by_number(key, numbers))
-        copies = len(found) // len(batch)
-        if copies > 1:
-            found[NUMBER] = (torch.arange(copies).unsqueeze(1) * _COPY + batch[NUMBER]).flatten()
-        return found
+    def _batches(self, parts: list[np.ndarray], key: int) -> Iterator[Interaction]:
+        """Yield the batches of examples given by their numbers, two parts a batch, with negatives by these numbers."""
+        numbers = np.concatenate(parts)
+        examples, drawn, stop = self.named[numbers], None, 0
+        if self.negatives.times:
+            ids = self.dataset.ids_of(examples, self.negatives.given)
+            drawn = self.negatives.draw(ids, _by_number(key, numbers))
+        for size in (len(genuine) + len(planted) for genuine, planted in zip(parts[::2], parts[1::2], strict=True)):
+            start, stop = stop, stop + size
+            if not size:
+                yield Interaction({})
+                continue
+            batch = self.dataset.collate(examples[start:stop])
+            batch[NUMBER] = torch.from_numpy(numbers[start:stop])
+            if drawn is not None:
+                batch = self.negatives.beside(batch, drawn[:, start:stop].reshape(-1))
+            copies = len(batch) // size
+            if copies > 1:
+                batch[NUMBER] = (torch.arange(copies).unsqueeze(1) * _COPY + batch[NUMBER][:size]).flatten()
+            yield batch
 
 
 def _by_number(key: int, numbers: np.ndarray) -> Uniforms:

@@ -219,6 +219,10 @@ class Dataset(RecBoleNames):
         numbers[~planted], numbers[planted] = np.arange(count), np.arange(count, len(examples))
         return Given(examples, numbers, count)
 
+    def ids_of(self, examples: np.ndarray, field: str) -> np.ndarray:
+        """Return the users or the target items of examples (int64), as :meth:`collate` puts them into a field."""
+        return self.log.item[examples] if field == self.iid_field else self.users_of(examples)
+
     def users_of(self, examples: np.ndarray) -> np.ndarray:
         """Return whose examples they are, int64 user (or session) ids."""
         return self.log.user[examples]

@@ -19,7 +19,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.model.keyed_dropout import keyed_by, keyed_layers
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.sparse_adam import Adam, SparseAdam
-from recbole.utils import InputType, UserError, torch_seed
+from recbole.utils import InputType, UserError, keyed
 from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
 from recbole.utils.distributed import agreed, is_main, rank, share_buffers, sum_gradients, world_size
@@ -153,6 +153,7 @@ class Trainer:
         bar = tqdm(batches, f"epoch {progress.epoch}", len(self.batches), False, disable=show, initial=progress.batch)
         started = now(self.device)
         model.begin_epoch(progress.epoch, self.dataset)
+        self.generators = keyed.key(self.config["seed"], "train", progress.epoch, rank())
         self.dropouts = keyed_layers(model, self.config["seed"], progress.epoch)
         for batch in bar:
             progress.loss += self._step(batch)
@@ -165,8 +166,10 @@ class Trainer:
 
     def _seed_batch(self) -> None:
         """Seed torch's own generators for a batch: what models draw there that have no keyed draws."""
-        progress, process = self.progress, (rank(),) if rank() else ()
-        torch.manual_seed(torch_seed(self.config["seed"], "train", progress.epoch, progress.batch, *process))
+        seed = int(keyed.bits(self.generators, self.progress.batch)) % 2**63
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would look at every kind of device
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def _tick(self, started: float) -> float:
         wall, cpu = now(self.device), time.process_time()
