@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import scipy.sparse
 import torch
 
 from recbole.data import create_dataset
+from recbole.data.dataset import Given
 from recbole.data.split import TRAIN
 from recbole.model import get_model
 from recbole.trainer import Trainer
@@ -93,6 +95,60 @@ def reordered(requests, order):
     offsets = np.cumsum([0, *map(len, rows)])
     names, whole = [requests.entities[at] for at in order], np.ones(len(order), dtype=bool)
     return Requests(names, np.concatenate(rows), offsets, whole, 0, "sha")
+
+
+def trained(config, data, epochs=3, build=None):
+    """Return a model trained from the configured seed, its dropout and negatives included; ``build`` makes it."""
+    before = config["epochs"]
+    config["epochs"] = epochs
+    init_seed(config["seed"])
+    model = (build or get_model(config["model"]))(config, data)
+    Trainer(config, model, data).fit()
+    config["epochs"] = before
+    return model
+
+
+def replaced(data, mask):
+    """Return the data under a mask whose forgotten rows say something else: another item, and other columns."""
+    log, rows = data.log, np.flatnonzero(mask)
+    item = log.item.copy()
+    item[rows] = item[rows] % (len(log.vocabulary["item"]) - 1) + 1
+    other = type(data)(data.config, replace(log, item=item))
+    return other.masked(mask)
+
+
+def removed(data, mask):
+    """Return the data without the rows of a mask, ids, labels and the numbers of the examples kept."""
+    log, kept = data.log, ~mask
+    columns = {name: values[kept] for name, values in log.columns.items()}
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(log.user[kept], minlength=len(log.offsets) - 1))])
+    less = replace(
+        log, user=log.user[kept], item=log.item[kept], split=log.split[kept], columns=columns, offsets=offsets
+    )
+    other, left = type(data)(data.config, less), data.masked(mask).train_examples()
+    other.given = Given(other.train_examples(), data.given.numbers_of(left), data.given.count)
+    return other
+
+
+def poisoned(data, folder):
+    """Return the data with the rows of three fake users after their own, read from a file."""
+    items = data.log.vocabulary["item"].token_array[1:].to_pylist()
+    fake = {f"fake{at}": [items[(5 * at + 3 * step) % len(items)] for step in range(6 + at)] for at in range(3)}
+    if data.task_type == "NBR":
+        path = folder / "fake.json"
+        path.write_text(json.dumps({user: [[int(item)] for item in row] for user, row in fake.items()}))
+        return data.with_spam(path)
+    path = folder / "fake.inter"
+    columns = [f"{name}:float" for name in data.log.columns]
+    fields = "\t".join([f"{data.uid_field}:token", f"{data.iid_field}:token", *columns]) + "\n"
+    rows = [
+        "\t".join([user, item, *(str(at % 5) for _ in columns)]) + "\n"
+        for user, row in fake.items()
+        for at, item in enumerate(row)
+    ]
+    path.write_text(fields + "".join(rows))
+    data.config["load_col"] = {"inter": [data.uid_field, data.iid_field, *data.log.columns]}
+    return data.with_spam(path)
 
 
 def weights(model):

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from contract_cover import uncovered
-from small_worlds import USERS
+from small_worlds import USERS, known, poisoned, removed, replaced, same, trained
 
 from recbole.data import Negatives
 from recbole.data.sampler import in_turn
 from recbole.model import get_model
+from recbole.trainer.learn import new_model
+from recbole.trainer.state import Run, State
 from recbole.utils import init_seed, stream
 
 
@@ -23,13 +25,16 @@ def without_contract(names):
 class ModelContract(ABC):
     """A small world of the model's task is trained once.
 
-    ``ranks`` says whether its scores tell items apart for everybody, ``repeats`` whether the same question has the same
-    answer.
+    ``learns`` says whether it makes anything of the data, ``ranks`` whether its scores tell items apart for everybody,
+    ``repeats`` whether the same question has the same answer; ``planted_leaves`` is the most that forgotten planted rows
+    may leave in a parameter: nothing, but for rounding where a sparse product rounds by where a row stands.
     """
 
     model: ClassVar[str]
+    learns: ClassVar[bool] = True
     ranks: ClassVar[bool] = True
     repeats: ClassVar[bool] = True
+    planted_leaves: ClassVar[float] = 0.0
 
     @pytest.fixture
     def world(self, worlds):
@@ -88,6 +93,35 @@ class ModelContract(ABC):
         model.rebuild(world.dataset.masked(mask))
         assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
         assert torch.isfinite(self.scores(model, world)[:, 1:]).all()
+
+    def test_a_mask_equals_removal_to_the_bit(self, world):
+        mask = np.zeros(len(world.dataset.log), dtype=bool)
+        for request in world.requests.between(0, len(world.requests)):
+            mask[request.rows] = True
+        data = (form(world.dataset, mask) for form in (lambda data, mask: data.masked(mask), replaced, removed))
+        masked, otherwise, without = (known(trained(world.config, one)) for one in data)
+        assert same(masked, otherwise) and same(masked, without)
+        assert not self.learns or not same(masked, known(trained(world.config, world.data())))
+
+    def test_with_all_planted_rows_forgotten_it_is_the_clean_model_to_the_bit(self, world, tmp_path, monkeypatch):
+        # Rows of a multiple of 16 numbers: a fused Adam rounds the last few of a tensor in another way.
+        for size in ("embedding_size", "mf_embedding_size", "mlp_embedding_size"):
+            monkeypatch.setitem(world.config, size, 16)
+        both, run = poisoned(world.data(), tmp_path), Run(world.config, get_model(self.model))
+        planted = both.log.user >= both.first_fake
+        models = []
+        for data, mask in (
+            (world.dataset, planted[: len(world.dataset.log)]),
+            (both, planted),
+            (both, np.zeros_like(planted)),
+        ):
+            state = State("base", data, mask)
+            models.append(known(trained(world.config, state.data, build=lambda *_, state=state: new_model(run, state))))
+        clean, forgotten, attacked = models
+        for name, values in clean.items():
+            genuine = forgotten[name][tuple(map(slice, values.shape))]
+            torch.testing.assert_close(genuine, values, rtol=0, atol=self.planted_leaves, equal_nan=True)
+        assert not self.learns or not same(attacked, forgotten)
 
     def test_what_is_saved_is_all_that_it_knows(self, world):
         model = self.fresh(world)

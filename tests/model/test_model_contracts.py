@@ -22,6 +22,7 @@ class TestSGL(ModelContract):
 
 class TestSpectralCF(ModelContract):
     model = "SpectralCF"
+    planted_leaves = 1e-6
 
 
 class TestNeuMF(ModelContract):
@@ -46,6 +47,7 @@ class TestPop(ModelContract):
 
 class TestRandom(ModelContract):
     model = "Random"
+    learns = False
     repeats = False
 
 

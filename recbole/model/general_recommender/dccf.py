@@ -10,6 +10,7 @@ from recbole.model.contrast import info_nce
 from recbole.model.graph import propagate
 from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_normal_initialization
+from recbole.model.present import map_present, present_users
 
 
 class DCCF(GraphRecommender):
@@ -43,9 +44,18 @@ class DCCF(GraphRecommender):
         nn.init.xavier_normal_(self.item_intent)
         self.apply(xavier_normal_initialization)
 
+    def rebuild(self, dataset: Dataset) -> None:
+        """Build the graph of the retained training pairs."""
+        super().rebuild(dataset)
+        self.present = present_users(dataset, self.device)
+
     def _intents(self, nodes: torch.Tensor) -> torch.Tensor:
-        parts = zip(self.split(nodes), (self.user_intent, self.item_intent), strict=True)
-        return torch.cat([torch.softmax(part @ prototypes, dim=1) @ prototypes.T for part, prototypes in parts])
+        def mixed(rows: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
+            return torch.softmax(rows @ prototypes, dim=1) @ prototypes.T
+
+        users, items = self.split(nodes)
+        of_users = map_present(lambda rows: mixed(rows, self.user_intent), users, self.present)
+        return torch.cat([of_users, mixed(items, self.item_intent)])
 
     def _reweighted(self, guide: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
         """Return each node's mean of its neighbours, weighted by how alike the ends of an edge are in ``guide``."""

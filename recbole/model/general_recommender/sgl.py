@@ -9,6 +9,7 @@ from recbole.model.contrast import info_nce
 from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_uniform_initialization
 from recbole.model.loss import EmbLoss
+from recbole.model.present import present_users
 from recbole.utils import UserError, keyed
 
 VIEWS = ("ED", "ND", "RW")
@@ -50,6 +51,7 @@ class SGL(GraphRecommender):
         """Build the graph of the retained training pairs; the views follow when they are needed."""
         super().rebuild(dataset)
         self._views: tuple[int | str, list[list[torch.Tensor]]] | None = None
+        self.present = present_users(dataset, self.device)
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Take up the views of an epoch."""
@@ -92,10 +94,10 @@ class SGL(GraphRecommender):
         u, p, n = self.gathered(*self.forward(), interaction)
         ranking = F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).sum()
         first, second = self.seen()
-        contrast = sum(
-            self._contrast(first[side], second[side], interaction[field])
-            for side, field in enumerate((self.USER_ID, self.ITEM_ID))
-        )
+        users, items = interaction[self.USER_ID], interaction[self.ITEM_ID]
+        of_users = (table.index_select(0, self.present) for table in (first[0], second[0]))
+        contrast = self._contrast(*of_users, torch.searchsorted(self.present, users))
+        contrast = contrast + self._contrast(first[1], second[1], items)
         return ranking + self.reg_weight * self.reg_loss(*self.egos(interaction)) + self.ssl_weight * contrast
 
     def _contrast(self, first: torch.Tensor, second: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:

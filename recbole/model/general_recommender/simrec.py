@@ -15,6 +15,7 @@ from recbole.model.contrast import info_nce, log_partition
 from recbole.model.graph import propagate
 from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_uniform_initialization
+from recbole.model.present import present_users
 from recbole.utils import InputType, torch_seed
 
 Lesson = tuple[Sequence[torch.Tensor], list[torch.Tensor], torch.Tensor]
@@ -40,6 +41,7 @@ class Teacher(GraphRecommender):
         scale = (self.graph.degrees() + 1).rsqrt()
         self.norm_adj_matrix = self.graph.csr((scale[self.graph.heads] * scale[self.graph.tails]).to(dtype))
         self.of_itself = scale.square().to(dtype).unsqueeze(1)
+        self.present = present_users(dataset, self.device)
 
     def layers(self) -> list[torch.Tensor]:
         """Return the parameters and each layer, every one [n_users + n_items, d]."""
@@ -55,7 +57,8 @@ class Teacher(GraphRecommender):
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean BPR loss plus the regulariser."""
         u, p, n = self.gathered(*self.forward(), interaction)
-        norms = self.user_embedding.weight.square().sum() + self.item_embedding.weight.square().sum()
+        users = self.user_embedding.weight.index_select(0, self.present)
+        norms = users.square().sum() + self.item_embedding.weight.square().sum()
         return F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).mean() + self.reg_weight * norms
 
 
@@ -94,7 +97,7 @@ class SimRec(GeneralRecommender):
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
-        self.config = config
+        self.config, self.present = config, present_users(dataset, self.device)
         self.user_embedding = nn.Embedding(self.n_users, config["embedding_size"])
         self.item_embedding = nn.Embedding(self.n_items, config["embedding_size"])
         self.layer = nn.Linear(config["embedding_size"], config["embedding_size"], bias=False)
@@ -106,6 +109,7 @@ class SimRec(GeneralRecommender):
     def rebuild(self, dataset: Dataset) -> None:
         """Build the teacher's graph of the retained training pairs."""
         self.teacher.rebuild(dataset)
+        self.present = present_users(dataset, self.device)
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Train the teacher in the first epochs, then the student."""
@@ -136,7 +140,7 @@ class SimRec(GeneralRecommender):
         with torch.no_grad():
             lesson = self._lesson()
         weights = self._weights(tables, distinct, lesson, user, item)
-        norms = sum(table.square().sum() for table in tables)
+        norms = tables[0].index_select(0, self.present).square().sum() + tables[1].square().sum()
         total = self._main(tables, user, item) + self._soft(tables, lesson) + self._distil(tables, distinct, lesson)
         return total + self._spread(tables, distinct, weights) + self.config["reg_weight"] * norms
 
@@ -154,8 +158,9 @@ class SimRec(GeneralRecommender):
         if not self.training:
             generator = torch.Generator(device).manual_seed(torch_seed(self.config["seed"], "triples"))
         shape = (self.config["soft_samples"],)
-        sizes = (self.n_users, self.n_items, self.n_items)
-        return [torch.randint(size, shape, generator=generator, device=device) for size in sizes]
+        sizes = (len(self.present), self.n_items, self.n_items)
+        user, one, other = (torch.randint(size, shape, generator=generator, device=device) for size in sizes)
+        return [self.present[user], one, other]
 
     def _main(self, tables: Sequence[torch.Tensor], user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
         users, items = (self.features(t.index_select(0, i)) for t, i in zip(tables, (user, item), strict=True))
@@ -168,11 +173,13 @@ class SimRec(GeneralRecommender):
         return self.config["soft_weight"] * F.binary_cross_entropy_with_logits(mine / tau, torch.sigmoid(said / tau))
 
     def _distil(self, tables: Sequence[torch.Tensor], distinct: Sequence[torch.Tensor], lesson: Lesson) -> torch.Tensor:
+        tau, (users, items) = self.config["distill_tau"], distinct
+        own = torch.searchsorted(self.present, users)
         losses = [
-            info_nce(
-                F.normalize(taught[nodes], dim=1), F.normalize(table, dim=1), nodes, self.config["distill_tau"]
-            ).mean()
-            for table, nodes, taught in zip(tables, distinct, lesson[0], strict=True)
+            info_nce(F.normalize(taught[nodes], dim=1), F.normalize(table, dim=1), place, tau).mean()
+            for table, nodes, place, taught in zip(
+                (tables[0].index_select(0, self.present), tables[1]), distinct, (own, items), lesson[0], strict=True
+            )
         ]
         return self.config["distill_weight"] * sum(losses)
 
@@ -211,7 +218,8 @@ class SimRec(GeneralRecommender):
     ) -> torch.Tensor:
         users, items = (self.features(table) for table in tables)
         tau = self.config["contrast_tau"]
-        of_users = log_partition(users[distinct[0]], items, tau) + log_partition(users[distinct[0]], users, tau)
+        everybody = users.index_select(0, self.present)
+        of_users = log_partition(users[distinct[0]], items, tau) + log_partition(users[distinct[0]], everybody, tau)
         of_items = log_partition(items[distinct[1]], items, tau)
         loss = (weights[0] * of_users).mean() + (weights[1] * of_items).mean()
         return self.config["contrast_weight"] * loss

@@ -9,6 +9,7 @@ from recbole.model.graph import propagate
 from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_uniform_initialization
 from recbole.model.loss import BPRLoss, EmbLoss
+from recbole.model.present import map_present, present_users
 
 
 class SpectralCF(GraphRecommender):
@@ -36,6 +37,9 @@ class SpectralCF(GraphRecommender):
         super().rebuild(dataset)
         dtype = self.user_embedding.weight.dtype
         self.norm_adj_matrix = self.graph.adjacency(power=0, dtype=dtype)
+        users = present_users(dataset, self.device)
+        items = torch.arange(self.n_users, self.graph.n_nodes, device=self.device)
+        self.present = torch.cat([users, items])
         self.inverse_degrees = (1 / self.graph.degrees()).to(dtype).unsqueeze(1)
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,7 +48,8 @@ class SpectralCF(GraphRecommender):
         for weight in self.filters:
             layer = layers[-1]
             neighbours = self.inverse_degrees * propagate(self.norm_adj_matrix, layer)
-            layers.append(torch.sigmoid((2 * layer - neighbours) @ weight))
+            filtered = map_present(lambda rows, weight=weight: rows @ weight, 2 * layer - neighbours, self.present)
+            layers.append(torch.sigmoid(filtered))
         return self.split(torch.cat(layers, dim=1))
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
