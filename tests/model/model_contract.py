@@ -26,8 +26,8 @@ class ModelContract(ABC):
     """A small world of the model's task is trained once.
 
     ``learns`` says whether it makes anything of the data, ``ranks`` whether its scores tell items apart for everybody,
-    ``repeats`` whether the same question has the same answer; ``planted_leaves`` is the most that forgotten planted rows
-    may leave in a parameter: nothing, but for rounding where a sparse product rounds by where a row stands.
+    ``repeats`` whether the same question has the same answer; ``planted_leaves`` is the most that planted rows, all
+    forgotten, may leave in a parameter: nothing, but for rounding where a sparse product rounds by where a row stands.
     """
 
     model: ClassVar[str]
