@@ -23,8 +23,8 @@ from recbole.utils import UserError, torch_seed
 EXACTLY = {"tolerance": 1e-6}
 """How systems are solved that leave nothing out."""
 
-ROUGHLY = {"tolerance": 1e-3, "progress": 5e-4}
-"""How those are that are estimated from a sample.
+ROUGHLY = {"tolerance": 1e-3}
+"""How those are that are estimated from a sample: to where there is no more ``progress`` either.
 
 See :func:`~recbole.unlearning.second_order.solvers.positive_solution`.
 """
@@ -55,6 +55,9 @@ class InfluenceAlgorithm(StepAlgorithm):
     """
 
     Hyper: ClassVar[type[HyperParameters]] = InfluenceHyper
+    progress: ClassVar[float] = 5e-4
+    """Of a system that is estimated from a sample: where an iteration adds a smaller share than this to what the step
+    changes, it is the last. A certificate measures what the solver leaves, and noise pays for it."""
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         super().__init__(config, model, dataset)
@@ -121,8 +124,9 @@ class InfluenceAlgorithm(StepAlgorithm):
         A system that is estimated from a sample has the Gauss-Newton form of ``H`` where the model has one, as for
         networks in J. Bae et al., "If Influence Functions are the Answer, Then What is the Question?", NeurIPS 2022
         (equation numbers not checked), and is solved :data:`ROUGHLY`: it knows no better, and the last percent takes
-        half of the iterations. A complete one is solved with ``H`` itself, to the end, and takes the Gauss-Newton form
-        where ``H`` is not positive.
+        half of the iterations. What must make :attr:`progress` is ``right . x``: to first order, by how much the step
+        raises the losses that the request takes away, less those that it leaves. A complete one is solved with ``H``
+        itself, to the end, and takes the Gauss-Newton form where ``H`` is not positive.
 
         If a model has no such form, or conjugate gradients do not settle, the damping is raised
         (:func:`~recbole.unlearning.second_order.solvers.positive_solution`). It is raised too where a step goes so far
@@ -143,7 +147,7 @@ class InfluenceAlgorithm(StepAlgorithm):
                 out_of_time=case.deadline.passed,
                 instead=lambda: system.gauss_newton() if self.gauss_newton and not replaced else None,
                 trusted=lambda found: system.gain(found.x, right, found.damping / system.n) >= 0.25,
-                **(EXACTLY if system.complete else ROUGHLY),
+                **(EXACTLY if system.complete else ROUGHLY | {"progress": self.progress}),
             )
         curvature = "gauss-newton" if replaced or found.replaced else "hessian"
         how = {"damping": found.damping / system.n, "raised": found.raised, "curvature": curvature}
