@@ -57,7 +57,7 @@ def _guarded(
 
 def _name_this_package() -> None:
     """Say which ``recbole`` runs when another distribution of that name is installed too."""
-    others = [d for d in importlib.metadata.distributions() if (d.metadata["Name"] or "").lower() == "recbole"]
+    others = list(importlib.metadata.distributions(name="recbole"))
     if others:
         here = Path(__file__).resolve().parent.parent
         print(f"two packages are called recbole: running {here}, not the installed RecBole {others[0].version}")

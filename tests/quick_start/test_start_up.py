@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from tiny_tasks import furnish_clean
 from toy_distribution import ROOT, python
 
 import recbole.data
@@ -72,6 +73,31 @@ def test_what_computes_nothing_on_tensors_needs_no_torch(tmp_path):
     status, loaded, told = ended(ERASE_BENCH, "report", tmp_path / "missing.json")
     assert status == 2 and "missing.json" in told
     assert "pandas" in loaded and "torch" not in loaded
+
+
+RUNS = """
+import sys
+from recbole.quick_start.main import train_main, unlearn_main
+common = ["--model", "BPR", "--dataset", "tiny", "--config_files", "tiny.yaml", "--sensitive_category", "x"]
+assert train_main([*common, "--unlearning_fraction", "0.02"]) == 0
+print(*sys.modules)
+assert unlearn_main([*common, "--unlearning_fraction", "0.02"]) == 0
+print(*sys.modules)
+"""
+
+
+def test_a_run_loads_neither_the_compiler_nor_what_its_model_does_not_use(tmp_path):
+    data, _ = furnish_clean(tmp_path, "CF")
+    (data / "sensitive_asins_x.txt").write_text("1\n2\n3\n")
+    made = python(ROOT, ROOT / "make_forget_set.py", "--dataset", "tiny", "--config_files", "tiny.yaml",
+                  "--sensitive_category", "x", "--unlearning_fraction", "0.02", cwd=tmp_path)  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    done = python(ROOT, "-c", RUNS, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    loaded = [set(line.split()) for line in done.stdout.splitlines() if line.startswith("sys ")]
+    assert len(loaded) == 2
+    unwanted = {"torch._dynamo", "torch._inductor", "sympy", "scipy", "tensorboard", "huggingface_hub", "matplotlib"}
+    assert [unwanted & names for names in loaded] == [set(), set()]
 
 
 def test_seeding_does_not_load_the_compiler():
