@@ -1,13 +1,16 @@
 """Settings that follow from others."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from recbole.utils import InputType, UserError
+
+if TYPE_CHECKING:  # command lines are parsed with this room: only a run imports torch
+    import torch
 
 
 def data_folder(data_path: str | Path, dataset: str) -> str:
@@ -24,6 +27,8 @@ def choose_device(use_gpu: bool, gpu_id: str, where: str) -> torch.device:
     number = gpu_id.split(",", maxsplit=1)[0].strip()
     if number and not number.isdecimal():
         raise UserError(f"gpu_id ({where}) should be the number of a CUDA device, like 0, or empty, not {gpu_id!r}")
+    import torch
+
     if not use_gpu or not number or not torch.cuda.is_available():
         return torch.device("cpu")
     if int(number) >= torch.cuda.device_count():
@@ -51,10 +56,15 @@ def device_settings(device: str, given: Mapping[str, Any]) -> dict[str, Any]:
         said = given.get(key, value)
         if said != value and str(said).lower() != str(value).lower():
             raise UserError(f"--device {device} and --{key} {said!s} are at odds: leave one away")
-    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device != "cpu" and int(number) >= n_devices:
+    if device != "cpu" and int(number) >= (n_devices := _count_devices()):
         raise UserError(f"--device {device}: there are {n_devices} CUDA devices, counted from 0")
     return settings
+
+
+def _count_devices() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def input_type(model_class: type, loss_type: str | None) -> InputType:

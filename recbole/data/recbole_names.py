@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal, overload
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import scipy.sparse
 import torch
 
 from recbole.data.interaction import Interaction
@@ -18,6 +17,8 @@ from recbole.data.vocabulary import Vocabulary
 from recbole.utils import FeatureType
 
 if TYPE_CHECKING:
+    import scipy.sparse
+
     from recbole.config import Config
 
 
@@ -125,6 +126,8 @@ class RecBoleNames(ABC):
         """
         if form not in ("coo", "csr"):
             raise ValueError(f"inter_matrix: form '{form}' is not 'coo' or 'csr'")
+        import scipy.sparse  # most models need none
+
         rows = self.train_rows
         values = np.ones(len(rows)) if value_field is None else self.log.columns[value_field][rows]
         shape = (self.n_users, self.n_items)

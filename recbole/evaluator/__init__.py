@@ -1,12 +1,17 @@
 """Evaluation: pure functions of a model and a frozen view that return rows of one table."""
 
-from recbole.evaluator.kinds import Reference
-from recbole.evaluator.metrics import find_metric, of_lists, of_scores, per_row
-from recbole.evaluator.probe import Probe, evaluate, get_probe, probe_names
-from recbole.evaluator.settings import EvalSettings, check_metrics, result_name
-from recbole.evaluator.table import COLUMNS, Table
-from recbole.evaluator.utility import mean_utility
-from recbole.evaluator.views import NOBODY, TargetView, Views, build_views
+from typing import TYPE_CHECKING
+
+from recbole.utils.on_demand import from_modules
+
+if TYPE_CHECKING:
+    from recbole.evaluator.kinds import Reference
+    from recbole.evaluator.metrics import find_metric, of_lists, of_scores, per_row
+    from recbole.evaluator.probe import Probe, evaluate, get_probe, probe_names
+    from recbole.evaluator.settings import EvalSettings, check_metrics, result_name
+    from recbole.evaluator.table import COLUMNS, Table
+    from recbole.evaluator.utility import mean_utility
+    from recbole.evaluator.views import NOBODY, TargetView, Views, build_views
 
 __all__ = [
     "COLUMNS",
@@ -29,3 +34,17 @@ __all__ = [
     "probe_names",
     "result_name",
 ]
+
+# a report reads the table's columns, and needs no torch
+__getattr__ = from_modules(
+    __name__,
+    {
+        "Reference": "kinds",
+        **dict.fromkeys(("find_metric", "of_lists", "of_scores", "per_row"), "metrics"),
+        **dict.fromkeys(("Probe", "evaluate", "get_probe", "probe_names"), "probe"),
+        **dict.fromkeys(("EvalSettings", "check_metrics", "result_name"), "settings"),
+        **dict.fromkeys(("COLUMNS", "Table"), "table"),
+        "mean_utility": "utility",
+        **dict.fromkeys(("NOBODY", "TargetView", "Views", "build_views"), "views"),
+    },
+)

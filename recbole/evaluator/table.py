@@ -1,9 +1,12 @@
 """The one tidy table that every number goes into."""
 
-from collections.abc import Iterable
-from typing import Any
+from __future__ import annotations
 
-from recbole.evaluator.kinds import Row
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recbole.evaluator.kinds import Row
 
 COLUMNS = (
     "dataset",

@@ -36,9 +36,14 @@ def get_model(name: str) -> type[AbstractRecommender]:
     Raises:
         UserError: when there is no such model, naming the nearest, or what another distribution offers is none.
     """
+    found = _found(name)
+    restore_dok_update()
+    return found
+
+
+def _found(name: str) -> type[AbstractRecommender]:
     modules = model_modules()
     path = modules.get(name.lower())
-    restore_dok_update()
     if path is None:
         others = plugins.offered(plugins.MODELS, _class_names(modules))
         if name in others:

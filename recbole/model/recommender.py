@@ -1,18 +1,22 @@
 """What every model offers, under RecBole's names; the defaults let a plain RecBole model run untouched."""
 
+from __future__ import annotations
+
 import functools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import nn
 
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.utils import InputType, ModelType, UserError
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 PAIRS_AT_ONCE = 2**18
 """How many (user, item) pairs a model without a ranking of its own is asked about at a time."""

@@ -93,9 +93,9 @@ def _models() -> list[str]:
 
 
 def _algorithms() -> list[str]:
-    from recbole.unlearning.registry import algorithm_names, get_algorithm
+    from recbole.unlearning.registry import about, algorithm_names
 
-    return [f"{name}: {_first_line(get_algorithm(name).__doc__)}" for name in algorithm_names()]
+    return [f"{name}: {about(name)}" for name in algorithm_names()]
 
 
 def _metrics() -> list[str]:

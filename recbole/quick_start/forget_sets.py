@@ -7,9 +7,6 @@ from typing import Any
 
 from recbole.config import Config
 from recbole.config.rules import SEED
-from recbole.data.atomic import read_header
-from recbole.generators.commands import prepared_datasets, preparing_command
-from recbole.generators.imitation import SESSION_FIELD
 from recbole.generators.usual_filters import INTERVALS, USUAL_FILTERS
 from recbole.quick_start.flags import TASKS
 from recbole.scenario.base import Scenario
@@ -149,11 +146,16 @@ def _file_and_task(config: Config) -> tuple[Path, str]:
 def _task_of(path: Path, config: Config) -> str:
     if path.suffix == ".json":
         return "NBR"
+    from recbole.data.atomic import read_header
+    from recbole.generators.imitation import SESSION_FIELD
+
     return "SBR" if SESSION_FIELD in read_header(path, config["field_separator"]) else "CF"
 
 
 def _missing(wanted: list[Path], there: list[Path], dataset: str) -> str:
     """Return what to say when none of the ``wanted`` files is there, but perhaps one of another task."""
+    from recbole.generators.commands import prepared_datasets, preparing_command
+
     known, command = prepared_datasets(), preparing_command(dataset)
     looked = f"looked for {' and '.join(map(str, wanted))}"
     if there:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole.utils import UserError, distributed
+from recbole.utils import UserError, launcher
 
 if TYPE_CHECKING:
     from recbole.config import Config
@@ -57,7 +57,7 @@ def _guarded(
 
 def _name_this_package() -> None:
     """Say which ``recbole`` runs when another distribution of that name is installed too."""
-    others = [d for d in importlib.metadata.distributions() if (d.metadata["Name"] or "").lower() == "recbole"]
+    others = list(importlib.metadata.distributions(name="recbole"))
     if others:
         here = Path(__file__).resolve().parent.parent
         print(f"two packages are called recbole: running {here}, not the installed RecBole {others[0].version}")
@@ -65,7 +65,6 @@ def _name_this_package() -> None:
 
 def _configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset: str | None = None) -> "Config":
     from recbole.config import Config
-    from recbole.evaluator import check_metrics
     from recbole.quick_start.command_line import config_values, declared_defaults
 
     def configured(**layers: Any) -> Config:
@@ -84,6 +83,8 @@ def _configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset
         from recbole.quick_start.presets import preset_values
 
         config = configured(config_dict=preset_values(preset, config["unlearning_algorithm"], config["model"]))
+    from recbole.evaluator import check_metrics
+
     check_metrics(config)
     for name in namespace.ignored:
         config.warnings.append(f"--{name} is accepted as in ERASE and does nothing")
@@ -94,16 +95,17 @@ def _train(argv: list[str], program: str) -> int:
     from recbole.quick_start.command_line import train_arguments, without_secrets
 
     namespace, overrides = train_arguments(argv, program)
-    several = max(namespace.nproc, namespace.world_size) > 1 or distributed.launched()
+    several = max(namespace.nproc, namespace.world_size) > 1 or launcher.launched()
     if several and namespace.device not in (None, "cpu"):
         raise UserError(f"--device {namespace.device} names one GPU: of several processes each takes its own")
-    if distributed.launched():
-        overrides["gpu_id"] = str(distributed.local_rank())
+    if launcher.launched():
+        overrides["gpu_id"] = str(launcher.local_rank())
     config = _configured(namespace, overrides)
-    if several and not distributed.launched():
+    if several and not launcher.launched():
         numbers = namespace.nproc, namespace.world_size, namespace.group_offset
-        return distributed.launch(*numbers, namespace.ip, namespace.port, [sys.argv[0], *argv])
+        return launcher.launch(*numbers, namespace.ip, namespace.port, [sys.argv[0], *argv])
     from recbole.quick_start.train import run_recbole
+    from recbole.utils import distributed
 
     distributed.start(config["use_gpu"])
     try:

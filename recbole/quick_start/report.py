@@ -3,9 +3,6 @@
 import sys
 from collections.abc import Sequence
 
-from recbole.report.comparison import TABLES_BEGIN, comparison
-from recbole.report.lines import COUNTS, IDENTITY, VIEWED
-from recbole.report.tables import as_short_text, check_own_table, write_csv
 from recbole.utils import OneLineParser, UserError
 
 
@@ -27,6 +24,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
         "--k", type=int, help="length of the lists that are shown (default: the smallest that all have)"
     )
     arguments = parser.parse_args(argv)
+    from recbole.report.comparison import TABLES_BEGIN, comparison
+    from recbole.report.lines import COUNTS, IDENTITY, VIEWED
+    from recbole.report.tables import as_short_text, check_own_table, write_csv
+
     try:
         if arguments.csv:
             check_own_table(arguments.csv, TABLES_BEGIN)

@@ -1,9 +1,13 @@
 """Which row of the result table is in which column, and how it is found."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from __future__ import annotations
 
-from recbole.evaluator.kinds import Row
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recbole.evaluator.kinds import Row
+
 
 Wanted = Mapping[str, Any]
 """Columns of the result table (see :data:`~recbole.evaluator.table.COLUMNS`) with the values that a row must have."""

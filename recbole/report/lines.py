@@ -1,16 +1,20 @@
 """The lines of a comparison: one a model of a checkpoint of a run, with all that tells it from other lines."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recbole.evaluator.kinds import Row
 from recbole.report.columns import VIEW, VIEW_OF_SPAM, Wanted, forgetting, rows_of, spam, values_of
 from recbole.report.costs import AMORTISED, changed, costs, failed, outcomes
 from recbole.report.records import Record
 from recbole.report.tables import shown
 from recbole.unlearning.schedule import LAST
+
+if TYPE_CHECKING:
+    from recbole.evaluator.kinds import Row
 
 IDENTITY = ("dataset", "model_class", "seed", "scenario", "settings", "run", "model", "algorithm", "checkpoint")
 """Columns that say what a line is of; ``run`` is the file's name, where a line is of one file."""

@@ -1,13 +1,17 @@
 """Result files, as ``--result_file`` writes them."""
 
+from __future__ import annotations
+
 import json
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recbole.evaluator import COLUMNS
-from recbole.evaluator.kinds import Row
+from recbole.evaluator.table import COLUMNS
 from recbole.utils import UserError
+
+if TYPE_CHECKING:
+    from recbole.evaluator.kinds import Row
 
 Record = dict[str, Any]
 """What a run left for scripts: the model's kind, its configuration, timing, requests and result rows (``metrics``)."""

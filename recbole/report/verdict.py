@@ -1,13 +1,18 @@
 """What is to be said of an unlearning run in plain words when it has ended."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from recbole.evaluator.kinds import Row
 from recbole.report.columns import matching, ndcg
 from recbole.report.costs import changed
 from recbole.report.lines import same_as_shown
 from recbole.report.records import Record, completed
+
+if TYPE_CHECKING:
+    from recbole.evaluator.kinds import Row
 
 NOTHING_CHANGED, UTILITY_LOST = "nothing_changed", "utility_lost"
 ALL_DIVERGED, NOTHING_TO_FORGET = "all_diverged", "nothing_to_forget"

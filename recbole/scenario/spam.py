@@ -13,7 +13,6 @@ from recbole.scenario.base import Scenario
 from recbole.scenario.making import Made, Source
 from recbole.scenario.sensitive import contradiction
 from recbole.utils import UserError, atomic_write
-from recbole.utils.distributed import is_main
 from recbole.utils.flag import Flag
 
 if TYPE_CHECKING:
@@ -139,6 +138,7 @@ class Spam(Scenario):
         """
         from recbole.evaluator import EvalSettings, TargetView, evaluate
         from recbole.evaluator.probes.targets import Targets
+        from recbole.utils.distributed import is_main
 
         config = self.config
         if config["sensitive_eval_only"]:

@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 
+from recbole.trainer import optimizers
 
-class Adam(torch.optim.Adam):
+
+class Adam(optimizers.Adam):
     """Adam, which for a sparse gradient computes only what moves.
 
     D. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015. After its last gradient an entry is moved

@@ -17,6 +17,7 @@ from recbole.data.dataset import Dataset
 from recbole.evaluator.utility import validation
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.model.keyed_dropout import keyed_by, keyed_layers
+from recbole.trainer import optimizers
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import InputType, UserError, keyed
@@ -31,10 +32,10 @@ logger = logging.getLogger("recbole")
 
 OPTIMIZERS = {
     "adam": Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-    "adagrad": torch.optim.Adagrad,
-    "rmsprop": torch.optim.RMSprop,
+    "adamw": optimizers.AdamW,
+    "sgd": optimizers.SGD,
+    "adagrad": optimizers.Adagrad,
+    "rmsprop": optimizers.RMSprop,
     "sparse_adam": SparseAdam,
 }
 _ADAM = (0.9, 0.999, 1e-8)

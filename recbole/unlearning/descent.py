@@ -11,6 +11,7 @@ import torch
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.trainer.optimizers import SGD
 from recbole.unlearning.algorithm import Step, StepAlgorithm
 from recbole.unlearning.case import Case
 from recbole.unlearning.noise import padding_rows
@@ -110,7 +111,7 @@ class DescentAlgorithm(StepAlgorithm):
     def sgd(self, learning_rate: float, momentum: float = 0.9) -> torch.optim.SGD:
         """Return an optimizer of its own over the parameters that training moves."""
         parameters = dict(self.model.named_parameters())
-        return torch.optim.SGD([parameters[n] for n in trained(self.model)], lr=learning_rate, momentum=momentum)
+        return SGD([parameters[n] for n in trained(self.model)], lr=learning_rate, momentum=momentum)
 
 
 class ErasingAlgorithm(DescentAlgorithm):

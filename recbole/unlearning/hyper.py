@@ -44,3 +44,12 @@ class HyperParameters(NoHyperParameters):
     max_norm: float | None = setting(
         None, "largest Euclidean norm of one request's parameter change (default: no limit)", above=0
     )
+
+
+@dataclass(frozen=True)
+class InfluenceHyper(HyperParameters):
+    """What the hyper-parameters of SCIF, GIF, CEU and IDEA have in common."""
+
+    influence_negatives: int = setting(
+        64, "fixed negatives for each positive of a pairwise model, averaged over", least=1
+    )

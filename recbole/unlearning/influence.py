@@ -2,7 +2,6 @@
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -10,8 +9,9 @@ import torch
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, StepAlgorithm, setting
+from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, StepAlgorithm
 from recbole.unlearning.case import Case
+from recbole.unlearning.hyper import InfluenceHyper
 from recbole.unlearning.noise import normal
 from recbole.unlearning.second_order.curvature import gradient, second_order
 from recbole.unlearning.second_order.krylov import Solution
@@ -28,15 +28,6 @@ ROUGHLY = {"tolerance": 1e-3}
 
 See :func:`~recbole.unlearning.second_order.solvers.positive_solution`.
 """
-
-
-@dataclass(frozen=True)
-class InfluenceHyper(HyperParameters):
-    """What these algorithms' hyper-parameters have in common."""
-
-    influence_negatives: int = setting(
-        64, "fixed negatives for each positive of a pairwise model, averaged over", least=1
-    )
 
 
 class InfluenceAlgorithm(StepAlgorithm):

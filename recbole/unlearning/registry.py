@@ -1,6 +1,7 @@
 """The algorithms, this package's own and those of other installed distributions, and their hyper-parameters."""
 
-import importlib
+from __future__ import annotations
+
 import inspect
 import pkgutil
 import types
@@ -9,11 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.metadata import EntryPoint
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from recbole.unlearning import algorithms
-from recbole.unlearning.algorithm import UnlearningAlgorithm
+from recbole.unlearning.declared import Declared, declared
 from recbole.utils import UserError, plugins, suggest
+
+if TYPE_CHECKING:
+    from recbole.unlearning.algorithm import UnlearningAlgorithm
 
 ERASE_ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
 
@@ -30,20 +35,18 @@ class HyperParameter:
 
 
 @cache
-def _own() -> dict[str, type[UnlearningAlgorithm]]:
-    """Return this package's algorithms by name: the classes with one in the modules of ``algorithms/``."""
-    found = {}
-    for module in pkgutil.iter_modules(algorithms.__path__, f"{algorithms.__name__}."):
-        for cls in vars(importlib.import_module(module.name)).values():
-            if _is_algorithm(cls) and cls.__module__ == module.name:
-                found[cls.name] = cls
-    return found
+def _own() -> dict[str, Declared]:
+    """Return this package's algorithms by name: what the files of ``algorithms/`` declare."""
+    folder = Path(algorithms.__path__[0])
+    names = [module.name for module in pkgutil.iter_modules(algorithms.__path__)]
+    found = [one for name in names for one in declared(folder / f"{name}.py", f"{algorithms.__name__}.{name}")]
+    return {one.name: one for one in found}
 
 
 @cache
-def _classes() -> dict[str, type[UnlearningAlgorithm]]:
-    others = plugins.offered(plugins.ALGORITHMS, _own())
-    return _own() | {name: _loaded(point) for name, point in others.items()}
+def _others() -> dict[str, type[UnlearningAlgorithm]]:
+    """Return the algorithms of other distributions by name."""
+    return {name: _loaded(point) for name, point in plugins.offered(plugins.ALGORITHMS, _own()).items()}
 
 
 def _loaded(point: EntryPoint) -> type[UnlearningAlgorithm]:
@@ -62,13 +65,15 @@ def _loaded(point: EntryPoint) -> type[UnlearningAlgorithm]:
 
 
 def _is_algorithm(thing: Any) -> bool:
+    from recbole.unlearning.algorithm import UnlearningAlgorithm
+
     is_one = isinstance(thing, type) and issubclass(thing, UnlearningAlgorithm)
     return is_one and bool(thing.name) and not inspect.isabstract(thing)
 
 
 def algorithm_names() -> list[str]:
     """Return the names of the algorithms: ERASE's seven, then others that are there."""
-    return [*ERASE_ALGORITHMS, *sorted(set(_classes()) - set(ERASE_ALGORITHMS))]
+    return [*ERASE_ALGORITHMS, *sorted({*_own(), *_others()} - set(ERASE_ALGORITHMS))]
 
 
 def own_names() -> list[str]:
@@ -82,9 +87,22 @@ def get_algorithm(name: str) -> type[UnlearningAlgorithm]:
     Raises:
         UserError: when there is none of that name, naming the nearest.
     """
-    if name not in _classes():
+    if name in _own():
+        return _own()[name].load()
+    if name not in _others():
         raise UserError(f"--unlearning_algorithm: there is no '{name}'{suggest(name, algorithm_names())}")
-    return _classes()[name]
+    return _others()[name]
+
+
+def about(name: str) -> str:
+    """Return the first line of what an algorithm's class says of itself.
+
+    Raises:
+        UserError: as :func:`get_algorithm`.
+    """
+    if name in _own():
+        return _own()[name].about
+    return (get_algorithm(name).__doc__ or "").strip().partition("\n")[0]
 
 
 def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]:
@@ -95,7 +113,7 @@ def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]
     """
     found: dict[str, HyperParameter] = {}
     for name in algorithm_names() if names is None else names:
-        hyper = _classes()[name].Hyper
+        hyper = _own()[name].hyper if name in _own() else _others()[name].Hyper
         hints = typing.get_type_hints(hyper)
         for one in fields(hyper):
             kind, before = _plain_type(hints[one.name]), found.get(one.name)

@@ -4,14 +4,16 @@ A stream does not depend on what other streams drew before, so work that is repl
 a request) draws the same numbers again.
 """
 
-from __future__ import annotations  # np.random is imported when it is first used
+from __future__ import annotations  # np.random is imported when it is first used, and torch by who seeds it
 
 import os
 import zlib
-from typing import SupportsInt
+from typing import TYPE_CHECKING, SupportsInt
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def _entropy(seed: SupportsInt, key: tuple[str | SupportsInt, ...]) -> list[int]:
@@ -32,11 +34,15 @@ def init_seed(seed: SupportsInt, reproducibility: bool = True, device: str | tor
     """Seed torch's global generators and, if ``reproducibility``, ask for deterministic kernels.
 
     On the CPU there are no others. On a GPU torch warns of an operator that has none, and goes on with what it has.
+    ``torch.use_deterministic_algorithms`` would ask for the same, and import torch's compiler to tell it (as long as
+    importing torch itself takes); nothing here is compiled.
     """
+    import torch
+
     torch.manual_seed(int(seed))
     torch.backends.cudnn.benchmark = not reproducibility
     torch.backends.cudnn.deterministic = bool(reproducibility)
     strict = bool(reproducibility) and torch.device(device).type == "cuda"
-    torch.use_deterministic_algorithms(strict, warn_only=True)
+    torch.set_deterministic_debug_mode("warn" if strict else "default")
     if strict:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts

@@ -15,7 +15,7 @@ import torch
 from recbole.data import TrainBatches
 from recbole.model import get_model
 from recbole.trainer import Trainer
-from recbole.utils import UserError, distributed
+from recbole.utils import UserError, distributed, launcher
 
 ROOT = Path(__file__).parents[2]
 
@@ -168,7 +168,9 @@ def test_all_flags_reach_every_process(tmp_path):
     script = tmp_path / "say.py"
     script.write_text("import os, sys; open(os.environ['RANK'], 'w').write(repr(sys.argv[1:]))")
     given = ["--model", "BPR", "--learning_rate=0.5", "--eval_args", "{order: TO}", "--load_col", "{inter: [a, b]}"]
-    code = "import sys, recbole.utils.distributed as d; sys.exit(d.launch(2, 2, 0, *sys.argv[1:3], sys.argv[3:]))"
+    code = (
+        "import sys; from recbole.utils.launcher import launch; sys.exit(launch(2, 2, 0, *sys.argv[1:3], sys.argv[3:]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, "localhost", str(_free_port()), str(script), *given],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
@@ -210,7 +212,7 @@ def test_a_single_process_is_left_alone():
 
 def test_numbers_that_do_not_fit_are_refused():
     with pytest.raises(UserError, match="multiples of --nproc 2"):
-        distributed.launch(2, 3, 0, "localhost", "5678", [])
+        launcher.launch(2, 3, 0, "localhost", "5678", [])
 
 
 def test_a_mistake_ends_with_status_2_before_anything_is_started(tmp_path, small_cf):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.pop import Pop
-from recbole.trainer import ResumeFile, Trainer, fingerprint, make_optimizer
+from recbole.trainer import ResumeFile, Trainer, fingerprint, make_optimizer, optimizers
 from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import UserError, init_seed
 
@@ -191,10 +191,10 @@ def test_a_tuple_of_losses_is_added(make):
 LEARNERS = {
     "adam": Adam,
     "Adam": Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-    "adagrad": torch.optim.Adagrad,
-    "rmsprop": torch.optim.RMSprop,
+    "adamw": optimizers.AdamW,
+    "sgd": optimizers.SGD,
+    "adagrad": optimizers.Adagrad,
+    "rmsprop": optimizers.RMSprop,
     "sparse_adam": SparseAdam,
 }
 

@@ -192,10 +192,10 @@ def offers(tmp_path, monkeypatch):
     def offer(name, thing):
         install(tmp_path, **{name: f"toy:{thing}"})
         importlib.invalidate_caches()
-        registry._classes.cache_clear()
+        registry._others.cache_clear()
 
     yield offer
-    registry._classes.cache_clear()
+    registry._others.cache_clear()
 
 
 @pytest.mark.parametrize(

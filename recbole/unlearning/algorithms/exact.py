@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.unlearning.algorithm import UnlearningAlgorithm
+from recbole.unlearning.algorithm import NoHyperParameters, UnlearningAlgorithm
 from recbole.unlearning.case import Case
 from recbole.unlearning.outcome import Outcome
 from recbole.unlearning.request import Request
@@ -28,6 +28,7 @@ class Exact(UnlearningAlgorithm):
     """
 
     name = "exact"
+    Hyper = NoHyperParameters
 
     def check(self, model: AbstractRecommender) -> None:
         """Refuse a model that is not a function of the data in closed form."""

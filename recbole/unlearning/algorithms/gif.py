@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from recbole.unlearning.algorithm import NotApplied, Step, setting
 from recbole.unlearning.case import Case
-from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper
+from recbole.unlearning.hyper import InfluenceHyper
+from recbole.unlearning.influence import InfluenceAlgorithm
 from recbole.unlearning.second_order.curvature import second_order
 from recbole.unlearning.second_order.series import lissa, neumann
 from recbole.unlearning.system import Scope, System

@@ -7,7 +7,8 @@ import torch
 from recbole.unlearning.algorithm import Step, setting
 from recbole.unlearning.case import Case
 from recbole.unlearning.certificate import gaussian_delta, gaussian_sigma
-from recbole.unlearning.influence import InfluenceAlgorithm, InfluenceHyper
+from recbole.unlearning.hyper import InfluenceHyper
+from recbole.unlearning.influence import InfluenceAlgorithm
 from recbole.unlearning.system import Scope, System
 
 

@@ -12,6 +12,7 @@ import torch
 
 from recbole.data import Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.unlearning.second_order.engine import pulled_back
 from recbole.unlearning.second_order.subspace import Subspace, flatten_gradient
 from recbole.utils.device import full_precision
 
@@ -133,7 +134,7 @@ class HessianProduct:
             return torch.zeros_like(vector)
         parts = self.subspace.unflatten(vector)
         parts = [parts[place] for place in self.place]
-        second = torch.autograd.grad(self.first, self.values, parts, retain_graph=True, allow_unused=True)
+        second = pulled_back(self.first, self.values, parts)
         return flatten_gradient(second, self.values).mul_(self.scale)
 
 
@@ -166,7 +167,7 @@ class GaussNewtonProduct:
         """Return what a product needs of a batch: outputs, ``u``, where ``J' u`` is not zero, ``J' u``, and slopes."""
         outputs = self.subspace.outputs(self.values, batch)
         u = torch.zeros_like(outputs, requires_grad=True)
-        pulled = torch.autograd.grad(outputs, self.values, u, create_graph=True, allow_unused=True)
+        pulled = pulled_back([outputs], self.values, [u], create_graph=True)
         place = [at for at, part in enumerate(pulled) if part is not None]
         free = outputs.detach().requires_grad_()
         loss = weight * self.subspace.model.loss_sum(batch.to(free.device), free)
@@ -176,8 +177,8 @@ class GaussNewtonProduct:
     def __call__(self, vector: torch.Tensor) -> torch.Tensor:
         parts, total = self.subspace.unflatten(vector), torch.zeros_like(vector)
         for outputs, u, place, pulled, free, slopes in self.parts:
-            pushed = torch.autograd.grad(pulled, u, [parts[at] for at in place], retain_graph=True)
-            bent = torch.autograd.grad(slopes, free, pushed, retain_graph=True)
-            image = torch.autograd.grad(outputs, self.values, bent, retain_graph=True, allow_unused=True)
+            (pushed,) = pulled_back(pulled, [u], [parts[at] for at in place])
+            (bent,) = pulled_back([slopes], [free], [pushed])
+            image = pulled_back([outputs], self.values, [bent])
             total += flatten_gradient(image, self.values)
         return total.mul_(self.scale)

@@ -1,0 +1,45 @@
+"""PyTorch's optimizers without their precautions against being compiled."""
+
+import inspect
+from typing import Any
+
+import torch
+
+
+class Uncompiled(torch.optim.Optimizer):
+    """What an optimizer has in common with others, as it is before PyTorch wraps it for its compiler.
+
+    The wrappers keep the compiler from what it cannot trace. They import it for that, which takes as long as importing
+    torch itself, and nothing here is compiled. They also switch gradients off during a step, as is done here. Not a
+    number differs. To be named before PyTorch's class among the bases.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" not in vars(cls):
+            cls.step = torch.no_grad()(inspect.unwrap(cls.step))  # type: ignore[method-assign]
+
+
+class Adam(Uncompiled, torch.optim.Adam):
+    """D. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015."""
+
+
+class AdamW(Uncompiled, torch.optim.AdamW):
+    """I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019."""
+
+
+class SGD(Uncompiled, torch.optim.SGD):
+    """Stochastic gradient descent, with or without momentum."""
+
+
+class Adagrad(Uncompiled, torch.optim.Adagrad):
+    """J. Duchi, E. Hazan, Y. Singer, "Adaptive Subgradient Methods", JMLR 2011."""
+
+
+class RMSprop(Uncompiled, torch.optim.RMSprop):
+    """T. Tieleman, G. Hinton, "Lecture 6.5: RMSprop", 2012."""
