@@ -1,5 +1,6 @@
 """Evaluation: pure functions of a model and a frozen view that return rows of one table."""
 
+from recbole.evaluator.asked import Asked
 from recbole.evaluator.kinds import Reference
 from recbole.evaluator.metrics import find_metric, of_lists, of_scores, per_row
 from recbole.evaluator.probe import Probe, evaluate, get_probe, probe_names
@@ -11,6 +12,7 @@ from recbole.evaluator.views import NOBODY, TargetView, Views, build_views
 __all__ = [
     "COLUMNS",
     "NOBODY",
+    "Asked",
     "EvalSettings",
     "Probe",
     "Reference",

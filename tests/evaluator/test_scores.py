@@ -93,7 +93,7 @@ def test_pieces_are_the_whole(seed, batch_rows, at_once):
     expected, lists = whole(model, rows), top_items(model, rows, 3)
     model.asked.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "SCORES_AT_ONCE", at_once)
+        patch.setattr(module, "SCORES_AT_ONCE", {"cpu": at_once})
         starts = [start for start, _ in score_batches(model, rows, batch_rows=batch_rows)]
         assert torch.equal(whole(model, rows, batch_rows=batch_rows), expected)
         assert np.array_equal(top_items(model, rows, 3, batch_rows=batch_rows), lists)

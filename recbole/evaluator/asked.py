@@ -1,0 +1,121 @@
+"""A model that is asked many questions: nothing is scored or ranked twice."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+
+from recbole.data import EvalRows
+from recbole.evaluator.kinds import Ids, Recommender
+from recbole.evaluator.scores import best_of, rows_at_once, score_batches, top_items, without_history, without_nan
+
+Batches = Callable[[int, torch.Tensor], None]
+"""What is given each batch of scores, with the number of its first row."""
+
+SCORES_KEPT = 2**24
+"""How many scores of a model are kept for the next question about the same rows: 64 MiB of float32."""
+
+SHORTEST = 10
+"""Lists are at least so long, for those who ask for other lengths of the same rows."""
+
+
+class Asked:
+    """A model that stays as it is while it is asked, and what it has answered; a recommender like the model itself.
+
+    The lists of rows are kept as long as the rows are; of rows that resemble others (:attr:`EvalRows.like`) those alone
+    are ranked that differ. The scores of the rows whose lists over the whole catalogue were asked for last are kept too,
+    unless they are more than :data:`SCORES_KEPT`.
+
+    Args:
+        model: any recommender; its parameters stay as they are from now on.
+    """
+
+    def __init__(self, model: Recommender) -> None:
+        self.model, self.n_items = model, model.n_items
+        self._lists: WeakKeyDictionary[EvalRows, dict[bool, Ids]] = WeakKeyDictionary()
+        self._scored: tuple[EvalRows, torch.Tensor] | None = None
+
+    @classmethod
+    def of(cls, model: "Recommender | Asked") -> "Asked":
+        """Return the model with what it has answered, nothing if it was not asked yet."""
+        return model if isinstance(model, cls) else cls(model)
+
+    def eval(self) -> Any:
+        """Put the model in evaluation mode."""
+        return self.model.eval()
+
+    def parameters(self) -> Iterator[Any]:
+        """Return the model's parameters."""
+        return self.model.parameters()
+
+    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
+        """Return the model's scores of all items."""
+        return self.model.full_sort_predict(interaction)
+
+    def lists(
+        self, rows: EvalRows, k: int, masked: bool = True, batch_rows: int = 4096, each: Batches | None = None
+    ) -> Ids:
+        """Return the ``k`` best items of each row: see :func:`~recbole.evaluator.scores.best_of`.
+
+        Args:
+            rows: the questions.
+            k: length of the lists.
+            masked: leave out each row's history, or let the whole catalogue compete.
+            batch_rows: at most so many rows are scored at a time.
+            each: also gets every batch of scores, with the number of its first row: [batch, n_items] on the model's
+                device, minus infinity for what is no candidate or no number. All rows are scored for it.
+
+        Returns:
+            int64 [rows, k], best first, 0 where a list has ended; not to be written to.
+        """
+        keep, masked = not masked, masked and len(rows.history.values) > 0
+        known = self._lists.setdefault(rows, {})
+        if each is not None or masked not in known or known[masked].shape[1] < k:
+            known[masked] = self._listed(rows, max(k, SHORTEST), masked, batch_rows, keep, each)
+        return known[masked][:, :k]
+
+    def scores(
+        self, rows: EvalRows, masked: bool = False, batch_rows: int = 4096, keep: bool = True
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield what :func:`~recbole.evaluator.scores.score_batches` does, of scores that are kept where they are.
+
+        Args:
+            rows: the questions.
+            masked: leave out each row's history, or let the whole catalogue compete.
+            batch_rows: at most so many rows are scored at a time.
+            keep: whether to keep them, which can only be those of the whole catalogue.
+
+        Yields:
+            The number of the first row, and float scores [batch, n_items], not to be written to.
+        """
+        n_rows = len(rows.inputs)
+        if self._scored is not None and self._scored[0] is rows:
+            step, _ = rows_at_once(self, batch_rows)
+            for start in range(0, n_rows, step):
+                scores = self._scored[1][start : start + step]
+                yield start, without_history(scores.clone(), rows, start) if masked else scores
+            return
+        kept, keep = None, keep and not masked and n_rows * self.n_items <= SCORES_KEPT
+        for start, scores in score_batches(self.model, rows, masked, batch_rows):
+            if keep:
+                kept = scores.new_empty(n_rows, self.n_items) if kept is None else kept
+                kept[start : start + len(scores)] = scores
+            yield start, scores
+        if kept is not None:
+            self._scored = rows, kept
+
+    def _listed(self, rows: EvalRows, k: int, masked: bool, batch_rows: int, keep: bool, each: Batches | None) -> Ids:
+        other = None if rows.like is None else self._lists.get(rows.like, {}).get(masked)
+        if each is None and rows.place is not None and other is not None and other.shape[1] >= k:
+            best, new = other[rows.place, :k], np.flatnonzero(rows.place < 0)
+            best[new] = top_items(self.model, rows.take(new), k, masked, batch_rows)
+            return best
+        best = np.zeros((len(rows.inputs), k), dtype=np.int64)
+        for start, scores in self.scores(rows, masked, batch_rows, keep):
+            numbers = without_nan(scores)
+            best[start : start + len(scores)] = best_of(numbers, k)
+            if each is not None:
+                each(start, numbers)
+        return best
