@@ -25,8 +25,8 @@ class Asked:
     """A model that stays as it is while it is asked, and what it has answered; a recommender like the model itself.
 
     The lists of rows are kept as long as the rows are; of rows that resemble others (:attr:`EvalRows.like`) those alone
-    are ranked that differ. The scores of the rows whose lists over the whole catalogue were asked for last are kept too,
-    unless they are more than :data:`SCORES_KEPT`.
+    are ranked that differ. Of the rows that were last asked about with the whole catalogue as candidates the scores are
+    kept too, unless they are more than :data:`SCORES_KEPT`.
 
     Args:
         model: any recommender; its parameters stay as they are from now on.
