@@ -70,18 +70,25 @@ class EvalRows:
         parts = self.positives.take(rows), self.history.take(rows)
         return EvalRows(self.inputs[rows], self.entity[rows], *parts, self.n_skipped)
 
+    @property
+    def number(self) -> np.ndarray:
+        """What names each question in data of one log, int64 [rows]: its example or, where it has none, its entity."""
+        return self.inputs.targets if isinstance(self.inputs, Questions) else self.entity
+
     def resembling(self, other: EvalRows, changed: np.ndarray) -> EvalRows:
         """Return these rows with the knowledge of which of them ask the same as rows of ``other``.
 
         Args:
-            other: the rows of the same split under another mask, or of data with more entities.
-            changed: int64, the entities of which a row may differ, or is in one of the two alone. The others' rows have
-                the same inputs and histories, in the same order, in both.
+            other: rows of the same kind under another mask, or of a log that this one begins with; ascending by number.
+            changed: int64, the entities of which rows may differ. Others' rows of the same number have the same inputs
+                and histories in both.
         """
-        here, there = (np.flatnonzero(~np.isin(rows.entity, changed)) for rows in (self, other))
-        place = np.full(len(self.entity), -1)
-        place[here] = there
-        return replace(self, like=other, place=place)
+        place = np.searchsorted(other.number, self.number).clip(max=max(len(other.number) - 1, 0))
+        if len(other.number):
+            there = (other.number[place] == self.number) & ~np.isin(self.entity, changed)
+        else:
+            there = np.zeros(len(place), dtype=bool)
+        return replace(self, like=other, place=np.where(there, place, -1))
 
 
 class Questions:

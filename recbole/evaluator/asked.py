@@ -70,14 +70,14 @@ class Asked:
         Returns:
             int64 [rows, k], best first, 0 where a list has ended; not to be written to.
         """
-        keep, masked = not masked, masked and len(rows.history.values) > 0
+        masked = masked and len(rows.history.values) > 0
         known = self._lists.setdefault(rows, {})
         if each is not None or masked not in known or known[masked].shape[1] < k:
-            known[masked] = self._listed(rows, max(k, SHORTEST), masked, batch_rows, keep, each)
+            known[masked] = self._listed(rows, max(k, SHORTEST), masked, batch_rows, each)
         return known[masked][:, :k]
 
     def scores(
-        self, rows: EvalRows, masked: bool = False, batch_rows: int = 4096, keep: bool = True
+        self, rows: EvalRows, masked: bool = False, batch_rows: int = 4096
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield what :func:`~recbole.evaluator.scores.score_batches` does, of scores that are kept where they are.
 
@@ -85,35 +85,59 @@ class Asked:
             rows: the questions.
             masked: leave out each row's history, or let the whole catalogue compete.
             batch_rows: at most so many rows are scored at a time.
-            keep: whether to keep them, which can only be those of the whole catalogue.
 
         Yields:
             The number of the first row, and float scores [batch, n_items], not to be written to.
         """
-        n_rows = len(rows.inputs)
-        if self._scored is not None and self._scored[0] is rows:
-            step, _ = rows_at_once(self, batch_rows)
-            for start in range(0, n_rows, step):
-                scores = self._scored[1][start : start + step]
-                yield start, without_history(scores.clone(), rows, start) if masked else scores
+        kept = self._kept(rows, batch_rows)
+        if kept is None:
+            yield from self._keeping(rows, masked, batch_rows)
             return
-        kept, keep = None, keep and not masked and n_rows * self.n_items <= SCORES_KEPT
+        step, _ = rows_at_once(self, batch_rows)
+        for start in range(0, len(rows.inputs), step):
+            scores = kept(slice(start, start + step))
+            yield start, without_history(scores.clone(), rows, start) if masked else scores
+
+    def _kept(self, rows: EvalRows, batch_rows: int) -> Callable[[slice], torch.Tensor] | None:
+        """Return what gives the scores of a batch of the rows from those that are kept; None if they are of others."""
+        if self._scored is None or (self._scored[0] is not rows and self._scored[0] is not rows.like):
+            return None
+        of, scores = self._scored
+        if of is rows or rows.place is None:
+            return lambda batch: scores[batch]
+        place = torch.from_numpy(rows.place).to(scores.device)
+        new = np.flatnonzero(rows.place < 0)
+        others = [part for _, part in score_batches(self.model, rows.take(new), False, batch_rows)]
+        fresh = torch.cat([scores[:0], *others])
+
+        def batch_of(batch: slice) -> torch.Tensor:
+            """Return the scores of a batch, those of the new rows put among the others."""
+            found = scores[place[batch]]
+            first, stop = np.searchsorted(new, (batch.start, batch.stop))
+            found[place[batch] < 0] = fresh[first:stop]
+            return found
+
+        return batch_of
+
+    def _keeping(self, rows: EvalRows, masked: bool, batch_rows: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """Score the rows, and keep the scores if they are of the whole catalogue and not too many."""
+        n_rows, kept = len(rows.inputs), None
         for start, scores in score_batches(self.model, rows, masked, batch_rows):
-            if keep:
-                kept = scores.new_empty(n_rows, self.n_items) if kept is None else kept
+            if not masked and n_rows * self.n_items <= SCORES_KEPT:
+                kept = scores.new_empty(n_rows, scores.shape[1]) if kept is None else kept
                 kept[start : start + len(scores)] = scores
             yield start, scores
         if kept is not None:
             self._scored = rows, kept
 
-    def _listed(self, rows: EvalRows, k: int, masked: bool, batch_rows: int, keep: bool, each: Batches | None) -> Ids:
+    def _listed(self, rows: EvalRows, k: int, masked: bool, batch_rows: int, each: Batches | None) -> Ids:
         other = None if rows.like is None else self._lists.get(rows.like, {}).get(masked)
         if each is None and rows.place is not None and other is not None and other.shape[1] >= k:
             best, new = other[rows.place, :k], np.flatnonzero(rows.place < 0)
             best[new] = top_items(self.model, rows.take(new), k, masked, batch_rows)
             return best
         best = np.zeros((len(rows.inputs), k), dtype=np.int64)
-        for start, scores in self.scores(rows, masked, batch_rows, keep):
+        for start, scores in self.scores(rows, masked, batch_rows):
             numbers = without_nan(scores)
             best[start : start + len(scores)] = best_of(numbers, k)
             if each is not None:

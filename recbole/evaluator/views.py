@@ -86,10 +86,13 @@ def build_views(
     others = everybody[~np.isin(everybody, np.concatenate([requesting, fake]))]
     if len(requesting) and len(others) > OTHERS:
         others = np.sort(stream(seed, "others").choice(others, OTHERS, replace=False))
-    shown = current.exposure_rows(np.concatenate([requesting, others]))
-    utility_rows = {"all": dataset.masked(np.zeros_like(forgotten)).eval_rows("test") if asked is None else asked}
+    whole = dataset.masked(np.zeros_like(forgotten)).eval_rows("test") if asked is None else asked
+    utility_rows = {"all": whole}
     if forgotten.any():
-        utility_rows["current"] = current.eval_rows("test").resembling(utility_rows["all"], requesting)
+        utility_rows["current"] = current.eval_rows("test").resembling(whole, requesting)
+    shown = current.exposure_rows(np.concatenate([requesting, others]))
+    if not len(shown.history.values) and not len(whole.history.values):  # else the candidates differ
+        shown = shown.resembling(whole, requesting)
     items = _forgotten_items(log, forgotten, shown.entity)
     return Views(checkpoint, utility_rows, shown, requesting, items, sensitive, fake)
 

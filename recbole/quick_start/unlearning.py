@@ -235,7 +235,7 @@ def _evaluate_all(work: Work, base: AbstractRecommender) -> tuple[list[Row], lis
     for once in (rows, fixed):
         scenario.tell(once)
     for checkpoint in range(N_CHECKPOINTS):
-        view, models = setup.view(work.state(checkpoint)), _models(work, checkpoint) | {"base": (before, of_base)}
+        view, models = setup.view(work.state(checkpoint)), {"base": (before, of_base)} | _models(work, checkpoint)
         rows += _evaluate(work, checkpoint, view, models)
         rows += [row | {"checkpoint": checkpoint} for row in fixed]
         if checkpoint == LAST:
@@ -259,21 +259,21 @@ def _models(work: Work, checkpoint: int) -> dict[str, tuple[Asked, Row]]:
 
 
 def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
-    """Put a checkpoint's questions to its models, and return the rows, base first."""
+    """Put a checkpoint's questions to its models, and return the rows: of base, unlearned, retrained."""
     scenario, reference = work.setup.scenario, None
     if "retrained" in models:
         other, twin = work.references[checkpoint]
         reference = Reference(models["retrained"][0], reference_name(other.path), twin)
-    rows: list[Row] = []
-    for kind in ("base", *(kind for kind in models if kind != "base")):
+    rows: dict[str, list[Row]] = {}
+    for kind in reversed(models):  # retrained first: distances are from what it answers
         model, columns = models[kind]
         said = columns | {"model": kind}
         beside = work.places.logs / work.state(checkpoint).file.stem if kind == "unlearned" else None
-        # the scenario's questions go first: of theirs the others' answers follow
+        # the scenario's questions go first, as those of the view are put only where they are others
         own = [] if kind == "base" else scenario.ask(model, beside, **said, checkpoint=checkpoint)
-        rows += evaluate(model, view, *scenario.questions(), None if kind == "retrained" else reference, **said)
-        rows += own
-    return rows
+        compare = None if kind == "retrained" else reference
+        rows[kind] = evaluate(model, view, *scenario.questions(), compare, **said) + own
+    return [row for kind in models for row in rows[kind]]
 
 
 def _ndcg_rows(setup: Setup, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
