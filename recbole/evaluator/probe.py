@@ -67,8 +67,8 @@ def evaluate(
     table = Table(**about)
     asked = Asked.of(model)
     if reference is not None:
-        other, *named = reference
-        reference = Reference(Asked.of(other), *named)
+        reference = Reference(*reference)
+        reference = reference._replace(model=Asked.of(reference.model))
     for probe in probes:
         table.extend(probe.ask(asked, view, settings, reference))
     return table.rows

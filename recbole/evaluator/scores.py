@@ -15,7 +15,7 @@ SCORES_ON_DEVICE = 2**24
 """How many on any other kind of device, which wants larger pieces: 64 MiB of float32."""
 
 _BLOCK = 4
-"""Of so many scores the largest stands for all when the best are looked for."""
+"""Of so many scores on a CPU the largest stands for all when the best are looked for."""
 
 
 def rows_at_once(model: Recommender, batch_rows: int) -> tuple[int, torch.device]:
@@ -110,18 +110,19 @@ def best_of(scores: torch.Tensor, k: int) -> Ids:
 def _largest(scores: torch.Tensor, k: int) -> torch.Tensor:
     """Return where the ``k`` largest of each row are, int64 [rows, k], in no order.
 
-    They are in the ``k`` blocks with the largest maxima, where one score in :data:`_BLOCK` is looked at again.
+    On a CPU they are looked for in the ``k`` blocks with the largest maxima, and these in the same way; a block is of
+    :data:`_BLOCK` scores.
     """
-    n = scores.shape[1]
-    if scores.device.type != "cpu":
+    n, device = scores.shape[1], scores.device
+    if device.type != "cpu":
         return torch.topk(scores, k, dim=1, sorted=False).indices
     if n <= 2 * _BLOCK * k:
-        return torch.from_numpy(np.argpartition(scores.numpy(), n - k, axis=1)[:, n - k :])
+        return torch.from_numpy(np.argpartition(scores.cpu().numpy(), n - k, axis=1)[:, n - k :]).to(device)
     n_blocks = n // _BLOCK
     whole = n_blocks * _BLOCK
     maxima = scores[:, :whole].unflatten(1, (_BLOCK, n_blocks)).amax(dim=1)
-    blocks = _largest(maxima, k).unsqueeze(2) + torch.arange(0, whole, n_blocks)
-    rest = torch.arange(whole, n).expand(len(scores), -1)
+    blocks = _largest(maxima, k).unsqueeze(2) + torch.arange(0, whole, n_blocks, device=device)
+    rest = torch.arange(whole, n, device=device).expand(len(scores), -1)
     place = torch.cat([blocks.flatten(1), rest], dim=1)
     return place.gather(1, _largest(scores.gather(1, place), k))
 
