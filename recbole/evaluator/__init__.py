@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from recbole.utils.on_demand import from_modules
 
 if TYPE_CHECKING:
+    from recbole.evaluator.asked import Asked
     from recbole.evaluator.kinds import Reference
     from recbole.evaluator.metrics import find_metric, of_lists, of_scores, per_row
     from recbole.evaluator.probe import Probe, evaluate, get_probe, probe_names
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "NOBODY",
+    "Asked",
     "EvalSettings",
     "Probe",
     "Reference",
@@ -39,6 +41,7 @@ __all__ = [
 __getattr__ = from_modules(
     __name__,
     {
+        "Asked": "asked",
         "Reference": "kinds",
         **dict.fromkeys(("find_metric", "of_lists", "of_scores", "per_row"), "metrics"),
         **dict.fromkeys(("Probe", "evaluate", "get_probe", "probe_names"), "probe"),

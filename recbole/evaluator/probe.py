@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
+from recbole.evaluator.asked import Asked
 from recbole.evaluator.kinds import Recommender, Reference, Row
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
@@ -33,7 +34,8 @@ class Probe(ABC, Generic[View]):
         """Return rows of the result table, what tells of the model (its kind and algorithm) left out.
 
         Args:
-            model: any recommender; it is put in evaluation mode, and its parameters stay as they are.
+            model: any recommender; it is put in evaluation mode, and its parameters stay as they are. What
+                ``Asked.of(model)`` has answered to another question is not computed again.
             view: the questions.
             settings: which metrics, at which list lengths, and how many rows at a time.
             reference: the retrained model to measure the distance from, and its name; None if there is none.
@@ -52,7 +54,7 @@ def evaluate(
     """Put a list of questions to a model: a pure function.
 
     Args:
-        model: any recommender.
+        model: any recommender; an :class:`Asked`, if it is asked elsewhere too.
         view: the frozen questions.
         settings: which metrics, at which list lengths, and how many rows at a time.
         probes: the questions, in the order of their rows.
@@ -63,8 +65,12 @@ def evaluate(
         Rows of the result table, a list of dictionaries.
     """
     table = Table(**about)
+    asked = Asked.of(model)
+    if reference is not None:
+        reference = Reference(*reference)
+        reference = reference._replace(model=Asked.of(reference.model))
     for probe in probes:
-        table.extend(probe.ask(model, view, settings, reference))
+        table.extend(probe.ask(asked, view, settings, reference))
     return table.rows
 
 

@@ -1,4 +1,4 @@
-"""Scores of every item for every question, a bounded piece at a time."""
+"""Scores of every item for every question, a bounded piece at a time, and the best of them."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,26 @@ import torch
 from recbole.data import EvalRows, Ragged
 from recbole.evaluator.kinds import Ids, Mask, Recommender
 
-SCORES_AT_ONCE = 2**24
-"""How many scores are held at a time: 64 MiB of float32."""
+SCORES_AT_ONCE = {"cpu": 2**20}
+"""How many scores are held at a time, by kind of device: 4 MiB of float32, which caches hold."""
+
+SCORES_ON_DEVICE = 2**24
+"""How many on any other kind of device, which wants larger pieces: 64 MiB of float32."""
+
+_BLOCK = 4
+"""Of so many scores on a CPU the largest stands for all when the best are looked for."""
+
+
+def rows_at_once(model: Recommender, batch_rows: int) -> tuple[int, torch.device]:
+    """Return how many rows are scored at a time, and on which device.
+
+    Args:
+        model: a recommender.
+        batch_rows: at most so many; fewer when the catalogue is large.
+    """
+    device = next(model.parameters()).device
+    at_once = SCORES_AT_ONCE.get(device.type, SCORES_ON_DEVICE)
+    return max(min(batch_rows, at_once // model.n_items), 1), device
 
 
 def score_batches(
@@ -27,21 +45,30 @@ def score_batches(
         The number of the first row, and float scores [batch, n_items] on the model's device.
     """
     model.eval()
-    device = next(model.parameters()).device
-    step = max(min(batch_rows, SCORES_AT_ONCE // model.n_items), 1)
-    history = rows.history
+    step, device = rows_at_once(model, batch_rows)
     for start in range(0, len(rows.inputs), step):
         stop = min(start + step, len(rows.inputs))
         with torch.no_grad():
             scores = model.full_sort_predict(rows.inputs[start:stop].to(device)).view(stop - start, -1)
         scores = scores.clone()  # a model may keep what it returns, or expand one vector to all rows
         scores[:, 0] = -torch.inf
-        if masked:
-            sizes = np.diff(history.offsets[start : stop + 1])
-            row = torch.from_numpy(np.repeat(np.arange(stop - start), sizes)).to(device)
-            item = torch.from_numpy(history.values[history.offsets[start] : history.offsets[stop]]).to(device)
-            scores[row, item] = -torch.inf
-        yield start, scores
+        yield start, without_history(scores, rows, start) if masked else scores
+
+
+def without_history(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.Tensor:
+    """Put minus infinity where rows have history, in place, and return the scores.
+
+    Args:
+        scores: [batch, n_items].
+        rows: of which the batch is a part.
+        start: the number of its first row.
+    """
+    offsets = rows.history.offsets[start : start + len(scores) + 1]
+    if offsets[0] < offsets[-1]:
+        place = np.repeat(np.arange(len(scores)) * scores.shape[1], np.diff(offsets))
+        place += rows.history.values[offsets[0] : offsets[-1]]
+        scores.view(-1)[torch.from_numpy(place).to(scores.device)] = -torch.inf
+    return scores
 
 
 def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, batch_rows: int = 4096) -> Ids:
@@ -55,13 +82,49 @@ def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, b
     return best
 
 
+def without_nan(scores: torch.Tensor) -> torch.Tensor:
+    """Return scores with minus infinity for what is not a number; the same tensor if there is none."""
+    if scores.sum().isnan():  # there is one, or two opposite infinities: far cheaper than to look at each
+        return scores.nan_to_num(-torch.inf, torch.inf, -torch.inf)
+    return scores
+
+
 def best_of(scores: torch.Tensor, k: int) -> Ids:
-    """Return the ``k`` best items of each row of scores, as :func:`top_items`; NaN becomes minus infinity there."""
-    width = min(k, scores.shape[1])
-    value, item = torch.topk(scores.nan_to_num_(-torch.inf, torch.inf, -torch.inf), width, dim=1)
+    """Return the ``k`` best items of each row, as :func:`top_items`: the one place that ranks scores.
+
+    What a row's list is depends on that row's scores and ``k`` alone, equal scores included.
+
+    Args:
+        scores: float [rows, n_items], left as they are; NaN counts as minus infinity.
+        k: length of the lists.
+    """
     best = np.zeros((len(scores), k), dtype=np.int64)
-    best[:, :width] = torch.where(value > -torch.inf, item, 0).cpu().numpy()
+    width = min(k, scores.shape[1])
+    scores = without_nan(scores)
+    item = _largest(scores, width)
+    value, order = scores.gather(1, item).sort(dim=1, descending=True, stable=True)
+    best[:, :width] = torch.where(value > -torch.inf, item.gather(1, order), 0).cpu().numpy()
     return best
+
+
+def _largest(scores: torch.Tensor, k: int) -> torch.Tensor:
+    """Return where the ``k`` largest of each row are, int64 [rows, k], in no order.
+
+    On a CPU they are looked for in the ``k`` blocks with the largest maxima, and these in the same way; a block is of
+    :data:`_BLOCK` scores.
+    """
+    n, device = scores.shape[1], scores.device
+    if device.type != "cpu":
+        return torch.topk(scores, k, dim=1, sorted=False).indices
+    if n <= 2 * _BLOCK * k:
+        return torch.from_numpy(np.argpartition(scores.cpu().numpy(), n - k, axis=1)[:, n - k :]).to(device)
+    n_blocks = n // _BLOCK
+    whole = n_blocks * _BLOCK
+    maxima = scores[:, :whole].unflatten(1, (_BLOCK, n_blocks)).amax(dim=1)
+    blocks = _largest(maxima, k).unsqueeze(2) + torch.arange(0, whole, n_blocks, device=device)
+    rest = torch.arange(whole, n, device=device).expand(len(scores), -1)
+    place = torch.cat([blocks.flatten(1), rest], dim=1)
+    return place.gather(1, _largest(scores.gather(1, place), k))
 
 
 def member(items: Ids, sets: Ragged, n_items: int) -> Mask:

@@ -1,6 +1,5 @@
 """How well a model recommends: full ranking over the catalogue."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from recbole.data import EvalRows
+from recbole.evaluator.asked import Asked, Batches
 from recbole.evaluator.kinds import Floats, Ids, Mask, Recommender, Settings, Values
 from recbole.evaluator.metrics import OfLists, OfScores, PerRow
-from recbole.evaluator.scores import best_of, member, score_batches
+from recbole.evaluator.scores import member
 from recbole.evaluator.settings import EvalSettings, result_name, split_name
 from recbole.utils.distributed import interleaved, rank, world_size
 
@@ -81,35 +81,29 @@ def mean(values: NDArray[Any]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 
-def answer(
-    model: Recommender,
-    rows: EvalRows,
-    settings: EvalSettings,
-    each: Callable[[int, torch.Tensor], None] | None = None,
-) -> Answers:
+def answer(model: Recommender, rows: EvalRows, settings: EvalSettings, each: Batches | None = None) -> Answers:
     """Put the rows to a model, holding one bounded batch of scores at a time.
 
     Args:
         model: any recommender.
         rows: the questions.
         settings: what is computed.
-        each: also gets every batch of scores, with the number of its first row: [batch, n_items] on the model's
-            device, minus infinity for what is no candidate.
+        each: also gets every batch of scores: see :meth:`Asked.lists`.
     """
-    n_rows, k = len(rows.inputs), max(settings.topk)
-    best = np.zeros((n_rows, k), dtype=np.int64)
     metrics = [metric for metric in settings.metrics if isinstance(metric, OfScores)]
-    of_scores = {metric.name.lower(): np.empty(n_rows) for metric in metrics}
-    for start, scores in score_batches(model, rows, batch_rows=settings.batch_size):
-        batch = slice(start, start + len(scores))
-        best[batch] = best_of(scores, k)
+    of_scores = {metric.name.lower(): np.empty(len(rows.inputs)) for metric in metrics}
+
+    def note(start: int, scores: torch.Tensor) -> None:
         if metrics:
             plain = scores.float().cpu().numpy()
             labels = _labels(rows, start, plain)
             for metric in metrics:
-                of_scores[metric.name.lower()][batch] = metric(plain, labels)
+                of_scores[metric.name.lower()][start : start + len(scores)] = metric(plain, labels)
         if each is not None:
             each(start, scores)
+
+    noted = note if metrics or each is not None else None
+    best = Asked.of(model).lists(rows, max(settings.topk), batch_rows=settings.batch_size, each=noted)
     hits = member(best, rows.positives, model.n_items)
     return Answers(best, hits, rows.positives.sizes(), of_scores, model.n_items, settings)
 

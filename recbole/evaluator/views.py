@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recbole.data import Dataset, EvalRows, Ragged
-from recbole.data.log import InteractionLog, group_offsets
+from recbole.data.log import InteractionLog, distinct, group_offsets
 from recbole.evaluator.kinds import Ids, Mask
 from recbole.utils import stream
 
@@ -67,6 +67,7 @@ def build_views(
     seed: int,
     sensitive: Mask | None = None,
     fake: Ids = NOBODY,
+    asked: EvalRows | None = None,
 ) -> Views:
     """Fix the questions of a checkpoint.
 
@@ -77,17 +78,21 @@ def build_views(
         seed: of the sample of others.
         sensitive: bool [n_items] or None.
         fake: int64, the fake users of a spam attack.
+        asked: the test rows with nothing forgotten, where several views share them.
     """
-    log = dataset.log
-    everything, current = dataset.masked(np.zeros_like(forgotten)), dataset.masked(forgotten)
-    requesting = np.unique(log.user[forgotten])
-    others = np.setdiff1d(np.unique(log.user), np.concatenate([requesting, fake]))
+    log, current = dataset.log, dataset.masked(forgotten)
+    n_users = len(log.vocabulary["user"])
+    requesting, everybody = distinct(log.user[forgotten], n_users), distinct(log.user, n_users)
+    others = everybody[~np.isin(everybody, np.concatenate([requesting, fake]))]
     if len(requesting) and len(others) > OTHERS:
         others = np.sort(stream(seed, "others").choice(others, OTHERS, replace=False))
-    shown = current.exposure_rows(np.concatenate([requesting, others]))
-    utility_rows = {"all": everything.eval_rows("test")}
+    whole = dataset.masked(np.zeros_like(forgotten)).eval_rows("test") if asked is None else asked
+    utility_rows = {"all": whole}
     if forgotten.any():
-        utility_rows["current"] = current.eval_rows("test")
+        utility_rows["current"] = current.eval_rows("test").resembling(whole, requesting)
+    shown = current.exposure_rows(np.concatenate([requesting, others]))
+    if not len(shown.history.values) and not len(whole.history.values):  # else the candidates differ
+        shown = shown.resembling(whole, requesting)
     items = _forgotten_items(log, forgotten, shown.entity)
     return Views(checkpoint, utility_rows, shown, requesting, items, sensitive, fake)
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import recbole
 from recbole.config import Config
 from recbole.config.identity import Identity, told
-from recbole.evaluator import Reference, Table, evaluate
+from recbole.evaluator import Asked, Reference, Table, evaluate
 from recbole.evaluator.kinds import Row
-from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import report, sensitive_csv
 from recbole.quick_start.hub import fetch
 from recbole.quick_start.record import describe, reference_name, write_beside
@@ -106,9 +105,10 @@ def _run(
     version = recbole.RESULTS_VERSION if stored is None else stored.version
     about = setup.about(identity, version=version)
     about |= {"model": state.kind, "checkpoint": state.checkpoint}
+    asked = Asked(model)
+    own = scenario.ask(asked, scenario.places.logs / path.stem, **about)
     rows = _valid_rows(timing.get("best_valid", {}), state, about)
-    rows += _evaluate(setup, model, state, identity, version, reference_checkpoint, about)
-    rows += scenario.ask(model, scenario.places.logs / path.stem, **about)
+    rows += _evaluate(setup, asked, state, identity, version, reference_checkpoint, about) + own
     clock.lap("evaluate")
     record = describe(setup, state, identity, arguments, clock.seconds | timing, rows)
     if is_main():
@@ -173,7 +173,7 @@ def _board(folder: Path) -> "SummaryWriter":
 
 def _evaluate(
     setup: Setup,
-    model: AbstractRecommender,
+    model: Asked,
     state: State,
     identity: Identity | None,
     version: int | None,

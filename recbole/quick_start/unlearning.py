@@ -2,13 +2,13 @@
 
 import json
 import logging
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from recbole.config import Config
 from recbole.config.identity import canonical
-from recbole.evaluator import EvalSettings, Reference, evaluate, find_metric, get_probe
+from recbole.evaluator import Asked, EvalSettings, Reference, Views, evaluate, find_metric, get_probe
 from recbole.evaluator.kinds import Row
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import report, sensitive_csv
@@ -22,7 +22,7 @@ from recbole.report.verdict import say, verdict
 from recbole.scenario.base import Scenario
 from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer import ResumeFile, save_unlearned
-from recbole.trainer.learn import load
+from recbole.trainer.learn import check, load
 from recbole.trainer.original import follow_original
 from recbole.trainer.places import Places, settings_name
 from recbole.trainer.stored import BUDGET, Stored, adopt
@@ -69,7 +69,7 @@ def unlearn_recbole(
     stored = _base(config, scenario)
     setup = begin(config, scenario, forgetting=True)
     base = load(setup, setup.base(), stored)
-    work = Work(setup, algorithm, places, hyper, stored, _references(setup, stored))
+    work = Work(setup, algorithm, places, hyper, stored, _references(setup, stored, base))
     begin_log(first_line("unlearn.py", arguments, work.identity(LAST)))
     clock.lap("load")
     with only_writer(config, None if config["eval_only"] else work.stem) as waited:
@@ -86,7 +86,7 @@ def _run(
     else:
         done = _unlearn(work, arguments)
     clock.lap("unlearn")
-    rows = _evaluate_all(work, base)
+    rows, more = _evaluate_all(work, base)
     clock.lap("evaluate")
     for checkpoint, record in done.records.items():
         mine = [row for row in rows if row["checkpoint"] == checkpoint and row["model"] == "unlearned"]
@@ -95,7 +95,7 @@ def _run(
     identity = work.identity(LAST)
     requests = _requests_before(work) if done.summary is None else done.summary
     result = describe(setup, work.state(LAST), identity, arguments, timing, rows, requests)
-    result["verdict"] = verdict(result | {"metrics": [*rows, *_ndcg_rows(work, base)]})
+    result["verdict"] = verdict(result | {"metrics": [*rows, *more]})
     if result["verdict"]:
         logger.info(say(result["verdict"]))
     if config["sensitive_eval_only"]:
@@ -200,7 +200,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _references(setup: Setup, base: Stored) -> dict[int, tuple[Stored, bool | str]]:
+def _references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[int, tuple[Stored, bool | str]]:
     """Return the retrained models that are there, each with whether it is the base's twin.
 
     Raises:
@@ -211,66 +211,84 @@ def _references(setup: Setup, base: Stored) -> dict[int, tuple[Stored, bool | st
         state = setup.retrained(checkpoint)
         if state.file.exists():
             stored = Stored.read(state.file)
-            load(setup, state, stored)
+            check(state, stored, model)
             twin = setup.twin(base.identity, base.version, stored)
-            found[checkpoint] = replace(stored, content={}), twin  # weights are read again when it is their turn
+            found[checkpoint] = stored, twin
         else:
             logger.info("no retrained model for checkpoint %d (%s): no distance from it", checkpoint, state.file.name)
     return found
 
 
-def _evaluate_all(work: Work, base: AbstractRecommender) -> list[Row]:
+def _evaluate_all(work: Work, base: AbstractRecommender) -> tuple[list[Row], list[Row]]:
     """Put every checkpoint's questions to the base, the retrained (if there) and the unlearned model.
 
-    Those of the scenario that do not depend on the checkpoint are put to the base, and to its own references, once.
+    Those of the scenario that do not depend on the checkpoint are put to the base, and to its own references, once; so
+    are, to any model, those of people who have not asked.
+
+    Returns:
+        The rows, and those that the verdict needs beside them.
     """
-    setup, scenario, algorithm = work.setup, work.setup.scenario, work.algorithm.name
+    setup, scenario, before = work.setup, work.setup.scenario, Asked(base)
     of_base = setup.about(work.base.identity, version=work.base.version) | {"model": "base"}
-    rows, fixed = scenario.references(setup, of_base), scenario.ask(base, **of_base)
+    rows, fixed = scenario.references(setup, of_base), scenario.ask(before, **of_base)
+    more: list[Row] = []
     for once in (rows, fixed):
         scenario.tell(once)
     for checkpoint in range(N_CHECKPOINTS):
-        state = work.state(checkpoint)
-        stored = Stored.read(state.file)
-        about = setup.about(stored.identity, work.places, stored.version)
-        models: dict[str, tuple[AbstractRecommender, Row]] = {
-            "base": (base, of_base),
-            "unlearned": (load(setup, state, stored), about | {"algorithm": algorithm}),
-        }
-        reference = None
-        if checkpoint in work.references:
-            other, twin = work.references[checkpoint]
-            retrained = load(setup, setup.retrained(checkpoint))
-            models["retrained"] = retrained, setup.about(other.identity, version=other.version)
-            reference = Reference(retrained, reference_name(other.path), twin)
-        view = setup.view(state)
-        for kind, (model, columns) in models.items():
-            compare = None if kind == "retrained" else reference
-            said = columns | {"model": kind}
-            rows += evaluate(model, view, *scenario.questions(), compare, **said)
-            if kind != "base":
-                beside = work.places.logs / state.file.stem if kind == "unlearned" else None
-                rows += scenario.ask(model, beside, **said, checkpoint=checkpoint)
+        view, models = setup.view(work.state(checkpoint)), {"base": (before, of_base)} | _models(work, checkpoint)
+        rows += _evaluate(work, checkpoint, view, models)
         rows += [row | {"checkpoint": checkpoint} for row in fixed]
+        if checkpoint == LAST:
+            more = _ndcg_rows(setup, view, models)
         mine = [row for row in rows if row["checkpoint"] == checkpoint]
-        report(setup, mine, "unlearned", f"Results for model {state.file.name}")
-    return rows
+        report(setup, mine, "unlearned", f"Results for model {work.state(checkpoint).file.name}")
+    return rows, more
 
 
-def _ndcg_rows(work: Work, base: AbstractRecommender) -> list[Row]:
+def _models(work: Work, checkpoint: int) -> dict[str, tuple[Asked, Row]]:
+    """Return a checkpoint's unlearned and, if it is there, retrained model, each with the columns of its rows."""
+    setup, state = work.setup, work.state(checkpoint)
+    stored = Stored.read(state.file)
+    about = setup.about(stored.identity, work.places, stored.version) | {"algorithm": work.algorithm.name}
+    models = {"unlearned": (Asked(load(setup, state, stored)), about)}
+    if checkpoint in work.references:
+        other, _ = work.references[checkpoint]
+        retrained = Asked(load(setup, setup.retrained(checkpoint), other))
+        models["retrained"] = retrained, setup.about(other.identity, version=other.version)
+    return models
+
+
+def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
+    """Put a checkpoint's questions to its models, and return the rows: of base, unlearned, retrained."""
+    scenario, reference = work.setup.scenario, None
+    if "retrained" in models:
+        other, twin = work.references[checkpoint]
+        reference = Reference(models["retrained"][0], reference_name(other.path), twin)
+    rows: dict[str, list[Row]] = {}
+    for kind in reversed(models):  # retrained first: distances are from what it answers
+        model, columns = models[kind]
+        said = columns | {"model": kind}
+        beside = work.places.logs / work.state(checkpoint).file.stem if kind == "unlearned" else None
+        # the scenario's questions go first, as those of the view are put only where they are others
+        own = [] if kind == "base" else scenario.ask(model, beside, **said, checkpoint=checkpoint)
+        compare = None if kind == "retrained" else reference
+        rows[kind] = evaluate(model, view, *scenario.questions(), compare, **said) + own
+    return [row for kind in models for row in rows[kind]]
+
+
+def _ndcg_rows(setup: Setup, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
     """Return the rows of NDCG@10 of the base and the last checkpoint that the verdict needs; none where they are asked.
 
     Of a run about spam the verdict looks at genuine people, whose NDCG@10 is known where it is asked for.
     """
-    setup, config = work.setup, work.setup.config
+    config = setup.config
     asked = "ndcg" in map(str.lower, config["metrics"]) and _VERDICT_K in config["topk"]
     if asked or setup.scenario.plants or config["sensitive_eval_only"]:
         return []
-    state = work.state(LAST)
     settings = EvalSettings((find_metric("NDCG"),), (_VERDICT_K,), config["eval_batch_size"])
     rows: list[Row] = []
-    for kind, model in (("base", base), ("unlearned", load(setup, state))):
-        rows += evaluate(model, setup.view(state), settings, [get_probe("utility")()], model=kind)
+    for kind in ("base", "unlearned"):
+        rows += evaluate(models[kind][0], view, settings, [get_probe("utility")()], model=kind)
     return rows
 
 

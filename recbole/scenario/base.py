@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from recbole.utils import UserError
@@ -17,9 +18,9 @@ if TYPE_CHECKING:  # the flags of --help come from here: what only a run needs i
     import numpy as np
 
     from recbole.config import Config
-    from recbole.data.dataset import Dataset
+    from recbole.data.dataset import Dataset, EvalRows
     from recbole.evaluator import EvalSettings, Probe, Views
-    from recbole.model.abstract_recommender import AbstractRecommender
+    from recbole.evaluator.kinds import Recommender
     from recbole.scenario.making import Made, Source
     from recbole.trainer import Naming
     from recbole.trainer.state import Run
@@ -131,7 +132,13 @@ class Scenario(ABC):
         """Return the questions of a checkpoint (bool [rows] is forgotten by then), or of nothing forgotten (None)."""
         from recbole.evaluator import build_views
 
-        return build_views(self.dataset, forgotten, checkpoint, self.config["seed"], self.listed, self.fake())
+        seed, asked = self.config["seed"], self.test_rows
+        return build_views(self.dataset, forgotten, checkpoint, seed, self.listed, self.fake(), asked)
+
+    @cached_property
+    def test_rows(self) -> EvalRows:
+        """The test rows of the run's data, nothing forgotten: one object, which the views of all checkpoints share."""
+        return self.dataset.eval_rows("test")
 
     def questions(self) -> tuple[EvalSettings, list[Probe[Views]]]:
         """Return the settings of an evaluation, and the probes in the order of their result rows."""
@@ -146,7 +153,7 @@ class Scenario(ABC):
 
         return NOBODY
 
-    def ask(self, model: AbstractRecommender, beside: Path | None = None, /, **about: Any) -> list[dict[str, Any]]:
+    def ask(self, model: Recommender, beside: Path | None = None, /, **about: Any) -> list[dict[str, Any]]:
         """Put to a model the questions that are the same at every checkpoint, and return rows of the result table.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from recbole.config import Config
     from recbole.data.dataset import Dataset, EvalRows
+    from recbole.evaluator.kinds import Recommender
     from recbole.evaluator.probes.targets import TargetScores
     from recbole.generators.imitation import CleanBaskets, CleanInteractions
-    from recbole.model.abstract_recommender import AbstractRecommender
     from recbole.scenario.files.attack import Attack
     from recbole.trainer.state import Run
     from recbole.unlearning.request import Requests
@@ -130,7 +130,17 @@ class Spam(Scenario):
         tokens = self.dataset.log.vocabulary["user"].tokens(self.fake())
         return requests_of(self.dataset, order_requests(tokens), self.attack.sha256)
 
-    def ask(self, model: AbstractRecommender, beside: Path | None = None, /, **about: Any) -> list[dict[str, Any]]:
+    @cached_property
+    def clean_rows(self) -> EvalRows:
+        """The test rows of the clean data."""
+        return self.clean.eval_rows("test")
+
+    @cached_property
+    def test_rows(self) -> EvalRows:
+        """The test rows of the data with the attack: those of the clean data, and fake people's."""
+        return self.dataset.eval_rows("test").resembling(self.clean_rows, self.fake())
+
+    def ask(self, model: Recommender, beside: Path | None = None, /, **about: Any) -> list[dict[str, Any]]:
         """Return what genuine people are shown by a model: utility and promoted items.
 
         With ``beside`` the promoted items' probabilities are written too. The model may be of the
@@ -143,7 +153,7 @@ class Spam(Scenario):
         config = self.config
         if config["sensitive_eval_only"]:
             return []
-        asked, keep = self.clean.eval_rows("test"), None
+        asked, keep = self.clean_rows, None
         if beside is not None and config["save_interaction_probabilities"] and is_main():
             path = beside.with_name(f"{beside.name}_interaction_probabilities.npz")
             keep = partial(self._write_probabilities, path, asked)

@@ -2,6 +2,8 @@
 
 import pickle
 import warnings
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -74,6 +76,9 @@ class _Stream:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU. One that the original wrote is read too; its dictionary says ``original: True``.
 
+    The tensors of a file of this program's stay in the file until they are looked at: a run that wants to know what a
+    model is, or its weights alone, does not read the optimizer's state.
+
     Raises:
         UserError: when the file is missing, truncated, no checkpoint, or would run code.
     """
@@ -82,7 +87,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: there is no such checkpoint; train it first, or look at --seed and --checkpoint_dir")
     try:
         with warnings.catch_warnings(action="ignore"):  # torch warns of the pickle protocol that the original used
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError:
         return read_original(path)
     except Exception as error:  # damaged bytes lead to almost any
@@ -93,24 +98,40 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
+def check_weights(own: Mapping[str, torch.Tensor], checkpoint: dict[str, Any], path: str | Path, kind: str) -> None:
+    """Refuse a checkpoint without the parameters of a model.
+
+    Args:
+        own: the model's state, or that of another of the same data.
+        checkpoint: the file's dictionary.
+        path: the file.
+        kind: the name of the model's class.
+
+    Raises:
+        UserError: naming the first parameter that is missing or of another shape.
+    """
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict):
+        raise UserError(f"{path}: holds no 'state_dict'; it is not a checkpoint of a model")
+    for name, tensor in own.items():
+        if not isinstance(state.get(name), torch.Tensor):
+            raise UserError(f"{path}: has no parameter '{name}'; it is of another model than {kind}")
+        if state[name].shape != tensor.shape:
+            raise UserError(
+                f"{path}: '{name}' is {tuple(state[name].shape)}, this data makes it {tuple(tensor.shape)}; "
+                "the checkpoint is of another data set, filter or embedding size"
+            )
+
+
 def load_weights(model: AbstractRecommender, checkpoint: dict[str, Any], path: str | Path) -> None:
     """Put a checkpoint's parameters into a model.
 
     Raises:
         UserError: naming the first parameter that is missing or of another shape, or what else does not fit.
     """
-    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict):
-        raise UserError(f"{path}: holds no 'state_dict'; it is not a checkpoint of a model")
     own = model.state_dict()
-    for name, tensor in own.items():
-        if not isinstance(state.get(name), torch.Tensor):
-            raise UserError(f"{path}: has no parameter '{name}'; it is of another model than {type(model).__name__}")
-        if state[name].shape != tensor.shape:
-            raise UserError(
-                f"{path}: '{name}' is {tuple(state[name].shape)}, this data makes it {tuple(tensor.shape)}; "
-                "the checkpoint is of another data set, filter or embedding size"
-            )
+    check_weights(own, checkpoint, path, type(model).__name__)
+    state = checkpoint["state_dict"]
     model.load_state_dict({name: state[name] for name in own})
     if checkpoint.get("other_parameter") and not checkpoint.get("original"):
         try:

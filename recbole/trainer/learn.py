@@ -10,7 +10,7 @@ import torch
 
 from recbole.data.dataset import Dataset
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.trainer.checkpoint import load_weights, save_checkpoint
+from recbole.trainer.checkpoint import check_weights, load_weights, save_checkpoint
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.state import Run, State
 from recbole.trainer.stored import Stored
@@ -154,10 +154,31 @@ def load(run: Run, state: State, stored: Stored | None = None) -> AbstractRecomm
         UserError: when the file is of other data, another mask or another shape.
     """
     stored = Stored.read(state.file) if stored is None else stored
+    model = new_model(run, state)
+    load_weights(model, stored.content, stored.path)
+    _check_data(state, stored)
+    model.eval()
+    return model
+
+
+def check(state: State, stored: Stored, like: AbstractRecommender) -> None:
+    """Refuse, before any work, what :func:`load` would: a file of other data, another mask or another shape.
+
+    Args:
+        state: what the file should be of.
+        stored: the file's content.
+        like: a model of the same settings.
+
+    Raises:
+        UserError: in one line.
+    """
+    check_weights(like.state_dict(), stored.content, stored.path, type(like).__name__)
+    _check_data(state, stored)
+
+
+def _check_data(state: State, stored: Stored) -> None:
     path, content = stored.path, stored.content
     meta = content.get("meta") if isinstance(content, dict) else None
-    model = new_model(run, state)
-    load_weights(model, content, path)
     if meta is not None:
         if meta["dataset"] != state.dataset.log.fingerprint:
             raise UserError(f"{path}: was trained on other data (file, filter or split) than {state.dataset.log.name}")
@@ -167,5 +188,3 @@ def load(run: Run, state: State, stored: Stored | None = None) -> AbstractRecomm
             raise UserError(
                 f"{path}: has forgotten other rows than are asked for; were the sensitive items listed anew since?"
             )
-    model.eval()
-    return model

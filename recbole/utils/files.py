@@ -59,8 +59,7 @@ def check_writable(path: str | Path) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically. NaN and infinities are written as ``null``."""
     with atomic_write(path) as file:
-        json.dump(finite(value), file, indent=1, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
+        file.write(json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def finite(value: Any) -> Any:

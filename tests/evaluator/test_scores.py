@@ -9,7 +9,7 @@ from torch import nn
 
 from recbole.data import EvalRows, Interaction, Ragged
 from recbole.evaluator import scores as module
-from recbole.evaluator.scores import member, score_batches, top_items
+from recbole.evaluator.scores import best_of, member, score_batches, top_items
 
 
 class Table(nn.Module):
@@ -93,7 +93,7 @@ def test_pieces_are_the_whole(seed, batch_rows, at_once):
     expected, lists = whole(model, rows), top_items(model, rows, 3)
     model.asked.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "SCORES_AT_ONCE", at_once)
+        patch.setattr(module, "SCORES_AT_ONCE", {"cpu": at_once})
         starts = [start for start, _ in score_batches(model, rows, batch_rows=batch_rows)]
         assert torch.equal(whole(model, rows, batch_rows=batch_rows), expected)
         assert np.array_equal(top_items(model, rows, 3, batch_rows=batch_rows), lists)
@@ -127,6 +127,32 @@ def test_what_is_not_a_number_is_recommended_last_or_not_at_all():
     nan, inf = float("nan"), float("inf")
     assert top_items(Table([[0, nan, 1, inf, -inf]]), rows_of([[]]), 4).tolist() == [[3, 2, 0, 0]]
     assert top_items(Table([[nan] * 5]), rows_of([[]]), 3).tolist() == [[0, 0, 0]]
+
+
+VALUES = st.sampled_from([float("nan"), float("-inf"), float("inf"), -1.0, 0.0, 0.5, 1.0])
+
+
+@given(st.data(), st.integers(1, 5), st.integers(1, 130), st.integers(1, 12), st.booleans(), st.booleans())
+@settings(deadline=None, max_examples=150)
+def test_the_best_are_those_of_a_plain_sort(data, n_rows, n_items, k, expanded, tied):
+    """Ties at the last place may fall either way, and that place alone: values are compared, and the order of them."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    scores = torch.from_numpy(rng.normal(size=(1 if expanded else n_rows, n_items)).astype(np.float32))
+    if tied:
+        for row, item in rng.integers((0, 0), scores.shape, (2 * n_items, 2)):
+            scores[row, item] = data.draw(VALUES) if item % 7 == 0 else rng.integers(0, 3)
+    scores = scores.expand(n_rows, -1)
+    before = scores.clone()
+    best = best_of(scores, k)
+    assert torch.equal(scores.nan_to_num(7), before.nan_to_num(7)), "scores stay as they are"
+    plain = scores.numpy().astype(np.float64)
+    plain = np.where(np.isnan(plain), -np.inf, plain)
+    for row, listed in zip(plain, best, strict=True):
+        length = min(k, int((row > -np.inf).sum()))
+        assert len(set(listed[:length].tolist())) == length and not listed[length:].any()
+        assert row[listed[:length]].tolist() == sorted(row.tolist(), reverse=True)[:length]
+        alone = torch.from_numpy(row.astype(np.float32))[None]
+        assert best_of(alone, k)[0].tolist() == listed.tolist(), "a list is of its row's scores alone"
 
 
 LIST_AND_SET = st.tuples(st.lists(st.integers(0, 9), min_size=3, max_size=3), st.sets(st.integers(1, 9)))

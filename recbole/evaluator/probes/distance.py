@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from recbole.data import EvalRows
-from recbole.evaluator.kinds import Floats, Recommender, Reference, Row
+from recbole.evaluator.asked import Asked
+from recbole.evaluator.kinds import Floats, Ids, Recommender, Reference, Row
 from recbole.evaluator.probe import Probe
-from recbole.evaluator.scores import score_batches
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
 from recbole.evaluator.utility import mean
@@ -14,6 +14,12 @@ from recbole.evaluator.views import Views, counted
 
 TOP = 10
 """Length of the lists whose overlap is measured."""
+
+_CACHED = 2**17
+"""How many probabilities of a model are looked at at a time: 1 MiB."""
+
+_TINY, _BELOW_ONE = 1e-300, 1 - 2**-53
+"""What keeps 0 / 0 and the logarithm of 0 away, where their factor is 0."""
 
 
 class Distance(Probe[Views]):
@@ -46,29 +52,36 @@ def distances(model: Recommender, reference: Recommender, rows: EvalRows, batch_
         score is NaN or infinite; and
         ``jaccard``, float64 [rows]: the overlap of the two top-10 lists, 1 when they hold the same items.
     """
-    divergence, overlap = np.empty(len(rows.inputs)), np.empty(len(rows.inputs))
-    pairs = zip(
-        score_batches(model, rows, masked=False, batch_rows=batch_rows),
-        score_batches(reference, rows, masked=False, batch_rows=batch_rows),
-        strict=True,
-    )
-    for (start, ours), (_, theirs) in pairs:
-        stop = start + len(ours)
-        divergence[start:stop] = _jensen_shannon(ours[:, 1:].double(), theirs[:, 1:].double()).cpu().numpy()
-        overlap[start:stop] = _jaccard(ours, theirs).cpu().numpy()
-    return {"js_divergence": divergence, "jaccard": overlap}
+    ours, theirs = Asked.of(model), Asked.of(reference)
+    divergence = np.empty(len(rows.inputs))
+    pairs = zip(ours.scores(rows, batch_rows=batch_rows), theirs.scores(rows, batch_rows=batch_rows), strict=True)
+    for (start, p), (_, q) in pairs:
+        divergence[start : start + len(p)] = _divergence(p[:, 1:], q[:, 1:]).cpu().numpy()
+    lists = [asked.lists(rows, TOP, masked=False, batch_rows=batch_rows) for asked in (ours, theirs)]
+    return {"js_divergence": divergence, "jaccard": _jaccard(*lists)}
 
 
-def _jensen_shannon(scores_p: torch.Tensor, scores_q: torch.Tensor) -> torch.Tensor:
-    log_p, log_q = scores_p.log_softmax(dim=1), scores_q.log_softmax(dim=1)
-    log_mean = torch.logaddexp(log_p, log_q) - np.log(2)
-    halves = [(log.exp() * (log - log_mean)).nan_to_num(nan=0.0).sum(dim=1) for log in (log_p, log_q)]
-    broken = log_p.isnan().any(dim=1) | log_q.isnan().any(dim=1)  # a score is NaN, or infinite: no distribution
-    return torch.where(broken, torch.nan, sum(halves) / 2).clamp_min(0)
+def _divergence(scores_p: torch.Tensor, scores_q: torch.Tensor) -> torch.Tensor:
+    """Return the divergence of each row, float64 [rows], of few rows at a time where caches are small."""
+    n_rows = max(_CACHED // scores_p.shape[1], 1) if scores_p.device.type == "cpu" else len(scores_p)
+    pieces = zip(scores_p.split(n_rows), scores_q.split(n_rows), strict=True)
+    return torch.cat([_jensen_shannon(p.double().softmax(dim=1), q.double().softmax(dim=1)) for p, q in pieces])
 
 
-def _jaccard(scores_p: torch.Tensor, scores_q: torch.Tensor) -> torch.Tensor:
-    k = min(TOP, scores_p.shape[1] - 1)
-    best = torch.cat([torch.topk(s, k, dim=1).indices for s in (scores_p, scores_q)], dim=1).sort(dim=1).values
-    common = (best[:, 1:] == best[:, :-1]).sum(dim=1).double()
-    return common / (2 * k - common)
+def _jensen_shannon(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """Return the divergence of probabilities, float64 [rows, items]; NaN of a row with a NaN.
+
+    With m their mean and r = (p - q) / (p + q), p log(p / m) is p log(1 + r) and q log(q / m) is q log(1 - r), which
+    is exact where the two are close, and 0 where they are equal.
+    """
+    r = (p - q).div_((p + q).clamp_min_(_TINY)).clamp_(-_BELOW_ONE, _BELOW_ONE)
+    terms = r.log1p().mul_(p)
+    terms += r.neg_().log1p_().mul_(q)
+    return (terms.sum(dim=1) / 2).clamp_min(0)
+
+
+def _jaccard(ours: Ids, theirs: Ids) -> Floats:
+    """Return the overlap of two lists of each row (int64 [rows, k], 0 where there is none), 1 if both are empty."""
+    there = (ours > 0).sum(axis=1) + (theirs > 0).sum(axis=1)
+    common = ((ours[:, :, None] == theirs[:, None, :]) & (ours > 0)[:, :, None]).sum(axis=(1, 2))
+    return np.where(there > 0, common / np.maximum(there - common, 1), 1.0)

@@ -3,9 +3,10 @@
 import numpy as np
 
 from recbole.data import Ragged
+from recbole.evaluator.asked import Asked
 from recbole.evaluator.kinds import Ids, Mask, Recommender, Reference, Row
 from recbole.evaluator.probe import Probe
-from recbole.evaluator.scores import member, top_items
+from recbole.evaluator.scores import member
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
 from recbole.evaluator.views import Views, counted
@@ -23,10 +24,9 @@ class Exposure(Probe[Views]):
         shown = view.shown
         data = "current" if len(view.requesting) else "all"
         table = Table(checkpoint=view.checkpoint, split="test", view=data)
-        best = top_items(model, shown, max(settings.topk), False, settings.batch_size)
+        asked = Asked.of(model)
         for masking in ("all", "retained"):
-            if masking == "retained" and len(shown.history.values):  # else the two rankings are one
-                best = top_items(model, shown, max(settings.topk), True, settings.batch_size)
+            best = asked.lists(shown, max(settings.topk), masking == "retained", settings.batch_size)
             for population, chosen in view.populations(shown):
                 about = {"population": population, "masking": masking, **counted(shown, chosen)}
                 for k in settings.topk:

@@ -87,6 +87,9 @@ def target_scores(model: Recommender, view: TargetView, settings: EvalSettings) 
 
 
 def _mean_place(scores: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """Return the mean of the first and the last place that each row's ``own`` [rows, 1] may take, float64 [rows]."""
-    better, as_good = (scores > own).sum(dim=1), (scores == own).sum(dim=1)
-    return better + (as_good + 1).double() / 2
+    """Return the mean of the first and the last place that each row's ``own`` [rows, 1] may take, float64 [rows].
+
+    It is better + (as good + 1) / 2 and, as all are better, as good, or worse, (all + 1 + better - worse) / 2.
+    """
+    ahead = (scores - own).nan_to_num_(nan=0.0).sign_().sum(dim=1, dtype=torch.float32)  # two infinities are as good
+    return (ahead.double() + scores.shape[1] + 1) / 2

@@ -1,0 +1,63 @@
+"""What an unlearning run with four retrained models asks of its models, and reads of its files: nothing twice."""
+
+import json
+from collections import Counter
+
+import pytest
+from tiny_tasks import inside
+
+from recbole.model import get_model
+from recbole.quick_start.main import train_main, unlearn_main
+from recbole.trainer import stored
+
+COMMON = ("--model", "BPR", "--dataset", "tiny", "--config_files", "tiny.yaml", "--tensorboard", "False")
+FORGETTING = ("--sensitive_category", "horror", "--unlearning_fraction", "0.01")
+
+
+@pytest.fixture(scope="module")
+def seen(world, tmp_path_factory):
+    """How many rows each model scored, how often each file was read, and the record.
+
+    Lists of five are shown, and the verdict looks at ten.
+    """
+    folder, cls = world(tmp_path_factory.mktemp("once")).folder, get_model("BPR")
+    asked, read = Counter(), Counter()
+    predict, load = cls.full_sort_predict, stored.load_checkpoint
+
+    def counted(model, interaction):
+        asked[model] += len(interaction)
+        return predict(model, interaction)
+
+    def noted(path):
+        read[path.name] += 1
+        return load(path)
+
+    with inside(folder), pytest.MonkeyPatch.context() as patch:
+        assert train_main([*COMMON]) == 0
+        for checkpoint in "0123":
+            assert train_main([*COMMON, *FORGETTING, "--retrain_checkpoint_idx_to_match", checkpoint]) == 0
+        patch.setattr(cls, "full_sort_predict", counted)
+        patch.setattr(stored, "load_checkpoint", noted)
+        assert unlearn_main([*COMMON, *FORGETTING, "--topk", "5", "--result_file", "r.json"]) == 0
+        return sorted(asked.values()), read, json.loads((folder / "r.json").read_text(encoding="utf-8"))
+
+
+def n_rows(record, **about):
+    """Return of how many rows the base's values are, by checkpoint."""
+    rows = [row for row in record["metrics"] if all(row[name] == value for name, value in about.items())]
+    return dict(sorted({row["checkpoint"]: row["n_rows"] for row in rows if row["model"] == "base"}.items()))
+
+
+def test_every_model_scores_a_row_once_and_again_only_where_a_request_changed_it(seen):
+    scored, _, record = seen
+    whole = n_rows(record, metric="recall", view="all", population="all")
+    anew = n_rows(record, metric="recall", view="current", population="requesting")
+    shown = n_rows(record, metric="js_divergence", population="all")
+    assert set(whole.values()) == {30} and list(anew) == list(shown) == [0, 1, 2, 3] and min(anew.values()) > 0
+    others = [30 + anew[checkpoint] + shown[checkpoint] for checkpoint in range(4)]
+    assert scored == sorted([30 + sum(anew.values()) + sum(shown.values()), *others, *others])
+
+
+def test_every_file_is_read_once(seen):
+    _, read, _ = seen
+    assert len(read) == 9 and set(read.values()) == {1}
