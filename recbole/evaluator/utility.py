@@ -53,6 +53,10 @@ class Answers:
         rows = self.per_row()
         return {name: self._means(rows, chosen) for name, chosen in populations.items()}
 
+    def of_lists(self, populations: dict[str, Mask]) -> dict[str, Values]:
+        """Return the metrics of all rows together, such as coverage, of each population (bool [rows])."""
+        return {name: self._means({}, chosen) for name, chosen in populations.items()}
+
     def _means(self, rows: dict[tuple[str, int | None], Floats], chosen: Mask) -> Values:
         found: Values = {}
         for metric in self.settings.metrics:

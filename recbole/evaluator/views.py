@@ -7,6 +7,7 @@ import numpy as np
 
 from recbole.data import Dataset, EvalRows, Ragged
 from recbole.data.log import InteractionLog, distinct, group_offsets
+from recbole.data.split import TRAIN
 from recbole.evaluator.kinds import Ids, Mask
 from recbole.utils import stream
 
@@ -26,6 +27,7 @@ class Views:
         shown: one row for each requesting user and each of a fixed sample of others, conditioned on ``current``.
         requesting: int64, the users who asked.
         forgotten: for each row of ``shown``, the items that this user asked to forget.
+        trained: bool, of each of these pairs, whether a row of it was trained on, or stood in histories then.
         sensitive: bool [n_items], the items of the sensitive list, or None.
         fake: int64, the fake users of a spam attack; none of them counts among the others.
     """
@@ -35,6 +37,7 @@ class Views:
     shown: EvalRows
     requesting: Ids
     forgotten: Ragged
+    trained: Mask
     sensitive: Mask | None = None
     fake: Ids = field(default_factory=lambda: NOBODY)
 
@@ -93,19 +96,21 @@ def build_views(
     shown = current.exposure_rows(np.concatenate([requesting, others]))
     if not len(shown.history.values) and not len(whole.history.values):  # else the candidates differ
         shown = shown.resembling(whole, requesting)
-    items = _forgotten_items(log, forgotten, shown.entity)
-    return Views(checkpoint, utility_rows, shown, requesting, items, sensitive, fake)
+    items, trained = _forgotten_items(log, forgotten, shown.entity)
+    return Views(checkpoint, utility_rows, shown, requesting, items, trained, sensitive, fake)
 
 
-def _forgotten_items(log: InteractionLog, forgotten: Mask, entities: Ids) -> Ragged:
-    """Return each entity's forgotten items, each once."""
+def _forgotten_items(log: InteractionLog, forgotten: Mask, entities: Ids) -> tuple[Ragged, Mask]:
+    """Return each entity's forgotten items, each once, and of which of them training saw a row."""
     n_items = len(log.vocabulary["item"])
     rank = np.full(len(log.vocabulary["user"]), -1)
     rank[entities] = np.arange(len(entities))
     rows = np.flatnonzero(forgotten)
     rows = rows[rank[log.user[rows]] >= 0]
-    keys = np.unique(rank[log.user[rows]] * n_items + log.item[rows])
-    return Ragged(keys % n_items, group_offsets(keys // n_items, len(entities)))
+    every = rank[log.user[rows]] * n_items + log.item[rows]
+    keys = np.unique(every)
+    trained = np.isin(keys, every[log.split[rows] <= TRAIN])
+    return Ragged(keys % n_items, group_offsets(keys // n_items, len(entities))), trained
 
 
 def counted(rows: EvalRows, chosen: Mask) -> dict[str, int]:

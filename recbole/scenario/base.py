@@ -55,7 +55,7 @@ class Scenario(ABC):
     making_flags: ClassVar[tuple[Flag, ...]] = ()
     plants: ClassVar[bool] = False
     usual_fraction: ClassVar[float | None] = None
-    probes: ClassVar[tuple[str, ...]] = ("exposure", "distance")
+    probes: ClassVar[tuple[str, ...]] = ("forgotten", "exposure", "distance")
 
     def __init__(self, config: Config) -> None:
         from recbole.trainer.places import Places

@@ -58,7 +58,15 @@ def views(masked):
     shown = rows_of({user: before[user] for user in (2, 5, 1, 3, 6, 7, 8, 9)})
     shown = shown if masked else shown.resembling(whole, requesting)
     nothing = Ragged(np.empty(0, dtype=np.int64), np.zeros(9, dtype=np.int64))
-    return Views(0, {"all": whole, "current": now}, shown, requesting, nothing, np.arange(N_ITEMS) % 5 == 1)
+    return Views(
+        0,
+        {"all": whole, "current": now},
+        shown,
+        requesting,
+        nothing,
+        np.zeros(0, dtype=bool),
+        np.arange(N_ITEMS) % 5 == 1,
+    )
 
 
 def put(model, view, reference=None):

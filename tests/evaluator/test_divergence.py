@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from recbole.data import EvalRows, Interaction, Ragged
-from recbole.evaluator.probes.distance import TOP, distances
+from recbole.evaluator.probes.distance import distances
 
 
 class Table(nn.Module):
@@ -31,7 +31,8 @@ def measured(p, q, batch_rows=4096):
     n = len(p)
     history = Ragged(np.ones(n, dtype=np.int64), np.arange(n + 1))
     rows = EvalRows(Interaction({"user": np.arange(n)}), np.arange(n), history, history, 0)
-    return distances(Table(p), Table(q), rows, batch_rows)
+    found = distances(Table(p), Table(q), rows, batch_rows=batch_rows)
+    return {name: values for (name, _), values in found.items()}
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 1, 10, 1000]), st.integers(2, 30))

@@ -1,22 +1,28 @@
 """How far two models' recommendations are apart, user by user."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from recbole.data import EvalRows
 from recbole.evaluator.asked import Asked
+from recbole.evaluator.averages import Key, add_means
 from recbole.evaluator.kinds import Floats, Ids, Recommender, Reference, Row
 from recbole.evaluator.probe import Probe
+from recbole.evaluator.probes.forgotten import pair_scores
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
-from recbole.evaluator.utility import mean
-from recbole.evaluator.views import Views, counted
+from recbole.evaluator.views import Views
 
-TOP = 10
-"""Length of the lists whose overlap is measured."""
+DEPTH, PERSISTENCE = 100, 0.9
+"""How far down rank-biased overlap looks, and how much of its weight each place hands on to the next."""
 
 _CACHED = 2**17
 """How many probabilities of a model are looked at at a time: 1 MiB."""
+
+_LISTS_AT_ONCE = 256
+"""Of so many rows lists are compared place by place at a time."""
 
 _TINY, _BELOW_ONE = 1e-300, 1 - 2**-53
 """What keeps 0 / 0 and the logarithm of 0 away, where their factor is 0."""
@@ -30,35 +36,67 @@ class Distance(Probe[Views]):
     def ask(
         self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return a row for each distance and population."""
+        """Return a row for each distance and population, with its interval."""
         if reference is None:
             return []
         other, name, twin = Reference(*reference)
         rows, of = view.shown, {"reference": name, "reference_twin": twin}
         table = Table(checkpoint=view.checkpoint, split="test", view="current", masking="all", **of)
-        for metric, values in distances(model, other, rows, settings.batch_size).items():
-            for population, chosen in view.populations(rows):
-                k = TOP if metric == "jaccard" else None
-                table.add(metric, mean(values[chosen]), k, population=population, **counted(rows, chosen))
+        values = distances(model, other, rows, settings.topk, settings.batch_size)
+        add_means(table, values, rows.entity, dict(view.populations(rows)), n_skipped=rows.n_skipped)
+        if len(view.forgotten.values):
+            ours, theirs = (
+                pair_scores(one, view, settings.batch_size)["forgotten_log2_rank", None] for one in (model, other)
+            )
+            person = np.repeat(rows.entity, view.forgotten.sizes())
+            moved = {("rank_change", None): np.abs(ours - theirs)}
+            add_means(table, moved, person, {"requesting": np.ones(len(person), dtype=bool)}, n_skipped=rows.n_skipped)
         return table.rows
 
 
-def distances(model: Recommender, reference: Recommender, rows: EvalRows, batch_rows: int = 4096) -> dict[str, Floats]:
+def distances(
+    model: Recommender, reference: Recommender, rows: EvalRows, topk: Sequence[int] = (10,), batch_rows: int = 4096
+) -> dict[Key, Floats]:
     """Compare two models on the same questions, with the whole catalogue as candidates.
 
     Returns:
-        ``js_divergence``, float64 [rows]: the Jensen-Shannon divergence, in nats (0 to ln 2), of the softmaxes of the
-        scores (J. Lin, "Divergence measures based on the Shannon entropy", IEEE Trans. Inf. Theory 1991), NaN where a
-        score is NaN or infinite; and
-        ``jaccard``, float64 [rows]: the overlap of the two top-10 lists, 1 when they hold the same items.
+        By name and list length, float64 [rows] each: ``js_divergence``, the Jensen-Shannon divergence, in nats (0 to
+        ln 2), of the softmaxes of the scores (J. Lin, "Divergence measures based on the Shannon entropy", IEEE Trans.
+        Inf. Theory 1991), which depends on their scale, NaN where a score is NaN or infinite; ``jaccard``, the overlap
+        of the two lists of length k, 1 when they hold the same items; and ``rank_biased_overlap``, of the first 100
+        places, 1 when they are the same in the same order (W. Webber, A. Moffat, J. Zobel, "A Similarity Measure for
+        Indefinite Rankings", ACM TOIS 2010; equation numbers not checked).
     """
     ours, theirs = Asked.of(model), Asked.of(reference)
     divergence = np.empty(len(rows.inputs))
     pairs = zip(ours.scores(rows, batch_rows=batch_rows), theirs.scores(rows, batch_rows=batch_rows), strict=True)
     for (start, p), (_, q) in pairs:
         divergence[start : start + len(p)] = _divergence(p[:, 1:], q[:, 1:]).cpu().numpy()
-    lists = [asked.lists(rows, TOP, masked=False, batch_rows=batch_rows) for asked in (ours, theirs)]
-    return {"js_divergence": divergence, "jaccard": _jaccard(*lists)}
+    longest = max(*topk, DEPTH)
+    lists = [asked.lists(rows, longest, masked=False, batch_rows=batch_rows) for asked in (ours, theirs)]
+    found: dict[Key, Floats] = {("js_divergence", None): divergence}
+    found |= {("jaccard", k): _jaccard(*(best[:, :k] for best in lists)) for k in topk}
+    return found | {("rank_biased_overlap", None): rank_biased_overlap(*(best[:, :DEPTH] for best in lists))}
+
+
+def rank_biased_overlap(ours: Ids, theirs: Ids, p: float = PERSISTENCE) -> Floats:
+    """Return ``(1 - p) sum over d of p^(d-1) |A and B|_d / d``, over what two equal lists have, float64 [rows].
+
+    Args:
+        ours, theirs: int64 [rows, depth], best first; 0 where a list has ended, which is in common with nothing.
+        p: the share of its weight that a place hands on to the next.
+    """
+    depth = ours.shape[1]
+    weights = p ** np.arange(depth) / np.arange(1, depth + 1)
+    later = np.maximum(np.arange(depth)[:, None], np.arange(depth))  # where a common item has come in both lists
+    found = np.empty(len(ours))
+    for start in range(0, len(ours), _LISTS_AT_ONCE):
+        part = slice(start, start + _LISTS_AT_ONCE)
+        same = (ours[part, :, None] == theirs[part, None, :]) & (ours[part] > 0)[:, :, None]
+        row, first, second = np.nonzero(same)
+        common = np.bincount(row * depth + later[first, second], minlength=len(same) * depth).reshape(-1, depth)
+        found[part] = np.cumsum(common, axis=1) @ weights
+    return found * (1 - p) / (1 - p**depth)
 
 
 def _divergence(scores_p: torch.Tensor, scores_q: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,63 @@
+"""How a model scores what was to be forgotten: the primary measure of forgetting."""
+
+import numpy as np
+import torch
+
+from recbole.evaluator.asked import Asked
+from recbole.evaluator.averages import Key, add_means
+from recbole.evaluator.kinds import Floats, Recommender, Reference, Row
+from recbole.evaluator.probe import Probe
+from recbole.evaluator.settings import EvalSettings
+from recbole.evaluator.table import Table
+from recbole.evaluator.views import Views
+
+
+class Forgotten(Probe[Views]):
+    """Log-odds and rank of each forgotten (person, item) pair, with the whole catalogue as candidates.
+
+    ``forgotten_log_odds``: ``log(p / (1 - p))``, ``p`` of the softmax over all items' scores: what the cross-entropy
+    of a pair is made of, and unlike a place in the top k never stuck. ``forgotten_log2_rank``: the logarithm to base 2
+    of the item's place among all items, 0 for the first; it depends on no scale, and equal scores share their mean place. Pairs
+    that the model was trained on (``split`` train) stand apart from those that were held out for validation and test.
+    """
+
+    name = "forgotten"
+
+    def ask(
+        self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
+    ) -> list[Row]:
+        """Return a row for each measure and kind of pair, and for what the model has more than the reference."""
+        row = np.repeat(np.arange(len(view.forgotten)), view.forgotten.sizes())
+        if not len(row):
+            return []
+        person = view.shown.entity[row]
+        values = pair_scores(model, view, settings.batch_size)
+        others = pair_scores(reference[0], view, settings.batch_size) if reference is not None else None
+        table = Table(checkpoint=view.checkpoint, view="current", masking="all", n_skipped=view.shown.n_skipped)
+        for split, chosen in (("train", view.trained), ("held_out", ~view.trained)):
+            if chosen.any():
+                add_means(table, values, person, {"requesting": chosen}, others, split=split)
+        return table.rows
+
+
+def pair_scores(model: Recommender, view: Views, batch_rows: int = 4096) -> dict[Key, Floats]:
+    """Return the two measures of each of the view's forgotten pairs, float64 [pairs] each."""
+    pairs = view.forgotten
+    odds, rank = np.empty(len(pairs.values)), np.empty(len(pairs.values))
+    for start, scores in Asked.of(model).scores(view.shown, batch_rows=batch_rows):
+        stop = start + len(scores)
+        first, last = pairs.offsets[start], pairs.offsets[stop]
+        if first == last:
+            continue
+        row = torch.from_numpy(np.repeat(np.arange(stop - start), np.diff(pairs.offsets[start : stop + 1])))
+        item = torch.from_numpy(pairs.values[first:last])
+        some, row = torch.unique(row, return_inverse=True)
+        asked = scores[some.to(scores.device), 1:]
+        own = scores[some[row].to(scores.device), item.to(scores.device)].unsqueeze(1)
+        of_pair = asked[row.to(scores.device)]
+        rest = of_pair.double().scatter(1, (item - 1).unsqueeze(1).to(scores.device), -torch.inf)
+        odds[first:last] = (own.double().squeeze(1) - rest.logsumexp(dim=1)).cpu().numpy()
+        better, equal = (of_pair > own).sum(dim=1), (of_pair == own).sum(dim=1)
+        place = torch.where(own.squeeze(1).isnan(), torch.nan, better + (equal + 1).double() / 2)
+        rank[first:last] = torch.log2(place).cpu().numpy()
+    return {("forgotten_log_odds", None): odds, ("forgotten_log2_rank", None): rank}
