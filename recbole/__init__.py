@@ -6,5 +6,5 @@ keys and checkpoints made for RecBole 1.2.1 and for its fork ERASE keep working.
 
 __version__ = "0.1.0"
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Raised when numbers change by more than rounding; checkpoints and records carry it."""

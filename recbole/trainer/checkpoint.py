@@ -102,6 +102,10 @@ def load_weights(model: AbstractRecommender, checkpoint: dict[str, Any], path: s
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict):
         raise UserError(f"{path}: holds no 'state_dict'; it is not a checkpoint of a model")
+    try:
+        state = model.make_room(state)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     own = model.state_dict()
     for name, tensor in own.items():
         if not isinstance(state.get(name), torch.Tensor):

@@ -16,7 +16,7 @@ from recbole.data.dataset import Dataset
 from recbole.evaluator.utility import validation
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.resume import ResumeFile
-from recbole.trainer.sparse_adam import Adam, SparseAdam
+from recbole.trainer.sparse_adam import SparseAdam
 from recbole.utils import InputType, UserError, torch_seed
 from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("recbole")
 
 OPTIMIZERS = {
-    "adam": Adam,
+    "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
     "adagrad": torch.optim.Adagrad,
@@ -184,7 +184,7 @@ class Trainer:
                 loss = loss * (len(share) / len(batch))
             value = loss.item()
             self.scaler.scale(loss).backward()
-        if self.clip or self.scaler.is_enabled() or world_size() > 1:
+        if self.clip or self.scaler.is_enabled() or world_size() > 1 or type(self.optimizer) is torch.optim.Adam:
             _make_dense(self.model.parameters())
         value = sum_gradients(self.model.parameters(), value)
         if not math.isfinite(value):
@@ -298,7 +298,7 @@ class Trainer:
 
 
 def _make_dense(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Make sparse gradients dense: what is to be scaled, clipped or summed over processes must be."""
+    """Make sparse gradients dense: what is to be scaled, clipped, summed over processes or put into Adam must be."""
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.to_dense()
