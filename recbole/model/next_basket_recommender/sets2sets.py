@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
@@ -108,6 +109,10 @@ class Sets2Sets(NextBasketRecommender):
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
         """Return the logits [batch, n_items]; minus infinity for padding."""
+        return functional.pad(self._logits(interaction), (1, 0), value=-math.inf)
+
+    def _logits(self, interaction: Interaction) -> torch.Tensor:
+        """Return the items' logits [batch, n_items - 1]."""
         history, lengths = Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH]
         row = torch.arange(len(lengths), device=lengths.device)
         outputs, _ = self.encoder(history.sums(self.encoder_embedding.weight))
@@ -120,20 +125,18 @@ class Sets2Sets(NextBasketRecommender):
         c = (attention.unsqueeze(2) * outputs).sum(dim=1)
         g = torch.relu(self.combine(torch.cat([d, c], dim=1)))
         s, _ = self.decoder(g.unsqueeze(1), h.unsqueeze(0).contiguous())
-        logits = self._repeats(self.output(s.squeeze(1)), history, lengths)
-        padding = torch.zeros(self.n_items, dtype=torch.bool, device=lengths.device)
-        padding[0] = True
-        return logits.masked_fill(padding, -torch.inf)
+        logits = functional.linear(s.squeeze(1), self.output.weight[1:], self.output.bias[1:])
+        return self._repeats(logits, history, lengths)
 
     def _repeats(self, logits: torch.Tensor, history: Incidence, lengths: torch.Tensor) -> torch.Tensor:
-        """Mix the users' own frequencies into the logits, at the items of their histories."""
+        """Mix the users' own frequencies into the logits, in place, at the items of their histories."""
         user, item, _, count = history.nodes(self.n_items)
         f = count.to(logits.dtype) / lengths[user]
         of, to = pairs_within(user)
         weight = self._gate(item.index_select(0, of) * self.n_items + item.index_select(0, to))
         v = torch.sigmoid(self.gate_bias.index_select(0, item).index_add(0, to, weight * f.index_select(0, of)))
-        change = v * (f - logits[user, item])
-        return logits.index_put((user, item), change, accumulate=True)
+        at = user, item - 1
+        return logits.index_put_(at, v * (f - logits[at]), accumulate=True)
 
     # --- the gate --------------------------------------------------------------------------------------------------
 
@@ -216,19 +219,28 @@ class Sets2Sets(NextBasketRecommender):
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
         """Return the items' probabilities [batch, n_items - 1]; the loss is convex in them, not in the logits."""
-        return self.forward(interaction).softmax(dim=1)[:, 1:]
+        return self._logits(interaction).softmax(dim=1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
         """Return the loss, given the :meth:`outputs`."""
-        right = self.target_matrix(interaction)[:, 1:]
-        squares = (self.item_weight[1:] * (outputs - right).square()).sum(dim=1)
-        return (squares + self.set_loss_weight * self._pairwise(outputs, right)).mean()
+        bought = interaction[self.TARGET_ITEMS] > 0
+        column, weight = (interaction[self.TARGET_ITEMS] - 1).clamp_min(0), self.item_weight[1:]
+        more = weight[column] * (1 - 2 * outputs.gather(1, column))  # (p - 1)^2 over p^2
+        squares = outputs.square() @ weight + (bought * more).sum(dim=1)
+        return (squares + self.set_loss_weight * self._pairwise(outputs, column, bought)).mean()
 
-    def _pairwise(self, p: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Return the mean over pairs (bought i, other j) of exp(p_j - p_i): mean exp(-p_i) times mean exp(p_j)."""
+    def _pairwise(self, p: torch.Tensor, column: torch.Tensor, bought: torch.Tensor) -> torch.Tensor:
+        """Return the mean over pairs (bought i, other j) of exp(p_j - p_i): mean exp(-p_i) times mean exp(p_j).
+
+        Args:
+            p: float [batch, n_items - 1].
+            column: int64 [batch, targets], the columns of the targets.
+            bought: bool [batch, targets], False in the places without a target.
+        """
         p = p if self.set_loss_gradient else p.detach()
-        bought, others = right.sum(dim=1), (1 - right).sum(dim=1)
-        return (right * torch.exp(-p)).sum(dim=1) / bought * ((1 - right) * torch.exp(p)).sum(dim=1) / others
+        own, n = p.gather(1, column), bought.sum(dim=1)
+        others = p.exp().sum(dim=1) - (bought * own.exp()).sum(dim=1)
+        return (bought * (-own).exp()).sum(dim=1) / n * others / (p.shape[1] - n)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the logits [batch, n_items]."""
