@@ -1,7 +1,7 @@
 """What two runs left, compared: checkpoints, result rows, outcomes of requests, tables, names.
 
-Times are left out, and the version of the results. A dictionary is compared by the keys that both have, since a later revision may tell more; but the
-tensors of a checkpoint have to be the same ones.
+Times are left out, and the version of the results. A dictionary is compared by the keys that both have, since a later
+revision may tell more; but the tensors of a checkpoint have to be the same ones.
 """
 
 import csv
@@ -144,8 +144,7 @@ class Differences:
             self.add(name, f"{len(rows[0])} rows, now {len(rows[1])}")
         for pair in zip(*rows, strict=False):
             what = " ".join(str(pair[0].get(key)) for key in ROW if pair[0].get(key) is not None)
-            pair = [_without_hash(row, self.rounding) for row in pair]
-            self.values(f"{name}: row {what}", *pair, keys="kept")
+            self.values(f"{name}: row {what}", *(_without_hash(row, self.rounding) for row in pair), keys="kept")
         rest = [{k: v for k, v in record.items() if k not in LEFT_OUT | {"metrics"}} for record in (one, other)]
         self.values(name, *rest)
 
@@ -189,7 +188,7 @@ def _bits(tensor):
 def _without_hash(row, rounding):
     """Return a row whose reference is a file's name alone: the file's hash tells of more than its tensors.
 
-    The digest in its ``settings`` tells of the hash of the file that was unlearned: where rounding is allowed, too much.
+    The digest in its ``settings`` tells of the hash of the file that was unlearned, and is left out with ``rounding``.
     """
     row = row | {"reference": str(row.get("reference")).split(" ")[0]}
     if rounding and row.get("settings"):

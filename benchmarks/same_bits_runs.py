@@ -2,8 +2,8 @@
 
 `same_bits.py` starts this twice, each time with another ``recbole`` on the path. All runs are calls of the programs'
 entry functions in this process, since importing torch takes longer than a run does. Of ``recbole`` nothing else is
-used (but by `same_bits_gate.py`), so that the rest of it may move. A line of JSON on the standard output tells how a run ended; the folder
-``runs/<number>`` holds the files that it wrote.
+used (but by `same_bits_gate.py`), so that the rest of it may move. A line of JSON on the standard output tells how a
+run ended; the folder ``runs/<number>`` holds the files that it wrote.
 """
 
 import argparse
@@ -170,7 +170,11 @@ def prepare(home, inputs, run):
     if run.whole and run.program == "unlearn":
         (where / "saved").mkdir(exist_ok=True)
         for path in (home / owner / "sensitive/saved").iterdir():
-            if path.is_file() and "unlearning_algorithm" not in path.name and not (where / "saved" / path.name).exists():
+            if (
+                path.is_file()
+                and "unlearning_algorithm" not in path.name
+                and not (where / "saved" / path.name).exists()
+            ):
                 shutil.copy(path, where / "saved")
     return where
 

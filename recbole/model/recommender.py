@@ -121,7 +121,7 @@ class AbstractRecommender(nn.Module):
         raise NotImplementedError
 
     def rows_of_entries(self, name: str) -> torch.Tensor:
-        """Return in which row of the matrix each stored entry of ``name`` is, int64, where ``entry_tables`` names it."""
+        """Return the row that each stored entry of ``name`` is in, int64, where ``entry_tables`` names it."""
         return self.get_buffer(self.entry_tables[name]) // self.shape_of(name)[1]
 
     def erasable(self) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("how", HOSTILE)
 def test_places_that_are_none_are_refused_in_one_line(folder, how):  # noqa: F811
-    _, dataset, model = build(folder, "Sets2Sets")
+    model = build(folder, "Sets2Sets")[2]
     assert model.n_items == 14
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     state = before | {"gate_places": HOSTILE[how](model.gate_places)}
@@ -179,7 +179,9 @@ def test_places_that_are_none_are_refused_in_one_line(folder, how):  # noqa: F81
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-@pytest.mark.parametrize("gate", [torch.zeros(3, 14), torch.zeros(15, 15), torch.zeros(()), torch.zeros(2, 2, 2), None, 3])
+@pytest.mark.parametrize(
+    "gate", [torch.zeros(3, 14), torch.zeros(15, 15), torch.zeros(()), torch.zeros(2, 2, 2), None, 3]
+)
 def test_a_gate_of_another_shape_is_refused_in_one_line(folder, gate):  # noqa: F811
     model = build(folder, "Sets2Sets")[2]
     with pytest.raises(UserError, match=r"^x\.pth: .*gate_weight") as error:

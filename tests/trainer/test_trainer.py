@@ -211,6 +211,23 @@ def test_optimizers(make, name):
     assert make_optimizer(trainer.config, trainer.model, 0.5).param_groups[0]["lr"] == 0.5
 
 
+class SparseBPR(BPR):
+    """BPR with sparse gradients."""
+
+    def get_user_embedding(self, user):
+        return torch.nn.functional.embedding(user, self.user_embedding.weight, sparse=True)
+
+    def get_item_embedding(self, item):
+        return torch.nn.functional.embedding(item, self.item_embedding.weight, sparse=True)
+
+
+def test_adam_takes_the_sparse_gradients_of_a_drop_in_model_for_dense_ones(make):
+    settings = {"learning_rate": 0.05, "train_batch_size": 8}
+    dense = make(learner="adam", **settings).fit().losses
+    assert make(SparseBPR, learner="adam", **settings).fit().losses == pytest.approx(dense, rel=1e-5)
+    assert make(SparseBPR, learner="sparse_adam", **settings).fit().losses != pytest.approx(dense, rel=1e-3)
+
+
 def test_an_unknown_optimizer_is_refused(make):
     with pytest.raises(UserError, match=r"learner .* should be one of adam,.*, not 'adan'"):
         make(learner="adan")

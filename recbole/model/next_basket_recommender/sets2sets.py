@@ -38,10 +38,10 @@ class Sets2Sets(NextBasketRecommender):
 
     Everything is computed for a batch at once, and exactly: ``v_i`` matters only where ``f_i > 0``, so that of the
     n_items x n_items gate only the pairs of items of one user's history are read; the pairwise term is a product of
-    two means. Of the gate the entries are stored that a training history may read, whatever is forgotten: ``gate_weight``
-    [stored] has them, ``gate_places`` their places, ``j n_items + i`` of G_ij. Any other is what it was at the start, a
-    number drawn by its place (``gate_key``) when a history reads it. ``learner: sparse_adam`` updates those pairs alone
-    that a batch reads, which is a lazy Adam.
+    two means. Of the gate the entries are stored that a training history may read, whatever is forgotten:
+    ``gate_weight`` [stored] has them, ``gate_places`` their places, ``j n_items + i`` of G_ij. Any other is what it was
+    at the start, a number drawn by its place (``gate_key``) when a history reads it. ``learner: sparse_adam`` updates
+    those pairs alone that a batch reads, which is a lazy Adam.
 
     Unlike the original code, empty slots get no attention (there they share in it with zero vectors) and padding no
     probability. Like it, the pairwise term has no gradient unless ``set_loss_gradient``.
@@ -204,10 +204,10 @@ class Sets2Sets(NextBasketRecommender):
         Raises:
             UserError: they are none.
         """
-        tensor = isinstance(places, torch.Tensor) and places.layout == torch.strided
-        if tensor and places.dtype == torch.int64 and places.shape == (n,) and n:
-            if places[0] >= 0 and places[-1] < self.n_items**2 and bool((places.diff() > 0).all()):
-                return places
+        fits = isinstance(places, torch.Tensor) and places.layout == torch.strided
+        fits = fits and places.dtype == torch.int64 and places.shape == (n,)
+        if fits and (not n or (places[0] >= 0 and places[-1] < self.n_items**2 and (places.diff() > 0).all())):
+            return places
         raise UserError(
             f"'gate_places' is no ascending list of places in a gate of {self.n_items} x {self.n_items}, one for each "
             f"of the {n} numbers of 'gate_weight'"
