@@ -120,9 +120,17 @@ class AbstractRecommender(nn.Module):
         """Return rows and columns of the matrix that ``entry_tables`` names."""
         raise NotImplementedError
 
-    def rows_of_entries(self, name: str) -> torch.Tensor:
-        """Return the row that each stored entry of ``name`` is in, int64, where ``entry_tables`` names it."""
-        return self.get_buffer(self.entry_tables[name]) // self.shape_of(name)[1]
+    def rows_of_entries(self, name: str, entries: torch.Tensor) -> torch.Tensor:
+        """Return the row of the matrix ``name`` that each of its stored entries (int64, as numbers) is in, int64."""
+        return self.get_buffer(self.entry_tables[name])[entries] // self.shape_of(name)[1]
+
+    def entries_of_rows(self, name: str, rows: torch.Tensor) -> torch.Tensor:
+        """Return the numbers of the stored entries in some rows (int64, ascending) of the matrix ``name``, int64."""
+        ends = torch.stack([rows, rows + 1]) * self.shape_of(name)[1]
+        first, end = torch.searchsorted(self.get_buffer(self.entry_tables[name]), ends)
+        sizes = end - first
+        shift = (first - (sizes.cumsum(0) - sizes)).repeat_interleave(sizes)
+        return torch.arange(len(shift), device=rows.device) + shift
 
     def erasable(self) -> tuple[str, ...]:
         """Names of the trained tables and matrices: what may be drawn anew or made noisy; no biases, no gains."""

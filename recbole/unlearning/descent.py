@@ -139,7 +139,6 @@ class ErasingAlgorithm(DescentAlgorithm):
                 ids = torch.cat([rows[:0], *columns])
                 rows = torch.unique(ids[ids > 0])
                 if name in self.model.entry_tables:
-                    owner = self.model.rows_of_entries(name)
-                    rows = torch.isin(owner, rows.to(owner.device)).nonzero().squeeze(1).cpu()
+                    rows = self.model.entries_of_rows(name, rows.to(self.device)).cpu()
             found[name] = rows[rows != padding.get(name, -1)].to(self.device)
         return found

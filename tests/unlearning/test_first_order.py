@@ -31,8 +31,8 @@ def moved(algorithm, world, name):
 
 def rows_of(algorithm, name):
     """Return of which row of a table or matrix each row is; of a matrix of single entries, each stored entry."""
-    model = algorithm.model
-    return model.rows_of_entries(name) if name in model.entry_tables else torch.arange(len(model.get_parameter(name)))
+    model, numbers = algorithm.model, torch.arange(len(algorithm.model.get_parameter(name)))
+    return model.rows_of_entries(name, numbers) if name in model.entry_tables else numbers
 
 
 def requester(world, request=0):

@@ -99,7 +99,7 @@ class Kookmin(ErasingAlgorithm):
         """
         if name not in self.model.entry_tables:
             return pull.flatten(1).any(dim=1)
-        owner = self.model.rows_of_entries(name)[rows]
+        owner = self.model.rows_of_entries(name, rows)
         return torch.isin(owner, owner[pull != 0])
 
     def _least(self, saliency: torch.Tensor) -> torch.Tensor:
