@@ -18,6 +18,9 @@ number by 1e-3 (of itself, above one); one epoch is trained and three requests a
 amplified, and no training is killed. A bit that differs in one algorithm alone is in that algorithm; one in every run
 of a model is in its training.
 
+A revision that stores the whole gate of Sets2Sets begins with the weights that this checkout draws; what becomes of it
+is compared where this checkout stores it (`same_bits_gate.py`).
+
 Exit status: 0 all the same, 1 something differs or a side ended early, 2 no such revision.
 """
 

@@ -1,7 +1,7 @@
 """What two runs left, compared: checkpoints, result rows, outcomes of requests, tables, names.
 
-Times are left out. A dictionary is compared by the keys that both have, since a later revision may tell more; but the
-tensors of a checkpoint have to be the same ones.
+Times are left out, and the version of the results. A dictionary is compared by the keys that both have, since a later
+revision may tell more; but the tensors of a checkpoint have to be the same ones.
 """
 
 import csv
@@ -11,10 +11,13 @@ import re
 
 import numpy as np
 import torch
+from same_bits_gate import as_entries
 
 TIMES = re.compile(r"second|_mib$|speed")
 LEFT_OUT = {"arguments", "config", "versions"}
 """Keys of a record that say how a run was asked for, not what came of it."""
+OF_FILES = {"digest", "base_sha256"}
+"""Keys that follow from the bytes of the file that was unlearned."""
 PARAMETERS = ("state_dict", "other_parameter", "optimizer")
 """Keys of a checkpoint that hold tensors."""
 ROW = ("model", "algorithm", "checkpoint", "split", "view", "population", "masking", "metric", "k")
@@ -57,7 +60,7 @@ class Differences:
             if (keys == "kept" and lost) or (keys == "same" and list(one) != list(other)):
                 self.add(where, f"holds {list(map(str, one))}, now {list(map(str, other))}")
             for key in one:
-                if key in other and not TIMES.search(str(key)):
+                if key in other and not self._left_out(str(key)):
                     self.values(f"{where}.{key}", one[key], other[key], keys)
         elif isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
             if len(one) != len(other):
@@ -69,6 +72,9 @@ class Differences:
         elif not self._equal(one, other):
             by = f" (by {abs(one - other):.3g})" if _numbers(one, other) else ""
             self.add(where, f"{one!r}, now {other!r}{by}")
+
+    def _left_out(self, key):
+        return TIMES.search(key) or key == "results_version" or (self.rounding and key in OF_FILES)
 
     def _equal(self, one, other):
         if one == other or (one != one and other != other):  # noqa: PLR0124 (NaN equals NaN here)
@@ -125,6 +131,7 @@ class Differences:
             self.values(name, one.read_bytes(), other.read_bytes())
 
     def _checkpoints(self, name, one, other):
+        one, other = as_entries(one, other)
         for key in PARAMETERS:
             self.values(f"{name}: {key}", one.get(key), other.get(key), keys="same")
         rest = [{k: v for k, v in held.items() if k not in (*PARAMETERS, *LEFT_OUT)} for held in (one, other)]
@@ -137,7 +144,7 @@ class Differences:
             self.add(name, f"{len(rows[0])} rows, now {len(rows[1])}")
         for pair in zip(*rows, strict=False):
             what = " ".join(str(pair[0].get(key)) for key in ROW if pair[0].get(key) is not None)
-            self.values(f"{name}: row {what}", *map(_without_hash, pair), keys="kept")
+            self.values(f"{name}: row {what}", *(_without_hash(row, self.rounding) for row in pair), keys="kept")
         rest = [{k: v for k, v in record.items() if k not in LEFT_OUT | {"metrics"}} for record in (one, other)]
         self.values(name, *rest)
 
@@ -178,9 +185,15 @@ def _bits(tensor):
     return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
-def _without_hash(row):
-    """Return a row whose reference is a file's name alone: the file's hash tells of more than its tensors."""
-    return row | {"reference": str(row.get("reference")).split(" ")[0]}
+def _without_hash(row, rounding):
+    """Return a row whose reference is a file's name alone: the file's hash tells of more than its tensors.
+
+    The digest in its ``settings`` tells of the hash of the file that was unlearned, and is left out with ``rounding``.
+    """
+    row = row | {"reference": str(row.get("reference")).split(" ")[0]}
+    if rounding and row.get("settings"):
+        row["settings"] = re.sub(r"\b[0-9a-f]{8}$", "", row["settings"])
+    return row
 
 
 def hash_of(path):

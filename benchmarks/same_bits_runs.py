@@ -2,8 +2,8 @@
 
 `same_bits.py` starts this twice, each time with another ``recbole`` on the path. All runs are calls of the programs'
 entry functions in this process, since importing torch takes longer than a run does. Of ``recbole`` nothing else is
-used, so that the rest of it may move. A line of JSON on the standard output tells how a run ended; the folder
-``runs/<number>`` holds the files that it wrote.
+used (but by `same_bits_gate.py`), so that the rest of it may move. A line of JSON on the standard output tells how a
+run ended; the folder ``runs/<number>`` holds the files that it wrote.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from same_bits_gate import start_alike
 
 TASKS = {
     "BPR": "CF", "LightGCN": "CF", "SGL": "CF", "SimRec": "CF", "EASE": "CF", "GRU4Rec": "SBR", "SASRec": "SBR",
@@ -169,7 +170,11 @@ def prepare(home, inputs, run):
     if run.whole and run.program == "unlearn":
         (where / "saved").mkdir(exist_ok=True)
         for path in (home / owner / "sensitive/saved").iterdir():
-            if "unlearning_algorithm" not in path.name and not (where / "saved" / path.name).exists():
+            if (
+                path.is_file()
+                and "unlearning_algorithm" not in path.name
+                and not (where / "saved" / path.name).exists()
+            ):
                 shutil.copy(path, where / "saved")
     return where
 
@@ -242,6 +247,7 @@ def main():
     source = Path(importlib.import_module("recbole").__file__).resolve().parents[1]
     if source != Path(os.environ["PYTHONPATH"]).resolve():
         sys.exit(f"same_bits_runs.py: recbole is imported from {source}, not from {os.environ['PYTHONPATH']}")
+    start_alike()
     for at, run in enumerate(matrix(args.only, args.rounding)):
         where, began = prepare(home, inputs, run), time.perf_counter()
         before = stamps(where)

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
+
+PAIRS_AT_ONCE = 2**22
+"""How many pairs of items are looked at together; 32 MiB of numbers."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,25 @@ def pairs_within(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     first = torch.arange(len(groups), device=groups.device).repeat_interleave(partners)
     shift = starts.repeat_interleave(sizes) - (partners.cumsum(0) - partners)  # of an item's first partner
     return first, torch.arange(len(first), device=groups.device) + shift.index_select(0, first)
+
+
+def places_of_pairs(user: np.ndarray, item: np.ndarray, n_items: int) -> torch.Tensor:
+    """Return the places ``j n_items + i`` in an items by items matrix of all pairs (j, i) that some user has.
+
+    Args:
+        user, item: int64 [rows], of the interactions; an item is paired with itself too.
+        n_items: how many columns the matrix has.
+
+    Returns:
+        int64, strictly ascending.
+    """
+    keys = torch.unique(torch.from_numpy(user.astype(np.int64) * n_items + item))
+    owner, item_of = keys // n_items, keys % n_items
+    _, sizes = torch.unique_consecutive(owner, return_counts=True)
+    portion = (sizes.square().cumsum(0) // PAIRS_AT_ONCE).repeat_interleave(sizes)
+    _, lengths = torch.unique_consecutive(portion, return_counts=True)
+    found = [keys[:0]]
+    for users, items in zip(owner.split(lengths.tolist()), item_of.split(lengths.tolist()), strict=True):
+        of, to = pairs_within(users)
+        found.append(torch.unique(items.index_select(0, of) * n_items + items.index_select(0, to)))
+    return torch.unique(torch.cat(found)) if len(found) > 2 else found[-1]

@@ -38,9 +38,9 @@ class AbstractRecommender(nn.Module):
             nothing is validated in them. Epochs are counted from the first of them.
         row_tables: parameter name to the interaction fields that index its rows, for parameters that the loss
             reads only through such look-ups. Second-order work is then confined to the rows that a request touches.
-        entry_tables: parameter name to the name of a buffer, int32, for matrices of which a batch reads the single
-            :meth:`entries` alone. While the buffer is not empty the parameter is a vector of the numbers at some
-            places in the flat matrix, and the buffer says for each of these where in the vector it is.
+        entry_tables: parameter name to the name of a buffer, for matrices of which single entries are stored: the
+            parameter is the vector of these, the buffer, int64 and ascending, says of each at which place in the flat
+            matrix it is. A batch reads the :meth:`entries` alone, and looks these up in the buffer.
         user_fields, item_fields: the interaction fields that hold an example's user, and the items that are its input
             or its target; set by the task's class. See :meth:`lookups`.
         selective: names of the parameters that hold what the model learned of the requester alone; empty if it
@@ -117,12 +117,29 @@ class AbstractRecommender(nn.Module):
         return self.logits(interaction)[:, 1:]
 
     def entries(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return the places in the flat matrix ``name`` that a batch reads, int64, where ``entry_tables`` names it."""
+        """Return which of the stored entries of ``name`` a batch reads, int64, where ``entry_tables`` names it."""
         raise NotImplementedError
+
+    def shape_of(self, name: str) -> tuple[int, int]:
+        """Return rows and columns of the matrix that ``entry_tables`` names."""
+        raise NotImplementedError
+
+    def rows_of_entries(self, name: str, entries: torch.Tensor) -> torch.Tensor:
+        """Return the row of the matrix ``name`` that each of its stored entries (int64, as numbers) is in, int64."""
+        return self.get_buffer(self.entry_tables[name])[entries] // self.shape_of(name)[1]
+
+    def entries_of_rows(self, name: str, rows: torch.Tensor) -> torch.Tensor:
+        """Return the numbers of the stored entries in some rows (int64, ascending) of the matrix ``name``, int64."""
+        ends = torch.stack([rows, rows + 1]) * self.shape_of(name)[1]
+        first, end = torch.searchsorted(self.get_buffer(self.entry_tables[name]), ends)
+        sizes = end - first
+        shift = (first - (sizes.cumsum(0) - sizes)).repeat_interleave(sizes)
+        return torch.arange(len(shift), device=rows.device) + shift
 
     def erasable(self) -> tuple[str, ...]:
         """Names of the trained tables and matrices: what may be drawn anew or made noisy; no biases, no gains."""
-        return tuple(n for n, p in self.named_parameters() if p.requires_grad and p.dim() > 1 and p.shape[-1] > 1)
+        trained = ((n, p) for n, p in self.named_parameters() if p.requires_grad)
+        return tuple(n for n, p in trained if n in self.entry_tables or (p.dim() > 1 and p.shape[-1] > 1))
 
     def lookups(self) -> dict[str, tuple[str, ...]]:
         """Return of which rows of which tables an example speaks: parameter name to interaction fields with their ids.
@@ -202,6 +219,17 @@ class AbstractRecommender(nn.Module):
         for name, module in self.named_modules():
             if isinstance(module, nn.modules.batchnorm._NormBase):  # batch and instance normalisation
                 state |= {f"{name}.{key}": buffer for key, buffer in module.named_buffers(recurse=False)}
+        return state
+
+    def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a checkpoint's tensors as this model holds them, by name, and make room for as many as there are.
+
+        For a model in which a file decides how many numbers are stored, or which has read other files in the past. The
+        tensors are as the file says and not checked yet. By default they are returned as they are.
+
+        Raises:
+            UserError: they cannot be.
+        """
         return state
 
     def learned(self) -> Sequence[torch.Tensor | scipy.sparse.sparray] | None:

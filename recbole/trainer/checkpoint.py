@@ -129,6 +129,11 @@ def load_weights(model: AbstractRecommender, checkpoint: dict[str, Any], path: s
     Raises:
         UserError: naming the first parameter that is missing or of another shape, or what else does not fit.
     """
+    if isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict):
+        try:
+            checkpoint = {**checkpoint, "state_dict": model.make_room(checkpoint["state_dict"])}
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
     own = model.state_dict()
     check_weights(own, checkpoint, path, type(model).__name__)
     state = checkpoint["state_dict"]

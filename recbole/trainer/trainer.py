@@ -19,7 +19,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.model.keyed_dropout import keyed_by, keyed_layers
 from recbole.trainer import optimizers
 from recbole.trainer.resume import ResumeFile
-from recbole.trainer.sparse_adam import Adam, SparseAdam
+from recbole.trainer.sparse_adam import SparseAdam
 from recbole.utils import InputType, UserError, keyed
 from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("recbole")
 
 OPTIMIZERS = {
-    "adam": Adam,
+    "adam": optimizers.Adam,
     "adamw": optimizers.AdamW,
     "sgd": optimizers.SGD,
     "adagrad": optimizers.Adagrad,
@@ -199,7 +199,7 @@ class Trainer:
                 loss = loss * (len(share) / len(batch))
             value = loss.item()
             self.scaler.scale(loss).backward()
-        if self.clip or self.scaler.is_enabled() or world_size() > 1:
+        if self.clip or self.scaler.is_enabled() or world_size() > 1 or type(self.optimizer) is optimizers.Adam:
             _make_dense(self.model.parameters())
         value = sum_gradients(self.model.parameters(), value)
         if not math.isfinite(value):
@@ -313,7 +313,7 @@ class Trainer:
 
 
 def _make_dense(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Make sparse gradients dense: what is to be scaled, clipped or summed over processes must be."""
+    """Make sparse gradients dense: what is to be scaled, clipped, summed over processes or put into Adam must be."""
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.to_dense()

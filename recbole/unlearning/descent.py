@@ -129,7 +129,8 @@ class ErasingAlgorithm(DescentAlgorithm):
         """Return name to rows (int64, ascending) of the erasable tables and matrices that a batch's examples speak of.
 
         In a table that the model's ``lookups`` declare these are the rows of the batch's ids, in all others all rows;
-        the padding's never.
+        the padding's never. Of a matrix of which single entries are stored (``entry_tables``) they are the numbers of
+        the entries in such rows.
         """
         lookups, padding, found = self.model.lookups(), padding_rows(self.model), {}
         for name in self.model.erasable():
@@ -138,5 +139,7 @@ class ErasingAlgorithm(DescentAlgorithm):
                 columns = [batch[field].reshape(-1) for field in lookups[name] if field in batch]
                 ids = torch.cat([rows[:0], *columns])
                 rows = torch.unique(ids[ids > 0])
+                if name in self.model.entry_tables:
+                    rows = self.model.entries_of_rows(name, rows.to(self.device)).cpu()
             found[name] = rows[rows != padding.get(name, -1)].to(self.device)
         return found

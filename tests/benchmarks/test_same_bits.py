@@ -16,7 +16,7 @@ import torch
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ROW = {
     "model": "base", "algorithm": None, "split": "test", "metric": "recall", "k": 10, "value": 0.5,
-    "reference": "model.pth sha256:aa",
+    "reference": "model.pth sha256:aa", "settings": "damped 0123abcd",
 }  # fmt: skip
 REQUEST = {
     "index": 0, "status": "applied", "relative_change": 0.25, "n_examples": [3, 0], "total_seconds": 1.0,
@@ -66,7 +66,8 @@ def leavings():
     return SimpleNamespace(
         checkpoint={
             "state_dict": {"weight": weights, "count": torch.tensor([3, 4])}, "other_parameter": None, "epoch": 2,
-            "optimizer": {"state": {0: {"step": torch.tensor(7.0)}}}, "meta": {"kind": "base"}, "config": {"a": 1},
+            "optimizer": {"state": {0: {"step": torch.tensor(7.0)}}}, "config": {"a": 1},
+            "meta": {"kind": "base", "results_version": 1, "settings": {"base_sha256": "aa"}},
         },
         rows=[dict(ROW), ROW | {"metric": "log_probability", "value": -13737.31},
               ROW | {"metric": "ndcg", "value": None}],
@@ -89,6 +90,19 @@ def write(folder, left):
         (folder / name).write_text("")
     for name in left.fewer:
         (folder / name).unlink()
+
+
+def with_gate(whole, stored=(1, 3)):
+    """Return a change of what a run leaves: with a gate of 2 x 2 as a whole, or with its entries at some places."""
+
+    def change(left):
+        gate, places = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor(stored)
+        entries = {"gate_weight": gate.view(-1)[places], "gate_places": places, "gate_key": torch.tensor(5)}
+        left.checkpoint["state_dict"] |= {"gate_weight": gate} if whole else entries
+        moments = {"exp_avg": torch.zeros(4 if whole else 2)}
+        left.checkpoint["optimizer"] = {"state": {0: moments, 1: {}}, "param_groups": [{"params": [0, 1]}]}
+
+    return change
 
 
 def one_bit(left):
@@ -168,6 +182,8 @@ def test_what_is_noticed_with_and_without_rounding(apart, change, words):
         (lambda left: left.rows[1].update(value=-13737.33), "value: -13737.31, now -13737.33"),
         (lambda left: left.requests[0].update(relative_change=0.2501), "relative_change: 0.25, now 0.2501"),
         (lambda left: left.requests[0]["work"].update(n_hvp=9), "work.n_hvp: 8, now 9"),
+        (lambda left: left.rows[0].update(settings="damped 0123abce"), "settings: 'damped 0123abcd', now"),
+        (lambda left: left.checkpoint["meta"]["settings"].update(base_sha256="bb"), "base_sha256: 'aa', now 'bb'"),
     ],
 )
 def test_what_rounding_excuses(apart, change, words):
@@ -175,11 +191,30 @@ def test_what_rounding_excuses(apart, change, words):
     assert words in told and apart(change, rounding=True) == []
 
 
+def test_a_gate_is_compared_where_it_is_stored(differences, tmp_path):
+    def found(of_entries):
+        for side, changes in (("one", [with_gate(True)]), ("other", [with_gate(False), of_entries])):
+            left = leavings()
+            for change in changes:
+                change(left)
+            torch.save(left.checkpoint, tmp_path / f"{side}.pth")
+        result = differences()
+        result.file("x.pth", tmp_path / "one.pth", tmp_path / "other.pth")
+        return result.found
+
+    assert found(lambda left: None) == []
+    (told,) = found(lambda left: left.checkpoint["state_dict"]["gate_weight"].mul_(torch.tensor([1.0, 1.5])))
+    assert told.startswith("x.pth: state_dict.gate_weight: 1 of 2 values differ, by 2 at most")
+    (told,) = found(lambda left: left.checkpoint["optimizer"]["state"][1].update(step=torch.tensor(1.0)))
+    assert "optimizer.state.1: holds" in told
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda left: left.rows[0].update(column="new", reference="model.pth sha256:bb"),
         lambda left: left.checkpoint["meta"].update(digest="new"),
+        lambda left: left.checkpoint["meta"].update(results_version=2),
         lambda left: left.checkpoint.update(config={"a": 2}),
         lambda left: left.timing.update(fit_seconds=2.5),
         lambda left: left.requests[0].update(total_seconds=2.0),

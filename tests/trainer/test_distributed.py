@@ -179,8 +179,8 @@ def test_all_flags_reach_every_process(tmp_path):
     assert [(tmp_path / rank).read_text() for rank in "01"] == [repr(given)] * 2
 
 
-def test_a_sparse_gradient_is_summed_over_the_processes(tmp_path, toy_baskets):
-    """Sets2Sets, whose gate has one, started by torchrun; a process may have no user of a batch at all."""
+def test_baskets_are_trained_on_by_processes_of_which_one_may_have_no_user_of_a_batch(tmp_path, toy_baskets):
+    """Sets2Sets, started by torchrun."""
     weights = {}
     torchrun = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(_free_port()))
     for name, start in (("one", ()), ("two", torchrun)):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.pop import Pop
 from recbole.trainer import ResumeFile, Trainer, fingerprint, make_optimizer, optimizers
-from recbole.trainer.sparse_adam import Adam, SparseAdam
+from recbole.trainer.sparse_adam import SparseAdam
 from recbole.utils import UserError, init_seed
 
 METRIC = "mrr@10"
@@ -189,8 +189,8 @@ def test_a_tuple_of_losses_is_added(make):
 
 
 LEARNERS = {
-    "adam": Adam,
-    "Adam": Adam,
+    "adam": optimizers.Adam,
+    "Adam": optimizers.Adam,
     "adamw": optimizers.AdamW,
     "sgd": optimizers.SGD,
     "adagrad": optimizers.Adagrad,
@@ -209,6 +209,23 @@ def test_optimizers(make, name):
     if "adam" in name.lower():
         assert (group["betas"], group["eps"]) == ((0.0, 0.999), 1e-3)
     assert make_optimizer(trainer.config, trainer.model, 0.5).param_groups[0]["lr"] == 0.5
+
+
+class SparseBPR(BPR):
+    """BPR with sparse gradients."""
+
+    def get_user_embedding(self, user):
+        return torch.nn.functional.embedding(user, self.user_embedding.weight, sparse=True)
+
+    def get_item_embedding(self, item):
+        return torch.nn.functional.embedding(item, self.item_embedding.weight, sparse=True)
+
+
+def test_adam_takes_the_sparse_gradients_of_a_drop_in_model_for_dense_ones(make):
+    settings = {"learning_rate": 0.05, "train_batch_size": 8}
+    dense = make(learner="adam", **settings).fit().losses
+    assert make(SparseBPR, learner="adam", **settings).fit().losses == pytest.approx(dense, rel=1e-5)
+    assert make(SparseBPR, learner="sparse_adam", **settings).fit().losses != pytest.approx(dense, rel=1e-3)
 
 
 def test_an_unknown_optimizer_is_refused(make):

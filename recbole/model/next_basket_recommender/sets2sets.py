@@ -1,17 +1,21 @@
 """Sets2Sets."""
 
 import math
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
+from recbole.data.split import SPLITS, TRAIN
 from recbole.model.abstract_recommender import NextBasketRecommender
-from recbole.model.basket_histories import Incidence, pairs_within
-from recbole.utils import UserError
+from recbole.model.basket_histories import Incidence, pairs_within, places_of_pairs
+from recbole.utils import UserError, keyed
 
 
 class Sets2Sets(NextBasketRecommender):
@@ -34,17 +38,20 @@ class Sets2Sets(NextBasketRecommender):
 
     Everything is computed for a batch at once, and exactly: ``v_i`` matters only where ``f_i > 0``, so that of the
     n_items x n_items gate only the pairs of items of one user's history are read; the pairwise term is a product of
-    two means. ``gate_weight[j, i]`` is G_ij; for the two learners that take one, its gradient is sparse. Adam stays
-    Adam by that; ``learner: sparse_adam`` updates those pairs alone, which is a lazy Adam.
+    two means. Of the gate the entries are stored that a training history may read, whatever is forgotten:
+    ``gate_weight`` [stored] has them, ``gate_places`` their places, ``j n_items + i`` of G_ij. Any other is what it was
+    at the start, a number drawn by its place (``gate_key``) when a history reads it. ``learner: sparse_adam`` updates
+    those pairs alone that a batch reads, which is a lazy Adam.
 
     Unlike the original code, empty slots get no attention (there they share in it with zero vectors) and padding no
     probability. Like it, the pairwise term has no gradient unless ``set_loss_gradient``.
     """
 
     reach = math.inf  # by the item weights
-    entry_tables = {"gate_weight": "gate_number"}  # noqa: RUF012
+    entry_tables = {"gate_weight": "gate_places"}  # noqa: RUF012
     item_weight: torch.Tensor
-    gate_number: torch.Tensor
+    gate_places: torch.Tensor
+    gate_key: torch.Tensor
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -54,7 +61,7 @@ class Sets2Sets(NextBasketRecommender):
             raise UserError("MAX_NBR_HISTORY_BASKETS: Sets2Sets attends over a fixed number of baskets; set one")
         self.set_loss_weight, self.set_loss_gradient = config["set_loss_weight"], config["set_loss_gradient"]
         self.weighted = config["inverse_frequency_weights"]
-        self.sparse_gate = str(config["learner"]).lower() in ("adam", "sparse_adam")
+        self.sparse_gate = str(config["learner"]).lower() == "sparse_adam"
         self.encoder_embedding = nn.Embedding(self.n_items, size)
         self.decoder_embedding = nn.Embedding(self.n_items, size)
         self.encoder = nn.GRU(size, hidden, batch_first=True)
@@ -62,15 +69,23 @@ class Sets2Sets(NextBasketRecommender):
         self.attention = nn.Linear(size + hidden, self.n_slots)
         self.combine = nn.Linear(size + hidden, hidden)
         self.output = nn.Linear(hidden, self.n_items)
-        self.gate_weight = nn.Parameter(torch.empty(self.n_items, self.n_items))
+        log = dataset.log
+        places, self._places_of_all = (
+            partial(places_of_pairs, log.user[rows], log.item[rows], self.n_items)
+            for rows in (log.split < TRAIN, log.split < SPLITS["test"])
+        )
+        self.register_buffer("gate_key", torch.tensor(keyed.key(config["seed"], "gate_weight")))
+        self.register_buffer("gate_places", places())
+        self.gate_weight = nn.Parameter(self._drawn(self.gate_places, torch.get_default_dtype()))
         self.gate_bias = nn.Parameter(torch.zeros(self.n_items))
         self.register_buffer("item_weight", torch.zeros(self.n_items), persistent=False)
-        self.register_buffer("gate_number", torch.empty(0, dtype=torch.int32), persistent=False)
         self._initialise()
         self.rebuild(dataset)
 
     def _initialise(self) -> None:
         for name, parameter in self.named_parameters():
+            if name == "gate_weight":
+                continue  # it has been drawn
             if "embedding" in name:
                 nn.init.normal_(parameter, std=0.02)
             elif parameter.dim() > 1:
@@ -94,6 +109,10 @@ class Sets2Sets(NextBasketRecommender):
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
         """Return the logits [batch, n_items]; minus infinity for padding."""
+        return functional.pad(self._logits(interaction), (1, 0), value=-math.inf)
+
+    def _logits(self, interaction: Interaction) -> torch.Tensor:
+        """Return the items' logits [batch, n_items - 1]."""
         history, lengths = Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH]
         row = torch.arange(len(lengths), device=lengths.device)
         outputs, _ = self.encoder(history.sums(self.encoder_embedding.weight))
@@ -106,34 +125,93 @@ class Sets2Sets(NextBasketRecommender):
         c = (attention.unsqueeze(2) * outputs).sum(dim=1)
         g = torch.relu(self.combine(torch.cat([d, c], dim=1)))
         s, _ = self.decoder(g.unsqueeze(1), h.unsqueeze(0).contiguous())
-        logits = self._repeats(self.output(s.squeeze(1)), history, lengths)
-        padding = torch.zeros(self.n_items, dtype=torch.bool, device=lengths.device)
-        padding[0] = True
-        return logits.masked_fill(padding, -torch.inf)
+        logits = functional.linear(s.squeeze(1), self.output.weight[1:], self.output.bias[1:])
+        return self._repeats(logits, history, lengths)
 
     def _repeats(self, logits: torch.Tensor, history: Incidence, lengths: torch.Tensor) -> torch.Tensor:
-        """Mix the users' own frequencies into the logits, at the items of their histories."""
+        """Mix the users' own frequencies into the logits, in place, at the items of their histories."""
         user, item, _, count = history.nodes(self.n_items)
         f = count.to(logits.dtype) / lengths[user]
-        to, of = pairs_within(user)
-        weight = self._gate(item.index_select(0, of), item.index_select(0, to))
+        of, to = pairs_within(user)
+        weight = self._gate(item.index_select(0, of) * self.n_items + item.index_select(0, to))
         v = torch.sigmoid(self.gate_bias.index_select(0, item).index_add(0, to, weight * f.index_select(0, of)))
-        change = v * (f - logits[user, item])
-        return logits.index_put((user, item), change, accumulate=True)
+        at = user, item - 1
+        return logits.index_put_(at, v * (f - logits[at]), accumulate=True)
+
+    # --- the gate --------------------------------------------------------------------------------------------------
+
+    def _gate(self, places: torch.Tensor) -> torch.Tensor:
+        """Return the gate's numbers at some places, int64 [n], the stored and the others."""
+        if not len(self.gate_places):
+            return self._drawn(places, self.gate_weight.dtype)
+        number, stored = self._number(places)
+        if self.sparse_gate and self.training:
+            values = _SparselyRead.apply(self.gate_weight, number)
+        else:
+            values = self.gate_weight.index_select(0, number)
+        if stored.all():
+            return values
+        return torch.where(stored, values, self._drawn(places, values.dtype))
+
+    def _number(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return which of the stored entries each place is, int64 [n], and whether it is one, bool [n]."""
+        number = torch.searchsorted(self.gate_places, places).clamp_max_(len(self.gate_places) - 1)
+        return number, self.gate_places.index_select(0, number) == places
+
+    def _drawn(self, places: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Return what was drawn for some places, int64 [n]: evenly, as X. Glorot and Y. Bengio do, AISTATS 2010."""
+        bound = math.sqrt(6 / (2 * self.n_items))
+        drawn = keyed.uniform(int(self.gate_key), places // self.n_items, places % self.n_items)
+        return (bound * (2 * drawn - 1)).to(dtype)
 
     def entries(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return the places in the flat gate that a batch reads: pairs of items of one user's history."""
+        """Return which stored entries of the gate a batch reads: pairs of items of one user's history."""
         user, item, *_ = Incidence.of(interaction[self.HISTORY_ITEMS]).nodes(self.n_items)
-        to, of = pairs_within(user)
-        return item.index_select(0, of) * self.n_items + item.index_select(0, to)
+        of, to = pairs_within(user)
+        number, stored = self._number(item.index_select(0, of) * self.n_items + item.index_select(0, to))
+        return number[stored]
 
-    def _gate(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        if self.sparse_gate and self.training:
-            return _SparselyRead.apply(self.gate_weight, rows, columns)
-        places = rows * self.n_items + columns
-        if len(self.gate_number):
-            places = self.gate_number.index_select(0, places).long()
-        return self.gate_weight.view(-1).index_select(0, places)
+    def shape_of(self, name: str) -> tuple[int, int]:
+        """Return the gate's rows and columns; G_ij is in row j."""
+        return self.n_items, self.n_items
+
+    def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Store the entries that the file stores; of a whole gate those that any history of the data reads.
+
+        Files of the first version, and of the original, have a whole gate, [n_items, n_items].
+
+        Raises:
+            UserError: the places are not ascending ones of the gate, or not as many as there are numbers.
+        """
+        values = state.get("gate_weight")
+        if not isinstance(values, torch.Tensor):
+            return state
+        if values.shape == (self.n_items, self.n_items):
+            places = self._places_of_all()
+            values = values.to_dense().reshape(-1)[places]
+            state = {**state, "gate_weight": values, "gate_places": places, "gate_key": self.gate_key}
+        elif values.dim() == 1:
+            places = self._checked(state.get("gate_places"), len(values))
+        else:
+            return state
+        self.gate_places = places.to(self.gate_places.device)
+        self.gate_weight = nn.Parameter(self.gate_weight.new_zeros(len(values)), self.gate_weight.requires_grad)
+        return state
+
+    def _checked(self, places: Any, n: int) -> torch.Tensor:
+        """Return the places of ``n`` entries as a file has them.
+
+        Raises:
+            UserError: they are none.
+        """
+        fits = isinstance(places, torch.Tensor) and places.layout == torch.strided
+        fits = fits and places.dtype == torch.int64 and places.shape == (n,)
+        if fits and (not n or (places[0] >= 0 and places[-1] < self.n_items**2 and (places.diff() > 0).all())):
+            return places
+        raise UserError(
+            f"'gate_places' is no ascending list of places in a gate of {self.n_items} x {self.n_items}, one for each "
+            f"of the {n} numbers of 'gate_weight'"
+        )
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean over the users of the weighted squares plus ``set_loss_weight`` times the pairwise term."""
@@ -141,19 +219,28 @@ class Sets2Sets(NextBasketRecommender):
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
         """Return the items' probabilities [batch, n_items - 1]; the loss is convex in them, not in the logits."""
-        return self.forward(interaction).softmax(dim=1)[:, 1:]
+        return self._logits(interaction).softmax(dim=1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
         """Return the loss, given the :meth:`outputs`."""
-        right = self.target_matrix(interaction)[:, 1:]
-        squares = (self.item_weight[1:] * (outputs - right).square()).sum(dim=1)
-        return (squares + self.set_loss_weight * self._pairwise(outputs, right)).mean()
+        bought = interaction[self.TARGET_ITEMS] > 0
+        column, weight = (interaction[self.TARGET_ITEMS] - 1).clamp_min(0), self.item_weight[1:]
+        more = weight[column] * (1 - 2 * outputs.gather(1, column))  # (p - 1)^2 over p^2
+        squares = outputs.square() @ weight + (bought * more).sum(dim=1)
+        return (squares + self.set_loss_weight * self._pairwise(outputs, column, bought)).mean()
 
-    def _pairwise(self, p: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Return the mean over pairs (bought i, other j) of exp(p_j - p_i): mean exp(-p_i) times mean exp(p_j)."""
+    def _pairwise(self, p: torch.Tensor, column: torch.Tensor, bought: torch.Tensor) -> torch.Tensor:
+        """Return the mean over pairs (bought i, other j) of exp(p_j - p_i): mean exp(-p_i) times mean exp(p_j).
+
+        Args:
+            p: float [batch, n_items - 1].
+            column: int64 [batch, targets], the columns of the targets.
+            bought: bool [batch, targets], False in the places without a target.
+        """
         p = p if self.set_loss_gradient else p.detach()
-        bought, others = right.sum(dim=1), (1 - right).sum(dim=1)
-        return (right * torch.exp(-p)).sum(dim=1) / bought * ((1 - right) * torch.exp(p)).sum(dim=1) / others
+        own, n = p.gather(1, column), bought.sum(dim=1)
+        others = p.exp().sum(dim=1) - (bought * own.exp()).sum(dim=1)
+        return (bought * (-own).exp()).sum(dim=1) / n * others / (p.shape[1] - n)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the logits [batch, n_items]."""
@@ -161,15 +248,15 @@ class Sets2Sets(NextBasketRecommender):
 
 
 class _SparselyRead(torch.autograd.Function):
-    """``weight[rows, columns]`` with a sparse gradient, for one derivative."""
+    """``weight[number]`` of a vector, with a sparse gradient, for one derivative."""
 
     @staticmethod
-    def forward(ctx: Any, weight: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(rows, columns)
+    def forward(ctx: Any, weight: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(number)
         ctx.shape = weight.shape
-        return weight[rows, columns]
+        return weight.index_select(0, number)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        where = torch.stack(ctx.saved_tensors)
-        return torch.sparse_coo_tensor(where, gradient, ctx.shape, check_invariants=False), None, None
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (number,) = ctx.saved_tensors
+        return torch.sparse_coo_tensor(number.unsqueeze(0), gradient, ctx.shape, check_invariants=False), None

@@ -77,16 +77,30 @@ class Kookmin(ErasingAlgorithm):
         for name, pull, part in parts:
             rows = reached[name]
             at = torch.searchsorted(subspace.rows[name], rows) if name in subspace.rows else rows
-            pulled = pull[at].flatten(1).any(dim=1)
+            pulled = self._pulled(name, rows, pull[at])
             entries = self._least(part[at[pulled]])
             place = (rows[pulled][entries[:, 0]], *entries[:, 1:].T)
-            bound = part.shape[-1] ** -0.5
+            columns = self.model.shape_of(name)[1] if name in self.model.entry_tables else part.shape[-1]
+            bound = columns**-0.5
             fresh = (2 * torch.rand(len(entries), generator=generator) - 1) * bound
             parameter = self.model.get_parameter(name)
             with torch.no_grad():
                 parameter[place] = fresh.to(parameter)
             rates[name][place] = 1.0
         return rates
+
+    def _pulled(self, name: str, rows: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
+        """Return which rows of a table have a gradient, bool; of a matrix of single entries, which are in such a row.
+
+        Args:
+            name: the table's.
+            rows: int64, of it.
+            pull: the gradient in these.
+        """
+        if name not in self.model.entry_tables:
+            return pull.flatten(1).any(dim=1)
+        owner = self.model.rows_of_entries(name, rows)
+        return torch.isin(owner, owner[pull != 0])
 
     def _least(self, saliency: torch.Tensor) -> torch.Tensor:
         """Return the indices [k, dims] of the share of entries that is the least salient, at least one if any."""

@@ -29,7 +29,7 @@ class Subspace:
     up, and with a table of just those rows in the computation. The gradient and the Hessian of the batches' losses
     are zero in every other row, where the damped solution ``(H + damping I)^-1 g`` is therefore zero too: leaving the
     rows out is exact, and the cost does not depend on the size of the catalogue. Likewise a matrix of which a batch
-    reads single entries (``entry_tables``) takes part with these, as a flat table whose rows are one number each.
+    reads single entries (``entry_tables``) takes part with these, as a table whose rows are one number each.
 
     Args:
         model: a recommender.
@@ -37,7 +37,7 @@ class Subspace:
         batches: every batch whose loss will be taken; None for whole tables.
         moving: those of the batches whose rows may move, while rows that only the others look up are held still; all
             of them by default.
-        entries: whether to look at ``entry_tables`` as such; else as whole matrices.
+        entries: whether to look at ``entry_tables`` as such; else all of their entries take part.
     """
 
     def __init__(
@@ -50,9 +50,7 @@ class Subspace:
     ) -> None:
         self.model = model
         self.names = trained(model) if names is None else tuple(names)
-        flat = model.entry_tables if entries and batches is not None else {}
-        self._flat = {n: buffer for n, buffer in flat.items() if n in self.names}
-        tables = {*model.row_tables, *self._flat} if batches is not None else ()
+        tables = {*model.row_tables, *(model.entry_tables if entries else ())} if batches is not None else ()
         looked_up = [n for n in self.names if n in tables]
         batches = () if batches is None else batches
         self._read = {n: self._rows(n, batches) for n in looked_up}
@@ -61,31 +59,21 @@ class Subspace:
         self._fields = {field: n for n in self.rows for field in model.row_tables.get(n, ())}
         partly = [n for n in self._read if len(self.rows[n]) < len(self._read[n])]
         self._moving = {n: torch.searchsorted(self._read[n], self.rows[n]) for n in partly}
-        self._numbers = {buffer: self._number(n) for n, buffer in self._flat.items()}
+        places = {n: buffer for n, buffer in model.entry_tables.items() if n in self._read}
+        self._places = {buffer: model.get_buffer(buffer)[self._read[n]] for n, buffer in places.items()}
 
     def _rows(self, name: str, batches: Sequence[Interaction]) -> torch.Tensor:
-        """Return the rows (of a flat table: the entries) that batches look up, int64, ascending."""
+        """Return the rows (of a matrix of single entries: these) that batches look up, int64, ascending."""
         device = self._device
-        if name not in self._flat:
+        if name not in self.model.entry_tables:
             fields = self.model.row_tables[name]
             ids = [batch[field].reshape(-1).to(device) for batch in batches for field in fields if field in batch]
             return torch.unique(torch.cat([torch.zeros(1, dtype=torch.int64, device=device), *ids]))  # 0 is the padding
-        there = torch.zeros(self.parameters[name].numel(), dtype=torch.bool, device=device)
-        there[0] = True
+        there = torch.zeros(len(self.parameters[name]), dtype=torch.bool, device=device)
         for batch in batches:
             if len(batch):
                 there[self.model.entries(name, batch.to(device))] = True
         return there.nonzero().squeeze(1)
-
-    def _number(self, name: str) -> torch.Tensor:
-        """Return of each place in a flat table which of the entries that are read it is, int32."""
-        entries = self._read[name]
-        numbers = torch.zeros(self.parameters[name].numel(), dtype=torch.int32, device=entries.device)
-        return numbers.index_copy_(0, entries, torch.arange(len(entries), dtype=torch.int32, device=entries.device))
-
-    def _table_of(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        """Return a parameter's tensor as the table that rows are of."""
-        return tensor.view(-1) if name in self._flat else tensor
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -101,7 +89,7 @@ class Subspace:
         return [value.clone().requires_grad_() for value in chosen]
 
     def _chosen(self, tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
-        return [self._table_of(n, t)[self.rows[n]] if n in self.rows else t for n, t in tensors.items()]
+        return [t[self.rows[n]] if n in self.rows else t for n, t in tensors.items()]
 
     def vector(self) -> torch.Tensor:
         """Return the chosen parameters (their chosen rows) as one flat vector."""
@@ -115,7 +103,7 @@ class Subspace:
         """Return ``rest``, flat over the same parameters' whole tables, with ``vector`` in place of what lies here."""
         parts = [part.clone() for part in self.whole().unflatten(rest)]
         for name, part, own in zip(self.names, parts, self.unflatten(vector), strict=True):
-            self._table_of(name, part)[self.rows.get(name, slice(None))] = own
+            part[self.rows.get(name, slice(None))] = own
         return flatten(parts)
 
     def whole(self) -> "Subspace":
@@ -135,14 +123,14 @@ class Subspace:
 
     def _call(self, method: str, values: Sequence[torch.Tensor], asked: Any) -> Any:
         swapped = {f"model.{name}": self._table(name, value) for name, value in zip(self.names, values, strict=True)}
-        swapped |= {f"model.{buffer}": numbers for buffer, numbers in self._numbers.items()}
+        swapped |= {f"model.{buffer}": places for buffer, places in self._places.items()}
         return functional_call(self._module, swapped, (method, asked))
 
     def _table(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """Return the rows that are read, of which those that may move have the values given."""
         if name not in self._moving:
             return value
-        still = self._table_of(name, self.parameters[name].detach())[self._read[name]]
+        still = self.parameters[name].detach()[self._read[name]]
         return still.index_copy(0, self._moving[name], value)
 
     @property
@@ -159,8 +147,8 @@ class Subspace:
 
     def unflatten(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """Split a flat vector into the chosen parameters' shapes."""
-        tables = {n: self._table_of(n, p).shape for n, p in self.parameters.items()}
-        shapes = [(len(self.rows[n]), *shape[1:]) if n in self.rows else tuple(shape) for n, shape in tables.items()]
+        wholes = {n: p.shape for n, p in self.parameters.items()}
+        shapes = [(len(self.rows[n]), *shape[1:]) if n in self.rows else tuple(shape) for n, shape in wholes.items()]
         parts = torch.split(vector, [int(torch.Size(shape).numel()) for shape in shapes])
         return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
@@ -169,7 +157,7 @@ class Subspace:
         with torch.no_grad():
             for (name, parameter), part in zip(self.parameters.items(), self.unflatten(vector), strict=True):
                 if name in self.rows:
-                    self._table_of(name, parameter).index_add_(0, self.rows[name], part)
+                    parameter.index_add_(0, self.rows[name], part)
                 else:
                     parameter.add_(part)
 
