@@ -7,133 +7,169 @@ import torch
 from torch.autograd.function import once_differentiable
 
 AT_ONCE = 2**22
-"""How many scores of (row, item) are worked on at a time, whatever the numbers of rows and items."""
+"""At most so many scores of (row, item) are worked on at a time, whatever the numbers of rows and items."""
 
 _TILE = AT_ONCE // 2  # probabilities, and beside them what a direction makes of the scores
-_LEAST = 64  # rows that a product with the table is worth its while for
-_ROWS = 128  # of kept probabilities at a time: they fit into caches
+_LEAST, _ROWS = 64, 128  # rows of a tile with all items
+_CACHED = 2**20  # scores of a tile that fit into caches
+_ITEMS = 2048  # that a product of a tile and a table takes at a time
+
+
+def rows_fit(n_items: int) -> bool:
+    """Return whether a tile has room for all items of a table of so many, beside each other, with enough rows."""
+    return n_items * _LEAST <= _TILE
 
 
 def rows_at_once(n_items: int, most: int = 256) -> int:
     """Return how many rows a piece of a batch had better have that scores so many items in each.
 
-    As many as a tile has room for, so that their probabilities can be kept; ``most`` where it has room for more, and
+    As many as a tile has room for, so that a graph keeps their probabilities; ``most`` where it has room for more, and
     where it has room for so few that items are taken in turn.
     """
-    room = _TILE // n_items
-    return min(room, most) if room >= _LEAST else most
+    return min(_TILE // n_items, most) if rows_fit(n_items) else most
+
+
+def _scores(rows: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+    """Return ``items @ rows.T`` for float [n, d] and [items, d], some items at a time: what is in caches is faster."""
+    out, rows = rows.new_empty(len(items), len(rows)), rows.T
+    for at in range(0, len(items), _ITEMS):
+        torch.mm(items[at : at + _ITEMS], rows, out=out[at : at + _ITEMS])
+    return out
+
+
+def _pull(tile: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, to: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Add ``tile.T @ items`` [n, d] and ``tile @ rows`` [items, d] to two tensors, as :func:`_scores` does."""
+    of_rows, of_items = to
+    for at in range(0, len(items), _ITEMS):
+        part = slice(at, at + _ITEMS)
+        of_rows.addmm_(tile[part].T, items[part])
+        of_items[part].addmm_(tile[part], rows)
 
 
 class TableSoftmax:
     """The softmax of ``encoded @ table.T``, and what its cross-entropy needs of it.
 
-    Probabilities are kept where one tile holds them all; else they are computed anew, tile by tile, wherever they are
-    needed: all rows, and as many items as a tile has room for.
+    Scores are taken in tiles, [items, rows]: all items for some rows or, of a large table, some items for all rows.
+    Probabilities are kept if that is wanted and the tiles are of the first kind; else they are computed anew wherever
+    they are needed.
 
     Args:
         encoded: float [n, d], without a graph.
         table: float [items, d], without a graph.
+        keep: whether to keep the probabilities.
 
     Attributes:
-        probabilities: float [n, items], or None where they are not kept.
-        top, total: float [n, 1], a row's largest score and its sum of exponentials relative to that.
+        top, total: float [n], a row's largest score and its sum of exponentials relative to that.
+        kept: the tiles' probabilities; none where they are not kept.
     """
 
-    def __init__(self, encoded: torch.Tensor, table: torch.Tensor) -> None:
+    def __init__(self, encoded: torch.Tensor, table: torch.Tensor, keep: bool) -> None:
         self.encoded, self.table = encoded, table
-        self.probabilities: torch.Tensor | None = None
-        if encoded.shape[0] * table.shape[0] <= _TILE:
-            scores = encoded @ table.T
-            self.top = scores.amax(dim=1, keepdim=True)
-            self.total = scores.sub_(self.top).exp_().sum(dim=1, keepdim=True)
-            self.probabilities = scores.div_(self.total)
-            return
-        self.top = encoded.new_full((len(encoded), 1), -torch.inf)
+        self.top = encoded.new_full((len(encoded),), -torch.inf)
         self.total = torch.zeros_like(self.top)
-        for items in self._chunks():
-            scores = encoded @ table[items].T
-            top = torch.maximum(self.top, scores.amax(dim=1, keepdim=True))
-            self.total.mul_(torch.exp(self.top - top)).add_(scores.sub_(top).exp_().sum(dim=1, keepdim=True))
-            self.top = top
+        self.kept: tuple[torch.Tensor, ...] = ()
+        keep = keep and rows_fit(len(table))
+        for _, rows, items in self._tiles():
+            scores = _scores(encoded[rows], table[items])
+            top = torch.maximum(self.top[rows], scores.amax(dim=0))
+            shrunk = self.total[rows] * torch.exp(self.top[rows] - top)
+            self.total[rows] = shrunk + scores.sub_(top).exp_().sum(dim=0)
+            self.top[rows] = top
+            if keep:
+                self.kept += (scores.div_(self.total[rows]),)
 
-    def _chunks(self) -> Iterator[slice]:
-        step = max(_TILE // max(len(self.encoded), 1), 1)
-        for at in range(0, len(self.table), step):
-            yield slice(at, at + step)
+    def _tiles(self) -> Iterator[tuple[int, slice, slice]]:
+        """Yield each tile's number, rows and items."""
+        n, n_items = len(self.encoded), len(self.table)
+        if rows_fit(n_items):
+            step = max(min(_ROWS, _CACHED // n_items), _LEAST)
+            for number, at in enumerate(range(0, n, step)):
+                yield number, slice(at, at + step), slice(0, n_items)
+        else:
+            step = max(_CACHED // max(n, 1), 1)
+            for number, at in enumerate(range(0, n_items, step)):
+                yield number, slice(0, n), slice(at, at + step)
 
-    def _tiles(self) -> Iterator[tuple[slice, slice, torch.Tensor]]:
-        """Yield rows, items, and their probabilities: some rows with all items, or all rows with some items."""
-        if self.probabilities is not None:
-            for at in range(0, len(self.encoded), _ROWS):
-                yield slice(at, at + _ROWS), slice(None), self.probabilities[at : at + _ROWS]
-            return
-        for items in self._chunks():
-            scores = self.encoded @ self.table[items].T
-            yield slice(None), items, scores.sub_(self.top).exp_().div_(self.total)
+    def _softmax(self, number: int, rows: slice, items: slice) -> torch.Tensor:
+        """Return a tile's probabilities."""
+        if self.kept:
+            return self.kept[number]
+        return _scores(self.encoded[rows], self.table[items]).sub_(self.top[rows]).exp_().div_(self.total[rows])
 
     def loss(self, target: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy, summed over the rows, at targets (int64 [n])."""
         right = (self.encoded * self.table[target]).sum(dim=1)
-        return (self.top.squeeze(1) - right + self.total.squeeze(1).log()).sum()
+        return (self.top - right + self.total.log()).sum()
 
-    def slopes(self, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the derivatives of the :meth:`loss` in ``encoded`` and in ``table``, of their shapes."""
-        of_rows, of_items = -self.table[target], torch.zeros_like(self.table)
-        for rows, items, p in self._tiles():
-            of_rows[rows].addmm_(p, self.table[items])
-            of_items[items].addmm_(p.T, self.encoded[rows])
-        return of_rows, of_items.index_add_(0, target, self.encoded, alpha=-1)
-
-    def bend(
-        self, rows_move: torch.Tensor, items_move: torch.Tensor, target: torch.Tensor | None = None
+    def pull(
+        self, rows_hold: torch.Tensor, items_hold: torch.Tensor, target: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the image of a direction under the Hessian of the :meth:`loss` in ``(encoded, table)``.
+        """Return ``(p - y) items_hold`` and ``(p - y)' rows_hold``, ``p - y`` the derivative of the loss in the scores.
 
-        With ``s = encoded @ table.T`` and its change ``c`` along the direction, a row's scores bend the loss by
-        ``(diag(p) - p p') c``; that alone, pulled back to the factors, is the Gauss-Newton form. The Hessian adds what
-        the slopes ``p - y`` do as the other factor moves.
+        They are its derivatives in ``encoded`` and ``table`` if these are what is held.
+
+        Args:
+            rows_hold: float [n, d].
+            items_hold: float [items, d].
+            target: int64 [n].
+        """
+        of_rows, of_items = -items_hold[target], torch.zeros_like(self.table)
+        for tile in self._tiles():
+            _, rows, items = tile
+            _pull(self._softmax(*tile), rows_hold[rows], items_hold[items], (of_rows[rows], of_items[items]))
+        return of_rows, of_items.index_add_(0, target, rows_hold, alpha=-1)
+
+    def gauss_newton(
+        self, rows_move: torch.Tensor, items_move: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the image of a direction under the loss's Hessian in the scores, from and to ``(encoded, table)``.
+
+        It is ``diag(p) - p p'`` for a row. The Hessian in ``(encoded, table)`` is this and the :meth:`pull` of the
+        direction.
 
         Args:
             rows_move: float [n, d].
             items_move: float [items, d].
-            target: int64 [n] gives the Hessian, None the Gauss-Newton form.
+            weights: float [n, 1], what each row counts; 1 by default.
         """
-        of_rows, of_items = torch.zeros_like(self.encoded), torch.zeros_like(self.table)
-        left, means = torch.cat([rows_move, self.encoded], dim=1), None
-        if self.probabilities is None:
-            means = self._means(rows_move, items_move)
-        for rows, items, p in self._tiles():
-            change = left[rows] @ torch.cat([self.table[items], items_move[items]], dim=1).T
+        images = of_rows, of_items = torch.zeros_like(self.encoded), torch.zeros_like(self.table)
+        left, right = torch.cat([rows_move, self.encoded], dim=1), None
+        if weights is not None:
+            left *= weights
+        by_rows = rows_fit(len(self.table))
+        means = None if by_rows else self._means(left, items_move)
+        for tile in self._tiles():
+            _, rows, items = tile
+            if right is None or not by_rows:
+                right = torch.cat([self.table[items], items_move[items]], dim=1)
+            p, change = self._softmax(*tile), _scores(left[rows], right)
             if means is None:
                 change.mul_(p)
-                change.addcmul_(p, change.sum(dim=1, keepdim=True), value=-1)
+                change.addcmul_(p, change.sum(dim=0), value=-1)
             else:
-                change.sub_(means[rows]).mul_(p)
-            of_rows[rows].addmm_(change, self.table[items])
-            of_items[items].addmm_(change.T, self.encoded[rows])
-            if target is not None:
-                of_rows[rows].addmm_(p, items_move[items])
-                of_items[items].addmm_(p.T, rows_move[rows])
-        if target is not None:
-            of_rows -= items_move[target]
-            of_items.index_add_(0, target, rows_move, alpha=-1)
-        return of_rows, of_items
+                change.sub_(means).mul_(p)
+            _pull(change, self.encoded[rows], self.table[items], (of_rows[rows], of_items[items]))
+        return images
 
-    def _means(self, rows_move: torch.Tensor, items_move: torch.Tensor) -> torch.Tensor:
-        """Return the mean change of a row's scores along a direction, under its probabilities, [n, 1]."""
+    def _means(self, left: torch.Tensor, items_move: torch.Tensor) -> torch.Tensor:
+        """Return a row's mean change of scores under its probabilities, [n], as ``left @ [table, items_move].T``."""
         means = torch.zeros_like(self.top)
-        for _, items, p in self._tiles():
-            means += ((p @ self.table[items]) * rows_move).sum(dim=1, keepdim=True)
-            means += ((p @ items_move[items]) * self.encoded).sum(dim=1, keepdim=True)
+        for tile in self._tiles():
+            p, items = self._softmax(*tile), tile[2]
+            means += (torch.cat([p.T @ self.table[items], p.T @ items_move[items]], dim=1) * left).sum(dim=1)
         return means
 
-    def _parts(self) -> tuple[torch.Tensor | None, ...]:
-        return self.encoded, self.table, self.top, self.total, self.probabilities
+    def parts(self) -> tuple[torch.Tensor, ...]:
+        """Return the tensors that it consists of, for :meth:`of`."""
+        return self.encoded, self.table, self.top, self.total, *self.kept
 
     @classmethod
-    def _of(cls, *parts: Any) -> "TableSoftmax":
+    def of(cls, encoded: torch.Tensor, table: torch.Tensor, *rest: torch.Tensor) -> "TableSoftmax":
+        """Return the one of some :meth:`parts`."""
         softmax = cls.__new__(cls)
-        softmax.encoded, softmax.table, softmax.top, softmax.total, softmax.probabilities = parts
+        softmax.encoded, softmax.table = encoded, table
+        softmax.top, softmax.total, *kept = rest
+        softmax.kept = tuple(kept)
         return softmax
 
 
@@ -153,8 +189,9 @@ def table_cross_entropy(encoded: torch.Tensor, table: torch.Tensor, target: torc
 class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, encoded: torch.Tensor, table: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        softmax = TableSoftmax(encoded, table)
-        ctx.save_for_backward(target, *softmax._parts())
+        wanted = any(ctx.needs_input_grad[:2]) and len(encoded) * len(table) <= _TILE
+        softmax = TableSoftmax(encoded, table, keep=wanted)
+        ctx.save_for_backward(target, *softmax.parts())
         return softmax.loss(target)
 
     @staticmethod
@@ -169,14 +206,15 @@ class _Slopes(torch.autograd.Function):
         ctx: Any, encoded: torch.Tensor, table: torch.Tensor, weight: torch.Tensor, target: torch.Tensor, *rest: Any
     ) -> tuple[torch.Tensor, ...]:
         ctx.save_for_backward(target, weight, encoded, table, *rest)
-        return tuple(slope.mul_(weight) for slope in TableSoftmax._of(encoded, table, *rest).slopes(target))
+        return tuple(slope.mul_(weight) for slope in TableSoftmax.of(encoded, table, *rest).pull(encoded, table, target))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, rows_move: torch.Tensor, items_move: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         target, weight, *parts = ctx.saved_tensors
-        softmax, slope = TableSoftmax._of(*parts), None
+        softmax, along, slope = TableSoftmax.of(*parts), (rows_move, items_move), None
         if ctx.needs_input_grad[2]:
-            slope = sum((a * b).sum() for a, b in zip(softmax.slopes(target), (rows_move, items_move), strict=True))
-        bent = [image.mul_(weight) for image in softmax.bend(rows_move, items_move, target)]
-        return *bent, slope, *[None] * (len(ctx.needs_input_grad) - 3)
+            slope = sum((a * b).sum() for a, b in zip(softmax.pull(*parts[:2], target), along, strict=True))
+        turned = zip(softmax.gauss_newton(*along), softmax.pull(*along, target), strict=True)
+        images = [bent.add_(other).mul_(weight) for bent, other in turned]
+        return *images, slope, *[None] * (len(ctx.needs_input_grad) - 3)

@@ -287,18 +287,17 @@ class GaussNewtonProduct(_Product):
     def _factored(traced: list[tuple[Any, ...]], held: _Held) -> tuple[list[torch.Tensor], Callable[..., Any]]:
         """Return the pieces' vectors and the table they share, and what the loss makes of a change of them."""
         encoded, table = [factors[0] for factors, *_ in traced], traced[0][0][1]
-        softmaxes = [TableSoftmax(part.detach(), table.detach()) for part in encoded]
-        weights = [weight for *_, weight in traced]
-        for softmax in softmaxes:
-            held.count(softmax.probabilities) if softmax.probabilities is not None else None
+        sizes = [len(part) for part in encoded]
+        rows = torch.cat([part.detach() for part in encoded])
+        size = len(rows) * len(table) * rows.element_size()
+        softmax = TableSoftmax(rows, table.detach(), keep=size <= KEPT_BYTES - held.bytes)
+        for part in softmax.kept:
+            held.count(part)
+        weights = torch.cat([rows.new_full((len(part), 1), weight) for part, (*_, weight) in zip(encoded, traced)])
 
         def bend(pushed: Sequence[torch.Tensor]) -> list[torch.Tensor]:
             *moves, items_move = pushed
-            slopes, of_items = [], torch.zeros_like(items_move)
-            for softmax, weight, rows_move in zip(softmaxes, weights, moves, strict=True):
-                of_rows, image = softmax.bend(rows_move, items_move)
-                slopes.append(of_rows.mul_(weight))
-                of_items.add_(image, alpha=weight)
-            return [*slopes, of_items]
+            of_rows, of_items = softmax.gauss_newton(torch.cat(moves), items_move, weights)
+            return [*of_rows.split(sizes), of_items]
 
         return [*encoded, table], bend
