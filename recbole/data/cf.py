@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recbole.data.dataset import AtomicDataset, EvalRows, Ragged
+from recbole.data.ids import distinct, without
 from recbole.data.interaction import Interaction
 from recbole.data.log import InteractionLog, group_offsets
 from recbole.data.split import SPLITS, split_labels
@@ -38,10 +39,9 @@ class GeneralDataset(AtomicDataset):
     def eval_rows(self, split: str) -> EvalRows:
         """Ask once for each user with a retained row in ``split``; the rows of earlier splits are history."""
         label = SPLITS[split]
-        users = np.unique(self.log.user[self.log.split == label])
-        rows = self._pairs(users, label)
-        kept = np.flatnonzero(rows[0].sizes())
-        return self._rows(users[kept], label, n_skipped=len(users) - len(kept))
+        rows = np.flatnonzero(self.log.split == label)
+        users, asked = distinct(self.log.user[rows]), distinct(self.log.user[rows[~self.forgotten[rows]]])
+        return self._rows(asked, label, n_skipped=len(users) - len(asked))
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
         """Ask once for each user; everything retained is history, nothing is to be found."""
@@ -58,9 +58,9 @@ class GeneralDataset(AtomicDataset):
         kept = ~self.forgotten[rows]
         rows, key = rows[kept], rank[kept] * self.n_items + self.log.item[rows[kept]]
         labels = self.log.split[rows]
-        right = np.unique(key[labels == label]) if label is not None else np.empty(0, dtype=np.int64)
+        right = distinct(key[labels == label]) if label is not None else np.empty(0, dtype=np.int64)
         seen = key if label is None else key[labels < label]
-        return self._ragged(right, len(users)), self._ragged(np.setdiff1d(seen, right), len(users))
+        return self._ragged(right, len(users)), self._ragged(without(distinct(seen), right), len(users))
 
     def _ragged(self, keys: np.ndarray, n_rows: int) -> Ragged:
         return Ragged(keys % self.n_items, group_offsets(keys // self.n_items, n_rows))

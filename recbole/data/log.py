@@ -89,15 +89,6 @@ def ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.arange(total, dtype=np.int64) + shift
 
 
-def distinct(ids: np.ndarray, size: int) -> np.ndarray:
-    """Return ``np.unique(ids)`` of ids below ``size``; where they are many, from a mask, without a sort."""
-    if len(ids) < size // 16:
-        return np.unique(ids)
-    there = np.zeros(size, dtype=bool)
-    there[ids] = True
-    return np.flatnonzero(there)
-
-
 def group_offsets(groups: np.ndarray, n_groups: int) -> np.ndarray:
     """Return the int64 offsets [n_groups + 1] of an ascending array of group numbers."""
     return np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=n_groups))]).astype(np.int64)

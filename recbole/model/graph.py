@@ -3,10 +3,10 @@
 import warnings
 from typing import Any
 
-import numpy as np
 import torch
 
 from recbole.data import Dataset
+from recbole.data.ids import distinct
 
 
 class InteractionGraph:
@@ -27,7 +27,7 @@ class InteractionGraph:
 
     def __init__(self, dataset: Dataset, device: torch.device | str | None = None) -> None:
         log, rows, n_users, n_items = dataset.log, dataset.train_rows, dataset.n_users, dataset.n_items
-        pairs = np.unique(log.user[rows] * n_items + log.item[rows])
+        pairs = distinct(log.user[rows] * n_items + log.item[rows])
         self.users = torch.from_numpy(pairs // n_items).to(device)
         self.items = torch.from_numpy(pairs % n_items).to(device)
         self.n_users, self.n_nodes = n_users, n_users + n_items
