@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recbole.data.dataset import AtomicDataset, EvalRows, Ragged
-from recbole.data.ids import distinct, without
+from recbole.data.ids import distinct
 from recbole.data.interaction import Interaction
 from recbole.data.log import InteractionLog, group_offsets
 from recbole.data.split import SPLITS, split_labels
@@ -55,12 +55,15 @@ class GeneralDataset(AtomicDataset):
         """Return the retained items of a split and of the splits before it (all of them if None), per user."""
         rows = self.log.rows_of(users)
         rank = np.repeat(np.arange(len(users)), np.diff(self.log.offsets)[users])
-        kept = ~self.forgotten[rows]
-        rows, key = rows[kept], rank[kept] * self.n_items + self.log.item[rows[kept]]
         labels = self.log.split[rows]
-        right = distinct(key[labels == label]) if label is not None else np.empty(0, dtype=np.int64)
-        seen = key if label is None else key[labels < label]
-        return self._ragged(right, len(users)), self._ragged(without(distinct(seen), right), len(users))
+        kept = ~self.forgotten[rows] if label is None else ~self.forgotten[rows] & (labels <= label)
+        pair = rank[kept] * self.n_items + self.log.item[rows[kept]]
+        seen = np.ones(len(pair), dtype=bool) if label is None else labels[kept] < label
+        marked = distinct(2 * pair + seen)  # a pair that is to be found comes before itself as one that was seen
+        pair = marked >> 1
+        seen = marked & 1 > 0
+        seen[1:] &= pair[1:] != pair[:-1]
+        return self._ragged(pair[marked & 1 == 0], len(users)), self._ragged(pair[seen], len(users))
 
     def _ragged(self, keys: np.ndarray, n_rows: int) -> Ragged:
         return Ragged(keys % self.n_items, group_offsets(keys // self.n_items, n_rows))

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recbole.data import Dataset, EvalRows, Ragged
-from recbole.data.ids import distinct, without
 from recbole.data.log import InteractionLog, group_offsets
 from recbole.evaluator.kinds import Ids, Mask
 from recbole.utils import stream
@@ -81,8 +80,8 @@ def build_views(
     """
     log = dataset.log
     everything, current = dataset.masked(np.zeros_like(forgotten)), dataset.masked(forgotten)
-    requesting = distinct(log.user[forgotten])
-    others = without(without(distinct(log.user), requesting), distinct(fake))
+    requesting = np.unique(log.user[forgotten])
+    others = np.setdiff1d(np.unique(log.user), np.concatenate([requesting, fake]))
     if len(requesting) and len(others) > OTHERS:
         others = np.sort(stream(seed, "others").choice(others, OTHERS, replace=False))
     shown = current.exposure_rows(np.concatenate([requesting, others]))
@@ -100,11 +99,11 @@ def _forgotten_items(log: InteractionLog, forgotten: Mask, entities: Ids) -> Rag
     rank[entities] = np.arange(len(entities))
     rows = np.flatnonzero(forgotten)
     rows = rows[rank[log.user[rows]] >= 0]
-    keys = distinct(rank[log.user[rows]] * n_items + log.item[rows])
+    keys = np.unique(rank[log.user[rows]] * n_items + log.item[rows])
     return Ragged(keys % n_items, group_offsets(keys // n_items, len(entities)))
 
 
 def counted(rows: EvalRows, chosen: Mask) -> dict[str, int]:
     """Return the columns that say how many rows and people a value is of: ``n_people``, ``n_rows``, ``n_skipped``."""
-    people = len(distinct(rows.entity[chosen]))
+    people = len(np.unique(rows.entity[chosen]))
     return {"n_people": people, "n_rows": int(chosen.sum()), "n_skipped": rows.n_skipped}
