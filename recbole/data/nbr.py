@@ -172,10 +172,9 @@ class NextBasketDataset(Dataset):
         rows, owner = self._retained(self.log.basket_offsets[examples], self.log.basket_offsets[examples + 1])
         return np.bincount(owner[np.isin(self.log.item[rows], items)], minlength=len(examples)) > 0
 
-    @property
-    def train_rows(self) -> np.ndarray:
-        """Retained rows of the baskets up to and including the training target, int64."""
-        return np.flatnonzero((self.log.split <= TRAIN) & ~self.forgotten)
+    def in_training(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return which of the log rows are retained ones of the baskets up to the training target, bool."""
+        return (self.log.split[rows] <= TRAIN) & ~self.forgotten[rows]
 
     # --- evaluation ----------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ class Workbench:
 
     Args:
         config: the run's configuration.
-        model: the model that is to forget.
+        model: the model that is to forget, as it was built on the data.
         dataset: the data under the current mask.
 
     Attributes:
@@ -34,6 +34,7 @@ class Workbench:
         self.config, self.model, self.dataset = config, model, dataset
         self.negatives = Negatives(config, dataset, cast(InputType, model.input_type))
         self.n_train = len(dataset.train_examples())
+        self._new: list[np.ndarray] = []
 
     @property
     def device(self) -> torch.device:
@@ -45,14 +46,25 @@ class Workbench:
         change = self.dataset.forget(rows)
         self.n_train -= len(change.before) - len(change.after)
         self.negatives.forget(change.rows)
+        self._new.append(change.rows)
         return change
 
+    def rebuild(self) -> None:
+        """Bring what the model derives from the data (a graph) up to date with the mask."""
+        if self._new:
+            self.model.rebuild_without(self.dataset, np.concatenate(self._new))
+        else:
+            self.model.rebuild(self.dataset)
+        self._new = []
+
     def restore(self, forgotten: np.ndarray) -> None:
-        """Mask what had been forgotten when a snapshot was taken (bool [len(log)]), too."""
+        """Mask what had been forgotten when a snapshot was taken (bool [len(log)]), too, and rebuild the model."""
         rows = np.flatnonzero(forgotten & ~self.dataset.forgotten)
         self.dataset.forgotten[rows] = True
         self.negatives.forget(rows)
         self.n_train = len(self.dataset.train_examples())
+        self._new = []
+        self.model.rebuild(self.dataset)
 
     def stream(self, index: int, *name: str | int) -> np.random.Generator:
         """Return the random stream of that name of the request with that index."""
