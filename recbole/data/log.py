@@ -80,7 +80,7 @@ class InteractionLog:
             for token in self.vocabulary[side].token_array.to_pylist():
                 digest.update(token.encode() + b"\n")
         for array in (self.user, self.item, *(self.columns[name] for name in sorted(self.columns)), self.split):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 

@@ -32,6 +32,7 @@ class GraphRecommender(GeneralRecommender, ABC):
     selective = ("user_embedding.weight",)
     batch_free: tuple[str, ...] = ("forward",)
     n_layers: int
+    graph: InteractionGraph
     _left: np.ndarray | None = None  # the rows that leave, for a rebuild that knows of them
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
