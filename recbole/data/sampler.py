@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recbole.data.dataset import Dataset
+from recbole.data.ids import distinct
 from recbole.utils import UserError
 
 _BITMAP_BYTES = 64 * 2**20
@@ -23,7 +24,7 @@ class PairSet:
             self.bitmap = np.zeros(n_bytes, dtype=np.uint8)
             np.bitwise_or.at(self.bitmap, keys >> 3, _bit(keys))
         else:
-            self.keys = np.unique(keys)
+            self.keys = distinct(keys)
             self.gone = np.zeros(len(self.keys), dtype=bool)
 
     def contains(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -92,7 +93,7 @@ class NegativeSampler:
         """
         self._discard(rows)
         if self.counts is not None:
-            rows = np.unique(rows)
+            rows = distinct(rows)
             rows = rows[self.counted[rows]]
             self.counted[rows] = False
             np.subtract.at(self.counts, self.log.item[rows], 1)

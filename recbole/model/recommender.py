@@ -220,6 +220,15 @@ class AbstractRecommender(nn.Module):
         fresh.train(self.training)
         self.__dict__.update(fresh.__dict__)
 
+    def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
+        """Bring what was derived from the data up to date; by default with a :meth:`rebuild`, to which it is equal.
+
+        Args:
+            dataset: under its current mask, which covers the rows.
+            rows: int64, the log rows that were forgotten since the last time; nothing else has changed.
+        """
+        self.rebuild(dataset)
+
     def _trained_state(self) -> dict[str, torch.Tensor]:
         """Return what training left, by name: all parameters, and the buffers of normalisations."""
         state: dict[str, torch.Tensor] = dict(self.named_parameters(remove_duplicate=False))

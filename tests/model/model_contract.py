@@ -88,6 +88,14 @@ class ModelContract(ABC):
         assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
         assert torch.isfinite(self.scores(model, world)[:, 1:]).all()
 
+    def test_one_request_after_another_ends_where_rebuilding_does(self, world):
+        model, other, data = self.fresh(world), self.fresh(world), world.data()
+        for request in world.requests:
+            model.rebuild_without(data, data.forget(request.rows).rows)
+        other.rebuild(data)
+        if self.repeats:
+            assert torch.equal(self.scores(model, world), self.scores(other, world))
+
     def test_what_is_saved_is_all_that_it_knows(self, world):
         model = self.fresh(world)
         other = get_model(self.model)(world.config, world.dataset)
