@@ -1,6 +1,7 @@
 """What `scale.py` and `speed.py` share: parts that run in processes of their own, results that are kept, tables."""
 
 import json
+import math
 import os
 import platform
 import re
@@ -22,6 +23,9 @@ from recbole.utils import UserError, write_json
 from recbole.utils.files import atomic_write
 
 PARTS = Path(__file__).with_name("parts.py")
+WEEK = 7 * 86400
+"""In seconds."""
+
 PATIENCE = 20
 """A process is ended after so many times its limit of CPU seconds by the clock, and an hour: it hangs."""
 
@@ -37,22 +41,24 @@ class Ended(NamedTuple):
     err: str
 
 
-def run(words, source, cwd=None, patience=None):
+def run(words, source, cwd=None, limit=None, patience=None):
     """Run a command to its end on the ``recbole`` of a tree, with one thread.
 
     Args:
         words: the command line.
         source: the tree.
         cwd: the folder to run it in.
-        patience: wall seconds after which it is killed; None for none.
+        limit: CPU seconds after which the system ends it; None for none.
+        patience: wall seconds after which it is killed; None for a week.
 
     Returns:
         :class:`Ended`; CPU seconds are user and system time, with those of its own children that it waited for.
     """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         began = time.perf_counter()
+        words = ["sh", "-c", f'ulimit -t {math.ceil(limit)}; exec "$@"', "sh", *words] if limit else words
         process = subprocess.Popen(list(map(str, words)), cwd=cwd, env=environment(source), stdout=out, stderr=err)
-        alarm = threading.Timer(patience or 1e6, os.kill, (process.pid, signal.SIGKILL))
+        alarm = threading.Timer(patience or WEEK, os.kill, (process.pid, signal.SIGKILL))
         alarm.daemon = True
         alarm.start()
         try:
@@ -84,19 +90,29 @@ def measure(spec, source=ROOT, cwd=None):
         limit that was passed, or ``failed`` with the last line of its error stream.
     """
     words = [sys.executable, PARTS, json.dumps(spec, default=str)]
-    return outcome(run(words, source, cwd, PATIENCE * spec["limit"] + 3600), spec["limit"])
+    ended = run(words, source, cwd, patience=PATIENCE * spec["limit"] + 3600)
+    found = outcome(ended, spec["limit"])
+    return found | json.loads(ended.out.splitlines()[-1]) if found["status"] == "done" else found
 
 
-def outcome(ended, limit):
-    """Return the result of a process: the last line that it wrote, as JSON, or why there is none."""
-    if ended.status == -signal.SIGXCPU:
+def outcome(ended, limit, good=(0,)):
+    """Return the result of a process: its costs, or that it passed its limit, or why it failed.
+
+    Args:
+        ended: how it ended.
+        limit: CPU seconds that it had.
+        good: exit statuses of success.
+    """
+    if ended.status in (-signal.SIGXCPU, 128 + signal.SIGXCPU) or (
+        ended.status == -signal.SIGKILL and ended.cpu > limit
+    ):
         return {"status": "timeout", "limit": limit, "cpu": None, "wall": ended.wall, "peak_mib": ended.peak_mib}
-    if ended.status:
+    if ended.status not in good:
         reason = (ended.err.strip().splitlines() or ["no output"])[-1]
         if ended.status == -signal.SIGKILL:
             reason = f"killed, of {ended.peak_mib:.0f} MiB, after {ended.wall:.0f} s"
         return {"status": "failed", "reason": reason, "cpu": None, "wall": ended.wall, "peak_mib": ended.peak_mib}
-    return {"status": "done", "limit": limit} | json.loads(ended.out.splitlines()[-1])
+    return {"status": "done", "limit": limit, "cpu": ended.cpu, "wall": ended.wall, "peak_mib": ended.peak_mib}
 
 
 class Results:
@@ -141,6 +157,12 @@ def machine():
         "processor": _processor(),
         "checkout": (commit_of("HEAD") or "unknown")[:10],
     }
+
+
+def measured_on(results):
+    """Return a sentence about when, on what and at which commit some results (label to result) were measured."""
+    found = {(one["measured"][:10], one["processor"], one["checkout"]) for one in results.values()}
+    return f"Measured: {'; '.join(f'{day}, {on}, commit {at}' for day, on, at in sorted(found)) or 'not yet'}."
 
 
 def _processor():

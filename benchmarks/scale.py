@@ -1,22 +1,22 @@
-r"""What does each step cost in a log ten times as large? CPU seconds, memory, the exponent, and the machine's own limit.
+r"""What does each step cost in a log ten times as large? CPU seconds, memory, exponents, and the machine's own limit.
 
     python benchmarks/scale.py --folder results/scale --json results/scale.json
     python benchmarks/scale.py --folder results/scale --json results/scale.json --docs docs/scale.md
     python benchmarks/scale.py --folder results/scale --tasks CF --models LightGCN --parts epoch request --limit 300
     python benchmarks/scale.py --folder results/small --sizes small
 
-Two logs of each task are made in ``--folder`` (`synthetic.py`: ratings of 0.8 and 8.7 million rows, sessions of 1 and 10
-million over 50,000 and 400,000 items, baskets of 1 and 8 million) and kept for the next run. In each, with the settings
-of `configs/` but no filter on the log, are measured:
+Two logs of each task are made in ``--folder`` (`synthetic.py`: ratings of 0.8 and 8.7 million rows, sessions of 1 and
+10 million over 50,000 and 400,000 items, baskets of 1 and 8 million) and kept for the next run. In each, with the
+settings of `configs/` but no filter on the log, are measured:
 
-- ``load``: read, number, sort and split the log. Its limits: a plain sequential read of the file, and Arrow's reading of
-  it as separated values (of baskets: Python's ``json``).
+- ``load``: read, number, sort and split the log. Its limits: a plain sequential read of the file, and Arrow's reading
+  of it as separated values (of baskets: Python's ``json``).
 - ``epoch``: training, 100 steps (``--steps``), or as many as begin within 0.8 of the limit, scaled to the epoch. Its
   limit: the multiplications that the scores and their two derivatives need, at the rate of a plain matrix product.
 - ``evaluation``: the metrics of 10,000 people (``--people``). Its limit: that many vectors times the catalogue.
-- ``request``: one person who wants two training interactions forgotten, of a model trained by the steps of ``epoch``;
-  one for each algorithm, at its default hyper-parameters. One request of another person comes before, off the clock,
-  since libraries import things late; if it takes more than 20 s it is the one that counts.
+- ``request``: a person who wants two training interactions forgotten, of a model trained by the steps of ``epoch``, for
+  each algorithm at its default hyper-parameters: the mean of three people, or of as many as begin within a minute. One
+  more comes before, off the clock, since libraries import things late; if it takes more than 20 s it counts.
 
 Each is a process of its own with one thread, so that its peak of memory is its own; the peak is of the part, with the
 data and the model that it works on. A part that uses more CPU seconds than ``--limit`` is ended, printed as ``> limit``
@@ -31,7 +31,7 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from measuring import Results, cost, counts, measure, outcome, shown, told_in_docs
+from measuring import Results, cost, counts, measure, measured_on, shown, told_in_docs
 from revisions import ROOT
 from synthetic import SIZES, furnish
 
@@ -49,6 +49,9 @@ ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
 KINDS = ("load", "epoch", "evaluation", "request")
 LIMITS = {"load": ("reading", "parsing"), "evaluation": ("product",)}
 """What stands beside a part as its physical limit; that of an epoch is worked out from ``product``."""
+
+REQUESTS = 3
+"""People whose requests are measured, of each algorithm."""
 
 DERIVATIVES = 3
 """A product and its two derivatives."""
@@ -111,7 +114,7 @@ def spec_of(folder, shape, model, **more):
 
 
 def parts_of(args):
-    """Return the parts in the order in which they are measured: ``{label: specification}``, and which shape each is of."""
+    """Return the parts in the order in which they are measured, label to specification, and the shape of each."""
     found, shapes = {}, {}
 
     def add(label, shape, **spec):
@@ -134,7 +137,7 @@ def parts_of(args):
             if "evaluation" in args.parts:
                 add(f"{shape.name} {model} evaluation", shape, part="evaluation", people=args.people, **spec)
             for algorithm in args.algorithms if "request" in args.parts else ():
-                more = {"algorithm": algorithm, "requests": 1}
+                more = {"algorithm": algorithm, "requests": REQUESTS}
                 add(f"{shape.name} {model} request {algorithm}", shape, part="request", **spec, **more)
     return found, shapes
 
@@ -154,7 +157,10 @@ def run(args, results):
             note = " (as kept)"
         peak = f", {kept['peak_mib']:.0f} MiB" if kept["peak_mib"] else ""
         told = ended(kept)
-        print(f"{at + 1:3}/{len(found)} {label:<38} {cost(kept)} CPU s{peak}{f', {told}' if told else ''}{note}", flush=True)
+        print(
+            f"{at + 1:3}/{len(found)} {label:<38} {cost(kept)} CPU s{peak}{f', {told}' if told else ''}{note}",
+            flush=True,
+        )
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -255,9 +261,7 @@ def table(results, sizes):
     """Return the table in Markdown, and how the parts ended."""
     made = pd.DataFrame(lines(results, sizes), columns=COLUMNS)
     made.columns = [name.strip() for name in COLUMNS]
-    measured = {(one["measured"][:10], one["processor"], one["checkout"]) for one in results.values()}
-    when = "; ".join(f"{day}, {processor}, commit {commit}" for day, processor, commit in sorted(measured))
-    return f"{as_markdown(made)}\n\nParts: {counts(results.values()) or 'none'}. Measured: {when or 'not yet'}."
+    return f"{as_markdown(made)}\n\nParts: {counts(results.values()) or 'none'}. {measured_on(results)}"
 
 
 def main(argv=None):

@@ -1,7 +1,7 @@
 """Logs of any size for `scale.py` and `speed.py`: ratings, sessions, baskets, whose items follow Zipf's law.
 
-They are drawn with NumPy from a seed and written by Arrow, so that ten million rows take seconds, and kept: a log that is
-there, of the same shape, is not made again. Beside ratings lie a list of sensitive items and a forget set.
+They are drawn with NumPy from a seed and written by Arrow, so that ten million rows take seconds, and kept: a log that
+is there, of the same shape, is not made again. Beside ratings lie a list of sensitive items and a forget set.
 """
 
 import json
@@ -40,7 +40,7 @@ class Shape:
 
 
 FULL = {
-    "CF": (Shape("CF", 800_000, 20_000, 20_000), Shape("CF", 8_700_000, 100_000, 217_500)),
+    "CF": (Shape("CF", 800_000, 5_000, 8_000), Shape("CF", 8_700_000, 20_000, 87_000)),
     "SBR": (Shape("SBR", 1_000_000, 50_000), Shape("SBR", 10_000_000, 400_000)),
     "NBR": (Shape("NBR", 1_000_000, 12_000), Shape("NBR", 8_000_000, 12_000)),
 }
@@ -80,7 +80,7 @@ def zipf(draw, n, size, exponent=1.0):
 
 
 def _ratings(path, shape, draw):
-    """Write distinct pairs: each person has a share of the rows, and activity falls off as popularity does, more slowly."""
+    """Write distinct pairs; half of them are shared out evenly, half by activity, which falls off more slowly."""
     pairs = np.empty(0, dtype=np.int64)
     while len(pairs) < shape.rows:
         missing = 2 * (shape.rows - len(pairs)) + 100
