@@ -56,7 +56,7 @@ def run(words, source, cwd=None, limit=None, patience=None):
     """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         began = time.perf_counter()
-        words = ["sh", "-c", f'ulimit -t {math.ceil(limit)}; exec "$@"', "sh", *words] if limit else words
+        words = ["sh", "-c", f'ulimit -S -t {math.ceil(limit)}; exec "$@"', "sh", *words] if limit else words
         process = subprocess.Popen(list(map(str, words)), cwd=cwd, env=environment(source), stdout=out, stderr=err)
         alarm = threading.Timer(patience or WEEK, os.kill, (process.pid, signal.SIGKILL))
         alarm.daemon = True
