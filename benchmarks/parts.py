@@ -160,11 +160,12 @@ def base(spec):
 def retraining(spec):
     """Train a model for all its epochs, validated after each, as a retraining is."""
     config, dataset, model = ready(spec | {"weights": None})
+    config["stopping_step"] = spec["epochs"]
     train(config, model, dataset, Batches(model, WARM))
     with clocked(spec["limit"]) as cost:
         model = fresh(config, dataset, spec)
-        trainer(config, model, dataset, spec["epochs"]).fit()
-    return cost
+        progress = trainer(config, model, dataset, spec["epochs"]).fit()
+    return cost | {"epochs": len(progress.epoch_seconds)}
 
 
 def evaluation(spec):

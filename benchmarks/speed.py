@@ -24,6 +24,7 @@ Exit status: 0 all measured (or over the limit), 1 something failed, 2 no such r
 import argparse
 import hashlib
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def parse_args(argv=None):
     parser.add_argument("--times", type=int, default=3, help="measurements of each side (default: %(default)s)")
     parser.add_argument("--only", metavar="PATTERN", default="", help="rows whose label has this regular expression")
     parser.add_argument("--quick", action="store_true", help="no log of 8.7 or 10 million rows")
-    parser.add_argument("--limit", type=float, default=900, help="CPU seconds of a part (default: %(default)s)")
+    parser.add_argument("--limit", type=float, default=1800, help="CPU seconds of a part (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results here, and go on from them")
     parser.add_argument("--docs", type=Path, metavar="PAGE", help="write the tables into this page")
     parser.add_argument("--again", action="store_true", help="measure everything anew")
@@ -83,8 +84,17 @@ def make_ready(args, row, source):
         raise UserError(f"--data: there is no {args.data / name / NEEDED[name]}; dataset/{name}/prepare.py makes it")
     if row.base and not Path(row.spec["weights"]).exists():
         made = measure(row.base | {"limit": args.limit}, source, args.folder)
-        if made["status"] == "failed":
-            raise UserError(f"no model to put requests to, {row.label}: {made['reason']}")
+        if made["status"] != "done":
+            raise UserError(f"no model to put requests to, {row.label}: training it: {cost(made)} CPU s")
+
+
+def forget_others(folder, about):
+    """Delete the models that other trees made, ``about`` telling the two of this run."""
+    told, path = json.dumps(about), folder / "models_of.json"
+    if not path.exists() or path.read_text(encoding="utf-8") != told:
+        for name in ("weights", "homes"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        path.write_text(told, encoding="utf-8")
 
 
 def subset(args):
@@ -222,7 +232,9 @@ def main(argv=None):
         if not wanted:
             raise UserError(f"--only: no row has '{args.only}' in its label")
         args.folder.mkdir(parents=True, exist_ok=True)
-        results = Results(args.json, {"before": commit, "after": checkout()}, args.again)
+        about = {"before": commit, "after": checkout()}
+        results = Results(args.json, about, args.again)
+        forget_others(args.folder, about)
         measure_rows(args, wanted, results, {"before": tree, "after": ROOT})
     text = tables(wanted, results.found, args.times, commit)
     print(f"\n{text}")

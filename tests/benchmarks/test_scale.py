@@ -230,6 +230,23 @@ def test_the_sides_take_turns_and_a_timeout_is_not_repeated(speed, monkeypatch, 
     assert "2 -> > 900 CPU s" in capsys.readouterr().out
 
 
+def test_models_of_other_trees_are_not_gone_on_from(speed, tmp_path):
+    about = {"before": "a", "after": "b"}
+    speed.forget_others(tmp_path, about)
+    kept = [
+        tmp_path / "weights" / "model.pth",
+        tmp_path / "homes" / "after" / "saved.pth",
+        tmp_path / "cf" / "cf.inter",
+    ]
+    for path in kept:
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    speed.forget_others(tmp_path, about)
+    assert all(path.exists() for path in kept)
+    speed.forget_others(tmp_path, about | {"after": "c"})
+    assert [path.exists() for path in kept] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     "words, told", [(["no-such-revision"], "no revision 'no-such-revision'"), (["HEAD", "--only", "xyz"], "no row has")]
 )
