@@ -90,6 +90,7 @@ class Batches:
     def __init__(self, model, most, seconds=math.inf):
         self.most, self.seconds, self.at = math.inf if most is None else most, seconds, []
         self.loss = type(model).calculate_loss.__get__(model)
+        self.model = model
         model.calculate_loss = self
 
     def __call__(self, batch):
@@ -99,15 +100,14 @@ class Batches:
         return self.loss(batch)
 
 
-def train(config, model, dataset, batches, epochs=1, **more):
-    """Train, from new, until ``batches`` has had enough; return whether it had."""
-    fit = trainer(config, model, dataset, epochs, **more).fit
+def train(fit, batches):
+    """Train by a trainer's ``fit`` until ``batches`` has had enough; return whether it had."""
     try:
         fit()
     except Enough:
         return True
     finally:
-        del model.calculate_loss
+        del batches.model.calculate_loss
     return False
 
 
@@ -131,12 +131,13 @@ def epoch(spec):
 
     config, dataset, model = ready(spec | {"weights": None})
     config["eval_step"] = 0
-    train(config, model, dataset, Batches(model, WARM))
+    train(trainer(config, model, dataset, 1).fit, Batches(model, WARM))
     n_batches = len(TrainBatches(config, dataset, model.input_type))
     epochs = spec.get("epochs", 1)
+    fit = trainer(config, model, dataset, epochs).fit  # which makes the questions of the validation
     with clocked(spec["limit"]) as cost:
         began, batches = cpu_seconds(), Batches(model, spec.get("steps"), 0.8 * spec["limit"])
-        cut = train(config, model, dataset, batches, epochs)
+        cut = train(fit, batches)
     steps = len(batches.at) - cut
     if cut:
         before, step = batches.at[0] - began, (batches.at[-1] - batches.at[0]) / steps
@@ -161,7 +162,7 @@ def retraining(spec):
     """Train a model for all its epochs, validated after each, as a retraining is."""
     config, dataset, model = ready(spec | {"weights": None})
     config["stopping_step"] = spec["epochs"]
-    train(config, model, dataset, Batches(model, WARM))
+    train(trainer(config, model, dataset, 1).fit, Batches(model, WARM))
     with clocked(spec["limit"]) as cost:
         model = fresh(config, dataset, spec)
         progress = trainer(config, model, dataset, spec["epochs"]).fit()
@@ -270,9 +271,9 @@ def snapshot(spec):
     config, dataset, model = ready(spec | {"weights": None})
     path = Path(spec["snapshot"])
     os.environ["ERASE_SNAPSHOT_SECONDS"] = "0"  # one after each batch; a second is not begun
-    batches = Batches(model, 1)
+    fit = trainer(config, model, dataset, 1, resume=ResumeFile(path, "measured")).fit
     with clocked(spec["limit"]) as cost:
-        train(config, model, dataset, batches, resume=ResumeFile(path, "measured"))
+        train(fit, Batches(model, 1))
     cost |= {"megabytes": path.stat().st_size / 1e6}
     path.unlink()
     return cost

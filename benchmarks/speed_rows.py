@@ -141,7 +141,7 @@ def of_baskets(data, folder):
 
 
 def of_catalogue(folder):
-    """Return the rows about requests in a catalogue of 400,000 items, some 389,000 of which occur."""
+    """Return the rows about requests in a catalogue of 400,000 items, some 382,000 of which occur."""
     shape = FULL["SBR"][1]
     spec = spec_of(folder, shape, "GRU4Rec")
     base, put = spec | {"part": "epoch", "steps": STEPS}, {"part": "request", "requests": REQUESTS}
