@@ -213,10 +213,12 @@ class _Slopes(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, rows_move: torch.Tensor, items_move: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        target, weight, *parts = ctx.saved_tensors
-        softmax, along, slope = TableSoftmax.of(*parts), (rows_move, items_move), None
+        target, weight, encoded, table, *rest = ctx.saved_tensors
+        softmax, along = TableSoftmax.of(encoded, table, *rest), (rows_move, items_move)
+        slope: torch.Tensor | None = None
         if ctx.needs_input_grad[2]:
-            slope = sum((a * b).sum() for a, b in zip(softmax.pull(*parts[:2], target), along, strict=True))
+            of_rows, of_items = softmax.pull(encoded, table, target)
+            slope = (of_rows * rows_move).sum() + (of_items * items_move).sum()
         turned = zip(softmax.gauss_newton(*along), softmax.pull(*along, target), strict=True)
         images = [bent.add_(other).mul_(weight) for bent, other in turned]
-        return *images, slope, *[None] * (len(ctx.needs_input_grad) - 3)
+        return *images, slope, *(None for _ in ctx.needs_input_grad[3:])

@@ -210,7 +210,7 @@ class HessianProduct(_Product):
         return self.subspace.loss(self.values, piece, weight)
 
     def _part(self, traced: list[torch.Tensor], held: _Held) -> Part:
-        first = torch.autograd.grad(sum(traced), self.values, create_graph=True, allow_unused=True)
+        first = torch.autograd.grad(sum(traced[1:], traced[0]), self.values, create_graph=True, allow_unused=True)
         curved = [place for place, slope in enumerate(first) if slope is not None and slope.requires_grad]
         slopes = [first[place] for place in curved]  # gradients that have derivatives themselves
 
