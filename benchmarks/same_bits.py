@@ -26,32 +26,19 @@ Exit status: 0 all the same, 1 something differs or a side ended early, 2 no suc
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from revisions import ROOT, checked_out, environment
 from same_bits_differences import Differences
 from same_bits_runs import TASKS, furnish, matrix
 
-ROOT = Path(__file__).resolve().parents[1]
 SIDE = Path(__file__).with_name("same_bits_runs.py")
 SHOWN = 5
 """Differences of a run that are printed; ``--json`` writes all."""
-
-
-def checked_out(revision, folder):
-    """Write the tree of a revision into a folder; return its commit, or None where there is no such revision."""
-    asked = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
-    commit = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
-    if not commit:
-        return None
-    folder.mkdir()
-    archive = subprocess.run(["git", "-C", str(ROOT), "archive", commit], stdout=subprocess.PIPE, check=True)
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
-    return commit
 
 
 def start(source, home, inputs, args):
@@ -60,7 +47,7 @@ def start(source, home, inputs, args):
     words = [sys.executable, str(SIDE), str(home), str(inputs), "--only", *args.only]
     return subprocess.Popen(
         [*words, *(["--rounding"] if args.rounding else [])],
-        cwd=home, env=os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
+        cwd=home, env=environment(source),
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 

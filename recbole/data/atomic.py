@@ -27,6 +27,7 @@ _NUMBER = r"^[ \t]*([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:nan|inf|infin
 _SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space", "|": "bar"}
 _EXACT_BELOW = 2.0**53
 _ROWS_AT_ONCE = 1 << 18
+_BYTES_AT_ONCE = 1 << 23
 
 pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what it once had from NumPy and torch
 
@@ -88,7 +89,11 @@ def read_header(path: str | Path, separator: str = "\t") -> dict[str, FeatureTyp
 
 
 def read_atomic(
-    path: str | Path, columns: Iterable[str] | None = None, separator: str = "\t", seq_separator: str = " "
+    path: str | Path,
+    columns: Iterable[str] | None = None,
+    separator: str = "\t",
+    seq_separator: str = " ",
+    encoded: bool = False,
 ) -> AtomicTable:
     """Read an atomic file.
 
@@ -97,6 +102,7 @@ def read_atomic(
         columns: names to read, in the order wanted; all of them by default.
         separator: the one character between columns.
         seq_separator: what stands between the elements of a sequence; runs of it count as one.
+        encoded: ``token`` columns may come as dictionaries, of strings; a large file then takes half the memory.
 
     Returns:
         AtomicTable: with one row per line, in the file's order.
@@ -113,7 +119,7 @@ def read_atomic(
         if name not in header:
             hint = suggest(name, header)
             raise UserError(f"{path}: there is no column '{name}'{hint}; the header has {', '.join(header)}")
-    raw = _parse(path, header, wanted, separator)
+    raw = _parse(path, header, wanted, separator, encoded=encoded)
     release_memory()  # the parser needs several times what it leaves
     types = {name: header[name] for name in wanted}
     convert: dict[FeatureType, Callable[[pa.ChunkedArray, str], Column]] = {
@@ -127,7 +133,12 @@ def read_atomic(
 
 
 def _parse(
-    path: str | Path, header: Mapping[str, FeatureType], wanted: list[str], separator: str, as_text: bool = False
+    path: str | Path,
+    header: Mapping[str, FeatureType],
+    wanted: list[str],
+    separator: str,
+    as_text: bool = False,
+    encoded: bool = False,
 ) -> pa.Table:
     """Return the wanted columns: text, except that Arrow infers the type of ``float`` columns unless ``as_text``."""
     text = [name for name in wanted if as_text or header[name] is not FeatureType.FLOAT]
@@ -145,10 +156,34 @@ def _parse(
     )
     parse = csv.ParseOptions(delimiter=separator, quote_char=False, double_quote=False, ignore_empty_lines=True)
     read = csv.ReadOptions(column_names=list(header), skip_rows=1)
+    table = _in_pieces(path, header, parse, convert) if encoded else None
     try:
-        return csv.read_csv(path, read, parse, convert)
+        return csv.read_csv(path, read, parse, convert) if table is None else table
     except pa.ArrowInvalid as error:
         raise _explain(path, len(header), separator, error) from error
+
+
+def _in_pieces(
+    path: str | Path, header: Mapping[str, FeatureType], parse: csv.ParseOptions, convert: csv.ConvertOptions
+) -> pa.Table | None:
+    """Return what ``read_csv`` would, its tokens as dictionaries, without ever having all of the text in memory.
+
+    None where a piece does not fit the first one: its numbers have a point, or a line is wrong. All have to be seen
+    together then.
+    """
+    read, pieces = csv.ReadOptions(column_names=list(header), skip_rows=1, block_size=_BYTES_AT_ONCE), []
+    try:
+        with csv.open_csv(path, read, parse, convert) as reader:
+            for batch in reader:
+                named = zip(batch.schema.names, batch.columns, strict=True)
+                pieces.append(pa.record_batch(
+                    {n: c.dictionary_encode() if header[n] is FeatureType.TOKEN else c for n, c in named}
+                ))  # fmt: skip
+                del batch, named
+                release_memory()
+    except pa.ArrowInvalid:
+        return None
+    return pa.Table.from_batches(pieces).unify_dictionaries()
 
 
 def _explain(path: str | Path, width: int, separator: str, error: Exception) -> UserError:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recbole.data.dataset import AtomicDataset, EvalRows, Ragged
+from recbole.data.ids import distinct
 from recbole.data.interaction import Interaction
-from recbole.data.log import InteractionLog, distinct, group_offsets
+from recbole.data.log import InteractionLog, group_offsets
 from recbole.data.split import SPLITS, split_labels
 
 if TYPE_CHECKING:
@@ -38,10 +39,9 @@ class GeneralDataset(AtomicDataset):
     def eval_rows(self, split: str) -> EvalRows:
         """Ask once for each user with a retained row in ``split``; the rows of earlier splits are history."""
         label = SPLITS[split]
-        users = distinct(self.log.user[self.log.split == label], self.n_users)
-        rows = self._pairs(users, label)
-        kept = np.flatnonzero(rows[0].sizes())
-        return self._rows(users[kept], label, n_skipped=len(users) - len(kept))
+        rows = np.flatnonzero(self.log.split == label)
+        users, asked = distinct(self.log.user[rows]), distinct(self.log.user[rows[~self.forgotten[rows]]])
+        return self._rows(asked, label, n_skipped=len(users) - len(asked))
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
         """Ask once for each user; everything retained is history, nothing is to be found."""
@@ -55,20 +55,15 @@ class GeneralDataset(AtomicDataset):
         """Return the retained items of a split and of the splits before it (all of them if None), per user."""
         rows = self.log.rows_of(users)
         rank = np.repeat(np.arange(len(users)), np.diff(self.log.offsets)[users])
-        kept = ~self.forgotten[rows]
-        rows, key = rows[kept], rank[kept] * self.n_items + self.log.item[rows[kept]]
         labels = self.log.split[rows]
-        right = _sorted_once(key[labels == label]) if label is not None else np.empty(0, dtype=np.int64)
-        seen = _sorted_once(key if label is None else key[labels < label])
-        if len(right):
-            seen = seen[right[np.searchsorted(right, seen).clip(max=len(right) - 1)] != seen]
-        return self._ragged(right, len(users)), self._ragged(seen, len(users))
+        kept = ~self.forgotten[rows] if label is None else ~self.forgotten[rows] & (labels <= label)
+        pair = rank[kept] * self.n_items + self.log.item[rows[kept]]
+        seen = np.ones(len(pair), dtype=bool) if label is None else labels[kept] < label
+        marked = distinct(2 * pair + seen)  # a pair that is to be found comes before itself as one that was seen
+        pair = marked >> 1
+        seen = marked & 1 > 0
+        seen[1:] &= pair[1:] != pair[:-1]
+        return self._ragged(pair[marked & 1 == 0], len(users)), self._ragged(pair[seen], len(users))
 
     def _ragged(self, keys: np.ndarray, n_rows: int) -> Ragged:
         return Ragged(keys % self.n_items, group_offsets(keys // self.n_items, n_rows))
-
-
-def _sorted_once(keys: np.ndarray) -> np.ndarray:
-    """Return ``np.unique(keys)``, by a sort; NumPy's hash table takes ten times as long."""
-    keys = np.sort(keys)
-    return keys[np.diff(keys, prepend=-1) > 0]

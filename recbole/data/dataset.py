@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
+from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction, Rows
-from recbole.data.log import InteractionLog, distinct, load_log, load_more, ranges
+from recbole.data.log import InteractionLog, load_log, load_more, ranges
 from recbole.data.recbole_names import RecBoleNames
 from recbole.data.spam_rows import append
 from recbole.data.split import TRAIN
@@ -256,14 +257,14 @@ class Dataset(RecBoleNames):
 
         Rows that are forgotten already are left out of ``rows``, and repeated ones are taken once.
         """
-        asked = np.unique(np.asarray(rows, dtype=np.int64))
+        asked = distinct(np.asarray(rows, dtype=np.int64))
         new = asked[~self.forgotten[asked]]
         touched = self.examples_touching(new)
         before = self.collate(touched)
         self.forgotten[new] = True
         left = self.still_examples(touched)
-        kept = np.flatnonzero(np.isin(touched, left))
-        return Change(np.unique(self.log.user[new]), new, before, self.collate(left), kept, left)
+        kept = np.flatnonzero(held(touched, left))
+        return Change(distinct(self.log.user[new]), new, before, self.collate(left), kept, left)
 
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
         """Return those of the examples that are still examples under the current mask."""
@@ -282,7 +283,7 @@ class Dataset(RecBoleNames):
         """Return at most ``n`` distinct retained training examples, drawn evenly, at a cost that follows ``n``."""
         if 4 * n >= len(self.log):
             return np.sort(generator.permutation(self.train_examples())[:n])
-        drawn = np.unique(generator.integers(len(self.log), size=4 * n))
+        drawn = distinct(generator.integers(len(self.log), size=4 * n))
         drawn = self.still_examples(drawn[self.log.split[drawn] == TRAIN])
         return np.sort(generator.permutation(drawn)[:n])
 

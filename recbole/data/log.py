@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from recbole.data.atomic import read_atomic, release_memory
 from recbole.data.filters import core, first_or_last, within
+from recbole.data.ids import grouped, ordered
 from recbole.data.split import order_key
 from recbole.data.vocabulary import Vocabulary, number_tokens
 from recbole.utils import FeatureType, UserError
@@ -30,6 +31,9 @@ logger = logging.getLogger("recbole")
 
 Codes = tuple[np.ndarray, pa.Array]
 """Of a token column: for each row the place of its token in the Arrow string array; -1 where there is none."""
+
+Columns = dict[str, Any]
+"""What was read, by field name: :data:`Codes` of tokens, an array of numbers."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,7 @@ class InteractionLog:
     def by_item(self) -> tuple[np.ndarray, np.ndarray]:
         """``(rows, offsets)``: row numbers grouped by item id, and the int64 offsets [n_items + 1] into them."""
         n_items = len(self.vocabulary["item"])
-        rows = np.argsort(self.item, kind="stable")
-        return rows, np.concatenate([[0], np.cumsum(np.bincount(self.item, minlength=n_items))])
+        return grouped(self.item), np.concatenate([[0], np.cumsum(np.bincount(self.item, minlength=n_items))])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -77,7 +80,7 @@ class InteractionLog:
             for token in self.vocabulary[side].token_array.to_pylist():
                 digest.update(token.encode() + b"\n")
         for array in (self.user, self.item, *(self.columns[name] for name in sorted(self.columns)), self.split):
-            digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 
@@ -87,15 +90,6 @@ def ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     total = int(sizes.sum())
     shift = np.repeat(starts - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
     return np.arange(total, dtype=np.int64) + shift
-
-
-def distinct(ids: np.ndarray, size: int) -> np.ndarray:
-    """Return ``np.unique(ids)`` of ids below ``size``; where they are many, from a mask, without a sort."""
-    if len(ids) < size // 16:
-        return np.unique(ids)
-    there = np.zeros(size, dtype=bool)
-    there[ids] = True
-    return np.flatnonzero(there)
 
 
 def group_offsets(groups: np.ndarray, n_groups: int) -> np.ndarray:
@@ -111,9 +105,7 @@ def load_log(config: Config) -> InteractionLog:
             nothing.
     """
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
-    log = _unsorted(config, fields)
-    release_memory()  # what Arrow parsed is not needed to sort
-    return _sort(log, config, fields["time"])
+    return _sort(_unsorted(config, fields), config, fields["time"])
 
 
 def load_more(config: Config, path: Path) -> InteractionLog:
@@ -126,33 +118,32 @@ def load_more(config: Config, path: Path) -> InteractionLog:
     """
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
     table = _read(path, (config["load_col"] or {}).get("inter"), config, fields, ("user", "item"))
-    codes = {c: _encode(table[c]) for c in table.column_names if pa.types.is_string(table[c].type)}
     if not len(table):
         raise UserError(f"{path}: holds no interaction")
-    log = _number(path.stem, table, fields, {}, np.arange(len(table)), codes)
+    log = _number(path.stem, _columns(table), fields, {}, np.arange(len(table)))
     return _sort(log, config, fields["time"])
 
 
 def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
-    """Return the log in the order of the file, without offsets and labels."""
+    """Return the log in the order of the file, without offsets and labels; ids are int32, to be sorted."""
     name, folder, wanted = config["dataset"], Path(config["data_path"]), config["load_col"] or {}
-    table = _read(folder / f"{name}.inter", wanted.get("inter"), config, fields, ("user", "item"))
+    columns = _columns(_read(folder / f"{name}.inter", wanted.get("inter"), config, fields, ("user", "item")))
     features = {
         side: _read(folder / f"{name}.{side}", wanted[side], config, fields, (side,))
         for side in ("user", "item")
         if side in wanted
     }
-    rows, codes = _kept_rows(config, table, fields, features)
+    rows = _kept_rows(config, columns, fields, features)
     if not len(rows):
         raise UserError(f"{folder / f'{name}.inter'}: the filters leave no interaction; look at *_inter_num_interval")
-    return _number(name, table, fields, features, rows, codes)
+    return _number(name, columns, fields, features, rows)
 
 
 def _read(
     path: Path, columns: Iterable[str] | None, config: Config, fields: Mapping[str, str], sides: Iterable[str]
 ) -> pa.Table:
     """Return the Arrow table of an atomic file that must hold the ids of ``sides``."""
-    table = read_atomic(path, columns, config["field_separator"], config["seq_separator"])
+    table = read_atomic(path, columns, config["field_separator"], config["seq_separator"], path.suffix == ".inter")
     for side in sides:
         column, key = fields[side], f"{side.upper()}_ID_FIELD"
         if column not in table.types:
@@ -186,28 +177,36 @@ def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
     )
 
 
+def _columns(table: pa.Table) -> Columns:
+    """Return the columns as arrays, in the table's order, so that what Arrow parsed can be let go."""
+    numeric = (pa.types.is_integer, pa.types.is_floating)
+    return {
+        name: column.to_numpy() if any(kind(column.type) for kind in numeric) else _encode(column)
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+
+
 def _encode(column: pa.ChunkedArray) -> Codes:
-    """Return ``(codes, dictionary)`` of an Arrow string column; a missing token has code -1."""
+    """Return ``(codes, dictionary)`` of an Arrow column of strings or their dictionary; a missing token is -1."""
     encoded = column.dictionary_encode().combine_chunks()
     return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary
 
 
 def _kept_rows(
-    config: Config, table: pa.Table, fields: Mapping[str, str], features: Mapping[str, pa.Table]
-) -> tuple[np.ndarray, dict[str, Codes]]:
-    """Apply RecBole's filters in its order; return the kept rows and every token column's codes."""
-    codes = {c: _encode(table[c]) for c in table.column_names if pa.types.is_string(table[c].type)}
-    (user, user_tokens), (item, item_tokens) = codes[fields["user"]], codes[fields["item"]]
+    config: Config, columns: Columns, fields: Mapping[str, str], features: Mapping[str, pa.Table]
+) -> np.ndarray:
+    """Apply RecBole's filters in its order; return the kept rows."""
+    (user, user_tokens), (item, item_tokens) = columns[fields["user"]], columns[fields["item"]]
     rows = np.arange(len(user))
     if config["rm_dup_inter"]:
-        time = table[fields["time"]].to_numpy() if fields["time"] in table.column_names else None
+        time = columns.get(fields["time"])
         rows = rows[first_or_last(user[rows], item[rows], None if time is None else time[rows], config["rm_dup_inter"])]
     for column, text in (config["val_interval"] or {}).items():
-        if column not in table.column_names:
-            raise UserError(f"val_interval: '{column}' is not among the loaded columns {table.column_names}")
-        if column in codes:
+        if column not in columns:
+            raise UserError(f"val_interval: '{column}' is not among the loaded columns {list(columns)}")
+        if isinstance(columns[column], tuple):
             raise UserError(f"val_interval: '{column}' holds tokens; only numbers lie in intervals")
-        values = table[column].to_numpy()[rows].astype(np.float64)
+        values = columns[column][rows].astype(np.float64)
         rows = rows[within(values, parse_intervals(text, f"val_interval: {column}"))]
     if config["filter_inter_by_user_or_item"]:
         for side, (code, tokens) in (("user", (user, user_tokens)), ("item", (item, item_tokens))):
@@ -216,34 +215,35 @@ def _kept_rows(
                 rows = rows[known.to_numpy(zero_copy_only=False)[code[rows]]]
     intervals = [parse_intervals(config[f"{s}_inter_num_interval"] or "[0,inf)", f"{s}_inter_num_interval")
                  for s in ("user", "item")]  # fmt: skip
-    return rows[core(user[rows], item[rows], *intervals)], codes
+    if len(rows) == len(user):
+        del rows
+        return core(user, item, *intervals)
+    return rows[core(user[rows], item[rows], *intervals)]
 
 
 def _number(
-    name: str,
-    table: pa.Table,
-    fields: Mapping[str, str],
-    features: dict[str, pa.Table],
-    rows: np.ndarray,
-    codes: Mapping[str, Codes],
+    name: str, columns: Columns, fields: Mapping[str, str], features: dict[str, pa.Table], rows: np.ndarray
 ) -> InteractionLog:
-    columns: dict[str, np.ndarray] = {}
+    """Return the log of the chosen rows; its columns are taken out of ``columns``."""
+    numbered: dict[str, np.ndarray] = {}
     vocabulary: dict[str, Vocabulary] = {}
     sides = {fields["user"]: "user", fields["item"]: "item"}
-    for column in table.column_names:
-        side = sides.get(column)
-        if column in codes:
-            code, dictionary = codes[column]
-            code = np.where(code < 0, len(dictionary), code)[rows] if code.min(initial=0) < 0 else code[rows]
+    everything = len(rows) == len(columns[fields["user"]][0])
+    chosen = slice(None) if everything else rows
+    for column in list(columns):
+        side, values = sides.get(column), columns.pop(column)
+        if isinstance(values, tuple):
+            code, dictionary = values
+            code = np.where(code < 0, len(dictionary), code)[chosen] if code.min(initial=0) < 0 else code[chosen]
             extra = features[side][column].combine_chunks().drop_null() if side in features else None
-            ids, vocabulary[side or column] = number_tokens(code, _with_missing(dictionary), extra)
+            numbered[side or column], vocabulary[side or column] = number_tokens(code, _with_missing(dictionary), extra)
         else:
-            ids = table[column].to_numpy()[rows]
-        columns[side or column] = ids
-    if fields["time"] in columns and np.isnan(np.asarray(columns[fields["time"]], dtype=np.float64)).any():
+            numbered[side or column] = values[chosen]
+    time = numbered.get(fields["time"])
+    if time is not None and time.dtype.kind == "f" and np.isnan(time).any():
         raise UserError(f"{name}.inter: column '{fields['time']}' has empty values; every interaction needs its time")
-    user, item = columns.pop("user"), columns.pop("item")
-    return InteractionLog(name, user, item, columns, np.empty(0), vocabulary, features=features)
+    user, item = numbered.pop("user"), numbered.pop("item")
+    return InteractionLog(name, user, item, numbered, np.empty(0), vocabulary, features=features)
 
 
 def _with_missing(dictionary: pa.Array) -> pa.Array:
@@ -259,14 +259,24 @@ def _sort(log: InteractionLog, config: Config, time_field: str) -> InteractionLo
             time, normalised=config["normalize_all"] or time_field in (config["normalize_field"] or ())
         )
     key = order_key(config["eval_args"]["order"], time, len(log), config["seed"])
-    order = np.lexsort((key, log.user))
-    return replace(
-        log,
-        user=log.user[order],
-        item=log.item[order],
-        columns={name: values[order] for name, values in log.columns.items()},
-        offsets=group_offsets(log.user[order], len(log.vocabulary["user"])),
-    )
+    user, item, columns = log.user, log.item, dict(log.columns)
+    log = replace(log, user=np.empty(0), item=np.empty(0), columns={})  # what has been sorted is let go, one by one
+    release_memory()
+    order = ordered(key, user)
+    del time, key
+    release_memory()
+    offsets = group_offsets(user, len(log.vocabulary["user"]))
+    del user
+    item = _taken(item, order)
+    columns = {name: _taken(columns.pop(name), order) for name in list(columns)}
+    del order
+    user = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    return replace(log, user=user, item=item, columns=columns, offsets=offsets)
+
+
+def _taken(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the chosen values; ids as int64."""
+    return values[rows].astype(np.int64 if values.dtype == np.int32 else values.dtype, copy=False)
 
 
 def _single_precision(time: np.ndarray, normalised: bool) -> np.ndarray:

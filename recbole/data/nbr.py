@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from recbole.data.baskets import BasketLog, make_log, read_baskets
 from recbole.data.dataset import Dataset, EvalRows, Questions, Ragged
+from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
 from recbole.data.log import ranges
 from recbole.data.split import HISTORY, SPLITS, TRAIN
@@ -157,17 +158,17 @@ class NextBasketDataset(Dataset):
 
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
         """Return the retained training examples with one of the rows in the target or the history's window."""
-        examples = self.examples_of(np.unique(self.log.user[rows]))
+        examples = self.examples_of(distinct(self.log.user[rows]))
         history, owner, *_ = self._windows(examples)
         targets, target_owner = self._retained(self.log.basket_offsets[examples], self.log.basket_offsets[examples + 1])
-        hit = np.isin(np.concatenate([history, targets]), rows)
-        return examples[np.unique(np.concatenate([owner, target_owner])[hit])]
+        hit = held(np.concatenate([history, targets]), distinct(rows))
+        return examples[distinct(np.concatenate([owner, target_owner])[hit])]
 
     def draw_examples(self, n: int, generator: np.random.Generator) -> np.ndarray:
         """Return at most ``n`` distinct retained training examples, drawn evenly, at a cost that follows ``n``."""
         candidates = self.log.targets[TRAIN]
         if 4 * n < len(candidates):
-            candidates = candidates[np.unique(generator.integers(len(candidates), size=4 * n))]
+            candidates = candidates[distinct(generator.integers(len(candidates), size=4 * n))]
         return np.sort(generator.permutation(self.still_examples(candidates))[:n])
 
     def aims_at(self, examples: np.ndarray, items: npt.ArrayLike) -> np.ndarray:
@@ -175,10 +176,9 @@ class NextBasketDataset(Dataset):
         rows, owner = self._retained(self.log.basket_offsets[examples], self.log.basket_offsets[examples + 1])
         return np.bincount(owner[np.isin(self.log.item[rows], items)], minlength=len(examples)) > 0
 
-    @property
-    def train_rows(self) -> np.ndarray:
-        """Retained rows of the baskets up to and including the training target, int64."""
-        return np.flatnonzero((self.log.split <= TRAIN) & ~self.forgotten)
+    def in_training(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return which of the log rows are retained ones of the baskets up to the training target, bool."""
+        return (self.log.split[rows] <= TRAIN) & ~self.forgotten[rows]
 
     # --- evaluation ----------------------------------------------------------------------------------------------
 

@@ -96,7 +96,11 @@ class RecBoleNames(ABC):
     @property
     def train_rows(self) -> np.ndarray:
         """Retained rows whose split label is train, int64."""
-        return np.flatnonzero((self.log.split == TRAIN) & ~self.forgotten)
+        return np.flatnonzero(self.in_training())
+
+    def in_training(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return which of the log rows (int64; all by default) are among the :attr:`train_rows`, bool."""
+        return (self.log.split[rows] == TRAIN) & ~self.forgotten[rows]
 
     @property
     def inter_num(self) -> int:

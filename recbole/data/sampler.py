@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from recbole.data.dataset import Dataset
+from recbole.data.ids import distinct
 from recbole.utils import UserError
 
 _BITMAP_BYTES = 64 * 2**20
@@ -33,7 +34,7 @@ class PairSet:
             self.bitmap = np.zeros(n_bytes, dtype=np.uint8)
             np.bitwise_or.at(self.bitmap, keys >> 3, _bit(keys))
         else:
-            self.keys = np.unique(keys)
+            self.keys = distinct(keys)
             self.gone = np.zeros(len(self.keys), dtype=bool)
 
     def contains(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -180,7 +181,7 @@ class _Popularity:
 
     def forget(self, rows: np.ndarray) -> None:
         """Take log rows (int64) off the counts."""
-        rows = np.unique(rows)
+        rows = distinct(rows)
         rows = rows[self.counted[rows]]
         self.counted[rows] = False
         np.subtract.at(self.now, self.item[rows], 1)

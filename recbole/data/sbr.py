@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recbole.data.dataset import AtomicDataset, EvalRows, Questions, Ragged
+from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
 from recbole.data.log import InteractionLog
 from recbole.data.split import HISTORY, SPLITS, TRAIN, split_labels
@@ -75,12 +76,12 @@ class SequentialDataset(AtomicDataset):
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
         """Return the retained training examples whose target or prefix holds any of the log rows."""
         log = self.log
-        users = np.unique(log.user[rows])
+        users = distinct(log.user[rows])
         kept, user_of_kept = self._retained(users)
         targets = np.flatnonzero(log.split[kept] == TRAIN)
         first = np.searchsorted(user_of_kept, log.user[kept[targets]])
         start = np.maximum(targets - self.max_length, first)
-        touched = np.concatenate([[0], np.cumsum(np.isin(kept, rows))])
+        touched = np.concatenate([[0], np.cumsum(held(kept, distinct(rows)))])
         return kept[targets[(touched[targets + 1] > touched[start]) & (targets > first)]]
 
     # --- sequences -----------------------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ class SequentialDataset(AtomicDataset):
     def _closed_up(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the targets' users' retained rows and, of each target, where in them its user's and its own are."""
         users = self.log.user[targets]
-        kept, user_of_kept = self._retained(np.unique(users))
+        kept, user_of_kept = self._retained(distinct(users))
         return np.append(kept, -1), np.searchsorted(user_of_kept, users), np.searchsorted(kept, targets)
 
     # --- questions -----------------------------------------------------------------------------------------------

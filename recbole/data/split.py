@@ -25,12 +25,8 @@ def split_labels(sizes: npt.ArrayLike, how: Mapping[str, Any]) -> np.ndarray:
     """
     sizes = np.asarray(sizes, dtype=np.int64)
     valid, test = _ratio_sizes(sizes, how["RS"]) if "RS" in how else _leave_one_out_sizes(sizes, how["LS"])
-    group = np.repeat(np.arange(len(sizes)), sizes)
-    from_end = np.cumsum(sizes)[group] - np.arange(len(group))  # 1 for the last of a group
-    labels = np.full(len(group), TRAIN, dtype=np.int8)
-    labels[from_end <= (valid + test)[group]] = VALID
-    labels[from_end <= test[group]] = TEST
-    return labels
+    counts = np.stack([sizes - valid - test, valid, test], axis=1)
+    return np.repeat(np.tile(np.array([TRAIN, VALID, TEST], dtype=np.int8), len(sizes)), counts.ravel())
 
 
 def _ratio_sizes(sizes: np.ndarray, ratios: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

@@ -51,12 +51,13 @@ def number_tokens(
         extra: Arrow string array of further tokens (of a ``.user`` or ``.item`` file), numbered after the others.
 
     Returns:
-        ``(ids, vocabulary)``: int64 ids [n] from 1, and the :class:`Vocabulary`.
+        ``(ids, vocabulary)``: int32 ids [n] from 1, and the :class:`Vocabulary`.
     """
-    first = np.full(len(dictionary), len(codes))
-    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of several writes to a place the last one stays
+    first = np.full(len(dictionary), len(codes), dtype=np.int32)
+    backwards = np.arange(len(codes) - 1, -1, -1, dtype=np.int32)
+    first[codes[::-1]] = backwards  # of several writes to a place the last one stays
     appeared = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(codes))]
-    numbers = np.zeros(len(dictionary), dtype=np.int64)
+    numbers = np.zeros(len(dictionary), dtype=np.int32)
     numbers[appeared] = np.arange(1, len(appeared) + 1)
     tokens = dictionary.take(pa.array(appeared))
     if extra is not None and len(extra):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from recbole.data.ids import distinct
 from recbole.evaluator.intervals import mean_intervals
 from recbole.evaluator.kinds import Floats, Ids, Mask
 from recbole.evaluator.table import Table
@@ -42,7 +43,7 @@ def add_means(
         matrix = np.stack(list(columns.values()), axis=1)
         for population, chosen in populations.items():
             low, high = mean_intervals(matrix[chosen], person[chosen])
-            counts = {"n_people": len(np.unique(person[chosen])), "n_rows": int(chosen.sum())}
+            counts = {"n_people": len(distinct(person[chosen])), "n_rows": int(chosen.sum())}
             for at, (metric, k) in enumerate(columns):
                 ends = {"low": low[at], "high": high[at], "minus": minus}
                 table.add(metric, mean(matrix[chosen, at]), k, population=population, **counts, **ends, **about)

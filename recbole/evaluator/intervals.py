@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from recbole.data.ids import distinct
 from recbole.evaluator.kinds import Floats, Ids
 from recbole.utils import stream
 
@@ -35,7 +36,8 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
     Returns:
         ``(low, high)``, float64 [m] each; NaN for fewer than two people or where a value is NaN.
     """
-    people, of_row = np.unique(person, return_inverse=True)
+    people = distinct(person)
+    of_row = np.searchsorted(people, person)
     n, m = len(people), values.shape[1]
     if n < 2:
         return np.full(m, np.nan), np.full(m, np.nan)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recbole.data import Dataset, EvalRows, Ragged
-from recbole.data.log import InteractionLog, distinct, group_offsets
+from recbole.data.ids import distinct, held, without
+from recbole.data.log import InteractionLog, group_offsets
 from recbole.data.split import TRAIN
 from recbole.evaluator.kinds import Ids, Mask
 from recbole.utils import stream
@@ -86,7 +87,7 @@ def build_views(
     log, current = dataset.log, dataset.masked(forgotten)
     n_users = len(log.vocabulary["user"])
     requesting, everybody = distinct(log.user[forgotten], n_users), distinct(log.user, n_users)
-    others = everybody[~np.isin(everybody, np.concatenate([requesting, fake]))]
+    others = without(everybody, distinct(np.concatenate([requesting, fake])))
     if len(requesting) and len(others) > OTHERS:
         others = np.sort(stream(seed, "others").choice(others, OTHERS, replace=False))
     whole = dataset.masked(np.zeros_like(forgotten)).eval_rows("test") if asked is None else asked
@@ -108,12 +109,12 @@ def _forgotten_items(log: InteractionLog, forgotten: Mask, entities: Ids) -> tup
     rows = np.flatnonzero(forgotten)
     rows = rows[rank[log.user[rows]] >= 0]
     every = rank[log.user[rows]] * n_items + log.item[rows]
-    keys = np.unique(every)
-    trained = np.isin(keys, every[log.split[rows] <= TRAIN])
+    keys = distinct(every)
+    trained = held(keys, distinct(every[log.split[rows] <= TRAIN]))
     return Ragged(keys % n_items, group_offsets(keys // n_items, len(entities))), trained
 
 
 def counted(rows: EvalRows, chosen: Mask) -> dict[str, int]:
     """Return the columns that say how many rows and people a value is of: ``n_people``, ``n_rows``, ``n_skipped``."""
-    people = len(np.unique(rows.entity[chosen]))
+    people = len(distinct(rows.entity[chosen]))
     return {"n_people": people, "n_rows": int(chosen.sum()), "n_skipped": rows.n_skipped}

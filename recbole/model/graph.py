@@ -1,23 +1,26 @@
 """The user-item graph of the retained training pairs, and propagation over it."""
 
 import warnings
-from typing import Any
+from copy import copy
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from recbole.data import Dataset
+from recbole.data.ids import distinct, without
 
 
 class InteractionGraph:
     """The bipartite graph of retained training pairs; nodes are all user ids, then all item ids.
 
-    Its adjacency can be weighted anew (a view that leaves edges out has zeros) without building it anew.
+    Its adjacency can be weighted anew (a view that leaves edges out has zeros) without building it anew. Never changed:
+    what is :meth:`without` some pairs is another graph.
 
     Attributes:
-        users, items: int64 [n_edges], the pairs, each once, sorted.
-        heads, tails: int64 [2 n_edges], the directed edges between nodes, sorted: the adjacency's entries.
-        pair: int64 [2 n_edges], which of the pairs each of them is.
+        tails: int64 [2 n_edges], where the directed edges end, sorted by the node that they leave, then by this one.
+        counts: int64 [n_nodes], how many edges leave each node.
         n_nodes: ``n_users + n_items``.
 
     Args:
@@ -27,20 +30,87 @@ class InteractionGraph:
 
     def __init__(self, dataset: Dataset, device: torch.device | str | None = None) -> None:
         log, rows, n_users, n_items = dataset.log, dataset.train_rows, dataset.n_users, dataset.n_items
-        pairs = np.unique(log.user[rows] * n_items + log.item[rows])
-        self.users = torch.from_numpy(pairs // n_items).to(device)
-        self.items = torch.from_numpy(pairs % n_items).to(device)
+        pairs = distinct(log.user[rows] * n_items + log.item[rows])
+        users = torch.from_numpy(pairs // n_items).to(device)
+        items = torch.from_numpy(pairs % n_items).to(device)
         self.n_users, self.n_nodes = n_users, n_users + n_items
-        by_item = torch.argsort(self.items, stable=True)
-        self.heads = torch.cat([self.users, self.items[by_item] + n_users])
-        self.tails = torch.cat([self.items + n_users, self.users[by_item]])
-        self.pair = torch.cat([torch.arange(len(pairs), device=device), by_item])
-        degrees = torch.bincount(self.heads, minlength=self.n_nodes)
-        self._pointers = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
+        by_item = torch.argsort(items, stable=True)
+        tails = torch.cat([items + n_users, users[by_item]])
+        counts = (torch.bincount(users, minlength=n_users), torch.bincount(items, minlength=n_items))
+        self._hold(tails, torch.cat(counts))
+
+    def _hold(self, tails: torch.Tensor, counts: torch.Tensor) -> None:
+        self.tails, self.counts = tails, counts
+        self._pointers = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+    def __len__(self) -> int:
+        return len(self.tails) // 2
+
+    @cached_property
+    def heads(self) -> torch.Tensor:
+        """Which node each directed edge leaves, int64 [2 n_edges]; with ``tails`` the adjacency's entries."""
+        return torch.arange(self.n_nodes, device=self.tails.device).repeat_interleave(self.counts)
+
+    @property
+    def users(self) -> torch.Tensor:
+        """The users of the pairs, int64 [n_edges]; a pair stands there once, and they are sorted."""
+        return self.heads[: len(self)]
+
+    @cached_property
+    def items(self) -> torch.Tensor:
+        """The items of the pairs, int64 [n_edges]."""
+        return self.tails[: len(self)] - self.n_users
+
+    @cached_property
+    def pair(self) -> torch.Tensor:
+        """Which of the pairs each directed edge is, int64 [2 n_edges]."""
+        pairs = torch.arange(len(self), device=self.tails.device)
+        return torch.cat([pairs, torch.argsort(self.tails[: len(self)], stable=True)])
+
+    def without(self, dataset: Dataset, rows: np.ndarray) -> Self:
+        """Return the graph of a mask that covers more, to the bit; the cost of finding the edges follows the rows.
+
+        Args:
+            dataset: under a mask that covers the rows, and otherwise what the graph was built from.
+            rows: int64, log rows. A pair leaves with its last retained training row.
+        """
+        log, n_items = dataset.log, dataset.n_items
+        theirs = log.rows_of(distinct(log.user[rows]))
+        theirs = theirs[dataset.in_training(theirs)]
+        pairs = distinct(log.user[rows] * n_items + log.item[rows])
+        pairs = without(pairs, distinct(log.user[theirs] * n_items + log.item[theirs]))
+        users, items = (torch.from_numpy(ids).to(self.tails.device) for ids in np.divmod(pairs, n_items))
+        items += self.n_users
+        heads, tails = torch.cat([users, items]), torch.cat([items, users])
+        places = self._places(heads, tails)
+        gone = places >= 0
+        if not gone.any():
+            return self
+        kept = torch.ones(len(self.tails), dtype=torch.bool, device=self.tails.device)
+        kept[places[gone]] = False
+        graph = copy(self)
+        for name in ("heads", "items", "pair"):
+            graph.__dict__.pop(name, None)
+        graph._hold(self.tails[kept], self.counts - torch.bincount(heads[gone], minlength=self.n_nodes))
+        return graph
+
+    def _places(self, heads: torch.Tensor, tails: torch.Tensor) -> torch.Tensor:
+        """Return where directed edges stand, int64 [n]; -1 for those that the graph does not have. By bisection."""
+        low, end = self._pointers[heads], self._pointers[heads + 1]
+        high, last = end, max(len(self.tails) - 1, 0)
+        if not len(self.tails) or not len(heads):
+            return torch.full_like(heads, -1)
+        for _ in range(int(self.counts.max()).bit_length()):
+            middle = (low + high) // 2
+            less = (low < high) & (self.tails[middle.clamp_max(last)] < tails)
+            low, high = torch.where(less, middle + 1, low), torch.where(less, high, middle)
+        there = (low < end) & (self.tails[low.clamp_max(last)] == tails)
+        return torch.where(there, low, -1)
 
     def degrees(self, weights: torch.Tensor | None = None) -> torch.Tensor:
         """Return the summed weight of each node's edges, float64 [n_nodes], plus RecBole's 1e-7."""
-        weights = torch.ones(len(self.users), device=self.users.device) if weights is None else weights
+        if weights is None:
+            return self.counts.to(torch.float64) + 1e-7
         weights = weights.to(torch.float64)[self.pair]
         total = torch.zeros(self.n_nodes, dtype=torch.float64, device=weights.device)
         return total.index_add_(0, self.heads, weights) + 1e-7  # a weighted bincount is not deterministic on a GPU
@@ -56,7 +126,7 @@ class InteractionGraph:
             dtype: of the values, which are worked out in float64.
         """
         scale = self.degrees(weights) ** power
-        values = scale[self.heads] * scale[self.tails]
+        values = scale.repeat_interleave(self.counts).mul_(scale[self.tails])
         if weights is not None:
             values = values * weights.to(torch.float64)[self.pair]
         return self.csr(values.to(dtype))

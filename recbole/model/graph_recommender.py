@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Self
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -31,6 +32,8 @@ class GraphRecommender(GeneralRecommender, ABC):
     selective = ("user_embedding.weight",)
     batch_free: tuple[str, ...] = ("forward",)
     n_layers: int
+    graph: InteractionGraph
+    _left: np.ndarray | None = None  # the rows that leave, for a rebuild that knows of them
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -45,10 +48,19 @@ class GraphRecommender(GeneralRecommender, ABC):
         return self.n_layers
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Build the graph of the retained training pairs."""
-        self.graph = InteractionGraph(dataset, self.device)
+        """Build the graph of the retained training pairs; in :meth:`rebuild_without`, from the one that is there."""
+        rows, self._left = self._left, None
+        self.graph = InteractionGraph(dataset, self.device) if rows is None else self.graph.without(dataset, rows)
         self.norm_adj_matrix = self.graph.adjacency(dtype=self.user_embedding.weight.dtype)
         self._cache: _Cached | None = None
+
+    def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
+        """Take the edges of rows that were just forgotten out of the graph, and derive the rest by :meth:`rebuild`."""
+        self._left = rows
+        try:
+            self.rebuild(dataset)
+        finally:
+            self._left = None
 
     @abstractmethod
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:

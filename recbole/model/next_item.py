@@ -10,6 +10,7 @@ from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.loss import BPRLoss
+from recbole.model.table_softmax import rows_at_once, table_cross_entropy
 from recbole.utils import UserError
 
 _LOSSES = {"CE": nn.CrossEntropyLoss, "BPR": BPRLoss}
@@ -62,10 +63,17 @@ class NextItemRecommender(SequentialRecommender, ABC):
     def _encode(self, interaction: Interaction) -> torch.Tensor:
         return self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
 
+    @property
+    def is_cross_entropy(self) -> bool:
+        """Whether the loss is the cross-entropy over the catalogue, of which a subclass has changed nothing."""
+        ours = (getattr(getattr(self, name), "__func__", None) for name in ("calculate_loss", "outputs", "loss_of"))
+        own = NextItemRecommender.calculate_loss, NextItemRecommender.outputs, NextItemRecommender.loss_of
+        return self.loss_type == "CE" and tuple(ours) == own
+
     def pieces(self, interaction: Interaction) -> list[Interaction]:
         """Return pieces of sequences of about the same length, each as wide as its longest."""
-        lengths = interaction[self.ITEM_SEQ_LEN]
-        return [self._cut(interaction[rows]) for rows in torch.argsort(lengths, stable=True).split(256)]
+        lengths, size = interaction[self.ITEM_SEQ_LEN], rows_at_once(self.n_items if self.loss_type == "CE" else 2)
+        return [self._cut(interaction[rows]) for rows in torch.argsort(lengths, stable=True).split(size)]
 
     def _cut(self, interaction: Interaction) -> Interaction:
         width = int(interaction[self.ITEM_SEQ_LEN].max())
@@ -74,6 +82,17 @@ class NextItemRecommender(SequentialRecommender, ABC):
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean loss of the batch's next items."""
         return self.loss_of(self.outputs(interaction), interaction)
+
+    def loss_sum(self, interaction: Interaction, outputs: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the loss of a batch as the sum over its rows; a cross-entropy without a graph of all scores."""
+        if outputs is not None or not self.is_cross_entropy:
+            return super().loss_sum(interaction, outputs)
+        encoded = self._encode(interaction)
+        return table_cross_entropy(encoded, self.item_embedding.weight, interaction[self.POS_ITEM_ID])
+
+    def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return the sequences' vectors and the item table where the loss is the cross-entropy, else None."""
+        return (self._encode(interaction), self.item_embedding.weight) if self.is_cross_entropy else None
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores that the loss is of: [batch, n_items], or those of target and negative, [batch, 2]."""

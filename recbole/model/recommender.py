@@ -185,6 +185,13 @@ class AbstractRecommender(nn.Module):
         """Return the training loss of a batch as a function of its :meth:`outputs`."""
         raise NotImplementedError
 
+    def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return float tensors [batch, d] and [items, d] of whose inner products the :meth:`outputs` are a matrix.
+
+        A model may declare them only where its loss is the softmax's cross-entropy in these outputs: derivatives then
+        take the scores in tiles. ``None``, as here, for any other.
+        """
+
     def pieces(self, interaction: Interaction) -> Sequence[Interaction]:
         """Return batches that hold a batch's examples between them, as derivatives of its loss had better be taken.
 
@@ -212,6 +219,15 @@ class AbstractRecommender(nn.Module):
             torch.set_rng_state(state)
         fresh.train(self.training)
         self.__dict__.update(fresh.__dict__)
+
+    def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
+        """Bring what was derived from the data up to date; by default with a :meth:`rebuild`, to which it is equal.
+
+        Args:
+            dataset: under its current mask, which covers the rows.
+            rows: int64, the log rows that were forgotten since the last time; nothing else has changed.
+        """
+        self.rebuild(dataset)
 
     def _trained_state(self) -> dict[str, torch.Tensor]:
         """Return what training left, by name: all parameters, and the buffers of normalisations."""

@@ -80,8 +80,9 @@ def _start_clean(run: Run, clean: Dataset, model: AbstractRecommender) -> None:
     These are rows of tables as large as the clean ones, and so of their distribution, drawn for the planted users.
     """
     seed, first = run.config["seed"], dict(_drawn(run, clean, run.config["seed"]).named_parameters())
-    longer = {name: values for name, values in model.named_parameters() if values.shape != first[name].shape}
-    for name, values in model.named_parameters():
+    tables = {name: values for name, values in model.named_parameters() if name not in model.entry_tables}
+    longer = {name: values for name, values in tables.items() if values.shape != first[name].shape}
+    for name, values in tables.items():  # entries are drawn each by its own place as it is
         values[: len(first[name])] = first[name]
     block, left = 0, {name: values[len(first[name]) :] for name, values in longer.items()}
     while any(len(rows) for rows in left.values()):

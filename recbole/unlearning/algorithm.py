@@ -136,9 +136,8 @@ class UnlearningAlgorithm(ABC):
 
     def restore(self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray) -> None:
         """Take up a snapshot: the parameters, and the mask (bool [len(log)]) of what had been forgotten by then."""
-        self.bench.restore(forgotten)
         self.model.load_state_dict(state_dict)
-        self.model.rebuild(self.dataset)
+        self.bench.restore(forgotten)
 
     def release(self, checkpoint: int) -> dict[str, Any]:
         """Return what is saved of the model at a checkpoint (from 0): ``state_dict`` and ``other_parameter``.
@@ -200,7 +199,7 @@ class StepAlgorithm(UnlearningAlgorithm):
             observed = self.observe(case)
         finally:
             clock.lap("solve")
-            self.model.rebuild(self.dataset)
+            self.bench.rebuild()
             clock.lap("prepare")
         step = self.solve(case, observed)
         clock.lap("solve")

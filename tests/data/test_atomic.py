@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recbole.data import atomic
 from recbole.data.atomic import read_atomic, write_atomic
 from recbole.utils import FeatureType, UserError
 
@@ -183,3 +184,34 @@ def test_round_trip(tmp_path_factory, rows):
     read = read_atomic(path).table.to_pydict()
     assert [read[name] for name in "abde"] == [columns[name] for name in "abde"]
     np.testing.assert_array_equal(np.array(read["c"], float), columns["c"])
+
+
+WORDS = st.sampled_from(["", "a", "b", "7", "007", "é", "two words"])
+NUMBERS = st.sampled_from(["1", "-2", "", " 3 ", "2.5"])
+
+
+@given(st.lists(st.tuples(WORDS, NUMBERS, NUMBERS.filter(lambda n: "." not in n), WORDS), max_size=40),
+       st.integers(40, 400))  # fmt: skip
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_tokens_as_dictionaries_read_the_same_in_pieces_of_any_size(file, rows, at_once):
+    lines = ["u:token\tr:float\tn:float\ts:token_seq", *map("\t".join, rows)]
+    path = file("\n".join(lines) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(atomic, "_BYTES_AT_ONCE", at_once)
+        found = read_atomic(path, encoded=True).table
+    expected = read_atomic(path).table
+    assert found.column_names == expected.column_names
+    for name in ("u", "s"):
+        assert found[name].to_pylist() == expected[name].to_pylist()
+    for name in ("r", "n"):
+        assert found[name].type == expected[name].type
+        assert np.array_equal(found[name].to_numpy(), expected[name].to_numpy(), equal_nan=True)
+
+
+def test_a_large_file_is_coded_while_it_is_read(file, monkeypatch):
+    monkeypatch.setattr(atomic, "_BYTES_AT_ONCE", 64)
+    table = read_atomic(file("u:token\tt:float\n" + "abc\t1\nde\t2\n" * 40), encoded=True).table
+    assert table["u"].num_chunks > 1 and table["u"].unify_dictionaries().chunk(0).dictionary.to_pylist() == [
+        "abc",
+        "de",
+    ]

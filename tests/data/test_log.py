@@ -7,10 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from recbole.data.log import distinct, group_offsets, load_log, ranges
+from recbole.data.log import group_offsets, load_log, ranges
 from recbole.utils import UserError
 
 ROWS = [("b", "y", 3), ("a", "x", 5), ("b", "x", 1), ("c", "z", 2), ("a", "y", 4), ("b", "z", 2)]
@@ -240,9 +238,3 @@ def test_ranges_and_offsets():
     assert ranges(starts, ends).tolist() == [5, 6, 9, 10, 11]
     assert ranges(starts[:0], ends[:0]).tolist() == []
     assert group_offsets(np.array([1, 1, 3]), 5).tolist() == [0, 0, 2, 2, 3, 3]
-
-
-@given(st.integers(1, 400), st.lists(st.integers(0, 399), max_size=60))
-def test_distinct_ids_are_numpys_unique_ones(size, ids):
-    ids = np.array([value for value in ids if value < size], dtype=np.int64)
-    assert np.array_equal(distinct(ids, size), np.unique(ids))

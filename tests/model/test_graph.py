@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from recbole.data import create_dataset
 from recbole.model import contrast
 from recbole.model.contrast import info_nce, log_partition
 from recbole.model.graph import InteractionGraph, propagate
+from recbole.utils import ModelType
 
 
 @pytest.fixture
@@ -24,6 +28,50 @@ def dense(graph, weights=None):
 
 def random(*shape, seed=1):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+@pytest.fixture(scope="session")
+def repeated(tmp_path_factory, write_inter, config):
+    """Data in which a pair stands up to four times, in one split or in several."""
+    folder = tmp_path_factory.mktemp("repeated")
+    rows = [(f"u{user}", f"i{at * at % 5}", at) for user in range(6) for at in range(5 + 3 * user)]
+    write_inter(folder, rows, "user_id:token item_id:token timestamp:float")
+    return create_dataset(config(folder), ModelType.GENERAL)
+
+
+def tensors(graph):
+    parts = {name: getattr(graph, name) for name in ("tails", "counts", "heads", "users", "items", "pair")}
+    matrix = graph.adjacency()
+    return parts | {"crow": matrix.crow_indices(), "col": matrix.col_indices(), "values": matrix.values()}
+
+
+@given(st.lists(st.lists(st.integers(0, 10**6), max_size=30), min_size=1, max_size=4), st.booleans())
+@settings(deadline=None)
+def test_a_graph_without_rows_is_the_one_of_their_mask(repeated, requests, looked_at):
+    data = repeated.masked(np.zeros(len(repeated.log), dtype=bool))
+    graph = InteractionGraph(data)
+    for request in requests:
+        rows = np.array(request, dtype=np.int64) % len(data.log)
+        if looked_at:
+            before = {name: tensor.clone() for name, tensor in tensors(graph).items()}
+        old, changed = graph, data.forget(rows)
+        graph = graph.without(data, changed.rows)
+        found, expected = tensors(graph), tensors(InteractionGraph(data))
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+        assert all(found[name].dtype == expected[name].dtype for name in expected)
+        if looked_at:
+            assert all(torch.equal(before[name], tensor) for name, tensor in tensors(old).items())
+
+
+def test_a_pair_leaves_the_graph_with_its_last_row(repeated):
+    data = repeated.masked(np.zeros(len(repeated.log), dtype=bool))
+    graph, pairs = InteractionGraph(data), data.log.user * data.n_items + data.log.item
+    twice = np.flatnonzero(data.in_training() & (pairs == np.bincount(pairs[data.in_training()]).argmax()))
+    assert len(twice) > 1
+    data.forget(twice[:-1])
+    assert graph.without(data, twice[:-1]) is graph
+    data.forget(twice[-1:])
+    assert len(graph.without(data, twice[-1:])) == len(graph) - 1
 
 
 @pytest.mark.parametrize("power", [-0.5, 0])

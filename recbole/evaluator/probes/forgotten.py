@@ -17,8 +17,9 @@ class Forgotten(Probe[Views]):
 
     ``forgotten_log_odds``: ``log(p / (1 - p))``, ``p`` of the softmax over all items' scores: what the cross-entropy
     of a pair is made of, and unlike a place in the top k never stuck. ``forgotten_log2_rank``: the logarithm to base 2
-    of the item's place among all items, 0 for the first; it depends on no scale, and equal scores share their mean place. Pairs
-    that the model was trained on (``split`` train) stand apart from those that were held out for validation and test.
+    of the item's place among all items, 0 for the first; it depends on no scale, and equal scores share their mean
+    place. Pairs that the model was trained on (``split`` train) stand apart from those that were held out for
+    validation and test.
     """
 
     name = "forgotten"

@@ -9,6 +9,7 @@ from torch import nn
 
 from recbole.config import Config
 from recbole.data import Dataset
+from recbole.data.ids import distinct
 from recbole.model.fitted import FittedRecommender
 from recbole.utils import UserError
 
@@ -51,7 +52,7 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         if len(changed) > self.w.shape[1] // 8:
             self.w = self._neighbours(after, np.arange(self.w.shape[1]))
         elif len(changed):
-            again = np.union1d(changed, self._refresh(after, changed))
+            again = distinct(np.concatenate([changed, self._refresh(after, changed)]))
             self._replace(again, self._neighbours(after, again))
 
     def _refresh(self, table: scipy.sparse.csr_array, changed: np.ndarray) -> np.ndarray:

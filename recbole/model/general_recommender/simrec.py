@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -110,6 +111,10 @@ class SimRec(GeneralRecommender):
         """Build the teacher's graph of the retained training pairs."""
         self.teacher.rebuild(dataset)
         self.present = present_users(dataset, self.device)
+
+    def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
+        """Take the edges of rows that were just forgotten out of the teacher's graph."""
+        self.teacher.rebuild_without(dataset, rows)
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Train the teacher in the first epochs, then the student."""

@@ -6,6 +6,7 @@ from torch import nn
 
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
+from recbole.data.ids import distinct
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.keyed_dropout import KeyedDropout
 from recbole.utils import InputType, UserError
@@ -49,7 +50,7 @@ class WMF(GeneralRecommender):
         users, items = dataset.log.user[dataset.train_rows], dataset.log.item[dataset.train_rows]
         counts = np.bincount(users, minlength=self.n_users)
         self._share = torch.from_numpy(1 / np.maximum(counts, 1)).to(self.device)
-        self._pairs = torch.from_numpy(np.unique(users * self.n_items + items)).to(self.device)
+        self._pairs = torch.from_numpy(distinct(users * self.n_items + items)).to(self.device)
 
     def _shares(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
         """Return which share of its user's unobserved items each pair answers for, float64 [batch]."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
+from recbole.data.ids import distinct
 from recbole.data.split import VALID
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType, UserError
@@ -47,7 +48,7 @@ class SKNN_SBR(SequentialRecommender):
     def rebuild(self, dataset: Dataset) -> None:
         """Collect the sessions' item sets; sessions are numbered from the oldest to the most recent last item."""
         log = dataset.log
-        users = np.unique(log.user[dataset.train_examples()])
+        users = distinct(log.user[dataset.train_examples()])
         rows = log.rows_of(users)
         rows = rows[(log.split[rows] < VALID) & ~dataset.forgotten[rows]]
         ends = np.flatnonzero(np.diff(log.user[rows], append=-1))

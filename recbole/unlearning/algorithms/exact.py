@@ -49,7 +49,7 @@ class Exact(UnlearningAlgorithm):
 
     def _delete(self, case: Case, clock: Clock) -> Outcome:
         before = self._learned()
-        self.model.rebuild(self.dataset)
+        self.bench.rebuild()
         after = self._learned()
         clock.lap("solve")
         change = sum(_square(new - old) for new, old in zip(after, before, strict=True)) ** 0.5

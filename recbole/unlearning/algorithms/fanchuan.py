@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from recbole.config import Config
 from recbole.data import Change, Dataset, Interaction
+from recbole.data.ids import distinct, held
 from recbole.data.split import TRAIN
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.algorithm import HyperParameters, setting
@@ -112,12 +113,12 @@ class Fanchuan(DescentAlgorithm):
             example, bool [n, m]: drawn ones that its user neither has nor forgets, and those that this user forgets.
         """
         log, n_items = self.dataset.log, self.dataset.n_items
-        theirs = log.rows_of(np.unique(users))
+        theirs = log.rows_of(distinct(users))
         theirs = theirs[(log.split[theirs] <= TRAIN) & ~self.dataset.forgotten[theirs]]
-        forgotten = np.unique(log.user[rows] * n_items + log.item[rows])
-        taken = np.concatenate([log.user[theirs] * n_items + log.item[theirs], forgotten])
-        items, keys = np.unique(log.item[rows]), users[:, None] * n_items
-        known = np.concatenate([~np.isin(keys + drawn, taken), np.isin(keys + items, forgotten)], axis=1)
+        forgotten = distinct(log.user[rows] * n_items + log.item[rows])
+        taken = distinct(np.concatenate([log.user[theirs] * n_items + log.item[theirs], forgotten]))
+        items, keys = distinct(log.item[rows]), users[:, None] * n_items
+        known = np.concatenate([~held(keys + drawn, taken), held(keys + items, forgotten)], axis=1)
         return np.concatenate([drawn, items]), known
 
     def _contrast(self, batch: Interaction, partners: Interaction) -> torch.Tensor:

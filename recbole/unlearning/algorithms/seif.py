@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recbole.data.ids import distinct
 from recbole.unlearning.algorithm import HyperParameters, setting
 from recbole.unlearning.descent import Descent, ErasingAlgorithm
 from recbole.utils import torch_seed
@@ -55,9 +56,9 @@ class Seif(ErasingAlgorithm):
         """Erase and repair."""
         hyper, case, change = self.hyper, descent.case, descent.case.change
         reached = self.reached(change.before)
-        items = np.unique(self.dataset.log.item[change.rows])
+        items = distinct(self.dataset.log.item[change.rows])
         drawn = case.retained_examples(hyper.seif_repair_samples * len(change.before), "repair")
-        examples = np.union1d(drawn, self.dataset.examples_of(change.entities))
+        examples = distinct(np.concatenate([drawn, self.dataset.examples_of(change.entities)]))
         optimizer = self.sgd(hyper.seif_learning_rate, hyper.seif_momentum)
         optimizer.param_groups[0]["weight_decay"] = hyper.seif_weight_decay
         self._shake(descent, reached, hyper.seif_erase_std, 0)

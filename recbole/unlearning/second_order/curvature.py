@@ -5,16 +5,27 @@ losses over those examples, in the chosen parameters with all others held still.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
 from recbole.data import Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.model.table_softmax import TableSoftmax
 from recbole.unlearning.second_order.engine import pulled_back
 from recbole.unlearning.second_order.subspace import Subspace, flatten_gradient
 from recbole.utils.device import full_precision
+
+KEPT_BYTES = 2**30
+"""Of what is kept between products: graphs and probabilities. What is beyond is computed anew at each."""
+
+PART_BYTES = 2**27
+"""Of what graphs of pieces save for their derivatives; with more, a part of a product is full."""
+
+Part = Callable[[Sequence[torch.Tensor]], torch.Tensor]
+"""From a vector in the parameters' shapes to its image, flat, under some pieces' share of a map."""
 
 
 @contextlib.contextmanager
@@ -98,8 +109,38 @@ def _groups(
     return [(tuple(piece for piece, _ in pieces), tuple(weight for _, weight in pieces))]
 
 
-class HessianProduct:
-    """``v -> scale * H v`` for the summed losses of fixed batches; the graph is kept between products.
+class _Held:
+    """Counts the bytes of what graphs save while it is entered, each storage once."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, int] = {}
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self.count, lambda tensor: tensor)
+
+    def count(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Count a tensor, and return it."""
+        storage = tensor.untyped_storage()
+        self.seen[storage._cdata] = storage.nbytes()  # a tensor without memory of its own has no data_ptr
+        return tensor
+
+    @property
+    def bytes(self) -> int:
+        """So far."""
+        return sum(self.seen.values())
+
+    def __enter__(self) -> "_Held":
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._hooks.__exit__(*raised)
+
+
+class _Product(ABC):
+    """``v -> scale * A v``, ``A`` a sum over the pieces that the model takes some fixed batches in.
+
+    Pieces are taken in parts. A part's graph is made at the first product and kept for the later ones, as long as all
+    that is kept stays below :data:`KEPT_BYTES`, and the first part's always; the others' are made anew at each product,
+    one at a time.
 
     Args:
         subspace: to differentiate in.
@@ -120,65 +161,147 @@ class HessianProduct:
     ) -> None:
         self.subspace, self.values = subspace, subspace.values()
         self.scale, self.count = scale, 0
-        self.first, self.place = [], []  # gradients that have derivatives themselves, and of which parameter each is
-        for group in _groups(subspace.model, batches, weights):
-            loss = subspace.loss(self.values, *group)
-            first = torch.autograd.grad(loss, self.values, create_graph=True, allow_unused=True)
-            curved = [place for place, part in enumerate(first) if part is not None and part.requires_grad]
-            self.first += [first[place] for place in curved]
-            self.place += curved
+        self.pieces = self._cut(batches, weights)
+        self.kept: dict[int, tuple[Part, int]] = {}  # a part, by its first piece, and the first of the next
+        self.kept_bytes = 0
 
     def __call__(self, vector: torch.Tensor) -> torch.Tensor:
         self.count += 1
-        if not self.first:
-            return torch.zeros_like(vector)
-        parts = self.subspace.unflatten(vector)
-        parts = [parts[place] for place in self.place]
-        second = pulled_back(self.first, self.values, parts)
-        return flatten_gradient(second, self.values).mul_(self.scale)
+        shaped, total, at = self.subspace.unflatten(vector), torch.zeros_like(vector), 0
+        while at < len(self.pieces):
+            part, at = self.kept[at] if at in self.kept else self._made(at)
+            total += part(shaped)
+            del part
+        return total.mul_(self.scale)
+
+    def _made(self, start: int) -> tuple[Part, int]:
+        """Return the part that begins with a piece, and the first piece after it."""
+        held, traced, at = _Held(), [], start
+        with held:
+            while at < len(self.pieces) and (at == start or held.bytes < PART_BYTES):
+                traced.append(self._trace(*self.pieces[at]))
+                at += 1
+            part = self._part(traced, held)
+        if not self.kept or self.kept_bytes + held.bytes <= KEPT_BYTES:
+            self.kept[start] = part, at
+            self.kept_bytes += held.bytes
+        return part, at
+
+    @abstractmethod
+    def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
+        """Return the pieces, with their weights."""
+
+    @abstractmethod
+    def _trace(self, piece: Any, weight: Any) -> Any:
+        """Return what a part needs of a piece, with its graph."""
+
+    @abstractmethod
+    def _part(self, traced: list[Any], held: _Held) -> Part:
+        """Return the part of some traced pieces; what it keeps beside graphs is to be counted."""
 
 
-class GaussNewtonProduct:
+class HessianProduct(_Product):
+    """``v -> scale * H v`` for the summed losses of fixed batches; see :class:`_Product`."""
+
+    def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
+        return _groups(self.subspace.model, batches, weights)
+
+    def _trace(self, piece: Sequence[Interaction], weight: Sequence[float]) -> torch.Tensor:
+        return self.subspace.loss(self.values, piece, weight)
+
+    def _part(self, traced: list[torch.Tensor], held: _Held) -> Part:
+        first = torch.autograd.grad(sum(traced[1:], traced[0]), self.values, create_graph=True, allow_unused=True)
+        curved = [place for place, slope in enumerate(first) if slope is not None and slope.requires_grad]
+        slopes = [first[place] for place in curved]  # gradients that have derivatives themselves
+
+        def image(shaped: Sequence[torch.Tensor]) -> torch.Tensor:
+            if not slopes:
+                return flatten_gradient([None] * len(shaped), shaped)
+            along = [shaped[place] for place in curved]
+            second = pulled_back(slopes, self.values, along)
+            return flatten_gradient(second, self.values)
+
+        return image
+
+
+class _Jacobian:
+    """The derivative ``J`` of some tensors in the parameters' values.
+
+    ``J v`` is the derivative of ``u -> J' u``, so backward passes do for both directions.
+    """
+
+    def __init__(self, outputs: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
+        self.outputs, self.values = outputs, values
+        self.u = [output.new_zeros(()).expand(output.shape).requires_grad_() for output in outputs]
+        pulled = pulled_back(outputs, values, self.u, create_graph=True)
+        self.place = [at for at, part in enumerate(pulled) if part is not None]
+        self.pulled = [pulled[at] for at in self.place]
+
+    def push(self, shaped: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Return ``J v``."""
+        along = [shaped[at] for at in self.place]
+        pushed = pulled_back(self.pulled, self.u, along)
+        return tuple(torch.zeros_like(u) if part is None else part for part, u in zip(pushed, self.u, strict=True))
+
+    def pull(self, slopes: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return ``J' u``, flat."""
+        image = pulled_back(self.outputs, self.values, slopes)
+        return flatten_gradient(image, self.values)
+
+
+class GaussNewtonProduct(_Product):
     """``v -> scale * J' B J v``: :class:`HessianProduct` without the curvature of the model's outputs.
 
     N. Schraudolph, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", Neural Computation 2002
     (equation numbers not checked). ``J`` is the Jacobian of the model's ``outputs``, ``B`` the loss's Hessian in them.
     A loss that is convex in the outputs makes it positive semidefinite; outputs that are linear in the chosen
-    parameters make it the Hessian. ``J v`` is the derivative of ``u -> J' u``, so backward passes do for everything.
-
-    Args:
-        subspace: to differentiate in; its model must have ``outputs``.
-        batches: some may be empty.
-        scale: a factor.
-        weights: what each batch's sum counts; 1 by default.
+    parameters make it the Hessian. Where the model has ``factors``, ``J`` is their Jacobian, and that of the scores in
+    them belongs to ``B``. A model without them must have ``outputs``.
     """
 
-    def __init__(
-        self,
-        subspace: Subspace,
-        batches: Sequence[Interaction],
-        scale: float = 1.0,
-        weights: Sequence[float] | None = None,
-    ) -> None:
-        self.subspace, self.values, self.scale = subspace, subspace.values(), scale
-        self.parts = [self._part(*piece) for piece in _pieces(subspace.model, batches, weights)]
+    def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
+        return _pieces(self.subspace.model, batches, weights)
 
-    def _part(self, batch: Interaction, weight: float) -> tuple[Any, ...]:
-        """Return what a product needs of a batch: outputs, ``u``, where ``J' u`` is not zero, ``J' u``, and slopes."""
-        outputs = self.subspace.outputs(self.values, batch)
-        u = torch.zeros_like(outputs, requires_grad=True)
-        pulled = pulled_back([outputs], self.values, [u], create_graph=True)
-        place = [at for at, part in enumerate(pulled) if part is not None]
-        free = outputs.detach().requires_grad_()
-        loss = weight * self.subspace.model.loss_sum(batch.to(free.device), free)
-        slopes = torch.autograd.grad(loss, free, create_graph=True)[0]
-        return outputs, u, place, [pulled[at] for at in place], free, slopes
+    def _trace(self, piece: Interaction, weight: float) -> tuple[Any, ...]:
+        factors = self.subspace.factors(self.values, piece)
+        outputs = self.subspace.outputs(self.values, piece) if factors is None else None
+        return factors, outputs, piece, weight
 
-    def __call__(self, vector: torch.Tensor) -> torch.Tensor:
-        parts, total = self.subspace.unflatten(vector), torch.zeros_like(vector)
-        for outputs, u, place, pulled, free, slopes in self.parts:
-            (pushed,) = pulled_back(pulled, [u], [parts[at] for at in place])
-            (bent,) = pulled_back([slopes], [free], [pushed])
-            image = pulled_back([outputs], self.values, [bent])
-            total += flatten_gradient(image, self.values)
-        return total.mul_(self.scale)
+    def _part(self, traced: list[tuple[Any, ...]], held: _Held) -> Part:
+        outputs, bend = self._scored(traced) if traced[0][0] is None else self._factored(traced, held)
+        jacobian = _Jacobian(outputs, self.values)
+        return lambda shaped: jacobian.pull(bend(jacobian.push(shaped)))
+
+    def _scored(self, traced: list[tuple[Any, ...]]) -> tuple[list[torch.Tensor], Callable[..., Any]]:
+        """Return the pieces' outputs, and what the loss's Hessian makes of a change of them."""
+        free = [outputs.detach().requires_grad_() for _, outputs, _, _ in traced]
+        losses = [
+            weight * self.subspace.model.loss_sum(piece.to(own.device), own)
+            for own, (_, _, piece, weight) in zip(free, traced, strict=True)
+        ]
+        slopes = torch.autograd.grad(sum(losses), free, create_graph=True)
+        return (
+            [outputs for _, outputs, _, _ in traced],
+            lambda pushed: pulled_back(slopes, free, pushed),
+        )
+
+    @staticmethod
+    def _factored(traced: list[tuple[Any, ...]], held: _Held) -> tuple[list[torch.Tensor], Callable[..., Any]]:
+        """Return the pieces' vectors and the table they share, and what the loss makes of a change of them."""
+        encoded, table = [factors[0] for factors, *_ in traced], traced[0][0][1]
+        sizes = [len(part) for part in encoded]
+        rows = torch.cat([part.detach() for part in encoded])
+        size = len(rows) * len(table) * rows.element_size()
+        softmax = TableSoftmax(rows, table.detach(), keep=size <= KEPT_BYTES - held.bytes)
+        for part in softmax.kept:
+            held.count(part)
+        weights = torch.cat(
+            [rows.new_full((len(part), 1), weight) for part, (*_, weight) in zip(encoded, traced, strict=True)]
+        )
+
+        def bend(pushed: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+            *moves, items_move = pushed
+            of_rows, of_items = softmax.gauss_newton(torch.cat(moves), items_move, weights)
+            return [*of_rows.split(sizes), of_items]
+
+        return [*encoded, table], bend

@@ -121,6 +121,10 @@ class Subspace:
         """Return the model's ``outputs`` on a batch, or None, as a function of the chosen parameters' values."""
         return self._call("outputs", values, self._renumber(batch))
 
+    def factors(self, values: Sequence[torch.Tensor], batch: Interaction) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return the model's ``factors`` on a batch, or None, as a function of the chosen parameters' values."""
+        return self._call("factors", values, self._renumber(batch))
+
     def _call(self, method: str, values: Sequence[torch.Tensor], asked: Any) -> Any:
         swapped = {f"model.{name}": self._table(name, value) for name, value in zip(self.names, values, strict=True)}
         swapped |= {f"model.{buffer}": places for buffer, places in self._places.items()}

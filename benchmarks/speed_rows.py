@@ -1,0 +1,177 @@
+"""What `speed.py` measures, as rows: their labels, and the parts of `parts.py` or commands that they are."""
+
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from scale import ALGORITHMS, REQUESTS, TASKS, config_file, spec_of
+from synthetic import CATEGORY, FRACTION, FULL, SEED
+
+ORIGINAL = Path(__file__).with_name("original.yaml")
+SIZES = FULL["CF"]
+STEPS = 100
+"""Batches that stand for a long epoch, and that train the large models before requests."""
+
+DATA = {
+    "CF": ("ml-100k", {}),
+    "SBR": ("diginetica_sample", {"user_inter_num_interval": "[3,inf)", "item_inter_num_interval": "[2,inf)"}),
+    "NBR": ("tafeng_1000", {}),
+}
+"""The data set of each task, and what differs from the files in ``configs/``: most sessions of the sample are short."""
+
+QUIET = {"use_gpu": False, "show_progress": False, "tensorboard": False, "state": "WARNING"}
+TRAINED = {"BPR": 20, "LightGCN": 10, "SGL": 5, "DNNTSP": 2}
+"""Epochs of the model that requests are put to; 3 of the others."""
+
+EPOCHS = {"BPR": 5}
+"""Epochs that are measured, where one is too short."""
+
+RETRAINING = 100
+"""Epochs of the whole retraining of BPR, each validated."""
+
+PUT = {
+    "BPR": ALGORITHMS, "LightGCN": ALGORITHMS, "SGL": ("scif", "kookmin"),
+    "GRU4Rec": ("kookmin", "fanchuan", "gif", "seif", "scif", "ceu", "idea"),
+    "NARM": ("scif", "kookmin"), "SASRec": ("scif", "kookmin"), "SRGNN": ("scif", "kookmin"),
+    "DNNTSP": ("kookmin", "scif", "gif"), "Sets2Sets": ("kookmin", "scif", "gif"),
+}  # fmt: skip
+"""Which algorithms have requests put to them, by model."""
+
+COMMANDS = {
+    "import torch": ["-c", "import torch"],
+    "import recbole.quick_start, init_seed": [
+        "-c", "import recbole.quick_start\nfrom recbole.utils import init_seed\ninit_seed(2, True)",
+    ],
+    "unlearn.py --help": ["<source>/unlearn.py", "--help"],
+}  # fmt: skip
+"""What a program costs before it works: label to the words after Python's; ``<source>`` is the tree."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        table: ``structure`` or ``models``.
+        label: what is measured.
+        spec: of a part (see `parts.py`), or empty.
+        command: words after Python's, where it is a command.
+        base: the specification that trains ``spec["weights"]``, where the row needs them.
+        home: of a command, or a part that runs one: the log, a shape, that its folder holds a model for.
+        original: seconds of ERASE's code, ``shipped`` and ``plain``.
+        good: exit statuses of a command that succeeds.
+    """
+
+    table: str
+    label: str
+    spec: dict = field(default_factory=dict)
+    command: tuple = ()
+    base: dict | None = None
+    home: object = None
+    original: dict = field(default_factory=dict)
+    good: tuple = (0,)
+
+
+def rows(args):
+    """Return the rows whose label matches ``--only``, in their order."""
+    every = [*(Row("structure", label, command=tuple(words)) for label, words in COMMANDS.items())]
+    for shape in SIZES[:1] if args.quick else SIZES:
+        every += of_size(args.folder, shape)
+    every += of_baskets(args.data, args.folder)
+    if not args.quick:
+        every += of_catalogue(args.folder)
+    original = yaml.safe_load(ORIGINAL.read_text(encoding="utf-8"))["speed"]
+    for model in PUT:
+        every += of_model(args, model, original[model])
+    return [row for row in every if re.search(args.only, row.label, re.IGNORECASE)]
+
+
+def of_size(folder, shape):
+    """Return the rows of the structure on a log of ratings."""
+    about, structure = f", {shape.rows:,} rows", lambda label, **more: Row("structure", label + about, **more)
+    bpr, graph = (spec_of(folder, shape, model) for model in ("BPR", "LightGCN"))
+    words = unlearning(folder, shape)
+    return [
+        structure("reading the log", spec=bpr | {"part": "load"}),
+        structure("questions of an evaluation", spec=bpr | {"part": "rows"}),
+        structure("views of four checkpoints", spec=bpr | {"part": "views"}),
+        structure("graph of LightGCN", spec=graph | {"part": "graph"}),
+        structure(
+            "request LightGCN scif", spec=graph | {"part": "request", "algorithm": "scif", "requests": REQUESTS},
+            base=graph | {"part": "epoch", "steps": STEPS},
+        ),
+        structure("unlearn.py, evaluation", spec=bpr | {"part": "evaluating", "words": words}, home=shape),
+        structure("unlearn.py, all of it", command=("<source>/unlearn.py", *words), home=shape, good=(0, 3)),
+    ]  # fmt: skip
+
+
+def training(folder, shape):
+    """Return the command line that trains the model of `unlearn.py`'s rows: BPR, an epoch, not validated."""
+    return [
+        "--model", "BPR", "--dataset", shape.name, "--data_path", str(folder), "--seed", str(SEED),
+        "--config_files", str(config_file("BPR")), "settings.yaml",
+    ]  # fmt: skip
+
+
+def unlearning(folder, shape):
+    """Return the command line of `unlearn.py`: 20 people; nothing was retrained that it could be compared with."""
+    return [
+        *training(folder, shape), "--sensitive_category", CATEGORY, "--unlearning_fraction", str(FRACTION),
+        "--unlearning_algorithm", "kookmin", "--overwrite", "True",
+    ]  # fmt: skip
+
+
+def of_baskets(data, folder):
+    """Return the rows about Sets2Sets' item-by-item gate, on all of Ta-Feng."""
+    spec = {
+        "data": str(data), "name": "tafeng", "model": "Sets2Sets", "files": [str(config_file("Sets2Sets"))],
+        "settings": QUIET, "weights": str(folder / "weights" / "tafeng_Sets2Sets.pth"),
+    }  # fmt: skip
+    base, steps = spec | {"part": "epoch", "steps": STEPS}, {"part": "epoch", "steps": STEPS, "weights": None}
+    put = {"part": "request", "algorithm": "scif", "requests": REQUESTS}
+    return [
+        Row("structure", "epoch Sets2Sets, Ta-Feng", spec=spec | steps),
+        Row("structure", "request Sets2Sets scif, Ta-Feng", spec=spec | put, base=base),
+        Row("structure", "snapshot of Sets2Sets, Ta-Feng", spec=spec | {
+            "part": "snapshot", "snapshot": str(folder / "sets2sets.resume"),
+        }),
+    ]  # fmt: skip
+
+
+def of_catalogue(folder):
+    """Return the rows about requests in a catalogue of 400,000 items, some 382,000 of which occur."""
+    shape = FULL["SBR"][1]
+    spec = spec_of(folder, shape, "GRU4Rec")
+    base, put = spec | {"part": "epoch", "steps": STEPS}, {"part": "request", "requests": REQUESTS}
+    return [
+        Row("structure", f"request GRU4Rec {name}, {shape.items:,} items", spec | put | {"algorithm": name}, base=base)
+        for name in ("ceu", "scif")
+    ]
+
+
+def of_model(args, model, original):
+    """Return the rows of a model: an epoch, a retraining, a request of each algorithm."""
+    task = TASKS[model]
+    name, more = DATA[task]
+    spec = {
+        "data": str(args.folder / "data" if name == "tafeng_1000" else args.data), "name": name, "model": model,
+        "files": [str(config_file(model))], "settings": QUIET | more,
+        "weights": str(args.folder / "weights" / f"{name}_{model}.pth"),
+    }  # fmt: skip
+    base, put = {"part": "base", "epochs": TRAINED.get(model, 3)}, {"part": "request", "requests": REQUESTS}
+    epoch = spec | {"part": "epoch", "weights": None, "epochs": EPOCHS.get(model, 1)}
+    found = [Row("models", f"epoch {model}", epoch, original=original["epoch"])]
+    if model == "BPR":
+        whole = spec | {"part": "retraining", "epochs": RETRAINING}
+        found.append(Row("models", f"retraining {model}, {RETRAINING} epochs", whole, original=original["retraining"]))
+    for name in PUT[model]:
+        row = spec | put | {"algorithm": name}
+        found.append(Row("models", f"request {model} {name}", row, base=spec | base, original=original.get(name, {})))
+    return found
+
+
+def command(row, source):
+    """Return the command line of a row on a tree."""
+    return [sys.executable, *(word.replace("<source>", str(source)) for word in row.command)]
