@@ -81,7 +81,7 @@ def places_of_pairs(user: np.ndarray, item: np.ndarray, n_items: int) -> torch.T
     Returns:
         int64, strictly ascending.
     """
-    keys = torch.unique(torch.from_numpy(user.astype(np.int64) * n_items + item))
+    keys = torch.unique(torch.from_numpy(user.astype(np.int64) * n_items + item).to("cpu"))  # where the log is
     owner, item_of = keys // n_items, keys % n_items
     _, sizes = torch.unique_consecutive(owner, return_counts=True)
     portion = (sizes.square().cumsum(0) // PAIRS_AT_ONCE).repeat_interleave(sizes)

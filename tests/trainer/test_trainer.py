@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.pop import Pop
 from recbole.trainer import ResumeFile, Trainer, fingerprint, make_optimizer, optimizers
-from recbole.trainer.sparse_adam import SparseAdam
+from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import UserError, init_seed
 
 METRIC = "mrr@10"
@@ -189,8 +189,8 @@ def test_a_tuple_of_losses_is_added(make):
 
 
 LEARNERS = {
-    "adam": optimizers.Adam,
-    "Adam": optimizers.Adam,
+    "adam": Adam,
+    "Adam": Adam,
     "adamw": optimizers.AdamW,
     "sgd": optimizers.SGD,
     "adagrad": optimizers.Adagrad,

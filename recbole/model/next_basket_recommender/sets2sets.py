@@ -17,6 +17,9 @@ from recbole.model.abstract_recommender import NextBasketRecommender
 from recbole.model.basket_histories import Incidence, pairs_within, places_of_pairs
 from recbole.utils import UserError, keyed
 
+LARGE = 6_000_000
+"""Of more entries of the gate Adam moves in a step those that have momentum; of fewer it is faster to move all."""
+
 
 class Sets2Sets(NextBasketRecommender):
     r"""A recurrent encoder of baskets, attention over them, and a gate that mixes in the user's own repeats.
@@ -61,7 +64,6 @@ class Sets2Sets(NextBasketRecommender):
             raise UserError("MAX_NBR_HISTORY_BASKETS: Sets2Sets attends over a fixed number of baskets; set one")
         self.set_loss_weight, self.set_loss_gradient = config["set_loss_weight"], config["set_loss_gradient"]
         self.weighted = config["inverse_frequency_weights"]
-        self.sparse_gate = str(config["learner"]).lower() == "sparse_adam"
         self.encoder_embedding = nn.Embedding(self.n_items, size)
         self.decoder_embedding = nn.Embedding(self.n_items, size)
         self.encoder = nn.GRU(size, hidden, batch_first=True)
@@ -77,6 +79,9 @@ class Sets2Sets(NextBasketRecommender):
         self.register_buffer("gate_key", torch.tensor(keyed.key(config["seed"], "gate_weight")))
         self.register_buffer("gate_places", places())
         self.gate_weight = nn.Parameter(self._drawn(self.gate_places, torch.get_default_dtype()))
+        learner = str(config["learner"]).lower()
+        large = len(self.gate_places) > LARGE
+        self.sparse_gate = learner == "sparse_adam" or (learner == "adam" and large)
         self.gate_bias = nn.Parameter(torch.zeros(self.n_items))
         self.register_buffer("item_weight", torch.zeros(self.n_items), persistent=False)
         self._initialise()

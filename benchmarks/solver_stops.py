@@ -1,0 +1,123 @@
+"""When may SCIF's iterations end? The same requests, solved to several shares of progress, side by side.
+
+    python benchmarks/solver_stops.py 5e-4 1e-2 -- --model GRU4Rec --dataset diginetica_sample \
+        --config_files configs/config_gru4rec.yaml --sensitive_category middling --unlearning_fraction 0.002
+
+What stands after ``--`` is a command line of `unlearn.py` without the algorithm; base and, if there, the last
+retrained model are read from ``saved/``, and nothing is written. For each share of progress (see
+`recbole/unlearning/influence.py`) all requests are put to SCIF on a fresh copy of the base. The table has, after the
+last request: Hessian products and CPU seconds a request, log-odds of the forgotten pairs, NDCG@10 of everybody, and the
+Jensen-Shannon divergence of other people from the retrained model.
+"""
+
+import logging
+import sys
+import time
+from statistics import mean
+
+import numpy as np
+import torch
+
+from recbole.evaluator import EvalSettings, evaluate, find_metric, get_probe
+from recbole.evaluator.asked import Asked
+from recbole.quick_start.command_line import unlearn_arguments
+from recbole.quick_start.main import _configured
+from recbole.quick_start.setup import begin
+from recbole.quick_start.unlearning import _base
+from recbole.scenario.known_scenarios import scenario_of
+from recbole.trainer.learn import load
+from recbole.unlearning.algorithms.scif import Scif
+from recbole.unlearning.pipeline import Pipeline
+from recbole.unlearning.schedule import LAST
+from recbole.utils import UserError
+
+HEADINGS = ("progress", "products", "CPU s", "forgotten log-odds", "NDCG@10", "JS others")
+
+
+class Subject:
+    """A base model, the requests against it, and the questions after the last of them."""
+
+    def __init__(self, argv: list[str]) -> None:
+        namespace, overrides = unlearn_arguments([*argv, "--unlearning_algorithm", "scif", "--show_progress", "False"])
+        self.config = _configured(namespace, overrides)
+        scenario = scenario_of(self.config)
+        self.stored = _base(self.config, scenario)
+        self.setup = begin(self.config, scenario, forgetting=True)
+        retrained = self.setup.retrained(LAST)
+        self.retrained = load(self.setup, retrained) if retrained.file.exists() else None
+        self.view = self.setup.view(retrained)
+        self.settings = EvalSettings((find_metric("NDCG"),), (10,), self.config["eval_batch_size"])
+
+    def base(self):
+        """Return a fresh copy of the base model."""
+        return load(self.setup, self.setup.base(), self.stored)
+
+    def forget(self, progress: float):
+        """Return the model after all requests, with products and CPU seconds of those that had something to do."""
+        model, state = self.base(), self.setup.base()
+        algorithm = Scif(self.config, model, state.data)
+        algorithm.progress = progress
+        products, seconds, deadline = [], [], Pipeline(algorithm, self.setup.asked).deadline
+        for request in self.setup.asked:
+            began = time.process_time()
+            outcome = algorithm.forget([request], deadline)
+            if outcome.status != "skipped":
+                seconds.append(time.process_time() - began)
+                products.append((outcome.work or {}).get("n_hvp", 0))
+        return model, mean(products or [0]), mean(seconds or [0.0])
+
+    def told(self, model) -> list[str]:
+        """Return the cells about a model."""
+        asked = Asked.of(model)
+        reference = None if self.retrained is None else (self.retrained, "retrained")
+        probes = [get_probe(name)() for name in ("utility", "distance")]
+        rows = evaluate(asked, self.view, self.settings, probes, reference)
+        found = {
+            row["metric"]: row["value"]
+            for row in rows
+            if (row["metric"], row["population"], row["view"])
+            in {("ndcg", "all", "current"), ("js_divergence", "others", "current")}
+        }
+        return [
+            f"{self.log_odds(asked):.3f}",
+            f"{found['ndcg']:.4f}",
+            f"{found.get('js_divergence', float('nan')):.5f}",
+        ]
+
+    def log_odds(self, asked: Asked) -> float:
+        """Return the mean log-odds of the forgotten pairs, among all items."""
+        pairs, found = self.view.forgotten, []
+        for start, scores in asked.scores(self.view.shown):
+            chosen = pairs.take(np.arange(start, start + len(scores)))
+            row = torch.from_numpy(np.repeat(np.arange(len(scores)), chosen.sizes()))
+            own = scores.double()[row, torch.from_numpy(chosen.values)]
+            rest = scores.double()[row].scatter(1, torch.from_numpy(chosen.values).unsqueeze(1), -torch.inf)
+            found.append(own - rest.logsumexp(dim=1))
+        return float(torch.cat(found).mean())
+
+
+def main(argv: list[str]) -> int:
+    """Print the table; return the exit status."""
+    if "--" not in argv or argv[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0 if argv and argv[0] in ("-h", "--help") else 2
+    at = argv.index("--")
+    logging.getLogger("recbole").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    try:
+        shares, subject = [float(share) for share in argv[:at]], Subject(argv[at + 1 :])
+    except (UserError, ValueError) as error:
+        print(f"solver_stops.py: {error}", file=sys.stderr)
+        return 2
+    print(f"| {' | '.join(HEADINGS)} |\n|{'---|' * len(HEADINGS)}")
+    print(f"| base | | | {' | '.join(subject.told(subject.base()))} |")
+    for share in shares:
+        model, products, seconds = subject.forget(share)
+        print(f"| {share:g} | {products:.0f} | {seconds:.2f} | {' | '.join(subject.told(model))} |", flush=True)
+    if subject.retrained is not None:
+        print(f"| retrained | | | {' | '.join(subject.told(subject.retrained))} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
