@@ -87,7 +87,7 @@ def _rebuilt(work: Work, checkpoint: int, timing: dict[str, list[float]]) -> Ask
 
 
 def _models(work: Work, checkpoint: int) -> dict[str, tuple[Asked, Row]]:
-    """Return a checkpoint's unlearned and, if it is there, retrained model, each with the columns of its rows."""
+    """Return a checkpoint's unlearned and, if they are there, retrained models, each with the columns of its rows."""
     setup, state = work.setup, work.state(checkpoint)
     stored = Stored.read(state.file)
     about = setup.about(stored.identity, work.places, stored.version) | {"algorithm": work.algorithm.name}
@@ -96,6 +96,10 @@ def _models(work: Work, checkpoint: int) -> dict[str, tuple[Asked, Row]]:
         other, _ = work.references[checkpoint]
         retrained = Asked(load(setup, setup.retrained(checkpoint), other))
         models["retrained"] = retrained, setup.about(other.identity, version=other.version)
+    if checkpoint in work.same_epoch:
+        other = work.same_epoch[checkpoint]
+        same_epoch = Asked(load(setup, setup.retrained_same_epoch(checkpoint), other))
+        models["retrained_same_epoch"] = same_epoch, setup.about(other.identity, version=other.version)
     return models
 
 
@@ -106,7 +110,8 @@ def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[
         other, twin = work.references[checkpoint]
         reference = Reference(models["retrained"][0], reference_name(other.path), twin)
     rows: dict[str, list[Row]] = {}
-    for kind in reversed(models):  # retrained first: distances are from what it answers
+    first = ["retrained"] if reference is not None else []  # distances are from what it answers
+    for kind in [*first, *(kind for kind in reversed(models) if kind not in first)]:
         model, columns = models[kind]
         said = columns | {"model": kind}
         beside = work.places.logs / work.state(checkpoint).file.stem if kind == "unlearned" else None

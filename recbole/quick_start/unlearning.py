@@ -66,8 +66,14 @@ def unlearn_recbole(
     stored = _base(config, scenario)
     setup = begin(config, scenario, forgetting=True)
     base = load(setup, setup.base(), stored)
-    work = Work(setup, algorithm, places, hyper, stored, _references(setup, stored, base))
+    references = _references(setup, stored, base)
+    same_epoch = _same_epoch(setup, stored, references, base)
+    work = Work(setup, algorithm, places, hyper, stored, references, same_epoch)
     begin_log(first_line("unlearn.py", arguments, work.identity(LAST)))
+    if references:
+        epochs = work.selected_epochs
+        told = ", ".join(f"{epoch} (checkpoint {at})" for at, epoch in epochs["retrained"].items())
+        logger.info("selected epochs: base %s, retrained %s", epochs["base"], told)
     clock.lap("load")
     with only_writer(config, None if config["eval_only"] else work.stem) as waited:
         return _run(work, base, list(arguments), result_file, clock, waited)
@@ -93,6 +99,7 @@ def _run(
     identity = work.identity(LAST)
     requests = _requests_before(work) if done.summary is None else done.summary
     result = describe(setup, work.state(LAST), identity, arguments, timing, rows, requests)
+    result["selected_epochs"] = work.selected_epochs
     result["verdict"] = verdict(result | {"metrics": [*rows, *answers.more]})
     if result["verdict"]:
         logger.info(say(result["verdict"]))
@@ -214,6 +221,24 @@ def _references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[
             found[checkpoint] = stored, twin
         else:
             logger.info("no retrained model for checkpoint %d (%s): no distance from it", checkpoint, state.file.name)
+    return found
+
+
+def _same_epoch(
+    setup: Setup, base: Stored, references: dict[int, tuple[Stored, bool | str]], model: AbstractRecommender
+) -> dict[int, Stored]:
+    """Return what the retrained models were at the base's selected epoch, where that was kept of these very models."""
+    found: dict[int, Stored] = {}
+    for checkpoint, (retrained, _) in references.items():
+        state = setup.retrained_same_epoch(checkpoint)
+        if not state.file.exists():
+            continue
+        stored = Stored.read(state.file)
+        if stored.identity == retrained.identity and stored.content.get("epoch") == base.content.get("epoch"):
+            check(state, stored, model)
+            found[checkpoint] = stored
+        else:
+            logger.warning("%s is of another retraining or another base's epoch, and left out", state.file)
     return found
 
 

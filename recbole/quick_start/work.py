@@ -31,6 +31,7 @@ class Work:
         hyper: every hyper-parameter, name to value.
         base: the checkpoint that requests are put to.
         references: checkpoint to a retrained model, its weights left out, and whether it is the base's twin.
+        same_epoch: checkpoint to what such a retraining was at the base's selected epoch.
     """
 
     setup: Setup
@@ -39,11 +40,18 @@ class Work:
     hyper: Mapping[str, Any]
     base: Stored
     references: Mapping[int, tuple[Stored, bool | str]] = field(default_factory=dict)
+    same_epoch: Mapping[int, Stored] = field(default_factory=dict)
 
     @cached_property
     def base_sha256(self) -> str:
         """SHA-256 of the base's file."""
         return sha256_of_file(self.base.path)
+
+    @property
+    def selected_epochs(self) -> dict[str, Any]:
+        """The epochs that validation selected: of the base, and of the retrained models by checkpoint."""
+        of = {str(at): stored.content.get("epoch") for at, (stored, _) in self.references.items()}
+        return {"base": self.base.content.get("epoch"), "retrained": of}
 
     def state(self, checkpoint: int) -> State:
         """Return the state of the unlearned model at a checkpoint."""

@@ -25,7 +25,8 @@ TABLES_BEGIN = (",".join([*IDENTITY, *VIEWED, *COUNTS]), "checkpoint,model,Recal
 
 _MEANING = """\
 clean: trained without the spam. base: before any request. rebuilt: base, what it derives from the data (a graph) made
-anew without what was forgotten, no step; its s/request is one rebuild. sensitive, forgotten: sensitive items, and a
+anew without what was forgotten, no step; its s/request is one rebuild. retrained_same_epoch: the
+retraining at the epoch that was selected for the base, no yardstick. sensitive, forgotten: sensitive items, and a
 person's own forgotten items, in the list of the average requesting person. target HR: the share of rows with a promoted
 item in the top k; target exposure: the share of the top k that promoted items take; target rank, log p: means over the
 promoted items that may be recommended. JS: divergence from the retrained model's scores (nats).
