@@ -18,6 +18,7 @@ from recbole.quick_start.writing import is_complete, only_writer
 from recbole.scenario.base import Scenario
 from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer import ResumeFile
+from recbole.trainer.coupled import coupled
 from recbole.trainer.learn import Learned, learn, load
 from recbole.trainer.original import follow_original
 from recbole.trainer.state import State
@@ -178,10 +179,11 @@ def _told(
     setup: Setup, learned: Learned, also: tuple[State, int] | None, identity: Identity, arguments: list[str]
 ) -> dict[str, Any]:
     """Return what a record tells of a training beside its result; write the record of the base's epoch too."""
+    told: dict[str, Any] = {"coupled": coupled(setup.config, learned.model)}
     if also is None or not learned.model.trainable:
-        return {}
+        return told
     state, epoch = also
-    told = {"selected_epochs": {"base": epoch, "retrained": learned.progress.best_epoch}}
+    told |= {"selected_epochs": {"base": epoch, "retrained": learned.progress.best_epoch}}
     logger.info("selected epochs: base %d, retrained %d", epoch, learned.progress.best_epoch)
     if learned.also and is_main():
         write_beside(state.file, describe(setup, state, identity, arguments, {}, None) | told)

@@ -55,6 +55,8 @@ def test_it_has_a_file_and_a_record_of_its_own(place):
     record = json.loads(place.path.with_suffix(".json").read_text())
     assert (record["kind"], record["checkpoint"], record["selected_epochs"]) == ("retrained_same_epoch", 3, epochs)
     assert place.retrained["selected_epochs"] == epochs
+    for told in (place.base, place.retrained, record):
+        assert told["coupled"] == ["order", "negatives", "initial values"]
     assert f"selected epochs: base {epochs['base']}, retrained {epochs['retrained']}\n" in place.log
 
 
