@@ -9,6 +9,7 @@ from recbole.evaluator import Asked, EvalSettings, Reference, Views, evaluate, f
 from recbole.evaluator.kinds import Row
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import report
+from recbole.quick_start.other_seeds import distances_from_others
 from recbole.quick_start.record import reference_name
 from recbole.quick_start.work import Work
 from recbole.trainer.learn import load
@@ -30,11 +31,13 @@ class Answers:
         more: rows that the verdict needs beside them.
         timing: ``rebuilt_seconds`` and ``rebuilt_cpu_seconds``, lists of what each checkpoint's rebuild took; empty
             where nothing is rebuilt.
+        seeds: what the column ``reference`` says of retrained models of other seeds, to their seed.
     """
 
     rows: list[Row]
     more: list[Row]
     timing: dict[str, Any]
+    seeds: dict[str, int]
 
 
 def ask_all(work: Work, base: AbstractRecommender) -> Answers:
@@ -49,6 +52,7 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
     timing: dict[str, list[float]] = {}
     rows, fixed = scenario.references(setup, said), scenario.ask(before, **said)
     more: list[Row] = []
+    seeds: dict[str, int] = {}
     for once in (rows, fixed):
         scenario.tell(once)
     rebuilds = _is_rebuilt(base)
@@ -59,11 +63,13 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
         models |= _models(work, checkpoint)
         rows += _evaluate(work, checkpoint, view, models)
         rows += [row | {"checkpoint": checkpoint} for row in fixed]
+        further, of = distances_from_others(setup, work.others.get(checkpoint, {}), checkpoint, view, models)
+        rows, seeds = rows + further, seeds | of
         if checkpoint == LAST:
             more = _ndcg_rows(work, view, models)
         mine = [row for row in rows if row["checkpoint"] == checkpoint]
         report(setup, mine, "unlearned", f"Results for model {work.state(checkpoint).file.name}")
-    return Answers(rows, more, timing)
+    return Answers(rows, more, timing, seeds)
 
 
 def _is_rebuilt(base: AbstractRecommender) -> bool:

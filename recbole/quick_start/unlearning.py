@@ -11,6 +11,7 @@ from recbole.config.identity import canonical
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import sensitive_csv
 from recbole.quick_start.hub import fetch
+from recbole.quick_start.other_seeds import other_references
 from recbole.quick_start.presets import preset_values
 from recbole.quick_start.questions import ask_all
 from recbole.quick_start.record import describe, write_beside
@@ -68,7 +69,8 @@ def unlearn_recbole(
     base = load(setup, setup.base(), stored)
     references = _references(setup, stored, base)
     same_epoch = _same_epoch(setup, stored, references, base)
-    work = Work(setup, algorithm, places, hyper, stored, references, same_epoch)
+    others = other_references(setup, stored, base, references)
+    work = Work(setup, algorithm, places, hyper, stored, references, same_epoch, others)
     begin_log(first_line("unlearn.py", arguments, work.identity(LAST)))
     if references:
         epochs = work.selected_epochs
@@ -99,7 +101,7 @@ def _run(
     identity = work.identity(LAST)
     requests = _requests_before(work) if done.summary is None else done.summary
     result = describe(setup, work.state(LAST), identity, arguments, timing, rows, requests)
-    result["selected_epochs"] = work.selected_epochs
+    result |= {"selected_epochs": work.selected_epochs, "other_seeds": answers.seeds}
     result["verdict"] = verdict(result | {"metrics": [*rows, *answers.more]})
     if result["verdict"]:
         logger.info(say(result["verdict"]))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config.identity import Identity, told
+from recbole.quick_start.other_seeds import Others
 from recbole.quick_start.setup import Setup
 from recbole.quick_start.writing import is_complete
 from recbole.trainer.places import Places
@@ -32,6 +33,7 @@ class Work:
         base: the checkpoint that requests are put to.
         references: checkpoint to a retrained model, its weights left out, and whether it is the base's twin.
         same_epoch: checkpoint to what such a retraining was at the base's selected epoch.
+        others: checkpoint to seed to the model retrained from that seed, where distances from it are asked for.
     """
 
     setup: Setup
@@ -41,6 +43,7 @@ class Work:
     base: Stored
     references: Mapping[int, tuple[Stored, bool | str]] = field(default_factory=dict)
     same_epoch: Mapping[int, Stored] = field(default_factory=dict)
+    others: Others = field(default_factory=dict)
 
     @cached_property
     def base_sha256(self) -> str:
