@@ -137,6 +137,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(TEXT_KEYS, TEXT),
     **dict.fromkeys(("forget_set", "sensitive_category"), NAME),
     "retrain_checkpoint_idx_to_match": CHECKPOINT,
+    "other_seeds": _list(SEED, "a list of seeds, like [3, 5]"),
     # sizes and numbers of parts of models
     **dict.fromkeys(("embedding_size", "mf_embedding_size", "mlp_embedding_size", "hidden_size", "inner_size"), COUNT),
     **dict.fromkeys(("n_layers", "num_layers", "n_heads", "n_intents", "step"), COUNT),

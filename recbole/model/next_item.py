@@ -39,6 +39,7 @@ class NextItemRecommender(SequentialRecommender, ABC):
     """
 
     trims = True
+    rebuild_changes_scores = False
     item_embedding: nn.Embedding
 
     def __init__(self, config: Config, dataset: Dataset) -> None:

@@ -48,6 +48,8 @@ class AbstractRecommender(nn.Module):
         reach: how far the loss of an example depends on other interactions through what :meth:`rebuild` derives from
             the data: None, not at all; 0, on those of the same user and item; n, on those n steps further in the
             interaction graph, as with n propagations; ``math.inf``, on all.
+        rebuild_changes_scores: whether scores follow from what :meth:`rebuild` derives from the data, as those of a
+            propagation do; False where that serves the loss alone, or there is nothing.
         batch_free: names of the methods without arguments whose result the loss takes whatever the batch, such as a
             propagation over the graph: :meth:`loss_sums` calls them once for several batches.
         convex: whether the loss is a convex function of the parameters.
@@ -67,6 +69,7 @@ class AbstractRecommender(nn.Module):
     item_fields: tuple[str, ...] = ()
     selective: tuple[str, ...] = ()
     reach: float | None = None
+    rebuild_changes_scores = True
     batch_free: tuple[str, ...] = ()
     convex = False
     trims = False

@@ -125,6 +125,7 @@ def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
         "forgetting": _forgetting(1e-05),
         "evaluation": (
             *_EVALUATION,
+            Flag("other_seeds", int, "seeds whose retrained models distances are measured from too", nargs="+"),
             Flag(
                 "dont_save_interaction_probabilities",
                 bool,

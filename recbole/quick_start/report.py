@@ -16,7 +16,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
     parser = OneLineParser(
         prog=prog,
         description="Compare unlearning runs. What differs in data set, model, seed, scenario, algorithm or settings "
-        "stands apart; base and retrained models of the same settings stand there once.",
+        "stands apart; base and retrained models of the same settings stand there once. Files of several seeds, made "
+        "with unlearn.py --other_seeds, are compared over seeds too.",
     )
     parser.add_argument("files", nargs="+", help="result files of unlearn.py")
     parser.add_argument("--csv", help="also write the table here, with all of its columns and digits")
@@ -26,12 +27,15 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
     arguments = parser.parse_args(argv)
     from recbole.report.comparison import TABLES_BEGIN, comparison
     from recbole.report.lines import COUNTS, IDENTITY, VIEWED
+    from recbole.report.records import read_unlearned
+    from recbole.report.seeds import ABOUT, over_seeds
     from recbole.report.tables import as_short_text, check_own_table, write_csv
 
     try:
         if arguments.csv:
             check_own_table(arguments.csv, TABLES_BEGIN)
         found = comparison(arguments.files, arguments.k)
+        seeds = over_seeds(map(read_unlearned, arguments.files))
         if arguments.csv:
             write_csv(found.table, arguments.csv)
     except UserError as error:
@@ -39,6 +43,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
         return 2
     print(as_short_text(found.table, [*IDENTITY, *VIEWED, *COUNTS]))
     print("\n".join([*found.notes, "", found.legend]))
+    if seeds is not None:
+        print("\n" + as_short_text(seeds.table, ABOUT))
+        print("\n".join([*seeds.notes, "", seeds.legend]))
     return 0
 
 

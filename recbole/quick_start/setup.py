@@ -69,6 +69,11 @@ class Setup(Run):
         """Return the state of the model retrained without what was forgotten by a checkpoint."""
         return self._state("retrained", checkpoint, self.scenario.names.retrained(checkpoint))
 
+    def retrained_same_epoch(self, checkpoint: int) -> State:
+        """Return the state of what such a retraining was at the base's selected epoch."""
+        name = self.scenario.names.retrained_same_epoch(checkpoint)
+        return self._state("retrained_same_epoch", checkpoint, name)
+
     def unlearned(self, algorithm: str, checkpoint: int, folder: Path | None = None) -> State:
         """Return the state of an algorithm's model at a checkpoint, in its settings folder."""
         last, batch_size = self.sizes[checkpoint] - 1, self.config["unlearning_batchsize"]
@@ -95,11 +100,18 @@ class Setup(Run):
             "settings": " ".join(part for part in parts if part),
         }
 
-    def resume_key(self, identity: Identity) -> str:
-        """Return what a snapshot must agree with to be gone on from: digest, program, processes, metrics."""
+    def resume_key(self, identity: Identity, also: int | None = None) -> str:
+        """Return what a snapshot must agree with to be gone on from: digest, program, processes, metrics.
+
+        Args:
+            identity: what makes the model.
+            also: the epoch whose weights training keeps beside the best ones.
+        """
         config = self.config
         shown = {"metrics": config["metrics"], "topk": config["topk"]}
-        return fingerprint(digest=identity.digest, version=recbole.__version__, processes=world_size(), **shown)
+        return fingerprint(
+            digest=identity.digest, version=recbole.__version__, processes=world_size(), also=also, **shown
+        )
 
     def twin(self, base: Identity | None, version: int | None, stored: Stored) -> bool | str:
         """Return whether a stored retrained model differs from the base in its mask alone; ``unknown`` if not known.

@@ -18,6 +18,7 @@ from recbole.quick_start.writing import is_complete, only_writer
 from recbole.scenario.base import Scenario
 from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer import ResumeFile
+from recbole.trainer.coupled import coupled
 from recbole.trainer.learn import Learned, learn, load
 from recbole.trainer.original import follow_original
 from recbole.trainer.state import State
@@ -91,15 +92,19 @@ def _run(
 ) -> dict[str, Any]:
     """Train, or take what is stored, and evaluate; return the record."""
     resume, timing, scenario = None, {}, setup.scenario
+    more: dict[str, Any] = {}
     if stored is not None:
         identity = stored.identity
         model = load(setup, state, stored)
     else:
         identity = setup.identity(state)
         _check_files(setup, state, identity)
-        resume = ResumeFile(state.file.with_suffix(".resume"), setup.resume_key(identity))
-        learned = _train(setup, state, resume, stem)
+        also = _same_epoch(setup, state, identity)
+        key = setup.resume_key(identity, None if also is None else also[1])
+        resume = ResumeFile(state.file.with_suffix(".resume"), key)
+        learned = _train(setup, state, resume, stem, also)
         model, timing = learned.model, learned.timing
+        more = _told(setup, learned, also, identity, arguments)
     clock.lap("train" if timing else "load_model")
     path = state.file if stored is None else stored.path
     version = recbole.RESULTS_VERSION if stored is None else stored.version
@@ -110,7 +115,7 @@ def _run(
     rows = _valid_rows(timing.get("best_valid", {}), state, about)
     rows += _evaluate(setup, asked, state, identity, version, reference_checkpoint, about) + own
     clock.lap("evaluate")
-    record = describe(setup, state, identity, arguments, clock.seconds | timing, rows)
+    record = describe(setup, state, identity, arguments, clock.seconds | timing, rows) | more
     if is_main():
         _write(setup, state, path, record, result_file, trained=stored is None)
         if resume is not None:
@@ -153,10 +158,42 @@ def _check_files(setup: Setup, state: State, identity: Identity) -> None:
         )
 
 
-def _train(setup: Setup, state: State, resume: ResumeFile, stem: str) -> Learned:
+def _same_epoch(setup: Setup, state: State, identity: Identity) -> tuple[State, int] | None:
+    """Return where a retraining's weights at the epoch that was selected for its twin base go, and that epoch.
+
+    None of a base, of what is not trained, and where there is no such base.
+    """
+    base = setup.base().file
+    if state.kind != "retrained" or state.checkpoint is None or not base.exists():
+        return None
+    stored = Stored.read(base)
+    epoch = int(stored.content["epoch"])
+    if epoch < 0 or stored.version != recbole.RESULTS_VERSION or stored.differences(identity, ("mask",)):
+        return None
+    other = setup.retrained_same_epoch(state.checkpoint)
+    refuse_to_replace(other.file, other, identity, setup.config["overwrite"])
+    return other, epoch
+
+
+def _told(
+    setup: Setup, learned: Learned, also: tuple[State, int] | None, identity: Identity, arguments: list[str]
+) -> dict[str, Any]:
+    """Return what a record tells of a training beside its result; write the record of the base's epoch too."""
+    told: dict[str, Any] = {"coupled": coupled(setup.config, learned.model)}
+    if also is None or not learned.model.trainable:
+        return told
+    state, epoch = also
+    told |= {"selected_epochs": {"base": epoch, "retrained": learned.progress.best_epoch}}
+    logger.info("selected epochs: base %d, retrained %d", epoch, learned.progress.best_epoch)
+    if learned.also and is_main():
+        write_beside(state.file, describe(setup, state, identity, arguments, {}, None) | told)
+    return told
+
+
+def _train(setup: Setup, state: State, resume: ResumeFile, stem: str, also: tuple[State, int] | None = None) -> Learned:
     board = _board(setup.scenario.places.board / stem) if setup.config["tensorboard"] and is_main() else None
     try:
-        return learn(setup, state, resume=resume, board=board)
+        return learn(setup, state, resume=resume, board=board, also=also)
     finally:
         if board is not None:
             board.close()

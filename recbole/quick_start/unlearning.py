@@ -8,13 +8,13 @@ from typing import Any
 
 from recbole.config import Config
 from recbole.config.identity import canonical
-from recbole.evaluator import Asked, EvalSettings, Reference, Views, evaluate, find_metric, get_probe
-from recbole.evaluator.kinds import Row
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.quick_start.closing import report, sensitive_csv
+from recbole.quick_start.closing import sensitive_csv
 from recbole.quick_start.hub import fetch
+from recbole.quick_start.other_seeds import other_references
 from recbole.quick_start.presets import preset_values
-from recbole.quick_start.record import describe, reference_name, write_beside
+from recbole.quick_start.questions import ask_all
+from recbole.quick_start.record import describe, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin, first_line
 from recbole.quick_start.work import Work
 from recbole.quick_start.writing import only_writer
@@ -36,8 +36,6 @@ from recbole.utils.deadline import Deadline
 from recbole.utils.logger import begin_log, init_logger
 
 logger = logging.getLogger("recbole")
-
-_VERDICT_K = 10
 
 
 def unlearn_recbole(
@@ -69,8 +67,15 @@ def unlearn_recbole(
     stored = _base(config, scenario)
     setup = begin(config, scenario, forgetting=True)
     base = load(setup, setup.base(), stored)
-    work = Work(setup, algorithm, places, hyper, stored, _references(setup, stored, base))
+    references = _references(setup, stored, base)
+    same_epoch = _same_epoch(setup, stored, references, base)
+    others = other_references(setup, stored, base, references)
+    work = Work(setup, algorithm, places, hyper, stored, references, same_epoch, others)
     begin_log(first_line("unlearn.py", arguments, work.identity(LAST)))
+    if references:
+        epochs = work.selected_epochs
+        told = ", ".join(f"{epoch} (checkpoint {at})" for at, epoch in epochs["retrained"].items())
+        logger.info("selected epochs: base %s, retrained %s", epochs["base"], told)
     clock.lap("load")
     with only_writer(config, None if config["eval_only"] else work.stem) as waited:
         return _run(work, base, list(arguments), result_file, clock, waited)
@@ -86,16 +91,18 @@ def _run(
     else:
         done = _unlearn(work, arguments)
     clock.lap("unlearn")
-    rows, more = _evaluate_all(work, base)
+    answers = ask_all(work, base)
+    rows = answers.rows
     clock.lap("evaluate")
     for checkpoint, record in done.records.items():
         mine = [row for row in rows if row["checkpoint"] == checkpoint and row["model"] == "unlearned"]
         write_beside(work.state(checkpoint).file, record | {"metrics": mine})
-    timing = clock.seconds | _costs(work, done.summary)
+    timing = clock.seconds | _costs(work, done.summary) | answers.timing
     identity = work.identity(LAST)
     requests = _requests_before(work) if done.summary is None else done.summary
     result = describe(setup, work.state(LAST), identity, arguments, timing, rows, requests)
-    result["verdict"] = verdict(result | {"metrics": [*rows, *more]})
+    result |= {"selected_epochs": work.selected_epochs, "other_seeds": answers.seeds}
+    result["verdict"] = verdict(result | {"metrics": [*rows, *answers.more]})
     if result["verdict"]:
         logger.info(say(result["verdict"]))
     if config["sensitive_eval_only"]:
@@ -219,77 +226,22 @@ def _references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[
     return found
 
 
-def _evaluate_all(work: Work, base: AbstractRecommender) -> tuple[list[Row], list[Row]]:
-    """Put every checkpoint's questions to the base, the retrained (if there) and the unlearned model.
-
-    Those of the scenario that do not depend on the checkpoint are put to the base, and to its own references, once; so
-    are, to any model, those of people who have not asked.
-
-    Returns:
-        The rows, and those that the verdict needs beside them.
-    """
-    setup, scenario, before = work.setup, work.setup.scenario, Asked(base)
-    of_base = setup.about(work.base.identity, version=work.base.version) | {"model": "base"}
-    rows, fixed = scenario.references(setup, of_base), scenario.ask(before, **of_base)
-    more: list[Row] = []
-    for once in (rows, fixed):
-        scenario.tell(once)
-    for checkpoint in range(N_CHECKPOINTS):
-        view, models = setup.view(work.state(checkpoint)), {"base": (before, of_base)} | _models(work, checkpoint)
-        rows += _evaluate(work, checkpoint, view, models)
-        rows += [row | {"checkpoint": checkpoint} for row in fixed]
-        if checkpoint == LAST:
-            more = _ndcg_rows(setup, view, models)
-        mine = [row for row in rows if row["checkpoint"] == checkpoint]
-        report(setup, mine, "unlearned", f"Results for model {work.state(checkpoint).file.name}")
-    return rows, more
-
-
-def _models(work: Work, checkpoint: int) -> dict[str, tuple[Asked, Row]]:
-    """Return a checkpoint's unlearned and, if it is there, retrained model, each with the columns of its rows."""
-    setup, state = work.setup, work.state(checkpoint)
-    stored = Stored.read(state.file)
-    about = setup.about(stored.identity, work.places, stored.version) | {"algorithm": work.algorithm.name}
-    models = {"unlearned": (Asked(load(setup, state, stored)), about)}
-    if checkpoint in work.references:
-        other, _ = work.references[checkpoint]
-        retrained = Asked(load(setup, setup.retrained(checkpoint), other))
-        models["retrained"] = retrained, setup.about(other.identity, version=other.version)
-    return models
-
-
-def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
-    """Put a checkpoint's questions to its models, and return the rows: of base, unlearned, retrained."""
-    scenario, reference = work.setup.scenario, None
-    if "retrained" in models:
-        other, twin = work.references[checkpoint]
-        reference = Reference(models["retrained"][0], reference_name(other.path), twin)
-    rows: dict[str, list[Row]] = {}
-    for kind in reversed(models):  # retrained first: distances are from what it answers
-        model, columns = models[kind]
-        said = columns | {"model": kind}
-        beside = work.places.logs / work.state(checkpoint).file.stem if kind == "unlearned" else None
-        # the scenario's questions go first, as those of the view are put only where they are others
-        own = [] if kind == "base" else scenario.ask(model, beside, **said, checkpoint=checkpoint)
-        compare = None if kind == "retrained" else reference
-        rows[kind] = evaluate(model, view, *scenario.questions(), compare, **said) + own
-    return [row for kind in models for row in rows[kind]]
-
-
-def _ndcg_rows(setup: Setup, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
-    """Return the rows of NDCG@10 of the base and the last checkpoint that the verdict needs; none where they are asked.
-
-    Of a run about spam the verdict looks at genuine people, whose NDCG@10 is known where it is asked for.
-    """
-    config = setup.config
-    asked = "ndcg" in map(str.lower, config["metrics"]) and _VERDICT_K in config["topk"]
-    if asked or setup.scenario.plants or config["sensitive_eval_only"]:
-        return []
-    settings = EvalSettings((find_metric("NDCG"),), (_VERDICT_K,), config["eval_batch_size"])
-    rows: list[Row] = []
-    for kind in ("base", "unlearned"):
-        rows += evaluate(models[kind][0], view, settings, [get_probe("utility")()], model=kind)
-    return rows
+def _same_epoch(
+    setup: Setup, base: Stored, references: dict[int, tuple[Stored, bool | str]], model: AbstractRecommender
+) -> dict[int, Stored]:
+    """Return what the retrained models were at the base's selected epoch, where that was kept of these very models."""
+    found: dict[int, Stored] = {}
+    for checkpoint, (retrained, _) in references.items():
+        state = setup.retrained_same_epoch(checkpoint)
+        if not state.file.exists():
+            continue
+        stored = Stored.read(state.file)
+        if stored.identity == retrained.identity and stored.content.get("epoch") == base.content.get("epoch"):
+            check(state, stored, model)
+            found[checkpoint] = stored
+        else:
+            logger.warning("%s is of another retraining or another base's epoch, and left out", state.file)
+    return found
 
 
 def _costs(work: Work, summary: dict[str, Any] | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config.identity import Identity, told
+from recbole.quick_start.other_seeds import Others
 from recbole.quick_start.setup import Setup
 from recbole.quick_start.writing import is_complete
 from recbole.trainer.places import Places
@@ -31,6 +32,8 @@ class Work:
         hyper: every hyper-parameter, name to value.
         base: the checkpoint that requests are put to.
         references: checkpoint to a retrained model, its weights left out, and whether it is the base's twin.
+        same_epoch: checkpoint to what such a retraining was at the base's selected epoch.
+        others: checkpoint to seed to the model retrained from that seed, where distances from it are asked for.
     """
 
     setup: Setup
@@ -39,11 +42,19 @@ class Work:
     hyper: Mapping[str, Any]
     base: Stored
     references: Mapping[int, tuple[Stored, bool | str]] = field(default_factory=dict)
+    same_epoch: Mapping[int, Stored] = field(default_factory=dict)
+    others: Others = field(default_factory=dict)
 
     @cached_property
     def base_sha256(self) -> str:
         """SHA-256 of the base's file."""
         return sha256_of_file(self.base.path)
+
+    @property
+    def selected_epochs(self) -> dict[str, Any]:
+        """The epochs that validation selected: of the base, and of the retrained models by checkpoint."""
+        of = {str(at): stored.content.get("epoch") for at, (stored, _) in self.references.items()}
+        return {"base": self.base.content.get("epoch"), "retrained": of}
 
     def state(self, checkpoint: int) -> State:
         """Return the state of the unlearned model at a checkpoint."""

@@ -24,10 +24,12 @@ TABLES_BEGIN = (",".join([*IDENTITY, *VIEWED, *COUNTS]), "checkpoint,model,Recal
 """What the first line of such a table in a .csv file begins with: today, and in the versions before."""
 
 _MEANING = """\
-clean: trained without the spam. base: before any request. sensitive, forgotten: sensitive items, and a person's own
-forgotten items, in the list of the average requesting person. target HR: the share of rows with a promoted item in the
-top k; target exposure: the share of the top k that promoted items take; target rank, log p: means over the promoted
-items that may be recommended. JS: divergence from the retrained model's scores (nats).
+clean: trained without the spam. base: before any request. rebuilt: base, what it derives from the data (a graph) made
+anew without what was forgotten, no step; its s/request is one rebuild. retrained_same_epoch: the
+retraining at the epoch that was selected for the base, no yardstick. sensitive, forgotten: sensitive items, and a
+person's own forgotten items, in the list of the average requesting person. target HR: the share of rows with a promoted
+item in the top k; target exposure: the share of the top k that promoted items take; target rank, log p: means over the
+promoted items that may be recommended. JS: divergence from the retrained model's scores (nats).
 n_people, n_rows: of Recall and NDCG; n_requesting: people who had asked by then. Of the whole run are: requests (by
 outcome), median change (of a request's parameters, relative), s/request (mean of those that had something to do) and
 speed-up (seconds of retraining over that). amortised: seconds of one retraining over those of all requests to the last.

@@ -36,6 +36,16 @@ def costs(record: Record) -> dict[str, float]:
     return dict(zip((*COSTS, *AMORTISED), (each, each_cpu["CPU s/request"], *values), strict=True))
 
 
+def rebuild_costs(record: Record, checkpoint: int) -> dict[str, float]:
+    """Return what one rebuild of the base on a mask took, by the headings ``s/request`` and ``CPU s/request``.
+
+    That is what a request would cost that is answered by a rebuild and no step. NaN where it is not known.
+    """
+    kept = (record["timing"].get(name) or [] for name in ("rebuilt_seconds", "rebuilt_cpu_seconds"))
+    return dict(zip(COSTS, (seconds[checkpoint] if checkpoint < len(seconds) else _NAN for seconds in kept),
+                    strict=False))  # fmt: skip
+
+
 def cpu_costs(record: Record) -> dict[str, float]:
     """Return the mean CPU seconds of a request that had something to do, and retraining's CPU seconds over that.
 

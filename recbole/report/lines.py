@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recbole.report.columns import VIEW, VIEW_OF_SPAM, Wanted, forgetting, rows_of, spam, values_of
-from recbole.report.costs import AMORTISED, changed, costs, failed, outcomes
-from recbole.report.records import Record
+from recbole.report.costs import AMORTISED, changed, costs, failed, outcomes, rebuild_costs
+from recbole.report.records import Record, own_rows
 from recbole.report.tables import shown
 from recbole.unlearning.schedule import LAST
 
@@ -92,7 +92,7 @@ def lines_of(record: Record, run: str, columns: Mapping[str, Wanted]) -> list[Li
     Returns:
         Lines; the clean model of a spam run, which is of no checkpoint, stands at each.
     """
-    found = _by_model(record["metrics"])
+    found = _by_model(own_rows(record))
     view = VIEW_OF_SPAM if record.get("spam") else VIEW
     values = {at: values_of(rows, columns) for at, rows in found.items()}
     lines = []
@@ -102,6 +102,8 @@ def lines_of(record: Record, run: str, columns: Mapping[str, Wanted]) -> list[Li
         mine = values[checkpoint, kind]
         rest = _counts(rows_of(rows, columns))
         remarks = _of_rows(rows_of(rows, columns))
+        if kind == "rebuilt":
+            rest |= rebuild_costs(record, checkpoint)
         if kind == "unlearned":
             rest |= _of_run(record, checkpoint)
             remarks = _of_requests(record) + remarks

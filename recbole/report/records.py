@@ -81,6 +81,12 @@ def completed(record: Record) -> Record:
     return full | {"metrics": [_completed(row, known) for row in full["metrics"]]}
 
 
+def own_rows(record: Record) -> list[Row]:
+    """Return the rows of a record but for the distances from retrained models of other seeds."""
+    others = record.get("other_seeds") or {}
+    return [row for row in record["metrics"] if row["reference"] not in others]
+
+
 def list_lengths(record: Record) -> list[int]:
     """Return the list lengths that a run was asked for and has rows of, ascending."""
     rows = [row for row in record["metrics"] if row["metric"] not in _OF_FIXED_LENGTH]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from recbole.report.columns import matching, ndcg
 from recbole.report.costs import changed
 from recbole.report.lines import same_as_shown
-from recbole.report.records import Record, completed
+from recbole.report.records import Record, completed, own_rows
 
 if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
@@ -53,7 +53,7 @@ def verdict(record: Record) -> list[str]:
         changed.
     """
     record = completed(record | {"metrics": record["metrics"] or []})
-    models = _last(record["metrics"])
+    models = _last(own_rows(record))
     diverged = _all_diverged(record)
     holds = {
         NOTHING_CHANGED: not diverged and _nothing_changed(record, models),

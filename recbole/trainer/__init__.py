@@ -2,8 +2,9 @@
 
 from recbole.trainer.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_unlearned
 from recbole.trainer.names import Naming
+from recbole.trainer.progress import Progress
 from recbole.trainer.resume import ResumeFile, fingerprint
-from recbole.trainer.trainer import Progress, Trainer, make_optimizer
+from recbole.trainer.trainer import Trainer, make_optimizer
 
 __all__ = [
     "Naming",

@@ -11,10 +11,11 @@ import torch
 from recbole.data.dataset import Dataset
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.checkpoint import check_weights, load_weights, save_checkpoint
+from recbole.trainer.progress import Progress
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.state import Run, State
 from recbole.trainer.stored import Stored
-from recbole.trainer.trainer import Progress, Trainer
+from recbole.trainer.trainer import Trainer
 from recbole.utils import UserError, init_seed, torch_seed
 from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
@@ -34,11 +35,13 @@ class Learned:
         model: on its device, in evaluation mode.
         progress: of its training.
         building: wall and CPU seconds that making the model took; what has a closed form is fitted there.
+        also: whether the weights of another epoch were kept and saved too.
     """
 
     model: AbstractRecommender
     progress: Progress
     building: tuple[float, float]
+    also: bool = False
 
     @property
     def timing(self) -> dict[str, Any]:
@@ -100,6 +103,7 @@ def learn(
     deadline: Deadline | None = None,
     resume: ResumeFile | None = None,
     board: "SummaryWriter | None" = None,
+    also: tuple[State, int] | None = None,
 ) -> Learned:
     """Train a model of a state, and save it where the state has a file.
 
@@ -109,6 +113,7 @@ def learn(
         deadline: no epoch begins that would go past it; by default ``max_training_hours``.
         resume: snapshots to go on from; removed by the caller when all that depends on them is written.
         board: of TensorBoard.
+        also: where the weights of another epoch than the best are saved too, and which epoch that is.
 
     Raises:
         UserError: training diverged, or the file cannot be written.
@@ -118,7 +123,7 @@ def learn(
     model = new_model(run, state)
     building = now(config["device"]) - wall, time.process_time() - cpu
     logger.info(model)
-    trainer = Trainer(config, model, state.data, resume, board, deadline)
+    trainer = Trainer(config, model, state.data, resume, board, deadline, None if also is None else also[1])
     progress = trainer.fit()
     logger.info("Finished training, best eval result in epoch %d", progress.best_epoch)
     best = {name: round(value, config["metric_decimal_place"]) for name, value in progress.best_result.items()}
@@ -126,7 +131,24 @@ def learn(
     if state.path is not None and is_main():
         logger.info("Saving current: %s", state.path)
         _save(state.path, run, state, trainer)
-    return Learned(model, progress, building)
+        if also is not None and trainer.kept is not None:
+            _save_kept(also[0], also[1], run, trainer.kept)
+    return Learned(model, progress, building, trainer.kept is not None)
+
+
+def _save_kept(state: State, epoch: int, run: Run, weights: dict[str, torch.Tensor]) -> None:
+    """Write the weights of an epoch that was not chosen by validation, and can only be asked questions."""
+    logger.info("Saving current: %s", state.file)
+    save_checkpoint(state.file, {
+        "config": run.config.as_dict(),
+        "epoch": epoch,
+        "cur_step": 0,
+        "best_valid_score": -torch.inf,
+        "state_dict": weights,
+        "other_parameter": None,
+        "optimizer": None,
+        "meta": state.meta(run.identity(state)),
+    })  # fmt: skip
 
 
 def _save(path: Path, run: Run, state: State, trainer: Trainer) -> None:

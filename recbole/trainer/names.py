@@ -56,6 +56,11 @@ class Naming:
         """Return the name of the model retrained without what was forgotten by checkpoint ``index``."""
         return _fitting(f"{self._run}_retrain_checkpoint_idx_to_match_{index}_{self.scenario}.pth", ".resume")
 
+    def retrained_same_epoch(self, index: int) -> str:
+        """Return the name of the weights that a retraining had at the base's selected epoch."""
+        name = self.retrained(index).removesuffix(".pth")
+        return _fitting(f"{name}_same_epoch.pth", ".json")
+
     def retrained_best(self) -> str:
         """Return the README's name of the last retrained model; with planted rows it tells the scenario too."""
         return f"{self._data}_retrained_best.pth"

@@ -25,7 +25,7 @@ one that took more than 6 s by more than a minute.
 The environment's ``ERASE_SNAPSHOT_SECONDS`` overrides both: it is the pause, whatever a snapshot takes.
 """
 
-_LAYOUT = 4
+_LAYOUT = 5
 """What stands in a snapshot under which key; to be raised by whoever changes that."""
 
 

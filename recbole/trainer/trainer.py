@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -18,6 +18,7 @@ from recbole.evaluator.utility import validation
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.model.keyed_dropout import keyed_by, keyed_layers
 from recbole.trainer import optimizers
+from recbole.trainer.progress import Progress
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import InputType, UserError, keyed
@@ -40,6 +41,7 @@ OPTIMIZERS = {
 }
 _ADAM = (0.9, 0.999, 1e-8)
 """PyTorch's beta1, beta2 and eps."""
+_OUT_OF_TIME = "time budget"
 
 
 def make_optimizer(
@@ -58,25 +60,6 @@ def make_optimizer(
     return OPTIMIZERS[name](list(model.parameters()), **options)
 
 
-@dataclass
-class Progress:
-    """Where training stands; plain values, so that a snapshot can hold it."""
-
-    epoch: int = 0
-    batch: int = 0
-    loss: float = 0.0
-    best_epoch: int = -1
-    best_score: float | None = None
-    best_result: dict[str, float] = field(default_factory=dict)
-    bad_steps: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    epoch_seconds: list[float] = field(default_factory=list)
-    valid_seconds: list[float] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    stopped: str = ""
-
-
 class Trainer:
     """Fits a model on training batches and keeps the weights that were best on the validation rows.
 
@@ -87,6 +70,10 @@ class Trainer:
         resume: a :class:`~recbole.trainer.resume.ResumeFile`, or None to run without snapshots.
         board: a TensorBoard ``SummaryWriter`` or None.
         deadline: no epoch begins that would go past it; by default ``max_training_hours``.
+        also: the epoch whose weights are kept beside the best ones, or None.
+
+    Attributes:
+        kept: those weights, by name, when training has ended; None if time was up before.
     """
 
     def __init__(
@@ -97,12 +84,16 @@ class Trainer:
         resume: ResumeFile | None = None,
         board: "SummaryWriter | None" = None,
         deadline: Deadline | None = None,
+        also: int | None = None,
     ) -> None:
         self.config, self.model, self.dataset, self.resume, self.board = config, model, dataset, resume, board
         self.device = next(model.parameters()).device
         self.deadline = deadline or Deadline.of_hours(config["max_training_hours"])
         self.progress, self.cpu_started = Progress(), time.process_time()
         self.best_state: dict[str, Any] | None = None
+        self.also = also
+        self.kept: dict[str, torch.Tensor] | None = None
+        self.fitted: Progress | None = None  # what was told of training, once it goes on for the sake of ``kept``
         self.valid = dataset.eval_rows("valid")
 
     def fit(self) -> Progress:
@@ -119,9 +110,35 @@ class Trainer:
         else:
             self._validate(0)
         best = self._keep(self.progress.epoch - 1) if self.best_state is None else self.best_state
+        if self.also is not None and self.kept is None:
+            self._go_on(self.also)
         self.model.load_state_dict(best["state_dict"])
         self.model.eval()
-        return self.progress
+        return self.fitted or self.progress
+
+    def _go_on(self, last: int) -> None:
+        """Train on, after the best weights were chosen, to the epoch whose weights are kept too.
+
+        Nothing is validated, and what :meth:`fit` tells of training stays as it is. Who has no time left does not.
+        """
+        if self.progress.stopped == _OUT_OF_TIME or not self.model.trainable:
+            return
+        if self.fitted is None:
+            logger.info("going on to epoch %d, for its weights alone", last)
+            self.fitted, self.progress = self.progress, replace(self.progress)
+        while self.progress.epoch <= last:
+            self._train_epoch()
+            if self.scheduler is not None:
+                self.scheduler.step()
+            self._next_epoch()
+        self.kept = _copied(self.model.state_dict())
+        if self.resume is not None:
+            self._save_snapshot()
+
+    def _next_epoch(self) -> None:
+        self.progress.epoch, self.progress.batch, self.progress.loss = self.progress.epoch + 1, 0, 0.0
+        if self._snapshot_due():
+            self._save_snapshot()
 
     def _fit_by_gradient(self) -> None:
         config = self.config
@@ -230,9 +247,9 @@ class Trainer:
             if progress.bad_steps > config["stopping_step"]:
                 progress.stopped = f"no better for {progress.bad_steps} validations"
         self._report(epoch, loss, result, score)
-        progress.epoch, progress.batch, progress.loss = epoch + 1, 0, 0.0
-        if self._snapshot_due():
-            self._save_snapshot()
+        if epoch == self.also:
+            self.kept = _copied(self.model.state_dict())
+        self._next_epoch()
 
     def _report(self, epoch: int, loss: float, result: dict[str, float], score: float) -> None:
         message = f"epoch {epoch} training [time: {self.progress.epoch_seconds[-1]:.2f}s, train loss: {loss:.4f}]"
@@ -281,7 +298,7 @@ class Trainer:
             "Time budget exceeded: Elapsed %.1fs, Projected %.1fs, Budget %.1fs. Stopping training.",
             progress.seconds, progress.seconds + last, self.deadline.seconds,
         )  # fmt: skip
-        progress.stopped = "time budget"
+        progress.stopped = _OUT_OF_TIME
         return True
 
     # --- snapshots -----------------------------------------------------------------------------------------------
@@ -295,6 +312,7 @@ class Trainer:
         state: dict[str, Any] = {"progress": vars(self.progress), "state_dict": self.model.state_dict()}
         state |= {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
         state |= {"scheduler": self.scheduler.state_dict() if self.scheduler else None, "best": self.best_state}
+        state |= {"kept": self.kept, "fitted": None if self.fitted is None else vars(self.fitted)}
         self.resume.save(state)
 
     def _load_snapshot(self) -> bool:
@@ -306,7 +324,8 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
-        self.best_state = state["best"]
+        self.best_state, self.kept = state["best"], state["kept"]
+        self.fitted = None if state["fitted"] is None else Progress(**state["fitted"])
         self.resume.restore_generators(state)
         logger.info("continuing at epoch %d, batch %d", self.progress.epoch, self.progress.batch)
         return self.progress.batch > 0

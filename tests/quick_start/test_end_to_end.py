@@ -62,7 +62,7 @@ def results(place, runs):
 
 
 def test_what_is_on_disk_afterwards(place, runs):
-    stems = [BASE, RETRAINED, "model_BPR_seed_2_dataset_tiny_retrained_best", *UNLEARNED]
+    stems = [BASE, RETRAINED, f"{RETRAINED}_same_epoch", "model_BPR_seed_2_dataset_tiny_retrained_best", *UNLEARNED]
     assert {path.name for path in place.saved.iterdir()} == {
         f"{stem}{end}" for stem in stems for end in (".pth", ".json")
     }

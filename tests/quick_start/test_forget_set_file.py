@@ -57,7 +57,7 @@ def test_the_whole_chain_with_a_file_of_ones_own(place, kind):
     method = "unlearning_sample_selection_method_mine"
     assert {path.name.removeprefix(f"{run_of}_") for path in place.saved.glob("*.pth")} == {
         "best.pth",
-        f"retrain_checkpoint_idx_to_match_3_{method}.pth",
+        *(f"retrain_checkpoint_idx_to_match_3_{method}{end}.pth" for end in ("", "_same_epoch")),
         "retrained_best.pth",
         *(
             f"unlearning_algorithm_scif_{method}_unlearn_epoch_{last}_retrain_checkpoint_idx_to_match_{at}.pth"

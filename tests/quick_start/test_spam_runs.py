@@ -115,7 +115,7 @@ def test_names_are_erases_and_nothing_is_ever_overwritten(chain):
     new = {
         "clean": [f"{run}_best"],
         "base": [base],
-        "retrained": [f"{run}_{index}_3_{spam}", f"{run}_{spam}_retrained_best"],
+        "retrained": [f"{run}_{index}_3_{spam}{end}" for end in ("", "_same_epoch")] + [f"{run}_{spam}_retrained_best"],
         "unlearned": [
             f"{run}_{spam}_unlearning_algorithm_scif_unlearn_epoch_{last}_{index}_{r}"
             for r, last in enumerate((1, 3, 4, 5))
@@ -236,7 +236,7 @@ def test_every_model_is_told_of_and_compared(chain):
     distances = [row for row in record["metrics"] if row["metric"] == "js_divergence" and row["population"] == "others"]
     assert {row["n_rows"] for row in distances} == {30} and all(row["value"] >= 0 for row in distances)
     table = comparison([chain.folder / "unlearned.json"]).table
-    assert table["model"].tolist() == [*["clean", "base", "unlearned"] * 4, "retrained"]
+    assert table["model"].tolist() == [*["clean", "base", "unlearned"] * 4, "retrained", "retrained_same_epoch"]
     last = table[table["checkpoint"] == 3].set_index("model")
     for kind in ("base", "clean"):
         assert last.loc[kind, "target rank"] == pytest.approx(

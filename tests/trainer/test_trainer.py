@@ -1,5 +1,6 @@
 """The training loop: when it stops, what it keeps, and that a killed run ends with the same bits."""
 
+import itertools
 import logging
 from itertools import pairwise
 from types import SimpleNamespace
@@ -37,10 +38,10 @@ class NoisyBPR(BPR):
 def make(config, small_dataset):
     """A factory: ``make(model_class, resume, **settings)`` gives a `Trainer` of a fresh model from the seed."""
 
-    def made(model_class=BPR, resume=None, **more):
+    def made(model_class=BPR, resume=None, also=None, **more):
         conf = config("unused", **{"train_batch_size": 64, "epochs": 3} | more)
         init_seed(conf["seed"])
-        return Trainer(conf, model_class(conf, small_dataset), small_dataset, resume)
+        return Trainer(conf, model_class(conf, small_dataset), small_dataset, resume, also=also)
 
     return made
 
@@ -305,6 +306,54 @@ def snapshots(tmp_path, monkeypatch):
     """A factory of resume files of one path, with a snapshot after every batch."""
     monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
     return lambda identity="run": ResumeFile(tmp_path / "x.resume", identity)
+
+
+_TOLD = itertools.count()
+
+
+def worse_and_worse(*_):
+    """A validation in which every model is worse than the one before."""
+    value = -float(next(_TOLD))
+    return {METRIC: value}, value
+
+
+@pytest.mark.parametrize("also", [0, 1, 4])
+def test_the_weights_of_another_epoch_are_kept_too_and_change_nothing_else(make, monkeypatch, also):
+    monkeypatch.setattr("recbole.trainer.trainer.validation", worse_and_worse)
+    alone = make(NoisyBPR, epochs=6, stopping_step=1, learning_rate=0.08)
+    alone.fit()
+    trainer = make(NoisyBPR, also=also, epochs=6, stopping_step=1, learning_rate=0.08)
+    progress = trainer.fit()
+    assert (progress.best_epoch, progress.epoch, len(progress.losses)) == (0, 3, 3), "two worse ones end it"
+    assert progress.losses == alone.progress.losses
+    assert len(progress.epoch_seconds) == len(progress.valid_seconds) == 3
+    assert same(weights(trainer.model), weights(alone.model))
+    assert same(trainer.kept, last_weights(make(NoisyBPR, epochs=also + 1, stopping_step=9, learning_rate=0.08)))
+    assert same(trainer.kept, weights(trainer.model)) == (also == 0)
+
+
+def test_who_has_no_time_left_does_not_go_on(make, monkeypatch):
+    monkeypatch.setattr("recbole.trainer.trainer.validation", worse_and_worse)
+    trainer = make(also=4, epochs=6, max_training_hours=1e-9)
+    assert trainer.fit().stopped == "time budget"
+    assert trainer.kept is None
+
+
+@pytest.mark.parametrize("calls", [3, 14, 15, 16, 20, 24])
+def test_a_run_that_is_killed_while_it_goes_on_ends_with_the_same_bits(make, snapshots, monkeypatch, calls):
+    monkeypatch.setattr("recbole.trainer.trainer.validation", worse_and_worse)
+    settings = {"also": 4, "epochs": 6, "stopping_step": 1, "learning_rate": 0.08}
+    whole = make(NoisyBPR, **settings)
+    progress = whole.fit()
+    with pytest.raises(Killed):
+        make(killed_after(NoisyBPR, calls), snapshots(), **settings).fit()
+    torch.manual_seed(99)
+    resumed = make(killed_after(NoisyBPR, 25 - calls), snapshots(), **settings)
+    again = resumed.fit()
+    assert (again.losses, again.best_epoch, again.epoch) == (progress.losses, 0, 3)
+    assert same(resumed.kept, whole.kept) and same(weights(resumed.model), weights(whole.model))
+    complete = make(killed_after(NoisyBPR, 0), snapshots(), **settings)
+    assert complete.fit().losses == progress.losses and same(complete.kept, whole.kept)
 
 
 @pytest.mark.parametrize("calls", [1, 4, 5, 6, 9, 14])

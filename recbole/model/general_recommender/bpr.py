@@ -19,6 +19,7 @@ class BPR(GeneralRecommender):
     """
 
     input_type = InputType.PAIRWISE
+    rebuild_changes_scores = False
     selective = ("user_embedding.weight",)
 
     def __init__(self, config: Config, dataset: Dataset) -> None:

@@ -19,6 +19,7 @@ class NeuMF(GeneralRecommender):
     """
 
     input_type = InputType.POINTWISE
+    rebuild_changes_scores = False
     selective = ("user_mf_embedding.weight", "user_mlp_embedding.weight")
 
     def __init__(self, config: Config, dataset: Dataset) -> None:

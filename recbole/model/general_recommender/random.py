@@ -17,6 +17,7 @@ class Random(GeneralRecommender):
 
     type = ModelType.TRADITIONAL
     input_type = InputType.POINTWISE
+    rebuild_changes_scores = False
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)

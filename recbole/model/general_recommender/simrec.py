@@ -94,6 +94,7 @@ class SimRec(GeneralRecommender):
     input_type = InputType.PAIRWISE  # the teacher needs negatives
     loss_of_examples = False
     reach = math.inf  # the teacher's layers
+    rebuild_changes_scores = False
     selective = ("user_embedding.weight",)
 
     def __init__(self, config: Config, dataset: Dataset) -> None:

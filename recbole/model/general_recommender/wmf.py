@@ -31,6 +31,7 @@ class WMF(GeneralRecommender):
     input_type = InputType.POINTWISE
     loss_reduction = "sum"
     reach = 0  # by the shares
+    rebuild_changes_scores = False
     selective = ("user_embedding.weight",)
 
     def __init__(self, config: Config, dataset: Dataset) -> None:

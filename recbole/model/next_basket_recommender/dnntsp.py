@@ -36,6 +36,8 @@ class DNNTSP(NextBasketRecommender):
     as in the original code, where A_t is the identity. The paper's users' frequencies do not occur in its code.
     """
 
+    rebuild_changes_scores = False
+
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         size, self.n_heads = config["embedding_size"], config["n_heads"]

@@ -51,6 +51,7 @@ class Sets2Sets(NextBasketRecommender):
     """
 
     reach = math.inf  # by the item weights
+    rebuild_changes_scores = False
     entry_tables = {"gate_weight": "gate_places"}  # noqa: RUF012
     item_weight: torch.Tensor
     gate_places: torch.Tensor

@@ -1,0 +1,144 @@
+"""The questions of an unlearning run's checkpoints, put to every model that stands there, each once."""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from recbole.evaluator import Asked, EvalSettings, Reference, Views, evaluate, find_metric, get_probe
+from recbole.evaluator.kinds import Row
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.quick_start.closing import report
+from recbole.quick_start.other_seeds import distances_from_others
+from recbole.quick_start.record import reference_name
+from recbole.quick_start.work import Work
+from recbole.trainer.learn import load
+from recbole.trainer.stored import Stored
+from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
+from recbole.utils.device import now
+
+logger = logging.getLogger("recbole")
+
+_VERDICT_K = 10
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the models of all checkpoints answered.
+
+    Attributes:
+        rows: of the result table.
+        more: rows that the verdict needs beside them.
+        timing: ``rebuilt_seconds`` and ``rebuilt_cpu_seconds``, lists of what each checkpoint's rebuild took; empty
+            where nothing is rebuilt.
+        seeds: what the column ``reference`` says of retrained models of other seeds, to their seed.
+    """
+
+    rows: list[Row]
+    more: list[Row]
+    timing: dict[str, Any]
+    seeds: dict[str, int]
+
+
+def ask_all(work: Work, base: AbstractRecommender) -> Answers:
+    """Put every checkpoint's questions to the base, the rebuilt, the unlearned and (if there) the retrained model.
+
+    Those of the scenario that do not depend on the checkpoint are put to the base, and to its own references, once; so
+    are, to any model, those of people who have not asked.
+    """
+    setup, scenario, before = work.setup, work.setup.scenario, Asked(base)
+    of_base = setup.about(work.base.identity, version=work.base.version)
+    said = of_base | {"model": "base"}
+    timing: dict[str, list[float]] = {}
+    rows, fixed = scenario.references(setup, said), scenario.ask(before, **said)
+    more: list[Row] = []
+    seeds: dict[str, int] = {}
+    for once in (rows, fixed):
+        scenario.tell(once)
+    rebuilds = _is_rebuilt(base)
+    for checkpoint in range(N_CHECKPOINTS):
+        view, models = setup.view(work.state(checkpoint)), {"base": (before, of_base)}
+        if rebuilds:
+            models["rebuilt"] = _rebuilt(work, checkpoint, timing), of_base
+        models |= _models(work, checkpoint)
+        rows += _evaluate(work, checkpoint, view, models)
+        rows += [row | {"checkpoint": checkpoint} for row in fixed]
+        further, of = distances_from_others(setup, work.others.get(checkpoint, {}), checkpoint, view, models)
+        rows, seeds = rows + further, seeds | of
+        if checkpoint == LAST:
+            more = _ndcg_rows(work, view, models)
+        mine = [row for row in rows if row["checkpoint"] == checkpoint]
+        report(setup, mine, "unlearned", f"Results for model {work.state(checkpoint).file.name}")
+    return Answers(rows, more, timing, seeds)
+
+
+def _is_rebuilt(base: AbstractRecommender) -> bool:
+    """Return whether the base, rebuilt on a mask without a step, is another model, and neither base nor retrained."""
+    if not base.trainable or base.learned() is not None:
+        return False
+    if not base.rebuild_changes_scores:
+        logger.info("%s scores by its parameters alone: rebuilt on a mask it equals base", type(base).__name__)
+    return base.rebuild_changes_scores
+
+
+def _rebuilt(work: Work, checkpoint: int, timing: dict[str, list[float]]) -> Asked:
+    """Return the base with what it derives from the data rebuilt on a checkpoint's mask; note the seconds of that."""
+    setup, state = work.setup, work.state(checkpoint)
+    model, device = load(setup, setup.base(), work.base), setup.config["device"]
+    wall, cpu = now(device), time.process_time()
+    model.rebuild(state.data)
+    timing.setdefault("rebuilt_seconds", []).append(now(device) - wall)
+    timing.setdefault("rebuilt_cpu_seconds", []).append(time.process_time() - cpu)
+    return Asked(model)
+
+
+def _models(work: Work, checkpoint: int) -> dict[str, tuple[Asked, Row]]:
+    """Return a checkpoint's unlearned and, if they are there, retrained models, each with the columns of its rows."""
+    setup, state = work.setup, work.state(checkpoint)
+    stored = Stored.read(state.file)
+    about = setup.about(stored.identity, work.places, stored.version) | {"algorithm": work.algorithm.name}
+    models = {"unlearned": (Asked(load(setup, state, stored)), about)}
+    if checkpoint in work.references:
+        other, _ = work.references[checkpoint]
+        retrained = Asked(load(setup, setup.retrained(checkpoint), other))
+        models["retrained"] = retrained, setup.about(other.identity, version=other.version)
+    if checkpoint in work.same_epoch:
+        other = work.same_epoch[checkpoint]
+        same_epoch = Asked(load(setup, setup.retrained_same_epoch(checkpoint), other))
+        models["retrained_same_epoch"] = same_epoch, setup.about(other.identity, version=other.version)
+    return models
+
+
+def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
+    """Put a checkpoint's questions to its models, and return the rows: of base, rebuilt, unlearned, retrained."""
+    scenario, reference = work.setup.scenario, None
+    if "retrained" in models:
+        other, twin = work.references[checkpoint]
+        reference = Reference(models["retrained"][0], reference_name(other.path), twin)
+    rows: dict[str, list[Row]] = {}
+    first = ["retrained"] if reference is not None else []  # distances are from what it answers
+    for kind in [*first, *(kind for kind in reversed(models) if kind not in first)]:
+        model, columns = models[kind]
+        said = columns | {"model": kind}
+        beside = work.places.logs / work.state(checkpoint).file.stem if kind == "unlearned" else None
+        # the scenario's questions go first, as those of the view are put only where they are others
+        own = [] if kind == "base" else scenario.ask(model, beside, **said, checkpoint=checkpoint)
+        compare = None if kind == "retrained" else reference
+        rows[kind] = evaluate(model, view, *scenario.questions(), compare, **said) + own
+    return [row for kind in models for row in rows[kind]]
+
+
+def _ndcg_rows(work: Work, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
+    """Return the rows of NDCG@10 of the base and the last checkpoint that the verdict needs; none where they are asked.
+
+    Of a run about spam the verdict looks at genuine people, whose NDCG@10 is known where it is asked for.
+    """
+    config = work.setup.config
+    asked = "ndcg" in map(str.lower, config["metrics"]) and _VERDICT_K in config["topk"]
+    if asked or work.setup.scenario.plants or config["sensitive_eval_only"]:
+        return []
+    settings = EvalSettings((find_metric("NDCG"),), (_VERDICT_K,), config["eval_batch_size"])
+    rows: list[Row] = []
+    for kind in ("base", "unlearned"):
+        rows += evaluate(models[kind][0], view, settings, [get_probe("utility")()], model=kind)
+    return rows

@@ -1,0 +1,114 @@
+"""Distances from retrained models of other seeds: measured by unlearn.py, told over seeds by the report."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from tiny_tasks import inside
+
+from recbole.quick_start.main import train_main, unlearn_main
+from recbole.quick_start.report import main as report_main
+
+COMMON = ("--model", "BPR", "--dataset", "tiny", "--config_files", "tiny.yaml", "--tensorboard", "False")
+FORGETTING = ("--sensitive_category", "horror", "--unlearning_fraction", "0.01", "--forget_set_seed", "2")
+RETRAIN = (*FORGETTING, "--retrain_checkpoint_idx_to_match", "3")
+UNLEARN = (*COMMON, *FORGETTING)
+
+
+@pytest.fixture(scope="module")
+def place(world, tmp_path_factory):
+    """Base, retrained and unlearned models of two seeds, each measured from the other one's retrained model too."""
+    folder, found = world(tmp_path_factory.mktemp("seeds")).folder, {}
+    with inside(folder):
+        for seed in "23":
+            assert train_main([*COMMON, "--seed", seed]) == 0
+            assert train_main([*COMMON, *RETRAIN, "--seed", seed]) == 0
+        assert unlearn_main([*UNLEARN, "--result_file", "alone.json"]) == 0
+        for seed, other in ("23", "32"):
+            assert (
+                unlearn_main([*UNLEARN, "--seed", seed, "--other_seeds", other, "--result_file", f"{seed}.json"]) == 0
+            )
+    for name in ("alone", "2", "3"):
+        found[name] = json.loads((folder / f"{name}.json").read_text())
+    return SimpleNamespace(folder=folder, saved=folder / "saved", records=found)
+
+
+def distances(record, kind, seed):
+    wanted = {"metric": "js_divergence", "population": "others", "checkpoint": 3, "model": kind}
+    rows = [row for row in record["metrics"] if all(row[name] == value for name, value in wanted.items())]
+    of = {name: other for name, other in record["other_seeds"].items() if other == seed}
+    return [row for row in rows if (row["reference"] in of if seed != record["seed"] else row["reference"] not in
+                                    record["other_seeds"])]  # fmt: skip
+
+
+def test_rows_name_the_file_of_the_other_seed(place):
+    record = place.records["2"]
+    assert list(record["other_seeds"].values()) == [3]
+    name = next(iter(record["other_seeds"]))
+    assert name.startswith("model_BPR_seed_3_dataset_tiny_retrain_checkpoint_idx_to_match_3_") and " sha256:" in name
+    for kind in ("base", "unlearned", "retrained"):
+        (row,) = distances(record, kind, 3)
+        assert row["value"] > 0 and row["reference_twin"] is False
+    assert not distances(record, "retrained_same_epoch", 3)
+    assert {row["checkpoint"] for row in record["metrics"] if row["reference"] == name} == {3}
+
+
+def test_what_is_measured_of_retrained_models_is_the_same_from_both_sides(place):
+    one, other = distances(place.records["2"], "retrained", 3), distances(place.records["3"], "retrained", 2)
+    assert len(one) == len(other) == 1
+    assert one[0]["n_rows"] > 0
+    if one[0]["n_people"] == other[0]["n_people"]:  # the other people are drawn by the seed
+        assert one[0]["value"] == pytest.approx(other[0]["value"])
+
+
+def test_all_other_rows_are_as_without(place):
+    record = place.records["2"]
+    rows = [row for row in record["metrics"] if row["reference"] not in record["other_seeds"]]
+    assert rows == place.records["alone"]["metrics"]
+    assert record["verdict"] == place.records["alone"]["verdict"]
+    assert place.records["alone"]["other_seeds"] == {}
+
+
+def test_the_report_tells_it_over_seeds(place, capsys):
+    assert report_main([str(place.folder / f"{seed}.json") for seed in "23"]) == 0
+    told = capsys.readouterr().out
+    line = next(
+        line for line in told.splitlines() if "JS others" in line and "unlearned" in line and "coupled" not in line
+    )
+    coupled = sum(distances(place.records[seed], "unlearned", int(seed))[0]["value"] for seed in "23") / 2
+    assert f"{coupled:.4g}" in line
+    assert "retrained, other seed" in told and "coupling" in told
+    assert report_main([str(place.folder / "alone.json")]) == 0
+    assert "Over seeds" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("--other_seeds", "5"),
+            "other_seeds: there is no saved/model_BPR_seed_5_dataset_tiny_retrain_checkpoint_idx",
+        ),
+        (("--other_seeds", "5"), "retrain with --seed 5 and --forget_set_seed 2"),
+        (("--other_seeds", "2"), "other_seeds: [2] should be different seeds, none of them the run's own, 2"),
+        (("--other_seeds", "3", "3"), "other_seeds: [3, 3] should be different seeds"),
+    ],
+)
+def test_what_cannot_be_is_one_line(place, capsys, arguments, told):
+    with inside(place.folder):
+        assert unlearn_main([*UNLEARN, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
+
+
+def test_one_that_differs_in_more_than_its_seed_is_refused(place, capsys):
+    path = next(path for path in place.saved.glob("*_seed_3_*_match_3_*.pth") if "same_epoch" not in path.name)
+    before = path.read_bytes()
+    with inside(place.folder):
+        again = [*COMMON, *RETRAIN, "--seed", "3", "--epochs", "2", "--overwrite", "--allow_other_reference"]
+        assert train_main(again) == 0
+        capsys.readouterr()
+        assert unlearn_main([*UNLEARN, "--other_seeds", "3"]) == 2
+    path.write_bytes(before)
+    error = capsys.readouterr().err
+    assert "differs from the base in more than its seed: epochs 2 there, 4 here" in error and error.count("\n") == 1

@@ -1,0 +1,101 @@
+"""What a retraining was at the epoch that was selected for its base: kept beside the best, and asked the same."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny_tasks import inside
+
+from recbole.quick_start.main import train_main, unlearn_main
+from recbole.report.comparison import comparison
+
+COMMON = ("--model", "BPR", "--dataset", "tiny", "--config_files", "tiny.yaml", "--tensorboard", "False")
+FORGETTING = ("--sensitive_category", "horror", "--unlearning_fraction", "0.01")
+RETRAIN = (*FORGETTING, "--retrain_checkpoint_idx_to_match", "3")
+TRAINED = ("--epochs", "12", "--stopping_step", "2", "--learning_rate", "0.05")
+
+
+def train(*arguments):
+    assert train_main([*COMMON, *TRAINED, *arguments, "--result_file", "t.json"]) == 0
+    return json.loads(open("t.json", encoding="utf-8").read())
+
+
+@pytest.fixture(scope="module")
+def place(world, tmp_path_factory):
+    """A base, its retraining and an unlearning run, and the same retraining where there was no base."""
+    folder, found = world(tmp_path_factory.mktemp("same_epoch")).folder, SimpleNamespace()
+    with inside(folder):
+        found.alone = train(*RETRAIN, "--variant", "alone")
+        found.base = train()
+        found.retrained = train(*RETRAIN)
+        assert unlearn_main([*COMMON, *FORGETTING, "--result_file", "u.json"]) == 0
+    found.unlearned = json.loads((folder / "u.json").read_text())
+    found.folder, found.log = folder, "".join(path.read_text() for path in (folder / "log" / "BPR").glob("*"))
+    found.path = next((folder / "saved").glob("*_same_epoch.pth"))
+    return found
+
+
+def read(path):
+    return torch.load(path, weights_only=True)
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_it_has_a_file_and_a_record_of_its_own(place):
+    beside = place.path.with_name(place.path.name.replace("_same_epoch", ""))
+    kept, chosen = read(place.path), read(beside)
+    epochs = {"base": place.base["timing"]["best_epoch"], "retrained": place.retrained["timing"]["best_epoch"]}
+    assert epochs["base"] != epochs["retrained"], "or there is nothing to tell apart"
+    assert (kept["epoch"], chosen["epoch"]) == (epochs["base"], epochs["retrained"])
+    assert kept["meta"]["kind"] == "retrained_same_epoch" and kept["meta"]["mask"] == chosen["meta"]["mask"]
+    assert not same(kept["state_dict"], chosen["state_dict"])
+    record = json.loads(place.path.with_suffix(".json").read_text())
+    assert (record["kind"], record["checkpoint"], record["selected_epochs"]) == ("retrained_same_epoch", 3, epochs)
+    assert place.retrained["selected_epochs"] == epochs
+    for told in (place.base, place.retrained, record):
+        assert told["coupled"] == ["order", "negatives", "initial values"]
+    assert f"selected epochs: base {epochs['base']}, retrained {epochs['retrained']}\n" in place.log
+
+
+def test_without_a_base_there_is_none_and_the_retraining_is_the_same(place):
+    assert not list((place.folder / "saved" / "alone").glob("*_same_epoch*"))
+    assert "selected_epochs" not in place.alone
+    name = place.path.name.replace("_same_epoch", "")
+    one, other = read(place.folder / "saved" / "alone" / name), read(place.folder / "saved" / name)
+    assert same(one["state_dict"], other["state_dict"])
+    for key in ("best_epoch", "epochs", "best_valid", "stopped"):
+        assert place.alone["timing"][key] == place.retrained["timing"][key]
+
+
+def test_it_answers_the_same_questions_in_an_unlearning_run(place):
+    rows = place.unlearned["metrics"]
+    kinds = ["base", "unlearned", "retrained", "retrained_same_epoch"]
+    assert list(dict.fromkeys(row["model"] for row in rows if row["checkpoint"] == 3)) == kinds
+    assert {row["checkpoint"] for row in rows if row["model"] == "retrained_same_epoch"} == {3}
+
+    def asked(kind):
+        about = ("split", "view", "population", "masking", "metric", "k", "minus", "reference")
+        return {tuple(row[name] for name in about) for row in rows if row["model"] == kind and row["checkpoint"] == 3}
+
+    assert asked("retrained_same_epoch") == asked("unlearned")
+    references = {row["reference"].split()[0] for row in rows if row["reference"]}
+    assert references == {place.path.name.replace("_same_epoch", "")}, "it is no yardstick itself"
+    epochs = place.retrained["selected_epochs"]
+    assert place.unlearned["selected_epochs"] == {"base": epochs["base"], "retrained": {"3": epochs["retrained"]}}
+    assert f"selected epochs: base {epochs['base']}, retrained {epochs['retrained']} (checkpoint 3)\n" in place.log
+    assert comparison([place.folder / "u.json"]).table["model"].tolist()[-1] == "retrained_same_epoch"
+
+
+def test_one_of_another_base_is_left_out_with_a_warning(place, caplog):
+    content, before = read(place.path), place.path.read_bytes()
+    torch.save(content | {"epoch": content["epoch"] + 1}, place.path)
+    with inside(place.folder):
+        assert unlearn_main([*COMMON, *FORGETTING, "--eval_only", "--result_file", "other.json"]) == 0
+    place.path.write_bytes(before)
+    rows = json.loads((place.folder / "other.json").read_text())["metrics"]
+    assert {row["model"] for row in rows} == {"base", "unlearned", "retrained"}
+    log = "".join(path.read_text() for path in (place.folder / "log" / "BPR").glob("*"))
+    assert "_same_epoch.pth is of another retraining or another base's epoch, and left out" in log
