@@ -18,6 +18,9 @@ _CSV = (
     *("avg_sensitive_per_user", "min_sensitive_per_user", "max_sensitive_per_user", "total_sensitive_in_topk"),
 )
 
+_OF_LISTS = ("_with_sensitive", "_sensitive_per_user", "_sensitive_in_topk")
+"""What the metrics of sensitive items end with."""
+
 
 def rounded(result: dict[str, float], config: Config) -> dict[str, float]:
     """Return a result dictionary as it is printed."""
@@ -27,7 +30,7 @@ def rounded(result: dict[str, float], config: Config) -> dict[str, float]:
 def report(setup: Setup, rows: list[dict[str, Any]], kind: str, what: str = "test result") -> None:
     """Log a model's utility on all of the test rows, as ERASE does, and its exposure of sensitive or promoted items."""
     config = setup.config
-    mine = [row for row in rows if row["model"] == kind and row["split"] == "test"]
+    mine = [row for row in rows if row["model"] == kind and row["split"] == "test" and row["minus"] is None]
     plain = [r for r in mine if r["view"] == "all" and r["population"] == "all" and r["masking"] == "retained"]
     asked = list(map(str.lower, config["metrics"]))
     utility = {result_name(row["metric"], row["k"]): row["value"] for row in plain if row["metric"] in asked}
@@ -70,7 +73,8 @@ def _write_exposure(path: Path, setup: Setup, rows: list[dict[str, Any]], kind: 
     population = "all" if setup.requests is None else "requesting"
     found: dict[tuple[Any, Any], dict[str, Any]] = {}
     for row in rows:
-        if row["model"] == kind and row["masking"] == "all" and row["population"] == population:
+        own = row["model"] == kind and row["minus"] is None and row["metric"].endswith(_OF_LISTS)
+        if own and row["masking"] == "all" and row["population"] == population:
             found.setdefault((row["checkpoint"], row["k"]), {"n": row["n_rows"]})[row["metric"]] = row["value"]
     found = {key: values for key, values in found.items() if "pct_users_with_sensitive" in values}
     if not found:

@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
     )
     arguments = parser.parse_args(argv)
     from recbole.report.comparison import TABLES_BEGIN, comparison
+    from recbole.report.intervals import as_told
     from recbole.report.lines import COUNTS, IDENTITY, VIEWED
     from recbole.report.tables import as_short_text, check_own_table, write_csv
 
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
     except UserError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
-    print(as_short_text(found.table, [*IDENTITY, *VIEWED, *COUNTS]))
+    print(as_short_text(as_told(found.table), [*IDENTITY, *VIEWED, *COUNTS]))
     print("\n".join([*found.notes, "", found.legend]))
     return 0
 
