@@ -7,6 +7,7 @@ import torch
 
 from recbole.data import EvalRows, Ragged
 from recbole.evaluator.kinds import Ids, Mask, Recommender
+from recbole.evaluator.ties import Order
 
 SCORES_AT_ONCE = {"cpu": 2**20}
 """How many scores are held at a time, by kind of device: 4 MiB of float32, which caches hold."""
@@ -78,7 +79,7 @@ def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, b
     """
     best = np.zeros((len(rows.inputs), k), dtype=np.int64)
     for start, scores in score_batches(model, rows, masked, batch_rows):
-        best[start : start + len(scores)] = best_of(scores, k)
+        best[start : start + len(scores)] = best_of(scores, k, rows, start)
     return best
 
 
@@ -89,22 +90,42 @@ def without_nan(scores: torch.Tensor) -> torch.Tensor:
     return scores
 
 
-def best_of(scores: torch.Tensor, k: int) -> Ids:
+def best_of(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: int = 0) -> Ids:
     """Return the ``k`` best items of each row, as :func:`top_items`: the one place that ranks scores.
 
-    What a row's list is depends on that row's scores and ``k`` alone, equal scores included.
+    What a row's list is depends on that row's scores and tokens alone, and it is the beginning of every longer one.
 
     Args:
         scores: float [rows, n_items], left as they are; NaN counts as minus infinity.
         k: length of the lists.
+        rows: what was asked, whose tokens decide the order of equal scores (:mod:`~recbole.evaluator.ties`).
+        start: the number of the batch's first row.
+    """
+    return ranked(scores, k, rows, start)[0]
+
+
+def ranked(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: int = 0) -> tuple[Ids, int]:
+    """Return what :func:`best_of` does, and in how many rows the last place of the list is shared with an item below.
+
+    Only rows with equal scores among the best ``k + 1`` are looked at again.
     """
     best = np.zeros((len(scores), k), dtype=np.int64)
     width = min(k, scores.shape[1])
     scores = without_nan(scores)
-    item = _largest(scores, width)
+    item = _largest(scores, min(k + 1, scores.shape[1]))
     value, order = scores.gather(1, item).sort(dim=1, descending=True, stable=True)
-    best[:, :width] = torch.where(value > -torch.inf, item.gather(1, order), 0).cpu().numpy()
-    return best
+    equal = (value[:, 1:] == value[:, :-1]) & (value[:, 1:] > -torch.inf)
+    item, crossing = item.gather(1, order)[:, :width], equal[:, k - 1 :].any(dim=1)
+    tied = equal.any(dim=1).nonzero().squeeze(1)
+    if len(tied):
+        order_of, chosen = Order.of(rows, tied, start, scores.shape[1]), item[tied]
+        further = crossing[tied].nonzero().squeeze(1)
+        if len(further):
+            both = torch.stack([tied[further], further])
+            chosen[further] = order_of.first(scores, value[both[0], k - 1], k, both, _largest)
+        item[tied] = order_of.sorted(chosen, scores[tied[:, None], chosen])
+    best[:, :width] = torch.where(value[:, :width] > -torch.inf, item, 0).cpu().numpy()
+    return best, int(crossing.sum())
 
 
 def _largest(scores: torch.Tensor, k: int) -> torch.Tensor:
