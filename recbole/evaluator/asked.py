@@ -73,7 +73,8 @@ class Asked:
                 device, minus infinity for what is no candidate or no number. All rows are scored for it.
 
         Returns:
-            int64 [rows, k], best first, 0 where a list has ended; not to be written to.
+            int64 [rows, k], best first, 0 where a list has ended, -1 throughout where a score of the row is no number;
+            not to be written to.
         """
         masked = masked and len(rows.history.values) > 0
         known = self._lists.setdefault(rows, {})
@@ -143,10 +144,9 @@ class Asked:
             return best
         best, tied = np.zeros((len(rows.inputs), k), dtype=np.int64), 0
         for start, scores in self.scores(rows, masked, batch_rows):
-            numbers = without_nan(scores)
-            best[start : start + len(scores)], shared = ranked(numbers, k, rows, start)
+            best[start : start + len(scores)], shared = ranked(scores, k, rows, start)
             tied += shared
             if each is not None:
-                each(start, numbers)
+                each(start, without_nan(scores))
         self.tied = max(self.tied, (tied / max(len(best), 1), k))
         return best

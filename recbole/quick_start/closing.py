@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def report(setup: Setup, rows: list[dict[str, Any]], kind: str, what: str = "tes
     population = "all" if setup.requests is None else "requesting"
     for row in mine:
         told = (row["metric"], row["masking"], row["population"])
-        if told == ("pct_users_with_sensitive", "all", population):
+        if told == ("pct_users_with_sensitive", "all", population) and not math.isnan(row["value"]):
             some = round(row["value"] * row["n_rows"] / 100)
             logger.info(
                 "[Top-%d] Users with sensitive items: %d/%d (%.1f%%)", row["k"], some, row["n_rows"], row["value"]
@@ -93,7 +94,24 @@ def _write_exposure(path: Path, setup: Setup, rows: list[dict[str, Any]], kind: 
                 "unlearning_algorithm": algorithm,
                 "unlearning_fraction": config["unlearning_fraction"],
                 "topk": k,
-                "users_with_sensitive": round(values["pct_users_with_sensitive"] * values["n"] / 100),
+                "users_with_sensitive": _users(values["pct_users_with_sensitive"], values["n"]),
                 "total_users": values["n"],
             })  # fmt: skip
     return True
+
+
+def _users(percentage: float, total: int) -> int | None:
+    return None if math.isnan(percentage) else round(percentage * total / 100)
+
+
+def all_finite(rows: list[dict[str, Any]]) -> bool:
+    """Return whether every model's lists are known; those with scores that are no numbers are named in one line."""
+    broken: dict[str, None] = {}
+    for row in rows:
+        own = row["k"] is not None and row["minus"] is None and row["reference"] is None  # lists of this model alone
+        if own and row["n_rows"] and math.isnan(row["value"]):
+            at = "" if row["checkpoint"] is None else f" (checkpoint {row['checkpoint']})"
+            broken[f"{row['model']}{at}"] = None
+    if broken:
+        logger.warning("scores are not finite, and metrics are null: %s", ", ".join(broken))
+    return not broken

@@ -75,3 +75,9 @@ def test_more_k_never_shows_less(lists, listed):
     best, sensitive = np.array(lists), np.isin(np.arange(13), list(listed))
     totals = [sensitive_shown(best, sensitive, k).tolist() for k in range(1, 6)]
     assert totals == [[sum(item in listed for item in row[:k]) for row in lists] for k in range(1, 6)]
+
+
+def test_of_a_row_without_a_list_nothing_is_known():
+    best = np.array([[1, 2], [-1, -1]])
+    assert np.isnan(sensitive_shown(best, SENSITIVE, 2)).tolist() == [False, True]
+    assert np.isnan(forgotten_shown(best, ragged([[1], [1]]), 9, 2)).tolist() == [False, True]

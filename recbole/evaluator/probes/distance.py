@@ -11,6 +11,7 @@ from recbole.evaluator.averages import Key, add_means
 from recbole.evaluator.kinds import Floats, Ids, Recommender, Reference, Row
 from recbole.evaluator.probe import Probe
 from recbole.evaluator.probes.forgotten import pair_scores
+from recbole.evaluator.scores import UNKNOWN
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
 from recbole.evaluator.views import Views
@@ -76,7 +77,9 @@ def distances(
     first, second = (asked.lists(rows, longest, masked=False, batch_rows=batch_rows) for asked in (ours, theirs))
     found: dict[Key, Floats] = {("js_divergence", None): divergence}
     found |= {("jaccard", k): _jaccard(first[:, :k], second[:, :k]) for k in topk}
-    return found | {("rank_biased_overlap", None): rank_biased_overlap(first[:, :DEPTH], second[:, :DEPTH])}
+    found["rank_biased_overlap", None] = rank_biased_overlap(first[:, :DEPTH], second[:, :DEPTH])
+    unknown = (first[:, 0] == UNKNOWN) | (second[:, 0] == UNKNOWN)
+    return {about: np.where(unknown, np.nan, values) for about, values in found.items()}
 
 
 def rank_biased_overlap(ours: Ids, theirs: Ids, p: float = PERSISTENCE) -> Floats:

@@ -7,7 +7,7 @@ from recbole.evaluator.asked import Asked
 from recbole.evaluator.averages import Key, add_means
 from recbole.evaluator.kinds import Floats, Ids, Mask, Recommender, Reference, Row
 from recbole.evaluator.probe import Probe
-from recbole.evaluator.scores import member
+from recbole.evaluator.scores import UNKNOWN, member
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
 from recbole.evaluator.views import Views, counted
@@ -54,15 +54,15 @@ def _add(
     table: Table,
     what: str,
     k: int,
-    number: Ids,
+    number: Floats,
     rows: EvalRows,
     populations: dict[str, Mask],
     more: dict[Key, Floats] | None = None,
 ) -> None:
-    """Add the rows of a number of items in each list, int64 [rows]: means with intervals, smallest, largest, total."""
+    """Add the rows of a number of items in each list, float64 [rows]: means with intervals, ends, total."""
     means: dict[Key, Floats] = {
-        (f"pct_users_with_{what}", k): np.where(number > 0, 100.0, 0.0),
-        (f"avg_{what}_per_user", k): number.astype(np.float64),
+        (f"pct_users_with_{what}", k): 100.0 * np.sign(number),
+        (f"avg_{what}_per_user", k): number,
     }
     add_means(table, means | (more or {}), rows.entity, populations)
     for population, chosen in populations.items():
@@ -73,19 +73,19 @@ def _add(
             table.add("total_sensitive_in_topk", float(some.sum()), k, **about)
 
 
-def sensitive_shown(best: Ids, sensitive: Mask, k: int) -> Ids:
-    """Count the sensitive items in each top ``k``, int64 [rows].
+def sensitive_shown(best: Ids, sensitive: Mask, k: int) -> Floats:
+    """Count the sensitive items in each top ``k``, float64 [rows]; NaN where the row has no list.
 
     Args:
-        best: int64 [rows, >= k], recommended items; 0 is none.
+        best: int64 [rows, >= k], recommended items; 0 is none, -1 throughout of a row without a list.
         sensitive: bool [n_items].
         k: list length.
     """
-    return np.asarray((sensitive[best[:, :k]] & (best[:, :k] > 0)).sum(axis=1))
+    return _counted(sensitive[best[:, :k]] & (best[:, :k] > 0), best)
 
 
-def forgotten_shown(best: Ids, forgotten: Ragged, n_items: int, k: int) -> Ids:
-    """Count, in each requesting user's top ``k``, the very items that this user asked to forget, int64 [rows].
+def forgotten_shown(best: Ids, forgotten: Ragged, n_items: int, k: int) -> Floats:
+    """Count, in each user's top ``k``, the very items that this user asked to forget: see :func:`sensitive_shown`.
 
     Args:
         best: int64 [rows, >= k].
@@ -93,4 +93,8 @@ def forgotten_shown(best: Ids, forgotten: Ragged, n_items: int, k: int) -> Ids:
         n_items: the catalogue's size.
         k: list length.
     """
-    return np.asarray(member(best[:, :k], forgotten, n_items).sum(axis=1))
+    return _counted(member(best[:, :k], forgotten, n_items), best)
+
+
+def _counted(shown: Mask, best: Ids) -> Floats:
+    return np.where(best[:, 0] == UNKNOWN, np.nan, shown.sum(axis=1).astype(np.float64))
