@@ -12,7 +12,7 @@ from probe_contract import SETTINGS, bpr, checkpoint_views
 
 from recbole.data import EvalRows, Interaction, Ragged
 from recbole.data.vocabulary import Vocabulary
-from recbole.evaluator import Asked, evaluate, get_probe, ties
+from recbole.evaluator import Asked, evaluate, get_probe, mean_utility, ties
 from recbole.evaluator.scores import best_of, ranked
 from recbole.utils.keyed import bits
 
@@ -130,3 +130,17 @@ def test_many_ties_are_told_once_a_model(small_dataset, caplog):
         evaluate(bpr(small_dataset, 1), view, SETTINGS, [get_probe("utility")()], model="base")
     (told,) = caplog.messages
     assert told.startswith("base model: in 100 % of the rows several items share place 10 of the list;")
+
+
+class Counts(Flat):
+    """A model of small counts, as those of frequencies are: nearly everything is tied."""
+
+    def full_sort_predict(self, interaction):
+        return ((interaction["user_id"][:, None] + torch.arange(41)) % 9 < 2).float()
+
+
+def test_a_metric_is_one_figure_whatever_other_lengths_are_asked_for(small_dataset):
+    rows, config = small_dataset.eval_rows("test"), {"metrics": ["Recall", "NDCG"], "eval_batch_size": 7}
+    found = [mean_utility(Counts(), rows, config | {"topk": topk}) for topk in ([10], [10, 20], [10, 35], [10, 1000])]
+    assert found[0]["recall@10"] > 0
+    assert len({(one["recall@10"], one["ndcg@10"]) for one in found}) == 1
