@@ -20,7 +20,7 @@ OF_FILES = {"digest", "base_sha256"}
 """Keys that follow from the bytes of the file that was unlearned."""
 PARAMETERS = ("state_dict", "other_parameter", "optimizer")
 """Keys of a checkpoint that hold tensors."""
-ROW = ("model", "algorithm", "checkpoint", "split", "view", "population", "masking", "metric", "k")
+ROW = ("model", "algorithm", "checkpoint", "split", "view", "population", "masking", "metric", "k", "minus")
 
 
 class Differences:

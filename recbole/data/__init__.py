@@ -6,8 +6,9 @@ from recbole.utils.on_demand import from_modules
 
 if TYPE_CHECKING:
     from recbole.data.batches import Negatives, TrainBatches
-    from recbole.data.dataset import Change, Dataset, EvalRows, Ragged, create_dataset
+    from recbole.data.dataset import Change, Dataset, Ragged, create_dataset
     from recbole.data.interaction import Interaction, cat_interactions
+    from recbole.data.questions import EvalRows
 
 __all__ = [
     "Change",
@@ -26,7 +27,8 @@ __getattr__ = from_modules(
     __name__,
     {
         **dict.fromkeys(("Negatives", "TrainBatches"), "batches"),
-        **dict.fromkeys(("Change", "Dataset", "EvalRows", "Ragged", "create_dataset"), "dataset"),
+        **dict.fromkeys(("Change", "Dataset", "Ragged", "create_dataset"), "dataset"),
+        "EvalRows": "questions",
         **dict.fromkeys(("Interaction", "cat_interactions"), "interaction"),
     },
 )

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole.data.dataset import AtomicDataset, EvalRows, Ragged
+from recbole.data.dataset import AtomicDataset, Ragged
 from recbole.data.ids import distinct
 from recbole.data.interaction import Interaction
 from recbole.data.log import InteractionLog, group_offsets
+from recbole.data.questions import EvalRows
 from recbole.data.split import SPLITS, split_labels
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class GeneralDataset(AtomicDataset):
 
     def _rows(self, users: np.ndarray, label: int | None, n_skipped: int) -> EvalRows:
         positives, history = self._pairs(users, label)
-        return EvalRows(Interaction({self.uid_field: users}), users, positives, history, n_skipped)
+        inputs, vocabulary = Interaction({self.uid_field: users}), self.log.vocabulary
+        return EvalRows(inputs, users, positives, history, n_skipped, vocabulary=vocabulary)
 
     def _pairs(self, users: np.ndarray, label: int | None) -> tuple[Ragged, Ragged]:
         """Return the retained items of a split and of the splits before it (all of them if None), per user."""

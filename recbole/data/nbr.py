@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recbole.data.baskets import BasketLog, make_log, read_baskets
-from recbole.data.dataset import Dataset, EvalRows, Questions, Ragged
+from recbole.data.dataset import Dataset, Ragged
 from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
 from recbole.data.log import ranges
+from recbole.data.questions import EvalRows, Questions
 from recbole.data.split import HISTORY, SPLITS, TRAIN
 from recbole.utils import UserError
 
@@ -199,7 +200,8 @@ class NextBasketDataset(Dataset):
     def _questions(self, targets: np.ndarray, positives: Ragged, n_skipped: int) -> EvalRows:
         frozen = self.masked(self.forgotten.copy())
         entity = self.log.basket_user[targets]
-        return EvalRows(Questions(frozen, targets), entity, positives, _nothing(len(targets)), n_skipped)
+        asked, nothing, vocabulary = Questions(frozen, targets), _nothing(len(targets)), self.log.vocabulary
+        return EvalRows(asked, entity, positives, nothing, n_skipped, vocabulary=vocabulary)
 
     def __str__(self) -> str:
         return f"{super().__str__()}, {len(self.log.basket_user)} baskets"

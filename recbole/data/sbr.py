@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole.data.dataset import AtomicDataset, EvalRows, Questions, Ragged
+from recbole.data.dataset import AtomicDataset, Ragged
 from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
 from recbole.data.log import InteractionLog
+from recbole.data.questions import EvalRows, Questions
 from recbole.data.split import HISTORY, SPLITS, TRAIN, split_labels
 from recbole.utils import UserError
 
@@ -161,4 +162,5 @@ class SequentialDataset(AtomicDataset):
         positives = Ragged(self.log.item[targets], np.arange(n + 1))
         history = Ragged(np.empty(0, dtype=np.int64), np.zeros(n + 1, dtype=np.int64))
         inputs = Questions(self.masked(self.forgotten.copy()), targets)
-        return EvalRows(inputs, self.log.user[targets], positives, history, n_skipped)
+        entity, vocabulary = self.log.user[targets], self.log.vocabulary
+        return EvalRows(inputs, entity, positives, history, n_skipped, vocabulary=vocabulary)

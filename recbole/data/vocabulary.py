@@ -1,6 +1,7 @@
 """Tokens and their ids."""
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,12 @@ class Vocabulary:
         if self._index is None:
             self._index = pd.Index(self.token_array.to_numpy(zero_copy_only=False), dtype=object)
         return self._index.get_indexer(pd.Index(list(tokens), dtype=object)).astype(np.int64)
+
+    @cached_property
+    def hashes(self) -> np.ndarray:
+        """64 bits of each token, int64 [ids]: the same in every vocabulary that has it, wherever it stands there."""
+        tokens = self.token_array.to_numpy(zero_copy_only=False)
+        return pd.util.hash_array(tokens, categorize=False).view(np.int64)
 
     def tokens(self, ids: npt.ArrayLike) -> np.ndarray:
         """Return the tokens of an array of ids, as an object array of the same shape."""

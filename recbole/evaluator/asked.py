@@ -9,7 +9,7 @@ import torch
 
 from recbole.data import EvalRows
 from recbole.evaluator.kinds import Ids, Recommender
-from recbole.evaluator.scores import best_of, rows_at_once, score_batches, top_items, without_history, without_nan
+from recbole.evaluator.scores import ranked, rows_at_once, score_batches, top_items, without_history, without_nan
 
 Batches = Callable[[int, torch.Tensor], None]
 """What is given each batch of scores, with the number of its first row."""
@@ -30,10 +30,15 @@ class Asked:
 
     Args:
         model: any recommender; its parameters stay as they are from now on.
+
+    Attributes:
+        tied: the largest share of rows in which the last place of a list was shared, and that place.
+        told: whether that has been told.
     """
 
     def __init__(self, model: Recommender) -> None:
         self.model, self.n_items = model, model.n_items
+        self.tied, self.told = (0.0, 0), False
         self._lists: WeakKeyDictionary[EvalRows, dict[bool, Ids]] = WeakKeyDictionary()
         self._scored: tuple[EvalRows, torch.Tensor] | None = None
 
@@ -68,7 +73,8 @@ class Asked:
                 device, minus infinity for what is no candidate or no number. All rows are scored for it.
 
         Returns:
-            int64 [rows, k], best first, 0 where a list has ended; not to be written to.
+            int64 [rows, k], best first, 0 where a list has ended, -1 throughout where a score of the row is no number;
+            not to be written to.
         """
         masked = masked and len(rows.history.values) > 0
         known = self._lists.setdefault(rows, {})
@@ -136,10 +142,11 @@ class Asked:
             best, new = other[rows.place, :k], np.flatnonzero(rows.place < 0)
             best[new] = top_items(self.model, rows.take(new), k, masked, batch_rows)
             return best
-        best = np.zeros((len(rows.inputs), k), dtype=np.int64)
+        best, tied = np.zeros((len(rows.inputs), k), dtype=np.int64), 0
         for start, scores in self.scores(rows, masked, batch_rows):
-            numbers = without_nan(scores)
-            best[start : start + len(scores)] = best_of(numbers, k)
+            best[start : start + len(scores)], shared = ranked(scores, k, rows, start)
+            tied += shared
             if each is not None:
-                each(start, numbers)
+                each(start, without_nan(scores))
+        self.tied = max(self.tied, (tied / max(len(best), 1), k))
         return best

@@ -7,7 +7,7 @@ import numpy as np
 
 from recbole.data.ids import distinct
 from recbole.evaluator.intervals import mean_intervals
-from recbole.evaluator.kinds import Floats, Ids, Mask
+from recbole.evaluator.kinds import Floats, Ids, Mask, Reference
 from recbole.evaluator.table import Table
 from recbole.evaluator.utility import mean
 
@@ -23,27 +23,35 @@ def add_means(
     values: Mapping[Key, Floats],
     person: Ids,
     populations: Mapping[str, Mask],
-    others: Mapping[Key, Floats] | None = None,
+    others: tuple[Mapping[Key, Floats], Reference] | None = None,
     **about: Any,
 ) -> None:
     """Add to a table a row for each metric and population: the mean, its interval, and of how many people it is.
+
+    An interval that is not known, as of one person, is left out.
 
     Args:
         table: to add to.
         values: each metric's values, float64 [rows].
         person: int64 [rows], whose row it is; people are what intervals are over.
         populations: name to bool [rows].
-        others: the reference's values of the same rows: what ours have more, person by person, is added too.
+        others: the reference's values of the same rows, and the reference: what ours have more, row by row, is added
+            too, in rows with ``minus``.
         about: further columns.
     """
-    differences = {key: values[key] - others[key] for key in values if key in others} if others else {}
-    for minus, columns in ((None, values), (RETRAINED, differences)):
-        if not columns:
-            continue
-        matrix = np.stack(list(columns.values()), axis=1)
-        for population, chosen in populations.items():
-            low, high = mean_intervals(matrix[chosen], person[chosen])
-            counts = {"n_people": len(distinct(person[chosen])), "n_rows": int(chosen.sum())}
-            for at, (metric, k) in enumerate(columns):
-                ends = {"low": low[at], "high": high[at], "minus": minus}
-                table.add(metric, mean(matrix[chosen, at]), k, population=population, **counts, **ends, **about)
+    columns: list[tuple[Key, dict[str, Any]]] = [(key, {}) for key in values]
+    numbers = list(values.values())
+    if others is not None:
+        theirs, of = others
+        against = {"minus": RETRAINED, "reference": of.name, "reference_twin": of.twin}
+        columns += [(key, against) for key in values if key in theirs]
+        numbers += [values[key] - theirs[key] for key in values if key in theirs]
+    if not numbers:
+        return
+    matrix = np.stack(numbers, axis=1)
+    for population, chosen in populations.items():
+        low, high = mean_intervals(matrix[chosen], person[chosen])
+        counts = {"n_people": len(distinct(person[chosen])), "n_rows": int(chosen.sum())}
+        for at, ((metric, k), minus) in enumerate(columns):
+            ends = {"low": float(low[at]), "high": float(high[at])} if np.isfinite(low[at]) else {}
+            table.add(metric, mean(matrix[chosen, at]), k, population=population, **ends, **counts, **minus, **about)

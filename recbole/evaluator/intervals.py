@@ -41,11 +41,14 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
     n, m = len(people), values.shape[1]
     if n < 2:
         return np.full(m, np.nan), np.full(m, np.nan)
-    sums = np.stack([np.bincount(of_row, values[:, at], n) for at in range(m)], axis=1)
+    sums: Floats = np.stack([np.bincount(of_row, values[:, at], n) for at in range(m)], axis=1).astype(np.float64)
     counts = np.bincount(of_row, minlength=n).astype(np.float64)
     if n > MANY:
         return _normal(sums, counts)
-    drawn = np.concatenate([(weights @ sums) / (weights @ counts)[:, None] for weights in _weights(n)])
+    columns = np.ascontiguousarray(np.column_stack([counts, sums]).T)
+    # each by itself, not as one matrix: its bits do not depend on which others there are
+    drawn = np.concatenate([np.stack([weights @ one for one in columns], axis=1) for weights in _weights(n)])
+    drawn = drawn[:, 1:] / drawn[:, :1]
     tail = np.full(m, (1 - _LEVEL) / 2)
     shares = _corrected(sums, counts, drawn) if n < FEW else (tail, 1 - tail)
     low, high = (np.array([_quantile(drawn[:, at], share[at]) for at in range(m)]) for share in shares)

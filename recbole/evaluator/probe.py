@@ -1,6 +1,7 @@
 """Questions: what a model is asked about a frozen view, and the list of them that makes an evaluation."""
 
 import importlib
+import logging
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,6 +12,11 @@ from recbole.evaluator.asked import Asked
 from recbole.evaluator.kinds import Recommender, Reference, Row
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
+
+logger = logging.getLogger("recbole")
+
+_MANY_TIED = 0.01
+"""A larger share of rows with equal scores across the end of a list is told."""
 
 View = TypeVar("View")
 """The frozen questions of a probe: :class:`~recbole.evaluator.views.Views` or another class of that module."""
@@ -71,6 +77,13 @@ def evaluate(
         reference = reference._replace(model=Asked.of(reference.model))
     for probe in probes:
         table.extend(probe.ask(asked, view, settings, reference))
+    share, place = asked.tied
+    if share > _MANY_TIED and not asked.told:
+        asked.told = True
+        logger.info(
+            "%s model: in %.0f %% of the rows several items share place %d of the list; a hash of tokens orders them",
+            about.get("model", "the"), 100 * share, place,
+        )  # fmt: skip
     return table.rows
 
 

@@ -7,12 +7,16 @@ import torch
 
 from recbole.data import EvalRows, Ragged
 from recbole.evaluator.kinds import Ids, Mask, Recommender
+from recbole.evaluator.ties import Order
 
 SCORES_AT_ONCE = {"cpu": 2**20}
 """How many scores are held at a time, by kind of device: 4 MiB of float32, which caches hold."""
 
 SCORES_ON_DEVICE = 2**24
 """How many on any other kind of device, which wants larger pieces: 64 MiB of float32."""
+
+UNKNOWN = -1
+"""What stands throughout the list of a row with a score that is no number."""
 
 _BLOCK = 4
 """Of so many scores on a CPU the largest stands for all when the best are looked for."""
@@ -74,11 +78,12 @@ def without_history(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.T
 def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, batch_rows: int = 4096) -> Ids:
     """Return the ``k`` best items of each row, best first: int64 [rows, k] on the CPU.
 
-    Items that score minus infinity or NaN are padding (0): with fewer than ``k`` candidates the list is shorter.
+    Items that score minus infinity are padding (0): with fewer than ``k`` candidates the list is shorter. A row with a
+    score that is no number has no list: it is -1 throughout.
     """
     best = np.zeros((len(rows.inputs), k), dtype=np.int64)
     for start, scores in score_batches(model, rows, masked, batch_rows):
-        best[start : start + len(scores)] = best_of(scores, k)
+        best[start : start + len(scores)] = best_of(scores, k, rows, start)
     return best
 
 
@@ -89,22 +94,44 @@ def without_nan(scores: torch.Tensor) -> torch.Tensor:
     return scores
 
 
-def best_of(scores: torch.Tensor, k: int) -> Ids:
+def best_of(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: int = 0) -> Ids:
     """Return the ``k`` best items of each row, as :func:`top_items`: the one place that ranks scores.
 
-    What a row's list is depends on that row's scores and ``k`` alone, equal scores included.
+    What a row's list is depends on that row's scores and tokens alone, and it is the beginning of every longer one.
 
     Args:
-        scores: float [rows, n_items], left as they are; NaN counts as minus infinity.
+        scores: float [rows, n_items], left as they are; a row with a NaN has no list: it is -1 throughout.
         k: length of the lists.
+        rows: what was asked, whose tokens decide the order of equal scores (:mod:`~recbole.evaluator.ties`).
+        start: the number of the batch's first row.
+    """
+    return ranked(scores, k, rows, start)[0]
+
+
+def ranked(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: int = 0) -> tuple[Ids, int]:
+    """Return what :func:`best_of` does, and in how many rows the last place of the list is shared with an item below.
+
+    Only rows with equal scores among the best ``k + 1`` are looked at again.
     """
     best = np.zeros((len(scores), k), dtype=np.int64)
     width = min(k, scores.shape[1])
-    scores = without_nan(scores)
-    item = _largest(scores, width)
+    given, scores = scores, without_nan(scores)
+    item = _largest(scores, min(k + 1, scores.shape[1]))
     value, order = scores.gather(1, item).sort(dim=1, descending=True, stable=True)
-    best[:, :width] = torch.where(value > -torch.inf, item.gather(1, order), 0).cpu().numpy()
-    return best
+    equal = (value[:, 1:] == value[:, :-1]) & (value[:, 1:] > -torch.inf)
+    item, crossing = item.gather(1, order)[:, :width], equal[:, k - 1 :].any(dim=1)
+    tied = equal.any(dim=1).nonzero().squeeze(1)
+    if len(tied):
+        order_of, chosen = Order.of(rows, tied, start, scores.shape[1]), item[tied]
+        further = crossing[tied].nonzero().squeeze(1)
+        if len(further):
+            both = torch.stack([tied[further], further])
+            chosen[further] = order_of.first(scores, value[both[0], k - 1], k, both, _largest)
+        item[tied] = order_of.sorted(chosen, scores[tied[:, None], chosen])
+    best[:, :width] = torch.where(value[:, :width] > -torch.inf, item, 0).cpu().numpy()
+    if given is not scores:
+        best[given.isnan().any(dim=1).cpu().numpy()] = UNKNOWN
+    return best, int(crossing.sum())
 
 
 def _largest(scores: torch.Tensor, k: int) -> torch.Tensor:

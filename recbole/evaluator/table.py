@@ -39,15 +39,15 @@ COLUMNS = (
 forgotten, or None; ``settings`` is the settings folder, if any, and the first digits of the model's digest (and the
 version of the results where that is another than this program's). ``model`` is base, rebuilt (base, what it derives
 from the data made anew on the mask, no step), unlearned, retrained, retrained_same_epoch (the retraining at the epoch
-that was selected for the base), or clean (never saw the spam); ``checkpoint`` 0 to 3 or None; ``split`` valid or test;
-``view`` says which data the question was put on (all of it, the current state, or clean of spam); ``population`` whose
-rows are averaged (all, requesting, others; all of the clean view is genuine);
-``masking`` who may be recommended (``all``: the whole catalogue; ``retained``: all but the history that the view
-retains). ``n_people`` counts the people (or sessions) among the ``n_rows`` rows. ``minus`` is for paired differences,
-``low`` and ``high`` for intervals, None without. ``reference`` is, for a distance, the file and SHA-256 that it is a
-distance from; ``reference_twin``
-whether that model differs from the base in its mask alone: True, False, or ``unknown`` for files that do not say what
-made them.
+that was selected for the base), or clean (never saw the spam); ``checkpoint`` 0 to 3 or None; ``split`` valid or test
+and, of forgotten pairs, train or held_out; ``view`` says which data the question was put on (all of it, the current
+state, or clean of spam); ``population`` whose rows are averaged (all, requesting, others; all of the clean view is
+genuine); ``masking`` who may be recommended (``all``: the whole catalogue; ``retained``: all but the history that the
+view retains). ``n_people`` counts the people (or sessions) among the ``n_rows`` rows. ``low`` and ``high`` are the
+ends of a mean's 95 % interval, None without. ``minus`` is None but in paired differences, where it names the model
+that was subtracted row by row. ``reference`` is, for a distance or such a difference, the file and SHA-256 that it is
+from; ``reference_twin`` whether that model differs from the base in its mask alone: True, False, or ``unknown`` for
+files that do not say what made them.
 """
 
 

@@ -11,8 +11,9 @@ from recbole.data import EvalRows
 from recbole.evaluator.asked import Asked, Batches
 from recbole.evaluator.kinds import Floats, Ids, Mask, Recommender, Settings, Values
 from recbole.evaluator.metrics import OfLists, OfScores, PerRow
-from recbole.evaluator.scores import member
+from recbole.evaluator.scores import UNKNOWN, member
 from recbole.evaluator.settings import EvalSettings, result_name, split_name
+from recbole.utils import UserError
 from recbole.utils.distributed import interleaved, rank, world_size
 
 
@@ -21,7 +22,8 @@ class Answers:
     """What a model answers to some rows, so that any population of them has its metrics.
 
     Attributes:
-        best: int64 [rows, max(topk)], the recommended items, best first; 0 is none.
+        best: int64 [rows, max(topk)], the recommended items, best first; 0 is none, -1 a row whose scores are not
+            numbers, of which nothing is known.
         hits: bool [rows, max(topk)], whether they are right.
         n_right: int64 [rows], how many items would be right.
         of_scores: float64 [rows] for each metric of scores, by lower-case name.
@@ -36,16 +38,21 @@ class Answers:
     n_items: int
     settings: EvalSettings
 
+    @property
+    def unknown(self) -> Mask:
+        """Which rows have a score that is no number, bool [rows]: their metrics are NaN."""
+        return self.best[:, 0] == UNKNOWN
+
     def per_row(self) -> dict[tuple[str, int | None], Floats]:
         """Return the values of every row, float64 [rows]; the metrics of lists have none."""
         found: dict[tuple[str, int | None], Floats] = {}
         for metric in self.settings.metrics:
             name = metric.name.lower()
             if isinstance(metric, PerRow):
-                values = metric(self.hits, self.n_right)
+                values = np.where(self.unknown[:, None], np.nan, metric(self.hits, self.n_right))
                 found.update({(name, k): values[:, k - 1] for k in self.settings.topk})
             elif isinstance(metric, OfScores):
-                found[name, None] = self.of_scores[name]
+                found[name, None] = np.where(self.unknown, np.nan, self.of_scores[name])
         return found
 
     def means(self, populations: dict[str, Mask]) -> dict[str, Values]:
@@ -62,7 +69,8 @@ class Answers:
         for metric in self.settings.metrics:
             name = metric.name.lower()
             if isinstance(metric, OfLists):
-                values = metric(self.best[chosen], self.n_items)
+                known = not self.unknown[chosen].any()
+                values = metric(self.best[chosen], self.n_items) if known else np.full(self.best.shape[1], np.nan)
                 found.update({(name, k): float(values[k - 1]) for k in self.settings.topk})
             else:
                 found.update({key: mean(rows[key][chosen]) for key in rows if key[0] == name})
@@ -150,12 +158,17 @@ def validation(model: Recommender, rows: EvalRows, config: Settings) -> tuple[di
         model: any recommender.
         rows: the validation rows.
         config: reads ``metrics``, ``topk``, ``eval_batch_size``, ``valid_metric``.
+
+    Raises:
+        UserError: a score is no number.
     """
     shown = EvalSettings.from_config(config)
     metric, k = split_name(str(config["valid_metric"]))
     metrics = shown.metrics if metric in shown.metrics else (*shown.metrics, metric)
     topk = shown.topk if k is None or k in shown.topk else (*shown.topk, k)
     found = utility(model, rows, EvalSettings(metrics, topk, shown.batch_size))
+    if found.unknown.any():
+        raise UserError("training diverged: a score in validation is not a number; try a smaller learning_rate")
     values = found.means({"all": np.ones(len(found.best), dtype=bool)})["all"]
     names = {one.name.lower() for one in shown.metrics}
     result = {

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ _CSV = (
     *("avg_sensitive_per_user", "min_sensitive_per_user", "max_sensitive_per_user", "total_sensitive_in_topk"),
 )
 
+_OF_LISTS = ("_with_sensitive", "_sensitive_per_user", "_sensitive_in_topk")
+"""What the metrics of sensitive items end with."""
+
 
 def rounded(result: dict[str, float], config: Config) -> dict[str, float]:
     """Return a result dictionary as it is printed."""
@@ -27,7 +31,7 @@ def rounded(result: dict[str, float], config: Config) -> dict[str, float]:
 def report(setup: Setup, rows: list[dict[str, Any]], kind: str, what: str = "test result") -> None:
     """Log a model's utility on all of the test rows, as ERASE does, and its exposure of sensitive or promoted items."""
     config = setup.config
-    mine = [row for row in rows if row["model"] == kind and row["split"] == "test"]
+    mine = [row for row in rows if row["model"] == kind and row["split"] == "test" and row["minus"] is None]
     plain = [r for r in mine if r["view"] == "all" and r["population"] == "all" and r["masking"] == "retained"]
     asked = list(map(str.lower, config["metrics"]))
     utility = {result_name(row["metric"], row["k"]): row["value"] for row in plain if row["metric"] in asked}
@@ -36,7 +40,7 @@ def report(setup: Setup, rows: list[dict[str, Any]], kind: str, what: str = "tes
     population = "all" if setup.requests is None else "requesting"
     for row in mine:
         told = (row["metric"], row["masking"], row["population"])
-        if told == ("pct_users_with_sensitive", "all", population):
+        if told == ("pct_users_with_sensitive", "all", population) and not math.isnan(row["value"]):
             some = round(row["value"] * row["n_rows"] / 100)
             logger.info(
                 "[Top-%d] Users with sensitive items: %d/%d (%.1f%%)", row["k"], some, row["n_rows"], row["value"]
@@ -70,7 +74,8 @@ def _write_exposure(path: Path, setup: Setup, rows: list[dict[str, Any]], kind: 
     population = "all" if setup.requests is None else "requesting"
     found: dict[tuple[Any, Any], dict[str, Any]] = {}
     for row in rows:
-        if row["model"] == kind and row["masking"] == "all" and row["population"] == population:
+        own = row["model"] == kind and row["minus"] is None and row["metric"].endswith(_OF_LISTS)
+        if own and row["masking"] == "all" and row["population"] == population:
             found.setdefault((row["checkpoint"], row["k"]), {"n": row["n_rows"]})[row["metric"]] = row["value"]
     found = {key: values for key, values in found.items() if "pct_users_with_sensitive" in values}
     if not found:
@@ -89,7 +94,24 @@ def _write_exposure(path: Path, setup: Setup, rows: list[dict[str, Any]], kind: 
                 "unlearning_algorithm": algorithm,
                 "unlearning_fraction": config["unlearning_fraction"],
                 "topk": k,
-                "users_with_sensitive": round(values["pct_users_with_sensitive"] * values["n"] / 100),
+                "users_with_sensitive": _users(values["pct_users_with_sensitive"], values["n"]),
                 "total_users": values["n"],
             })  # fmt: skip
     return True
+
+
+def _users(percentage: float, total: int) -> int | None:
+    return None if math.isnan(percentage) else round(percentage * total / 100)
+
+
+def all_finite(rows: list[dict[str, Any]]) -> bool:
+    """Return whether every model's lists are known; those with scores that are no numbers are named in one line."""
+    broken: dict[str, None] = {}
+    for row in rows:
+        own = row["k"] is not None and row["minus"] is None and row["reference"] is None  # lists of this model alone
+        if own and row["n_rows"] and math.isnan(row["value"]):
+            at = "" if row["checkpoint"] is None else f" (checkpoint {row['checkpoint']})"
+            broken[f"{row['model']}{at}"] = None
+    if broken:
+        logger.warning("scores are not finite, and metrics are null: %s", ", ".join(broken))
+    return not broken

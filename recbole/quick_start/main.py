@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 COMPLETE, INTERNAL, USER_ERROR, NOT_ALL_APPLIED = 0, 1, 2, 3
 """Exit statuses: everything applied or skipped; an internal failure; a user's error; complete, but some request timed
-out or diverged, or none was applied."""
+out or diverged, none was applied, or a model's scores are not finite."""
 
 
 def train_main(argv: list[str] | None = None, program: str | None = None) -> int:
@@ -104,15 +104,16 @@ def _train(argv: list[str], program: str) -> int:
     if several and not launcher.launched():
         numbers = namespace.nproc, namespace.world_size, namespace.group_offset
         return launcher.launch(*numbers, namespace.ip, namespace.port, [sys.argv[0], *argv])
+    from recbole.quick_start.closing import all_finite
     from recbole.quick_start.train import run_recbole
     from recbole.utils import distributed
 
     distributed.start(config["use_gpu"])
     try:
-        run_recbole(config, without_secrets(argv), namespace.result_file, namespace.reference_checkpoint)
+        record = run_recbole(config, without_secrets(argv), namespace.result_file, namespace.reference_checkpoint)
     finally:
         distributed.stop()
-    return COMPLETE
+    return COMPLETE if all_finite(record["metrics"]) else NOT_ALL_APPLIED
 
 
 def _unlearn(argv: list[str], program: str) -> int:
@@ -120,9 +121,13 @@ def _unlearn(argv: list[str], program: str) -> int:
 
     namespace, overrides = unlearn_arguments(argv, program=program)
     config = _configured(namespace, overrides, namespace.preset)
+    from recbole.quick_start.closing import all_finite
     from recbole.quick_start.unlearning import unlearn_recbole
 
-    requests = unlearn_recbole(config, without_secrets(argv), namespace.result_file)["requests"]
+    record = unlearn_recbole(config, without_secrets(argv), namespace.result_file)
+    requests = record["requests"]
+    if not all_finite(record["metrics"]):
+        return NOT_ALL_APPLIED
     if config["eval_only"]:
         return COMPLETE
     failed = requests["timeout"] + requests["diverged"] > 0 or requests["applied"] == 0

@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
     )
     arguments = parser.parse_args(argv)
     from recbole.report.comparison import TABLES_BEGIN, comparison
+    from recbole.report.intervals import as_told
     from recbole.report.lines import COUNTS, IDENTITY, VIEWED
     from recbole.report.records import read_unlearned
     from recbole.report.seeds import ABOUT, over_seeds
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
     except UserError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
-    print(as_short_text(found.table, [*IDENTITY, *VIEWED, *COUNTS]))
+    print(as_short_text(as_told(found.table), [*IDENTITY, *VIEWED, *COUNTS]))
     print("\n".join([*found.notes, "", found.legend]))
     if seeds is not None:
         print("\n" + as_short_text(seeds.table, ABOUT))

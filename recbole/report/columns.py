@@ -28,6 +28,16 @@ WHOLE_TEST: Wanted = VIEW | {"view": "all"}
 """What rows about all of the test split have in common, whatever was forgotten."""
 
 _REQUESTING = VIEW | {"population": "requesting"}
+_PAIRS = {"split": "train", "minus": None, "view": "current", "population": "requesting", "masking": "all"}
+FORGOTTEN_PAIRS: dict[str, Wanted] = {
+    "forgotten log-odds": {"metric": "forgotten_log_odds", **_PAIRS},
+    "forgotten log2 rank": {"metric": "forgotten_log2_rank", **_PAIRS},
+}
+"""Columns of the forgotten pairs that were trained on; the first is the primary measure of forgetting."""
+
+HEADROOM: Wanted = {"metric": "forgotten_log_odds", **_PAIRS, "minus": "retrained"}
+"""What the base has more than the retrained model; where its interval holds zero there is nothing to forget."""
+
 _DISTANCE = {**_VALUE, "metric": "js_divergence", "view": "current", "masking": "all"}
 JS_REQUESTING: Wanted = _DISTANCE | {"population": "requesting"}
 JS_OTHERS: Wanted = _DISTANCE | {"population": "others"}
@@ -43,6 +53,7 @@ def forgetting(k: int) -> dict[str, Wanted]:
     return {
         f"Recall@{k}": {"metric": "recall", "k": k, **VIEW},
         f"NDCG@{k}": ndcg(k),
+        **FORGOTTEN_PAIRS,
         f"sensitive@{k} requesting": {"metric": "avg_sensitive_per_user", "k": k, **_REQUESTING},
         f"forgotten@{k} requesting": {"metric": "avg_forgotten_per_user", "k": k, **_REQUESTING},
         "JS requesting": JS_REQUESTING,
@@ -69,7 +80,7 @@ def spam(k: int, longest: int | None = None) -> dict[str, Wanted]:
     }
 
 
-RECALL, NDCG, SENSITIVE, FORGOTTEN = list(forgetting(_TOP).values())[:4]
+RECALL, NDCG, _, _, SENSITIVE, FORGOTTEN = list(forgetting(_TOP).values())[:6]
 """Single columns, at ten."""
 
 

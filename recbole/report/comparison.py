@@ -10,6 +10,7 @@ import pandas as pd
 
 from recbole.report.columns import Wanted, legend
 from recbole.report.costs import AMORTISED, COSTS
+from recbole.report.intervals import HEADROOM_ENDS, ends, with_intervals
 from recbole.report.lines import COUNTS, IDENTITY, REMARKS, VIEWED, Line, columns_of, lines_of
 from recbole.report.records import Record, list_lengths, read_unlearned
 from recbole.utils import UserError
@@ -25,11 +26,14 @@ TABLES_BEGIN = (",".join([*IDENTITY, *VIEWED, *COUNTS]), "checkpoint,model,Recal
 
 _MEANING = """\
 clean: trained without the spam. base: before any request. rebuilt: base, what it derives from the data (a graph) made
-anew without what was forgotten, no step; its s/request is one rebuild. retrained_same_epoch: the
-retraining at the epoch that was selected for the base, no yardstick. sensitive, forgotten: sensitive items, and a
-person's own forgotten items, in the list of the average requesting person. target HR: the share of rows with a promoted
-item in the top k; target exposure: the share of the top k that promoted items take; target rank, log p: means over the
-promoted items that may be recommended. JS: divergence from the retrained model's scores (nats).
+anew without what was forgotten, no step; its s/request is one rebuild. retrained_same_epoch: the retraining at the
+epoch that was selected for the base, no yardstick. [low, high]: 95 % interval, people drawn again with all of their
+rows. forgotten log-odds, log2 rank: of the forgotten pairs that were trained on, among all items; "nothing to forget
+here": base and retrained do not differ in these log-odds (the interval of the difference holds 0). sensitive,
+forgotten: sensitive items, and a person's own forgotten items, in the list of the average requesting person. target
+HR: the share of rows with a promoted item in the top k; target exposure: the share of the top k that promoted items
+take; target rank, log p: means over the promoted items that may be recommended. JS: divergence from the retrained
+model's scores (nats).
 n_people, n_rows: of Recall and NDCG; n_requesting: people who had asked by then. Of the whole run are: requests (by
 outcome), median change (of a request's parameters, relative), s/request (mean of those that had something to do) and
 speed-up (seconds of retraining over that). amortised: seconds of one retraining over those of all requests to the last.
@@ -41,7 +45,8 @@ class Comparison:
     """A table with what is to be said of it.
 
     Attributes:
-        table: one row a model of a checkpoint; columns are :data:`IDENTITY`, :data:`VIEWED`, counts, results, costs.
+        table: one row a model of a checkpoint; columns are :data:`IDENTITY`, :data:`VIEWED`, counts, results, the
+            ends of intervals, costs. :func:`~recbole.report.intervals.as_told` makes it one for people.
         notes: a line each: what was left out, and what has values that contradict each other.
         legend: what the columns are of and mean.
     """
@@ -74,7 +79,9 @@ def comparison(paths: Iterable[str | Path], k: int | None = None) -> Comparison:
         columns |= mine
         lines += lines_of(record, name, mine)
     lines, more = _merged(lines)
-    named = [*IDENTITY, *VIEWED, *COUNTS, *columns, "requests", "median change", *COSTS, *AMORTISED, REMARKS]
+    intervals = [end for heading in with_intervals(columns) for end in ends(heading)]
+    named = [*IDENTITY, *VIEWED, *COUNTS, *columns, *intervals, *HEADROOM_ENDS]
+    named += ["requests", "median change", *COSTS, *AMORTISED, REMARKS]
     table = pd.DataFrame([line.row for line in _sorted(lines)], columns=named)
     return Comparison(table, notes + more, "\n".join([*legend(columns), _MEANING]))
 

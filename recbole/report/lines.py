@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recbole.report.columns import VIEW, VIEW_OF_SPAM, Wanted, forgetting, rows_of, spam, values_of
 from recbole.report.costs import AMORTISED, changed, costs, failed, outcomes, rebuild_costs
+from recbole.report.intervals import headroom_of, intervals_of
 from recbole.report.records import Record, own_rows
 from recbole.report.tables import shown
 from recbole.unlearning.schedule import LAST
@@ -38,7 +39,7 @@ class Line:
         about: the columns of :data:`IDENTITY` and :data:`VIEWED`.
         mask: what tells the data that were forgotten, beside the scenario's name: a digest or None.
         values: of the columns of results by heading, NaN where there is none.
-        rest: of the other columns: people, requests, costs, remarks; None or NaN where unknown.
+        rest: of the other columns: people, intervals, requests, costs, remarks; None or NaN where unknown.
     """
 
     about: dict[str, Any]
@@ -100,7 +101,8 @@ def lines_of(record: Record, run: str, columns: Mapping[str, Wanted]) -> list[Li
         about = {name: rows[0][name] for name in IDENTITY if name != "run"}
         about |= {"run": run, "checkpoint": checkpoint} | {name: view[name] for name in VIEWED}
         mine = values[checkpoint, kind]
-        rest = _counts(rows_of(rows, columns))
+        rest = _counts(rows_of(rows, columns)) | intervals_of(rows, columns)
+        rest |= headroom_of(found.get((checkpoint, "base"), ()))
         remarks = _of_rows(rows_of(rows, columns))
         if kind == "rebuilt":
             rest |= rebuild_costs(record, checkpoint)

@@ -32,7 +32,7 @@ OF_RUN = (
 
 _NEEDED = ("model", "checkpoint", "metric", "value")
 _OF_FIXED_LENGTH = ("jaccard",)
-"""Metrics whose list length is their own, whatever ``topk`` says."""
+"""Metrics whose list length was their own in older versions, whatever ``topk`` says."""
 
 
 def read_if_there(path: Path) -> Record | None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # the flags of --help come from here: what only a run needs i
     import numpy as np
 
     from recbole.config import Config
-    from recbole.data.dataset import Dataset, EvalRows
+    from recbole.data.dataset import Dataset
+    from recbole.data.questions import EvalRows
     from recbole.evaluator import EvalSettings, Probe, Views
     from recbole.evaluator.kinds import Recommender
     from recbole.scenario.making import Made, Source

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from recbole.config import Config
-    from recbole.data.dataset import Dataset, EvalRows
+    from recbole.data.dataset import Dataset
+    from recbole.data.questions import EvalRows
     from recbole.evaluator.kinds import Recommender
     from recbole.evaluator.probes.targets import TargetScores
     from recbole.generators.imitation import CleanBaskets, CleanInteractions

@@ -41,13 +41,14 @@ def told(rows):
 
 def key(row):
     """Return what a row is about."""
-    return tuple(row[name] for name in COLUMNS if name not in ("value", "n_rows", "n_skipped"))
+    return tuple(row[name] for name in COLUMNS if name not in ("value", "low", "high", "n_rows", "n_skipped"))
 
 
 class ProbeContract(ABC):
     """A pure function of a model and a frozen view, told in rows."""
 
     probe: ClassVar[str]
+    splits: ClassVar[set[str]] = {"test"}
 
     @abstractmethod
     def view(self, dataset, forgotten):
@@ -72,10 +73,12 @@ class ProbeContract(ABC):
         assert rows and all(tuple(row) == COLUMNS for row in rows)
         assert len(set(map(key, rows))) == len(rows)
         about = {(row["model"], row["algorithm"], row["checkpoint"], row["split"]) for row in rows}
-        assert about == {("unlearned", "scif", 1, "test")}
+        assert about == {("unlearned", "scif", 1, split) for split in self.splits}
         for row in rows:
             assert type(row["value"]) is float and type(row["n_rows"]) is type(row["n_skipped"]) is int
             assert row["k"] is None or type(row["k"]) is int
+            assert row["low"] is None or row["low"] <= row["value"] <= row["high"]
+            assert (row["minus"] is None) or row["reference"] == "r.pth 0f"
             assert all(row[name] for name in ("metric", "view", "population", "masking"))
 
     def test_it_is_pure(self, some):

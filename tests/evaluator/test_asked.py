@@ -110,10 +110,11 @@ def test_questions_about_the_same_rows_share_one_scoring():
     known, reference = Asked(model), Reference(Asked(other), "r.pth", True)
     rows = put(known, view, reference)
     assert sorted(model.users) == sorted([*range(20), 2, *view.shown.entity.tolist()])
-    assert sorted(other.users) == sorted(view.shown.entity.tolist()), "of a reference what distances need"
+    assert sorted(other.users) == sorted(model.users), "of a reference what differences and distances need"
     assert put(reference.model, view) and sorted(other.users) == sorted(model.users)
     assert put(known, view, reference) == rows and len(model.users) == 29, "nothing is computed again"
-    later = replace(view, checkpoint=1, shown=rows_of(drawn(9, [11, 12], 4)))
+    nothing = Ragged(np.empty(0, dtype=np.int64), np.zeros(3, dtype=np.int64))
+    later = replace(view, checkpoint=1, shown=rows_of(drawn(9, [11, 12], 4)), forgotten=nothing)
     put(known, later, reference)
     assert model.users[29:] == [11, 12], "a view of another checkpoint costs what is new in it"
 
@@ -121,7 +122,7 @@ def test_questions_about_the_same_rows_share_one_scoring():
 def test_without_history_the_rows_shown_are_those_of_utility():
     model, view = Counting(), views(masked=False)
     rows = put(Asked(model), view, (Counting(seed=2), "r.pth"))
-    assert len(model.users) == 20 + 1 + 2 * 2, "all; who asked anew: in current, and for lists and scores of exposure"
+    assert len(model.users) == 20 + 1 + 2 * 3, "all; who asked anew: in current, for lists short and long, for scores"
     plain = replace(view, utility={name: replace(r, like=None, place=None) for name, r in view.utility.items()})
     plain = replace(plain, shown=replace(view.shown, like=None, place=None))
     assert put(Counting(), plain, (Counting(seed=2), "r.pth")) == rows

@@ -7,10 +7,14 @@ import scipy.special
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from probe_contract import SETTINGS, bpr, checkpoint_views
 from torch import nn
 
 from recbole.data import EvalRows, Interaction, Ragged
-from recbole.evaluator.probes.distance import distances
+from recbole.evaluator import evaluate, get_probe
+from recbole.evaluator.probes import distance
+from recbole.evaluator.probes.distance import distances, rank_biased_overlap
+from recbole.evaluator.probes.forgotten import pair_scores
 
 
 class Table(nn.Module):
@@ -87,3 +91,41 @@ def test_scores_that_are_no_numbers_are_at_no_known_distance():
     q[1, 3], q[2, 3] = np.nan, np.inf
     found = measured(p, q)["js_divergence"]
     assert found[0] == 0 and np.isnan(found[1:]).all()
+
+
+def overlap_by_definition(ours, theirs, p):
+    """Return rank-biased overlap by its double loop, over what two equal lists of the longer length have."""
+    longest = max(len(ours), len(theirs))
+    terms = [p ** (d - 1) * len(set(ours[:d]) & set(theirs[:d])) / d for d in range(1, longest + 1)]
+    return (1 - p) * sum(terms) / (1 - p**longest)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.sampled_from([0.5, 0.9]))
+@settings(deadline=None, max_examples=60)
+def test_rank_biased_overlap_is_that_of_its_definition(seed, depth, p):
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, depth + 1, (7, 2)) if seed % 2 else np.full((7, 2), depth)
+    lists = [[rng.permutation(np.arange(1, 16))[:length] for length in pair] for pair in lengths]
+    first, second = (np.array([np.pad(pair[at], (0, depth - len(pair[at]))) for pair in lists]) for at in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distance, "_LISTS_AT_ONCE", 3)
+        found = rank_biased_overlap(first, second, p)
+    assert found == pytest.approx([overlap_by_definition(*map(list, pair), p) for pair in lists])
+    assert found == pytest.approx(rank_biased_overlap(second, first, p))
+    assert rank_biased_overlap(first, first, p) == pytest.approx([1.0] * 7)
+    assert rank_biased_overlap(first, np.where(second > 0, second + 20, 0), p).tolist() == [0.0] * 7
+
+
+def test_two_empty_lists_are_equal():
+    assert rank_biased_overlap(np.array([[0, 0], [0, 0]]), np.array([[0, 0], [1, 0]])).tolist() == [1.0, 0.0]
+
+
+def test_rank_change_is_the_mean_shift_of_the_forgotten_items(small_dataset):
+    forgotten = np.zeros(len(small_dataset.log), dtype=bool)
+    forgotten[small_dataset.log.rows_of([3, 20])[::2]] = True
+    view, (one, other) = checkpoint_views(small_dataset, forgotten), (bpr(small_dataset, seed) for seed in (1, 2))
+    rows = evaluate(one, view, SETTINGS, [get_probe("distance")()], (other, "r.pth"))
+    (row,) = [row for row in rows if row["metric"] == "rank_change"]
+    ours, theirs = (pair_scores(model, view)["forgotten_log2_rank", None] for model in (one, other))
+    assert row["value"] == pytest.approx(np.mean(np.abs(ours - theirs))) and row["value"] > 0
+    assert row["n_rows"] == len(view.forgotten.values) and row["n_people"] == 2

@@ -1,13 +1,13 @@
 """Exposure: what the lists still show, counted by hand."""
 
-import math
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole.data import Ragged
-from recbole.evaluator.probes.exposure import forgotten_exposure, sensitive_exposure
+from recbole.data import EvalRows, Interaction, Ragged
+from recbole.evaluator import EvalSettings, Views
+from recbole.evaluator.probes import exposure
+from recbole.evaluator.probes.exposure import forgotten_shown, sensitive_shown
 
 BEST = np.array([[1, 2, 3, 4], [5, 1, 0, 0], [2, 6, 7, 1], [5, 6, 7, 8]])
 SENSITIVE = np.isin(np.arange(9), [0, 1, 2])  # padding on the list, too: it must not count
@@ -18,34 +18,54 @@ def ragged(sets):
 
 
 def test_sensitive_items_by_hand():
-    assert sensitive_exposure(BEST, SENSITIVE, 4) == {
-        "pct_users_with_sensitive": 75.0,
-        "avg_sensitive_per_user": 1.25,
-        "min_sensitive_per_user": 0.0,
-        "max_sensitive_per_user": 2.0,
-        "total_sensitive_in_topk": 5.0,
-    }
-    assert sensitive_exposure(BEST, SENSITIVE, 1)["pct_users_with_sensitive"] == 50.0
-    assert sensitive_exposure(BEST, SENSITIVE, 1)["total_sensitive_in_topk"] == 2.0
+    assert sensitive_shown(BEST, SENSITIVE, 4).tolist() == [2, 1, 2, 0]
+    assert sensitive_shown(BEST, SENSITIVE, 1).tolist() == [1, 0, 1, 0]
 
 
 def test_forgotten_items_are_each_rows_own():
     forgotten = ragged([[1, 2], [2], [7], [1, 5, 6, 7]])
-    found = forgotten_exposure(BEST, forgotten, 9, 4)
-    assert found == {
-        "pct_users_with_forgotten": 75.0,
-        "avg_forgotten_per_user": 1.5,
-        "min_forgotten_per_user": 0.0,
-        "max_forgotten_per_user": 3.0,
-        "recall_of_forgotten": (1 + 0 + 1 + 3 / 4) / 4,
+    assert forgotten_shown(BEST, forgotten, 9, 4).tolist() == [2, 0, 1, 3]
+    assert forgotten_shown(BEST, forgotten, 9, 1).tolist() == [1, 0, 0, 1]
+
+
+class Fixed:
+    """What has answered with fixed lists."""
+
+    n_items = 9
+
+    def lists(self, rows, k, masked, batch_rows):
+        return BEST[:, :k]
+
+
+def test_rows_by_hand(monkeypatch):
+    """Four people, of whom the first two asked; lists of four."""
+    people = np.arange(1, 5)
+    shown = EvalRows(Interaction({"user": people}), people, ragged([[]] * 4), ragged([[]] * 4), 3)
+    view = Views(2, {}, shown, people[:2], ragged([[1, 2], [2], [], []]), np.ones(3, dtype=bool), SENSITIVE)
+    monkeypatch.setattr(exposure.Asked, "of", lambda model: model)
+    settings = EvalSettings((), (4,), 9)
+    rows = [row for row in exposure.Exposure().ask(Fixed(), view, settings) if row["masking"] == "all"]
+    found = {(row["population"], row["metric"]): row for row in rows}
+    assert len(found) == len(rows)
+    values = {about: row["value"] for about, row in found.items()}
+    sensitive = {"all": (75, 1.25, 0, 2, 5), "requesting": (100, 1.5, 1, 2, 3), "others": (50, 1, 0, 2, 2)}
+    names = [f"{name}_sensitive_per_user" for name in ("avg", "min", "max")]
+    for population, expected in sensitive.items():
+        of = ["pct_users_with_sensitive", *names, "total_sensitive_in_topk"]
+        assert [values.pop((population, name)) for name in of] == list(expected)
+    assert values == {
+        ("requesting", "pct_users_with_forgotten"): 50.0,
+        ("requesting", "avg_forgotten_per_user"): 1.0,
+        ("requesting", "min_forgotten_per_user"): 0.0,
+        ("requesting", "max_forgotten_per_user"): 2.0,
+        ("requesting", "recall_of_forgotten"): 0.5,
     }
-    assert forgotten_exposure(BEST, forgotten, 9, 1)["avg_forgotten_per_user"] == 0.5
-
-
-def test_nobody_is_no_number_and_not_a_warning(recwarn):
-    found = sensitive_exposure(BEST[:0], SENSITIVE, 4) | forgotten_exposure(BEST[:0], ragged([]), 9, 4)
-    assert found.pop("total_sensitive_in_topk") == 0.0
-    assert len(found) == 9 and all(math.isnan(value) for value in found.values()) and not recwarn.list
+    for (population, metric), row in found.items():
+        has_interval = metric.startswith(("pct", "avg", "recall"))
+        assert (row["low"] is not None, row["high"] is not None) == (has_interval, has_interval)
+        assert row["n_people"] == row["n_rows"] == (4 if population == "all" else 2) and row["n_skipped"] == 3
+    assert found["requesting", "recall_of_forgotten"]["low"] == 0.0
+    assert found["requesting", "recall_of_forgotten"]["high"] == 1.0
 
 
 @given(
@@ -53,6 +73,11 @@ def test_nobody_is_no_number_and_not_a_warning(recwarn):
 )
 def test_more_k_never_shows_less(lists, listed):
     best, sensitive = np.array(lists), np.isin(np.arange(13), list(listed))
-    totals = [sensitive_exposure(best, sensitive, k)["total_sensitive_in_topk"] for k in range(1, 6)]
-    assert totals == [sum(item in listed for row in lists for item in row[:k]) for k in range(1, 6)]
-    assert totals == sorted(totals)
+    totals = [sensitive_shown(best, sensitive, k).tolist() for k in range(1, 6)]
+    assert totals == [[sum(item in listed for item in row[:k]) for row in lists] for k in range(1, 6)]
+
+
+def test_of_a_row_without_a_list_nothing_is_known():
+    best = np.array([[1, 2], [-1, -1]])
+    assert np.isnan(sensitive_shown(best, SENSITIVE, 2)).tolist() == [False, True]
+    assert np.isnan(forgotten_shown(best, ragged([[1], [1]]), 9, 2)).tolist() == [False, True]

@@ -1,5 +1,7 @@
 """The questions: the contract of each, how they are found, and what is said of them by whom."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from probe_contract import SETTINGS, ProbeContract, bpr, checkpoint_views, without_contract
@@ -45,6 +47,14 @@ class TestDistance(ProbeContract):
         return checkpoint_views(dataset, forgotten)
 
 
+class TestForgotten(ProbeContract):
+    probe = "forgotten"
+    splits: ClassVar[set[str]] = {"train", "held_out"}
+
+    def view(self, dataset, forgotten):
+        return checkpoint_views(dataset, forgotten)
+
+
 class TestTargets(ProbeContract):
     probe = "targets"
 
@@ -53,7 +63,7 @@ class TestTargets(ProbeContract):
 
 
 def test_every_question_has_a_contract():
-    assert probe_names() == ["distance", "exposure", "targets", "utility"]
+    assert probe_names() == ["distance", "exposure", "forgotten", "targets", "utility"]
     assert without_contract(probe_names()) == []
 
 
@@ -68,7 +78,7 @@ def one_more(tmp_path, monkeypatch):
 
 
 def test_a_question_is_one_file_and_is_found_to_lack_a_contract(one_more, small_dataset):
-    assert probe_names() == ["count", "distance", "exposure", "targets", "utility"]
+    assert probe_names() == ["count", "distance", "exposure", "forgotten", "targets", "utility"]
     assert without_contract(probe_names()) == ["count"]
     view = checkpoint_views(small_dataset, np.zeros(len(small_dataset.log), dtype=bool))
     asked = [get_probe(name)() for name in ("utility", "count")]
@@ -79,7 +89,7 @@ def test_a_question_is_one_file_and_is_found_to_lack_a_contract(one_more, small_
 
 
 def test_a_name_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="no probe 'targts'; known: distance, exposure, targets, utility"):
+    with pytest.raises(ValueError, match="no probe 'targts'; known: distance, exposure, forgotten, targets, utility"):
         get_probe("targts")
     with pytest.raises(ValueError, match=r"not columns of the result table: \['modl'\]"):
         evaluate(None, None, SETTINGS, [], modl="base")

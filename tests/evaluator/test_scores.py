@@ -123,10 +123,12 @@ def test_a_short_catalogue_gives_a_short_list(k):
     assert best.tolist() == [row + [0] * (k - len(row)) for row in expected]
 
 
-def test_what_is_not_a_number_is_recommended_last_or_not_at_all():
+def test_a_row_with_a_score_that_is_no_number_has_no_list():
     nan, inf = float("nan"), float("inf")
-    assert top_items(Table([[0, nan, 1, inf, -inf]]), rows_of([[]]), 4).tolist() == [[3, 2, 0, 0]]
-    assert top_items(Table([[nan] * 5]), rows_of([[]]), 3).tolist() == [[0, 0, 0]]
+    table = Table([[0, 1, 2, inf, -inf], [0, nan, 1, inf, -inf], [nan] * 5, [nan, 1, 2, 3, 4]])
+    nothing = rows_of([[]] * 4)
+    assert top_items(table, nothing, 4).tolist() == [[3, 2, 1, 0], [-1] * 4, [-1] * 4, [4, 3, 2, 1]]
+    assert top_items(table, rows_of([[], [1], [], []]), 3).tolist()[1] == [3, 2, 0], "what is no candidate may be none"
 
 
 VALUES = st.sampled_from([float("nan"), float("-inf"), float("inf"), -1.0, 0.0, 0.5, 1.0])
@@ -135,7 +137,7 @@ VALUES = st.sampled_from([float("nan"), float("-inf"), float("inf"), -1.0, 0.0, 
 @given(st.data(), st.integers(1, 5), st.integers(1, 130), st.integers(1, 12), st.booleans(), st.booleans())
 @settings(deadline=None, max_examples=150)
 def test_the_best_are_those_of_a_plain_sort(data, n_rows, n_items, k, expanded, tied):
-    """Ties at the last place may fall either way, and that place alone: values are compared, and the order of them."""
+    """Values are compared, and the order of them: how equal ones stand is for the tests of ties."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     scores = torch.from_numpy(rng.normal(size=(1 if expanded else n_rows, n_items)).astype(np.float32))
     if tied:
@@ -147,7 +149,9 @@ def test_the_best_are_those_of_a_plain_sort(data, n_rows, n_items, k, expanded, 
     assert torch.equal(scores.nan_to_num(7), before.nan_to_num(7)), "scores stay as they are"
     plain = scores.numpy().astype(np.float64)
     plain = np.where(np.isnan(plain), -np.inf, plain)
-    for row, listed in zip(plain, best, strict=True):
+    known = ~scores.isnan().any(dim=1).numpy()
+    assert (best[~known] == -1).all()
+    for row, listed in zip(plain[known], best[known], strict=True):
         length = min(k, int((row > -np.inf).sum()))
         assert len(set(listed[:length].tolist())) == length and not listed[length:].any()
         assert row[listed[:length]].tolist() == sorted(row.tolist(), reverse=True)[:length]

@@ -125,8 +125,8 @@ def test_no_question_and_no_number_are_nan(recwarn):
     view, model = TargetView(questions([[], []]), target), Table(np.full((2, 5), np.nan))
     rows = evaluate(model, view, SETTINGS, [Targets()])
     value = {(row["metric"], row["k"]): row["value"] for row in rows}
-    assert value["target_hit_rate", 2] == 0 and np.isnan(value["target_rank", None])
-    assert np.isnan(value["target_log_probability", None]) and not utility(model, view.rows, SETTINGS).best.any()
+    assert np.isnan(value["target_hit_rate", 2]) and np.isnan(value["target_rank", None])
+    assert np.isnan(value["target_log_probability", None]) and (utility(model, view.rows, SETTINGS).best == -1).all()
     assert not recwarn.list
 
 

@@ -127,6 +127,7 @@ def table(small_dataset):
 
 
 def only(rows, **wanted):
+    wanted = {"minus": None} | wanted
     (found,) = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
     return found
 
@@ -183,15 +184,19 @@ def test_what_was_forgotten_may_be_shown_again(table):
 
 def test_distances_name_their_reference(table):
     _, _, rows = table
-    for metric, k in (("js_divergence", None), ("jaccard", 10)):
-        found = [row for row in rows if row["metric"] == metric]
+    several = (("js_divergence", None), ("jaccard", 10), ("jaccard", 20), ("rank_biased_overlap", None))
+    for metric, k in several:
+        found = [row for row in rows if (row["metric"], row["k"]) == (metric, k)]
         assert [row["population"] for row in found] == ["all", "requesting", "others"]
         assert {(row["reference"], row["view"], row["masking"], row["k"]) for row in found} == {
             ("r.pth 0f", "current", "all", k)
         }
         total = sum(row["value"] * row["n_rows"] for row in found[1:])
         assert found[0]["value"] == pytest.approx(total / found[0]["n_rows"])
-    assert {row["reference"] for row in rows if row["metric"] not in ("js_divergence", "jaccard")} == {None}
+    assert {row["population"] for row in rows if row["metric"] == "rank_change"} == {"requesting"}
+    distances = {metric for metric, _ in several} | {"rank_change"}
+    rest = [row for row in rows if row["metric"] not in distances]
+    assert {(row["minus"], row["reference"]) for row in rest} == {(None, None), ("retrained", "r.pth 0f")}
 
 
 def test_a_model_is_no_distance_from_itself_and_asking_changes_nothing(table, small_dataset):
@@ -199,7 +204,11 @@ def test_a_model_is_no_distance_from_itself_and_asking_changes_nothing(table, sm
     before = {name: value.clone() for name, value in model.state_dict().items()}
     again = put(model, made, ALL, (model, "r.pth 0f"), model="unlearned", algorithm="scif")
     assert [row["value"] for row in again if row["metric"] == "js_divergence"] == [0.0] * 3
-    assert [row["value"] for row in again if row["metric"] == "jaccard"] == [1.0] * 3
+    assert [row["value"] for row in again if row["metric"] == "jaccard"] == [1.0] * 6
+    assert [row["value"] for row in again if row["metric"] == "rank_biased_overlap"] == pytest.approx([1.0] * 3)
+    differences = [row for row in again if row["minus"] is not None or row["metric"] == "rank_change"]
+    assert {(row["value"], row["low"], row["high"]) for row in differences if row["n_people"] > 1} == {(0.0, 0.0, 0.0)}
+    assert {row["value"] for row in differences} == {0.0}
     plain = [row for row in rows if row["reference"] is None]
     assert [row for row in again if row["reference"] is None] == plain, (
         "the same model, the same questions: the same rows"

@@ -29,7 +29,7 @@ def last_values(result):
     """Return the values at the last checkpoint by the kind of model and what they are of."""
     kinds = {"unlearned": {}, "retrained": {}, "base": {}}
     for row in result["metrics"]:
-        if row["checkpoint"] == 3:
+        if row["checkpoint"] == 3 and row["minus"] is None:
             key = tuple(row[name] for name in ("split", "view", "population", "masking", "metric", "k"))
             kinds[row["model"]][key] = row["value"]
     return kinds

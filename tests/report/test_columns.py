@@ -8,6 +8,8 @@ import pytest
 from recbole.evaluator import COLUMNS, Table
 from recbole.report.columns import (
     FORGOTTEN,
+    FORGOTTEN_PAIRS,
+    HEADROOM,
     JS_OTHERS,
     WHOLE_TEST,
     forgetting,
@@ -40,20 +42,29 @@ def table():
 def test_each_column_is_the_first_row_that_it_wants(table):
     for columns in (FORGETTING, SPAM):
         for heading, value in values_of(iter(table), columns).items():
-            if heading in ("target rank", "target log p"):
+            if heading in ("target rank", "target log p", *FORGOTTEN_PAIRS):
                 assert math.isnan(value)
                 continue
             row = next(row for row in table if row["value"] == value)
             assert all(row.get(column) == wanted for column, wanted in columns[heading].items())
             assert value == min(row["value"] for row in matching(table, columns[heading]))
     found = values_of(table, FORGETTING)
-    assert len(set(found.values())) == len(FORGETTING)
+    assert len({value for value in found.values() if not math.isnan(value)}) == len(FORGETTING) - len(FORGOTTEN_PAIRS)
+
+
+def test_forgotten_pairs_are_those_that_were_trained_on():
+    table = Table(model="unlearned", view="current", population="requesting", masking="all")
+    for split, minus in itertools.product(("held_out", "train"), ("retrained", None)):
+        for metric in ("forgotten_log_odds", "forgotten_log2_rank"):
+            table.add(metric, len(table.rows), split=split, minus=minus)
+    values = values_of(table.rows, FORGETTING)
+    assert [values[heading] for heading in FORGOTTEN_PAIRS] == [6, 7] and only_value(table.rows, HEADROOM) == 4
 
 
 def test_the_rows_are_those_that_the_legend_tells_of(table):
     shown = {row["value"]: row for row in table}
     about = ("metric", "k", "view", "population", "masking")
-    found = {heading: shown[value] for heading, value in values_of(table, FORGETTING).items()}
+    found = {heading: shown[value] for heading, value in values_of(table, FORGETTING).items() if value in shown}
     assert [found["Recall@10"][name] for name in about[:4]] == ["recall", 10, "current", "all"]
     assert [found["NDCG@10"][name] for name in about[:4]] == ["ndcg", 10, "current", "all"]
     for what in ("sensitive", "forgotten"):

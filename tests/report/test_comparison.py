@@ -217,8 +217,8 @@ def test_the_view_is_in_each_row_and_the_legend_tells_of_every_column(compare):
     assert set(lines(found, "view", "population", "masking")) == {("current", "all", "retained")}
     assert found.legend.splitlines()[:4] == [
         "Recall@10, NDCG@10: view current, population all, masking retained.",
+        "forgotten log-odds, forgotten log2 rank, JS requesting: view current, population requesting, masking all.",
         "sensitive@10 requesting, forgotten@10 requesting: view current, population requesting, masking retained.",
-        "JS requesting: view current, population requesting, masking all.",
         "JS others: view current, population others, masking all.",
     ]
 

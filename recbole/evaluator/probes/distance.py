@@ -11,6 +11,7 @@ from recbole.evaluator.averages import Key, add_means
 from recbole.evaluator.kinds import Floats, Ids, Recommender, Reference, Row
 from recbole.evaluator.probe import Probe
 from recbole.evaluator.probes.forgotten import pair_scores
+from recbole.evaluator.scores import UNKNOWN
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
 from recbole.evaluator.views import Views
@@ -39,7 +40,7 @@ class Distance(Probe[Views]):
         """Return a row for each distance and population, with its interval."""
         if reference is None:
             return []
-        other, name, twin = Reference(*reference)
+        other, name, twin = reference
         rows, of = view.shown, {"reference": name, "reference_twin": twin}
         table = Table(checkpoint=view.checkpoint, split="test", view="current", masking="all", **of)
         values = distances(model, other, rows, settings.topk, settings.batch_size)
@@ -49,7 +50,7 @@ class Distance(Probe[Views]):
                 pair_scores(one, view, settings.batch_size)["forgotten_log2_rank", None] for one in (model, other)
             )
             person = np.repeat(rows.entity, view.forgotten.sizes())
-            moved = {("rank_change", None): np.abs(ours - theirs)}
+            moved: dict[Key, Floats] = {("rank_change", None): np.abs(ours - theirs)}
             add_means(table, moved, person, {"requesting": np.ones(len(person), dtype=bool)}, n_skipped=rows.n_skipped)
         return table.rows
 
@@ -73,14 +74,19 @@ def distances(
     for (start, p), (_, q) in pairs:
         divergence[start : start + len(p)] = _divergence(p[:, 1:], q[:, 1:]).cpu().numpy()
     longest = max(*topk, DEPTH)
-    lists = [asked.lists(rows, longest, masked=False, batch_rows=batch_rows) for asked in (ours, theirs)]
+    first, second = (asked.lists(rows, longest, masked=False, batch_rows=batch_rows) for asked in (ours, theirs))
     found: dict[Key, Floats] = {("js_divergence", None): divergence}
-    found |= {("jaccard", k): _jaccard(*(best[:, :k] for best in lists)) for k in topk}
-    return found | {("rank_biased_overlap", None): rank_biased_overlap(*(best[:, :DEPTH] for best in lists))}
+    found |= {("jaccard", k): _jaccard(first[:, :k], second[:, :k]) for k in topk}
+    found["rank_biased_overlap", None] = rank_biased_overlap(first[:, :DEPTH], second[:, :DEPTH])
+    unknown = (first[:, 0] == UNKNOWN) | (second[:, 0] == UNKNOWN)
+    return {about: np.where(unknown, np.nan, values) for about, values in found.items()}
 
 
 def rank_biased_overlap(ours: Ids, theirs: Ids, p: float = PERSISTENCE) -> Floats:
     """Return ``(1 - p) sum over d of p^(d-1) |A and B|_d / d``, over what two equal lists have, float64 [rows].
+
+    The sum goes as far down as the longer list of a row: to ``depth`` unless the catalogue is smaller. What two equal
+    lists have is then ``1 - p^d`` of the last ``d``, and two empty lists are equal.
 
     Args:
         ours, theirs: int64 [rows, depth], best first; 0 where a list has ended, which is in common with nothing.
@@ -95,8 +101,10 @@ def rank_biased_overlap(ours: Ids, theirs: Ids, p: float = PERSISTENCE) -> Float
         same = (ours[part, :, None] == theirs[part, None, :]) & (ours[part] > 0)[:, :, None]
         row, first, second = np.nonzero(same)
         common = np.bincount(row * depth + later[first, second], minlength=len(same) * depth).reshape(-1, depth)
-        found[part] = np.cumsum(common, axis=1) @ weights
-    return found * (1 - p) / (1 - p**depth)
+        there = (ours[part] > 0) | (theirs[part] > 0)
+        found[part] = (np.cumsum(common, axis=1) * there) @ weights
+    longest = np.maximum((ours > 0).sum(axis=1), (theirs > 0).sum(axis=1))
+    return np.where(longest > 0, found * (1 - p) / np.maximum(1 - p**longest, 1 - p), 1.0)
 
 
 def _divergence(scores_p: torch.Tensor, scores_q: torch.Tensor) -> torch.Tensor:

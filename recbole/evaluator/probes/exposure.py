@@ -2,18 +2,25 @@
 
 import numpy as np
 
-from recbole.data import Ragged
+from recbole.data import EvalRows, Ragged
 from recbole.evaluator.asked import Asked
-from recbole.evaluator.kinds import Ids, Mask, Recommender, Reference, Row
+from recbole.evaluator.averages import Key, add_means
+from recbole.evaluator.kinds import Floats, Ids, Mask, Recommender, Reference, Row
 from recbole.evaluator.probe import Probe
-from recbole.evaluator.scores import member
+from recbole.evaluator.scores import UNKNOWN, member
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
 from recbole.evaluator.views import Views, counted
 
 
 class Exposure(Probe[Views]):
-    """Sensitive items in everybody's lists, and forgotten ones in the lists of those who asked."""
+    """Sensitive items in everybody's lists, and forgotten ones in the lists of those who asked.
+
+    ``pct_users_with_sensitive`` (per cent of rows with one or more; the headline), ``avg_sensitive_per_user``,
+    ``min_...``, ``max_...`` and ``total_sensitive_in_topk`` are ERASE's sensitive-item metrics. Of the items that a
+    person asked to forget there are the same but for the total, and ``recall_of_forgotten``, the mean share of them
+    that is shown. Percentages and means have intervals.
+    """
 
     name = "exposure"
 
@@ -23,67 +30,71 @@ class Exposure(Probe[Views]):
         """Return rows for the whole catalogue and for all but the retained history, for each population and length."""
         shown = view.shown
         data = "current" if len(view.requesting) else "all"
-        table = Table(checkpoint=view.checkpoint, split="test", view=data)
+        about = {"split": "test", "view": data, "n_skipped": shown.n_skipped}
+        populations = dict(view.populations(shown))
         asked = Asked.of(model)
+        found: list[Row] = []
         for masking in ("all", "retained"):
             best = asked.lists(shown, max(settings.topk), masking == "retained", settings.batch_size)
-            for population, chosen in view.populations(shown):
-                about = {"population": population, "masking": masking, **counted(shown, chosen)}
-                for k in settings.topk:
-                    for metric, value in _shown(view, best, population, chosen, model.n_items, k).items():
-                        table.add(metric, value, k, **about)
-        return table.rows
+            for k in settings.topk:
+                table = Table(checkpoint=view.checkpoint, masking=masking, **about)
+                if view.sensitive is not None:
+                    _add(table, "sensitive", k, sensitive_shown(best, view.sensitive, k), shown, populations)
+                if len(view.requesting):
+                    again = forgotten_shown(best, view.forgotten, model.n_items, k)
+                    share: dict[Key, Floats] = {}
+                    share["recall_of_forgotten", k] = again / np.maximum(view.forgotten.sizes(), 1)
+                    asking = {"requesting": populations["requesting"]}
+                    _add(table, "forgotten", k, again, shown, asking, share)
+                found += table.rows
+        return found
 
 
-def _shown(view: Views, best: Ids, population: str, chosen: Mask, n_items: int, k: int) -> dict[str, float]:
-    found: dict[str, float] = {}
-    if view.sensitive is not None:
-        found |= sensitive_exposure(best[chosen], view.sensitive, k)
-    if population == "requesting":
-        found |= forgotten_exposure(best[chosen], view.forgotten.take(np.flatnonzero(chosen)), n_items, k)
-    return found
+def _add(
+    table: Table,
+    what: str,
+    k: int,
+    number: Floats,
+    rows: EvalRows,
+    populations: dict[str, Mask],
+    more: dict[Key, Floats] | None = None,
+) -> None:
+    """Add the rows of a number of items in each list, float64 [rows]: means with intervals, ends, total."""
+    means: dict[Key, Floats] = {
+        (f"pct_users_with_{what}", k): 100.0 * np.sign(number),
+        (f"avg_{what}_per_user", k): number,
+    }
+    add_means(table, means | (more or {}), rows.entity, populations)
+    for population, chosen in populations.items():
+        some, about = number[chosen], {"population": population, **counted(rows, chosen)}
+        for name, end in (("min", np.min), ("max", np.max)):
+            table.add(f"{name}_{what}_per_user", float(end(some)) if len(some) else float("nan"), k, **about)
+        if what == "sensitive":
+            table.add("total_sensitive_in_topk", float(some.sum()), k, **about)
 
 
-def sensitive_exposure(best: Ids, sensitive: Mask, k: int) -> dict[str, float]:
-    """Count sensitive items in the top ``k``: ERASE's sensitive-item metrics.
+def sensitive_shown(best: Ids, sensitive: Mask, k: int) -> Floats:
+    """Count the sensitive items in each top ``k``, float64 [rows]; NaN where the row has no list.
 
     Args:
-        best: int64 [rows, >= k], recommended items; 0 is none.
+        best: int64 [rows, >= k], recommended items; 0 is none, -1 throughout of a row without a list.
         sensitive: bool [n_items].
         k: list length.
-
-    Returns:
-        ``pct_users_with_sensitive`` (per cent of rows with one or more; the headline),
-        ``avg_sensitive_per_user``, ``min_...``, ``max_...``, and ``total_sensitive_in_topk``; NaN without any row.
     """
-    shown = (sensitive[best[:, :k]] & (best[:, :k] > 0)).sum(axis=1)
-    return _summary(shown, "sensitive") | {"total_sensitive_in_topk": float(shown.sum())}
+    return _counted(sensitive[best[:, :k]] & (best[:, :k] > 0), best)
 
 
-def forgotten_exposure(best: Ids, forgotten: Ragged, n_items: int, k: int) -> dict[str, float]:
-    """Count, in each requesting user's top ``k``, the very items that this user asked to forget.
+def forgotten_shown(best: Ids, forgotten: Ragged, n_items: int, k: int) -> Floats:
+    """Count, in each user's top ``k``, the very items that this user asked to forget: see :func:`sensitive_shown`.
 
     Args:
         best: int64 [rows, >= k].
         forgotten: :class:`~recbole.data.Ragged`, each row's forgotten items.
         n_items: the catalogue's size.
         k: list length.
-
-    Returns:
-        ``pct_users_with_forgotten``, ``avg_forgotten_per_user``, ``min_...``, ``max_...``, and
-        ``recall_of_forgotten`` (the mean share of the forgotten items that is shown).
     """
-    shown = member(best[:, :k], forgotten, n_items).sum(axis=1)
-    asked = np.maximum(forgotten.sizes(), 1)
-    recall = float(np.mean(shown / asked)) if len(shown) else float("nan")
-    return _summary(shown, "forgotten") | {"recall_of_forgotten": recall}
+    return _counted(member(best[:, :k], forgotten, n_items), best)
 
 
-def _summary(shown: Ids, what: str) -> dict[str, float]:
-    some = len(shown) > 0
-    return {
-        f"pct_users_with_{what}": 100.0 * float(np.mean(shown > 0)) if some else float("nan"),
-        f"avg_{what}_per_user": float(np.mean(shown)) if some else float("nan"),
-        f"min_{what}_per_user": float(shown.min()) if some else float("nan"),
-        f"max_{what}_per_user": float(shown.max()) if some else float("nan"),
-    }
+def _counted(shown: Mask, best: Ids) -> Floats:
+    return np.where(best[:, 0] == UNKNOWN, np.nan, shown.sum(axis=1).astype(np.float64))

@@ -33,7 +33,9 @@ class Forgotten(Probe[Views]):
             return []
         person = view.shown.entity[row]
         values = pair_scores(model, view, settings.batch_size)
-        others = pair_scores(reference[0], view, settings.batch_size) if reference is not None else None
+        others = None
+        if reference is not None:
+            others = pair_scores(reference.model, view, settings.batch_size), reference
         table = Table(checkpoint=view.checkpoint, view="current", masking="all", n_skipped=view.shown.n_skipped)
         for split, chosen in (("train", view.trained), ("held_out", ~view.trained)):
             if chosen.any():
@@ -59,6 +61,6 @@ def pair_scores(model: Recommender, view: Views, batch_rows: int = 4096) -> dict
         rest = of_pair.double().scatter(1, (item - 1).unsqueeze(1).to(scores.device), -torch.inf)
         odds[first:last] = (own.double().squeeze(1) - rest.logsumexp(dim=1)).cpu().numpy()
         better, equal = (of_pair > own).sum(dim=1), (of_pair == own).sum(dim=1)
-        place = torch.where(own.squeeze(1).isnan(), torch.nan, better + (equal + 1).double() / 2)
+        place = torch.where(of_pair.isnan().any(dim=1), torch.nan, better + (equal + 1).double() / 2)
         rank[first:last] = torch.log2(place).cpu().numpy()
     return {("forgotten_log_odds", None): odds, ("forgotten_log2_rank", None): rank}

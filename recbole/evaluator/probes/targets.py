@@ -56,11 +56,12 @@ class Targets(Probe[TargetView]):
             self.keep(found)
         n_rows = len(view.rows.inputs)
         values = answers.means({"all": np.ones(n_rows, dtype=bool)})["all"]
-        shown = np.isin(answers.best, view.targets)
+        shown = np.where(answers.unknown[:, None], np.nan, np.isin(answers.best, view.targets))
         for k in settings.topk:
-            values["target_hit_rate", k] = mean(np.any(shown[:, :k], axis=1))
+            values["target_hit_rate", k] = mean(shown[:, :k].max(axis=1))
             values["target_exposure", k] = mean(np.mean(shown[:, :k], axis=1))
         candidate = ~np.isnan(found.rank)
+        found.rank[answers.unknown], found.log_probability[answers.unknown] = np.nan, np.nan
         values["target_rank", None] = mean(found.rank[candidate])
         values["target_log_probability", None] = mean(found.log_probability[candidate].astype(np.float64))
         counts = counted(view.rows, np.ones(n_rows, dtype=bool))

@@ -18,15 +18,22 @@ class Utility(Probe[Views]):
         self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
         """Return a row for each view of the data, population, metric and list length, and for the difference."""
-        table = Table(checkpoint=view.checkpoint, split="test", masking="retained")
+        found: list[Row] = []
+        order = [metric.name.lower() for metric in settings.metrics]
         for name, rows in view.utility.items():
+            table = Table(checkpoint=view.checkpoint, split="test", masking="retained", view=name)
             populations = dict(view.populations(rows))
-            answers = utility(model, rows, settings)
-            others = utility(reference[0], rows, settings).per_row() if reference is not None else None
-            about = {"view": name, "n_skipped": rows.n_skipped}
-            add_means(table, answers.per_row(), rows.entity, populations, others, **about)
+            answers, others = utility(model, rows, settings), None
+            if reference is not None:
+                others = utility(reference.model, rows, settings).per_row(), reference
+            add_means(table, answers.per_row(), rows.entity, populations, others, n_skipped=rows.n_skipped)
             for population, values in answers.of_lists(populations).items():
                 counts = counted(rows, populations[population])
                 for (metric, k), value in values.items():
-                    table.add(metric, value, k, view=name, population=population, **counts)
-        return table.rows
+                    table.add(metric, value, k, population=population, **counts)
+            place = {population: at for at, population in enumerate(populations)}
+            found += sorted(
+                table.rows,
+                key=lambda row: (row["minus"] is not None, place[row["population"]], order.index(row["metric"])),
+            )
+        return found

@@ -95,8 +95,8 @@ class SGL(GraphRecommender):
         ranking = F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).sum()
         first, second = self.seen()
         users, items = interaction[self.USER_ID], interaction[self.ITEM_ID]
-        of_users = (table.index_select(0, self.present) for table in (first[0], second[0]))
-        contrast = self._contrast(*of_users, torch.searchsorted(self.present, users))
+        one, other = (table.index_select(0, self.present) for table in (first[0], second[0]))
+        contrast = self._contrast(one, other, torch.searchsorted(self.present, users.contiguous()))
         contrast = contrast + self._contrast(first[1], second[1], items)
         return ranking + self.reg_weight * self.reg_loss(*self.egos(interaction)) + self.ssl_weight * contrast
 

@@ -180,7 +180,7 @@ class SimRec(GeneralRecommender):
 
     def _distil(self, tables: Sequence[torch.Tensor], distinct: Sequence[torch.Tensor], lesson: Lesson) -> torch.Tensor:
         tau, (users, items) = self.config["distill_tau"], distinct
-        own = torch.searchsorted(self.present, users)
+        own = torch.searchsorted(self.present, users.contiguous())
         losses = [
             info_nce(F.normalize(taught[nodes], dim=1), F.normalize(table, dim=1), place, tau).mean()
             for table, nodes, place, taught in zip(

@@ -1,5 +1,7 @@
 """SpectralCF."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -48,7 +50,7 @@ class SpectralCF(GraphRecommender):
         for weight in self.filters:
             layer = layers[-1]
             neighbours = self.inverse_degrees * propagate(self.norm_adj_matrix, layer)
-            filtered = map_present(lambda rows, weight=weight: rows @ weight, 2 * layer - neighbours, self.present)
+            filtered = map_present(partial(torch.matmul, other=weight), 2 * layer - neighbours, self.present)
             layers.append(torch.sigmoid(filtered))
         return self.split(torch.cat(layers, dim=1))
 

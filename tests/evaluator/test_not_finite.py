@@ -1,0 +1,53 @@
+"""A model with scores that are no numbers: its metrics are unknown, it is named, and its training has diverged."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from probe_contract import SETTINGS, bpr, checkpoint_views
+
+from recbole.evaluator import evaluate, get_probe
+from recbole.evaluator.utility import validation
+from recbole.quick_start.closing import all_finite
+from recbole.utils import UserError
+
+
+@pytest.fixture
+def broken(small_dataset):
+    """A model that has no numbers for user 3, who asked, and a view."""
+    forgotten = np.zeros(len(small_dataset.log), dtype=bool)
+    forgotten[small_dataset.log.rows_of([3, 20])[::2]] = True
+    model = bpr(small_dataset, 1)
+    with torch.no_grad():
+        model.user_embedding.weight[3] = torch.nan
+    return model, checkpoint_views(small_dataset, forgotten)
+
+
+def asked(model, view, reference=None, /, **about):
+    probes = [get_probe(name)() for name in ("utility", "exposure", "distance", "forgotten")]
+    return evaluate(model, view, SETTINGS, probes, reference, **about)
+
+
+def test_means_over_a_row_that_is_unknown_are_unknown_and_others_are_as_they_were(broken, small_dataset, caplog):
+    model, view = broken
+    reference = bpr(small_dataset, 2), "r.pth"
+    rows = asked(model, view, reference, model="unlearned", checkpoint=1)
+    sound = asked(bpr(small_dataset, 1), view, reference, model="unlearned", checkpoint=1)
+    assert len(rows) == len(sound)
+    for row, other in zip(rows, sound, strict=True):
+        if row["population"] == "others":
+            assert row == other
+        elif row["view"] != "current" or row["metric"] not in ("recall", "mrr", "ndcg", "hit", "precision"):
+            assert np.isnan(row["value"]) and row["low"] is None
+    with caplog.at_level(logging.WARNING, "recbole"):
+        assert all_finite(sound) and not caplog.messages
+        assert not all_finite(rows)
+        assert caplog.messages == ["scores are not finite, and metrics are null: unlearned (checkpoint 1)"]
+    assert all_finite(asked(bpr(small_dataset, 2), view, (model, "r.pth"), model="base")), "the reference is another"
+
+
+def test_in_validation_it_is_a_training_that_diverged(broken, small_dataset):
+    model, _ = broken
+    with pytest.raises(UserError, match="training diverged: a score in validation is not a number"):
+        validation(model, small_dataset.eval_rows("valid"), small_dataset.config)

@@ -1,0 +1,19 @@
+"""A model with scores that are no numbers: how a run over it ends."""
+
+import json
+
+import torch
+
+
+def test_its_metrics_are_null_and_the_run_ends_with_3(world, here, tmp_path):
+    place = world(tmp_path)
+    assert here(place.folder, "run_recbole.py").status == 0
+    (path,) = place.saved.glob("*_best.pth")
+    stored = torch.load(path, weights_only=True)
+    stored["state_dict"]["user_embedding.weight"][1] = torch.nan
+    torch.save(stored, path)
+    told = here(place.folder, "run_recbole.py", "--eval_only", "--result_file", "r.json")
+    assert told.status == 3, told.err
+    assert (told.out + told.err).count("scores are not finite, and metrics are null: base") == 1
+    rows = json.loads((place.folder / "r.json").read_text())["metrics"]
+    assert {row["value"] for row in rows if row["metric"] == "ndcg"} == {None}
