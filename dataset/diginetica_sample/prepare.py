@@ -1,16 +1,16 @@
-"""Fetch the sample of the Diginetica log, mark a synthetic category as sensitive, and draw the forget sets.
+"""Fetch the sample of the Diginetica log, mark synthetic categories as sensitive, and draw the forget sets.
 
     python dataset/diginetica_sample/prepare.py              fetches the data
     python dataset/diginetica_sample/prepare.py --from DIR   uses the file that you have: DIR/train-item-views.csv
     python dataset/diginetica_sample/prepare.py --subset 0.1 writes diginetica_sample_test: 10 % of the sessions
 
-It writes diginetica_sample.inter (RecBole's atomic file; the sessions are the users), the items of the
-synthetic category (sensitive_asins_middling.txt, one id per line) and the forget sets
-(diginetica_sample_unlearn_pairs_sensitive_category_middling_seed_<s>_unlearning_fraction_<f>.inter).
+It writes diginetica_sample.inter (RecBole's atomic file; the sessions are the users), the items of each
+synthetic category (sensitive_asins_<category>.txt, one id per line; middling, and for tuning
+algorithms on others than those that are reported, tuning) and the forget sets
+(diginetica_sample_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
 Running it again gives the same files. The data is Diginetica's: see README.md for its terms.
 """
 
-import random
 import sys
 import tempfile
 from collections import Counter
@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from recbole.data.atomic import write_atomic
 from recbole.generators.raw_log import RawInteractions
 from recbole.prepare import program, small_sources, steps
+from recbole.prepare.synthetic_categories import draw_categories
 from recbole.utils import UserError, sha256_of_file
 
 HERE = Path(__file__).resolve().parent
@@ -35,20 +36,19 @@ URL = f"https://github.com/CRIPAC-DIG/SR-GNN/archive/{COMMIT}.zip"
 MEMBER = f"SR-GNN-{COMMIT}/datasets/sample_train-item-views.csv"
 ADVICE = f"take datasets/{SOURCES[1]} from {URL.partition('/archive')[0]}, put it into a folder, give that with --from"
 FRACTIONS = (0.001, 0.002, 0.005, 0.01)
-CATEGORY = "middling"
+CATEGORY_SEEDS = {"middling": 2016, "tuning": 2017}
 VIEWS = range(4, 10)
 N_ITEMS = 80
-CATEGORY_SEED = 2016
 
 
 def main():
-    """Fetch or convert the data, then write it, or a subset of it, with the list and the forget sets."""
+    """Fetch or convert the data, then write it, or a subset of it, with the lists and the forget sets."""
     options = steps.command_line(__doc__, HERE, f"{SOURCES[0]} (or {SOURCES[1]})")
     with tempfile.TemporaryDirectory() as folder:
         path = views(options, Path(folder))
         program.say(f"{INTER} is {'' if sha256_of_file(path) == SHA256 else 'not '}that of the published sample")
         log = RawInteractions(path, user_field=SESSION)
-        categories = {CATEGORY: middling(log.items.to_pylist())}
+        categories = draw_categories(neither_popular_nor_rare(log.items.to_pylist()), N_ITEMS, CATEGORY_SEEDS)
         steps.write_rows(options, "SBR", log, categories, FRACTIONS, user_field=SESSION)
 
 
@@ -92,14 +92,14 @@ def convert(name, content, target):
     write_atomic(target, ordered, {"session_id": "token", "item_id": "token", "timestamp": "float"})
 
 
-def middling(items):
-    """Draw the synthetic category: some of the items that are neither popular nor rare."""
+def neither_popular_nor_rare(items):
+    """Return the items to draw the synthetic categories from, ascending."""
     candidates = sorted((item for item, count in Counter(items).items() if count in VIEWS), key=int)
     if not candidates:
         raise UserError(
-            f"no item has {VIEWS.start} to {VIEWS.stop - 1} views, so that there are none to draw '{CATEGORY}' from"
+            f"no item has {VIEWS.start} to {VIEWS.stop - 1} views, so that there are none to draw 'middling' from"
         )
-    return random.Random(CATEGORY_SEED).sample(candidates, min(N_ITEMS, len(candidates)))
+    return candidates
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Fetch MovieLens 100K, mark three genres as sensitive, and draw the forget sets.
+"""Fetch MovieLens 100K, mark four genres as sensitive, and draw the forget sets.
 
     python dataset/ml-100k/prepare.py                 fetches the data
     python dataset/ml-100k/prepare.py --from DIR      uses files that you have
     python dataset/ml-100k/prepare.py --subset 0.1    writes ml-100k_test beside it: 10 % of the people
 
 It writes ml-100k.inter, .item and .user (RecBole's atomic files), the items of each sensitive
-category (sensitive_asins_<category>.txt, one id per line; horror, crime and war) and the forget sets
+category (sensitive_asins_<category>.txt, one id per line; horror, crime, war, childrens, and for
+tuning algorithms on others than those that are reported, tuning_war and tuning_crime, the films of
+these two that are neither horror nor children's) and the forget sets
 (ml-100k_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
 Running it again gives the same files. The data is GroupLens's: see README.md for its terms.
 """
@@ -28,7 +30,9 @@ NAME = "ml-100k"
 RATINGS = (1, 5)
 RATING = re.compile("[1-5]"), "a rating from 1 to 5"
 FLAG = re.compile("[01]"), "0 or 1"
-CATEGORIES = ("horror", "crime", "war")
+GENRE_OF = {"horror": "horror", "crime": "crime", "war": "war", "childrens": "children's"}
+REPORTED = ("horror", "childrens")
+TUNED_ON = ("war", "crime")
 FRACTIONS = (0.0005, 0.001, 0.002, 0.005)
 ATOMIC = {
     "ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
@@ -60,8 +64,7 @@ def main():
         log = RawInteractions(source / f"{NAME}.inter")
         for name in ATOMIC:
             read_atomic(source / name)  # so that a mistake is found in whatever column
-        movies = by_genre(source / f"{NAME}.item")
-        categories = {category: movies.get(category, []) for category in CATEGORIES}
+        categories = mark(by_genre(source / f"{NAME}.item"))
         steps.write_rows(options, "CF", log, categories, FRACTIONS, (".item", ".user"))
 
 
@@ -141,6 +144,17 @@ def by_genre(path):
         for genre in genres:
             movies.setdefault(genre.lower(), []).append(movie)
     return movies
+
+
+def mark(movies):
+    """Return a dict from each sensitive category to its movies: genres, and what of them is for tuning alone.
+
+    Algorithms that were tuned on `TUNED_ON` and are reported on `REPORTED` have seen none of the reported rows.
+    """
+    categories = {category: movies.get(genre, []) for category, genre in GENRE_OF.items()}
+    reported = {movie for category in REPORTED for movie in categories[category]}
+    tuning = {f"tuning_{category}": [m for m in categories[category] if m not in reported] for category in TUNED_ON}
+    return categories | tuning
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
-"""Take the Ta-Feng baskets, mark a synthetic category as sensitive, and draw the forget sets.
+"""Take the Ta-Feng baskets, mark synthetic categories as sensitive, and draw the forget sets.
 
     python dataset/tafeng/prepare.py                         fetches the baskets
     python dataset/tafeng/prepare.py --from DIR              uses the file that you have: DIR/tafeng_merged.json
     python dataset/tafeng/prepare.py --subset 1000 --seed 2  writes tafeng_1000 beside it: 1,000 users
     python dataset/tafeng/prepare.py --subset 0.01 --seed 2  writes tafeng_test beside it: 1 % of the users
 
-It writes tafeng_merged.json ({user: [[item, ...], ...]}, from the oldest basket on), the items of the
-synthetic category (sensitive_asins_middling.txt, one id per line) and the forget sets
-(tafeng_unlearn_pairs_sensitive_category_middling_seed_<s>_unlearning_fraction_<f>.json, lists of users).
+It writes tafeng_merged.json ({user: [[item, ...], ...]}, from the oldest basket on), the items of each
+synthetic category (sensitive_asins_<category>.txt, one id per line; middling, and for tuning
+algorithms on others than those that are reported, tuning) and the forget sets
+(tafeng_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.json, lists of users).
+In middling_repeated and tuning_repeated, the same items, people ask only for what stands in two of
+their baskets or more; these forget sets are pairs of a user and an item (.inter).
 Running it again gives the same files. The data is Ta-Feng's: see README.md for its terms.
 """
 
-import random
 import sys
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import numpy as np
 
 from recbole.data.baskets import read_baskets
 from recbole.prepare import program, steps
+from recbole.prepare.synthetic_categories import draw_categories
 from recbole.utils import UserError, sha256_of_file
 
 HERE = Path(__file__).resolve().parent
@@ -32,14 +35,13 @@ REPOSITORY = "liming-7/A-Next-Basket-Recommendation-Reality-Check"
 URL = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/mergeddataset/{FILE}"
 LEAST_BASKETS = 4
 FRACTIONS = (0.0005, 0.001, 0.002, 0.005)
-CATEGORY = "middling"
-CATEGORY_SEED = 2020
+CATEGORY_SEEDS = {"middling": 2020, "tuning": 2021}
 RANKS = (0.1, 0.3)
 SHARE = 0.1
 
 
 def main():
-    """Take the baskets, or a subset of them, and write the list and the forget sets."""
+    """Take the baskets, or a subset of them, and write the lists and the forget sets."""
     options = steps.command_line(__doc__, HERE, FILE, by_number=True)
     if options.source is None:
         options.source = next((there for there in (options.output, HERE) if (there / FILE).is_file()), None)
@@ -50,7 +52,9 @@ def main():
     baskets = baskets.distinct().with_at_least(LEAST_BASKETS)
     if not baskets.users:
         raise UserError(f"{path}: nobody has {LEAST_BASKETS} baskets")
-    steps.write_merged(options, baskets, {CATEGORY: middling(baskets.items)}, FRACTIONS, as_given=path)
+    candidates = neither_popular_nor_rare(baskets.items)
+    categories = draw_categories(candidates, max(int(len(candidates) * SHARE), 1), CATEGORY_SEEDS)
+    steps.write_merged(options, baskets, categories, FRACTIONS, as_given=path, repeated=True)
 
 
 def describe(baskets):
@@ -61,15 +65,14 @@ def describe(baskets):
     )
 
 
-def middling(items):
-    """Draw the synthetic category, list of str: a tenth of the items that are neither popular nor rare."""
+def neither_popular_nor_rare(items):
+    """Return the items to draw the synthetic categories from, a tenth each, as a list of int, ascending."""
     item, count = np.unique(items, return_counts=True)
     ranked = item[np.lexsort((item, -count))]
     low, high = (int(len(ranked) * rank) for rank in RANKS)
-    candidates = sorted(ranked[low:high].tolist())
-    if not candidates:
-        raise UserError(f"{len(ranked)} different items are too few to draw '{CATEGORY}' from")
-    return list(map(str, random.Random(CATEGORY_SEED).sample(candidates, max(int(len(candidates) * SHARE), 1))))
+    if low == high:
+        raise UserError(f"{len(ranked)} different items are too few to draw 'middling' from")
+    return sorted(ranked[low:high].tolist())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@ SENSITIVE_KINDS = ("asins", "products", "tracks")
 FORGET_SET_KINDS = {"CF": ("inter",), "SBR": ("inter",), "NBR": ("json", "pkl", "inter")}
 """How the names of a task's forget sets may end; the first is what `make_forget_set.py` writes."""
 
-_OF_CATEGORY = "sensitive_category_"
+REPEATED = 2
+"""In how many of a person's baskets an item has to stand for the sets of a `repeated_category` to ask for it."""
+
+_OF_CATEGORY, _REPEATED_ENDING = "sensitive_category_", "_repeated"
 ATTACK, TARGET_STRATEGY = "bandwagon", "unpopular"
 
 
@@ -16,6 +19,19 @@ def sensitive_method(category: str) -> str:
 def category_of(method: str) -> str | None:
     """Return the category that a selection method's name is about, or ``None``."""
     return method.removeprefix(_OF_CATEGORY) if method.startswith(_OF_CATEGORY) else None
+
+
+def repeated_category(category: str) -> str:
+    """Return the name of a category's sets in which people ask only for what they have in `REPEATED` baskets or more.
+
+    For next-basket recommendation; the list of items under this name is the category's own.
+    """
+    return f"{category}{_REPEATED_ENDING}"
+
+
+def baskets_said(category: str, task_type: str) -> int:
+    """Return in how many of a person's baskets an item has to stand to be asked for, as the category's name says."""
+    return REPEATED if task_type == "NBR" and category.endswith(_REPEATED_ENDING) else 1
 
 
 def forget_set_name(dataset: str, method: str, seed: int, fraction: float, extension: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole.data.atomic import line_of, read_atomic, read_header
+from recbole.data.atomic import line_of, read_atomic, read_header, write_atomic
 from recbole.data.baskets import read_baskets
 from recbole.utils import FeatureType, UserError, atomic_write
 
@@ -113,18 +113,33 @@ class RawBaskets:
         items: Arrow string array [n].
         n_total: rows, that is, items in baskets.
         tokens: the users, in file order.
+        extension: of a forget set's name, ``json`` (users, who ask for all listed items) or ``inter`` (pairs).
     """
 
-    extension = "json"
-
-    def __init__(self, path: str | Path, min_baskets: int = 4) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        min_baskets: int = 4,
+        in_baskets: int = 1,
+        user_field: str = "user_id",
+        item_field: str = "item_id",
+        separator: str = "\t",
+    ) -> None:
         """Read the file.
+
+        Args:
+            path: the file.
+            min_baskets: users with fewer are left out, and nobody may ask who would be left with fewer.
+            in_baskets: a user asks only for the items that stand in so many of the user's baskets or more.
+            user_field, item_field, separator: of the pairs that are written where ``in_baskets`` is above 1.
 
         Raises:
             UserError: the file cannot be read or does not have that form.
         """
         self.path = Path(path)
-        self.min_baskets = min_baskets
+        self.min_baskets, self._in_baskets = min_baskets, in_baskets
+        self._fields, self._separator = (user_field, item_field), separator
+        self.extension = "json" if in_baskets == 1 else "inter"
         kept = read_baskets(path).with_at_least(min_baskets)
         self.tokens, self._owners, self._baskets = kept.users, kept.owner, kept.basket
         self.users = self._owners[self._baskets]
@@ -134,27 +149,46 @@ class RawBaskets:
     def sensitive(self, items: Iterable[str], rating_threshold: float | None = None) -> np.ndarray:
         """Return the bool array [n] of the rows that may be asked for.
 
-        An item counts once per basket, and only for users who keep ``min_baskets`` baskets without the listed items.
+        An item counts once per basket, and only if the user has it in ``in_baskets`` baskets, and only for users who
+        keep ``min_baskets`` baskets without what they ask for.
         """
         if rating_threshold is not None:
             raise UserError(f"{self.path}: baskets have no ratings to hold against a rating threshold")
-        listed = _listed(self.items, items)
-        remaining = np.unique(self._baskets[~listed])
+        asked = self._often(_listed(self.items, items))
+        remaining = np.unique(self._baskets[~asked])
         baskets_left = np.bincount(self._owners[remaining], minlength=len(self.tokens))
-        candidates = np.flatnonzero(listed & (baskets_left >= self.min_baskets)[self.users])
-        code = self.items.dictionary_encode().indices.to_numpy()[candidates]
-        _, first = np.unique(np.stack([self._baskets[candidates], code]), axis=1, return_index=True)
         rows = np.zeros(self.n_total, bool)
-        rows[candidates[first]] = True
+        rows[self._once_per_basket(np.flatnonzero(asked & (baskets_left >= self.min_baskets)[self.users]))] = True
         return rows
 
+    def _often(self, listed: np.ndarray) -> np.ndarray:
+        """Keep those of the listed rows, bool [n], whose user has the item in ``in_baskets`` baskets or more."""
+        once = self._once_per_basket(np.flatnonzero(listed))
+        pair = self.users * (int(self._item_codes.max(initial=0)) + 1) + self._item_codes
+        pairs, n_baskets = np.unique(pair[once], return_counts=True)
+        return listed & np.isin(pair, pairs[n_baskets >= self._in_baskets])
+
+    def _once_per_basket(self, rows: np.ndarray) -> np.ndarray:
+        """Return the first of the given rows, int64, for each item and basket."""
+        _, first = np.unique(np.stack([self._baskets[rows], self._item_codes[rows]]), axis=1, return_index=True)
+        return rows[first]
+
+    @cached_property
+    def _item_codes(self) -> np.ndarray:
+        """A number for each row's item, int64 [n]."""
+        return self.items.dictionary_encode().indices.to_numpy().astype(np.int64)
+
     def write(self, path: str | Path, rows: np.ndarray) -> None:
-        """Write the users of the given rows as a flat JSON list of strings, in the rows' order."""
-        with atomic_write(path) as file:
-            json.dump(
-                [self.tokens[user] for user in dict.fromkeys(self.users[rows].tolist())], file, ensure_ascii=False
-            )
-            file.write("\n")
+        """Write who asks, in the rows' order: a flat JSON list of users, or their pairs with items, each once."""
+        users = [self.tokens[user] for user in self.users[rows].tolist()]
+        if self.extension == "json":
+            with atomic_write(path) as file:
+                json.dump(list(dict.fromkeys(users)), file, ensure_ascii=False)
+                file.write("\n")
+            return
+        pairs = list(dict.fromkeys(zip(users, self.items.take(pa.array(rows)).to_pylist(), strict=True)))
+        columns = {field: [pair[at] for pair in pairs] for at, field in enumerate(self._fields)}
+        write_atomic(path, columns, dict.fromkeys(self._fields, FeatureType.TOKEN), self._separator)
 
 
 def read_filled(

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from recbole.config.rules import SEED
 from recbole.data.baskets import Baskets
+from recbole.generators.artefact_names import REPEATED, repeated_category
 from recbole.generators.basket_files import item_tokens, of_users, write_baskets
 from recbole.generators.forget_set import RULES
 from recbole.generators.raw_log import RawBaskets, RawInteractions
@@ -235,6 +236,7 @@ def write_merged(
     categories: Mapping[str, Sequence[str]],
     fractions: Sequence[float] = FRACTIONS["NBR"],
     as_given: Path | None = None,
+    repeated: bool = False,
 ) -> None:
     """Write the ``_merged.json`` file, the lists and the forget sets.
 
@@ -244,6 +246,7 @@ def write_merged(
         categories: dict from categories to lists of item tokens, see `shared_items`.
         fractions: shares of the log.
         as_given: a file to copy instead of writing all of the baskets.
+        repeated: whether to draw each category a second time, as `repeated_category`.
     """
     if options.subset is not None:
         baskets = of_users(baskets, _drawn(options, len(baskets.users)))
@@ -260,6 +263,10 @@ def write_merged(
         log = RawBaskets(path)
         askers = f"people who keep {log.min_baskets} baskets without them"
         _scenarios(options, folder, "NBR", log, categories, askers, fractions)
+        if repeated:
+            again = {repeated_category(category): listed for category, listed in categories.items()}
+            often = RawBaskets(path, in_baskets=REPEATED)
+            _scenarios(options, folder, "NBR", often, again, fractions=fractions, may_lack=True)
 
 
 def _drawn(options: argparse.Namespace, n_users: int) -> np.ndarray:
@@ -280,13 +287,16 @@ def _scenarios(
     categories: Mapping[str, Sequence[str]],
     askers: str = "",
     fractions: Sequence[float] | None = None,
+    may_lack: bool = False,
 ) -> None:
+    """Write the lists and the forget sets; a subset, or one that ``may_lack`` them, goes without those of nobody."""
     threshold = options.rating_threshold
     if options.subset is not None:
         categories = {category: _shared(listed, log.items) for category, listed in categories.items()}
+    if options.subset is not None or may_lack:
         absent = [category for category, own in categories.items() if not log.sensitive(own, threshold).any()]
         if absent:
-            program.say(f"nobody in the subset can ask for: {', '.join(absent)} (left out)")
+            program.say(f"nobody can ask for: {', '.join(absent)} (left out)")
         categories = {category: own for category, own in categories.items() if category not in absent}
     fractions = fractions or FRACTIONS[task]
     program.write_scenarios(folder, options.name, log, categories, fractions, RULES[task], threshold, askers)

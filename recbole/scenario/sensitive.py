@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from recbole.generators.artefact_names import forget_set_names, sensitive_method
+from recbole.generators.artefact_names import baskets_said, forget_set_name, forget_set_names, sensitive_method
 from recbole.scenario.base import Scenario
 from recbole.scenario.making import Made, Source, once
 from recbole.utils import UserError, sha256_of_file
@@ -49,6 +49,12 @@ class Sensitive(Scenario):
             "the person who would exceed the share is taken A: if that comes closer to it, B: always "
             "(default: A for CF, else B)",
             choices=("A", "B"),
+        ),
+        Flag(
+            "min_baskets",
+            int,
+            "NBR: ask only for items that the person has in so many baskets or more (default: 1, all of them); above 1 "
+            "the set is .inter, pairs. A category called ..._repeated, as Ta-Feng has, is for 2",
         ),
     )
 
@@ -105,14 +111,14 @@ class Sensitive(Scenario):
         bad = [fraction for fraction in source.fractions if not 0 < fraction <= 1]
         if bad:
             raise UserError(f"--unlearning_fraction must be between 0 and 1, not {bad[0]}")
-        folder = Path(source.config["data_path"])
-        categories = _categories(folder, asked.sensitive_category)
+        folder, in_baskets = Path(source.config["data_path"]), _in_baskets(source, asked.min_baskets)
+        categories = _categories(source, asked.sensitive_category, in_baskets)
         lists = {category: read_sensitive_items(folder, category) for category in categories}
+        log = _raw_log(source, in_baskets)
         paths = {
-            draw: folder / _free_name(source, sensitive_method(draw[0]), *draw[1:])
+            draw: folder / _free_name(source, log.extension, sensitive_method(draw[0]), *draw[1:])
             for draw in product(categories, source.seeds, source.fractions)
         }
-        log = _raw_log(source)
         sensitive = {category: log.sensitive(items, asked.rating_threshold) for category, items in lists.items()}
         for category, rows in sensitive.items():
             if not rows.any():
@@ -178,33 +184,51 @@ def _news(made: dict[str, Any], before: str | None, path: Path) -> str:
     return "" if before is None else " (as it was)" if before == sha256_of_file(path) else " (REPLACES another draw)"
 
 
-def _free_name(source: Source, method: str, seed: int, fraction: float) -> str:
+def _free_name(source: Source, extension: str, method: str, seed: int, fraction: float) -> str:
     """Return the name of a set to write; a run would not know which to read if there were one in another format."""
     folder, dataset = Path(source.config["data_path"]), source.config["dataset"]
-    name, *others = forget_set_names(dataset, method, seed, fraction, source.task)
-    for other in others:
-        if (folder / other).exists():
+    name = forget_set_name(dataset, method, seed, fraction, extension)
+    for other in forget_set_names(dataset, method, seed, fraction, source.task):
+        if other != name and (folder / other).exists():
             raise UserError(f"{folder / other} is there, and would be read as the same set as {name}: move it away")
     return name
 
 
-def _categories(folder: Path, asked: list[str]) -> list[str]:
+def _in_baskets(source: Source, asked: int | None) -> int:
+    """Return in how many of a person's baskets an item has to stand to be asked for."""
+    if asked is None:
+        return 1
+    if source.task != "NBR":
+        raise UserError(f"--min_baskets {asked}: {source.path} ({source.task}) has no baskets, that is for NBR")
+    if asked < 1:
+        raise UserError(f"--min_baskets should be 1 or more, not {asked}")
+    return asked
+
+
+def _categories(source: Source, asked: list[str], in_baskets: int) -> list[str]:
+    """Return the categories; ``all`` are those whose names say of repeated items what ``in_baskets`` does."""
+    folder, repeated = Path(source.config["data_path"]), in_baskets > 1
     if asked != ["all"]:
+        for category in asked:
+            said = baskets_said(category, source.task)
+            if said > 1 and not repeated:
+                raise UserError(f"the sets of '{category}' are of repeated items: give --min_baskets {said}")
         return once(asked)
     from recbole.generators.sensitive_lists import list_categories
 
-    found = list_categories(folder)
+    found = [name for name in list_categories(folder) if (baskets_said(name, source.task) > 1) == repeated]
     if not found:
         raise UserError(f"there is no list of sensitive items (sensitive_asins_<category>.txt) in {folder}")
     return found
 
 
-def _raw_log(source: Source) -> RawInteractions | RawBaskets:
+def _raw_log(source: Source, in_baskets: int) -> RawInteractions | RawBaskets:
     from recbole.generators.raw_log import RawBaskets, RawInteractions
 
     config = source.config
-    if source.task == "NBR":
-        return RawBaskets(source.path, config["MIN_NBR_BASKET_COUNT"])
     user, item, rating = (config[key] for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD"))
+    if source.task == "NBR":
+        least = config["MIN_NBR_BASKET_COUNT"]
+        return RawBaskets(source.path, least, in_baskets, user, item, config["field_separator"])
     least = {key: config[key] or 0 for key in ("min_sensitive", "min_remaining")}
     return RawInteractions(source.path, user, item, rating, config["field_separator"], **least)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ def test_orders_by_date_session_and_time_and_draws_the_category(tmp_path):
         "2\t70\t3",
     ]
     assert (tmp_path / "out/sensitive_asins_middling.txt").read_text() == "90\n91\n92\n"
+    assert "no item is left to draw 'tuning' from (left out)" in done.stdout
+    assert not list((tmp_path / "out").glob("*tuning*"))
     files = [path.name for path in (tmp_path / "out").glob("*unlearn_pairs*")]
     assert len(files) == 5 * 4
     assert "diginetica_sample_unlearn_pairs_sensitive_category_middling_seed_3_unlearning_fraction_0.005.inter" in files
@@ -98,8 +101,21 @@ def test_real_data(tmp_path):
     assert "is that of the published sample" in done.stdout
     converted = (tmp_path / "diginetica_sample.inter").read_bytes()
     assert converted == (source / "diginetica_sample.inter").read_bytes()
-    assert done.stdout.splitlines()[-1].split() == ["middling", "80", "399", "6/12", "16/24", "31/67", "65/123"]
+    assert [line.split() for line in done.stdout.splitlines()[-2:]] == [
+        ["middling", "80", "399", "6/12", "16/24", "31/67", "65/123"],
+        ["tuning", "80", "405", "5/12", "12/25", "35/61", "83/124"],
+    ]
     views = Counter(line.split("\t")[1] for line in converted.decode().splitlines()[1:])
-    middling = (tmp_path / "sensitive_asins_middling.txt").read_text().split()
-    assert len(set(middling)) == 80
-    assert {views[item] for item in middling} <= set(range(4, 10))
+    drawn = [(tmp_path / f"sensitive_asins_{category}.txt").read_text().split() for category in ("middling", "tuning")]
+    assert len(set(drawn[0] + drawn[1])) == 80 + 80
+    assert {views[item] for own in drawn for item in own} <= set(range(4, 10))
+    for category, own in zip(("middling", "tuning"), drawn, strict=True):
+        stem = f"diginetica_sample_unlearn_pairs_sensitive_category_{category}_seed_11_unlearning_fraction"
+        sets = [
+            (tmp_path / f"{stem}_{fraction}.inter").read_text().splitlines() for fraction in (0.001, 0.002, 0.005, 0.01)
+        ]
+        assert all(large[: len(small)] == small and len(large) > len(small) for small, large in pairwise(sets))
+        assert {row.split("\t")[1] for row in sets[-1][1:]} <= set(own)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert prepare(source, tmp_path / "again").returncode == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == before

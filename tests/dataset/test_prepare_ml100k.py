@@ -1,15 +1,17 @@
 """The preparation of MovieLens 100K as users run it: a process of its own, no network."""
 
 import os
+import re
 import runpy
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "dataset/ml-100k/prepare.py"
-FLAGS = {"unknown": 0, "Comedy": 5, "Crime": 6, "Drama": 8, "Film-Noir": 10, "Horror": 11, "War": 17}
+FLAGS = {"unknown": 0, "Children's": 4, "Comedy": 5, "Crime": 6, "Drama": 8, "Film-Noir": 10, "Horror": 11, "War": 17}
 MOVIES = [
     (1, "Toy Story (1995)", ["Comedy"]),
     (2, "Misérables, Les (1995)", ["Drama", "War"]),
@@ -17,6 +19,7 @@ MOVIES = [
     (9, "Land Before Time III: The Great Giving (1995) (V)", ["Horror"]),
     (267, "unknown", ["unknown"]),
     (300, "Untitled", ["Horror", "Crime"]),
+    (11, "Ghost of War", ["Children's", "War"]),
 ]
 REFERENCE = os.environ.get("ERASE_REFERENCE_DATA")
 
@@ -30,10 +33,10 @@ def movie_line(movie, title, genres):
 
 @pytest.fixture
 def source(tmp_path):
-    """A folder with small files of GroupLens's form: 400 ratings of 6 movies by 40 people."""
+    """A folder with small files of GroupLens's form: 400 ratings of 7 movies by 40 people."""
     folder = tmp_path / "source"
     folder.mkdir()
-    ratings = [(1 + at * 7 % 40, MOVIES[at % 6][0], 1 + at % 5, 881250949 + at) for at in range(400)]
+    ratings = [(1 + at * 9 % 40, MOVIES[at % 7][0], 1 + at % 5, 881250949 + at) for at in range(400)]
     (folder / "u.data").write_text("".join("\t".join(map(str, rating)) + "\n" for rating in ratings))
     (folder / "u.item").write_bytes("".join(movie_line(*movie) + "\n" for movie in MOVIES).encode("latin-1"))
     (folder / "u.user").write_text("".join(f"{user}|24|M|technician|0{user:04}\n" for user in range(1, 41)))
@@ -64,6 +67,7 @@ def test_converts_grouplens_files(source, tmp_path):
         "9\tLand Before Time III: The Great Giving (1995)\tV\tHorror",
         "267\tunkonwn\tunkonwn\tunknown",
         "300\tUntitled\t\tCrime Horror",
+        "11\tGhost of War\t\tChildren's War",
     ]
     assert files["ml-100k.user"].decode().splitlines()[:2] == [
         "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token",
@@ -71,9 +75,14 @@ def test_converts_grouplens_files(source, tmp_path):
     ]
     assert files["sensitive_asins_horror.txt"] == b"9\n300\n"
     assert files["sensitive_asins_crime.txt"] == b"10\n300\n"
-    assert files["sensitive_asins_war.txt"] == b"2\n"
-    assert len(files) == 3 + 3 + 3 * 5 * 4
-    rows = files["ml-100k_unlearn_pairs_sensitive_category_war_seed_2_unlearning_fraction_0.005.inter"].splitlines(True)
+    assert files["sensitive_asins_war.txt"] == b"2\n11\n"
+    assert files["sensitive_asins_childrens.txt"] == b"11\n"
+    assert files["sensitive_asins_tuning_war.txt"] == b"2\n"
+    assert files["sensitive_asins_tuning_crime.txt"] == b"10\n"
+    assert len(files) == 3 + 6 + 6 * 5 * 4
+    rows = files[
+        "ml-100k_unlearn_pairs_sensitive_category_tuning_war_seed_2_unlearning_fraction_0.005.inter"
+    ].splitlines(True)
     assert rows[0] == header
     assert rows[1:]
     assert set(rows[1:]) <= {row for row in (source / "u.data").read_bytes().splitlines(True) if b"\t2\t" in row}
@@ -89,12 +98,25 @@ def test_real_data_by_both_ways(tmp_path):
     done = prepare("--from", atomic, "--output", tmp_path / "one")
     assert (done.returncode, done.stderr) == (0, "")
     assert "the data files are byte for byte RecBole's" in done.stdout
-    table = [line.split() for line in done.stdout.splitlines()[-3:]]
+    table = [line.split() for line in done.stdout.splitlines()[-6:]]
     assert table == [
         ["horror", "92", "5317", "9/55", "22/100", "37/201", "74/500"],
         ["crime", "109", "8055", "4/50", "11/97", "27/202", "64/496"],
         ["war", "71", "9398", "6/55", "10/90", "14/209", "52/503"],
+        ["childrens", "122", "7182", "2/59", "10/101", "23/200", "53/502"],
+        ["tuning_war", "70", "9366", "6/55", "10/90", "14/208", "53/500"],
+        ["tuning_crime", "106", "7721", "5/47", "14/105", "24/197", "63/504"],
     ]
+    rows = rows_of_sets(files_of(tmp_path / "one"))
+    for category in {category for category, _, _ in rows}:
+        for seed in (2, 3, 5, 7, 11):
+            own = [rows[category, seed, fraction] for fraction in (0.0005, 0.001, 0.002, 0.005)]
+            assert all(small < large for small, large in pairwise(own))
+    tuned, reported = (
+        set.union(*(own for (category, _, _), own in rows.items() if category in wanted))
+        for wanted in (("tuning_war", "tuning_crime"), ("horror", "childrens"))
+    )
+    assert tuned and reported and not tuned & reported
     again = prepare("--output", tmp_path / "one")  # the data is there: nothing is fetched
     assert f"the data is in {tmp_path / 'one'} already" in again.stdout
     rebuilt = tmp_path / "rebuilt"
@@ -104,6 +126,17 @@ def test_real_data_by_both_ways(tmp_path):
     (rebuilt / "u.item").write_bytes("\n".join(grouplens_items(atomic / "ml-100k.item")).encode("latin-1"))
     assert prepare("--from", rebuilt, "--output", tmp_path / "two").returncode == 0
     assert files_of(tmp_path / "two") == files_of(tmp_path / "one")
+
+
+def rows_of_sets(files):
+    """Return the rows of each forget set, by category, seed and fraction."""
+    form = re.compile(r"ml-100k_unlearn_pairs_sensitive_category_(\w+)_seed_(\d+)_unlearning_fraction_(\S+)\.inter")
+    found = {form.fullmatch(name): content for name, content in files.items()}
+    return {
+        (match[1], int(match[2]), float(match[3])): set(content.splitlines()[1:])
+        for match, content in found.items()
+        if match
+    }
 
 
 def grouplens_items(path):
@@ -170,7 +203,7 @@ def test_subset_of_the_people(source, tmp_path):
             ("--rating_threshold", "5.5"),
             "ratings of ml-100k are from 1 to 5, not 5.5",
         ),
-        ("ml-100k.item", b"War", b"Drama", (), "no item of the data belongs to the category 'war'"),
+        ("ml-100k.item", b"Children's", b"Drama", (), "no item of the data belongs to the category 'childrens'"),
     ],
 )
 def test_a_mistake_leaves_what_was_there(source, tmp_path, name, old, new, more, message):

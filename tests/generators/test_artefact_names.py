@@ -1,6 +1,12 @@
 """Names of forget sets and lists, spelled as ERASE spells them."""
 
-from recbole.generators.artefact_names import forget_set_name, sensitive_list_names, sensitive_method
+from recbole.generators.artefact_names import (
+    baskets_said,
+    forget_set_name,
+    repeated_category,
+    sensitive_list_names,
+    sensitive_method,
+)
 
 
 def test_names():
@@ -18,3 +24,9 @@ def test_names():
         "sensitive_products_meat.txt",
         "sensitive_tracks_meat.txt",
     ]
+
+
+def test_a_name_says_how_often_an_item_has_to_be_bought():
+    assert repeated_category("middling") == "middling_repeated"
+    said = [baskets_said(*named) for named in (("middling_repeated", "NBR"), ("middling", "NBR"), ("x_repeated", "CF"))]
+    assert said == [2, 1, 1]

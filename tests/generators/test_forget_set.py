@@ -170,6 +170,35 @@ def test_baskets_equal_the_obvious_loop(tmp_path_factory, baskets, items, seed, 
     assert read_forget_set(folder / "out.json", "NBR").entities == tuple(expected)
 
 
+@given(BASKETS, st.sets(st.integers(0, 6), min_size=1, max_size=3), st.integers(0, 9), st.integers(2, 3))
+@example({"1": [[0, 1], [0, 1], [2], [3]], "2": [[0, 4], [5, 0, 0], [2], [3]]}, {0}, 2, 2)
+def test_repeated_items_equal_the_obvious_loop(tmp_path_factory, baskets, items, seed, in_baskets):
+    folder = tmp_path_factory.mktemp("baskets")
+    (folder / "d_merged.json").write_text(json.dumps(baskets))
+    expected, available = {}, 0
+    for user, own in baskets.items():
+        times = {item: sum(item in basket for basket in own) for item in items}
+        asked = {item for item, n in times.items() if n >= in_baskets}
+        if asked and sum(1 for basket in own if set(basket) - asked) >= 4:
+            expected[user] = asked
+            available += sum(times[item] for item in asked)
+    log = RawBaskets(folder / "d_merged.json", in_baskets=in_baskets)
+    rows = log.sensitive(list(map(str, items)))
+    assert rows.sum() == available
+    if not available:
+        return
+    sets = []
+    for fraction in (0.05, 0.2, 1.0):
+        report = generate(log, rows, folder / "out.inter", seed, fraction, "B")
+        chosen = read_forget_set(folder / "out.inter", "NBR")
+        pairs = list(zip(chosen.entities, map(int, chosen.items), strict=True))
+        people = list(dict.fromkeys(chosen.entities))
+        assert set(pairs) == {(user, item) for user in people for item in expected[user]}
+        assert (report["users"], len(pairs)) == (len(people), chosen.n_rows)
+        sets.append(pairs)
+    assert set(sets[0]) <= set(sets[1]) <= set(sets[2]) and len(people) == len(expected)
+
+
 def test_the_hash_seed_has_no_say(tmp_path):
     (tmp_path / "d.inter").write_text(HEADER + "\n".join(rows_of()))
     script = (

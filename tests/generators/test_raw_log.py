@@ -1,5 +1,7 @@
 """Which rows of a log may be asked for, and what is said of a file that cannot be read."""
 
+import json
+
 import pytest
 
 from recbole.generators.raw_log import RawBaskets, RawInteractions
@@ -23,6 +25,51 @@ def test_rating_threshold(tmp_path):
     (tmp_path / "s.inter").write_text("user_id:token\titem_id:token\na\t1\n")
     with pytest.raises(UserError, match="no ratings to hold against a rating threshold"):
         RawInteractions(tmp_path / "s.inter").sensitive(["1"], 3.5)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Three people with the listed items 1 and 2: "b" has 1 twice, "a" has both twice, "c" has each once."""
+    baskets = {
+        "b": [[1, 9], [1, 2, 9], [9], [9], [9]],
+        "a": [[2, 1, 9], [1, 1, 9], [2, 9], [9]],
+        "c": [[1, 9], [2, 9], [9], [9], [9]],
+    }
+    (tmp_path / "d.json").write_text(json.dumps(baskets))
+    return tmp_path / "d.json"
+
+
+@pytest.mark.parametrize(
+    ("in_baskets", "rows"),
+    [
+        (1, [("b", 1), ("b", 1), ("b", 2), ("a", 2), ("a", 1), ("a", 1), ("a", 2), ("c", 1), ("c", 2)]),
+        (2, [("b", 1), ("b", 1), ("a", 2), ("a", 1), ("a", 1), ("a", 2)]),  # [1, 1] is one basket
+        (3, []),
+    ],
+)
+def test_items_in_so_many_baskets_are_asked_for(shop, in_baskets, rows):
+    log = RawBaskets(shop, in_baskets=in_baskets)
+    users, items = [log.tokens[user] for user in log.users], map(int, log.items.to_pylist())
+    asked = log.sensitive(["1", "2", "nowhere"])
+    assert [row for row, chosen in zip(zip(users, items, strict=True), asked, strict=True) if chosen] == rows
+
+
+def test_who_asks_only_for_the_repeated_keeps_the_baskets_of_the_others(tmp_path):
+    (tmp_path / "d.json").write_text('{"a": [[1, 9], [1, 9], [2], [9]], "b": [[1], [1], [2], [9]]}')
+    assert not RawBaskets(tmp_path / "d.json").sensitive(["1", "2"]).any()  # without 1 and 2, "a" has three baskets
+    log = RawBaskets(tmp_path / "d.json", in_baskets=2)
+    assert [log.tokens[user] for user in log.users[log.sensitive(["1", "2"])]] == ["a", "a"]
+
+
+def test_pairs_are_written_where_users_alone_would_ask_for_more(shop, tmp_path):
+    log = RawBaskets(shop, in_baskets=2, user_field="who", item_field="what", separator=",")
+    assert log.extension == "inter"
+    log.write(tmp_path / "out.inter", log.sensitive(["1", "2"]).nonzero()[0][::-1])
+    assert (tmp_path / "out.inter").read_text() == "who:token,what:token\na,2\na,1\nb,1\n"
+    log = RawBaskets(shop)
+    assert log.extension == "json"
+    log.write(tmp_path / "out.json", log.sensitive(["1", "2"]).nonzero()[0][::-1])
+    assert json.loads((tmp_path / "out.json").read_text()) == ["c", "a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,9 @@ def test_spam_is_not_overwritten_unasked(place, make):
         ((*SPAM, "--sensitive_category", "horror"), "either --sensitive_category, such as horror, or --spam"),
         ((*SPAM, "--rating_threshold", "0"), "--rating_threshold belongs to the sensitive scenario"),
         ((*SENSITIVE, "--n_target_items", "0"), "--n_target_items belongs to the spam scenario"),
+        ((*SPAM, "--min_baskets", "2"), "--min_baskets belongs to the sensitive scenario"),
+        ((*SENSITIVE, "--min_baskets", "2"), r"--min_baskets 2: .*tiny.inter \(CF\) has no baskets, that is for NBR"),
+        ((*SENSITIVE, "--min_baskets", "x"), "argument --min_baskets: invalid int value: 'x'"),
         (SENSITIVE[:-2], "--unlearning_fraction, such as 0.001"),
         ((*SENSITIVE[:-1], "0.1", "1.5"), "--unlearning_fraction must be between 0 and 1, not 1.5"),
         ((*SENSITIVE[:-1], "0"), "must be between 0 and 1, not 0.0"),
@@ -198,6 +201,75 @@ def test_a_list_in_another_format_is_in_the_way(place, make):
     assert set(folder.iterdir()) == {stale, folder / "shop_merged.json", folder / "sensitive_asins_odd.txt"}
     stale.unlink()
     assert make(*asked).status == 0 and stale.with_suffix(".json").is_file()
+
+
+@pytest.fixture
+def shop(place):
+    """Nine people with six baskets of item 4 to 9 and one of 0 to 2; item 1 is in all of those of every third."""
+    folder = place.folder / "dataset" / "shop"
+    folder.mkdir()
+    baskets = {str(user): [[item, user % 3] for item in range(4, 10)] for user in range(9)}
+    (folder / "shop_merged.json").write_text(json.dumps(baskets))
+    for category in ("odd", "odd_repeated"):
+        (folder / f"sensitive_asins_{category}.txt").write_text("1\n5\n")
+    return folder
+
+
+SHOP = ("--dataset", "shop", "--unlearning_fraction", "0.05", "0.5")
+
+
+def test_what_people_bought_again(shop, make):
+    told = make(*SHOP, "--sensitive_category", "odd_repeated", "--min_baskets", "2")
+    assert told.status == 0, told.err
+    assert "odd_repeated: 2 items listed, 18 interactions may be asked for" in told.out
+    stem = "shop_unlearn_pairs_sensitive_category_odd_repeated_seed_2_unlearning_fraction"
+    small, large = (read_forget_set(shop / f"{stem}_{share}.inter", "NBR") for share in (0.05, 0.5))
+    assert set(large.entities) == {"1", "4", "7"} and set(large.items) == {"1"}
+    assert len(small.entities) == 1 and large.entities[0] == small.entities[0]
+    before = files(shop)
+    assert "(as it was)" in make(*SHOP, "--sensitive_category", "all", "--min_baskets", "2").out
+    assert files(shop) == before
+
+
+def test_min_baskets_of_one_is_all_of_them(shop, make):
+    assert make(*SHOP, "--sensitive_category", "all").status == 0
+    before = files(shop)
+    assert len(before) == 3 + 2 and make(*SHOP, "--sensitive_category", "odd", "--min_baskets", "1").status == 0
+    assert files(shop) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("odd", "--min_baskets", "0"), "--min_baskets should be 1 or more, not 0"),
+        (("odd", "--min_baskets", "7"), "no interaction with an item of 'odd' can be asked for"),
+        (("odd_repeated",), "the sets of 'odd_repeated' are of repeated items: give --min_baskets 2"),
+        (("odd_repeated", "--min_baskets", "1"), "the sets of 'odd_repeated' are of repeated items"),
+    ],
+)
+def test_mistakes_about_baskets_are_told_in_one_line(shop, make, arguments, message):
+    before = files(shop)
+    told = make(*SHOP, "--sensitive_category", *arguments)
+    assert (told.status, told.out) == (2, "") and message in told.err and told.err.count("\n") == 1
+    assert files(shop) == before
+
+
+def test_repeated_sets_are_not_mistaken_for_whole_ones(shop, make):
+    assert make(*SHOP, "--sensitive_category", "odd").status == 0
+    told = make(*SHOP, "--sensitive_category", "odd", "--min_baskets", "2")
+    assert told.status == 2 and ".json is there, and would be read as the same set as " in told.err
+
+
+def test_the_hint_of_a_run_makes_a_set_of_repeated_items(shop, place, make, capsys):
+    assert make(*SHOP, "--sensitive_category", "odd").status == 0  # which enters the folder
+    asked = ("--sensitive_category", "odd_repeated", "--unlearning_fraction", "0.3")
+    run = ("--model", "DNNTSP", "--dataset", "shop", "--tensorboard", "False")
+    capsys.readouterr()
+    assert train_main([*run, *asked, "--retrain_checkpoint_idx_to_match", "3"]) == 2
+    hint = capsys.readouterr().err.partition("make it with: python make_forget_set.py ")[2].partition(";")[0]
+    assert "--min_baskets 2" in hint
+    told = make(*shlex.split(hint))
+    assert told.status == 0 and list(shop.glob("*odd_repeated*_0.3.inter")), told.err
 
 
 def test_the_runs_own_filter(place, make):

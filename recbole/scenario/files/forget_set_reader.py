@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config import Config
-from recbole.generators.artefact_names import category_of, forget_set_names
+from recbole.generators.artefact_names import baskets_said, category_of, forget_set_names
 from recbole.generators.commands import filter_flags, making_command
 from recbole.generators.raw_log import read_filled, read_json
 from recbole.utils import UserError, sha256_of_file
@@ -84,6 +84,8 @@ def _advice(config: Config, task_type: str, method: str, fraction: float, seed: 
     if category is None:
         return "; name a file of your own with --forget_set"
     filters = filter_flags(config, task_type) if task_type == "NBR" else {}
+    in_baskets = baskets_said(category, task_type)
+    filters |= {"min_baskets": in_baskets} if in_baskets > 1 else {}
     asked = {"sensitive_category": category, "unlearning_fraction": fraction, **filters, "seed": seed}
     others = f"; there are {', '.join(there[:5])}{' and others' if len(there) > 5 else ''}" if there else ""
     return f"; make it with: {making_command(config, task_type, **asked)}{others}"
