@@ -12,7 +12,7 @@ RESULTS_VERSION = 3
 2: Sets2Sets stores of its gate what training reads. Its initial values are other draws, entries of the gate that only
 later histories read stay at theirs under weight decay too, and Kookmin, SEIF, CEU and IDEA draw for what is stored.
 
-3: training's order, negatives, dropout and views are keyed by the example, not by its place in a batch, so that models of
-different masks share them; planted rows join the batches of genuine ones; equal scores are ranked by a hash of person
-and item, and rows whose scores are no numbers have no metrics.
+3: the order, negatives, dropout and views of training are keyed by the example, not by a place in a batch, so that
+models of different masks share them; planted rows join the batches of genuine ones; equal scores are ranked by a hash
+of person and item, and rows whose scores are no numbers have no metrics.
 """
