@@ -133,7 +133,7 @@ class Scenario(ABC):
         """Return the questions of a checkpoint (bool [rows] is forgotten by then), or of nothing forgotten (None)."""
         from recbole.evaluator import build_views
 
-        seed, asked = self.config["seed"], self.test_rows
+        seed, asked = self.config["unlearn_sample_selection_seed"], self.test_rows
         return build_views(self.dataset, forgotten, checkpoint, seed, self.listed, self.fake(), asked)
 
     @cached_property
