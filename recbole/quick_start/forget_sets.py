@@ -37,7 +37,7 @@ _EXAMPLES = """examples:
   python make_forget_set.py --dataset ml-100k --spam --unlearning_fraction 0.01 --n_target_items 10 --seed 2
 
 what is written, in <data_path>/<dataset>, d being the dataset, C the category, s the seed, f the share:
-  d_unlearn_pairs_sensitive_category_C_seed_s_unlearning_fraction_f.inter   rows to forget (NBR: .json, users)
+  d_unlearn_pairs_sensitive_category_C_seed_s_unlearning_fraction_f.inter   rows to forget (NBR: .json, users, or pairs)
   d_fraud_sessions_bandwagon_unpopular_ratio_f_seed_s.inter                 fake rows (NBR: fraud_baskets, .json)
   d_fraud_metadata_bandwagon_unpopular_ratio_f_seed_s.json                  what is promoted, counts, checksums
 
