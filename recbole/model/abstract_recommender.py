@@ -5,6 +5,7 @@ import torch
 from recbole.config import Config
 from recbole.data import Dataset, Interaction, nbr
 from recbole.model.recommender import AbstractRecommender
+from recbole.model.table_softmax import AT_ONCE
 from recbole.utils import InputType, ModelType
 
 __all__ = [
@@ -98,7 +99,10 @@ class SequentialRecommender(AbstractRecommender):
 
 
 class NextBasketRecommender(AbstractRecommender):
-    """A next-basket model: it knows a user by the baskets so far (:class:`~recbole.data.nbr.NextBasketDataset`)."""
+    """A next-basket model: it knows a user by the baskets so far (:class:`~recbole.data.nbr.NextBasketDataset`).
+
+    ``people_at_once`` is the most people of a piece (:meth:`pieces`).
+    """
 
     type = ModelType.NEXT_BASKET
     input_type = InputType.LISTWISE
@@ -108,6 +112,7 @@ class NextBasketRecommender(AbstractRecommender):
     TARGET_ITEMS = nbr.TARGET_ITEMS
     TARGET_LENGTH = nbr.TARGET_LENGTH
     item_fields = (HISTORY_ITEMS, TARGET_ITEMS)
+    people_at_once = 256
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -120,6 +125,11 @@ class NextBasketRecommender(AbstractRecommender):
     def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch] of the batch's (baskets so far, item) pairs."""
         return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
+
+    def pieces(self, interaction: Interaction) -> list[Interaction]:
+        """Return pieces of ``people_at_once`` people, or of fewer, for whom there is room for all items' scores."""
+        step = max(min(self.people_at_once, AT_ONCE // self.n_items), 1)
+        return [interaction[at : at + step] for at in range(0, len(interaction), step)]
 
     def target_matrix(self, interaction: Interaction) -> torch.Tensor:
         """Return the target baskets as 0 and 1, float [batch, n_items]."""

@@ -9,7 +9,7 @@ import torch
 
 from recbole.config import Config
 from recbole.data import create_dataset
-from recbole.model import get_model
+from recbole.model import abstract_recommender, get_model
 from recbole.trainer import Trainer, make_optimizer
 from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.request import Request
@@ -71,6 +71,20 @@ def randomise(model):
 
 def item_counts(dataset):
     return np.bincount(dataset.log.item[dataset.train_rows], minlength=dataset.n_items)
+
+
+@pytest.mark.parametrize("name", ["Sets2Sets", "DNNTSP"])
+def test_pieces_have_fewer_people_where_the_catalogue_is_large(folder, monkeypatch, name):
+    _, dataset, model = build(folder, name)
+    batch = dataset.collate(dataset.train_examples())
+    assert len(model.pieces(batch)) == -(-len(batch) // model.people_at_once)
+    expected = model.eval().loss_sum(batch)
+    for room, people in ((4 * model.n_items + 1, 4), (1, 1)):
+        monkeypatch.setattr(abstract_recommender, "AT_ONCE", room)
+        pieces = model.pieces(batch)
+        assert [len(piece) for piece in pieces[:-1]] == [people] * (len(pieces) - 1)
+        assert sum(map(len, pieces)) == len(batch)
+        torch.testing.assert_close(sum(map(model.loss_sum, pieces)), expected)
 
 
 # --- Sets2Sets ---------------------------------------------------------------------------------------------------

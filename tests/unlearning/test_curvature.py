@@ -12,6 +12,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.model.sequential_recommender.gru4rec import GRU4Rec
+from recbole.unlearning.second_order import curvature
 from recbole.unlearning.second_order.curvature import (
     GaussNewtonProduct,
     HessianProduct,
@@ -173,6 +174,68 @@ def test_a_kept_graph_gives_what_a_recomputed_one_gives(tasks, name):
         for at in range(3):
             v = torch.randn(size, generator=torch.Generator().manual_seed(at), dtype=torch.float64)
             assert torch.equal(kept(v), HessianProduct(subspace, task.batches)(v))
+
+
+PRODUCTS = pytest.mark.parametrize("product", [HessianProduct, GaussNewtonProduct])
+
+
+@PRODUCTS
+@pytest.mark.parametrize("name", ["BPR", "GRU4Rec"])
+@pytest.mark.parametrize(("share", "n_kept"), [(0.0, 1), (0.7, 2)])
+def test_parts_beyond_the_budget_are_made_anew_and_give_the_same(tasks, monkeypatch, name, product, share, n_kept):
+    """The budget is a share of what all parts take; the first part is kept whatever it is."""
+    task, weights = tasks[name], [0.5, 3.0, 2.0]
+    batches = (task.batches * 3)[:3]
+    with second_order(task.model):
+        subspace = Subspace(task.model, None, batches)
+        whole = product(subspace, batches, 0.5, weights)
+        v = torch.randn(len(subspace.vector()), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        expected = whole(v)
+        assert len(whole.kept) == 1, "small graphs are one part"
+        monkeypatch.setattr(curvature, "PART_BYTES", 1)
+        apart = product(subspace, batches, 0.5, weights)
+        torch.testing.assert_close(apart(v), expected, **CLOSE)
+        assert len(apart.kept) == 3
+        monkeypatch.setattr(curvature, "KEPT_BYTES", share * apart.kept_bytes)
+        made, real = [], product._trace
+        monkeypatch.setattr(product, "_trace", lambda *args: made.append(args) or real(*args))
+        tight = product(subspace, batches, 0.5, weights)
+        for _ in range(2):
+            torch.testing.assert_close(tight(v), expected, **CLOSE)
+    assert len(tight.kept) == n_kept and 0 in tight.kept
+    assert len(made) == 3 + (3 - n_kept), "kept parts are traced once, the others at each product"
+    assert expected.norm() > 1e-3
+
+
+def test_probabilities_are_kept_within_what_is_left_of_the_budget(tasks, monkeypatch):
+    """What graphs hold comes first; without room the scores are taken anew, and the product is the same."""
+    task = tasks["GRU4Rec"]
+    with second_order(task.model):
+        subspace = Subspace(task.model)
+        kept = GaussNewtonProduct(subspace, task.batches)
+        v = torch.ones(len(subspace.vector()), dtype=torch.float64)
+        expected = kept(v)
+        monkeypatch.setattr(curvature, "KEPT_BYTES", kept.kept_bytes - 1)
+        tight = GaussNewtonProduct(subspace, task.batches)
+        torch.testing.assert_close(tight(v), expected, **CLOSE)
+    n_items = task.model.n_items
+    assert kept.kept_bytes - tight.kept_bytes == len(task.batches[0]) * n_items * 8
+
+
+@PRODUCTS
+@pytest.mark.parametrize("moving", [("dense.weight",), ("item_embedding.weight",)])
+def test_what_is_held_still_takes_no_part(tasks, moving, product):
+    """Of the two factors of the scores the table moves alone, or not at all."""
+    task = tasks["GRU4Rec"]
+    with second_order(task.model):
+        part, whole = Subspace(task.model, moving), Subspace(task.model)
+        v = torch.randn(len(part.vector()), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        where = task.positions(part)
+        wide = torch.zeros(len(task.point()), dtype=torch.float64)
+        wide[where] = v
+        expected = product(whole, task.batches)(wide)[where]
+        torch.testing.assert_close(product(part, task.batches)(v), expected, **CLOSE)
+    assert expected.norm() > 1e-3
 
 
 @MODELS

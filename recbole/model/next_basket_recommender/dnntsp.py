@@ -37,6 +37,7 @@ class DNNTSP(NextBasketRecommender):
     """
 
     rebuild_changes_scores = False
+    people_at_once = 64  # whose states fit into caches
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -130,10 +131,6 @@ class DNNTSP(NextBasketRecommender):
         attended = attended.transpose(1, 2).flatten(2)
         weights = self.aggregate(attended) * (t < lengths.unsqueeze(1)).unsqueeze(2)
         return (weights * attended).sum(dim=1)
-
-    def pieces(self, interaction: Interaction) -> list[Interaction]:
-        """Return pieces of 64 people, whose states fit into caches."""
-        return [interaction[at : at + 64] for at in range(0, len(interaction), 64)]
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the multi-label soft margin loss, the mean over items and users."""

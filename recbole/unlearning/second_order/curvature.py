@@ -232,10 +232,15 @@ class _Jacobian:
 
     def __init__(self, outputs: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
         self.outputs, self.values = outputs, values
+        self.live = [at for at, output in enumerate(outputs) if output.requires_grad]  # a table may be held still
         self.u = [output.new_zeros(()).expand(output.shape).requires_grad_() for output in outputs]
-        pulled = pulled_back(outputs, values, self.u, create_graph=True)
+        pulled = self._pulled(self.u, create_graph=True)
         self.place = [at for at, part in enumerate(pulled) if part is not None]
         self.pulled = [pulled[at] for at in self.place]
+
+    def _pulled(self, vectors: Sequence[torch.Tensor], create_graph: bool = False) -> tuple[torch.Tensor, ...]:
+        outputs, vectors = [self.outputs[at] for at in self.live], [vectors[at] for at in self.live]
+        return pulled_back(outputs, self.values, vectors, create_graph)
 
     def push(self, shaped: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Return ``J v``."""
@@ -245,8 +250,7 @@ class _Jacobian:
 
     def pull(self, slopes: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return ``J' u``, flat."""
-        image = pulled_back(self.outputs, self.values, slopes)
-        return flatten_gradient(image, self.values)
+        return flatten_gradient(self._pulled(slopes), self.values)
 
 
 class GaussNewtonProduct(_Product):
@@ -268,40 +272,39 @@ class GaussNewtonProduct(_Product):
         return factors, outputs, piece, weight
 
     def _part(self, traced: list[tuple[Any, ...]], held: _Held) -> Part:
-        outputs, bend = self._scored(traced) if traced[0][0] is None else self._factored(traced, held)
+        factored = traced[0][0] is not None
+        outputs = [factors[0] if factored else own for factors, own, *_ in traced]
+        outputs += [traced[0][0][1]] if factored else []  # the table, which the pieces share
         jacobian = _Jacobian(outputs, self.values)
+        bend = self._of_factors(traced, held) if factored else self._of_outputs(traced)
         return lambda shaped: jacobian.pull(bend(jacobian.push(shaped)))
 
-    def _scored(self, traced: list[tuple[Any, ...]]) -> tuple[list[torch.Tensor], Callable[..., Any]]:
-        """Return the pieces' outputs, and what the loss's Hessian makes of a change of them."""
+    def _of_outputs(self, traced: list[tuple[Any, ...]]) -> Callable[..., Any]:
+        """Return what the loss's Hessian makes of a change of the pieces' outputs."""
         free = [outputs.detach().requires_grad_() for _, outputs, _, _ in traced]
         losses = [
             weight * self.subspace.model.loss_sum(piece.to(own.device), own)
             for own, (_, _, piece, weight) in zip(free, traced, strict=True)
         ]
         slopes = torch.autograd.grad(sum(losses), free, create_graph=True)
-        return (
-            [outputs for _, outputs, _, _ in traced],
-            lambda pushed: pulled_back(slopes, free, pushed),
-        )
+        return lambda pushed: pulled_back(slopes, free, pushed)
 
-    @staticmethod
-    def _factored(traced: list[tuple[Any, ...]], held: _Held) -> tuple[list[torch.Tensor], Callable[..., Any]]:
-        """Return the pieces' vectors and the table they share, and what the loss makes of a change of them."""
-        encoded, table = [factors[0] for factors, *_ in traced], traced[0][0][1]
-        sizes = [len(part) for part in encoded]
-        rows = torch.cat([part.detach() for part in encoded])
-        size = len(rows) * len(table) * rows.element_size()
-        softmax = TableSoftmax(rows, table.detach(), keep=size <= KEPT_BYTES - held.bytes)
+    def _of_factors(self, traced: list[tuple[Any, ...]], held: _Held) -> Callable[..., Any]:
+        """Return what the softmax's Hessian makes of a change of the pieces' vectors and of the table.
+
+        Its probabilities are kept if there is room for them beside the graphs.
+        """
+        encoded, table = [factors[0].detach() for factors, *_ in traced], traced[0][0][1].detach()
+        sizes, rows = [len(part) for part in encoded], torch.cat(encoded)
+        room = KEPT_BYTES - self.kept_bytes - held.bytes
+        softmax = TableSoftmax(rows, table, keep=len(rows) * len(table) * rows.element_size() <= room)
         for part in softmax.kept:
             held.count(part)
-        weights = torch.cat(
-            [rows.new_full((len(part), 1), weight) for part, (*_, weight) in zip(encoded, traced, strict=True)]
-        )
+        weights = torch.cat([rows.new_full((size, 1), piece[-1]) for size, piece in zip(sizes, traced, strict=True)])
 
         def bend(pushed: Sequence[torch.Tensor]) -> list[torch.Tensor]:
             *moves, items_move = pushed
             of_rows, of_items = softmax.gauss_newton(torch.cat(moves), items_move, weights)
             return [*of_rows.split(sizes), of_items]
 
-        return [*encoded, table], bend
+        return bend
