@@ -86,11 +86,11 @@ def _corrected(sums: Floats, counts: Floats, drawn: Floats) -> tuple[Floats, Flo
 
 
 def _ndtri(share: npt.ArrayLike) -> Floats:
-    return torch.special.ndtri(torch.as_tensor(share, dtype=torch.float64)).numpy()
+    return torch.special.ndtri(torch.as_tensor(share, dtype=torch.float64)).cpu().numpy()
 
 
 def _ndtr(z: Floats) -> Floats:
-    return torch.special.ndtr(torch.as_tensor(z, dtype=torch.float64)).numpy()
+    return torch.special.ndtr(torch.as_tensor(z, dtype=torch.float64)).cpu().numpy()
 
 
 def _normal(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:

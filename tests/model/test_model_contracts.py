@@ -1,9 +1,12 @@
 """The contract of every model that comes with the package."""
 
+import numpy as np
+import pytest
+import torch
 from model_contract import ModelContract, without_contract
 
 from recbole.config.layers import PROPERTIES
-from recbole.model import model_modules
+from recbole.model import get_model, model_modules
 
 NAMES = {path.stem.lower(): path.stem for path in (PROPERTIES / "model").glob("*.yaml")}
 
@@ -113,3 +116,16 @@ def test_every_model_has_a_contract():
     assert without_contract(model_modules()) == []
     assert without_contract({"bpr", "newmodel"}) == ["newmodel"]
     assert set(NAMES) >= set(model_modules())
+
+
+@pytest.mark.parametrize("name", ["LightGCN", "SGL", "DCCF", "SpectralCF"])
+def test_graph_models_score_otherwise_once_their_graph_is_rebuilt(name, worlds):
+    world, mask, scores = worlds(name), np.zeros(len(worlds(name).dataset.log), dtype=bool), []
+    mask[world.requests[0].rows] = True
+    model = get_model(name)(world.config, world.dataset).eval()
+    assert model.rebuild_changes_scores
+    for data in (world.dataset, world.dataset.masked(mask)):
+        model.rebuild(data)
+        with torch.no_grad():
+            scores.append(model.full_sort_predict(world.dataset.eval_rows("test").inputs[:24]).clone())
+    assert not torch.equal(*scores)

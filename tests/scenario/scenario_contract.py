@@ -66,7 +66,7 @@ class ScenarioContract(ABC):
         unlearned = {path for path in Path("saved").glob("*_unlearn_epoch_*.pth")}
         assert len(unlearned) == 4 and not unlearned & base
         masks = [torch.load(path, weights_only=True)["meta"]["mask"]["requests_done"] for path in unlearned]
-        assert max(masks) == n and len({path.name for path in Path("saved").glob("*.pth")}) == len(base) + 4 + 2
+        assert max(masks) == n and len({path.name for path in Path("saved").glob("*.pth")}) == len(base) + 4 + 3
 
     def test_the_same_command_gives_the_same_bits(self, place):
         found = []

@@ -52,13 +52,11 @@ def pair_scores(model: Recommender, view: Views, batch_rows: int = 4096) -> dict
         first, last = pairs.offsets[start], pairs.offsets[stop]
         if first == last:
             continue
-        row = torch.from_numpy(np.repeat(np.arange(stop - start), np.diff(pairs.offsets[start : stop + 1])))
-        item = torch.from_numpy(pairs.values[first:last])
-        some, row = torch.unique(row, return_inverse=True)
-        asked = scores[some.to(scores.device), 1:]
-        own = scores[some[row].to(scores.device), item.to(scores.device)].unsqueeze(1)
-        of_pair = asked[row.to(scores.device)]
-        rest = of_pair.double().scatter(1, (item - 1).unsqueeze(1).to(scores.device), -torch.inf)
+        of_row = np.repeat(np.arange(stop - start), np.diff(pairs.offsets[start : stop + 1]))
+        row = torch.from_numpy(of_row).to(scores.device)
+        item = torch.from_numpy(pairs.values[first:last]).to(scores.device)
+        of_pair, own = scores[row, 1:], scores[row, item].unsqueeze(1)
+        rest = of_pair.double().scatter(1, (item - 1).unsqueeze(1), -torch.inf)
         odds[first:last] = (own.double().squeeze(1) - rest.logsumexp(dim=1)).cpu().numpy()
         better, equal = (of_pair > own).sum(dim=1), (of_pair == own).sum(dim=1)
         place = torch.where(of_pair.isnan().any(dim=1), torch.nan, better + (equal + 1).double() / 2)
