@@ -18,8 +18,8 @@ from recbole.unlearning.second_order.engine import pulled_back
 from recbole.unlearning.second_order.subspace import Subspace, flatten_gradient
 from recbole.utils.device import full_precision
 
-KEPT_BYTES = 2**30
-"""Of what is kept between products: graphs and probabilities. What is beyond is computed anew at each."""
+KEPT_BYTES = 2**31
+"""Of what is kept between products: graphs, gradients and probabilities. What is beyond is computed anew at each."""
 
 PART_BYTES = 2**27
 """Of what graphs of pieces save for their derivatives; with more, a part of a product is full."""
@@ -122,6 +122,11 @@ class _Held:
         self.seen[storage._cdata] = storage.nbytes()  # a tensor without memory of its own has no data_ptr
         return tensor
 
+    def count_all(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Count tensors that are kept beside a graph."""
+        for tensor in tensors:
+            self.count(tensor)
+
     @property
     def bytes(self) -> int:
         """So far."""
@@ -213,6 +218,7 @@ class HessianProduct(_Product):
         first = torch.autograd.grad(sum(traced[1:], traced[0]), self.values, create_graph=True, allow_unused=True)
         curved = [place for place, slope in enumerate(first) if slope is not None and slope.requires_grad]
         slopes = [first[place] for place in curved]  # gradients that have derivatives themselves
+        held.count_all(slopes)
 
         def image(shaped: Sequence[torch.Tensor]) -> torch.Tensor:
             if not slopes:
@@ -276,6 +282,7 @@ class GaussNewtonProduct(_Product):
         outputs = [factors[0] if factored else own for factors, own, *_ in traced]
         outputs += [traced[0][0][1]] if factored else []  # the table, which the pieces share
         jacobian = _Jacobian(outputs, self.values)
+        held.count_all(jacobian.pulled)
         bend = self._of_factors(traced, held) if factored else self._of_outputs(traced)
         return lambda shaped: jacobian.pull(bend(jacobian.push(shaped)))
 
@@ -298,8 +305,7 @@ class GaussNewtonProduct(_Product):
         sizes, rows = [len(part) for part in encoded], torch.cat(encoded)
         room = KEPT_BYTES - self.kept_bytes - held.bytes
         softmax = TableSoftmax(rows, table, keep=len(rows) * len(table) * rows.element_size() <= room)
-        for part in softmax.kept:
-            held.count(part)
+        held.count_all(softmax.kept)
         weights = torch.cat([rows.new_full((size, 1), piece[-1]) for size, piece in zip(sizes, traced, strict=True)])
 
         def bend(pushed: Sequence[torch.Tensor]) -> list[torch.Tensor]:
