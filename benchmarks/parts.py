@@ -53,7 +53,9 @@ def ready(spec):
     model = fresh(config, dataset, spec)
     path = spec.get("weights")
     if path and Path(path).exists():
-        model.load_state_dict(torch.load(path, weights_only=True))
+        from recbole.trainer.checkpoint import load_weights
+
+        load_weights(model, {"state_dict": torch.load(path, weights_only=True)}, path)
     return config, dataset, model
 
 
