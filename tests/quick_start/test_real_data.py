@@ -39,8 +39,9 @@ def results(tmp_path_factory, reference):
 
 
 def value(record, **wanted):
-    """Return the one value of a record's table that has the wanted columns."""
+    """Return the one value of a record's table that has the wanted columns, and is no difference."""
     table = pd.DataFrame(record["metrics"])
+    table = table[table["minus"].isna()]
     for column, cell in wanted.items():
         table = table[table[column] == cell]
     assert len(table) == 1, table

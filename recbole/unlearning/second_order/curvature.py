@@ -117,9 +117,10 @@ class _Held:
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self.count, lambda tensor: tensor)
 
     def count(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Count a tensor, and return it."""
-        storage = tensor.untyped_storage()
-        self.seen[storage._cdata] = storage.nbytes()  # a tensor without memory of its own has no data_ptr
+        """Count a tensor, and return it; a sparse one is a constant, such as a graph, which nothing keeps longer."""
+        if tensor.layout == torch.strided:
+            storage = tensor.untyped_storage()
+            self.seen[storage._cdata] = storage.nbytes()  # a tensor without memory of its own has no data_ptr
         return tensor
 
     def count_all(self, tensors: Sequence[torch.Tensor]) -> None:
