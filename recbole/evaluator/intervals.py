@@ -1,6 +1,7 @@
 """Intervals for means over rows: people are drawn again, each with all of their rows."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ DRAWS = 2000
 
 FEW, MANY = 50, 10_000
 """Below ``FEW`` people the interval is corrected for bias and acceleration; above ``MANY`` it is the normal one."""
+
+KEPT = 1200
+"""The draws of at most so many people are kept: 20 MB."""
 
 _LEVEL = 0.95
 _AT_ONCE = 2**23
@@ -49,14 +53,29 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
     # each by itself, not as one matrix: its bits do not depend on which others there are
     drawn = np.concatenate([np.stack([weights @ one for one in columns], axis=1) for weights in _weights(n)])
     drawn = drawn[:, 1:] / drawn[:, :1]
-    tail = np.full(m, (1 - _LEVEL) / 2)
-    shares = _corrected(sums, counts, drawn) if n < FEW else (tail, 1 - tail)
+    if n >= FEW:
+        low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
+        return low, high
+    shares = _corrected(sums, counts, drawn)
     low, high = (np.array([_quantile(drawn[:, at], share[at]) for at in range(m)]) for share in shares)
     return low, high
 
 
 def _weights(n: int) -> Iterator[Floats]:
     """Yield how often each of ``n`` people is in each draw, float64 [draws, n], some draws at a time."""
+    if n > KEPT:
+        yield from _drawn(n)
+    else:
+        yield _kept(n)
+
+
+@lru_cache(maxsize=8)
+def _kept(n: int) -> Floats:
+    """Return all of the weights of few people, for the next model and question that has as many."""
+    return np.concatenate(list(_drawn(n)))
+
+
+def _drawn(n: int) -> Iterator[Floats]:
     generator = stream(0, "people", n)
     step = max(_AT_ONCE // n, 1)
     for start in range(0, DRAWS, step):

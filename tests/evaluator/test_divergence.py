@@ -12,7 +12,6 @@ from torch import nn
 
 from recbole.data import EvalRows, Interaction, Ragged
 from recbole.evaluator import evaluate, get_probe
-from recbole.evaluator.probes import distance
 from recbole.evaluator.probes.distance import distances, rank_biased_overlap
 from recbole.evaluator.probes.forgotten import pair_scores
 
@@ -107,9 +106,7 @@ def test_rank_biased_overlap_is_that_of_its_definition(seed, depth, p):
     lengths = rng.integers(1, depth + 1, (7, 2)) if seed % 2 else np.full((7, 2), depth)
     lists = [[rng.permutation(np.arange(1, 16))[:length] for length in pair] for pair in lengths]
     first, second = (np.array([np.pad(pair[at], (0, depth - len(pair[at]))) for pair in lists]) for at in range(2))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distance, "_LISTS_AT_ONCE", 3)
-        found = rank_biased_overlap(first, second, p)
+    found = rank_biased_overlap(first, second, p)
     assert found == pytest.approx([overlap_by_definition(*map(list, pair), p) for pair in lists])
     assert found == pytest.approx(rank_biased_overlap(second, first, p))
     assert rank_biased_overlap(first, first, p) == pytest.approx([1.0] * 7)

@@ -22,9 +22,6 @@ DEPTH, PERSISTENCE = 100, 0.9
 _CACHED = 2**17
 """How many probabilities of a model are looked at at a time: 1 MiB."""
 
-_LISTS_AT_ONCE = 256
-"""Of so many rows lists are compared place by place at a time."""
-
 _TINY, _BELOW_ONE = 1e-300, 1 - 2**-53
 """What keeps 0 / 0 and the logarithm of 0 away, where their factor is 0."""
 
@@ -92,17 +89,19 @@ def rank_biased_overlap(ours: Ids, theirs: Ids, p: float = PERSISTENCE) -> Float
         ours, theirs: int64 [rows, depth], best first; 0 where a list has ended, which is in common with nothing.
         p: the share of its weight that a place hands on to the next.
     """
-    depth = ours.shape[1]
+    n, depth = ours.shape
+    if not n:
+        return np.empty(0)
     weights = p ** np.arange(depth) / np.arange(1, depth + 1)
-    later = np.maximum(np.arange(depth)[:, None], np.arange(depth))  # where a common item has come in both lists
-    found = np.empty(len(ours))
-    for start in range(0, len(ours), _LISTS_AT_ONCE):
-        part = slice(start, start + _LISTS_AT_ONCE)
-        same = (ours[part, :, None] == theirs[part, None, :]) & (ours[part] > 0)[:, :, None]
-        row, first, second = np.nonzero(same)
-        common = np.bincount(row * depth + later[first, second], minlength=len(same) * depth).reshape(-1, depth)
-        there = (ours[part] > 0) | (theirs[part] > 0)
-        found[part] = (np.cumsum(common, axis=1) * there) @ weights
+    row = np.arange(n)[:, None] * (int(max(ours.max(), theirs.max(), 0)) + 1)  # an item's key is its row's and its own
+    keys = (row + theirs.clip(0)).ravel()
+    order = np.argsort(keys)
+    at = np.minimum(np.searchsorted(keys, row + ours.clip(0), sorter=order), len(keys) - 1)
+    common = (keys[order[at]] == row + ours) & (ours > 0)
+    later = np.maximum(np.arange(depth), order[at] % depth)  # where a common item has come in both lists
+    new = np.bincount((np.arange(n)[:, None] * depth + later)[common], minlength=n * depth).reshape(n, depth)
+    there = (ours > 0) | (theirs > 0)
+    found = (np.cumsum(new, axis=1) * there) @ weights
     longest = np.maximum((ours > 0).sum(axis=1), (theirs > 0).sum(axis=1))
     return np.where(longest > 0, found * (1 - p) / np.maximum(1 - p**longest, 1 - p), 1.0)
 
