@@ -15,11 +15,11 @@ import sys
 import time
 from statistics import mean
 
-import numpy as np
 import torch
 
 from recbole.evaluator import EvalSettings, evaluate, find_metric, get_probe
 from recbole.evaluator.asked import Asked
+from recbole.evaluator.probes.forgotten import pair_scores
 from recbole.quick_start.command_line import unlearn_arguments
 from recbole.quick_start.main import _configured
 from recbole.quick_start.setup import begin
@@ -75,25 +75,16 @@ class Subject:
         found = {
             row["metric"]: row["value"]
             for row in rows
-            if (row["metric"], row["population"], row["view"])
+            if row["minus"] is None
+            and (row["metric"], row["population"], row["view"])
             in {("ndcg", "all", "current"), ("js_divergence", "others", "current")}
         }
+        log_odds = pair_scores(asked, self.view)["forgotten_log_odds", None].mean()
         return [
-            f"{self.log_odds(asked):.3f}",
+            f"{log_odds:.3f}",
             f"{found['ndcg']:.4f}",
             f"{found.get('js_divergence', float('nan')):.5f}",
         ]
-
-    def log_odds(self, asked: Asked) -> float:
-        """Return the mean log-odds of the forgotten pairs, among all items."""
-        pairs, found = self.view.forgotten, []
-        for start, scores in asked.scores(self.view.shown):
-            chosen = pairs.take(np.arange(start, start + len(scores)))
-            row = torch.from_numpy(np.repeat(np.arange(len(scores)), chosen.sizes()))
-            own = scores.double()[row, torch.from_numpy(chosen.values)]
-            rest = scores.double()[row].scatter(1, torch.from_numpy(chosen.values).unsqueeze(1), -torch.inf)
-            found.append(own - rest.logsumexp(dim=1))
-        return float(torch.cat(found).mean())
 
 
 def main(argv: list[str]) -> int:

@@ -104,6 +104,7 @@ NUMBER = "example_number"
 """The column of a training batch that holds the permanent numbers of its examples; a negative's row has its own."""
 
 _DRAWN_AT_ONCE = 2**17
+"""How many negatives are drawn in one call: 1 MiB."""
 
 _COPY = 2**40
 """What the number of a row has more than that of its positive, for each negative copy."""

@@ -315,9 +315,9 @@ class Trainer:
         state |= {"kept": self.kept, "fitted": None if self.fitted is None else vars(self.fitted)}
         self.resume.save(state)
 
-    def _load_snapshot(self) -> bool:
+    def _load_snapshot(self) -> None:
         if self.resume is None or (state := self.resume.load()) is None:
-            return False
+            return
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["state_dict"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -328,11 +328,10 @@ class Trainer:
         self.fitted = None if state["fitted"] is None else Progress(**state["fitted"])
         self.resume.restore_generators(state)
         logger.info("continuing at epoch %d, batch %d", self.progress.epoch, self.progress.batch)
-        return self.progress.batch > 0
 
 
 def _make_dense(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Make sparse gradients dense: what is to be scaled, clipped, summed over processes or put into Adam must be."""
+    """Make sparse gradients dense: what is to be scaled, clipped or summed over processes must be."""
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.to_dense()
