@@ -3,11 +3,12 @@ r"""Try every unlearning algorithm on every model, several seeds, and print one 
     python benchmarks/grid.py --data dataset --work results/grid --jobs 2
     python benchmarks/grid.py --work results/grid --table results/grid.md
 
-A cell is a model, a seed and an algorithm. Each step of it is the documented command in a process of its own:
-`run_recbole.py` for the base model and for the model retrained without the whole forget set, `unlearn.py` for each
-algorithm. What is done is skipped, so that the grid can be run in parts and goes on after a kill; `--minutes` stops
-starting steps. A cell that has not been run is printed as "not run", one that failed with its exit status. Of the
-checkpoints only base, retrained and the last unlearned one are kept. What is tried on which data stands in `grid.yaml`.
+A cell is a model on a forget set, tried with several seeds of the model and one of the forget set. Each step is the
+documented command in a process of its own: `run_recbole.py` for the base model and for the model retrained without the
+whole forget set, then, when those of all seeds are there, `unlearn.py` for each algorithm, which is held against the
+retrained models of all of them. What is done is skipped, so that the grid can be run in parts and goes on after a kill;
+`--minutes` stops starting steps. A step that has not been run is printed as "not run", one that failed with its exit
+status. Of the checkpoints only base, retrained and the last unlearned one are kept. The cells stand in `grid.yaml`.
 
 With `--preset tuned` the algorithms run with that preset, where it has something for the pair, beside the defaults.
 Nothing here chooses anything: the table shows the test split, and what is tuned is tuned elsewhere.
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -36,6 +38,9 @@ ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
 BASE, RETRAINED = "base", "retrained"
 LAST = 3
 """The checkpoint after the last request."""
+
+OF_FORGETTING = ("sensitive_category", "unlearning_fraction", "forget_set_seed")
+"""Settings of a cell that its base does not have."""
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(10**11)}
 """Environment of every step: one thread, and no memory handed back between steps (half of Sets2Sets' time)."""
@@ -56,9 +61,9 @@ def parse_args():
     parser.add_argument("--work", required=True, type=Path, help="folder for results, checkpoints and logs")
     parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --table")
     parser.add_argument("--cells", type=Path, default=Path(__file__).with_suffix(".yaml"), help="which data for whom")
-    parser.add_argument("--models", nargs="+", help="only these")
+    parser.add_argument("--models", nargs="+", help="only these cells")
     parser.add_argument("--algorithms", nargs="*", help="only these; none trains the models alone")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5], help="of models and forget sets")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5], help="of the models")
     parser.add_argument("--preset", help="run the algorithms with this preset of unlearn.py")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: 1)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing after so long")
@@ -79,42 +84,51 @@ def parse_args():
     return args
 
 
-def result_path(args, model, seed, step, preset=None):
-    """Return where the result of a step is."""
-    return args.work / "cells" / f"{model}_{seed}_{step}{f'_{preset}' if preset else ''}.json"
+def result_path(args, cell, seed, step, preset=None):
+    """Return where the result of a step is; cells of a model on the same data share its base."""
+    name = cell if step != BASE else f"{model_of(args, cell)} {args.cells[cell]['dataset']}"
+    return args.work / "cells" / f"{name}_{seed}_{step}{f'_{preset}' if preset else ''}.json"
 
 
-def command(args, model, seed, step, result):
+def model_of(args, cell):
+    """Return the model of a cell: what it says, else its name."""
+    return args.cells[cell].get("model", cell)
+
+
+def command(args, cell, seed, step, result):
     """Return the command line of a step."""
-    settings = {"data_path": args.data.resolve(), **args.cells[model], "seed": seed, "result_file": result}
+    given = {"data_path": args.data.resolve(), "model": cell, **args.cells[cell]}
+    settings = given | {"seed": seed, "result_file": result}
     script = "run_recbole.py" if step in (BASE, RETRAINED) else "unlearn.py"
-    words = [sys.executable, ROOT / script, "--model", model]
-    words += ["--config_files", ROOT / "configs" / f"config_{model.lower()}.yaml"]
+    config = ROOT / "configs" / f"config_{model_of(args, cell).lower()}.yaml"
+    words = [sys.executable, ROOT / script, "--config_files", config]
     if step == RETRAINED:
         settings["retrain_checkpoint_idx_to_match"] = LAST
     elif step == BASE:
-        del settings["sensitive_category"], settings["unlearning_fraction"]
+        for key in OF_FORGETTING:
+            del settings[key]
     else:
         settings["unlearning_algorithm"] = step
+        words += ["--other_seeds", *(other for other in args.seeds if other != seed)] if len(args.seeds) > 1 else []
         if args.preset:
             settings["preset"] = args.preset
     return [str(word) for word in words] + [f"--{key}={value}" for key, value in settings.items()]
 
 
-def run(args, model, seed, step):
+def run(args, cell, seed, step):
     """Run a step unless its result is there; return its exit status, or None if it was not run."""
-    result = result_path(args, model, seed, step, args.preset if step not in (BASE, RETRAINED) else None)
+    result = result_path(args, cell, seed, step, args.preset if step not in (BASE, RETRAINED) else None)
     if result.exists():
         return 0
     if time.monotonic() > args.deadline:
         return None
-    words = command(args, model, seed, step, result)
+    words = command(args, cell, seed, step, result)
     before = time.monotonic()
     status = attempt(words, args.work, result.with_suffix(".log"), args.timeout)
     result.with_suffix(".status").write_text(f"{status}\n", encoding="utf-8")
     print(f"{time.monotonic() - before:6.0f} s  exit {status}  {result.stem}", flush=True)
     if result.exists():  # else the next run goes on from what is there
-        drop_checkpoints(args.work / "saved", model, seed, step)
+        drop_checkpoints(args.work / "saved", model_of(args, cell), seed, step)
     return status
 
 
@@ -136,21 +150,25 @@ def drop_checkpoints(folder, model, seed, algorithm):
             path.unlink(missing_ok=True)
 
 
-def chain(args, model, seed):
-    """Run what is missing of a model and seed, in order; algorithms only on a trained base model."""
-    if all(run(args, model, seed, step) == 0 for step in (BASE, RETRAINED)):
-        for algorithm in args.algorithms[model]:
-            run(args, model, seed, algorithm)
+def trained(args, cell, seed):
+    """Train what is missing of a cell and seed; return whether base and retrained model are there."""
+    return all(run(args, cell, seed, step) == 0 for step in (BASE, RETRAINED))
+
+
+def forget(args, cell, seed):
+    """Run the algorithms that are missing of a cell and seed."""
+    for algorithm in args.algorithms[cell]:
+        run(args, cell, seed, algorithm)
 
 
 def run_all(args):
-    """Run the grid: all models with the first seed, then with the next."""
+    """Run the grid, cell by cell: the models of all seeds, then, where none is missing, the algorithms."""
     (args.work / "cells").mkdir(parents=True, exist_ok=True)
     args.deadline = time.monotonic() + 60 * args.minutes
     with ThreadPoolExecutor(args.jobs) as pool:
-        waiting = [pool.submit(chain, args, model, seed) for seed in args.seeds for model in args.models]
-        for future in waiting:
-            future.result()
+        for cell in args.models:
+            if all(pool.map(partial(trained, args, cell), args.seeds)):
+                list(pool.map(partial(forget, args, cell), args.seeds))
 
 
 def scores(record, kind):
