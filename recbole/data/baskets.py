@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -11,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from recbole.data.log import InteractionLog, group_offsets
@@ -104,7 +104,8 @@ def read_baskets(path: str | Path) -> Baskets:
         raise UserError(f"{path}: expected a JSON object of users' baskets, found {type(content).__name__}")
     users, lists = [user for user, _ in content], [baskets for _, baskets in content]
     if len(set(users)) < len(users):
-        raise UserError(f"{path}: user '{pd.Series(users)[pd.Series(users).duplicated()].iloc[0]}' stands there twice")
+        again = next(user for user, times in Counter(users).items() if times > 1)
+        raise UserError(f"{path}: user '{again}' stands there twice")
     _check(path, users, lists, lambda baskets: type(baskets) is list, "a list of baskets")
     flat = list(chain.from_iterable(lists))
     if not set(map(type, flat)) <= {list} or not set(map(type, chain.from_iterable(flat))) <= {int}:
@@ -182,11 +183,12 @@ class BasketLog(InteractionLog):
 
 def make_log(name: str, baskets: Baskets) -> BasketLog:
     """Number users and items by their first appearance and return the :class:`BasketLog`, split labels aside."""
-    item, numbers = pd.factorize(baskets.items)
+    encoded = pa.array(baskets.items).dictionary_encode()
     user = baskets.owner[baskets.basket] + 1
     vocabulary = {
         "user": Vocabulary(pa.array(baskets.users, pa.string())),
-        "item": Vocabulary(pa.array(numbers).cast(pa.string())),
+        "item": Vocabulary(encoded.dictionary.cast(pa.string())),
     }
     offsets = group_offsets(user, len(baskets.users) + 1)
-    return BasketLog(name, user, item.astype(np.int64) + 1, {"basket": baskets.basket}, offsets, vocabulary)
+    item = encoded.indices.to_numpy().astype(np.int64) + 1
+    return BasketLog(name, user, item, {"basket": baskets.basket}, offsets, vocabulary)

@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 PADDING = "[PAD]"
 
@@ -20,7 +20,6 @@ class Vocabulary:
 
     def __init__(self, tokens: pa.Array | pa.ChunkedArray) -> None:
         self.token_array = pa.concat_arrays([pa.array([PADDING]), tokens.cast(pa.string())])
-        self._index: pd.Index | None = None
 
     def __len__(self) -> int:
         return len(self.token_array)
@@ -31,13 +30,14 @@ class Vocabulary:
 
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
         """Return the ids (int64) of a sequence of tokens (str); -1 where a token is unknown."""
-        if self._index is None:
-            self._index = pd.Index(self.token_array.to_numpy(zero_copy_only=False), dtype=object)
-        return self._index.get_indexer(pd.Index(list(tokens), dtype=object)).astype(np.int64)
+        found = pc.index_in(pa.array(list(tokens), pa.string()), value_set=self.token_array)
+        return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
     @cached_property
     def hashes(self) -> np.ndarray:
         """64 bits of each token, int64 [ids]: the same in every vocabulary that has it, wherever it stands there."""
+        import pandas as pd  # a sixth of a second that only lists with equal scores need
+
         tokens = self.token_array.to_numpy(zero_copy_only=False)
         return pd.util.hash_array(tokens, categorize=False).view(np.int64)
 

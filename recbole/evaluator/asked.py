@@ -17,8 +17,9 @@ Batches = Callable[[int, torch.Tensor], None]
 SCORES_KEPT = 2**24
 """How many scores of a model are kept for the next question about the same rows: 64 MiB of float32."""
 
-SHORTEST = 10
-"""Lists are at least so long, for those who ask for other lengths of the same rows."""
+SHORTEST, DEEPEST = 10, 100
+"""Lists are at least so long, for those who ask for other lengths of the same rows; the second of the whole catalogue,
+where distances look at a hundred places."""
 
 
 class Asked:
@@ -76,10 +77,11 @@ class Asked:
             int64 [rows, k], best first, 0 where a list has ended, -1 throughout where a score of the row is no number;
             not to be written to.
         """
-        masked = masked and len(rows.history.values) > 0
-        known = self._lists.setdefault(rows, {})
+        different = len(rows.history.values) > 0  # else both lists are those of utility, too
+        known, masked = self._lists.setdefault(rows, {}), masked and different
         if each is not None or masked not in known or known[masked].shape[1] < k:
-            known[masked] = self._listed(rows, max(k, SHORTEST), masked, batch_rows, each)
+            length = max(k, SHORTEST if masked or not different else DEEPEST)
+            known[masked] = self._listed(rows, length, masked, batch_rows, each)
         return known[masked][:, :k]
 
     def scores(

@@ -20,9 +20,12 @@ FEW, MANY = 50, 10_000
 KEPT = 1200
 """The draws of at most so many people are kept: 20 MB."""
 
-_LEVEL = 0.95
+_ENDS = 0.025, 0.975
 _AT_ONCE = 2**23
 """How many numbers of draws are held at a time: 64 MiB."""
+
+_SIDE_BY_SIDE = 8
+"""How many columns go through a product at a time."""
 
 
 def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
@@ -49,16 +52,30 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
     counts = np.bincount(of_row, minlength=n).astype(np.float64)
     if n > MANY:
         return _normal(sums, counts)
-    columns = np.ascontiguousarray(np.column_stack([counts, sums]).T)
-    # each by itself, not as one matrix: its bits do not depend on which others there are
-    drawn = np.concatenate([np.stack([weights @ one for one in columns], axis=1) for weights in _weights(n)])
-    drawn = drawn[:, 1:] / drawn[:, :1]
-    if n >= FEW:
-        low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
-        return low, high
-    shares = _corrected(sums, counts, drawn)
-    low, high = (np.array([_quantile(drawn[:, at], share[at]) for at in range(m)]) for share in shares)
+    if np.all(counts == counts[0]):  # then every draw has as many rows
+        drawn = _drawn_sums(sums.T) / counts.sum()
+    else:
+        drawn = _drawn_sums(np.stack([*sums.T, counts]))
+        drawn = drawn[:-1] / drawn[-1]
+    drawn.sort(axis=1)
+    shares = _corrected(sums, counts, drawn) if n < FEW else (np.full(m, share) for share in _ENDS)
+    low, high = (_quantile(drawn, share) for share in shares)
     return low, high
+
+
+def _drawn_sums(columns: Floats) -> Floats:
+    """Return the sums over the people of each draw, float64 [m, draws], of what people have, float64 [m, people].
+
+    A fixed number of columns goes through a product at a time: the bits of one do not depend on how many others there
+    are.
+    """
+    (m, n), found = columns.shape, []
+    wide = np.zeros((-(-m // _SIDE_BY_SIDE) * _SIDE_BY_SIDE, n))
+    wide[:m] = columns
+    for weights in _weights(n):
+        parts = [wide[at : at + _SIDE_BY_SIDE] @ weights.T for at in range(0, len(wide), _SIDE_BY_SIDE)]
+        found.append(np.concatenate(parts)[:m])
+    return np.concatenate(found, axis=1)
 
 
 def _weights(n: int) -> Iterator[Floats]:
@@ -84,21 +101,31 @@ def _drawn(n: int) -> Iterator[Floats]:
         yield np.bincount(chosen.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def _quantile(drawn: Floats, share: float) -> float:
-    return float(np.quantile(drawn, share)) if np.isfinite(share) else float("nan")
+def _quantile(drawn: Floats, share: Floats) -> Floats:
+    """Return a quantile of each row of sorted draws, float64 [m], between two of them in proportion; NaN of a NaN."""
+    place = np.where(np.isnan(share), 0.0, share) * (drawn.shape[1] - 1)
+    first = np.minimum(place.astype(np.int64), drawn.shape[1] - 2)
+    row = np.arange(len(drawn))
+    low, high = drawn[row, first], drawn[row, first + 1]
+    between = np.where(low == high, low, low + (place - first) * (high - low))
+    return np.where(np.isnan(share) | np.isnan(drawn[:, -1]), np.nan, between)
 
 
 def _corrected(sums: Floats, counts: Floats, drawn: Floats) -> tuple[Floats, Floats]:
-    """Return the shares at which BCa reads the draws, float64 [m] each; the ends of equal draws are those."""
+    """Return the shares at which BCa reads the draws (float64 [m, draws], sorted), float64 [m] each.
+
+    The ends of equal draws are those.
+    """
     mean = sums.sum(axis=0) / counts.sum()
-    below = ((drawn < mean).sum(axis=0) + (drawn <= mean).sum(axis=0)) / (2 * len(drawn))
-    bias = _ndtri(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
+    n_draws, middle = drawn.shape[1], mean[:, None]
+    below = ((drawn < middle).sum(axis=1) + (drawn <= middle).sum(axis=1)) / (2 * n_draws)
+    bias = _ndtri(np.clip(below, 0.5 / n_draws, 1 - 0.5 / n_draws))
     without = (sums.sum(axis=0) - sums) / (counts.sum() - counts)[:, None]
     off = without.mean(axis=0) - without
     spread = (off**2).sum(axis=0)
     acceleration = np.divide((off**3).sum(axis=0), 6 * spread**1.5, out=np.zeros_like(spread), where=spread > 0)
     ends = []
-    for z in _ndtri([(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]):
+    for z in _ndtri(_ENDS):
         shifted = bias + z
         ends.append(_ndtr(bias + shifted / (1 - acceleration * shifted)))
     return ends[0], ends[1]
@@ -115,5 +142,5 @@ def _ndtr(z: Floats) -> Floats:
 def _normal(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
     n, mean = len(counts), sums.sum(axis=0) / counts.sum()
     residual = sums - mean * counts[:, None]
-    half = _ndtri((1 + _LEVEL) / 2) * np.sqrt((residual**2).sum(axis=0) * n / (n - 1)) / counts.sum()
+    half = _ndtri(_ENDS[1]) * np.sqrt((residual**2).sum(axis=0) * n / (n - 1)) / counts.sum()
     return mean - half, mean + half

@@ -1,12 +1,17 @@
 """Tables for people (text, Markdown) and for programs (.csv), and numbers in them."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from recbole.utils import UserError, atomic_write
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LONGEST_HEADER = 1000
 """Characters of a file that are looked at to see whether it is a table."""
