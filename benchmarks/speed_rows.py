@@ -14,12 +14,8 @@ SIZES = FULL["CF"]
 STEPS = 100
 """Batches that stand for a long epoch, and that train the large models before requests."""
 
-DATA = {
-    "CF": ("ml-100k", {}),
-    "SBR": ("diginetica_sample", {"user_inter_num_interval": "[3,inf)", "item_inter_num_interval": "[2,inf)"}),
-    "NBR": ("tafeng_1000", {}),
-}
-"""The data set of each task, and what differs from the files in ``configs/``: most sessions of the sample are short."""
+DATA = {"CF": "ml-100k", "SBR": "diginetica_sample", "NBR": "tafeng_1000"}
+"""The data set of each task, none filtered by more than the files in ``configs/`` do, as the original's were."""
 
 QUIET = {"use_gpu": False, "show_progress": False, "tensorboard": False, "state": "WARNING"}
 TRAINED = {"BPR": 20, "LightGCN": 10, "SGL": 5, "DNNTSP": 2}
@@ -153,11 +149,10 @@ def of_catalogue(folder):
 
 def of_model(args, model, original):
     """Return the rows of a model: an epoch, a retraining, a request of each algorithm."""
-    task = TASKS[model]
-    name, more = DATA[task]
+    name = DATA[TASKS[model]]
     spec = {
         "data": str(args.folder / "data" if name == "tafeng_1000" else args.data), "name": name, "model": model,
-        "files": [str(config_file(model))], "settings": QUIET | more,
+        "files": [str(config_file(model))], "settings": QUIET,
         "weights": str(args.folder / "weights" / f"{name}_{model}.pth"),
     }  # fmt: skip
     base, put = {"part": "base", "epochs": TRAINED.get(model, 3)}, {"part": "request", "requests": REQUESTS}
