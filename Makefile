@@ -43,7 +43,8 @@ demo: $(VENV)/installed
 	for index in 0 1 2 3; do $(RUN) run_recbole.py $(FORGET_ARGS) $(TRAIN_ARGS) --retrain_checkpoint_idx_to_match $$index --result_file results/retrained_$$index.json || exit; done
 	$(RUN) unlearn.py $(FORGET_ARGS) --unlearning_algorithm scif --result_file results/scif.json
 	$(RUN) unlearn.py $(FORGET_ARGS) --unlearning_algorithm scif --preset tuned --result_file results/scif_tuned.json
-	$(RUN) -m recbole.quick_start.report results/scif.json results/scif_tuned.json --csv results/demo.csv
+	$(RUN) -m recbole.quick_start.report results/scif.json results/scif_tuned.json --brief --csv results/demo.csv
+	@echo; echo 'The whole table: results/demo.csv, or the same command without --brief.'
 
 test: $(VENV)/tools
 	$(RUN) -m pytest -n 2 -m "not slow"

@@ -24,8 +24,12 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
     parser.add_argument(
         "--k", type=int, help="length of the lists that are shown (default: the smallest that all have)"
     )
+    parser.add_argument(
+        "--brief", action="store_true", help="say in short what the runs came to after the last request, in words"
+    )
     arguments = parser.parse_args(argv)
-    from recbole.report.comparison import TABLES_BEGIN, comparison
+    from recbole.report.brief import in_short
+    from recbole.report.comparison import TABLES_BEGIN, comparison, names_of
     from recbole.report.intervals import as_told
     from recbole.report.lines import COUNTS, IDENTITY, VIEWED
     from recbole.report.records import read_unlearned
@@ -36,12 +40,17 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
         if arguments.csv:
             check_own_table(arguments.csv, TABLES_BEGIN)
         found = comparison(arguments.files, arguments.k)
-        seeds = over_seeds(map(read_unlearned, arguments.files))
+        records = dict(zip(names_of(arguments.files), map(read_unlearned, arguments.files), strict=True))
+        brief = in_short(records) if arguments.brief else None
+        seeds = over_seeds(records.values())
         if arguments.csv:
             write_csv(found.table, arguments.csv)
     except UserError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
+    if brief is not None:
+        print(brief)
+        return 0
     print(as_short_text(as_told(found.table), [*IDENTITY, *VIEWED, *COUNTS]))
     print("\n".join([*found.notes, "", found.legend]))
     if seeds is not None:

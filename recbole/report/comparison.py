@@ -74,7 +74,7 @@ def comparison(paths: Iterable[str | Path], k: int | None = None) -> Comparison:
     k, longest, notes = _lengths(paths, records, k)
     lines: list[Line] = []
     columns: dict[str, Wanted] = {}
-    for record, name in zip(records, _names(paths), strict=True):
+    for record, name in zip(records, names_of(paths), strict=True):
         mine = columns_of(record, k, longest)
         columns |= mine
         lines += lines_of(record, name, mine)
@@ -86,7 +86,7 @@ def comparison(paths: Iterable[str | Path], k: int | None = None) -> Comparison:
     return Comparison(table, notes + more, "\n".join([*legend(columns), _MEANING]))
 
 
-def _names(paths: Sequence[str | Path]) -> list[str]:
+def names_of(paths: Sequence[str | Path]) -> list[str]:
     """Return what files are called: their stems or, where other files have the same, their paths."""
     stems = {path: Path(path).stem for path in paths}
     of_stem: dict[str, set[Path]] = {}

@@ -1,0 +1,196 @@
+"""The comparison in short: after the last request, what it means in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from recbole.report.columns import (
+    FORGOTTEN_PAIRS,
+    HEADROOM,
+    VIEW,
+    VIEW_OF_SPAM,
+    Wanted,
+    forgetting,
+    matching,
+    ndcg,
+    rows_of,
+    spam,
+)
+from recbole.report.costs import AMORTISED, COSTS, costs, outcomes
+from recbole.report.lines import same_as_shown
+from recbole.report.records import Record, list_lengths, own_rows
+from recbole.report.tables import shown
+from recbole.report.verdict import UTILITY_LOST, say, verdict
+from recbole.utils import UserError
+
+if TYPE_CHECKING:
+    from recbole.evaluator.kinds import Row
+
+_YARDSTICKS = ("clean", "base", "rebuilt", "retrained")
+_ABOUT = ("dataset", "model_class", "seed", "scenario")
+_WIDTH = 120
+"""Characters of a line of prose."""
+
+_LEGEND = """\
+base: before any request. rebuilt: base with its graph made anew, no step. retrained: never saw what was forgotten, the
+yardstick. [low, high]: 95 % interval over people. log-odds: of the forgotten pairs that were trained on, among all
+items; the lower, the less the model would recommend them. In the list: forgotten items in a requesting person's list."""
+
+_LEGEND_OF_SPAM = """\
+clean: never saw the spam. base: trained with it. rebuilt: base with its graph made anew, no step. retrained: without
+it, the yardstick. [low, high]: 95 % interval over people. log p: of the promoted items, mean over genuine people."""
+
+
+def in_short(records: Mapping[str, Record]) -> str:
+    """Return what runs came to, for somebody who reads such a table for the first time.
+
+    Runs of the same data, model, seed and forget set stand together: a line a model after the last request, then a
+    sentence or two about each.
+
+    Args:
+        records: by what a run is called, what :func:`~recbole.report.records.read_unlearned` returns.
+
+    Raises:
+        UserError: when a run has no lists, so that nothing can be said of it in short.
+    """
+    groups: dict[tuple[Any, ...], dict[str, Record]] = {}
+    for name, record in records.items():
+        row = next(row for row in record["metrics"] if row["model"] == "unlearned")
+        mask = record.get("mask")
+        digest = mask.get("forget_set_sha256") if isinstance(mask, dict) else None
+        groups.setdefault((*(row[column] for column in _ABOUT), digest), {})[name] = record
+    told = [_group(runs) for runs in groups.values()]
+    spammed = [bool(record.get("spam")) for record in records.values()]
+    legends = [_LEGEND] * (not all(spammed)) + [_LEGEND_OF_SPAM] * any(spammed)
+    return "\n\n".join([*told, *legends])
+
+
+def _group(runs: Mapping[str, Record]) -> str:
+    """Return the paragraph of runs that have base and retrained model in common."""
+    models = {name: _last(name, record) for name, record in runs.items()}
+    first_name = next(iter(runs))
+    first, record = models[first_name], runs[first_name]
+    columns = _columns(first_name, record)
+    lines = {kind: first[kind] for kind in _YARDSTICKS if kind in first and kind != "retrained"}
+    lines |= {name: found["unlearned"] for name, found in models.items()}
+    lines |= {"retrained": first["retrained"]} if "retrained" in first else {}
+    cells = [["", *columns], *([kind, *_cells(rows, columns)] for kind, rows in lines.items())]
+    told = [_heading(record, first), "", *_aligned(cells), "", *_of_base(first)]
+    told += [fill(f"{name}: {_of_run(runs[name], found, columns)}", _WIDTH) for name, found in models.items()]
+    return "\n".join(told)
+
+
+def _last(name: str, record: Record) -> dict[str, list[Row]]:
+    """Return the rows of the last checkpoint (and of the clean model, which has none) by kind of model."""
+    rows = own_rows(record)
+    checkpoints = [row["checkpoint"] for row in rows if row["model"] == "unlearned" and row["checkpoint"] is not None]
+    if not checkpoints:
+        raise UserError(f"{name}: no rows of an unlearned model at a checkpoint")
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["checkpoint"] == max(checkpoints) or row["model"] == "clean":
+            found.setdefault(row["model"], []).append(row)
+    return found
+
+
+def _columns(name: str, record: Record) -> dict[str, Wanted]:
+    """Return the columns that are shown, by heading: utility, forgetting, and what lists show."""
+    lengths = list_lengths(record)
+    if not lengths:
+        raise UserError(f"{name}: no lists of any length; --brief needs some")
+    k = 10 if 10 in lengths else lengths[0]
+    if record.get("spam"):
+        of_spam = spam(k)
+        names = {f"NDCG@{k}": f"NDCG@{k}", "target log p": "log p", f"target HR@{k}": f"in the list of {k}"}
+        return {to: of_spam[heading] for heading, to in names.items()}
+    log_odds = next(iter(FORGOTTEN_PAIRS.values()))
+    return {f"NDCG@{k}": ndcg(k), "log-odds": log_odds, f"in the list of {k}": list(forgetting(k).values())[5]}
+
+
+def _heading(record: Record, models: Mapping[str, list[Row]]) -> str:
+    """Return the line that says what was forgotten, and by how many."""
+    row = models["unlearned"][0]
+    view = VIEW_OF_SPAM if record.get("spam") else VIEW
+    everybody = next((one for one in models["unlearned"] if one["metric"] == "ndcg" and matching([one], view)), {})
+    pairs = next(iter(matching(models["unlearned"], next(iter(FORGOTTEN_PAIRS.values())))), {})
+    asked = record["requests"].get("total")
+    what = record["config"].get("sensitive_category") or ("spam" if record.get("spam") else row["scenario"])
+    of = f"{row['model_class']} on {row['dataset']}, seed {row['seed']}: forgetting {what}."
+    told = f"{of}\nAfter {asked} requests ({', '.join(outcomes([record]))})"
+    if pairs.get("n_rows"):
+        told += f", of which {pairs['n_people']} people had {pairs['n_rows']} forgotten pairs in training"
+    return told + (f"; NDCG of {everybody['n_people']} people." if everybody.get("n_people") else ".")
+
+
+def _cells(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> list[str]:
+    found = rows_of(rows, columns)
+    return [_with_interval(found[heading]) if heading in found else "" for heading in columns]
+
+
+def _with_interval(row: Row) -> str:
+    if row["value"] is None:
+        return "not finite"
+    interval = "" if row["low"] is None else f" [{shown(row['low'])}, {shown(row['high'])}]"
+    return shown(row["value"]) + interval
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _of_base(models: Mapping[str, list[Row]]) -> list[str]:
+    """Return whether there was something to forget, as a line; none where it is not known."""
+    headroom = next(iter(matching(models.get("base", []), HEADROOM)), None)
+    if headroom is None or headroom["low"] is None:
+        return []
+    much, interval = shown(headroom["value"]), f"[{shown(headroom['low'])}, {shown(headroom['high'])}]"
+    if headroom["low"] <= 0 <= headroom["high"]:
+        return [f"There is nothing to forget here: base less retrained is {much} {interval} in log-odds."]
+    return [f"There is something to forget: retraining lowers the log-odds by {much} {interval}, person by person."]
+
+
+def _of_run(record: Record, models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> str:
+    """Return what is to be said of an algorithm: how far it went, what it cost in utility, and in time."""
+    codes = verdict(record)
+    told = [] if record.get("spam") else _way(models, columns)
+    utility = next(iter(columns))
+    ours, base = (_value(models.get(kind, []), columns[utility]) for kind in ("unlearned", "base"))
+    if not math.isnan(ours) and not math.isnan(base) and UTILITY_LOST not in codes:
+        same = same_as_shown({utility: ours}, {utility: base})
+        told.append(f"{utility} is {'as before' if same else f'{shown(ours)}, {shown(base)} before'}.")
+    told += [*say(codes).splitlines(), *_cost(record)]
+    return " ".join(told)
+
+
+def _way(models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> list[str]:
+    """Return how far the log-odds went from the model before to the retrained one."""
+    before = "rebuilt" if "rebuilt" in models else "base"
+    wanted = columns["log-odds"]
+    start, ours, end = (_value(models.get(kind, []), wanted) for kind in (before, "unlearned", "retrained"))
+    headroom = next(iter(matching(models.get("base", []), HEADROOM)), {})
+    known = headroom.get("low") is not None and not headroom["low"] <= 0 <= headroom["high"]
+    if not known or math.isnan(start + ours + end) or start == end:
+        return []
+    return [f"It goes {100 * (start - ours) / (start - end):.0f} % of the way from {before} to retrained."]
+
+
+def _cost(record: Record) -> list[str]:
+    found = costs(record)
+    each, faster, amortised = (found[name] for name in (COSTS[0], COSTS[2], AMORTISED[0]))
+    if math.isnan(each):
+        return []
+    told = f"A request takes {shown(each)} s"
+    if math.isnan(faster) or math.isnan(amortised):
+        return [f"{told}."]
+    return [
+        f"{told}, retraining {faster:.0f} times as long; all requests together {1 / amortised:.2g} of a retraining."
+    ]
+
+
+def _value(rows: Iterable[Row], wanted: Wanted) -> float:
+    found = matching(rows, wanted)
+    return float("nan") if not found or found[0]["value"] is None else float(found[0]["value"])
