@@ -37,7 +37,7 @@ _WIDTH = 120
 _LEGEND = """\
 base: before any request. rebuilt: base with its graph made anew, no step. retrained: never saw what was forgotten, the
 yardstick. [low, high]: 95 % interval over people. log-odds: of the forgotten pairs that were trained on, among all
-items; the lower, the less the model would recommend them. In the list: forgotten items in a requesting person's list."""
+items; the lower, the less the model would recommend them. In the list: forgotten items in an asking person's list."""
 
 _LEGEND_OF_SPAM = """\
 clean: never saw the spam. base: trained with it. rebuilt: base with its graph made anew, no step. retrained: without
