@@ -28,14 +28,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pandas as pd
 import yaml
 
-from recbole.report.columns import FORGOTTEN, JS_OTHERS, JS_REQUESTING, RECALL, SENSITIVE, matching, values_of
+from recbole.report.columns import FORGOTTEN, FORGOTTEN_PAIRS, JS_OTHERS, JS_REQUESTING, NDCG, matching, values_of
 from recbole.report.costs import CPU_COSTS, cpu_costs, outcomes
 from recbole.report.records import read_if_there
 from recbole.report.tables import as_text, mean_and_deviation, write_csv, write_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
-BASE, RETRAINED = "base", "retrained"
+BASE, REBUILT, RETRAINED = "base", "rebuilt", "retrained"
 LAST = 3
 """The checkpoint after the last request."""
 
@@ -46,13 +46,13 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRE
 """Environment of every step: one thread, and no memory handed back between steps (half of Sets2Sets' time)."""
 
 COLUMNS = {
-    "recall@10": RECALL,
+    "NDCG@10": NDCG,
+    **FORGOTTEN_PAIRS,
     "forgotten@10": FORGOTTEN,
-    "sensitive@10": SENSITIVE,
     "JS requesting": JS_REQUESTING,
     "JS others": JS_OTHERS,
 }
-COUNTS = ("forgotten@10", "sensitive@10")
+TWO_DIGITS = (*FORGOTTEN_PAIRS, "forgotten@10")
 
 
 def parse_args():
@@ -172,17 +172,24 @@ def run_all(args):
 
 
 def scores(record, kind):
-    """Return the columns of one model (base, unlearned, retrained) at the last checkpoint, by name."""
+    """Return the columns of one kind of model at the last checkpoint, by name."""
     return values_of(matching(record["metrics"], {"checkpoint": LAST, "model": kind}), COLUMNS)
 
 
+def kinds(record):
+    """Return the kinds of models that a record has rows of."""
+    return {row["model"] for row in record["metrics"]}
+
+
 def lines_of(args, model):
-    """Yield ``(name, one dictionary a seed, note)`` for base, retrained and every algorithm of a model."""
+    """Yield ``(name, one dictionary a seed, note)`` for base, null row, retrained and every algorithm of a model."""
     names = args.algorithms[model]
     found = {a: {s: read_if_there(result_path(args, model, s, a, args.preset)) for s in args.seeds} for a in names}
     any_of = [next((found[a][s] for a in names if found[a][s]), None) for s in args.seeds]
-    for kind in (BASE, RETRAINED):
-        yield kind, [scores(record, kind) for record in any_of if record], ""
+    for kind in (BASE, REBUILT, RETRAINED):
+        there = [record for record in any_of if record and kind in kinds(record)]
+        if there or kind != REBUILT:
+            yield kind, [scores(record, kind) for record in there], ""
     for algorithm, records in found.items():
         values = [scores(record, "unlearned") | cpu_costs(record) for record in records.values() if record]
         yield algorithm, values, note(args, model, algorithm, records)
@@ -204,7 +211,7 @@ def cell(values, column):
     """Return a column's mean and standard deviation over the seeds as text, of a cost the mean; empty without any."""
     if column in CPU_COSTS:
         return mean_and_deviation([values.mean()], ".3g")
-    return mean_and_deviation(values, ".2f" if column in COUNTS else ".4f")
+    return mean_and_deviation(values, ".2f" if column in TWO_DIGITS else ".4f")
 
 
 def table(args):
