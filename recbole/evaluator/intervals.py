@@ -18,7 +18,9 @@ FEW, MANY = 50, 10_000
 """Below ``FEW`` people the interval is corrected for bias and acceleration; above ``MANY`` it is the normal one."""
 
 KEPT = 1200
-"""The draws of at most so many people are kept: 20 MB."""
+"""The draws of at most so many people are kept: 10 MB."""
+
+Singles = npt.NDArray[np.float32]
 
 _ENDS = 0.025, 0.975
 _AT_ONCE = 2**23
@@ -52,11 +54,12 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
     counts = np.bincount(of_row, minlength=n).astype(np.float64)
     if n > MANY:
         return _normal(sums, counts)
-    if np.all(counts == counts[0]):  # then every draw has as many rows
-        drawn = _drawn_sums(sums.T) / counts.sum()
-    else:
-        drawn = _drawn_sums(np.stack([*sums.T, counts]))
-        drawn = drawn[:-1] / drawn[-1]
+    mean = sums.sum(axis=0) / counts.sum()
+    columns = [*(sums - mean * counts[:, None]).T, counts]
+    # where all have equally many rows, so have all draws
+    equal = np.all(counts == counts[0])
+    off = _drawn_sums(np.stack(columns[:m] if equal else columns))
+    drawn = mean[:, None] + off[:m] / (counts.sum() if equal else off[m])
     drawn.sort(axis=1)
     shares = _corrected(sums, counts, drawn) if n < FEW else (np.full(m, share) for share in _ENDS)
     low, high = (_quantile(drawn, share) for share in shares)
@@ -66,20 +69,20 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
 def _drawn_sums(columns: Floats) -> Floats:
     """Return the sums over the people of each draw, float64 [m, draws], of what people have, float64 [m, people].
 
-    A fixed number of columns goes through a product at a time: the bits of one do not depend on how many others there
-    are.
+    In single precision, as what people have is how far they are off the mean. A fixed number of columns goes through a
+    product at a time: the bits of one do not depend on how many others there are.
     """
     (m, n), found = columns.shape, []
-    wide = np.zeros((-(-m // _SIDE_BY_SIDE) * _SIDE_BY_SIDE, n))
+    wide = np.zeros((-(-m // _SIDE_BY_SIDE) * _SIDE_BY_SIDE, n), dtype=np.float32)
     wide[:m] = columns
-    for weights in _weights(n):
-        parts = [wide[at : at + _SIDE_BY_SIDE] @ weights.T for at in range(0, len(wide), _SIDE_BY_SIDE)]
+    for times in _times_drawn(n):
+        parts = [wide[at : at + _SIDE_BY_SIDE] @ times for at in range(0, len(wide), _SIDE_BY_SIDE)]
         found.append(np.concatenate(parts)[:m])
-    return np.concatenate(found, axis=1)
+    return np.concatenate(found, axis=1, dtype=np.float64)
 
 
-def _weights(n: int) -> Iterator[Floats]:
-    """Yield how often each of ``n`` people is in each draw, float64 [draws, n], some draws at a time."""
+def _times_drawn(n: int) -> Iterator[Singles]:
+    """Yield how often each of ``n`` people is in each draw, float32 [n, draws], some draws at a time."""
     if n > KEPT:
         yield from _drawn(n)
     else:
@@ -87,18 +90,18 @@ def _weights(n: int) -> Iterator[Floats]:
 
 
 @lru_cache(maxsize=8)
-def _kept(n: int) -> Floats:
-    """Return all of the weights of few people, for the next model and question that has as many."""
-    return np.concatenate(list(_drawn(n)))
+def _kept(n: int) -> Singles:
+    """Return all draws of few people, for the next model and question that has as many."""
+    return np.concatenate(list(_drawn(n)), axis=1)
 
 
-def _drawn(n: int) -> Iterator[Floats]:
+def _drawn(n: int) -> Iterator[Singles]:
     generator = stream(0, "people", n)
     step = max(_AT_ONCE // n, 1)
     for start in range(0, DRAWS, step):
         size = min(step, DRAWS - start)
-        chosen = generator.integers(n, size=(size, n)) + np.arange(size)[:, None] * n
-        yield np.bincount(chosen.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        chosen = generator.integers(n, size=(size, n)) * size + np.arange(size)[:, None]
+        yield np.bincount(chosen.ravel(), minlength=size * n).reshape(n, size).astype(np.float32)
 
 
 def _quantile(drawn: Floats, share: Floats) -> Floats:

@@ -57,9 +57,22 @@ def check_writable(path: str | Path) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically. NaN and infinities are written as ``null``."""
+    """Write ``value`` as JSON, atomically: indented, but a list's dictionaries (rows of a table) on a line each.
+
+    NaN and infinities are written as ``null``.
+    """
     with atomic_write(path) as file:
-        file.write(json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        file.write(_indented(finite(value)) + "\n")
+
+
+def _indented(value: Any) -> str:
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    if isinstance(value, dict) and value:
+        parts = [f"{encode(key)}: {_indented(part)}" for key, part in value.items()]
+        return "{\n " + ",\n".join(parts).replace("\n", "\n ") + "\n}"
+    if isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        return "[\n " + ",\n ".join(map(encode, value)) + "\n]"
+    return encode(value)
 
 
 def finite(value: Any) -> Any:

@@ -70,4 +70,11 @@ def test_json_has_lists_for_arrays_and_numbers_for_scalars(tmp_path):
 
 def test_json_has_null_for_what_is_no_number(tmp_path):
     write_json(tmp_path / "a.json", {"a": [float("nan"), float("inf"), 0.1]})
-    assert (tmp_path / "a.json").read_text().split() == ["{", '"a":', "[", "null,", "null,", "0.1", "]", "}"]
+    assert (tmp_path / "a.json").read_text() == '{\n "a": [null, null, 0.1]\n}\n'
+
+
+def test_json_has_a_table_s_rows_on_a_line_each(tmp_path):
+    value = {"metrics": [{"x": 1, "of": "a\u2028\nb"}, {"x": [2], "of": None}], "config": {"k": {}, "more": {"e": []}}}
+    write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == value and text.split("\n")[3] == '  {"x": [2], "of": null}'
