@@ -12,6 +12,7 @@ import torch
 
 from recbole.trainer.checkpoint import load_checkpoint, save_checkpoint
 from recbole.utils import UserError
+from recbole.utils.files import remove
 
 logger = logging.getLogger("recbole")
 
@@ -85,5 +86,5 @@ class ResumeFile:
             torch.cuda.set_rng_state_all(state["generators"]["cuda"][: torch.cuda.device_count()])
 
     def remove(self) -> None:
-        """Delete the file: the run is complete."""
-        self.path.unlink(missing_ok=True)
+        """Delete the file, and what a kill left of writing it: the run is complete."""
+        remove(self.path)

@@ -463,3 +463,14 @@ def test_snapshots_are_as_far_apart_as_asked(make, tmp_path, monkeypatch):
     with pytest.raises(Killed):
         make(killed_after(NoisyBPR, 8), resume).fit()
     assert not resume.path.exists()
+
+
+def test_nothing_is_left_of_a_snapshot_that_a_kill_tore(snapshots):
+    """It may be large, and no later one may be due that would take its place."""
+    resume = snapshots()
+    (resume.path.parent / ".x.resume.partial").write_bytes(b"torn")
+    resume.remove()
+    assert not list(resume.path.parent.iterdir())
+    resume.save({})
+    resume.remove()
+    assert not list(resume.path.parent.iterdir())

@@ -1,0 +1,85 @@
+"""The tables of `compact.py`: distances between kinds of models, utility and forgetting, with intervals over seeds."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+from recbole.report.columns import FORGOTTEN_PAIRS, ndcg
+
+KINDS = BASE, MASKED, COMPACT, ANEW = "base", "masked", "compact", "anew"
+PAIRS = ((COMPACT, MASKED), (ANEW, MASKED), (ANEW, COMPACT), (BASE, MASKED))
+COLUMNS = {
+    "NDCG@10": ndcg(10),
+    "NDCG@10, others": ndcg(10) | {"population": "others"},
+    "forgotten log-odds": FORGOTTEN_PAIRS["forgotten log-odds"],
+}
+
+
+def apart(found):
+    """Return the mean distance of models of different seeds.
+
+    Args:
+        found: float64 [seeds, seeds], the distance of each model of one kind from each of another.
+    """
+    return float(found[~np.eye(len(found), dtype=bool)].mean())
+
+
+def excess(across, one, other):
+    """Return how much further two kinds are apart than models of one kind: zero where they are one distribution.
+
+    Args:
+        across, one, other: float64 [seeds, seeds], the distances between the kinds and inside of each.
+    """
+    return apart(across) - (apart(one) + apart(other)) / 2
+
+
+def jackknifed(statistic, matrices):
+    """Return a statistic of matrices [seeds, seeds] and half the length of its 95 % interval over seeds."""
+    n, whole = len(matrices[0]), statistic(*matrices)
+    left = [statistic(*(np.delete(np.delete(one, at, 0), at, 1) for one in matrices)) for at in range(n)]
+    return whole, interval(n * whole - (n - 1) * np.array(left))[1]
+
+
+def interval(values):
+    """Return the mean of values, one a seed, and half the length of its 95 % interval (Student's t)."""
+    return float(np.mean(values)), float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
+
+
+def told(value, half, digits=4):
+    """Return a mean with its interval as text."""
+    return f"{value:.{digits}f} [{value - half:.{digits}f}, {value + half:.{digits}f}]"
+
+
+def distance_table(found):
+    """Return the table of distances.
+
+    Args:
+        found: heading to (kind, kind) to float64 [seeds, seeds].
+    """
+    lines = {}
+    for heading, of in found.items():
+        cells = {f"{kind}, {kind}": f"{apart(of[kind, kind]):.4f}" for kind in KINDS}
+        for pair in PAIRS:
+            three = of[pair], of[pair[0], pair[0]], of[pair[1], pair[1]]
+            cells[", ".join(pair)] = f"{apart(of[pair]):.4f}"
+            cells[f"{', '.join(pair)}: excess"] = told(*jackknifed(excess, three))
+            cells[f"{', '.join(pair)}: same seed"] = f"{np.diag(of[pair]).mean():.4f}"
+        lines[heading] = cells
+    return pd.DataFrame(lines).rename_axis("models").reset_index()
+
+
+def value_table(values):
+    """Return the table of utility and forgetting.
+
+    Args:
+        values: kind to heading to one value a seed.
+    """
+    names = {kind: values[kind] for kind in KINDS}
+    for kind in (COMPACT, ANEW, BASE):
+        difference = {key: np.subtract(values[kind][key], values[MASKED][key]) for key in COLUMNS}
+        names[f"{kind} - {MASKED}, paired by seed"] = difference
+    lines = {name: {key: told(*interval(one[key])) for key in COLUMNS} for name, one in names.items()}
+    for name, cells in lines.items():
+        if name.startswith(ANEW):
+            cells["NDCG@10"] = ""  # of people who asked, some rows of this test were trained on
+    return pd.DataFrame(lines).T.rename_axis("models").reset_index()
