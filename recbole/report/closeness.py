@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recbole.report.columns import DISTANCES, RANK_CHANGE, SIMILARITIES, Wanted, matching
+from recbole.report.columns import DISTANCES, SIMILARITIES, Wanted, matching
 from recbole.report.records import Record
 from recbole.report.t_intervals import OfSeeds, line
 
@@ -22,6 +22,9 @@ OTHER_SEED = "retrained, other seed"
 
 FAR = 0.2
 """The selected epochs of base and retrained differ where they do by more than this share of the base's."""
+
+CHAOS = 0.5
+"""Below so much coupling the distance of models of one seed is mostly training's chaos; see :func:`chaotic`."""
 
 _MEASURED = ("base", "rebuilt", "unlearned")
 
@@ -48,13 +51,30 @@ def closeness(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, 
                 same = _from_same_epoch(of_seed, checkpoint, rows[kind], found[kind])
                 lines += line(heading, kind, SAME_EPOCH, same)
             lines += line(heading, kind, EXCESS, excess(found[kind], found["retrained"]))
-            if kind == "base" and heading != RANK_CHANGE:
+            if kind == "base":
                 lines += _coupling(heading, found[kind])
         others = from_others(found["retrained"])
-        lines += line(heading, OTHER_SEED, COUPLED, others)
-        zero = line(heading, OTHER_SEED, EXCESS, dict.fromkeys(others, 0.0))
-        lines += [row | {"low": math.nan, "high": math.nan} for row in zero]  # by definition, not by measurement
+        yardstick = line(heading, OTHER_SEED, COUPLED, others)
+        yardstick += line(heading, OTHER_SEED, EXCESS, dict.fromkeys(others, 0.0))
+        # each pair comes from either side, and the excess is 0 by definition: there is no interval
+        lines += [row | {"low": math.nan, "high": math.nan} for row in yardstick]
     return lines
+
+
+def chaotic(lines: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the coupling of the distances whose coupled values are mostly training's chaos.
+
+    There it is low, and retrained models of different seeds are not much closer to each other than base and retrained:
+    else it is what was forgotten that sets these apart.
+    """
+    found = {(one["measure"], one["model"], one["quantity"]): one["mean"] for one in lines}
+    return {
+        heading: value
+        for (heading, _, quantity), value in found.items()
+        if quantity == COUPLING
+        and value < CHAOS
+        and found.get((heading, OTHER_SEED, COUPLED), math.inf) > CHAOS * found[heading, "base", COUPLED]
+    }
 
 
 def far_epochs(of_seed: Mapping[int, Record], checkpoint: int) -> dict[int, tuple[int, int]]:

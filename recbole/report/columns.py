@@ -42,9 +42,6 @@ _DISTANCE = {**_VALUE, "metric": "js_divergence", "view": "current", "masking": 
 JS_REQUESTING: Wanted = _DISTANCE | {"population": "requesting"}
 JS_OTHERS: Wanted = _DISTANCE | {"population": "others"}
 
-RANK_CHANGE = "rank change requesting"
-"""Heading of the distance in the ranks of forgotten items alone, which forgetting itself moves."""
-
 _JACCARD: dict[str, Any] = {"metric": "jaccard", "k": _TOP}
 _OVERLAP: dict[str, Any] = {"metric": "rank_biased_overlap"}
 DISTANCES: dict[str, Wanted] = {
@@ -54,7 +51,7 @@ DISTANCES: dict[str, Wanted] = {
     f"1 - Jaccard@{_TOP} others": {**JS_OTHERS, **_JACCARD},
     "1 - RBO requesting": {**JS_REQUESTING, **_OVERLAP},
     "1 - RBO others": {**JS_OTHERS, **_OVERLAP},
-    RANK_CHANGE: {**JS_REQUESTING, "metric": "rank_change"},
+    "rank change requesting": {**JS_REQUESTING, "metric": "rank_change"},
 }
 """What is looked at over seeds, by heading."""
 

@@ -19,7 +19,7 @@ HEADROOM_ENDS = ("headroom low", "headroom high")
 
 NOTHING_TO_FORGET = "nothing to forget here"
 
-_METRICS = ("ndcg", "forgotten_log_odds")
+_METRICS = ("ndcg", "forgotten_log_odds", "target_rank")
 """Metrics whose intervals are shown."""
 
 _YARDSTICKS = ("base", "retrained", "clean")

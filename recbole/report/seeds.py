@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recbole.report.closeness import COUPLING, FAR, SAME_EPOCH, closeness, far_epochs
+from recbole.report.closeness import CHAOS, SAME_EPOCH, chaotic, closeness, far_epochs
 from recbole.report.columns import Wanted, matching, over_seeds_measures
 from recbole.report.records import Record, own_rows
 from recbole.report.t_intervals import QUANTITIES, differences, line
@@ -24,9 +24,6 @@ COLUMNS = (*ABOUT, *QUANTITIES)
 
 MINUS = {"minus base": "base", "minus retrained": "retrained"}
 """Quantities that are differences within each seed, and the model that is subtracted."""
-
-CHAOS = 0.5
-"""Below so much coupling the distance of models of one seed is mostly training's chaos."""
 
 _KINDS = ("clean", "base", "rebuilt", "unlearned", "retrained")
 _FORGET_SEED, _FRACTION = re.compile(r"_forget_seed_\d+"), re.compile(r"(fraction_[^_]+)")
@@ -126,11 +123,10 @@ def _told(about: Mapping[str, Any]) -> str:
 def _notes(of_seed: Mapping[int, Record], checkpoint: int, lines: Iterable[dict[str, Any]]) -> list[str]:
     """Return what is to be said of a checkpoint's distances."""
     found = list(lines)
-    notes = [
-        f"{one['measure']}: coupling is {one['mean']:.2f}, below {CHAOS}: the coupled column is mostly training's chaos"
-        for one in found
-        if one["quantity"] == COUPLING and one["mean"] < CHAOS
-    ]
+    notes = []
+    low = ", ".join(f"{value:.2f} ({heading})" for heading, value in chaotic(found).items())
+    if low:
+        notes.append(f"coupling is {low}, below {CHAOS}: there the coupled column is mostly training's chaos")
     far = far_epochs(of_seed, checkpoint)
     if not far:
         return notes
@@ -139,8 +135,8 @@ def _notes(of_seed: Mapping[int, Record], checkpoint: int, lines: Iterable[dict[
     missing = "" if counted == {len(of_seed)} else f", and is of {max(counted, default=0)} of {len(of_seed)} seeds"
     return [
         *notes,
-        f"the selected epochs of base and retrained are {epochs}, which differ by more than {FAR:.0%}: '{SAME_EPOCH}' "
-        f"compares with the retraining at the base's epoch{missing}",
+        f"the selected epochs of base and retrained are more than a fifth apart: {epochs}; '{SAME_EPOCH}' compares with "
+        f"the retraining at the base's epoch{missing}",
     ]
 
 

@@ -23,17 +23,20 @@ _TITLES = {
 }
 
 LEGEND = """\
-Over seeds: mean [95 % interval by Student's t, from two seeds on; it takes the values of seeds for normal, and is wide
-for few]. coupled: distance from the retrained model of the own seed; low is evidence of closeness, high is none, and
-algorithms that draw noise are not ranked by it. coupled, same epoch: distance from the retraining at the epoch that was
-selected for the base, a diagnostic; given where the two epochs differ by more than a fifth in some seed. excess: of a
-seed, the mean distance from the retrained models of other seeds, less that of its retrained model from them; zero for
-perfect unlearning; seeds share retrained models, so that its interval is a rough one. retrained, other seed: how far
-retrained models of different seeds are apart: what the randomness of training alone does. coupling: 1 - base's distance
-from the retrained model of its seed over that from those of other seeds: how much of training the two have in common.
-Of all distances 0 is the same: Jaccard and RBO (rank-biased overlap) are taken from 1; rank change is the mean
-|difference of log2 ranks| of the forgotten items, which forgetting itself moves, so that there is no coupling of it.
-requesting, others: of whose lists and scores. minus base, minus retrained: paired, the difference within each seed."""
+Over seeds: mean [95 % interval by Student's t, from two seeds on]; it takes seeds' values for normal, and is wide for few.
+coupled: distance from the retrained model of the own seed. Low is evidence of closeness, high is none, and algorithms that
+draw noise are not ranked by it.
+coupled, same epoch: distance from the retraining at the epoch that was selected for the base, a diagnostic; given where
+the two epochs differ by more than a fifth in some seed.
+excess: the mean distance from the retrained models of other seeds, less that of the own retrained model from them. Zero
+for perfect unlearning, below it where a model is nearer to them than a retrained one is, as one of fewer epochs can be.
+Seeds share retrained models, so that its interval is a rough one.
+retrained, other seed: how far retrained models of different seeds are apart, by the randomness of training alone.
+coupling: 1 - base's distance from the retrained model of its seed over that from those of other seeds: how much of
+training the two have in common. It is low, too, where forgetting moves more than that randomness does.
+distances: 0 is the same. Jaccard and RBO (rank-biased overlap) are taken from 1; rank change: the mean |difference of
+log2 ranks| of the forgotten items. requesting, others: of whose scores and lists.
+minus base, minus retrained: paired, the difference within each seed."""
 
 
 def tables(table: pd.DataFrame) -> list[str]:
