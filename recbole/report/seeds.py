@@ -135,8 +135,8 @@ def _notes(of_seed: Mapping[int, Record], checkpoint: int, lines: Iterable[dict[
     missing = "" if counted == {len(of_seed)} else f", and is of {max(counted, default=0)} of {len(of_seed)} seeds"
     return [
         *notes,
-        f"the selected epochs of base and retrained are more than a fifth apart: {epochs}; '{SAME_EPOCH}' compares with "
-        f"the retraining at the base's epoch{missing}",
+        f"the selected epochs of base and retrained are more than a fifth apart: {epochs}; '{SAME_EPOCH}' compares "
+        f"with the retraining at the base's epoch{missing}",
     ]
 
 

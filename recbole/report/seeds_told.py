@@ -23,9 +23,10 @@ _TITLES = {
 }
 
 LEGEND = """\
-Over seeds: mean [95 % interval by Student's t, from two seeds on]; it takes seeds' values for normal, and is wide for few.
-coupled: distance from the retrained model of the own seed. Low is evidence of closeness, high is none, and algorithms that
-draw noise are not ranked by it.
+Over seeds: mean [95 % interval by Student's t, from two seeds on], which takes the values of seeds for normal, and is
+wide for few.
+coupled: distance from the retrained model of the own seed. Low is evidence of closeness, high is none, and algorithms
+that draw noise are not ranked by it.
 coupled, same epoch: distance from the retraining at the epoch that was selected for the base, a diagnostic; given where
 the two epochs differ by more than a fifth in some seed.
 excess: the mean distance from the retrained models of other seeds, less that of the own retrained model from them. Zero
