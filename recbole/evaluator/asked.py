@@ -1,7 +1,7 @@
 """A model that is asked many questions: nothing is scored or ranked twice."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,6 +20,9 @@ SCORES_KEPT = 2**24
 SHORTEST, DEEPEST = 10, 100
 """Lists are at least so long, for those who ask for other lengths of the same rows; the second of the whole catalogue,
 where distances look at a hundred places."""
+
+
+Found = TypeVar("Found")
 
 
 class Asked:
@@ -41,6 +44,7 @@ class Asked:
         self.model, self.n_items = model, model.n_items
         self.tied, self.told = (0.0, 0), False
         self._lists: WeakKeyDictionary[EvalRows, dict[bool, Ids]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[EvalRows, dict[Hashable, Any]] = WeakKeyDictionary()
         self._scored: tuple[EvalRows, torch.Tensor] | None = None
 
     @classmethod
@@ -59,6 +63,19 @@ class Asked:
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Return the model's scores of all items."""
         return self.model.full_sort_predict(interaction)
+
+    def once(self, rows: EvalRows, question: Hashable, find: Callable[[], Found]) -> Found:
+        """Return what ``find`` returns for a question about rows: it is called the first time alone.
+
+        Args:
+            rows: the answer is kept as long as they are.
+            question: what is asked, with all that the answer depends on beside model and rows.
+            find: computes the answer, which nobody writes to.
+        """
+        known = self._known.setdefault(rows, {})
+        if question not in known:
+            known[question] = find()
+        return known[question]
 
     def lists(
         self, rows: EvalRows, k: int, masked: bool = True, batch_rows: int = 4096, each: Batches | None = None

@@ -1,6 +1,6 @@
 """Means over rows with their intervals, for each population, and how far they are from another model's."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ def add_means(
     person: Ids,
     populations: Mapping[str, Mask],
     others: tuple[Mapping[Key, Floats], Reference] | None = None,
+    compared: Container[str] | None = None,
     **about: Any,
 ) -> None:
     """Add to a table a row for each metric and population: the mean, its interval, and of how many people it is.
@@ -37,6 +38,7 @@ def add_means(
         populations: name to bool [rows].
         others: the reference's values of the same rows, and the reference: what ours have more, row by row, is added
             too, in rows with ``minus``.
+        compared: the populations that it is added for; all by default.
         about: further columns.
     """
     columns: list[tuple[Key, dict[str, Any]]] = [(key, {}) for key in values]
@@ -50,8 +52,9 @@ def add_means(
         return
     matrix = np.stack(numbers, axis=1)
     for population, chosen in populations.items():
-        low, high = mean_intervals(matrix[chosen], person[chosen])
+        shown = columns if compared is None or population in compared else columns[: len(values)]
+        low, high = mean_intervals(matrix[chosen, : len(shown)], person[chosen])
         counts = {"n_people": len(distinct(person[chosen])), "n_rows": int(chosen.sum())}
-        for at, ((metric, k), minus) in enumerate(columns):
+        for at, ((metric, k), minus) in enumerate(shown):
             ends = {"low": float(low[at]), "high": float(high[at])} if np.isfinite(low[at]) else {}
             table.add(metric, mean(matrix[chosen, at]), k, population=population, **ends, **counts, **minus, **about)

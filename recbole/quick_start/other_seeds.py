@@ -1,11 +1,14 @@
-"""Retrained models of other seeds: how far apart two of them are says what a distance from one of them means."""
+"""More retrained models to measure distances from: those of other seeds, and the one at the base's selected epoch.
+
+How far apart two retrained models of different seeds are says what a distance from one of them means.
+"""
 
 import copy
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from recbole.config.identity import told
-from recbole.evaluator import Asked, Reference, Views, evaluate, get_probe
+from recbole.evaluator import Asked, EvalSettings, Reference, Views, evaluate, get_probe
 from recbole.evaluator.kinds import Row
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.record import reference_name
@@ -77,20 +80,27 @@ def distances_from_others(
         others: seed to the model retrained from it.
         checkpoint: its number.
         view: its questions.
-        models: by kind, with the columns of their rows; those of base, unlearned and retrained models are measured.
+        models: by kind, with the columns of their rows; all are measured but the retrained one at the base's epoch.
 
     Returns:
         Rows of the result table, their ``reference`` the other seed's file; and the seed by what that column says.
     """
     rows: list[Row] = []
     seeds: dict[str, int] = {}
-    settings, probe = setup.scenario.questions()[0], get_probe("distance")()
+    measured = {kind: model for kind, model in models.items() if kind != "retrained_same_epoch"}
     for seed, stored in others.items():
         model = Asked(load(setup, setup.retrained(checkpoint), stored))
         reference = Reference(model, reference_name(stored.path), False)
         seeds[reference.name] = seed
-        for kind in ("base", "unlearned", "retrained"):
-            if kind in models:
-                asked, columns = models[kind]
-                rows += evaluate(asked, view, settings, [probe], reference, **columns, model=kind)
+        rows += distances(setup.scenario.questions()[0], view, measured, reference)
     return rows, seeds
+
+
+def distances(
+    settings: EvalSettings, view: Views, models: Mapping[str, tuple[Asked, Row]], reference: Reference
+) -> list[Row]:
+    """Return the rows of how far models, by kind and with the columns of their rows, are from a reference."""
+    probe, rows = get_probe("distance")(), list[Row]()
+    for kind, (asked, columns) in models.items():
+        rows += evaluate(asked, view, settings, [probe], reference, **columns, model=kind)
+    return rows

@@ -9,7 +9,7 @@ from recbole.evaluator import Asked, EvalSettings, Reference, Views, evaluate, f
 from recbole.evaluator.kinds import Row
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import report
-from recbole.quick_start.other_seeds import distances_from_others
+from recbole.quick_start.other_seeds import distances, distances_from_others
 from recbole.quick_start.record import reference_name
 from recbole.quick_start.work import Work
 from recbole.trainer.learn import load
@@ -32,12 +32,15 @@ class Answers:
         timing: ``rebuilt_seconds`` and ``rebuilt_cpu_seconds``, lists of what each checkpoint's rebuild took; empty
             where nothing is rebuilt.
         seeds: what the column ``reference`` says of retrained models of other seeds, to their seed.
+        same_epoch: what it says of retrained models at the base's selected epoch, to their checkpoint; of those alone
+            whose own selected epoch is another.
     """
 
     rows: list[Row]
     more: list[Row]
     timing: dict[str, Any]
     seeds: dict[str, int]
+    same_epoch: dict[str, int]
 
 
 def ask_all(work: Work, base: AbstractRecommender) -> Answers:
@@ -53,6 +56,7 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
     rows, fixed = scenario.references(setup, said), scenario.ask(before, **said)
     more: list[Row] = []
     seeds: dict[str, int] = {}
+    same_epoch: dict[str, int] = {}
     for once in (rows, fixed):
         scenario.tell(once)
     rebuilds = _is_rebuilt(base)
@@ -63,13 +67,18 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
         models |= _models(work, checkpoint)
         rows += _evaluate(work, checkpoint, view, models)
         rows += [row | {"checkpoint": checkpoint} for row in fixed]
+        reference = _same_epoch(work, checkpoint, models)
+        if reference is not None:
+            same_epoch[reference.name] = checkpoint
+            measured = {kind: model for kind, model in models.items() if not kind.startswith("retrained")}
+            rows += distances(scenario.questions()[0], view, measured, reference)
         further, of = distances_from_others(setup, work.others.get(checkpoint, {}), checkpoint, view, models)
         rows, seeds = rows + further, seeds | of
         if checkpoint == LAST:
             more = _ndcg_rows(work, view, models)
         mine = [row for row in rows if row["checkpoint"] == checkpoint]
         report(setup, mine, "unlearned", f"Results for model {work.state(checkpoint).file.name}")
-    return Answers(rows, more, timing, seeds)
+    return Answers(rows, more, timing, seeds, same_epoch)
 
 
 def _is_rebuilt(base: AbstractRecommender) -> bool:
@@ -109,6 +118,21 @@ def _models(work: Work, checkpoint: int) -> dict[str, tuple[Asked, Row]]:
     return models
 
 
+def _same_epoch(work: Work, checkpoint: int, models: dict[str, tuple[Asked, Row]]) -> Reference | None:
+    """Return a checkpoint's retrained model at the base's selected epoch, if that is not the retrained model itself."""
+    if checkpoint not in work.same_epoch:
+        return None
+    base, retrained = work.selected_epochs["base"], work.selected_epochs["retrained"][str(checkpoint)]
+    if base == retrained:
+        logger.info(
+            "checkpoint %d: %s is the selected epoch of base and retrained: no further distance from the retrained "
+            "model at the base's epoch, which is the retrained model", checkpoint, base,
+        )  # fmt: skip
+        return None
+    _, twin = work.references[checkpoint]
+    return Reference(models["retrained_same_epoch"][0], reference_name(work.same_epoch[checkpoint].path), twin)
+
+
 def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
     """Put a checkpoint's questions to its models, and return the rows: of base, rebuilt, unlearned, retrained."""
     scenario, reference = work.setup.scenario, None
@@ -122,8 +146,12 @@ def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[
         said = columns | {"model": kind}
         beside = work.places.logs / work.state(checkpoint).file.stem if kind == "unlearned" else None
         # the scenario's questions go first, as those of the view are put only where they are others
-        own = [] if kind == "base" else scenario.ask(model, beside, **said, checkpoint=checkpoint)
         compare = None if kind == "retrained" else reference
+        own = []
+        if kind != "base" or compare is not None:
+            own = scenario.ask(model, beside, compare, **said, checkpoint=checkpoint)
+        if kind == "base":  # the rest is the same at every checkpoint, and is there
+            own = [row for row in own if row["minus"] is not None]
         rows[kind] = evaluate(model, view, *scenario.questions(), compare, **said) + own
     return [row for kind in models for row in rows[kind]]
 

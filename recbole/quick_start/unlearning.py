@@ -102,6 +102,7 @@ def _run(
     requests = _requests_before(work) if done.summary is None else done.summary
     result = describe(setup, work.state(LAST), identity, arguments, timing, rows, requests)
     result |= {"selected_epochs": work.selected_epochs, "other_seeds": answers.seeds}
+    result["same_epoch"] = answers.same_epoch
     result["verdict"] = verdict(result | {"metrics": [*rows, *answers.more]})
     if result["verdict"]:
         logger.info(say(result["verdict"]))

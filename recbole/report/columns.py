@@ -42,6 +42,22 @@ _DISTANCE = {**_VALUE, "metric": "js_divergence", "view": "current", "masking": 
 JS_REQUESTING: Wanted = _DISTANCE | {"population": "requesting"}
 JS_OTHERS: Wanted = _DISTANCE | {"population": "others"}
 
+_JACCARD: dict[str, Any] = {"metric": "jaccard", "k": _TOP}
+_OVERLAP: dict[str, Any] = {"metric": "rank_biased_overlap"}
+DISTANCES: dict[str, Wanted] = {
+    "JS requesting": JS_REQUESTING,
+    "JS others": JS_OTHERS,
+    f"1 - Jaccard@{_TOP} requesting": {**JS_REQUESTING, **_JACCARD},
+    f"1 - Jaccard@{_TOP} others": {**JS_OTHERS, **_JACCARD},
+    "1 - RBO requesting": {**JS_REQUESTING, **_OVERLAP},
+    "1 - RBO others": {**JS_OTHERS, **_OVERLAP},
+    "rank change requesting": {**JS_REQUESTING, "metric": "rank_change"},
+}
+"""What is looked at over seeds, by heading."""
+
+SIMILARITIES = ("jaccard", "rank_biased_overlap")
+"""Metrics of two models that are 1 for the same lists."""
+
 
 def ndcg(k: int, spam: bool = False) -> Wanted:
     """Return the column of NDCG at a list length, of models that have forgotten a forget set or spam."""
@@ -78,6 +94,13 @@ def spam(k: int, longest: int | None = None) -> dict[str, Wanted]:
         "target log p": {"metric": "target_log_probability", **VIEW_OF_SPAM},
         "JS others": JS_OTHERS,
     }
+
+
+def over_seeds_measures(of_spam: bool) -> dict[str, Wanted]:
+    """Return what is told of models over seeds, by heading: utility, and what is still seen of the forgotten."""
+    columns = spam(_TOP) if of_spam else forgetting(_TOP)
+    left_out = ("Recall", "sensitive", "JS")
+    return {heading: wanted for heading, wanted in columns.items() if not heading.startswith(left_out)}
 
 
 RECALL, NDCG, _, _, SENSITIVE, FORGOTTEN = list(forgetting(_TOP).values())[:6]

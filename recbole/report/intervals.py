@@ -19,7 +19,7 @@ HEADROOM_ENDS = ("headroom low", "headroom high")
 
 NOTHING_TO_FORGET = "nothing to forget here"
 
-_METRICS = ("ndcg", "forgotten_log_odds")
+_METRICS = ("ndcg", "forgotten_log_odds", "target_rank")
 """Metrics whose intervals are shown."""
 
 _YARDSTICKS = ("base", "retrained", "clean")
@@ -62,7 +62,7 @@ def as_told(table: pd.DataFrame) -> pd.DataFrame:
         low, high = ends(heading)
         if low in told:
             cells = zip(table[heading], table[low], table[high], strict=True)
-            told[heading] = [_cell(*numbers) for numbers in cells]
+            told[heading] = [cell(*numbers) for numbers in cells]
             told = told.drop(columns=[low, high])
     first, last = (table[name].astype(float) for name in HEADROOM_ENDS)
     nothing = (first <= 0) & (last >= 0) & ~table["model"].isin(_YARDSTICKS)
@@ -73,7 +73,8 @@ def as_told(table: pd.DataFrame) -> pd.DataFrame:
     return told
 
 
-def _cell(value: float, low: float, high: float) -> str:
+def cell(value: float, low: float, high: float) -> str:
+    """Return a value with the ends of its interval, where there is one, as people are shown them."""
     if math.isnan(value):
         return ""
     return shown(value) if math.isnan(low) else f"{shown(value)} [{shown(low)}, {shown(high)}]"

@@ -82,8 +82,8 @@ def completed(record: Record) -> Record:
 
 
 def own_rows(record: Record) -> list[Row]:
-    """Return the rows of a record but for the distances from retrained models of other seeds."""
-    others = record.get("other_seeds") or {}
+    """Return the rows of a record but for the distances from retrained models of other seeds or of the base's epoch."""
+    others = {*(record.get("other_seeds") or {}), *(record.get("same_epoch") or {})}
     return [row for row in record["metrics"] if row["reference"] not in others]
 
 

@@ -1,18 +1,18 @@
-"""How close unlearned models are to retrained ones, from the result files of several seeds."""
+"""What the result files of several seeds say together: how close models are to retrained ones, and their values."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from recbole.report.columns import JS_OTHERS, JS_REQUESTING, Wanted, matching
-from recbole.report.records import Record
+from recbole.report.closeness import CHAOS, SAME_EPOCH, chaotic, closeness, far_epochs
+from recbole.report.columns import Wanted, matching, over_seeds_measures
+from recbole.report.records import Record, own_rows
+from recbole.report.t_intervals import QUANTITIES, differences, line
 
 if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
@@ -20,25 +20,16 @@ if TYPE_CHECKING:
 ABOUT = ("dataset", "model_class", "scenario", "algorithm", "settings", "checkpoint")
 """Columns that say what a line is of."""
 
-COLUMNS = (*ABOUT, "distance", "model", "seeds", "coupled", "excess", "coupling")
+COLUMNS = (*ABOUT, *QUANTITIES)
 
-CHAOS = 0.5
-"""Below so much coupling the distance of models of one seed is mostly training's chaos."""
+MINUS = {"minus base": "base", "minus retrained": "retrained"}
+"""Quantities that are differences within each seed, and the model that is subtracted."""
 
-DISTANCES: dict[str, Wanted] = {"JS requesting": JS_REQUESTING, "JS others": JS_OTHERS}
-"""What is looked at, by heading."""
+_KINDS = ("clean", "base", "rebuilt", "unlearned", "retrained")
+_FORGET_SEED, _FRACTION = re.compile(r"_forget_seed_\d+"), re.compile(r"(fraction_[^_]+)")
 
-OTHER_SEED = "retrained, other seed"
-
-_FORGET_SEED = re.compile(r"_forget_seed_\d+")
-_LEGEND = """\
-Over seeds: coupled: distance from the retrained model of the own seed, mean over seeds; low is evidence of closeness,
-high is none, and algorithms that draw noise are not ranked by it. excess: mean distance from retrained models of other
-seeds, less that of retrained models from each other; zero for perfect unlearning. coupling: 1 - base's distance from
-the retrained model of its seed over that from those of other seeds: how much of training the two have in common."""
-
-Measured = dict[tuple[int, int], float]
-"""The distance of a model of the first seed from the retrained model of the second."""
+Group = tuple[Any, ...]
+"""What the runs of several seeds have in common: :data:`ABOUT` but for the checkpoint, and the forget set's digest."""
 
 
 @dataclass(frozen=True)
@@ -46,109 +37,118 @@ class OverSeeds:
     """A table over seeds, with what is to be said of it.
 
     Attributes:
-        table: a row a (what it is of, distance, model); columns are :data:`COLUMNS`.
+        table: a row a (what it is of, measure, model, quantity); columns are :data:`COLUMNS`.
         notes: a line each.
-        legend: what the columns mean.
     """
 
     table: pd.DataFrame
     notes: list[str]
-    legend: str = _LEGEND
 
 
 def over_seeds(records: Iterable[Record]) -> OverSeeds | None:
-    """Return what the result files of several seeds say together; None where none has distances over seeds.
+    """Return what the result files of several seeds say together; None where there is nothing to say.
 
     Files belong together that have the data set, the model's class, what is forgotten (the same forget set), the
-    algorithm and the settings folder in common.
+    algorithm and the settings folder in common. Values are told from two seeds on, distances also of one seed that was
+    measured from the retrained models of others.
 
     Args:
         records: what :func:`~recbole.report.records.read_unlearned` returns; of a seed that comes twice, the first.
     """
-    groups: dict[tuple[Any, ...], dict[int, Record]] = {}
+    groups: dict[Group, dict[int, Record]] = {}
     for record in records:
-        if record.get("other_seeds"):
-            groups.setdefault(_group(record), {}).setdefault(record["seed"], record)
-    lines = [line for group, of_seed in groups.items() for line in _lines(group, of_seed)]
-    if not lines:
-        return None
-    return OverSeeds(pd.DataFrame(lines, columns=list(COLUMNS)), _notes(lines))
+        groups.setdefault(_group(record), {}).setdefault(record.get("seed", 0), record)
+    lines: list[dict[str, Any]] = []
+    notes: dict[str, None] = {}
+    for group, of_seed in groups.items():
+        if len(of_seed) == 1 and not any(record.get("other_seeds") for record in of_seed.values()):
+            continue
+        for checkpoint in _checkpoints(of_seed):
+            about = dict(zip(ABOUT, (*group[:-1], checkpoint), strict=True))
+            found = closeness(of_seed, checkpoint)
+            notes |= dict.fromkeys(f"{_told(about)}: {note}" for note in _notes(of_seed, checkpoint, found))
+            found += _values(of_seed, checkpoint) if len(of_seed) > 1 else []
+            lines += [about | one for one in found]
+    said = [*notes, *_apart(groups)]
+    return OverSeeds(pd.DataFrame(lines, columns=list(COLUMNS)), said) if lines or said else None
 
 
-def _group(record: Record) -> tuple[Any, ...]:
-    """Return what files have in common that differ in their seed alone; the forget set's digest stands last."""
+def _group(record: Record) -> Group:
     row = next(row for row in record["metrics"] if row["model"] == "unlearned")
-    scenario = _FORGET_SEED.sub("", row["scenario"] or "")
+    scenario = row["scenario"] or ""
+    if not _FORGET_SEED.search(scenario):  # names leave it out where it is the run's own
+        scenario = _FRACTION.sub(rf"\1_forget_seed_{record.get('seed')}", scenario, count=1)
     folder = re.sub(r" \(results version .*\)$", "", row["settings"] or "").rpartition(" ")[0]
     mask = record.get("mask")
     forgotten = mask.get("forget_set_sha256") if isinstance(mask, dict) else None
     return row["dataset"], row["model_class"], scenario, row["algorithm"], folder, forgotten
 
 
-def _lines(group: tuple[Any, ...], of_seed: dict[int, Record]) -> list[dict[str, Any]]:
-    checkpoints = sorted({row["checkpoint"] for record in of_seed.values() for row in record["metrics"]} - {None})
+def _checkpoints(of_seed: Mapping[int, Record]) -> list[int]:
+    return sorted({row["checkpoint"] for record in of_seed.values() for row in record["metrics"]} - {None})
+
+
+def _values(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, Any]]:
+    """Return the lines of what models of all seeds show at a checkpoint, and of the differences within each seed."""
     lines = []
-    for checkpoint in checkpoints:
-        about = dict(zip(ABOUT, (*group[:-1], checkpoint), strict=True))
-        for heading, wanted in DISTANCES.items():
-            found = {kind: _measured(of_seed, checkpoint, kind, wanted) for kind in ("base", "unlearned", "retrained")}
-            if any(found.values()):
-                lines += [about | {"distance": heading} | line for line in _compared(found)]
+    headings: dict[str, Wanted] = {}
+    for record in of_seed.values():
+        headings |= over_seeds_measures(bool(record.get("spam")))
+    for heading, wanted in headings.items():
+        found = {kind: _of_kind(of_seed, checkpoint, kind, wanted) for kind in _KINDS}
+        for kind, values in found.items():
+            lines += line(heading, kind, "value", values)
+            for quantity, other in MINUS.items():
+                if kind != other:
+                    lines += line(heading, kind, quantity, differences(values, found[other]))
     return lines
 
 
-def _measured(of_seed: dict[int, Record], checkpoint: int, kind: str, wanted: Wanted) -> Measured:
-    """Return the distances of one kind of model from the retrained models of its own and of other seeds."""
-    found: Measured = {}
+def _of_kind(of_seed: Mapping[int, Record], checkpoint: int, kind: str, wanted: Wanted) -> dict[int, float]:
+    """Return what one kind of model shows, by seed; the clean model is of no checkpoint."""
+    at = None if kind == "clean" else checkpoint
+    found: dict[int, float] = {}
     for seed, record in of_seed.items():
-        rows: list[Row] = [row for row in record["metrics"] if row["checkpoint"] == checkpoint and row["model"] == kind]
-        for row in matching(rows, wanted):
-            if row["value"] is not None and row["reference"] is not None:
-                found.setdefault((seed, record["other_seeds"].get(row["reference"], seed)), row["value"])
+        rows: list[Row] = [row for row in own_rows(record) if row["checkpoint"] == at and row["model"] == kind]
+        row = next(iter(matching(rows, wanted)), None)
+        if row is not None and row["value"] is not None:
+            found[seed] = row["value"]
     return found
 
 
-def _compared(found: dict[str, Measured]) -> list[dict[str, Any]]:
-    """Return the lines of base, unlearned and retrained models at a checkpoint, for one distance."""
-    base, others = found["base"], _mean(found["retrained"], _apart)
-    lines = []
-    for kind in ("base", "unlearned"):
-        measured = found[kind]
-        both = [pair for pair in measured if _apart(pair) and pair in found["retrained"]]
-        differences = [measured[pair] - found["retrained"][pair] for pair in both]
-        excess = float(np.mean(differences)) if differences else math.nan
-        lines.append({
-            "model": kind, "seeds": len({seed for seed, _ in measured}), "coupled": _mean(measured, _own),
-            "excess": excess, "coupling": _coupling(base) if kind == "base" else math.nan,
-        })  # fmt: skip
-    seeds = len({seed for seed, _ in found["retrained"]})
-    return [*lines, {"model": OTHER_SEED, "seeds": seeds, "coupled": others, "excess": 0.0, "coupling": math.nan}]
+def _told(about: Mapping[str, Any]) -> str:
+    return f"{about['dataset']}, {about['model_class']}, checkpoint {about['checkpoint']}"
 
 
-def _coupling(base: Measured) -> float:
-    """Return how much of training the draws that twins share decide; NaN where it is not known."""
-    apart = _mean(base, _apart)
-    return 1 - _mean(base, _own) / apart if apart else math.nan
-
-
-def _own(pair: tuple[int, int]) -> bool:
-    return pair[0] == pair[1]
-
-
-def _apart(pair: tuple[int, int]) -> bool:
-    return pair[0] != pair[1]
-
-
-def _mean(measured: Measured, of: Callable[[tuple[int, int]], bool]) -> float:
-    """Return the mean distance over the pairs of seeds that are asked for; NaN without one."""
-    values = [value for pair, value in measured.items() if of(pair)]
-    return float(np.mean(values)) if values else math.nan
-
-
-def _notes(lines: Sequence[dict[str, Any]]) -> list[str]:
+def _notes(of_seed: Mapping[int, Record], checkpoint: int, lines: Iterable[dict[str, Any]]) -> list[str]:
+    """Return what is to be said of a checkpoint's distances."""
+    found = list(lines)
+    notes = []
+    low = ", ".join(f"{value:.2f} ({heading})" for heading, value in chaotic(found).items())
+    if low:
+        notes.append(f"coupling is {low}, below {CHAOS}: there the coupled column is mostly training's chaos")
+    far = far_epochs(of_seed, checkpoint)
+    if not far:
+        return notes
+    epochs = ", ".join(f"{base} and {other} (seed {seed})" for seed, (base, other) in sorted(far.items()))
+    counted = {one["seeds"] for one in found if one["quantity"] == SAME_EPOCH}
+    missing = "" if counted == {len(of_seed)} else f", and is of {max(counted, default=0)} of {len(of_seed)} seeds"
     return [
-        f"{line['dataset']}, {line['model_class']}, checkpoint {line['checkpoint']}, {line['distance']}: coupling is "
-        f"{line['coupling']:.2f}, below {CHAOS}: the coupled column is mostly training's chaos"
-        for line in lines
-        if line["coupling"] < CHAOS
+        *notes,
+        f"the selected epochs of base and retrained are more than a fifth apart: {epochs}; '{SAME_EPOCH}' compares "
+        f"with the retraining at the base's epoch{missing}",
+    ]
+
+
+def _apart(groups: Mapping[Group, Mapping[int, Record]]) -> list[str]:
+    """Return a line for runs that differ in seed and forget set alone, and thus are not taken together."""
+    alike: dict[Group, set[int]] = {}
+    for group, of_seed in groups.items():
+        key = (*group[:2], _FORGET_SEED.sub("", group[2]), *group[3:-1])
+        alike.setdefault(key, set()).update(of_seed if len(of_seed) == 1 else ())
+    return [
+        f"{key[0]}, {key[1]}, {key[3]}: seeds {', '.join(map(str, sorted(seeds)))} have a forget set each and are not "
+        "taken together; --forget_set_seed gives all seeds the same one"
+        for key, seeds in alike.items()
+        if len(seeds) > 1
     ]

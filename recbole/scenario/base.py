@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the flags of --help come from here: what only a run needs i
     from recbole.data.dataset import Dataset
     from recbole.data.questions import EvalRows
     from recbole.evaluator import EvalSettings, Probe, Views
-    from recbole.evaluator.kinds import Recommender
+    from recbole.evaluator.kinds import Recommender, Reference
     from recbole.scenario.making import Made, Source
     from recbole.trainer import Naming
     from recbole.trainer.state import Run
@@ -154,12 +154,15 @@ class Scenario(ABC):
 
         return NOBODY
 
-    def ask(self, model: Recommender, beside: Path | None = None, /, **about: Any) -> list[dict[str, Any]]:
+    def ask(
+        self, model: Recommender, beside: Path | None = None, reference: Reference | None = None, /, **about: Any
+    ) -> list[dict[str, Any]]:
         """Put to a model the questions that are the same at every checkpoint, and return rows of the result table.
 
         Args:
             model: any recommender of this data.
             beside: what the paths begin with of files that are written of it, if any are.
+            reference: the retrained model to be compared with, in rows with ``minus``, or None.
             about: columns of the rows: ``model``, ``algorithm``, ``checkpoint``.
         """
         return []

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from recbole.config import Config
     from recbole.data.dataset import Dataset
     from recbole.data.questions import EvalRows
-    from recbole.evaluator.kinds import Recommender
+    from recbole.evaluator.kinds import Recommender, Reference
     from recbole.evaluator.probes.targets import TargetScores
     from recbole.generators.imitation import CleanBaskets, CleanInteractions
     from recbole.scenario.files.attack import Attack
@@ -141,7 +141,9 @@ class Spam(Scenario):
         """The test rows of the data with the attack: those of the clean data, and fake people's."""
         return self.dataset.eval_rows("test").resembling(self.clean_rows, self.fake())
 
-    def ask(self, model: Recommender, beside: Path | None = None, /, **about: Any) -> list[dict[str, Any]]:
+    def ask(
+        self, model: Recommender, beside: Path | None = None, reference: Reference | None = None, /, **about: Any
+    ) -> list[dict[str, Any]]:
         """Return what genuine people are shown by a model: utility and promoted items.
 
         With ``beside`` the promoted items' probabilities are written too. The model may be of the
@@ -159,7 +161,7 @@ class Spam(Scenario):
             path = beside.with_name(f"{beside.name}_interaction_probabilities.npz")
             keep = partial(self._write_probabilities, path, asked)
         view, settings = TargetView(asked, self.targets), EvalSettings.from_config(config)
-        return evaluate(model, view, settings, [Targets(keep)], **about)
+        return evaluate(model, view, settings, [Targets(keep)], reference, **about)
 
     def _write_probabilities(self, path: Path, asked: EvalRows, found: TargetScores) -> None:
         """Write ERASE's interaction probabilities as arrays of internal ids; only the promoted items are named."""

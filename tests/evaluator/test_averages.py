@@ -47,6 +47,17 @@ def test_a_difference_is_paired_and_names_the_reference():
     assert rows[:2] == added(values, {"all": np.ones(8, dtype=bool)}), "what is beside it changes no bit"
 
 
+def test_differences_can_be_of_some_populations_alone():
+    everybody, some = np.ones(8, dtype=bool), np.arange(8) < 4
+    populations, others = {"all": everybody, "requesting": some}, ({("a", None): THEIRS}, REFERENCE)
+    rows = added({("a", None): OURS}, populations, others)
+    fewer = added({("a", None): OURS}, populations, others, compared=["requesting"])
+    assert [(row["population"], row["minus"]) for row in fewer] == [
+        ("all", None), ("requesting", None), ("requesting", "retrained"),
+    ]  # fmt: skip
+    assert fewer == [row for row in rows if (row["population"], row["minus"]) != ("all", "retrained")]
+
+
 def test_nobody_is_no_number(recwarn):
     (row,) = added({("a", None): OURS}, {"all": np.zeros(8, dtype=bool)})
     assert math.isnan(row["value"]) and row["low"] is row["high"] is None and row["n_people"] == row["n_rows"] == 0

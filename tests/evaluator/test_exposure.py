@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from recbole.data import EvalRows, Interaction, Ragged
 from recbole.evaluator import EvalSettings, Views
+from recbole.evaluator.kinds import Reference
 from recbole.evaluator.probes import exposure
 from recbole.evaluator.probes.exposure import forgotten_shown, sensitive_shown
 
@@ -66,6 +67,30 @@ def test_rows_by_hand(monkeypatch):
         assert row["n_people"] == row["n_rows"] == (4 if population == "all" else 2) and row["n_skipped"] == 3
     assert found["requesting", "recall_of_forgotten"]["low"] == 0.0
     assert found["requesting", "recall_of_forgotten"]["high"] == 1.0
+
+
+def test_differences_of_those_who_asked_by_hand(monkeypatch):
+    people = np.arange(1, 5)
+    shown = EvalRows(Interaction({"user": people}), people, ragged([[]] * 4), ragged([[]] * 4), 3)
+    view = Views(2, {}, shown, people[:2], ragged([[1, 2], [2], [], []]), np.ones(3, dtype=bool), SENSITIVE)
+    monkeypatch.setattr(exposure.Asked, "of", lambda model: model)
+    settings, other = EvalSettings((), (4,), 9), Fixed()
+    other.lists = lambda rows, k, masked, batch_rows: np.array([[3, 4, 5, 6], [2, 1, 0, 0], [1, 2, 7, 6], [5, 6, 7, 8]])
+    rows = exposure.Exposure().ask(Fixed(), view, settings, Reference(other, "r.pth", True))
+    assert [row for row in rows if not row["minus"]] == exposure.Exposure().ask(Fixed(), view, settings)
+    found = [row for row in rows if row["minus"]]
+    assert {(row["population"], row["minus"], row["reference"], row["n_people"]) for row in found} == {
+        ("requesting", "retrained", "r.pth", 2)
+    }
+    values = {row["metric"]: row["value"] for row in found if row["masking"] == "all"}
+    assert values == {
+        "pct_users_with_sensitive": 50.0,  # 2 and 1 items, there 0 and 2
+        "avg_sensitive_per_user": 0.5,
+        "pct_users_with_forgotten": 0.0,  # both of the first one's there are none, of the other's none is
+        "avg_forgotten_per_user": 0.5,
+        "recall_of_forgotten": 0.0,
+    }
+    assert len(found) == 2 * len(values)
 
 
 @given(

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from recbole.data import EvalRows, Interaction, Ragged
 from recbole.evaluator import COLUMNS, NOBODY, EvalSettings, TargetView, build_views, evaluate
+from recbole.evaluator.intervals import mean_intervals
+from recbole.evaluator.kinds import Reference
 from recbole.evaluator.probes.distance import Distance
 from recbole.evaluator.probes.exposure import Exposure
 from recbole.evaluator.probes.targets import Targets, target_scores
@@ -99,6 +101,30 @@ def test_the_four_numbers_and_the_utility_of_the_same_questions():
     assert value["target_log_probability", None] == pytest.approx(np.mean(logs), rel=1e-5)
     for (metric, k), each in utility(Table(scores), asked, SETTINGS).per_row().items():
         assert value[metric, k] == pytest.approx(each.mean())
+
+
+def test_intervals_draw_people_with_all_their_rows_and_differences_are_paired():
+    draw = np.random.default_rng(4)
+    scores, theirs = draw.normal(size=(2, 12, 9))
+    person, targets = np.repeat([3, 5, 8, 9], 3), np.array([4, 7])
+    asked = replace(questions([[row % 8 + 1] for row in range(12)]), entity=person)
+    ours, other = Table(scores), Table(theirs)
+    rows = evaluate(ours, TargetView(asked, targets), SETTINGS, [Targets()], Reference(other, "r.pth", True))
+    found = {(row["metric"], row["k"], row["minus"]): row for row in rows}
+    assert len(found) == len(rows) == 2 * (4 + 4 + 2) and len(ours.asked) == len(other.asked), "each is asked once"
+    (_, one), (_, two) = (target_scores(Table(each), TargetView(asked, targets), SETTINGS) for each in (scores, theirs))
+    known = ~np.isnan(one.rank)
+    assert not known.all()
+    of_pair = np.repeat(person, 2).reshape(12, 2)[known]
+    for values, minus in ((one.rank, None), (one.rank - two.rank, "retrained")):
+        row, (low, high) = found["target_rank", None, minus], mean_intervals(values[known][:, None], of_pair)
+        assert (row["value"], row["low"], row["high"]) == pytest.approx((values[known].mean(), *low, *high))
+        assert (row["n_people"], row["n_rows"], row["n_skipped"]) == (4, 12, 3)
+    for minus, reference in ((None, None), ("retrained", "r.pth")):
+        assert {row["reference"] for row in rows if row["minus"] == minus} == {reference}
+    hits = np.array([bool({4, 7} & set(by_hand(scores[row], [row % 8 + 1], targets, 2)[0])) for row in range(12)])
+    (low,), (high,) = mean_intervals(hits[:, None].astype(float), person)
+    assert (found["target_hit_rate", 2, None]["low"], found["target_hit_rate", 2, None]["high"]) == (low, high)
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -3,11 +3,14 @@
 import json
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from tiny_tasks import inside
 
 from recbole.quick_start.main import train_main, unlearn_main
 from recbole.quick_start.report import main as report_main
+from recbole.report.records import read_unlearned
+from recbole.report.seeds import over_seeds
 
 COMMON = ("--model", "BPR", "--dataset", "tiny", "--config_files", "tiny.yaml", "--tensorboard", "False")
 FORGETTING = ("--sensitive_category", "horror", "--unlearning_fraction", "0.01", "--forget_set_seed", "2")
@@ -76,10 +79,52 @@ def test_the_report_tells_it_over_seeds(place, capsys):
         line for line in told.splitlines() if "JS others" in line and "unlearned" in line and "coupled" not in line
     )
     coupled = sum(distances(place.records[seed], "unlearned", int(seed))[0]["value"] for seed in "23") / 2
-    assert f"{coupled:.4g}" in line
-    assert "retrained, other seed" in told and "coupling" in told
+    assert f"{coupled:.4g} [" in line
+    assert "retrained, other seed" in told and "coupling" in told and "minus retrained" in told
     assert report_main([str(place.folder / "alone.json")]) == 0
-    assert "Over seeds" not in capsys.readouterr().out
+    assert "over seeds" not in capsys.readouterr().out.lower()
+
+
+def test_what_is_told_over_seeds_is_written_beside_the_table(place, capsys, tmp_path):
+    files, path = [str(place.folder / f"{seed}.json") for seed in "23"], tmp_path / "table.csv"
+    beside = tmp_path / "table_over_seeds.csv"
+    for _ in range(2):  # a table of ours is written over
+        assert report_main([*files, "--csv", str(path)]) == 0
+    assert f"\nWhat is told over seeds is also in {beside}, " in capsys.readouterr().out
+    ends = {"low": [""], "high": [""]}
+    written = pd.read_csv(beside, keep_default_na=False, na_values=ends)
+    pd.testing.assert_frame_equal(written, over_seeds(map(read_unlearned, files)).table, rtol=1e-14)
+    assert path.read_text().startswith("dataset,model_class,seed,scenario")
+    before = path.read_text()
+    beside.write_text("mine")
+    assert report_main([files[0], files[1], "--csv", str(path)]) == 2
+    assert (
+        capsys.readouterr().err == f"report: cannot write {beside}: it is there, and no table that this program wrote\n"
+    )
+    assert path.read_text() == before and beside.read_text() == "mine"
+    assert report_main([str(place.folder / "alone.json"), "--csv", str(path)]) == 0, "there is nothing over seeds"
+
+
+def test_a_rebuilt_model_is_measured_from_other_seeds_too(world, tmp_path_factory):
+    folder = world(tmp_path_factory.mktemp("graph")).folder
+    graph, records = ["--model", "LightGCN", *COMMON[2:]], []
+    with inside(folder):
+        for seed in "23":
+            assert train_main([*graph, "--seed", seed]) == 0
+            assert train_main([*graph, *RETRAIN, "--seed", seed]) == 0
+        for seed, other in ("23", "32"):
+            arguments = [*FORGETTING, "--seed", seed, "--other_seeds", other, "--scif_hessian_samples", "16"]
+            assert unlearn_main([*graph, *arguments, "--result_file", f"{seed}.json"]) == 0
+        records = [read_unlearned(f"{seed}.json") for seed in "23"]
+    assert [len(distances(record, "rebuilt", 5 - record["seed"])) for record in records] == [1, 1]
+    table = over_seeds(records).table
+    rebuilt = table[(table["model"] == "rebuilt") & (table["measure"] == "JS others")].set_index("quantity")
+    apart = [
+        distances(record, kind, 5 - record["seed"])[0]["value"]
+        for record in records
+        for kind in ("rebuilt", "retrained")
+    ]
+    assert rebuilt.loc["excess", "mean"] == pytest.approx((apart[0] - apart[1] + apart[2] - apart[3]) / 2)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from recbole.report.records import own_rows
+
 ROOT = Path(__file__).parents[2]
 MODEL = (
     *("--model", "BPR", "--dataset", "ml-100k", "--config_files", str(ROOT / "configs" / "config_bpr.yaml")),
@@ -39,8 +41,8 @@ def results(tmp_path_factory, reference):
 
 
 def value(record, **wanted):
-    """Return the one value of a record's table that has the wanted columns, and is no difference."""
-    table = pd.DataFrame(record["metrics"])
+    """Return the one value of a record's table that has the wanted columns, and is no difference; see `own_rows`."""
+    table = pd.DataFrame(own_rows(record))
     table = table[table["minus"].isna()]
     for column, cell in wanted.items():
         table = table[table[column] == cell]

@@ -80,13 +80,59 @@ def test_it_answers_the_same_questions_in_an_unlearning_run(place):
         about = ("split", "view", "population", "masking", "metric", "k", "minus", "reference")
         return {tuple(row[name] for name in about) for row in rows if row["model"] == kind and row["checkpoint"] == 3}
 
-    assert asked("retrained_same_epoch") == asked("unlearned")
-    references = {row["reference"].split()[0] for row in rows if row["reference"]}
+    (same,) = place.unlearned["same_epoch"]
+    assert asked("retrained_same_epoch") == {about for about in asked("unlearned") if about[-1] != same}
+    references = {row["reference"].split()[0] for row in rows if row["reference"] not in (None, same)}
     assert references == {place.path.name.replace("_same_epoch", "")}, "it is no yardstick itself"
     epochs = place.retrained["selected_epochs"]
     assert place.unlearned["selected_epochs"] == {"base": epochs["base"], "retrained": {"3": epochs["retrained"]}}
     assert f"selected epochs: base {epochs['base']}, retrained {epochs['retrained']} (checkpoint 3)\n" in place.log
     assert comparison([place.folder / "u.json"]).table["model"].tolist()[-1] == "retrained_same_epoch"
+
+
+def scores(path):
+    """Return the scores of all items for each person by a saved model, [people, items]."""
+    found = read(path)["state_dict"]
+    return found["user_embedding.weight"][1:].double() @ found["item_embedding.weight"][1:].double().T
+
+
+def divergence(one, other):
+    p, q = one.softmax(dim=1), other.softmax(dim=1)
+    m = (p + q) / 2
+    return ((p * (p / m).log()).sum(dim=1) + (q * (q / m).log()).sum(dim=1)) / 2
+
+
+def test_distances_from_it_are_those_of_the_saved_models(place):
+    ((reference, checkpoint),) = place.unlearned["same_epoch"].items()
+    assert (reference.split()[0], checkpoint) == (place.path.name, 3)
+    rows = [row for row in place.unlearned["metrics"] if row["reference"] == reference]
+    assert {(row["model"], row["checkpoint"], row["minus"]) for row in rows} == {
+        ("base", 3, None), ("unlearned", 3, None),
+    }  # fmt: skip
+    assert {row["metric"] for row in rows} == {"js_divergence", "jaccard", "rank_biased_overlap", "rank_change"}
+    assert all(row["reference_twin"] is True and row["low"] <= row["value"] <= row["high"] for row in rows)
+    saved = place.folder / "saved"
+    paths = {"base": next(saved.glob("*_dataset_tiny_best.pth")), "unlearned": next(saved.glob("*_to_match_3.pth"))}
+    for kind, path in paths.items():
+        ours, theirs = scores(path), scores(place.path)
+        found = {(row["metric"], row["k"]): row for row in rows if (row["model"], row["population"]) == (kind, "all")}
+        assert found["js_divergence", None]["n_rows"] == len(ours)
+        assert found["js_divergence", None]["value"] == pytest.approx(divergence(ours, theirs).mean().item(), rel=1e-4)
+        tops = [one.topk(10, dim=1).indices.tolist() for one in (ours, theirs)]
+        jaccard = [len(set(a) & set(b)) / len(set(a) | set(b)) for a, b in zip(*tops, strict=True)]
+        assert found["jaccard", 10]["value"] == pytest.approx(sum(jaccard) / len(jaccard))
+
+
+def test_where_both_epochs_are_the_same_no_distance_comes_twice(place):
+    with inside(place.folder):
+        for arguments in ((), RETRAIN):
+            assert train_main([*COMMON, *arguments, "--epochs", "1", "--variant", "short"]) == 0
+        assert unlearn_main([*COMMON, *FORGETTING, "--variant", "short", "--result_file", "short.json"]) == 0
+    found = json.loads((place.folder / "short.json").read_text())
+    assert found["selected_epochs"] == {"base": 0, "retrained": {"3": 0}} and found["same_epoch"] == {}
+    assert not [row for row in found["metrics"] if "_same_epoch" in (row["reference"] or "")]
+    log = "".join(path.read_text() for path in (place.folder / "log").rglob("*.log"))
+    assert "checkpoint 3: 0 is the selected epoch of base and retrained: no further distance" in log
 
 
 def test_one_of_another_base_is_left_out_with_a_warning(place, caplog):

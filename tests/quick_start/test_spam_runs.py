@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,7 +102,7 @@ def data_of(place):
 
 def values(place, name, model, **about):
     """Return {(metric, k): value} of the rows of genuine users in a record."""
-    wanted = {"model": model, "view": "clean", "population": "all"} | about
+    wanted = {"model": model, "view": "clean", "population": "all", "minus": None} | about
     rows = [r for r in place.records[name]["metrics"] if all(r[key] == value for key, value in wanted.items())]
     assert len({(row["metric"], row["k"]) for row in rows}) == len(rows)
     return {(row["metric"], row["k"]): row["value"] for row in rows}
@@ -259,6 +260,23 @@ def test_utility_of_all_rows_counts_the_fake_ones_and_that_of_genuine_users_does
     clean, poisoned, _ = data_of(chain)
     assert counts == {"all": len(poisoned.eval_rows("test").entity), "clean": len(clean.eval_rows("test").entity)}
     assert counts["all"] > counts["clean"]
+
+
+def test_what_genuine_users_are_shown_has_intervals_and_is_compared_with_the_retrained_model(chain):
+    clean, _, _ = data_of(chain)
+    people = len(np.unique(clean.eval_rows("test").entity))
+    rows = [row for row in chain.records["unlearned"]["metrics"] if row["view"] == "clean"]
+    assert all(row["low"] - 1e-9 <= row["value"] <= row["high"] + 1e-9 for row in rows)
+    assert {row["n_people"] for row in rows} == {people}
+    kinds = Counter((row["model"], row["checkpoint"]) for row in rows if row["minus"] == "retrained")
+    assert set(kinds) == {(kind, 3) for kind in ("base", "unlearned", "retrained_same_epoch")}
+    retrained = values(chain, "unlearned", "retrained", checkpoint=3)
+    for kind in ("base", "unlearned"):
+        own = values(chain, "unlearned", kind, checkpoint=3)
+        assert values(chain, "unlearned", kind, checkpoint=3, minus="retrained") == pytest.approx(
+            {about: own[about] - retrained[about] for about in retrained}, abs=1e-9
+        )
+    assert {row["reference"].split()[0] for row in rows if row["minus"]} == {chain.names.retrained(3)}
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------

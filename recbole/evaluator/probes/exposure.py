@@ -19,7 +19,7 @@ class Exposure(Probe[Views]):
     ``pct_users_with_sensitive`` (per cent of rows with one or more; the headline), ``avg_sensitive_per_user``,
     ``min_...``, ``max_...`` and ``total_sensitive_in_topk`` are ERASE's sensitive-item metrics. Of the items that a
     person asked to forget there are the same but for the total, and ``recall_of_forgotten``, the mean share of them
-    that is shown. Percentages and means have intervals.
+    that is shown. Percentages and means have intervals and, of requesting people, differences from the reference.
     """
 
     name = "exposure"
@@ -32,22 +32,42 @@ class Exposure(Probe[Views]):
         data = "current" if len(view.requesting) else "all"
         about = {"split": "test", "view": data, "n_skipped": shown.n_skipped}
         populations = dict(view.populations(shown))
-        asked = Asked.of(model)
+        models = [Asked.of(model)] if reference is None else [Asked.of(model), Asked.of(reference.model)]
         found: list[Row] = []
         for masking in ("all", "retained"):
-            best = asked.lists(shown, max(settings.topk), masking == "retained", settings.batch_size)
+            masked = masking == "retained"
+            best = [one.lists(shown, max(settings.topk), masked, settings.batch_size) for one in models]
             for k in settings.topk:
                 table = Table(checkpoint=view.checkpoint, masking=masking, **about)
                 if view.sensitive is not None:
-                    _add(table, "sensitive", k, sensitive_shown(best, view.sensitive, k), shown, populations)
+                    numbers = [sensitive_shown(lists, view.sensitive, k) for lists in best]
+                    means = [_means("sensitive", k, number) for number in numbers]
+                    _add(table, "sensitive", k, numbers[0], means, reference, shown, populations)
                 if len(view.requesting):
-                    again = forgotten_shown(best, view.forgotten, model.n_items, k)
-                    share: dict[Key, Floats] = {}
-                    share["recall_of_forgotten", k] = again / np.maximum(view.forgotten.sizes(), 1)
+                    numbers = [forgotten_shown(lists, view.forgotten, model.n_items, k) for lists in best]
+                    means = [_means("forgotten", k, number, view.forgotten.sizes()) for number in numbers]
                     asking = {"requesting": populations["requesting"]}
-                    _add(table, "forgotten", k, again, shown, asking, share)
+                    _add(table, "forgotten", k, numbers[0], means, reference, shown, asking)
                 found += table.rows
         return found
+
+
+def _means(what: str, k: int, number: Floats, out_of: Ids | None = None) -> dict[Key, Floats]:
+    """Return, of a number of items in each list (float64 [rows]), what means are taken of, float64 [rows] each.
+
+    Args:
+        what: the items.
+        k: list length.
+        number: of such items in each list.
+        out_of: int64 [rows], how many there could be, if the share of them is looked at.
+    """
+    means: dict[Key, Floats] = {
+        (f"pct_users_with_{what}", k): 100.0 * np.sign(number),
+        (f"avg_{what}_per_user", k): number,
+    }
+    if out_of is not None:
+        means[f"recall_of_{what}", k] = number / np.maximum(out_of, 1)
+    return means
 
 
 def _add(
@@ -55,16 +75,17 @@ def _add(
     what: str,
     k: int,
     number: Floats,
+    means: list[dict[Key, Floats]],
+    reference: Reference | None,
     rows: EvalRows,
     populations: dict[str, Mask],
-    more: dict[Key, Floats] | None = None,
 ) -> None:
-    """Add the rows of a number of items in each list, float64 [rows]: means with intervals, ends, total."""
-    means: dict[Key, Floats] = {
-        (f"pct_users_with_{what}", k): 100.0 * np.sign(number),
-        (f"avg_{what}_per_user", k): number,
-    }
-    add_means(table, means | (more or {}), rows.entity, populations)
+    """Add the rows of a number of items in each list, float64 [rows]: means with intervals, ends, total.
+
+    ``means`` are the model's and, if there is one, the reference's.
+    """
+    others = None if reference is None else (means[1], reference)
+    add_means(table, means[0], rows.entity, populations, others, compared=["requesting"])
     for population, chosen in populations.items():
         some, about = number[chosen], {"population": population, **counted(rows, chosen)}
         for name, end in (("min", np.min), ("max", np.max)):

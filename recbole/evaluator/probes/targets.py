@@ -8,12 +8,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recbole.evaluator.asked import Asked
+from recbole.evaluator.averages import Key, add_means
 from recbole.evaluator.kinds import Floats, Recommender, Reference, Row
 from recbole.evaluator.probe import Probe
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
-from recbole.evaluator.utility import Answers, answer, mean
+from recbole.evaluator.utility import Answers, answer
 from recbole.evaluator.views import TargetView, counted
+
+_OF_TARGETS = ("target_hit_rate", "target_exposure", "target_rank", "target_log_probability")
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Targets(Probe[TargetView]):
 
     ``target_hit_rate``: the share of rows with a promoted item in the top k; ``target_exposure``: the mean share of the
     top k that promoted items take; ``target_rank`` and ``target_log_probability``: means over all pairs of a row and a
-    promoted item that may be recommended there; ties share their mean rank.
+    promoted item that may be recommended there; ties share their mean rank. Intervals are over people, each with all of
+    their rows and pairs.
 
     Attributes:
         keep: is given the :class:`TargetScores` that the means are of, such as a function that writes them to a file.
@@ -50,25 +55,60 @@ class Targets(Probe[TargetView]):
     def ask(
         self, model: Recommender, view: TargetView, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return a row for each metric and list length, on the clean data."""
-        answers, found = target_scores(model, view, settings)
+        """Return a row for each metric and list length, on the clean data, and for the differences from the reference.
+
+        Of the promoted items' ranks and probabilities ``n_rows`` counts the rows, not the pairs.
+        """
+        answers, scores = _asked(model, view, settings)
         if self.keep is not None:
-            self.keep(found)
-        n_rows = len(view.rows.inputs)
-        values = answers.means({"all": np.ones(n_rows, dtype=bool)})["all"]
-        shown = np.where(answers.unknown[:, None], np.nan, np.isin(answers.best, view.targets))
-        for k in settings.topk:
-            values["target_hit_rate", k] = mean(shown[:, :k].max(axis=1))
-            values["target_exposure", k] = mean(np.mean(shown[:, :k], axis=1))
-        candidate = ~np.isnan(found.rank)
-        found.rank[answers.unknown], found.log_probability[answers.unknown] = np.nan, np.nan
-        values["target_rank", None] = mean(found.rank[candidate])
-        values["target_log_probability", None] = mean(found.log_probability[candidate].astype(np.float64))
-        counts = counted(view.rows, np.ones(n_rows, dtype=bool))
-        table = Table(split="test", view="clean", population="all", masking="retained", **counts)
-        for (metric, length), value in values.items():
-            table.add(metric, value, length)
-        return table.rows
+            self.keep(scores)
+        rows, everybody = view.rows, np.ones(len(view.rows.inputs), dtype=bool)
+        about = {"split": "test", "view": "clean", "masking": "retained"}
+        counts = counted(rows, everybody)
+        of_rows, of_pairs = _values(answers, scores, view, settings)
+        others: list[tuple[dict[Key, Floats], Reference] | None] = [None, None]
+        if reference is not None:
+            theirs = _values(*_asked(reference.model, view, settings), view, settings)
+            others = [(values, reference) for values in theirs]
+        table, pairs = Table(**about, n_skipped=rows.n_skipped), Table(**about)
+        add_means(table, of_rows, rows.entity, {"all": everybody}, others[0])
+        for (metric, k), value in answers.of_lists({"all": everybody})["all"].items():
+            table.add(metric, value, k, population="all", **counts)
+        person = np.repeat(rows.entity, len(view.targets))
+        candidate = ~np.isnan(scores.rank).ravel()
+        add_means(pairs, of_pairs, person, {"all": candidate}, others[1])
+        order = [*(metric.name.lower() for metric in settings.metrics), *_OF_TARGETS]
+        return sorted(
+            [*table.rows, *(row | counts for row in pairs.rows)],
+            key=lambda row: (row["minus"] is not None, order.index(row["metric"])),
+        )
+
+
+def _asked(model: Recommender, view: TargetView, settings: EvalSettings) -> tuple[Answers, TargetScores]:
+    """Return :func:`target_scores`, which a model is asked for once."""
+    asked = Asked.of(model)
+    question = ("targets", settings, *view.targets.tolist())
+    return asked.once(view.rows, question, lambda: target_scores(asked, view, settings))
+
+
+def _values(
+    answers: Answers, scores: TargetScores, view: TargetView, settings: EvalSettings
+) -> tuple[dict[Key, Floats], dict[Key, Floats]]:
+    """Return what means are taken of: of each row, float64 [rows], and of each pair, float64 [rows * targets].
+
+    It is NaN of a row without a list and of a pair that is none.
+    """
+    of_rows = answers.per_row()
+    shown = np.where(answers.unknown[:, None], np.nan, np.isin(answers.best, view.targets))
+    for k in settings.topk:
+        of_rows["target_hit_rate", k] = shown[:, :k].max(axis=1)
+        of_rows["target_exposure", k] = np.mean(shown[:, :k], axis=1)
+    known = ~np.isnan(scores.rank) & ~answers.unknown[:, None]
+    of_pairs: dict[Key, Floats] = {
+        ("target_rank", None): np.where(known, scores.rank, np.nan).ravel(),
+        ("target_log_probability", None): np.where(known, scores.log_probability, np.nan).astype(np.float64).ravel(),
+    }
+    return of_rows, of_pairs
 
 
 def target_scores(model: Recommender, view: TargetView, settings: EvalSettings) -> tuple[Answers, TargetScores]:

@@ -1,0 +1,162 @@
+"""How close models are to retrained ones of their own and of other seeds, at a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recbole.report.columns import DISTANCES, SIMILARITIES, Wanted, matching
+from recbole.report.records import Record
+from recbole.report.t_intervals import OfSeeds, line
+
+if TYPE_CHECKING:
+    from recbole.evaluator.kinds import Row
+
+COUPLED, SAME_EPOCH, EXCESS, COUPLING = "coupled", "coupled, same epoch", "excess", "coupling"
+
+OTHER_SEED = "retrained, other seed"
+"""The model that a row calls so is the retrained one; its distances are from those of other seeds."""
+
+FAR = 0.2
+"""The selected epochs of base and retrained differ where they do by more than this share of the base's."""
+
+CHAOS = 0.5
+"""Below so much coupling the distance of models of one seed is mostly training's chaos; see :func:`chaotic`."""
+
+_MEASURED = ("base", "rebuilt", "unlearned")
+
+Measured = dict[tuple[int, int], float]
+"""The distance of a model of the first seed from the retrained model of the second."""
+
+
+def closeness(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, Any]]:
+    """Return the lines of all distances at a checkpoint.
+
+    Args:
+        of_seed: the record of each seed's run.
+        checkpoint: its number.
+    """
+    lines = []
+    far = bool(far_epochs(of_seed, checkpoint))
+    for heading, wanted in DISTANCES.items():
+        kinds = (*_MEASURED, "retrained")
+        rows = {kind: _rows(of_seed, checkpoint, kind, wanted) for kind in kinds}
+        found = {kind: _from_retrained(of_seed, rows[kind]) for kind in kinds}
+        for kind in _MEASURED:
+            lines += line(heading, kind, COUPLED, own(found[kind]))
+            if far:
+                same = _from_same_epoch(of_seed, checkpoint, rows[kind], found[kind])
+                lines += line(heading, kind, SAME_EPOCH, same)
+            lines += line(heading, kind, EXCESS, excess(found[kind], found["retrained"]))
+            if kind == "base":
+                lines += _coupling(heading, found[kind])
+        others = from_others(found["retrained"])
+        yardstick = line(heading, OTHER_SEED, COUPLED, others)
+        yardstick += line(heading, OTHER_SEED, EXCESS, dict.fromkeys(others, 0.0))
+        # each pair comes from either side, and the excess is 0 by definition: there is no interval
+        lines += [row | {"low": math.nan, "high": math.nan} for row in yardstick]
+    return lines
+
+
+def chaotic(lines: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the coupling of the distances whose coupled values are mostly training's chaos.
+
+    There it is low, and retrained models of different seeds are not much closer to each other than base and retrained:
+    else it is what was forgotten that sets these apart.
+    """
+    found = {(one["measure"], one["model"], one["quantity"]): one["mean"] for one in lines}
+    return {
+        heading: value
+        for (heading, _, quantity), value in found.items()
+        if quantity == COUPLING
+        and value < CHAOS
+        and found.get((heading, OTHER_SEED, COUPLED), math.inf) > CHAOS * found[heading, "base", COUPLED]
+    }
+
+
+def far_epochs(of_seed: Mapping[int, Record], checkpoint: int) -> dict[int, tuple[int, int]]:
+    """Return the selected epochs of base and retrained of the seeds where they differ by more than a fifth."""
+    epochs = {seed: _epochs(record, checkpoint) for seed, record in of_seed.items()}
+    return {
+        seed: (base, retrained)
+        for seed, (base, retrained) in epochs.items()
+        if base is not None and retrained is not None and abs(base - retrained) > FAR * (base + 1)  # the first is 0
+    }
+
+
+def own(measured: Measured) -> dict[int, float]:
+    """Return the distance of each seed's model from the retrained model of that seed."""
+    return {seed: value for (seed, other), value in measured.items() if seed == other}
+
+
+def from_others(measured: Measured) -> dict[int, float]:
+    """Return the mean distance of each seed's model from the retrained models of other seeds."""
+    found: dict[int, list[float]] = {}
+    for (seed, other), value in measured.items():
+        if seed != other:
+            found.setdefault(seed, []).append(value)
+    return {seed: float(np.mean(values)) for seed, values in found.items()}
+
+
+def excess(measured: Measured, retrained: Measured) -> dict[int, float]:
+    """Return of each seed s the mean, over other seeds t, of d(model of s, R_t) less d(R_s, R_t)."""
+    return from_others({pair: value - retrained[pair] for pair, value in measured.items() if pair in retrained})
+
+
+def _epochs(record: Record, checkpoint: int) -> tuple[int | None, int | None]:
+    selected = record.get("selected_epochs") or {}
+    return selected.get("base"), (selected.get("retrained") or {}).get(str(checkpoint))
+
+
+def _rows(of_seed: Mapping[int, Record], checkpoint: int, kind: str, wanted: Wanted) -> dict[int, list[Row]]:
+    """Return each seed's rows of a distance that are known."""
+    found = {}
+    for seed, record in of_seed.items():
+        rows = [row for row in record["metrics"] if row["checkpoint"] == checkpoint and row["model"] == kind]
+        known = [row for row in matching(rows, wanted) if row["value"] is not None and row["reference"] is not None]
+        found[seed] = known
+    return found
+
+
+def _from_retrained(of_seed: Mapping[int, Record], rows: Mapping[int, list[Row]]) -> Measured:
+    """Return the distances from retrained models at epochs of their own."""
+    found: Measured = {}
+    for seed, some in rows.items():
+        others, same = of_seed[seed].get("other_seeds") or {}, of_seed[seed].get("same_epoch") or {}
+        for row in some:
+            if row["reference"] not in same:
+                found.setdefault((seed, others.get(row["reference"], seed)), _distance(row))
+    return found
+
+
+def _from_same_epoch(
+    of_seed: Mapping[int, Record], checkpoint: int, rows: Mapping[int, list[Row]], measured: Measured
+) -> OfSeeds:
+    """Return the distances from the retraining at the base's epoch, which is the retrained model if it has that."""
+    found: dict[int, float] = {}
+    for seed, some in rows.items():
+        base, retrained = _epochs(of_seed[seed], checkpoint)
+        if base is not None and base == retrained and (seed, seed) in measured:
+            found[seed] = measured[seed, seed]
+        same = of_seed[seed].get("same_epoch") or {}
+        for row in some:
+            if row["reference"] in same:
+                found[seed] = _distance(row)
+    return found
+
+
+def _distance(row: Row) -> float:
+    """Return a row's value, or 1 less that where 1 is the same, so that 0 is no distance."""
+    return 1 - row["value"] if row["metric"] in SIMILARITIES else row["value"]
+
+
+def _coupling(heading: str, base: Measured) -> list[dict[str, Any]]:
+    """Return the line of how much of training the draws that twins share decide, a ratio of means over seeds."""
+    apart, together = [list(found.values()) for found in (from_others(base), own(base))]
+    if not apart or not together or not np.mean(apart):
+        return []
+    ratio = float(1 - np.mean(together) / np.mean(apart))
+    return [row | {"seeds": len(apart)} for row in line(heading, "base", COUPLING, {0: ratio})]

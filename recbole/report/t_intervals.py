@@ -1,0 +1,42 @@
+"""Means over seeds with their 95 % t intervals, as lines of the table over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+OfSeeds = Mapping[int, float]
+"""A value by seed."""
+
+QUANTITIES = ("measure", "model", "quantity", "seeds", "mean", "low", "high")
+"""Columns of a line: what was measured of which model, what is told of it, of how many seeds, its mean and interval."""
+
+_LEVEL = 0.95
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a mean by Student's t distribution; NaN of fewer than two values."""
+    n = len(values)
+    if n < 2:
+        return math.nan, math.nan
+    mean, error = np.mean(values), np.std(values, ddof=1) / math.sqrt(n)
+    half = stdtrit(n - 1, (1 + _LEVEL) / 2) * error
+    return float(mean - half), float(mean + half)
+
+
+def line(measure: str, model: str, quantity: str, of_seeds: OfSeeds) -> list[dict[str, Any]]:
+    """Return the line of a quantity, with columns :data:`QUANTITIES`; none where no seed has a value."""
+    values = [of_seeds[seed] for seed in sorted(of_seeds)]
+    if not values:
+        return []
+    row = (measure, model, quantity, len(values), float(np.mean(values)), *t_interval(values))
+    return [dict(zip(QUANTITIES, row, strict=True))]
+
+
+def differences(ours: OfSeeds, theirs: OfSeeds) -> dict[int, float]:
+    """Return what the first has more than the second, of the seeds that both have."""
+    return {seed: value - theirs[seed] for seed, value in ours.items() if seed in theirs}
