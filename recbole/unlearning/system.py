@@ -94,7 +94,9 @@ class System:
         return self._here
 
     def there(self, x: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """Return what :attr:`here` is, where a step ends; the last one's is kept."""
+        """Return what :attr:`here` is, where a step ends (the last one is kept), to the bit for one of nothing."""
+        if not x.any():
+            return self.here
         if self._there is None or self._there[0] is not x:
             with second_order(self.subspace.model):
                 self._there = x, loss_and_gradient(self.subspace, *self.sample, shift=x)
