@@ -48,9 +48,9 @@ class InfluenceAlgorithm(StepAlgorithm):
     Hyper: ClassVar[type[HyperParameters]] = InfluenceHyper
     progress: ClassVar[float] = 1e-2
     """Of a system that is estimated from a sample: where an iteration adds a smaller share than this to what the step
-    changes, it is the last. From there on two to three times as many leave forgotten log-odds, NDCG and the divergence
-    of others where they are, and the gradient that certificates measure, which is for the most part that of a loss
-    that is not quadratic (``docs/algorithms.md``, "Where the iterations end")."""
+    changes, it is the last. From there on twice as many leave forgotten log-odds, NDCG and the divergence of others
+    about where they are; the gradient that certificates measure changes either way, being mostly that of a loss that is
+    not quadratic (``docs/algorithms.md``, "Where the iterations end")."""
 
     certifies: ClassVar[bool] = False
     """Whether the step is :meth:`certified`."""
