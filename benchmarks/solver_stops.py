@@ -1,16 +1,18 @@
-"""When may SCIF's iterations end? The same requests, solved to several shares of progress, side by side.
+"""When may the iterations end that solve a request's system? The same requests, solved to several shares of progress.
 
     python benchmarks/solver_stops.py 5e-4 1e-2 -- --model GRU4Rec --dataset diginetica_sample \
         --config_files configs/config_gru4rec.yaml --sensitive_category middling --unlearning_fraction 0.002
 
-What stands after ``--`` is a command line of `unlearn.py` without the algorithm; base and, if there, the last
-retrained model are read from ``saved/``, and nothing is written. For each share of progress (see
-`recbole/unlearning/influence.py`) all requests are put to SCIF on a fresh copy of the base. The table has, after the
-last request: Hessian products and CPU seconds a request, log-odds of the forgotten pairs, NDCG@10 of everybody, and the
-Jensen-Shannon divergence of other people from the retrained model.
+What stands after ``--`` is a command line of `unlearn.py`; its algorithm is SCIF unless it names CEU or IDEA. Base and,
+if there, the last retrained model are read from ``saved/``, and nothing is written. For each share of progress (see
+`recbole/unlearning/influence.py`) all requests are put to the algorithm on a fresh copy of the base. The table has,
+after the last request: Hessian products and CPU seconds a request, log-odds of the forgotten pairs, NDCG@10 of
+everybody, the Jensen-Shannon divergence of other people from the retrained model, and the mean gradient that
+certificates measure.
 """
 
 import logging
+import math
 import sys
 import time
 from statistics import mean
@@ -26,19 +28,19 @@ from recbole.quick_start.setup import begin
 from recbole.quick_start.unlearning import _base
 from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer.learn import load
-from recbole.unlearning.algorithms.scif import Scif
 from recbole.unlearning.pipeline import Pipeline
+from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.schedule import LAST
 from recbole.utils import UserError
 
-HEADINGS = ("progress", "products", "CPU s", "forgotten log-odds", "NDCG@10", "JS others")
+HEADINGS = ("progress", "products", "CPU s", "forgotten log-odds", "NDCG@10", "JS others", "residual")
 
 
 class Subject:
     """A base model, the requests against it, and the questions after the last of them."""
 
     def __init__(self, argv: list[str]) -> None:
-        namespace, overrides = unlearn_arguments([*argv, "--unlearning_algorithm", "scif", "--show_progress", "False"])
+        namespace, overrides = unlearn_arguments(["--unlearning_algorithm", "scif", *argv, "--show_progress", "False"])
         self.config = _configured(namespace, overrides)
         scenario = scenario_of(self.config)
         self.stored = _base(self.config, scenario)
@@ -53,18 +55,23 @@ class Subject:
         return load(self.setup, self.setup.base(), self.stored)
 
     def forget(self, progress: float):
-        """Return the model after all requests, with products and CPU seconds of those that had something to do."""
+        """Return the model after all requests, and the mean products, CPU seconds and residuals (NaN: none measured).
+
+        The means are of the requests that had something to do.
+        """
         model, state = self.base(), self.setup.base()
-        algorithm = Scif(self.config, model, state.data)
+        algorithm = get_algorithm(self.config["unlearning_algorithm"])(self.config, model, state.data)
         algorithm.progress = progress
-        products, seconds, deadline = [], [], Pipeline(algorithm, self.setup.asked).deadline
+        products, seconds, residuals, deadline = [], [], [], Pipeline(algorithm, self.setup.asked).deadline
         for request in self.setup.asked:
             began = time.process_time()
             outcome = algorithm.forget([request], deadline)
             if outcome.status != "skipped":
                 seconds.append(time.process_time() - began)
-                products.append((outcome.work or {}).get("n_hvp", 0))
-        return model, mean(products or [0]), mean(seconds or [0.0])
+                work = outcome.work or {}
+                products.append(work.get("n_hvp", 0))
+                residuals.append(work.get("certificate", {}).get("gradient_residual", math.nan))
+        return model, mean(products or [0]), mean(seconds or [0.0]), mean(residuals or [math.nan])
 
     def told(self, model) -> list[str]:
         """Return the cells about a model."""
@@ -101,12 +108,13 @@ def main(argv: list[str]) -> int:
         print(f"solver_stops.py: {error}", file=sys.stderr)
         return 2
     print(f"| {' | '.join(HEADINGS)} |\n|{'---|' * len(HEADINGS)}")
-    print(f"| base | | | {' | '.join(subject.told(subject.base()))} |")
+    print(f"| base | | | {' | '.join(subject.told(subject.base()))} | |")
     for share in shares:
-        model, products, seconds = subject.forget(share)
-        print(f"| {share:g} | {products:.0f} | {seconds:.2f} | {' | '.join(subject.told(model))} |", flush=True)
+        model, products, seconds, residual = subject.forget(share)
+        cells = [f"{share:g}", f"{products:.0f}", f"{seconds:.2f}", *subject.told(model), f"{residual:.3g}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
     if subject.retrained is not None:
-        print(f"| retrained | | | {' | '.join(subject.told(subject.retrained))} |")
+        print(f"| retrained | | | {' | '.join(subject.told(subject.retrained))} | |")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
@@ -29,6 +30,24 @@ def pack(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[PackedSequ
         pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False) for x in (item_seq, place)
     )
     return items, places.data // width, places.data % width
+
+
+def begun_alike(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which sequences (int64 [batch, width]) of some lengths are not the beginning of another, and what are.
+
+    Returns:
+        The rows that are no beginning (of equal ones: one), int64, in lexical order; and for each row of the batch the
+        place among these of one that it begins, int64 [batch].
+    """
+    items = item_seq.cpu().numpy()
+    order = np.lexsort(items.T[::-1])  # what begins others stands right before them: padding is the least
+    items, lengths = items[order], item_seq_len.cpu().numpy()[order]
+    differ = items[:-1] != items[1:]
+    first = np.where(differ.any(axis=1), differ.argmax(axis=1), items.shape[1])
+    ends = np.append(first < lengths[:-1], True)
+    run = np.empty(len(order), dtype=np.int64)
+    run[order] = np.cumsum(ends) - ends
+    return torch.from_numpy(order[ends]).to(item_seq.device), torch.from_numpy(run).to(item_seq.device)
 
 
 class NextItemRecommender(SequentialRecommender, ABC):
@@ -91,9 +110,11 @@ class NextItemRecommender(SequentialRecommender, ABC):
         encoded = self._encode(interaction)
         return table_cross_entropy(encoded, self.item_embedding.weight, interaction[self.POS_ITEM_ID])
 
-    def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Return the sequences' vectors and the item table where the loss is the cross-entropy, else None."""
-        return (self._encode(interaction), self.item_embedding.weight) if self.is_cross_entropy else None
+    def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+        """Return the sequences' vectors, the item table and the next items, or None: the loss is no cross-entropy."""
+        if not self.is_cross_entropy:
+            return None
+        return self._encode(interaction), self.item_embedding.weight, interaction[self.POS_ITEM_ID]
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores that the loss is of: [batch, n_items], or those of target and negative, [batch, 2]."""

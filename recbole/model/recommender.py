@@ -188,12 +188,17 @@ class AbstractRecommender(nn.Module):
         """Return the training loss of a batch as a function of its :meth:`outputs`."""
         raise NotImplementedError
 
-    def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
         """Return float tensors [batch, d] and [items, d] of whose inner products the :meth:`outputs` are a matrix.
 
-        A model may declare them only where its loss is the softmax's cross-entropy in these outputs: derivatives then
-        take the scores in tiles. ``None``, as here, for any other.
+        The third is of the right answers' rows, int64 [batch]. A model may declare them only where its loss is the
+        softmax's cross-entropy in these outputs: derivatives then take the scores in tiles. ``None``, as here, for any
+        other.
         """
+
+    def factor_pieces(self, interaction: Interaction) -> Sequence[Interaction]:
+        """Return :meth:`pieces` as derivatives of the :meth:`factors` had better be taken, which score nothing."""
+        return self.pieces(interaction)
 
     def pieces(self, interaction: Interaction) -> Sequence[Interaction]:
         """Return batches that hold a batch's examples between them, as derivatives of its loss had better be taken.

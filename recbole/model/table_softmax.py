@@ -96,10 +96,10 @@ class TableSoftmax:
             return self.kept[number]
         return _scores(self.encoded[rows], self.table[items]).sub_(self.top[rows]).exp_().div_(self.total[rows])
 
-    def loss(self, target: torch.Tensor) -> torch.Tensor:
-        """Return the cross-entropy, summed over the rows, at targets (int64 [n])."""
+    def losses(self, target: torch.Tensor) -> torch.Tensor:
+        """Return the rows' cross-entropies, float [n], at targets (int64 [n])."""
         right = (self.encoded * self.table[target]).sum(dim=1)
-        return (self.top - right + self.total.log()).sum()
+        return self.top - right + self.total.log()
 
     def pull(
         self, rows_hold: torch.Tensor, items_hold: torch.Tensor, target: torch.Tensor
@@ -192,7 +192,7 @@ class _Loss(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad[:2]) and len(encoded) * len(table) <= _TILE
         softmax = TableSoftmax(encoded, table, keep=wanted)
         ctx.save_for_backward(target, *softmax.parts())
-        return softmax.loss(target)
+        return softmax.losses(target).sum()
 
     @staticmethod
     def backward(ctx: Any, weight: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 
@@ -11,13 +10,13 @@ from recbole.data import Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.outcome import NotApplied
 from recbole.unlearning.second_order.curvature import (
-    GaussNewtonProduct,
     HessianProduct,
     gradient,
     loss_and_gradient,
     second_order,
     total_loss,
 )
+from recbole.unlearning.second_order.gauss_newton import GaussNewtonProduct
 from recbole.unlearning.second_order.subspace import Subspace
 
 
@@ -50,6 +49,7 @@ class System:
         complete: whether neither ``sample`` nor the examples whose losses change leave one out.
         difference: flat, the gradient of the losses before the change; minus that after it once :meth:`settle` is
             called.
+        certified: whether the gradient where a step ends will be wanted too.
     """
 
     n: int
@@ -59,6 +59,9 @@ class System:
     sample: tuple[list[Interaction], list[float]]
     complete: bool
     difference: torch.Tensor = field(repr=False)
+    certified: bool = False
+    _here: tuple[float, torch.Tensor] = field(init=False, repr=False)
+    _there: tuple[torch.Tensor, tuple[float, torch.Tensor]] | None = field(default=None, init=False, repr=False)
 
     def settle(self) -> None:
         """Take the gradient after the change off, now that the model holds nothing of the forgotten rows any more."""
@@ -75,11 +78,36 @@ class System:
         batches, weights = self.sample
         return GaussNewtonProduct(self.subspace, batches, 1.0, weights)
 
-    @cached_property
+    def look(self, product: HessianProduct | GaussNewtonProduct) -> None:
+        """Note where the system stands, from a product of all of ``sample``.
+
+        Raises:
+            NotApplied: when the losses are not finite there.
+        """
+        self._here = product.loss_and_gradient()
+        if not math.isfinite(self.here[0]):
+            raise NotApplied("diverged", "the losses are not finite")
+
+    @property
     def here(self) -> tuple[float, torch.Tensor]:
-        """The retained examples' summed losses, a number, and their gradient, flat."""
+        """The retained examples' summed losses, a number, and their gradient, flat; :meth:`look` comes first."""
+        return self._here
+
+    def there(self, x: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """Return what :attr:`here` is, where a step ends (the last one is kept), to the bit for one of nothing."""
+        if not x.any():
+            return self.here
+        if self._there is None or self._there[0] is not x:
+            with second_order(self.subspace.model):
+                self._there = x, loss_and_gradient(self.subspace, *self.sample, shift=x)
+        return self._there[1]
+
+    def loss_there(self, x: torch.Tensor) -> float:
+        """Return the retained examples' summed losses where a step ends; of a certified one :meth:`there` is taken."""
+        if self.certified:
+            return self.there(x)[0]
         with second_order(self.subspace.model):
-            return loss_and_gradient(self.subspace, *self.sample)
+            return total_loss(self.subspace, *self.sample, shift=x)
 
     def gain(self, x: torch.Tensor, right: torch.Tensor, damping: float) -> float:
         """Return by how much a step lowers the new objective, over what the system promises.
@@ -88,15 +116,9 @@ class System:
         the change of the losses with their gradient at ``theta`` taken for that of a minimum is what is compared: 1
         where they are quadratic. Differences within rounding count as promised; a step to where the losses are not
         finite is the worst there is.
-
-        Raises:
-            NotApplied: when they are not finite to begin with.
         """
         start, slope = self.here
-        with second_order(self.subspace.model):
-            end = total_loss(self.subspace, *self.sample, shift=x)
-        if not math.isfinite(start):
-            raise NotApplied("diverged", "the losses are not finite")
+        end = self.loss_there(x)
         if not math.isfinite(end):
             return -math.inf
         promised = float(right @ x + self.n * damping * (x @ x)) / 2
@@ -115,8 +137,7 @@ class System:
         the papers' guarantees are.
         """
         slope = self.here[1]
-        with second_order(self.subspace.model):
-            moved = gradient(self.subspace, *self.sample, shift=x) - slope
+        moved = self.there(x)[1] - slope
         slack: float | torch.Tensor = 0.0
         if self.complete and self.subspace.model.convex:
             pull = self.n * damping * self.subspace.whole().vector()  # in rows that no example reads too

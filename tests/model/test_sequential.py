@@ -13,6 +13,7 @@ from recbole.config import Config
 from recbole.data import Interaction, create_dataset
 from recbole.evaluator import mean_utility
 from recbole.model import get_model
+from recbole.model.next_item import begun_alike
 from recbole.trainer import Trainer, load_checkpoint, load_weights, make_optimizer
 from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.request import Request
@@ -203,6 +204,30 @@ def test_trimming_changes_nothing(fitted, name):
         model.calculate_loss(form).backward()
         gradients.append([parameter.grad.clone() for parameter in model.parameters()])
     assert all(one.allclose(two, atol=1e-12, rtol=0) for one, two in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_factors_are_those_of_the_scores(fitted, name):
+    """Also of sequences that begin others, or that come twice."""
+    _, model, batch = fitted(name)
+    model.eval()
+    first, lengths = batch[torch.zeros(5, dtype=torch.int64)], torch.arange(5, 0, -1)
+    begun = first["item_id_list"] * (torch.arange(5) < lengths[:, None])
+    more = Interaction(first.interaction | {"item_id_list": begun, "item_length": lengths})
+    batch = Interaction({key: torch.cat([batch[key], more[key]]) for key in batch})
+    encoded, table, target = model.factors(batch)
+    torch.testing.assert_close(encoded @ table.T, model.outputs(batch), rtol=1e-10, atol=1e-10)
+    assert torch.equal(target, batch["item_id"])
+    pieces = [model.factors(piece) for piece in model.factor_pieces(batch)]
+    encodings = torch.cat([part[0] for part in pieces])
+    torch.testing.assert_close(encodings.sort(dim=0).values, encoded.sort(dim=0).values, rtol=1e-10, atol=1e-10)
+
+
+def test_sequences_that_begin_others_are_read_with_them():
+    item_seq = torch.tensor([[1, 2, 0], [1, 2, 3], [2, 0, 0], [1, 0, 0], [1, 2, 3], [1, 3, 0]])
+    read, run = begun_alike(item_seq, torch.tensor([2, 3, 1, 1, 3, 2]))
+    assert item_seq[read].tolist() == [[1, 2, 3], [1, 3, 0], [2, 0, 0]]
+    assert run.tolist() == [0, 0, 2, 0, 0, 1]
 
 
 @pytest.mark.parametrize("name", MODELS)

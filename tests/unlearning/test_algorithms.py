@@ -20,11 +20,11 @@ from recbole.unlearning import system
 from recbole.unlearning.algorithms.gif import Gif, GifHyper
 from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.second_order.curvature import (
-    GaussNewtonProduct,
     HessianProduct,
     gradient,
     second_order,
 )
+from recbole.unlearning.second_order.gauss_newton import GaussNewtonProduct
 from recbole.unlearning.second_order.subspace import Subspace
 from recbole.unlearning.system import System
 from recbole.utils import UserError, torch_seed

@@ -9,8 +9,10 @@ from asking import ask
 from quadratic import EXACT, PENALTY, Linear, fresh, newton
 from test_algorithms import SPREAD, forget_linear
 
+from recbole.unlearning import system
 from recbole.unlearning.certificate import gaussian_delta, gaussian_sigma
 from recbole.unlearning.registry import get_algorithm
+from recbole.unlearning.second_order.curvature import loss_and_gradient
 from recbole.unlearning.system import System
 
 
@@ -98,6 +100,25 @@ def test_a_gradient_that_is_not_finite_where_the_step_ends_is_divergence(config,
     for name in ("ceu", "idea"):
         *_, outcome, _ = forget_linear(config, fresh(data), name)
         assert outcome.status == "diverged" and "not finite" in outcome.reason
+
+
+@pytest.mark.parametrize("name", ["ceu", "idea"])
+def test_where_a_step_ends_is_looked_at_once(config, data, monkeypatch, name):
+    """The loss by which it is trusted and the gradient that certifies it are of one pass."""
+    looked = []
+
+    def watched(*args, shift):
+        looked.append(shift)
+        return loss_and_gradient(*args, shift=shift)
+
+    def never(*_, **__):
+        raise AssertionError("another pass over the sample")
+
+    monkeypatch.setattr(system, "loss_and_gradient", watched)
+    monkeypatch.setattr(system, "total_loss", never)
+    *_, outcome, _ = forget_linear(config, data, name)
+    assert outcome.status == "applied" and outcome.work["certificate"]["gradient_residual"] < 1e-3
+    assert len(looked) == 1 and looked[0].norm() > 0
 
 
 def test_the_gaussian_mechanism_both_ways():

@@ -14,11 +14,12 @@ from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.model.sequential_recommender.gru4rec import GRU4Rec
 from recbole.unlearning.second_order import curvature
 from recbole.unlearning.second_order.curvature import (
-    GaussNewtonProduct,
     HessianProduct,
     gradient,
+    loss_and_gradient,
     second_order,
 )
+from recbole.unlearning.second_order.gauss_newton import GaussNewtonProduct
 from recbole.unlearning.second_order.solvers import conjugate_gradients
 from recbole.unlearning.second_order.subspace import Subspace, flatten, flatten_gradient
 from recbole.utils import init_seed, stream
@@ -205,6 +206,23 @@ def test_parts_beyond_the_budget_are_made_anew_and_give_the_same(tasks, monkeypa
     assert len(tight.kept) == n_kept and 0 in tight.kept
     assert len(made) == 3 + (3 - n_kept), "kept parts are traced once, the others at each product"
     assert expected.norm() > 1e-3
+
+
+@PRODUCTS
+@pytest.mark.parametrize("name", ["BPR", "GRU4Rec"])
+@pytest.mark.parametrize("part_bytes", [1, curvature.PART_BYTES])
+def test_products_know_the_losses_and_their_gradient(tasks, monkeypatch, name, product, part_bytes):
+    """From the graphs that they are taken of, kept or not."""
+    task, weights = tasks[name], [0.5, 3.0, 2.0]
+    batches = (task.batches * 3)[:3]
+    monkeypatch.setattr(curvature, "PART_BYTES", part_bytes)
+    monkeypatch.setattr(curvature, "KEPT_BYTES", 0)
+    with second_order(task.model):
+        subspace = Subspace(task.model, None, batches)
+        loss, slope = loss_and_gradient(subspace, batches, weights)
+        found, gradient_found = product(subspace, batches, 0.5, weights).loss_and_gradient()
+    assert found == pytest.approx(0.5 * loss, rel=1e-9) and loss > 1
+    torch.testing.assert_close(gradient_found, 0.5 * slope, **CLOSE)
 
 
 def test_probabilities_are_kept_within_what_is_left_of_the_budget(tasks, monkeypatch):

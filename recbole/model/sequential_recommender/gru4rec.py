@@ -1,15 +1,19 @@
 """GRU4Rec."""
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.init import xavier_normal_, xavier_uniform_
 from torch.nn.utils.rnn import PackedSequence
 
 from recbole.config import Config
-from recbole.data import Dataset
+from recbole.data import Dataset, Interaction
 from recbole.model.keyed_dropout import KeyedDropout
-from recbole.model.next_item import NextItemRecommender, pack
+from recbole.model.next_item import NextItemRecommender, begun_alike, pack
 from recbole.model.recurrent import run_gru
+
+_TOGETHER = 1024
+"""At most so many sequences are read together where no scores are taken."""
 
 
 class GRU4Rec(NextItemRecommender):
@@ -40,3 +44,28 @@ class GRU4Rec(NextItemRecommender):
         embedded = self.emb_dropout(self.item_embedding(packed.data), *places)
         _, last = run_gru(self.gru_layers, PackedSequence(embedded, *packed[1:]))
         return self.dense(last)
+
+    def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+        """Return :meth:`NextItemRecommender.factors`; sequences that begin another are read as part of that."""
+        if self.training or not self._reads_once:
+            return super().factors(interaction)
+        item_seq, lengths = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
+        read, run = begun_alike(item_seq, lengths)
+        packed, rows, steps = pack(item_seq[read], lengths[read])
+        states, _ = run_gru(self.gru_layers, PackedSequence(self.item_embedding(packed.data), *packed[1:]))
+        place = torch.empty_like(item_seq[read])
+        place[rows, steps] = torch.arange(len(rows), device=rows.device)
+        encoded = self.dense(states[place[run, lengths - 1]])
+        return encoded, self.item_embedding.weight, interaction[self.POS_ITEM_ID]
+
+    def factor_pieces(self, interaction: Interaction) -> list[Interaction]:
+        """Return pieces of many sequences in lexical order, so that those that begin alike are in one piece."""
+        if not self._reads_once:
+            return self.pieces(interaction)
+        order = np.lexsort(interaction[self.ITEM_SEQ].cpu().numpy().T[::-1])
+        return [self._cut(interaction[rows]) for rows in torch.from_numpy(order).split(_TOGETHER)]
+
+    @property
+    def _reads_once(self) -> bool:
+        """Whether the vector of a sequence is a state that :meth:`forward` passes on the way to a longer one's."""
+        return self.is_cross_entropy and type(self).forward is GRU4Rec.forward

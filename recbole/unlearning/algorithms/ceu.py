@@ -44,6 +44,7 @@ class Ceu(InfluenceAlgorithm):
     name = "ceu"
     Hyper = CeuHyper
     hyper: CeuHyper
+    certifies = True
 
     def scope(self, case: Case) -> Scope:
         """Return the :class:`~recbole.unlearning.system.Scope` of a case."""

@@ -46,6 +46,7 @@ class Idea(InfluenceAlgorithm):
     name = "idea"
     Hyper = IdeaHyper
     hyper: IdeaHyper
+    certifies = True
 
     def scope(self, case: Case) -> Scope:
         """Return the :class:`~recbole.unlearning.system.Scope` of a case."""

@@ -46,9 +46,7 @@ class Scif(InfluenceAlgorithm):
     own retained examples: nobody else's loss depends on those rows. Elsewhere it is estimated as for the other
     influence methods, from ``scif_hessian_samples`` retained examples of each kind. A pairwise loss is averaged over
     ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises. Session models know
-    nobody; there ``t`` are the item table and what maps to it, which everybody shares. The iterations on an estimated
-    ``H`` end where one changes the losses of the forgotten examples by less than a hundredth more: from there on three
-    times as many leave forgotten log-odds and NDCG where they are.
+    nobody; there ``t`` are the item table and what maps to it, which everybody shares.
 
     Unlike ERASE: one fixed operator instead of another minibatch in each iteration, no ascent on retained data, sums
     instead of sums of means, the requester's row instead of the whole user table, divided by ``n`` and not by the
@@ -58,7 +56,6 @@ class Scif(InfluenceAlgorithm):
     name = "scif"
     Hyper = ScifHyper
     hyper: ScifHyper
-    progress = 1e-2
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:

@@ -7,13 +7,12 @@ losses over those examples, in the chosen parameters with all others held still.
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from recbole.data import Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.model.table_softmax import TableSoftmax
 from recbole.unlearning.second_order.engine import pulled_back
 from recbole.unlearning.second_order.subspace import Subspace, flatten_gradient
 from recbole.utils.device import full_precision
@@ -24,8 +23,20 @@ KEPT_BYTES = 2**31
 PART_BYTES = 2**27
 """Of what graphs of pieces save for their derivatives; with more, a part of a product is full."""
 
-Part = Callable[[Sequence[torch.Tensor]], torch.Tensor]
-"""From a vector in the parameters' shapes to its image, flat, under some pieces' share of a map."""
+
+Answer = TypeVar("Answer")
+
+
+class Part(NamedTuple):
+    """Some pieces' share of a map.
+
+    Attributes:
+        image: from a vector in the parameters' shapes to its image, flat.
+        here: returns the pieces' weighted losses, a number, and their gradient, flat, where the map is taken.
+    """
+
+    image: Callable[[Sequence[torch.Tensor]], torch.Tensor]
+    here: Callable[[], tuple[float, torch.Tensor]]
 
 
 @contextlib.contextmanager
@@ -91,25 +102,27 @@ def total_loss(
         return sum(float(subspace.loss(values, *group)) for group in _groups(subspace.model, batches, weights))
 
 
-def _pieces(
-    model: AbstractRecommender, batches: Sequence[Interaction], weights: Sequence[float] | None
+def cut_by(
+    cut: Callable[[Interaction], Sequence[Interaction]],
+    batches: Sequence[Interaction],
+    weights: Sequence[float] | None,
 ) -> list[tuple[Interaction, float]]:
-    """Return the pieces that a model takes batches in, each with its batch's weight; nothing for an empty one."""
+    """Return the pieces that a model's method cuts batches into, each with its batch's weight; none of an empty one."""
     weighted = zip(batches, weights or [1.0] * len(batches), strict=True)
-    return [(piece, weight) for batch, weight in weighted if len(batch) for piece in model.pieces(batch)]
+    return [(piece, weight) for batch, weight in weighted if len(batch) for piece in cut(batch)]
 
 
 def _groups(
     model: AbstractRecommender, batches: Sequence[Interaction], weights: Sequence[float] | None
 ) -> list[tuple[Sequence[Interaction], Sequence[float]]]:
     """Return the pieces whose losses are taken together, with their weights: all that share work, or each alone."""
-    pieces = _pieces(model, batches, weights)
+    pieces = cut_by(model.pieces, batches, weights)
     if not model.batch_free or not pieces:
         return [((piece,), (weight,)) for piece, weight in pieces]
     return [(tuple(piece for piece, _ in pieces), tuple(weight for _, weight in pieces))]
 
 
-class _Held:
+class Held:
     """Counts the bytes of what graphs save while it is entered, each storage once."""
 
     def __init__(self) -> None:
@@ -133,7 +146,7 @@ class _Held:
         """So far."""
         return sum(self.seen.values())
 
-    def __enter__(self) -> "_Held":
+    def __enter__(self) -> "Held":
         self._hooks.__enter__()
         return self
 
@@ -141,7 +154,7 @@ class _Held:
         self._hooks.__exit__(*raised)
 
 
-class _Product(ABC):
+class Product(ABC):
     """``v -> scale * A v``, ``A`` a sum over the pieces that the model takes some fixed batches in.
 
     Pieces are taken in parts. A part's graph is made at the first product and kept for the later ones, as long as all
@@ -173,25 +186,44 @@ class _Product(ABC):
 
     def __call__(self, vector: torch.Tensor) -> torch.Tensor:
         self.count += 1
-        shaped, total, at = self.subspace.unflatten(vector), torch.zeros_like(vector), 0
+        shaped, total = self.subspace.unflatten(vector), torch.zeros_like(vector)
+        for image in self._each(lambda part: part.image(shaped)):
+            total += image
+        return total.mul_(self.scale)
+
+    def loss_and_gradient(self) -> tuple[float, torch.Tensor]:
+        """Return what :func:`loss_and_gradient` does, times ``scale``, from the graphs that products are taken of."""
+        total, slope = 0.0, flatten_gradient([None] * len(self.values), self.values)
+        for loss, own in self._each(lambda part: part.here()):
+            total += loss
+            slope += own
+        return total * self.scale, slope.mul_(self.scale)
+
+    def _each(self, asked: Callable[[Part], Answer]) -> Iterator[Answer]:
+        """Yield what each part answers; one that is not kept is gone before the next is made."""
+        at = 0
         while at < len(self.pieces):
             part, at = self.kept[at] if at in self.kept else self._made(at)
-            total += part(shaped)
+            answer = asked(part)
             del part
-        return total.mul_(self.scale)
+            yield answer
 
     def _made(self, start: int) -> tuple[Part, int]:
         """Return the part that begins with a piece, and the first piece after it."""
-        held, traced, at = _Held(), [], start
+        held, traced, at = Held(), [], start
         with held:
             while at < len(self.pieces) and (at == start or held.bytes < PART_BYTES):
                 traced.append(self._trace(*self.pieces[at]))
                 at += 1
             part = self._part(traced, held)
-        if not self.kept or self.kept_bytes + held.bytes <= KEPT_BYTES:
+        if not self.kept or self.room(held) >= 0:
             self.kept[start] = part, at
             self.kept_bytes += held.bytes
         return part, at
+
+    def room(self, held: Held) -> int:
+        """Return how many bytes more may be kept beside what is, and what is held."""
+        return KEPT_BYTES - self.kept_bytes - held.bytes
 
     @abstractmethod
     def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
@@ -202,12 +234,12 @@ class _Product(ABC):
         """Return what a part needs of a piece, with its graph."""
 
     @abstractmethod
-    def _part(self, traced: list[Any], held: _Held) -> Part:
+    def _part(self, traced: list[Any], held: Held) -> Part:
         """Return the part of some traced pieces; what it keeps beside graphs is to be counted."""
 
 
-class HessianProduct(_Product):
-    """``v -> scale * H v`` for the summed losses of fixed batches; see :class:`_Product`."""
+class HessianProduct(Product):
+    """``v -> scale * H v`` for the summed losses of fixed batches; see :class:`Product`."""
 
     def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
         return _groups(self.subspace.model, batches, weights)
@@ -215,11 +247,13 @@ class HessianProduct(_Product):
     def _trace(self, piece: Sequence[Interaction], weight: Sequence[float]) -> torch.Tensor:
         return self.subspace.loss(self.values, piece, weight)
 
-    def _part(self, traced: list[torch.Tensor], held: _Held) -> Part:
-        first = torch.autograd.grad(sum(traced[1:], traced[0]), self.values, create_graph=True, allow_unused=True)
+    def _part(self, traced: list[torch.Tensor], held: Held) -> Part:
+        loss = sum(traced[1:], traced[0])
+        first = torch.autograd.grad(loss, self.values, create_graph=True, allow_unused=True)
         curved = [place for place, slope in enumerate(first) if slope is not None and slope.requires_grad]
         slopes = [first[place] for place in curved]  # gradients that have derivatives themselves
-        held.count_all(slopes)
+        held.count_all([slope for slope in first if slope is not None])
+        total = float(loss.detach())
 
         def image(shaped: Sequence[torch.Tensor]) -> torch.Tensor:
             if not slopes:
@@ -228,90 +262,4 @@ class HessianProduct(_Product):
             second = pulled_back(slopes, self.values, along)
             return flatten_gradient(second, self.values)
 
-        return image
-
-
-class _Jacobian:
-    """The derivative ``J`` of some tensors in the parameters' values.
-
-    ``J v`` is the derivative of ``u -> J' u``, so backward passes do for both directions.
-    """
-
-    def __init__(self, outputs: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
-        self.outputs, self.values = outputs, values
-        self.live = [at for at, output in enumerate(outputs) if output.requires_grad]  # a table may be held still
-        self.u = [output.new_zeros(()).expand(output.shape).requires_grad_() for output in outputs]
-        pulled = self._pulled(self.u, create_graph=True)
-        self.place = [at for at, part in enumerate(pulled) if part is not None]
-        self.pulled = [pulled[at] for at in self.place]
-
-    def _pulled(self, vectors: Sequence[torch.Tensor], create_graph: bool = False) -> tuple[torch.Tensor, ...]:
-        outputs, vectors = [self.outputs[at] for at in self.live], [vectors[at] for at in self.live]
-        return pulled_back(outputs, self.values, vectors, create_graph)
-
-    def push(self, shaped: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Return ``J v``."""
-        along = [shaped[at] for at in self.place]
-        pushed = pulled_back(self.pulled, self.u, along)
-        return tuple(torch.zeros_like(u) if part is None else part for part, u in zip(pushed, self.u, strict=True))
-
-    def pull(self, slopes: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return ``J' u``, flat."""
-        return flatten_gradient(self._pulled(slopes), self.values)
-
-
-class GaussNewtonProduct(_Product):
-    """``v -> scale * J' B J v``: :class:`HessianProduct` without the curvature of the model's outputs.
-
-    N. Schraudolph, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", Neural Computation 2002
-    (equation numbers not checked). ``J`` is the Jacobian of the model's ``outputs``, ``B`` the loss's Hessian in them.
-    A loss that is convex in the outputs makes it positive semidefinite; outputs that are linear in the chosen
-    parameters make it the Hessian. Where the model has ``factors``, ``J`` is their Jacobian, and that of the scores in
-    them belongs to ``B``. A model without them must have ``outputs``.
-    """
-
-    def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
-        return _pieces(self.subspace.model, batches, weights)
-
-    def _trace(self, piece: Interaction, weight: float) -> tuple[Any, ...]:
-        factors = self.subspace.factors(self.values, piece)
-        outputs = self.subspace.outputs(self.values, piece) if factors is None else None
-        return factors, outputs, piece, weight
-
-    def _part(self, traced: list[tuple[Any, ...]], held: _Held) -> Part:
-        factored = traced[0][0] is not None
-        outputs = [factors[0] if factored else own for factors, own, *_ in traced]
-        outputs += [traced[0][0][1]] if factored else []  # the table, which the pieces share
-        jacobian = _Jacobian(outputs, self.values)
-        held.count_all(jacobian.pulled)
-        bend = self._of_factors(traced, held) if factored else self._of_outputs(traced)
-        return lambda shaped: jacobian.pull(bend(jacobian.push(shaped)))
-
-    def _of_outputs(self, traced: list[tuple[Any, ...]]) -> Callable[..., Any]:
-        """Return what the loss's Hessian makes of a change of the pieces' outputs."""
-        free = [outputs.detach().requires_grad_() for _, outputs, _, _ in traced]
-        losses = [
-            weight * self.subspace.model.loss_sum(piece.to(own.device), own)
-            for own, (_, _, piece, weight) in zip(free, traced, strict=True)
-        ]
-        slopes = torch.autograd.grad(sum(losses), free, create_graph=True)
-        return lambda pushed: pulled_back(slopes, free, pushed)
-
-    def _of_factors(self, traced: list[tuple[Any, ...]], held: _Held) -> Callable[..., Any]:
-        """Return what the softmax's Hessian makes of a change of the pieces' vectors and of the table.
-
-        Its probabilities are kept if there is room for them beside the graphs.
-        """
-        encoded, table = [factors[0].detach() for factors, *_ in traced], traced[0][0][1].detach()
-        sizes, rows = [len(part) for part in encoded], torch.cat(encoded)
-        room = KEPT_BYTES - self.kept_bytes - held.bytes
-        softmax = TableSoftmax(rows, table, keep=len(rows) * len(table) * rows.element_size() <= room)
-        held.count_all(softmax.kept)
-        weights = torch.cat([rows.new_full((size, 1), piece[-1]) for size, piece in zip(sizes, traced, strict=True)])
-
-        def bend(pushed: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-            *moves, items_move = pushed
-            of_rows, of_items = softmax.gauss_newton(torch.cat(moves), items_move, weights)
-            return [*of_rows.split(sizes), of_items]
-
-        return bend
+        return Part(image, lambda: (total, flatten_gradient(first, self.values).detach()))

@@ -121,7 +121,7 @@ class Subspace:
         """Return the model's ``outputs`` on a batch, or None, as a function of the chosen parameters' values."""
         return self._call("outputs", values, self._renumber(batch))
 
-    def factors(self, values: Sequence[torch.Tensor], batch: Interaction) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def factors(self, values: Sequence[torch.Tensor], batch: Interaction) -> tuple[torch.Tensor, ...] | None:
         """Return the model's ``factors`` on a batch, or None, as a function of the chosen parameters' values."""
         return self._call("factors", values, self._renumber(batch))
 

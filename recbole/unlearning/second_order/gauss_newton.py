@@ -1,0 +1,126 @@
+"""Products with the Gauss-Newton form of a loss's Hessian."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from recbole.data import Interaction
+from recbole.model.table_softmax import TableSoftmax
+from recbole.unlearning.second_order.curvature import Held, Part, Product, cut_by
+from recbole.unlearning.second_order.engine import pulled_back
+from recbole.unlearning.second_order.subspace import flatten_gradient
+
+
+class _Jacobian:
+    """The derivative ``J`` of some tensors in the parameters' values.
+
+    ``J v`` is the derivative of ``u -> J' u``, so backward passes do for both directions.
+    """
+
+    def __init__(self, outputs: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
+        self.outputs, self.values = outputs, values
+        self.live = [at for at, output in enumerate(outputs) if output.requires_grad]  # a table may be held still
+        self.u = [output.new_zeros(()).expand(output.shape).requires_grad_() for output in outputs]
+        pulled = self._pulled(self.u, create_graph=True)
+        self.place = [at for at, part in enumerate(pulled) if part is not None]
+        self.pulled = [pulled[at] for at in self.place]
+
+    def _pulled(self, vectors: Sequence[torch.Tensor], create_graph: bool = False) -> tuple[torch.Tensor, ...]:
+        outputs, vectors = [self.outputs[at] for at in self.live], [vectors[at] for at in self.live]
+        return pulled_back(outputs, self.values, vectors, create_graph)
+
+    def push(self, shaped: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Return ``J v``."""
+        along = [shaped[at] for at in self.place]
+        pushed = pulled_back(self.pulled, self.u, along)
+        return tuple(torch.zeros_like(u) if part is None else part for part, u in zip(pushed, self.u, strict=True))
+
+    def pull(self, slopes: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return ``J' u``, flat."""
+        return flatten_gradient(self._pulled(slopes), self.values)
+
+
+class _Tail(NamedTuple):
+    """A loss as a function of what a part's pieces lead to.
+
+    Attributes:
+        loss: there.
+        slopes: returns its derivatives.
+        bend: from a change of these to the image under its Hessian.
+    """
+
+    loss: float
+    slopes: Callable[[], Sequence[torch.Tensor]]
+    bend: Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]]
+
+
+class GaussNewtonProduct(Product):
+    """``v -> scale * J' B J v``: :class:`HessianProduct` without the curvature of the model's outputs.
+
+    N. Schraudolph, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", Neural Computation 2002
+    (equation numbers not checked). ``J`` is the Jacobian of the model's ``outputs``, ``B`` the loss's Hessian in them.
+    A loss that is convex in the outputs makes it positive semidefinite; outputs that are linear in the chosen
+    parameters make it the Hessian. Where the model has ``factors``, ``J`` is their Jacobian, and that of the scores in
+    them belongs to ``B``. A model without them must have ``outputs``.
+    """
+
+    def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
+        return cut_by(self.subspace.model.factor_pieces, batches, weights)
+
+    def _trace(self, piece: Interaction, weight: float) -> tuple[Any, ...]:
+        factors = self.subspace.factors(self.values, piece)
+        outputs = self.subspace.outputs(self.values, piece) if factors is None else None
+        return factors, outputs, piece, weight
+
+    def _part(self, traced: list[tuple[Any, ...]], held: Held) -> Part:
+        factored = traced[0][0] is not None
+        outputs = [factors[0] if factored else own for factors, own, *_ in traced]
+        outputs += [traced[0][0][1]] if factored else []  # the table, which the pieces share
+        jacobian = _Jacobian(outputs, self.values)
+        held.count_all(jacobian.pulled)
+        tail = self._of_factors(traced, held) if factored else self._of_outputs(traced)
+        return Part(
+            lambda shaped: jacobian.pull(tail.bend(jacobian.push(shaped))),
+            lambda: (tail.loss, jacobian.pull(tail.slopes())),
+        )
+
+    def _of_outputs(self, traced: list[tuple[Any, ...]]) -> _Tail:
+        """Return the loss as a function of the pieces' outputs."""
+        free = [outputs.detach().requires_grad_() for _, outputs, _, _ in traced]
+        losses = [
+            weight * self.subspace.model.loss_sum(piece.to(own.device), own)
+            for own, (_, _, piece, weight) in zip(free, traced, strict=True)
+        ]
+        loss = sum(losses[1:], losses[0])
+        slopes = torch.autograd.grad(loss, free, create_graph=True)
+        return _Tail(
+            float(loss.detach()),
+            lambda: [slope.detach() for slope in slopes],
+            lambda pushed: pulled_back(slopes, free, pushed),
+        )
+
+    def _of_factors(self, traced: list[tuple[Any, ...]], held: Held) -> _Tail:
+        """Return the softmax's cross-entropy as a function of the pieces' vectors and of the table.
+
+        Its probabilities are kept if there is room for them beside the graphs.
+        """
+        encoded, table = [factors[0].detach() for factors, *_ in traced], traced[0][0][1].detach()
+        sizes, rows = [len(part) for part in encoded], torch.cat(encoded)
+        keep = len(rows) * len(table) * rows.element_size() <= self.room(held)
+        softmax = TableSoftmax(rows, table, keep)
+        held.count_all(softmax.kept)
+        weights = torch.cat([rows.new_full((size, 1), piece[-1]) for size, piece in zip(sizes, traced, strict=True)])
+        target = torch.cat([factors[2] for factors, *_ in traced])
+
+        def slopes() -> list[torch.Tensor]:
+            of_rows, of_items = softmax.pull(weights * rows, table, target)
+            return [*of_rows.mul_(weights).split(sizes), of_items]
+
+        def bend(pushed: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+            *moves, items_move = pushed
+            of_rows, of_items = softmax.gauss_newton(torch.cat(moves), items_move, weights)
+            return [*of_rows.split(sizes), of_items]
+
+        losses = softmax.losses(target) * weights.squeeze(1)
+        return _Tail(float(losses.sum(dtype=torch.float64)), slopes, bend)
