@@ -37,61 +37,60 @@ class Exposure(Probe[Views]):
         for masking in ("all", "retained"):
             masked = masking == "retained"
             best = [one.lists(shown, max(settings.topk), masked, settings.batch_size) for one in models]
-            for k in settings.topk:
-                table = Table(checkpoint=view.checkpoint, masking=masking, **about)
-                if view.sensitive is not None:
-                    numbers = [sensitive_shown(lists, view.sensitive, k) for lists in best]
-                    means = [_means("sensitive", k, number) for number in numbers]
-                    _add(table, "sensitive", k, numbers[0], means, reference, shown, populations)
-                if len(view.requesting):
-                    numbers = [forgotten_shown(lists, view.forgotten, model.n_items, k) for lists in best]
-                    means = [_means("forgotten", k, number, view.forgotten.sizes()) for number in numbers]
-                    asking = {"requesting": populations["requesting"]}
-                    _add(table, "forgotten", k, numbers[0], means, reference, shown, asking)
-                found += table.rows
+            table = Table(checkpoint=view.checkpoint, masking=masking, **about)
+            if view.sensitive is not None:
+                numbers = [{k: sensitive_shown(lists, view.sensitive, k) for k in settings.topk} for lists in best]
+                means = [_means("sensitive", number) for number in numbers]
+                _add(table, "sensitive", numbers[0], means, reference, shown, populations)
+            if len(view.requesting):
+                sets, n_items = view.forgotten, model.n_items
+                numbers = [{k: forgotten_shown(lists, sets, n_items, k) for k in settings.topk} for lists in best]
+                means = [_means("forgotten", number, sets.sizes()) for number in numbers]
+                asking = {"requesting": populations["requesting"]}
+                _add(table, "forgotten", numbers[0], means, reference, shown, asking)
+            found += sorted(table.rows, key=lambda row: settings.topk.index(row["k"]))
         return found
 
 
-def _means(what: str, k: int, number: Floats, out_of: Ids | None = None) -> dict[Key, Floats]:
-    """Return, of a number of items in each list (float64 [rows]), what means are taken of, float64 [rows] each.
+def _means(what: str, numbers: dict[int, Floats], out_of: Ids | None = None) -> dict[Key, Floats]:
+    """Return, of a number of items in each list, what means are taken of, float64 [rows] each.
 
     Args:
         what: the items.
-        k: list length.
-        number: of such items in each list.
+        numbers: list length to the number of such items in each list, float64 [rows].
         out_of: int64 [rows], how many there could be, if the share of them is looked at.
     """
-    means: dict[Key, Floats] = {
-        (f"pct_users_with_{what}", k): 100.0 * np.sign(number),
-        (f"avg_{what}_per_user", k): number,
-    }
-    if out_of is not None:
-        means[f"recall_of_{what}", k] = number / np.maximum(out_of, 1)
+    means: dict[Key, Floats] = {}
+    for k, number in numbers.items():
+        means |= {(f"pct_users_with_{what}", k): 100.0 * np.sign(number), (f"avg_{what}_per_user", k): number}
+        if out_of is not None:
+            means[f"recall_of_{what}", k] = number / np.maximum(out_of, 1)
     return means
 
 
 def _add(
     table: Table,
     what: str,
-    k: int,
-    number: Floats,
+    numbers: dict[int, Floats],
     means: list[dict[Key, Floats]],
     reference: Reference | None,
     rows: EvalRows,
     populations: dict[str, Mask],
 ) -> None:
-    """Add the rows of a number of items in each list, float64 [rows]: means with intervals, ends, total.
+    """Add the rows of a number of items in each list (float64 [rows] by length): means with intervals, ends, total.
 
     ``means`` are the model's and, if there is one, the reference's.
     """
     others = None if reference is None else (means[1], reference)
     add_means(table, means[0], rows.entity, populations, others, compared=["requesting"])
     for population, chosen in populations.items():
-        some, about = number[chosen], {"population": population, **counted(rows, chosen)}
-        for name, end in (("min", np.min), ("max", np.max)):
-            table.add(f"{name}_{what}_per_user", float(end(some)) if len(some) else float("nan"), k, **about)
-        if what == "sensitive":
-            table.add("total_sensitive_in_topk", float(some.sum()), k, **about)
+        about = {"population": population, **counted(rows, chosen)}
+        for k, number in numbers.items():
+            some = number[chosen]
+            for name, end in (("min", np.min), ("max", np.max)):
+                table.add(f"{name}_{what}_per_user", float(end(some)) if len(some) else float("nan"), k, **about)
+            if what == "sensitive":
+                table.add("total_sensitive_in_topk", float(some.sum()), k, **about)
 
 
 def sensitive_shown(best: Ids, sensitive: Mask, k: int) -> Floats:
