@@ -70,10 +70,8 @@ class UnlearningAlgorithm(ABC):
         """Where the model lives."""
         return self.bench.device
 
-    @classmethod
-    def check_class(  # noqa: B027 - most have nothing to refuse
-        cls, model_class: type[AbstractRecommender]
-    ) -> None:
+    @classmethod  # noqa: B027 - most have nothing to refuse
+    def check_class(cls, model_class: type[AbstractRecommender]) -> None:
         """Refuse a class of models that the algorithm means nothing on; asked before anything is loaded.
 
         Raises:
