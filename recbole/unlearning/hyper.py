@@ -59,14 +59,17 @@ class InfluenceHyper(HyperParameters):
 class FinetuneHyper(HyperParameters):
     """What steps on retained examples take: of ``finetune``, and of the repair of ``neggrad_repair``."""
 
-    finetune_rate: float = setting(0.03, "learning rate on retained examples", above=0)
-    finetune_samples: int = setting(128, "retained examples to fine-tune on, for each forgotten one", least=1)
+    finetune_rate: float = setting(0.2, "learning rate on retained examples", above=0)
+    finetune_clip: float = setting(0.5, "Euclidean length that gradients of retained examples are cut to", above=0)
+    finetune_samples: int = setting(2048, "retained examples to fine-tune on, for each forgotten one", least=1)
 
 
 @dataclass(frozen=True)
 class NeggradHyper(HyperParameters):
     """What ascent on forgotten examples takes: of ``neggrad``, and of the first half of ``neggrad_repair``."""
 
-    neggrad_rate: float = setting(0.1, "learning rate of the ascent", above=0)
-    neggrad_clip: float = setting(0.05, "Euclidean length that gradients of the ascent are cut to", above=0)
+    neggrad_rate: float = setting(0.06, "learning rate of the ascent", above=0)
+    neggrad_clip: float = setting(
+        0.05, "Euclidean length that a forgotten example's share of the gradient is cut to", above=0
+    )
     neggrad_steps: int = setting(4, "steps up the loss of each forgotten example", least=1)

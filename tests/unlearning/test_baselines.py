@@ -232,8 +232,6 @@ OF_PEOPLE = {
 @pytest.mark.parametrize("name", list(OF_PEOPLE))
 def test_the_requester_s_rows_are_those_of_a_new_model_and_no_other_moves(worlds, name):
     world = worlds(name)
-    torch.manual_seed(77)
-    before = torch.get_rng_state()
     algorithm = world.start("reset")
     outcome = ask(algorithm, world.requests[0].rows)
     assert outcome.status == "applied" and outcome.work == {"n_rows": len(OF_PEOPLE[name])}
@@ -245,8 +243,6 @@ def test_the_requester_s_rows_are_those_of_a_new_model_and_no_other_moves(worlds
             values[who] = world.state[table][who]
         if world.state[table].is_floating_point():
             assert torch.equal(values, world.state[table]), table
-    torch.manual_seed(77)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_making_the_initial_values_draws_nothing_from_others(bpr):
@@ -262,7 +258,7 @@ def test_making_the_initial_values_draws_nothing_from_others(bpr):
 def test_the_change_is_that_of_the_requester_s_row(bpr):
     algorithm, who = bpr.start("reset"), requester(bpr)
     outcome = ask(algorithm, bpr.requests[0].rows)
-    old, new = bpr.state["user_embedding.weight"][who], algorithm.model.user_embedding.weight[who]
+    old, new = bpr.state["user_embedding.weight"][who], algorithm.model.user_embedding.weight[who].detach()
     assert outcome.relative_change == pytest.approx(float((new - old).norm() / old.norm()), rel=1e-5)
 
 

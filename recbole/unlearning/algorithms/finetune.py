@@ -23,9 +23,9 @@ class Finetune(DescentAlgorithm):
 
     def descend(self, descent: Descent) -> dict[str, Any]:
         """Take steps on retained examples."""
-        case = descent.case
-        examples = case.retained_examples(self.hyper.finetune_samples * len(case.change.before), "repair")
-        optimizer = self.sgd(self.hyper.finetune_rate)
+        hyper, case = self.hyper, descent.case
+        examples = case.retained_examples(hyper.finetune_samples * len(case.change.before), "repair")
+        optimizer = self.sgd(hyper.finetune_rate)
         for batch in descent.batches(examples, "repair"):
-            descent.take(optimizer, partial(descent.mean_loss, batch, "repair"))
+            descent.take(optimizer, partial(descent.mean_loss, batch, "repair"), longest=hyper.finetune_clip)
         return {"n_retained": len(examples)}
