@@ -87,7 +87,7 @@ def _hide(scores: torch.Tensor, pairs: torch.Tensor | None, person: Ids) -> None
     """
     if pairs is None or not len(pairs):
         return
-    whose, item = pairs.numpy().T
+    whose, item = pairs.cpu().numpy().T
     first, last = (np.searchsorted(whose, person, side) for side in ("left", "right"))
     row = np.repeat(np.arange(len(person)), last - first)
     scores[

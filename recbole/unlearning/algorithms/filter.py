@@ -89,7 +89,7 @@ class Filter(UnlearningAlgorithm):
     def _hide(self, rows: np.ndarray) -> int:
         """Add the pairs of log rows (int64) to those that the model hides, and return how many are new."""
         log, n_items = self.dataset.log, self.dataset.n_items
-        before = self._hidden().numpy()
+        before = self._hidden().cpu().numpy()
         keys = distinct(
             np.concatenate([before[:, 0] * n_items + before[:, 1], log.user[rows] * n_items + log.item[rows]])
         )

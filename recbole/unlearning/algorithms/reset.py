@@ -64,7 +64,7 @@ class Reset(UnlearningAlgorithm):
         case.check_time("before it began")
         self.bench.rebuild()
         clock.lap("prepare")
-        touched = case.change.before[self.dataset.uid_field].numpy()
+        touched = case.change.before[self.dataset.uid_field].cpu().numpy()
         people = torch.from_numpy(case.change.entities[held(case.change.entities, touched)]).to(self.device)
         tables = [(self.model.get_parameter(name).detach(), initial) for name, initial in self.initial.items()]
         change = sum(_square(initial[people] - table[people]) for table, initial in tables) ** 0.5
