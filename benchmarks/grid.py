@@ -35,6 +35,8 @@ from recbole.report.tables import as_text, mean_and_deviation, write_csv, write_
 
 ROOT = Path(__file__).resolve().parents[1]
 ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
+"""What is tried on a cell that does not say; its ``baselines`` come after them."""
+
 BASE, REBUILT, RETRAINED = "base", "rebuilt", "retrained"
 LAST = 3
 """The checkpoint after the last request."""
@@ -77,11 +79,17 @@ def parse_args():
     if unknown or not (args.table or args.data):
         parser.error(f"not in the grid: {', '.join(sorted(unknown))}" if unknown else "--data says where the data is")
     args.models = args.models or list(args.cells)
-    tried = {model: cell.pop("algorithms", ALGORITHMS) for model, cell in args.cells.items()}
+    tried = {model: tried_on(cell) for model, cell in args.cells.items()}
     wanted = args.algorithms
     args.algorithms = {m: [a for a in given if wanted is None or a in wanted] for m, given in tried.items()}
     args.work = args.work.resolve()
     return args
+
+
+def tried_on(cell):
+    """Take out of a cell what is tried on it, and return that; one that names its algorithms has no baselines."""
+    baselines = cell.pop("baselines", ())
+    return cell.pop("algorithms", (*ALGORITHMS, *baselines))
 
 
 def result_path(args, cell, seed, step, preset=None):

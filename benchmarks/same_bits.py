@@ -4,9 +4,10 @@
     python benchmarks/same_bits.py main --only LightGCN DNNTSP --json differences.json
     python benchmarks/same_bits.py main --rounding
 
-Nine models (CF, SBR, NBR) are trained, retrained (0 and 3) and unlearned by every algorithm, with sensitive items and
-with spam, on small data that are made here; a pair that is refused is to be refused in the same words. Of each task one
-training and one unlearning are killed at a snapshot and resumed; they have to end with the bits of those that were not.
+Nine models (CF, SBR, NBR) are trained, retrained (0 and 3) and unlearned by every algorithm that both
+revisions have, with sensitive items and with spam, on small data that are made here; a pair that is refused is to be
+refused in the same words. Of each task one training and one unlearning are killed at a snapshot and resumed; they have
+to end with the bits of those that were not.
 
 A run's files are compared: their names, each tensor of each checkpoint, result rows, outcomes of the requests, tables
 and arrays under log/; so are its exit status, its last line on the standard error stream and the result lines of its
@@ -34,17 +35,23 @@ from pathlib import Path
 
 from revisions import ROOT, checked_out, environment
 from same_bits_differences import Differences
-from same_bits_runs import TASKS, furnish, matrix
+from same_bits_runs import ALGORITHMS, TASKS, furnish, matrix
 
 SIDE = Path(__file__).with_name("same_bits_runs.py")
 SHOWN = 5
 """Differences of a run that are printed; ``--json`` writes all."""
 
 
-def start(source, home, inputs, args):
+def in_both(tree):
+    """Return the algorithms of this checkout that the tree of the other revision has too."""
+    return [name for name in ALGORITHMS if (tree / f"recbole/unlearning/algorithms/{name}.py").exists()]
+
+
+def start(source, home, inputs, args, algorithms):
     """Start the runs of one side on a checkout's ``recbole``; their endings come from its standard output."""
     home.mkdir()
     words = [sys.executable, str(SIDE), str(home), str(inputs), "--only", *args.only]
+    words += ["--algorithms", *algorithms]
     return subprocess.Popen(
         [*words, *(["--rounding"] if args.rounding else [])],
         cwd=home, env=environment(source),
@@ -127,11 +134,12 @@ def main(argv=None):
         if commit is None:
             print(f"same_bits.py: there is no revision '{args.revision}'", file=sys.stderr)
             return 2
-        runs, homes = matrix(args.only, args.rounding), [work / "before", work / "now"]
+        tried = in_both(work / "tree")
+        runs, homes = matrix(args.only, args.rounding, tried), [work / "before", work / "now"]
         for task in {TASKS[model] for model in args.only}:
             furnish(work / "inputs" / task, task, args.rounding)
         sources = zip((work / "tree", ROOT), homes, strict=True)
-        sides = [start(source, home, work / "inputs", args) for source, home in sources]
+        sides = [start(source, home, work / "inputs", args, tried) for source, home in sources]
         try:
             found = compared(runs, sides, homes, args.rounding)
         finally:

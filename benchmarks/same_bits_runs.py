@@ -29,7 +29,12 @@ TASKS = {
 }  # fmt: skip
 """The models and their tasks. EASE is fitted: it forgets by ``exact`` alone."""
 
-ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif", "exact")
+ALGORITHMS = (
+    *("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif", "exact"),
+    *("finetune", "neggrad", "neggrad_repair", "filter", "reset"),
+)
+"""Those of this checkout; `same_bits.py` leaves out what the other revision does not have."""
+
 SMALL = ("--gif_scale_factor", "100000", "--scif_hessian_samples", "16", "--retain_samples_used_for_update", "16")
 """Hyper-parameters that make requests quick, and the series of gif converge on most models."""
 
@@ -85,8 +90,8 @@ def scenarios(rounding):
     }
 
 
-def matrix(models, rounding):
-    """Return the runs of these models, in order."""
+def matrix(models, rounding, algorithms=ALGORITHMS):
+    """Return the runs of these models and algorithms, in order."""
     found, killed = [], set()
     for task in dict.fromkeys(TASKS[model] for model in models):
         for scenario, flags in scenarios(rounding).items():
@@ -94,7 +99,7 @@ def matrix(models, rounding):
             found.append(Run(f"{task} makes {scenario}", f"{task}/makes_{scenario}", "make", words))
     for model in models:
         for scenario, flags in scenarios(rounding).items():
-            found += _runs(model, scenario, flags)
+            found += _runs(model, scenario, flags, algorithms)
         if model != "EASE" and TASKS[model] not in killed:
             killed.add(TASKS[model])
             whole = [run for run in found if run.label in (f"{model} sensitive base", f"{model} sensitive kookmin")]
@@ -106,7 +111,7 @@ def matrix(models, rounding):
     return found
 
 
-def _runs(model, scenario, flags):
+def _runs(model, scenario, flags, algorithms):
     place, label = f"{model}/{scenario}", f"{model} {scenario}"
     common = ("--model", model, "--dataset", "tiny", "--config_files", "tiny.yaml", "--result_file", "result.json")
     base = (*common, *flags) if scenario == "spam" else common
@@ -116,7 +121,7 @@ def _runs(model, scenario, flags):
     for index in "03":
         words = (*common, *flags, "--retrain_checkpoint_idx_to_match", index)
         yield Run(f"{label} retrained {index}", place, "train", words)
-    for algorithm in ALGORITHMS:
+    for algorithm in algorithms:
         words = (*common, *flags, "--unlearning_algorithm", algorithm, *SMALL)
         yield Run(f"{label} {algorithm}", place, "unlearn", words)
     if scenario == "sensitive":
@@ -241,6 +246,7 @@ def main():
     parser.add_argument("home", type=Path)
     parser.add_argument("inputs", type=Path)
     parser.add_argument("--only", nargs="+", default=list(TASKS))
+    parser.add_argument("--algorithms", nargs="+", default=list(ALGORITHMS))
     parser.add_argument("--rounding", action="store_true")
     args = parser.parse_args()
     home, inputs = args.home.resolve(), args.inputs.resolve()
@@ -248,7 +254,7 @@ def main():
     if source != Path(os.environ["PYTHONPATH"]).resolve():
         sys.exit(f"same_bits_runs.py: recbole is imported from {source}, not from {os.environ['PYTHONPATH']}")
     start_alike()
-    for at, run in enumerate(matrix(args.only, args.rounding)):
+    for at, run in enumerate(matrix(args.only, args.rounding, args.algorithms)):
         where, began = prepare(home, inputs, run), time.perf_counter()
         before = stamps(where)
         with contextlib.chdir(where):

@@ -66,7 +66,7 @@ def parse_args():
     if args.model not in cells["models"] or args.algorithm not in candidates:
         parser.error("grid.yaml knows the models, unlearning_preset.yaml the algorithms")
     args.cell, args.candidates = dict(cells["models"][args.model]), candidates[args.algorithm]
-    category = args.cell.pop("sensitive_category")
+    category, _ = args.cell.pop("sensitive_category"), args.cell.pop("baselines", None)
     args.categories = args.categories or (["crime", "horror"] if args.cell["dataset"] == "ml-100k" else [category])
     return args
 

@@ -156,12 +156,12 @@ def weights(model):
 
 
 def known(model):
-    """Return all that a model knows, by name: its weights, and what it learned in closed form."""
+    """Return all that a model knows, by name: its weights, what it learned in closed form, and what it hides."""
     arrays = {f"learned {at}": array for at, array in enumerate(model.learned() or ())}
     dense = {
         n: torch.from_numpy(a.toarray()) if scipy.sparse.issparse(a) else a.cpu().clone() for n, a in arrays.items()
     }
-    return weights(model) | dense
+    return weights(model) | dense | ({} if model.hidden_pairs is None else {"hidden": model.hidden_pairs})
 
 
 def same(one, other):

@@ -24,6 +24,8 @@ ON_THE_CPU = {
     "unlearning/second_order/subspace.py:norm": "a number, which crosses over",
     "unlearning/algorithms/exact.py:_square": "SciPy's; a norm is taken",
     "unlearning/algorithms/fanchuan.py:_from_uniform": "batches of the data set",
+    "unlearning/algorithms/filter.py:_hidden": "pairs that a checkpoint holds",
+    "unlearning/algorithms/filter.py:_hide": "pairs that a checkpoint holds",
     "unlearning/descent.py:reached": "ids of a batch of the data set, moved at the end",
     "unlearning/noise.py:normal": "drawn on the CPU, moved at the end",
     "trainer/original.py:_rebuild_tensor": "what a checkpoint held",

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from recbole.data import EvalRows, Ragged
+from recbole.data.log import ranges
 from recbole.evaluator.kinds import Ids, Mask, Recommender
 from recbole.evaluator.ties import Order
 
@@ -37,7 +38,7 @@ def rows_at_once(model: Recommender, batch_rows: int) -> tuple[int, torch.device
 def score_batches(
     model: Recommender, rows: EvalRows, masked: bool = True, batch_rows: int = 4096
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield ``(start, scores)`` over the rows; padding, and history if ``masked``, score minus infinity.
+    """Yield ``(start, scores)`` over the rows; padding, what is hidden, and history if ``masked`` score minus infinity.
 
     Args:
         model: a recommender; it is put in evaluation mode.
@@ -56,6 +57,7 @@ def score_batches(
             scores = model.full_sort_predict(rows.inputs[start:stop].to(device)).view(stop - start, -1)
         scores = scores.clone()  # a model may keep what it returns, or expand one vector to all rows
         scores[:, 0] = -torch.inf
+        _hide(scores, getattr(model, "hidden_pairs", None), rows.entity[start:stop])
         yield start, without_history(scores, rows, start) if masked else scores
 
 
@@ -73,6 +75,24 @@ def without_history(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.T
         place += rows.history.values[offsets[0] : offsets[-1]]
         scores.view(-1)[torch.from_numpy(place).to(scores.device)] = -torch.inf
     return scores
+
+
+def _hide(scores: torch.Tensor, pairs: torch.Tensor | None, person: Ids) -> None:
+    """Put minus infinity, in place, where an item is hidden from the person of a row.
+
+    Args:
+        scores: [batch, n_items].
+        pairs: (person, item) ids, int64 [n, 2], ascending; None for none.
+        person: int64 [batch], of each row.
+    """
+    if pairs is None or not len(pairs):
+        return
+    whose, item = pairs.cpu().numpy().T
+    first, last = (np.searchsorted(whose, person, side) for side in ("left", "right"))
+    row = np.repeat(np.arange(len(person)), last - first)
+    scores[
+        torch.from_numpy(row).to(scores.device), torch.from_numpy(item[ranges(first, last)]).to(scores.device)
+    ] = -torch.inf
 
 
 def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, batch_rows: int = 4096) -> Ids:

@@ -13,6 +13,8 @@ from torch import nn
 
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
+from recbole.model.hidden import NAME as HIDDEN
+from recbole.model.hidden import checked_pairs
 from recbole.utils import InputType, ModelType, UserError
 
 if TYPE_CHECKING:
@@ -56,6 +58,12 @@ class AbstractRecommender(nn.Module):
         trims: whether a sequence model takes batches cut to their longest sequence, and reads nothing but items; else
             it gets RecBole's batches, ``MAX_ITEM_LIST_LENGTH`` wide and with a list of every loaded column.
         trainable: whether there is anything to train by gradient.
+
+    Attributes of an object:
+
+    Attributes:
+        hidden_pairs: (person, item) ids, int64 [n, 2] on the CPU, ascending: whom the evaluator shows which items no
+            more, whatever they score. None where nothing was ever hidden. Kept in checkpoints and by a rebuild.
     """
 
     type: ModelType = ModelType.GENERAL  # type: ignore[assignment]  # RecBole's name; hides the module's cast
@@ -74,6 +82,7 @@ class AbstractRecommender(nn.Module):
     convex = False
     trims = False
     other_parameter_name: Sequence[str] = ()
+    hidden_pairs: torch.Tensor | None = None
     logger = logging.getLogger("recbole")
     ITEM_ID: str
     n_items: int
@@ -285,14 +294,19 @@ class AbstractRecommender(nn.Module):
     def other_parameter(self) -> dict[str, Any] | None:
         """Return the further attributes that RecBole's checkpoints carry, by name, or ``None``.
 
-        These are what fitted models know. Those of trained ones follow from their parameters.
+        These are what fitted models know, and what is hidden. Others of trained models follow from their parameters.
         """
-        return {name: getattr(self, name) for name in self.other_parameter_name if not self.trainable} or None
+        hidden = {} if self.hidden_pairs is None else {HIDDEN: self.hidden_pairs}
+        return {name: getattr(self, name) for name in self.other_parameter_name if not self.trainable} | hidden or None
 
     def load_other_parameter(self, values: Mapping[str, Any] | None) -> None:
-        """Set the attributes that :meth:`other_parameter` returned."""
+        """Set the attributes that :meth:`other_parameter` returned.
+
+        Raises:
+            UserError: the hidden pairs are none of this data.
+        """
         for name, value in (values or {}).items():
-            setattr(self, name, value)
+            setattr(self, name, checked_pairs(value, self.n_items) if name == HIDDEN else value)
 
     def __str__(self) -> str:
         count = int(sum(np.prod(p.shape) for p in self.parameters() if p.requires_grad))

@@ -8,6 +8,7 @@ from typing import Any
 
 from recbole.config import Config
 from recbole.config.identity import canonical
+from recbole.model import get_model
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import sensitive_csv
 from recbole.quick_start.hub import fetch
@@ -62,6 +63,7 @@ def unlearn_recbole(
         check_writable(result_file)
     scenario = scenario_of(config)
     algorithm = get_algorithm(config["unlearning_algorithm"])
+    algorithm.check_class(get_model(config["model"]))
     places, hyper = places_of(config, scenario, algorithm)
     init_logger(config, places.logs)
     stored = _base(config, scenario)

@@ -58,6 +58,7 @@ class UnlearningAlgorithm(ABC):
     hyper: NoHyperParameters
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
+        self.check_class(type(model))
         self.check(model)
         self.config, self.model, self.dataset = config, model, dataset
         self.bench = Workbench(config, model, dataset)
@@ -68,6 +69,14 @@ class UnlearningAlgorithm(ABC):
     def device(self) -> torch.device:
         """Where the model lives."""
         return self.bench.device
+
+    @classmethod  # noqa: B027 - most have nothing to refuse
+    def check_class(cls, model_class: type[AbstractRecommender]) -> None:
+        """Refuse a class of models that the algorithm means nothing on; asked before anything is loaded.
+
+        Raises:
+            UserError: with the reason.
+        """
 
     def check(self, model: AbstractRecommender) -> None:
         """Refuse a model that the algorithm means nothing on.

@@ -1,4 +1,4 @@
-"""What Kookmin, Fanchuan and SEIF share: optimisation steps that are made on the model and then taken back."""
+"""What first-order algorithms share: optimisation steps that are made on the model and then taken back."""
 
 import contextlib
 from abc import abstractmethod
@@ -58,8 +58,19 @@ class Descent:
         optimizer: torch.optim.Optimizer,
         loss: Callable[[], torch.Tensor],
         rates: Mapping[str, torch.Tensor] | None = None,
+        longest: float | None = None,
     ) -> None:
-        """Make one step down the loss that ``loss()`` returns; ``rates`` scale the entries of gradients, by name."""
+        """Make one step down the loss that ``loss()`` returns.
+
+        Args:
+            optimizer: whose step it is.
+            loss: returns a scalar.
+            rates: what scales the entries of gradients, by the parameter's name.
+            longest: cut the gradient to this Euclidean length; by default it is as long as it is.
+
+        Raises:
+            NotApplied: when the time is up.
+        """
         self.check_time()
         optimizer.zero_grad(set_to_none=True)
         loss().backward()
@@ -67,6 +78,8 @@ class Descent:
             parameter = self.model.get_parameter(name)
             if parameter.grad is not None:
                 parameter.grad = parameter.grad * rate
+        if longest is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), longest)
         optimizer.step()
         self.taken += 1
 
@@ -78,9 +91,18 @@ class Descent:
 
     def mean_loss(self, examples: np.ndarray, name: str, epoch: int = 0) -> torch.Tensor:
         """Return the training loss of some examples, the mean over their rows, with fresh negatives."""
-        batch, times = self.dataset.collate(examples), self.case.bench.negatives.times
-        batch = self.case.with_negatives(batch, times, name, epoch, int(examples[0]))
+        return self.mean_loss_of(self.dataset.collate(examples), name, epoch, int(examples[0]))
+
+    def mean_loss_of(self, batch: Interaction, *name: str | int) -> torch.Tensor:
+        """Return the training loss of a batch, the mean over its rows, with negatives of the stream of that name."""
+        batch = self.case.with_negatives(batch, self.case.bench.negatives.times, *name)
         return self.model.loss_sum(batch.to(self.case.bench.device)) / len(batch)
+
+    def forgotten(self) -> Iterator[Interaction]:
+        """Yield the examples that held a forgotten row, as they were, in batches of at most 256."""
+        forget = self.case.change.before
+        for start in range(0, len(forget), BATCH_SIZE):
+            yield forget[start : start + BATCH_SIZE]
 
 
 class DescentAlgorithm(StepAlgorithm):

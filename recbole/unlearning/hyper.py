@@ -53,3 +53,23 @@ class InfluenceHyper(HyperParameters):
     influence_negatives: int = setting(
         64, "fixed negatives for each positive of a pairwise model, averaged over", least=1
     )
+
+
+@dataclass(frozen=True)
+class FinetuneHyper(HyperParameters):
+    """What steps on retained examples take: of ``finetune``, and of the repair of ``neggrad_repair``."""
+
+    finetune_rate: float = setting(0.2, "learning rate on retained examples", above=0)
+    finetune_clip: float = setting(0.5, "Euclidean length that gradients of retained examples are cut to", above=0)
+    finetune_samples: int = setting(2048, "retained examples to fine-tune on, for each forgotten one", least=1)
+
+
+@dataclass(frozen=True)
+class NeggradHyper(HyperParameters):
+    """What ascent on forgotten examples takes: of ``neggrad``, and of the first half of ``neggrad_repair``."""
+
+    neggrad_rate: float = setting(0.06, "learning rate of the ascent", above=0)
+    neggrad_clip: float = setting(
+        0.05, "Euclidean length that a forgotten example's share of the gradient is cut to", above=0
+    )
+    neggrad_steps: int = setting(4, "steps up the loss of each forgotten example", least=1)

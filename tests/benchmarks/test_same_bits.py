@@ -313,6 +313,17 @@ def test_the_matrix_has_each_model_algorithm_and_scenario(benchmark):
     assert all(run.whole in labels for run in killed)
 
 
+def test_what_the_other_revision_does_not_have_is_left_out(benchmark, tmp_path):
+    folder = tmp_path / "recbole/unlearning/algorithms"
+    folder.mkdir(parents=True)
+    for name in ("gif", "scif", "gone"):
+        (folder / f"{name}.py").touch()
+    tried = benchmark("same_bits").in_both(tmp_path)
+    assert tried == ["scif", "gif"]
+    labels = [run.label for run in benchmark("same_bits_runs").matrix(["BPR"], False, tried)]
+    assert "BPR spam gif" in labels and not any("kookmin" in label and "killed" not in label for label in labels)
+
+
 def test_a_revision_that_does_not_exist_is_one_line(benchmark, capsys):
     assert benchmark("same_bits").main(["no-such-revision"]) == 2
     assert capsys.readouterr().err == "same_bits.py: there is no revision 'no-such-revision'\n"

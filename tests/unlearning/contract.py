@@ -65,10 +65,18 @@ class AlgorithmContract:
             before = known(algorithm.model)
             outcome = ask(algorithm, world.requests[0].rows, 0)
             assert outcome.status == "applied", outcome.reason
-            assert outcome.relative_change > 0
+            self.check_change(outcome.relative_change, before, known(algorithm.model))
             assert set(outcome.seconds) == {"prepare", "solve", "apply"} and min(outcome.seconds.values()) >= 0
             ends.append(known(algorithm.model))
-        assert same(*ends) and not same(ends[0], before)
+        assert same(*ends)
+
+    def knowledge(self, model):
+        """Return what a request that is skipped leaves as it is."""
+        return known(model)
+
+    def check_change(self, relative, before, after):
+        """A request that is applied changes what the model knows."""
+        assert relative > 0 and not same(before, after)
 
     def test_what_was_forgotten_before_is_not_looked_at(self, world):
         """Whatever stood in rows that are forgotten, the next request ends with the same bits."""
@@ -97,13 +105,13 @@ class AlgorithmContract:
 
     def test_what_is_forgotten_already_or_was_never_learned_is_skipped(self, single):
         algorithm = self.start(single)
-        before = known(algorithm.model)
+        before = self.knowledge(algorithm.model)
         algorithm.dataset.forget(single.requests[0].rows)
         outcome = ask(algorithm, single.requests[0].rows, 0)
         assert (outcome.status, outcome.reason) == ("skipped", "no training example")
         held_out = np.flatnonzero(algorithm.dataset.log.split > 0)[:3]
         assert ask(algorithm, held_out, 1).status == "skipped" and algorithm.dataset.forgotten[held_out].all()
-        assert same(known(algorithm.model), before)
+        assert same(self.knowledge(algorithm.model), before)
 
     def test_a_killed_run_ends_with_the_same_bits(self, world, tmp_path, monkeypatch):
         monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
@@ -159,6 +167,23 @@ class AlgorithmContract:
         mine = {parameter.name for parameter in hyper_parameters() if self.algorithm in parameter.algorithms}
         assert mine == {field.name for field in fields(get_algorithm(self.algorithm).Hyper)}
         assert all(f"--{name} " in shown for name in mine)
+
+
+class HidingContract(AlgorithmContract):
+    """What holds for an algorithm that hides and changes nothing: of this package's it is one alone."""
+
+    @pytest.fixture(params=[name for name in MODELS if name != "GRU4Rec"])
+    def world(self, request, worlds):
+        return worlds(request.param)
+
+    def knowledge(self, model):
+        """Return what the model knows; pairs that were held out are hidden though the request is skipped."""
+        return {name: tensor for name, tensor in known(model).items() if name != "hidden"}
+
+    def check_change(self, relative, before, after):
+        """What the model knows has the same bits; what is added is the pairs that it hides."""
+        hidden = after.pop("hidden")
+        assert relative == 0 and len(hidden) > len(before.pop("hidden")) and same(before, after)
 
 
 class StepContract(AlgorithmContract):

@@ -1,7 +1,7 @@
 """The contract of each algorithm of this package, and that none is without one."""
 
 import pytest
-from contract import AlgorithmContract, StepContract
+from contract import AlgorithmContract, HidingContract, StepContract
 from quadratic import PENALTY
 
 from recbole.unlearning.algorithm import StepAlgorithm
@@ -55,6 +55,30 @@ class TestExact(AlgorithmContract):
         return worlds("EASE")
 
 
+class TestFinetune(StepContract):
+    algorithm = "finetune"
+
+
+class TestNeggrad(StepContract):
+    algorithm = "neggrad"
+
+
+class TestNeggradRepair(StepContract):
+    algorithm = "neggrad_repair"
+
+
+class TestFilter(HidingContract):
+    algorithm = "filter"
+
+
+class TestReset(AlgorithmContract):
+    algorithm = "reset"
+
+    @pytest.fixture(params=["BPR", "LightGCN", "NeuMF", "SimRec"])
+    def world(self, request, worlds):
+        return worlds(request.param)
+
+
 def contracts():
     """Return the contracts that pytest finds here, by algorithm."""
     found = [thing for name, thing in globals().items() if name.startswith("Test")]
@@ -71,6 +95,10 @@ def without_contract(names):
 
 def test_every_algorithm_has_a_contract():
     assert without_contract(own_names()) == [], "add a subclass of AlgorithmContract or StepContract here"
+
+
+def test_one_alone_may_be_applied_and_change_nothing():
+    assert [name for name, cls in contracts().items() if issubclass(cls, HidingContract)] == ["filter"]
 
 
 def test_an_algorithm_without_its_contract_is_noticed(monkeypatch):

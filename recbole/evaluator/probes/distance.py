@@ -60,7 +60,8 @@ def distances(
     Returns:
         By name and list length, float64 [rows] each: ``js_divergence``, the Jensen-Shannon divergence, in nats (0 to
         ln 2), of the softmaxes of the scores (J. Lin, "Divergence measures based on the Shannon entropy", IEEE Trans.
-        Inf. Theory 1991), which depends on their scale, NaN where a score is NaN or infinite; ``jaccard``, the overlap
+        Inf. Theory 1991), which depends on their scale, NaN where a score is NaN or plus infinity (minus infinity, of
+        what is hidden, is a probability of 0); ``jaccard``, the overlap
         of the two lists of length k, 1 when they hold the same items; and ``rank_biased_overlap``, of the first 100
         places, 1 when they are the same in the same order (W. Webber, A. Moffat, J. Zobel, "A Similarity Measure for
         Indefinite Rankings", ACM TOIS 2010; equation numbers not checked).

@@ -1,5 +1,7 @@
 """How a model scores what was to be forgotten: the primary measure of forgetting."""
 
+import logging
+
 import numpy as np
 import torch
 
@@ -11,6 +13,8 @@ from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
 from recbole.evaluator.views import Views
 
+logger = logging.getLogger("recbole")
+
 
 class Forgotten(Probe[Views]):
     """Log-odds and rank of each forgotten (person, item) pair, with the whole catalogue as candidates.
@@ -18,8 +22,9 @@ class Forgotten(Probe[Views]):
     ``forgotten_log_odds``: ``log(p / (1 - p))``, ``p`` of the softmax over all items' scores: what the cross-entropy
     of a pair is made of, and unlike a place in the top k never stuck. ``forgotten_log2_rank``: the logarithm to base 2
     of the item's place among all items, 0 for the first; it depends on no scale, and equal scores share their mean
-    place. Pairs that the model was trained on (``split`` train) stand apart from those that were held out for
-    validation and test.
+    place. A pair that is never recommended, because it scores minus infinity as what is hidden does, has no log-odds:
+    their mean is null, and the number of such pairs is told. Pairs that the model was trained on (``split`` train)
+    stand apart from those that were held out for validation and test.
     """
 
     name = "forgotten"
@@ -33,6 +38,7 @@ class Forgotten(Probe[Views]):
             return []
         person = view.shown.entity[row]
         values = pair_scores(model, view, settings.batch_size)
+        _tell_of_hidden(values["forgotten_log_odds", None])
         others = None
         if reference is not None:
             others = pair_scores(reference.model, view, settings.batch_size), reference
@@ -43,8 +49,18 @@ class Forgotten(Probe[Views]):
         return table.rows
 
 
+def _tell_of_hidden(odds: Floats) -> None:
+    """Say of how many pairs there are no log-odds, if of any."""
+    n_hidden = int(np.isnan(odds).sum())
+    if n_hidden:
+        logger.info(
+            "%d of %d forgotten pairs have no log-odds, as their scores are minus infinity (hidden) or no numbers; "
+            "means over them are null", n_hidden, len(odds),
+        )  # fmt: skip
+
+
 def pair_scores(model: Recommender, view: Views, batch_rows: int = 4096) -> dict[Key, Floats]:
-    """Return the two measures of each of the view's forgotten pairs, float64 [pairs] each."""
+    """Return the two measures of each of the view's forgotten pairs, float64 [pairs] each; NaN of what has none."""
     pairs = view.forgotten
     odds, rank = np.empty(len(pairs.values)), np.empty(len(pairs.values))
     for start, scores in Asked.of(model).scores(view.shown, batch_rows=batch_rows):
@@ -61,4 +77,5 @@ def pair_scores(model: Recommender, view: Views, batch_rows: int = 4096) -> dict
         better, equal = (of_pair > own).sum(dim=1), (of_pair == own).sum(dim=1)
         place = torch.where(of_pair.isnan().any(dim=1), torch.nan, better + (equal + 1).double() / 2)
         rank[first:last] = torch.log2(place).cpu().numpy()
+    odds[~np.isfinite(odds)] = np.nan
     return {("forgotten_log_odds", None): odds, ("forgotten_log2_rank", None): rank}

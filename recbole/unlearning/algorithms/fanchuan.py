@@ -71,8 +71,7 @@ class Fanchuan(DescentAlgorithm):
     def descend(self, descent: Descent) -> dict[str, Any]:
         """Erase, then contrast and repair by turns."""
         hyper, case = self.hyper, descent.case
-        forget = case.change.before
-        pieces = [forget[start : start + BATCH_SIZE] for start in range(0, len(forget), BATCH_SIZE)]
+        pieces = list(descent.forgotten())
         erase, contrast, repair = (
             self.sgd(rate)
             for rate in (hyper.fanchuan_erase_rate, hyper.fanchuan_contrast_rate, hyper.fanchuan_repair_rate)
@@ -81,7 +80,7 @@ class Fanchuan(DescentAlgorithm):
         drawn = 1 + case.stream("classes").choice(catalogue, min(hyper.fanchuan_classes, catalogue), replace=False)
         for piece in pieces:
             descent.take(erase, partial(self._from_uniform, piece, case.change, drawn))
-        examples = case.retained_examples(hyper.fanchuan_repair_samples * len(forget), "repair")
+        examples = case.retained_examples(hyper.fanchuan_repair_samples * len(case.change.before), "repair")
         for turn in range(hyper.fanchuan_rounds):
             partners = self.dataset.collate(case.retained_examples(BATCH_SIZE, f"partners {turn}"))
             for piece in pieces:

@@ -1,0 +1,56 @@
+"""Baselines by the documented commands."""
+
+import json
+
+import pytest
+
+FILTER = ("--unlearning_algorithm", "filter", "--result_file", "result.json")
+
+
+@pytest.fixture(scope="module")
+def place(world, run, tmp_path_factory):
+    """A small world with a base and a retrained model of one epoch."""
+    made = world(tmp_path_factory.mktemp("filtered"))
+    for more in ((), ("--retrain_checkpoint_idx_to_match", "3")):
+        told = run(made.folder, "run_recbole.py", "--epochs", "3", *more)
+        assert told.status == 0, told.err
+    return made
+
+
+def rows(place, run, *more):
+    told = run(place.folder, "unlearn.py", *FILTER, *more)
+    assert told.status == 0, told.err
+    result = json.loads((place.folder / "result.json").read_text())
+    return told, result, [row for row in result["metrics"] if row["checkpoint"] == 3]
+
+
+def values(rows, model, metric):
+    return [row["value"] for row in rows if row["model"] == model and row["metric"] == metric and not row["minus"]]
+
+
+@pytest.fixture(scope="module")
+def told(place, run):
+    return rows(place, run)
+
+
+def test_a_filter_shows_nothing_that_was_forgotten_and_has_no_log_odds(told):
+    out, result, found = told
+    assert result["requests"]["applied"] == 8 and result["requests"]["median_relative_change"] == 0
+    shown = values(found, "unlearned", "avg_forgotten_per_user")
+    assert set(shown) == {0} and max(values(found, "base", "avg_forgotten_per_user")) > 0
+    odds = values(found, "unlearned", "forgotten_log_odds")
+    assert odds and set(odds) == {None} and None not in values(found, "base", "forgotten_log_odds")
+    for metric in ("forgotten_log2_rank", "js_divergence", "rank_change"):
+        assert values(found, "unlearned", metric) and None not in values(found, "unlearned", metric)
+    assert "forgotten pairs have no log-odds" in out.out
+
+
+def test_what_is_hidden_is_hidden_when_checkpoints_are_read_again(told, place, run):
+    _, _, again = rows(place, run, "--eval_only")
+    assert again == told[2]
+
+
+def test_sessions_are_refused_before_anything_is_looked_for(place, here):
+    told = here(place.folder, "unlearn.py", *FILTER, "--model", "GRU4Rec")
+    assert told.status == 2 and told.err.count("\n") == 1
+    assert "GRU4Rec recommends to sessions, which have ended" in told.err
