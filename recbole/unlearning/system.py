@@ -29,7 +29,7 @@ class Scope:
         hops: how far in the graph examples count as affected.
         n_affected: at most so many affected examples.
         n_hessian: at most so many examples of the others' in the Hessian.
-        negatives: for each positive of a pairwise model.
+        negatives: for each positive of a pairwise model; 0 takes all possible ones.
     """
 
     hops: float
@@ -50,6 +50,7 @@ class System:
         complete: whether neither ``sample`` nor the examples whose losses change leave one out.
         difference: flat, the gradient of the losses before the change; minus that after it once :meth:`settle` is
             called.
+        new_negatives: of how many (person, item) pairs the item has become a possible negative of the person.
     """
 
     n: int
@@ -59,6 +60,7 @@ class System:
     sample: tuple[list[Interaction], list[float]]
     complete: bool
     difference: torch.Tensor = field(repr=False)
+    new_negatives: int = 0
 
     def settle(self) -> None:
         """Take the gradient after the change off, now that the model holds nothing of the forgotten rows any more."""

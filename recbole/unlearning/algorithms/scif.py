@@ -3,12 +3,15 @@
 import math
 from dataclasses import dataclass
 
-from recbole.data import Interaction
+from recbole.config import Config
+from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.algorithm import HyperParameters, Step, setting
 from recbole.unlearning.case import Case
 from recbole.unlearning.influence import InfluenceAlgorithm
+from recbole.unlearning.negatives_change import NegativesChange
 from recbole.unlearning.system import Scope, System
+from recbole.utils import InputType, UserError
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,9 @@ class ScifHyper(HyperParameters):
 
     damping: float = setting(0.01, "added to the diagonal of the mean loss's Hessian", above=0)
     scif_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)
-    scif_negatives: int = setting(64, "fixed negatives for each positive of a pairwise model, averaged over", least=1)
+    scif_negatives: int = setting(
+        64, "fixed negatives for each positive of a pairwise model, averaged over; 0: all possible ones", least=0
+    )
     scif_hessian_samples: int = setting(
         256, "retained examples that the Hessian of shared parameters is estimated from", least=1
     )
@@ -45,8 +50,10 @@ class Scif(InfluenceAlgorithm):
     Where ``t`` are tables of requesters that the loss reads by look-ups (BPR, NeuMF), ``H`` is that of the requester's
     own retained examples: nobody else's loss depends on those rows. Elsewhere it is estimated as for the other
     influence methods, from ``scif_hessian_samples`` retained examples of each kind. A pairwise loss is averaged over
-    ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises. Session models know
-    nobody; there ``t`` are the item table and what maps to it, which everybody shares. The iterations on an estimated
+    ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises; 0 takes that
+    expectation itself, over all items that the person may have as negatives, where only requesters' rows move and as
+    long as that makes at most 2^22 scores (beyond, 64 draws). Session models know nobody; there ``t`` are the item
+    table and what maps to it, which everybody shares. The iterations on an estimated
     ``H`` end where one changes the losses of the forgotten examples by less than a hundredth more: from there on three
     times as many leave forgotten log-odds and NDCG where they are.
 
@@ -59,6 +66,21 @@ class Scif(InfluenceAlgorithm):
     Hyper = ScifHyper
     hyper: ScifHyper
     progress = 1e-2
+
+    def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
+        super().__init__(config, model, dataset)
+        negatives = self.bench.negatives
+        pairwise = negatives.times > 0 and negatives.input_type is InputType.PAIRWISE
+        if not self.hyper.scif_negatives and pairwise and not (self.alone and negatives.by_person):
+            raise UserError(
+                "--scif_negatives 0: all possible negatives are taken only where nothing but the requester's rows "
+                f"moves, which is not so in {type(model).__name__}; set 1 or more"
+            )
+
+    @property
+    def alone(self) -> bool:
+        """Whether tables of requesters, which the loss reads by look-ups, are all that moves."""
+        return bool(self.model.selective) and set(self.model.selective) <= set(self.model.row_tables)
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
@@ -73,8 +95,12 @@ class Scif(InfluenceAlgorithm):
 
     def curvature_sample(self, case: Case, n: int, times: int) -> tuple[list[Interaction], list[float], bool]:
         """Return the requesters' own examples alone where nobody else's loss depends on what moves."""
-        if not self.model.selective or not set(self.model.selective) <= set(self.model.row_tables):
+        if not self.alone:
             return super().curvature_sample(case, n, times)
+        if not times and case.pairwise:
+            own, share = case.some(self.dataset.examples_of(case.change.entities), 4096, "context")
+            expected = NegativesChange(case).expected(self.dataset.collate(own), 1 / share)
+            return [batch for batch, _ in expected], [weight for _, weight in expected], share == 1
         times, rows = case.multiplicity(times)
         batch, share = case.context(times)
         return [batch], [1 / (share * rows)], share == 1
