@@ -91,14 +91,19 @@ class NegativesChange:
         batch = cat_interactions([change.before, self.data.collate(own)])
         return self._change(batch, np.repeat([1.0, 1 / share], [len(change.before), len(own)]), times)
 
-    def of_others(self, n: int) -> Weighted:
-        """Return the change of everybody else's examples, estimated from at most ``n`` of them; none if uniform."""
+    def of_others(self, n: int, times: int = 1) -> Weighted:
+        """Return the change of everybody else's examples, estimated from at most ``n`` of them; none if uniform.
+
+        Args:
+            n: examples that are drawn.
+            times: as of :meth:`of_requesters`.
+        """
         if not self.applies or np.array_equal(self.old, self.new):
             return []
         own = self.data.examples_of(self.case.change.entities)
         others = without(self.case.retained_examples(n, "negatives of others"), own)
         scale = (self.case.bench.n_train - len(own)) / max(len(others), 1)
-        return self._change(self.data.collate(others), np.full(len(others), scale), 1)
+        return self._change(self.data.collate(others), np.full(len(others), scale), times)
 
     def expected(self, batch: Interaction, scale: float = 1.0) -> Weighted:
         """Return a batch's loss with each example's mean over its possible negatives, after the change.
