@@ -96,7 +96,7 @@ class InfluenceAlgorithm(StepAlgorithm):
     def changed(self, case: Case, scope: Scope, negatives: NegativesChange) -> tuple[Weighted, Weighted]:
         """Return the touched examples as they were and as they are, with negatives, and what each batch counts."""
         change = case.change
-        if not scope.negatives and case.pairwise:
+        if case.pairwise and (not scope.negatives or (self.alone and negatives.cheap(change.before))):
             return negatives.expected(change.before), negatives.expected(change.after)
         times, rows = case.multiplicity(scope.negatives)
         before, after = case.paired(times)

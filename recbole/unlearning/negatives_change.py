@@ -114,6 +114,11 @@ class NegativesChange:
         """
         return self._mean(batch, np.full(len(batch), scale), 0, "expected")
 
+    def cheap(self, batch: Interaction) -> bool:
+        """Return whether :meth:`expected` of a batch is one sum of at most :data:`MOST_ROWS` rows for each person."""
+        uniform = self.negatives.by_person and self.negatives.sampler.popularity is None
+        return uniform and len(batch) * self.data.n_items <= MOST_ROWS
+
     # --- weights -------------------------------------------------------------------------------------------------
 
     def _keys(self, rows: np.ndarray) -> np.ndarray:

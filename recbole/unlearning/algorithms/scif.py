@@ -50,12 +50,15 @@ class Scif(InfluenceAlgorithm):
     Where ``t`` are tables of requesters that the loss reads by look-ups (BPR, NeuMF), ``H`` is that of the requester's
     own retained examples: nobody else's loss depends on those rows. Elsewhere it is estimated as for the other
     influence methods, from ``scif_hessian_samples`` retained examples of each kind. A pairwise loss is averaged over
-    ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises; 0 takes that
-    expectation itself, over all items that the person may have as negatives, where only requesters' rows move and as
-    long as that makes at most 2^22 scores (beyond, 64 draws). Session models know nobody; there ``t`` are the item
-    table and what maps to it, which everybody shares. The iterations on an estimated
+    ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises. Session models know
+    nobody; there ``t`` are the item table and what maps to it, which everybody shares. The iterations on an estimated
     ``H`` end where one changes the losses of the forgotten examples by less than a hundredth more: from there on three
     times as many leave forgotten log-odds and NDCG where they are.
+
+    Where only requesters' rows move, the expectation itself can be had, over all items that the person may have as
+    negatives. That of the forgotten examples, where most of the error of draws is, is taken whenever negatives are
+    uniform and it makes at most 2^18 scores. ``scif_negatives`` of 0 takes it for the person's other examples and in
+    ``H`` too, if that makes at most 2^22 scores, and 64 draws beyond: on ml-100k for twenty times the cost.
 
     Unlike ERASE: one fixed operator instead of another minibatch in each iteration, no ascent on retained data, sums
     instead of sums of means, the requester's row instead of the whole user table, divided by ``n`` and not by the
