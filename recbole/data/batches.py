@@ -45,6 +45,11 @@ class Negatives:
         """How many rows of a batch one positive makes."""
         return max(self.times + (self.input_type is InputType.POINTWISE), 1)
 
+    @property
+    def by_person(self) -> bool:
+        """Whether negatives are drawn, and among what the person does not have."""
+        return self.times > 0 and self.sampler.of == "uid_field"
+
     def forget(self, rows: np.ndarray) -> None:
         """Follow the mask of the data: log rows (int64) that it now covers count for no negative any more."""
         if self.times:
@@ -66,6 +71,19 @@ class Negatives:
         """Return negatives alone, int64 [times, n], for positives with ids (int64 [n]) in the field :attr:`given`."""
         times = self.times if times is None else times
         return self.sampler.sample(np.tile(ids, times), uniforms).reshape(times, len(ids))
+
+    def alone(self, batch: Interaction, negatives: np.ndarray) -> Interaction:
+        """Return a batch with one negative (int64 [len(batch)]) for each positive, without the positives' own rows.
+
+        A pairwise model has no such rows; for a pointwise one the negatives stand where the positives were.
+        """
+        rows = batch.repeat(1)
+        if self.input_type is InputType.PAIRWISE:
+            rows[self.negative_field] = torch.as_tensor(negatives)
+        else:
+            rows[self.iid_field] = torch.as_tensor(negatives)
+            rows[self.label_field] = torch.zeros(len(rows))
+        return rows
 
     def like(
         self, batch: Interaction, other: Interaction, places: np.ndarray | torch.Tensor, times: int

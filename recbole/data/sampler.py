@@ -141,6 +141,18 @@ class NegativeSampler:
             places, turn = places[wrong], turn + 2
         return items
 
+    def weights(self, rows: np.ndarray) -> np.ndarray:
+        """Return each item's weight among the proposals, float64 [n_items], in any unit; 0 is not proposed.
+
+        Args:
+            rows: int64, log rows of the training split that count although they were forgotten.
+        """
+        if self.popularity is not None:
+            return self.popularity.weights(rows)
+        weights = np.ones(self.n_items)
+        weights[0] = 0.0
+        return weights
+
     def _propose(self, uniform: np.ndarray) -> np.ndarray:
         if self.popularity is None:
             return (uniform * (self.n_items - 1)).astype(np.int64) + 1
@@ -158,9 +170,10 @@ class _Popularity:
     def __init__(self, dataset: Dataset, alpha: float) -> None:
         log, self.alpha = dataset.log, alpha
         self.item, n_items = log.item, dataset.n_items
+        self.user, self.first_fake = log.user, dataset.first_fake
         self.counted = np.zeros(len(log), dtype=bool)
         genuine = dataset.masked(np.zeros_like(dataset.forgotten)).train_rows
-        genuine = genuine[log.user[genuine] < dataset.first_fake]
+        genuine = genuine[self.user[genuine] < self.first_fake]
         self.given = np.bincount(log.item[genuine], minlength=n_items)
         kept = genuine[~dataset.forgotten[genuine]]
         self.counted[kept] = True
@@ -186,6 +199,13 @@ class _Popularity:
         self.counted[rows] = False
         np.subtract.at(self.now, self.item[rows], 1)
         self._weigh()
+
+    def weights(self, rows: np.ndarray) -> np.ndarray:
+        """Return the items' weights by the counts that are left, and by those of ``rows``: see the sampler's."""
+        counts = self.now + np.bincount(self.item[rows[self.user[rows] < self.first_fake]], minlength=len(self.now))
+        weights = np.maximum(counts, 1).astype(np.float64) ** self.alpha
+        weights[counts == 0] = 0.0
+        return weights
 
     def propose(self, uniform: np.ndarray) -> np.ndarray:
         """Return the item that each uniform number falls on."""

@@ -10,7 +10,7 @@ import torch
 from recbole.config import Config
 from recbole.data import Change, Dataset, Interaction, Negatives
 from recbole.data.ids import distinct, held, without
-from recbole.data.sampler import in_turn
+from recbole.data.sampler import Uniforms, in_turn
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.outcome import NotApplied, Outcome
 from recbole.unlearning.request import Request
@@ -128,6 +128,16 @@ class Case:
         """Return a batch with negatives drawn from the case's stream of that name (strings and numbers)."""
         return self.bench.with_negatives(batch, times, self.index, *name)
 
+    @property
+    def pairwise(self) -> bool:
+        """Whether each positive has negatives beside it in its row."""
+        negatives = self.bench.negatives
+        return negatives.times > 0 and negatives.input_type is InputType.PAIRWISE
+
+    def uniforms(self, *name: str | int) -> Uniforms:
+        """Return what negatives are drawn by, from the case's stream of that name (strings and numbers)."""
+        return in_turn(self.stream(*name))
+
     def multiplicity(self, wanted: int) -> tuple[int, int]:
         """Return how many negatives to put beside each positive, and how many rows of a batch an example then makes.
 
@@ -137,7 +147,7 @@ class Case:
         negatives = self.bench.negatives
         if not negatives.times:
             return 1, 1
-        if negatives.input_type is InputType.PAIRWISE:
+        if self.pairwise:
             return wanted, wanted
         return negatives.times, negatives.times + 1
 
@@ -218,9 +228,12 @@ class Case:
                 weights.append(size / (min(len(examples), most) * rows))
         return batches, weights, n >= n_train
 
+    def some(self, examples: np.ndarray, limit: int, name: str) -> tuple[np.ndarray, float]:
+        """Return at most ``limit`` of the examples (int64), drawn evenly, and which share of them that is."""
+        if len(examples) <= limit:
+            return examples, 1.0
+        return self.stream(name).choice(examples, limit, replace=False), limit / len(examples)
+
     def _drawn(self, examples: np.ndarray, limit: int, name: str, times: int) -> tuple[Interaction, float]:
-        share = 1.0
-        if len(examples) > limit:
-            share = limit / len(examples)
-            examples = self.stream(name).choice(examples, limit, replace=False)
+        examples, share = self.some(examples, limit, name)
         return self.with_negatives(self.bench.dataset.collate(examples), times, name), share

@@ -12,6 +12,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, StepAlgorithm
 from recbole.unlearning.case import Case
 from recbole.unlearning.hyper import InfluenceHyper
+from recbole.unlearning.negatives_change import NegativesChange, Weighted
 from recbole.unlearning.noise import normal
 from recbole.unlearning.second_order.curvature import gradient, second_order
 from recbole.unlearning.second_order.krylov import Solution
@@ -37,10 +38,13 @@ class InfluenceAlgorithm(StepAlgorithm):
     forgotten rows. ``grad L'(t) = g_after - g_before`` over the examples whose loss changes: those that contained a
     forgotten row (all others cancel), and, where the model propagates over a graph, those within ``hops`` of it, at
     most ``n_affected`` of them and weighted to their number; ``before`` on the old graph, ``after`` on the new one.
-    A damped Newton step towards the minimum of ``L'`` is ``t <- t - (H / n + damping I)^-1 (g_after - g_before) / n``.
+    What was forgotten becomes a possible negative of the person's other examples, whose expected loss this changes too:
+    the gradient of that (:class:`~recbole.unlearning.negatives_change.NegativesChange`) is a part of ``g_after``. A
+    damped Newton step towards the minimum of ``L'`` is ``t <- t - (H / n + damping I)^-1 (g_after - g_before) / n``.
 
     ``H`` is the Hessian of the requesters' retained examples and of drawn ones that stand for the others
-    (:meth:`curvature_sample`), ``n_hessian`` from those on the same items and from the rest of the data each. Unless
+    (:meth:`curvature_sample`), ``n_hessian`` from those on the same items and from the rest of the data each, with
+    negatives that are drawn after the change: it has its own part in the change of negatives. Unless
     these are all examples, tables that the model reads only through look-ups (``row_tables``) move in the rows that the
     changed examples look up: a sample knows the curvature of no other row.
     """
@@ -73,6 +77,11 @@ class InfluenceAlgorithm(StepAlgorithm):
         self.gauss_newton = has_outputs(model, example)
         _ = dataset.log.by_item  # by which examples near a request are found: made before the first one's clock starts
 
+    @property
+    def alone(self) -> bool:
+        """Whether nobody's loss but the requesters' depends on what moves."""
+        return False
+
     @abstractmethod
     def scope(self, case: Case) -> Scope:
         """Return the :class:`Scope` of a case."""
@@ -89,29 +98,50 @@ class InfluenceAlgorithm(StepAlgorithm):
         """Return :meth:`Case.curvature_sample <recbole.unlearning.case.Case.curvature_sample>`; a hook."""
         return case.curvature_sample(n, times)
 
-    def observe(self, case: Case) -> System:
-        """Return the :class:`System` with its ``difference`` still that of before the change."""
-        scope, change = self.scope(case), case.change
+    def changed(self, case: Case, scope: Scope, negatives: NegativesChange) -> tuple[Weighted, Weighted]:
+        """Return the touched examples as they were and as they are, with negatives, and what each batch counts."""
+        change = case.change
+        if case.pairwise and (not scope.negatives or (self.alone and negatives.cheap(change.before))):
+            return negatives.expected(change.before), negatives.expected(change.after)
         times, rows = case.multiplicity(scope.negatives)
-        few, rows_of_few = case.multiplicity(1)
         before, after = case.paired(times)
+        return [(before, 1 / rows)], [(after, 1 / rows)]
+
+    def observe(self, case: Case) -> System:
+        """Return the :class:`System` with its ``difference`` still that of before the change.
+
+        The change of negatives is taken off already, on the old graph: what is drawn for the affected examples is drawn
+        under the new mask, before and after.
+        """
+        scope, change, negatives = self.scope(case), case.change, NegativesChange(case)
+        before, after = self.changed(case, scope, negatives)
+        few, rows_of_few = case.multiplicity(1)
         near, share = case.affected(scope.hops, scope.n_affected, few)
-        batches, sizes, whole = self.curvature_sample(case, scope.n_hessian, times)
-        moving = None if whole else [change.before, change.after, near]
-        subspace = Subspace(self.model, self.moves(self.model), [before, after, near, *batches], moving)
+        affected = [(near, 1 / (share * rows_of_few))]
+        moved = negatives.of_requesters() if scope.negatives else negatives.of_requesters(0)
+        moved += [] if self.alone else negatives.of_others(scope.n_hessian)
+        old, new = (
+            _split([*before, *affected, *((batch, -weight) for batch, weight in moved)]),
+            _split(after + affected),
+        )
+        sample = self.curvature_sample(case, scope.n_hessian, scope.negatives)
+        moving = None if sample[2] else [change.before, change.after, near]
+        subspace = Subspace(self.model, self.moves(self.model), [*old[0], *new[0], *sample[0]], moving)
         reached = self.model.reach is None or (scope.hops >= self.model.reach and share == 1)
-        weights = [1 / rows, 1 / (share * rows_of_few)]
-        n, complete = max(self.bench.n_train, 1), whole and reached
+        n, complete = max(self.bench.n_train, 1), sample[2] and reached
         case.check_time("before the gradients")
         with second_order(self.model):
-            difference = gradient(subspace, [before, near], weights)
-        return System(n, subspace, [after, near], weights, (batches, sizes), complete, difference, self.certifies)
+            difference = gradient(subspace, *old)
+        count = negatives.count
+        return System(n, subspace, *new, sample[:2], complete, difference, count, self.certifies)
 
     def solve(self, case: Case, observed: System) -> Step:
         """Return the :meth:`step` of the settled system."""
         case.check_time("before the gradients")
         observed.settle()
-        return self.step(case, observed)
+        step = self.step(case, observed)
+        step.work["new_negatives"] = observed.new_negatives
+        return step
 
     def newton(
         self, case: Case, system: System, right: torch.Tensor, damping: float, iterations: int
@@ -206,3 +236,8 @@ class InfluenceAlgorithm(StepAlgorithm):
             "assumed": "the objective is the losses with damping as their regularisation; requests add up: epsilons "
             "and deltas sum over them",
         }  # fmt: skip
+
+
+def _split(batches: Weighted) -> tuple[list[Interaction], list[float]]:
+    """Return batches, and what each counts."""
+    return [batch for batch, _ in batches], [weight for _, weight in batches]

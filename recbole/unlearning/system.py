@@ -28,7 +28,7 @@ class Scope:
         hops: how far in the graph examples count as affected.
         n_affected: at most so many affected examples.
         n_hessian: at most so many examples of the others' in the Hessian.
-        negatives: for each positive of a pairwise model.
+        negatives: for each positive of a pairwise model; 0 takes all possible ones.
     """
 
     hops: float
@@ -49,6 +49,7 @@ class System:
         complete: whether neither ``sample`` nor the examples whose losses change leave one out.
         difference: flat, the gradient of the losses before the change; minus that after it once :meth:`settle` is
             called.
+        new_negatives: of how many (person, item) pairs the item has become a possible negative of the person.
         certified: whether the gradient where a step ends will be wanted too.
     """
 
@@ -59,6 +60,7 @@ class System:
     sample: tuple[list[Interaction], list[float]]
     complete: bool
     difference: torch.Tensor = field(repr=False)
+    new_negatives: int = 0
     certified: bool = False
     _here: tuple[float, torch.Tensor] = field(init=False, repr=False)
     _there: tuple[torch.Tensor, tuple[float, torch.Tensor]] | None = field(default=None, init=False, repr=False)

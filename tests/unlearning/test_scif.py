@@ -223,7 +223,7 @@ def test_a_step_of_nothing_is_skipped_and_not_called_applied(trained, data, monk
     def nothing_changes(wanted):
         change = forget(wanted)
         same = np.arange(len(change.before))
-        return type(change)(change.entities, change.rows, change.before, change.before, same, same)
+        return type(change)(change.entities, change.rows[:0], change.before, change.before, same, same)
 
     monkeypatch.setattr(data, "forget", nothing_changes)
     outcome = ask(Scif(conf, model, data), rows, 0)
