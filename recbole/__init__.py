@@ -6,7 +6,7 @@ keys and checkpoints made for RecBole 1.2.1 and for its fork ERASE keep working.
 
 __version__ = "0.1.0"
 
-RESULTS_VERSION = 3
+RESULTS_VERSION = 4
 """Raised when numbers change by more than rounding; checkpoints and records carry it.
 
 2: Sets2Sets stores of its gate what training reads. Its initial values are other draws, entries of the gate that only
@@ -15,4 +15,8 @@ later histories read stay at theirs under weight decay too, and Kookmin, SEIF, C
 3: the order, negatives, dropout and views of training are keyed by the example, not by a place in a batch, so that
 models of different masks share them; planted rows join the batches of genuine ones; equal scores are ranked by a hash
 of person and item, and rows whose scores are no numbers have no metrics.
+
+4: unlearning alone. The gradient of SCIF, GIF, CEU and IDEA knows that a forgotten item becomes a possible negative of
+the person's other examples, SCIF's of all negatives where that is cheap; CEU's and IDEA's iterations on an estimated
+Hessian end where SCIF's do.
 """
