@@ -93,6 +93,24 @@ def test_what_is_left_of_a_changed_example_is_not_among_the_affected(worlds):
     assert not np.isin(near[algorithm.dataset.uid_field].numpy(), change.entities).any()
 
 
+def test_a_term_without_a_gradient_decides_nothing(worlds):
+    """The pairwise term of Sets2Sets is a constant to whoever trains: steps are trusted the same, whatever it weighs."""
+    world, found = worlds("Sets2Sets"), []
+    assert world.config["set_loss_gradient"] is False
+    for weight in (0.0, 10.0, 1e4):
+        world.config["set_loss_weight"] = weight
+        algorithm = world.start("scif")
+        case = open_case(algorithm, world.requests[0].rows)
+        system = algorithm.observe(case)
+        algorithm.bench.rebuild()
+        system.settle()
+        x = 30 * system.difference  # so far that no quadratic is like it
+        found.append((algorithm.solve(case, algorithm.observe(case)).delta, system.gain(x, system.difference, 0.01)))
+    world.config["set_loss_weight"] = 10.0
+    assert all(torch.equal(delta, found[0][0]) and gain == found[0][1] for delta, gain in found[1:])
+    assert abs(found[0][1] - 1) > 0.01
+
+
 # --- the retrained optimum ----------------------------------------------------------------------------------------
 
 SPREAD = {"spread": True, "gif_scale_factor": 80.0, "gif_damping": 0.5 / 80}

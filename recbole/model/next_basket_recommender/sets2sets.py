@@ -228,11 +228,17 @@ class Sets2Sets(NextBasketRecommender):
         return self._logits(interaction).softmax(dim=1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
-        """Return the loss, given the :meth:`outputs`."""
+        """Return the loss, given the :meth:`outputs`.
+
+        A pairwise term without a gradient is told in training alone: in evaluation mode, where derivatives are taken
+        and losses are compared, the loss is the function that the gradient is of.
+        """
         bought = interaction[self.TARGET_ITEMS] > 0
         column, weight = (interaction[self.TARGET_ITEMS] - 1).clamp_min(0), self.item_weight[1:]
         more = weight[column] * (1 - 2 * outputs.gather(1, column))  # (p - 1)^2 over p^2
         squares = outputs.square() @ weight + (bought * more).sum(dim=1)
+        if not (self.training or self.set_loss_gradient):
+            return squares.mean()
         return (squares + self.set_loss_weight * self._pairwise(outputs, column, bought)).mean()
 
     def _pairwise(self, p: torch.Tensor, column: torch.Tensor, bought: torch.Tensor) -> torch.Tensor:
