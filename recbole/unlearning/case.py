@@ -170,26 +170,44 @@ class Case:
             return self.bench.dataset.train_examples()
         return self.bench.dataset.draw_examples(n, self.stream(name))
 
-    def affected(self, hops: float, limit: int, times: int = 1) -> tuple[Interaction, float]:
+    def affected(self, hops: float, limit: int, times: int = 1) -> tuple[list[tuple[Interaction, float]], bool]:
         """Return other retained examples whose loss changes when the rows leave what the model derives from the data.
 
-        Those of ``change.after`` are not among them.
+        These are the examples near the rows and, of the others, those with a negative that is near: what an item's
+        neighbours were shifts it wherever it is read. Those of ``change.after`` are not among them.
 
         Args:
             hops: how far to look in the graph, at most; the model's own ``reach`` may be less.
-            limit: at most so many examples.
+            limit: at most so many examples near the rows, and so many of the others, whose negatives are looked at.
             times: negatives for each positive.
 
         Returns:
-            A batch, empty for a model whose losses do not depend on other people's rows, and which share of all
-            affected examples within ``hops`` it is.
+            Batches, each with the weight of its rows' losses: nothing for a model whose losses do not depend on other
+            people's rows. And whether they hold all affected examples, as far as the model reaches.
         """
         reach = self.bench.model.reach
         if reach is None or not limit:
-            return Interaction({}), 1.0
-        near = self.bench.dataset.examples_near(self.change.rows, min(hops, reach))
-        near = without(near, self.change.left)
-        return self._drawn(near, limit, "affected", times)
+            return [], reach is None
+        data, (times, rows) = self.bench.dataset, self.multiplicity(times)
+        near = without(data.examples_near(self.change.rows, min(hops, reach)), self.change.left)
+        batch, share = self._drawn(near, limit, "affected", times)
+        found, whole = [(batch, 1 / (share * rows))], hops >= reach and share == 1
+        known = distinct(np.concatenate([near, self.change.left]))
+        if self.bench.negatives.times and len(known) < self.bench.n_train:
+            batch, share = self._reached_by_negatives(min(hops, reach), limit, known, times)
+            found, whole = [*found, (batch, 1 / (share * rows))], whole and share == 1
+        return found, whole
+
+    def _reached_by_negatives(
+        self, hops: float, limit: int, known: np.ndarray, times: int
+    ) -> tuple[Interaction, float]:
+        """Return rows of examples besides known ones whose negative is near the rows, and of which share they are."""
+        data, negatives = self.bench.dataset, self.bench.negatives
+        examples, size = self._others(limit, known, "reached by negatives")
+        batch = self.with_negatives(data.collate(examples), times, "reached by negatives")
+        pairwise = negatives.input_type is InputType.PAIRWISE
+        drawn = batch[negatives.negative_field if pairwise else negatives.iid_field].numpy()
+        return batch[np.flatnonzero(held(drawn, data.items_near(self.change.rows, hops)))], len(examples) / size
 
     def curvature_sample(self, n: int, times: int = 1) -> tuple[list[Interaction], list[float], bool]:
         """Return retained examples that stand for all: batches, and the weight of each of their loss sums.
@@ -204,11 +222,11 @@ class Case:
         data, n_train = self.bench.dataset, self.bench.n_train
         own = data.examples_of(self.change.entities)
         linked = without(data.examples_near(self.change.rows), own)
-        others = without(without(self.retained_examples(n), own), linked)
+        others, n_others = self._others(n, np.sort(np.concatenate([own, linked])), "retained")
         strata = {
             "own": (own, len(own), max(4096, n), times),
             "linked": (linked, len(linked), n, 1),
-            "others": (others, n_train - len(own) - len(linked), n, 1),
+            "others": (others, n_others, n, 1),
         }
         batches, weights = [], []
         for name, (examples, size, most, wanted) in strata.items():
@@ -217,6 +235,22 @@ class Case:
                 batches.append(self._drawn(examples, most, name, negatives)[0])
                 weights.append(size / (min(len(examples), most) * rows))
         return batches, weights, n >= n_train
+
+    def _others(self, n: int, known: np.ndarray, name: str) -> tuple[np.ndarray, int]:
+        """Return about ``n`` retained training examples besides known ones, drawn evenly, and how many such there are.
+
+        A draw that finds none of them is made again, four times as large: there is at least one where there are any.
+
+        Args:
+            n: how many are drawn, the known ones among them; at least 1.
+            known: int64, ascending, retained examples.
+            name: of the stream.
+        """
+        size, found = self.bench.n_train - len(known), known[:0]
+        while size and not len(found):
+            found = without(self.retained_examples(n, name), known)
+            n *= 4
+        return found, size
 
     def _drawn(self, examples: np.ndarray, limit: int, name: str, times: int) -> tuple[Interaction, float]:
         share = 1.0

@@ -35,8 +35,9 @@ class InfluenceAlgorithm(StepAlgorithm):
 
     Let ``t`` minimise the sum ``L`` of the training losses over ``n`` examples, and ``L'`` be the sum without the
     forgotten rows. ``grad L'(t) = g_after - g_before`` over the examples whose loss changes: those that contained a
-    forgotten row (all others cancel), and, where the model propagates over a graph, those within ``hops`` of it, at
-    most ``n_affected`` of them and weighted to their number; ``before`` on the old graph, ``after`` on the new one.
+    forgotten row (all others cancel), and, where the model propagates over a graph, those within ``hops`` of it or with
+    a negative that is (:meth:`Case.affected <recbole.unlearning.case.Case.affected>`), at most ``n_affected`` of each,
+    weighted to their number; ``before`` on the old graph, ``after`` on the new one.
     A damped Newton step towards the minimum of ``L'`` is ``t <- t - (H / n + damping I)^-1 (g_after - g_before) / n``.
 
     ``H`` is the Hessian of the requesters' retained examples and of drawn ones that stand for the others
@@ -88,19 +89,17 @@ class InfluenceAlgorithm(StepAlgorithm):
         """Return the :class:`System` with its ``difference`` still that of before the change."""
         scope, change = self.scope(case), case.change
         times, rows = case.multiplicity(scope.negatives)
-        few, rows_of_few = case.multiplicity(1)
         before, after = case.paired(times)
-        near, share = case.affected(scope.hops, scope.n_affected, few)
+        near, reached = case.affected(scope.hops, scope.n_affected)
         batches, sizes, whole = self.curvature_sample(case, scope.n_hessian, times)
-        moving = None if whole else [change.before, change.after, near]
-        subspace = Subspace(self.model, self.moves(self.model), [before, after, near, *batches], moving)
-        reached = self.model.reach is None or (scope.hops >= self.model.reach and share == 1)
-        weights = [1 / rows, 1 / (share * rows_of_few)]
+        changed, weights = [batch for batch, _ in near], [1 / rows, *(weight for _, weight in near)]
+        moving = None if whole else [change.before, change.after, *changed]
+        subspace = Subspace(self.model, self.moves(self.model), [before, after, *changed, *batches], moving)
         n, complete = max(self.bench.n_train, 1), whole and reached
         case.check_time("before the gradients")
         with second_order(self.model):
-            difference = gradient(subspace, [before, near], weights)
-        return System(n, subspace, [after, near], weights, (batches, sizes), complete, difference)
+            difference = gradient(subspace, [before, *changed], weights)
+        return System(n, subspace, [after, *changed], weights, (batches, sizes), complete, difference)
 
     def solve(self, case: Case, observed: System) -> Step:
         """Return the :meth:`step` of the settled system."""
