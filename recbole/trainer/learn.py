@@ -180,6 +180,7 @@ def load(run: Run, state: State, stored: Stored | None = None) -> AbstractRecomm
     model = new_model(run, state)
     load_weights(model, stored.content, stored.path)
     _check_data(state, stored)
+    model.epochs_trained = int(stored.content["epoch"]) + 1
     model.eval()
     return model
 

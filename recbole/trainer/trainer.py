@@ -114,7 +114,9 @@ class Trainer:
             self._go_on(self.also)
         self.model.load_state_dict(best["state_dict"])
         self.model.eval()
-        return self.fitted or self.progress
+        progress = self.fitted or self.progress
+        self.model.epochs_trained = progress.best_epoch + 1
+        return progress
 
     def _go_on(self, last: int) -> None:
         """Train on, after the best weights were chosen, to the epoch whose weights are kept too.

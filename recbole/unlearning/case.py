@@ -14,6 +14,7 @@ from recbole.data.sampler import in_turn
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.outcome import NotApplied, Outcome
 from recbole.unlearning.request import Request
+from recbole.unlearning.unread import Readers, draws
 from recbole.utils import InputType, stream
 from recbole.utils.deadline import Deadline
 
@@ -29,13 +30,18 @@ class Workbench:
     Attributes:
         negatives: :class:`~recbole.data.Negatives` for the model's batches.
         n_train: number of training examples that are left.
+        readers: counts who reads which rows, for an algorithm that sets it.
+        unread: rows that nothing reads any more since the last forgetting, once the model is rebuilt.
     """
+
+    readers: Readers | None = None
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         self.config, self.model, self.dataset = config, model, dataset
         self.negatives = Negatives(config, dataset, cast(InputType, model.input_type))
         self.n_train = len(dataset.train_examples())
         self._new: list[np.ndarray] = []
+        self.unread: dict[str, torch.Tensor] = {}
 
     @property
     def device(self) -> torch.device:
@@ -48,6 +54,7 @@ class Workbench:
         self.n_train -= len(change.before) - len(change.after)
         self.negatives.forget(change.rows)
         self._new.append(change.rows)
+        self.unread = {} if self.readers is None else self.readers.follow(change)
         return change
 
     def rebuild(self) -> None:
@@ -57,6 +64,8 @@ class Workbench:
         else:
             self.model.rebuild(self.dataset)
         self._new = []
+        if self.readers is not None:
+            self.unread = self.readers.unread(self.unread)
 
     def restore(self, forgotten: np.ndarray) -> None:
         """Mask what had been forgotten when a snapshot was taken (bool [len(log)]), too, and rebuild the model."""
@@ -66,6 +75,8 @@ class Workbench:
         self.n_train = len(self.dataset.train_examples())
         self._new = []
         self.model.rebuild(self.dataset)
+        if self.readers is not None:
+            self.readers.count()
 
     def stream(self, index: int, *name: str | int) -> np.random.Generator:
         """Return the random stream of that name of the request with that index."""
@@ -117,6 +128,25 @@ class Case:
             for request in self.requests
             if not held(user[request.rows], touched).any()
         }
+
+    def reset(self, names: Sequence[str]) -> list[str]:
+        """Return the entities of which only ``unread`` rows hold what was forgotten, among the parameters ``names``."""
+        bench, before = self.bench, self.change.before
+        tables = bench.model.row_tables
+        if not bench.unread or bench.model.reach is not None or not set(names) <= set(tables):
+            return []
+        if any(draws(bench.negatives, tables[name]) for name in names):
+            return []
+        users, idle, found = before[bench.dataset.uid_field], self.idle(), []
+        for request in self.requests:
+            if request.entity not in idle:
+                own = before[users == int(bench.dataset.log.user[request.rows[0]])]
+                found += [request.entity] * all(self._is_unread(name, own) for name in names)
+        return found
+
+    def _is_unread(self, name: str, batch: Interaction) -> bool:
+        ids = torch.cat([batch[field].reshape(-1) for field in self.bench.model.row_tables[name] if field in batch])
+        return bool(torch.isin(ids[ids > 0], self.bench.unread.get(name, ids[:0])).all())
 
     # --- random streams ------------------------------------------------------------------------------------------
 

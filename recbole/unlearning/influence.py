@@ -104,7 +104,7 @@ class InfluenceAlgorithm(StepAlgorithm):
     def solve(self, case: Case, observed: System) -> Step:
         """Return the :meth:`step` of the settled system."""
         case.check_time("before the gradients")
-        observed.settle()
+        observed.settle(case.bench.unread)
         return self.step(case, observed)
 
     def newton(

@@ -1,7 +1,7 @@
 """The linear system of an influence step, and what a model must have for one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -50,6 +50,7 @@ class System:
         complete: whether neither ``sample`` nor the examples whose losses change leave one out.
         difference: flat, the gradient of the losses before the change; minus that after it once :meth:`settle` is
             called.
+        unread: rows that nothing reads any more, which stay out of the system.
     """
 
     n: int
@@ -59,11 +60,19 @@ class System:
     sample: tuple[list[Interaction], list[float]]
     complete: bool
     difference: torch.Tensor = field(repr=False)
+    unread: Mapping[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
-    def settle(self) -> None:
-        """Take the gradient after the change off, now that the model holds nothing of the forgotten rows any more."""
+    def settle(self, unread: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Take the gradient after the change off, now that the model holds nothing of the forgotten rows any more.
+
+        Args:
+            unread: rows (int64, by parameter) that nothing reads any more. No example that is left has a derivative in
+                them, so that with no ``difference`` there they are out of the system.
+        """
         with second_order(self.subspace.model):
             self.difference -= gradient(self.subspace, self.new, self.weights)
+        self.unread = unread or {}
+        self.subspace.clear(self.difference, self.unread)
 
     def product(self, part: slice = slice(None), times: int = 1) -> HessianProduct:
         """Return ``v -> H v``, estimated from a slice of each batch's rows, which counts ``times``."""
@@ -120,7 +129,9 @@ class System:
         slack: float | torch.Tensor = 0.0
         if self.complete and self.subspace.model.convex:
             pull = self.n * damping * self.subspace.whole().vector()  # in rows that no example reads too
-            slack = self.subspace.widen(slope + self.difference + self.subspace.narrow(pull), pull).norm()
+            left = self.subspace.widen(slope + self.difference + self.subspace.narrow(pull), pull)
+            self.subspace.whole().clear(left, self.unread)  # these rows are a retrained model's
+            slack = left.norm()
         return float((moved + self.n * damping * x - right).norm() + slack)
 
 

@@ -94,7 +94,7 @@ def test_what_is_left_of_a_changed_example_is_not_among_the_affected(worlds):
 
 
 def test_a_term_without_a_gradient_decides_nothing(worlds):
-    """The pairwise term of Sets2Sets is a constant to whoever trains: steps are trusted the same, whatever it weighs."""
+    """The pairwise term of Sets2Sets is a constant to whoever trains, whatever it weighs."""
     world, found = worlds("Sets2Sets"), []
     assert world.config["set_loss_gradient"] is False
     for weight in (0.0, 10.0, 1e4):

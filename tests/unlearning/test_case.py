@@ -1,4 +1,4 @@
-"""What a case hands out: strata that stand for all retained examples, and the examples that a graph's change reaches."""
+"""What a case hands out: strata that stand for all retained examples, and those that a graph's change reaches."""
 
 import numpy as np
 import pytest

@@ -104,6 +104,18 @@ class Sets2Sets(NextBasketRecommender):
         inputs = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_weight")
         return dict.fromkeys(inputs, (self.HISTORY_ITEMS,)) | {"output.weight": self.item_fields}
 
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Return the field of histories for embeddings and gate; the output layer is read for all items."""
+        tables = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_bias", "gate_weight")
+        return dict.fromkeys(tables, (self.HISTORY_ITEMS,))
+
+    def rows_read(self, name: str, interaction: Interaction) -> torch.Tensor:
+        """Return which rows (entries of the gate) a batch's examples read; of the decoder's those of last baskets."""
+        if name != "decoder_embedding.weight":
+            return super().rows_read(name, interaction)
+        history = Incidence.of(interaction[self.HISTORY_ITEMS])
+        return history.item[history.slot == interaction[self.HISTORY_LENGTH][history.user] - 1]
+
     def rebuild(self, dataset: Dataset) -> None:
         """Count the items of the retained training baskets, and weigh the loss by that."""
         if not self.weighted:
