@@ -252,5 +252,6 @@ class StepAlgorithm(UnlearningAlgorithm):
         """Set the rows that nothing reads any more, and note in the outcome how many they are."""
         with torch.no_grad():
             for name, rows in self.bench.unread.items():
-                self.model.get_parameter(name)[rows.to(self.device)] = self.initial.of(name, rows)
+                parameter = self.model.get_parameter(name)
+                parameter[rows.to(parameter.device)] = self.initial.of(name, rows).to(parameter)
                 outcome.reinitialised[name] = len(rows)
