@@ -21,7 +21,7 @@ from recbole.trainer.state import Run, State
 Rows = Mapping[str, torch.Tensor]
 """Parameter name to rows of it (of a matrix of single entries: these), int64, ascending."""
 
-AT_ONCE = 2**14
+AT_ONCE = 2**10
 """How many examples are counted at a time."""
 
 
@@ -66,7 +66,7 @@ class Readers:
         if not len(batch):
             return torch.empty(0, dtype=torch.int64)
         device = next(self.model.parameters()).device
-        rows = self.model.rows_read(name, batch.to(device)).cpu()
+        rows = torch.cat([self.model.rows_read(name, piece.to(device)).cpu() for piece in self.model.pieces(batch)])
         return rows if name in self.model.entry_tables else rows[rows > 0]
 
     def follow(self, change: Change) -> dict[str, torch.Tensor]:
