@@ -87,8 +87,8 @@ def test_what_is_left_of_a_changed_example_is_not_among_the_affected(worlds):
     world = worlds("Sets2Sets")
     algorithm = world.start("ceu")
     case = open_case(algorithm, world.requests[0].rows)
-    change, (near, share) = case.change, case.affected(math.inf, 10**6)
-    assert len(change.left) == len(change.after) > 0 and share == 1
+    change, ([(near, weight)], whole) = case.change, case.affected(math.inf, 10**6)
+    assert len(change.left) == len(change.after) > 0 and whole and weight == 1
     assert len(near) == len(algorithm.dataset.train_examples()) - len(change.left)
     assert not np.isin(near[algorithm.dataset.uid_field].numpy(), change.entities).any()
 
