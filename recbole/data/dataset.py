@@ -237,6 +237,18 @@ class Dataset(RecBoleNames):
                 break
         return self.examples_touching(near)
 
+    def items_near(self, rows: np.ndarray, hops: float) -> np.ndarray:
+        """Return the items at most ``hops`` steps from the users and items of log rows, int64, ascending.
+
+        The graph is that of :meth:`examples_near`. An item that leaves it is still near itself.
+        """
+        if hops == math.inf:
+            return np.arange(1, self.n_items)
+        near = rows
+        for _ in range(int(hops)):
+            near = self._around(near)
+        return distinct(np.concatenate([self.log.item[rows], self.log.item[near]]))
+
     def _around(self, rows: np.ndarray) -> np.ndarray:
         """Return the retained rows up to the training split of the rows' users and on their items, int64, ascending."""
         order, offsets = self.log.by_item

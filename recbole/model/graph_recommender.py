@@ -62,6 +62,14 @@ class GraphRecommender(GeneralRecommender, ABC):
         finally:
             self._left = None
 
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Return the fields of users and of items: a propagation reads a row by the edges of its own examples.
+
+        A subclass whose loss reads others, as a contrast with everybody does, overrides it or ``candidates``.
+        """
+        items = (self.ITEM_ID, self.NEG_ITEM_ID)
+        return {"user_embedding.weight": (self.USER_ID,), "item_embedding.weight": items}
+
     @abstractmethod
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what scores are made of: ``(users [n_users, d], items [n_items, d])``."""

@@ -90,6 +90,12 @@ class NextItemRecommender(SequentialRecommender, ABC):
         own = NextItemRecommender.calculate_loss, NextItemRecommender.outputs, NextItemRecommender.loss_of
         return self.loss_type == "CE" and tuple(ours) == own
 
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Return the fields of items where their loss is against drawn negatives; a softmax reads them all."""
+        if self.loss_type == "CE":
+            return {}
+        return {"item_embedding.weight": (self.ITEM_SEQ, self.POS_ITEM_ID, self.NEG_ITEM_ID)}
+
     def pieces(self, interaction: Interaction) -> list[Interaction]:
         """Return pieces of sequences of about the same length, each as wide as its longest."""
         lengths, size = interaction[self.ITEM_SEQ_LEN], rows_at_once(self.n_items if self.loss_type == "CE" else 2)

@@ -62,6 +62,7 @@ class AbstractRecommender(nn.Module):
     Attributes of an object:
 
     Attributes:
+        epochs_trained: for how many epochs it was, warm-up included; set by whoever trains or loads it.
         hidden_pairs: (person, item) ids, int64 [n, 2] on the CPU, ascending: whom the evaluator shows which items no
             more, whatever they score. None where nothing was ever hidden. Kept in checkpoints and by a rebuild.
     """
@@ -81,6 +82,7 @@ class AbstractRecommender(nn.Module):
     batch_free: tuple[str, ...] = ()
     convex = False
     trims = False
+    epochs_trained = 0
     other_parameter_name: Sequence[str] = ()
     hidden_pairs: torch.Tensor | None = None
     logger = logging.getLogger("recbole")
@@ -167,6 +169,30 @@ class AbstractRecommender(nn.Module):
         sides = {"user_embedding": self.user_fields, "item_embedding": self.item_fields}
         found = {name: fields for name, fields in sides.items() if isinstance(getattr(self, name, None), nn.Embedding)}
         return {f"{name}.weight": fields for name, fields in found.items() if fields} | dict(self.row_tables)
+
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Return by which ids examples read tables: parameter name to the interaction fields that hold them.
+
+        To declare a table is to promise that a row whose id no retained example has, which cannot be drawn as a
+        negative (by the items' fields) and is no :meth:`candidates` is read by no loss: training leaves it where it
+        started, but for weight decay. A propagation may read a row by other examples too, as long as it starts from
+        those of the row's own id. By default the tables of ``row_tables`` and ``entry_tables``.
+        """
+        return dict(self.row_tables) | dict.fromkeys(self.entry_tables, ())
+
+    def rows_read(self, name: str, interaction: Interaction) -> torch.Tensor:
+        """Return which rows of a table of :meth:`reads` a batch's examples have the ids of, int64, with repetitions.
+
+        These are the entries where ``entry_tables`` names it. Each example is to count for itself.
+        """
+        if name in self.entry_tables:
+            return self.entries(name, interaction)
+        fields = [field for field in self.reads()[name] if field in interaction]
+        return torch.cat([interaction[field].reshape(-1) for field in fields])
+
+    def candidates(self) -> dict[str, torch.Tensor]:
+        """Return rows of tables of :meth:`reads` that a loss reads whatever its examples are, int64; none here."""
+        return {}
 
     def loss_sum(self, interaction: Interaction, outputs: torch.Tensor | None = None) -> torch.Tensor:
         """Return the loss of a batch as the sum over its rows, whatever the model's own reduction is.

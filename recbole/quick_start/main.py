@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from recbole.config import Config
 
 COMPLETE, INTERNAL, USER_ERROR, NOT_ALL_APPLIED = 0, 1, 2, 3
-"""Exit statuses: everything applied or skipped; an internal failure; a user's error; complete, but some request timed
-out or diverged, none was applied, or a model's scores are not finite."""
+"""Exit statuses: everything applied, reinitialised or skipped; an internal failure; a user's error; complete, but some
+request timed out or diverged, all were skipped, or a model's scores are not finite."""
 
 
 def train_main(argv: list[str] | None = None, program: str | None = None) -> int:
@@ -130,7 +130,9 @@ def _unlearn(argv: list[str], program: str) -> int:
         return NOT_ALL_APPLIED
     if config["eval_only"]:
         return COMPLETE
-    failed = requests["timeout"] + requests["diverged"] > 0 or requests["applied"] == 0
+    failed = (
+        requests["timeout"] + requests["diverged"] > 0 or requests["applied"] + requests.get("reinitialised", 0) == 0
+    )
     return NOT_ALL_APPLIED if failed else COMPLETE
 
 

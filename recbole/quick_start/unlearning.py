@@ -28,7 +28,7 @@ from recbole.trainer.original import follow_original
 from recbole.trainer.places import Places, settings_name
 from recbole.trainer.stored import BUDGET, Stored, adopt
 from recbole.unlearning.algorithm import UnlearningAlgorithm
-from recbole.unlearning.pipeline import Pipeline
+from recbole.unlearning.pipeline import STATUSES, Pipeline
 from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
 from recbole.utils import UserError, check_writable, write_json
@@ -187,7 +187,7 @@ def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
             records[checkpoint] = _record_before(work.state(checkpoint).file, resume)
     logger.info(
         "%d requests in %.2fs: %s", summary["total"], summary["seconds_total"],
-        ", ".join(f"{summary[s]} {s}" for s in ("applied", "skipped", "timeout", "diverged")),
+        ", ".join(f"{summary[s]} {s}" for s in STATUSES),
     )  # fmt: skip
     return Unlearned(summary, records, resume)
 

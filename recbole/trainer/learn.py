@@ -180,6 +180,8 @@ def load(run: Run, state: State, stored: Stored | None = None) -> AbstractRecomm
     model = new_model(run, state)
     load_weights(model, stored.content, stored.path)
     _check_data(state, stored)
+    epoch = stored.content.get("epoch")  # the last that counts, from 0
+    model.epochs_trained = epoch + 1 if isinstance(epoch, int) else 0
     model.eval()
     return model
 

@@ -44,9 +44,7 @@ _ADAM = (0.9, 0.999, 1e-8)
 _OUT_OF_TIME = "time budget"
 
 
-def make_optimizer(
-    config: Config, model: AbstractRecommender, learning_rate: float | None = None
-) -> torch.optim.Optimizer:
+def make_optimizer(config: Config, model: torch.nn.Module, learning_rate: float | None = None) -> torch.optim.Optimizer:
     """Return the optimizer that ``learner``, ``learning_rate``, ``weight_decay`` and ``adam_*`` describe.
 
     It has all parameters: those that are frozen get no gradient and stay, until they are thawed.
@@ -114,7 +112,9 @@ class Trainer:
             self._go_on(self.also)
         self.model.load_state_dict(best["state_dict"])
         self.model.eval()
-        return self.fitted or self.progress
+        progress = self.fitted or self.progress
+        self.model.epochs_trained = progress.best_epoch + 1
+        return progress
 
     def _go_on(self, last: int) -> None:
         """Train on, after the best weights were chosen, to the epoch whose weights are kept too.

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from recbole.unlearning.hyper import HyperParameters, NoHyperParameters, setting
 from recbole.unlearning.outcome import PHASES, NotApplied, Outcome
 from recbole.unlearning.request import Request
 from recbole.unlearning.second_order.subspace import Subspace, trained
+from recbole.unlearning.unread import InitialValues, Readers
 from recbole.utils import UserError
 from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
@@ -104,7 +106,7 @@ class UnlearningAlgorithm(ABC):
             deadline: until when to end.
 
         Returns:
-            :class:`Outcome`; unless it is ``applied`` the parameters are as they were.
+            :class:`Outcome`; unless it is ``applied`` or ``reinitialised`` the parameters are as they were.
         """
 
     def answer_on_examples(
@@ -172,10 +174,23 @@ class Step:
 
 
 class StepAlgorithm(UnlearningAlgorithm):
-    """An algorithm that works out one :class:`Step` for each case, aside; to add one takes a :meth:`solve`."""
+    """An algorithm that works out one :class:`Step` for each case, aside; to add one takes a :meth:`solve`.
+
+    Rows that nothing reads any more, of the parameters that the algorithm moves, take no part in the step: they get
+    the values of a model that was trained without their readers (:mod:`recbole.unlearning.unread`).
+    """
 
     Hyper: ClassVar[type[HyperParameters]] = HyperParameters
     hyper: HyperParameters
+
+    def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
+        super().__init__(config, model, dataset)
+        self.bench.readers = Readers(model, dataset, self.bench.negatives, self.moves(model))
+
+    @cached_property
+    def initial(self) -> InitialValues:
+        """What rows get that nothing reads any more."""
+        return InitialValues(self.config, self.model, self.dataset)
 
     def observe(self, case: Case) -> Any:
         """Look at the model while what it derives from the data (a graph) still holds what is to be forgotten.
@@ -210,23 +225,42 @@ class StepAlgorithm(UnlearningAlgorithm):
             clock.lap("solve")
             self.bench.rebuild()
             clock.lap("prepare")
-        step = self.solve(case, observed)
-        clock.lap("solve")
-        outcome = self._apply(step)
+        reset = case.reset(self.moves(self.model))
+        if reset and len(reset) + len(case.idle()) == len(case.requests):
+            outcome = Outcome("reinitialised")
+        else:
+            step = self.solve(case, observed)
+            clock.lap("solve")
+            outcome = self._apply(step)
+        if outcome.status == "applied":
+            outcome.reset = reset
+        self._reinitialise(outcome)
         clock.lap("apply")
         return outcome
 
     def _apply(self, step: Step) -> Outcome:
-        size = float(step.delta.double().norm())
+        unread = self.bench.unread
+        step.subspace.clear(step.delta, unread)
         if not torch.isfinite(step.delta).all():
             raise NotApplied("diverged", "the step is not finite")
+        size = float(step.delta.double().norm())
         if self.hyper.max_norm is not None and size > self.hyper.max_norm:
             step.delta *= self.hyper.max_norm / size
             step.work["clipped_from"] = size
             size = self.hyper.max_norm
         relative = size / max(step.subspace.norm(), 1e-30)
+        if unread and relative < torch.finfo(step.delta.dtype).eps:
+            return Outcome("reinitialised", work=step.work)
         before = step.subspace.values()
         step.subspace.add(step.delta)
         if all(torch.equal(old, new) for old, new in zip(before, step.subspace.values(), strict=True)):
             return Outcome("skipped", "the step changes no parameter", work=step.work)
         return Outcome("applied", relative_change=relative, work=step.work)
+
+    def _reinitialise(self, outcome: Outcome) -> None:
+        """Set the rows that nothing reads any more, and note in the outcome how many they are."""
+        with torch.no_grad():
+            for name, rows in self.bench.unread.items():
+                parameter = self.model.get_parameter(name)
+                parameter[rows.to(parameter.device)] = self.initial.of(name, rows).to(parameter)
+                outcome.reinitialised[name] = len(rows)

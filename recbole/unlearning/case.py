@@ -14,6 +14,7 @@ from recbole.data.sampler import Uniforms, in_turn
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.outcome import NotApplied, Outcome
 from recbole.unlearning.request import Request
+from recbole.unlearning.unread import Readers, draws
 from recbole.utils import InputType, stream
 from recbole.utils.deadline import Deadline
 
@@ -29,13 +30,18 @@ class Workbench:
     Attributes:
         negatives: :class:`~recbole.data.Negatives` for the model's batches.
         n_train: number of training examples that are left.
+        readers: counts who reads which rows, for an algorithm that sets it.
+        unread: rows that nothing reads any more since the last forgetting, once the model is rebuilt.
     """
+
+    readers: Readers | None = None
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         self.config, self.model, self.dataset = config, model, dataset
         self.negatives = Negatives(config, dataset, cast(InputType, model.input_type))
         self.n_train = len(dataset.train_examples())
         self._new: list[np.ndarray] = []
+        self.unread: dict[str, torch.Tensor] = {}
 
     @property
     def device(self) -> torch.device:
@@ -48,6 +54,7 @@ class Workbench:
         self.n_train -= len(change.before) - len(change.after)
         self.negatives.forget(change.rows)
         self._new.append(change.rows)
+        self.unread = {} if self.readers is None else self.readers.follow(change)
         return change
 
     def rebuild(self) -> None:
@@ -57,6 +64,8 @@ class Workbench:
         else:
             self.model.rebuild(self.dataset)
         self._new = []
+        if self.readers is not None:
+            self.unread = self.readers.unread(self.unread)
 
     def restore(self, forgotten: np.ndarray) -> None:
         """Mask what had been forgotten when a snapshot was taken (bool [len(log)]), too, and rebuild the model."""
@@ -66,6 +75,8 @@ class Workbench:
         self.n_train = len(self.dataset.train_examples())
         self._new = []
         self.model.rebuild(self.dataset)
+        if self.readers is not None:
+            self.readers.count()
 
     def stream(self, index: int, *name: str | int) -> np.random.Generator:
         """Return the random stream of that name of the request with that index."""
@@ -117,6 +128,25 @@ class Case:
             for request in self.requests
             if not held(user[request.rows], touched).any()
         }
+
+    def reset(self, names: Sequence[str]) -> list[str]:
+        """Return the entities of which only ``unread`` rows hold what was forgotten, among the parameters ``names``."""
+        bench, before = self.bench, self.change.before
+        tables = bench.model.row_tables
+        if not bench.unread or bench.model.reach is not None or not set(names) <= set(tables):
+            return []
+        if any(draws(bench.negatives, tables[name]) for name in names):
+            return []
+        users, idle, found = before[bench.dataset.uid_field], self.idle(), []
+        for request in self.requests:
+            if request.entity not in idle:
+                own = before[users == int(bench.dataset.log.user[request.rows[0]])]
+                found += [request.entity] * all(self._is_unread(name, own) for name in names)
+        return found
+
+    def _is_unread(self, name: str, batch: Interaction) -> bool:
+        ids = torch.cat([batch[field].reshape(-1) for field in self.bench.model.row_tables[name] if field in batch])
+        return bool(torch.isin(ids[ids > 0], self.bench.unread.get(name, ids[:0])).all())
 
     # --- random streams ------------------------------------------------------------------------------------------
 
@@ -180,26 +210,44 @@ class Case:
             return self.bench.dataset.train_examples()
         return self.bench.dataset.draw_examples(n, self.stream(name))
 
-    def affected(self, hops: float, limit: int, times: int = 1) -> tuple[Interaction, float]:
+    def affected(self, hops: float, limit: int, times: int = 1) -> tuple[list[tuple[Interaction, float]], bool]:
         """Return other retained examples whose loss changes when the rows leave what the model derives from the data.
 
-        Those of ``change.after`` are not among them.
+        These are the examples near the rows and, of the others, those with a negative that is near: what an item's
+        neighbours were shifts it wherever it is read. Those of ``change.after`` are not among them.
 
         Args:
             hops: how far to look in the graph, at most; the model's own ``reach`` may be less.
-            limit: at most so many examples.
+            limit: at most so many examples near the rows, and so many of the others, whose negatives are looked at.
             times: negatives for each positive.
 
         Returns:
-            A batch, empty for a model whose losses do not depend on other people's rows, and which share of all
-            affected examples within ``hops`` it is.
+            Batches, each with the weight of its rows' losses: nothing for a model whose losses do not depend on other
+            people's rows. And whether they hold all affected examples, as far as the model reaches.
         """
         reach = self.bench.model.reach
         if reach is None or not limit:
-            return Interaction({}), 1.0
-        near = self.bench.dataset.examples_near(self.change.rows, min(hops, reach))
-        near = without(near, self.change.left)
-        return self._drawn(near, limit, "affected", times)
+            return [], reach is None
+        data, (times, rows) = self.bench.dataset, self.multiplicity(times)
+        near = without(data.examples_near(self.change.rows, min(hops, reach)), self.change.left)
+        batch, share = self._drawn(near, limit, "affected", times)
+        found, whole = [(batch, 1 / (share * rows))], hops >= reach and share == 1
+        known = distinct(np.concatenate([near, self.change.left]))
+        if self.bench.negatives.times and len(known) < self.bench.n_train:
+            batch, share = self._reached_by_negatives(min(hops, reach), limit, known, times)
+            found, whole = [*found, (batch, 1 / (share * rows))], whole and share == 1
+        return found, whole
+
+    def _reached_by_negatives(
+        self, hops: float, limit: int, known: np.ndarray, times: int
+    ) -> tuple[Interaction, float]:
+        """Return rows of examples besides known ones whose negative is near the rows, and of which share they are."""
+        data, negatives = self.bench.dataset, self.bench.negatives
+        examples, size = self._others(limit, known, "reached by negatives")
+        batch = self.with_negatives(data.collate(examples), times, "reached by negatives")
+        pairwise = negatives.input_type is InputType.PAIRWISE
+        drawn = batch[negatives.negative_field if pairwise else negatives.iid_field].numpy()
+        return batch[np.flatnonzero(held(drawn, data.items_near(self.change.rows, hops)))], len(examples) / size
 
     def curvature_sample(self, n: int, times: int = 1) -> tuple[list[Interaction], list[float], bool]:
         """Return retained examples that stand for all: batches, and the weight of each of their loss sums.
@@ -214,11 +262,11 @@ class Case:
         data, n_train = self.bench.dataset, self.bench.n_train
         own = data.examples_of(self.change.entities)
         linked = without(data.examples_near(self.change.rows), own)
-        others = without(without(self.retained_examples(n), own), linked)
+        others, n_others = self._others(n, np.sort(np.concatenate([own, linked])), "retained")
         strata = {
             "own": (own, len(own), max(4096, n), times),
             "linked": (linked, len(linked), n, 1),
-            "others": (others, n_train - len(own) - len(linked), n, 1),
+            "others": (others, n_others, n, 1),
         }
         batches, weights = [], []
         for name, (examples, size, most, wanted) in strata.items():
@@ -233,6 +281,22 @@ class Case:
         if len(examples) <= limit:
             return examples, 1.0
         return self.stream(name).choice(examples, limit, replace=False), limit / len(examples)
+
+    def _others(self, n: int, known: np.ndarray, name: str) -> tuple[np.ndarray, int]:
+        """Return about ``n`` retained training examples besides known ones, drawn evenly, and how many such there are.
+
+        A draw that finds none of them is made again, four times as large: there is at least one where there are any.
+
+        Args:
+            n: how many are drawn, the known ones among them; at least 1.
+            known: int64, ascending, retained examples.
+            name: of the stream.
+        """
+        size, found = self.bench.n_train - len(known), known[:0]
+        while size and not len(found):
+            found = without(self.retained_examples(n, name), known)
+            n *= 4
+        return found, size
 
     def _drawn(self, examples: np.ndarray, limit: int, name: str, times: int) -> tuple[Interaction, float]:
         examples, share = self.some(examples, limit, name)

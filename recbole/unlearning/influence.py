@@ -36,8 +36,9 @@ class InfluenceAlgorithm(StepAlgorithm):
 
     Let ``t`` minimise the sum ``L`` of the training losses over ``n`` examples, and ``L'`` be the sum without the
     forgotten rows. ``grad L'(t) = g_after - g_before`` over the examples whose loss changes: those that contained a
-    forgotten row (all others cancel), and, where the model propagates over a graph, those within ``hops`` of it, at
-    most ``n_affected`` of them and weighted to their number; ``before`` on the old graph, ``after`` on the new one.
+    forgotten row (all others cancel), and, where the model propagates over a graph, those within ``hops`` of it or with
+    a negative that is (:meth:`Case.affected <recbole.unlearning.case.Case.affected>`), at most ``n_affected`` of each,
+    weighted to their number; ``before`` on the old graph, ``after`` on the new one.
     What was forgotten becomes a possible negative of the person's other examples, whose expected loss this changes too:
     the gradient of that (:class:`~recbole.unlearning.negatives_change.NegativesChange`) is a part of ``g_after``. A
     damped Newton step towards the minimum of ``L'`` is ``t <- t - (H / n + damping I)^-1 (g_after - g_before) / n``.
@@ -115,19 +116,14 @@ class InfluenceAlgorithm(StepAlgorithm):
         """
         scope, change, negatives = self.scope(case), case.change, NegativesChange(case)
         before, after = self.changed(case, scope, negatives)
-        few, rows_of_few = case.multiplicity(1)
-        near, share = case.affected(scope.hops, scope.n_affected, few)
-        affected = [(near, 1 / (share * rows_of_few))]
+        affected, reached = case.affected(scope.hops, scope.n_affected)
         moved = negatives.of_requesters() if scope.negatives else negatives.of_requesters(0)
         moved += [] if self.alone else negatives.of_others(scope.n_hessian)
-        old, new = (
-            _split([*before, *affected, *((batch, -weight) for batch, weight in moved)]),
-            _split(after + affected),
-        )
+        old = _split([*before, *affected, *((batch, -weight) for batch, weight in moved)])
+        new = _split([*after, *affected])
         sample = self.curvature_sample(case, scope.n_hessian, scope.negatives)
-        moving = None if sample[2] else [change.before, change.after, near]
+        moving = None if sample[2] else [change.before, change.after, *(batch for batch, _ in affected)]
         subspace = Subspace(self.model, self.moves(self.model), [*old[0], *new[0], *sample[0]], moving)
-        reached = self.model.reach is None or (scope.hops >= self.model.reach and share == 1)
         n, complete = max(self.bench.n_train, 1), sample[2] and reached
         case.check_time("before the gradients")
         with second_order(self.model):
@@ -138,7 +134,7 @@ class InfluenceAlgorithm(StepAlgorithm):
     def solve(self, case: Case, observed: System) -> Step:
         """Return the :meth:`step` of the settled system."""
         case.check_time("before the gradients")
-        observed.settle()
+        observed.settle(case.bench.unread)
         step = self.step(case, observed)
         step.work["new_negatives"] = observed.new_negatives
         return step

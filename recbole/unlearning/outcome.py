@@ -12,12 +12,15 @@ class Outcome:
     """How a request, or a batch of them, ended and what it cost.
 
     Attributes:
-        status: ``applied``, ``skipped``, ``timeout`` or ``diverged``.
+        status: ``applied``, ``reinitialised``, ``skipped``, ``timeout`` or ``diverged``. ``reinitialised``: nothing was
+            done but to set rows that no retained example reads any more to their initial values.
         reason: why it is not ``applied``.
-        relative_change: norm of the parameter change over the norm of the parameters (rows) that may change.
+        relative_change: norm of the step over the norm of the parameters (rows) that may change.
         seconds: by phase, see :data:`PHASES`.
         n_examples: training examples that contained a forgotten row, and how many of them are left.
         work: what the algorithm counted: ``n_hvp``, ``residual`` and the like.
+        reinitialised: how many rows (of a matrix of single entries: these) were set to initial values, by parameter.
+        reset: those of the requests for which that was all, by entity.
         idle: why there was nothing to do for those of the requests for which there was not, by entity.
     """
 
@@ -27,6 +30,8 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     n_examples: tuple[int, int] = (0, 0)
     work: dict[str, Any] = field(default_factory=dict)
+    reinitialised: dict[str, int] = field(default_factory=dict)
+    reset: list[str] = field(default_factory=list, repr=False)
     idle: dict[str, str] = field(default_factory=dict, repr=False)
 
     NOTHING: ClassVar[str] = "no training example"

@@ -23,6 +23,9 @@ from recbole.utils.device import now
 
 logger = logging.getLogger("recbole")
 
+STATUSES = ("applied", "reinitialised", "skipped", "timeout", "diverged")
+"""How requests end."""
+
 
 class Pipeline:
     """Puts requests to an unlearning algorithm.
@@ -109,28 +112,31 @@ class Pipeline:
         record = {"index": start, "entity": entities[0], "rows": n_rows, "total_seconds": seconds}
         if len(requests) > 1:
             record |= {"n_requests": len(requests), "entities": entities, "skipped": idle}
+            record["only_reinitialised"] = outcome.reset
         elif idle:
             outcome.reason = idle[entities[0]]
         record |= asdict(outcome)
-        del record["idle"]
+        del record["idle"], record["reset"]
         return record
 
     def _count(self, outcome: Outcome, n_requests: int, seconds: float, cpu: float) -> None:
         """Add what became of some requests that were answered together, in so many seconds, to what was done."""
-        worked = n_requests - len(outcome.idle)
+        worked = n_requests - len(outcome.idle) - len(outcome.reset)
         self.outcomes[outcome.status] += worked
         self.outcomes["skipped"] += len(outcome.idle)
+        self.outcomes["reinitialised"] += len(outcome.reset)
         self.total += seconds
         if outcome.status == "applied":
             self.changes.append(outcome.relative_change)
-        if worked and outcome.status != "skipped":
+        if worked and outcome.status not in ("skipped", "reinitialised"):
             self.seconds += [seconds / worked] * worked
             self.cpu_seconds += cpu
 
     def summary(self) -> dict[str, Any]:
         """Return what was done so far: the counts of requests, and seconds.
 
-        ``worked`` of them had something to do: they were applied, timed out or diverged. Means and the 95th percentile
+        ``worked`` of them had something to do: they were applied, timed out or diverged. What was ``reinitialised`` is
+        no work of the algorithm's. Means and the 95th percentile
         are over these, each with an even share of its piece's seconds, and None without any; ``seconds_total`` is of
         everything.
         """
@@ -139,7 +145,7 @@ class Pipeline:
         return {
             "total": len(self.requests),
             "done": sum(self.outcomes.values()),
-            **{status: self.outcomes.get(status, 0) for status in ("applied", "skipped", "timeout", "diverged")},
+            **{status: self.outcomes.get(status, 0) for status in STATUSES},
             "worked": count,
             "seconds_total": self.total,
             "seconds_mean": sum(seconds) / count if count else None,

@@ -1,7 +1,7 @@
 """The linear system of an influence step, and what a model must have for one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -51,6 +51,7 @@ class System:
             called.
         new_negatives: of how many (person, item) pairs the item has become a possible negative of the person.
         certified: whether the gradient where a step ends will be wanted too.
+        unread: rows that nothing reads any more, which stay out of the system.
     """
 
     n: int
@@ -62,13 +63,21 @@ class System:
     difference: torch.Tensor = field(repr=False)
     new_negatives: int = 0
     certified: bool = False
+    unread: Mapping[str, torch.Tensor] = field(default_factory=dict, repr=False)
     _here: tuple[float, torch.Tensor] = field(init=False, repr=False)
     _there: tuple[torch.Tensor, tuple[float, torch.Tensor]] | None = field(default=None, init=False, repr=False)
 
-    def settle(self) -> None:
-        """Take the gradient after the change off, now that the model holds nothing of the forgotten rows any more."""
+    def settle(self, unread: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Take the gradient after the change off, now that the model holds nothing of the forgotten rows any more.
+
+        Args:
+            unread: rows (int64, by parameter) that nothing reads any more. No example that is left has a derivative in
+                them, so that with no ``difference`` there they are out of the system.
+        """
         with second_order(self.subspace.model):
             self.difference -= gradient(self.subspace, self.new, self.weights)
+        self.unread = unread or {}
+        self.subspace.clear(self.difference, self.unread)
 
     def product(self, part: slice = slice(None), times: int = 1) -> HessianProduct:
         """Return ``v -> H v``, estimated from a slice of each batch's rows, which counts ``times``."""
@@ -143,7 +152,9 @@ class System:
         slack: float | torch.Tensor = 0.0
         if self.complete and self.subspace.model.convex:
             pull = self.n * damping * self.subspace.whole().vector()  # in rows that no example reads too
-            slack = self.subspace.widen(slope + self.difference + self.subspace.narrow(pull), pull).norm()
+            left = self.subspace.widen(slope + self.difference + self.subspace.narrow(pull), pull)
+            self.subspace.whole().clear(left, self.unread)  # these rows are a retrained model's
+            slack = left.norm()
         return float((moved + self.n * damping * x - right).norm() + slack)
 
 

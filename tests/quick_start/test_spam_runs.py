@@ -170,6 +170,25 @@ def test_the_retrained_model_is_the_clean_one_where_no_table_of_users_draws_firs
     assert values(chain, "retrained", "retrained") == values(chain, "unlearned", "clean")
 
 
+def test_a_fake_user_s_row_is_the_retrained_model_s_and_that_is_no_failure(chain):
+    """A fake user forgets everything: of a model with rows for users, SCIF moves no other row."""
+    counts = {key: chain.records["unlearned"]["requests"][key] for key in ("applied", "reinitialised", "timeout")}
+    if chain.task != "CF":
+        assert counts == {"applied": 6, "reinitialised": 0, "timeout": 0}
+        return
+    assert counts == {"applied": 0, "reinitialised": 6, "timeout": 0}
+    assert "6 reinitialised" in chain.told["unlearned"].out
+    unlearned = tensors(chain.saved / f"{chain.names.unlearning_stem('scif')}_unlearn_epoch_5_"
+                        "retrain_checkpoint_idx_to_match_3.pth")  # fmt: skip
+    base, retrained = (tensors(chain.saved / name) for name in (chain.names.base(), chain.names.retrained(3)))
+    _, poisoned, _ = data_of(chain)
+    fakes = poisoned.log.vocabulary["user"].ids(FAKE)
+    tables = [state["user_embedding.weight"] for state in (base, unlearned, retrained)]
+    assert torch.equal(tables[1][fakes], tables[2][fakes]) and not torch.equal(tables[0][fakes], tables[2][fakes])
+    genuine = np.setdiff1d(np.arange(len(tables[0])), fakes)
+    assert torch.equal(tables[1][genuine], tables[0][genuine])
+
+
 def test_the_copy_is_the_retrained_model(chain):
     best = chain.names.retrained_best()
     one, other = tensors(chain.saved / best), tensors(chain.saved / chain.names.retrained(3))

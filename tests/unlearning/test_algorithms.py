@@ -88,10 +88,28 @@ def test_what_is_left_of_a_changed_example_is_not_among_the_affected(worlds):
     world = worlds("Sets2Sets")
     algorithm = world.start("ceu")
     case = open_case(algorithm, world.requests[0].rows)
-    change, (near, share) = case.change, case.affected(math.inf, 10**6)
-    assert len(change.left) == len(change.after) > 0 and share == 1
+    change, ([(near, weight)], whole) = case.change, case.affected(math.inf, 10**6)
+    assert len(change.left) == len(change.after) > 0 and whole and weight == 1
     assert len(near) == len(algorithm.dataset.train_examples()) - len(change.left)
     assert not np.isin(near[algorithm.dataset.uid_field].numpy(), change.entities).any()
+
+
+def test_a_term_without_a_gradient_decides_nothing(worlds):
+    """The pairwise term of Sets2Sets is a constant to whoever trains, whatever it weighs."""
+    world, found = worlds("Sets2Sets"), []
+    assert world.config["set_loss_gradient"] is False
+    for weight in (0.0, 10.0, 1e4):
+        world.config["set_loss_weight"] = weight
+        algorithm = world.start("scif")
+        case = open_case(algorithm, world.requests[0].rows)
+        system = algorithm.observe(case)
+        algorithm.bench.rebuild()
+        system.settle()
+        x = 30 * system.difference  # so far that no quadratic is like it
+        found.append((algorithm.solve(case, algorithm.observe(case)).delta, system.gain(x, system.difference, 0.01)))
+    world.config["set_loss_weight"] = 10.0
+    assert all(torch.equal(delta, found[0][0]) and gain == found[0][1] for delta, gain in found[1:])
+    assert abs(found[0][1] - 1) > 0.01
 
 
 # --- the retrained optimum ----------------------------------------------------------------------------------------

@@ -66,7 +66,8 @@ def test_outcomes_are_counted_and_recorded(config, small_dataset, tmp_path):
         assert set(record["seconds"]) == {"prepare", "solve", "apply"} and record["work"]["n_hvp"] > 0
         assert record["total_seconds"] >= sum(record["seconds"].values()) * 0.99
     assert counts(run.summary) == {
-        "total": 11, "done": 11, "worked": 8, "applied": 8, "skipped": 3, "timeout": 0, "diverged": 0,
+        "total": 11, "done": 11, "worked": 8,
+        "applied": 8, "reinitialised": 0, "skipped": 3, "timeout": 0, "diverged": 0,
     }  # fmt: skip
     changes = [record["relative_change"] for record in applied]
     assert run.summary["median_relative_change"] == pytest.approx(np.median(changes))

@@ -53,6 +53,14 @@ class SGL(GraphRecommender):
         self._views: tuple[int | str, list[list[torch.Tensor]]] | None = None
         self.present = present_users(dataset, self.device)
 
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Return the field of users; all items are candidates."""
+        return {"user_embedding.weight": (self.USER_ID,)}
+
+    def candidates(self) -> dict[str, torch.Tensor]:
+        """Return the users that each user is told from."""
+        return {"user_embedding.weight": self.present}
+
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Take up the views of an epoch."""
         self.epoch = epoch

@@ -116,6 +116,15 @@ class SimRec(GeneralRecommender):
     def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
         """Take the edges of rows that were just forgotten out of the teacher's graph."""
         self.teacher.rebuild_without(dataset, rows)
+        self.present = self.teacher.present
+
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Return the field of users; all items are candidates."""
+        return {"user_embedding.weight": (self.USER_ID,)}
+
+    def candidates(self) -> dict[str, torch.Tensor]:
+        """Return the users that each user is told from."""
+        return {"user_embedding.weight": self.present}
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Train the teacher in the first epochs, then the student."""

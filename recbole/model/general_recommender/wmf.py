@@ -53,6 +53,10 @@ class WMF(GeneralRecommender):
         self._share = torch.from_numpy(1 / np.maximum(counts, 1)).to(self.device)
         self._pairs = torch.from_numpy(distinct(users * self.n_items + items)).to(self.device)
 
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Return the field of users; all items are read by every pair."""
+        return {"user_embedding.weight": (self.USER_ID,)}
+
     def _shares(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
         """Return which share of its user's unobserved items each pair answers for, float64 [batch]."""
         key = user * self.n_items + item

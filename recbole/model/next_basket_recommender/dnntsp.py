@@ -56,6 +56,10 @@ class DNNTSP(NextBasketRecommender):
     def rebuild(self, dataset: Dataset) -> None:
         """Do nothing: the graphs are made of each batch's histories."""
 
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Return the field of the items that have a gate: those of histories. The embeddings of all items are read."""
+        return {"alpha": (self.HISTORY_ITEMS,)}
+
     def forward(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
         history, lengths = Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH]

@@ -104,6 +104,18 @@ class Sets2Sets(NextBasketRecommender):
         inputs = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_weight")
         return dict.fromkeys(inputs, (self.HISTORY_ITEMS,)) | {"output.weight": self.item_fields}
 
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Return the field of histories for embeddings and gate; the output layer is read for all items."""
+        tables = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_bias", "gate_weight")
+        return dict.fromkeys(tables, (self.HISTORY_ITEMS,))
+
+    def rows_read(self, name: str, interaction: Interaction) -> torch.Tensor:
+        """Return which rows (entries of the gate) a batch's examples read; of the decoder's those of last baskets."""
+        if name != "decoder_embedding.weight":
+            return super().rows_read(name, interaction)
+        history = Incidence.of(interaction[self.HISTORY_ITEMS])
+        return history.item[history.slot == interaction[self.HISTORY_LENGTH][history.user] - 1]
+
     def rebuild(self, dataset: Dataset) -> None:
         """Count the items of the retained training baskets, and weigh the loss by that."""
         if not self.weighted:
@@ -228,11 +240,17 @@ class Sets2Sets(NextBasketRecommender):
         return self._logits(interaction).softmax(dim=1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
-        """Return the loss, given the :meth:`outputs`."""
+        """Return the loss, given the :meth:`outputs`.
+
+        A pairwise term without a gradient is told in training alone: in evaluation mode, where derivatives are taken
+        and losses are compared, the loss is the function that the gradient is of.
+        """
         bought = interaction[self.TARGET_ITEMS] > 0
         column, weight = (interaction[self.TARGET_ITEMS] - 1).clamp_min(0), self.item_weight[1:]
         more = weight[column] * (1 - 2 * outputs.gather(1, column))  # (p - 1)^2 over p^2
         squares = outputs.square() @ weight + (bought * more).sum(dim=1)
+        if not (self.training or self.set_loss_gradient):
+            return squares.mean()
         return (squares + self.set_loss_weight * self._pairwise(outputs, column, bought)).mean()
 
     def _pairwise(self, p: torch.Tensor, column: torch.Tensor, bought: torch.Tensor) -> torch.Tensor:

@@ -106,6 +106,13 @@ class Subspace:
             part[self.rows.get(name, slice(None))] = own
         return flatten(parts)
 
+    def clear(self, vector: torch.Tensor, rows: Mapping[str, torch.Tensor]) -> None:
+        """Set a flat vector to zero, in place, in rows (int64) of the parameters that are named."""
+        for name, part in zip(self.names, self.unflatten(vector), strict=True):
+            if name in rows:
+                there = rows[name].to(part.device)
+                part[torch.isin(self.rows[name], there) if name in self.rows else there] = 0.0
+
     def whole(self) -> "Subspace":
         """Return the subspace of the same parameters with whole tables."""
         return Subspace(self.model, self.names) if self.rows else self
