@@ -62,7 +62,7 @@ def parse_args(argv):
     parser.add_argument(
         "--cells", nargs="+", default=["BPR", "GRU4Rec"], help="of grid.yaml: data, forget set, settings"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5], help="of the ladder's models")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5, 13, 17, 19], help="of the ladder's models")
     parser.add_argument("--references", type=int, nargs="+", default=[7, 11], help="seeds of the references")
     parser.add_argument("--same_epoch", action="store_true", help="half and retrained at the epoch of the seed's base")
     parser.add_argument("--table", type=Path, help="write the tables to this Markdown file")

@@ -139,8 +139,21 @@ def judged(measure: Measure, values: dict[str, list[float]]) -> tuple[int, dict[
     return sum(all(one.values()) for one in told), {name: n for name, n in holds.items() if n < len(told)}
 
 
+def separation(values: dict[str, list[float]]) -> float:
+    """Return the mean over seeds of what base and retrained model differ by, over its standard error; NaN of one seed.
+
+    Args:
+        values: step to one value a seed, the seeds in one order.
+    """
+    difference = np.subtract(values[BASE], values[RETRAINED])
+    if len(difference) < 2:
+        return float("nan")
+    error = np.std(difference, ddof=1) / len(difference) ** 0.5
+    return float(np.mean(difference) / error) if error > 0 else float("nan")
+
+
 def table(values: dict[str, dict[str, list[float]]]) -> pd.DataFrame:
-    """Return the table of a model: means over seeds, in how many seeds the order is there, what fails and how often.
+    """Return the table of a model: means over seeds, base against retrained, in how many seeds the order is there.
 
     Args:
         values: heading to step to one value a seed.
@@ -153,5 +166,6 @@ def table(values: dict[str, dict[str, list[float]]]) -> pd.DataFrame:
         cells = {step: f"{np.mean(of_steps[step]):.{measure.digits}f}" for step in STEPS}
         fails = "; ".join(f"{relation} in {held} of {n}" for relation, held in failing.items())
         mark = "" if not failing else f"**{fails}**"
+        cells["base - retrained, in s.e."] = f"{separation(of_steps):.1f}"
         lines.append({"measure": name} | cells | {"ordered": f"{ordered} of {n}", "what fails": mark})
     return pd.DataFrame(lines)

@@ -87,6 +87,13 @@ def test_what_is_ordered_has_no_mark(order):
     assert (line["ordered"], line["what fails"]) == ("1 of 1", "")
 
 
+def test_base_and_retrained_are_told_apart_by_pairs(order):
+    """Both vary by ten from seed to seed; what they differ by is 1, 2 and 3: mean 2, standard error 1 / sqrt(3)."""
+    of_steps = ladder(order, [1, 12, 23], [0] * 3, [0, 10, 20], [0] * 3, [0] * 3)
+    assert order.separation(of_steps) == pytest.approx(2 * 3**0.5)
+    assert np.isnan(order.separation(ladder(order, [2], [0], [1], [0], [0])))
+
+
 def test_a_seed_is_no_reference_of_its_own_ladder(controls, capsys):
     with pytest.raises(SystemExit):
         controls.parse_args(["--data", "d", "--work", "w", "--seeds", "2", "3", "--references", "3"])
