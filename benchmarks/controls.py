@@ -19,8 +19,8 @@ and what fails.
 Each model is that of the epoch which its own validation selected. With `--same_epoch` half and retrained are as they
 were at the epoch that was selected for the base of their seed, so that nothing but the rows differs.
 
-A model of the work folder is not trained again; results of `grid.py` can be copied into its `saved`, each .pth with
-its .json. The settings are those of cells of `grid.yaml`.
+A model of the work folder is not trained again, and `controls_<cell>.json` not made again for the same seeds; models of
+`grid.py` can be copied into its `saved`, each .pth with its .json. The settings are those of cells of `grid.yaml`.
 """
 
 import argparse
@@ -43,6 +43,7 @@ from recbole.quick_start.command_line import train_arguments
 from recbole.quick_start.main import _configured
 from recbole.quick_start.setup import begin
 from recbole.report.columns import values_of
+from recbole.report.records import read_if_there
 from recbole.report.tables import as_markdown
 from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer.learn import load, new_model
@@ -58,7 +59,7 @@ def parse_args(argv):
     """Return the arguments, with the settings of the cells."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, type=Path, help="folder of the prepared data sets")
-    parser.add_argument("--work", required=True, type=Path, help="folder for checkpoints, logs and controls.json")
+    parser.add_argument("--work", required=True, type=Path, help="folder for checkpoints, logs and results")
     parser.add_argument(
         "--cells", nargs="+", default=["BPR", "GRU4Rec"], help="of grid.yaml: data, forget set, settings"
     )
@@ -224,27 +225,38 @@ def compared(args, cell):
     return values
 
 
+def result(args, cell):
+    """Return what is there of a cell with these seeds, else what is compared now and written: heading, step, seeds."""
+    path = args.work / f"controls_{cell}.json"
+    about = {"seeds": args.seeds, "references": args.references, "same_epoch": args.same_epoch}
+    there = read_if_there(path)
+    if there is not None and {key: there.get(key) for key in about} == about and set(there["values"]) == set(MEASURES):
+        return there["values"]
+    values = compared(args, cell)
+    write_json(path, about | {"values": values})
+    return values
+
+
 def main(argv):
     """Train what is missing, compare, and write and print the tables; return the exit status."""
     args = parse_args(argv)
     logging.getLogger("recbole").setLevel(logging.ERROR)
     torch.set_num_threads(1)
+    epoch, texts = ", all of a seed at the base's epoch" if args.same_epoch else "", {}
     try:
         args.work.mkdir(parents=True, exist_ok=True)
-        values = {cell: compared(args, cell) for cell in args.cells}
+        for cell in args.cells:
+            about = f"{cell}, seeds {args.seeds}, references {args.references}{epoch}:"
+            texts[cell] = f"{about}\n\n{as_markdown(table(result(args, cell)))}"
+            print(texts[cell], end="\n\n", flush=True)
+            if args.docs:
+                told_in_docs(args.docs, f"controls {cell}", texts[cell])
     except UserError as error:
         print(f"controls.py: {error}", file=sys.stderr)
         return 2
-    about = {"seeds": args.seeds, "references": args.references, "same_epoch": args.same_epoch}
-    write_json(args.work / "controls.json", about | {"values": values})
-    told = f"seeds {args.seeds}, references {args.references}{', at one epoch' if args.same_epoch else ''}"
-    text = "\n\n".join(f"{cell}, {told}:\n\n{as_markdown(table(of_cell))}" for cell, of_cell in values.items())
-    print(text)
     if args.table:
         with atomic_write(args.table) as file:
-            file.write(text + "\n")
-    if args.docs:
-        told_in_docs(args.docs, "controls", text)
+            file.write("\n\n".join(texts.values()) + "\n")
     return 0
 
 

@@ -151,3 +151,25 @@ def test_every_measure_is_a_row_of_an_evaluation(controls, order, small_dataset,
     once = controls.measured(model(fixed[0]), view, settings, [model(fixed[1])])
     name = "js_divergence, requesting"
     assert values[name] == pytest.approx(once[name] / 2) and once[name] > 0
+
+
+def test_values_are_there_for_the_same_seeds_and_made_anew_for_others(controls, order, tmp_path, monkeypatch):
+    made = []
+
+    def compared(args, cell):
+        made.append((cell, args.seeds))
+        return {name: ladder(order, *([float(len(made))] for _ in order.STEPS)) for name in order.MEASURES}
+
+    monkeypatch.setattr(controls, "compared", compared)
+    words = ["--data", str(tmp_path), "--work", str(tmp_path), "--cells", "BPR", "--seeds"]
+    first = controls.result(controls.parse_args([*words, "2"]), "BPR")
+    assert controls.result(controls.parse_args([*words, "2"]), "BPR") == first and len(made) == 1
+    assert controls.result(controls.parse_args([*words, "3"]), "BPR") != first
+    assert controls.result(controls.parse_args([*words, "3", "--same_epoch"]), "BPR") != first
+    assert [seeds for _, seeds in made] == [[2], [3], [3]]
+
+
+def test_an_unknown_cell_is_refused_in_one_line(controls, capsys):
+    with pytest.raises(SystemExit):
+        controls.parse_args(["--data", "d", "--work", "w", "--cells", "Nothing"])
+    assert "not in grid.yaml: Nothing" in capsys.readouterr().err

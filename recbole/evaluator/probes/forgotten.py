@@ -19,7 +19,7 @@ class Forgotten(Probe[Views]):
     of a pair is made of, and unlike a place in the top k never stuck. ``forgotten_log2_rank``: the logarithm to base 2
     of the item's place among all items, 0 for the first; it depends on no scale, and equal scores share their mean
     place. Pairs that the model was trained on (``split`` train) stand apart from those that were held out for
-    validation and test.
+    validation and test; a handful of the latter orders nothing (``benchmarks/controls.py``).
     """
 
     name = "forgotten"
