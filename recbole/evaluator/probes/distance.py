@@ -27,7 +27,11 @@ _TINY, _BELOW_ONE = 1e-300, 1 - 2**-53
 
 
 class Distance(Probe[Views]):
-    """The distance from the reference on the rows that exposure is counted on; without a reference there is none."""
+    """The distance from the reference on the rows that exposure is counted on; without a reference there is none.
+
+    Where model and reference share no random numbers, only ``rank_change`` orders models of known order throughout
+    (``benchmarks/controls.py``). The others fail on GRU4Rec; of people who did not ask, by a difference of an epoch.
+    """
 
     name = "distance"
 

@@ -24,7 +24,8 @@ class Forgotten(Probe[Views]):
     of the item's place among all items, 0 for the first; it depends on no scale, and equal scores share their mean
     place. A pair that is never recommended, because it scores minus infinity as what is hidden does, has no log-odds:
     their mean is null, and the number of such pairs is told. Pairs that the model was trained on (``split`` train)
-    stand apart from those that were held out for validation and test.
+    stand apart from those that were held out for validation and test; a handful of the latter orders nothing
+    (``benchmarks/controls.py``).
     """
 
     name = "forgotten"
