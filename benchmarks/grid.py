@@ -27,10 +27,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pandas as pd
 import yaml
+from grid_seeds import seeds_table
 
 from recbole.report.columns import FORGOTTEN, FORGOTTEN_PAIRS, JS_OTHERS, JS_REQUESTING, NDCG, matching, values_of
 from recbole.report.costs import CPU_COSTS, cpu_costs, outcomes
-from recbole.report.records import read_if_there
+from recbole.report.records import own_rows, read_if_there
 from recbole.report.tables import as_text, mean_and_deviation, write_csv, write_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +72,9 @@ def parse_args():
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing after so long")
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one step (default: 900)")
     parser.add_argument(
-        "--table", type=Path, help="run nothing; write what is there as Markdown and .csv, and print it"
+        "--table",
+        type=Path,
+        help="run nothing; write what is there, and distances over seeds (<stem>_over_seeds), as Markdown and .csv",
     )
     args = parser.parse_args()
     args.cells = yaml.safe_load(args.cells.read_text(encoding="utf-8"))["models"]
@@ -181,7 +184,7 @@ def run_all(args):
 
 def scores(record, kind):
     """Return the columns of one kind of model at the last checkpoint, by name."""
-    return values_of(matching(record["metrics"], {"checkpoint": LAST, "model": kind}), COLUMNS)
+    return values_of(matching(own_rows(record), {"checkpoint": LAST, "model": kind}), COLUMNS)
 
 
 def kinds(record):
@@ -233,6 +236,18 @@ def table(args):
     return pd.DataFrame(lines)
 
 
+def closeness(args):
+    """Return the table of distances over seeds (:mod:`grid_seeds`)."""
+    found = {}
+    for of in args.models:
+        for algorithm in args.algorithms[of]:
+            paths = [result_path(args, of, seed, algorithm, args.preset) for seed in args.seeds]
+            records = [record for record in map(read_if_there, paths) if record]
+            if records:
+                found[of, f"{algorithm}, {args.preset}" if args.preset else algorithm] = records
+    return seeds_table(found, LAST)
+
+
 def show(shown, path):
     """Print a table, and write it as Markdown and as .csv."""
     write_markdown(shown, path)
@@ -247,6 +262,7 @@ def main():
         run_all(args)
     else:
         show(table(args), args.table)
+        show(closeness(args), args.table.with_stem(f"{args.table.stem}_over_seeds"))
 
 
 if __name__ == "__main__":

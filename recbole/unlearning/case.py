@@ -246,7 +246,7 @@ class Case:
         examples, size = self._others(limit, known, "reached by negatives")
         batch = self.with_negatives(data.collate(examples), times, "reached by negatives")
         pairwise = negatives.input_type is InputType.PAIRWISE
-        drawn = batch[negatives.negative_field if pairwise else negatives.iid_field].numpy()
+        drawn = batch[negatives.negative_field if pairwise else negatives.iid_field].cpu().numpy()
         return batch[np.flatnonzero(held(drawn, data.items_near(self.change.rows, hops)))], len(examples) / size
 
     def curvature_sample(self, n: int, times: int = 1) -> tuple[list[Interaction], list[float], bool]:

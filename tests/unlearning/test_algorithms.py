@@ -105,6 +105,8 @@ def test_a_term_without_a_gradient_decides_nothing(worlds):
         system = algorithm.observe(case)
         algorithm.bench.rebuild()
         system.settle()
+        with second_order(algorithm.model):
+            system.look(system.product())
         x = 30 * system.difference  # so far that no quadratic is like it
         found.append((algorithm.solve(case, algorithm.observe(case)).delta, system.gain(x, system.difference, 0.01)))
     world.config["set_loss_weight"] = 10.0

@@ -62,8 +62,9 @@ class GRU4Rec(NextItemRecommender):
         """Return pieces of many sequences in lexical order, so that those that begin alike are in one piece."""
         if not self._reads_once:
             return self.pieces(interaction)
-        order = np.lexsort(interaction[self.ITEM_SEQ].cpu().numpy().T[::-1])
-        return [self._cut(interaction[rows]) for rows in torch.from_numpy(order).split(_TOGETHER)]
+        sequences = interaction[self.ITEM_SEQ]
+        order = torch.from_numpy(np.lexsort(sequences.cpu().numpy().T[::-1])).to(sequences.device)
+        return [self._cut(interaction[rows]) for rows in order.split(_TOGETHER)]
 
     @property
     def _reads_once(self) -> bool:

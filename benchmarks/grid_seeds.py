@@ -1,0 +1,42 @@
+"""How close the grid's unlearned models are to retrained ones, over seeds: the other table of `grid.py`."""
+
+import pandas as pd
+
+from recbole.report.closeness import COUPLED, COUPLING, EXCESS, SAME_EPOCH
+from recbole.report.intervals import cell
+from recbole.report.records import completed
+from recbole.report.seeds import over_seeds
+
+MEASURES = ("JS requesting", "JS others", "1 - Jaccard@10 requesting", "rank change requesting")
+"""The distances that are shown."""
+
+_QUANTITIES = (COUPLED, SAME_EPOCH, EXCESS, COUPLING)
+
+
+def seeds_table(found, last):
+    """Return the distances from retrained models at a checkpoint, a row a (cell, measure, model).
+
+    Args:
+        found: ``(cell, name of the run) -> records``, one a seed.
+        last: the checkpoint.
+    """
+    lines = []
+    for (of, name), records in found.items():
+        over = over_seeds(map(completed, records))
+        if over is None:
+            continue
+        known = over.table[(over.table["checkpoint"] == last) & over.table["quantity"].isin(_QUANTITIES)]
+        for measure in MEASURES:
+            for model, some in known[known["measure"] == measure].groupby("model", sort=False):
+                numbers = zip(some["quantity"], some["mean"], some["low"], some["high"], strict=True)
+                cells = dict.fromkeys(_QUANTITIES, "") | {quantity: cell(*three) for quantity, *three in numbers}
+                called = name if model == "unlearned" else model
+                lines.append({"cell": of, "distance": measure, "": called, "seeds": some["seeds"].max()} | cells)
+    # base and yardsticks stand once, whatever was run on them
+    table = pd.DataFrame(lines).drop_duplicates(["cell", "distance", ""])
+    return table.sort_values(["cell", "distance"], kind="stable", key=_in_order)
+
+
+def _in_order(column):
+    """Return the place of each value of a column in the order of their first appearance."""
+    return column.map({value: at for at, value in enumerate(column.unique())})
