@@ -1,7 +1,8 @@
 """Intervals for means over rows: people are drawn again, each with all of their rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,29 +55,38 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
     counts = np.bincount(of_row, minlength=n).astype(np.float64)
     if n > MANY:
         return _normal(sums, counts)
-    mean = sums.sum(axis=0) / counts.sum()
-    columns = [*(sums - mean * counts[:, None]).T, counts]
-    # where all have equally many rows, so have all draws
-    equal = np.all(counts == counts[0])
-    off = _drawn_sums(np.stack(columns[:m] if equal else columns))
-    drawn = mean[:, None] + off[:m] / (counts.sum() if equal else off[m])
-    drawn.sort(axis=1)
-    shares = _corrected(sums, counts, drawn) if n < FEW else (np.full(m, share) for share in _ENDS)
+    if n < FEW:
+        drawn = _drawn_sums(np.stack([*sums.T, counts]), np.float64)
+        drawn = np.sort(drawn[:m] / drawn[m], axis=1)
+        shares: Iterable[Floats] = _corrected(sums, counts, drawn)
+    else:
+        mean = sums.sum(axis=0) / counts.sum()
+        columns = [*(sums - mean * counts[:, None]).T, counts]
+        equal = np.all(counts == counts[0])  # then all draws have as many rows
+        off = _drawn_sums(np.stack(columns[:m] if equal else columns), np.float32)
+        drawn = np.sort(mean[:, None] + off[:m] / (counts.sum() if equal else off[m]), axis=1)
+        shares = (np.full(m, share) for share in _ENDS)
     low, high = (_quantile(drawn, share) for share in shares)
     return low, high
 
 
-def _drawn_sums(columns: Floats) -> Floats:
+def _drawn_sums(columns: Floats, precision: type[np.floating[Any]]) -> Floats:
     """Return the sums over the people of each draw, float64 [m, draws], of what people have, float64 [m, people].
 
-    In single precision, as what people have is how far they are off the mean. A fixed number of columns goes through a
-    product at a time: the bits of one do not depend on how many others there are.
+    A fixed number of columns goes through a product at a time: the bits of one do not depend on how many others there
+    are.
+
+    Args:
+        columns: what people have.
+        precision: of the product. Single does for what people are off the mean; where draws are compared with the mean,
+            sums of whole numbers have to be exact.
     """
     (m, n), found = columns.shape, []
-    wide = np.zeros((-(-m // _SIDE_BY_SIDE) * _SIDE_BY_SIDE, n), dtype=np.float32)
+    wide = np.zeros((-(-m // _SIDE_BY_SIDE) * _SIDE_BY_SIDE, n), dtype=precision)
     wide[:m] = columns
     for times in _times_drawn(n):
-        parts = [wide[at : at + _SIDE_BY_SIDE] @ times for at in range(0, len(wide), _SIDE_BY_SIDE)]
+        each = times.astype(precision, copy=False)
+        parts = [wide[at : at + _SIDE_BY_SIDE] @ each for at in range(0, len(wide), _SIDE_BY_SIDE)]
         found.append(np.concatenate(parts)[:m])
     return np.concatenate(found, axis=1, dtype=np.float64)
 

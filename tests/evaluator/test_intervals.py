@@ -61,3 +61,14 @@ def test_equal_values_have_no_width_and_nobody_has_none():
     assert mean_intervals(np.ones((9, 1)), np.arange(9)) == (np.ones(1), np.ones(1))
     assert np.isnan(mean_intervals(np.ones((3, 1)), np.zeros(3, dtype=int))).all()
     assert np.isnan(mean_intervals(np.array([[1.0], [np.nan], [2.0]]), np.arange(3))).all()
+
+
+def test_draws_that_equal_the_mean_count_half_on_either_side():
+    """Of few people with small whole numbers many draws have the very mean: the correction must see that they do."""
+    rng = np.random.default_rng(4)
+    for n in (9, 22, 40):
+        values = rng.integers(0, 3, size=(n, 1)).astype(float)
+        low, high = mean_intervals(values, np.arange(n))
+        expected = of_scipy(values[:, 0], np.arange(n), "BCa")
+        width = expected.high - expected.low
+        assert abs(low[0] - expected.low) < 0.1 * width and abs(high[0] - expected.high) < 0.1 * width
