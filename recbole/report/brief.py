@@ -20,6 +20,7 @@ from recbole.report.columns import (
     spam,
 )
 from recbole.report.costs import AMORTISED, COSTS, costs, outcomes
+from recbole.report.intervals import cell
 from recbole.report.lines import same_as_shown
 from recbole.report.records import Record, list_lengths, own_rows
 from recbole.report.tables import shown
@@ -133,8 +134,7 @@ def _cells(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> list[str]:
 def _with_interval(row: Row) -> str:
     if row["value"] is None:
         return "not finite"
-    interval = "" if row["low"] is None else f" [{shown(row['low'])}, {shown(row['high'])}]"
-    return shown(row["value"]) + interval
+    return cell(row["value"], *(math.nan if row[end] is None else row[end] for end in ("low", "high")))
 
 
 def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
@@ -147,10 +147,10 @@ def _of_base(models: Mapping[str, list[Row]]) -> list[str]:
     headroom = next(iter(matching(models.get("base", []), HEADROOM)), None)
     if headroom is None or headroom["low"] is None:
         return []
-    much, interval = shown(headroom["value"]), f"[{shown(headroom['low'])}, {shown(headroom['high'])}]"
+    much = cell(headroom["value"], headroom["low"], headroom["high"])
     if headroom["low"] <= 0 <= headroom["high"]:
-        return [f"There is nothing to forget here: base less retrained is {much} {interval} in log-odds."]
-    return [f"There is something to forget: retraining lowers the log-odds by {much} {interval}, person by person."]
+        return [f"There is nothing to forget here: base less retrained is {much} in log-odds."]
+    return [f"There is something to forget: retraining lowers the log-odds by {much}, person by person."]
 
 
 def _of_run(record: Record, models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> str:
