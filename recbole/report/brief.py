@@ -22,7 +22,7 @@ from recbole.report.columns import (
 from recbole.report.costs import AMORTISED, COSTS, costs, outcomes
 from recbole.report.intervals import cell
 from recbole.report.lines import same_as_shown
-from recbole.report.records import Record, list_lengths, own_rows
+from recbole.report.records import Record, forget_set, list_lengths, own_rows
 from recbole.report.tables import shown
 from recbole.report.verdict import UTILITY_LOST, say, verdict
 from recbole.utils import UserError
@@ -60,9 +60,7 @@ def in_short(records: Mapping[str, Record]) -> str:
     groups: dict[tuple[Any, ...], dict[str, Record]] = {}
     for name, record in records.items():
         row = next(row for row in record["metrics"] if row["model"] == "unlearned")
-        mask = record.get("mask")
-        digest = mask.get("forget_set_sha256") if isinstance(mask, dict) else None
-        groups.setdefault((*(row[column] for column in _ABOUT), digest), {})[name] = record
+        groups.setdefault((*(row[column] for column in _ABOUT), forget_set(record)), {})[name] = record
     told = [_group(runs) for runs in groups.values()]
     spammed = [bool(record.get("spam")) for record in records.values()]
     legends = [_LEGEND] * (not all(spammed)) + [_LEGEND_OF_SPAM] * any(spammed)

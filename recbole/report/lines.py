@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recbole.report.columns import VIEW, VIEW_OF_SPAM, Wanted, forgetting, rows_of, spam, values_of
 from recbole.report.costs import AMORTISED, changed, costs, failed, outcomes, rebuild_costs
 from recbole.report.intervals import headroom_of, intervals_of
-from recbole.report.records import Record, own_rows
+from recbole.report.records import Record, forget_set, own_rows
 from recbole.report.tables import shown
 from recbole.unlearning.schedule import LAST
 
@@ -112,7 +112,7 @@ def lines_of(record: Record, run: str, columns: Mapping[str, Wanted]) -> list[Li
             others = {other: values[checkpoint, other] for other in ("base", "rebuilt") if (checkpoint, other) in found}
             equal = [f"= {other}" for other, theirs in others.items() if same_as_shown(mine, theirs)]
             remarks = equal[:1] + remarks
-        lines.append(Line(about, _mask(record), mine, rest | {REMARKS: "; ".join(remarks)}))
+        lines.append(Line(about, forget_set(record), mine, rest | {REMARKS: "; ".join(remarks)}))
     return lines
 
 
@@ -124,12 +124,6 @@ def _by_model(rows: list[Row]) -> dict[tuple[int, str], list[Row]]:
         for at in sorted(checkpoints) if row["model"] == "clean" else {row["checkpoint"]} - {None}:
             found.setdefault((at, row["model"]), []).append(row)
     return found
-
-
-def _mask(record: Record) -> str | None:
-    """Return the digest of the file of what was to be forgotten."""
-    mask = record.get("mask")
-    return mask.get("forget_set_sha256") if isinstance(mask, dict) else None
 
 
 def _counts(found: Mapping[str, Row]) -> dict[str, Any]:

@@ -87,6 +87,12 @@ def own_rows(record: Record) -> list[Row]:
     return [row for row in record["metrics"] if row["reference"] not in others]
 
 
+def forget_set(record: Record) -> str | None:
+    """Return the digest of the file of what was to be forgotten; None where the record does not tell it."""
+    mask = record.get("mask")
+    return mask.get("forget_set_sha256") if isinstance(mask, dict) else None
+
+
 def list_lengths(record: Record) -> list[int]:
     """Return the list lengths that a run was asked for and has rows of, ascending."""
     rows = [row for row in record["metrics"] if row["metric"] not in _OF_FIXED_LENGTH]

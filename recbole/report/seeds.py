@@ -11,7 +11,7 @@ import pandas as pd
 
 from recbole.report.closeness import CHAOS, SAME_EPOCH, chaotic, closeness, far_epochs
 from recbole.report.columns import Wanted, matching, over_seeds_measures
-from recbole.report.records import Record, own_rows
+from recbole.report.records import Record, forget_set, own_rows
 from recbole.report.t_intervals import QUANTITIES, differences, line
 
 if TYPE_CHECKING:
@@ -79,9 +79,7 @@ def _group(record: Record) -> Group:
     if not _FORGET_SEED.search(scenario):  # names leave it out where it is the run's own
         scenario = _FRACTION.sub(rf"\1_forget_seed_{record.get('seed')}", scenario, count=1)
     folder = re.sub(r" \(results version .*\)$", "", row["settings"] or "").rpartition(" ")[0]
-    mask = record.get("mask")
-    forgotten = mask.get("forget_set_sha256") if isinstance(mask, dict) else None
-    return row["dataset"], row["model_class"], scenario, row["algorithm"], folder, forgotten
+    return row["dataset"], row["model_class"], scenario, row["algorithm"], folder, forget_set(record)
 
 
 def _checkpoints(of_seed: Mapping[int, Record]) -> list[int]:

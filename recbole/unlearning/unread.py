@@ -99,6 +99,12 @@ def draws(negatives: Negatives, fields: Sequence[str]) -> bool:
     return negatives.times > 0 and not {negatives.iid_field, negatives.negative_field}.isdisjoint(fields)
 
 
+def initial_model(config: Config, model: AbstractRecommender, dataset: Dataset) -> AbstractRecommender:
+    """Return a model as training starts from it, by the run's seed; torch's generators stay where they are."""
+    with torch.random.fork_rng(devices=[config["device"]] if "cuda" in str(config["device"]) else []):
+        return new_model(Run(config, type(model)), State("base", dataset, dataset.forgotten))
+
+
 class InitialValues:
     """The values that rows have in a model that was trained, from the run's seed, without a reader of theirs.
 
@@ -113,8 +119,7 @@ class InitialValues:
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         self.config, self.model, self.dataset = config, model, dataset
-        with torch.random.fork_rng(devices=[config["device"]] if "cuda" in str(config["device"]) else []):
-            fresh = new_model(Run(config, type(model)), State("base", dataset, dataset.forgotten))
+        fresh = initial_model(config, model, dataset)
         wanted = set(model.reads())
         self.tables = {name: value.detach() for name, value in fresh.named_parameters() if name in wanted}
         self.places = {name: fresh.get_buffer(buffer) for name, buffer in model.entry_tables.items() if name in wanted}

@@ -8,13 +8,12 @@ from recbole.config import Config
 from recbole.data import Dataset
 from recbole.data.ids import held
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.trainer.learn import new_model
-from recbole.trainer.state import Run, State
 from recbole.unlearning.algorithm import NoHyperParameters, UnlearningAlgorithm
 from recbole.unlearning.case import Case
 from recbole.unlearning.outcome import Outcome
 from recbole.unlearning.request import Request
 from recbole.unlearning.second_order.subspace import trained
+from recbole.unlearning.unread import initial_model
 from recbole.utils import UserError
 from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
@@ -38,8 +37,7 @@ class Reset(UnlearningAlgorithm):
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         super().__init__(config, model, dataset)
-        with torch.random.fork_rng(devices=[]):
-            new = new_model(Run(config, type(model)), State("base", dataset, dataset.forgotten))
+        new = initial_model(config, model, dataset)
         self.initial = {name: new.get_parameter(name).detach() for name in self.moves(model)}
 
     def check(self, model: AbstractRecommender) -> None:
