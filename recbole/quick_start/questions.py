@@ -113,20 +113,28 @@ def _models(work: Work, checkpoint: int) -> dict[str, tuple[Asked, Row]]:
         models["retrained"] = retrained, setup.about(other.identity, version=other.version)
     if checkpoint in work.same_epoch:
         other = work.same_epoch[checkpoint]
-        same_epoch = Asked(load(setup, setup.retrained_same_epoch(checkpoint), other))
+        if _one_epoch(work, checkpoint):  # the same weights: what was asked of one is known of the other
+            same_epoch = models["retrained"][0]
+        else:
+            same_epoch = Asked(load(setup, setup.retrained_same_epoch(checkpoint), other))
         models["retrained_same_epoch"] = same_epoch, setup.about(other.identity, version=other.version)
     return models
+
+
+def _one_epoch(work: Work, checkpoint: int) -> bool:
+    """Return whether the base's selected epoch is that of the model retrained for a checkpoint, too."""
+    epochs = work.selected_epochs
+    return bool(epochs["base"] == epochs["retrained"][str(checkpoint)])
 
 
 def _same_epoch(work: Work, checkpoint: int, models: dict[str, tuple[Asked, Row]]) -> Reference | None:
     """Return a checkpoint's retrained model at the base's selected epoch, if that is not the retrained model itself."""
     if checkpoint not in work.same_epoch:
         return None
-    base, retrained = work.selected_epochs["base"], work.selected_epochs["retrained"][str(checkpoint)]
-    if base == retrained:
+    if _one_epoch(work, checkpoint):
         logger.info(
             "checkpoint %d: %s is the selected epoch of base and retrained: no further distance from the retrained "
-            "model at the base's epoch, which is the retrained model", checkpoint, base,
+            "model at the base's epoch, which is the retrained model", checkpoint, work.selected_epochs["base"],
         )  # fmt: skip
         return None
     _, twin = work.references[checkpoint]
