@@ -9,8 +9,10 @@ in the fixed order, are put to each algorithm one after another, by its default 
 `grid.yaml`, and so are the algorithms: the seven, and the baselines that the model can have. After 1, 10, 50, 100 and
 500 requests it is noted how requests ended, the CPU seconds so far, NDCG@10 of everybody on the test rows that are
 left, and the mean log-odds of the trained pairs that were forgotten so far. What is asked is the model that would be
-saved (`UnlearningAlgorithm.release`), not the one that the requests after it start from. Base, and a model retrained
-without exactly those rows, are asked the same; what the retrainings cost in the mean is the cost of one.
+saved (`UnlearningAlgorithm.release`, whose cost is told apart), not the one that the requests after it start from.
+Base, and a model retrained without exactly those rows, are asked the same: forgotten items can be recommended to them
+again, so that the base's NDCG falls too. What the retrainings cost in the mean is the cost of one. Where a sequence
+ends before its requests have cost that, `~` and the number that follows from their mean stand.
 
 `--orders 3` puts the same requests in three shuffled orders too, one at a time, and `--batch_sizes` in the fixed order,
 so many together. These are asked at the end alone, where everything is forgotten and one retrained model serves all.
@@ -34,7 +36,7 @@ import numpy as np
 import torch
 import yaml
 from grid import OF_FORGETTING, ROOT, tried_on
-from long_sequences_tables import CPU_SECONDS, LOG_ODDS, NDCG_10, write_tables
+from long_sequences_tables import CPU_SECONDS, LOG_ODDS, NDCG_10, RELEASE_SECONDS, write_tables
 
 import recbole
 from recbole.evaluator import Asked, EvalSettings, evaluate, find_metric, get_probe
@@ -244,9 +246,8 @@ def run_sequence(subject, name, order, batch_size):
     def save(_, n_done, summary):
         cpu, began = sum(watched.cpu), time.process_time()
         content = released(algorithm, subject.stops.index(n_done))
-        stops.append((n_done, content, {
-            "requests": summary, CPU_SECONDS: cpu, "release_cpu_seconds": time.process_time() - began,
-        }))  # fmt: skip
+        costs = {CPU_SECONDS: cpu, RELEASE_SECONDS: time.process_time() - began}
+        stops.append((n_done, content, {"requests": summary, **costs}))
 
     try:
         pipeline.run(save)

@@ -10,12 +10,15 @@ from recbole.report.records import read_if_there
 from recbole.report.tables import as_markdown
 from recbole.utils import UserError, atomic_write
 
-NDCG_10, LOG_ODDS, CPU_SECONDS = "NDCG@10", "log-odds", "cpu_seconds"
+NDCG_10, LOG_ODDS = "NDCG@10", "log-odds"
+CPU_SECONDS, RELEASE_SECONDS = "cpu_seconds", "release_cpu_seconds"
 
 
 def number(value):
-    """Return a value of a record as text; ``none`` where it has none, as log-odds of what is hidden."""
-    return "none" if value is None or math.isnan(value) else f"{value:.4f}"
+    """Return a value of a record as text; ``none`` where it has none: log-odds of what is hidden, or without pairs."""
+    if value is None or math.isnan(value):
+        return "none"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}"
 
 
 def ended(record):
@@ -46,7 +49,7 @@ def passes_at(record, retraining):
 
 
 def main_table(records, references):
-    """Return what became of each algorithm of a model along the fixed order.
+    """Return what became of each algorithm of a model along the fixed order, of releases the dearest.
 
     Args:
         records: algorithm to the record of its sequence, one request at a time.
@@ -55,15 +58,17 @@ def main_table(records, references):
     counts = sorted(references)
     retraining = sum(one[CPU_SECONDS] for one in references.values()) / len(references)
 
-    def line(name, stops, told="", each="", passes=""):
+    def line(name, stops, told="", each="", released="", passes=""):
         cells = {f"{heading}: {n}": number(stops[n][heading]) if n in stops else ""
                  for heading in (NDCG_10, LOG_ODDS) for n in counts}  # fmt: skip
-        return {"": name, "outcomes": told, **cells, "CPU s/request": each, "passes retraining at": passes}
+        costs = {"CPU s/request": each, "CPU s/release": released, "passes retraining at": passes}
+        return {"": name, "outcomes": told, **cells, **costs}
 
     lines = [line("base", {n: one["base"] for n, one in references.items()})]
     for name, record in records.items():
         stops = {stop["count"]: stop for stop in record["stops"]}
-        costs = f"{per_request(record):.3g}", passes_at(record, retraining)
+        released = max((stop[RELEASE_SECONDS] for stop in record["stops"]), default=math.nan)
+        costs = f"{per_request(record):.3g}", f"{released:.2g}", passes_at(record, retraining)
         lines.append(line(name, stops, ended(record), *costs))
     of_retrained = {n: one["retrained"] for n, one in references.items()}
     lines.append(line("retrained", of_retrained, f"{retraining:.3g} CPU s each"))
