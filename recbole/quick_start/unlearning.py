@@ -203,7 +203,7 @@ def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
 
 
 def _certificates(work: Work) -> dict[int, dict[str, Any]]:
-    """Return what is guaranteed of each checkpoint, as its record says; nothing of algorithms that guarantee nothing."""
+    """Return what is guaranteed of each checkpoint, as its record says; nothing where nothing is guaranteed."""
     records = {at: work.state(at).file.with_suffix(".json") for at in range(N_CHECKPOINTS)}
     found = {at: _read_json(path).get("certificate") for at, path in records.items() if path.exists()}
     return {at: certificate for at, certificate in found.items() if certificate is not None}

@@ -127,7 +127,7 @@ def test_a_secret_keys_the_noise(config, data, tmp_path):
     path.write_bytes(b"short")
     with pytest.raises(UserError, match="5 bytes; 16 or more"):
         start(config, fresh(data), "idea", release_secret=str(path))
-    with pytest.raises(UserError, match="--release_secret: .*gone"):
+    with pytest.raises(UserError, match=r"--release_secret: .*gone"):
         start(config, fresh(data), "idea", release_secret=str(tmp_path / "gone"))
 
 
