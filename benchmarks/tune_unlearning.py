@@ -34,7 +34,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-import yaml
 from grid import ROOT, tried_on
 from tune_unlearning_choice import Run, preset_text, tables
 from tune_unlearning_subject import Subject
@@ -42,6 +41,7 @@ from tune_unlearning_subject import Subject
 import recbole
 from recbole.config.identity import canonical
 from recbole.config.layers import PROPERTIES
+from recbole.config.reader import read_yaml
 from recbole.quick_start.command_line import unlearn_arguments
 from recbole.quick_start.main import configured
 from recbole.report.records import read_if_there
@@ -66,13 +66,13 @@ def parse_args(argv):
         help="run nothing; write what is chosen into this preset (default: tuned.yaml of the package)",
     )  # fmt: skip
     args = parser.parse_args(argv)
-    args.space = yaml.safe_load(args.space.read_text(encoding="utf-8"))
+    args.space = read_yaml(args.space)[0]
     unknown = set(args.models or ()) - set(args.space["models"])
     if unknown or not (args.data or args.table or args.write):
         parser.error(f"not in the file: {', '.join(sorted(unknown))}" if unknown else "--data says where the data is")
     args.models = args.models or list(args.space["models"])
     args.algorithms = args.algorithms or list(args.space["candidates"])
-    args.cells = yaml.safe_load((ROOT / "benchmarks" / "grid.yaml").read_text(encoding="utf-8"))["models"]
+    args.cells = read_yaml(ROOT / "benchmarks" / "grid.yaml")[0]["models"]
     args.work = args.work.resolve()
     return args
 
@@ -208,8 +208,8 @@ def preset_before(path):
 
 def main(argv):
     """Try what is missing, or show or write what was found; return the exit status."""
-    args = parse_args(argv)
     try:
+        args = parse_args(argv)
         if args.table:
             text = tables(everything(args), args.space["max_loss"], trainings(args))
             print(text)
