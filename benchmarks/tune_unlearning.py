@@ -85,16 +85,15 @@ def entry_of(args, model):
 
 def candidates(args, model, algorithm):
     """Return an algorithm's points on a model, each with a value for every key that one of them has."""
-    points = entry_of(args, model).get("candidates", args.space["candidates"])[algorithm]
+    points = entry_of(args, model).get("candidates", {}).get(algorithm, args.space["candidates"][algorithm])
     keys = dict.fromkeys(key for point in points for key in point)
     defaults = {one.name: one.default for one in hyper_parameters([algorithm])}
     return [{key: point.get(key, defaults[key]) for key in keys} for point in points]
 
 
-def limit_of(args, model, algorithm):
+def limit_of(args, model):
     """Return the CPU seconds of a trial."""
-    entry = entry_of(args, model)
-    return args.limit if args.limit is not None else entry.get("limits", {}).get(algorithm, entry["limit"])
+    return entry_of(args, model)["limit"] if args.limit is None else args.limit
 
 
 def settings_of(args, model, seed, category):
@@ -139,12 +138,12 @@ def run_model(args, model, seed):
     """Try what is missing of a model and seed, category by category."""
     logging.getLogger("recbole").setLevel(logging.ERROR)
     torch.set_num_threads(1)
+    limit = limit_of(args, model)
     for category in entry_of(args, model)["categories"]:
         run = model, seed, category
         missing = [
-            (algorithm, values, limit, path)
+            (algorithm, values, path)
             for algorithm in args.algorithms
-            for limit in [limit_of(args, model, algorithm)]
             for values in candidates(args, model, algorithm)
             if not is_there(path := trial_path(args, run, algorithm, values), limit)
         ]
@@ -154,7 +153,7 @@ def run_model(args, model, seed):
         about.parent.mkdir(parents=True, exist_ok=True)
         if not about.exists():
             write_json(about, subject.references())
-        for algorithm, values, limit, path in missing:
+        for algorithm, values, path in missing:
             found = subject.tried(algorithm, values, limit)
             write_json(path, found)
             ended = ", ".join(f"{count} {kind}" for kind, count in found["outcomes"].items())
