@@ -25,8 +25,8 @@ from recbole.unlearning.system import Scope, System
 class CeuHyper(InfluenceHyper):
     """CEU's hyper-parameters."""
 
-    ceu_lambda: float = setting(0.01, "added to the diagonal of the mean loss's Hessian", above=0)
-    ceu_sigma: float = setting(0.1, "standard deviation of the noise in the gradient of the summed loss", least=0)
+    ceu_lambda: float = setting(1e-5, "added to the diagonal of the mean loss's Hessian", above=0)
+    ceu_sigma: float = setting(1e-3, "standard deviation of the noise in the gradient of the summed loss", least=0)
     ceu_epsilon: float = setting(0.1, "epsilon of the certificate", above=0)
     ceu_cg_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)
     ceu_hessian_samples: int = setting(1024, "drawn examples that stand for the others in the Hessian", least=1)
@@ -153,5 +153,7 @@ class Ceu(CertifiedAlgorithm):
         if not math.isfinite(found.residual + found.bend):
             self.broken.add("the noise of a release could not be worked out: the curvature is not finite")
             return None, told | {"sigma": 0.0, "delta": 1.0}
+        if found.raised:
+            self.broken.add("the noise of a release took a larger lambda than the objective has")
         told |= {"noise_products": found.iterations, "noise_residual": found.residual}
         return system.subspace.widen(found.x, -tilt / (hyper.ceu_lambda * system.n)), told
