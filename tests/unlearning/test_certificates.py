@@ -93,7 +93,7 @@ def test_what_releases_tell_of_a_request_adds_up(config, data, name):
 @pytest.mark.parametrize("name", ["ceu", "idea"])
 def test_a_snapshot_holds_what_a_release_goes_by(worlds, name):
     world = worlds("BPR")
-    whole, resumed = world.start(name), world.start(name)
+    whole, resumed = (world.start(name, idea_epsilon=0.5) for _ in range(2))
     ask(whole, world.requests[0].rows, 0)
     whole.release(0)
     memory = torch.load(_saved(whole.memory()), weights_only=True)
