@@ -123,7 +123,8 @@ def test_a_secret_keys_the_noise(config, data, tmp_path):
     for secret in (None, b"0123456789abcdef", b"0123456789abcdeX"):
         path = tmp_path / "secret"
         path.write_bytes(secret or b"")
-        algorithm, rows, _ = start(config, fresh(data), "idea", idea_epsilon=0.5, release_secret=str(path) if secret else None)
+        said = str(path) if secret else None
+        algorithm, rows, _ = start(config, fresh(data), "idea", idea_epsilon=0.5, release_secret=said)
         ask(algorithm, rows, 0)
         noise, certificate = noise_of(algorithm, 0)
         assert certificate["secret"] is (secret is not None)
