@@ -25,7 +25,7 @@ from recbole.unlearning.system import Scope, System
 class CeuHyper(InfluenceHyper):
     """CEU's hyper-parameters."""
 
-    ceu_lambda: float = setting(1e-5, "added to the diagonal of the mean loss's Hessian", above=0)
+    ceu_lambda: float = setting(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
     ceu_sigma: float = setting(1e-3, "standard deviation of the noise in the gradient of the summed loss", least=0)
     ceu_epsilon: float = setting(0.1, "epsilon of the certificate", above=0)
     ceu_cg_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)

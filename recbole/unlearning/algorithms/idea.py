@@ -17,7 +17,7 @@ from recbole.unlearning.system import Scope, System
 class IdeaHyper(InfluenceHyper):
     """IDEA's hyper-parameters."""
 
-    idea_damping: float = setting(1e-5, "added to the diagonal of the mean loss's Hessian", above=0)
+    idea_damping: float = setting(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
     idea_sigma: float = setting(0.0, "least standard deviation of the noise on every parameter", least=0)
     idea_epsilon: float | None = setting(
         None, "epsilon of the certificate, from which the noise follows (default: none is given, no noise)", above=0
