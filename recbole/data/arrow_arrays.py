@@ -26,7 +26,7 @@ def integers(values: np.ndarray) -> pa.Array:
 
 
 def filled(places: pa.Array) -> np.ndarray:
-    """Return an Arrow array of integers as a NumPy array of their type, -1 where one is missing; not to be written to."""
+    """Return an Arrow array of integers as :func:`numbers` does, -1 where one is missing."""
     if places.null_count:
         places = places.fill_null(integers(np.array([-1])).cast(places.type)[0])
     return numbers(places)
@@ -36,7 +36,6 @@ def numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Return an Arrow column of integers or floats, none missing, as a NumPy array [n]; not to be written to."""
     kind = np.dtype(column.type.to_pandas_dtype())
     pieces = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    found = [
-        np.frombuffer(piece.buffers()[1], kind, len(piece), piece.offset * kind.itemsize) for piece in pieces if len(piece)
-    ]
+    some = [piece for piece in pieces if len(piece)]
+    found = [np.frombuffer(one.buffers()[1], kind, len(one), one.offset * kind.itemsize) for one in some]
     return found[0] if len(found) == 1 else np.concatenate([np.empty(0, kind), *found])

@@ -11,7 +11,6 @@ Words = npt.NDArray[np.uint64]
 
 _KEY = np.frombuffer(b"0123456789123456", dtype="<u8")
 _START = np.frombuffer(b"uespemosmodnarodarenegylsetybdet", dtype="<u8")
-_ROTATIONS = (13, 32, 16, 21, 17, 32)
 _MIX = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
 _WORD = 8
 """Bytes that go in at a time."""
@@ -72,11 +71,22 @@ def _absorb(state: Words, word: Words) -> None:
 def _rounds(state: Words, n: int) -> None:
     """Mix the states, uint64 [4, n], in place."""
     v0, v1, v2, v3 = state
-    steps = ((v0, v1), (None, v0), (v2, v3), (v0, v3), (v2, v1), (None, v2))
     for _ in range(n):
-        for (into, turned), by in zip(steps, _ROTATIONS, strict=True):
-            if into is not None:
-                into += turned
-            turned[:] = turned << np.uint64(by) | turned >> np.uint64(64 - by)
-            if into is not None:
-                turned ^= into
+        for into, turned, by in (
+            (v0, v1, 13),
+            (None, v0, 32),
+            (v2, v3, 16),
+            (v0, v3, 21),
+            (v2, v1, 17),
+            (None, v2, 32),
+        ):
+            if into is None:
+                turned[:] = _turned(turned, by)
+            else:
+                np.add(into, turned, out=into)
+                turned[:] = _turned(turned, by) ^ into
+
+
+def _turned(words: Words, by: int) -> Words:
+    """Return words with their bits turned to the left."""
+    return words << np.uint64(by) | words >> np.uint64(64 - by)
