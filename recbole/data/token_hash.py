@@ -71,15 +71,9 @@ def _absorb(state: Words, word: Words) -> None:
 def _rounds(state: Words, n: int) -> None:
     """Mix the states, uint64 [4, n], in place."""
     v0, v1, v2, v3 = state
+    steps = (v0, v1, 13), (None, v0, 32), (v2, v3, 16), (v0, v3, 21), (v2, v1, 17), (None, v2, 32)
     for _ in range(n):
-        for into, turned, by in (
-            (v0, v1, 13),
-            (None, v0, 32),
-            (v2, v3, 16),
-            (v0, v3, 21),
-            (v2, v1, 17),
-            (None, v2, 32),
-        ):
+        for into, turned, by in steps:
             if into is None:
                 turned[:] = _turned(turned, by)
             else:
