@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recbole.data.arrow_arrays import filled, numbers, strings
 from recbole.data.atomic import read_atomic, release_memory
 from recbole.data.filters import core, first_or_last, within
 from recbole.data.ids import grouped, ordered
@@ -181,7 +182,7 @@ def _columns(table: pa.Table) -> Columns:
     """Return the columns as arrays, in the table's order, so that what Arrow parsed can be let go."""
     numeric = (pa.types.is_integer, pa.types.is_floating)
     return {
-        name: column.to_numpy() if any(kind(column.type) for kind in numeric) else _encode(column)
+        name: numbers(column) if any(kind(column.type) for kind in numeric) else _encode(column)
         for name, column in zip(table.column_names, table.columns, strict=True)
     }
 
@@ -189,7 +190,7 @@ def _columns(table: pa.Table) -> Columns:
 def _encode(column: pa.ChunkedArray) -> Codes:
     """Return ``(codes, dictionary)`` of an Arrow column of strings or their dictionary; a missing token is -1."""
     encoded = column.dictionary_encode().combine_chunks()
-    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary
+    return filled(encoded.indices), encoded.dictionary
 
 
 def _kept_rows(
@@ -247,7 +248,7 @@ def _number(
 
 
 def _with_missing(dictionary: pa.Array) -> pa.Array:
-    return pa.concat_arrays([dictionary.cast(pa.string()), pa.array([""])])
+    return pa.concat_arrays([dictionary.cast(pa.string()), strings([""])])
 
 
 def _sort(log: InteractionLog, config: Config, time_field: str) -> InteractionLog:
