@@ -7,7 +7,7 @@ import torch
 from recbole.trainer import optimizers
 
 
-class Adagrad(optimizers.Adagrad):
+class Adagrad(optimizers.ByRow, optimizers.Adagrad):
     """Adagrad, which for a sparse gradient computes only what moves.
 
     What has no gradient stays, and so does its sum of squares: a sparse gradient moves the rows that it has, and the
@@ -18,15 +18,6 @@ class Adagrad(optimizers.Adagrad):
     def decays(self) -> bool:
         """Whether some parameters decay."""
         return any(group["weight_decay"] for group in self.param_groups)
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """Make one step; sparse gradients are used up."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None and parameter.grad.is_sparse:
-                    self._move(parameter, group)
-        return super().step(closure)
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
         if parameter.grad is None:
