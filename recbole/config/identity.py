@@ -22,6 +22,12 @@ def marked() -> frozenset[str]:
     return frozenset(packaged("deciding.yaml").values["deciding"])
 
 
+@cache
+def marked_if_set() -> frozenset[str]:
+    """Return those that decide a model where they are not null."""
+    return frozenset(packaged("deciding.yaml").values["deciding_if_set"])
+
+
 def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:
     """Return the settings that decide a model, plain and sorted: those marked and those that the model declares.
 
@@ -32,6 +38,7 @@ def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] 
     """
     declared = packaged(f"model/{model}.yaml").values
     covered = marked() | set(declared) | (set() if declared else set(undeclared))
+    covered |= {key for key in marked_if_set() if values.get(key) is not None}
     return plain({key: values.get(key) for key in sorted(covered)}) | {"model": model}
 
 
