@@ -9,7 +9,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "recbole"
 
-ORDER = ("utils", "config", "data", "generators", "prepare", "model", "evaluator", "trainer", "unlearning", "scenario",
+ORDER = ("utils", "config", "data", "generators", "prepare", "model", "evaluator", "trainer", "ensemble", "unlearning", "scenario",
          "report", "quick_start")  # fmt: skip
 """The rooms; each may import from those before it."""
 
