@@ -23,6 +23,7 @@ TEXT_KEYS = (
     "hf_model_path",
     "checkpoint",
     "base_checkpoint",
+    "release_secret",
     "log_dir",
     "variant",
     "preset",

@@ -105,6 +105,7 @@ def _run(
     result = describe(setup, work.state(LAST), identity, arguments, timing, rows, requests)
     result |= {"selected_epochs": work.selected_epochs, "other_seeds": answers.seeds}
     result["same_epoch"] = answers.same_epoch
+    result["certificates"] = _certificates(work)
     result["verdict"] = verdict(result | {"metrics": [*rows, *answers.more]})
     if result["verdict"]:
         logger.info(say(result["verdict"]))
@@ -179,6 +180,7 @@ def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
         timing = {key: value for key, value in summary.items() if "seconds" in key}
         counts = {key: value for key, value in summary.items() if key not in timing}
         records[checkpoint] = describe(setup, state, identity, arguments, timing, None, counts)
+        records[checkpoint]["certificate"] = released["certificate"]
         write_beside(state.file, records[checkpoint])
 
     summary = pipeline.run(save)
@@ -198,6 +200,13 @@ def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"{path} is gone since the run was interrupted; delete {resume.path} to start over")
     return _read_json(path)
+
+
+def _certificates(work: Work) -> dict[int, dict[str, Any]]:
+    """Return what is guaranteed of each checkpoint, as its record says; nothing of algorithms that guarantee nothing."""
+    records = {at: work.state(at).file.with_suffix(".json") for at in range(N_CHECKPOINTS)}
+    found = {at: _read_json(path).get("certificate") for at, path in records.items() if path.exists()}
+    return {at: certificate for at, certificate in found.items() if certificate is not None}
 
 
 def _requests_before(work: Work) -> dict[str, Any] | None:

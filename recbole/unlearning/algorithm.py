@@ -145,17 +145,37 @@ class UnlearningAlgorithm(ABC):
                     return f"the model's parameters are not finite, and were not before the request: {name}"
         return reason.reason
 
-    def restore(self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray) -> None:
-        """Take up a snapshot: the parameters, and the mask (bool [len(log)]) of what had been forgotten by then."""
+    def memory(self) -> dict[str, Any]:
+        """Return what the algorithm knows of earlier requests, beside parameters and mask, for the snapshot.
+
+        Plain values, lists, dictionaries and tensors.
+        """
+        return {}
+
+    def restore(
+        self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take up a snapshot.
+
+        Args:
+            state_dict: the parameters.
+            forgotten: bool [len(log)], the mask of what had been forgotten by then.
+            memory: what :meth:`memory` returned.
+        """
         self.model.load_state_dict(state_dict)
         self.bench.restore(forgotten)
 
     def release(self, checkpoint: int) -> dict[str, Any]:
         """Return what is saved of the model at a checkpoint (from 0): ``state_dict`` and ``other_parameter``.
 
-        The model itself stays as it is: the requests after the checkpoint start from it.
+        And ``certificate``: of an algorithm that gives a guarantee, what is guaranteed (plain values), else None. The
+        model itself stays as it is: the requests after the checkpoint start from it.
         """
-        return {"state_dict": self.model.state_dict(), "other_parameter": self.model.other_parameter()}
+        return {
+            "state_dict": self.model.state_dict(),
+            "other_parameter": self.model.other_parameter(),
+            "certificate": None,
+        }
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -13,13 +14,12 @@ from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, Step
 from recbole.unlearning.case import Case
 from recbole.unlearning.hyper import InfluenceHyper
 from recbole.unlearning.negatives_change import NegativesChange, Weighted
-from recbole.unlearning.noise import normal
 from recbole.unlearning.second_order.curvature import gradient, second_order
-from recbole.unlearning.second_order.krylov import Solution
+from recbole.unlearning.second_order.krylov import LinearMap, Solution
 from recbole.unlearning.second_order.solvers import positive_solution
 from recbole.unlearning.second_order.subspace import Subspace
 from recbole.unlearning.system import Scope, System, has_curvature, has_outputs
-from recbole.utils import UserError, torch_seed
+from recbole.utils import UserError
 
 EXACTLY = {"tolerance": 1e-6}
 """How systems are solved that leave nothing out."""
@@ -58,7 +58,7 @@ class InfluenceAlgorithm(StepAlgorithm):
     not quadratic (``docs/algorithms.md``, "Where the iterations end")."""
 
     certifies: ClassVar[bool] = False
-    """Whether the step is :meth:`certified`."""
+    """Whether the gradient where a step ends is wanted too."""
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         super().__init__(config, model, dataset)
@@ -129,7 +129,7 @@ class InfluenceAlgorithm(StepAlgorithm):
         with second_order(self.model):
             difference = gradient(subspace, *old)
         count = negatives.count
-        return System(n, subspace, *new, sample[:2], complete, difference, count, self.certifies)
+        return System(n, subspace, *new, sample[:2], moving, complete, difference, count, self.certifies)
 
     def solve(self, case: Case, observed: System) -> Step:
         """Return the :meth:`step` of the settled system."""
@@ -160,9 +160,8 @@ class InfluenceAlgorithm(StepAlgorithm):
         Returns:
             ``x`` and the parts of ``work`` that tell how it was found.
         """
-        replaced = self.gauss_newton and not system.complete
         with second_order(self.model):
-            product = system.gauss_newton() if replaced else system.product()
+            product, instead, replaced = self.operator(system)
             system.look(product)
             found = positive_solution(
                 product,
@@ -170,13 +169,22 @@ class InfluenceAlgorithm(StepAlgorithm):
                 damping * system.n,
                 iterations=iterations,
                 out_of_time=case.deadline.passed,
-                instead=lambda: system.gauss_newton() if self.gauss_newton and not replaced else None,
+                instead=instead,
                 trusted=lambda found: system.gain(found.x, right, found.damping / system.n) >= 0.25,
                 **(EXACTLY if system.complete else ROUGHLY | {"progress": self.progress}),
             )
         curvature = "gauss-newton" if replaced or found.replaced else "hessian"
         how = {"damping": found.damping / system.n, "raised": found.raised, "curvature": curvature}
         return found.x, self.settled(found) | how
+
+    def operator(self, system: System) -> tuple[LinearMap, Callable[[], LinearMap | None], bool]:
+        """Return a system's curvature, what takes its place where it is not positive, and whether it is a replacement.
+
+        Which of Hessian and Gauss-Newton form is which: see :meth:`newton`.
+        """
+        replaced = self.gauss_newton and not system.complete
+        product = system.gauss_newton() if replaced else system.product()
+        return product, lambda: system.gauss_newton() if self.gauss_newton and not replaced else None, replaced
 
     @staticmethod
     def settled(found: Solution) -> dict[str, Any]:
@@ -186,52 +194,6 @@ class InfluenceAlgorithm(StepAlgorithm):
         if not math.isfinite(found.residual + found.bend):
             raise NotApplied("diverged", "the gradients or their derivatives are not finite")
         return {"n_hvp": found.iterations, "n_gradients": 2, "residual": found.residual, "solver": found.ended}
-
-    def noise(self, case: Case) -> torch.Tensor:
-        """Return standard normal noise over all parameters the algorithm moves, flat, from the case's stream."""
-        return normal(Subspace(self.model), torch_seed(self.config["seed"], "noise", self.name, case.index))
-
-    @staticmethod
-    def certified(case: Case, system: System, x: torch.Tensor, right: torch.Tensor, damping: float) -> float:
-        """Return :meth:`System.residual`.
-
-        Raises:
-            NotApplied: when it is not finite, or time is up.
-        """
-        case.check_time("before the certificate")
-        residual = system.residual(x, right, damping)
-        if not math.isfinite(residual):
-            raise NotApplied("diverged", "the gradient where the step ends is not finite")
-        return residual
-
-    def certificate(
-        self, epsilon: float, delta: float, sigma: float, residual: float, system: System, work: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Return the record of what was certified and of which assumptions do not hold.
-
-        Args:
-            epsilon, delta: of the guarantee.
-            sigma: standard deviation of the noise.
-            residual: :meth:`System.residual`.
-            system: the request's.
-            work: of :meth:`newton`.
-        """
-        fails = {
-            "the loss is not convex in the parameters": not self.model.convex,
-            "the curvature is not the Hessian's, or raised": work["curvature"] != "hessian" or work["raised"],
-            "gradient, curvature and residual are estimated from a sample": not system.complete,
-            "negatives are drawn": self.bench.negatives.times > 0,
-            "max_norm may cut the step and its noise": self.hyper.max_norm is not None,
-            "epsilon is above 1, where the Gaussian mechanism is not proved": epsilon > 1,
-            "delta is 1: the noise hides nothing": not delta < 1,
-        }
-        broken = [reason for reason, applies in fails.items() if applies]
-        return {
-            "epsilon": epsilon, "delta": min(delta, 1.0), "sigma": sigma, "gradient_residual": residual,
-            "holds": not broken, "broken": broken,
-            "assumed": "the objective is the losses with damping as their regularisation; requests add up: epsilons "
-            "and deltas sum over them",
-        }  # fmt: skip
 
 
 def _split(batches: Weighted) -> tuple[list[Interaction], list[float]]:

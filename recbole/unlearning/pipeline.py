@@ -165,6 +165,7 @@ class Pipeline:
             "log_size": log.size() if log is not None else 0,
             "state_dict": self.algorithm.model.state_dict(),
             "other_parameter": self.algorithm.model.other_parameter(),
+            "memory": self.algorithm.memory(),
         })  # fmt: skip
 
     def _load_snapshot(self) -> int:
@@ -177,7 +178,8 @@ class Pipeline:
         self.total, self.seconds, self.cpu_seconds = state["total"], state["seconds"], state["cpu_seconds"]
         self.changes = state["changes"]
         n_done, model = self.chunks[self.done - 1][1], self.algorithm.model
-        self.algorithm.restore(state["state_dict"], self.requests.mask(n_done, len(self.algorithm.dataset.log)))
+        mask = self.requests.mask(n_done, len(self.algorithm.dataset.log))
+        self.algorithm.restore(state["state_dict"], mask, state["memory"])
         model.load_other_parameter(state["other_parameter"])
         self.resume.restore_generators(state)
         logger.info("continuing after %d of %d requests", n_done, len(self.requests))

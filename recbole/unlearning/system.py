@@ -46,6 +46,7 @@ class System:
         subspace: that it lives in.
         new: batches whose losses count after the change, with their ``weights``.
         sample: ``(batches, weights)`` that stand for all retained examples; ``H`` is the Hessian of their losses.
+        moving: batches that look up the rows that may move; None for all that are read.
         complete: whether neither ``sample`` nor the examples whose losses change leave one out.
         difference: flat, the gradient of the losses before the change; minus that after it once :meth:`settle` is
             called.
@@ -59,6 +60,7 @@ class System:
     new: list[Interaction]
     weights: list[float]
     sample: tuple[list[Interaction], list[float]]
+    moving: list[Interaction] | None
     complete: bool
     difference: torch.Tensor = field(repr=False)
     new_negatives: int = 0

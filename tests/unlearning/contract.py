@@ -155,7 +155,7 @@ class AlgorithmContract:
         assert ask(algorithm, world.requests[0].rows, 0).status == "applied"
         before = known(algorithm.model)
         released = algorithm.release(0)
-        assert set(released) == {"state_dict", "other_parameter"}
+        assert set(released) == {"state_dict", "other_parameter", "certificate"}
         other.model.load_state_dict(released["state_dict"])
         other.model.load_other_parameter(released["other_parameter"])
         assert same(known(algorithm.model), before) and known(other.model).keys() == before.keys()

@@ -67,12 +67,12 @@ def fresh(data):
     return data.masked(np.zeros(len(data.log), dtype=bool))
 
 
-def forget_linear(config, data, name, hyper, off=0.0, **more):
-    """Train, forget, retrain; return base, unlearned and retrained parameters, the outcome and the dense Hessian.
+def start_linear(config, data, name, hyper, off=0.0, **more):
+    """Train and retrain; return an algorithm on the base, the rows to forget, the retrained parameters, the Hessian.
 
     Args:
         config: the fixture.
-        data: a data set, of which some people's rows are forgotten.
+        data: a data set, of which some people's rows are to be forgotten.
         name: the algorithm's.
         hyper: by which a step is a Newton step for losses regularised by ``PENALTY``; functions get the number left.
         off: added to every trained parameter.
@@ -88,5 +88,15 @@ def forget_linear(config, data, name, hyper, off=0.0, **more):
     after = data.masked(data.forgotten.copy())
     after.forget(rows)
     goal, dense = newton(Linear(conf, after).double(), after, PENALTY)
-    outcome = ask(get_algorithm(name)(conf, model, data), rows, 0)
-    return base, Subspace(model).vector(), goal, outcome, dense
+    return get_algorithm(name)(conf, model, data), rows, base, goal, dense
+
+
+def forget_linear(config, data, name, hyper, off=0.0, **more):
+    """Train, forget, retrain, as of :func:`start_linear`.
+
+    Returns:
+        base, unlearned and retrained parameters, the outcome and the dense Hessian.
+    """
+    algorithm, rows, base, goal, dense = start_linear(config, data, name, hyper, off, **more)
+    outcome = ask(algorithm, rows, 0)
+    return base, Subspace(algorithm.model).vector(), goal, outcome, dense

@@ -29,14 +29,12 @@ class TestGif(StepContract):
 
 class TestCeu(StepContract):
     algorithm = "ceu"
-    hyper = {"ceu_sigma": 0.01}  # noqa: RUF012 - noise is over the number of examples, here a few dozen
-    quadratic = {"ceu_lambda": lambda n: PENALTY / n, "ceu_sigma": 0.0}  # noqa: RUF012
+    quadratic = {"ceu_lambda": lambda n: PENALTY / n}  # noqa: RUF012
 
 
 class TestIdea(StepContract):
     algorithm = "idea"
-    hyper = {"idea_sigma": 0.0, "idea_epsilon": 1e4}  # noqa: RUF012 - a few hundred examples need noise without bounds
-    quadratic = {"idea_damping": lambda n: PENALTY / n, "idea_sigma": 0.0, "idea_epsilon": 1e9}  # noqa: RUF012
+    quadratic = {"idea_damping": lambda n: PENALTY / n}  # noqa: RUF012
 
 
 class TestSeif(StepContract):

@@ -56,6 +56,35 @@ def test_it_converges_to_the_damped_inverse():
     assert torch.allclose(found.x, b / torch.tensor([0.7, 4.2, 9.2]), rtol=1e-5) and found.iterations == 3
 
 
+def test_a_scale_that_is_not_given_is_the_largest_eigenvalue():
+    values = torch.logspace(-2, 5, 80, dtype=torch.float64)
+    b = torch.randn(80, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = neumann(lambda v: values * v, b, damping=0.01, terms=4000)
+    assert found.scale == pytest.approx(1e5, rel=0.02) and found.ended == "converged"
+    torch.testing.assert_close(found.x, b / (values + 0.01 * found.scale), rtol=1e-4, atol=0)
+    parts = [lambda v: values * v] * 2
+    of_parts = lissa(parts, b, damping=0.01, terms=4000)
+    assert of_parts.scale == pytest.approx(1e5, rel=0.02) and of_parts.residual < 0.01
+    assert of_parts.iterations > 4001
+    same = neumann(diagonal(3.0, 3.0), torch.ones(2, dtype=torch.float64), damping=0.1)
+    assert same.scale == pytest.approx(3.0) and same.iterations <= 2
+
+
+@pytest.mark.parametrize("lowest", [-0.5, -0.001])
+def test_a_scale_that_is_not_given_leaves_the_damping_outweigh_negative_curvature(lowest):
+    values = torch.cat([torch.tensor([lowest]), torch.linspace(0.1, 10, 30)]).double()
+    found = neumann(lambda v: values * v, torch.ones(31).double(), damping=0.01, terms=100)
+    assert found.ended == "iterations" and found.residual < 1
+    assert found.scale == pytest.approx(max(10.0, -105 * lowest), rel=0.02)
+    assert neumann(lambda v: values * v, torch.ones(31).double(), terms=5000).ended == "growth"
+
+
+def test_without_curvature_there_is_no_scale():
+    for found in (neumann(diagonal(0.0, 0.0), torch.ones(2)), lissa([diagonal(0.0, 0.0)] * 2, torch.ones(2))):
+        assert (found.ended, found.scale, found.bend) == ("growth", 0.0, 0.0) and not found.x.any()
+    assert neumann(diagonal(0.0, 0.0), torch.ones(2), scale=1.0).ended == "iterations"
+
+
 @pytest.mark.parametrize("eigenvalues", [(1.0, 25.0), (1.0, -3.0), (1e-6, 20.06)])
 def test_a_series_that_grows_is_noticed(eigenvalues):
     found = neumann(diagonal(*eigenvalues), torch.ones(2, dtype=torch.float64), scale=10.0, terms=100)

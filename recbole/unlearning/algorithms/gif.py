@@ -19,8 +19,11 @@ class GifHyper(InfluenceHyper):
     gif_damping: float = setting(
         0.01, "share of the scale that is added to the diagonal of the summed Hessian", least=0
     )
-    gif_scale_factor: float = setting(
-        1000.0, "scale of the Neumann series: at least half of the summed Hessian's largest eigenvalue", above=0
+    gif_scale_factor: float | None = setting(
+        None,
+        "scale of the Neumann series: at least half of the summed Hessian's largest eigenvalue (default: found for "
+        "each request: that eigenvalue, more if the damping has negative ones to outweigh)",
+        above=0,
     )
     gif_iterations: int = setting(100, "terms of the Neumann series", least=1)
     gif_k_hops: int = setting(2, "how far in the graph examples count as affected", least=0)
@@ -42,12 +45,15 @@ class Gif(InfluenceAlgorithm):
 
         delta = grad [L_S(G) + L_I(G)] - grad L_I(G'),   h <- delta + (1 - d) h - H h / s,   t <- t + h / s
 
-    ``h / s`` converges to ``(H + s d I)^-1 delta``: in the common form of the step the damping is ``s d / n``.
+    ``h / s`` converges to ``(H + s d I)^-1 delta``: in the common form of the step the damping is ``s d / n``. Unless it
+    is given, ``s`` is the largest eigenvalue of ``H`` that the products of the series itself show, and at least so large
+    that ``s d`` outweighs the most negative one.
     Where a forgotten row changes an example instead of removing it, what is left of it counts on ``G'`` too.
 
     Unlike ERASE: the series is multiplied by ``1 / s`` (there a step of 101 gradients); ``G'`` is the training graph
     without the edges; the gradient is that of the forgotten interactions and not of the person's whole history;
-    recurrent models have a Hessian; there is no fine-tuning, as in the paper. A series that grows is refused.
+    recurrent models have a Hessian; there is no fine-tuning, as in the paper. A series that grows is refused. ERASE's
+    scale of 1000 is meant for the Hessian of a mean loss; here it is that of a sum.
     """
 
     name = "gif"
@@ -71,16 +77,18 @@ class Gif(InfluenceAlgorithm):
             else:
                 products = [system.product(slice(part, None, parts), parts) for part in range(parts)]
                 found = lissa(products, *how, out_of_time=out_of_time)
+        if found.ended == "growth" and not found.scale and math.isfinite(found.residual):
+            raise NotApplied("diverged", "no curvature is found where the gradient changes: try a --gif_scale_factor")
         if found.ended == "growth" and (found.bend or math.isfinite(found.residual)):
-            raise NotApplied("diverged", f"the series grows{self._advice(found.bend)}")
-        work = self.settled(found) | {"damping": found.damping / system.n}
+            raise NotApplied("diverged", f"the series grows{self._advice(found.bend, found.scale)}")
+        work = self.settled(found) | {"damping": found.damping / system.n, "scale": found.scale}
         return Step(system.subspace, found.x, work)
 
-    def _advice(self, bend: float) -> str:
+    def _advice(self, bend: float, scale: float) -> str:
         """Return how a series that grows along an eigenvalue would not; nothing where that is not known."""
         if not bend:
             return ""
-        damping, scale = self.hyper.gif_damping, self.hyper.gif_scale_factor
+        damping = self.hyper.gif_damping
         if bend > 0:
             name, least = "scale_factor", bend / (2 - damping)
         elif bend + scale > 0 or not damping:

@@ -1,14 +1,15 @@
-"""IDEA: certified unlearning by an influence step and noise on the parameters."""
+"""IDEA: certified unlearning by an influence step, and noise on the parameters that are let out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from recbole.unlearning.algorithm import Step, setting
 from recbole.unlearning.case import Case
 from recbole.unlearning.certificate import gaussian_delta, gaussian_sigma
+from recbole.unlearning.certified import CertifiedAlgorithm
 from recbole.unlearning.hyper import InfluenceHyper
-from recbole.unlearning.influence import InfluenceAlgorithm
 from recbole.unlearning.system import Scope, System
 
 
@@ -17,7 +18,7 @@ class IdeaHyper(InfluenceHyper):
     """IDEA's hyper-parameters."""
 
     idea_damping: float = setting(0.01, "added to the diagonal of the mean loss's Hessian", above=0)
-    idea_sigma: float = setting(0.1, "least standard deviation of the noise on every parameter", least=0)
+    idea_sigma: float = setting(0.0, "least standard deviation of the noise on every parameter", least=0)
     idea_epsilon: float = setting(0.1, "epsilon of the certificate", above=0)
     idea_delta: float = setting(0.01, "delta of the certificate", above=0, most=1)
     idea_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)
@@ -25,7 +26,7 @@ class IdeaHyper(InfluenceHyper):
     idea_k_hops: int = setting(4, "how far in the graph examples count as affected", least=0)
 
 
-class Idea(InfluenceAlgorithm):
+class Idea(CertifiedAlgorithm):
     """An influence step, and noise as large as the distance that may be left to the retrained parameters.
 
     Y. Dong, B. Zhang, Z. Lei, N. Zou, J. Li, "IDEA: A Flexible Framework of Certified Unlearning for Graph Neural
@@ -36,17 +37,22 @@ class Idea(InfluenceAlgorithm):
 
     The paper's bound needs the loss's Lipschitz constant and maximum, and is worth hundreds of times the parameters
     here. This one is measured: a function whose curvature is ``damping`` or more has its minimum no further from a
-    point than its gradient there, over ``damping``. ``work["certificate"]`` says which assumptions fail.
+    point than its gradient there, over ``damping``. Requests come one after another, so their bounds are summed, and
+    each release draws its own noise for the sum so far.
 
     Unlike ERASE: the paper's sign and ``1/m`` (there the step reinforced what was to be forgotten); the root stands in
-    the numerator; the bound is one; no fine-tuning, as in the paper. ERASE's ``idea_sigma`` of 0.1 is kept as the
-    least noise, which is more than the embeddings of most models can bear: 0 leaves what the certificate needs.
+    the numerator; the bound is one; noise is on what is released, not on the model that the next request starts from;
+    no fine-tuning, as in the paper; no least noise (ERASE's ``idea_sigma`` is 0.1, more than most embeddings can bear).
     """
 
     name = "idea"
     Hyper = IdeaHyper
     hyper: IdeaHyper
-    certifies = True
+
+    @property
+    def epsilon(self) -> float:
+        """Epsilon of one release."""
+        return self.hyper.idea_epsilon
 
     def scope(self, case: Case) -> Scope:
         """Return the :class:`~recbole.unlearning.system.Scope` of a case."""
@@ -56,17 +62,20 @@ class Idea(InfluenceAlgorithm):
         )
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the step; see the class."""
+        """Return the step, without noise; see the class."""
         hyper, right = self.hyper, system.difference
         x, work = self.newton(case, system, right, hyper.idea_damping, hyper.idea_iterations)
-        residual = self.certified(case, system, x, right, hyper.idea_damping)
+        residual = self.measured(case, system, x, right, hyper.idea_damping)
         bound = residual / (hyper.idea_damping * system.n)
-        sigma = max(hyper.idea_sigma, gaussian_sigma(hyper.idea_epsilon, hyper.idea_delta, bound))
-        delta = gaussian_delta(hyper.idea_epsilon, bound, sigma)
         work["n_gradients"] += 2
-        work["certificate"] = {"distance_bound": bound} | self.certificate(
-            hyper.idea_epsilon, delta, sigma, residual, system, work
-        )
-        noise = sigma * self.noise(case)
-        step = system.subspace.widen(x, torch.zeros_like(noise))
-        return Step(system.subspace.whole(), step + noise, work)
+        broken = self.count(bound, system, work)
+        work["certificate"] = {"distance_bound": bound, "gradient_residual": residual, "broken": broken}
+        return Step(system.subspace, x, work)
+
+    def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
+        """Return normal noise for the distances summed since the base model, and what it is worth."""
+        hyper = self.hyper
+        sigma = max(hyper.idea_sigma, gaussian_sigma(hyper.idea_epsilon, hyper.idea_delta, self.error))
+        delta = min(1.0, gaussian_delta(hyper.idea_epsilon, self.error, sigma))
+        told = {"delta": delta, "sigma": sigma, "distance_bound": self.error}
+        return (sigma * self.normal(checkpoint) if sigma else None), told

@@ -24,6 +24,7 @@ class Solution:
             after ``growth``, the eigenvalue of ``A``, about, along which the series grows.
         replaced: whether ``positive_solution`` has put another map in the place of ``A``.
         raised: whether it has raised the damping.
+        scale: of a Neumann series.
     """
 
     x: torch.Tensor
@@ -34,6 +35,7 @@ class Solution:
     bend: float = 0.0
     replaced: bool = False
     raised: bool = False
+    scale: float = 0.0
 
 
 @dataclass(frozen=True)

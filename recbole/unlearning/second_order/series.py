@@ -14,7 +14,7 @@ from recbole.unlearning.second_order.krylov import Coordinates, KrylovSpace, Lin
 def neumann(
     product: LinearMap,
     b: torch.Tensor,
-    scale: float,
+    scale: float | None = None,
     damping: float = 0.0,
     terms: int = 100,
     tolerance: float = 1e-6,
@@ -34,7 +34,8 @@ def neumann(
     Args:
         product: the same symmetric linear map ``A`` at every call.
         b: flat right-hand side.
-        scale: ``s``, at least half the largest eigenvalue of ``A``.
+        scale: ``s``, at least half the largest eigenvalue of ``A``; None: :func:`_scale` of the eigenvalues that show
+            in the Krylov space, once another product moves it by no more than a percent.
         damping: as above; relative to ``scale``.
         terms: at most so many.
         tolerance: of the residual relative to ``b``, where the series stops, and of the sum.
@@ -42,23 +43,30 @@ def neumann(
 
     Returns:
         :class:`~recbole.unlearning.second_order.krylov.Solution`; its ``bend`` tells along which eigenvalue a
-        series grows.
+        series grows. Where there is no eigenvalue to take for a scale, it grows with a ``scale`` of 0.
     """
     if not b.any():
-        return Solution(torch.zeros_like(b), 0, 0.0, "converged", scale * damping)
+        return Solution(torch.zeros_like(b), 0, 0.0, "converged", (scale or 0.0) * damping, scale=scale or 0.0)
     space = KrylovSpace(product, b, out_of_time)
-    sums = None
+    none = Solution(torch.zeros_like(b), 0, math.nan, "growth", scale=scale or 0.0)
+    sums, found_scale = None, math.inf
     while sums is None or not sums.known:
         in_time = space.grow()
         if not (in_time and _finite(space)):
-            ended = "growth" if in_time else "timeout"
-            return Solution(torch.zeros_like(b), space.n_products, math.nan, ended, scale * damping)
-        sums = _Sums(space, scale, damping, terms, tolerance)
+            return replace(none, iterations=space.n_products, ended="growth" if in_time else "timeout")
+        if scale is None:
+            before, found_scale = found_scale, _scale(_spectrum(space)[0], damping)
+            if not found_scale:
+                return replace(none, iterations=space.n_products, residual=1.0)
+            if abs(found_scale - before) > 0.01 * found_scale:
+                continue
+        sums = _Sums(space, scale or found_scale, damping, terms, tolerance)
+    scale = scale or found_scale
     if sums.ended == "growth":  # nobody will want the sum
         bend = _bend(space, scale, damping)
-        return Solution(torch.zeros_like(b), space.n_products, sums.residual, "growth", scale * damping, bend)
+        return replace(none, iterations=space.n_products, residual=sums.residual, bend=bend, scale=scale)
     found = space.lift(Coordinates(sums.coordinates, 0, sums.residual, sums.ended, scale * damping))
-    return replace(found, iterations=space.n_products)
+    return replace(found, iterations=space.n_products, scale=scale)
 
 
 def _finite(space: KrylovSpace) -> bool:
@@ -68,6 +76,15 @@ def _finite(space: KrylovSpace) -> bool:
 def _spectrum(space: KrylovSpace) -> tuple[np.ndarray, np.ndarray]:
     """Return the eigenvalues of the tridiagonal matrix and its eigenvectors, as columns."""
     return eigh_tridiagonal(np.array(space.diagonal), np.array(space.beside[:-1]))
+
+
+def _scale(values: np.ndarray, damping: float) -> float:
+    """Return the scale for which the series converges along each of some eigenvalues; 0 if all of them are.
+
+    The largest one; more where there are negative ones, which the damping, a share of the scale, is to outweigh.
+    """
+    outweighed = -1.05 * values.min() / damping if damping else 0.0
+    return float(max(np.abs(values).max(), outweighed))
 
 
 def _bend(space: KrylovSpace, scale: float, damping: float, most: int = 10) -> float:
@@ -116,7 +133,7 @@ class _Sums:
 def lissa(
     products: Sequence[LinearMap],
     b: torch.Tensor,
-    scale: float,
+    scale: float | None = None,
     damping: float = 0.0,
     terms: int = 100,
     out_of_time: Callable[[], bool] = lambda: False,
@@ -129,22 +146,29 @@ def lissa(
 
     Args:
         products: linear maps, taken in turn, whose mean is ``A``.
-        b, scale, damping, terms, out_of_time: as of :func:`neumann`.
+        b, damping, terms, out_of_time: as of :func:`neumann`.
+        scale: likewise; products of the mean find the largest eigenvalue.
     """
 
     def mean(v: torch.Tensor) -> torch.Tensor:
         return sum((product(v) for product in products), torch.zeros(())) / len(products)
 
-    x = torch.zeros_like(b)
+    x, before = torch.zeros_like(b), 0
+    if scale is None:
+        one = neumann(mean, b, None, damping, 1, out_of_time=out_of_time)
+        scale, before = one.scale, one.iterations * len(products)
+        if not scale:
+            return replace(one, iterations=before)
     for done in range(terms):
         if out_of_time():
-            return Solution(x, done, math.nan, "timeout", scale * damping)
+            return Solution(x, before + done, math.nan, "timeout", scale * damping, scale=scale)
         r = b - products[done % len(products)](x) - scale * damping * x if done else b
         if not math.isfinite(norm(r)):
             break
         x = x + r / scale
     residual = norm(b - mean(x) - scale * damping * x) / norm(b) if b.any() else 0.0
-    found = Solution(x, terms - 1 + len(products), residual, "iterations", scale * damping)
+    products_taken = before + terms - 1 + len(products)
+    found = Solution(x, products_taken, residual, "iterations", scale * damping, scale=scale)
     if residual <= 1:
         return found
     return replace(found, ended="growth", bend=_bend(KrylovSpace(mean, b, out_of_time), scale, damping))
