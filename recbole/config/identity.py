@@ -17,13 +17,19 @@ _ABSENT = "not set"
 
 
 @cache
-def marked() -> frozenset[str]:
-    """Return the settings of overall.yaml that decide a model, as ``properties/deciding.yaml`` lists them."""
-    return frozenset(packaged("deciding.yaml").values["deciding"])
+def marked(kind: str = "deciding") -> frozenset[str]:
+    """Return the settings of overall.yaml that decide a model, as ``properties/deciding.yaml`` lists them.
+
+    Args:
+        kind: the list: ``deciding`` any model, or ``of_ensembles``.
+    """
+    return frozenset(packaged("deciding.yaml").values[kind])
 
 
 def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:
     """Return the settings that decide a model, plain and sorted: those marked and those that the model declares.
+
+    Those of ensembles stand there only where there is one.
 
     Args:
         values: all settings.
@@ -32,6 +38,7 @@ def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] 
     """
     declared = packaged(f"model/{model}.yaml").values
     covered = marked() | set(declared) | (set() if declared else set(undeclared))
+    covered |= marked("of_ensembles") if values.get("ensemble") else set()
     return plain({key: values.get(key) for key in sorted(covered)}) | {"model": model}
 
 
