@@ -138,9 +138,12 @@ class Shards:
         identity, name = run.identity(state), f"shard_{shard}"
         if stored := workspace.known(name, identity.digest):
             return Trained(stored["weights"], **stored["cost"])
-        trained = _train(run, state, workspace.resume(name, identity))
+        resume = workspace.resume(name, identity)
+        trained = _train(run, state, resume)
         cost = {key: value for key, value in vars(trained).items() if key != "weights"}
         workspace.keep(name, identity.digest, weights=trained.weights, cost=cost)
+        if resume is not None:
+            resume.remove()
         return trained
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recbole.config import Config
 from recbole.ensemble.learning import LearnedEnsemble, learn_ensemble
 from recbole.ensemble.model import SHARD_OF, Ensemble
 from recbole.ensemble.partitioning import make_partition
@@ -15,6 +16,7 @@ from recbole.trainer.coupled import coupled
 from recbole.trainer.learn import save_weights
 from recbole.trainer.state import State
 from recbole.trainer.stored import Stored
+from recbole.unlearning.algorithm import UnlearningAlgorithm
 from recbole.utils import UserError
 
 if TYPE_CHECKING:
@@ -66,3 +68,20 @@ def _of_base(setup: Setup) -> tuple[np.ndarray, Mapping[str, Any]]:
     if shard_of is None or len(shard_of) != len(setup.dataset.log):
         raise UserError(f"{path} holds no partition of these data; train the base ensemble anew")
     return shard_of.numpy(), content["meta"]["partition"]
+
+
+def check_pairing(config: Config, algorithm: type[UnlearningAlgorithm]) -> None:
+    """Refuse, before anything is read, an algorithm for single models on an ensemble, and the other way round.
+
+    Raises:
+        UserError: in one line.
+    """
+    if config["ensemble"] and not algorithm.serves_ensembles:
+        raise UserError(
+            f"{algorithm.name} changes one model of all data, and --ensemble {config['ensemble']} is several: "
+            "--unlearning_algorithm shards deletes from it"
+        )
+    if algorithm.serves_ensembles and not config["ensemble"]:
+        raise UserError(
+            f"{algorithm.name} deletes from an ensemble: give --ensemble, here and where the base is trained"
+        )
