@@ -168,19 +168,20 @@ def train_all(
         shards: of which state.
         wanted: their numbers.
         workspace: where unfinished work is kept.
-        workers: how many are trained at the same time, each by a process of its own; with 1, in this process.
+        workers: how many are trained at the same time, each by a process of its own, that hands its model over in the
+            workspace's files; with 1, or without files, in this process.
 
     Raises:
         UserError: a training diverged, or a file cannot be written.
     """
     order = sorted(wanted)
-    if min(workers, len(order)) < 2:
+    if min(workers, len(order)) < 2 or workspace.stem is None:
         for shard in order:
             yield shard, _told(shard, shards.train(shard, workspace))
         return
-    if workspace.stem is None:
-        raise ValueError("processes hand their models over in files: a workspace needs a stem")
-    with ProcessPoolExecutor(min(workers, len(order)), get_context("spawn")) as pool:
+    context = get_context("forkserver")  # which imports torch once, and has no threads that a fork could lose
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(min(workers, len(order)), context) as pool:
         futures = {shard: pool.submit(_work, shards, shard, workspace) for shard in order}
         try:
             for shard, future in futures.items():
