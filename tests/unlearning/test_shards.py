@@ -4,83 +4,22 @@ import numpy as np
 import pytest
 import torch
 from asking import ask
-from contract import AlgorithmContract
-from shard_worlds import Place
-from small_worlds import USERS, known, reordered, same, weights
+from small_worlds import USERS, reordered, same, weights
 
 from recbole.data.split import TEST, TRAIN, VALID
 from recbole.model import get_model
 from recbole.trainer import ResumeFile, Trainer
 from recbole.unlearning.algorithms.shards import Bill, Shards
-from recbole.unlearning.pipeline import Pipeline
-from recbole.unlearning.request import Requests
 from recbole.utils import UserError
 
 PRESETS = ("sisa", "grapheraser", "receraser", "ultrare")
 CASES = [(name, preset) for name in ("BPR", "LightGCN") for preset in PRESETS]
 CASES += [("WMF", "receraser"), ("GRU4Rec", "sisa"), ("DNNTSP", "sisa")]
-BY_USER = ("grapheraser", "ultrare")
-
-
-class Ensembled(Place):
-    """A place whose base ensemble is trained once, and requests against it."""
-
-    def __init__(self, world, ensemble="sisa", **settings):
-        super().__init__(world, ensemble, **settings)
-        self.requests = world.requests
-        whole = self.dataset.task_type != "CF" or ensemble in BY_USER
-        self.shard_of = self.by_user() if whole else self.by_row()
-        self.base = self.learn(self.shard_of)
-
-    def data(self):
-        return self.state().data
-
-    def start(self, name="shards", data=None, device=None, **hyper):
-        """Return the algorithm on a fresh copy of the base, as a world does."""
-        config = self.config.with_values(**{"materialise": "lazy"} | hyper)
-        data = self.data() if data is None else data
-        model = type(self.base)(config, data)
-        model.build(self.shard_of)
-        model.load_state_dict(self.base.state_dict())
-        return Shards(config, model.eval(), data)
-
-    def unlearn(self, requests=None, size=1, resume=None, stem=None, dies_at=None, **hyper):
-        """Return the state dictionaries at the checkpoints, and the pipeline's summary."""
-        algorithm = self.start(**hyper)
-        if stem is not None:
-            algorithm.work_beside(stem)
-        pipeline = Pipeline(algorithm, requests or self.requests, size, resume, show_progress=False)
-        saved = {}
-
-        def save(checkpoint, n_done, summary):
-            if checkpoint == dies_at:
-                raise KeyboardInterrupt
-            saved[checkpoint] = weights(algorithm.model)
-
-        return saved, pipeline.run(save), algorithm
-
-    def twin(self, n_done, requests=None):
-        requests = requests or self.requests
-        mask = requests.mask(n_done, len(self.log))
-        return weights(self.learn(self.shard_of, np.flatnonzero(mask)))
-
-
-@pytest.fixture(scope="module")
-def places(worlds):
-    made = {}
-
-    def get(name, ensemble="sisa", **settings):
-        key = name, ensemble, *sorted(settings.items())
-        if key not in made:
-            made[key] = Ensembled(worlds(name), ensemble, **settings)
-        return made[key]
-
-    return get
 
 
 @pytest.mark.parametrize(("name", "preset"), CASES)
-def test_the_ensemble_is_its_twin(places, name, preset):
-    place = places(name, preset)
+def test_the_ensemble_is_its_twin(ensembles, name, preset):
+    place = ensembles(name, preset)
     saved, summary, algorithm = place.unlearn()
     assert summary["applied"] == len(USERS) and algorithm.stale == []
     assert not same(saved[3], weights(place.base))
@@ -89,15 +28,15 @@ def test_the_ensemble_is_its_twin(places, name, preset):
 
 
 @pytest.mark.parametrize(("name", "preset"), [("BPR", "receraser"), ("GRU4Rec", "sisa")])
-def test_when_and_in_which_order_it_is_done_does_not_matter(places, name, preset):
-    place, expected = places(name, preset), places(name, preset).twin(len(USERS))
+def test_when_and_in_which_order_it_is_done_does_not_matter(ensembles, name, preset):
+    place, expected = ensembles(name, preset), ensembles(name, preset).twin(len(USERS))
     assert same(place.unlearn(materialise="eager")[0][3], expected)
     assert same(place.unlearn(reordered(place.requests, [4, 0, 5, 2, 1, 3]))[0][3], expected)
     assert same(place.unlearn(size=4)[0][3], expected)
 
 
-def test_what_is_not_hit_stays_as_it_is(places):
-    place = places("BPR")
+def test_what_is_not_hit_stays_as_it_is(ensembles):
+    place = ensembles("BPR")
     algorithm = place.start(materialise="eager")
     rows = np.flatnonzero((place.shard_of == 1) & (place.log.split == TRAIN))[3:5]
     outcome = ask(algorithm, rows, 0)
@@ -106,9 +45,9 @@ def test_what_is_not_hit_stays_as_it_is(places):
     assert moved == [False, True, False]
 
 
-def test_which_rows_hit(places):
+def test_which_rows_hit(ensembles):
     """Those of training and of validation, which decided when training stopped; those of the test hit nothing."""
-    place = places("BPR")
+    place = ensembles("BPR")
     for split, status in ((TRAIN, "applied"), (VALID, "applied"), (TEST, "skipped")):
         algorithm, row = place.start(materialise="eager"), np.flatnonzero(place.log.split == split)[:1]
         outcome = ask(algorithm, row, 0)
@@ -117,9 +56,9 @@ def test_which_rows_hit(places):
         assert same(weights(algorithm.model), weights(place.learn(place.shard_of, row)))
 
 
-def test_a_request_may_empty_a_shard(places):
+def test_a_request_may_empty_a_shard(ensembles):
     """What is left is the ensemble of the others; a second request for the same changes nothing."""
-    place = places("BPR")
+    place = ensembles("BPR")
     algorithm, rows = place.start(materialise="eager"), np.flatnonzero(place.shard_of == 0)
     assert ask(algorithm, rows, 0).status == "applied"
     assert algorithm.model.aggregate.members == [1, 2]
@@ -129,10 +68,10 @@ def test_a_request_may_empty_a_shard(places):
 
 @pytest.mark.parametrize(("name", "preset"), [("BPR", "receraser"), ("DNNTSP", "sisa")])
 @pytest.mark.parametrize("part", [0, 2, 3])
-def test_killed_inside_a_shard_it_ends_with_the_same_bits(places, tmp_path, monkeypatch, name, preset, part):
+def test_killed_inside_a_shard_it_ends_with_the_same_bits(ensembles, tmp_path, monkeypatch, name, preset, part):
     """The training dies in an epoch of its n-th part; given again it takes up the parts that were finished."""
     monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
-    place, whole = places(name, preset), places(name, preset).unlearn()[0]
+    place, whole = ensembles(name, preset), ensembles(name, preset).unlearn()[0]
     stem, steps = tmp_path / "x", []
 
     def run():
@@ -159,9 +98,9 @@ def test_killed_inside_a_shard_it_ends_with_the_same_bits(places, tmp_path, monk
     assert {path.name for path in tmp_path.iterdir()} == {"x.resume"}
 
 
-def test_killed_between_checkpoints_it_ends_with_the_same_bits(places, tmp_path, monkeypatch):
+def test_killed_between_checkpoints_it_ends_with_the_same_bits(ensembles, tmp_path, monkeypatch):
     monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
-    place = places("BPR")
+    place = ensembles("BPR")
     whole, expected, first = place.unlearn()
     with pytest.raises(KeyboardInterrupt):
         place.unlearn(resume=ResumeFile(tmp_path / "x.resume", "me"), dies_at=2)
@@ -171,37 +110,37 @@ def test_killed_between_checkpoints_it_ends_with_the_same_bits(places, tmp_path,
     assert told[0]["shards_hit"] == told[1]["shards_hit"] and told[0]["shards_trained"] == told[1]["shards_trained"]
 
 
-def test_processes_train_as_one_does(places, tmp_path):
-    algorithm = places("BPR", "receraser").start(shard_workers=2)
+def test_processes_train_as_one_does(ensembles, tmp_path):
+    algorithm = ensembles("BPR", "receraser").start(shard_workers=2)
     algorithm.work_beside(tmp_path / "x")
-    ask(algorithm, places("BPR", "receraser").requests.rows)
+    ask(algorithm, ensembles("BPR", "receraser").requests.rows)
     algorithm.complete()
     assert len(list(tmp_path.glob("x.shard_*.part"))) == 3
-    assert same(weights(algorithm.model), places("BPR", "receraser").twin(len(USERS)))
+    assert same(weights(algorithm.model), ensembles("BPR", "receraser").twin(len(USERS)))
     algorithm.finish()
     assert not list(tmp_path.iterdir())
 
 
-def test_a_process_s_mistake_is_told(places, tmp_path):
+def test_a_process_s_mistake_is_told(ensembles, tmp_path):
     with pytest.raises(UserError, match="training diverged"):
-        places("BPR").unlearn(stem=tmp_path / "x", shard_workers=2, learning_rate=1e38)
+        ensembles("BPR").unlearn(stem=tmp_path / "x", shard_workers=2, learning_rate=1e38)
 
 
-def test_one_model_is_refused(places):
-    place = places("BPR")
+def test_one_model_is_refused(ensembles):
+    place = ensembles("BPR")
     model = get_model("BPR")(place.config, place.data())
     with pytest.raises(UserError, match="BPR is one model of all data: give --ensemble"):
         Shards(place.config, model, place.data())
 
 
-def test_how_it_is_done_is_one_of_two(places):
+def test_how_it_is_done_is_one_of_two(ensembles):
     with pytest.raises(UserError, match="eager or lazy, not 'never'"):
-        places("BPR").start(materialise="never")
+        ensembles("BPR").start(materialise="never")
 
 
-def test_what_was_put_off_counts(places):
+def test_what_was_put_off_counts(ensembles):
     """Requests since the last checkpoint share the seconds of its trainings; the rest is what they took themselves."""
-    _, summary, algorithm = places("BPR").unlearn()
+    _, summary, algorithm = ensembles("BPR").unlearn()
     spent = algorithm.costs()["shard_seconds"]
     assert summary["seconds_total"] >= spent and summary["seconds_mean"] * summary["worked"] >= spent
 
@@ -217,37 +156,3 @@ def test_the_bill():
     assert told["expected_dirty_shards"] == [1.0, 1.5, 1.75]
     assert told["projected_eager_seconds"] == (2 + 3 + 1) + (3 + 1)
     assert (told["shards_trained"], told["shard_seconds"], told["aggregate_seconds"]) == (2, 5.0, 1.0)
-
-
-class TestShards(AlgorithmContract):
-    algorithm = "shards"
-    hyper = {"materialise": "eager"}  # noqa: RUF012
-
-    @pytest.fixture(params=["BPR", "LightGCN", "GRU4Rec", "DNNTSP"])
-    def world(self, request, places):
-        return places(request.param)
-
-    @pytest.fixture
-    def single(self, places):
-        return places("BPR", "receraser")
-
-    def test_what_is_forgotten_already_or_was_never_learned_is_skipped(self, single):
-        """Rows that are held out for validation are none of these: they had a say in when training stopped."""
-        algorithm = self.start(single)
-        algorithm.dataset.forget(single.requests[0].rows)
-        assert ask(algorithm, single.requests[0].rows, 0).status == "skipped"
-        assert ask(algorithm, np.flatnonzero(algorithm.dataset.log.split == TEST)[:3], 1).status == "skipped"
-        assert same(known(algorithm.model), known(single.base))
-
-    @pytest.mark.parametrize("size", [1, 2, 3, 100])
-    def test_people_can_be_forgotten_together(self, single, size):
-        """Two of them, first and last, have test rows alone to forget."""
-        algorithm = self.start(single)
-        test = [np.flatnonzero((single.log.user == user) & (single.log.split == TEST)) for user in (14, 20)]
-        rows = [test[0], *(single.requests[at].rows for at in range(len(USERS))), test[1]]
-        names = ["14", *single.requests.entities, "20"]
-        requests = Requests(
-            names, np.concatenate(rows), np.cumsum([0, *map(len, rows)]), np.ones(8, dtype=bool), 0, "sha"
-        )
-        summary = Pipeline(algorithm, requests, size, show_progress=False).run(lambda *_: None)
-        assert (summary["applied"], summary["skipped"], summary["worked"]) == (len(USERS), 2, len(USERS))
