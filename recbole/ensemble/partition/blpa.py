@@ -88,7 +88,8 @@ def _most(near: np.ndarray, shards: np.ndarray, state: torch.Tensor) -> np.ndarr
     """
     wanted, most = near.argmax(axis=1).astype(np.int16), near.max(axis=1)
     several = np.flatnonzero((near == most[:, None]).sum(axis=1) > 1)
-    drawn = bits(state, torch.from_numpy(several)[:, None], torch.arange(near.shape[1], device="cpu")).numpy()
+    users, shard = torch.as_tensor(several, device="cpu"), torch.arange(near.shape[1], device="cpu")
+    drawn = bits(state, users[:, None], shard).cpu().numpy()
     drawn[near[several] < most[several, None]] = np.iinfo(np.int64).min
     wanted[several] = drawn.argmax(axis=1)
     return np.where(most > 0, wanted, shards)
