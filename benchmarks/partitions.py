@@ -7,9 +7,9 @@ r"""What does it cost to divide training rows into shards, and what shards come 
 Rows are synthetic, items by Zipf's law, and vectors those of users and items in groups that overlap. CPU seconds are
 user and system time of one thread; the peak is the memory that the partition came to beyond that of rows and vectors.
 
-With ``--data`` (a folder with ``train.txt``, one user a line: ``user item item ...``) the rows are those, and the shards
-are described: shards that a user is in, users, items and rows a shard has, shards that are full. Vectors are then of a
-truncated singular value decomposition, turned at random, since a trained model's have no axes of their own.
+With ``--data`` (a folder with ``train.txt``, one user a line: ``user item item ...``) the rows are those, and vectors
+those of WMF by alternating least squares. Printed are the shards that a user is in, the fewest and most users, items
+and rows of a shard, and how many shards are full by the capacity factor.
 """
 
 import argparse
@@ -24,10 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from clocked import clocked
-from scipy import sparse
-from scipy.sparse.linalg import svds
 
-from recbole.data.ids import distinct
+from recbole.data.ids import distinct, grouped
 from recbole.ensemble.partition.base import PartitionInput, capacity
 from recbole.ensemble.partition.greedy import Anchors
 from recbole.ensemble.partition.registry import get_partition, partition_names
@@ -37,6 +35,7 @@ LIMIT = 3600
 """CPU seconds of a partition."""
 
 SIZE = 64
+SWEEPS, ZERO_WEIGHT, DROPPED = 5, 0.2, 0.3
 UPDATES = ("vector", "scalar_compat")
 MOVED_BOTH_WAYS = ("ubp", "ibp", "inbp")
 
@@ -64,10 +63,10 @@ def synthetic(n_rows, seed=2):
     for start in range(0, n_rows, 1_000_000):
         part = items[start : start + 1_000_000]
         part[:] = 1 + np.searchsorted(weights, generator.random(len(part)) * weights[-1])
-    return users, items, n_users, n_items, *(grouped(generator, n) for n in (n_users, n_items))
+    return users, items, n_users, n_items, *(in_groups(generator, n) for n in (n_users, n_items))
 
 
-def grouped(generator, n, n_groups=30):
+def in_groups(generator, n, n_groups=30):
     """Return vectors, float32 [n, SIZE], around some centres."""
     centres = generator.normal(size=(n_groups, SIZE)) * 0.1
     vectors = centres[generator.integers(0, n_groups, n)] + generator.normal(size=(n, SIZE)) * 0.1
@@ -82,12 +81,30 @@ def read(path):
     return users, items, int(users.max()) + 1, int(items.max()) + 1
 
 
-def decomposed(users, items, n_users, n_items, seed):
-    """Return vectors of users and items whose inner products are near the matrix of rows."""
-    matrix = sparse.csr_array((np.ones(len(users)), (users, items)), shape=(n_users, n_items))
-    left, values, right = svds(matrix, k=SIZE, random_state=0)
-    turn, _ = np.linalg.qr(stream(seed, "turned vectors").normal(size=(SIZE, SIZE)))
-    return tuple((side * np.sqrt(values) @ turn).astype(np.float32) for side in (left, right.T))
+def fitted(users, items, n_users, n_items, seed):
+    """Return vectors of users and items, those of WMF by alternating least squares."""
+    vectors = [stream(seed, "vectors", side).normal(size=(n, SIZE)) / 100 for side, n in enumerate((n_users, n_items))]
+    sides = ((users, items, n_users), (items, users, n_items))
+    lists = [np.split(theirs[grouped(own)], np.bincount(own, minlength=n).cumsum()[:-1]) for own, theirs, n in sides]
+    for _ in range(SWEEPS):
+        for side in (0, 1):
+            vectors[side] = solved(lists[side], vectors[1 - side])
+    return tuple(side.astype(np.float32) for side in vectors)
+
+
+def solved(lists, others):
+    """Return the vectors [n, SIZE] of whoever has these others: ones where they have one, else zeros that weigh less.
+
+    Dropout of the vectors becomes the ridge that it is in expectation.
+    """
+    everyone = ZERO_WEIGHT * others.T @ others
+    found = np.zeros((len(lists), SIZE))
+    for one, theirs in enumerate(lists):
+        if len(theirs):
+            near = others[theirs]
+            both = everyone + (1 - ZERO_WEIGHT) * near.T @ near
+            found[one] = np.linalg.solve(both + DROPPED / (1 - DROPPED) * np.diag(np.diag(both)), near.sum(axis=0))
+    return found
 
 
 def divided(name, given):
@@ -135,7 +152,7 @@ def main():
     print(f"{len(users)} rows, {n_users - 1} users, {n_items - 1} items, {args.shards} shards")
     tokens, found = [str(one) for one in range(n_users)], []
     for seed in args.seeds:
-        vectors = decomposed(*rows, seed) if args.data else rows[4:]
+        vectors = fitted(*rows, seed) if args.data else rows[4:]
         for name, update in ((name, update) for name in args.only for update in UPDATES):
             if update != "vector" and name not in MOVED_BOTH_WAYS:
                 continue
