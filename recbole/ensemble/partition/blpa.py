@@ -27,6 +27,9 @@ class LabelPropagation(EntityPartition):
     projection on users, in which two of them are as near as the sum over common items of one over the item's rows, in
     O(N K) and without its edges, which popular items make nearly complete. Whoever has no item in common with anybody
     stays (GraphEraser's code sends such nodes to shard 0). Only users who move are walked through one by one.
+
+    Where everybody has items in common with nearly everybody, as in MovieLens, all soon want the shard of the most
+    rows. It is full after few of them, the others wait, and the iterations end near the random start.
     Capacity factor and iterations of RecEraser's partitions mean nothing here.
     """
 

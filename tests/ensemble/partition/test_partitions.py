@@ -75,6 +75,16 @@ def test_bekm_is_the_same_algorithm_in_another_capacity(seed, n_shards, d):
     assert np.array_equal(assigned("bekm", given), right[np.searchsorted(users, given.users)])
 
 
+def test_bekm_goes_on_until_nobody_changes():
+    given = world(1, 20_000, 3000, 11, 1, 2)
+    users = np.unique(given.users)
+    first = stream(given.seed, "partition", "bekm").choice(len(users), 2, replace=False)
+    settings = [given.user_vectors[users]], first, graph_capacity(len(users), 2), 20
+    to_the_end, sooner = by_definition(*settings, least=0), by_definition(*settings, least=0.001)
+    assert not np.array_equal(to_the_end, sooner)
+    assert np.array_equal(get_partition("bekm")().of_entities(given)[users], to_the_end)
+
+
 def test_bekm_has_the_capacity_of_grapheraser():
     assert graph_capacity(6040, 10) == 632  # 604 + .005 * 5436 = 631.18
     assert graph_capacity(1000, 5) == 204
