@@ -9,8 +9,8 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "recbole"
 
-ORDER = ("utils", "config", "data", "generators", "prepare", "model", "evaluator", "trainer", "ensemble", "unlearning",
-         "scenario", "report", "quick_start")  # fmt: skip
+ORDER = ("utils", "config", "data", "generators", "prepare", "model", "evaluator", "trainer", "ensemble",
+         "unlearning", "scenario", "report", "quick_start")  # fmt: skip
 """The rooms; each may import from those before it."""
 
 APART = {

@@ -94,7 +94,7 @@ def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
     """
     digest, kept = run.identity(state).digest, "partition"
     if stored := workspace.known(kept, digest):
-        return Partitioned(stored["shard_of"].numpy(), stored["about"])
+        return Partitioned(stored["shard_of"].cpu().numpy(), stored["about"])
     config, log = run.config, state.dataset.log
     partition = get_partition(config["partition"])()
     vectors, about = None, {"partition": partition.name, "exact_level": partition.exact_level}

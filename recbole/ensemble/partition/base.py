@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from recbole.data.ids import distinct
-from recbole.utils import UserError
+from recbole.utils import UserError, stream
 
 AnchorUpdate = Literal["vector", "scalar_compat"]
 ExactLevel = Literal["E1", "E2"]
@@ -126,6 +126,10 @@ class Partition(ABC):
                 raise UserError(f"--partition {self.name} needs {whose} vectors of a pretrained model")
             if not (np.abs(vectors) <= _LARGEST).all():
                 raise UserError(f"--partition {self.name}: pretrained {whose} vectors are not finite, or beyond 1e8")
+
+    def _drawn(self, n: int, given: PartitionInput) -> np.ndarray:
+        """Return K of ``n`` objects, int64 [K], drawn evenly: where the first anchors are."""
+        return stream(given.seed, "partition", self.name).choice(n, given.n_shards, replace=False)
 
 
 class EntityPartition(Partition):

@@ -7,7 +7,6 @@ import numpy as np
 
 from recbole.ensemble.partition.base import EntityPartition, PartitionInput
 from recbole.ensemble.partition.greedy import Anchors, around_anchors
-from recbole.utils import stream
 
 _SLACK = Fraction(5, 1000)
 _ITERATIONS = 20
@@ -34,6 +33,6 @@ class KMeansPartition(EntityPartition):
 
     def _place(self, ids: np.ndarray, given: PartitionInput) -> np.ndarray:
         assert given.user_vectors is not None
-        first = ids[stream(given.seed, "partition", self.name).choice(len(ids), given.n_shards, replace=False)]
+        first = ids[self._drawn(len(ids), given)]
         anchors = Anchors(given.user_vectors, first)
         return around_anchors(anchors, ids, graph_capacity(len(ids), given.n_shards), _ITERATIONS, least=0)

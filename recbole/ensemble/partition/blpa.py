@@ -27,6 +27,9 @@ class LabelPropagation(EntityPartition):
     projection on users, in which two of them are as near as the sum over common items of one over the item's rows, in
     O(N K) and without its edges, which popular items make nearly complete. Whoever has no item in common with anybody
     stays (GraphEraser's code sends such nodes to shard 0). Only users who move are walked through one by one.
+
+    Where everybody has items in common with nearly everybody, as in MovieLens, all soon want the shard of the most
+    rows. It is full after few of them, the others wait, and the iterations end near the random start.
     Capacity factor and iterations of RecEraser's partitions mean nothing here.
     """
 
@@ -88,7 +91,8 @@ def _most(near: np.ndarray, shards: np.ndarray, state: torch.Tensor) -> np.ndarr
     """
     wanted, most = near.argmax(axis=1).astype(np.int16), near.max(axis=1)
     several = np.flatnonzero((near == most[:, None]).sum(axis=1) > 1)
-    drawn = bits(state, torch.from_numpy(several)[:, None], torch.arange(near.shape[1], device="cpu")).numpy()
+    users, shard = torch.as_tensor(several, device="cpu"), torch.arange(near.shape[1], device="cpu")
+    drawn = bits(state, users[:, None], shard).cpu().numpy()
     drawn[near[several] < most[several, None]] = np.iinfo(np.int64).min
     wanted[several] = drawn.argmax(axis=1)
     return np.where(most > 0, wanted, shards)

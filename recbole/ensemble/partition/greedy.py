@@ -19,7 +19,7 @@ Distances = Callable[[slice | np.ndarray], Callable[[int], np.ndarray]]
 Moment = tuple[float, int]
 """When a pair's turn is: by distance, then by object. (Of one object, the shards follow by number.)"""
 
-_NEVER: Moment = (np.inf, 0)
+_NEVER: Moment = (np.inf, 2**31)  # after any object's, at whatever distance
 _AT_ONCE = 2**14
 """Objects whose distances are computed at a time: a few arrays of them fit in a processor's cache."""
 
@@ -38,7 +38,7 @@ def fill(distances: Distances, n: int, limits: Sequence[int]) -> np.ndarray:
     """Return the shards that a walk through all pairs gives, in the order of (distance, object, shard).
 
     Args:
-        distances: of some objects; finite, not below 0 or of any sign.
+        distances: of some objects; of any sign, infinite ones too, but numbers.
         n: number of objects.
         limits: how many objects each shard holds, from 1; together n at least.
 
@@ -49,8 +49,14 @@ def fill(distances: Distances, n: int, limits: Sequence[int]) -> np.ndarray:
     is_open = list(range(len(limits)))
     for part in pieces(n, _AT_ONCE):
         nearest[part], shards[part] = _nearest(distances(part), is_open)
-    members = _grouped(shards, len(limits))
-    full_at = [_full_at(one, nearest, limit) for one, limit in zip(members, limits, strict=True)]
+    members, full_at = [np.empty(0, dtype=np.int32)] * len(limits), [_NEVER] * len(limits)
+
+    def join(shard: int, more: np.ndarray) -> None:
+        members[shard] = np.concatenate([members[shard], more])
+        full_at[shard] = _full_at(members[shard], nearest, limits[shard])
+
+    for shard, first in _grouped(shards):
+        join(shard, first)
     while (moment := min(full_at)) < _NEVER:
         closing = full_at.index(moment)
         is_open.remove(closing)
@@ -59,10 +65,8 @@ def fill(distances: Distances, n: int, limits: Sequence[int]) -> np.ndarray:
         for part in pieces(len(late), _AT_ONCE):
             some = late[part]
             nearest[some], shards[some] = _nearest(distances(some), is_open)
-        for shard, came in enumerate(_grouped(shards[late], len(limits))):
-            if len(came):
-                members[shard] = np.concatenate([members[shard], late[came]])
-                full_at[shard] = _full_at(members[shard], nearest, limits[shard])
+        for shard, came in _grouped(shards[late]):
+            join(shard, late[came])
     return shards
 
 
@@ -80,10 +84,12 @@ def _nearest(distance: Callable[[int], np.ndarray], is_open: Sequence[int]) -> t
     return least, which
 
 
-def _grouped(shards: np.ndarray, n_shards: int) -> list[np.ndarray]:
-    """Return the places, int32 ascending, of each shard."""
+def _grouped(shards: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each shard that there is, and its places, int32, ascending."""
     order = shards.argsort(kind="stable").astype(np.int32)  # of int16 in linear time
-    return np.split(order, np.bincount(shards, minlength=n_shards).cumsum()[:-1])
+    sizes = np.bincount(shards)
+    ends = sizes.cumsum()
+    return ((shard, order[ends[shard] - sizes[shard] : ends[shard]]) for shard in np.flatnonzero(sizes).tolist())
 
 
 def _full_at(members: np.ndarray, nearest: np.ndarray, limit: int) -> Moment:

@@ -20,8 +20,8 @@ def shards_of_tokens(tokens: Sequence[str | None], n_shards: int, seed: int) -> 
     """
     check_shards(n_shards)
     column = pa.array(tokens, pa.string(), from_pandas=True)
-    hashes = torch.from_numpy(Vocabulary(column.fill_null("")).hashes[1:])
-    shards = integers(n_shards, key(seed, "partition", "hash"), hashes).to(torch.int16).numpy()
+    hashes = torch.as_tensor(Vocabulary(column.fill_null("")).hashes[1:], device="cpu")
+    shards = integers(n_shards, key(seed, "partition", "hash"), hashes).cpu().numpy().astype(np.int16)
     shards[column.is_null().to_numpy(zero_copy_only=False)] = -1
     return shards
 

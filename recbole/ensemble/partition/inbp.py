@@ -6,7 +6,6 @@ import numpy as np
 
 from recbole.ensemble.partition.base import Partition, PartitionInput, capacity
 from recbole.ensemble.partition.greedy import Anchors, Distances, by_table, fill, settle
-from recbole.utils import stream
 
 
 class InteractionPartition(Partition):
@@ -24,7 +23,7 @@ class InteractionPartition(Partition):
     def _divide(self, given: PartitionInput) -> np.ndarray:
         assert given.user_vectors is not None and given.item_vectors is not None
         n, scalar = len(given.users), given.anchor_update == "scalar_compat"
-        first = stream(given.seed, "partition", self.name).choice(n, given.n_shards, replace=False)
+        first = self._drawn(n, given)
         users = Anchors(given.user_vectors, given.users[first], scalar)
         items = Anchors(given.item_vectors, given.items[first], scalar)
         limits = [capacity(n, given.n_shards, given.capacity_factor)] * given.n_shards

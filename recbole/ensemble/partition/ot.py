@@ -4,7 +4,6 @@ import numpy as np
 
 from recbole.ensemble.partition.base import EntityPartition, PartitionInput, capacity
 from recbole.ensemble.partition.greedy import Anchors, by_table, fill, pieces, settle
-from recbole.utils import stream
 
 _ROUNDS = 10
 _SMOOTHNESS = 0.02
@@ -35,7 +34,7 @@ class TransportPartition(EntityPartition):
 
     def _place(self, ids: np.ndarray, given: PartitionInput) -> np.ndarray:
         assert given.user_vectors is not None
-        first = ids[stream(given.seed, "partition", self.name).choice(len(ids), given.n_shards, replace=False)]
+        first = ids[self._drawn(len(ids), given)]
         anchors = Anchors(given.user_vectors, first)
         limits = [capacity(len(ids), given.n_shards, 1)] * given.n_shards
         price = np.zeros(given.n_shards)

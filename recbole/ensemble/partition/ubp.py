@@ -6,7 +6,6 @@ import numpy as np
 
 from recbole.ensemble.partition.base import EntityPartition, Kind, PartitionInput, capacity
 from recbole.ensemble.partition.greedy import Anchors, around_anchors
-from recbole.utils import stream
 
 
 class UserPartition(EntityPartition):
@@ -22,7 +21,7 @@ class UserPartition(EntityPartition):
     def _place(self, ids: np.ndarray, given: PartitionInput) -> np.ndarray:
         vectors = given.user_vectors if self.by == "user" else given.item_vectors
         assert vectors is not None
-        first = ids[stream(given.seed, "partition", self.name).choice(len(ids), given.n_shards, replace=False)]
+        first = ids[self._drawn(len(ids), given)]
         anchors = Anchors(vectors, first, given.anchor_update == "scalar_compat")
         limit = capacity(len(ids), given.n_shards, given.capacity_factor)
         return around_anchors(anchors, ids, limit, given.iterations)
