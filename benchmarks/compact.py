@@ -44,7 +44,7 @@ from recbole.data.interaction import Interaction
 from recbole.evaluator import Asked, EvalSettings, evaluate, find_metric, get_probe
 from recbole.evaluator.probes.distance import distances
 from recbole.quick_start.command_line import train_arguments
-from recbole.quick_start.main import _configured, train_main
+from recbole.quick_start.main import configured, train_main
 from recbole.quick_start.setup import begin
 from recbole.report.columns import values_of
 from recbole.report.tables import as_markdown
@@ -105,7 +105,7 @@ def words_of(args, kind, seed):
 
 def scenario_and_config(args, kind, seed):
     """Return the scenario and the settings of a model's run."""
-    config = _configured(*train_arguments(words_of(args, kind, seed), "compact.py"))
+    config = configured(*train_arguments(words_of(args, kind, seed), "compact.py"))
     return scenario_of(config), config
 
 

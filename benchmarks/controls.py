@@ -40,7 +40,7 @@ from measuring import told_in_docs
 
 from recbole.evaluator import Asked, EvalSettings, Reference, evaluate, find_metric, get_probe
 from recbole.quick_start.command_line import train_arguments
-from recbole.quick_start.main import _configured
+from recbole.quick_start.main import configured
 from recbole.quick_start.setup import begin
 from recbole.report.columns import values_of
 from recbole.report.records import read_if_there
@@ -96,7 +96,7 @@ def words_of(args, cell, seed, index):
 
 def opened(args, cell):
     """Return the :class:`~recbole.quick_start.setup.Setup` of a cell, with the first of the ladder's seeds."""
-    config = _configured(*train_arguments(words_of(args, cell, args.seeds[0], LAST), "controls.py"))
+    config = configured(*train_arguments(words_of(args, cell, args.seeds[0], LAST), "controls.py"))
     return begin(config, scenario_of(config), forgetting=True)
 
 

@@ -23,7 +23,7 @@ from recbole.evaluator import EvalSettings, evaluate, find_metric, get_probe
 from recbole.evaluator.asked import Asked
 from recbole.evaluator.probes.forgotten import pair_scores
 from recbole.quick_start.command_line import unlearn_arguments
-from recbole.quick_start.main import _configured
+from recbole.quick_start.main import configured
 from recbole.quick_start.setup import begin
 from recbole.quick_start.unlearning import _base
 from recbole.scenario.known_scenarios import scenario_of
@@ -41,7 +41,7 @@ class Subject:
 
     def __init__(self, argv: list[str]) -> None:
         namespace, overrides = unlearn_arguments(["--unlearning_algorithm", "scif", *argv, "--show_progress", "False"])
-        self.config = _configured(namespace, overrides)
+        self.config = configured(namespace, overrides)
         scenario = scenario_of(self.config)
         self.stored = _base(self.config, scenario)
         self.setup = begin(self.config, scenario, forgetting=True)

@@ -89,14 +89,6 @@ def worlds(tmp_path_factory, config, sessions, small_dataset):
     return get
 
 
-def reordered(requests, order):
-    """Return the same requests in another order."""
-    rows = [requests[at].rows for at in order]
-    offsets = np.cumsum([0, *map(len, rows)])
-    names, whole = [requests.entities[at] for at in order], np.ones(len(order), dtype=bool)
-    return Requests(names, np.concatenate(rows), offsets, whole, 0, "sha")
-
-
 def trained(config, data, epochs=3, build=None):
     """Return a model trained from the configured seed, its dropout and negatives included; ``build`` makes it."""
     before = config["epochs"]

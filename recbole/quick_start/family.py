@@ -117,13 +117,9 @@ def _datasets() -> list[str]:
 
 
 def _presets() -> list[str]:
-    from recbole.config.layers import PROPERTIES, packaged
+    from recbole.quick_start.presets import pairs_of, preset_names
 
-    lines = []
-    for path in sorted((PROPERTIES / "preset").glob("*.yaml")):
-        pairs = packaged(f"preset/{path.name}").values.items()
-        lines.append(f"{path.stem}: {', '.join(f'{name} on {model}' for name, models in pairs for model in models)}")
-    return lines
+    return [f"{preset}: {pairs_of(preset)}" for preset in preset_names()]
 
 
 def _keys() -> list[str]:

@@ -131,7 +131,12 @@ def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
         "the run": (
             *_run("ml-100k"),
             Flag("unlearning_algorithm", str, "how to forget (default: scif)", "scif", choices=tuple(algorithms)),
-            Flag("preset", str, "named hyper-parameters instead of ERASE's defaults: tuned"),
+            Flag(
+                "preset",
+                str,
+                "named hyper-parameters instead of the defaults: erase (ERASE's own, for its seven algorithms on any "
+                "model) or tuned (found on validation data; 'erase-bench list presets' shows for which pairs)",
+            ),
             Flag("base_checkpoint", str, "the model to unlearn from: a file, or hf://user/repo/file.pth"),
             Flag("release_secret", str, "with ceu and idea: a file whose bytes key the noise, instead of the seed"),
             Flag("unlearning_batchsize", int, "people per unlearning step (default: 1)", 1),

@@ -63,11 +63,20 @@ def _name_this_package() -> None:
         print(f"two packages are called recbole: running {here}, not the installed RecBole {others[0].version}")
 
 
-def _configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset: str | None = None) -> "Config":
+def configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset: str | None = None) -> "Config":
+    """Return the settings of a parsed command line.
+
+    Args:
+        namespace, overrides: as the functions of :mod:`recbole.quick_start.command_line` return them.
+        preset: named hyper-parameters of the algorithm, or None.
+
+    Raises:
+        UserError: for what cannot be in a file or on the command line, and a preset without the pair.
+    """
     from recbole.config import Config
     from recbole.quick_start.command_line import config_values, declared_defaults
 
-    def configured(**layers: Any) -> Config:
+    def layered(**layers: Any) -> Config:
         return Config(
             namespace.model,
             namespace.dataset,
@@ -78,11 +87,11 @@ def _configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset
             **layers,
         )
 
-    config = configured()
+    config = layered()
     if preset is not None:
         from recbole.quick_start.presets import preset_values
 
-        config = configured(config_dict=preset_values(preset, config["unlearning_algorithm"], config["model"]))
+        config = layered(config_dict=preset_values(preset, config["unlearning_algorithm"], config["model"]))
     from recbole.evaluator import check_metrics
 
     check_metrics(config)
@@ -100,7 +109,7 @@ def _train(argv: list[str], program: str) -> int:
         raise UserError(f"--device {namespace.device} names one GPU: of several processes each takes its own")
     if launcher.launched():
         overrides["gpu_id"] = str(launcher.local_rank())
-    config = _configured(namespace, overrides)
+    config = configured(namespace, overrides)
     if several and not launcher.launched():
         numbers = namespace.nproc, namespace.world_size, namespace.group_offset
         return launcher.launch(*numbers, namespace.ip, namespace.port, [sys.argv[0], *argv])
@@ -120,7 +129,7 @@ def _unlearn(argv: list[str], program: str) -> int:
     from recbole.quick_start.command_line import unlearn_arguments, without_secrets
 
     namespace, overrides = unlearn_arguments(argv, program=program)
-    config = _configured(namespace, overrides, namespace.preset)
+    config = configured(namespace, overrides, namespace.preset)
     from recbole.quick_start.closing import all_finite
     from recbole.quick_start.unlearning import unlearn_recbole
 

@@ -218,7 +218,7 @@ def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
 def _certificates(work: Work) -> dict[int, dict[str, Any]]:
     """Return what is guaranteed of each checkpoint, as its record says; nothing where nothing is guaranteed."""
     found = {at: _told_of(work, at, "certificate") for at in range(N_CHECKPOINTS)}
-    return {at: certificate for at, certificate in found.items() if certificate}
+    return {at: certificate for at, certificate in found.items() if certificate is not None}
 
 
 def _told_of(work: Work, checkpoint: int, name: str) -> Any:

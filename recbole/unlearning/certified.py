@@ -112,8 +112,8 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
 
     @property
     @abstractmethod
-    def epsilon(self) -> float:
-        """Epsilon of one release."""
+    def epsilon(self) -> float | None:
+        """Epsilon of one release; None where none is given, and nothing is certified."""
 
     @abstractmethod
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
@@ -141,17 +141,23 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
             at: [self.deltas[later] for later in range(at, checkpoint + 1) if later in self.deltas]
             for at in range(checkpoint + 1)
         }
+        epsilon = self.epsilon
         fails = {
-            "epsilon is above 1, where the Gaussian mechanism is not proved": self.epsilon > 1,
+            "no epsilon is given: nothing is certified": epsilon is None,
+            "epsilon is above 1, where the Gaussian mechanism is not proved": epsilon is not None and epsilon > 1,
             "delta is 1: the noise hides nothing": not told["delta"] < 1,
         }
         broken = sorted(self.broken | {reason for reason, applies in fails.items() if applies})
         composed = {
-            at: {"releases": len(all_), "epsilon": len(all_) * self.epsilon, "delta": min(1.0, sum(all_))}
+            at: {
+                "releases": len(all_),
+                "epsilon": None if epsilon is None else len(all_) * epsilon,
+                "delta": min(1.0, sum(all_)),
+            }
             for at, all_ in since.items()
         }
         return {
-            "epsilon": self.epsilon, **told, "composed": composed, "secret": self.secret is not None,
+            "epsilon": epsilon, **told, "composed": composed, "secret": self.secret is not None,
             "holds": not broken, "broken": broken, "assumed": ASSUMED,
         }  # fmt: skip
 

@@ -14,12 +14,15 @@ from recbole.unlearning.algorithm import HyperParameters, NotApplied, Step, Step
 from recbole.unlearning.case import Case
 from recbole.unlearning.hyper import InfluenceHyper
 from recbole.unlearning.negatives_change import NegativesChange, Weighted
-from recbole.unlearning.second_order.curvature import gradient, second_order
+from recbole.unlearning.second_order.curvature import HessianProduct, gradient, second_order
+from recbole.unlearning.second_order.gauss_newton import GaussNewtonProduct
 from recbole.unlearning.second_order.krylov import LinearMap, Solution
 from recbole.unlearning.second_order.solvers import positive_solution
 from recbole.unlearning.second_order.subspace import Subspace
 from recbole.unlearning.system import Scope, System, has_curvature, has_outputs
 from recbole.utils import UserError
+
+Curvature = HessianProduct | GaussNewtonProduct
 
 EXACTLY = {"tolerance": 1e-6}
 """How systems are solved that leave nothing out."""
@@ -177,7 +180,7 @@ class InfluenceAlgorithm(StepAlgorithm):
         how = {"damping": found.damping / system.n, "raised": found.raised, "curvature": curvature}
         return found.x, self.settled(found) | how
 
-    def operator(self, system: System) -> tuple[LinearMap, Callable[[], LinearMap | None], bool]:
+    def operator(self, system: System) -> tuple[Curvature, Callable[[], LinearMap | None], bool]:
         """Return a system's curvature, what takes its place where it is not positive, and whether it is a replacement.
 
         Which of Hessian and Gauss-Newton form is which: see :meth:`newton`.

@@ -4,7 +4,7 @@ import logging
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Pipeline:
             what others did not use is not handed on. With nothing left it is a ``timeout`` that did not run: its rows
             are forgotten, the parameters stay.
         show_progress: draw a progress bar on a terminal.
+        sizes: after how many requests it stops to save, ascending; by default at the four checkpoints.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class Pipeline:
         log_path: Path | None = None,
         deadline: Deadline | None = None,
         show_progress: bool = True,
+        sizes: Sequence[int] | None = None,
     ) -> None:
         self.algorithm, self.requests, self.resume = algorithm, requests, resume
-        self.sizes = checkpoint_sizes(len(requests))
+        self.sizes = checkpoint_sizes(len(requests)) if sizes is None else list(sizes)
         self.chunks = chunks(len(requests), batch_size, self.sizes)
         self.deadline = Deadline() if deadline is None else deadline
         self.log_path, self.show_progress = log_path, show_progress
@@ -64,7 +66,7 @@ class Pipeline:
         self.settled = 0  # how many of these were before the last checkpoint
 
     def run(self, save: Callable[[int, int, dict[str, Any]], object]) -> dict[str, Any]:
-        """Forget everything; call ``save(checkpoint, n_done, summary)`` at each of the checkpoints.
+        """Forget everything; call ``save(checkpoint, n_done, summary)`` at each of the stops, numbered from 0.
 
         Returns:
             The :meth:`summary`.

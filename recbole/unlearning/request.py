@@ -62,6 +62,13 @@ class Requests:
         """Return requests ``start`` to ``stop - 1``."""
         return [self[index] for index in range(start, stop)]
 
+    def chosen(self, places: Sequence[int]) -> "Requests":
+        """Return the requests at some places (at least one), in that order; each gets its new place as its index."""
+        rows = [self[at].rows for at in places]
+        offsets = np.concatenate([[0], np.cumsum([len(part) for part in rows])]).astype(np.int64)
+        names, known = [self.entities[at] for at in places], self.known[np.asarray(places)]
+        return Requests(names, np.concatenate(rows), offsets, known, self.unknown_pairs, self.sha256)
+
     def mask(self, n_done: int, n_rows: int) -> np.ndarray:
         """Return the bool mask [n_rows] of what the first ``n_done`` requests forget."""
         forgotten = np.zeros(n_rows, dtype=bool)

@@ -127,6 +127,11 @@ def test_a_user_with_every_item(place, refused):
         (TRAINS, ("--eval_only", "--seed", "3"), "seed_3"),
         (TRAINS, ("--rmia_out_model_flag",), "not available yet"),
         (UNLEARNS, ("--preset", "tuend"), "did you mean 'tuned'"),
+        (
+            UNLEARNS,
+            ("--preset", "erase", "--unlearning_algorithm", "reset"),
+            "it has scif on any model, kookmin on any",
+        ),
         (UNLEARNS, ("--model", "Pop"), "Pop"),
     ],
 )

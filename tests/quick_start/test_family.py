@@ -24,7 +24,8 @@ def test_the_version_is_told(capsys):
         ("metrics", "NDCG"),
         ("scenarios", "spam: A bandwagon attack"),
         ("datasets", "ml-100k: python dataset/ml-100k/prepare.py"),
-        ("presets", "scif on BPR"),
+        ("presets", "erase: scif on any model, kookmin on any model"),
+        ("presets", "tuned: scif on BPR"),
         ("keys", "stopping_step: 10"),
     ],
 )

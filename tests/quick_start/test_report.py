@@ -8,9 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from recbole.config.layers import packaged
 from recbole.evaluator import Table
+from recbole.model import get_model
 from recbole.quick_start import family, report
-from recbole.quick_start.presets import preset_values
+from recbole.quick_start.presets import ANY_MODEL, preset_names, preset_values
+from recbole.unlearning.registry import ERASE_ALGORITHMS, get_algorithm
 from recbole.utils import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -117,8 +120,38 @@ def test_presets_have_values_for_their_pairs_and_say_what_they_have():
     assert preset_values("tuned", "scif", "BPR")["damping"] < 0.01
     with pytest.raises(UserError, match="did you mean 'tuned'"):
         preset_values("tunde", "scif", "BPR")
-    with pytest.raises(UserError, match="scif on BPR"):
+    with pytest.raises(UserError, match="nothing for scif on Pop; it has scif on BPR, gif on BPR"):
         preset_values("tuned", "scif", "Pop")
+
+
+def test_the_original_values_are_those_of_any_model():
+    assert preset_values("erase", "gif", "BPR")["gif_scale_factor"] == 1000
+    assert preset_values("erase", "idea", "SASRec") == preset_values("erase", "idea", "DNNTSP")
+    assert preset_values("erase", "idea", "SASRec")["idea_sigma"] == 0.1
+    with pytest.raises(
+        UserError, match="'erase' has nothing for finetune on BPR; it has scif on any model, kookmin on"
+    ):
+        preset_values("erase", "finetune", "BPR")
+    assert {name for name in ERASE_ALGORITHMS if preset_values("erase", name, "a model")} == set(ERASE_ALGORITHMS)
+
+
+def test_a_preset_without_the_pair_is_refused_before_anything_is_loaded(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    asked = ("--dataset", "not_there", "--unlearning_algorithm", "reset", "--preset", "erase")
+    assert family.main(["unlearn", "--model", "BPR", *asked]) == 2
+    told = capsys.readouterr().err
+    assert (
+        told.startswith("erase-bench unlearn: --preset: 'erase' has nothing for reset on BPR") and told.count("\n") == 1
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_what_a_preset_holds_are_hyper_parameters_within_their_bounds(preset):
+    for algorithm, models in packaged(f"preset/{preset}.yaml").values.items():
+        for model, values in models.items():
+            assert model == ANY_MODEL or get_model(model)
+            assert values and get_algorithm(algorithm).Hyper(**values)  # refuses another key, and a value out of bounds
 
 
 def test_the_scripts_say_which_package_runs_when_recbole_is_installed_too(tmp_path):

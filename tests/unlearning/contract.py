@@ -11,7 +11,7 @@ import pytest
 import torch
 from asking import ask, open_case
 from quadratic import forget_linear, fresh
-from small_worlds import MODELS, USERS, known, reordered, same, weights
+from small_worlds import MODELS, USERS, known, same, weights
 
 from recbole.data.split import TRAIN
 from recbole.model import get_model
@@ -96,7 +96,7 @@ class AlgorithmContract:
         """The state after the first requests has the same bits whatever comes after them."""
         ends = []
         for later in ([2, 3, 4, 5], [5, 4, 3, 2]):
-            pipeline = Pipeline(self.start(single), reordered(single.requests, [0, 1, *later]), show_progress=False)
+            pipeline = Pipeline(self.start(single), single.requests.chosen([0, 1, *later]), show_progress=False)
             states = []
             pipeline.run(lambda *_, states=states, model=pipeline.algorithm.model: states.append(known(model)))
             assert pipeline.sizes[0] == 2

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 from asking import ask, open_case
-from small_worlds import known, same, weights
+from small_worlds import known, poisoned, same, trained, weights
 
 from recbole.data.ids import held
 from recbole.evaluator.scores import score_batches, top_items
 from recbole.model import get_model
 from recbole.trainer import load_checkpoint, save_unlearned
 from recbole.trainer.checkpoint import load_weights
+from recbole.trainer.learn import new_model
+from recbole.trainer.state import Run, State
 from recbole.unlearning.pipeline import Pipeline
+from recbole.unlearning.registry import get_algorithm
 from recbole.utils import UserError, init_seed
 
 HUGE = 1e9
@@ -243,6 +246,24 @@ def test_the_requester_s_rows_are_those_of_a_new_model_and_no_other_moves(worlds
             values[who] = world.state[table][who]
         if world.state[table].is_floating_point():
             assert torch.equal(values, world.state[table]), table
+
+
+def test_spammers_get_the_rows_of_a_model_that_never_saw_them(worlds, tmp_path):
+    """What is planted takes its initial values by its own rows, so that the model of the masked data has the same."""
+    world = worlds("BPR")
+    data = poisoned(world.dataset, tmp_path)
+    models, run = [], Run(world.config, get_model("BPR"))
+    for mask in (data.log.user >= data.first_fake, np.zeros(len(data.log), dtype=bool)):
+        state = State("base", data, mask)
+        models.append(trained(world.config, state.data, 1, build=lambda *_, state=state: new_model(run, state)))
+    clean, poisoned_model = models
+    algorithm = get_algorithm("reset")(world.config, poisoned_model, data)
+    fakes = np.unique(data.log.user[data.log.user >= data.first_fake])
+    for at, fake in enumerate(fakes):
+        assert ask(algorithm, np.flatnonzero(data.log.user == fake), at).status == "applied"
+    ended, expected = weights(algorithm.model)["user_embedding.weight"], weights(clean)["user_embedding.weight"]
+    assert len(fakes) == 3 and torch.equal(ended[fakes], expected[fakes])
+    assert not torch.equal(ended[:-3], expected[:-3])
 
 
 def test_making_the_initial_values_draws_nothing_from_others(bpr):

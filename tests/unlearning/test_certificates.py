@@ -61,9 +61,14 @@ def test_ideas_noise_follows_the_bounds_since_the_base(config, data):
     assert certificate["sigma"] == gaussian_sigma(0.1, 0.01, certificate["distance_bound"])
     assert certificate["sigma"] == pytest.approx(sum(bounds) * math.sqrt(2 * math.log(125)) / 0.1)
     assert noise.std() == pytest.approx(certificate["sigma"], rel=0.3)
-    least, rows, _ = start(config, fresh(data), "idea", idea_sigma=50.0, idea_iterations=5)
+    least, rows, _ = start(config, fresh(data), "idea", idea_epsilon=0.1, idea_sigma=50.0, idea_iterations=5)
     ask(least, rows, 0)
     assert noise_of(least, 0)[1]["sigma"] == 50.0 and noise_of(least, 0)[1]["delta"] < 0.01
+    silent, rows, _ = start(config, fresh(data), "idea", idea_iterations=5)
+    ask(silent, rows, 0)
+    noise, certificate = noise_of(silent, 0)
+    assert not noise.any() and not certificate["holds"] and certificate["epsilon"] is None
+    assert certificate["sigma_of_epsilon_1"] == gaussian_sigma(1.0, 0.01, certificate["distance_bound"]) > 0
 
 
 def test_the_bound_covers_the_distance(config, data):
@@ -88,7 +93,7 @@ def test_what_releases_tell_of_a_request_adds_up(config, data, name):
 @pytest.mark.parametrize("name", ["ceu", "idea"])
 def test_a_snapshot_holds_what_a_release_goes_by(worlds, name):
     world = worlds("BPR")
-    whole, resumed = world.start(name), world.start(name)
+    whole, resumed = (world.start(name, idea_epsilon=0.5) for _ in range(2))
     ask(whole, world.requests[0].rows, 0)
     whole.release(0)
     memory = torch.load(_saved(whole.memory()), weights_only=True)
@@ -118,7 +123,8 @@ def test_a_secret_keys_the_noise(config, data, tmp_path):
     for secret in (None, b"0123456789abcdef", b"0123456789abcdeX"):
         path = tmp_path / "secret"
         path.write_bytes(secret or b"")
-        algorithm, rows, _ = start(config, fresh(data), "idea", release_secret=str(path) if secret else None)
+        said = str(path) if secret else None
+        algorithm, rows, _ = start(config, fresh(data), "idea", idea_epsilon=0.5, release_secret=said)
         ask(algorithm, rows, 0)
         noise, certificate = noise_of(algorithm, 0)
         assert certificate["secret"] is (secret is not None)
@@ -127,7 +133,7 @@ def test_a_secret_keys_the_noise(config, data, tmp_path):
     path.write_bytes(b"short")
     with pytest.raises(UserError, match="5 bytes; 16 or more"):
         start(config, fresh(data), "idea", release_secret=str(path))
-    with pytest.raises(UserError, match="--release_secret: .*gone"):
+    with pytest.raises(UserError, match=r"--release_secret: .*gone"):
         start(config, fresh(data), "idea", release_secret=str(tmp_path / "gone"))
 
 

@@ -1,8 +1,11 @@
 """Gradients, Hessian products and solutions against dense ones, on models small enough for a dense Hessian."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
+from asking import ask
 from torch import nn
 from torch.func import functional_call
 
@@ -383,3 +386,20 @@ def test_batches_of_one_loss_share_the_propagation(tasks, monkeypatch):
         product = HessianProduct(subspace, task.batches, 1.0, weights)
         product(apart)
     assert len(calls) == 4
+
+
+@pytest.mark.parametrize("name", ["scif", "gif"])
+@pytest.mark.parametrize("model", ["BPR", "LightGCN", "GRU4Rec", "Sets2Sets", "DNNTSP"])
+def test_a_request_leaves_no_tensors_behind(worlds, model, name):
+    """Neither in cycles of Python's, which wait for its collector, nor in a graph's, which none ever frees."""
+    world, counts = worlds(model), []
+    algorithm = world.start(name, gif_iterations=10)
+    kept = [world.requests[at].rows for at in range(5)]
+    try:
+        for at, rows in enumerate(kept):
+            ask(algorithm, rows, at)
+            gc.collect() if not counts else gc.disable()
+            counts.append(sum(type(each) in (torch.Tensor, torch.nn.Parameter) for each in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert max(counts[2:]) - min(counts[2:]) <= 4 and counts[-1] <= counts[1] + 4, counts

@@ -5,7 +5,7 @@ import pytest
 import torch
 from asking import ask
 from fake_device import fake_device
-from small_worlds import MODELS, reordered, weights
+from small_worlds import MODELS, weights
 
 from recbole.evaluator import EvalSettings, TargetView, build_views, evaluate, get_probe
 from recbole.evaluator.probes.targets import target_scores
@@ -46,7 +46,7 @@ def test_a_run_of_requests_stays_on_its_device_and_goes_on(worlds, tmp_path):
     with fake_device() as device:
         for end in (2, 4):
             pipeline = Pipeline(
-                world.start("scif", device=device, **SMALL), reordered(world.requests, range(4)), 1,
+                world.start("scif", device=device, **SMALL), world.requests.chosen(range(4)), 1,
                 ResumeFile(tmp_path / "x.resume", "me"), show_progress=False,
             )  # fmt: skip
             pipeline.chunks = pipeline.chunks[:end]

@@ -29,6 +29,14 @@ def test_four_checkpoints_after_so_many_requests(config, small_dataset, n, sizes
         assert np.array_equal(forgotten, run.requests.mask(n_done, len(forgotten)))
 
 
+def test_other_stops_than_the_four_and_no_piece_goes_past_one(config, small_dataset):
+    run, saved = Run(config, small_dataset), []
+    stops = pipeline.Pipeline(run.algorithm, run.requests, 4, show_progress=False, sizes=[1, 6, 8])
+    stops.run(lambda *of: saved.append((*of[:2], of[2]["done"])))
+    assert saved == [(0, 1, 1), (1, 6, 6), (2, 8, 8)]
+    assert stops.chunks == [(0, 1), (1, 5), (5, 6), (6, 8), (8, 11)] and stops.summary()["done"] == 11
+
+
 @pytest.mark.parametrize("size", [2, 3, 100])
 def test_batches_end_at_the_same_people(config, small_dataset, size, tmp_path):
     single = Run(config, small_dataset).run()

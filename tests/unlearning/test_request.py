@@ -72,6 +72,17 @@ def test_what_is_unknown_is_counted_and_keeps_its_turn(dataset):
     assert found(dataset, pairs[:1]).report() == "1 requests, 1 interactions to forget"
 
 
+def test_chosen_requests_stand_in_the_order_in_which_they_are_chosen(dataset):
+    requests = found(dataset, [("u1", "a"), ("u1", "l"), ("u10", "a"), ("stranger", "a"), ("u9", "b")])
+    assert requests.entities == ["stranger", "u1", "u10", "u9"]
+    chosen = requests.chosen([3, 0, 1])
+    assert [(one.index, one.entity, one.unknown) for one in chosen.between(0, 3)] == [
+        (0, "u9", ""), (1, "stranger", requests[0].unknown), (2, "u1", ""),
+    ]  # fmt: skip
+    assert [one.rows.tolist() for one in chosen.between(0, 3)] == [requests[at].rows.tolist() for at in (3, 0, 1)]
+    assert len(chosen) == 3 and chosen.sha256 == requests.sha256
+
+
 def test_requests_for_everything_of_some_entities(dataset):
     requests = requests_of(dataset, ["u9", "u10"], "sha")
     assert len(requests) == 2 and requests.sha256 == "sha"

@@ -25,8 +25,8 @@ from recbole.unlearning.system import Scope, System
 class CeuHyper(InfluenceHyper):
     """CEU's hyper-parameters."""
 
-    ceu_lambda: float = setting(0.01, "added to the diagonal of the mean loss's Hessian", above=0)
-    ceu_sigma: float = setting(0.1, "standard deviation of the noise in the gradient of the summed loss", least=0)
+    ceu_lambda: float = setting(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
+    ceu_sigma: float = setting(1e-3, "standard deviation of the noise in the gradient of the summed loss", least=0)
     ceu_epsilon: float = setting(0.1, "epsilon of the certificate", above=0)
     ceu_cg_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)
     ceu_hessian_samples: int = setting(1024, "drawn examples that stand for the others in the Hessian", least=1)
@@ -34,7 +34,7 @@ class CeuHyper(InfluenceHyper):
 
 
 @dataclass(frozen=True)
-class Curvature:
+class LastSystem:
     """What the Hessian of the last request was of: all that is needed to have it again.
 
     Attributes:
@@ -59,7 +59,7 @@ class Curvature:
         }  # fmt: skip
 
     @classmethod
-    def of_plain(cls, plain: Mapping[str, Any]) -> "Curvature":
+    def of_plain(cls, plain: Mapping[str, Any]) -> "LastSystem":
         """Return what :meth:`as_plain` was made of."""
         batches, moving = [Interaction(columns) for columns in plain["batches"]], plain["moving"]
         rows = None if moving is None else [Interaction(columns) for columns in moving]
@@ -97,7 +97,7 @@ class Ceu(CertifiedAlgorithm):
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         super().__init__(config, model, dataset)
-        self.last: Curvature | None = None
+        self.last: LastSystem | None = None
 
     @property
     def epsilon(self) -> float:
@@ -116,7 +116,7 @@ class Ceu(CertifiedAlgorithm):
         residual = self.measured(case, system, x, right, hyper.ceu_lambda)
         work["n_gradients"] += 2
         work["certificate"] = {"gradient_residual": residual, "broken": self.count(residual, system, work)}
-        self.last = Curvature(system.n, system.sample, system.moving, system.complete)
+        self.last = LastSystem(system.n, system.sample, system.moving, system.complete)
         return Step(system.subspace, x, work)
 
     def memory(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Ceu(CertifiedAlgorithm):
         """Take up a snapshot, with the last request's curvature."""
         super().restore(state_dict, forgotten, memory)
         last = (memory or {}).get("last")
-        self.last = None if last is None else Curvature.of_plain(last)
+        self.last = None if last is None else LastSystem.of_plain(last)
 
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
         """Return how far a random tilt moves the minimum, and what that is worth.
@@ -153,5 +153,7 @@ class Ceu(CertifiedAlgorithm):
         if not math.isfinite(found.residual + found.bend):
             self.broken.add("the noise of a release could not be worked out: the curvature is not finite")
             return None, told | {"sigma": 0.0, "delta": 1.0}
+        if found.raised:
+            self.broken.add("the noise of a release took a larger lambda than the objective has")
         told |= {"noise_products": found.iterations, "noise_residual": found.residual}
         return system.subspace.widen(found.x, -tilt / (hyper.ceu_lambda * system.n)), told

@@ -17,9 +17,11 @@ from recbole.unlearning.system import Scope, System
 class IdeaHyper(InfluenceHyper):
     """IDEA's hyper-parameters."""
 
-    idea_damping: float = setting(0.01, "added to the diagonal of the mean loss's Hessian", above=0)
+    idea_damping: float = setting(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
     idea_sigma: float = setting(0.0, "least standard deviation of the noise on every parameter", least=0)
-    idea_epsilon: float = setting(0.1, "epsilon of the certificate", above=0)
+    idea_epsilon: float | None = setting(
+        None, "epsilon of the certificate, from which the noise follows (default: none is given, no noise)", above=0
+    )
     idea_delta: float = setting(0.01, "delta of the certificate", above=0, most=1)
     idea_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)
     idea_hessian_samples: int = setting(1024, "drawn examples that stand for the others in the Hessian", least=1)
@@ -43,6 +45,9 @@ class Idea(CertifiedAlgorithm):
     Unlike ERASE: the paper's sign and ``1/m`` (there the step reinforced what was to be forgotten); the root stands in
     the numerator; the bound is one; noise is on what is released, not on the model that the next request starts from;
     no fine-tuning, as in the paper; no least noise (ERASE's ``idea_sigma`` is 0.1, more than most embeddings can bear).
+    And no epsilon by default: the noise that one of up to 1 asks for is hundreds of times the embeddings wherever the
+    damping lets a step forget, so that a default would leave nothing of a model. The certificate then says which noise
+    an epsilon of 1 would take.
     """
 
     name = "idea"
@@ -50,7 +55,7 @@ class Idea(CertifiedAlgorithm):
     hyper: IdeaHyper
 
     @property
-    def epsilon(self) -> float:
+    def epsilon(self) -> float | None:
         """Epsilon of one release."""
         return self.hyper.idea_epsilon
 
@@ -74,8 +79,10 @@ class Idea(CertifiedAlgorithm):
 
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
         """Return normal noise for the distances summed since the base model, and what it is worth."""
-        hyper = self.hyper
-        sigma = max(hyper.idea_sigma, gaussian_sigma(hyper.idea_epsilon, hyper.idea_delta, self.error))
-        delta = min(1.0, gaussian_delta(hyper.idea_epsilon, self.error, sigma))
-        told = {"delta": delta, "sigma": sigma, "distance_bound": self.error}
-        return (sigma * self.normal(checkpoint) if sigma else None), told
+        hyper, bound = self.hyper, self.error
+        told = {"distance_bound": bound, "sigma_of_epsilon_1": gaussian_sigma(1.0, hyper.idea_delta, bound)}
+        sigma, delta = hyper.idea_sigma, 1.0 if bound else 0.0
+        if hyper.idea_epsilon is not None:
+            sigma = max(sigma, gaussian_sigma(hyper.idea_epsilon, hyper.idea_delta, bound))
+            delta = min(1.0, gaussian_delta(hyper.idea_epsilon, bound, sigma))
+        return (sigma * self.normal(checkpoint) if sigma else None), told | {"sigma": sigma, "delta": delta}

@@ -18,7 +18,7 @@ from recbole.utils import InputType, UserError
 class ScifHyper(HyperParameters):
     """SCIF's hyper-parameters."""
 
-    damping: float = setting(0.01, "added to the diagonal of the mean loss's Hessian", above=0)
+    damping: float = setting(1e-5, "added to the diagonal of the mean loss's Hessian", above=0)
     scif_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)
     scif_negatives: int = setting(
         64, "fixed negatives for each positive of a pairwise model, averaged over; 0: all possible ones", least=0

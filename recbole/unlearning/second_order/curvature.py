@@ -130,11 +130,15 @@ class Held:
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self.count, lambda tensor: tensor)
 
     def count(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Count a tensor, and return it; a sparse one is a constant, such as a graph, which nothing keeps longer."""
+        """Count a tensor, and return it; a sparse one is a constant, such as a graph, which nothing keeps longer.
+
+        What is returned is kept in place of the tensor: detached, as torch asks for, since a node that saved its own
+        output with its graph would be a reference cycle that nothing ever frees. Torch attaches the graph again.
+        """
         if tensor.layout == torch.strided:
             storage = tensor.untyped_storage()
             self.seen[storage._cdata] = storage.nbytes()  # a tensor without memory of its own has no data_ptr
-        return tensor
+        return tensor.detach()
 
     def count_all(self, tensors: Sequence[torch.Tensor]) -> None:
         """Count tensors that are kept beside a graph."""
@@ -249,7 +253,8 @@ class HessianProduct(Product):
 
     def _part(self, traced: list[torch.Tensor], held: Held) -> Part:
         loss = sum(traced[1:], traced[0])
-        first = torch.autograd.grad(loss, self.values, create_graph=True, allow_unused=True)
+        values = self.values  # not the product itself: what it keeps must not hold it
+        first = torch.autograd.grad(loss, values, create_graph=True, allow_unused=True)
         curved = [place for place, slope in enumerate(first) if slope is not None and slope.requires_grad]
         slopes = [first[place] for place in curved]  # gradients that have derivatives themselves
         held.count_all([slope for slope in first if slope is not None])
@@ -259,7 +264,6 @@ class HessianProduct(Product):
             if not slopes:
                 return flatten_gradient([None] * len(shaped), shaped)
             along = [shaped[place] for place in curved]
-            second = pulled_back(slopes, self.values, along)
-            return flatten_gradient(second, self.values)
+            return flatten_gradient(pulled_back(slopes, values, along), values)
 
-        return Part(image, lambda: (total, flatten_gradient(first, self.values).detach()))
+        return Part(image, lambda: (total, flatten_gradient(first, values).detach()))
