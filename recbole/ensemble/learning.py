@@ -136,21 +136,19 @@ def _aggregate(
         negatives = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0}
         own["train_neg_sample_args"] = config["train_neg_sample_args"] or negatives
 
-    def build(run: Run, state: State) -> Ensemble:
-        init_seed(run.config["seed"], run.config["reproducibility"], run.config["device"])
-        model = Ensemble(run.config, state.data)
-        model.build(shard_of)
-        for shard, module in enumerate(model.shards):
-            module.load_state_dict(weights[shard])
-        model.input_type = kind.input_type or model.input_type
-        return model.to(run.config["device"])
-
     part = PartRun(config.with_values(**own), run.model_class, {"of": _digests(weights)})
     aside = replace(state, path=None)
-    if not next(build(part, aside).aggregate.parameters(), None) is not None:
-        return Learned(build(part, aside).eval(), Progress(), (0.0, 0.0))
+    init_seed(part.config["seed"], config["reproducibility"], config["device"])
+    model = Ensemble(config, state.data)
+    model.build(shard_of)
+    for shard, module in enumerate(model.shards):
+        module.load_state_dict(weights[shard])
+    model.input_type = kind.input_type or model.input_type
+    model.to(config["device"])
+    if not model.aggregate.trained:
+        return Learned(model.eval(), Progress(), (0.0, 0.0))
     resume = workspace.resume("aggregate", part.identity(aside))
-    return learn(part, aside, resume=resume, board=board, build=build)
+    return learn(part, aside, resume=resume, board=board, build=lambda _run, _state: model)
 
 
 def _digests(weights: Mapping[int, Weights]) -> list[str]:

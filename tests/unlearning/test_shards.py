@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from asking import ask
-from small_worlds import USERS, reordered, same, weights
+from small_worlds import USERS, same, weights
 
 from recbole.data.split import TEST, TRAIN, VALID
 from recbole.model import get_model
@@ -14,7 +14,7 @@ from recbole.utils import UserError
 
 PRESETS = ("sisa", "grapheraser", "receraser", "ultrare")
 CASES = [(name, preset) for name in ("BPR", "LightGCN") for preset in PRESETS]
-CASES += [("WMF", "receraser"), ("GRU4Rec", "sisa"), ("DNNTSP", "sisa")]
+CASES += [("WMF", "receraser"), ("WMF", "grapheraser"), ("SGL", "receraser"), ("GRU4Rec", "sisa"), ("DNNTSP", "sisa")]
 
 
 @pytest.mark.parametrize(("name", "preset"), CASES)
@@ -31,7 +31,7 @@ def test_the_ensemble_is_its_twin(ensembles, name, preset):
 def test_when_and_in_which_order_it_is_done_does_not_matter(ensembles, name, preset):
     place, expected = ensembles(name, preset), ensembles(name, preset).twin(len(USERS))
     assert same(place.unlearn(materialise="eager")[0][3], expected)
-    assert same(place.unlearn(reordered(place.requests, [4, 0, 5, 2, 1, 3]))[0][3], expected)
+    assert same(place.unlearn(place.requests.chosen([4, 0, 5, 2, 1, 3]))[0][3], expected)
     assert same(place.unlearn(size=4)[0][3], expected)
 
 
