@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ def _of_ensemble(stored: Stored, config: Config, dataset: Dataset, train: bool) 
         if not finding.clean:
             print(f"  {_name(finding.of)}: {finding.what} DEPEND on a forgotten row")
     beside = [
-        str(file) for ending in ("part", "resume") for file in path.parent.glob(f"{_stem(path)}*.{ending}")
+        str(file) for ending in ("part", "resume") for file in path.parent.glob(f"{escape(_stem(path))}*.{ending}")
     ]  # fmt: skip
     for file in beside:
         print(f"  {file} is left of unfinished work, and may hold what was forgotten")

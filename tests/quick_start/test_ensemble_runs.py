@@ -81,11 +81,15 @@ def test_sessions_and_baskets_are_spread_by_hash(tmp_path, task, model):
 def test_saved_checkpoints_are_evaluated_again(world, tmp_path):
     place = world(tmp_path)
     first = runs(place.folder, "BPR", "--ensemble", "grapheraser", *QUICK)
-    arguments = ["--model", "BPR", *COMMON, "--ensemble", "grapheraser", *QUICK, *FORGETTING, *SHARDS, "--eval_only"]
+    of = ["--model", "BPR", *COMMON, "--ensemble", "grapheraser", *QUICK]
     with inside(place.folder):
-        assert unlearn_main(arguments) == 0
+        assert unlearn_main([*of, *FORGETTING, *SHARDS, "--eval_only"]) == 0
+        assert train_main([*of, "--eval_only", "--result_file", "base.json"]) == 0
     again = json.loads((place.folder / "r.json").read_text())
     assert again["metrics"] == first["metrics"] and again["ensemble"] == first["ensemble"]
+    told = json.loads(next((place.folder / "saved").rglob("*_tiny_best.json")).read_text())["metrics"]
+    base = json.loads((place.folder / "base.json").read_text())["metrics"]
+    assert base and base == [row for row in told if row["split"] == "test"]
 
 
 REFUSED = [
