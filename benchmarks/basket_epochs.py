@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, profile
 from recbole.config import Config
 from recbole.data import TrainBatches, create_dataset
 from recbole.model import get_model
-from recbole.trainer.trainer import make_optimizer
+from recbole.trainer import make_optimizer
 from recbole.utils import torch_seed, write_json
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -43,7 +43,7 @@ from recbole.evaluator import Asked, EvalSettings, evaluate, find_metric, get_pr
 from recbole.generators.raw_log import RawInteractions
 from recbole.generators.sensitive_lists import read_sensitive_items
 from recbole.quick_start.command_line import unlearn_arguments
-from recbole.quick_start.main import _configured
+from recbole.quick_start.main import configured
 from recbole.quick_start.setup import begin
 from recbole.report.columns import FORGOTTEN_PAIRS, NDCG, values_of
 from recbole.report.records import read_if_there
@@ -108,7 +108,7 @@ class Subject:
         file = ROOT / "configs" / f"config_{settings['model'].lower()}.yaml"
         words = ["--config_files", file, *(f"--{key}={value}" for key, value in settings.items())]
         words += ["--unlearning_algorithm", args.tried[cell][0]]
-        self.config = _configured(*unlearn_arguments(list(map(str, words))))
+        self.config = configured(*unlearn_arguments(list(map(str, words))))
         write_everybody(self.config, category, everybody)
         self.setup = begin(self.config, scenario_of(self.config), forgetting=True)
         wanted, every = args.requests or REQUESTS[cell], self.setup.asked

@@ -4,7 +4,9 @@ The measure is the mean log-odds of the forgotten pairs that were trained on. Ho
 in either direction, is a candidate's *gap*, the mean over runs (a run is a seed and a category).
 
 1. Out is a candidate with which a request diverged or ran out of time, that was over its limit, whose scores are no
-   numbers, or that loses more than ``max_loss`` of the base's NDCG@10 on the validation rows, in the mean of the runs.
+   numbers, or that loses more than ``max_loss`` of the base's NDCG@10 on the validation rows, in the mean of the runs;
+   and one that is not nearer to the retrained model than the base is, by a standard error or more: it does nothing, or
+   there is nothing to forget.
 2. Of the others the one with the least gap is the best. Those whose gap exceeds it by no more than one standard error
    of that excess count as equally good (after L. Breiman et al., "Classification and Regression Trees", 1984). The
    excess is a mean of differences pair by pair, and its error is over people, whose pairs are not independent: seeds
@@ -24,6 +26,9 @@ from recbole.utils import UserError
 
 NONE = "none"
 """What stands behind a model in a preset's comment where no candidate passed."""
+
+NO_NEARER = "no nearer to retrained than base is"
+"""Why a candidate is out that has not taken a standard error off the base's distance."""
 
 RATIO = "{:.0%}"
 
@@ -77,14 +82,22 @@ def rows_of(runs, max_loss):
         max_loss: share of the base's NDCG@10 that a candidate may lose.
     """
     rows = [row_of(runs, [run.trials[at] for run in runs], max_loss) for at in range(len(runs[0].trials))]
+    base_gap = np.mean([abs((odds_of(run.base) - odds_of(run.retrained)).mean()) for run in runs])
+    for at, row in enumerate(rows):
+        if not row.out and base_gap - row.gap < error_of(runs, [(run.trials[at], run.base) for run in runs]):
+            row.out = NO_NEARER
     good = [at for at, row in enumerate(rows) if not row.out]
     if good:
         best = min(good, key=lambda at: rows[at].gap)
         for at in good:
             rows[at].excess = rows[at].gap - rows[best].gap
-            squares = [squared_error(run, run.trials[at], run.trials[best]) for run in runs]
-            rows[at].error = sum(squares) ** 0.5 / len(runs)
+            rows[at].error = error_of(runs, [(run.trials[at], run.trials[best]) for run in runs])
     return rows
+
+
+def error_of(runs, pairs):
+    """Return the standard error of a mean difference of gaps, of two scores a run."""
+    return sum(squared_error(run, *pair) for run, pair in zip(runs, pairs, strict=True)) ** 0.5 / len(runs)
 
 
 def row_of(runs, trials, max_loss):
@@ -193,7 +206,8 @@ def cost_of(trials, trainings, max_loss):
     """Return the sentences about the rule and what it cost."""
     base, retrained = trainings["base"], trainings["retrained"]
     return (
-        f"Out: over the limit, a request diverged or timed out, or over {max_loss:.0%} of the base's NDCG@10 lost. "
+        f"Out: over the limit, a request diverged or timed out, over {max_loss:.0%} of the base's NDCG@10 lost, or not "
+        "nearer to the retrained model's log-odds than the base is by a standard error. "
         "Chosen (bold): of the others within one standard error of the least distance from the retrained model's "
         "log-odds, the least divergence of people who asked for nothing. An oracle: models retrained for it: "
         f"{len(retrained)} ({sum(retrained):.0f} CPU seconds); base models beside them: {len(base)} ({sum(base):.0f}); "

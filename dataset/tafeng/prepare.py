@@ -23,7 +23,7 @@ import numpy as np
 
 from recbole.data.baskets import read_baskets
 from recbole.prepare import program, steps
-from recbole.prepare.synthetic_categories import draw_categories
+from recbole.prepare.synthetic_categories import draw_categories, middle_ranks
 from recbole.utils import UserError, sha256_of_file
 
 HERE = Path(__file__).resolve().parent
@@ -52,7 +52,7 @@ def main():
     baskets = baskets.distinct().with_at_least(LEAST_BASKETS)
     if not baskets.users:
         raise UserError(f"{path}: nobody has {LEAST_BASKETS} baskets")
-    candidates = neither_popular_nor_rare(baskets.items)
+    candidates = middle_ranks(baskets.items, *RANKS)
     categories = draw_categories(candidates, max(int(len(candidates) * SHARE), 1), CATEGORY_SEEDS)
     steps.write_merged(options, baskets, categories, FRACTIONS, as_given=path, repeated=True)
 
@@ -63,16 +63,6 @@ def describe(baskets):
         f"{len(baskets.users):,} users, {len(baskets.items_per_basket):,} baskets, "
         f"{len(baskets.items):,} items in them, {len(np.unique(baskets.items)):,} different ones"
     )
-
-
-def neither_popular_nor_rare(items):
-    """Return the items to draw the synthetic categories from, a tenth each, as a list of int, ascending."""
-    item, count = np.unique(items, return_counts=True)
-    ranked = item[np.lexsort((item, -count))]
-    low, high = (int(len(ranked) * rank) for rank in RANKS)
-    if low == high:
-        raise UserError(f"{len(ranked)} different items are too few to draw 'middling' from")
-    return sorted(ranked[low:high].tolist())
 
 
 if __name__ == "__main__":

@@ -21,9 +21,14 @@ def marked(kind: str = "deciding") -> frozenset[str]:
     """Return the settings of overall.yaml that decide a model, as ``properties/deciding.yaml`` lists them.
 
     Args:
-        kind: the list: ``deciding`` any model, or ``of_ensembles``.
+        kind: the list: ``deciding`` any model, ``deciding_if_set`` where they are not null, or ``of_ensembles``.
     """
     return frozenset(packaged("deciding.yaml").values[kind])
+
+
+def marked_if_set() -> frozenset[str]:
+    """Return those that decide a model where they are not null."""
+    return marked("deciding_if_set")
 
 
 def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:
@@ -38,6 +43,7 @@ def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] 
     """
     declared = packaged(f"model/{model}.yaml").values
     covered = marked() | set(declared) | (set() if declared else set(undeclared))
+    covered |= {key for key in marked_if_set() if values.get(key) is not None}
     covered |= marked("of_ensembles") if values.get("ensemble") else set()
     return plain({key: values.get(key) for key in sorted(covered)}) | {"model": model}
 

@@ -84,6 +84,11 @@ def _is_load_col(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and all(map(_is_columns, value.values())))
 
 
+def _are_split_files(value: Any) -> bool:
+    names = isinstance(value, (list, tuple)) and len(value) in (2, 3) and all(map(NAME.meets, value))
+    return names and len(set(value)) == len(value)
+
+
 def _is_interval(value: Any) -> bool:
     try:
         return isinstance(value, str) and bool(parse_intervals(value, "the value"))
@@ -101,6 +106,7 @@ def _is_clipping(value: Any) -> bool:
 
 
 LOAD_COL = Rule("null, or a list of columns for each file, like {inter: [user_id, item_id]}", _is_load_col)
+SPLIT_FILES = Rule("two or three different names, like [train, test] or [train, valid, test]", _are_split_files, list)
 INTERVAL = Rule('an interval, like "[5,inf)" or "(0,3];[7,9)"', _is_interval)
 INTERVALS = Rule(
     'an interval for each column, like {rating: "[3.5,inf)"}',
@@ -121,12 +127,13 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("learning_rate", "adam_eps"), POSITIVE),
     **dict.fromkeys(("adam_beta1", "adam_beta2"), PROBABILITY),
     **dict.fromkeys(("valid_metric_bigger", "normalize_all"), TRUTH),
-    "weight_decay": NOT_NEGATIVE,
+    **dict.fromkeys(("weight_decay", "adagrad_accumulator"), NOT_NEGATIVE),
     "max_training_hours": _number("a number of at least 0", lambda x: x >= 0),
     "train_neg_sample_args sample_num": COUNT,
     "train_neg_sample_args alpha": _number("a finite number", math.isfinite),
     "clip_grad_norm": CLIPPING,
     "load_col": LOAD_COL,
+    "benchmark_filename": SPLIT_FILES,
     "val_interval": INTERVALS,
     **dict.fromkeys(("user_inter_num_interval", "item_inter_num_interval"), INTERVAL),
     **dict.fromkeys(("USER_ID_FIELD", "ITEM_ID_FIELD", "ITEM_LIST_LENGTH_FIELD", "seq_separator"), NAME),

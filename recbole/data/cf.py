@@ -24,8 +24,8 @@ class GeneralDataset(AtomicDataset):
 
     @staticmethod
     def label(config: Config, log: InteractionLog) -> np.ndarray:
-        """Split each user's rows in their order."""
-        return split_labels(np.diff(log.offsets), config["eval_args"]["split"])
+        """Split each user's rows in their order, unless the files say the split."""
+        return log.split if len(log.split) else split_labels(np.diff(log.offsets), config["eval_args"]["split"])
 
     def collate(self, examples: np.ndarray) -> Interaction:
         """Return user and item ids, and the numeric columns of the rows."""

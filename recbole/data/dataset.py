@@ -316,7 +316,8 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Datas
         model_type: the model's type; None for that of the class that the configuration was made with or bound to.
 
     Raises:
-        UserError: when ``task_type`` in the config says another task, or the model's class is not known yet.
+        UserError: when ``task_type`` in the config says another task, the model's class is not known yet, or
+            ``benchmark_filename`` is set for another task than CF.
     """
     model_type = config["MODEL_TYPE"] if model_type is None else model_type
     if model_type is None:
@@ -326,4 +327,8 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Datas
     said = config["task_type"]
     if said and said != cls.task_type:
         raise UserError(f"task_type: {config['model']} is a {cls.task_type} model, not {said}; leave --task_type out")
+    if config["benchmark_filename"] and cls.task_type != "CF":
+        raise UserError(
+            f"benchmark_filename: only the pairs of CF are split by files; {cls.task_type} splits what comes next"
+        )
     return cls.from_config(config)

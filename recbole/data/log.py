@@ -16,10 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recbole.data.arrow_arrays import filled, numbers, strings
 from recbole.data.atomic import read_atomic, release_memory
 from recbole.data.filters import core, first_or_last, within
 from recbole.data.ids import grouped, ordered
-from recbole.data.split import order_key
+from recbole.data.split import TRAIN, order_key
+from recbole.data.split_files import joined, split_files
 from recbole.data.vocabulary import Vocabulary, number_tokens
 from recbole.utils import FeatureType, UserError
 from recbole.utils.intervals import parse_intervals
@@ -45,7 +47,8 @@ class InteractionLog:
         columns: further columns by field name [n_rows]: ids of tokens (int64), or numbers (int64, float64).
         offsets: int64 [n_users + 1]; the rows of user ``u`` are ``offsets[u]:offsets[u + 1]``.
         vocabulary: field name to :class:`~recbole.data.vocabulary.Vocabulary`.
-        split: int8 [n_rows], the label of the example whose target the row is; empty until the task has set it.
+        split: int8 [n_rows], the label of the example whose target the row is; empty until the task has set it, unless
+            the files say it (``benchmark_filename``).
         features: ``"user"`` and ``"item"`` to the Arrow table of their atomic file, if loaded.
     """
 
@@ -100,6 +103,9 @@ def group_offsets(groups: np.ndarray, n_groups: int) -> np.ndarray:
 def load_log(config: Config) -> InteractionLog:
     """Read, filter, number and sort the atomic files of ``config["dataset"]``; the split labels are left to the task.
 
+    With ``benchmark_filename`` the labels are those of the files. No row is filtered then, and a user's rows are in the
+    files' order.
+
     Raises:
         UserError: for a missing file or column, a malformed line, a row without user or item, or a filter that leaves
             nothing.
@@ -111,7 +117,8 @@ def load_log(config: Config) -> InteractionLog:
 def load_more(config: Config, path: Path) -> InteractionLog:
     """Read a file of further interactions, unfiltered, as a sorted log with ids of its own; it has no split labels.
 
-    It has the columns that are loaded of the data set's own file.
+    It has the columns that are loaded of the data set's own file. Where files say the split of that, all of these are
+    for training.
 
     Raises:
         UserError: for a missing file or column, a malformed line, or a row without user or item.
@@ -121,22 +128,32 @@ def load_more(config: Config, path: Path) -> InteractionLog:
     if not len(table):
         raise UserError(f"{path}: holds no interaction")
     log = _number(path.stem, _columns(table), fields, {}, np.arange(len(table)))
+    if config["benchmark_filename"]:
+        log = replace(log, split=np.full(len(log), TRAIN, dtype=np.int8))
     return _sort(log, config, fields["time"])
 
 
 def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
     """Return the log in the order of the file, without offsets and labels; ids are int32, to be sorted."""
     name, folder, wanted = config["dataset"], Path(config["data_path"]), config["load_col"] or {}
-    columns = _columns(_read(folder / f"{name}.inter", wanted.get("inter"), config, fields, ("user", "item")))
+    files, split = split_files(config), np.empty(0, dtype=np.int8)
+    sides = ("user", "item")
+    if files is None:
+        columns = _columns(_read(folder / f"{name}.inter", wanted.get("inter"), config, fields, sides))
+    else:
+        tables = {path: _read(path, wanted.get("inter"), config, fields, sides) for path in files}
+        table, split = joined(tables, list(files.values()))
+        columns = _columns(table)
+        del tables, table
     features = {
         side: _read(folder / f"{name}.{side}", wanted[side], config, fields, (side,))
         for side in ("user", "item")
         if side in wanted
     }
-    rows = _kept_rows(config, columns, fields, features)
+    rows = _kept_rows(config, columns, fields, features) if files is None else np.arange(len(split))
     if not len(rows):
         raise UserError(f"{folder / f'{name}.inter'}: the filters leave no interaction; look at *_inter_num_interval")
-    return _number(name, columns, fields, features, rows)
+    return replace(_number(name, columns, fields, features, rows), split=split)
 
 
 def _read(
@@ -181,7 +198,7 @@ def _columns(table: pa.Table) -> Columns:
     """Return the columns as arrays, in the table's order, so that what Arrow parsed can be let go."""
     numeric = (pa.types.is_integer, pa.types.is_floating)
     return {
-        name: column.to_numpy() if any(kind(column.type) for kind in numeric) else _encode(column)
+        name: numbers(column) if any(kind(column.type) for kind in numeric) else _encode(column)
         for name, column in zip(table.column_names, table.columns, strict=True)
     }
 
@@ -189,7 +206,7 @@ def _columns(table: pa.Table) -> Columns:
 def _encode(column: pa.ChunkedArray) -> Codes:
     """Return ``(codes, dictionary)`` of an Arrow column of strings or their dictionary; a missing token is -1."""
     encoded = column.dictionary_encode().combine_chunks()
-    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary
+    return filled(encoded.indices), encoded.dictionary
 
 
 def _kept_rows(
@@ -247,31 +264,40 @@ def _number(
 
 
 def _with_missing(dictionary: pa.Array) -> pa.Array:
-    return pa.concat_arrays([dictionary.cast(pa.string()), pa.array([""])])
+    return pa.concat_arrays([dictionary.cast(pa.string()), strings([""])])
 
 
 def _sort(log: InteractionLog, config: Config, time_field: str) -> InteractionLog:
-    """Sort rows by user, then by the order of ``eval_args`` (stable, so equal keys keep file order)."""
+    """Sort rows by user, then by the order of ``eval_args`` (stable, so equal keys keep file order).
+
+    Rows that have labels already stay in file order within a user.
+    """
+    key = None if len(log.split) else _key(log, config, time_field)
+    user, item, split, columns = log.user, log.item, log.split, dict(log.columns)
+    log = replace(log, user=np.empty(0), item=np.empty(0), columns={})  # what has been sorted is let go, one by one
+    release_memory()
+    order = grouped(user) if key is None else ordered(key, user)
+    del key
+    release_memory()
+    offsets = group_offsets(user, len(log.vocabulary["user"]))
+    del user
+    item = _taken(item, order)
+    columns = {name: _taken(columns.pop(name), order) for name in list(columns)}
+    split = split[order] if len(split) else split
+    del order
+    user = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    return replace(log, user=user, item=item, columns=columns, offsets=offsets, split=split)
+
+
+def _key(log: InteractionLog, config: Config, time_field: str) -> np.ndarray:
+    """Return what the order of ``eval_args`` sorts a user's rows by, [n_rows]."""
     time = log.columns.get(time_field)
     if time is not None and config["time_precision"] == "single":
         logger.info("time_precision: single: interactions are ordered by float32 timestamps, as the original does")
         time = _single_precision(
             time, normalised=config["normalize_all"] or time_field in (config["normalize_field"] or ())
         )
-    key = order_key(config["eval_args"]["order"], time, len(log), config["seed"])
-    user, item, columns = log.user, log.item, dict(log.columns)
-    log = replace(log, user=np.empty(0), item=np.empty(0), columns={})  # what has been sorted is let go, one by one
-    release_memory()
-    order = ordered(key, user)
-    del time, key
-    release_memory()
-    offsets = group_offsets(user, len(log.vocabulary["user"]))
-    del user
-    item = _taken(item, order)
-    columns = {name: _taken(columns.pop(name), order) for name in list(columns)}
-    del order
-    user = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    return replace(log, user=user, item=item, columns=columns, offsets=offsets)
+    return order_key(config["eval_args"]["order"], time, len(log), config["seed"])
 
 
 def _taken(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from recbole.data.arrow_arrays import filled
 from recbole.data.interaction import Interaction
 from recbole.data.log import InteractionLog
 from recbole.data.split import TRAIN
@@ -241,8 +242,7 @@ def _numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
         sizes = np.diff(column.offsets.to_numpy())
         column = column.flatten()
     if kind in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ):
-        codes = column.dictionary_encode().indices.fill_null(-1)
-        return codes.to_numpy(zero_copy_only=False).astype(np.int64) + 1, sizes
+        return filled(column.dictionary_encode().indices).astype(np.int64) + 1, sizes
     return np.nan_to_num(column.to_numpy(zero_copy_only=False)).astype(np.float32), sizes
 
 

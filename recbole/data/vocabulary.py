@@ -8,6 +8,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recbole.data.arrow_arrays import filled, integers, strings
+from recbole.data.token_hash import token_hashes
+
 PADDING = "[PAD]"
 
 
@@ -19,7 +22,7 @@ class Vocabulary:
     """
 
     def __init__(self, tokens: pa.Array | pa.ChunkedArray) -> None:
-        self.token_array = pa.concat_arrays([pa.array([PADDING]), tokens.cast(pa.string())])
+        self.token_array = pa.concat_arrays([strings([PADDING]), tokens.cast(pa.string())])
 
     def __len__(self) -> int:
         return len(self.token_array)
@@ -30,21 +33,17 @@ class Vocabulary:
 
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
         """Return the ids (int64) of a sequence of tokens (str); -1 where a token is unknown."""
-        found = pc.index_in(pa.array(list(tokens), pa.string()), value_set=self.token_array)
-        return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return filled(pc.index_in(strings(tokens), value_set=self.token_array)).astype(np.int64)
 
     @cached_property
     def hashes(self) -> np.ndarray:
         """64 bits of each token, int64 [ids]: the same in every vocabulary that has it, wherever it stands there."""
-        import pandas as pd  # a sixth of a second that only lists with equal scores need
-
-        tokens = self.token_array.to_numpy(zero_copy_only=False)
-        return pd.util.hash_array(tokens, categorize=False).view(np.int64)
+        return token_hashes(self.token_array)
 
     def tokens(self, ids: npt.ArrayLike) -> np.ndarray:
         """Return the tokens of an array of ids, as an object array of the same shape."""
         ids = np.asarray(ids, dtype=np.int64)
-        return self.token_array.take(pa.array(ids.ravel())).to_numpy(zero_copy_only=False).reshape(ids.shape)
+        return self.token_array.take(integers(ids.ravel())).to_numpy(zero_copy_only=False).reshape(ids.shape)
 
 
 def number_tokens(
@@ -66,7 +65,7 @@ def number_tokens(
     appeared = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(codes))]
     numbers = np.zeros(len(dictionary), dtype=np.int32)
     numbers[appeared] = np.arange(1, len(appeared) + 1)
-    tokens = dictionary.take(pa.array(appeared))
+    tokens = dictionary.take(integers(appeared))
     if extra is not None and len(extra):
         both = pa.chunked_array([tokens, extra.cast(tokens.type)])
         tokens = both.unique()

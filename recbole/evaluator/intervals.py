@@ -24,8 +24,8 @@ KEPT = 1200
 Singles = npt.NDArray[np.float32]
 
 _ENDS = 0.025, 0.975
-_AT_ONCE = 2**23
-"""How many numbers of draws are held at a time: 64 MiB."""
+_AT_ONCE = 2**17
+"""How many numbers of draws are made at a time: 1 MiB, which caches hold."""
 
 _SIDE_BY_SIDE = 8
 """How many columns go through a product at a time."""
@@ -51,27 +51,37 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
     n, m = len(people), values.shape[1]
     if n < 2:
         return np.full(m, np.nan), np.full(m, np.nan)
-    sums: Floats = np.stack([np.bincount(of_row, values[:, at], n) for at in range(m)], axis=1).astype(np.float64)
-    counts = np.bincount(of_row, minlength=n).astype(np.float64)
+    sums, counts = _sums(values, of_row, n), np.bincount(of_row, minlength=n).astype(np.float64)
     if n > MANY:
         return _normal(sums, counts)
-    if n < FEW:
-        drawn = _drawn_sums(np.stack([*sums.T, counts]), np.float64)
-        drawn = np.sort(drawn[:m] / drawn[m], axis=1)
-        shares: Iterable[Floats] = _corrected(sums, counts, drawn)
-    else:
-        mean = sums.sum(axis=0) / counts.sum()
-        columns = [*(sums - mean * counts[:, None]).T, counts]
-        equal = np.all(counts == counts[0])  # then all draws have as many rows
-        off = _drawn_sums(np.stack(columns[:m] if equal else columns), np.float32)
-        drawn = np.sort(mean[:, None] + off[:m] / (counts.sum() if equal else off[m]), axis=1)
-        shares = (np.full(m, share) for share in _ENDS)
-    low, high = (_quantile(drawn, share) for share in shares)
+    return _corrected(sums, counts) if n < FEW else _percentiles(sums, counts)
+
+
+def _sums(values: Floats, of_row: Ids, n: int) -> Floats:
+    """Return the sums of values (float64 [rows, m]) over the rows of each of ``n`` people, float64 [n, m]."""
+    if len(of_row) == n:  # one row each
+        sums = np.empty(values.shape)
+        sums[of_row] = values
+        return sums
+    return np.stack([np.bincount(of_row, column, n) for column in values.T], axis=1).astype(np.float64)
+
+
+def _percentiles(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
+    """Return the quantiles of the draws' means, float64 [m] each; of sums [n, m] and numbers of rows [n] of people."""
+    mean = sums.sum(axis=0) / counts.sum()
+    off = sums - mean * counts[:, None]
+    if np.all(counts == counts[0]):  # then all draws have as many rows
+        drawn = np.sort(_drawn_sums(off, np.float32), axis=1)
+        low, high = (mean + _quantile(drawn, np.full(len(mean), share)) / counts.sum() for share in _ENDS)
+        return low, high
+    *offs, rows = _drawn_sums(np.column_stack([off, counts]), np.float32).astype(np.float64)
+    drawn = np.sort(mean[:, None] + np.stack(offs) / rows, axis=1)
+    low, high = (_quantile(drawn, np.full(len(mean), share)) for share in _ENDS)
     return low, high
 
 
-def _drawn_sums(columns: Floats, precision: type[np.floating[Any]]) -> Floats:
-    """Return the sums over the people of each draw, float64 [m, draws], of what people have, float64 [m, people].
+def _drawn_sums(columns: Floats, precision: type[np.floating[Any]]) -> npt.NDArray[Any]:
+    """Return the sums over the people of each draw, [m, draws] of a precision, of what people have, float64 [n, m].
 
     A fixed number of columns goes through a product at a time: the bits of one do not depend on how many others there
     are.
@@ -81,28 +91,29 @@ def _drawn_sums(columns: Floats, precision: type[np.floating[Any]]) -> Floats:
         precision: of the product. Single does for what people are off the mean; where draws are compared with the mean,
             sums of whole numbers have to be exact.
     """
-    (m, n), found = columns.shape, []
-    wide = np.zeros((-(-m // _SIDE_BY_SIDE) * _SIDE_BY_SIDE, n), dtype=precision)
-    wide[:m] = columns
+    n, m = columns.shape
+    wide = np.zeros((n, -(-m // _SIDE_BY_SIDE) * _SIDE_BY_SIDE), dtype=precision)
+    wide[:, :m] = columns
+    parts = [np.ascontiguousarray(wide[:, at : at + _SIDE_BY_SIDE]) for at in range(0, wide.shape[1], _SIDE_BY_SIDE)]
+    found, start = np.empty((wide.shape[1], DRAWS), dtype=precision), 0
     for times in _times_drawn(n):
         each = times.astype(precision, copy=False)
-        parts = [wide[at : at + _SIDE_BY_SIDE] @ each for at in range(0, len(wide), _SIDE_BY_SIDE)]
-        found.append(np.concatenate(parts)[:m])
-    return np.concatenate(found, axis=1, dtype=np.float64)
+        for at, part in enumerate(parts):
+            rows = slice(at * _SIDE_BY_SIDE, (at + 1) * _SIDE_BY_SIDE)
+            found[rows, start : start + len(times)] = (each @ part).T
+        start += len(times)
+    return found[:m]
 
 
-def _times_drawn(n: int) -> Iterator[Singles]:
-    """Yield how often each of ``n`` people is in each draw, float32 [n, draws], some draws at a time."""
-    if n > KEPT:
-        yield from _drawn(n)
-    else:
-        yield _kept(n)
+def _times_drawn(n: int) -> Iterable[Singles]:
+    """Return how often each of ``n`` people is in each draw, float32 [draws, n] in all, some draws at a time."""
+    return _drawn(n) if n > KEPT else [_kept(n)]
 
 
 @lru_cache(maxsize=8)
 def _kept(n: int) -> Singles:
     """Return all draws of few people, for the next model and question that has as many."""
-    return np.concatenate(list(_drawn(n)), axis=1)
+    return np.concatenate(list(_drawn(n)))
 
 
 def _drawn(n: int) -> Iterator[Singles]:
@@ -110,29 +121,31 @@ def _drawn(n: int) -> Iterator[Singles]:
     step = max(_AT_ONCE // n, 1)
     for start in range(0, DRAWS, step):
         size = min(step, DRAWS - start)
-        chosen = generator.integers(n, size=(size, n)) * size + np.arange(size)[:, None]
-        yield np.bincount(chosen.ravel(), minlength=size * n).reshape(n, size).astype(np.float32)
+        chosen = generator.integers(n, size=(size, n), dtype=np.int32) + n * np.arange(size)[:, None]
+        yield np.bincount(chosen.ravel(), minlength=size * n).reshape(size, n).astype(np.float32)
 
 
-def _quantile(drawn: Floats, share: Floats) -> Floats:
+def _quantile(drawn: npt.NDArray[Any], share: Floats) -> Floats:
     """Return a quantile of each row of sorted draws, float64 [m], between two of them in proportion; NaN of a NaN."""
     place = np.where(np.isnan(share), 0.0, share) * (drawn.shape[1] - 1)
     first = np.minimum(place.astype(np.int64), drawn.shape[1] - 2)
     row = np.arange(len(drawn))
-    low, high = drawn[row, first], drawn[row, first + 1]
+    low, high = (drawn[row, at].astype(np.float64) for at in (first, first + 1))
     between = np.where(low == high, low, low + (place - first) * (high - low))
     return np.where(np.isnan(share) | np.isnan(drawn[:, -1]), np.nan, between)
 
 
-def _corrected(sums: Floats, counts: Floats, drawn: Floats) -> tuple[Floats, Floats]:
-    """Return the shares at which BCa reads the draws (float64 [m, draws], sorted), float64 [m] each.
+def _corrected(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
+    """Return the ends of BCa intervals, float64 [m] each, of sums [n, m] and numbers of rows [n] of people.
 
     The ends of equal draws are those.
     """
+    *totals, rows = _drawn_sums(np.column_stack([sums, counts]), np.float64)
+    drawn = np.sort(np.stack(totals) / rows, axis=1)
     mean = sums.sum(axis=0) / counts.sum()
-    n_draws, middle = drawn.shape[1], mean[:, None]
-    below = ((drawn < middle).sum(axis=1) + (drawn <= middle).sum(axis=1)) / (2 * n_draws)
-    bias = _ndtri(np.clip(below, 0.5 / n_draws, 1 - 0.5 / n_draws))
+    middle = mean[:, None]
+    below = ((drawn < middle).sum(axis=1) + (drawn <= middle).sum(axis=1)) / (2 * DRAWS)
+    bias = _ndtri(np.clip(below, 0.5 / DRAWS, 1 - 0.5 / DRAWS))
     without = (sums.sum(axis=0) - sums) / (counts.sum() - counts)[:, None]
     off = without.mean(axis=0) - without
     spread = (off**2).sum(axis=0)
@@ -140,7 +153,7 @@ def _corrected(sums: Floats, counts: Floats, drawn: Floats) -> tuple[Floats, Flo
     ends = []
     for z in _ndtri(_ENDS):
         shifted = bias + z
-        ends.append(_ndtr(bias + shifted / (1 - acceleration * shifted)))
+        ends.append(_quantile(drawn, _ndtr(bias + shifted / (1 - acceleration * shifted))))
     return ends[0], ends[1]
 
 

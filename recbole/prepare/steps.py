@@ -14,7 +14,7 @@ from recbole.data.baskets import Baskets
 from recbole.generators.artefact_names import REPEATED, repeated_category
 from recbole.generators.basket_files import item_tokens, of_users, write_baskets
 from recbole.generators.forget_set import RULES
-from recbole.generators.raw_log import RawBaskets, RawInteractions
+from recbole.generators.raw_log import RawBaskets, RawInteractions, read_filled
 from recbole.prepare import program
 from recbole.prepare.download import download
 from recbole.prepare.raw_table import RawTable
@@ -200,6 +200,7 @@ def write_rows(
     fractions: Sequence[float],
     others: Sequence[str] = (),
     user_field: str = "user_id",
+    parts: Sequence[str] = (),
 ) -> None:
     """Write the rows of a finished ``.inter`` file, or those of the subset's users, the lists and the forget sets.
 
@@ -211,18 +212,29 @@ def write_rows(
         fractions: shares of the log.
         others: the ends of the names of files beside the log's that are copied too.
         user_field: the log's.
+        parts: the ends of the names of files beside the log's that hold rows of it, of which a subset takes its own.
     """
     with staged(options.output) as folder:
         path = folder / f"{options.name}.inter"
         for end in others:
             _copy(log.path.with_suffix(end), path.with_suffix(end))
         if options.subset is None:
-            _copy(log.path, path)
+            for end in (".inter", *parts):
+                _copy(log.path.with_suffix(end), path.with_suffix(end))
         else:
             log.write(path, np.flatnonzero(_drawn(options, log.users.max(initial=-1) + 1)[log.users]))
+            users = read_filled(path, [user_field])[user_field].unique()
+            for end in parts:
+                _write_part(log.path.with_suffix(end), path.with_suffix(end), user_field, users)
         written = RawInteractions(path, user_field)
         program.say(f"{written.n_total:,} interactions of {written.users.max(initial=-1) + 1:,} users")
         _scenarios(options, folder, task, written, categories, fractions=fractions)
+
+
+def _write_part(source: Path, path: Path, user_field: str, users: pa.Array) -> None:
+    """Write those rows of a file that are of some users (Arrow string array)."""
+    own = pc.is_in(read_filled(source, [user_field])[user_field], value_set=users)
+    RawInteractions(source, user_field).write(path, np.flatnonzero(own))
 
 
 def _copy(source: Path, path: Path) -> None:

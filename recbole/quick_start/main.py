@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole.utils import UserError, launcher
+from recbole.utils.start_up import loading
 
 if TYPE_CHECKING:
     from recbole.config import Config
@@ -109,13 +110,15 @@ def _train(argv: list[str], program: str) -> int:
         raise UserError(f"--device {namespace.device} names one GPU: of several processes each takes its own")
     if launcher.launched():
         overrides["gpu_id"] = str(launcher.local_rank())
-    config = configured(namespace, overrides)
+    with loading():
+        config = configured(namespace, overrides)
     if several and not launcher.launched():
         numbers = namespace.nproc, namespace.world_size, namespace.group_offset
         return launcher.launch(*numbers, namespace.ip, namespace.port, [sys.argv[0], *argv])
-    from recbole.quick_start.closing import all_finite
-    from recbole.quick_start.train import run_recbole
-    from recbole.utils import distributed
+    with loading():
+        from recbole.quick_start.closing import all_finite
+        from recbole.quick_start.train import run_recbole
+        from recbole.utils import distributed
 
     distributed.start(config["use_gpu"])
     try:
@@ -129,9 +132,10 @@ def _unlearn(argv: list[str], program: str) -> int:
     from recbole.quick_start.command_line import unlearn_arguments, without_secrets
 
     namespace, overrides = unlearn_arguments(argv, program=program)
-    config = configured(namespace, overrides, namespace.preset)
-    from recbole.quick_start.closing import all_finite
-    from recbole.quick_start.unlearning import unlearn_recbole
+    with loading():
+        config = configured(namespace, overrides, namespace.preset)
+        from recbole.quick_start.closing import all_finite
+        from recbole.quick_start.unlearning import unlearn_recbole
 
     record = unlearn_recbole(config, without_secrets(argv), namespace.result_file)
     requests = record["requests"]

@@ -32,7 +32,7 @@ logger = logging.getLogger("recbole")
 
 OF_TRAINING = (
     *("epochs", "train_batch_size", "learning_rate", "weight_decay", "stopping_step", "valid_metric", "eval_step"),
-    *("learner", "clip_grad_norm", "enable_amp", "enable_scaler"),
+    *("learner", "adagrad_accumulator", "clip_grad_norm", "enable_amp", "enable_scaler"),
 )
 """Settings that configuration files hold for training; a run that does not train leaves them unread."""
 

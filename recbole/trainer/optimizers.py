@@ -1,6 +1,7 @@
 """PyTorch's optimizers without their precautions against being compiled."""
 
 import inspect
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -23,6 +24,23 @@ class Uncompiled(torch.optim.Optimizer):
         super().__init_subclass__(**options)
         if "step" not in vars(cls):
             cls.step = torch.no_grad()(inspect.unwrap(cls.step))  # type: ignore[method-assign]
+
+
+class ByRow(torch.optim.Optimizer):
+    """What optimizers share that move by themselves what a sparse gradient is of. To be named before the optimizer."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Make one step; sparse gradients are used up."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter.grad.is_sparse:
+                    self._move(parameter, group)
+        return super().step(closure)
+
+    @abstractmethod
+    def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+        """Move a parameter with a sparse gradient and take that away, or make it dense."""
 
 
 class Adam(Uncompiled, torch.optim.Adam):

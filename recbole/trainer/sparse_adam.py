@@ -8,7 +8,7 @@ import torch
 from recbole.trainer import optimizers
 
 
-class Adam(optimizers.Adam):
+class Adam(optimizers.ByRow, optimizers.Adam):
     """Adam, which for a sparse gradient computes only what moves.
 
     D. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015. After its last gradient an entry is moved
@@ -24,15 +24,6 @@ class Adam(optimizers.Adam):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._moving: dict[torch.Tensor, list[torch.Tensor]] = {}
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """Make one step; sparse gradients are used up."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None and parameter.grad.is_sparse:
-                    self._move(parameter, group)
-        return super().step(closure)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up a state; which entries are moving is found in it when it is needed."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import recbole
 from recbole.config import Config
-from recbole.config.identity import Identity, deciding, marked, told
+from recbole.config.identity import Identity, deciding, marked, marked_if_set, told
 from recbole.config.layers import packaged
 from recbole.trainer.checkpoint import load_checkpoint
 from recbole.trainer.state import State
@@ -100,8 +100,9 @@ def adopt(config: Config, stored: Stored, but: Collection[str] = ()) -> None:
     if stored.settings is None:
         _agree_with_original(config, stored)
         return
-    here = deciding(config.as_dict(), config["model"], config.undeclared)
-    own = {key: stored.settings[key] for key in here if key in stored.settings and key not in ("model", *but)}
+    absent = dict.fromkeys(marked_if_set())
+    here, there = absent | deciding(config.as_dict(), config["model"], config.undeclared), absent | stored.settings
+    own = {key: there[key] for key in here if key in there and key not in ("model", *but)}
     differing = Identity({key: here[key] for key in own}).differences(Identity(own))
     asked = [pair for pair in differing if pair[0] in config.on_command_line]
     if asked:
@@ -125,7 +126,7 @@ def _agree_with_original(config: Config, stored: Stored) -> None:
     theirs = stored.content.get("config")
     if not isinstance(theirs, dict):
         return
-    declared = set(packaged(f"model/{config['model']}.yaml").values) - marked()
+    declared = set(packaged(f"model/{config['model']}.yaml").values) - marked() - marked_if_set()
     keys = [key for key in (*sorted(declared), *_OF_DATA) if key in theirs and theirs[key] is not None]
     here = deciding(config.as_dict(), config["model"])
     pairs = [(key, here.get(key), _comparable(here.get(key), theirs[key])) for key in keys]

@@ -17,10 +17,9 @@ from recbole.data.dataset import Dataset
 from recbole.evaluator.utility import validation
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.model.keyed_dropout import keyed_by, keyed_layers
-from recbole.trainer import optimizers
+from recbole.trainer.learners import make_optimizer, rows_alone
 from recbole.trainer.progress import Progress
 from recbole.trainer.resume import ResumeFile
-from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import InputType, UserError, keyed
 from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
@@ -31,31 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("recbole")
 
-OPTIMIZERS = {
-    "adam": Adam,
-    "adamw": optimizers.AdamW,
-    "sgd": optimizers.SGD,
-    "adagrad": optimizers.Adagrad,
-    "rmsprop": optimizers.RMSprop,
-    "sparse_adam": SparseAdam,
-}
-_ADAM = (0.9, 0.999, 1e-8)
-"""PyTorch's beta1, beta2 and eps."""
 _OUT_OF_TIME = "time budget"
-
-
-def make_optimizer(config: Config, model: torch.nn.Module, learning_rate: float | None = None) -> torch.optim.Optimizer:
-    """Return the optimizer that ``learner``, ``learning_rate``, ``weight_decay`` and ``adam_*`` describe.
-
-    It has all parameters: those that are frozen get no gradient and stay, until they are thawed.
-    """
-    name = config["learner"].lower()
-    options = {"lr": learning_rate or config["learning_rate"], "weight_decay": config["weight_decay"] or 0.0}
-    if name in ("adam", "adamw", "sparse_adam"):
-        given = {key: config[f"adam_{key}"] for key in ("beta1", "beta2", "eps")}
-        beta1, beta2, eps = (d if value is None else value for value, d in zip(given.values(), _ADAM, strict=True))
-        options |= {"betas": (beta1, beta2), "eps": eps, "fused": True}
-    return OPTIMIZERS[name](list(model.parameters()), **options)
 
 
 class Trainer:
@@ -216,6 +191,7 @@ class Trainer:
                 loss = loss * (len(share) / len(batch))
             value = loss.item()
             self.scaler.scale(loss).backward()
+            rows_alone(self.optimizer, self.model, share)
         if self.clip or self.scaler.is_enabled() or world_size() > 1:
             _make_dense(self.model.parameters())
         value = sum_gradients(self.model.parameters(), value)

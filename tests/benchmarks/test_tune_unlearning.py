@@ -213,6 +213,8 @@ def test_runs_are_averaged_and_the_error_shrinks_with_them(choice, run):
         (trial([-8.0] * 4, utility=None), "scores are no numbers"),
         (trial([], complete=False, applied=1), "over 9 s"),
         (None, "not run"),
+        (trial([-4.0] * 4), "no nearer to retrained than base is"),
+        (trial([-5.1, -5.1, -4.9, -4.9]), "no nearer to retrained than base is"),
     ],
 )
 def test_who_is_out_is_not_chosen_and_says_why(choice, run, other, told):

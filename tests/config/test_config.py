@@ -435,6 +435,17 @@ def test_the_configs_that_come_along_are_free_of_dead_keys(name):
     assert config["user_inter_num_interval"] == "[5,inf)"
 
 
+@pytest.mark.parametrize("model", ["WMF", "BPR", "LightGCN"])
+@pytest.mark.parametrize("dataset", ["ml-1m_receraser", "ml-10m_receraser", "yelp2018"])
+def test_receraser_s_configs_are_of_the_split_in_files_and_free_of_dead_keys(model, dataset):
+    path = REPOSITORY / f"configs/receraser/config_{model.lower()}.yaml"
+    config = Config(model, dataset, config_file_list=[path])
+    assert config.warnings == []
+    assert (config["benchmark_filename"], config["topk"]) == (["train", "valid", "test"], [10, 20, 50])
+    if config["learner"] == "adagrad":
+        assert (config["learning_rate"], config["adagrad_accumulator"]) == (0.05, 1e-8)
+
+
 def test_the_lightgcn_config_overrules_recboles_regulariser():
     assert Config("LightGCN", "ml-100k")["reg_weight"] == 1e-5
     path = REPOSITORY / "configs/config_lightgcn.yaml"

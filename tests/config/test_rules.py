@@ -7,7 +7,7 @@ import pytest
 
 from recbole.config import Config, layers
 from recbole.config.rules import LEARNERS, RULES, RULES_BY_MODEL, rule_of
-from recbole.trainer.trainer import OPTIMIZERS
+from recbole.trainer.learners import OPTIMIZERS
 from recbole.utils import UserError
 
 REPOSITORY = Path(__file__).parents[2]

@@ -98,6 +98,29 @@ def test_a_run_loads_neither_the_compiler_nor_what_its_model_does_not_use(tmp_pa
     assert len(loaded) == 2
     unwanted = {"torch._dynamo", "torch._inductor", "sympy", "scipy", "tensorboard", "huggingface_hub", "matplotlib"}
     assert [unwanted & names for names in loaded] == [set(), set()]
+    assert "pandas" not in loaded[1]
+
+
+LOADING = """
+import gc, sys
+from recbole.utils.start_up import loading
+with loading():
+    import decimal
+    assert not gc.isenabled()
+assert gc.isenabled() and not gc.get_freeze_count()
+with loading():
+    import torch
+frozen = gc.get_freeze_count()
+assert gc.isenabled() and frozen > 10_000
+with loading():
+    assert gc.isenabled()
+assert gc.get_freeze_count() == frozen
+"""
+
+
+def test_no_garbage_is_looked_for_while_torch_is_imported():
+    done = python(ROOT, "-c", LOADING)
+    assert done.returncode == 0, done.stderr
 
 
 def test_seeding_does_not_load_the_compiler():

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from recbole.trainer import optimizers
+from recbole.trainer.sparse_adagrad import Adagrad
 
 PAIRS = [
     (optimizers.Adam, torch.optim.Adam, {"fused": True}),
     (optimizers.Adam, torch.optim.Adam, {"weight_decay": 0.1}),
     (optimizers.AdamW, torch.optim.AdamW, {"fused": True}),
     (optimizers.SGD, torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.1}),
-    (optimizers.Adagrad, torch.optim.Adagrad, {}),
+    (Adagrad, torch.optim.Adagrad, {"initial_accumulator_value": 1e-8, "lr_decay": 0.1}),
     (optimizers.RMSprop, torch.optim.RMSprop, {}),
 ]
 

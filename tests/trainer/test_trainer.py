@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.pop import Pop
 from recbole.trainer import ResumeFile, Trainer, fingerprint, make_optimizer, optimizers
+from recbole.trainer.sparse_adagrad import Adagrad
 from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import UserError, init_seed
 
@@ -194,7 +195,7 @@ LEARNERS = {
     "Adam": Adam,
     "adamw": optimizers.AdamW,
     "sgd": optimizers.SGD,
-    "adagrad": optimizers.Adagrad,
+    "adagrad": Adagrad,
     "rmsprop": optimizers.RMSprop,
     "sparse_adam": SparseAdam,
 }
@@ -202,13 +203,17 @@ LEARNERS = {
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_optimizers(make, name):
-    trainer = make(learner=name, learning_rate=0.05, weight_decay=0.01, adam_beta1=0.0, adam_eps=1e-3)
+    trainer = make(
+        learner=name, learning_rate=0.05, weight_decay=0.01, adam_beta1=0.0, adam_eps=1e-3, adagrad_accumulator=1e-8
+    )
     optimizer = make_optimizer(trainer.config, trainer.model)
     group = optimizer.param_groups[0]
     assert type(optimizer) is LEARNERS[name]
     assert (group["lr"], group["weight_decay"], len(group["params"])) == (0.05, 0.01, 2)
     if "adam" in name.lower():
         assert (group["betas"], group["eps"]) == ((0.0, 0.999), 1e-3)
+    if name == "adagrad":
+        assert group["initial_accumulator_value"] == 1e-8
     assert make_optimizer(trainer.config, trainer.model, 0.5).param_groups[0]["lr"] == 0.5
 
 

@@ -175,8 +175,7 @@ def test_a_planted_user_of_whom_nothing_is_left_is_no_candidate(worlds, tmp_path
 @pytest.mark.parametrize("name", ["gif", "ceu", "idea"])
 def test_the_rest_solves_the_system_without_the_row(learned, name):
     world, base, _ = learned("BPR", everything_of(20))
-    quiet = {"ceu_sigma": 0.0, "idea_sigma": 0.0, "idea_epsilon": 1e9, "gif_iterations": 3}
-    algorithm = started(world, name, base, **quiet)
+    algorithm = started(world, name, base, ceu_lambda=0.01, idea_damping=0.01, gif_iterations=3)
     case = open_case(algorithm, everything_of(20)(algorithm.dataset))
     system = algorithm.observe(case)
     place = system.subspace.names.index(USER), int(torch.searchsorted(system.subspace.rows[USER], 20))

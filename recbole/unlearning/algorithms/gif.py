@@ -22,7 +22,7 @@ class GifHyper(InfluenceHyper):
     gif_scale_factor: float | None = setting(
         None,
         "scale of the Neumann series: at least half of the summed Hessian's largest eigenvalue (default: found for "
-        "each request: that eigenvalue, more if the damping has negative ones to outweigh)",
+        "each request: that eigenvalue, more if the series grows along negative ones)",
         above=0,
     )
     gif_iterations: int = setting(100, "terms of the Neumann series", least=1)
@@ -46,8 +46,8 @@ class Gif(InfluenceAlgorithm):
         delta = grad [L_S(G) + L_I(G)] - grad L_I(G'),   h <- delta + (1 - d) h - H h / s,   t <- t + h / s
 
     ``h / s`` converges to ``(H + s d I)^-1 delta``: in the common form of the step the damping is ``s d / n``. Unless
-    it is given, ``s`` is the largest eigenvalue of ``H`` that the products of the series itself show, and at least so
-    large that ``s d`` outweighs the most negative one.
+    it is given, ``s`` is the largest eigenvalue of ``H`` that the products of the series itself show, and, if the
+    series grows by that, so large that ``s d`` outweighs the most negative one.
     Where a forgotten row changes an example instead of removing it, what is left of it counts on ``G'`` too.
 
     Unlike ERASE: the series is multiplied by ``1 / s`` (there a step of 101 gradients); ``G'`` is the training graph

@@ -34,8 +34,8 @@ def neumann(
     Args:
         product: the same symmetric linear map ``A`` at every call.
         b: flat right-hand side.
-        scale: ``s``, at least half the largest eigenvalue of ``A``; None: :func:`_scale` of the eigenvalues that show
-            in the Krylov space, once another product moves it by no more than a percent.
+        scale: ``s``, at least half the largest eigenvalue of ``A``; None: what the eigenvalues that show in the
+            Krylov space ask for (:func:`_scaled`), once another product moves it by no more than a percent.
         damping: as above; relative to ``scale``.
         terms: at most so many.
         tolerance: of the residual relative to ``b``, where the series stops, and of the sum.
@@ -49,24 +49,21 @@ def neumann(
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", (scale or 0.0) * damping, scale=scale or 0.0)
     space = KrylovSpace(product, b, out_of_time)
     none = Solution(torch.zeros_like(b), 0, math.nan, "growth", scale=scale or 0.0)
-    sums, found_scale = None, math.inf
+    sums, chosen = None, math.inf
     while sums is None or not sums.known:
         in_time = space.grow()
         if not (in_time and _finite(space)):
             return replace(none, iterations=space.n_products, ended="growth" if in_time else "timeout")
-        if scale is None:
-            before, found_scale = found_scale, _scale(_spectrum(space)[0], damping)
-            if not found_scale:
-                return replace(none, iterations=space.n_products, residual=1.0)
-            if abs(found_scale - before) > 0.01 * found_scale:
-                continue
-        sums = _Sums(space, scale or found_scale, damping, terms, tolerance)
-    scale = scale or found_scale
+        before, (chosen, sums) = chosen, _scaled(space, scale, damping, terms, tolerance)
+        if not chosen:
+            return replace(none, iterations=space.n_products, residual=1.0)
+        if scale is None and abs(chosen - before) > 0.01 * chosen:
+            sums = None
     if sums.ended == "growth":  # nobody will want the sum
-        bend = _bend(space, scale, damping)
-        return replace(none, iterations=space.n_products, residual=sums.residual, bend=bend, scale=scale)
-    found = space.lift(Coordinates(sums.coordinates, 0, sums.residual, sums.ended, scale * damping))
-    return replace(found, iterations=space.n_products, scale=scale)
+        bend = _bend(space, chosen, damping)
+        return replace(none, iterations=space.n_products, residual=sums.residual, bend=bend, scale=chosen)
+    found = space.lift(Coordinates(sums.coordinates, 0, sums.residual, sums.ended, chosen * damping))
+    return replace(found, iterations=space.n_products, scale=chosen)
 
 
 def _finite(space: KrylovSpace) -> bool:
@@ -78,13 +75,23 @@ def _spectrum(space: KrylovSpace) -> tuple[np.ndarray, np.ndarray]:
     return eigh_tridiagonal(np.array(space.diagonal), np.array(space.beside[:-1]))
 
 
-def _scale(values: np.ndarray, damping: float) -> float:
-    """Return the scale for which the series converges along each of some eigenvalues; 0 if all of them are.
+def _scaled(
+    space: KrylovSpace, scale: float | None, damping: float, terms: int, tolerance: float
+) -> tuple[float, "_Sums | None"]:
+    """Return a scale and the series' sums by it; where none is given, one that the eigenvalues so far ask for.
 
-    The largest one; more where there are negative ones, which the damping, a share of the scale, is to outweigh.
+    That is the largest of them (absolute values); if the series grows by that, along negative ones, so much more that
+    the damping, a share of the scale, outweighs these. 0 and None where all of them are 0.
     """
-    outweighed = -1.05 * values.min() / damping if damping else 0.0
-    return float(max(np.abs(values).max(), outweighed))
+    values = _spectrum(space)[0]
+    largest = float(np.abs(values).max()) if scale is None else scale
+    if not largest:
+        return 0.0, None
+    sums = _Sums(space, largest, damping, terms, tolerance)
+    outweighed = float(-1.05 * values.min() / damping) if damping else 0.0
+    if scale is None and sums.ended == "growth" and outweighed > largest:
+        return outweighed, _Sums(space, outweighed, damping, terms, tolerance)
+    return largest, sums
 
 
 def _bend(space: KrylovSpace, scale: float, damping: float, most: int = 10) -> float:
