@@ -252,7 +252,7 @@ def test_scores_follow_a_graph_that_is_put_in_place(build, some_rows, name):
 
 @MODELS
 def test_scif_applies_to_a_trained_model(build, name):
-    model, dataset = build(name, epochs=2, train_batch_size=64, spread=0.0)
+    model, dataset = build(name, epochs=2, train_batch_size=64, spread=0.0, damping=0.01)
     Trainer(dataset.config, model, dataset).fit()
     users = model.selective[0]
     frozen = {n: p.detach().clone() for n, p in model.named_parameters() if n not in model.selective}
