@@ -63,9 +63,9 @@ def line_of(cell, name, seeds, records):
         "seeds": len(frame),
         "does something": "not known" if np.isnan(mean["way"]) else "yes" if mean["way"] >= SMALLEST else "no",
         "does harm": "no" if not lost.any() else "yes" if lost.all() else f"in {lost.sum()} of {len(lost)}",
-        "way": shown(frame["way"], ".0%"),
+        "way": shown(frame["way"], ",.0%"),
         "NDCG@10": shown(frame["NDCG@10"], "+.1%"),
-        "JS others": shown(frame["JS others"], "+.0%"),
+        "JS others": shown(frame["JS others"], "+,.0%"),
         "CPU s a request": f"{mean['CPU s/request']:.3g}",
         "times less than retraining": f"{mean['speed-up']:.3g}",
         "requests": ", ".join(outcomes(records)),
@@ -77,6 +77,5 @@ def shown(values, form):
     values = values.dropna()
     if values.empty:
         return ""
-    low, mean, high = (f"{value:{form}}" if abs(value) < 100 else f"{value:.0e}"
-                       for value in (values.min(), values.mean(), values.max()))  # fmt: skip
+    low, mean, high = (f"{value:{form}}" for value in (values.min(), values.mean(), values.max()))
     return mean if low == high else f"{mean} [{low}, {high}]"
