@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from shard_worlds import ensembles  # noqa: F401 - a fixture
 from small_worlds import worlds  # noqa: F401 - a fixture
 
 from recbole.config import Config

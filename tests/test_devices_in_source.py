@@ -19,6 +19,7 @@ ON_THE_CPU = {
     "model/general_recommender/itemknn.py:scores": "SciPy's; the caller moves it",
     "model/next_basket_recommender/tifuknn.py:rebuild": "counted on the CPU, moved at the end",
     "model/next_basket_recommender/tifuknn.py:_csr_tensor": "the caller moves it",
+    "ensemble/partitioning.py:make_partition": "what is written to a file",
     "unlearning/case.py:idle": "batches of the data set",
     "unlearning/second_order/series.py:mean": "a number, which crosses over",
     "unlearning/second_order/subspace.py:norm": "a number, which crosses over",

@@ -9,14 +9,15 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "recbole"
 
-ORDER = ("utils", "config", "data", "generators", "prepare", "model", "evaluator", "trainer", "unlearning", "scenario",
-         "report", "quick_start")  # fmt: skip
+ORDER = ("utils", "config", "data", "generators", "prepare", "model", "evaluator", "trainer", "ensemble",
+         "unlearning", "scenario", "report", "quick_start")  # fmt: skip
 """The rooms; each may import from those before it."""
 
 APART = {
     "model": {"generators", "prepare"},
     "evaluator": {"generators", "prepare"},
     "trainer": {"generators", "prepare"},
+    "ensemble": {"generators", "prepare"},
     "unlearning": {"generators", "prepare"},
 }
 """Rooms that stand before another and are none of its business."""

@@ -1,5 +1,6 @@
 """The settings of a run."""
 
+import copy
 import logging
 from collections.abc import Callable, Collection, Iterator, KeysView, Mapping, Sequence
 from pathlib import Path
@@ -195,6 +196,14 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """Return a plain, sorted, JSON-able copy without credentials, for checkpoints; not counted as reading."""
         return plain(self._values)
+
+    def with_values(self, **changes: Any) -> "Config":
+        """Return a copy with other values; what one of the two is told later, the other is not."""
+        other = copy.copy(self)
+        other._values, other._sources, other._places = dict(self._values), dict(self._sources), dict(self._places)
+        for key, value in changes.items():
+            other[key] = value
+        return other
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any], **changes: Any) -> "Config":

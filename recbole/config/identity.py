@@ -17,9 +17,13 @@ _ABSENT = "not set"
 
 
 @cache
-def marked() -> frozenset[str]:
-    """Return the settings of overall.yaml that decide a model, as ``properties/deciding.yaml`` lists them."""
-    return frozenset(packaged("deciding.yaml").values["deciding"])
+def marked(kind: str = "deciding") -> frozenset[str]:
+    """Return the settings of overall.yaml that decide a model, as ``properties/deciding.yaml`` lists them.
+
+    Args:
+        kind: the list: ``deciding`` any model, or ``of_ensembles``.
+    """
+    return frozenset(packaged("deciding.yaml").values[kind])
 
 
 @cache
@@ -31,6 +35,8 @@ def marked_if_set() -> frozenset[str]:
 def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:
     """Return the settings that decide a model, plain and sorted: those marked and those that the model declares.
 
+    Those of ensembles stand there only where there is one.
+
     Args:
         values: all settings.
         model: the model's name.
@@ -39,6 +45,7 @@ def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] 
     declared = packaged(f"model/{model}.yaml").values
     covered = marked() | set(declared) | (set() if declared else set(undeclared))
     covered |= {key for key in marked_if_set() if values.get(key) is not None}
+    covered |= marked("of_ensembles") if values.get("ensemble") else set()
     return plain({key: values.get(key) for key in sorted(covered)}) | {"model": model}
 
 

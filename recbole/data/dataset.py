@@ -106,7 +106,11 @@ class Dataset(RecBoleNames):
 
     Attributes:
         clean: the data without the rows that a scenario planted; None where it planted none.
+        absent: bool [len(log)], the rows that these data never had; None of data that are given the whole log. They
+            are under every mask, and not forgotten: nothing is numbered that they hold.
     """
+
+    absent: np.ndarray | None = None
 
     def __init__(self, config: Config, log: InteractionLog, forgotten: np.ndarray | None = None) -> None:
         self.config = config
@@ -159,10 +163,20 @@ class Dataset(RecBoleNames):
 
     def masked(self, forgotten: np.ndarray) -> Self:
         """Return this data set under another mask (bool [len(log)]), sharing everything else."""
-        other = type(self)(self.config, self.log, forgotten)
-        other.clean = self.clean
+        hidden = forgotten if self.absent is None else forgotten | self.absent
+        other = type(self)(self.config, self.log, hidden)
+        other.clean, other.absent = self.clean, self.absent
         if "given" in vars(self):
             other.given = self.given
+        return other
+
+    def part(self, absent: np.ndarray) -> Self:
+        """Return the data of somebody who never had some rows (bool [len(log)]), nothing forgotten.
+
+        Its training examples are numbered among themselves.
+        """
+        other = type(self)(self.config, self.log, absent.copy())
+        other.clean, other.absent = self.clean, absent
         return other
 
     @property

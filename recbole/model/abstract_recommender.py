@@ -32,6 +32,13 @@ class GeneralRecommender(AbstractRecommender):
         self.n_items = dataset.num(self.ITEM_ID)
         self.device = config["device"]
 
+    def vectors(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return the matrices [n_users, d] and [n_items, d] of whose inner products the scores are, and nothing else.
+
+        ``None``, as here, for a model that scores in another way.
+        """
+        return None
+
 
 class AutoEncoderMixin:
     """What RecBole's auto-encoders share: users as rows of a rating matrix."""

@@ -119,6 +119,10 @@ class GraphRecommender(GeneralRecommender, ABC):
             self._cache = (key, self.norm_adj_matrix, self.forward())
         return self._cache[2]
 
+    def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the :meth:`representations`."""
+        return self.representations()
+
     def train(self, mode: bool = True) -> Self:
         """Set the mode and drop the cached embeddings."""
         self._cache = None

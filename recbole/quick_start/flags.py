@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from recbole.config.ensembles import AGGREGATES, ANCHOR_UPDATES, PARTITIONS, PRESETS
 from recbole.scenario.known_scenarios import scenarios
 from recbole.unlearning.schedule import N_CHECKPOINTS
 from recbole.utils import UserError
@@ -53,6 +54,17 @@ def _run(dataset: str) -> tuple[Flag, ...]:
     )
 
 
+_ENSEMBLES = (
+    Flag("ensemble", str, "shards with a model of each, put together: exact unlearning", choices=tuple(PRESETS)),
+    Flag("partition", str, "how rows go to shards (default: the ensemble's)", choices=PARTITIONS),
+    Flag("aggregate", str, "how the shards' models are put together (default: the ensemble's)", choices=AGGREGATES),
+    Flag("num_shards", int, "number of shards (default: 10)"),
+    Flag("capacity_factor", float, "a shard holds at most so many times its even share (default: 1.2)"),
+    Flag("anchor_update", str, "of a partition around anchors (default: the ensemble's)", choices=ANCHOR_UPDATES),
+    Flag("shard_workers", int, "shards that are trained at the same time, each by a process (default: 1)"),
+)
+
+
 def _forgetting(fraction: float | None) -> tuple[Flag, ...]:
     said = "0.01 with --spam" if fraction is None else f"{fraction}; 0.01 with --spam"
     known = scenarios()
@@ -85,6 +97,7 @@ def train_flags() -> dict[str, tuple[Flag, ...]]:
             Flag("adam_beta2", float, "Adam's decay of the variance (default: 0.999)"),
             Flag("adam_eps", float, "Adam's epsilon (default: 1e-8)"),
         ),
+        "ensembles": _ENSEMBLES,
         "several processes (or start the script with torchrun)": (
             Flag("nproc", int, "processes on this machine (default: 1)", 1, key=None),
             Flag("world_size", int, "processes on all machines (default: those of this machine)", -1, key=None),
@@ -128,6 +141,7 @@ def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
             Flag("release_secret", str, "with ceu and idea: a file whose bytes key the noise, instead of the seed"),
             Flag("unlearning_batchsize", int, "people per unlearning step (default: 1)", 1),
         ),
+        "ensembles": _ENSEMBLES,
         "forgetting": _forgetting(1e-05),
         "evaluation": (
             *_EVALUATION,

@@ -13,11 +13,13 @@ from recbole.config import Config
 from recbole.config.identity import Identity, told
 from recbole.data import create_dataset
 from recbole.data.dataset import Dataset
+from recbole.ensemble.model import Ensemble
+from recbole.ensemble.partitioning import check_ensemble
 from recbole.evaluator import Views, check_metrics
 from recbole.evaluator.kinds import Row
 from recbole.model import get_model
 from recbole.scenario.base import Scenario
-from recbole.trainer.places import Places
+from recbole.trainer.places import Places, ensemble_name
 from recbole.trainer.resume import fingerprint
 from recbole.trainer.state import Done, Run, State
 from recbole.trainer.stored import Stored
@@ -94,7 +96,7 @@ class Setup(Run):
             parts.append(f"(results version {version})")
         return {
             "dataset": config["dataset"],
-            "model_class": config["model"],
+            "model_class": f"{config['model']}[{ensemble_name(config)}]" if config["ensemble"] else config["model"],
             "seed": config["seed"],
             "scenario": self.scenario.part_of_names() if self.requests is not None or self.scenario.plants else None,
             "settings": " ".join(part for part in parts if part),
@@ -188,4 +190,7 @@ def begin(config: Config, scenario: Scenario, forgetting: bool) -> Setup:
     requests = scenario.requests() if forgetting else None
     if requests is not None:
         logger.info(requests.report())
+    if config["ensemble"]:
+        check_ensemble(config, model_class, dataset)
+        model_class = Ensemble
     return Setup(config, model_class, dataset, scenario, requests)

@@ -1,16 +1,23 @@
 """Training a base model, or retraining without what was forgotten."""
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import recbole
 from recbole.config import Config
+from recbole.config.ensembles import settle_ensemble
 from recbole.config.identity import Identity, told
+from recbole.ensemble.training import Workspace
 from recbole.evaluator import Asked, Reference, Table, evaluate
 from recbole.evaluator.kinds import Row
+from recbole.model import get_model
 from recbole.quick_start.closing import report, sensitive_csv
+from recbole.quick_start.ensembles import train_ensemble
 from recbole.quick_start.hub import fetch
 from recbole.quick_start.record import describe, reference_name, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin, first_line
@@ -60,6 +67,7 @@ def run_recbole(
     clock = Clock(config["device"])
     if result_file and is_main():
         check_writable(result_file)
+    settle_ensemble(config, get_model(config["model"]).type)
     scenario = scenario_of(config)
     stem = init_logger(config, scenario.places.logs)
     index = config["retrain_checkpoint_idx_to_match"]
@@ -91,20 +99,16 @@ def _run(
     clock: Clock,
 ) -> dict[str, Any]:
     """Train, or take what is stored, and evaluate; return the record."""
-    resume, timing, scenario = None, {}, setup.scenario
-    more: dict[str, Any] = {}
+    scenario, done, timing = setup.scenario, None, {}
     if stored is not None:
         identity = stored.identity
         model = load(setup, state, stored)
     else:
         identity = setup.identity(state)
         _check_files(setup, state, identity)
-        also = _same_epoch(setup, state, identity)
-        key = setup.resume_key(identity, None if also is None else also[1])
-        resume = ResumeFile(state.file.with_suffix(".resume"), key)
-        learned = _train(setup, state, resume, stem, also)
-        model, timing = learned.model, learned.timing
-        more = _told(setup, learned, also, identity, arguments)
+        with _curves(setup, stem) as board:
+            done = _train(setup, state, identity, arguments, board)
+        model, timing = done.learned.model, done.learned.timing
     clock.lap("train" if timing else "load_model")
     path = state.file if stored is None else stored.path
     version = recbole.RESULTS_VERSION if stored is None else stored.version
@@ -115,11 +119,11 @@ def _run(
     rows = _valid_rows(timing.get("best_valid", {}), state, about)
     rows += _evaluate(setup, asked, state, identity, version, reference_checkpoint, about) + own
     clock.lap("evaluate")
-    record = describe(setup, state, identity, arguments, clock.seconds | timing, rows) | more
+    record = describe(setup, state, identity, arguments, clock.seconds | timing, rows) | (done.told if done else {})
     if is_main():
         _write(setup, state, path, record, result_file, trained=stored is None)
-        if resume is not None:
-            resume.remove()
+        if done is not None:
+            done.unfinished.remove()
     return record
 
 
@@ -190,10 +194,34 @@ def _told(
     return told
 
 
-def _train(setup: Setup, state: State, resume: ResumeFile, stem: str, also: tuple[State, int] | None = None) -> Learned:
+@dataclass(frozen=True)
+class _Done:
+    """A training that has ended: its model, what the record tells beside its result, its unfinished work's files."""
+
+    learned: Learned
+    told: dict[str, Any]
+    unfinished: ResumeFile | Workspace
+
+
+def _train(
+    setup: Setup, state: State, identity: Identity, arguments: list[str], board: "SummaryWriter | None"
+) -> _Done:
+    """Train and save the model of a state, one or an ensemble."""
+    if setup.config["ensemble"]:
+        return _Done(*train_ensemble(setup, state, board))
+    also = _same_epoch(setup, state, identity)
+    key = setup.resume_key(identity, None if also is None else also[1])
+    resume = ResumeFile(state.file.with_suffix(".resume"), key)
+    learned = learn(setup, state, resume=resume, board=board, also=also)
+    return _Done(learned, _told(setup, learned, also, identity, arguments), resume)
+
+
+@contextlib.contextmanager
+def _curves(setup: Setup, stem: str) -> "Iterator[SummaryWriter | None]":
+    """Yield TensorBoard's writer of a run, or None where there is none."""
     board = _board(setup.scenario.places.board / stem) if setup.config["tensorboard"] and is_main() else None
     try:
-        return learn(setup, state, resume=resume, board=board, also=also)
+        yield board
     finally:
         if board is not None:
             board.close()

@@ -2,15 +2,18 @@
 
 import json
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from recbole.config import Config
+from recbole.config.ensembles import settle_ensemble
 from recbole.config.identity import canonical
 from recbole.model import get_model
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import sensitive_csv
+from recbole.quick_start.ensembles import check_pairing
 from recbole.quick_start.hub import fetch
 from recbole.quick_start.other_seeds import other_references
 from recbole.quick_start.presets import preset_values
@@ -61,9 +64,11 @@ def unlearn_recbole(
     clock = Clock(config["device"])
     if result_file:
         check_writable(result_file)
+    algorithm, model_class = get_algorithm(config["unlearning_algorithm"]), get_model(config["model"])
+    settle_ensemble(config, model_class.type)
+    check_pairing(config, algorithm)
     scenario = scenario_of(config)
-    algorithm = get_algorithm(config["unlearning_algorithm"])
-    algorithm.check_class(get_model(config["model"]))
+    algorithm.check_class(model_class)
     places, hyper = places_of(config, scenario, algorithm)
     init_logger(config, places.logs)
     stored = _base(config, scenario)
@@ -89,7 +94,7 @@ def _run(
     """Unlearn, or take what is there, and evaluate; return the record."""
     setup, config, algorithm = work.setup, work.setup.config, work.algorithm
     if config["eval_only"] or (waited and work.is_complete()):
-        work, done = work.found(), Unlearned(None, {}, None)
+        work, done = work.found(), Unlearned(None, {}, ())
     else:
         done = _unlearn(work, arguments)
     clock.lap("unlearn")
@@ -105,6 +110,7 @@ def _run(
     result = describe(setup, work.state(LAST), identity, arguments, timing, rows, requests)
     result |= {"selected_epochs": work.selected_epochs, "other_seeds": answers.seeds}
     result["same_epoch"] = answers.same_epoch
+    result |= {"ensemble": costs} if (costs := _told_of(work, LAST, "ensemble")) else {}
     result["certificates"] = _certificates(work)
     result["verdict"] = verdict(result | {"metrics": [*rows, *answers.more]})
     if result["verdict"]:
@@ -114,8 +120,7 @@ def _run(
     config.warn_unread(logger, but=OF_TRAINING)
     if result_file:
         write_json(result_file, result)
-    if done.resume is not None:
-        done.resume.remove()
+    done.finish()
     return result
 
 
@@ -147,11 +152,16 @@ def _base(config: Config, scenario: Scenario) -> Stored:
 
 @dataclass(frozen=True)
 class Unlearned:
-    """What a pipeline left: its summary, the records of its checkpoints without metrics yet, and its snapshot."""
+    """What a pipeline left: its summary, the checkpoints' records without metrics yet, and how to remove its files."""
 
     summary: dict[str, Any] | None
     records: dict[int, dict[str, Any]]
-    resume: ResumeFile | None
+    unfinished: Sequence[Callable[[], None]]
+
+    def finish(self) -> None:
+        """Remove the files of unfinished work: everything is written."""
+        for remove in self.unfinished:
+            remove()
 
 
 def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
@@ -161,8 +171,10 @@ def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
     base = setup.base()
     model = load(setup, base, work.base)
     resume = ResumeFile(work.stem.with_name(f"{work.stem.name}.resume"), setup.resume_key(work.identity(LAST)))
+    algorithm = work.algorithm(config, model, base.data)
+    algorithm.work_beside(work.stem)
     pipeline = Pipeline(
-        work.algorithm(config, model, base.data),
+        algorithm,
         setup.asked,
         config["unlearning_batchsize"],
         resume,
@@ -175,12 +187,13 @@ def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
     def save(checkpoint: int, n_done: int, summary: dict[str, Any]) -> None:
         state, identity = work.state(checkpoint), work.identity(checkpoint)
         logger.info("Saving current: %s", state.file)
-        released = pipeline.algorithm.release(checkpoint)
+        released = algorithm.release(checkpoint)
         save_unlearned(state.file, released, config, n_done - 1, state.meta(identity))
         timing = {key: value for key, value in summary.items() if "seconds" in key}
         counts = {key: value for key, value in summary.items() if key not in timing}
         records[checkpoint] = describe(setup, state, identity, arguments, timing, None, counts)
         records[checkpoint]["certificate"] = released["certificate"]
+        records[checkpoint] |= {"ensemble": costs} if (costs := algorithm.costs()) else {}
         write_beside(state.file, records[checkpoint])
 
     summary = pipeline.run(save)
@@ -191,7 +204,7 @@ def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
         "%d requests in %.2fs: %s", summary["total"], summary["seconds_total"],
         ", ".join(f"{summary[s]} {s}" for s in STATUSES),
     )  # fmt: skip
-    return Unlearned(summary, records, resume)
+    return Unlearned(summary, records, (algorithm.finish, resume.remove))
 
 
 def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
@@ -204,15 +217,19 @@ def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
 
 def _certificates(work: Work) -> dict[int, dict[str, Any]]:
     """Return what is guaranteed of each checkpoint, as its record says; nothing where nothing is guaranteed."""
-    records = {at: work.state(at).file.with_suffix(".json") for at in range(N_CHECKPOINTS)}
-    found = {at: _read_json(path).get("certificate") for at, path in records.items() if path.exists()}
+    found = {at: _told_of(work, at, "certificate") for at in range(N_CHECKPOINTS)}
     return {at: certificate for at, certificate in found.items() if certificate is not None}
+
+
+def _told_of(work: Work, checkpoint: int, name: str) -> Any:
+    """Return what the record of a checkpoint, if it is there, says under a name."""
+    path = work.state(checkpoint).file.with_suffix(".json")
+    return _read_json(path).get(name) if path.exists() else None
 
 
 def _requests_before(work: Work) -> dict[str, Any] | None:
     """Return what became of the requests when the checkpoints that are evaluated were made, if that is written."""
-    path = work.state(LAST).file.with_suffix(".json")
-    return _read_json(path).get("requests") if path.exists() else None
+    return cast("dict[str, Any] | None", _told_of(work, LAST, "requests"))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,7 @@ def learn(
     resume: ResumeFile | None = None,
     board: "SummaryWriter | None" = None,
     also: tuple[State, int] | None = None,
+    build: Callable[[Run, State], AbstractRecommender] = new_model,
 ) -> Learned:
     """Train a model of a state, and save it where the state has a file.
 
@@ -114,13 +116,14 @@ def learn(
         resume: snapshots to go on from; removed by the caller when all that depends on them is written.
         board: of TensorBoard.
         also: where the weights of another epoch than the best are saved too, and which epoch that is.
+        build: makes the model that is to be trained.
 
     Raises:
         UserError: training diverged, or the file cannot be written.
     """
     config = run.config
     wall, cpu = now(config["device"]), time.process_time()
-    model = new_model(run, state)
+    model = build(run, state)
     building = now(config["device"]) - wall, time.process_time() - cpu
     logger.info(model)
     trainer = Trainer(config, model, state.data, resume, board, deadline, None if also is None else also[1])
@@ -132,12 +135,22 @@ def learn(
         logger.info("Saving current: %s", state.path)
         _save(state.path, run, state, trainer)
         if also is not None and trainer.kept is not None:
-            _save_kept(also[0], also[1], run, trainer.kept)
+            save_weights(*also, run, trainer.kept)
     return Learned(model, progress, building, trainer.kept is not None)
 
 
-def _save_kept(state: State, epoch: int, run: Run, weights: dict[str, torch.Tensor]) -> None:
-    """Write the weights of an epoch that was not chosen by validation, and can only be asked questions."""
+def save_weights(
+    state: State, epoch: int, run: Run, weights: dict[str, torch.Tensor], more: Mapping[str, Any] | None = None
+) -> None:
+    """Write a model that nobody trains on: its weights of an epoch (-1: of none), without what optimised them.
+
+    Args:
+        state: the model's.
+        epoch: the number that stands in the file.
+        run: settings and the model's class.
+        weights: the model's ``state_dict``.
+        more: further metadata, plain values.
+    """
     logger.info("Saving current: %s", state.file)
     save_checkpoint(state.file, {
         "config": run.config.as_dict(),
@@ -147,7 +160,7 @@ def _save_kept(state: State, epoch: int, run: Run, weights: dict[str, torch.Tens
         "state_dict": weights,
         "other_parameter": None,
         "optimizer": None,
-        "meta": state.meta(run.identity(state)),
+        "meta": state.meta(run.identity(state)) | dict(more or {}),
     })  # fmt: skip
 
 

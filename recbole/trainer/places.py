@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config import Config
+from recbole.config.ensembles import differing
 from recbole.config.identity import canonical
+from recbole.model import get_model
 from recbole.utils import UserError
 
 _SAFE = re.compile(r"[A-Za-z0-9._+-]+")
@@ -43,18 +45,30 @@ class Places:
         saved, variant = Path(config["checkpoint_dir"]), config["variant"]
         beside = Path("log") if config.source("checkpoint_dir") == "default: overall.yaml" else saved / "log"
         logs = beside if config["log_dir"] is None else Path(config["log_dir"])
-        if variant is None:
-            return cls(saved, logs, Path("log_tensorboard"))
-        if not _SAFE.fullmatch(variant) or variant.startswith("."):
-            raise UserError(f"--variant: '{variant}' should be letters, digits and . _ + -, and not begin with a dot")
-        return cls(saved / variant, logs / variant, Path("log_tensorboard") / variant)
+        places = cls(saved, logs, Path("log_tensorboard"))
+        if variant is not None:
+            if not _SAFE.fullmatch(variant) or variant.startswith("."):
+                raise UserError(
+                    f"--variant: '{variant}' should be letters, digits and . _ + -, and not begin with a dot"
+                )
+            places = places.within(variant)
+        return places.within(f"ensemble_{ensemble_name(config)}") if config["ensemble"] else places
+
+    def within(self, folder: str) -> "Places":
+        """Return the places in folders of a name inside of these."""
+        return replace(self, checkpoints=self.checkpoints / folder, logs=self.logs / folder, board=self.board / folder)
 
     def with_settings(self, name: str) -> "Places":
         """Return the places of an unlearned model whose hyper-parameters are named so; an empty name: the same."""
         if not name:
             return self
-        return replace(self, checkpoints=self.checkpoints / name, logs=self.logs / name, board=self.board / name,
-                       settings=name)  # fmt: skip
+        return replace(self.within(name), settings=name)
+
+
+def ensemble_name(config: Config) -> str:
+    """Return what a run's ensemble is called: its name, and the settings that differ from what that stands for."""
+    other = settings_name(differing(config, get_model(config["model"]).type))
+    return f"{config['ensemble']}+{other}" if other else str(config["ensemble"])
 
 
 def settings_name(given: Mapping[str, Any], preset: str | None = None) -> str:

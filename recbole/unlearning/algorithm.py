@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,6 +51,7 @@ class UnlearningAlgorithm(ABC):
     Attributes:
         bench: the model and the data under the current mask, with what is counted of them.
         hyper: the hyper-parameters' values.
+        serves_ensembles: whether it is for ensembles, and for nothing else.
 
     Raises:
         UserError: when the algorithm means nothing on the model, or a hyper-parameter is out of bounds.
@@ -58,6 +60,7 @@ class UnlearningAlgorithm(ABC):
     name: ClassVar[str] = ""
     Hyper: ClassVar[type[NoHyperParameters]] = NoHyperParameters
     hyper: NoHyperParameters
+    serves_ensembles: ClassVar[bool] = False
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         self.check_class(type(model))
@@ -144,6 +147,19 @@ class UnlearningAlgorithm(ABC):
                 if not torch.isfinite(parameter).all():
                     return f"the model's parameters are not finite, and were not before the request: {name}"
         return reason.reason
+
+    def complete(self) -> None:  # noqa: B027 - most put nothing off
+        """Do what :meth:`forget` has put off; called before a checkpoint is saved."""
+
+    def work_beside(self, stem: Path) -> None:  # noqa: B027 - most do no work that a kill should not undo
+        """Take up, and keep, unfinished work of a request in files whose paths begin with a stem."""
+
+    def finish(self) -> None:  # noqa: B027
+        """Remove the files of :meth:`work_beside`: all that depends on them is written."""
+
+    def costs(self) -> dict[str, Any]:
+        """Return what a record tells of the costs beside seconds per request; plain values."""
+        return {}
 
     def memory(self) -> dict[str, Any]:
         """Return what the algorithm knows of earlier requests, beside parameters and mask, for the snapshot.

@@ -63,6 +63,7 @@ class Pipeline:
         self.total, self.cpu_seconds = 0.0, 0.0
         self.changes: list[float] = []  # relative ones, of the pieces that were applied
         self.seconds: list[float] = []  # these and the CPU's are of the requests that worked
+        self.settled = 0  # how many of these were before the last checkpoint
 
     def run(self, save: Callable[[int, int, dict[str, Any]], object]) -> dict[str, Any]:
         """Forget everything; call ``save(checkpoint, n_done, summary)`` at each of the stops, numbered from 0.
@@ -85,6 +86,8 @@ class Pipeline:
                 log.add(record)
             self.done = piece + 1
             bar.update()
+            if stop in self.sizes:
+                self._complete()
             for checkpoint, size in enumerate(self.sizes):
                 if size == stop:
                     save(checkpoint, stop, self.summary())
@@ -120,6 +123,20 @@ class Pipeline:
         record |= asdict(outcome)
         del record["idle"], record["reset"]
         return record
+
+    def _complete(self) -> None:
+        """Have done what was put off; its seconds are shared evenly by the requests since the last checkpoint."""
+        device = self.algorithm.device
+        began, cpu = now(device), time.process_time()
+        self.algorithm.complete()
+        seconds, cpu = now(device) - began, time.process_time() - cpu
+        worked = len(self.seconds) - self.settled
+        if worked:
+            late = [before + seconds / worked for before in self.seconds[self.settled :]]
+            self.seconds[self.settled :] = late
+            self.cpu_seconds += cpu
+        self.settled = len(self.seconds)
+        self.total += seconds
 
     def _count(self, outcome: Outcome, n_requests: int, seconds: float, cpu: float) -> None:
         """Add what became of some requests that were answered together, in so many seconds, to what was done."""
@@ -162,6 +179,7 @@ class Pipeline:
             "outcomes": dict(self.outcomes),
             "total": self.total,
             "seconds": self.seconds,
+            "settled": self.settled,
             "cpu_seconds": self.cpu_seconds,
             "changes": self.changes,
             "log_size": log.size() if log is not None else 0,
@@ -178,7 +196,7 @@ class Pipeline:
         self._check_log(state["log_size"], self.resume.path)
         self.done, self.outcomes = state["done"], Counter(state["outcomes"])
         self.total, self.seconds, self.cpu_seconds = state["total"], state["seconds"], state["cpu_seconds"]
-        self.changes = state["changes"]
+        self.changes, self.settled = state["changes"], state["settled"]
         n_done, model = self.chunks[self.done - 1][1], self.algorithm.model
         mask = self.requests.mask(n_done, len(self.algorithm.dataset.log))
         self.algorithm.restore(state["state_dict"], mask, state["memory"])

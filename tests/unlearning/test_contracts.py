@@ -1,11 +1,17 @@
 """The contract of each algorithm of this package, and that none is without one."""
 
+import numpy as np
 import pytest
+from asking import ask
 from contract import AlgorithmContract, HidingContract, StepContract
 from quadratic import PENALTY
+from small_worlds import USERS, known, same
 
+from recbole.data.split import TEST
 from recbole.unlearning.algorithm import StepAlgorithm
+from recbole.unlearning.pipeline import Pipeline
 from recbole.unlearning.registry import get_algorithm, own_names
+from recbole.unlearning.request import Requests
 
 
 class TestScif(StepContract):
@@ -75,6 +81,40 @@ class TestReset(AlgorithmContract):
     @pytest.fixture(params=["BPR", "LightGCN", "NeuMF", "SimRec"])
     def world(self, request, worlds):
         return worlds(request.param)
+
+
+class TestShards(AlgorithmContract):
+    algorithm = "shards"
+    hyper = {"materialise": "eager"}  # noqa: RUF012
+
+    @pytest.fixture(params=["BPR", "LightGCN", "GRU4Rec", "DNNTSP"])
+    def world(self, request, ensembles):
+        return ensembles(request.param)
+
+    @pytest.fixture
+    def single(self, ensembles):
+        return ensembles("BPR", "receraser")
+
+    def test_what_is_forgotten_already_or_was_never_learned_is_skipped(self, single):
+        """Rows that are held out for validation are none of these: they had a say in when training stopped."""
+        algorithm = self.start(single)
+        algorithm.dataset.forget(single.requests[0].rows)
+        assert ask(algorithm, single.requests[0].rows, 0).status == "skipped"
+        assert ask(algorithm, np.flatnonzero(algorithm.dataset.log.split == TEST)[:3], 1).status == "skipped"
+        assert same(known(algorithm.model), known(single.base))
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 100])
+    def test_people_can_be_forgotten_together(self, single, size):
+        """Two of them, first and last, have test rows alone to forget."""
+        algorithm = self.start(single)
+        test = [np.flatnonzero((single.log.user == user) & (single.log.split == TEST)) for user in (14, 20)]
+        rows = [test[0], *(single.requests[at].rows for at in range(len(USERS))), test[1]]
+        names = ["14", *single.requests.entities, "20"]
+        requests = Requests(
+            names, np.concatenate(rows), np.cumsum([0, *map(len, rows)]), np.ones(8, dtype=bool), 0, "sha"
+        )
+        summary = Pipeline(algorithm, requests, size, show_progress=False).run(lambda *_: None)
+        assert (summary["applied"], summary["skipped"], summary["worked"]) == (len(USERS), 2, len(USERS))
 
 
 def contracts():

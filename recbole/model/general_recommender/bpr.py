@@ -63,6 +63,10 @@ class BPR(GeneralRecommender):
         """Return the mean BPR loss, given the :meth:`outputs`."""
         return self.loss(*outputs.unbind(dim=1))
 
+    def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the factors of all users and items."""
+        return self.user_embedding.weight, self.item_embedding.weight
+
     def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch] of (user, item) pairs."""
         user, item = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])

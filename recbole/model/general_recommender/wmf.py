@@ -79,6 +79,10 @@ class WMF(GeneralRecommender):
         w = self.negative_weight
         return ((1 - w) * r.square() - 2 * r + w * self._shares(user, item).to(p.dtype) * everywhere).sum()
 
+    def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the factors of all users and items."""
+        return self.user_embedding.weight, self.item_embedding.weight
+
     def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch] of (user, item) pairs."""
         p, q = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])

@@ -1,0 +1,67 @@
+"""Ensembles by name: which partition and which aggregation each is, and what a run's folder says of its choice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from recbole.config.identity import marked
+from recbole.config.layers import packaged
+from recbole.utils import ModelType, UserError, suggest
+
+if TYPE_CHECKING:
+    from recbole.config import Config
+
+PARTITIONS = ("random", "hash", "ubp", "ibp", "inbp", "bekm", "blpa", "ot")
+AGGREGATES = ("mean", "mean_embedding", "static", "attention", "merge")
+ANCHOR_UPDATES = ("vector", "scalar_compat")
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "sisa": {"partition": "random", "aggregate": "mean", "anchor_update": "vector"},
+    "grapheraser": {"partition": "bekm", "aggregate": "static", "anchor_update": "vector"},
+    "receraser": {"partition": "inbp", "aggregate": "attention", "anchor_update": "scalar_compat"},
+    "ultrare": {"partition": "ot", "aggregate": "merge", "anchor_update": "vector"},
+}
+"""Name to choices: SISA (L. Bourtoule et al., "Machine Unlearning", S&P 2021), GraphEraser (M. Chen et al., "Graph
+Unlearning", CCS 2022), RecEraser (C. Chen et al., "Recommendation Unlearning", WWW 2022), UltraRE (Y. Li et al.,
+"UltraRE: Enhancing RecEraser for Recommendation Unlearning via Error Decomposition", NeurIPS 2023)."""
+
+_CHOICES = {"partition": PARTITIONS, "aggregate": AGGREGATES, "anchor_update": ANCHOR_UPDATES}
+
+
+def settle_ensemble(config: Config, model_type: ModelType) -> None:
+    """Set what an ensemble's name stands for where a run's settings do not say otherwise; nothing without one.
+
+    Args:
+        config: the run's settings, changed.
+        model_type: of the model of each shard; sessions and baskets are spread by hash.
+
+    Raises:
+        UserError: no such ensemble, or a setting of one in a run without.
+    """
+    name = config["ensemble"]
+    if name is None:
+        stray = [key for key in _CHOICES if config[key] is not None]
+        if stray:
+            raise UserError(f"--{stray[0]} is of an ensemble: give --ensemble {', '.join(PRESETS)} too")
+        return
+    if name not in PRESETS:
+        raise UserError(f"--ensemble: there is no '{name}'{suggest(name, PRESETS)}; there are {', '.join(PRESETS)}")
+    for key, value in _usual(name, model_type).items():
+        if config[key] is None:
+            config[key] = value
+        if config[key] not in _CHOICES[key]:
+            raise UserError(f"--{key} should be one of {', '.join(_CHOICES[key])}, not '{config[key]}'")
+
+
+def _usual(name: str, model_type: ModelType) -> dict[str, Any]:
+    choices = PRESETS[name]
+    if name == "sisa" and model_type in (ModelType.SEQUENTIAL, ModelType.NEXT_BASKET):
+        return choices | {"partition": "hash"}
+    return choices
+
+
+def differing(config: Config, model_type: ModelType) -> dict[str, Any]:
+    """Return those settings of a run's ensemble that are neither what its name stands for nor the defaults."""
+    defaults = packaged("overall.yaml").values
+    usual = {key: defaults[key] for key in marked("of_ensembles")} | _usual(config["ensemble"], model_type)
+    return {key: config[key] for key, value in usual.items() if key != "ensemble" and config[key] not in (value, None)}

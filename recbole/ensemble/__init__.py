@@ -1,0 +1,1 @@
+"""Ensembles of sub-models, each of one shard of the rows, from which rows are unlearned exactly."""

@@ -1,0 +1,148 @@
+"""RecEraser's aggregation: transferred vectors, weighed by attention."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import nn
+from torch.nn.functional import dropout
+
+from recbole.config import Config
+from recbole.data import Interaction
+from recbole.ensemble.aggregate.base import Aggregator, OfVectors
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.utils import UserError
+
+USERS, ITEMS = "user_embedding.weight", "item_embedding.weight"
+"""The tables of a model that has no other parameters; attention makes their rows."""
+
+
+class _Side(nn.Module):
+    """The attention of one side, users or items: ``h^T relu(W x + b)``."""
+
+    def __init__(self, d: int, device: torch.device) -> None:
+        super().__init__()
+        k = max(d // 2, 1)
+        self.weight = nn.Parameter(torch.empty(k, d, device=device))
+        nn.init.trunc_normal_(self.weight, std=(2 / (k + d)) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(k, device=device))
+        self.h = nn.Parameter(torch.full((k,), 0.01, device=device))
+
+    def forward(self, transferred: torch.Tensor) -> torch.Tensor:
+        """Return the weights [members, n, 1] of transferred vectors [members, n, d]; over the members they sum to 1."""
+        hidden = (transferred @ self.weight.T + self.bias).relu()
+        return (hidden @ self.h).softmax(dim=0).unsqueeze(2)
+
+
+class Attention(Aggregator):
+    """A user's, and an item's, row of the tables is the attended sum of the shards' rows, each after a transfer.
+
+    C. Chen et al., "Recommendation Unlearning", WWW 2022, Eqs. 5 to 8 as its slides have them. Of the rows ``p^i_u`` of
+    shard i, ``p^i_tr = W^i p^i + b^i`` (shared by users and items), ``alpha^i_u`` the softmax over shards of
+    ``h_1^T relu(W_1 p^i_tr + b_1)``, and ``p_u = sum_i alpha^i_u p^i_tr``; items have ``W_2, b_2, h_2``. The rows are
+    the parameters of a model of the shards' class on all retained data, whose own loss trains the attention: for
+    LightGCN they are propagated over its graph. The transfer's L2 norm (``aggregate_reg`` / 2, squared) is added for
+    each batch, and the users' rows go through a dropout.
+
+    ``W^i`` starts as Glorot & Bengio's uniform, ``b^i`` at zero, ``h`` at 0.01: nearly the mean of the transferred
+    rows.
+    """
+
+    name = "attention"
+    asks_whole = True
+
+    def __init__(self, config: Config, shards: Sequence[AbstractRecommender]) -> None:
+        super().__init__(config, shards)
+        parameter, device = shards[0].get_parameter(USERS), config["device"]
+        d = parameter.shape[1]
+        self.transfer = nn.Parameter(torch.empty(len(shards), d, d, device=device))
+        for matrix in self.transfer:
+            nn.init.xavier_uniform_(matrix)
+        self.shift = nn.Parameter(torch.zeros(len(shards), 1, d, device=device))
+        self.of_users_, self.of_items_ = _Side(d, device), _Side(d, device)
+        self.reg, self.p = config["aggregate_reg"], config["aggregate_dropout"]
+        self._whole: list[_Worn] = []
+        self._put_on = False
+
+    @classmethod
+    def refuse(cls, model: AbstractRecommender) -> None:
+        """Refuse models that have other parameters than one table of users and one of items, of one width."""
+        OfVectors.refuse.__func__(cls, model)  # type: ignore[attr-defined]
+        shapes = {name: parameter.shape[1:] for name, parameter in model.named_parameters()}
+        if set(shapes) != {USERS, ITEMS} or shapes[USERS] != shapes[ITEMS]:
+            raise UserError(
+                f"--aggregate attention makes a table of users and one of items, and {type(model).__name__} has other "
+                "parameters; --aggregate mean_embedding, static or mean take it"
+            )
+
+    def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
+        """Take up the model on all data, too, and the shards' tables."""
+        super().follow(members, whole, user_shard)
+        if whole is not None:
+            self._whole, self._put_on = [_Worn(whole.eval())], False
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; the rows are made anew when they are asked for."""
+        self._put_on = False
+        return super().train(mode)
+
+    def rows(self, name: str, ids: torch.Tensor | None = None) -> torch.Tensor:
+        """Return aggregated rows of a table, [n, d], differentiable by the aggregation's parameters.
+
+        Args:
+            name: :data:`USERS` or :data:`ITEMS`.
+            ids: int64 [n]; all rows by default.
+        """
+        tables = [model.get_parameter(name).detach() for model in self.models]
+        own = torch.stack([table if ids is None else table.index_select(0, ids) for table in tables])
+        transferred = own @ self.transfer[self.members].transpose(1, 2) + self.shift[self.members]
+        side = self.of_users_ if name == USERS else self.of_items_
+        return (side(transferred) * transferred).sum(dim=0)
+
+    def loss(self, interaction: Interaction) -> torch.Tensor:
+        """Return the loss of the model on all data with the aggregated rows, and the regulariser."""
+        worn = self._whole[0]
+        users, items = (self._table(name, interaction) for name in (USERS, ITEMS))
+        tables = {f"whole.{USERS}": dropout(users, self.p, self.training), f"whole.{ITEMS}": items}
+        loss = torch.func.functional_call(worn, tables, (interaction,))
+        return loss + self.reg / 2 * (self.transfer.square().sum() + self.shift.square().sum())
+
+    def _table(self, name: str, interaction: Interaction) -> torch.Tensor:
+        """Return a table [ids, d] that holds the rows which a batch's loss reads; all where it may read any."""
+        whole = self._whole[0].whole
+        if name not in whole.row_tables:
+            return self.rows(name)
+        fields = [interaction[field] for field in whole.row_tables[name] if field in interaction]
+        ids = torch.cat(fields).unique()
+        table = torch.zeros_like(whole.get_parameter(name))
+        return table.index_copy(0, ids, self.rows(name, ids))
+
+    def _model(self) -> AbstractRecommender:
+        """Return the model on all data, the aggregated rows in its tables."""
+        whole = self._whole[0].whole
+        if not self._put_on:
+            with torch.no_grad():
+                for name in (USERS, ITEMS):
+                    whole.get_parameter(name).copy_(self.rows(name))
+            self._put_on = True
+        return whole
+
+    def scores(self, interaction: Interaction) -> torch.Tensor:
+        """Return the scores of every item, [batch, n_items]."""
+        return self._model().full_sort_predict(interaction)
+
+    def predict(self, interaction: Interaction) -> torch.Tensor:
+        """Return the scores [batch] of (user, item) pairs."""
+        return self._model().predict(interaction)
+
+
+class _Worn(nn.Module):
+    """A model whose call is its loss, so that it can be computed with other tables."""
+
+    def __init__(self, whole: AbstractRecommender) -> None:
+        super().__init__()
+        self.whole = whole.requires_grad_(False)
+
+    def forward(self, interaction: Interaction) -> torch.Tensor:
+        """Return the loss of a batch."""
+        return self.whole.calculate_loss(interaction)  # type: ignore[return-value]  # one term in these models

@@ -1,0 +1,29 @@
+"""SISA's aggregation: the mean of the scores."""
+
+from collections.abc import Iterator
+
+import torch
+
+from recbole.data import Interaction
+from recbole.ensemble.aggregate.base import Aggregator
+
+
+class Mean(Aggregator):
+    """Scores are the mean of the shards' models' scores; of one shard they are its model's, to the bit."""
+
+    name = "mean"
+
+    def scores(self, interaction: Interaction) -> torch.Tensor:
+        """Return the scores of every item, [batch, n_items]."""
+        parts = (model.full_sort_predict(interaction).view(len(interaction), -1) for model in self.models)
+        return self._mean(parts)
+
+    def predict(self, interaction: Interaction) -> torch.Tensor:
+        """Return the scores [batch] of (user or sequence, item) pairs."""
+        return self._mean(model.predict(interaction) for model in self.models)
+
+    def _mean(self, parts: Iterator[torch.Tensor]) -> torch.Tensor:
+        total = next(parts).clone()
+        for part in parts:
+            total += part
+        return total / len(self.members)

@@ -1,0 +1,161 @@
+"""From a state and a partition to an ensemble: the shards' models first, then what puts them together."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from recbole.ensemble.aggregate import get_aggregator
+from recbole.ensemble.model import Ensemble
+from recbole.ensemble.training import PartRun, Shards, Trained, Workspace, train_all
+from recbole.model import get_model
+from recbole.trainer.learn import Learned, learn
+from recbole.trainer.progress import Progress
+from recbole.trainer.state import Run, State
+from recbole.utils import init_seed
+from recbole.utils.device import now
+from recbole.utils.seeds import torch_seed
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+logger = logging.getLogger("recbole")
+
+Weights = Mapping[str, torch.Tensor]
+"""A model's ``state_dict``."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the training of an ensemble took, in seconds.
+
+    Attributes:
+        shards: wall seconds by shard, of those that were trained.
+        shards_cpu: CPU seconds by shard.
+        aggregate, aggregate_cpu: of the aggregation.
+        examples, epochs: by shard.
+    """
+
+    shards: dict[int, float] = field(default_factory=dict)
+    shards_cpu: dict[int, float] = field(default_factory=dict)
+    examples: dict[int, int] = field(default_factory=dict)
+    epochs: dict[int, int] = field(default_factory=dict)
+    aggregate: float = 0.0
+    aggregate_cpu: float = 0.0
+
+    def described(self) -> dict[str, Any]:
+        """Return it as records hold it."""
+        named = {"shard_seconds": self.shards, "shard_cpu_seconds": self.shards_cpu}
+        named |= {"shard_examples": self.examples, "shard_epochs": self.epochs}  # type: ignore[dict-item]
+        by_shard = {name: {str(k): value for k, value in of.items()} for name, of in named.items()}
+        return by_shard | {"aggregate_seconds": self.aggregate, "aggregate_cpu_seconds": self.aggregate_cpu}
+
+
+@dataclass(frozen=True)
+class LearnedEnsemble(Learned):
+    """A trained ensemble.
+
+    Attributes:
+        costs: of its parts.
+    """
+
+    costs: Costs = field(default_factory=Costs)
+
+    @property
+    def timing(self) -> dict[str, Any]:
+        """What a record tells of the training; epochs are the aggregation's."""
+        costs = self.costs
+        return super().timing | {
+            "fit_seconds": sum(costs.shards.values()) + costs.aggregate,
+            "fit_cpu_seconds": sum(costs.shards_cpu.values()) + costs.aggregate_cpu,
+        }
+
+
+def learn_ensemble(
+    run: Run,
+    state: State,
+    shard_of: np.ndarray,
+    workspace: Workspace | None = None,
+    known: Mapping[int, Weights] | None = None,
+    board: SummaryWriter | None = None,
+) -> LearnedEnsemble:
+    """Train an ensemble of a state; nothing is saved but unfinished work.
+
+    Each shard's model is a function of the shard's rows, its mask, its seed and the settings; the aggregation one of
+    these and of all rows under the mask. So it does not matter how often, and in which order, any was trained before.
+
+    Args:
+        run: settings and class of the ensemble.
+        state: which data it is of.
+        shard_of: int16 [rows], the shard of each log row.
+        workspace: where unfinished work is kept, for the same call to go on after a kill; nowhere by default.
+        known: the weights of shards that are trained already on the state's rows.
+        board: of TensorBoard, for the aggregation.
+
+    Raises:
+        UserError: a training diverged, or the disk is full.
+    """
+    config, known, workspace = run.config, known or {}, workspace or Workspace()
+    shards = Shards(Run(config, get_model(config["model"])), state, shard_of)
+    weights, costs = dict(known), Costs()
+    for shard, trained in train_all(
+        shards, set(range(config["num_shards"])) - set(known), workspace, config["shard_workers"]
+    ):
+        weights[shard] = trained.weights
+        _note(costs, shard, trained)
+    wall, cpu = now(config["device"]), time.process_time()
+    learned = _aggregate(run, state, shard_of, weights, workspace, board)
+    costs = replace(costs, aggregate=now(config["device"]) - wall, aggregate_cpu=time.process_time() - cpu)
+    return LearnedEnsemble(learned.model, learned.progress, learned.building, costs=costs)
+
+
+def _note(costs: Costs, shard: int, trained: Trained) -> None:
+    costs.shards[shard], costs.shards_cpu[shard] = trained.seconds, trained.cpu_seconds
+    costs.examples[shard], costs.epochs[shard] = trained.examples, trained.epochs
+
+
+def _aggregate(
+    run: Run,
+    state: State,
+    shard_of: np.ndarray,
+    weights: Mapping[int, Weights],
+    workspace: Workspace,
+    board: SummaryWriter | None,
+) -> Learned:
+    """Put the shards' models together, and train what does so where there is something to train."""
+    config, kind = run.config, get_aggregator(run.config["aggregate"])
+    own = {"seed": torch_seed(config["seed"], "aggregate"), "epochs": config["aggregate_epochs"], "weight_decay": 0.0}
+    if kind.input_type is not None:
+        negatives = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0}
+        own["train_neg_sample_args"] = config["train_neg_sample_args"] or negatives
+
+    part = PartRun(config.with_values(**own), run.model_class, {"of": _digests(weights)})
+    aside = replace(state, path=None)
+    init_seed(part.config["seed"], config["reproducibility"], config["device"])
+    model = Ensemble(config, state.data)
+    model.build(shard_of)
+    for shard, module in enumerate(model.shards):
+        module.load_state_dict(weights[shard])
+    model.input_type = kind.input_type or model.input_type
+    model.to(config["device"])
+    if not model.aggregate.trained:
+        return Learned(model.eval(), Progress(), (0.0, 0.0))
+    resume = workspace.resume("aggregate", part.identity(aside))
+    return learn(part, aside, resume=resume, board=board, build=lambda _run, _state: model)
+
+
+def _digests(weights: Mapping[int, Weights]) -> list[str]:
+    found = []
+    for shard in sorted(weights):
+        digest = hashlib.sha256()
+        for name, tensor in sorted(weights[shard].items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        found.append(digest.hexdigest())
+    return found

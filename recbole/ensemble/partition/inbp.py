@@ -1,0 +1,48 @@
+"""RecEraser's partition of interactions (InBP), its default."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from recbole.ensemble.partition.base import Partition, PartitionInput, capacity
+from recbole.ensemble.partition.greedy import Anchors, Distances, by_table, fill, settle
+
+
+class InteractionPartition(Partition):
+    """Keeps rows together whose user and item are near: by the product of the two squared distances.
+
+    An anchor is a pair of vectors, at first those of a row drawn. The distance of a row is one product of two entries
+    of small tables, [K, n_users] and [K, n_items], and an anchor's move follows from the counts of rows a user (an
+    item) has in each shard: so nothing is as large as rows times shards.
+    """
+
+    name = "inbp"
+    needs_vectors = True
+    by = "row"
+
+    def _divide(self, given: PartitionInput) -> np.ndarray:
+        assert given.user_vectors is not None and given.item_vectors is not None
+        n, scalar = len(given.users), given.anchor_update == "scalar_compat"
+        first = self._drawn(n, given)
+        users = Anchors(given.user_vectors, given.users[first], scalar)
+        items = Anchors(given.item_vectors, given.items[first], scalar)
+        limits = [capacity(n, given.n_shards, given.capacity_factor)] * given.n_shards
+
+        def step() -> np.ndarray:
+            of_users, of_items = by_table(users.distances(), given.users), by_table(items.distances(), given.items)
+            shards = fill(_product(of_users, of_items), n, limits)
+            users.move(given.users, shards)
+            items.move(given.items, shards)
+            return shards
+
+        return settle(step, given.iterations)
+
+
+def _product(left: Distances, right: Distances) -> Distances:
+    """Return the products of two kinds of distance of the same objects."""
+
+    def of(some: slice | np.ndarray) -> Callable[[int], np.ndarray]:
+        one, other = left(some), right(some)
+        return lambda shard: one(shard) * other(shard)
+
+    return of

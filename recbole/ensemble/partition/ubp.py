@@ -1,0 +1,27 @@
+"""RecEraser's partition of users (UBP)."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from recbole.ensemble.partition.base import EntityPartition, Kind, PartitionInput, capacity
+from recbole.ensemble.partition.greedy import Anchors, around_anchors
+
+
+class UserPartition(EntityPartition):
+    """Keeps users together whose vectors are near each other, in shards of like numbers of users.
+
+    Balanced in users, not in rows: a shard of the heaviest users may have several times the rows of another.
+    """
+
+    name = "ubp"
+    needs_vectors = True
+    by: ClassVar[Kind] = "user"
+
+    def _place(self, ids: np.ndarray, given: PartitionInput) -> np.ndarray:
+        vectors = given.user_vectors if self.by == "user" else given.item_vectors
+        assert vectors is not None
+        first = ids[self._drawn(len(ids), given)]
+        anchors = Anchors(vectors, first, given.anchor_update == "scalar_compat")
+        limit = capacity(len(ids), given.n_shards, given.capacity_factor)
+        return around_anchors(anchors, ids, limit, given.iterations)

@@ -1,0 +1,210 @@
+"""Exact unlearning of an ensemble: the shards that held a forgotten row are trained again from their start."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recbole.config import Config
+from recbole.data import Dataset
+from recbole.data.ids import distinct
+from recbole.data.split import TEST
+from recbole.ensemble.learning import learn_ensemble
+from recbole.ensemble.model import Ensemble
+from recbole.ensemble.training import Workspace
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.trainer.state import Run, State
+from recbole.unlearning.algorithm import NoHyperParameters, UnlearningAlgorithm, setting
+from recbole.unlearning.outcome import PHASES, Outcome
+from recbole.unlearning.request import Request
+from recbole.utils import UserError
+from recbole.utils.clock import Clock
+from recbole.utils.deadline import Deadline
+
+
+@dataclass(frozen=True)
+class ShardsHyper(NoHyperParameters):
+    """The hyper-parameters of ``shards``."""
+
+    materialise: str = setting(
+        "lazy", "when hit shards are trained again: eager, after each request, or lazy, at the checkpoints; same bits"
+    )
+
+
+class Shards(UnlearningAlgorithm):
+    """Deletes from an ensemble: what a request hits is trained again without it, and so is the aggregation.
+
+    Locate the shards of the rows, mask these, train the hit shards' models from their initial values, then what puts
+    the models together. L. Bourtoule et al., "Machine Unlearning", S&P 2021; for recommendation C. Chen et al.,
+    "Recommendation Unlearning", WWW 2022.
+
+    Every shard's model is a function of its retained rows, so the ensemble is, to the bit, what training all of it from
+    scratch without the rows makes, with the partition that the base has: whatever the order of the requests, and
+    whether the shards are trained again after each of them (``eager``) or once at each checkpoint (``lazy``, in between
+    which the stale shards must not answer anybody). A row that was held out for validation hits its shard too, as it
+    had a say in when training stopped; one held out for the test hits none.
+
+    The partition stays, so a partition that looked at the data may still tell of a forgotten row: ``exact_level`` E1 in
+    the record; with E2 (``hash``) nothing does. No request is cut off by the budget: half a retraining is none.
+    """
+
+    name = "shards"
+    Hyper = ShardsHyper
+    hyper: ShardsHyper
+    serves_ensembles = True
+    model: Ensemble
+
+    def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
+        super().__init__(config, model, dataset)
+        if self.hyper.materialise not in ("eager", "lazy"):
+            raise UserError(f"--materialise should be eager or lazy, not '{self.hyper.materialise}'")
+        self.workspace = Workspace()
+        self.hits: list[list[int]] = []
+        self.trainings: list[dict[str, Any]] = []
+
+    def check(self, model: AbstractRecommender) -> None:
+        """Refuse what is no ensemble."""
+        if not isinstance(model, Ensemble):
+            raise UserError(
+                f"shards deletes from an ensemble, and {type(model).__name__} is one model of all data: give "
+                "--ensemble, here and where the base is trained"
+            )
+
+    @classmethod
+    def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
+        """Return no parameter: none is moved, some are trained again."""
+        return ()
+
+    def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
+        """Mask the requests' rows, and train again what they hit, or leave that to :meth:`complete`."""
+        clock = Clock(self.device, *PHASES)
+        change = self.bench.forget(np.concatenate([request.rows for request in requests]))
+        hits = {request.entity: self._hit(np.intersect1d(request.rows, change.rows)) for request in requests}
+        idle = {request.entity: request.unknown or Outcome.NOTHING for request in requests if not hits[request.entity]}
+        clock.lap("prepare")
+        self.hits += hits.values()
+        if len(idle) == len(requests):
+            return Outcome("skipped", Outcome.NOTHING, seconds=clock.phases, idle=idle)
+        outcome = Outcome("applied", idle=idle, n_examples=(len(change.before), len(change.after)))
+        outcome.work = {"shards": sorted({shard for found in hits.values() for shard in found})}
+        if self.hyper.materialise == "eager":
+            before = _values(self.model)
+            self.complete()
+            after = _values(self.model)
+            size = float(torch.linalg.vector_norm(before))
+            outcome.relative_change = float(torch.linalg.vector_norm(after - before)) / max(size, 1e-30)
+        clock.lap("solve")
+        outcome.seconds = clock.phases
+        return outcome
+
+    def _hit(self, rows: np.ndarray) -> list[int]:
+        """Return the shards whose models log rows (int64) had a part in, ascending."""
+        counted = rows[self.dataset.log.split[rows] != TEST]
+        return distinct(self.model.shard_of.cpu().numpy()[counted]).tolist()
+
+    @property
+    def stale(self) -> list[int]:
+        """The shards whose models still know of a forgotten row, ascending."""
+        return self._hit(np.flatnonzero(self.dataset.forgotten & ~self.model.without.cpu().numpy()))
+
+    def complete(self) -> None:
+        """Train the stale shards again, and the aggregation."""
+        stale, model = self.stale, self.model
+        if stale:
+            state = State("unlearned", self.dataset, self.dataset.forgotten.copy())
+            fresh = {shard: of.state_dict() for shard, of in enumerate(model.shards) if shard not in stale}
+            run = Run(self.config.with_values(max_training_hours=None), Ensemble)
+            shard_of = model.shard_of.cpu().numpy()
+            learned = learn_ensemble(run, state, shard_of, self.workspace, fresh)
+            model.load_state_dict(learned.model.state_dict())
+            self.trainings.append(learned.costs.described())
+        else:  # of rows held out for the test no model knows
+            model.without.copy_(torch.from_numpy(self.dataset.forgotten))
+        self.bench.rebuild()
+        model.eval()
+
+    def memory(self) -> dict[str, Any]:
+        """Return what was hit, and what the trainings took."""
+        return {"hits": self.hits, "trainings": self.trainings}
+
+    def restore(
+        self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take up a snapshot; which shards are stale follows from what the parameters say they are without."""
+        super().restore(state_dict, forgotten)
+        if memory is not None:
+            self.hits, self.trainings = memory["hits"], memory["trainings"]
+
+    def work_beside(self, stem: Path) -> None:
+        """Keep shards that are trained already, and snapshots of training, in files of a stem."""
+        self.workspace = Workspace(stem)
+
+    def finish(self) -> None:
+        """Remove these files."""
+        self.workspace.remove()
+
+    def costs(self) -> dict[str, Any]:
+        """Return how many shards were hit, and what their training took and would have taken request by request."""
+        return Bill(self.hits, self.trainings, int(self.config["num_shards"])).described() | {
+            "materialise": self.hyper.materialise
+        }
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What requests cost.
+
+    Attributes:
+        hits: the shards that each request hit, in the order of the requests.
+        trainings: what each training took: :meth:`~recbole.ensemble.learning.Costs.described`.
+        n_shards: of the ensemble.
+    """
+
+    hits: Sequence[Sequence[int]]
+    trainings: Sequence[Mapping[str, Any]]
+    n_shards: int
+
+    def described(self) -> dict[str, Any]:
+        """Return it as a record holds it.
+
+        ``shards_hit`` is by request, ``dirty_shards`` how many different ones were hit by then, and
+        ``expected_dirty_shards`` what ``K (1 - (1 - 1/K)^r)`` would be of r requests that hit one each. Trainings are
+        summed; ``projected_eager_seconds`` is the time that eager work takes at the mean seconds of a shard's training.
+        """
+        dirty: set[int] = set()
+        found = [len(dirty := dirty | set(hit)) for hit in self.hits]
+        shard, shard_cpu, mean = self._sum("shard_seconds"), self._sum("shard_cpu_seconds"), self._mean()
+        aggregate = [training["aggregate_seconds"] for training in self.trainings]
+        eager = [sum(mean.get(one, 0.0) for one in hit) for hit in self.hits if hit]
+        each = sum(aggregate) / max(len(aggregate), 1)
+        k = self.n_shards
+        return {
+            "shards_hit": [len(hit) for hit in self.hits],
+            "dirty_shards": found,
+            "expected_dirty_shards": [k * (1 - (1 - 1 / k) ** r) for r in range(1, len(self.hits) + 1)],
+            "shards_trained": sum(len(training["shard_seconds"]) for training in self.trainings),
+            "shard_seconds": shard,
+            "shard_cpu_seconds": shard_cpu,
+            "aggregate_seconds": sum(aggregate),
+            "aggregate_cpu_seconds": sum(training["aggregate_cpu_seconds"] for training in self.trainings),
+            "projected_eager_seconds": sum(eager) + each * len(eager),
+        }
+
+    def _sum(self, name: str) -> float:
+        return sum(sum(training[name].values()) for training in self.trainings)
+
+    def _mean(self) -> dict[int, float]:
+        """Return the mean seconds of each shard's trainings."""
+        taken: dict[int, list[float]] = {}
+        for training in self.trainings:
+            for shard, seconds in training["shard_seconds"].items():
+                taken.setdefault(int(shard), []).append(seconds)
+        return {shard: sum(seconds) / len(seconds) for shard, seconds in taken.items()}
+
+
+def _values(model: Ensemble) -> torch.Tensor:
+    """Return all parameters as one vector, float64."""
+    return torch.cat([parameter.detach().double().reshape(-1).cpu() for parameter in model.parameters()])

@@ -1,0 +1,142 @@
+"""What puts shards' models together: the formulas, their gradients, and what they refuse."""
+
+import numpy as np
+import pytest
+import torch
+from shard_worlds import Place
+
+from recbole.data import TrainBatches
+from recbole.data.split import TRAIN
+from recbole.ensemble.aggregate.attention import ITEMS, USERS
+from recbole.ensemble.model import Ensemble
+from recbole.utils import UserError
+
+
+def untrained(worlds, name, ensemble, shard_of="by_user", rows=(), **settings):
+    """Return an ensemble of shards with random parameters, in float64, and one batch of its training."""
+    place = Place(worlds(name), ensemble, **settings)
+    model = Ensemble(place.config, place.state(rows).data)
+    torch.manual_seed(3)
+    model.build(getattr(place, shard_of)())
+    batches = TrainBatches(place.config, place.state(rows).data, model.aggregate.input_type or model.input_type)
+    return model.double(), next(iter(batches.epoch(0)))
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["all", "one empty"])
+def test_attention_weighs_to_one(worlds, lost):
+    place = Place(worlds("BPR"), "receraser")
+    rows = np.flatnonzero((place.by_user() == 1) & (place.log.split == TRAIN)) if lost else ()
+    model, _ = untrained(worlds, "BPR", "receraser", rows=rows)
+    aggregate = model.aggregate
+    side = aggregate.of_users_
+    weights = side(torch.randn(len(aggregate.members), 5, 4, dtype=torch.float64))
+    assert weights.shape == (2 if lost else 3, 5, 1)
+    torch.testing.assert_close(weights.sum(dim=0), torch.ones(5, 1, dtype=torch.float64))
+    assert (weights > 0).all()
+
+
+@pytest.mark.parametrize(("name", "table"), [(USERS, "user_embedding"), (ITEMS, "item_embedding")])
+def test_without_attention_it_is_the_mean_of_the_transferred(worlds, name, table):
+    aggregate = (model := untrained(worlds, "BPR", "receraser")[0]).aggregate
+    with torch.no_grad():
+        aggregate.of_users_.h.zero_(), aggregate.of_items_.h.zero_()
+        aggregate.shift.normal_()
+    moved = [
+        getattr(shard, table).weight @ matrix.T + shift
+        for shard, matrix, shift in zip(model.shards, aggregate.transfer, aggregate.shift, strict=True)
+    ]
+    torch.testing.assert_close(aggregate.rows(name), sum(moved) / 3)
+
+
+def test_attention_is_the_published_formula(worlds):
+    """Written out for one user, shard by shard."""
+    model, _ = untrained(worlds, "BPR", "receraser")
+    aggregate, side = model.aggregate, model.aggregate.of_users_
+    with torch.no_grad():
+        side.h.normal_(), side.bias.normal_()
+    moved = [
+        aggregate.transfer[k] @ shard.user_embedding.weight[7] + aggregate.shift[k, 0]
+        for k, shard in enumerate(model.shards)
+    ]
+    logits = [side.h @ torch.relu(side.weight @ vector + side.bias) for vector in moved]
+    total = sum(map(torch.exp, logits))
+    expected = sum(torch.exp(logit) / total * vector for logit, vector in zip(logits, moved, strict=True))
+    torch.testing.assert_close(aggregate.rows(USERS, torch.tensor([7]))[0], expected)
+
+
+@pytest.mark.parametrize("name", ["BPR", "LightGCN", "WMF"])
+def test_gradients_of_attention(worlds, name):
+    model, batch = untrained(worlds, name, "receraser", aggregate_dropout=0.0, aggregate_reg=0.01)
+    aggregate = model.aggregate
+    aggregate._whole[0].whole.double()
+    check_gradients(aggregate, batch)
+
+
+def test_gradients_of_the_static_weights(worlds):
+    model, batch = untrained(worlds, "BPR", "grapheraser")
+    with torch.no_grad():
+        model.aggregate.logits.normal_()
+    assert float(model.aggregate.weights().detach().sum()) == pytest.approx(1.0)
+    check_gradients(model.aggregate, batch)
+
+
+def check_gradients(aggregate, batch):
+    """Hold each parameter's gradient, along a direction, against the difference of two losses."""
+    gradients = torch.autograd.grad(aggregate.loss(batch), list(aggregate.parameters()))
+    for parameter, gradient in zip(aggregate.parameters(), gradients, strict=True):
+        direction, step = torch.randn_like(parameter), 1e-6
+        losses = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                parameter.add_(direction, alpha=sign * step)
+                losses.append(float(aggregate.loss(batch)))
+                parameter.sub_(direction, alpha=sign * step)
+        slope = (losses[0] - losses[1]) / (2 * step)
+        assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["BPR", "WMF"])
+def test_rows_that_a_batch_does_not_read_are_not_made_for_it(worlds, name):
+    """With the whole tables the loss of a batch is the same."""
+    model, batch = untrained(worlds, name, "receraser", aggregate_dropout=0.0)
+    whole = model.aggregate._whole[0].whole.double()
+    part = model.aggregate.loss(batch)
+    whole.row_tables = {}
+    torch.testing.assert_close(part, model.aggregate.loss(batch))
+
+
+@pytest.mark.parametrize("ensemble", ["grapheraser", "receraser"])
+def test_what_is_trained_is_the_aggregation_alone(worlds, ensemble):
+    place = Place(worlds("BPR"), ensemble)
+    shards = [place.learn(place.by_user()), Place(worlds("BPR"), ensemble, aggregate_epochs=0).learn(place.by_user())]
+    for one, other in zip(*(model.state_dict().items() for model in shards), strict=True):
+        name, tensor = one
+        assert torch.equal(tensor, other[1]) != name.startswith("aggregate")
+
+
+def test_the_mean_of_vectors(worlds):
+    model, batch = untrained(worlds, "BPR", "sisa", aggregate="mean_embedding")
+    users = sum(shard.user_embedding.weight for shard in model.shards) / 3
+    items = sum(shard.item_embedding.weight for shard in model.shards) / 3
+    torch.testing.assert_close(model.full_sort_predict(batch), users[batch["user_id"]] @ items.T)
+
+
+def test_merging_takes_a_user_from_the_own_shard(worlds):
+    model, batch = untrained(worlds, "BPR", "ultrare")
+    items = sum(shard.item_embedding.weight for shard in model.shards) / 3
+    own = torch.stack([model.shards[int(user) % 3].user_embedding.weight[user] for user in batch["user_id"]])
+    torch.testing.assert_close(model.full_sort_predict(batch), own @ items.T)
+
+
+@pytest.mark.parametrize(
+    ("name", "ensemble", "said"),
+    [
+        ("GRU4Rec", "grapheraser", "static.*GRU4Rec"),
+        ("NeuMF", "receraser", "attention.*NeuMF has none"),
+        ("DNNTSP", "ultrare", "merge.*DNNTSP has none"),
+        ("SpectralCF", "receraser", "attention.*SpectralCF has other parameters"),
+    ],
+)
+def test_what_a_model_lacks_is_told(worlds, name, ensemble, said):
+    with pytest.raises(UserError, match=said):
+        untrained(worlds, name, ensemble)

@@ -1,0 +1,126 @@
+"""An ensemble is a model: what its shards know, what puts them together, what a checkpoint holds of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from shard_worlds import Place
+from small_worlds import same, weights
+
+from recbole.data.split import TRAIN
+from recbole.ensemble.model import Ensemble
+from recbole.model import get_model
+from recbole.trainer.learn import learn, load, save_weights
+from recbole.trainer.state import Run
+from recbole.utils import UserError
+
+TASKS = ("BPR", "LightGCN", "GRU4Rec", "DNNTSP")
+ROWS = (40, 41, 97, 150)
+
+
+def scores(model, data):
+    asked = data.eval_rows("test")
+    with torch.no_grad():
+        return model.eval().full_sort_predict(asked.inputs[np.arange(len(asked.inputs))]).view(len(asked.inputs), -1)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_one_shard_is_the_plain_model_to_the_bit(worlds, name):
+    place = Place(worlds(name), num_shards=1)
+    ensemble = place.learn(np.zeros(len(place.log), dtype=np.int16), ROWS)
+    plain = learn(Run(place.config.with_values(ensemble=None), get_model(name)), place.state(ROWS)).model
+    assert same(weights(plain), weights(ensemble.shards[0]))
+    data = place.state(ROWS).data
+    assert torch.equal(scores(plain, data), scores(ensemble, data))
+
+
+@pytest.mark.parametrize("name", ["BPR", "LightGCN"])
+def test_a_shard_knows_nothing_of_the_others(worlds, name):
+    """What stands in the rows of other shards, and whether they are forgotten, is nobody's business."""
+    place = Place(worlds(name))
+    shard_of, other = place.by_row(), Place(worlds(name))
+    before = place.learn(shard_of)
+    elsewhere = np.flatnonzero(shard_of != 1)
+    item = place.log.item.copy()
+    item[elsewhere] = item[elsewhere] % (place.dataset.n_items - 1) + 1
+    other.dataset = type(place.dataset)(place.dataset.config, replace(place.log, item=item))
+    for after in (other.learn(shard_of), place.learn(shard_of, elsewhere[::3])):
+        assert same(weights(before.shards[1]), weights(after.shards[1]))
+        assert not same(weights(before.shards[0]), weights(after.shards[0]))
+
+
+def test_shards_start_and_draw_differently(worlds):
+    place = Place(worlds("BPR"), epochs=0)
+    model = place.learn(place.by_row())
+    first, second, _ = (shard.user_embedding.weight for shard in model.shards)
+    assert not torch.equal(first, second) and float(first.std()) == pytest.approx(float(second.std()), rel=0.3)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_mean_is_of_scores(worlds, name):
+    place = Place(worlds(name))
+    model = place.learn(place.by_user())
+    expected = sum(scores(shard, place.dataset) for shard in model.shards) / 3
+    torch.testing.assert_close(scores(model, place.dataset), expected)
+
+
+def test_a_shard_without_an_example_takes_no_part(worlds):
+    """Its model is as it started, whether it never had a row or lost all of them."""
+    place = Place(worlds("BPR"))
+    shard_of = place.by_user()
+    lost = np.flatnonzero((shard_of == 2) & (place.log.split == TRAIN))
+    model = place.learn(shard_of, lost)
+    start = Place(worlds("BPR"), epochs=0).learn(shard_of)
+    assert model.aggregate.members == [0, 1] and same(weights(model.shards[2]), weights(start.shards[2]))
+    data = place.state(lost).data
+    torch.testing.assert_close(scores(model, data), sum(scores(shard, data) for shard in model.shards[:2]) / 2)
+    never = place.learn(np.where(shard_of == 2, 0, shard_of).astype(np.int16))
+    assert never.aggregate.members == [0, 1]
+
+
+def test_a_user_in_every_shard(worlds):
+    place = Place(worlds("BPR"))
+    shard_of = place.by_row()
+    assert {*shard_of[place.log.user == 20]} == {0, 1, 2}
+    assert torch.isfinite(scores(place.learn(shard_of), place.dataset)).all()
+
+
+@pytest.mark.parametrize("ensemble", ["sisa", "grapheraser", "receraser", "ultrare"])
+def test_a_checkpoint_holds_all_of_it(worlds, tmp_path, ensemble):
+    place = Place(worlds("BPR"), ensemble)
+    model, state = place.learn(place.by_user(), ROWS), place.state(ROWS, tmp_path / "x.pth")
+    save_weights(state, -1, place.run, model.state_dict())
+    again = load(place.run, state)
+    assert isinstance(again, Ensemble) and same(weights(model), weights(again))
+    assert torch.equal(scores(model, state.data), scores(again, state.data))
+    assert again.without.sum() == len(ROWS)
+    with pytest.raises(UserError, match="num_shards 2"):
+        load(Run(place.config.with_values(num_shards=2), Ensemble), state)
+
+
+def test_the_file_of_one_model_is_no_ensemble(worlds, tmp_path):
+    place, plain = Place(worlds("BPR")), worlds("BPR")
+    state = place.state(path=tmp_path / "x.pth")
+    save_weights(state, 1, Run(plain.config, get_model("BPR")), plain.state)
+    with pytest.raises(UserError, match="of one model, not of an ensemble"):
+        load(place.run, state)
+
+
+@pytest.mark.parametrize("ensemble", ["sisa", "grapheraser", "receraser", "ultrare"])
+def test_pairs_score_as_lists_do(worlds, ensemble):
+    place = Place(worlds("BPR"), ensemble)
+    model = place.learn(place.by_user()).eval()
+    pairs = place.dataset.collate(np.arange(0, 60, 7))
+    every = model.full_sort_predict(pairs)
+    torch.testing.assert_close(model.predict(pairs), every.gather(1, pairs["item_id"].unsqueeze(1)).squeeze(1))
+
+
+def test_a_graph_follows_the_mask_in_every_shard(worlds):
+    place = Place(worlds("LightGCN"), "receraser")
+    model = place.learn(place.by_row())
+    rows = np.flatnonzero(place.log.split == TRAIN)[:40]
+    fresh = place.learn(place.by_row(), rows)
+    model.load_state_dict(fresh.state_dict())
+    model.rebuild(place.state(rows).data)
+    assert torch.equal(scores(model, place.dataset), scores(fresh, place.dataset))

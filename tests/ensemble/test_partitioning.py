@@ -1,0 +1,101 @@
+"""The partition of an ensemble: of all rows, made once, from vectors of a model of this package."""
+
+import numpy as np
+import pytest
+from shard_worlds import Place
+from small_worlds import same, weights
+
+from recbole.data.split import TRAIN
+from recbole.ensemble import partitioning
+from recbole.ensemble.partitioning import check_ensemble, make_partition
+from recbole.ensemble.training import Workspace
+from recbole.model import get_model
+from recbole.trainer import Trainer
+from recbole.utils import UserError
+
+EVERY = ("random", "hash", "ubp", "ibp", "inbp", "bekm", "blpa", "ot")
+BY = {"random": "row", "inbp": "row", "ibp": "item"}
+
+
+def made(place, workspace=None):
+    return make_partition(place.run, place.state(), workspace or Workspace())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_row_has_a_shard(worlds, name):
+    place = Place(worlds("BPR"), "sisa", partition=name)
+    found = made(place)
+    assert found.shard_of.dtype == np.int16 and len(found.shard_of) == len(place.log)
+    assert found.shard_of.min() >= 0 and found.shard_of.max() < 3
+    assert found.about["partition"] == name and sum(found.about["shard_rows"]) == len(place.log)
+    owner = {"user": place.log.user, "item": place.log.item}.get(BY.get(name, "user"))
+    if owner is not None:
+        assert all(len({*found.shard_of[owner == one]}) == 1 for one in {*owner})
+    assert ("pretrained_sha256" in found.about) == (name in ("ubp", "ibp", "inbp", "bekm", "ot"))
+    assert found.about["exact_level"] == ("E2" if name == "hash" else "E1")
+
+
+@pytest.mark.parametrize("name", ["random", "inbp"])
+def test_rows_outside_of_training_go_where_most_of_their_user_s_are(worlds, name):
+    place = Place(worlds("BPR"), "sisa", partition=name)
+    shard_of, log = made(place).shard_of, place.log
+    for user in range(1, place.dataset.n_users):
+        own = (log.user == user) & (log.split == TRAIN)
+        counts = np.bincount(shard_of[own], minlength=3)
+        assert {*shard_of[(log.user == user) & (log.split != TRAIN)]} <= {int(counts.argmax())}
+
+
+def test_vectors_are_of_the_log_and_the_seed(worlds):
+    one, again = (made(Place(worlds("BPR"), "receraser")).about["pretrained_sha256"] for _ in range(2))
+    longer = made(Place(worlds("BPR"), "receraser", pretrain_epochs=3)).about["pretrained_sha256"]
+    other = made(Place(worlds("BPR"), "receraser", seed=7)).about["pretrained_sha256"]
+    assert one == again and len({one, longer, other}) == 3
+
+
+def test_a_partition_is_kept_while_the_shards_are_trained(worlds, tmp_path, monkeypatch):
+    place, workspace = Place(worlds("BPR"), "receraser"), Workspace(tmp_path / "x")
+    first = made(place, workspace)
+    monkeypatch.setattr(partitioning, "learn", lambda *_, **__: pytest.fail("trained again"))
+    again = made(place, workspace)
+    assert (again.shard_of == first.shard_of).all() and again.about == first.about
+    monkeypatch.undo()
+    assert made(Place(worlds("BPR"), "receraser", seed=7), workspace).about != first.about
+
+
+def test_a_base_that_was_killed_goes_on(worlds, tmp_path, monkeypatch):
+    """It dies in the second shard: the first is not trained again."""
+    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
+    place, workspace, fit = Place(worlds("BPR"), "receraser"), Workspace(tmp_path / "x"), Trainer.fit
+    whole, fitted = place.learn(place.by_row()), []
+
+    def dying(self):
+        fitted.append(self)
+        if len(fitted) == 2:
+            self.config["epochs"] = 2
+            fit(self)
+            raise KeyboardInterrupt
+        return fit(self)
+
+    monkeypatch.setattr(Trainer, "fit", dying)
+    with pytest.raises(KeyboardInterrupt):
+        place.learn(place.by_row(), workspace=workspace)
+    assert {path.name for path in tmp_path.iterdir()} == {"x.shard_0.part", "x.shard_1.resume"}
+    again = place.learn(place.by_row(), workspace=workspace)
+    assert same(weights(whole), weights(again)) and len(fitted) == 2 + 3  # two shards and the aggregation
+
+
+@pytest.mark.parametrize(
+    ("name", "ensemble", "settings", "said"),
+    [
+        ("Pop", "sisa", {}, "Pop is fitted"),
+        ("GRU4Rec", "sisa", {"partition": "random"}, "--partition random spreads a user's rows.*--partition hash"),
+        ("DNNTSP", "sisa", {"partition": "ubp"}, "--partition ubp looks at vectors"),
+        ("BPR", "ultrare", {"partition": "inbp"}, "--partition inbp spreads users"),
+        ("BPR", "receraser", {"num_shards": 2000}, "--num_shards 2000: there are only"),
+        ("BPR", "grapheraser", {"num_shards": 25}, "--num_shards 25: there are only 24 users"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(worlds, name, ensemble, settings, said):
+    place = Place(worlds("BPR" if name == "Pop" else name), ensemble, **settings)
+    with pytest.raises(UserError, match=said):
+        check_ensemble(place.config, get_model(name), place.dataset)

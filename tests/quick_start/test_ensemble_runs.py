@@ -1,0 +1,127 @@
+"""Ensembles by the documented commands: train, retrain, unlearn, evaluate."""
+
+import json
+import re
+
+import pytest
+import torch
+from tiny_tasks import furnish_clean, inside
+
+from recbole.quick_start.main import train_main, unlearn_main
+
+COMMON = ("--dataset", "tiny", "--config_files", "tiny.yaml", "--tensorboard", "False")
+FORGETTING = ("--sensitive_category", "horror", "--unlearning_fraction", "0.01")
+QUICK = ("--num_shards", "3", "--pretrain_epochs", "2", "--aggregate_epochs", "2")
+INDEX, SHARDS = "--retrain_checkpoint_idx_to_match", ("--unlearning_algorithm", "shards", "--result_file", "r.json")
+
+
+def runs(folder, model, *ensemble):
+    """Train, retrain for the last checkpoint and unlearn; return the record of unlearning."""
+    arguments = ["--model", model, *COMMON, *ensemble]
+    with inside(folder):
+        assert train_main(arguments) == 0
+        assert train_main([*arguments, *FORGETTING, INDEX, "3"]) == 0
+        assert unlearn_main([*arguments, *FORGETTING, *SHARDS]) == 0
+    return json.loads((folder / "r.json").read_text())
+
+
+def tensors(folder, pattern):
+    (path,) = (folder / "saved").rglob(pattern)
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def is_twin(folder):
+    unlearned = tensors(folder, "*unlearn_epoch*_to_match_3.pth")
+    retrained = tensors(folder, "*_retrain_checkpoint_idx_to_match_3_unlearning_fraction*.pth")
+    same = [torch.equal(tensor, retrained[name]) for name, tensor in unlearned.items()]
+    return unlearned.keys() == retrained.keys() and all(same)
+
+
+@pytest.mark.parametrize(("model", "preset"), [("BPR", "sisa"), ("LightGCN", "receraser"), ("BPR", "ultrare")])
+def test_what_is_unlearned_is_what_is_retrained(world, tmp_path, model, preset):
+    place = world(tmp_path)
+    record = runs(place.folder, model, "--ensemble", preset, *QUICK)
+    assert is_twin(place.folder)
+    folder = f"ensemble_{preset}+aggregate_epochs_2+num_shards_3+pretrain_epochs_2"
+    assert {path.name for path in (place.folder / "saved").iterdir()} == {folder}
+    assert {row["model_class"] for row in record["metrics"]} == {f"{model}[{folder.removeprefix('ensemble_')}]"}
+    last = [row for row in record["metrics"] if row["checkpoint"] == 3 and row["metric"] == "js_divergence"]
+    assert {row["value"] for row in last if row["model"] == "unlearned"} == {0.0}
+    assert max(row["value"] for row in last if row["model"] == "base") > 0
+    costs = record["ensemble"]
+    assert len(costs["shards_hit"]) == 9 and costs["shards_trained"] <= 12 and costs["materialise"] == "lazy"
+    assert costs["projected_eager_seconds"] > 0 and costs["dirty_shards"][-1] <= 3
+    base = json.loads(next((place.folder / "saved" / folder).glob("*_tiny_best.json")).read_text())["ensemble"]
+    assert base["exact_level"] == "E1" and sum(base["shard_rows"]) == len(place.rows)
+    assert ("pretrained_sha256" in base) == (preset != "sisa")
+    assert not list((place.folder / "saved").rglob("*.part"))
+
+
+@pytest.mark.parametrize(("task", "model"), [("SBR", "GRU4Rec"), ("NBR", "DNNTSP")])
+def test_sessions_and_baskets_are_spread_by_hash(tmp_path, task, model):
+    data, field = furnish_clean(tmp_path, task)
+    (data / "sensitive_asins_horror.txt").write_text("1\n2\n3\n")
+    asked = tmp_path / "asked.inter"
+    asked.write_text(
+        f"{field}:token\titem_id:token\n" + "".join(f"{at}\t{item}\n" for at in (104, 111) for item in (1, 2, 3))
+    )
+    arguments = ["--model", model, *COMMON, "--ensemble", "sisa", "--num_shards", "3"]
+    with inside(tmp_path):
+        assert train_main(arguments) == 0
+        assert train_main([*arguments, "--forget_set", "asked.inter", INDEX, "3"]) == 0
+        assert unlearn_main([*arguments, "--forget_set", "asked.inter", *SHARDS]) == 0
+    retrained = tensors(tmp_path, "*_retrain_checkpoint_idx_to_match_3_*.pth")
+    unlearned = tensors(tmp_path, "*unlearn_epoch*_to_match_3.pth")
+    assert all(torch.equal(tensor, retrained[name]) for name, tensor in unlearned.items())
+    base = json.loads(next((tmp_path / "saved").rglob("*_tiny_best.json")).read_text())["ensemble"]
+    assert (base["partition"], base["exact_level"]) == ("hash", "E2")
+
+
+def test_saved_checkpoints_are_evaluated_again(world, tmp_path):
+    place = world(tmp_path)
+    first = runs(place.folder, "BPR", "--ensemble", "grapheraser", *QUICK)
+    arguments = ["--model", "BPR", *COMMON, "--ensemble", "grapheraser", *QUICK, *FORGETTING, *SHARDS, "--eval_only"]
+    with inside(place.folder):
+        assert unlearn_main(arguments) == 0
+    again = json.loads((place.folder / "r.json").read_text())
+    assert again["metrics"] == first["metrics"] and again["ensemble"] == first["ensemble"]
+
+
+REFUSED = [
+    (("--num_shards", "5", "--partition", "ubp"), "--partition is of an ensemble: give --ensemble"),
+    (("--ensemble", "sisa", "--model", "EASE"), "EASE is fitted: --unlearning_algorithm exact"),
+    (("--ensemble", "receraser", "--model", "NeuMF"), "--aggregate attention asks for vectors.*NeuMF has none"),
+    (("--ensemble", "receraser", "--model", "SpectralCF"), "SpectralCF has other parameters"),
+    (("--ensemble", "ultrare", "--partition", "inbp"), "--aggregate merge.*--partition inbp spreads users"),
+    (("--ensemble", "grapheraser", "--num_shards", "31"), "--num_shards 31: there are only 30 users"),
+    (("--ensemble", "sisa", INDEX, "3"), "a retrained ensemble has the partition of its base"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
+def test_what_cannot_be_is_refused_before_anything_is_trained(world, here, tmp_path, monkeypatch, arguments, said):
+    place = world(tmp_path)
+    monkeypatch.setattr("recbole.trainer.trainer.Trainer.fit", lambda self: pytest.fail("trained"))
+    told = here(place.folder, "run_recbole.py", *arguments)
+    assert told.status == 2 and told.err.count("\n") == 1, told.err
+    assert re.search(said, told.err), told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--ensemble", "sisa", "--unlearning_algorithm", "scif"), "scif changes one model of all data"),
+        (("--unlearning_algorithm", "shards"), "shards deletes from an ensemble: give --ensemble"),
+    ],
+)
+def test_an_algorithm_and_a_model_that_do_not_go_together(world, here, tmp_path, arguments, said):
+    told = here(world(tmp_path).folder, "unlearn.py", *arguments)
+    assert told.status == 2 and said in told.err and told.err.count("\n") == 1
+
+
+def test_one_model_knows_nothing_of_ensembles(world, here, tmp_path):
+    """Its digest is what it was, whatever the settings of ensembles are."""
+    place = world(tmp_path)
+    assert here(place.folder, "run_recbole.py", "--num_shards", "5").status == 0
+    settings = json.loads(next(place.saved.glob("*_best.json")).read_text())["settings"]
+    assert not {"ensemble", "num_shards", "partition"} & settings.keys()

@@ -1,0 +1,158 @@
+"""Deletion from an ensemble ends with the bits of the ensemble that was trained from scratch without the rows."""
+
+import numpy as np
+import pytest
+import torch
+from asking import ask
+from small_worlds import USERS, same, weights
+
+from recbole.data.split import TEST, TRAIN, VALID
+from recbole.model import get_model
+from recbole.trainer import ResumeFile, Trainer
+from recbole.unlearning.algorithms.shards import Bill, Shards
+from recbole.utils import UserError
+
+PRESETS = ("sisa", "grapheraser", "receraser", "ultrare")
+CASES = [(name, preset) for name in ("BPR", "LightGCN") for preset in PRESETS]
+CASES += [("WMF", "receraser"), ("WMF", "grapheraser"), ("SGL", "receraser"), ("GRU4Rec", "sisa"), ("DNNTSP", "sisa")]
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_the_ensemble_is_its_twin(ensembles, name, preset):
+    place = ensembles(name, preset)
+    saved, summary, algorithm = place.unlearn()
+    assert summary["applied"] == len(USERS) and algorithm.stale == []
+    assert not same(saved[3], weights(place.base))
+    for checkpoint, size in enumerate((2, 4, 5, 6)):
+        assert same(saved[checkpoint], place.twin(size))
+
+
+@pytest.mark.parametrize(("name", "preset"), [("BPR", "receraser"), ("GRU4Rec", "sisa")])
+def test_when_and_in_which_order_it_is_done_does_not_matter(ensembles, name, preset):
+    place, expected = ensembles(name, preset), ensembles(name, preset).twin(len(USERS))
+    assert same(place.unlearn(materialise="eager")[0][3], expected)
+    assert same(place.unlearn(place.requests.chosen([4, 0, 5, 2, 1, 3]))[0][3], expected)
+    assert same(place.unlearn(size=4)[0][3], expected)
+
+
+def test_what_is_not_hit_stays_as_it_is(ensembles):
+    place = ensembles("BPR")
+    algorithm = place.start(materialise="eager")
+    rows = np.flatnonzero((place.shard_of == 1) & (place.log.split == TRAIN))[3:5]
+    outcome = ask(algorithm, rows, 0)
+    assert outcome.work == {"shards": [1]} and outcome.relative_change > 0
+    moved = [not same(weights(a), weights(b)) for a, b in zip(place.base.shards, algorithm.model.shards, strict=True)]
+    assert moved == [False, True, False]
+
+
+def test_which_rows_hit(ensembles):
+    """Those of training and of validation, which decided when training stopped; those of the test hit nothing."""
+    place = ensembles("BPR")
+    for split, status in ((TRAIN, "applied"), (VALID, "applied"), (TEST, "skipped")):
+        algorithm, row = place.start(materialise="eager"), np.flatnonzero(place.log.split == split)[:1]
+        outcome = ask(algorithm, row, 0)
+        algorithm.complete()
+        assert outcome.status == status and algorithm.dataset.forgotten[row].all()
+        assert same(weights(algorithm.model), weights(place.learn(place.shard_of, row)))
+
+
+def test_a_request_may_empty_a_shard(ensembles):
+    """What is left is the ensemble of the others; a second request for the same changes nothing."""
+    place = ensembles("BPR")
+    algorithm, rows = place.start(materialise="eager"), np.flatnonzero(place.shard_of == 0)
+    assert ask(algorithm, rows, 0).status == "applied"
+    assert algorithm.model.aggregate.members == [1, 2]
+    assert same(weights(algorithm.model), weights(place.learn(place.shard_of, rows)))
+    assert ask(algorithm, rows, 1).status == "skipped"
+
+
+@pytest.mark.parametrize(("name", "preset"), [("BPR", "receraser"), ("DNNTSP", "sisa")])
+@pytest.mark.parametrize("part", [0, 2, 3])
+def test_killed_inside_a_shard_it_ends_with_the_same_bits(ensembles, tmp_path, monkeypatch, name, preset, part):
+    """The training dies in an epoch of its n-th part; given again it takes up the parts that were finished."""
+    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
+    place, whole = ensembles(name, preset), ensembles(name, preset).unlearn()[0]
+    stem, steps = tmp_path / "x", []
+
+    def run():
+        return place.unlearn(resume=ResumeFile(tmp_path / "x.resume", "me"), stem=stem)
+
+    step = Trainer._step
+
+    def dying(self, batch):
+        steps.append(self)
+        if len({id(trainer) for trainer in steps}) == part + 1 and steps.count(self) == 2:
+            raise KeyboardInterrupt
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "_step", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert bool(list(tmp_path.glob("x.shard_*.part"))) == (part > 0)
+    monkeypatch.setattr(Trainer, "_step", step)
+    torch.manual_seed(99)
+    saved, summary, algorithm = run()
+    assert all(same(saved[at], whole[at]) for at in saved) and 3 in saved
+    assert summary["applied"] == len(USERS)
+    algorithm.finish()
+    assert {path.name for path in tmp_path.iterdir()} == {"x.resume"}
+
+
+def test_killed_between_checkpoints_it_ends_with_the_same_bits(ensembles, tmp_path, monkeypatch):
+    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
+    place = ensembles("BPR")
+    whole, expected, first = place.unlearn()
+    with pytest.raises(KeyboardInterrupt):
+        place.unlearn(resume=ResumeFile(tmp_path / "x.resume", "me"), dies_at=2)
+    saved, summary, algorithm = place.unlearn(resume=ResumeFile(tmp_path / "x.resume", "me"))
+    assert same(saved[3], whole[3]) and summary["applied"] == expected["applied"]
+    told = [one.costs() for one in (first, algorithm)]
+    assert told[0]["shards_hit"] == told[1]["shards_hit"] and told[0]["shards_trained"] == told[1]["shards_trained"]
+
+
+def test_processes_train_as_one_does(ensembles, tmp_path):
+    algorithm = ensembles("BPR", "receraser").start(shard_workers=2)
+    algorithm.work_beside(tmp_path / "x")
+    ask(algorithm, ensembles("BPR", "receraser").requests.rows)
+    algorithm.complete()
+    assert len(list(tmp_path.glob("x.shard_*.part"))) == 3
+    assert same(weights(algorithm.model), ensembles("BPR", "receraser").twin(len(USERS)))
+    algorithm.finish()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_process_s_mistake_is_told(ensembles, tmp_path):
+    with pytest.raises(UserError, match="training diverged"):
+        ensembles("BPR").unlearn(stem=tmp_path / "x", shard_workers=2, learning_rate=1e38)
+
+
+def test_one_model_is_refused(ensembles):
+    place = ensembles("BPR")
+    model = get_model("BPR")(place.config, place.data())
+    with pytest.raises(UserError, match="BPR is one model of all data: give --ensemble"):
+        Shards(place.config, model, place.data())
+
+
+def test_how_it_is_done_is_one_of_two(ensembles):
+    with pytest.raises(UserError, match="eager or lazy, not 'never'"):
+        ensembles("BPR").start(materialise="never")
+
+
+def test_what_was_put_off_counts(ensembles):
+    """Requests since the last checkpoint share the seconds of its trainings; the rest is what they took themselves."""
+    _, summary, algorithm = ensembles("BPR").unlearn()
+    spent = algorithm.costs()["shard_seconds"]
+    assert summary["seconds_total"] >= spent and summary["seconds_mean"] * summary["worked"] >= spent
+
+
+def test_the_bill():
+    """Of three requests on two shards: one that hits both, none, and one; a shard takes 2 s (3 s), aggregation 1 s."""
+    trainings = [
+        {"shard_seconds": {"0": 2.0, "1": 3.0}, "shard_cpu_seconds": {"0": 1.0, "1": 1.0}, "aggregate_seconds": 1.0,
+         "aggregate_cpu_seconds": 0.5},
+    ]  # fmt: skip
+    told = Bill([[0, 1], [], [1]], trainings, 2).described()
+    assert told["shards_hit"] == [2, 0, 1] and told["dirty_shards"] == [2, 2, 2]
+    assert told["expected_dirty_shards"] == [1.0, 1.5, 1.75]
+    assert told["projected_eager_seconds"] == (2 + 3 + 1) + (3 + 1)
+    assert (told["shards_trained"], told["shard_seconds"], told["aggregate_seconds"]) == (2, 5.0, 1.0)
