@@ -21,15 +21,14 @@ def marked(kind: str = "deciding") -> frozenset[str]:
     """Return the settings of overall.yaml that decide a model, as ``properties/deciding.yaml`` lists them.
 
     Args:
-        kind: the list: ``deciding`` any model, or ``of_ensembles``.
+        kind: the list: ``deciding`` any model, ``deciding_if_set`` where they are not null, or ``of_ensembles``.
     """
     return frozenset(packaged("deciding.yaml").values[kind])
 
 
-@cache
 def marked_if_set() -> frozenset[str]:
     """Return those that decide a model where they are not null."""
-    return frozenset(packaged("deciding.yaml").values["deciding_if_set"])
+    return marked("deciding_if_set")
 
 
 def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:

@@ -148,7 +148,10 @@ def _aggregate(
     if not model.aggregate.trained:
         return Learned(model.eval(), Progress(), (0.0, 0.0))
     resume = workspace.resume("aggregate", part.identity(aside))
-    return learn(part, aside, resume=resume, board=board, build=lambda _run, _state: model)
+    learned = learn(part, aside, resume=resume, board=board, build=lambda _run, _state: model)
+    if resume is not None:
+        resume.remove()
+    return learned
 
 
 def _digests(weights: Mapping[int, Weights]) -> list[str]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from glob import escape
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class Workspace:
         """Delete all of it: what it was for is written."""
         if self.stem is not None:
             for ending in ("part", "resume"):
-                for path in self.stem.parent.glob(f"{self.stem.name}.*.{ending}"):
+                for path in self.stem.parent.glob(f"{escape(self.stem.name)}.*.{ending}"):
                     remove(path)
 
 

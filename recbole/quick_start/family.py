@@ -1,4 +1,4 @@
-"""One command for all programs: ``erase-bench train``, ``unlearn``, ``forget-set``, ``report``, ``list``."""
+"""One command for all programs: ``erase-bench train``, ``unlearn``, ``forget-set``, ``report``, ``scan``, ``list``."""
 
 import argparse
 import sys
@@ -13,6 +13,7 @@ _ABOUT = """machine unlearning in recommender systems: train a model, let it for
   unlearn      put requests to an unlearning algorithm and evaluate       (unlearn.py)
   forget-set   make what is to be forgotten: forget sets, spam            (make_forget_set.py)
   report       compare result files in a table
+  scan         look whether an ensemble still depends on what was forgotten
   list         what there is: models, algorithms, metrics, scenarios, data sets, presets, keys
 
 each has --help"""
@@ -22,7 +23,8 @@ _LISTS = ("models", "algorithms", "metrics", "scenarios", "datasets", "presets",
 def main(argv: list[str] | None = None) -> int:
     """Run a program of the family; return its exit status."""
     arguments = sys.argv[1:] if argv is None else argv
-    programs = {"train": _train, "unlearn": _unlearn, "forget-set": _forget_set, "report": _report, "list": _list}
+    programs = {"train": _train, "unlearn": _unlearn, "forget-set": _forget_set, "report": _report}
+    programs |= {"scan": _scan, "list": _list}
     if arguments and arguments[0] in programs:
         return programs[arguments[0]](arguments[1:])
     parser = OneLineParser(prog="erase-bench", description=_ABOUT,
@@ -60,6 +62,12 @@ def _report(arguments: list[str]) -> int:
     from recbole.quick_start.report import main as report
 
     return report(arguments, "erase-bench report")
+
+
+def _scan(arguments: list[str]) -> int:
+    from recbole.quick_start.scan import main as scan
+
+    return scan(arguments, "erase-bench scan")
 
 
 def _list(arguments: list[str]) -> int:

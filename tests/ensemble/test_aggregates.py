@@ -1,15 +1,31 @@
 """What puts shards' models together: the formulas, their gradients, and what they refuse."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from shard_worlds import Place
 
+from recbole.config.ensembles import AGGREGATES, PARTITIONS
 from recbole.data import TrainBatches
 from recbole.data.split import TRAIN
+from recbole.ensemble import aggregate
+from recbole.ensemble.aggregate import get_aggregator
 from recbole.ensemble.aggregate.attention import ITEMS, USERS
 from recbole.ensemble.model import Ensemble
+from recbole.ensemble.partition.registry import partition_names
 from recbole.utils import UserError
+
+
+def test_every_choice_is_there():
+    """What the settings may be is what there is a file of."""
+    folder = Path(aggregate.__path__[0])
+    assert set(AGGREGATES) == {path.stem for path in folder.glob("*.py")} - {"__init__", "base"}
+    assert [get_aggregator(name).name for name in AGGREGATES] == list(AGGREGATES)
+    assert sorted(PARTITIONS) == sorted(partition_names())
+    with pytest.raises(UserError, match=r"there is no 'meen'.*mean"):
+        get_aggregator("meen")
 
 
 def untrained(worlds, name, ensemble, shard_of="by_user", rows=(), **settings):
@@ -27,9 +43,8 @@ def test_attention_weighs_to_one(worlds, lost):
     place = Place(worlds("BPR"), "receraser")
     rows = np.flatnonzero((place.by_user() == 1) & (place.log.split == TRAIN)) if lost else ()
     model, _ = untrained(worlds, "BPR", "receraser", rows=rows)
-    aggregate = model.aggregate
-    side = aggregate.of_users_
-    weights = side(torch.randn(len(aggregate.members), 5, 4, dtype=torch.float64))
+    side = model.aggregate.of_users_
+    weights = side(torch.randn(len(model.aggregate.members), 5, 4, dtype=torch.float64))
     assert weights.shape == (2 if lost else 3, 5, 1)
     torch.testing.assert_close(weights.sum(dim=0), torch.ones(5, 1, dtype=torch.float64))
     assert (weights > 0).all()
@@ -37,39 +52,38 @@ def test_attention_weighs_to_one(worlds, lost):
 
 @pytest.mark.parametrize(("name", "table"), [(USERS, "user_embedding"), (ITEMS, "item_embedding")])
 def test_without_attention_it_is_the_mean_of_the_transferred(worlds, name, table):
-    aggregate = (model := untrained(worlds, "BPR", "receraser")[0]).aggregate
+    attention = (model := untrained(worlds, "BPR", "receraser")[0]).aggregate
     with torch.no_grad():
-        aggregate.of_users_.h.zero_(), aggregate.of_items_.h.zero_()
-        aggregate.shift.normal_()
+        attention.of_users_.h.zero_(), attention.of_items_.h.zero_()
+        attention.shift.normal_()
     moved = [
         getattr(shard, table).weight @ matrix.T + shift
-        for shard, matrix, shift in zip(model.shards, aggregate.transfer, aggregate.shift, strict=True)
+        for shard, matrix, shift in zip(model.shards, attention.transfer, attention.shift, strict=True)
     ]
-    torch.testing.assert_close(aggregate.rows(name), sum(moved) / 3)
+    torch.testing.assert_close(attention.rows(name), sum(moved) / 3)
 
 
 def test_attention_is_the_published_formula(worlds):
     """Written out for one user, shard by shard."""
     model, _ = untrained(worlds, "BPR", "receraser")
-    aggregate, side = model.aggregate, model.aggregate.of_users_
+    attention, side = model.aggregate, model.aggregate.of_users_
     with torch.no_grad():
         side.h.normal_(), side.bias.normal_()
     moved = [
-        aggregate.transfer[k] @ shard.user_embedding.weight[7] + aggregate.shift[k, 0]
+        attention.transfer[k] @ shard.user_embedding.weight[7] + attention.shift[k, 0]
         for k, shard in enumerate(model.shards)
     ]
     logits = [side.h @ torch.relu(side.weight @ vector + side.bias) for vector in moved]
     total = sum(map(torch.exp, logits))
     expected = sum(torch.exp(logit) / total * vector for logit, vector in zip(logits, moved, strict=True))
-    torch.testing.assert_close(aggregate.rows(USERS, torch.tensor([7]))[0], expected)
+    torch.testing.assert_close(attention.rows(USERS, torch.tensor([7]))[0], expected)
 
 
 @pytest.mark.parametrize("name", ["BPR", "LightGCN", "WMF"])
 def test_gradients_of_attention(worlds, name):
     model, batch = untrained(worlds, name, "receraser", aggregate_dropout=0.0, aggregate_reg=0.01)
-    aggregate = model.aggregate
-    aggregate._whole[0].whole.double()
-    check_gradients(aggregate, batch)
+    model.aggregate._whole[0].whole.double()
+    check_gradients(model.aggregate, batch)
 
 
 def test_gradients_of_the_static_weights(worlds):
@@ -80,16 +94,16 @@ def test_gradients_of_the_static_weights(worlds):
     check_gradients(model.aggregate, batch)
 
 
-def check_gradients(aggregate, batch):
+def check_gradients(aggregation, batch):
     """Hold each parameter's gradient, along a direction, against the difference of two losses."""
-    gradients = torch.autograd.grad(aggregate.loss(batch), list(aggregate.parameters()))
-    for parameter, gradient in zip(aggregate.parameters(), gradients, strict=True):
+    gradients = torch.autograd.grad(aggregation.loss(batch), list(aggregation.parameters()))
+    for parameter, gradient in zip(aggregation.parameters(), gradients, strict=True):
         direction, step = torch.randn_like(parameter), 1e-6
         losses = []
         for sign in (1, -1):
             with torch.no_grad():
                 parameter.add_(direction, alpha=sign * step)
-                losses.append(float(aggregate.loss(batch)))
+                losses.append(float(aggregation.loss(batch)))
                 parameter.sub_(direction, alpha=sign * step)
         slope = (losses[0] - losses[1]) / (2 * step)
         assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-4, abs=1e-7)

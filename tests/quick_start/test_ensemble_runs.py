@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_tasks import furnish_clean, inside
 
+from recbole.quick_start.family import main as family
 from recbole.quick_start.main import train_main, unlearn_main
 
 COMMON = ("--dataset", "tiny", "--config_files", "tiny.yaml", "--tensorboard", "False")
@@ -80,11 +81,15 @@ def test_sessions_and_baskets_are_spread_by_hash(tmp_path, task, model):
 def test_saved_checkpoints_are_evaluated_again(world, tmp_path):
     place = world(tmp_path)
     first = runs(place.folder, "BPR", "--ensemble", "grapheraser", *QUICK)
-    arguments = ["--model", "BPR", *COMMON, "--ensemble", "grapheraser", *QUICK, *FORGETTING, *SHARDS, "--eval_only"]
+    of = ["--model", "BPR", *COMMON, "--ensemble", "grapheraser", *QUICK]
     with inside(place.folder):
-        assert unlearn_main(arguments) == 0
+        assert unlearn_main([*of, *FORGETTING, *SHARDS, "--eval_only"]) == 0
+        assert train_main([*of, "--eval_only", "--result_file", "base.json"]) == 0
     again = json.loads((place.folder / "r.json").read_text())
     assert again["metrics"] == first["metrics"] and again["ensemble"] == first["ensemble"]
+    told = json.loads(next((place.folder / "saved").rglob("*_tiny_best.json")).read_text())["metrics"]
+    base = json.loads((place.folder / "base.json").read_text())["metrics"]
+    assert base and base == [row for row in told if row["split"] == "test"]
 
 
 REFUSED = [
@@ -125,3 +130,26 @@ def test_one_model_knows_nothing_of_ensembles(world, here, tmp_path):
     assert here(place.folder, "run_recbole.py", "--num_shards", "5").status == 0
     settings = json.loads(next(place.saved.glob("*_best.json")).read_text())["settings"]
     assert not {"ensemble", "num_shards", "partition"} & settings.keys()
+
+
+def test_a_checkpoint_is_scanned(world, tmp_path, capsys):
+    """Clean after unlearning; with the base's shards in it, not; of one model it says that it cannot be checked."""
+    place = world(tmp_path)
+    runs(place.folder, "BPR", "--ensemble", "sisa", *QUICK)
+    (path,) = (place.folder / "saved").rglob("*unlearn_epoch*_to_match_3.pth")
+    with inside(place.folder):
+        assert family(["scan", str(path), "--result_file", "scan.json"]) == 0
+        found = json.loads((place.folder / "scan.json").read_text())
+        content = torch.load(path, weights_only=True)
+        base = tensors(place.folder, "*_dataset_tiny_best.pth")
+        content["state_dict"] |= {name: tensor for name, tensor in base.items() if name.startswith("shards.")}
+        torch.save(content, path)
+        assert family(["scan", str(path), "--result_file", "dirty.json"]) == 3
+        assert train_main(["--model", "BPR", *COMMON]) == 0
+        assert family(["scan", "saved/model_BPR_seed_2_dataset_tiny_best.pth"]) == 3
+        assert family(["scan", "gone.pth"]) == 2
+    assert found["clean"] and found["trained"] and found["exact_level"] == "E1" and not found["unfinished"]
+    assert len(found["manifest"]) == 3 and sum(one["given"] for one in found["manifest"]) == len(place.rows)
+    dirty = json.loads((place.folder / "dirty.json").read_text())["findings"]
+    assert {one["what"] for one in dirty if not one["clean"]} == {"parameters"}
+    assert "gone.pth: there is no such checkpoint" in capsys.readouterr().err

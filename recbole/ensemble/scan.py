@@ -1,0 +1,179 @@
+"""A residual scan: does anything in an ensemble still depend on what was forgotten?"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from recbole.data import Dataset, Interaction, TrainBatches
+from recbole.ensemble.learning import learn_ensemble
+from recbole.ensemble.model import SHARD_OF, WITHOUT, part_of
+from recbole.model import get_model
+from recbole.trainer.state import Run, State
+from recbole.utils import InputType
+
+logger = logging.getLogger("recbole")
+
+AGGREGATE = "aggregate"
+"""Stands for the aggregation, and for all of the data, where others are numbers of shards."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one thing.
+
+    Attributes:
+        of: the number of a shard, or :data:`AGGREGATE`.
+        what: the thing: ``examples``, ``negatives``, ``derived`` (graphs, weights of pairs and the like),
+            ``validation``, ``parameters``.
+        clean: whether it is the same, bit by bit, where the forgotten rows say something else.
+    """
+
+    of: str
+    what: str
+    clean: bool
+
+
+@dataclass(frozen=True)
+class ShardRows:
+    """Of one shard: its rows' number and SHA-256, before and after the forgetting.
+
+    Attributes:
+        shard: its number.
+        given, left: how many rows it had, and has.
+        before, after: SHA-256 of these rows' users, items (their tokens) and splits, in hexadecimal digits.
+    """
+
+    shard: int
+    given: int
+    left: int
+    before: str
+    after: str
+
+
+def manifest(dataset: Dataset, shard_of: np.ndarray, forgotten: np.ndarray) -> list[ShardRows]:
+    """Return the rows of each shard, before and after.
+
+    Args:
+        dataset: all of the data.
+        shard_of: int16 [rows].
+        forgotten: bool [rows].
+    """
+    found = []
+    for shard in range(int(shard_of.max(initial=-1)) + 1):
+        rows = np.flatnonzero(shard_of == shard)
+        left = rows[~forgotten[rows]]
+        found.append(ShardRows(shard, len(rows), len(left), _digest(dataset, rows), _digest(dataset, left)))
+    return found
+
+
+def _digest(dataset: Dataset, rows: np.ndarray) -> str:
+    log, digest = dataset.log, hashlib.sha256()
+    for side, ids in (("user", log.user[rows]), ("item", log.item[rows])):
+        digest.update(np.ascontiguousarray(log.vocabulary[side].hashes[ids]).tobytes())
+    digest.update(np.ascontiguousarray(log.split[rows]).tobytes())
+    return digest.hexdigest()
+
+
+def rewritten(dataset: Dataset, rows: np.ndarray) -> Dataset:
+    """Return the data in which some log rows (bool [rows]) say something else: another item, another rating."""
+    log, config = dataset.log, dataset.config
+    item, columns = log.item.copy(), dict(log.columns)
+    item[rows] = item[rows] % (dataset.n_items - 1) + 1
+    name = config["RATING_FIELD"]
+    if name in columns:
+        columns[name] = np.where(rows, columns[name].max(initial=0) + 1, columns[name]).astype(columns[name].dtype)
+    other = type(dataset)(config, replace(log, item=item, columns=columns))
+    other.clean = dataset.clean
+    return other
+
+
+def scan(run: Run, dataset: Dataset, stored: Mapping[str, torch.Tensor], train: bool = True) -> Iterator[Finding]:
+    """Yield what is found of the ensemble in a checkpoint.
+
+    All that is made of the data is made twice: of the data as they are and as they would be if the forgotten rows said
+    something else, under the checkpoint's mask. What differs still knows of them. With ``train`` the whole ensemble is
+    trained from scratch on the rewritten data, and compared with the file's parameters.
+
+    Args:
+        run: the settings and class of the ensemble.
+        dataset: all of the data, nothing forgotten.
+        stored: the checkpoint's ``state_dict``.
+        train: compare parameters, for the price of a retraining.
+    """
+    shard_of, forgotten = stored[SHARD_OF].cpu().numpy(), stored[WITHOUT].cpu().numpy()
+    other = rewritten(dataset, forgotten)
+    here, there = dataset.masked(forgotten), other.masked(forgotten)
+    for shard in range(run.config["num_shards"]):
+        yield from _derived(run, str(shard), part_of(here, shard_of, shard), part_of(there, shard_of, shard))
+    yield from _derived(run, AGGREGATE, here, there)
+    if train:
+        state = State("scanned", other, forgotten)
+        made = learn_ensemble(run, state, shard_of).model.state_dict()
+        for of, names in _by_part(stored).items():
+            same = all(torch.equal(stored[name].cpu(), made[name].cpu()) for name in names)
+            yield Finding(of, "parameters", same)
+
+
+def _by_part(stored: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
+    """Return the names of a checkpoint's parameters by the shard that they are of."""
+    found: dict[str, list[str]] = {}
+    for name in stored:
+        head, _, rest = name.partition(".")
+        if name not in (SHARD_OF, WITHOUT):
+            found.setdefault(rest.partition(".")[0] if head == "shards" else AGGREGATE, []).append(name)
+    return found
+
+
+def _derived(run: Run, of: str, here: Dataset, there: Dataset) -> Iterator[Finding]:
+    """Yield what is found of what is made of some data, before any training."""
+    one, other = (data.train_examples() for data in (here, there))
+    same = np.array_equal(one, other) and _same_batch(here.collate(one), there.collate(other))
+    yield Finding(of, "examples", same)
+    if len(one) and len(other):
+        drawn = [_first_batches(run, data) for data in (here, there)]
+        yield Finding(of, "negatives", all(map(_same_batch, *drawn)))
+    models = [_tensors_of(run, data) for data in (here, there)]
+    yield Finding(of, "derived", models[0].keys() == models[1].keys() and _same_tensors(*models))
+    asked = [data.eval_rows("valid") for data in (here, there)]
+    every = [rows.inputs[np.arange(len(rows.inputs))] for rows in asked]
+    ragged = [[r.positives.values, r.positives.offsets, r.history.values, r.history.offsets] for r in asked]
+    yield Finding(of, "validation", _same_batch(*every) and all(map(np.array_equal, *ragged)))
+
+
+def _first_batches(run: Run, data: Dataset, most: int = 8) -> list[Interaction]:
+    """Return the first batches of a training, their negatives among them."""
+    batches = TrainBatches(run.config, data, cast(InputType, run.config["MODEL_INPUT_TYPE"]))
+    return [batch for batch, _ in zip(batches.epoch(0), range(most), strict=False)]
+
+
+def _same_batch(one: Interaction, other: Interaction) -> bool:
+    return one.columns == other.columns and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _tensors_of(run: Run, data: Dataset) -> dict[str, torch.Tensor]:
+    """Return the tensors that a shard's model derives from data: its buffers and attributes, no parameters."""
+    torch.manual_seed(0)
+    model = get_model(run.config["model"])(run.config, data)
+    found = dict(model.named_buffers())
+    for name, module in model.named_modules():
+        mine = {key: value for key, value in vars(module).items() if isinstance(value, torch.Tensor)}
+        found |= {f"{name}.{key}": value for key, value in mine.items()}
+    return {name: tensor for name, tensor in found.items() if not isinstance(tensor, torch.nn.Parameter)}
+
+
+def _same_tensors(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    return all(_same(tensor, other[name]) for name, tensor in one.items())
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if one.layout == torch.sparse_csr and other.layout == torch.sparse_csr:
+        parts: list[Any] = [(t.crow_indices(), t.col_indices(), t.values()) for t in (one, other)]
+        return all(torch.equal(a, b) for a, b in zip(*parts, strict=True))
+    return torch.equal(one, other)

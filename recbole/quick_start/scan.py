@@ -1,0 +1,144 @@
+"""``erase-bench scan``: what a checkpoint still knows of what was forgotten, as far as that can be seen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from glob import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recbole.utils import OneLineParser, UserError, check_writable, write_json
+
+if TYPE_CHECKING:
+    from recbole.config import Config
+    from recbole.data.dataset import Dataset
+    from recbole.trainer.stored import Stored
+
+_CLEAN, _MISTAKE, _DEPENDS = 0, 2, 3
+_ONE_MODEL = """is no ensemble, and not checked: one model of all data was {how}, and whether its parameters
+  still depend on a forgotten row cannot be seen in the file. What can be said: hold it against a retrained model."""
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "erase-bench scan") -> int:
+    """Scan a checkpoint and tell what was found.
+
+    Args:
+        argv: arguments, those of the process by default.
+        prog: what the command is called.
+
+    Returns:
+        0: nothing depends on a forgotten row; 3: something does, or the checkpoint cannot be checked; 2: a mistake of
+        the user's.
+    """
+    asked = _parser(prog).parse_args(argv)
+    try:
+        if asked.result_file:
+            check_writable(asked.result_file)
+        found = _scanned(Path(asked.checkpoint), asked.data_path, not asked.quick)
+        if asked.result_file:
+            write_json(asked.result_file, found)
+    except UserError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return _MISTAKE
+    return _CLEAN if found["clean"] else _DEPENDS
+
+
+def _parser(prog: str) -> OneLineParser:
+    parser = OneLineParser(
+        prog=prog,
+        description="Find out whether an ensemble still depends on what it has forgotten: all that is made of the data "
+        "is made anew as if the forgotten rows said something else, and compared. Of one model it says that it cannot.",
+    )
+    parser.add_argument("checkpoint", help="the file")
+    parser.add_argument("--data_path", help="folder of data sets (default: the checkpoint's)")
+    parser.add_argument("--quick", action="store_true", help="do not train the ensemble anew to compare parameters")
+    parser.add_argument("--result_file", help="also write what was found to this JSON file")
+    return parser
+
+
+def _scanned(path: Path, data_path: str | None, train: bool) -> dict[str, Any]:
+    from recbole.trainer.stored import Stored
+
+    stored = Stored.read(path)
+    if stored.settings is None or not (stored.content.get("config") or {}).get("ensemble"):
+        kind = (stored.content.get("meta") or {}).get("kind")
+        print(f"{path} {_ONE_MODEL.format(how='trained' if kind != 'unlearned' else 'changed by an algorithm')}")
+        return {"checkpoint": str(path), "checked": False, "clean": False}
+    config, dataset = _data(stored, data_path)
+    return {"checkpoint": str(path), "checked": True} | _of_ensemble(stored, config, dataset, train)
+
+
+def _data(stored: Stored, data_path: str | None) -> tuple[Config, Dataset]:
+    """Return a checkpoint's settings and data, what its scenario plants included.
+
+    Raises:
+        UserError: the data are not those that it was trained on.
+    """
+    from recbole.config import Config
+    from recbole.data import create_dataset
+    from recbole.model import get_model
+    from recbole.scenario.known_scenarios import scenario_of
+
+    changes: dict[str, Any] = {"show_progress": False} | ({"data_path": data_path} if data_path else {})
+    config = Config.restored(stored.content["config"], **changes)
+    model_class = get_model(config["model"])
+    config.bind_model(model_class)
+    dataset = scenario_of(config).open(create_dataset(config, model_class.type))
+    if stored.content["meta"]["dataset"] != dataset.log.fingerprint:
+        raise UserError(f"{stored.path}: was trained on other data than {config['data_path']} holds")
+    return config, dataset
+
+
+def _of_ensemble(stored: Stored, config: Config, dataset: Dataset, train: bool) -> dict[str, Any]:
+    from recbole.ensemble.model import SHARD_OF, WITHOUT, Ensemble
+    from recbole.ensemble.partition.registry import get_partition
+    from recbole.ensemble.scan import manifest, scan
+    from recbole.trainer.state import Run
+
+    weights, path = stored.content["state_dict"], stored.path
+    shard_of, without = weights[SHARD_OF].cpu().numpy(), weights[WITHOUT].cpu().numpy()
+    print(f"{path}: {int(without.sum())} rows are forgotten; shards' rows before and after, and their SHA-256")
+    rows = manifest(dataset, shard_of, without)
+    for one in rows:
+        print(f"  shard {one.shard}: {one.given} {one.before[:16]} -> {one.left} {one.after[:16]}")
+    findings = []
+    for finding in scan(Run(config, Ensemble), dataset, weights, train):
+        findings.append(asdict(finding))
+        if not finding.clean:
+            print(f"  {_name(finding.of)}: {finding.what} DEPEND on a forgotten row")
+    beside = [
+        str(file) for ending in ("part", "resume") for file in path.parent.glob(f"{escape(_stem(path))}*.{ending}")
+    ]  # fmt: skip
+    for file in beside:
+        print(f"  {file} is left of unfinished work, and may hold what was forgotten")
+    optimizer = stored.content.get("optimizer") is not None
+    if optimizer:
+        print("  the file holds an optimizer's state, which was not checked")
+    level = get_partition(config["partition"]).exact_level
+    print(f"  partition {config['partition']}: {_PARTITIONS[level]}")
+    clean = all(one["clean"] for one in findings) and not beside and not optimizer
+    told = "parameters compared" if train else "parameters not compared (--quick)"
+    print(
+        f"  {len(findings)} things made anew, {told}: {'nothing depends' if clean else 'something may depend'} on them"
+    )
+    return {
+        "clean": clean, "trained": train, "findings": findings, "manifest": [asdict(one) for one in rows],
+        "unfinished": beside, "exact_level": level,
+    }  # fmt: skip
+
+
+_PARTITIONS = {
+    "E2": "E2, a function of tokens and the seed; it knows of no row",
+    "E1": "E1, it was made once, of data with the forgotten rows: which shard a row is in may tell of them",
+}
+
+
+def _name(of: str) -> str:
+    return f"shard {of}" if of.isdigit() else "aggregation"
+
+
+def _stem(path: Path) -> str:
+    """Return what the names of unfinished work begin with: up to the checkpoint's own part of an unlearned name."""
+    return path.stem.partition("_unlearn_epoch_")[0]

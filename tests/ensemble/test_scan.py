@@ -1,0 +1,86 @@
+"""A residual scan tells what depends on forgotten rows, and finds nothing where nothing does."""
+
+import numpy as np
+import pytest
+from small_worlds import USERS
+
+from recbole.data.sampler import PairSet
+from recbole.ensemble import scan as scanned
+from recbole.ensemble.scan import manifest, rewritten, scan
+
+
+def found(place, state, train=True):
+    return list(scan(place.run, place.dataset, state, train))
+
+
+def dirty(findings):
+    return sorted((one.of, one.what) for one in findings if not one.clean)
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [("BPR", "receraser"), ("LightGCN", "receraser"), ("GRU4Rec", "sisa"), ("DNNTSP", "sisa")]
+)
+def test_nothing_depends_on_what_was_unlearned(ensembles, name, preset):
+    place = ensembles(name, preset)
+    saved, *_ = place.unlearn()
+    findings = found(place, saved[3])
+    assert dirty(findings) == []
+    assert {one.of for one in findings} == {"0", "1", "2", "aggregate"}
+    assert {"examples", "negatives", "derived", "validation", "parameters"} == {one.what for one in findings}
+
+
+def test_a_shard_that_was_not_trained_again_is_found(ensembles):
+    """What says that it forgot, and has the base's parameters in one shard, depends on the rows there."""
+    place = ensembles("BPR")
+    saved, *_ = place.unlearn()
+    state = saved[3] | {
+        name: tensor for name, tensor in place.base.state_dict().items() if name.startswith("shards.1.")
+    }
+    assert dirty(found(place, state)) == [("1", "parameters")]
+    assert dirty(found(place, state, train=False)) == [], "it is the training that tells"
+
+
+def test_rejection_by_forgotten_rows_is_found(ensembles, monkeypatch):
+    """A sampler that still refuses what was forgotten draws others where the rows say something else."""
+    place = ensembles("BPR")
+    saved, *_ = place.unlearn()
+    init = PairSet.__init__
+
+    def leaking(self, dataset):
+        init(self, dataset.masked(np.zeros_like(dataset.forgotten)))
+
+    monkeypatch.setattr(PairSet, "__init__", leaking)
+    assert ("aggregate", "negatives") in dirty(found(place, saved[3], train=False))
+
+
+def test_a_graph_with_forgotten_edges_is_found(ensembles, monkeypatch):
+    place = ensembles("LightGCN")
+    saved, *_ = place.unlearn()
+    made = scanned._tensors_of
+
+    def stale(run, data):
+        return made(run, data.masked(np.zeros_like(data.forgotten)))
+
+    monkeypatch.setattr(scanned, "_tensors_of", stale)
+    assert ("aggregate", "derived") in dirty(found(place, saved[3], train=False))
+
+
+def test_rewritten_rows_differ_and_no_others(ensembles):
+    place = ensembles("BPR")
+    rows = np.zeros(len(place.log), dtype=bool)
+    rows[5:9] = True
+    other = rewritten(place.dataset, rows)
+    assert ((other.log.item != place.log.item) == rows).all()
+    assert other.log.item.min() >= 1 and other.log.item.max() < place.dataset.n_items
+
+
+def test_the_manifest_is_of_the_rows(ensembles):
+    place = ensembles("BPR")
+    forgotten = place.requests.mask(len(USERS), len(place.log))
+    told = manifest(place.dataset, place.shard_of, forgotten)
+    for one in told:
+        rows = place.shard_of == one.shard
+        assert (one.given, one.left) == (rows.sum(), (rows & ~forgotten).sum())
+        assert (one.before == one.after) == (one.given == one.left)
+    nothing = manifest(place.dataset, place.shard_of, np.zeros_like(forgotten))
+    assert [one.before for one in told] == [one.before for one in nothing] == [one.after for one in nothing]
