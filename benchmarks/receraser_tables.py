@@ -89,7 +89,7 @@ def shares(plan, model, cells):
                 HEADINGS[of]: mean_and_deviation(own, ".1f") or NOT_RUN,
                 f"paper's {HEADINGS[of]}": _text(paper),
                 f"prototype's {HEADINGS[of]}": _text(other),
-                f"points off, {HEADINGS[of]}": f"{min(points, key=abs):+.1f}" if points else "",
+                f"points off, {HEADINGS[of]}": f"{min(points, key=abs):+.1f}" if points and cell != RETRAIN else "",
             }
         lines.append(line)
     return pd.DataFrame(lines)
@@ -114,7 +114,10 @@ def costs(record):
 
 
 def minutes(plan, model, cells):
-    """Return the table of CPU minutes: of training everything, and of one request, beside the paper's minutes."""
+    """Return the table of CPU minutes: of training everything, and of one request, beside the paper's minutes.
+
+    Everything is all shards and the aggregation, without the partition, which no request makes anew.
+    """
     whole = [costs(record)["all"] for record in there(cells[RETRAIN])]
     paper = plan["paper_minutes"].get(model)
     lines = []
