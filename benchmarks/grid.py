@@ -10,8 +10,10 @@ retrained models of all of them. What is done is skipped, so that the grid can b
 `--minutes` stops starting steps. A step that has not been run is printed as "not run", one that failed with its exit
 status. Of the checkpoints only base, retrained and the last unlearned one are kept. The cells stand in `grid.yaml`.
 
-With `--preset tuned` the algorithms run with that preset, where it has something for the pair, beside the defaults.
-Nothing here chooses anything: the table shows the test split, and what is tuned is tuned elsewhere.
+`--table` writes three tables: all models, how close they are over seeds (`grid_seeds.py`), and what each algorithm
+does, harms and costs (`grid_judged.py`). With `--preset tuned` the algorithms run with that preset, where it has
+something for the pair, beside the defaults. Nothing here chooses anything: the tables show the test split, and what is
+tuned is tuned elsewhere.
 """
 
 import argparse
@@ -27,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pandas as pd
 import yaml
+from grid_judged import judged_table
 from grid_seeds import seeds_table
 
 from recbole.report.columns import FORGOTTEN, FORGOTTEN_PAIRS, JS_OTHERS, JS_REQUESTING, NDCG, matching, values_of
@@ -236,8 +239,8 @@ def table(args):
     return pd.DataFrame(lines)
 
 
-def closeness(args):
-    """Return the table of distances over seeds (:mod:`grid_seeds`)."""
+def records_of(args):
+    """Return the records that are there, one a seed, by cell and name of the run."""
     found = {}
     for of in args.models:
         for algorithm in args.algorithms[of]:
@@ -245,7 +248,7 @@ def closeness(args):
             records = [record for record in map(read_if_there, paths) if record]
             if records:
                 found[of, f"{algorithm}, {args.preset}" if args.preset else algorithm] = records
-    return seeds_table(found, LAST)
+    return found
 
 
 def show(shown, path):
@@ -262,7 +265,9 @@ def main():
         run_all(args)
     else:
         show(table(args), args.table)
-        show(closeness(args), args.table.with_stem(f"{args.table.stem}_over_seeds"))
+        found = records_of(args)
+        show(seeds_table(found, LAST), args.table.with_stem(f"{args.table.stem}_over_seeds"))
+        show(judged_table(found, LAST), args.table.with_stem(f"{args.table.stem}_judged"))
 
 
 if __name__ == "__main__":

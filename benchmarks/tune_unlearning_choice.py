@@ -32,6 +32,9 @@ NO_NEARER = "no nearer to retrained than base is"
 
 RATIO = "{:.0%}"
 
+FAR = 100
+"""From here on a table does not give a way, nor every digit of log-odds."""
+
 
 class Run(NamedTuple):
     """What was found of a seed and category: scores of base and retrained model, a trial or None for each candidate."""
@@ -191,7 +194,8 @@ def cells_of(algorithm, values, row, chosen):
     known = np.isfinite(row.log_odds)
     requests = f"{row.outcomes}; out: {row.out}" if row.out else row.outcomes
     cells = [algorithm, f"**{point}**" if chosen else point]
-    cells += [f"{row.log_odds:.3f}", RATIO.format(row.way)] if known else ["", ""]
+    cells += [f"{row.log_odds:.{'3f' if abs(row.log_odds) < FAR else '1e'}}"] if known else [""]
+    cells += [RATIO.format(row.way) if abs(row.way) < FAR else "beyond"] if known else [""]
     cells += [f"{row.excess:.3f} ± {row.error:.3f}" if not row.out else ""]
     cells += [f"{-row.loss:+.1%}", f"{row.divergence:.4f}"] if known else ["", ""]
     return line_of([*cells, f"{row.cpu_seconds:.1f}" if np.isfinite(row.cpu_seconds) else "", requests])

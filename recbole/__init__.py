@@ -18,5 +18,6 @@ of person and item, and rows whose scores are no numbers have no metrics.
 
 4: unlearning alone. The gradient of SCIF, GIF, CEU and IDEA knows that a forgotten item becomes a possible negative of
 the person's other examples, SCIF's of all negatives where that is cheap; CEU's and IDEA's iterations on an estimated
-Hessian end where SCIF's do.
+Hessian end where SCIF's do. CEU's and IDEA's noise is on what is released and in no step. Other defaults: SCIF's, CEU's
+and IDEA's damping, GIF's scale (found), IDEA's epsilon (none), Fanchuan's contrast and repair, SEIF's noise.
 """

@@ -39,7 +39,7 @@ class State:
     """Which data a model is of.
 
     Attributes:
-        kind: ``base``, ``retrained``, ``unlearned`` or ``clean``.
+        kind: ``base``, ``retrained``, ``unlearned`` or ``clean``; ``shard`` of a part of an ensemble.
         dataset: what the model was given at the start, nothing forgotten; rows that a scenario planted stand last.
         forgotten: bool [rows], which of them it has forgotten since.
         done: the requests that this follows from; None where nobody asked.

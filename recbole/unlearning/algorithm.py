@@ -148,8 +148,9 @@ class UnlearningAlgorithm(ABC):
                     return f"the model's parameters are not finite, and were not before the request: {name}"
         return reason.reason
 
-    def complete(self) -> None:  # noqa: B027 - most put nothing off
-        """Do what :meth:`forget` has put off; called before a checkpoint is saved."""
+    def complete(self) -> bool:
+        """Do what :meth:`forget` has put off, if anything, and return whether there was; called before a checkpoint."""
+        return False
 
     def work_beside(self, stem: Path) -> None:  # noqa: B027 - most do no work that a kill should not undo
         """Take up, and keep, unfinished work of a request in files whose paths begin with a stem."""

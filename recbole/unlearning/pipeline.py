@@ -128,7 +128,9 @@ class Pipeline:
         """Have done what was put off; its seconds are shared evenly by the requests since the last checkpoint."""
         device = self.algorithm.device
         began, cpu = now(device), time.process_time()
-        self.algorithm.complete()
+        if not self.algorithm.complete():
+            self.settled = len(self.seconds)
+            return
         seconds, cpu = now(device) - began, time.process_time() - cpu
         worked = len(self.seconds) - self.settled
         if worked:

@@ -120,7 +120,7 @@ def test_presets_have_values_for_their_pairs_and_say_what_they_have():
     assert preset_values("tuned", "scif", "BPR")["damping"] < 0.01
     with pytest.raises(UserError, match="did you mean 'tuned'"):
         preset_values("tunde", "scif", "BPR")
-    with pytest.raises(UserError, match="nothing for scif on Pop; it has scif on BPR, gif on BPR"):
+    with pytest.raises(UserError, match="nothing for scif on Pop; it has scif on BPR, scif on GRU4Rec"):
         preset_values("tuned", "scif", "Pop")
 
 

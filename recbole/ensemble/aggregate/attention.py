@@ -108,11 +108,15 @@ class Attention(Aggregator):
         return loss + self.reg / 2 * (self.transfer.square().sum() + self.shift.square().sum())
 
     def _table(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return a table [ids, d] that holds the rows which a batch's loss reads; all where it may read any."""
+        """Return a table [ids, d] that holds the rows which a batch's loss reads; all where it may read any.
+
+        A model without a propagation reads the rows that it declares by the ids of the batch's own examples alone.
+        """
         whole = self._whole[0].whole
-        if name not in whole.row_tables:
+        read = {} if whole.reach else whole.reads()
+        if name not in read:
             return self.rows(name)
-        fields = [interaction[field] for field in whole.row_tables[name] if field in interaction]
+        fields = [interaction[field] for field in read[name] if field in interaction]
         ids = torch.cat(fields).unique()
         table = torch.zeros_like(whole.get_parameter(name))
         return table.index_copy(0, ids, self.rows(name, ids))

@@ -26,8 +26,8 @@ class FanchuanHyper(HyperParameters):
     fanchuan_rounds: int = setting(8, "rounds of contrast and repair", least=0)
     fanchuan_temperature: float = setting(1.15, "temperature of the contrast", above=0)
     fanchuan_erase_rate: float = setting(5e-3, "learning rate of the step to uniform predictions", least=0)
-    fanchuan_contrast_rate: float = setting(3e-4, "learning rate of the contrast", least=0)
-    fanchuan_repair_rate: float = setting(1e-3, "learning rate of the repair", least=0)
+    fanchuan_contrast_rate: float = setting(3e-5, "learning rate of the contrast", least=0)
+    fanchuan_repair_rate: float = setting(1e-4, "learning rate of the repair", least=0)
     fanchuan_repair_samples: int = setting(16, "retained examples of a repair, for each forgotten one", least=0)
     fanchuan_classes: int = setting(64, "drawn items that a forgotten item is to be no likelier than", least=1)
 

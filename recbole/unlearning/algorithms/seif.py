@@ -17,7 +17,7 @@ from recbole.utils import torch_seed
 class SeifHyper(HyperParameters):
     """SEIF's hyper-parameters."""
 
-    seif_erase_std: float = setting(0.6, "noise before the repair, in root mean squares of a table or matrix", least=0)
+    seif_erase_std: float = setting(0.01, "noise before the repair, in root mean squares of a table or matrix", least=0)
     seif_erase_std_final: float = setting(0.005, "noise before the last epoch of the repair, likewise", least=0)
     seif_repair_epochs: int = setting(4, "epochs of the repair", least=1)
     seif_repair_samples: int = setting(32, "retained examples of an epoch, for each forgotten one", least=0)

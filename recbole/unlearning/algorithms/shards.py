@@ -110,8 +110,8 @@ class Shards(UnlearningAlgorithm):
         """The shards whose models still know of a forgotten row, ascending."""
         return self._hit(np.flatnonzero(self.dataset.forgotten & ~self.model.without.cpu().numpy()))
 
-    def complete(self) -> None:
-        """Train the stale shards again, and the aggregation."""
+    def complete(self) -> bool:
+        """Train the stale shards again, and the aggregation; return whether there were any."""
         stale, model = self.stale, self.model
         if stale:
             state = State("unlearned", self.dataset, self.dataset.forgotten.copy())
@@ -125,6 +125,7 @@ class Shards(UnlearningAlgorithm):
             model.without.copy_(torch.from_numpy(self.dataset.forgotten))
         self.bench.rebuild()
         model.eval()
+        return bool(stale)
 
     def memory(self) -> dict[str, Any]:
         """Return what was hit, and what the trainings took."""
