@@ -123,10 +123,17 @@ def _groups(
 
 
 class Held:
-    """Counts the bytes of what graphs save while it is entered, each storage once."""
+    """Counts the bytes of what graphs save while it is entered, each storage once.
+
+    Storages are held meanwhile: the address of one that is freed would be the next one's.
+
+    Attributes:
+        bytes: so far.
+    """
 
     def __init__(self) -> None:
-        self.seen: dict[int, int] = {}
+        self.bytes = 0
+        self._seen: dict[int, torch.UntypedStorage] = {}
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self.count, lambda tensor: tensor)
 
     def count(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -137,7 +144,9 @@ class Held:
         """
         if tensor.layout == torch.strided:
             storage = tensor.untyped_storage()
-            self.seen[storage._cdata] = storage.nbytes()  # a tensor without memory of its own has no data_ptr
+            if storage._cdata not in self._seen:  # a tensor without memory of its own has no data_ptr
+                self._seen[storage._cdata] = storage
+                self.bytes += storage.nbytes()
         return tensor.detach()
 
     def count_all(self, tensors: Sequence[torch.Tensor]) -> None:
@@ -145,17 +154,13 @@ class Held:
         for tensor in tensors:
             self.count(tensor)
 
-    @property
-    def bytes(self) -> int:
-        """So far."""
-        return sum(self.seen.values())
-
     def __enter__(self) -> "Held":
         self._hooks.__enter__()
         return self
 
     def __exit__(self, *raised: Any) -> None:
         self._hooks.__exit__(*raised)
+        self._seen.clear()
 
 
 class Product(ABC):
