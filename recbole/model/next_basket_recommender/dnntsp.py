@@ -11,6 +11,7 @@ from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import NextBasketRecommender
 from recbole.model.basket_histories import Incidence, pairs_within
 from recbole.model.layers import normalised
+from recbole.model.presences import Presences, power_above
 from recbole.utils import UserError
 
 
@@ -62,39 +63,80 @@ class DNNTSP(NextBasketRecommender):
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
-        history, lengths = Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH]
-        user, item, node = self._nodes(history, lengths)
-        embedded, lengths = self.item_embedding(item), lengths[user]
-        kept = torch.full_like(lengths, history.n_slots) if self.legacy_bn else lengths
-        z = self._summaries(self._convolve(history, user, node, embedded, lengths, kept), lengths, kept)
-        scores = self.output(self.item_embedding.weight).T.expand(history.n_users, -1)
+        user, item, embedded, z = self._nodes(interaction)
+        scores = self.output(self.item_embedding.weight).T.expand(len(interaction), -1)
         change = self.alpha.index_select(0, item) * (z - embedded) @ self.output.weight.T
         return scores.index_put((user, item), change.squeeze(1), accumulate=True)
 
-    def _nodes(self, history: Incidence, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the nodes' users and items, nodes of short histories first, and the node of each entry."""
-        user, item, node, _ = history.nodes(self.n_items)
-        order = torch.argsort(lengths[user], stable=True)
-        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
-        return user[order], item[order], place[node]
+    def _nodes(self, interaction: Interaction) -> tuple[torch.Tensor, ...]:
+        """Return the nodes' users and items, int64 [nodes], embeddings and z, float [nodes, d].
 
-    def _convolve(
-        self,
-        history: Incidence,
-        user: torch.Tensor,
-        node: torch.Tensor,
-        embedded: torch.Tensor,
-        lengths: torch.Tensor,
-        kept: torch.Tensor,
+        Where the normalisations have their statistics already, states that are equal are computed once.
+        """
+        history = Incidence.of(interaction[self.HISTORY_ITEMS])
+        user, item, node, lengths = self._placed(history, interaction[self.HISTORY_LENGTH])
+        embedded = self.item_embedding(item)
+        z = (self._at_all_steps if self.training else self._at_presences)(history, user, node, embedded, lengths)
+        return user, item, embedded, z
+
+    def _placed(self, history: Incidence, lengths: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the nodes' users and items, the node of each entry, and the nodes' history lengths.
+
+        Nodes of short histories come first; out of training, first of these those that are in few baskets.
+        """
+        user, item, node, count = history.nodes(self.n_items)
+        lengths = lengths[user]
+        order = torch.argsort(lengths, stable=True)
+        if not self.training:
+            order = order[torch.argsort(power_above(count[order] + 1), stable=True)]
+        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+        return user[order], item[order], place[node], lengths[order]
+
+    def _at_presences(
+        self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
-        """Return the states after the convolutions, [sum of kept, d]: node by node its ``kept`` time steps."""
+        """Return z [nodes, d] by the states that nodes can be in: one in all baskets without the item."""
+        presences = Presences.of(history, node, len(user))
+        first, second, weight, largest = self._edges(history, user, node)
+        edges = presences.of_entry[first], presences.of_entry[second], weight
+        diagonal = (1 / largest)[user[presences.node]].unsqueeze(1)
+        heads = self._heads(self._convolve(embedded.index_select(0, presences.node), diagonal, *edges))
+        aggregate = self.aggregate.weight[0]
+        return torch.cat([
+            presences.attended(heads, aggregate, nodes, lengths[nodes], self.n_heads)
+            for nodes in presences.groups(lengths)
+        ])  # fmt: skip
+
+    def _at_all_steps(
+        self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """Return z [nodes, d] by the states of all time steps, of which the normalisations take statistics."""
+        kept = torch.full_like(lengths, history.n_slots) if self.legacy_bn else lengths
         start = kept.cumsum(0) - kept
         of_node = torch.repeat_interleave(kept)
         alive = torch.arange(len(of_node), device=kept.device) - start[of_node] < lengths[of_node]
-        i, j, t, weight, largest = self._edges(history, user, node)
+        first, second, weight, largest = self._edges(history, user, node)
+        edges = start[node[first]] + history.slot[first], start[node[second]] + history.slot[second], weight
         diagonal = torch.where(alive, 1 / largest[user[of_node]], 1.0).unsqueeze(1)
-        to, of, weight = start[i] + t, start[j] + t, (weight / largest[user[i]]).unsqueeze(1)
-        states = embedded.index_select(0, of_node)
+        states = self._convolve(embedded.index_select(0, of_node), diagonal, *edges)
+        return self._summaries(states, lengths, kept)
+
+    def _convolve(
+        self,
+        states: torch.Tensor,
+        diagonal: torch.Tensor,
+        to: torch.Tensor,
+        of: torch.Tensor,
+        weight: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the states [rows, d] after the convolutions.
+
+        Args:
+            states: float [rows, d].
+            diagonal: float [rows, 1], of A.
+            to, of: int64 [edges], rows.
+            weight: float [edges, 1], A from one to the other.
+        """
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             mixed = (diagonal * states).index_add(0, to, weight * states.index_select(0, of))
             states = torch.relu(normalised(cast("nn.Linear", convolution), cast("nn.BatchNorm1d", norm), mixed))
@@ -102,27 +144,31 @@ class DNNTSP(NextBasketRecommender):
 
     def _edges(
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return where two different items share a basket.
 
         Returns:
-            ``(i, j, t, weight, largest)``: int64 [edges] nodes and time steps; [edges], in how many of the user's
-            baskets the two are; and [users], the maximum of W before it is divided by it.
+            ``(first, second, weight, largest)``: int64 [edges], entries of the history; float [edges, 1], W between the
+            two; and [users], the maximum that it is divided by.
         """
         first, second = pairs_within(history.basket)
         differ = node[first] != node[second]
-        i, j, t = node[first][differ], node[second][differ], history.slot[first][differ]
+        first, second = first[differ], second[differ]
+        i, j = node[first], node[second]
         _, pair, count = torch.unique(i * len(user) + j, return_inverse=True, return_counts=True)
         weight = count[pair].to(self.alpha.dtype)
-        return i, j, t, weight, weight.new_ones(history.n_users).scatter_reduce(0, user[i], weight, "amax")
+        largest = weight.new_ones(history.n_users).scatter_reduce(0, user[i], weight, "amax")
+        return first, second, (weight / largest[user[i]]).unsqueeze(1), largest
+
+    def _heads(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the states' queries, keys and values, [rows, 3 d]."""
+        return functional.linear(states, torch.cat([self.query.weight, self.key.weight, self.value.weight]))
 
     def _summaries(self, states: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """Return z [nodes, d]; nodes whose lengths have the same power of two above them are padded together."""
-        widths = torch.exp2(torch.log2(lengths.double()).ceil())
-        sizes = widths.unique_consecutive(return_counts=True)[1].tolist()
+        sizes = power_above(lengths).unique_consecutive(return_counts=True)[1].tolist()
         kept = kept.split(sizes)
-        heads = torch.cat([self.query.weight, self.key.weight, self.value.weight])
-        heads = functional.linear(states, heads).split([int(part.sum()) for part in kept])
+        heads = self._heads(states).split([int(part.sum()) for part in kept])
         return torch.cat(list(map(self._summary, heads, lengths.split(sizes), kept)))
 
     def _summary(self, heads: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
@@ -138,15 +184,47 @@ class DNNTSP(NextBasketRecommender):
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the multi-label soft margin loss, the mean over items and users."""
-        return self.loss_of(self.outputs(interaction), interaction)
+        right = self.target_matrix(interaction)[:, 1:]
+        return functional.multilabel_soft_margin_loss(self.forward(interaction)[:, 1:], right)
+
+    def loss_sum(self, interaction: Interaction, outputs: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the loss of a batch as the sum over its rows; out of training without a tensor of all scores."""
+        own = outputs is None and not self.training
+        return super().loss_sum(interaction, self.outputs(interaction) if own else outputs)
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of the items, [batch, n_items - 1]."""
-        return self.forward(interaction)[:, 1:]
+        """Return the different ones of the scores: those of all items for whoever has no history of them, then nodes'.
+
+        They are [n_items + nodes]. The scores of a user are the former but where there is a node, so that a convex
+        function of scores is one of these.
+        """
+        _, item, embedded, z = self._nodes(interaction)
+        change = self.alpha.index_select(0, item) * (z - embedded)
+        return torch.cat([self.output(self.item_embedding.weight), self.output(embedded + change)]).squeeze(1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
         """Return the multi-label soft margin loss, given the :meth:`outputs`."""
-        return functional.multilabel_soft_margin_loss(outputs, self.target_matrix(interaction)[:, 1:])
+        times, right = self._counts(interaction)
+        times, right = times.to(outputs.dtype), right.to(outputs.dtype)
+        total = times @ functional.softplus(outputs) - right @ outputs
+        return total / ((self.n_items - 1) * len(interaction))
+
+    def _counts(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return of how many of the batch's scores each output is one, and how many of these are of target items.
+
+        Both are int64 [n_items + nodes]; the padding's are 0.
+        """
+        history = Incidence.of(interaction[self.HISTORY_ITEMS])
+        user, item, *_ = self._placed(history, interaction[self.HISTORY_LENGTH])
+        all_items = torch.arange(self.n_items, device=item.device)
+        times = torch.where(all_items > 0, len(interaction) - torch.bincount(item, minlength=self.n_items), 0)
+        target = interaction[self.TARGET_ITEMS]
+        owner, place = (target > 0).nonzero(as_tuple=True)
+        wanted = torch.unique(owner * self.n_items + target[owner, place])
+        right = torch.isin(user * self.n_items + item, wanted).long()
+        others = torch.bincount(wanted % self.n_items, minlength=self.n_items)
+        others -= torch.bincount(item[right > 0], minlength=self.n_items)
+        return torch.cat([times, torch.ones_like(item)]), torch.cat([others, right])
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
