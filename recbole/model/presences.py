@@ -1,7 +1,8 @@
 """The time steps of basket histories, told by those at which an item is there: at all others it is in one state."""
 
+import warnings
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch.nn import functional
@@ -47,7 +48,7 @@ class Presences:
         return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def attended(
-        self, heads: torch.Tensor, aggregate: torch.Tensor, nodes: slice, lengths: torch.Tensor, n_heads: int
+        self, heads: torch.Tensor, along: torch.Tensor, nodes: slice, lengths: torch.Tensor
     ) -> torch.Tensor:
         """Return ``z_i = sum_t (q . H_it) H_it`` of some nodes, ``H`` being causal attention over all time steps.
 
@@ -55,19 +56,18 @@ class Presences:
 
         Args:
             heads: float [rows, 3 d], queries, keys and values.
-            aggregate: float [d], ``q``.
+            along: float [rows, heads], ``q`` times what each head has of the value.
             nodes: at least one.
             lengths: int64 [nodes], time steps of each.
-            n_heads: of the attention.
         """
         place, valid, log_times = self._steps(nodes, lengths, heads.dtype)
-        states = functional.embedding(place.T, heads).unflatten(2, (3, n_heads, -1))  # [nodes, size, 3, heads, d / heads]
+        states = functional.embedding(place.T, heads).unflatten(2, (3, along.shape[1], -1))
         query, key, value = states.movedim(3, 1).unbind(3)  # [nodes, heads, size, d / heads]
         scores = (query @ key.transpose(2, 3)).movedim(0, 3) / query.shape[3] ** 0.5  # [heads, size, size, nodes]
         n_steps = len(valid) - scores.shape[1] + 1
         scores = torch.cat([scores[:, :1].expand(-1, n_steps, -1, -1), scores[:, 1:]], dim=1)
         weights = (scores + log_times).softmax(dim=2)  # [heads, queries, size, nodes]
-        along = (value * aggregate.view(n_heads, 1, -1)).sum(dim=3).permute(1, 2, 0)
+        along = functional.embedding(place, along).permute(2, 0, 1)  # [heads, size, nodes]
         share = (weights * along.unsqueeze(1)).sum(dim=(0, 2)) * valid  # [queries, nodes]
         whole = (weights * share.unsqueeze(1)).sum(dim=1).permute(2, 0, 1)  # [nodes, heads, size]
         return (whole.unsqueeze(2) @ value).flatten(1)
@@ -95,6 +95,32 @@ class Presences:
         absent = (1 - present).cumsum(0).gather(0, time)
         times = torch.cat([absent.unsqueeze(1), (slot <= time.unsqueeze(1)).to(absent.dtype)], dim=1)
         return place, valid.to(dtype), times.to(dtype).log()
+
+
+class _Mixed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        ctx.matrix = matrix
+        return matrix @ x
+
+    @staticmethod
+    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return mixed(slope, ctx.matrix), None
+
+
+def mixed(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Return ``matrix @ x`` for float [n, d] and a constant sparse, symmetric matrix, which is its own derivative."""
+    product: torch.Tensor = _Mixed.apply(x, matrix)
+    return product
+
+
+def symmetric(i: torch.Tensor, j: torch.Tensor, values: torch.Tensor, n: int) -> torch.Tensor:
+    """Return a sparse [n, n] matrix by its entries, each with its mirror image: int64 places and float values."""
+    order = torch.argsort(i * n + j)
+    pointers = functional.pad(torch.bincount(i, minlength=n).cumsum(0), (1, 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the layout's interface is called a beta
+        return torch.sparse_csr_tensor(pointers, j[order], values[order], (n, n), check_invariants=False)
 
 
 def power_above(sizes: torch.Tensor) -> torch.Tensor:

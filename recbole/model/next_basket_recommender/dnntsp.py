@@ -1,5 +1,6 @@
 """DNNTSP."""
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -11,7 +12,7 @@ from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import NextBasketRecommender
 from recbole.model.basket_histories import Incidence, pairs_within
 from recbole.model.layers import normalised
-from recbole.model.presences import Presences, power_above
+from recbole.model.presences import Presences, mixed, power_above, symmetric
 from recbole.utils import UserError
 
 
@@ -98,13 +99,14 @@ class DNNTSP(NextBasketRecommender):
         """Return z [nodes, d] by the states that nodes can be in: one in all baskets without the item."""
         presences = Presences.of(history, node, len(user))
         first, second, weight, largest = self._edges(history, user, node)
-        edges = presences.of_entry[first], presences.of_entry[second], weight
-        diagonal = (1 / largest)[user[presences.node]].unsqueeze(1)
-        heads = self._heads(self._convolve(embedded.index_select(0, presences.node), diagonal, *edges))
-        aggregate = self.aggregate.weight[0]
+        rows = torch.arange(len(presences.node), device=user.device)
+        to, of = torch.cat([presences.of_entry[first], rows]), torch.cat([presences.of_entry[second], rows])
+        weight = torch.cat([weight.squeeze(1), (1 / largest)[user[presences.node]]])
+        mixing = symmetric(to, of, weight, len(rows))
+        states = self._convolved(functional.embedding(presences.node, embedded), lambda x: mixed(x, mixing))
+        heads, along = self._heads(states), self._along(states)
         return torch.cat([
-            presences.attended(heads, aggregate, nodes, lengths[nodes], self.n_heads)
-            for nodes in presences.groups(lengths)
+            presences.attended(heads, along, nodes, lengths[nodes]) for nodes in presences.groups(lengths)
         ])  # fmt: skip
 
     def _at_all_steps(
@@ -116,30 +118,18 @@ class DNNTSP(NextBasketRecommender):
         of_node = torch.repeat_interleave(kept)
         alive = torch.arange(len(of_node), device=kept.device) - start[of_node] < lengths[of_node]
         first, second, weight, largest = self._edges(history, user, node)
-        edges = start[node[first]] + history.slot[first], start[node[second]] + history.slot[second], weight
+        to, of = start[node[first]] + history.slot[first], start[node[second]] + history.slot[second]
         diagonal = torch.where(alive, 1 / largest[user[of_node]], 1.0).unsqueeze(1)
-        states = self._convolve(embedded.index_select(0, of_node), diagonal, *edges)
-        return self._summaries(states, lengths, kept)
 
-    def _convolve(
-        self,
-        states: torch.Tensor,
-        diagonal: torch.Tensor,
-        to: torch.Tensor,
-        of: torch.Tensor,
-        weight: torch.Tensor,
-    ) -> torch.Tensor:
-        """Return the states [rows, d] after the convolutions.
+        def mix(states: torch.Tensor) -> torch.Tensor:
+            return (diagonal * states).index_add(0, to, weight * states.index_select(0, of))
 
-        Args:
-            states: float [rows, d].
-            diagonal: float [rows, 1], of A.
-            to, of: int64 [edges], rows.
-            weight: float [edges, 1], A from one to the other.
-        """
+        return self._summaries(self._convolved(embedded.index_select(0, of_node), mix), lengths, kept)
+
+    def _convolved(self, states: torch.Tensor, mix: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Return states [rows, d] after the convolutions; ``mix`` multiplies them by the A of all users and baskets."""
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            mixed = (diagonal * states).index_add(0, to, weight * states.index_select(0, of))
-            states = torch.relu(normalised(cast("nn.Linear", convolution), cast("nn.BatchNorm1d", norm), mixed))
+            states = torch.relu(normalised(cast("nn.Linear", convolution), cast("nn.BatchNorm1d", norm), mix(states)))
         return states
 
     def _edges(
@@ -163,6 +153,11 @@ class DNNTSP(NextBasketRecommender):
     def _heads(self, states: torch.Tensor) -> torch.Tensor:
         """Return the states' queries, keys and values, [rows, 3 d]."""
         return functional.linear(states, torch.cat([self.query.weight, self.key.weight, self.value.weight]))
+
+    def _along(self, states: torch.Tensor) -> torch.Tensor:
+        """Return what each head's values of states come to along q, [rows, n_heads]."""
+        along = self.value.weight * self.aggregate.weight.T
+        return functional.linear(states, along.unflatten(0, (self.n_heads, -1)).sum(dim=1))
 
     def _summaries(self, states: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """Return z [nodes, d]; nodes whose lengths have the same power of two above them are padded together."""
