@@ -15,6 +15,9 @@ from recbole.model.layers import normalised
 from recbole.model.presences import Presences, mixed, power_above, symmetric
 from recbole.utils import UserError
 
+AT_ONCE = 2**16
+"""About so many time steps, of each item in each basket, a piece of a batch has."""
+
 
 class DNNTSP(NextBasketRecommender):
     r"""Graph convolutions over the items of each basket, attention over time, and gated item embeddings.
@@ -39,7 +42,6 @@ class DNNTSP(NextBasketRecommender):
     """
 
     rebuild_changes_scores = False
-    people_at_once = 64  # whose states fit into caches
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -61,6 +63,14 @@ class DNNTSP(NextBasketRecommender):
     def reads(self) -> dict[str, tuple[str, ...]]:
         """Return the field of the items that have a gate: those of histories. The embeddings of all items are read."""
         return {"alpha": (self.HISTORY_ITEMS,)}
+
+    def pieces(self, interaction: Interaction) -> list[Interaction]:
+        """Return pieces of people with about as many baskets, whose attention looks at about :data:`AT_ONCE` steps."""
+        lengths = interaction[self.HISTORY_LENGTH]
+        order = torch.argsort(lengths, stable=True)
+        steps = lengths * (interaction[self.HISTORY_ITEMS] > 0).sum(dim=(1, 2))
+        number = steps[order].cumsum(0) // AT_ONCE
+        return [interaction[rows] for rows in order.split(number.unique_consecutive(return_counts=True)[1].tolist())]
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
