@@ -47,9 +47,7 @@ class Presences:
         ends = counts.cumsum(0).tolist()
         return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
-    def attended(
-        self, heads: torch.Tensor, along: torch.Tensor, nodes: slice, lengths: torch.Tensor
-    ) -> torch.Tensor:
+    def attended(self, heads: torch.Tensor, along: torch.Tensor, nodes: slice, lengths: torch.Tensor) -> torch.Tensor:
         """Return ``z_i = sum_t (q . H_it) H_it`` of some nodes, ``H`` being causal attention over all time steps.
 
         The attention weighs states, those of absence by how many steps they stand for.
@@ -61,16 +59,18 @@ class Presences:
             lengths: int64 [nodes], time steps of each.
         """
         place, valid, log_times = self._steps(nodes, lengths, heads.dtype)
-        states = functional.embedding(place.T, heads).unflatten(2, (3, along.shape[1], -1))
-        query, key, value = states.movedim(3, 1).unbind(3)  # [nodes, heads, size, d / heads]
-        scores = (query @ key.transpose(2, 3)).movedim(0, 3) / query.shape[3] ** 0.5  # [heads, size, size, nodes]
+        states = (
+            functional.embedding(place, heads).permute(2, 0, 1).contiguous()
+        )  # long rows are faster than short ones
+        query, key, value = states.unflatten(0, (3, along.shape[1], -1))  # [heads, d / heads, size, nodes]
+        scores = (query.unsqueeze(3) * key.unsqueeze(2)).sum(dim=1) / query.shape[1] ** 0.5
         n_steps = len(valid) - scores.shape[1] + 1
         scores = torch.cat([scores[:, :1].expand(-1, n_steps, -1, -1), scores[:, 1:]], dim=1)
         weights = (scores + log_times).softmax(dim=2)  # [heads, queries, size, nodes]
         along = functional.embedding(place, along).permute(2, 0, 1)  # [heads, size, nodes]
         share = (weights * along.unsqueeze(1)).sum(dim=(0, 2)) * valid  # [queries, nodes]
-        whole = (weights * share.unsqueeze(1)).sum(dim=1).permute(2, 0, 1)  # [nodes, heads, size]
-        return (whole.unsqueeze(2) @ value).flatten(1)
+        whole = (weights * share.unsqueeze(1)).sum(dim=1, keepdim=True)  # [heads, 1, size, nodes]
+        return (whole * value).sum(dim=2).flatten(0, 1).T
 
     def _steps(
         self, nodes: slice, lengths: torch.Tensor, dtype: torch.dtype
