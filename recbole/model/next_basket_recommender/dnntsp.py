@@ -16,7 +16,7 @@ from recbole.model.presences import Presences, mixed, power_above, symmetric
 from recbole.utils import UserError
 
 AT_ONCE = 2**16
-"""About so many time steps, of each item in each basket, a piece of a batch has."""
+"""About so many time steps a piece of a batch has: a person's baskets, for each item in each of them."""
 
 
 class DNNTSP(NextBasketRecommender):
@@ -65,11 +65,11 @@ class DNNTSP(NextBasketRecommender):
         return {"alpha": (self.HISTORY_ITEMS,)}
 
     def pieces(self, interaction: Interaction) -> list[Interaction]:
-        """Return pieces of people with about as many baskets, whose attention looks at about :data:`AT_ONCE` steps."""
+        """Return pieces of people with about as many baskets, whose items have about :data:`AT_ONCE` time steps."""
         lengths = interaction[self.HISTORY_LENGTH]
         order = torch.argsort(lengths, stable=True)
         steps = lengths * (interaction[self.HISTORY_ITEMS] > 0).sum(dim=(1, 2))
-        number = steps[order].cumsum(0) // AT_ONCE
+        number = steps.clamp_min(AT_ONCE // self.people_at_once)[order].cumsum(0) // AT_ONCE
         return [interaction[rows] for rows in order.split(number.unique_consecutive(return_counts=True)[1].tolist())]
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
