@@ -214,7 +214,7 @@ class AbstractRecommender(nn.Module):
                 del self.__dict__[name]
 
     def outputs(self, interaction: Interaction) -> torch.Tensor | None:
-        """Return what the batch's loss is a convex function of, a float tensor [batch, ...], differentiable.
+        """Return what the batch's loss is a convex function of, a float tensor, differentiable; mostly [batch, ...].
 
         With :meth:`loss_of` it makes the Gauss-Newton form of the Hessian. ``None``, as here, if there is no such.
         """

@@ -10,6 +10,7 @@ import torch
 from recbole.config import Config
 from recbole.data import create_dataset
 from recbole.model import abstract_recommender, get_model
+from recbole.model.next_basket_recommender import dnntsp as dnntsp_file
 from recbole.trainer import Trainer, make_optimizer
 from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.request import Request
@@ -73,9 +74,8 @@ def item_counts(dataset):
     return np.bincount(dataset.log.item[dataset.train_rows], minlength=dataset.n_items)
 
 
-@pytest.mark.parametrize("name", ["Sets2Sets", "DNNTSP"])
-def test_pieces_have_fewer_people_where_the_catalogue_is_large(folder, monkeypatch, name):
-    _, dataset, model = build(folder, name)
+def test_pieces_have_fewer_people_where_the_catalogue_is_large(folder, monkeypatch):
+    _, dataset, model = build(folder, "Sets2Sets")
     batch = dataset.collate(dataset.train_examples())
     assert len(model.pieces(batch)) == -(-len(batch) // model.people_at_once)
     expected = model.eval().loss_sum(batch)
@@ -264,6 +264,55 @@ def test_dnntsp(folder, training, legacy):
     wanted, got = (torch.autograd.grad(value, list(model.parameters())) for value in (expected, loss))
     for (name, _), a, b in zip(model.named_parameters(), wanted, got, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-8, msg=name)
+
+
+def test_dnntsp_has_the_same_loss_without_all_scores(folder):
+    """Gradients and the Gauss-Newton form too; no graph holds a tensor of users by items."""
+    _, dataset, model = build(folder, "DNNTSP")
+    randomise(model)
+    model.eval()
+    batch = dataset.collate(dataset.train_examples())
+    parameters, right, shapes = list(model.parameters()), model.target_matrix(batch)[:, 1:], []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: shapes.append(tuple(x.shape)) or x, lambda x: x):
+        outputs = model.outputs(batch)
+        loss = model.loss_sum(batch, outputs)
+    assert shapes and not any(len(batch) in shape and {model.n_items, model.n_items - 1} & {*shape} for shape in shapes)
+    expected = len(batch) * model.calculate_loss(batch)
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=0)
+    torch.testing.assert_close(model.loss_sum(batch), expected, rtol=1e-10, atol=0)
+    for a, b in zip(*(torch.autograd.grad(x, parameters, retain_graph=True) for x in (expected, loss)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-7)
+
+    def pulled(score):
+        slope = torch.autograd.grad(score, model.convolutions[0].weight, retain_graph=True, allow_unused=True)[0]
+        return torch.zeros(64, dtype=torch.float64) if slope is None else slope.flatten()
+
+    def curvature(of, loss_of):
+        free = of.detach().requires_grad_()
+        slope = torch.autograd.grad(loss_of(free), free, create_graph=True)[0]
+        bent = torch.autograd.grad(slope.sum(), free)[0]  # the loss has no mixed second derivatives in scores
+        rows = [pulled(x) for x in of.flatten()]
+        return torch.stack(rows).T @ (bent.flatten().unsqueeze(1) * torch.stack(rows))
+
+    def margin(scores):
+        return len(batch) * torch.nn.functional.multilabel_soft_margin_loss(scores, right)
+
+    by_scores = curvature(model.forward(batch)[:, 1:], margin)
+    torch.testing.assert_close(curvature(outputs, lambda x: model.loss_sum(batch, x)), by_scores, rtol=1e-6, atol=1e-7)
+    assert by_scores.abs().max() > 1e-6
+
+
+def test_dnntsp_has_pieces_of_alike_histories(folder, monkeypatch):
+    _, dataset, model = build(folder, "DNNTSP")
+    model.eval()
+    batch = dataset.collate(dataset.train_examples())
+    assert len(model.pieces(batch)) == 1
+    expected = model.loss_sum(batch)
+    monkeypatch.setattr(dnntsp_file, "AT_ONCE", 40)
+    pieces = model.pieces(batch)
+    lengths = torch.cat([piece["history_basket_length"] for piece in pieces])
+    assert len(pieces) > 2 and len(lengths) == len(batch) and (lengths.diff() >= 0).all()
+    torch.testing.assert_close(sum(map(model.loss_sum, pieces)), expected)
 
 
 def test_dnntsp_refuses_heads_that_do_not_divide(folder):

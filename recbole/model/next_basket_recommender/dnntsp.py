@@ -1,5 +1,6 @@
 """DNNTSP."""
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -11,7 +12,11 @@ from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import NextBasketRecommender
 from recbole.model.basket_histories import Incidence, pairs_within
 from recbole.model.layers import normalised
+from recbole.model.presences import Presences, mixed, power_above, symmetric
 from recbole.utils import UserError
+
+AT_ONCE = 2**16
+"""About so many time steps a piece of a batch has: a person's baskets, for each item in each of them."""
 
 
 class DNNTSP(NextBasketRecommender):
@@ -37,7 +42,6 @@ class DNNTSP(NextBasketRecommender):
     """
 
     rebuild_changes_scores = False
-    people_at_once = 64  # whose states fit into caches
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -60,69 +64,116 @@ class DNNTSP(NextBasketRecommender):
         """Return the field of the items that have a gate: those of histories. The embeddings of all items are read."""
         return {"alpha": (self.HISTORY_ITEMS,)}
 
+    def pieces(self, interaction: Interaction) -> list[Interaction]:
+        """Return pieces of people with about as many baskets, whose items have about :data:`AT_ONCE` time steps."""
+        lengths = interaction[self.HISTORY_LENGTH]
+        order = torch.argsort(lengths, stable=True)
+        steps = lengths * (interaction[self.HISTORY_ITEMS] > 0).sum(dim=(1, 2))
+        number = steps.clamp_min(AT_ONCE // self.people_at_once)[order].cumsum(0) // AT_ONCE
+        return [interaction[rows] for rows in order.split(number.unique_consecutive(return_counts=True)[1].tolist())]
+
     def forward(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""
-        history, lengths = Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH]
-        user, item, node = self._nodes(history, lengths)
-        embedded, lengths = self.item_embedding(item), lengths[user]
-        kept = torch.full_like(lengths, history.n_slots) if self.legacy_bn else lengths
-        z = self._summaries(self._convolve(history, user, node, embedded, lengths, kept), lengths, kept)
-        scores = self.output(self.item_embedding.weight).T.expand(history.n_users, -1)
+        user, item, embedded, z = self._nodes(interaction)
+        scores = self.output(self.item_embedding.weight).T.expand(len(interaction), -1)
         change = self.alpha.index_select(0, item) * (z - embedded) @ self.output.weight.T
         return scores.index_put((user, item), change.squeeze(1), accumulate=True)
 
-    def _nodes(self, history: Incidence, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the nodes' users and items, nodes of short histories first, and the node of each entry."""
-        user, item, node, _ = history.nodes(self.n_items)
-        order = torch.argsort(lengths[user], stable=True)
-        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
-        return user[order], item[order], place[node]
+    def _nodes(self, interaction: Interaction) -> tuple[torch.Tensor, ...]:
+        """Return the nodes' users and items, int64 [nodes], embeddings and z, float [nodes, d].
 
-    def _convolve(
-        self,
-        history: Incidence,
-        user: torch.Tensor,
-        node: torch.Tensor,
-        embedded: torch.Tensor,
-        lengths: torch.Tensor,
-        kept: torch.Tensor,
+        Where the normalisations have their statistics already, states that are equal are computed once.
+        """
+        history = Incidence.of(interaction[self.HISTORY_ITEMS])
+        user, item, node, lengths = self._placed(history, interaction[self.HISTORY_LENGTH])
+        embedded = self.item_embedding(item)
+        z = (self._at_all_steps if self.training else self._at_presences)(history, user, node, embedded, lengths)
+        return user, item, embedded, z
+
+    def _placed(self, history: Incidence, lengths: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the nodes' users and items, the node of each entry, and the nodes' history lengths.
+
+        Nodes of short histories come first; out of training, first of these those that are in few baskets.
+        """
+        user, item, node, count = history.nodes(self.n_items)
+        lengths = lengths[user]
+        order = torch.argsort(lengths, stable=True)
+        if not self.training:
+            order = order[torch.argsort(power_above(count[order] + 1), stable=True)]
+        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+        return user[order], item[order], place[node], lengths[order]
+
+    def _at_presences(
+        self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
-        """Return the states after the convolutions, [sum of kept, d]: node by node its ``kept`` time steps."""
+        """Return z [nodes, d] by the states that nodes can be in: one in all baskets without the item."""
+        presences = Presences.of(history, node, len(user))
+        first, second, weight, largest = self._edges(history, user, node)
+        rows = torch.arange(len(presences.node), device=user.device)
+        to, of = torch.cat([presences.of_entry[first], rows]), torch.cat([presences.of_entry[second], rows])
+        weight = torch.cat([weight.squeeze(1), (1 / largest)[user[presences.node]]])
+        mixing = symmetric(to, of, weight, len(rows))
+        states = self._convolved(functional.embedding(presences.node, embedded), lambda x: mixed(x, mixing))
+        heads, along = self._heads(states), self._along(states)
+        return torch.cat([
+            presences.attended(heads, along, nodes, lengths[nodes]) for nodes in presences.groups(lengths)
+        ])  # fmt: skip
+
+    def _at_all_steps(
+        self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """Return z [nodes, d] by the states of all time steps, of which the normalisations take statistics."""
+        kept = torch.full_like(lengths, history.n_slots) if self.legacy_bn else lengths
         start = kept.cumsum(0) - kept
         of_node = torch.repeat_interleave(kept)
         alive = torch.arange(len(of_node), device=kept.device) - start[of_node] < lengths[of_node]
-        i, j, t, weight, largest = self._edges(history, user, node)
+        first, second, weight, largest = self._edges(history, user, node)
+        to, of = start[node[first]] + history.slot[first], start[node[second]] + history.slot[second]
         diagonal = torch.where(alive, 1 / largest[user[of_node]], 1.0).unsqueeze(1)
-        to, of, weight = start[i] + t, start[j] + t, (weight / largest[user[i]]).unsqueeze(1)
-        states = embedded.index_select(0, of_node)
+
+        def mix(states: torch.Tensor) -> torch.Tensor:
+            return (diagonal * states).index_add(0, to, weight * states.index_select(0, of))
+
+        return self._summaries(self._convolved(embedded.index_select(0, of_node), mix), lengths, kept)
+
+    def _convolved(self, states: torch.Tensor, mix: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Return states [rows, d] after the convolutions; ``mix`` multiplies them by the A of all users and baskets."""
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            mixed = (diagonal * states).index_add(0, to, weight * states.index_select(0, of))
-            states = torch.relu(normalised(cast("nn.Linear", convolution), cast("nn.BatchNorm1d", norm), mixed))
+            states = torch.relu(normalised(cast("nn.Linear", convolution), cast("nn.BatchNorm1d", norm), mix(states)))
         return states
 
     def _edges(
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return where two different items share a basket.
 
         Returns:
-            ``(i, j, t, weight, largest)``: int64 [edges] nodes and time steps; [edges], in how many of the user's
-            baskets the two are; and [users], the maximum of W before it is divided by it.
+            ``(first, second, weight, largest)``: int64 [edges], entries of the history; float [edges, 1], W between the
+            two; and [users], the maximum that it is divided by.
         """
         first, second = pairs_within(history.basket)
         differ = node[first] != node[second]
-        i, j, t = node[first][differ], node[second][differ], history.slot[first][differ]
+        first, second = first[differ], second[differ]
+        i, j = node[first], node[second]
         _, pair, count = torch.unique(i * len(user) + j, return_inverse=True, return_counts=True)
         weight = count[pair].to(self.alpha.dtype)
-        return i, j, t, weight, weight.new_ones(history.n_users).scatter_reduce(0, user[i], weight, "amax")
+        largest = weight.new_ones(history.n_users).scatter_reduce(0, user[i], weight, "amax")
+        return first, second, (weight / largest[user[i]]).unsqueeze(1), largest
+
+    def _heads(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the states' queries, keys and values, [rows, 3 d]."""
+        return functional.linear(states, torch.cat([self.query.weight, self.key.weight, self.value.weight]))
+
+    def _along(self, states: torch.Tensor) -> torch.Tensor:
+        """Return what each head's values of states come to along q, [rows, n_heads]."""
+        along = self.value.weight * self.aggregate.weight.T
+        return functional.linear(states, along.unflatten(0, (self.n_heads, -1)).sum(dim=1))
 
     def _summaries(self, states: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """Return z [nodes, d]; nodes whose lengths have the same power of two above them are padded together."""
-        widths = torch.exp2(torch.log2(lengths.double()).ceil())
-        sizes = widths.unique_consecutive(return_counts=True)[1].tolist()
+        sizes = power_above(lengths).unique_consecutive(return_counts=True)[1].tolist()
         kept = kept.split(sizes)
-        heads = torch.cat([self.query.weight, self.key.weight, self.value.weight])
-        heads = functional.linear(states, heads).split([int(part.sum()) for part in kept])
+        heads = self._heads(states).split([int(part.sum()) for part in kept])
         return torch.cat(list(map(self._summary, heads, lengths.split(sizes), kept)))
 
     def _summary(self, heads: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
@@ -138,15 +189,47 @@ class DNNTSP(NextBasketRecommender):
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the multi-label soft margin loss, the mean over items and users."""
-        return self.loss_of(self.outputs(interaction), interaction)
+        right = self.target_matrix(interaction)[:, 1:]
+        return functional.multilabel_soft_margin_loss(self.forward(interaction)[:, 1:], right)
+
+    def loss_sum(self, interaction: Interaction, outputs: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the loss of a batch as the sum over its rows; out of training without a tensor of all scores."""
+        own = outputs is None and not self.training
+        return super().loss_sum(interaction, self.outputs(interaction) if own else outputs)
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of the items, [batch, n_items - 1]."""
-        return self.forward(interaction)[:, 1:]
+        """Return the different ones of the scores: those of all items for whoever has no history of them, then nodes'.
+
+        They are [n_items + nodes]. The scores of a user are the former but where there is a node, so that a convex
+        function of scores is one of these.
+        """
+        _, item, embedded, z = self._nodes(interaction)
+        change = self.alpha.index_select(0, item) * (z - embedded)
+        return torch.cat([self.output(self.item_embedding.weight), self.output(embedded + change)]).squeeze(1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
         """Return the multi-label soft margin loss, given the :meth:`outputs`."""
-        return functional.multilabel_soft_margin_loss(outputs, self.target_matrix(interaction)[:, 1:])
+        times, right = self._counts(interaction)
+        times, right = times.to(outputs.dtype), right.to(outputs.dtype)
+        total = times @ functional.softplus(outputs) - right @ outputs
+        return total / ((self.n_items - 1) * len(interaction))
+
+    def _counts(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return of how many of the batch's scores each output is one, and how many of these are of target items.
+
+        Both are int64 [n_items + nodes]; the padding's are 0.
+        """
+        history = Incidence.of(interaction[self.HISTORY_ITEMS])
+        user, item, *_ = self._placed(history, interaction[self.HISTORY_LENGTH])
+        all_items = torch.arange(self.n_items, device=item.device)
+        times = torch.where(all_items > 0, len(interaction) - torch.bincount(item, minlength=self.n_items), 0)
+        target = interaction[self.TARGET_ITEMS]
+        owner, place = (target > 0).nonzero(as_tuple=True)
+        wanted = torch.unique(owner * self.n_items + target[owner, place])
+        right = torch.isin(user * self.n_items + item, wanted).long()
+        others = torch.bincount(wanted % self.n_items, minlength=self.n_items)
+        others -= torch.bincount(item[right > 0], minlength=self.n_items)
+        return torch.cat([times, torch.ones_like(item)]), torch.cat([others, right])
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
         """Return the scores [batch, n_items]."""

@@ -1,0 +1,128 @@
+"""The time steps of basket histories, told by those at which an item is there: at all others it is in one state."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch.nn import functional
+
+from recbole.model.basket_histories import Incidence
+
+
+@dataclass(frozen=True)
+class Presences:
+    """The states that nodes, a user's item each, can be in: one for all steps without the item, one for each with it.
+
+    Nodes' rows stand one after the other, that of absence first, then those of presence in the order of time.
+
+    Attributes:
+        first: int64 [nodes], a node's row of absence.
+        size: int64 [nodes], how many rows a node has.
+        node, slot: int64 [rows], whose a row is, and at which step; -1 for absence.
+        of_entry: int64 [entries], the row of each entry of the history.
+    """
+
+    first: torch.Tensor
+    size: torch.Tensor
+    node: torch.Tensor
+    slot: torch.Tensor
+    of_entry: torch.Tensor
+
+    @classmethod
+    def of(cls, history: Incidence, node: torch.Tensor, n_nodes: int) -> Self:
+        """Return those of a history whose entries are of some nodes, int64 [entries]."""
+        size = torch.bincount(node, minlength=n_nodes) + 1
+        first = size.cumsum(0) - size
+        order = torch.argsort(node, stable=True)  # entries are in the order of time
+        row = torch.arange(len(order), device=node.device) + node[order] + 1
+        of_entry = torch.empty_like(row).scatter_(0, order, row)
+        slot = row.new_full((n_nodes + len(row),), -1).scatter_(0, of_entry, history.slot)
+        return cls(first, size, torch.repeat_interleave(size), slot, of_entry)
+
+    def groups(self, lengths: torch.Tensor) -> list[slice]:
+        """Return runs of neighbouring nodes with about the same ``size`` and history length (int64 [nodes])."""
+        widths = torch.stack([power_above(self.size), power_above(lengths)])
+        _, counts = torch.unique_consecutive(widths, return_counts=True, dim=1)
+        ends = counts.cumsum(0).tolist()
+        return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+    def attended(self, heads: torch.Tensor, along: torch.Tensor, nodes: slice, lengths: torch.Tensor) -> torch.Tensor:
+        """Return ``z_i = sum_t (q . H_it) H_it`` of some nodes, ``H`` being causal attention over all time steps.
+
+        The attention weighs states, those of absence by how many steps they stand for.
+
+        Args:
+            heads: float [rows, 3 d], queries, keys and values.
+            along: float [rows, heads], ``q`` times what each head has of the value.
+            nodes: at least one.
+            lengths: int64 [nodes], time steps of each.
+        """
+        place, valid, log_times = self._steps(nodes, lengths, heads.dtype)
+        states = (
+            functional.embedding(place, heads).permute(2, 0, 1).contiguous()
+        )  # long rows are faster than short ones
+        query, key, value = states.unflatten(0, (3, along.shape[1], -1))  # [heads, d / heads, size, nodes]
+        scores = (query.unsqueeze(3) * key.unsqueeze(2)).sum(dim=1) / query.shape[1] ** 0.5
+        n_steps = len(valid) - scores.shape[1] + 1
+        scores = torch.cat([scores[:, :1].expand(-1, n_steps, -1, -1), scores[:, 1:]], dim=1)
+        weights = (scores + log_times).softmax(dim=2)  # [heads, queries, size, nodes]
+        along = functional.embedding(place, along).permute(2, 0, 1)  # [heads, size, nodes]
+        share = (weights * along.unsqueeze(1)).sum(dim=(0, 2)) * valid  # [queries, nodes]
+        whole = (weights * share.unsqueeze(1)).sum(dim=1, keepdim=True)  # [heads, 1, size, nodes]
+        return (whole * value).sum(dim=2).flatten(0, 1).T
+
+    def _steps(
+        self, nodes: slice, lengths: torch.Tensor, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return what queries there are at some nodes, and what they look at.
+
+        A query is asked in absence at each of the time steps, then in each presence.
+
+        Returns:
+            ``(place, valid, log_times)``: int64 [size, nodes], the rows of the nodes' states, padded to the largest
+            size; float [queries, nodes], 1 where the query is that of a time step, else 0; and [queries, size, nodes],
+            the logarithm of how many time steps up to the query's a state stands for.
+        """
+        first, size = self.first[nodes], self.size[nodes]
+        step, t = (torch.arange(int(n.max()), device=size.device).unsqueeze(1) for n in (size, lengths))
+        there = step < size
+        place = (first + step).clamp_max(len(self.slot) - 1)
+        slot = torch.where(there, self.slot[place], len(t))[1:]  # after all steps where there is none
+        present = slot.new_zeros(len(t) + 1, len(size)).scatter_(0, slot, 1)[:-1]
+        time = torch.cat([t.expand_as(present), slot.clamp_max(len(t) - 1)])
+        valid = torch.cat([(present == 0) & (t < lengths), there[1:]])
+        absent = (1 - present).cumsum(0).gather(0, time)
+        times = torch.cat([absent.unsqueeze(1), (slot <= time.unsqueeze(1)).to(absent.dtype)], dim=1)
+        return place, valid.to(dtype), times.to(dtype).log()
+
+
+class _Mixed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        ctx.matrix = matrix
+        return matrix @ x
+
+    @staticmethod
+    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return mixed(slope, ctx.matrix), None
+
+
+def mixed(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Return ``matrix @ x`` for float [n, d] and a constant sparse, symmetric matrix, which is its own derivative."""
+    product: torch.Tensor = _Mixed.apply(x, matrix)
+    return product
+
+
+def symmetric(i: torch.Tensor, j: torch.Tensor, values: torch.Tensor, n: int) -> torch.Tensor:
+    """Return a sparse [n, n] matrix by its entries, each with its mirror image: int64 places and float values."""
+    order = torch.argsort(i * n + j)
+    pointers = functional.pad(torch.bincount(i, minlength=n).cumsum(0), (1, 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the layout's interface is called a beta
+        return torch.sparse_csr_tensor(pointers, j[order], values[order], (n, n), check_invariants=False)
+
+
+def power_above(sizes: torch.Tensor) -> torch.Tensor:
+    """Return the least powers of two that are not below sizes (int64, at least 1), float64."""
+    return torch.exp2(torch.log2(sizes.double()).ceil())
