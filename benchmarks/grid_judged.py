@@ -20,6 +20,9 @@ JUDGED = {LOG_ODDS: FORGOTTEN_PAIRS[LOG_ODDS], "NDCG@10": NDCG, "JS others": JS_
 LEAST_WAY = 0.05
 """Log-odds: where base and retrained are nearer, a share of the way says nothing."""
 
+FAR = 100
+"""From here on, ten thousand per cent, a number only says that a model is gone."""
+
 
 def judged_table(found, last):
     """Return the table, a row a (cell, algorithm).
@@ -73,9 +76,11 @@ def line_of(cell, name, seeds, records):
 
 
 def shown(values, form):
-    """Return the mean and the range over seeds as text; empty where nothing is known."""
+    """Return the mean and the range over seeds as text, without digits that mean nothing; empty if nothing is known."""
     values = values.dropna()
     if values.empty:
         return ""
+    if values.abs().max() >= FAR:
+        return "far beyond"
     low, mean, high = (f"{value:{form}}" for value in (values.min(), values.mean(), values.max()))
     return mean if low == high else f"{mean} [{low}, {high}]"
