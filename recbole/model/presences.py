@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch.nn import functional
@@ -95,23 +95,6 @@ class Presences:
         absent = (1 - present).cumsum(0).gather(0, time)
         times = torch.cat([absent.unsqueeze(1), (slot <= time.unsqueeze(1)).to(absent.dtype)], dim=1)
         return place, valid.to(dtype), times.to(dtype).log()
-
-
-class _Mixed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-        ctx.matrix = matrix
-        return matrix @ x
-
-    @staticmethod
-    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return mixed(slope, ctx.matrix), None
-
-
-def mixed(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """Return ``matrix @ x`` for float [n, d] and a constant sparse, symmetric matrix, which is its own derivative."""
-    product: torch.Tensor = _Mixed.apply(x, matrix)
-    return product
 
 
 def symmetric(i: torch.Tensor, j: torch.Tensor, values: torch.Tensor, n: int) -> torch.Tensor:

@@ -11,8 +11,9 @@ from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import NextBasketRecommender
 from recbole.model.basket_histories import Incidence, pairs_within
+from recbole.model.graph import propagate
 from recbole.model.layers import normalised
-from recbole.model.presences import Presences, mixed, power_above, symmetric
+from recbole.model.presences import Presences, power_above, symmetric
 from recbole.utils import UserError
 
 AT_ONCE = 2**16
@@ -113,7 +114,7 @@ class DNNTSP(NextBasketRecommender):
         to, of = torch.cat([presences.of_entry[first], rows]), torch.cat([presences.of_entry[second], rows])
         weight = torch.cat([weight.squeeze(1), (1 / largest)[user[presences.node]]])
         mixing = symmetric(to, of, weight, len(rows))
-        states = self._convolved(functional.embedding(presences.node, embedded), lambda x: mixed(x, mixing))
+        states = self._convolved(functional.embedding(presences.node, embedded), lambda x: propagate(mixing, x))
         heads, along = self._heads(states), self._along(states)
         return torch.cat([
             presences.attended(heads, along, nodes, lengths[nodes]) for nodes in presences.groups(lengths)
