@@ -65,12 +65,11 @@ def test_the_base_model_is_as_good_as_it_should_be(results):
 
 
 @pytest.mark.slow
-def test_the_tuned_step_forgets_and_the_default_hardly_does(results):
+def test_the_step_forgets_by_default_and_tuned(results):
     base, retrained = shown(results["tuned"], "base"), shown(results["tuned"], "retrained")
     tuned, default = shown(results["tuned"], "unlearned"), shown(results["scif"], "unlearned")
     assert retrained < base
-    assert abs(tuned - retrained) < 0.5 * abs(base - retrained)
-    assert abs(default - base) < 0.25 * abs(base - retrained)
+    assert max(abs(tuned - retrained), abs(default - retrained)) < 0.5 * abs(base - retrained)
 
 
 @pytest.mark.slow
