@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recbole.config import Config, layers
@@ -90,7 +90,6 @@ DEFAULTS = {"epochs": "overall.yaml", "seed": "overall.yaml", "embedding_size": 
 SETTINGS = st.dictionaries(st.sampled_from([*DEFAULTS]), st.integers(1, 999))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # of drawing four small dictionaries: the machine was busy
 @given(st.tuples(SETTINGS, SETTINGS, SETTINGS, SETTINGS))
 def test_value_and_source_are_those_of_the_highest_layer_that_sets_the_key(layer_values):
     with tempfile.TemporaryDirectory() as folder:
