@@ -6,10 +6,13 @@ from statistics import mean
 import pandas as pd
 from grid import BASE, LAST, RETRAINED
 
+from recbole.config.identity import Identity, deciding
+from recbole.config.identity import told as differences
 from recbole.report.columns import DISTANCES, FORGOTTEN_PAIRS, forgetting, matching, spam, values_of
 from recbole.report.costs import cpu_costs, outcomes
 from recbole.report.records import forget_set, own_rows
 from recbole.report.tables import as_markdown, mean_and_deviation
+from recbole.trainer.stored import BUDGET
 from recbole.utils import UserError
 
 ONE, SHARDS, TWIN = "one model", "shards", "twin"
@@ -45,7 +48,7 @@ def told(records):
         records: cell to seed to ``one model`` or ensemble to step to its result file's record, or to None.
 
     Raises:
-        UserError: records of a cell and seed are of different requests.
+        UserError: records of a cell and seed are of different requests, or those of the one model of other settings.
     """
     table, dirty = [], []
     for cell, seeds in records.items():
@@ -61,10 +64,10 @@ def told(records):
 
 
 def check(cell, seed, found):
-    """Refuse records that are not of the same requests.
+    """Refuse records that are not of the same requests, and those of the one model that other settings made.
 
     Raises:
-        UserError: naming one step of each.
+        UserError: naming one step of each, or what differs.
     """
     known = {}
     for of, steps in found.items():
@@ -73,6 +76,20 @@ def check(cell, seed, found):
                 known.setdefault((forget_set(record), record["dataset"]["sha256"]), f"{of} {step}")
     if len(known) > 1:
         raise UserError(f"{cell}, seed {seed}: not of the same requests and data: {', '.join(known.values())}")
+    ran = {step: record for step, record in found.get(ONE, {}).items() if record}
+    for step, record in ran.items():
+        name, first = next(iter(ran.items()))
+        ours, theirs = Identity(settings_of(record, first)), Identity(settings_of(first, record))
+        if differing := ours.differences(theirs):
+            raise UserError(
+                f"{cell}, seed {seed}: of other settings, {name} there, {step} here: {differences(differing)}"
+            )
+
+
+def settings_of(record, other):
+    """Return what decides the trained model of a record: of the settings that another record has too."""
+    config = {key: value for key, value in record["config"].items() if key in other["config"]}
+    return deciding(config | dict.fromkeys(("ensemble", BUDGET)), config["model"])
 
 
 # --- the lines of the first table ------------------------------------------------------------------------------------

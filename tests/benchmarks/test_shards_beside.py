@@ -24,6 +24,7 @@ PLAN = {
     },
 }
 HIT = [1, 0, 2, 1]
+CONFIG = {"model": "BPR", "num_shards": 4, "epochs": 9}
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def record(metrics, cpu, worked, **more):
         "dataset": {"sha256": "d"},
         "requests": {"total": 4, "applied": worked, "skipped": 4 - worked, "worked": worked},
         "timing": {"cpu_seconds_mean": cpu, "retraining_cpu_seconds": 30.0},
-        "config": {"num_shards": 4},
+        "config": CONFIG,
     } | more
 
 
@@ -152,12 +153,8 @@ def shards():
 
 
 def trained(seconds):
-    return {
-        "metrics": [],
-        "timing": {"fit_cpu_seconds": seconds},
-        "mask": {"forget_set_sha256": "f"},
-        "dataset": {"sha256": "d"},
-    }
+    about = {"mask": {"forget_set_sha256": "f"}, "dataset": {"sha256": "d"}, "config": CONFIG}
+    return about | {"metrics": [], "timing": {"fit_cpu_seconds": seconds}}
 
 
 def tables_of(text):
@@ -239,3 +236,11 @@ def test_records_of_other_requests_do_not_stand_beside_each_other(told):
     other = approximate() | {"mask": {"forget_set_sha256": "another"}}
     with pytest.raises(UserError, match="BPR, seed 2: not of the same requests and data: one model scif, sisa shards"):
         told({"scif": other}, shards())
+
+
+def test_approximate_algorithms_on_a_model_of_other_settings_are_refused(told):
+    other = approximate() | {"config": CONFIG | {"epochs": 3}}
+    with pytest.raises(UserError, match="of other settings, retrained there, scif here: epochs 9 there, 3 here"):
+        told({"base": None, "retrained": trained(30.0), "scif": other})
+    more = approximate() | {"config": CONFIG | {"learner": "adam", "num_shards": 5}}
+    assert told({"base": None, "retrained": trained(30.0), "scif": more})[0], "what only one of them has is not known"
