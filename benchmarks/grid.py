@@ -132,6 +132,8 @@ def command(args, cell, seed, step, result):
 def run(args, cell, seed, step):
     """Run a step unless its result is there; return its exit status, or None if it was not run."""
     result = result_path(args, cell, seed, step, args.preset if step not in (BASE, RETRAINED) else None)
+    if result.exists():
+        return 0
     status = once(args, command(args, cell, seed, step, result), result)
     if result.exists():  # else the next run goes on from what is there
         drop_checkpoints(args.work / "saved", model_of(args, cell), seed, step)
