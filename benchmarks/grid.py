@@ -134,15 +134,28 @@ def run(args, cell, seed, step):
     result = result_path(args, cell, seed, step, args.preset if step not in (BASE, RETRAINED) else None)
     if result.exists():
         return 0
+    status = once(args, command(args, cell, seed, step, result), result)
+    if result.exists():  # else the next run goes on from what is there
+        drop_checkpoints(args.work / "saved", model_of(args, cell), seed, step)
+    return status
+
+
+def once(args, words, result):
+    """Run a command that writes a result; return its exit status, 0 if that is there, None if the time is over.
+
+    Args:
+        args: ``work``, the folder it is run in; ``timeout`` in seconds; ``deadline``, after which nothing is started.
+        words: the command.
+        result: the file; beside it the output goes to ``.log``, the exit status to ``.status``.
+    """
+    if result.exists():
+        return 0
     if time.monotonic() > args.deadline:
         return None
-    words = command(args, cell, seed, step, result)
     before = time.monotonic()
     status = attempt(words, args.work, result.with_suffix(".log"), args.timeout)
     result.with_suffix(".status").write_text(f"{status}\n", encoding="utf-8")
     print(f"{time.monotonic() - before:6.0f} s  exit {status}  {result.stem}", flush=True)
-    if result.exists():  # else the next run goes on from what is there
-        drop_checkpoints(args.work / "saved", model_of(args, cell), seed, step)
     return status
 
 

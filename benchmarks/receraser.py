@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import yaml
-from grid import ROOT, attempt
+from grid import ROOT, once
 from receraser_tables import told
 
 from recbole.report.records import read_if_there
@@ -109,17 +109,6 @@ def command(args, model, cell, seed):
     return [str(word) for word in words] + [f"--{key}={value}" for key, value in settings.items()]
 
 
-def run(args, model, cell, seed):
-    """Run a cell unless its result is there, or the time is over."""
-    result = result_path(args.work, args.part, model, cell, seed)
-    if result.exists() or time.monotonic() > args.deadline:
-        return
-    before = time.monotonic()
-    status = attempt(command(args, model, cell, seed), args.work, result.with_suffix(".log"), args.timeout)
-    result.with_suffix(".status").write_text(f"{status}\n", encoding="utf-8")
-    print(f"{time.monotonic() - before:6.0f} s  exit {status}  {result.stem}", flush=True)
-
-
 def best_epochs(record):
     """Return for how many epochs each part of a record was best by its validation, as far as patience tells."""
     config, timing = record["config"], record["timing"]
@@ -150,8 +139,9 @@ def main(argv):
     (args.work / args.part).mkdir(parents=True, exist_ok=True)
     args.deadline = time.monotonic() + 60 * args.minutes
     for model, cell, seed in wanted(args):
-        run(args, model, cell, seed)
-        record = read_if_there(result_path(args.work, args.part, model, cell, seed))
+        result = result_path(args.work, args.part, model, cell, seed)
+        once(args, command(args, model, cell, seed), result)
+        record = read_if_there(result)
         if args.validation and record:
             print(f"{model} {cell} {seed}: best after {', '.join(map(str, best_epochs(record)))} epochs", flush=True)
 

@@ -9,6 +9,7 @@ from tiny_tasks import furnish_clean, inside
 
 from recbole.quick_start.family import main as family
 from recbole.quick_start.main import train_main, unlearn_main
+from recbole.report.comparison import comparison
 
 COMMON = ("--dataset", "tiny", "--config_files", "tiny.yaml", "--tensorboard", "False")
 FORGETTING = ("--sensitive_category", "horror", "--unlearning_fraction", "0.01")
@@ -76,6 +77,37 @@ def test_sessions_and_baskets_are_spread_by_hash(tmp_path, task, model):
     assert all(torch.equal(tensor, retrained[name]) for name, tensor in unlearned.items())
     base = json.loads(next((tmp_path / "saved").rglob("*_tiny_best.json")).read_text())["ensemble"]
     assert (base["partition"], base["exact_level"]) == ("hash", "E2")
+
+
+def test_the_one_model_of_all_data_is_the_other_yardstick(world, tmp_path, capsys):
+    """It answers the same questions, and distances from it stand beside those from the twin; another's does not."""
+    place, one = world(tmp_path), ["--model", "BPR", *COMMON]
+    with inside(place.folder):
+        assert train_main([*one, *FORGETTING, INDEX, "3", "--result_file", "one.json"]) == 0
+    record = runs(place.folder, "BPR", "--ensemble", "sisa", "--num_shards", "3")
+    whole = json.loads((place.folder / "one.json").read_text())
+    (name,) = record["monolithic"]
+    last = [row for row in record["metrics"] if row["checkpoint"] == 3]
+    far = [row for row in last if row["reference"] == name]
+    assert {row["model"] for row in far} == {"base", "unlearned", "retrained"}
+    assert {row["reference_twin"] for row in far} == {False}
+    assert not [row for row in record["metrics"] if row["checkpoint"] != 3 and row["model"] == "monolithic"]
+
+    def values(rows, model, metric):
+        rows = [row for row in rows if (row["model"], row["metric"], row["minus"]) == (model, metric, None)]
+        return {(row["k"], row["split"], row["view"], row["population"], row["masking"]): row["value"] for row in rows}
+
+    kept = values(record["metrics"], "monolithic", "ndcg")
+    own = values(whole["metrics"], "retrained", "ndcg")
+    assert kept and kept.items() <= own.items() and kept != values(last, "unlearned", "ndcg")
+    from_one, to_one = values(far, "unlearned", "js_divergence"), values(last, "monolithic", "js_divergence")
+    assert from_one == pytest.approx(to_one) and min(from_one.values()) > 0
+    assert values(far, "retrained", "js_divergence") == from_one, "the twin is as far"
+    assert "monolithic" in comparison([place.folder / "r.json"]).table["model"].tolist()
+    other = runs(place.folder, "BPR", "--ensemble", "sisa", "--num_shards", "3", "--epochs", "2", "--overwrite")
+    assert other["monolithic"] == []
+    log = "".join(path.read_text() for path in (place.folder / "log").rglob("*.log"))
+    assert "is left out: it differs from the ensemble in more than shards: epochs" in log
 
 
 def test_saved_checkpoints_are_evaluated_again(world, tmp_path):

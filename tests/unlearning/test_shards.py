@@ -155,4 +155,6 @@ def test_the_bill():
     assert told["shards_hit"] == [2, 0, 1] and told["dirty_shards"] == [2, 2, 2]
     assert told["expected_dirty_shards"] == [1.0, 1.5, 1.75]
     assert told["projected_eager_seconds"] == (2 + 3 + 1) + (3 + 1)
+    assert told["projected_eager_cpu_seconds"] == (1 + 1 + 0.5) + (1 + 0.5)
     assert (told["shards_trained"], told["shard_seconds"], told["aggregate_seconds"]) == (2, 5.0, 1.0)
+    assert (told["shard_cpu_seconds"], told["aggregate_cpu_seconds"]) == (2.0, 0.5)

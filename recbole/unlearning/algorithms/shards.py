@@ -24,6 +24,8 @@ from recbole.utils import UserError
 from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
 
+_CLOCKS = ("seconds", "cpu_seconds")
+
 
 @dataclass(frozen=True)
 class ShardsHyper(NoHyperParameters):
@@ -173,35 +175,39 @@ class Bill:
 
         ``shards_hit`` is by request, ``dirty_shards`` how many different ones were hit by then, and
         ``expected_dirty_shards`` what ``K (1 - (1 - 1/K)^r)`` would be of r requests that hit one each. Trainings are
-        summed; ``projected_eager_seconds`` is the time that eager work takes at the mean seconds of a shard's training.
+        summed; ``projected_eager_seconds`` is the time that eager work takes at the mean seconds of a shard's training,
+        ``projected_eager_cpu_seconds`` its CPU time.
         """
         dirty: set[int] = set()
         found = [len(dirty := dirty | set(hit)) for hit in self.hits]
-        shard, shard_cpu, mean = self._sum("shard_seconds"), self._sum("shard_cpu_seconds"), self._mean()
-        aggregate = [training["aggregate_seconds"] for training in self.trainings]
-        eager = [sum(mean.get(one, 0.0) for one in hit) for hit in self.hits if hit]
-        each = sum(aggregate) / max(len(aggregate), 1)
         k = self.n_shards
         return {
             "shards_hit": [len(hit) for hit in self.hits],
             "dirty_shards": found,
             "expected_dirty_shards": [k * (1 - (1 - 1 / k) ** r) for r in range(1, len(self.hits) + 1)],
             "shards_trained": sum(len(training["shard_seconds"]) for training in self.trainings),
-            "shard_seconds": shard,
-            "shard_cpu_seconds": shard_cpu,
-            "aggregate_seconds": sum(aggregate),
-            "aggregate_cpu_seconds": sum(training["aggregate_cpu_seconds"] for training in self.trainings),
-            "projected_eager_seconds": sum(eager) + each * len(eager),
+            **{f"shard_{kind}": self._of_shards(f"shard_{kind}") for kind in _CLOCKS},
+            **{f"aggregate_{kind}": sum(self._of_aggregates(kind)) for kind in _CLOCKS},
+            **{f"projected_eager_{kind}": self._projected(kind) for kind in _CLOCKS},
         }
 
-    def _sum(self, name: str) -> float:
+    def _of_shards(self, name: str) -> float:
         return sum(sum(training[name].values()) for training in self.trainings)
 
-    def _mean(self) -> dict[int, float]:
-        """Return the mean seconds of each shard's trainings."""
+    def _of_aggregates(self, kind: str) -> list[float]:
+        return [training[f"aggregate_{kind}"] for training in self.trainings]
+
+    def _projected(self, kind: str) -> float:
+        """Return what eager work takes by a clock: each request's shards and the aggregation, at their means."""
+        mean, aggregate = self._mean(f"shard_{kind}"), self._of_aggregates(kind)
+        eager = [sum(mean.get(one, 0.0) for one in hit) for hit in self.hits if hit]
+        return sum(eager) + sum(aggregate) / max(len(aggregate), 1) * len(eager)
+
+    def _mean(self, name: str) -> dict[int, float]:
+        """Return the mean seconds, named so, of each shard's trainings."""
         taken: dict[int, list[float]] = {}
         for training in self.trainings:
-            for shard, seconds in training["shard_seconds"].items():
+            for shard, seconds in training[name].items():
                 taken.setdefault(int(shard), []).append(seconds)
         return {shard: sum(seconds) / len(seconds) for shard, seconds in taken.items()}
 
