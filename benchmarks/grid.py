@@ -80,13 +80,17 @@ def parse_args():
         help="run nothing; write what is there, and distances over seeds (<stem>_over_seeds), as Markdown and .csv",
     )
     args = parser.parse_args()
-    args.cells = yaml.safe_load(args.cells.read_text(encoding="utf-8"))["models"]
+    cells = yaml.safe_load(args.cells.read_text(encoding="utf-8"))["models"]
+    args.cells = {name: dict(cell) for name, cell in cells.items()}  # cells that are the same in YAML are one object
     unknown = set(args.models or ()) - set(args.cells)
     if unknown or not (args.table or args.data):
         parser.error(f"not in the grid: {', '.join(sorted(unknown))}" if unknown else "--data says where the data is")
     args.models = args.models or list(args.cells)
     tried = {model: tried_on(cell) for model, cell in args.cells.items()}
     wanted = args.algorithms
+    for model in args.models if wanted and not args.table else ():
+        if not set(wanted) & set(tried[model]):
+            parser.error(f"none of {', '.join(wanted)} is tried on {model}, but {', '.join(tried[model])}")
     args.algorithms = {m: [a for a in given if wanted is None or a in wanted] for m, given in tried.items()}
     args.work = args.work.resolve()
     return args
