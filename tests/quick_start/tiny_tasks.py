@@ -50,12 +50,12 @@ def write(path, task, field, sequences):
 
 @contextlib.contextmanager
 def inside(folder):
-    """Run programs inside of this process, in a folder, and leave the log as it was."""
+    """Run programs inside of this process, in a folder, and leave the log as it was; what they print is given."""
     logger = logging.getLogger("recbole")
     before = logger.handlers[:], logger.level, logger.propagate
     try:
-        with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
-            yield
+        with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as out:
+            yield out
     finally:
         for handler in set(logger.handlers) - set(before[0]):
             handler.close()
