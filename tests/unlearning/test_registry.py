@@ -178,7 +178,7 @@ CHEATS = {
 def test_the_contract_holds_for_one_more_file_and_for_no_cheat(with_toys):
     only = " or ".join(["TestAscent", *(f"({cheat} and {test})" for cheat, test in CHEATS.items())])
     file = "tests/unlearning/toys/contract_of_ascent.py"
-    done = with_toys("-m", "pytest", "-q", "-p", "no:cacheprovider", file, "-k", only)
+    done = with_toys("-m", "pytest", "-p", "no:cacheprovider", file, "-k", only)
     failed = re.findall(r"^FAILED \S+::(\w+)::(\w+)", done.stdout, re.MULTILINE)
     assert done.returncode == 1 and set(failed) == set(CHEATS.items()), done.stdout
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 30
