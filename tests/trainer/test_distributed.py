@@ -28,24 +28,27 @@ def _free_port():
         return listener.getsockname()[1]
 
 
-def _run(folder, *arguments):
-    """Run the program in a folder: that of one process inside of this one."""
-    settings = (
-        *("--model", "BPR", "--dataset", "small", "--use_gpu", "False", "--tensorboard", "False", "--epochs", "3"),
-        *("--eval_args", "{order: TO}", "--embedding_size", "8", "--train_batch_size", "50"),
-        *("--load_col", "{inter: [user_id, item_id, timestamp]}"),
-    )
-    _train(folder, [*settings, *arguments])
+SETTINGS = (
+    *("--model", "BPR", "--dataset", "small", "--use_gpu", "False", "--tensorboard", "False", "--epochs", "3"),
+    *("--eval_args", "{order: TO}", "--embedding_size", "8", "--train_batch_size", "50"),
+    *("--load_col", "{inter: [user_id, item_id, timestamp]}"),
+)
+
+
+def _started(folder, arguments, *python):
+    """Run the program in a process of its own, which starts others."""
+    command = [sys.executable, *python, str(ROOT / "run_recbole.py"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
 
 
 def _train(folder, arguments):
-    if "--nproc" not in arguments:
-        with inside(folder):
-            assert train_main(list(arguments)) == 0
+    """Run the program to a good end; that of one process inside of this one."""
+    if "--nproc" in arguments:
+        done = _started(folder, arguments)
+        assert done.returncode == 0, done.stderr
         return
-    command = [sys.executable, str(ROOT / "run_recbole.py"), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 0, done.stderr
+    with inside(folder):
+        assert train_main(list(arguments)) == 0
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def both(tmp_path, small_cf):
     for name, more in (("one", ()), ("two", ("--nproc", "2", "--port", str(_free_port())))):
         folder = tmp_path / name
         folder.mkdir()
-        _run(folder, "--data_path", str(small_cf), "--result_file", "result.json", *more)
+        _train(folder, [*SETTINGS, "--data_path", str(small_cf), "--result_file", "result.json", *more])
         checkpoints = list((folder / "saved").glob("*.pth"))
         assert len(checkpoints) == 1
         found[name] = folder, json.loads((folder / "result.json").read_text()), torch.load(checkpoints[0])["state_dict"]
@@ -68,7 +71,7 @@ def test_two_processes_take_the_steps_of_one_and_write_one_checkpoint(both, smal
         torch.testing.assert_close(shared[name], tensor, rtol=1e-4, atol=1e-6)
     assert two["seed"] == one["seed"]
     assert two["config"]["train_batch_size"] == 50, "flags reach every process"
-    _run(folder, "--data_path", str(small_cf), "--eval_only", "--result_file", "again.json")
+    _train(folder, [*SETTINGS, "--data_path", str(small_cf), "--eval_only", "--result_file", "again.json"])
     alone = [row for row in json.loads((folder / "again.json").read_text())["metrics"] if row["split"] == "test"]
     assert alone == [row for row in two["metrics"] if row["split"] == "test"]
 
@@ -193,10 +196,7 @@ def test_baskets_are_trained_on_by_processes_of_which_one_may_have_no_user_of_a_
         (tmp_path / name).mkdir()
     arguments = _baskets(toy_baskets, "Sets2Sets", 2)
     _train(tmp_path / "one", arguments)
-    done = subprocess.run(
-        [sys.executable, *torchrun, str(ROOT / "run_recbole.py"), *arguments],
-        cwd=tmp_path / "two", capture_output=True, text=True, timeout=400, check=False,
-    )  # fmt: skip
+    done = _started(tmp_path / "two", arguments, *torchrun)
     assert done.returncode == 0, done.stderr
     for name in ("one", "two"):
         (checkpoint,) = (tmp_path / name / "saved").glob("*.pth")
@@ -225,7 +225,7 @@ def test_numbers_that_do_not_fit_are_refused():
 
 
 def test_a_mistake_ends_with_status_2_before_anything_is_started(tmp_path, small_cf):
-    done = _run(tmp_path, "--data_path", str(small_cf), "--nproc", "2", "--learning_rat", "1")
+    done = _started(tmp_path, [*SETTINGS, "--data_path", str(small_cf), "--nproc", "2", "--learning_rat", "1"])
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "learning_rate" in done.stderr
