@@ -94,6 +94,19 @@ def test_gradients_of_the_static_weights(worlds):
     check_gradients(model.aggregate, batch)
 
 
+def test_static_weights_are_those_of_scores_and_learn_by_bpr(worlds):
+    """One weight a shard that takes part; the mean over pairs of -log sigmoid of how far the item is above."""
+    model, batch = untrained(worlds, "BPR", "grapheraser")
+    model.aggregate.follow([0, 2], None, torch.zeros(1, dtype=torch.int64))
+    with torch.no_grad():
+        model.aggregate.logits.copy_(torch.tensor([0.0, 5.0, np.log(3.0)]))
+        parts = torch.stack([model.shards[at].full_sort_predict(batch).view(len(batch), -1) for at in (0, 2)])
+        expected = 0.25 * parts[0] + 0.75 * parts[1]
+        torch.testing.assert_close(model.aggregate.scores(batch), expected)
+        above = expected.gather(1, batch["item_id"][:, None]) - expected.gather(1, batch["neg_item_id"][:, None])
+        torch.testing.assert_close(model.aggregate.loss(batch), -above.sigmoid().log().mean())
+
+
 def check_gradients(aggregation, batch):
     """Hold each parameter's gradient, along a direction, against the difference of two losses."""
     gradients = torch.autograd.grad(aggregation.loss(batch), list(aggregation.parameters()))
