@@ -60,14 +60,25 @@ def test_which_rows_hit(ensembles):
         assert same(weights(algorithm.model), weights(place.learn(place.shard_of, row)))
 
 
-def test_a_request_may_empty_a_shard(ensembles):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_request_may_empty_a_shard(ensembles, preset):
     """What is left is the ensemble of the others; a second request for the same changes nothing."""
-    place = ensembles("BPR")
+    place = ensembles("BPR", preset)
     algorithm, rows = place.start(materialise="eager"), np.flatnonzero(place.shard_of == 0)
     assert ask(algorithm, rows, 0).status == "applied"
     assert algorithm.model.aggregate.members == [1, 2]
     assert same(weights(algorithm.model), weights(place.learn(place.shard_of, rows)))
+    assert torch.isfinite(algorithm.model.full_sort_predict(place.dataset.collate(rows[:9]))).all()
     assert ask(algorithm, rows, 1).status == "skipped"
+
+
+def test_a_user_in_every_shard_hits_them_all(ensembles):
+    place = ensembles("BPR")
+    rows = np.flatnonzero(place.log.user == 20)
+    assert {*place.shard_of[rows]} == {0, 1, 2}
+    algorithm = place.start(materialise="eager")
+    assert ask(algorithm, rows).work == {"shards": [0, 1, 2]}
+    assert same(weights(algorithm.model), weights(place.learn(place.shard_of, rows)))
 
 
 @pytest.mark.parametrize(("name", "preset"), [("BPR", "receraser"), ("DNNTSP", "sisa")])
@@ -238,3 +249,11 @@ def test_killed_among_the_shards_of_a_new_partition_it_ends_with_the_same_bits(r
 def test_a_new_partition_that_means_nothing_is_refused(ensembles, preset, settings, said):
     with pytest.raises(UserError, match=said):
         ensembles("BPR", preset).start(repartition=True, **settings)
+
+
+def test_a_new_partition_needs_an_object_for_each_shard(ensembles):
+    place = ensembles("BPR", "ultrare")
+    algorithm = place.start(repartition=True)
+    ask(algorithm, np.flatnonzero(place.log.user > 2))
+    with pytest.raises(UserError, match="--num_shards: 3 is more than there are users in training, 2"):
+        algorithm.complete()
