@@ -156,6 +156,16 @@ def test_merging_takes_a_user_from_the_own_shard(worlds):
     torch.testing.assert_close(model.full_sort_predict(batch), own @ items.T)
 
 
+def test_merging_goes_by_the_rows_that_a_user_retains(worlds):
+    """Wherever a forgotten row is."""
+    place = Place(worlds("BPR"), "ultrare")
+    shard_of, lost = place.by_user(), np.flatnonzero(place.log.user == 5)[[0, -1]]
+    shard_of[lost] = (shard_of[lost] + 1) % 3
+    model = Ensemble(place.config, place.state(lost).data)
+    model.build(shard_of)
+    assert model.aggregate.user_shard[1:].tolist() == [user % 3 for user in range(1, place.dataset.n_users)]
+
+
 @pytest.mark.parametrize(
     ("name", "ensemble", "said"),
     [
