@@ -85,3 +85,5 @@ def check_pairing(config: Config, algorithm: type[UnlearningAlgorithm]) -> None:
         raise UserError(
             f"{algorithm.name} deletes from an ensemble: give --ensemble, here and where the base is trained"
         )
+    if config["repartition"] and not algorithm.serves_ensembles:
+        raise UserError(f"--repartition is of ensembles, and {algorithm.name} changes one model of all data")

@@ -135,6 +135,7 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(world, here, tmp_p
     [
         (("--ensemble", "sisa", "--unlearning_algorithm", "scif"), "scif changes one model of all data"),
         (("--unlearning_algorithm", "shards"), "shards deletes from an ensemble: give --ensemble"),
+        (("--unlearning_algorithm", "scif", "--repartition"), "--repartition is of ensembles, and scif changes"),
     ],
 )
 def test_an_algorithm_and_a_model_that_do_not_go_together(world, here, tmp_path, arguments, said):
