@@ -124,6 +124,24 @@ def test_saved_checkpoints_are_evaluated_again(world, tmp_path):
     assert base and base == [row for row in told if row["split"] == "test"]
 
 
+def test_a_new_partition_at_each_checkpoint(world, tmp_path):
+    """It has a folder of its own, and its cost in the record; a scan makes the partition anew too."""
+    place = world(tmp_path)
+    of = ["--model", "BPR", *COMMON, "--ensemble", "grapheraser", *QUICK]
+    with inside(place.folder):
+        assert train_main(of) == 0
+        assert unlearn_main([*of, *FORGETTING, *SHARDS, "--repartition"]) == 0
+        record = json.loads((place.folder / "r.json").read_text())
+        (path,) = (place.folder / "saved").rglob("*unlearn_epoch*_to_match_3.pth")
+        assert path.parent.name == "repartition_true"
+        assert family(["scan", str(path), "--result_file", "scan.json"]) == 0
+    assert record["ensemble"]["partition_seconds"] > 0 and len(record["ensemble"]["partition_agreement"]) == 4
+    found = json.loads((place.folder / "scan.json").read_text())
+    assert found["partition_anew"] and "partition" in {one["what"] for one in found["findings"]}
+    base = json.loads(next((place.folder / "saved").rglob("*_tiny_best.json")).read_text())["ensemble"]
+    assert base["partition_seconds"] > 0
+
+
 REFUSED = [
     (("--num_shards", "5", "--partition", "ubp"), "--partition is of an ensemble: give --ensemble"),
     (("--ensemble", "sisa", "--model", "EASE"), "EASE is fitted: --unlearning_algorithm exact"),
@@ -149,6 +167,7 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(world, here, tmp_p
     [
         (("--ensemble", "sisa", "--unlearning_algorithm", "scif"), "scif changes one model of all data"),
         (("--unlearning_algorithm", "shards"), "shards deletes from an ensemble: give --ensemble"),
+        (("--unlearning_algorithm", "scif", "--repartition"), "--repartition is of ensembles, and scif changes"),
     ],
 )
 def test_an_algorithm_and_a_model_that_do_not_go_together(world, here, tmp_path, arguments, said):
