@@ -238,7 +238,7 @@ class Bill:
         return sum(sum(one.values()) if isinstance(one, Mapping) else one for one in taken)
 
     def _projected(self, clock: str) -> float:
-        """Return what eager work takes by a clock: each request's shards, and a training's other parts, at their means."""
+        """Return what eager work takes by a clock: of each request its shards and the rest of a training, at means."""
         mean, every = self._mean(f"shard_{clock}"), range(self.n_shards)
         eager = [sum(mean.get(one, 0.0) for one in (every if self.repartition else hit)) for hit in self.hits if hit]
         rest = self._sum(f"aggregate_{clock}") + self._sum(f"partition_{clock}")
