@@ -111,7 +111,9 @@ class Config:
         values["data_path"] = derived.data_folder(values["data_path"], values["dataset"])
         self._set("device", derived.choose_device(values["use_gpu"], values["gpu_id"], where("gpu_id")), "derived")
         if values["valid_metric_bigger"] is None:
-            self._set("valid_metric_bigger", True, "derived")  # as it is of every metric there is
+            self._set("valid_metric_bigger", derived.is_bigger_better(values["valid_metric"]), "derived")
+        if "labeled" not in values["eval_args"]["mode"].values():
+            values["threshold"] = None  # nothing reads it
         if values["unlearn_sample_selection_seed"] is None:
             self._set("unlearn_sample_selection_seed", values["seed"], "derived")
 
@@ -127,6 +129,7 @@ class Config:
         self._set("MODEL_TYPE", model_class.type, "program")
         self._set("MODEL_INPUT_TYPE", derived.input_type(model_class, loss_type), "program")
         self._set("MODEL_TRIMS", getattr(model_class, "trims", False), "program")
+        self._values["repeatable"] = derived.repeatable(self["repeatable"], model_class.type, self.where("repeatable"))
         key = "train_neg_sample_args"
         if loss_type == "CE" and model_class.type is ModelType.SEQUENTIAL and self._values[key] is not None:
             if key in self._asked:

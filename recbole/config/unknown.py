@@ -13,7 +13,7 @@ _HINTS = {
     "min_item_inter_num": 'write item_inter_num_interval, for example "[5,inf)"',
     "training_batch_size": "write train_batch_size",
     "early_stop": "write stopping_step",
-    "threshold": "in RecBole it makes a label column, and filters nothing; val_interval filters",
+    "threshold": "it makes labels for eval_args mode labeled, and filters nothing; val_interval filters",
     "treshold": "it is a mistyped threshold, which filters nothing; val_interval filters",
 }
 _HINTS_BY_MODEL = {
