@@ -126,7 +126,8 @@ class EvalRows:
         right = self.positives.take(chosen)
         row, item = self.sampled.draw(self, start, stop)
         rows = np.concatenate([np.repeat(chosen - start, right.sizes()), row])
-        return rows, np.concatenate([right.values, item]), np.arange(len(rows)) < len(right.values)
+        order = np.argsort(rows, kind="stable")  # then nothing depends on how rows are cut
+        return rows[order], np.concatenate([right.values, item])[order], order < len(right.values)
 
     @cached_property
     def training_counts(self) -> np.ndarray:

@@ -223,7 +223,9 @@ def test_the_ideal_list_ends_at_k():
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest_and_all_there_are():
-    told = r"^metrics: there is no metric 'Recal', did you mean 'Recall'\?; known: Recall, MRR, NDCG, Hit, Precision, MAP"
+    told = (
+        r"^metrics: there is no metric 'Recal', did you mean 'Recall'\?; known: Recall, MRR, NDCG, Hit, Precision, MAP"
+    )
     with pytest.raises(UserError, match=told):
         find_metric("Recal")
 
