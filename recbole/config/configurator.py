@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, KeysView, Mapping, S
 from pathlib import Path
 from typing import Any
 
-from recbole.config import checks, derived, layers, unknown
+from recbole.config import checks, derived, layers, recbole_keys, unknown
 from recbole.config.plain import plain
 from recbole.config.rules import rule_of
 from recbole.utils import ModelType, UserError
@@ -236,6 +236,10 @@ def _judge_keys(
     """Refuse unknown keys of the command line; return warnings for those of files and config_dict."""
     known = {"model", "dataset"}.union(*(layer.values for layer in packaged))
     *written, command_line = user
-    unknown.check_command_line(command_line, known.union(*(layer.values for layer in written)), also_known, model)
     drop_in = not layers.has_properties(model)
-    return [line for layer in written for line in unknown.warnings_for(layer, known, model, drop_in)]
+    for layer in user:
+        recbole_keys.refuse(layer, known, drop_in)
+    allowed = {*recbole_keys.REFUSED, *recbole_keys.HARMLESS}.union(known, *(layer.values for layer in written))
+    unknown.check_command_line(command_line, allowed, also_known, model)
+    lines = [line for layer in written for line in unknown.warnings_for(layer, known, model, drop_in)]
+    return lines + [line for layer in user for line in recbole_keys.harmless(layer, known)]
