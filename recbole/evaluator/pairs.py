@@ -106,7 +106,7 @@ class Collector:
 def _places(rows: EvalRows, start: int, scores: torch.Tensor) -> tuple[Ids, Ids, Ids, Ids]:
     """Return the row of each right item of a batch that has a wrong candidate, and its place: int64 [n] each.
 
-    A right item that is no candidate itself stands behind all others.
+    A right item that is no candidate itself stands behind all others, or behind one where there are none.
     """
     right = rows.positives.take(np.arange(start, start + len(scores)))
     row = np.repeat(np.arange(len(scores)), right.sizes())
@@ -124,5 +124,6 @@ def _places(rows: EvalRows, start: int, scores: torch.Tensor) -> tuple[Ids, Ids,
     total, n_items = n_wrong[where].cpu().numpy(), scores.shape[1]
     better, equal = n_items - not_more, not_more - less
     hidden = (scores[where, item] == -torch.inf).cpu().numpy()
+    kept, total = (total > 0) | hidden, np.maximum(total, 1)
     better, equal = np.where(hidden, total, better), np.where(hidden, 0, equal)
-    return tuple(part[total > 0] for part in (row, better, equal, total))  # type: ignore[return-value]
+    return tuple(part[kept] for part in (row, better, equal, total))  # type: ignore[return-value]
