@@ -126,4 +126,4 @@ def _places(rows: EvalRows, start: int, scores: torch.Tensor) -> tuple[Ids, Ids,
     hidden = (scores[where, item] == -torch.inf).cpu().numpy()
     kept, total = (total > 0) | hidden, np.maximum(total, 1)
     better, equal = np.where(hidden, total, better), np.where(hidden, 0, equal)
-    return tuple(part[kept] for part in (row, better, equal, total))  # type: ignore[return-value]
+    return tuple(part[kept] for part in (row, better, equal, total))
