@@ -112,8 +112,6 @@ class Config:
         self._set("device", derived.choose_device(values["use_gpu"], values["gpu_id"], where("gpu_id")), "derived")
         if values["valid_metric_bigger"] is None:
             self._set("valid_metric_bigger", derived.is_bigger_better(values["valid_metric"]), "derived")
-        if "labeled" not in values["eval_args"]["mode"].values():
-            values["threshold"] = None  # nothing reads it
         if values["unlearn_sample_selection_seed"] is None:
             self._set("unlearn_sample_selection_seed", values["seed"], "derived")
 

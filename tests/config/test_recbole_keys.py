@@ -3,6 +3,7 @@
 import pytest
 
 from recbole.config import Config, layers
+from recbole.config.identity import deciding
 from recbole.config.recbole_keys import HARMLESS, REFUSED
 from recbole.utils import UserError
 
@@ -121,4 +122,7 @@ def test_erases_files_run_and_what_did_nothing_is_told(tmp_path):
     for key in ("threshold", "treshold", "min_user_inter_num", "training_batch_size", "loss", "early_stop"):
         assert f"'{key}'" in told
     assert "'valid_metric' inside eval_args does nothing" in told
-    assert config["threshold"] is None, "without labelled evaluation nothing reads it, and it decides nothing"
+    without = Config("BPR", "ml-100k", config_file_list=[path], config_dict={"threshold": None})
+    assert deciding(config, "BPR") == deciding(without, "BPR"), "without labels it decides nothing"
+    labels = {"eval_args": {"mode": "labeled"}}
+    assert deciding(Config("BPR", "ml-100k", [path], labels), "BPR")["threshold"] == {"rating": 3}
