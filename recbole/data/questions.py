@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from recbole.data.dataset import Dataset, Ragged
 
 
+DRAWS_KEPT = 2**21
+"""So many drawn candidates of some rows are kept: 32 MiB; of more rows they are drawn again for each batch."""
+
+
 @dataclass(frozen=True)
 class Labelled:
     """Items with labels, some for each row.
@@ -108,6 +112,26 @@ class EvalRows:
         """Whether anything but padding is no candidate."""
         return self.sampled is not None or len(self.history.values) > 0
 
+    def drawn(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what :meth:`Sampled.draw` does for some rows; of few pairs it is kept for the next model.
+
+        Raises:
+            ValueError: nothing is drawn for these rows.
+        """
+        if self.sampled is None:
+            raise ValueError("all items are candidates")
+        if self._kept is None:
+            return self.sampled.draw(self, start, stop)
+        row, item = self._kept
+        some = slice(*np.searchsorted(row, (start, stop)))
+        return row[some] - start, item[some]
+
+    @cached_property
+    def _kept(self) -> tuple[np.ndarray, np.ndarray] | None:
+        if self.sampled is None or len(self.positives.values) * self.sampled.count > DRAWS_KEPT:
+            return None
+        return self.sampled.draw(self, 0, len(self.entity))
+
     def pairs(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Return the items of some rows whose scores are held against labels; None where there are none.
 
@@ -124,7 +148,7 @@ class EvalRows:
         if self.sampled is None:
             return None
         right = self.positives.take(chosen)
-        row, item = self.sampled.draw(self, start, stop)
+        row, item = self.drawn(start, stop)
         rows = np.concatenate([np.repeat(chosen - start, right.sizes()), row])
         order = np.argsort(rows, kind="stable")  # then nothing depends on how rows are cut
         return rows[order], np.concatenate([right.values, item])[order], order < len(right.values)

@@ -76,7 +76,7 @@ def of_candidates(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.Ten
         return without_history(scores, rows, start)
     stop = start + len(scores)
     right = rows.positives.take(np.arange(start, stop))
-    row, item = rows.sampled.draw(rows, start, stop)
+    row, item = rows.drawn(start, stop)
     out = np.ones(scores.shape, dtype=bool)
     out[np.repeat(np.arange(len(scores)), right.sizes()), right.values] = False
     out[row, item] = False

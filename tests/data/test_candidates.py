@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recbole.data import create_dataset
+from recbole.data import create_dataset, questions
 from recbole.evaluator import build_views, mean_utility
 from recbole.model import get_model
 from recbole.utils import ModelType, UserError
@@ -62,6 +62,14 @@ def test_a_piece_draws_what_the_whole_draws(make):
         assert np.array_equal(piece[0], row[inside] - start) and np.array_equal(piece[1], item[inside])
     some = rows.take(np.array([20, 3]))
     assert np.array_equal(some.sampled.draw(some, 1, 2)[1], item[row == 3])
+
+
+def test_what_is_kept_is_what_is_drawn_again(make, monkeypatch):
+    dataset = make("uni7")
+    kept = dataset.eval_rows("test").drawn(3, 20)
+    monkeypatch.setattr(questions, "DRAWS_KEPT", 0)
+    again = dataset.eval_rows("test").drawn(3, 20)
+    assert all(np.array_equal(one, other) for one, other in zip(kept, again, strict=True))
 
 
 def test_draws_are_even_or_follow_popularity(make):

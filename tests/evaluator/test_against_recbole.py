@@ -80,6 +80,8 @@ class Fixed:
 class Given:
     """Drawn items that are given."""
 
+    count = COUNT
+
     def __init__(self, drawn):
         self.drawn = ragged(drawn)
 
