@@ -1,16 +1,18 @@
 """What an evaluation computes: read from the configuration once, checked before any work."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from recbole.config import Config
-from recbole.data import EvalRows
 from recbole.evaluator.kinds import Settings
 from recbole.evaluator.metric_kinds import Metric, OfPairs, Popularity
 from recbole.evaluator.metrics import METRICS, find_metric
 from recbole.utils import UserError
+
+if TYPE_CHECKING:
+    from recbole.data import EvalRows
 
 _TAIL_RATIO = 0.1
 """RecBole's, where none is said."""
@@ -53,7 +55,7 @@ class EvalSettings:
         """The metrics, by lower-case name, that are the square root of a mean."""
         return frozenset(one.name.lower() for one in self.metrics if isinstance(one, OfPairs) and one.root)
 
-    def popularity(self, rows: EvalRows) -> Popularity:
+    def popularity(self, rows: "EvalRows") -> Popularity:
         """Return how popular items are in the data that the model of some rows was trained on."""
         counts = rows.training_counts
         there = np.flatnonzero(counts)
