@@ -79,7 +79,8 @@ def _read(path: str) -> dict[str, Any]:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise UserError(f"{path}: {key} should be a number, not {value!r}")
     said: dict[str, Any] = {**_DEFAULTS, **found}
-    for key, known in {"method": _METHODS, "model": _MODELS}.items():
+    choices: dict[str, tuple[str, ...]] = {"method": tuple(_METHODS), "model": tuple(_MODELS)}
+    for key, known in choices.items():
         if said[key] not in known:
             told = suggest(str(said[key]), known) or f"; known are {', '.join(known)}"
             raise UserError(f"{path}: {key}: there is no {said[key]!r} here{told}")
