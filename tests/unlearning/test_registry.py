@@ -158,7 +158,7 @@ def test_its_flags_are_in_the_help_of_the_script(with_toys):
         "--toy_limit LIMIT where to stop",
         "hyper-parameters of ascent:",
         "--ascent_rate RATE length of the step, in gradients (default: 0.001)",
-        ",toy}",
+        ",toy,",
     ):
         assert wanted in text
 
