@@ -131,7 +131,7 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         """Return who is protected in what, and whether the model was trained so."""
         asked = [
             {"index": one.index, "entity": one.entity, "name": one.attribute.name, "groups": list(one.attribute.groups),
-             "label": torch.from_numpy(one.attribute.label), "protected": torch.from_numpy(one.protected)}
+             "label": one.attribute.label.tolist(), "protected": one.protected.tolist()}
             for one in self.asked.values()
         ]  # fmt: skip
         return {"asked": asked, "stale": self.stale}
@@ -142,8 +142,8 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         """Take up a snapshot."""
         super().restore(state_dict, forgotten)
         for one in (memory or {}).get("asked", ()):
-            attribute = UserAttribute(one["name"], tuple(one["groups"]), one["label"].numpy())
-            rows, protected = np.zeros(0, dtype=np.int64), one["protected"].numpy()
+            attribute = UserAttribute(one["name"], tuple(one["groups"]), np.array(one["label"], dtype=np.int64))
+            rows, protected = np.zeros(0, dtype=np.int64), np.array(one["protected"], dtype=np.int64)
             self.asked[attribute.name] = AttributeRequest(
                 one["index"], one["entity"], rows, attribute=attribute, protected=protected
             )

@@ -60,5 +60,6 @@ class D2d(ProtectionAlgorithm):
         """Return the places of those who are compared with all: of two groups as many as the group's share of them."""
         generator = self.bench.stream(at[0], "d2d", view, number, at[1])
         share = min(self.hyper.d2d_block / sum(sizes), 1.0)
-        some = [torch.from_numpy(generator.choice(n, max(round(share * n), 1), replace=False)) for n in sizes]
-        return some[0].to(self.device), (some[1] + sizes[0]).to(self.device)
+        some = [generator.choice(n, max(round(share * n), 1), replace=False) for n in sizes]
+        first, second = (torch.from_numpy(places).to(self.device) for places in (some[0], some[1] + sizes[0]))
+        return first, second
