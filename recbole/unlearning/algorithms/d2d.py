@@ -18,7 +18,7 @@ class D2dHyper(ProtectHyper):
     """The hyper-parameters of D2D."""
 
     d2d_block: int = setting(
-        1024, f"of two groups of more than {ALL_PAIRS:,} people: how many are compared with all in a step", least=2
+        1024, "of two groups of more than 10,000 people: how many are compared with all in a step", least=2
     )
 
 
