@@ -1,11 +1,17 @@
 """The base classes of each task's models, under RecBole's names."""
 
+import functools
+from collections.abc import Callable
+
+import numpy as np
 import torch
+from torch import nn
 
 from recbole.config import Config
-from recbole.data import Dataset, Interaction, nbr
+from recbole.data import Dataset, EvalRows, Interaction, nbr
 from recbole.model.recommender import AbstractRecommender
 from recbole.model.table_softmax import AT_ONCE
+from recbole.model.user_views import UserView
 from recbole.utils import InputType, ModelType
 
 __all__ = [
@@ -38,6 +44,17 @@ class GeneralRecommender(AbstractRecommender):
         ``None``, as here, for a model that scores in another way.
         """
         return None
+
+    def pair_scores(self, interaction: Interaction) -> torch.Tensor:
+        """Return the scores [batch] of (user, item) pairs before any squashing, differentiable."""
+        return self.predict(interaction)
+
+    def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
+        """Return ``table``, where there is one that goes by RecBole's name ``user_embedding``."""
+        table = getattr(self, "user_embedding", None)
+        if not isinstance(table, nn.Embedding):
+            return {}
+        return {"table": UserView(lambda: table.weight, ("user_embedding.weight",))}
 
 
 class AutoEncoderMixin:
@@ -137,6 +154,37 @@ class NextBasketRecommender(AbstractRecommender):
         """Return pieces of ``people_at_once`` people, or of fewer, for whom there is room for all items' scores."""
         step = max(min(self.people_at_once, AT_ONCE // self.n_items), 1)
         return [interaction[at : at + step] for at in range(0, len(interaction), step)]
+
+    def views_of_histories(
+        self,
+        dataset: Dataset | None,
+        name: str,
+        vectors: Callable[[Interaction], torch.Tensor],
+        parameters: tuple[str, ...],
+    ) -> dict[str, UserView]:
+        """Return one user view by its name: what the model makes of the baskets before each person's test target.
+
+        Args:
+            dataset: under a mask that stays as it is; None for a view that is named alone.
+            name: of the view.
+            vectors: from a batch of the task to what stands for its people, float [batch, d], differentiable.
+            parameters: that a protection moves.
+        """
+
+        @functools.cache
+        def asked() -> tuple[EvalRows, int]:
+            if dataset is None:
+                raise ValueError(f"the view {name} is of histories: it needs the data")
+            return dataset.exposure_rows(np.arange(1, dataset.n_users)), dataset.n_users
+
+        def matrix() -> torch.Tensor:
+            (rows, n_users), device = asked(), next(self.parameters()).device
+            starts = range(0, len(rows.entity), self.people_at_once)
+            parts = [vectors(rows.inputs[at : at + self.people_at_once].to(device)) for at in starts]
+            made, entity = torch.cat(parts), torch.from_numpy(rows.entity).to(device)
+            return made.new_zeros(n_users, made.shape[1]).index_copy(0, entity, made)
+
+        return {name: UserView(matrix, parameters, table=False)}
 
     def target_matrix(self, interaction: Interaction) -> torch.Tensor:
         """Return the target baskets as 0 and 1, float [batch, n_items]."""
