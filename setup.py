@@ -26,6 +26,7 @@ setup(
         "tqdm>=4.66",
         "filelock>=3.30",
     ],
+    extras_require={"attack": ["scikit-learn>=1.7"], "xgboost": ["scikit-learn>=1.7", "xgboost>=2"]},
     entry_points={
         "console_scripts": [
             "erase-bench = recbole.quick_start.family:main",
