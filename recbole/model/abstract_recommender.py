@@ -1,11 +1,16 @@
 """The base classes of each task's models, under RecBole's names."""
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
+from torch import nn
 
 from recbole.config import Config
 from recbole.data import Dataset, Interaction, nbr
 from recbole.model.recommender import AbstractRecommender
 from recbole.model.table_softmax import AT_ONCE
+from recbole.model.user_views import UserView
 from recbole.utils import InputType, ModelType
 
 __all__ = [
@@ -38,6 +43,13 @@ class GeneralRecommender(AbstractRecommender):
         ``None``, as here, for a model that scores in another way.
         """
         return None
+
+    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+        """Return ``table``, where there is one that goes by RecBole's name ``user_embedding``."""
+        table = getattr(self, "user_embedding", None)
+        if not isinstance(table, nn.Embedding):
+            return {}
+        return {"table": UserView(lambda: table.weight, ("user_embedding.weight",))}
 
 
 class AutoEncoderMixin:
@@ -137,6 +149,28 @@ class NextBasketRecommender(AbstractRecommender):
         """Return pieces of ``people_at_once`` people, or of fewer, for whom there is room for all items' scores."""
         step = max(min(self.people_at_once, AT_ONCE // self.n_items), 1)
         return [interaction[at : at + step] for at in range(0, len(interaction), step)]
+
+    def views_of_histories(
+        self, dataset: Dataset, name: str, vectors: Callable[[Interaction], torch.Tensor], parameters: tuple[str, ...]
+    ) -> dict[str, UserView]:
+        """Return one user view by its name: what the model makes of the baskets before each person's test target.
+
+        Args:
+            dataset: under a mask that stays as it is.
+            name: of the view.
+            vectors: from a batch of the task to what stands for its people, float [batch, d], differentiable.
+            parameters: that a protection moves.
+        """
+        rows = dataset.exposure_rows(np.arange(1, dataset.n_users))
+        entity = torch.from_numpy(rows.entity).to(self.device)
+
+        def matrix() -> torch.Tensor:
+            starts = range(0, len(entity), self.people_at_once)
+            parts = [vectors(rows.inputs[at : at + self.people_at_once].to(self.device)) for at in starts]
+            made = torch.cat(parts)
+            return made.new_zeros(dataset.n_users, made.shape[1]).index_copy(0, entity, made)
+
+        return {name: UserView(matrix, parameters, table=False)}
 
     def target_matrix(self, interaction: Interaction) -> torch.Tensor:
         """Return the target baskets as 0 and 1, float [batch, n_items]."""

@@ -12,6 +12,7 @@ from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.graph import InteractionGraph, propagate
+from recbole.model.user_views import UserView
 from recbole.utils import InputType
 
 _Cached = tuple[list[tuple[int, int, float]], torch.Tensor, tuple[torch.Tensor, torch.Tensor]]
@@ -122,6 +123,11 @@ class GraphRecommender(GeneralRecommender, ABC):
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the :meth:`representations`."""
         return self.representations()
+
+    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+        """Return ``table``, the parameters, and ``propagated``, what scores are made of."""
+        propagated = UserView(lambda: self.forward()[0], ("user_embedding.weight",), table=False)
+        return super().user_views(dataset) | {"propagated": propagated}
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode and drop the cached embeddings."""

@@ -15,6 +15,7 @@ from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.hidden import NAME as HIDDEN
 from recbole.model.hidden import checked_pairs
+from recbole.model.user_views import UserView
 from recbole.utils import InputType, ModelType, UserError
 
 if TYPE_CHECKING:
@@ -129,6 +130,10 @@ class AbstractRecommender(nn.Module):
     def represent(self, interaction: Interaction) -> torch.Tensor:
         """Return what the model makes of a batch's users or sequences, [batch, d], differentiable; the scores here."""
         return self.logits(interaction)[:, 1:]
+
+    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+        """Return by what the model knows people, name to view, a table first; none here. Of a model in eval mode."""
+        return {}
 
     def entries(self, name: str, interaction: Interaction) -> torch.Tensor:
         """Return which of the stored entries of ``name`` a batch reads, int64, where ``entry_tables`` names it."""

@@ -1,5 +1,7 @@
 """NeuMF."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -7,6 +9,7 @@ from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.layers import MLPLayers
+from recbole.model.user_views import UserView
 from recbole.utils import InputType, UserError
 
 
@@ -59,6 +62,12 @@ class NeuMF(GeneralRecommender):
             pair = torch.cat([self.user_mlp_embedding(user), self.item_mlp_embedding(item)], dim=-1)
             halves.append(self.mlp_layers(pair))
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
+
+    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+        """Return the tables of the halves that there are, ``gmf`` and ``mlp``."""
+        halves = {"gmf": ("mf", self.mf_train), "mlp": ("mlp", self.mlp_train)}
+        names = {view: f"user_{half}_embedding.weight" for view, (half, there) in halves.items() if there}
+        return {view: UserView(partial(self.get_parameter, name), (name,)) for view, name in names.items()}
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean binary cross-entropy against the labels."""

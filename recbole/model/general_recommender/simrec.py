@@ -17,6 +17,7 @@ from recbole.model.graph import propagate
 from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_uniform_initialization
 from recbole.model.present import present_users
+from recbole.model.user_views import UserView
 from recbole.utils import InputType, torch_seed
 
 Lesson = tuple[Sequence[torch.Tensor], list[torch.Tensor], torch.Tensor]
@@ -144,6 +145,11 @@ class SimRec(GeneralRecommender):
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the features ``(users [n_users, d], items [n_items, d])``."""
         return self.features(self.user_embedding.weight), self.features(self.item_embedding.weight)
+
+    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+        """Return ``table``, the student's parameters, and ``features``, what scores are made of."""
+        features = UserView(lambda: self.features(self.user_embedding.weight), ("user_embedding.weight",), table=False)
+        return super().user_views(dataset) | {"features": features}
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
         """Return the sum of the five terms, see the class; in the first epochs the teacher's loss."""

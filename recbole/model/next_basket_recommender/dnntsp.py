@@ -14,6 +14,7 @@ from recbole.model.basket_histories import Incidence, pairs_within
 from recbole.model.graph import propagate
 from recbole.model.layers import normalised
 from recbole.model.presences import Presences, power_above, symmetric
+from recbole.model.user_views import UserView
 from recbole.utils import UserError
 
 AT_ONCE = 2**16
@@ -79,6 +80,16 @@ class DNNTSP(NextBasketRecommender):
         scores = self.output(self.item_embedding.weight).T.expand(len(interaction), -1)
         change = self.alpha.index_select(0, item) * (z - embedded) @ self.output.weight.T
         return scores.index_put((user, item), change.squeeze(1), accumulate=True)
+
+    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+        """Return ``summary``, the mean of a person's z; the last map into z is the attention's of values."""
+        return self.views_of_histories(dataset, "summary", self._mean_summary, ("value.weight",))
+
+    def _mean_summary(self, interaction: Interaction) -> torch.Tensor:
+        """Return the mean of z over each user's nodes, [batch, d]."""
+        user, _, _, z = self._nodes(interaction)
+        count = torch.bincount(user, minlength=len(interaction)).clamp_min(1).unsqueeze(1)
+        return z.new_zeros(len(interaction), z.shape[1]).index_add(0, user, z) / count
 
     def _nodes(self, interaction: Interaction) -> tuple[torch.Tensor, ...]:
         """Return the nodes' users and items, int64 [nodes], embeddings and z, float [nodes, d].

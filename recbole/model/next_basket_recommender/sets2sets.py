@@ -15,6 +15,7 @@ from recbole.data import Dataset, Interaction
 from recbole.data.split import SPLITS, TRAIN
 from recbole.model.abstract_recommender import NextBasketRecommender
 from recbole.model.basket_histories import Incidence, pairs_within, places_of_pairs
+from recbole.model.user_views import UserView
 from recbole.utils import UserError, keyed
 
 LARGE = 6_000_000
@@ -132,6 +133,20 @@ class Sets2Sets(NextBasketRecommender):
     def _logits(self, interaction: Interaction) -> torch.Tensor:
         """Return the items' logits [batch, n_items - 1]."""
         history, lengths = Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH]
+        logits = functional.linear(self._state(history, lengths), self.output.weight[1:], self.output.bias[1:])
+        return self._repeats(logits, history, lengths)
+
+    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+        """Return ``state``, the s of the person's history; the last map into it is the decoder's step."""
+
+        def state(interaction: Interaction) -> torch.Tensor:
+            return self._state(Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH])
+
+        decoder = tuple(f"decoder.{name}" for name, _ in self.decoder.named_parameters())
+        return self.views_of_histories(dataset, "state", state, decoder)
+
+    def _state(self, history: Incidence, lengths: torch.Tensor) -> torch.Tensor:
+        """Return s, [batch, hidden]."""
         row = torch.arange(len(lengths), device=lengths.device)
         outputs, _ = self.encoder(history.sums(self.encoder_embedding.weight))
         h = outputs[row, lengths - 1]  # what comes after the last basket does not reach it
@@ -143,8 +158,7 @@ class Sets2Sets(NextBasketRecommender):
         c = (attention.unsqueeze(2) * outputs).sum(dim=1)
         g = torch.relu(self.combine(torch.cat([d, c], dim=1)))
         s, _ = self.decoder(g.unsqueeze(1), h.unsqueeze(0).contiguous())
-        logits = functional.linear(s.squeeze(1), self.output.weight[1:], self.output.bias[1:])
-        return self._repeats(logits, history, lengths)
+        return s.squeeze(1)
 
     def _repeats(self, logits: torch.Tensor, history: Incidence, lengths: torch.Tensor) -> torch.Tensor:
         """Mix the users' own frequencies into the logits, in place, at the items of their histories."""
