@@ -1,25 +1,22 @@
 """Attacks on what a model holds of people, and how well they do, as rows of the result table."""
 
-import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from recbole.audit.attackers import USUAL, Features, one_thread, read
-from recbole.audit.games import INNER_FOLDS, People, Split, cross, playable, splits
 from recbole.audit.measures import METRICS, auc, shares, turned
+from recbole.audit.protocols import INNER_FOLDS, People, Split, cross, obstacle, splits
 from recbole.evaluator.intervals import mean_intervals
 from recbole.evaluator.kinds import Floats, Ids, Row
 from recbole.evaluator.table import Table
 from recbole.utils import stream
 
-logger = logging.getLogger("recbole")
-
 WORST, ADAPTIVE, SHUFFLED = "worst", "adaptive", "shuffled"
-"""In ``population``, after the game: the attacker and view that did best on inner folds of the people whom it knows;
-the same with the sign chosen there, too, so that it turns round what reads the wrong way; after the attacker: on
+"""In ``population``, after the protocol: the attacker and view that did best on inner folds of the people it knows; the
+same with the sign chosen there, too, so that it turns round what reads the wrong way; and, after the attacker, on
 shuffled groups."""
 
 ANY = "any"
@@ -36,15 +33,15 @@ class AttackSettings:
     """How is attacked.
 
     Attributes:
-        games: which; see :data:`~recbole.audit.games.GAMES`.
+        protocols: which; see :data:`~recbole.audit.protocols.PROTOCOLS`.
         attackers: which; see :data:`~recbole.audit.attackers.ATTACKERS`.
-        seeds: each game is played so often, with other folds.
+        seeds: each protocol is run so often, with other folds.
         folds: of cross-validations.
         balanced: people are left out at random until all groups are as large as the smallest; otherwise they all take
             part, and count more the smaller their group is.
     """
 
-    games: tuple[str, ...] = ("inside", "outside", "outside_reversed")
+    protocols: tuple[str, ...] = ("inside", "outside", "outside_reversed")
     attackers: tuple[str, ...] = USUAL
     seeds: int = 5
     folds: int = 5
@@ -80,7 +77,7 @@ class _Tally:
 
 
 def attack(views: Mapping[str, Features], people: People, settings: AttackSettings) -> list[Row]:
-    """Attack what a model holds of people, in all games that can be played.
+    """Attack what a model holds of people, in all protocols that can be followed.
 
     Args:
         views: name to what an attacker sees.
@@ -88,24 +85,32 @@ def attack(views: Mapping[str, Features], people: People, settings: AttackSettin
         settings: how.
 
     Returns:
-        Rows of the result table: each view and attacker in each game and, of each game, who is ``worst`` and
-        ``adaptive``. A game that cannot be played has none; why is logged.
+        Rows of the result table: each view and attacker in each protocol and, of each protocol, who is ``worst`` and
+        ``adaptive``. Protocols that are :func:`infeasible` have none.
 
     Raises:
-        UserError: there is no such game.
+        UserError: there is no such protocol.
     """
-    tally = _Tally()
-    for game in settings.games:
-        reason = playable(people, game, settings.folds)
-        if reason is not None:
-            logger.info("no attack '%s': %s", game, reason)
+    tally, left_out = _Tally(), infeasible(people, settings)
+    for protocol in settings.protocols:
+        if protocol in left_out:
             continue
-        group = people.of(game)
+        group = people.of(protocol)
         with one_thread():
             for seed in range(settings.seeds):
-                for number, split in enumerate(splits(people, game, seed, settings.folds, settings.balanced)):
-                    _round(views, group, split, settings, (seed, game, number), tally)
+                for number, split in enumerate(splits(people, protocol, seed, settings.folds, settings.balanced)):
+                    _round(views, group, split, settings, (seed, protocol, number), tally)
     return tally.rows()
+
+
+def infeasible(people: People, settings: AttackSettings) -> dict[str, str]:
+    """Return the protocols that cannot be followed with these people, and why.
+
+    Raises:
+        UserError: there is no such protocol.
+    """
+    reasons = {protocol: obstacle(people, protocol, settings.folds) for protocol in settings.protocols}
+    return {protocol: reason for protocol, reason in reasons.items() if reason is not None}
 
 
 def shuffled(views: Mapping[str, Features], people: People, settings: AttackSettings, times: int = 200) -> list[Row]:
@@ -114,15 +119,14 @@ def shuffled(views: Mapping[str, Features], people: People, settings: AttackSett
     Args:
         views: name to what an attacker sees.
         people: who they are.
-        settings: how; of its games none counts.
+        settings: how; of its protocols none counts.
         times: how often, for logistic regression; a tenth of it for the others.
 
     Returns:
         Rows of the result table: the mean, and from where to where 95 % of the shuffled ones are.
     """
-    table, reason = Table(), playable(people, "inside", settings.folds)
-    if reason is not None:
-        logger.info("nothing is shuffled: %s", reason)
+    table = Table()
+    if infeasible(people, replace(settings, protocols=("inside",))):
         return table.rows
     inside, _ = people.sides("inside")
     for view, attacker in _candidates(views, settings):
@@ -158,13 +162,13 @@ def _round(
     key: tuple[int, str, int],
     tally: _Tally,
 ) -> None:
-    """Play one round: all read, and whoever did best among those whom it knows reads as worst and as adaptive, too."""
-    seed, game, number = key
+    """Run one round: all read, and whoever did best among those whom it knows reads as worst and as adaptive, too."""
+    seed, protocol, number = key
     told: dict[Candidate, Floats] = {}
     validated: dict[Candidate, float] = {}
     for one in _candidates(views, settings):
         told[one] = _read(views, one, group, split, seed, settings)
-        inner = cross(split.train, group, INNER_FOLDS, stream(seed, "attack", game, "inner", number))
+        inner = cross(split.train, group, INNER_FOLDS, stream(seed, "attack", protocol, "inner", number))
         areas = [auc(_read(views, one, group, part, seed, settings), group[part.test]) for part in inner]
         validated[one] = float(np.mean(areas))
     worst = max(validated, key=lambda one: validated[one])
@@ -172,9 +176,9 @@ def _round(
     signed = told[adaptive] if validated[adaptive] >= CHANCE else turned(told[adaptive])
     truth, test = group[split.test], split.test
     for (view, attacker), scores in told.items():
-        tally.add(view, f"{game}/{attacker}", scores, truth, test)
-    tally.add(ANY, f"{game}/{WORST}", told[worst], truth, test)
-    tally.add(ANY, f"{game}/{ADAPTIVE}", signed, truth, test)
+        tally.add(view, f"{protocol}/{attacker}", scores, truth, test)
+    tally.add(ANY, f"{protocol}/{WORST}", told[worst], truth, test)
+    tally.add(ANY, f"{protocol}/{ADAPTIVE}", signed, truth, test)
 
 
 def _read(

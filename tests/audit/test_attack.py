@@ -10,7 +10,7 @@ pytest.importorskip("sklearn")
 from recbole.audit.attack import AttackSettings, attack, shuffled
 from recbole.audit.attackers import USUAL, Features, check_installed, read
 from recbole.audit.features import reduced
-from recbole.audit.games import People
+from recbole.audit.protocols import People
 from recbole.utils import UserError
 
 N = 240
@@ -120,9 +120,9 @@ def test_insiders_know_more_the_larger_their_share():
     who = people()
     matrix = vectors()
     matrix[:, :2] += who.group[:, None]
-    games = ("insider_10", "insider_25", "insider_50")
-    rows = aucs(attack({"table": Features(matrix)}, who, AttackSettings(games, ("logistic",), seeds=3)))
-    values = [rows["table", f"{game}/logistic"]["value"] for game in games]
+    protocols = ("insider_10", "insider_25", "insider_50")
+    rows = aucs(attack({"table": Features(matrix)}, who, AttackSettings(protocols, ("logistic",), seeds=3)))
+    values = [rows["table", f"{protocol}/logistic"]["value"] for protocol in protocols]
     assert 0.6 < values[0] < values[2]
 
 

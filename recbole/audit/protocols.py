@@ -1,4 +1,4 @@
-"""The games: which people an attacker knows, and whom it is to read."""
+"""The protocols of attacks: which people an attacker knows, and whom it is to read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from recbole.evaluator.kinds import Ids, Mask
 from recbole.utils import UserError, stream
 
 INSIDERS = {"insider_10": 0.10, "insider_25": 0.25, "insider_50": 0.50}
-GAMES = ("inside", "outside", "outside_reversed", *INSIDERS, "who")
+PROTOCOLS = ("inside", "outside", "outside_reversed", *INSIDERS, "who")
 """``inside``: folds of the protected people; ``outside``: knows people outside of the protected set, reads those in it;
 ``outside_reversed``: the other way round; ``insider_10`` and so on: knows that share (%) of the protected people, reads
 the rest of them; ``who``: folds of all people, and what is read is who is protected."""
@@ -21,7 +21,7 @@ INNER_FOLDS = 3
 
 @dataclass(frozen=True)
 class Split:
-    """One round of a game.
+    """One round of a protocol.
 
     Attributes:
         train: int64, the people that the attacker knows.
@@ -34,7 +34,7 @@ class Split:
 
 @dataclass(frozen=True)
 class People:
-    """Who plays.
+    """Who takes part.
 
     Attributes:
         group: int64 [n], each person's group, numbers from 0 on; -1 is not known, and takes part in nothing.
@@ -46,59 +46,59 @@ class People:
     protected: Mask
     names: tuple[str, ...]
 
-    def of(self, game: str) -> Ids:
-        """Return what is read in a game of each person, int64 [n], -1 where the person takes no part."""
-        return np.where(self.group >= 0, self.protected, -1).astype(np.int64) if game == "who" else self.group
+    def of(self, protocol: str) -> Ids:
+        """Return what is read in a protocol of each person, int64 [n], -1 where the person takes no part."""
+        return np.where(self.group >= 0, self.protected, -1).astype(np.int64) if protocol == "who" else self.group
 
-    def names_of(self, game: str) -> tuple[str, ...]:
-        """Return the names of what is read in a game."""
-        return ("not protected", "protected") if game == "who" else self.names
+    def names_of(self, protocol: str) -> tuple[str, ...]:
+        """Return the names of what is read in a protocol."""
+        return ("not protected", "protected") if protocol == "who" else self.names
 
-    def sides(self, game: str) -> tuple[Ids, Ids]:
-        """Return who may be known and who is read (int64 each) in a game; in all but ``outside`` ones the same."""
+    def sides(self, protocol: str) -> tuple[Ids, Ids]:
+        """Return who may be known and who is read (int64 each) in a protocol; in all but ``outside`` ones the same."""
         known = self.group >= 0
         inside, outside = np.flatnonzero(known & self.protected), np.flatnonzero(known & ~self.protected)
         everybody = np.flatnonzero(known)
         both = {"outside": (outside, inside), "outside_reversed": (inside, outside), "who": (everybody, everybody)}
-        return both.get(game, (inside, inside))
+        return both.get(protocol, (inside, inside))
 
 
-def playable(people: People, game: str, folds: int) -> str | None:
-    """Return why a game cannot be played, or None where it can: every group needs people in every fold.
+def obstacle(people: People, protocol: str, folds: int) -> str | None:
+    """Return why a protocol cannot be followed, or None where it can: every group needs people in every fold.
 
     Raises:
-        UserError: there is no such game.
+        UserError: there is no such protocol.
     """
-    if game not in GAMES:
-        raise UserError(f"'{game}' is no way to attack; known: {', '.join(GAMES)}")
-    if game in ("outside", "outside_reversed", "who") and people.protected[people.group >= 0].all():
+    if protocol not in PROTOCOLS:
+        raise UserError(f"'{protocol}' is no way to attack; known: {', '.join(PROTOCOLS)}")
+    if protocol in ("outside", "outside_reversed", "who") and people.protected[people.group >= 0].all():
         return "everybody is protected"
-    group, names = people.of(game), people.names_of(game)
-    least = 2 * INNER_FOLDS / INSIDERS[game] if game in INSIDERS else 2 * folds
-    for side in people.sides(game):
+    group, names = people.of(protocol), people.names_of(protocol)
+    least = 2 * INNER_FOLDS / INSIDERS[protocol] if protocol in INSIDERS else 2 * folds
+    for side in people.sides(protocol):
         for one, count in enumerate(np.bincount(group[side], minlength=len(names))):
             if count < least:
                 return f"there are {count} people of the group '{names[one]}', and {least:.0f} are needed"
     return None
 
 
-def splits(people: People, game: str, seed: int, folds: int, balanced: bool) -> Iterator[Split]:
-    """Yield the rounds of a game.
+def splits(people: People, protocol: str, seed: int, folds: int, balanced: bool) -> Iterator[Split]:
+    """Yield the rounds of a protocol.
 
     Args:
-        people: who plays.
-        game: one of :data:`GAMES`, :func:`playable`.
+        people: who takes part.
+        protocol: one of :data:`PROTOCOLS`, :func:`obstacle`.
         seed: of the folds, and of who is left out.
-        folds: of the people, where a game has folds.
+        folds: of the people, where a protocol has folds.
         balanced: leave people out at random until the groups are as large as the smallest.
     """
-    draw, group = stream(seed, "attack", game), people.of(game)
-    known, read = (balance(side, group, draw) if balanced else side for side in people.sides(game))
-    if game.startswith("outside"):
+    draw, group = stream(seed, "attack", protocol), people.of(protocol)
+    known, read = (balance(side, group, draw) if balanced else side for side in people.sides(protocol))
+    if protocol.startswith("outside"):
         yield Split(known, read)
         return
-    if game in INSIDERS:
-        fold = fold_of(known, group, round(1 / INSIDERS[game]), draw)
+    if protocol in INSIDERS:
+        fold = fold_of(known, group, round(1 / INSIDERS[protocol]), draw)
         yield Split(known[fold == 0], known[fold != 0])
         return
     yield from cross(known, group, folds, draw)
