@@ -1,5 +1,6 @@
 """The base classes of each task's models, under RecBole's names."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from recbole.config import Config
-from recbole.data import Dataset, Interaction, nbr
+from recbole.data import Dataset, EvalRows, Interaction, nbr
 from recbole.model.recommender import AbstractRecommender
 from recbole.model.table_softmax import AT_ONCE
 from recbole.model.user_views import UserView
@@ -44,7 +45,11 @@ class GeneralRecommender(AbstractRecommender):
         """
         return None
 
-    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+    def pair_scores(self, interaction: Interaction) -> torch.Tensor:
+        """Return the scores [batch] of (user, item) pairs before any squashing, differentiable."""
+        return self.predict(interaction)
+
+    def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
         """Return ``table``, where there is one that goes by RecBole's name ``user_embedding``."""
         table = getattr(self, "user_embedding", None)
         if not isinstance(table, nn.Embedding):
@@ -151,24 +156,33 @@ class NextBasketRecommender(AbstractRecommender):
         return [interaction[at : at + step] for at in range(0, len(interaction), step)]
 
     def views_of_histories(
-        self, dataset: Dataset, name: str, vectors: Callable[[Interaction], torch.Tensor], parameters: tuple[str, ...]
+        self,
+        dataset: Dataset | None,
+        name: str,
+        vectors: Callable[[Interaction], torch.Tensor],
+        parameters: tuple[str, ...],
     ) -> dict[str, UserView]:
         """Return one user view by its name: what the model makes of the baskets before each person's test target.
 
         Args:
-            dataset: under a mask that stays as it is.
+            dataset: under a mask that stays as it is; None for a view that is named alone.
             name: of the view.
             vectors: from a batch of the task to what stands for its people, float [batch, d], differentiable.
             parameters: that a protection moves.
         """
-        rows = dataset.exposure_rows(np.arange(1, dataset.n_users))
-        entity = torch.from_numpy(rows.entity).to(self.device)
+
+        @functools.cache
+        def asked() -> tuple[EvalRows, int]:
+            if dataset is None:
+                raise ValueError(f"the view {name} is of histories: it needs the data")
+            return dataset.exposure_rows(np.arange(1, dataset.n_users)), dataset.n_users
 
         def matrix() -> torch.Tensor:
-            starts = range(0, len(entity), self.people_at_once)
-            parts = [vectors(rows.inputs[at : at + self.people_at_once].to(self.device)) for at in starts]
-            made = torch.cat(parts)
-            return made.new_zeros(dataset.n_users, made.shape[1]).index_copy(0, entity, made)
+            (rows, n_users), device = asked(), next(self.parameters()).device
+            starts = range(0, len(rows.entity), self.people_at_once)
+            parts = [vectors(rows.inputs[at : at + self.people_at_once].to(device)) for at in starts]
+            made, entity = torch.cat(parts), torch.from_numpy(rows.entity).to(device)
+            return made.new_zeros(n_users, made.shape[1]).index_copy(0, entity, made)
 
         return {name: UserView(matrix, parameters, table=False)}
 

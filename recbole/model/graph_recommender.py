@@ -124,7 +124,7 @@ class GraphRecommender(GeneralRecommender, ABC):
         """Return the :meth:`representations`."""
         return self.representations()
 
-    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+    def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
         """Return ``table``, the parameters, and ``propagated``, what scores are made of."""
         propagated = UserView(lambda: self.forward()[0], ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"propagated": propagated}

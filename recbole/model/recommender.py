@@ -131,8 +131,11 @@ class AbstractRecommender(nn.Module):
         """Return what the model makes of a batch's users or sequences, [batch, d], differentiable; the scores here."""
         return self.logits(interaction)[:, 1:]
 
-    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
-        """Return by what the model knows people, name to view, a table first; none here. Of a model in eval mode."""
+    def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
+        """Return by what the model, in eval mode, knows people: name to view, a table first; none here.
+
+        Views of what is made of data need these; without, they are named alone.
+        """
         return {}
 
     def entries(self, name: str, interaction: Interaction) -> torch.Tensor:

@@ -59,7 +59,7 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
     same_epoch: dict[str, int] = {}
     for once in (rows, fixed):
         scenario.tell(once)
-    rebuilds = _is_rebuilt(base)
+    rebuilds = scenario.removes and _is_rebuilt(base)
     for checkpoint in range(N_CHECKPOINTS):
         view, models = setup.view(work.state(checkpoint)), {"base": (before, of_base)}
         if rebuilds:
@@ -72,6 +72,9 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
             same_epoch[reference.name] = checkpoint
             measured = {kind: model for kind, model in models.items() if not kind.startswith("retrained")}
             rows += distances(scenario.questions()[0], view, measured, reference)
+        if not scenario.removes:  # nothing to be retrained without: how far it went from the base
+            reference = Reference(before, reference_name(work.base.path))
+            rows += distances(scenario.questions()[0], view, {"unlearned": models["unlearned"]}, reference)
         further, of = distances_from_others(setup, work.others.get(checkpoint, {}), checkpoint, view, models)
         rows, seeds = rows + further, seeds | of
         if checkpoint == LAST:

@@ -73,7 +73,7 @@ def run_recbole(
     index = config["retrain_checkpoint_idx_to_match"]
     stored = _given(config, scenario, index)
     setup = begin(config, scenario, forgetting=index is not None)
-    if index is None and not scenario.plants and scenario.is_asked():
+    if index is None and not scenario.plants and scenario.removes and scenario.is_asked():
         logger.info(
             "this is the base model, of which nothing is forgotten; --retrain_checkpoint_idx_to_match 0, 1, 2 or 3 "
             "retrains without what is forgotten by that checkpoint"

@@ -32,7 +32,7 @@ from recbole.trainer.places import Places, settings_name
 from recbole.trainer.stored import BUDGET, Stored, adopt
 from recbole.unlearning.algorithm import UnlearningAlgorithm
 from recbole.unlearning.pipeline import STATUSES, Pipeline
-from recbole.unlearning.registry import get_algorithm
+from recbole.unlearning.registry import get_algorithm, own_names
 from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
 from recbole.utils import UserError, check_writable, write_json
 from recbole.utils.clock import Clock
@@ -68,6 +68,7 @@ def unlearn_recbole(
     settle_ensemble(config, model_class.type)
     check_pairing(config, algorithm)
     scenario = scenario_of(config)
+    _check_kind(scenario, algorithm)
     algorithm.check_class(model_class)
     places, hyper = places_of(config, scenario, algorithm)
     init_logger(config, places.logs)
@@ -122,6 +123,23 @@ def _run(
         write_json(result_file, result)
     done.finish()
     return result
+
+
+def _check_kind(scenario: Scenario, algorithm: type[UnlearningAlgorithm]) -> None:
+    """Refuse, before anything is read, an algorithm that does not answer what is asked for.
+
+    Raises:
+        UserError: naming those that do.
+    """
+    if scenario.kind in algorithm.kinds:
+        return
+    others = [name for name in own_names() if scenario.kind in get_algorithm(name).kinds]
+    if scenario.kind == "attribute":
+        raise UserError(
+            f"{algorithm.name} forgets interactions, and --attribute names none; "
+            f"--unlearning_algorithm {', '.join(others)} make an attribute of people unreadable"
+        )
+    raise UserError(f"{algorithm.name} makes an attribute of people unreadable: say which one with --attribute")
 
 
 def places_of(
@@ -243,7 +261,7 @@ def _references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[
         UserError: one is of other data, another mask, or no twin.
     """
     found: dict[int, tuple[Stored, bool | str]] = {}
-    for checkpoint in range(N_CHECKPOINTS):
+    for checkpoint in range(N_CHECKPOINTS) if setup.scenario.removes else ():
         state = setup.retrained(checkpoint)
         if state.file.exists():
             stored = Stored.read(state.file)

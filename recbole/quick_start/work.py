@@ -62,8 +62,9 @@ class Work:
 
     def identity(self, checkpoint: int) -> Identity:
         """Return what makes the unlearned model of a checkpoint."""
+        more = {**self.hyper, **self.setup.scenario.decides()}
         base = self.base.identity or Identity({"foreign": self.base_sha256})
-        return self.setup.unlearned_identity(self.state(checkpoint), base, self.base_sha256, self.hyper)
+        return self.setup.unlearned_identity(self.state(checkpoint), base, self.base_sha256, more)
 
     @property
     def stem(self) -> Path:

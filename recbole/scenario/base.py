@@ -43,6 +43,8 @@ class Scenario(ABC):
         name: what the scenario is called.
         flags: of run_recbole.py and unlearn.py, beside those that every scenario has.
         making_flags: of make_forget_set.py.
+        kind: what its requests name, ``rows`` or ``attribute``; an algorithm says which kinds it serves.
+        removes: whether its requests take rows out of the data, so that a model can be retrained without them.
         plants: whether it adds rows to the data that the base model is trained on.
         probes: what is asked at each checkpoint, beside utility.
         usual_fraction: the ``unlearning_fraction`` of a run that does not say it; None: it has to.
@@ -54,6 +56,8 @@ class Scenario(ABC):
     name: ClassVar[str] = ""
     flags: ClassVar[tuple[Flag, ...]] = ()
     making_flags: ClassVar[tuple[Flag, ...]] = ()
+    kind: ClassVar[str] = "rows"
+    removes: ClassVar[bool] = True
     plants: ClassVar[bool] = False
     usual_fraction: ClassVar[float | None] = None
     probes: ClassVar[tuple[str, ...]] = ("forgotten", "exposure", "distance")
@@ -126,6 +130,10 @@ class Scenario(ABC):
         Raises:
             UserError: when there is no such file, or nothing of it is in the data.
         """
+
+    def decides(self) -> Mapping[str, Any]:
+        """Return what makes an unlearned model beside base, algorithm and mask, plain values."""
+        return {}
 
     # --- questions and references --------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recbole.unlearning.request import Requests
 
 _LONGEST_STEM, _STEM_KEPT = 40, 31  # bytes
-_METHOD, FORGET_SEED = "unlearning_sample_selection_method", "unlearn_sample_selection_seed"
+METHOD, FORGET_SEED = "unlearning_sample_selection_method", "unlearn_sample_selection_seed"
 
 
 class Sensitive(Scenario):
@@ -36,7 +36,7 @@ class Sensitive(Scenario):
     flags = (
         Flag("sensitive_category", str, "category that people want forgotten, such as meat"),
         Flag("forget_set", str, "file of what is to be forgotten, instead of one drawn by make_forget_set.py"),
-        Flag(_METHOD, str, "forget set's name (default: sensitive_category_<--sensitive_category>)"),
+        Flag(METHOD, str, "forget set's name (default: sensitive_category_<--sensitive_category>)"),
     )
     making_flags = (
         Flag("sensitive_category", str, "categories, such as horror; 'all': each that has a list", nargs="+"),
@@ -69,8 +69,8 @@ class Sensitive(Scenario):
         if config["forget_set"] is not None:
             for key, value in own_forget_set(config).items():
                 config[key] = value
-        elif config[_METHOD] is None and config["sensitive_category"] is not None:
-            config[_METHOD] = sensitive_method(config["sensitive_category"])
+        elif config[METHOD] is None and config["sensitive_category"] is not None:
+            config[METHOD] = sensitive_method(config["sensitive_category"])
 
     def part_of_names(self) -> str:
         """Return the draw and the way in which it was drawn; a forget set of one's own has its name alone."""
@@ -79,7 +79,7 @@ class Sensitive(Scenario):
         config = self.config
         fraction = config["unlearning_fraction"]
         draw = "" if fraction is None else draw_part(float(fraction), config["seed"], config[FORGET_SEED]) + "_"
-        return f"{draw}{_METHOD}_{config[_METHOD]}"
+        return f"{draw}{METHOD}_{config[METHOD]}"
 
     def requests(self) -> Requests:
         """Look the forget set up in the data."""
@@ -142,7 +142,7 @@ def own_forget_set(config: Config) -> dict[str, Any]:
         UserError: another setting picks another forget set.
     """
     asked = config.asked
-    implied = {_METHOD: short_stem(config["forget_set"]), "unlearning_fraction": None, FORGET_SEED: None}
+    implied = {METHOD: short_stem(config["forget_set"]), "unlearning_fraction": None, FORGET_SEED: None}
     others = [key for key in implied if key in asked and config[key] not in (None, implied[key])]
     if others:
         raise UserError(contradiction(config, others[0]))

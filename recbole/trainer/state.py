@@ -124,7 +124,7 @@ class Run:
             state: the model's.
             base: the model that the requests were put to, and the SHA-256 of its file.
             base_sha256: of the base's file.
-            hyper: every hyper-parameter of the algorithm.
+            hyper: every hyper-parameter of the algorithm, and what else the scenario says.
         """
         config = self.config
         return Identity({

@@ -52,6 +52,7 @@ class UnlearningAlgorithm(ABC):
         bench: the model and the data under the current mask, with what is counted of them.
         hyper: the hyper-parameters' values.
         serves_ensembles: whether it is for ensembles, and for nothing else.
+        kinds: what the requests that it answers may name: ``rows`` of the log, or an ``attribute`` of people.
 
     Raises:
         UserError: when the algorithm means nothing on the model, or a hyper-parameter is out of bounds.
@@ -61,6 +62,7 @@ class UnlearningAlgorithm(ABC):
     Hyper: ClassVar[type[NoHyperParameters]] = NoHyperParameters
     hyper: NoHyperParameters
     serves_ensembles: ClassVar[bool] = False
+    kinds: ClassVar[tuple[str, ...]] = ("rows",)
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         self.check_class(type(model))

@@ -73,3 +73,24 @@ class NeggradHyper(HyperParameters):
         0.05, "Euclidean length that a forgotten example's share of the gradient is cut to", above=0
     )
     neggrad_steps: int = setting(4, "steps up the loss of each forgotten example", least=1)
+
+
+@dataclass(frozen=True)
+class ViewHyper(NoHyperParameters):
+    """Which of a model's user views are protected: of all algorithms that make an attribute unreadable."""
+
+    protect_view: str = setting(
+        "all", "user views to protect: table, the first one; propagated, what is computed of it; or all"
+    )
+
+
+@dataclass(frozen=True)
+class ProtectHyper(ViewHyper):
+    """What changing a trained model's user vectors takes: of ``u2u``, ``d2d`` and ``pau``."""
+
+    protect_regulariser: str = setting(
+        "rank_margin", "what holds the recommendations: rank_margin (of the original top 20), l2 (distance), or none"
+    )
+    protect_weight: float = setting(1e-6, "weight of the regulariser", least=0)
+    protect_steps: int = setting(500, "Adam's steps for each request, everybody in each of them", least=1)
+    protect_rate: float = setting(1e-3, "Adam's learning rate", above=0)

@@ -63,7 +63,7 @@ class NeuMF(GeneralRecommender):
             halves.append(self.mlp_layers(pair))
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
-    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+    def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
         """Return the tables of the halves that there are, ``gmf`` and ``mlp``."""
         halves = {"gmf": ("mf", self.mf_train), "mlp": ("mlp", self.mlp_train)}
         names = {view: f"user_{half}_embedding.weight" for view, (half, there) in halves.items() if there}
@@ -74,6 +74,10 @@ class NeuMF(GeneralRecommender):
         logits = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         return self.loss(logits, interaction[self.LABEL].to(logits.dtype))
 
+    def pair_scores(self, interaction: Interaction) -> torch.Tensor:
+        """Return the logits [batch] of (user, item) pairs."""
+        return self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
+
     def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return probabilities [batch] of (user, item) pairs."""
-        return torch.sigmoid(self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID]))
+        return torch.sigmoid(self.pair_scores(interaction))

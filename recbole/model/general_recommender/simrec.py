@@ -146,7 +146,7 @@ class SimRec(GeneralRecommender):
         """Return the features ``(users [n_users, d], items [n_items, d])``."""
         return self.features(self.user_embedding.weight), self.features(self.item_embedding.weight)
 
-    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+    def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
         """Return ``table``, the student's parameters, and ``features``, what scores are made of."""
         features = UserView(lambda: self.features(self.user_embedding.weight), ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"features": features}

@@ -81,7 +81,7 @@ class DNNTSP(NextBasketRecommender):
         change = self.alpha.index_select(0, item) * (z - embedded) @ self.output.weight.T
         return scores.index_put((user, item), change.squeeze(1), accumulate=True)
 
-    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+    def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
         """Return ``summary``, the mean of a person's z; the last map into z is the attention's of values."""
         return self.views_of_histories(dataset, "summary", self._mean_summary, ("value.weight",))
 

@@ -136,7 +136,7 @@ class Sets2Sets(NextBasketRecommender):
         logits = functional.linear(self._state(history, lengths), self.output.weight[1:], self.output.bias[1:])
         return self._repeats(logits, history, lengths)
 
-    def user_views(self, dataset: Dataset) -> dict[str, UserView]:
+    def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
         """Return ``state``, the s of the person's history; the last map into it is the decoder's step."""
 
         def state(interaction: Interaction) -> torch.Tensor:

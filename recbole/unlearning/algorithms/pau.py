@@ -1,0 +1,84 @@
+"""PAU: attribute unlearning by coding rates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from recbole.config import Config
+from recbole.data import Dataset
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.unlearning.hyper import ProtectHyper, setting
+from recbole.unlearning.protection import ProtectionAlgorithm
+
+
+@dataclass(frozen=True)
+class PauHyper(ProtectHyper):
+    """The hyper-parameters of PAU."""
+
+    pau_epsilon: float = setting(0.5, "precision of the coding rates, for vectors of mean squared length 1", above=0)
+    pau_weight: float = setting(2.0, "weight of keeping the rate of all vectors; above 1", above=1)
+
+
+class Pau(ProtectionAlgorithm):
+    r"""Makes it as costly to code each group's vectors apart as all together: post-training attribute unlearning.
+
+    Named after PAU (WWW 2025), which could not be read: what is known of it here is its objective, at third hand, so
+    the signs are derived. The rate that codes the rows z of a matrix of m people up to a precision epsilon is (Y. Ma
+    et al., "Segmentation of Multivariate Mixed Data via Lossy Data Coding and Compression", PAMI 2007; equation
+    numbers not checked), with S the mean of z z^T, S_j that of group j of m_j people, and D the number of columns::
+
+        R = 1/2 logdet(I + D / epsilon^2 S)          R_c = sum_j (m_j / m) 1/2 logdet(I + D / epsilon^2 S_j)
+
+    S is the mean of the S_j weighted by m_j / m, and logdet is strictly concave on positive matrices, so that
+    ``R_c <= R`` by Jensen, with equality if and only if all S_j are equal. To learn classes one maximises R - R_c; to
+    hide them it is to become zero, and without R falling, since R is the room in which people differ::
+
+        minimise  -R_c + lambda |R - b|,  b the original R
+
+    PAU also holds the groups' norms. With lambda > 1 that is not needed: stretching all vectors raises R_c by no more
+    than R, as (I + X)^-1 is operator convex, so that no growth pays above b. Vectors are divided by the root of their
+    original mean squared length, once. The S_j of vectors say nothing of the sign of a group's mean: two groups at m
+    and -m have equal ones. So a 1 stands before each vector here, which puts the means into the S_j.
+
+    A step takes O(people x d^2 + groups x d^3).
+    """
+
+    name = "pau"
+    Hyper = PauHyper
+    hyper: PauHyper
+
+    def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
+        super().__init__(config, model, dataset)
+        self.base = {name: view.values().clone() for name, view in self.views.items()}
+
+    def objective(
+        self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
+    ) -> tuple[float, torch.Tensor]:
+        """Return the objective of one view, and its gradient."""
+        people = torch.cat(list(groups))
+        base, places = (
+            self.base[view][people],
+            list(torch.arange(len(people), device=people.device).split([len(one) for one in groups])),
+        )
+        scale = 1 / max(float(base.square().sum(dim=1).mean()) ** 0.5, torch.finfo(base.dtype).tiny)
+        with torch.enable_grad():
+            own = vectors[people].requires_grad_(True)
+            apart = rates(own * scale, places, self.hyper.pau_epsilon)
+            whole = rates(base * scale, places, self.hyper.pau_epsilon)[0].detach()
+            total = -apart[1] + self.hyper.pau_weight * (apart[0] - whole).abs()
+        (gradient,) = torch.autograd.grad(total, own)
+        return float(total.detach()), torch.zeros_like(vectors).index_add_(0, people, gradient)
+
+
+def rates(vectors: torch.Tensor, groups: Sequence[torch.Tensor], epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return R and R_c of vectors, float [m, d], whose groups are given as int64 places among them; differentiable."""
+    points = torch.cat([vectors.new_ones(len(vectors), 1), vectors], dim=1)
+    factor, eye = points.shape[1] / epsilon**2, torch.eye(points.shape[1], dtype=torch.float64, device=points.device)
+
+    def rate(some: torch.Tensor) -> torch.Tensor:
+        moment = (some.T @ some).double() / len(some)
+        return torch.logdet(eye + factor * moment) / 2
+
+    apart = [len(own) / len(points) * rate(points[own]) for own in groups]
+    return rate(points), torch.stack(apart).sum()

@@ -1,0 +1,209 @@
+"""What algorithms have in common that make an attribute unreadable in a trained model, by moving people's vectors."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, cast
+
+import torch
+
+from recbole.config import Config
+from recbole.data import Dataset
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.model.user_views import UserView
+from recbole.unlearning.algorithm import UnlearningAlgorithm
+from recbole.unlearning.attribute_request import AttributeRequest
+from recbole.unlearning.hyper import NoHyperParameters, ProtectHyper, ViewHyper
+from recbole.unlearning.outcome import PHASES, NotApplied, Outcome
+from recbole.unlearning.rank_margin import Gradients, RankMargin, through
+from recbole.unlearning.request import Request
+from recbole.utils import UserError, suggest
+from recbole.utils.clock import Clock
+from recbole.utils.deadline import Deadline
+
+VIEWS = ("table", "propagated", "all")
+REGULARISERS = ("rank_margin", "l2", "none")
+
+
+class AttributeAlgorithm(UnlearningAlgorithm):
+    """An algorithm whose requests name an attribute of people; nothing leaves the data.
+
+    Attributes:
+        views: the user views that are protected, by name.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("attribute",)
+    Hyper: ClassVar[type[NoHyperParameters]] = ViewHyper
+    hyper: ViewHyper
+
+    def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
+        super().__init__(config, model, dataset)
+        self.views = chosen_views(model, dataset, self.hyper.protect_view)
+
+    @classmethod
+    def check_class(cls, model_class: type[AbstractRecommender]) -> None:
+        """Refuse a class of models that never has a user view."""
+        if model_class.user_views is AbstractRecommender.user_views:
+            raise _no_view(cls.name, model_class.__name__)
+
+    def check(self, model: AbstractRecommender) -> None:
+        """Refuse a model without a user view."""
+        if not model.trainable or not model.user_views():
+            raise _no_view(self.name, type(model).__name__)
+
+    @classmethod
+    def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
+        """Return the parameters of all user views."""
+        return tuple(dict.fromkeys(name for view in model.user_views().values() for name in view.parameters))
+
+
+def _no_view(algorithm: str, model: str) -> UserError:
+    return UserError(f"{algorithm} changes a trained model's user vectors, and {model} has no user view")
+
+
+def chosen_views(model: AbstractRecommender, dataset: Dataset, which: str) -> dict[str, UserView]:
+    """Return the views of a model that a run protects.
+
+    Raises:
+        UserError: there is no such choice, or the model has no such view.
+    """
+    if which not in VIEWS:
+        raise UserError(f"--protect_view should be {', '.join(VIEWS)}, not '{which}'{suggest(which, VIEWS)}")
+    views = model.user_views(dataset)
+    if which == "all":
+        return views
+    wanted = {name: view for name, view in views.items() if view.table == (which == "table")}
+    if not wanted:
+        raise UserError(
+            f"--protect_view {which}: {type(model).__name__} has none; its user views are {', '.join(views)}"
+        )
+    first = next(iter(wanted))
+    return {first: wanted[first]}
+
+
+class ProtectionAlgorithm(AttributeAlgorithm):
+    """Adam on the parameters of the protected views, everybody in each step; to add one takes an :meth:`objective`.
+
+    Minimised is the objective, the sum over the protected views, plus ``protect_weight`` times the regulariser: the
+    order of the original model's lists (:mod:`recbole.unlearning.rank_margin`), or the squared distance from the
+    original parameters. Where the attribute is one of several, those protected before it are not looked at again.
+    Only the views' parameters move; in a table these are the rows of the protected people. The step of a request is
+    all of Adam's steps together: if time runs out before the last, or a number is not finite, none of it is left.
+    """
+
+    Hyper = ProtectHyper
+    hyper: ProtectHyper
+
+    def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
+        super().__init__(config, model, dataset)
+        names = dict.fromkeys(name for view in self.views.values() for name in view.parameters)
+        self.moved = {name: model.get_parameter(name) for name in names}
+        said = self.hyper.protect_regulariser
+        if said not in REGULARISERS:
+            raise UserError(f"--protect_regulariser should be {', '.join(REGULARISERS)}, not '{said}'")
+        kept = said if self.hyper.protect_weight else "none"
+        self.original = {name: p.detach().clone() for name, p in self.moved.items()} if kept == "l2" else None
+        self.lists = RankMargin(model.eval(), dataset) if kept == "rank_margin" else None
+
+    @abstractmethod
+    def objective(
+        self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
+    ) -> tuple[float, torch.Tensor]:
+        """Return how well the groups can be told apart, and the gradient in the vectors.
+
+        Args:
+            view: its name.
+            vectors: float [n_users, d], of one view; without a gradient.
+            groups: int64 ids of each group of the protected people, two or more, none empty.
+            at: the request's index and the step's number, for random streams.
+
+        Returns:
+            A number, and float [n_users, d].
+        """
+
+    def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
+        """Protect the people of the requests so far, in one attribute after the other."""
+        clock = Clock(self.device, *PHASES)
+        before = {name: parameter.detach().clone() for name, parameter in self.moved.items()}
+        outcome = Outcome("skipped")
+        self.work: dict[str, Any] = {}
+        try:
+            self.model.eval()
+            for request in requests:
+                self._protect(cast(AttributeRequest, request), deadline)
+            clock.lap("solve")
+            outcome = self._changed(before)
+        except NotApplied as reason:
+            outcome = Outcome(reason.status, reason.reason)
+        finally:
+            for parameter in self.moved.values():
+                parameter.grad = None
+            if outcome.status != "applied":
+                self._put(before)
+        clock.lap("apply")
+        outcome.seconds, outcome.work = clock.phases, dict(self.work)
+        if outcome.status == "skipped":
+            outcome.idle = {request.entity: outcome.reason for request in requests}
+        return outcome
+
+    def _put(self, values: Gradients) -> None:
+        with torch.no_grad():
+            for name, parameter in self.moved.items():
+                parameter.copy_(values[name])
+
+    def _changed(self, before: Gradients) -> Outcome:
+        change = sum(_square(p.detach() - before[name]) for name, p in self.moved.items()) ** 0.5
+        size = sum(map(_square, before.values())) ** 0.5
+        if change == 0:
+            return Outcome("skipped", "the steps change no parameter")
+        return Outcome("applied", relative_change=change / max(size, 1e-30))
+
+    def _protect(self, request: AttributeRequest, deadline: Deadline) -> None:
+        """Take Adam's steps for one request, in place.
+
+        Raises:
+            NotApplied: the time is up, a number is not finite, or there is nobody to be told apart.
+        """
+        groups = [torch.from_numpy(people).to(self.device) for people in request.groups]
+        if len(groups) < 2:
+            raise NotApplied("skipped", "the protected people are of fewer than two groups")
+        only = torch.from_numpy(request.protected).to(self.device)
+        people = only if all(view.table for view in self.views.values()) else None
+        optimizer = torch.optim.Adam(self.moved.values(), lr=self.hyper.protect_rate)
+        values: list[float] = []
+        for step in range(self.hyper.protect_steps):
+            if deadline.passed():
+                raise NotApplied("timeout", f"time was up after {step} of {self.hyper.protect_steps} steps")
+            value, gradients = self._gradients(groups, (request.index, step))
+            kept, more = self._regulariser(people)
+            values.append(value + self.hyper.protect_weight * kept)
+            for name, parameter in self.moved.items():
+                gradient = gradients[name]
+                if name in more:
+                    gradient = gradient.add(more[name], alpha=self.hyper.protect_weight)
+                parameter.grad = gradient
+            optimizer.step()
+            if not torch.isfinite(torch.tensor(values[-1], device="cpu")):
+                break
+        if not all(bool(p.isfinite().all()) for p in self.moved.values()) or values[-1] != values[-1]:
+            raise NotApplied("diverged", f"a number is not finite after {len(values)} steps")
+        self.work |= {"objective_first": values[0], "objective_last": values[-1], "n_protected": len(request.protected)}
+
+    def _gradients(self, groups: Sequence[torch.Tensor], at: tuple[int, int]) -> tuple[float, Gradients]:
+        """Return the objective of the protected views, and its gradients in the parameters."""
+        with torch.enable_grad():
+            made = tuple(view.vectors() for view in self.views.values())
+        named = zip(self.views, made, strict=True)
+        found = [self.objective(view, vectors.detach(), groups, at) for view, vectors in named]
+        return sum(value for value, _ in found), through(made, tuple(gradient for _, gradient in found), self.moved)
+
+    def _regulariser(self, people: torch.Tensor | None) -> tuple[float, Gradients]:
+        if self.lists is not None:
+            return self.lists.value_and_gradients(self.moved, people)
+        if self.original is None:
+            return 0.0, {}
+        moved = {name: parameter.detach() - self.original[name] for name, parameter in self.moved.items()}
+        return sum(map(_square, moved.values())), {name: 2 * difference for name, difference in moved.items()}
+
+
+def _square(values: torch.Tensor) -> float:
+    return float(values.square().sum(dtype=torch.float64))
