@@ -145,7 +145,7 @@ def _rows(
     table = Table(**about, model=state.kind, algorithm=algorithm, checkpoint=state.checkpoint)
     views = views_of(load(setup, state, stored), state.data, asked.views)
     table.extend(audited.rows(views, settings))
-    inside = replace(settings, protocols=("inside",))
+    inside = replace(settings, protocols=("inside",), choose=False)
     if "shuffled" in asked.references:
         table.extend(audited.named(shuffled(views, audited.people, settings, asked.permutations)))
     if "history" in asked.references:

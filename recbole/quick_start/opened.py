@@ -53,7 +53,7 @@ def state_of(setup: Setup, stored: Stored) -> State:
     done = Done(meta["mask"]["forget_set_sha256"], meta["mask"]["requests_done"])
     if done.count > len(setup.asked):
         raise UserError(f"{stored.path}: has forgotten {done.count} requests, and there are {len(setup.asked)}")
-    checkpoint = setup.sizes.index(done.count) if done.count in setup.sizes else None
+    checkpoint = max((at for at, size in enumerate(setup.sizes) if size == done.count), default=None)
     forgotten = setup.asked.mask(done.count, len(setup.dataset.log))
     planted = setup.scenario.n_planted
     return State(meta["kind"], setup.dataset, forgotten, done, checkpoint, stored.path, planted)
