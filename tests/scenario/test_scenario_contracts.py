@@ -63,6 +63,17 @@ class TestSpam(ScenarioContract):
         make_forget_set_main(["--dataset", "tiny", "--data_path", str(data.parent), *self.arguments, "--seed", "2"])
 
 
+class TestAttribute(ScenarioContract):
+    scenario = "attribute"
+    arguments = ("--attribute", "gender", "age")
+    unlearning = ("--unlearning_algorithm", "u2u", "--protect_steps", "5")
+
+    def furnish(self, data):
+        people = "".join(f"{user}\t{'FM'[user % 3 // 2]}\t{'young' if user < 8 else ''}\n" for user in range(20))
+        people = people.replace("\t\n", "\told\n")
+        (data / "tiny.user").write_text(f"user_id:token\tgender:token\tage:token\n{people}")
+
+
 def test_every_scenario_has_a_contract():
     assert without_contract(scenarios()) == []
     assert without_contract({"spam", "newscenario"}) == ["newscenario"]

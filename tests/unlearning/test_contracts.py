@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import test_attribute_contracts as attributes
 from asking import ask
+from attribute_contract import AttributeContract
 from contract import AlgorithmContract, HidingContract, StepContract
 from quadratic import PENALTY
 from small_worlds import USERS, known, same
@@ -118,9 +120,9 @@ class TestShards(AlgorithmContract):
 
 
 def contracts():
-    """Return the contracts that pytest finds here, by algorithm."""
-    found = [thing for name, thing in globals().items() if name.startswith("Test")]
-    return {cls.algorithm: cls for cls in found if issubclass(cls, AlgorithmContract)}
+    """Return the contracts that pytest finds here and, of algorithms for attributes, in their file, by algorithm."""
+    found = [thing for name, thing in [*globals().items(), *vars(attributes).items()] if name.startswith("Test")]
+    return {cls.algorithm: cls for cls in found if issubclass(cls, AlgorithmContract | AttributeContract)}
 
 
 def without_contract(names):

@@ -15,7 +15,8 @@ from recbole.unlearning.pipeline import Pipeline
 from recbole.unlearning.registry import algorithm_names, get_algorithm
 from recbole.utils import init_seed
 
-LEARNED = sorted(name for name in algorithm_names() if name != "exact" and not get_algorithm(name).serves_ensembles)
+ROWS = [name for name in algorithm_names() if get_algorithm(name).kinds == ("rows",)]
+LEARNED = sorted(name for name in ROWS if name != "exact" and not get_algorithm(name).serves_ensembles)
 OTHERS = MODELS[1:]
 PAIRS = [pair for at, name in enumerate(LEARNED) for pair in ((name, MODELS[0]), (name, OTHERS[at % len(OTHERS)]))]
 SMALL = {"influence_negatives": 4, "gif_scale_factor": 1e5}
