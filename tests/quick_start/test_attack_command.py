@@ -101,7 +101,16 @@ def test_a_file_of_others_does_not_say_enough(folder, capsys):
 
 def test_unlearning_runs_attack_base_and_checkpoints(folder, monkeypatch):
     monkeypatch.setattr(attacks, "AttackSettings", partial(AttackSettings, attackers=("logistic",), folds=3))
-    asked = ["--attribute", "gender", "--protect_fraction", "0.6", "--unlearning_algorithm", "u2u", "--steps", "30"]
+    asked = [
+        "--attribute",
+        "gender",
+        "--protect_fraction",
+        "0.6",
+        "--unlearning_algorithm",
+        "u2u",
+        "--protect_steps",
+        "30",
+    ]
     with inside(folder):
         assert main(["unlearn", *COMMON, *asked, "--result_file", "u.json"]) == 0
         rows = [row for row in json.loads((folder / "u.json").read_text())["metrics"] if row["split"] == "gender"]
@@ -128,7 +137,7 @@ def test_unlearning_without_attacks_says_so_before_any_work(folder, monkeypatch,
         raise UserError("attacks need scikit-learn")
 
     monkeypatch.setattr(attacks, "check_installed", missing)
-    asked = ["--attribute", "gender", "--unlearning_algorithm", "u2u", "--steps", "3"]
+    asked = ["--attribute", "gender", "--unlearning_algorithm", "u2u", "--protect_steps", "3"]
     with inside(folder):
         assert main(["unlearn", *COMMON, *asked]) == 2
         assert "attacks need scikit-learn; --attack_seeds 0 attacks nothing" in capsys.readouterr().err
@@ -158,7 +167,7 @@ def test_the_originals_file_means_a_checkpoint_of_ours(tmp_path, method, model, 
     wanted = {"checkpoint": str(tmp_path / "saved" / name), "data_path": "dataset", "device": "cpu"}
     assert read_attack_config(path, tmp_path / "saved") == wanted
     (tmp_path / "saved" / "more" / name).touch()
-    with pytest.raises(UserError, match="should mean one checkpoint, and there is .*, .*more"):
+    with pytest.raises(UserError, match=r"should mean one checkpoint, and there is .*, .*more"):
         read_attack_config(path, tmp_path / "saved")
     named = configured(tmp_path, method=method, model=model, target_model="own.pth", device=None)
     assert read_attack_config(named, tmp_path / "saved") == {"checkpoint": "own.pth", "data_path": "dataset"}
@@ -185,7 +194,7 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path):
     path = tmp_path / "attack_config.json"
     for text in ("{", "[1]"):
         path.write_text(text)
-        with pytest.raises(UserError, match="not a configuration file of attack.py"):
+        with pytest.raises(UserError, match=r"not a configuration file of attack\.py"):
             read_attack_config(path)
 
 
