@@ -142,7 +142,10 @@ def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
             Flag("unlearning_batchsize", int, "people per unlearning step (default: 1)", 1),
         ),
         "ensembles": _ENSEMBLES,
-        "forgetting": _forgetting(1e-05),
+        "forgetting": (
+            *_forgetting(1e-05),
+            Flag("attribute_config", str, "exp_config.json of PoT-AU's program: run its experiment here", key=None),
+        ),
         "evaluation": (
             *_EVALUATION,
             Flag("other_seeds", int, "seeds whose retrained models distances are measured from too", nargs="+"),

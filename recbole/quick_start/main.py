@@ -129,8 +129,12 @@ def _train(argv: list[str], program: str) -> int:
 
 
 def _unlearn(argv: list[str], program: str) -> int:
+    from recbole.quick_start.attribute_config import expanded
     from recbole.quick_start.command_line import unlearn_arguments, without_secrets
 
+    argv, trains = expanded(argv)
+    if trains:
+        return _train(argv, program)
     namespace, overrides = unlearn_arguments(argv, program=program)
     with loading():
         config = configured(namespace, overrides, namespace.preset)

@@ -23,7 +23,8 @@ def without_contract(names):
 class ScenarioContract(ABC):
     """Base, retrained and unlearned models of a small data set; ``arguments`` ask for the scenario.
 
-    ``unlearning`` names an algorithm that answers its requests. One that takes nothing out of the data is held against its base.
+    ``unlearning`` names an algorithm that answers its requests. What takes nothing out of the data is held against the
+    base.
 
     ``furnish(data)`` writes into the data set's folder what a run of the scenario reads.
     """

@@ -1,0 +1,114 @@
+"""Configuration files of PoT-AU's ``main.py``: the same experiment as a command line of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from recbole.utils import UserError, suggest
+
+FLAG = "--attribute_config"
+ORIGINAL = "original"
+
+_MODELS = {
+    "ncf": ("--model", "NeuMF", "--mf_embedding_size", "32", "--mlp_embedding_size", "128",
+            "--mlp_hidden_size", "[128, 64, 32]", "--dropout_prob", "0.0"),
+    "lightgcn": ("--model", "LightGCN", "--embedding_size", "64", "--n_layers", "3", "--reg_weight", "0.0"),
+}  # fmt: skip
+_METHODS = {ORIGINAL: None, "u2u": "u2u", "d2d": "d2d", "retrain": "mmd_training", "adv": "adv"}
+_DEFAULTS = {
+    "target_model": "final_model.pth", "method": ORIGINAL, "model": "ncf", "lr": 0.001, "batch_size": 256, "epochs": 25,
+    "dataset_path": None, "dataset": "ml-100k", "num_ng": 4, "test_num_ng": None, "device": None, "au_trade_off": 1e-6,
+    "retrain_trade_off": 1,
+}  # fmt: skip
+_NUMBERS = ("lr", "batch_size", "epochs", "num_ng", "au_trade_off", "retrain_trade_off")
+_PROTOCOL = (
+    *("--variant", "attribute_config", "--valid_metric", "Hit@10", "--topk", "5,10,15,20", "--metrics", "Hit,NDCG"),
+    *("--user_inter_num_interval", "[5,inf)", "--item_inter_num_interval", "[5,inf)"),
+    *("--eval_args", "{split: {LS: valid_and_test}, order: RO}"),
+)
+
+
+def expanded(argv: list[str], say: Callable[[str], None] = print) -> tuple[list[str], bool]:
+    """Return a command line with the file's settings in the place of ``--attribute_config FILE``, if that is there.
+
+    What else the command line says stands behind them, and wins.
+
+    Args:
+        argv: of unlearn.py, without the program's name.
+        say: gets each line about what the file says and this program does differently.
+
+    Returns:
+        The command line, and whether it is to train the base: the file's method is ``original``.
+
+    Raises:
+        UserError: the file cannot be read, or a key or value of it is not known.
+    """
+    places = [at for at, word in enumerate(argv) if word == FLAG or word.startswith(f"{FLAG}=")]
+    if not places:
+        return argv, False
+    at = places[0]
+    joined, value = argv[at].partition("=")[1:]
+    rest = argv[:at] + argv[at + (1 if joined else 2) :]
+    if not joined:
+        if at + 1 == len(argv) or argv[at + 1].startswith("--"):
+            raise UserError(f"{FLAG} needs a file, such as exp_config.json")
+        value = argv[at + 1]
+    said = _read(value)
+    trains = said["method"] == ORIGINAL
+    return [*_words(said, value, say), *rest], trains
+
+
+def _read(path: str) -> dict[str, Any]:
+    """Return all keys of a file, with the defaults of those that it lacks."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: should hold keys such as method and model, not {type(found).__name__}")
+    for key in found:
+        if key not in _DEFAULTS:
+            raise UserError(f"{path}: there is nothing for the key '{key}' here{suggest(key, _DEFAULTS)}")
+    for key in _NUMBERS:
+        value = found.get(key, 1)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise UserError(f"{path}: {key} should be a number, not {value!r}")
+    said: dict[str, Any] = {**_DEFAULTS, **found}
+    for key, known in {"method": _METHODS, "model": _MODELS}.items():
+        if said[key] not in known:
+            told = suggest(str(said[key]), known) or f"; known are {', '.join(known)}"
+            raise UserError(f"{path}: {key}: there is no {said[key]!r} here{told}")
+    return said
+
+
+def _words(said: Mapping[str, Any], path: str, say: Callable[[str], None]) -> list[str]:
+    """Return a command line of what a file says."""
+    words = [*_MODELS[said["model"]], *_PROTOCOL, "--dataset", str(said["dataset"])]
+    words += ["--learning_rate", str(said["lr"]), "--train_batch_size", str(said["batch_size"])]
+    words += ["--epochs", str(said["epochs"]), "--stopping_step", str(said["epochs"])]
+    words += [f"--{ours}={said[key]}" for key, ours in {"dataset_path": "data_path", "device": "device"}.items()
+              if said[key] is not None]  # fmt: skip
+    if said["model"] == "ncf":
+        words += ["--train_neg_sample_args", f"{{sample_num: {said['num_ng']}}}"]
+    else:
+        say(f"{path}: num_ng: LightGCN is trained by BPR here, with one negative for each positive, not pointwise")
+    if said["test_num_ng"] is not None:
+        say(f"{path}: test_num_ng: every item is ranked, not {said['test_num_ng']} drawn ones and the right one")
+    say(f"{path}: the epoch is chosen on validation rows, not on those of the test")
+    if said["method"] == ORIGINAL:
+        return words
+    algorithm = str(_METHODS[said["method"]])
+    words += ["--attribute", "gender", "--protect_batches", "1", "--protect_view", "table"]
+    words += ["--unlearning_algorithm", algorithm]
+    if said["target_model"] != _DEFAULTS["target_model"]:
+        words += ["--base_checkpoint", str(said["target_model"])]
+    if algorithm in ("u2u", "d2d"):
+        words += ["--protect_weight", str(said["au_trade_off"])]
+    if algorithm == "mmd_training":
+        words += ["--mmd_weight", str(said["retrain_trade_off"])]
+    return words
