@@ -6,13 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from recbole.quick_start.attribute_config import METHODS, MODELS, VARIANT
 from recbole.utils import UserError, suggest
-
-MODELS = {"ncf": "NeuMF", "lightgcn": "LightGCN"}
-"""The original's models, and what they are called here."""
-
-METHODS = {"original": None, "u2u": "u2u", "d2d": "d2d", "retrain": "mmd_training", "adv": "adv"}
-"""The original's methods, and what the algorithms are called here; the original one is the base."""
 
 _KEYS = ("attack", "target_model", "method", "model", "dataset_path", "dataset", "device")
 _ORIGINALS_FILE = "final_model.pth"
@@ -21,9 +16,10 @@ _ORIGINALS_FILE = "final_model.pth"
 def read_attack_config(path: Path, saved: Path = Path("saved")) -> dict[str, str]:
     """Return what such a file means here.
 
-    ``model``, ``dataset`` and ``method`` name a model of ours in a folder of checkpoints, gender's, whatever its seed;
-    ``target_model`` the file itself, unless it is the original's ``final_model.pth``. ``dataset_path`` is the folder of
-    data sets, ``device`` the device; ``attack`` may be ``attack`` alone.
+    ``model``, ``dataset`` and ``method`` name a model of ours in a folder of checkpoints, gender's, whatever its seed,
+    one of ``unlearn.py --attribute_config`` first; ``target_model`` the file itself, unless it is the original's
+    ``final_model.pth``. ``dataset_path`` is the folder of data sets, ``device`` the device; ``attack`` may be
+    ``attack`` alone.
 
     Args:
         path: the JSON file.
@@ -63,11 +59,11 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _checkpoint(path: Path, said: dict[str, str], saved: Path) -> Path:
-    model, method = _ours(path, said, "model", "ncf", MODELS), _ours(path, said, "method", "original", METHODS)
+    model, method = _ours(path, said, "model", "ncf", MODELS)[1], _ours(path, said, "method", "original", METHODS)
     begin = f"model_{model}_seed_*_dataset_{said.get('dataset', 'ml-100k')}"
     of_method = f"_unlearning_algorithm_{method}_*attribute_gender_unlearn_epoch_*_to_match_3.pth"
     pattern = begin + ("_best.pth" if method is None else of_method)
-    found = sorted(saved.rglob(pattern))
+    found = sorted((saved / VARIANT).rglob(pattern)) or sorted(saved.rglob(pattern))
     if len(found) != 1:
         names = ", ".join(map(str, found)) or f"none like {saved / pattern}"
         raise UserError(f"{path} should mean one checkpoint, and there is {names}: give its file as target_model")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from recbole.unlearning.attribute_request import AttributeRequests
 from recbole.utils import UserError
 
 if TYPE_CHECKING:
+    from recbole.audit.attackers import Features
     from recbole.config import Config
     from recbole.evaluator.kinds import Row
     from recbole.model.abstract_recommender import AbstractRecommender
@@ -50,33 +51,45 @@ class Attacks:
     Attributes:
         setup: the run's.
         settings: how.
+        found: the rows of what was attacked, by the kind of model and the number of requests that it is of.
     """
 
     setup: Setup
     settings: AttackSettings
+    found: dict[tuple[str, int], list[Row]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, setup: Setup) -> Attacks:
         """Return the attacks of a run: those of the default protocols, ``attack_seeds`` times."""
         return cls(setup, AttackSettings(seeds=setup.config["attack_seeds"]))
 
-    def on(self, model: AbstractRecommender, state: State, /, **about: Any) -> list[Row]:
+    def on(self, model: AbstractRecommender, state: State, kind: str, /, **about: Any) -> list[Row]:
         """Attack a model in each attribute that is protected in a state, and return rows of the result table.
+
+        The last two of four checkpoints may be of the same requests: the second is then not attacked again.
 
         Args:
             model: any model of the run.
             state: whose protected people are attacked; also the rows' checkpoint.
+            kind: of the model, ``base`` or ``unlearned``.
             about: columns of the rows.
         """
         audits = protections(self.setup, state) if self.settings.seeds else []
-        if not audits:
+        if not audits or state.done is None:
             return []
-        table, views = Table(**about, checkpoint=state.checkpoint), views_of(model, state.data)
+        key, table = (kind, state.done.count), Table(**about, model=kind)
+        if key not in self.found:
+            self.found[key] = self._attacked(views_of(model, state.data), audits)
+        table.extend(row | {"checkpoint": state.checkpoint} for row in self.found[key])
+        return table.rows
+
+    def _attacked(self, views: dict[str, Features], audits: list[Audited]) -> list[Row]:
+        rows: list[Row] = []
         for audited in audits:
             for protocol, reason in infeasible(audited.people, self.settings).items():
                 logger.info("%s: no attack %s: %s", audited.attribute.name, protocol, reason)
-            table.extend(audited.rows(views, self.settings))
-        return table.rows
+            rows += audited.rows(views, self.settings)
+        return rows
 
 
 def protections(setup: Setup, state: State) -> list[Audited]:

@@ -61,7 +61,7 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
     for once in (rows, fixed):
         scenario.tell(once)
     attacks = Attacks.of(setup)
-    rows += attacks.on(base, work.state(LAST), **said)
+    rows += attacks.on(base, work.state(LAST), "base", **of_base)
     rebuilds = scenario.removes and _is_rebuilt(base)
     for checkpoint in range(N_CHECKPOINTS):
         view, models = setup.view(work.state(checkpoint)), {"base": (before, of_base)}
@@ -69,10 +69,8 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
             models["rebuilt"] = _rebuilt(work, checkpoint, timing), of_base
         models |= _models(work, checkpoint)
         rows += _evaluate(work, checkpoint, view, models)
-        unlearned, columns = models["unlearned"]
-        rows += attacks.on(
-            cast("AbstractRecommender", unlearned.model), work.state(checkpoint), **columns, model="unlearned"
-        )
+        unlearned, about = models["unlearned"]
+        rows += attacks.on(cast("AbstractRecommender", unlearned.model), work.state(checkpoint), "unlearned", **about)
         rows += [row | {"checkpoint": checkpoint} for row in fixed]
         reference = _same_epoch(work, checkpoint, models)
         if reference is not None:
