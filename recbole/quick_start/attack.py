@@ -101,9 +101,10 @@ def _attack(asked: argparse.Namespace) -> None:
     from recbole.audit.attack import AttackSettings
     from recbole.audit.attackers import check_installed
     from recbole.quick_start.attack_config import read_attack_config
-    from recbole.quick_start.attack_told import as_table, notes
+    from recbole.quick_start.attack_told import notes
     from recbole.quick_start.attacks import audited_in
     from recbole.quick_start.opened import setup_of, state_of
+    from recbole.report.attacks import as_table
     from recbole.trainer.stored import Stored
 
     protocols = _PROTOCOLS if "all" in asked.protocols else tuple(dict.fromkeys(asked.protocols))

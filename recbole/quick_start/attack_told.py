@@ -1,36 +1,17 @@
-"""What attacks came to, for people to read."""
+"""How the numbers of attacks are to be read."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from recbole.audit.attack import ADAPTIVE, CHANCE, SHUFFLED, infeasible
 from recbole.audit.measures import METRICS
-from recbole.report.tables import as_short_text, shown
+from recbole.report.tables import shown
 
 if TYPE_CHECKING:
     from recbole.audit.attack import AttackSettings
     from recbole.audit.protocols import People
     from recbole.evaluator.kinds import Row
-
-_KEY = ("model", "checkpoint", "view", "population")
-_HEADINGS = ("AUC", "balanced accuracy", "macro F1")
-
-
-def as_table(rows: list[Row]) -> str:
-    """Return the rows of attacks as a table, a line for each model, view and attacker, AUC with its interval."""
-    lines: dict[tuple[object, ...], dict[str, object]] = {}
-    for row in rows:
-        key = tuple(row[name] for name in _KEY)
-        line = lines.setdefault(key, dict(zip(_KEY, key, strict=True)))
-        heading = _HEADINGS[METRICS.index(row["metric"])]
-        line[heading] = row["value"]
-        if row["metric"] == METRICS[0]:
-            line["from, to (95 %)"] = f"{shown(row['low'])}, {shown(row['high'])}"
-            line["people"] = row["n_people"]
-    return as_short_text(pd.DataFrame(list(lines.values())), ["model", "checkpoint"])
 
 
 def notes(rows: list[Row], people: People, settings: AttackSettings) -> list[str]:
