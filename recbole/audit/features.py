@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.linalg import svds
 
 from recbole.audit.attackers import Features
 from recbole.data.split import TRAIN
 from recbole.evaluator.scores import top_items
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # only an attack imports SciPy
+    from scipy.sparse import csr_array
+
     from recbole.data.dataset import Dataset
     from recbole.evaluator.kinds import Floats, Ids, Recommender
 
@@ -51,12 +51,16 @@ def history(dataset: Dataset) -> Features:
 
 def counted(user: Ids, item: Ids, dataset: Dataset) -> Features:
     """Return (user, item) pairs, int64 each, as a matrix of users by items, and that in few columns."""
+    from scipy.sparse import csr_array
+
     pairs = csr_array((np.ones(len(user)), (user, item)), shape=(dataset.n_users, dataset.n_items))
     return Features(reduced(pairs), pairs)
 
 
 def reduced(matrix: csr_array, columns: int = REDUCED) -> Floats:
     """Return the first principal columns of a matrix [n, items], float64 [n, columns]; fewer where it has fewer."""
+    from scipy.sparse.linalg import svds
+
     columns = min(columns, min(matrix.shape) - 1)
     left, size, _ = svds(matrix, k=columns, v0=np.ones(min(matrix.shape)))
     order = np.argsort(-size)

@@ -10,9 +10,11 @@ from tiny_tasks import furnish_clean, histories, inside, write
 pytest.importorskip("sklearn")
 
 from recbole.audit.attack import AttackSettings
-from recbole.evaluator import COLUMNS
+from recbole.audit.protocols import People
+from recbole.evaluator import COLUMNS, Table
 from recbole.quick_start import attacks
 from recbole.quick_start.attack_config import read_attack_config
+from recbole.quick_start.attack_told import notes
 from recbole.quick_start.family import main
 from recbole.utils import UserError
 
@@ -205,3 +207,15 @@ def test_the_originals_file_runs(folder):
         assert main(["attack", "--attack_config", "attack_config.json", *QUICK, *more]) == 0
     value = areas(json.loads((folder / "o.json").read_text())["metrics"])["base", "table", "inside/logistic"]["value"]
     assert np.isfinite(value)
+
+
+def test_what_looks_like_privacy_is_said_to_be_none():
+    table = Table(view="table")
+    table.add("attack_auc", 0.3, low=0.25, high=0.35, population="inside/logistic")
+    table.add("attack_auc", 0.5, low=0.45, high=0.55, population="outside/logistic")
+    group = np.arange(60) % 2
+    told = notes(table.rows, People(group, np.ones(60, dtype=bool), ("F", "M")), AttackSettings())
+    assert any("to 0.3 (table, inside/logistic). That is no privacy" in line and "0.7" in line for line in told)
+    assert any(line.startswith("outside: ") and "0.5 there is no privacy" in line for line in told)
+    table.rows[0]["high"] = 0.51
+    assert len(notes(table.rows, People(group, np.ones(60, dtype=bool), ("F", "M")), AttackSettings())) == len(told) - 1
