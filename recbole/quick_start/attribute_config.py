@@ -83,8 +83,8 @@ def _read(path: str) -> dict[str, Any]:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise UserError(f"{path}: {key} should be a number, not {value!r}")
     said: dict[str, Any] = {**_DEFAULTS, **found}
-    names: dict[str, Mapping[str, Any]] = {"method": METHODS, "model": MODELS}
-    for key, known in names.items():
+    choices: dict[str, tuple[str, ...]] = {"method": tuple(METHODS), "model": tuple(MODELS)}
+    for key, known in choices.items():
         if said[key] not in known:
             told = suggest(str(said[key]), known) or f"; known are {', '.join(known)}"
             raise UserError(f"{path}: {key}: there is no {said[key]!r} here{told}")

@@ -29,12 +29,16 @@ def bandwidth(points: torch.Tensor) -> float:
     return max(total / (4 * n * (n - 1)), tiny)
 
 
-def mmd(first: torch.Tensor, second: torch.Tensor) -> tuple[float, torch.Tensor, torch.Tensor]:
-    """Return MMD^2 of two groups, float [n_0, d] and [n_1, d], and the gradients in both.
+def mmd(points: torch.Tensor, n_first: int) -> tuple[float, torch.Tensor]:
+    """Return MMD^2 of two groups, and the gradient.
 
     Every pair is looked at: O(n^2 d) time, O(n d) memory.
+
+    Args:
+        points: float [n, d], those of the first group first.
+        n_first: how many these are.
     """
-    points, weight = _joined(first, second)
+    points, weight = points - points.mean(dim=0), _weights(points, n_first)
     width, gradient, value = 16 * bandwidth(points), torch.zeros_like(points), 0.0
     for a in range(0, len(points), TILE):
         left = slice(a, a + TILE)
@@ -45,22 +49,23 @@ def mmd(first: torch.Tensor, second: torch.Tensor) -> tuple[float, torch.Tensor,
             _pull(gradient, points, weight, left, right, slope, 4.0)
             if a != b:
                 _pull(gradient, points, weight, right, left, slope.T, 4.0)
-    return value, gradient[: len(first)], gradient[len(first) :]
+    return value, gradient
 
 
 def mmd_estimate(
-    first: torch.Tensor, second: torch.Tensor, rows: tuple[torch.Tensor, torch.Tensor]
-) -> tuple[float, torch.Tensor, torch.Tensor]:
+    points: torch.Tensor, n_first: int, rows: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[float, torch.Tensor]:
     """Return what :func:`mmd` does, estimated without bias (but for b) from some points compared with all.
 
     Args:
-        first, second: float [n_0, d] and [n_1, d].
-        rows: int64, which points of each group, drawn evenly, are compared with everybody: O(n (|rows|) d) time.
+        points, n_first: as of :func:`mmd`.
+        rows: int64 places among the points of the first group, and of the second, drawn evenly, which are compared with
+            everybody: O(n (|rows|) d) time.
     """
-    points, weight = _joined(first, second)
-    places = torch.cat([rows[0], rows[1] + len(first)])
-    shares = weight.new_tensor([len(first) / max(len(rows[0]), 1), len(second) / max(len(rows[1]), 1)])
-    times = shares.repeat_interleave(torch.tensor([len(rows[0]), len(rows[1])], device=shares.device))
+    points, weight = points - points.mean(dim=0), _weights(points, n_first)
+    places, sizes = torch.cat(rows), (n_first, len(points) - n_first)
+    shares = [weight.new_full((len(own),), size / max(len(own), 1)) for own, size in zip(rows, sizes, strict=True)]
+    times = torch.cat(shares)
     width, gradient, value = 16 * bandwidth(points), torch.zeros_like(points), 0.0
     for at in range(0, len(places), TILE):
         own = places[at : at + TILE]
@@ -74,16 +79,14 @@ def mmd_estimate(
             back = _mean_pull(points[right], slope.T, some, of_some)
             gradient[right] += 2 * weight[right].unsqueeze(1) * back
         gradient.index_add_(0, own, 2 * of_some.unsqueeze(1) * pulled)
-    return value, gradient[: len(first)], gradient[len(first) :]
+    return value, gradient
 
 
-def _joined(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return all points, about their mean, and their weights w, float [n]."""
-    points = torch.cat([first, second])
-    points -= points.mean(dim=0)
-    weight = points.new_full((len(points),), 1 / len(first))
-    weight[len(first) :] = -1 / len(second)
-    return points, weight
+def _weights(points: torch.Tensor, n_first: int) -> torch.Tensor:
+    """Return the w of all points, float [n]."""
+    weight = points.new_full((len(points),), 1 / n_first)
+    weight[n_first:] = -1 / (len(points) - n_first)
+    return weight
 
 
 def _kernel(

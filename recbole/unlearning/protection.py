@@ -173,14 +173,15 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         for step in range(self.hyper.protect_steps):
             if deadline.passed():
                 raise NotApplied("timeout", f"time was up after {step} of {self.hyper.protect_steps} steps")
+            optimizer.zero_grad(set_to_none=True)
             value, gradients = self._gradients(groups, (request.index, step))
             kept, more = self._regulariser(people)
             values.append(value + self.hyper.protect_weight * kept)
             for name, parameter in self.moved.items():
-                gradient = gradients[name]
+                parameter.grad = gradients[name]
                 if name in more:
-                    gradient = gradient.add(more[name], alpha=self.hyper.protect_weight)
-                parameter.grad = gradient
+                    parameter.grad.add_(more[name], alpha=self.hyper.protect_weight)
+            del gradients, more
             optimizer.step()
             if not torch.isfinite(torch.tensor(values[-1], device="cpu")):
                 break

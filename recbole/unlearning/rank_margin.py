@@ -16,6 +16,7 @@ from recbole.model.abstract_recommender import AbstractRecommender, GeneralRecom
 
 LENGTH, MARGIN = 20, 0.05
 _PEOPLE_AT_ONCE = 4096
+_ASKED_AT_ONCE = 256
 
 Gradients = dict[str, torch.Tensor]
 
@@ -67,8 +68,8 @@ class RankMargin:
 
     def _scores(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield lists, int64 [some, 20], and their scores, differentiable, some people at a time."""
-        model, of_pairs = self.model, isinstance(self.model, GeneralRecommender)
-        for some in rows.split(_PEOPLE_AT_ONCE if of_pairs else getattr(model, "people_at_once", 256)):
+        model = self.model
+        for some in rows.split(_ASKED_AT_ONCE):
             lists = self.lists[some]
             with torch.enable_grad():
                 if isinstance(model, GeneralRecommender):

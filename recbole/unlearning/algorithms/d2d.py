@@ -45,22 +45,20 @@ class D2d(ProtectionAlgorithm):
         """Return the sum of the discrepancies, and its gradient."""
         first, gradient, total = groups[0], torch.zeros_like(vectors), 0.0
         for number, other in enumerate(groups[1:], start=1):
-            pair = vectors[first], vectors[other]
-            if len(first) + len(other) <= ALL_PAIRS:
-                value, of_first, of_other = mmd(*pair)
+            both, n = torch.cat([first, other]), len(first)
+            if len(both) <= ALL_PAIRS:
+                value, part = mmd(vectors[both], n)
             else:
-                value, of_first, of_other = mmd_estimate(*pair, self._drawn(pair, at, view, number))
+                value, part = mmd_estimate(vectors[both], n, self._drawn((n, len(other)), at, view, number))
             total += value
-            gradient.index_add_(0, first, of_first)
-            gradient.index_add_(0, other, of_other)
+            gradient.index_add_(0, both, part)
         return total, gradient
 
     def _drawn(
-        self, pair: tuple[torch.Tensor, torch.Tensor], at: tuple[int, int], view: str, number: int
+        self, sizes: tuple[int, int], at: tuple[int, int], view: str, number: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return which people of two groups are compared with all, as many of each as the group's share of them."""
+        """Return the places of those who are compared with all: of two groups as many as the group's share of them."""
         generator = self.bench.stream(at[0], "d2d", view, number, at[1])
-        n = [len(group) for group in pair]
-        share = min(self.hyper.d2d_block / sum(n), 1.0)
-        some = [torch.from_numpy(generator.choice(size, max(round(share * size), 1), replace=False)) for size in n]
-        return some[0].to(self.device), some[1].to(self.device)
+        share = min(self.hyper.d2d_block / sum(sizes), 1.0)
+        some = [torch.from_numpy(generator.choice(n, max(round(share * n), 1), replace=False)) for n in sizes]
+        return some[0].to(self.device), (some[1] + sizes[0]).to(self.device)

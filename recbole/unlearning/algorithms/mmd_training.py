@@ -64,12 +64,12 @@ class Discrepancy(Penalty):
             vectors = view.vectors()
             for first, *others in self.groups.values():
                 for other in others:
-                    total = total + _discrepancy(vectors[first], vectors[other])
+                    total = total + _discrepancy(vectors[torch.cat([first, other])], len(first))
         return self.hyper.mmd_weight * total
 
 
-def _discrepancy(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+def _discrepancy(points: torch.Tensor, n_first: int) -> torch.Tensor:
     """Return :func:`~recbole.unlearning.mmd.mmd` with its gradient attached."""
-    value, *gradients = mmd(first.detach(), second.detach())
-    pulled = (first * gradients[0]).sum() + (second * gradients[1]).sum()
+    value, gradient = mmd(points.detach(), n_first)
+    pulled = (points * gradient).sum()
     return pulled - pulled.detach() + value
