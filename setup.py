@@ -33,7 +33,8 @@ setup(
     install_requires=requirements("requirements.txt"),
     extras_require={
         "pyg": ["torch_geometric>=2.6"],
-        "attack": ["scikit-learn>=1.5"],
+        "attack": ["scikit-learn>=1.7"],
+        "xgboost": ["scikit-learn>=1.7", "xgboost>=2"],
         "dev": requirements("requirements-dev.txt"),
     },
     entry_points={

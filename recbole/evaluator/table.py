@@ -48,7 +48,8 @@ view retains). ``n_people`` counts the people (or sessions) among the ``n_rows``
 ends of a mean's 95 % interval, None without. ``minus`` is None but in paired differences, where it names the model
 that was subtracted row by row. ``reference`` is, for a distance or such a difference, the file and SHA-256 that it is
 from; ``reference_twin`` whether that model differs from the base in its mask alone: True, False, or ``unknown`` for
-files that do not say what made them.
+files that do not say what made them. Rows of attacks have the attribute in ``split``, what was attacked in ``view``
+(``any``: the attacker chose), protocol and attacker in ``population`` (``inside/trees``); ``model`` may be untrained.
 """
 
 

@@ -10,13 +10,17 @@ from recbole.utils import UserError, suggest
 
 FLAG = "--attribute_config"
 ORIGINAL = "original"
+VARIANT = "attribute_config"
+"""The folder of what such files make."""
 
-_MODELS = {
+MODELS = {
     "ncf": ("--model", "NeuMF", "--mf_embedding_size", "32", "--mlp_embedding_size", "128",
             "--mlp_hidden_size", "[128, 64, 32]", "--dropout_prob", "0.0"),
     "lightgcn": ("--model", "LightGCN", "--embedding_size", "64", "--n_layers", "3", "--reg_weight", "0.0"),
 }  # fmt: skip
-_METHODS = {ORIGINAL: None, "u2u": "u2u", "d2d": "d2d", "retrain": "mmd_training", "adv": "adv"}
+METHODS = {ORIGINAL: None, "u2u": "u2u", "d2d": "d2d", "retrain": "mmd_training", "adv": "adv"}
+"""The original's methods, and what the algorithms are called here; the original one is the base."""
+
 _DEFAULTS = {
     "target_model": "final_model.pth", "method": ORIGINAL, "model": "ncf", "lr": 0.001, "batch_size": 256, "epochs": 25,
     "dataset_path": None, "dataset": "ml-100k", "num_ng": 4, "test_num_ng": None, "device": None, "au_trade_off": 1e-6,
@@ -24,7 +28,7 @@ _DEFAULTS = {
 }  # fmt: skip
 _NUMBERS = ("lr", "batch_size", "epochs", "num_ng", "au_trade_off", "retrain_trade_off")
 _PROTOCOL = (
-    *("--variant", "attribute_config", "--valid_metric", "Hit@10", "--topk", "5,10,15,20", "--metrics", "Hit,NDCG"),
+    *("--variant", VARIANT, "--valid_metric", "Hit@10", "--topk", "5,10,15,20", "--metrics", "Hit,NDCG"),
     *("--user_inter_num_interval", "[5,inf)", "--item_inter_num_interval", "[5,inf)"),
     *("--eval_args", "{split: {LS: valid_and_test}, order: RO}"),
 )
@@ -79,7 +83,7 @@ def _read(path: str) -> dict[str, Any]:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise UserError(f"{path}: {key} should be a number, not {value!r}")
     said: dict[str, Any] = {**_DEFAULTS, **found}
-    choices: dict[str, tuple[str, ...]] = {"method": tuple(_METHODS), "model": tuple(_MODELS)}
+    choices: dict[str, tuple[str, ...]] = {"method": tuple(METHODS), "model": tuple(MODELS)}
     for key, known in choices.items():
         if said[key] not in known:
             told = suggest(str(said[key]), known) or f"; known are {', '.join(known)}"
@@ -89,7 +93,7 @@ def _read(path: str) -> dict[str, Any]:
 
 def _words(said: Mapping[str, Any], path: str, say: Callable[[str], None]) -> list[str]:
     """Return a command line of what a file says."""
-    words = [*_MODELS[said["model"]], *_PROTOCOL, "--dataset", str(said["dataset"])]
+    words = [*MODELS[said["model"]], *_PROTOCOL, "--dataset", str(said["dataset"])]
     words += ["--learning_rate", str(said["lr"]), "--train_batch_size", str(said["batch_size"])]
     words += ["--epochs", str(said["epochs"]), "--stopping_step", str(said["epochs"])]
     words += [f"--{ours}={said[key]}" for key, ours in {"dataset_path": "data_path", "device": "device"}.items()
@@ -103,7 +107,7 @@ def _words(said: Mapping[str, Any], path: str, say: Callable[[str], None]) -> li
     say(f"{path}: the epoch is chosen on validation rows, not on those of the test")
     if said["method"] == ORIGINAL:
         return words
-    algorithm = str(_METHODS[said["method"]])
+    algorithm = str(METHODS[said["method"]])
     words += ["--attribute", "gender", "--protect_batches", "1", "--protect_view", "table"]
     words += ["--unlearning_algorithm", algorithm]
     if said["target_model"] != _DEFAULTS["target_model"]:

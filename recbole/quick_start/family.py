@@ -15,6 +15,7 @@ _ABOUT = """machine unlearning in recommender systems: train a model, let it for
   forget-set   make what is to be forgotten: forget sets, spam            (make_forget_set.py)
   report       compare result files in a table
   scan         look whether an ensemble still depends on what was forgotten
+  attack       look what attackers read of an attribute of people in a model
   list         what there is: models, algorithms, metrics, scenarios, data sets, presets, keys
 
 each has --help"""
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a program of the family; return its exit status."""
     arguments = sys.argv[1:] if argv is None else argv
     programs = {"prepare": _prepare, "train": _train, "unlearn": _unlearn, "forget-set": _forget_set}
-    programs |= {"report": _report, "scan": _scan, "list": _list}
+    programs |= {"report": _report, "scan": _scan, "attack": _attack, "list": _list}
     if arguments and arguments[0] in programs:
         return programs[arguments[0]](arguments[1:])
     parser = OneLineParser(prog="erase-bench", description=_ABOUT,
@@ -75,6 +76,12 @@ def _scan(arguments: list[str]) -> int:
     from recbole.quick_start.scan import main as scan
 
     return scan(arguments, "erase-bench scan")
+
+
+def _attack(arguments: list[str]) -> int:
+    from recbole.quick_start.attack import main as attack
+
+    return attack(arguments, "erase-bench attack")
 
 
 def _list(arguments: list[str]) -> int:

@@ -3,11 +3,12 @@
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from recbole.evaluator import Asked, EvalSettings, Reference, Views, evaluate, find_metric, get_probe
 from recbole.evaluator.kinds import Row
 from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.quick_start.attacks import Attacks
 from recbole.quick_start.closing import report
 from recbole.quick_start.monolithic import KIND, asked_monolithic, distances_from_monolithic
 from recbole.quick_start.other_seeds import distances, distances_from_others
@@ -63,6 +64,8 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
     monolithic: list[str] = []
     for once in (rows, fixed):
         scenario.tell(once)
+    attacks = Attacks.of(setup)
+    rows += attacks.on(base, work.state(LAST), "base", **of_base)
     rebuilds = scenario.removes and _is_rebuilt(base)
     for checkpoint in range(N_CHECKPOINTS):
         view, models = setup.view(work.state(checkpoint)), {"base": (before, of_base)}
@@ -70,6 +73,8 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
             models["rebuilt"] = _rebuilt(work, checkpoint, timing), of_base
         models |= _models(work, checkpoint)
         rows += _evaluate(work, checkpoint, view, models)
+        unlearned, about = models["unlearned"]
+        rows += attacks.on(cast("AbstractRecommender", unlearned.model), work.state(checkpoint), "unlearned", **about)
         rows += [row | {"checkpoint": checkpoint} for row in fixed]
         reference = _same_epoch(work, checkpoint, models)
         if reference is not None:

@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
         prog: what the command is called.
     """
     arguments = _parser(prog).parse_args(argv)
+    from recbole.report.attacks import chosen
     from recbole.report.brief import in_short
     from recbole.report.comparison import TABLES_BEGIN, comparison, names_of
     from recbole.report.records import read_unlearned
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
         found = comparison(arguments.files, arguments.k)
         records = dict(zip(names_of(arguments.files), map(read_unlearned, arguments.files), strict=True))
         brief = in_short(records) if arguments.brief else None
-        seeds = over_seeds(records.values())
+        seeds, attacks = over_seeds(records.values()), chosen(records)
         if beside is not None and seeds is not None and len(seeds.table):
             check_own_table(beside, [",".join(COLUMNS)])
             write_csv(seeds.table, beside)
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
         print(brief)
         return 0
     _print(found, seeds, beside)
+    if attacks is not None:
+        print(f"\nAttacks (docs/attack.md says how to read them):\n{attacks}")
     return 0
 
 

@@ -59,6 +59,7 @@ def _parser(prog: str) -> OneLineParser:
 
 
 def _scanned(path: Path, data_path: str | None, train: bool) -> dict[str, Any]:
+    from recbole.quick_start.opened import setup_of
     from recbole.trainer.stored import Stored
 
     stored = Stored.read(path)
@@ -66,29 +67,8 @@ def _scanned(path: Path, data_path: str | None, train: bool) -> dict[str, Any]:
         kind = (stored.content.get("meta") or {}).get("kind")
         print(f"{path} {_ONE_MODEL.format(how='trained' if kind != 'unlearned' else 'changed by an algorithm')}")
         return {"checkpoint": str(path), "checked": False, "clean": False}
-    config, dataset = _data(stored, data_path)
-    return {"checkpoint": str(path), "checked": True} | _of_ensemble(stored, config, dataset, train)
-
-
-def _data(stored: Stored, data_path: str | None) -> tuple[Config, Dataset]:
-    """Return a checkpoint's settings and data, what its scenario plants included.
-
-    Raises:
-        UserError: the data are not those that it was trained on.
-    """
-    from recbole.config import Config
-    from recbole.data import create_dataset
-    from recbole.model import get_model
-    from recbole.scenario.known_scenarios import scenario_of
-
-    changes: dict[str, Any] = {"show_progress": False} | ({"data_path": data_path} if data_path else {})
-    config = Config.restored(stored.content["config"], **changes)
-    model_class = get_model(config["model"])
-    config.bind_model(model_class)
-    dataset = scenario_of(config).open(create_dataset(config, model_class.type))
-    if stored.content["meta"]["dataset"] != dataset.log.fingerprint:
-        raise UserError(f"{stored.path}: was trained on other data than {config['data_path']} holds")
-    return config, dataset
+    setup = setup_of(stored, data_path)
+    return {"checkpoint": str(path), "checked": True} | _of_ensemble(stored, setup.config, setup.dataset, train)
 
 
 def _of_ensemble(stored: Stored, config: Config, dataset: Dataset, train: bool) -> dict[str, Any]:

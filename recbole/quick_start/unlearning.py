@@ -12,6 +12,7 @@ from recbole.config.ensembles import settle_ensemble
 from recbole.config.identity import canonical
 from recbole.model import get_model
 from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.quick_start.attacks import check_attacks
 from recbole.quick_start.closing import sensitive_csv
 from recbole.quick_start.ensembles import check_pairing
 from recbole.quick_start.hub import fetch
@@ -70,6 +71,7 @@ def unlearn_recbole(
     check_pairing(config, algorithm)
     scenario = scenario_of(config)
     _check_kind(scenario, algorithm)
+    check_attacks(config, scenario)
     algorithm.check_class(model_class)
     places, hyper = places_of(config, scenario, algorithm)
     init_logger(config, places.logs)

@@ -39,6 +39,7 @@ class Attribute(Scenario):
         Flag("attribute", str, "attributes of people to make unreadable, one after another, such as gender", nargs="+"),
         Flag(_FRACTION, float, "share of people whose attribute is protected (default: 1); part of file names"),
         Flag(_BATCHES, int, "requests in which these people arrive, for each attribute (default: 4)"),
+        Flag("attack_seeds", int, "how often attackers try to read the attribute; 0: never (default: 1)"),
     )
     probes = ("distance",)
 

@@ -1,0 +1,131 @@
+"""The attackers: classifiers that are fitted to the vectors of people whose group is known."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recbole.utils import UserError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from recbole.evaluator.kinds import Floats, Ids
+
+_HIDDEN = 100
+_ROUNDS, _DEPTH, _RATE = 50, 4, 0.5
+_WIDE_STRENGTH = 0.01
+"""The inverse of the regulariser where there are more columns than people: reads better there than 1."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an attacker sees of each person.
+
+    Attributes:
+        matrix: float64 [n, d].
+        wide: the same in many columns that are mostly zero, float64 [n, items], for logistic regression; or None.
+    """
+
+    matrix: Floats
+    wide: csr_array | None = None
+
+
+def _logistic(seed: int, wide: bool = False) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    strength = _WIDE_STRENGTH if wide else 1.0
+    return make_pipeline(StandardScaler(with_mean=not wide), LogisticRegression(C=strength, max_iter=1000))
+
+
+def _trees(seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_depth=_DEPTH, max_iter=_ROUNDS, learning_rate=_RATE, early_stopping=False, random_state=seed
+    )
+
+
+def _mlp(seed: int) -> Any:
+    from sklearn.neural_network import MLPClassifier
+
+    return MLPClassifier((_HIDDEN,), alpha=1, max_iter=500, learning_rate_init=0.01, random_state=seed)
+
+
+def _xgboost(seed: int) -> Any:
+    from xgboost import XGBClassifier
+
+    return XGBClassifier(
+        max_depth=_DEPTH, n_estimators=_ROUNDS, learning_rate=_RATE, reg_lambda=1, tree_method="hist", n_jobs=1,
+        random_state=seed,
+    )  # fmt: skip
+
+
+_MAKERS: dict[str, Callable[[int], Any]] = {"logistic": _logistic, "trees": _trees, "mlp": _mlp, "xgboost": _xgboost}
+
+ATTACKERS = tuple(_MAKERS)
+"""``logistic``: logistic regression on standardised columns; ``trees``: gradient-boosted trees of depth 4, 50 of
+them, learning rate .5; ``mlp``: one hidden layer of 100, alpha 1, at most 500 epochs, learning rate .01, on the columns
+as they are; ``xgboost``: XGBoost with the settings of ``trees``."""
+
+USUAL = ("logistic", "trees", "mlp")
+"""Those that scikit-learn alone has; ``trees`` stand for XGBoost there."""
+
+_PACKAGES = {"sklearn": "scikit-learn", "xgboost": "xgboost"}
+
+
+def check_installed(attackers: tuple[str, ...] = USUAL) -> None:
+    """Find out whether the attackers can be had.
+
+    Raises:
+        UserError: a package is not installed.
+    """
+    for module in ("sklearn", *(["xgboost"] if "xgboost" in attackers else [])):
+        if importlib.util.find_spec(module) is None:
+            name = _PACKAGES[module]
+            raise UserError(f"attacks need {name}: pip install {name} (or pip install 'erase-bench[attack]')")
+
+
+def read(
+    attacker: str, features: Features, train: Ids, groups: Ids, test: Ids, seed: int, weights: Floats | None = None
+) -> Floats:
+    """Fit an attacker to people whose group is known, and return what it makes of others.
+
+    Args:
+        attacker: one of :data:`ATTACKERS`.
+        features: of everybody.
+        train: int64 [m], who is known.
+        groups: int64 [m], their groups, numbers from 0 on, each there.
+        test: int64 [n], who is to be read.
+        seed: of what the attacker draws.
+        weights: float64 [m], how much each of the known counts; None: all the same.
+
+    Returns:
+        The probability of each group, float64 [n, groups].
+    """
+    matrix: Any = features.matrix
+    model = _MAKERS[attacker](seed)
+    if attacker == "logistic" and features.wide is not None:
+        matrix, model = features.wide, _logistic(seed, wide=True)
+    key = "logisticregression__sample_weight" if attacker == "logistic" else "sample_weight"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(onverge|terations reached).*")
+        model.fit(matrix[train], groups, **({} if weights is None else {key: weights}))
+    return np.asarray(model.predict_proba(matrix[test]), dtype=np.float64)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let what attackers compute with use one thread: the same bits on any machine of the kind, and no crowd on it."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        yield

@@ -1,0 +1,179 @@
+"""``erase-bench attack``: what attackers read of an attribute of people in a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recbole.utils import OneLineParser, UserError, check_writable, write_json
+
+if TYPE_CHECKING:
+    from recbole.audit.attack import AttackSettings
+    from recbole.audit.audited import Audited
+    from recbole.evaluator.kinds import Row
+    from recbole.quick_start.setup import Setup
+    from recbole.trainer.state import State
+    from recbole.trainer.stored import Stored
+
+_PROTOCOLS = ("inside", "outside", "outside_reversed", "insider_10", "insider_25", "insider_50", "who")
+_ATTACKERS = ("logistic", "trees", "mlp", "xgboost")
+_USUAL = 3
+"""So many of each of these are taken where nobody says which: the first ones."""
+
+_REFERENCES = ("history", "untrained", "shuffled")
+_PERMUTATIONS = 200
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "erase-bench attack") -> int:
+    """Attack a checkpoint and tell what was read.
+
+    Args:
+        argv: arguments, those of the process by default.
+        prog: what the command is called.
+
+    Returns:
+        0, or 2 for a mistake of the user's.
+    """
+    asked = _parser(prog).parse_args(argv)
+    try:
+        if (asked.checkpoint is None) == (asked.attack_config is None):
+            raise UserError("name a checkpoint, or an --attack_config that says which it is: one of the two")
+        for path in filter(None, (asked.result_file, asked.csv)):
+            check_writable(path)
+        _attack(asked)
+    except UserError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser(prog: str) -> OneLineParser:
+    parser = OneLineParser(
+        prog=prog,
+        description="Find out what attackers read of an attribute of people in a trained model: off their vectors, and "
+        "off the lists that it recommends. docs/attack.md says what protocols and attackers there are, and how to "
+        "read the numbers.",
+    )
+    add = parser.add_argument
+    add("checkpoint", nargs="?", help="the file of the model")
+    add("--attack_config", metavar="JSON", help="a file as the original's attack.py reads, instead of a checkpoint")
+    add("--attribute", default="gender", help="what is read (default: gender)")
+    add("--protected_of", metavar="CHECKPOINT", help="those count as protected that this unlearned model protects "
+        "(default: of an unlearned model its own, of others everybody)")  # fmt: skip
+    add("--protocols", nargs="+", choices=(*_PROTOCOLS, "all"), metavar="P", default=_PROTOCOLS[:_USUAL],
+        help=f"of {', '.join(_PROTOCOLS)}, or all (default: {' '.join(_PROTOCOLS[:_USUAL])})")  # fmt: skip
+    add("--attackers", nargs="+", choices=_ATTACKERS, metavar="A", default=_ATTACKERS[:_USUAL],
+        help=f"of {', '.join(_ATTACKERS)} (default: {' '.join(_ATTACKERS[:_USUAL])})")  # fmt: skip
+    add("--views", nargs="+", metavar="V", help="what is attacked (default: the model's user views, and lists)")
+    add("--references", nargs="*", choices=_REFERENCES, metavar="R", default=_REFERENCES[:2],
+        help="what to compare with: history (what training rows tell: the ceiling), untrained (the model before "
+        "training), shuffled (groups shuffled among the people: how nothing looks; minutes) "
+        "(default: history untrained)")  # fmt: skip
+    add("--permutations", type=_count, default=_PERMUTATIONS,
+        help=f"shufflings for logistic regression, a tenth of it for others (default: {_PERMUTATIONS})")  # fmt: skip
+    add("--attack_seeds", type=_count, default=5, help="how often folds are drawn (default: 5)")
+    add("--folds", type=_folds, default=5, help="of the people (default: 5)")
+    add("--unbalanced", action="store_true", help="attack all people, weighted, not as many of each group")
+    add("--data_path", help="folder of data sets (default: the checkpoint's)")
+    add("--device", help="cpu or cuda:N (default: as the checkpoint's settings say)")
+    add("--result_file", help="also write what was found to this JSON file")
+    add("--csv", help="also write the rows to this .csv file")
+    return parser
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be 1 or more, not {text}")
+    return int(text)
+
+
+def _folds(text: str) -> int:
+    if int(text) < 2:
+        raise argparse.ArgumentTypeError(f"should be 2 or more, not {text}")
+    return int(text)
+
+
+def _attack(asked: argparse.Namespace) -> None:
+    from recbole.audit.attack import AttackSettings
+    from recbole.audit.attackers import check_installed
+    from recbole.quick_start.attack_config import read_attack_config
+    from recbole.quick_start.attack_told import notes
+    from recbole.quick_start.attacks import audited_in
+    from recbole.quick_start.opened import setup_of, state_of
+    from recbole.report.attacks import as_table
+    from recbole.trainer.stored import Stored
+
+    protocols = _PROTOCOLS if "all" in asked.protocols else tuple(dict.fromkeys(asked.protocols))
+    attackers = tuple(dict.fromkeys(asked.attackers))
+    settings = AttackSettings(protocols, attackers, asked.attack_seeds, asked.folds, not asked.unbalanced)
+    check_installed(settings.attackers)
+    said = {} if asked.attack_config is None else read_attack_config(Path(asked.attack_config))
+    path = Path(asked.checkpoint or said["checkpoint"])
+    stored = Stored.read(path)
+    setup = setup_of(stored, asked.data_path or said.get("data_path"), asked.device or said.get("device"), True)
+    state, of = state_of(setup, stored), (setup, stored)
+    if asked.protected_of is not None:
+        other = Stored.read(Path(asked.protected_of))
+        of = setup_of(other, asked.data_path or said.get("data_path"), "cpu", True), other
+    audited = audited_in(of[0], state_of(*of), asked.attribute)
+    print(f"{path}: {audited}")
+    begun = time.process_time()
+    rows = _rows(asked, setup, state, stored, audited, settings)
+    seconds = time.process_time() - begun
+    print(as_table(rows))
+    print("\n".join(["", *notes(rows, audited.people, settings)]))
+    _write(asked, path, audited, settings, rows, seconds)
+
+
+def _rows(
+    asked: argparse.Namespace, setup: Setup, state: State, stored: Stored, audited: Audited, settings: AttackSettings
+) -> list[Row]:
+    """Attack the checkpoint's model, and what it is compared with."""
+    from dataclasses import replace
+
+    from recbole.audit.attack import shuffled
+    from recbole.audit.audited import views_of
+    from recbole.audit.features import HISTORY, history
+    from recbole.evaluator.table import Table
+    from recbole.trainer.learn import load, new_model
+
+    about = setup.about(stored.identity, version=stored.version)
+    algorithm = (stored.settings or {}).get("algorithm")
+    table = Table(**about, model=state.kind, algorithm=algorithm, checkpoint=state.checkpoint)
+    views = views_of(load(setup, state, stored), state.data, asked.views)
+    table.extend(audited.rows(views, settings))
+    inside = replace(settings, protocols=("inside",), choose=False)
+    if "shuffled" in asked.references:
+        table.extend(audited.named(shuffled(views, audited.people, settings, asked.permutations)))
+    if "history" in asked.references:
+        table.extend(audited.rows({HISTORY: history(state.data)}, inside))
+    if "untrained" in asked.references:
+        untrained = new_model(setup, setup.base())
+        before = Table(**about, model="untrained")
+        before.extend(audited.rows(views_of(untrained, setup.dataset, asked.views), inside))
+        table.extend(before.rows)
+    return table.rows
+
+
+def _write(
+    asked: argparse.Namespace, path: Path, audited: Audited, settings: AttackSettings, rows: list[Row], seconds: float
+) -> None:
+    from dataclasses import asdict
+
+    if asked.result_file:
+        record: dict[str, Any] = {
+            "kind": "attack", "checkpoint": str(path), "attribute": audited.attribute.name,
+            "groups": audited.sizes(), "protected": audited.n_protected, "settings": asdict(settings),
+            "cpu_seconds": seconds, "metrics": rows,
+        }  # fmt: skip
+        write_json(asked.result_file, record)
+    if asked.csv:
+        import pandas as pd
+
+        from recbole.report.tables import write_csv
+
+        write_csv(pd.DataFrame(rows), asked.csv)
