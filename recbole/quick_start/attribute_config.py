@@ -23,14 +23,14 @@ METHODS = {ORIGINAL: None, "u2u": "u2u", "d2d": "d2d", "retrain": "mmd_training"
 
 _DEFAULTS = {
     "target_model": "final_model.pth", "method": ORIGINAL, "model": "ncf", "lr": 0.001, "batch_size": 256, "epochs": 25,
-    "dataset_path": None, "dataset": "ml-100k", "num_ng": 4, "test_num_ng": None, "device": None, "au_trade_off": 1e-6,
+    "dataset_path": None, "dataset": "ml-100k", "num_ng": 4, "test_num_ng": 99, "device": None, "au_trade_off": 1e-6,
     "retrain_trade_off": 1,
 }  # fmt: skip
-_NUMBERS = ("lr", "batch_size", "epochs", "num_ng", "au_trade_off", "retrain_trade_off")
+_NUMBERS = ("lr", "batch_size", "epochs", "num_ng", "test_num_ng", "au_trade_off", "retrain_trade_off")
 _PROTOCOL = (
-    *("--variant", VARIANT, "--valid_metric", "Hit@10", "--topk", "5,10,15,20", "--metrics", "Hit,NDCG"),
+    *("--variant", VARIANT, "--valid_metric", "Hit@10", "--topk", "5,10,15,20"),
+    *("--metrics", "Hit,NDCG,HitAgainst,NDCGAgainst,HitExpected,NDCGExpected"),
     *("--user_inter_num_interval", "[5,inf)", "--item_inter_num_interval", "[5,inf)"),
-    *("--eval_args", "{split: {LS: valid_and_test}, order: RO}"),
 )
 
 
@@ -102,8 +102,7 @@ def _words(said: Mapping[str, Any], path: str, say: Callable[[str], None]) -> li
         words += ["--train_neg_sample_args", f"{{sample_num: {said['num_ng']}}}"]
     else:
         say(f"{path}: num_ng: LightGCN is trained by BPR here, with one negative for each positive, not pointwise")
-    if said["test_num_ng"] is not None:
-        say(f"{path}: test_num_ng: every item is ranked, not {said['test_num_ng']} drawn ones and the right one")
+    words += ["--eval_args", f"{{split: {{LS: valid_and_test}}, order: RO, mode: uni{said['test_num_ng']}}}"]
     say(f"{path}: the epoch is chosen on validation rows, not on those of the test")
     if said["method"] == ORIGINAL:
         return words
