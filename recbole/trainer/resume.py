@@ -27,7 +27,7 @@ The environment's ``ERASE_SNAPSHOT_SECONDS`` overrides both: it is the pause, wh
 """
 
 _LAYOUT = 7
-"""What stands in a snapshot under which key; to be raised by whoever changes that."""
+"""Version of the snapshot format; increment it when the keys of a snapshot, or what they hold, change."""
 
 
 def fingerprint(**parts: Any) -> str:

@@ -24,7 +24,7 @@ class Exact(UnlearningAlgorithm):
     of fitting. Checkpoints carry what the deletions left, where it is not counted anew at each request, and so do the
     snapshots of a run: EASE's ``n_items``^2 numbers are written at each, for a killed run to end with the same bits.
 
-    A request is not cut off by the budget, of which it would use milliseconds: half a deletion is none.
+    The time budget is not enforced: a request takes milliseconds, and a partial deletion would be invalid.
     """
 
     name = "exact"

@@ -59,7 +59,7 @@ class Shards(UnlearningAlgorithm):
     the record; with E2 (``hash``) nothing does. With ``repartition`` nothing does either: at each checkpoint what is
     retained is partitioned anew, by vectors that are trained anew on it, and all shards and the aggregation are trained
     on that. It is no way to delete, as it costs what the first training did, but the yardstick for what the partition
-    tells. No request is cut off by the budget: half a retraining is none.
+    tells. The time budget is not enforced: shards that are trained in part would be no valid deletion.
     """
 
     name = "shards"

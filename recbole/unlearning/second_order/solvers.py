@@ -54,8 +54,8 @@ def positive_solution(
     which it goes too far and the iteration does not settle. At the first negative curvature another ``A`` takes over
     if there is one. Otherwise, as in Levenberg's and Marquardt's methods, the diagonal is raised, by twice the negative
     curvature met and at least to the double, until the operator is positive wherever the solver looks, the residual is
-    a tenth or less, and whoever knows more than the operator trusts the solution. All dampings share one Krylov space,
-    so that a raised one costs hardly a product while the space's basis is kept.
+    a tenth or less, and ``trusted`` accepts the solution (a caller can compare the losses themselves). All dampings share
+    one Krylov space, so that a raised one costs hardly a product while the space's basis is kept.
 
     Args:
         product, b, damping, tolerance, iterations, out_of_time: as of :func:`conjugate_gradients`.
