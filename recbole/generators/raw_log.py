@@ -47,7 +47,8 @@ class RawInteractions:
     ) -> None:
         """Read the file's users, items and, if it has them, ratings.
 
-        A user is eligible with at least ``min_sensitive`` rows on sensitive items and at least ``min_remaining`` others.
+        A user is eligible with at least ``min_sensitive`` rows on sensitive items and at least ``min_remaining``
+        others.
 
         Raises:
             UserError: the file cannot be read, a column is missing, or a row has no user or no item.

@@ -252,9 +252,10 @@ class Case:
     def curvature_sample(self, n: int, times: int = 1) -> tuple[list[Interaction], list[float], bool]:
         """Return retained examples that stand for all: batches, and the weight of each of their loss sums.
 
-        A small uniform sample would rarely touch the rows of look-up tables that belong to the requesters, so that their
-        block of the Hessian would be zero. Therefore the requesters' own examples (at most 4096, or ``n``, with ``times`` negatives), those of others on the same
-        items and the rest of the data (at most ``n`` of each) are drawn apart, each weighted to its number.
+        A small uniform sample would rarely touch the rows of look-up tables that belong to the requesters, so that
+        their block of the Hessian would be zero. Therefore the requesters' own examples (at most 4096, or ``n``, with
+        ``times`` negatives), those of others on the same items and the rest of the data (at most ``n`` of each) are
+        drawn apart, each weighted to its number.
 
         Returns:
             The batches, their weights, and whether they hold all retained examples.

@@ -125,10 +125,10 @@ class System:
     def gain(self, x: torch.Tensor, right: torch.Tensor, damping: float) -> float:
         """Return the ratio of the actual to the predicted decrease of the new objective: the trust-region ratio.
 
-        The predicted decrease is ``right . x - x A x / 2 = (right . x + n damping |x|^2) / 2`` where ``x`` solves the system, and
-        the change of the losses with their gradient at ``theta`` taken for that of a minimum is what is compared: 1
-        where they are quadratic. Differences within rounding count as the predicted decrease; for a step to where the
-        losses are not finite the ratio is minus infinity.
+        The predicted decrease is ``right . x - x A x / 2 = (right . x + n damping |x|^2) / 2`` where ``x`` solves the
+        system, and the change of the losses with their gradient at ``theta`` taken for that of a minimum is what is
+        compared: 1 where they are quadratic. Differences within rounding count as the predicted decrease; for a step to
+        where the losses are not finite the ratio is minus infinity.
         """
         start, slope = self.here
         end = self.loss_there(x)

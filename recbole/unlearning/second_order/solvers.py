@@ -51,11 +51,11 @@ def positive_solution(
     """Solve ``(A + d I) x = b`` by conjugate gradients, ``d`` the first from ``damping`` up that makes it a safe step.
 
     Away from a minimum a Hessian has negative eigenvalues, along which a Newton step climbs, or all but none, along
-    which it goes too far and the iteration does not settle. At the first negative curvature another ``A`` takes over
-    if there is one. Otherwise, as in Levenberg's and Marquardt's methods, the diagonal is raised, by twice the negative
+    which it goes too far and the iteration does not settle. At the first negative curvature another ``A`` takes over if
+    there is one. Otherwise, as in Levenberg's and Marquardt's methods, the diagonal is raised, by twice the negative
     curvature met and at least to the double, until the operator is positive wherever the solver looks, the residual is
-    a tenth or less, and ``trusted`` accepts the solution (a caller can compare the losses themselves). All dampings share
-    one Krylov space, so that a raised one costs hardly a product while the space's basis is kept.
+    a tenth or less, and ``trusted`` accepts the solution (a caller can compare the losses themselves). All dampings
+    share one Krylov space, so that a raised one costs hardly a product while the space's basis is kept.
 
     Args:
         product, b, damping, tolerance, iterations, out_of_time: as of :func:`conjugate_gradients`.
