@@ -10,15 +10,23 @@ from pathlib import Path
 from typing import IO, Any
 
 from recbole.utils.errors import UserError
+from recbole.utils.temporary import hold, name_beside, sweep
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path, mode: str = "w", **kwargs: Any) -> Iterator[IO[Any]]:
+def atomic_write(path: str | Path, mode: str = "w", told_by: Path | None = None, **kwargs: Any) -> Iterator[IO[Any]]:
     """Open a temporary neighbour of ``path`` for writing; rename it to ``path`` once the block ended well.
 
     The data is flushed to the disk before the rename, so a kill or a power cut leaves the old file or the new one.
-    On any failure the temporary file is removed and ``path`` is untouched; what a kill leaves of it, the next write of
-    ``path`` takes over.
+    On any failure the temporary file is removed and ``path`` is untouched; what a kill leaves of it, the next write in
+    the folder removes (`recbole.utils.temporary`).
+
+    Args:
+        path: the file.
+        mode: ``w`` or ``wb``.
+        told_by: a file that tells of ``path``, if it is there: it goes before the new one comes, so that it is never
+            beside one that it does not tell of.
+        kwargs: as `open` takes them.
 
     Raises:
         UserError: when the folder cannot be written to or the disk is full.
@@ -27,29 +35,58 @@ def atomic_write(path: str | Path, mode: str = "w", **kwargs: Any) -> Iterator[I
     if "b" not in mode:
         kwargs.setdefault("encoding", "utf-8")
         kwargs.setdefault("newline", "\n")
-    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, mode, **kwargs) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with _made_beside(path, mode.replace("w", "x"), **kwargs) as (file, temporary):
+            with file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            _put(temporary, path, told_by)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+
+
+@contextlib.contextmanager
+def _made_beside(path: Path, mode: str, **kwargs: Any) -> Iterator[tuple[IO[Any], Path]]:
+    """Yield a new file beside ``path`` and its name, which is this process's until the block ends."""
+    sweep(path.parent)
+    while True:
+        temporary = name_beside(path)
+        file = open(temporary, mode, **kwargs)  # noqa: SIM115 - the caller closes it before the rename
+        held = os.dup(file.fileno())
+        try:
+            if hold(held, temporary):
+                yield file, temporary
+                return
+        finally:
+            os.close(held)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+def _put(temporary: Path, path: Path, told_by: Path | None) -> None:
+    """Rename a file to its place; what told of the one that is there goes before, and comes back on a failure."""
+    aside = None
+    if told_by is not None and told_by.is_file():
+        aside = name_beside(told_by)
+        os.rename(told_by, aside)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        if aside is not None and told_by is not None:
+            os.rename(aside, told_by)
+        raise
+    if aside is not None:
+        aside.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> None:
     """Delete a file, if it is there, and what a kill left of writing it."""
-    for one in (path, _temporary(path)):
-        one.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
+    path.unlink(missing_ok=True)
+    sweep(path.parent)
 
 
 def check_writable(path: str | Path) -> None:
@@ -61,9 +98,12 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder")
-    with atomic_write(path.with_name(f".{path.name}.check")):
-        pass
-    path.with_name(f".{path.name}.check").unlink()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _made_beside(path, "xb"):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_json(path: str | Path, value: Any) -> None:
