@@ -22,8 +22,8 @@ from recbole.prepare.download import unpack
 from recbole.prepare.raw_files import find
 from recbole.prepare.raw_table import RawTable
 from recbole.prepare.sensitive_rules import SensitiveRules
-from recbole.utils.staging import workspace
 from recbole.prepare.table_readers import read_csv
+from recbole.utils.staging import workspace
 
 HERE = Path(__file__).resolve().parent
 WANTED = "rating.csv, movie.csv, tag.csv (Kaggle's form of ML-20M) or ratings.csv, movies.csv, tags.csv (GroupLens's)"

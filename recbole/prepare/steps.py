@@ -18,8 +18,8 @@ from recbole.generators.raw_log import RawBaskets, RawInteractions, read_filled
 from recbole.prepare import program
 from recbole.prepare.download import download
 from recbole.prepare.raw_table import RawTable
-from recbole.utils.staging import staged
 from recbole.utils import OneLineParser, UserError, atomic_write, stream
+from recbole.utils.staging import staged
 
 FRACTIONS: dict[str, tuple[float, ...]] = {"CF": (1e-4, 1e-5, 1e-6), "SBR": (1e-4, 1e-5, 1e-6), "NBR": (1e-3,)}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from recbole.utils.staging import staged
 from recbole.utils import UserError
+from recbole.utils.staging import staged
 
 
 def tree(folder):
