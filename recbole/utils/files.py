@@ -7,10 +7,12 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from recbole.utils.errors import UserError
 from recbole.utils.temporary import hold, name_beside, sweep
+
+T = TypeVar("T", dict[str, Any], list[Any])
 
 
 @contextlib.contextmanager
@@ -142,3 +144,21 @@ def sha256_of_file(path: str | Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: str | Path, kind: type[T]) -> T:
+    """Read a JSON file whose top level is a ``kind`` (dict or list).
+
+    Raises:
+        UserError: the file cannot be read, is no JSON, or holds something else.
+    """
+    try:
+        value = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a JSON file ({error})") from error
+    if not isinstance(value, kind):
+        name = {dict: "object", list: "list"}[kind]
+        raise UserError(f"{path}: expected a JSON {name}, found {type(value).__name__}")
+    return value
