@@ -1,10 +1,12 @@
 """The one file that a killed run goes on from."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,21 @@ class ResumeFile:
             logger.warning("%s is of a run with other arguments, config, data or version; starting over", self.path)
             return None
         return state
+
+    @contextlib.contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Put the parts of a snapshot in place inside of this block.
+
+        Raises:
+            UserError: they do not fit the run that it says it is of.
+        """
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            raise UserError(
+                f"{self.path} is not what this run wrote ({reason}); delete it, and the run starts over"
+            ) from error
 
     def due(self) -> bool:
         """Return whether it is time for a snapshot."""

@@ -294,6 +294,11 @@ class Trainer:
     def _load_snapshot(self) -> None:
         if self.resume is None or (state := self.resume.load()) is None:
             return
+        with self.resume.restoring():
+            self._restore(self.resume, state)
+        logger.info("continuing at epoch %d, batch %d", self.progress.epoch, self.progress.batch)
+
+    def _restore(self, resume: ResumeFile, state: dict[str, Any]) -> None:
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["state_dict"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -302,8 +307,7 @@ class Trainer:
             self.scheduler.load_state_dict(state["scheduler"])
         self.best_state, self.kept = state["best"], state["kept"]
         self.fitted = None if state["fitted"] is None else Progress(**state["fitted"])
-        self.resume.restore_generators(state)
-        logger.info("continuing at epoch %d, batch %d", self.progress.epoch, self.progress.batch)
+        resume.restore_generators(state)
 
 
 def _make_dense(parameters: Iterable[torch.nn.Parameter]) -> None:

@@ -5,12 +5,16 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from recbole.utils.errors import UserError
 from recbole.utils.temporary import hold, name_beside, sweep
+
+_BEGINNING = 1000
+"""Bytes of a file by which it is told what it is."""
 
 T = TypeVar("T", dict[str, Any], list[Any])
 
@@ -106,6 +110,31 @@ def check_writable(path: str | Path) -> None:
             pass
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def check_replaceable(path: str | Path, begins: str, kind: str) -> None:
+    """Find out before the work whether something can be written to ``path``: where nothing is, or over our own.
+
+    Args:
+        path: the file.
+        begins: a regular expression of how such a file of ours begins.
+        kind: what it is, for the message.
+
+    Raises:
+        UserError: something else is there (a link, a device, another file), or it cannot be written.
+    """
+    path = Path(path)
+    if os.path.lexists(path) and not path.is_dir():
+        if path.is_symlink() or not path.is_file():
+            raise UserError(f"cannot write {path}: it is no regular file")
+        try:
+            with open(path, "rb") as file:
+                beginning = file.read(_BEGINNING)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        if not re.match(begins.encode(), beginning):
+            raise UserError(f"cannot write {path}: it is there, and no {kind} that this program wrote")
+    check_writable(path)
 
 
 def write_json(path: str | Path, value: Any) -> None:
