@@ -101,7 +101,7 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
             return
         try:
             learned = _unpacked(values["learned"], self.learned_shape)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"'other_parameter' holds no {self.learned_shape} array 'learned', as {type(self).__name__} has it on "
                 f"this data ({error}); it is of another model, data set or filter"
@@ -133,8 +133,8 @@ def _unpacked(
         data, indices, indptr = (_numbers(value[name]) for name in _SPARSE)
         _check_sparse(data, indices, indptr, shape)
         return scipy.sparse.csc_array((data, indices, indptr), shape=shape)
-    if value.shape != shape:
-        raise ValueError(f"it is {tuple(value.shape)}")
+    if value.shape != shape or value.layout is not torch.strided or value.device.type == "meta":
+        raise ValueError(f"it is {tuple(value.shape)}, {value.layout}")
     if not value.is_floating_point() or not bool(value.isfinite().all()):
         raise ValueError("it holds something else than finite numbers")
     return value
