@@ -141,9 +141,9 @@ def _unpacked(
 
 
 def _numbers(value: torch.Tensor) -> np.ndarray:
-    if value.dim() != 1 or value.layout is not torch.strided or value.device.type != "cpu":
+    if value.dim() != 1 or value.layout is not torch.strided:
         raise ValueError("its parts are no lists of numbers")
-    return value.numpy()
+    return value.cpu().numpy()
 
 
 def _check_sparse(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> None:

@@ -35,7 +35,9 @@ def refused(place, here, script, *arguments):
     return told.err
 
 
-@pytest.mark.parametrize("target", ["mine.txt", "link", "pipe", "/dev/null", "dataset/tiny/tiny.inter", f"saved/{BASE}.json"])
+@pytest.mark.parametrize(
+    "target", ["mine.txt", "link", "pipe", "/dev/null", "dataset/tiny/tiny.inter", f"saved/{BASE}.json"]
+)
 @pytest.mark.parametrize("script", [TRAINS, UNLEARNS])
 def test_a_result_file_replaces_nothing_but_a_record(trained, here, script, target):
     mine = trained.folder / "mine.txt"

@@ -166,9 +166,10 @@ def itself(path):
     archive_of(path, pickle.dumps({"state_dict": value}, 2))
 
 
-@pytest.mark.parametrize(
-    "make", [legacy, deflated, many_dictionaries, far_memo, wide_view, laughs, nested, itself], ids=lambda make: make.__name__
-)  # fmt: skip
+GROWING = [legacy, deflated, many_dictionaries, far_memo, wide_view, laughs, nested, itself]
+
+
+@pytest.mark.parametrize("make", GROWING, ids=lambda make: make.__name__)
 def test_what_would_grow_is_told_before_it_does(tmp_path, make):
     path = tmp_path / "x.pth"
     make(path)
@@ -274,7 +275,7 @@ def test_a_snapshot_that_does_not_fit_is_told(tmp_path):
     resume = ResumeFile(tmp_path / "x.resume", "run")
     resume.save({"a": 1})
     for fault in (KeyError("b"), TypeError("c"), RuntimeError("size mismatch\nof d"), IndexError()):
-        with pytest.raises(UserError, match=r"x\.resume is not what this run wrote .* delete it") as error:
-            with resume.restoring():
-                raise fault
+        told = r"x\.resume is not what this run wrote .* delete it"
+        with pytest.raises(UserError, match=told) as error, resume.restoring():
+            raise fault
         assert "\n" not in str(error.value)
