@@ -186,7 +186,7 @@ def snapshot(place):
 def record(place):
     """Return the record beside a retrained model, which the costs of unlearning are compared with."""
     step = _of(place, "BPR sensitive gif")
-    path = next(step.left.glob("saved/*_to_match_3_*_0.02_*.json"))
+    path = next(path for path in step.left.glob("saved/*_to_match_3_*_0.02_*.json") if "same_epoch" not in path.name)
     return Subject(step.left, Path(path), step.run._replace(words=(*step.run.words, "--eval_only")))
 
 

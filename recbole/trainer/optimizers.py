@@ -61,3 +61,22 @@ class Adagrad(Uncompiled, torch.optim.Adagrad):
 
 class RMSprop(Uncompiled, torch.optim.RMSprop):
     """T. Tieleman, G. Hinton, "Lecture 6.5: RMSprop", 2012."""
+
+
+def check_state(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse what an optimizer was given to go on from, if it does not fit its parameters.
+
+    Raises:
+        TypeError: an option is of another type than its default.
+        ValueError: what is kept of a parameter is no number and of another size.
+    """
+    for group in optimizer.param_groups:
+        for name, usual in optimizer.defaults.items():
+            if name not in group or (usual is not None and not isinstance(group[name], type(usual))):
+                raise TypeError(f"the optimizer's {name} is not like {usual!r}")
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, torch.Tensor) and value.dim() and value.shape[0] != parameter.shape[0]:
+                raise ValueError(f"the optimizer's {name} is of another size")
+            if not isinstance(value, (torch.Tensor, int, float)):
+                raise TypeError(f"the optimizer's {name} is no number")

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from recbole.model.general_recommender.bpr import BPR
 from recbole.trainer import ResumeFile, load_checkpoint, load_weights, save_checkpoint
 from recbole.trainer.archive import SHA256, check_content
+from recbole.trainer.optimizers import Adam, check_state
+from recbole.trainer.resume import alike
 from recbole.trainer.stored import Stored
 from recbole.utils import UserError
 
@@ -279,3 +281,34 @@ def test_a_snapshot_that_does_not_fit_is_told(tmp_path):
         with pytest.raises(UserError, match=told) as error, resume.restoring():
             raise fault
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "example", "good"),
+    [
+        (3, 0, True), (True, 0, False), (1.5, 0, False), (-2, 0, False), (3, 0.0, True), (None, 0.0, False),
+        ([1, 2.0], [], True), ([[]], [], False), ({"a": 1}, {}, True), ({"a": "b"}, {}, False), ([], {}, False),
+        ("a", "", True), (3, "", False), (None, None, True),
+    ],
+)  # fmt: skip
+def test_plain_values_of_a_snapshot_are_of_the_kind_that_they_were(value, example, good):
+    if good:
+        assert alike(value, example) == value
+        return
+    with pytest.raises(TypeError):
+        alike(value, example)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("lr", None), ("betas", 3), ("exp_avg", torch.zeros(3)), ("exp_avg_sq", []), ("step", "x")],
+)
+def test_the_state_of_an_optimizer_fits_its_parameters(part, value):
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = Adam([weight])
+    weight.grad = torch.ones(2)
+    optimizer.step()
+    check_state(optimizer)
+    (optimizer.param_groups[0] if part in optimizer.defaults else optimizer.state[weight])[part] = value
+    with pytest.raises((TypeError, ValueError), match=part):
+        check_state(optimizer)
