@@ -39,7 +39,7 @@ def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | No
     return rule.kind(value)
 
 
-def check_part_of_names(values: Mapping[str, Any], where: Callable[[str], str]) -> None:
+def check_part_of_names(values: Mapping[str, Any], where: Callable[[str], str | None]) -> None:
     """Refuse what would lead file names, of which some settings are parts, out of their folder."""
     for key in ("dataset", "sensitive_category", "unlearning_sample_selection_method"):
         value = values.get(key)

@@ -67,8 +67,8 @@ def _of_base(setup: Setup) -> tuple[np.ndarray, Mapping[str, Any]]:
     content = Stored.read(path).content
     shard_of = (content.get("state_dict") or {}).get(SHARD_OF)
     about = (content.get("meta") or {}).get("partition")
-    whole = isinstance(shard_of, torch.Tensor) and shard_of.dtype == torch.int16
-    if about is None or not whole or shard_of.shape != (len(setup.dataset.log),):
+    good = isinstance(shard_of, torch.Tensor) and shard_of.dtype == torch.int16
+    if shard_of is None or about is None or not good or shard_of.shape != (len(setup.dataset.log),):
         raise UserError(f"{path} holds no partition of these data; train the base ensemble anew")
     return shard_of.numpy(), about
 
