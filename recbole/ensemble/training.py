@@ -83,7 +83,7 @@ class Workspace:
         if path is None or not path.exists():
             return None
         stored = load_checkpoint(path)
-        return stored if stored["digest"] == digest else None
+        return stored if stored.get("digest") == digest else None
 
     def keep(self, part: str, digest: str, **content: Any) -> None:
         """Keep a finished part, tensors and plain values, with a digest of what made it."""

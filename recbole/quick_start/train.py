@@ -295,7 +295,7 @@ def _write(
 
 def _copy_as_best(path: Path, best: Path, record: dict[str, Any]) -> None:
     """Keep the last retrained model under the README's name too."""
-    with atomic_write(best, "wb") as file, open(path, "rb") as source:
+    with atomic_write(best, "wb", best.with_suffix(".json")) as file, open(path, "rb") as source:
         while piece := source.read(2**24):
             file.write(piece)
     write_beside(best, record | {"copy_of": path.name})
