@@ -190,19 +190,19 @@ def test_members_that_share_their_bytes_are_refused(saved):
 
 
 @pytest.mark.parametrize(
-    "tensor",
+    "make",
     [
-        torch.zeros(2, dtype=torch.complex64),
-        torch.zeros(2, 2).to_sparse(),
-        torch.zeros(2, device="meta"),
-        torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8),
-        torch.nested.nested_tensor([torch.zeros(1), torch.zeros(2)]),
+        lambda: torch.zeros(2, dtype=torch.complex64),
+        lambda: torch.zeros(2, 2).to_sparse(),
+        lambda: torch.zeros(2, device="meta"),
+        lambda: torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8),
+        lambda: torch.nested.nested_tensor([torch.zeros(1), torch.zeros(2)]),
     ],
     ids=["complex", "sparse", "meta", "quantized", "nested"],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_tensors_that_are_no_plain_arrays_are_refused(tmp_path, tensor):
-    path = tmp_path / "x.pth"
+def test_tensors_that_are_no_plain_arrays_are_refused(tmp_path, make):
+    path, tensor = tmp_path / "x.pth", make()
     torch.save({"state_dict": {"w": tensor}}, path)
     refused(path)
     with pytest.raises(UserError):
