@@ -76,7 +76,8 @@ def check_state(optimizer: torch.optim.Optimizer) -> None:
                 raise TypeError(f"the optimizer's {name} is not like {usual!r}")
     for parameter, kept in optimizer.state.items():
         for name, value in kept.items():
-            if isinstance(value, torch.Tensor) and value.dim() and value.shape[0] != parameter.shape[0]:
-                raise ValueError(f"the optimizer's {name} is of another size")
-            if not isinstance(value, (torch.Tensor, int, float)):
+            counts = name == "step" and isinstance(value, (int, float))
+            if not counts and not isinstance(value, torch.Tensor):
                 raise TypeError(f"the optimizer's {name} is no number")
+            if not counts and value.shape != (() if name == "step" else parameter.shape):
+                raise ValueError(f"the optimizer's {name} is of another size")

@@ -301,7 +301,7 @@ def test_plain_values_of_a_snapshot_are_of_the_kind_that_they_were(value, exampl
 
 @pytest.mark.parametrize(
     ("part", "value"),
-    [("lr", None), ("betas", 3), ("exp_avg", torch.zeros(3)), ("exp_avg_sq", []), ("step", "x")],
+    [("lr", None), ("betas", 3), ("exp_avg", torch.zeros(3)), ("exp_avg", 0), ("exp_avg_sq", []), ("step", "x")],
 )
 def test_the_state_of_an_optimizer_fits_its_parameters(part, value):
     weight = torch.nn.Parameter(torch.ones(2))
