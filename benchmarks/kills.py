@@ -32,10 +32,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from same_bits_differences import Differences
 from same_bits_runs import TASKS, call, furnish, matrix
 
-EPOCHS = {"BPR": 60, "GRU4Rec": 20, "DNNTSP": 40}
-"""How long each model is trained: about a second."""
+EPOCHS = {"BPR": 60, "GRU4Rec": 20, "DNNTSP": 40, "SimRec": 15, "EASE": 1}
+"""How long each model is trained: about a second; not so EASE, which is fitted."""
 
-ALGORITHMS = {"BPR": "gif", "GRU4Rec": "ceu", "DNNTSP": "scif"}
+ALGORITHMS = {"BPR": "gif", "GRU4Rec": "ceu", "DNNTSP": "scif", "SimRec": "scif", "EASE": "exact"}
+USUAL = ("BPR", "GRU4Rec", "DNNTSP")
 """What each model is unlearned by."""
 
 PLACES = ("before the first snapshot", "between snapshots", "after a model was written", "after completion")
@@ -191,7 +192,7 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30, help="how many, over all commands (default: 30)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
-    parser.add_argument("--only", nargs="+", choices=list(EPOCHS), default=list(EPOCHS), help="these models alone")
+    parser.add_argument("--only", nargs="+", choices=list(EPOCHS), default=list(USUAL), help="these models")
     parser.add_argument("--pause", type=float, default=0.1, help="seconds between snapshots (default: 0.1)")
     return parser.parse_args(argv)
 

@@ -15,7 +15,6 @@ MAKERS = {"arange", "empty", "eye", "full", "linspace", "normal", "ones", "rand"
 
 ON_THE_CPU = {
     "model/fitted.py:_packed": "what a checkpoint holds",
-    "model/fitted.py:_unpacked": "what a checkpoint held",
     "model/general_recommender/itemknn.py:scores": "SciPy's; the caller moves it",
     "model/next_basket_recommender/tifuknn.py:rebuild": "counted on the CPU, moved at the end",
     "model/next_basket_recommender/tifuknn.py:_csr_tensor": "the caller moves it",

@@ -22,8 +22,8 @@ from recbole.prepare.download import unpack
 from recbole.prepare.raw_files import find
 from recbole.prepare.raw_table import RawTable
 from recbole.prepare.sensitive_rules import SensitiveRules
-from recbole.prepare.staging import workspace
 from recbole.prepare.table_readers import read_csv
+from recbole.utils.staging import workspace
 
 HERE = Path(__file__).resolve().parent
 WANTED = "rating.csv, movie.csv, tag.csv (Kaggle's form of ML-20M) or ratings.csv, movies.csv, tags.csv (GroupLens's)"
@@ -39,7 +39,7 @@ def main():
     options = steps.command_line(__doc__, HERE, WANTED, RATINGS)
     source = steps.source_folder(options, HERE, WANTED, {ARCHIVE: URL})
     if (source / ARCHIVE).is_file() and not all((source / Path(member).name).is_file() for member in MEMBERS):
-        with workspace(options.output, "unpacked") as folder:
+        with workspace(options.output) as folder:
             unpack(source / ARCHIVE, MEMBERS, folder)
             convert(options, folder)
     else:

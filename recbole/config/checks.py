@@ -41,6 +41,14 @@ def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | No
     return rule.kind(value)
 
 
+def check_part_of_names(values: Mapping[str, Any], where: Callable[[str], str | None]) -> None:
+    """Refuse what would lead file names, of which some settings are parts, out of their folder."""
+    for key in ("dataset", "sensitive_category", "unlearning_sample_selection_method"):
+        value = values.get(key)
+        if isinstance(value, str) and (value in (".", "..") or "/" in value or "\\" in value):
+            raise UserError(f"{key} ({where(key)}) is part of file names, and should hold no / and \\, not {value!r}")
+
+
 def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> None:
     """Refuse a value outside of the few that a setting may have."""
     for key, choices in _CHOICES.items():

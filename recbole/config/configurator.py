@@ -98,6 +98,7 @@ class Config:
                 rule = rule_of(key, packaged[2].values.get(key, default), values["model"]) if key in ruled else None
                 values[key] = checks.checked_type(key, value, default, where(key), rule, strict=key in declared)
         checks.check_choices(values, where)
+        checks.check_part_of_names(values, self.where)
         values["topk"] = checks.checked_cutoffs(values["topk"], where("topk"))
         values["metrics"] = checks.checked_metrics(values["metrics"], where("metrics"))
         if isinstance(values["eval_args"], dict):

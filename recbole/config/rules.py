@@ -129,7 +129,8 @@ CLIPPING = Rule("null, or numbers above 0 like {max_norm: 5.0, norm_type: 2}", _
 RULES: dict[str, Rule] = {
     # overall.yaml
     **dict.fromkeys(("seed", "unlearn_sample_selection_seed"), SEED),
-    **dict.fromkeys(("epochs", "eval_step", "stopping_step", "metric_decimal_place"), NATURAL),
+    **dict.fromkeys(("epochs", "eval_step", "stopping_step"), NATURAL),
+    "metric_decimal_place": _integer("an integer from 0 to 17", lambda n: 0 <= n <= 17),
     "MIN_NBR_BASKET_COUNT": NATURAL,
     **dict.fromkeys(("train_batch_size", "eval_batch_size", "unlearning_batchsize", "MAX_ITEM_LIST_LENGTH"), COUNT),
     "n_target_items": COUNT,

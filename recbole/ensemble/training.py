@@ -25,6 +25,7 @@ from recbole.trainer.state import Run, State
 from recbole.utils import UserError
 from recbole.utils.device import now
 from recbole.utils.files import remove
+from recbole.utils.launcher import die_with_starter
 from recbole.utils.seeds import torch_seed
 
 logger = logging.getLogger("recbole")
@@ -82,7 +83,7 @@ class Workspace:
         if path is None or not path.exists():
             return None
         stored = load_checkpoint(path)
-        return stored if stored["digest"] == digest else None
+        return stored if stored.get("digest") == digest else None
 
     def keep(self, part: str, digest: str, **content: Any) -> None:
         """Keep a finished part, tensors and plain values, with a digest of what made it."""
@@ -182,7 +183,7 @@ def train_all(
         return
     context = get_context("forkserver")  # which imports torch once, and has no threads that a fork could lose
     context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(min(workers, len(order)), context) as pool:
+    with ProcessPoolExecutor(min(workers, len(order)), context, die_with_starter) as pool:
         futures = {shard: pool.submit(_work, shards, shard, workspace) for shard in order}
         try:
             for shard, future in futures.items():

@@ -1,13 +1,12 @@
 """Logs as their files hold them, before training filters them: which rows may be asked for, and copies of those rows.
 
-Spam and the scenarios read their files with the same two checked readers, `read_filled` (columns) and `read_json`.
+Spam and the scenarios read columns of their files with the same checked reader, `read_filled`.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +19,6 @@ from recbole.utils import FeatureType, UserError, atomic_write
 _BLOCK = 1 << 26
 _NEWLINE = 10
 _RETURN = 13
-
-T = TypeVar("T", dict[str, Any], list[Any])
 
 
 class RawInteractions:
@@ -211,21 +208,3 @@ def read_filled(
 
 def _listed(tokens: pa.Array, items: Iterable[str]) -> np.ndarray:
     return pc.is_in(tokens, pa.array(list(items), pa.string())).to_numpy(zero_copy_only=False)
-
-
-def read_json(path: str | Path, kind: type[T]) -> T:
-    """Read a JSON file whose top level is a ``kind`` (dict or list).
-
-    Raises:
-        UserError: the file cannot be read, is no JSON, or holds something else.
-    """
-    try:
-        value = json.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a JSON file ({error})") from error
-    if not isinstance(value, kind):
-        name = {dict: "object", list: "list"}[kind]
-        raise UserError(f"{path}: expected a JSON {name}, found {type(value).__name__}")
-    return value

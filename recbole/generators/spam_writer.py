@@ -19,6 +19,7 @@ from recbole.generators.artefact_names import ATTACK, TARGET_STRATEGY, fraud_met
 from recbole.generators.bandwagon import n_fake
 from recbole.generators.imitation import CleanBaskets, CleanInteractions, same_filter
 from recbole.utils import UserError, sha256_of_file, stream, write_json
+from recbole.utils.staging import staged
 
 MOST_FAKES = 100
 """As many times more fake profiles than real ones are drawn at most."""
@@ -62,14 +63,14 @@ class SpamWriter:
 
     def _check_found(self, path: Path, metadata_path: Path, n_target_items: int) -> None:
         """Raise a UserError if there is an attack that this one would not repeat."""
+        if not path.exists():
+            return
         advice = "give --overwrite to replace it"
         found = _told(metadata_path)
         if found is None:
-            if path.exists():
-                raise UserError(
-                    f"{path} is there, and {metadata_path.name}, which would say how it was made, is not; {advice}"
-                )
-            return
+            raise UserError(
+                f"{path} is there, and {metadata_path.name}, which would say how it was made, is not; {advice}"
+            )
         if f"original_{self.clean.kind}" not in found:
             raise UserError(f"{metadata_path} is of spam for another task than {self.clean.task_type}; {advice}")
         if found.get("n_target_items") != n_target_items:
@@ -82,6 +83,8 @@ class SpamWriter:
 
     def write(self, ratio: float, seed: int, n_target_items: int) -> dict[str, Any]:
         """Draw an attack and write it; the same settings give the same bytes.
+
+        The fraud file appears after its description, and an older one goes before: it is never beside another's.
 
         Args:
             ratio: share of fakes among all users or sessions of the poisoned log.
@@ -96,23 +99,24 @@ class SpamWriter:
         targets = generator.choice(clean.unpopular, n_target_items, replace=False)
         fakes = clean.imitate(generator, n_fake(ratio, clean.n_profiles), targets)
         path, metadata_path = self.paths(ratio, seed)
-        fakes.write(path)
         tokens = clean.tokens.take(pa.array(targets)).to_pylist()
-        metadata = {
-            "dataset": self._dataset,
-            "attack_type": ATTACK,
-            "target_item_strategy": TARGET_STRATEGY,
-            "poisoning_ratio": float(ratio),
-            f"original_{clean.kind}": clean.n_profiles,
-            f"fraud_{clean.kind}": fakes.n,
-            "target_items": tokens,
-            "n_target_items": n_target_items,
-            **clean.filters,
-            "seed": seed,
-            "artifact_sha256": sha256_of_file(path),
-            "source_sha256": self._source_sha256,
-        }
-        write_json(metadata_path, metadata)
+        with staged(self._folder, last=path.name) as folder:
+            fakes.write(folder / path.name)
+            metadata = {
+                "dataset": self._dataset,
+                "attack_type": ATTACK,
+                "target_item_strategy": TARGET_STRATEGY,
+                "poisoning_ratio": float(ratio),
+                f"original_{clean.kind}": clean.n_profiles,
+                f"fraud_{clean.kind}": fakes.n,
+                "target_items": tokens,
+                "n_target_items": n_target_items,
+                **clean.filters,
+                "seed": seed,
+                "artifact_sha256": sha256_of_file(folder / path.name),
+                "source_sha256": self._source_sha256,
+            }
+            write_json(folder / metadata_path.name, metadata)
         return {
             "paths": (path, metadata_path),
             "real": clean.n_profiles,

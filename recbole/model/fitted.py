@@ -101,7 +101,7 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
             return
         try:
             learned = _unpacked(values["learned"], self.learned_shape)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"'other_parameter' holds no {self.learned_shape} array 'learned', as {type(self).__name__} has it on "
                 f"this data ({error}); it is of another model, data set or filter"
@@ -128,10 +128,42 @@ def _packed(array: torch.Tensor | scipy.sparse.csc_array) -> torch.Tensor | dict
 def _unpacked(
     value: torch.Tensor | dict[str, torch.Tensor], shape: tuple[int, int]
 ) -> torch.Tensor | scipy.sparse.csc_array:
-    """Return what was packed; some other error than UserError if it cannot be, or has another shape."""
+    """Return what was packed, once it is known to be whole; some other error than UserError if it is anything else."""
     if isinstance(value, dict):
-        data, indices, indptr = (value[name].numpy() for name in _SPARSE)
+        data, indices, indptr = (_numbers(value[name]) for name in _SPARSE)
+        _check_sparse(data, indices, indptr, shape)
         return scipy.sparse.csc_array((data, indices, indptr), shape=shape)
-    if value.shape != shape:
-        raise ValueError(f"it is {tuple(value.shape)}")
+    if value.shape != shape or value.layout is not torch.strided or value.device.type == "meta":
+        raise ValueError(f"it is {tuple(value.shape)}, {value.layout}")
+    if not value.is_floating_point() or not bool(value.isfinite().all()):
+        raise ValueError("it holds something else than finite numbers")
     return value
+
+
+def _numbers(value: torch.Tensor) -> np.ndarray:
+    if value.dim() != 1 or value.layout is not torch.strided:
+        raise ValueError("its parts are no lists of numbers")
+    return value.cpu().numpy()
+
+
+def _check_sparse(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> None:
+    """Refuse, by a ValueError, the parts of a CSC array that point outside of it: SciPy itself believes them.
+
+    Args:
+        data: of its entries.
+        indices: their rows, by column.
+        indptr: where each column's begin, and the end.
+        shape: rows and columns.
+    """
+    rows, columns = shape
+    if data.dtype.kind != "f" or not np.isfinite(data).all():
+        raise ValueError("it holds something else than finite numbers")
+    if any(part.dtype not in (np.int32, np.int64) for part in (indices, indptr)):
+        raise ValueError("its places are no integers")
+    if len(indptr) != columns + 1 or indptr[0] != 0 or indptr[-1] != len(data) or (np.diff(indptr) < 0).any():
+        raise ValueError(f"its columns are not those of {columns}")
+    if len(indices) != len(data) or (len(indices) and not 0 <= indices.min() <= indices.max() < rows):
+        raise ValueError(f"its entries are not in {rows} rows")
+    place = np.repeat(np.arange(columns, dtype=np.int64), np.diff(indptr)) * rows + indices
+    if len(np.unique(place)) < len(place):
+        raise ValueError("it has two entries in one place")

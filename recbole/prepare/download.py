@@ -14,6 +14,7 @@ from email.message import Message
 from pathlib import Path
 
 from recbole.utils import UserError, atomic_write, sha256_of_file
+from recbole.utils.lock import writer
 
 _PATIENCE = 60
 _BLOCK = 1 << 20
@@ -27,7 +28,7 @@ def download(url: str, path: str | Path, sha256: str | None = None) -> None:
 
     What has come when it breaks off is kept beside the file, under its name with ``.partial``. The next call asks only
     for the rest, if the server can tell that it still has the same file (by its ETag or its time of change, which
-    stands in ``.partial.version``).
+    stands in ``.partial.version``). One process at a time fetches a file.
 
     Args:
         url: the address.
@@ -41,14 +42,19 @@ def download(url: str, path: str | Path, sha256: str | None = None) -> None:
     partial = path.with_name(f"{path.name}.partial")
     version = path.with_name(f"{path.name}.partial.version")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(url, partial, version)
-        fault = _fault(partial, path.suffix, sha256)
-        version.unlink(missing_ok=True)
-        if fault:
-            partial.unlink()
-            raise UserError(f"{url}: {fault}; {_BY_HAND}")
-        os.replace(partial, path)
+        with writer(path) as held:
+            if held.waited and path.is_file():
+                return
+            for kept in (partial, version):
+                if kept.is_symlink():  # whoever put it there, it is not followed
+                    kept.unlink()
+            _fetch(url, partial, version)
+            fault = _fault(partial, path.suffix, sha256)
+            version.unlink(missing_ok=True)
+            if fault:
+                partial.unlink()
+                raise UserError(f"{url}: {fault}; {_BY_HAND}")
+            os.replace(partial, path)
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
         reason = " ".join(f"{reason or type(error).__name__}".split())

@@ -18,8 +18,8 @@ from recbole.generators.raw_log import RawBaskets, RawInteractions, read_filled
 from recbole.prepare import program
 from recbole.prepare.download import download
 from recbole.prepare.raw_table import RawTable
-from recbole.prepare.staging import staged
 from recbole.utils import OneLineParser, UserError, atomic_write, stream
+from recbole.utils.staging import staged
 
 FRACTIONS: dict[str, tuple[float, ...]] = {"CF": (1e-4, 1e-5, 1e-6), "SBR": (1e-4, 1e-5, 1e-6), "NBR": (1e-3,)}
 
@@ -179,7 +179,7 @@ def write_log(
         log = log.sample_users(options.subset, stream(options.seed, "subset"))
     users = len(np.unique(log.codes["user_id"]))
     program.say(f"{len(log):,} interactions of {users:,} users with {len(log.items()):,} items")
-    with staged(options.output) as folder:
+    with staged(options.output, last=f"{options.name}.inter") as folder:
         path = folder / f"{options.name}.inter"
         log.write(path)
         written = RawInteractions(path, min_sensitive=min_sensitive, min_remaining=min_remaining)
@@ -214,7 +214,7 @@ def write_rows(
         user_field: the log's.
         parts: the ends of the names of files beside the log's that hold rows of it, of which a subset takes its own.
     """
-    with staged(options.output) as folder:
+    with staged(options.output, last=f"{options.name}.inter") as folder:
         path = folder / f"{options.name}.inter"
         for end in others:
             _copy(log.path.with_suffix(end), path.with_suffix(end))
@@ -266,7 +266,7 @@ def write_merged(
         f"{len(baskets.items):,} items in {len(baskets.items_per_basket):,} baskets of {len(baskets.users):,} users, "
         f"{len(item_tokens(baskets)):,} different items"
     )
-    with staged(options.output) as folder:
+    with staged(options.output, last=f"{options.name}_merged.json") as folder:
         path = folder / f"{options.name}_merged.json"
         if as_given is None or options.subset is not None:
             write_baskets(path, baskets)

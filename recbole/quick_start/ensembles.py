@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from recbole.config import Config
 from recbole.ensemble.learning import LearnedEnsemble, learn_ensemble
@@ -64,10 +65,12 @@ def _of_base(setup: Setup) -> tuple[np.ndarray, Mapping[str, Any]]:
     if not path.exists():
         raise UserError(f"a retrained ensemble has the partition of its base, and there is no {path}: train it first")
     content = Stored.read(path).content
-    shard_of = content["state_dict"].get(SHARD_OF)
-    if shard_of is None or len(shard_of) != len(setup.dataset.log):
+    shard_of = (content.get("state_dict") or {}).get(SHARD_OF)
+    about = (content.get("meta") or {}).get("partition")
+    good = isinstance(shard_of, torch.Tensor) and shard_of.dtype == torch.int16
+    if shard_of is None or about is None or not good or shard_of.shape != (len(setup.dataset.log),):
         raise UserError(f"{path} holds no partition of these data; train the base ensemble anew")
-    return shard_of.numpy(), content["meta"]["partition"]
+    return shard_of.numpy(), about
 
 
 def check_pairing(config: Config, algorithm: type[UnlearningAlgorithm]) -> None:

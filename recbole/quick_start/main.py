@@ -105,6 +105,7 @@ def _train(argv: list[str], program: str) -> int:
     from recbole.quick_start.command_line import train_arguments, without_secrets
 
     namespace, overrides = train_arguments(argv, program)
+    launcher.die_with_launcher()
     several = max(namespace.nproc, namespace.world_size) > 1 or launcher.launched()
     if several and namespace.device not in (None, "cpu"):
         raise UserError(f"--device {namespace.device} names one GPU: of several processes each takes its own")

@@ -8,10 +8,13 @@ import numpy as np
 import torch
 
 import recbole
+from recbole.config import Config
 from recbole.config.identity import Identity
 from recbole.quick_start.setup import Setup
+from recbole.trainer.archive import SHA256
+from recbole.trainer.checkpoint import sha256_of_checkpoint
 from recbole.trainer.state import State
-from recbole.utils import sha256_of_file, write_json
+from recbole.utils import UserError, check_replaceable, read_json, sha256_of_file, write_json
 from recbole.utils.device import peak_memory
 from recbole.utils.memory import peak_rss_mib
 
@@ -76,8 +79,34 @@ def describe(
 
 
 def write_beside(path: Path, record: dict[str, Any]) -> None:
-    """Write a checkpoint's record as ``X.json`` beside ``X.pth``."""
-    write_json(Path(path).with_suffix(".json"), record)
+    """Write a checkpoint's record as ``X.json`` beside ``X.pth``, whose SHA-256 it names."""
+    path = Path(path)
+    write_json(path.with_suffix(".json"), record | {SHA256: sha256_of_checkpoint(path)})
+
+
+def read_beside(path: Path) -> dict[str, Any] | None:
+    """Return the record beside a checkpoint, or None where there is none.
+
+    Raises:
+        UserError: it cannot be read, or is none.
+    """
+    beside = Path(path).with_suffix(".json")
+    return read_json(beside, dict) if beside.exists() else None
+
+
+def check_result_file(path: str | Path, config: Config) -> None:
+    """Find out before the work whether the record can also be written to ``path``.
+
+    Raises:
+        UserError: something else than a record is there, it is (or may become) that beside a checkpoint, or it cannot
+            be written.
+    """
+    path = Path(path)
+    saved = Path(config["checkpoint_dir"]).resolve()
+    of_checkpoint = path.name.startswith("model_") and saved in path.absolute().resolve().parents
+    if of_checkpoint or path.with_suffix(".pth").exists():
+        raise UserError(f"cannot write {path}: that is where the record beside a checkpoint is")
+    check_replaceable(path, r'\{\s*"kind": "', "record of a run")
 
 
 def reference_name(path: str | Path) -> str:

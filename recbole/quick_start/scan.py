@@ -9,7 +9,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole.utils import OneLineParser, UserError, check_writable, write_json
+from recbole.utils import OneLineParser, UserError, check_replaceable, write_json
 
 if TYPE_CHECKING:
     from recbole.config import Config
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "erase-bench scan") -> i
     asked = _parser(prog).parse_args(argv)
     try:
         if asked.result_file:
-            check_writable(asked.result_file)
+            check_replaceable(asked.result_file, r'\{\s*"checkpoint": "', "result of a scan")
         found = _scanned(Path(asked.checkpoint), asked.data_path, not asked.quick)
         if asked.result_file:
             write_json(asked.result_file, found)

@@ -187,6 +187,8 @@ def begin(config: Config, scenario: Scenario, forgetting: bool) -> Setup:
     clean = create_dataset(config, model_class.type)
     logger.info(clean)
     dataset = scenario.open(clean)
+    if config["sensitive_eval_only"] and scenario.listed is None:
+        raise UserError("--sensitive_eval_only needs --sensitive_category: there is no sensitive item to count")
     requests = scenario.requests() if forgetting else None
     if requests is not None:
         logger.info(requests.report())

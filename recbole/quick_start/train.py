@@ -19,19 +19,19 @@ from recbole.model import get_model
 from recbole.quick_start.closing import report, sensitive_csv
 from recbole.quick_start.ensembles import train_ensemble
 from recbole.quick_start.hub import fetch
-from recbole.quick_start.record import describe, reference_name, write_beside
+from recbole.quick_start.record import check_result_file, describe, reference_name, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin, first_line
 from recbole.quick_start.writing import is_complete, only_writer
 from recbole.scenario.base import Scenario
 from recbole.scenario.known_scenarios import scenario_of
 from recbole.trainer import ResumeFile
 from recbole.trainer.coupled import coupled
-from recbole.trainer.learn import Learned, learn, load
+from recbole.trainer.learn import Learned, check_data, learn, load
 from recbole.trainer.original import follow_original
 from recbole.trainer.state import State
 from recbole.trainer.stored import Stored, adopt, refuse_to_replace
 from recbole.unlearning.schedule import LAST
-from recbole.utils import UserError, atomic_write, check_writable, write_json
+from recbole.utils import UserError, atomic_write, write_json
 from recbole.utils.clock import Clock
 from recbole.utils.distributed import agreed, is_main
 from recbole.utils.logger import begin_log, init_logger
@@ -66,7 +66,7 @@ def run_recbole(
     """
     clock = Clock(config["device"])
     if result_file and is_main():
-        check_writable(result_file)
+        check_result_file(result_file, config)
     settle_ensemble(config, get_model(config["model"]).type)
     scenario = scenario_of(config)
     stem = init_logger(config, scenario.places.logs)
@@ -100,6 +100,7 @@ def _run(
 ) -> dict[str, Any]:
     """Train, or take what is stored, and evaluate; return the record."""
     scenario, done, timing = setup.scenario, None, {}
+    reference = _reference(setup, state, stored, reference_checkpoint)
     if stored is not None:
         identity = stored.identity
         model = load(setup, state, stored)
@@ -117,7 +118,8 @@ def _run(
     asked = Asked(model)
     own = scenario.ask(asked, scenario.places.logs / path.stem, **about)
     rows = _valid_rows(timing.get("best_valid", {}), state, about)
-    rows += _evaluate(setup, asked, state, identity, version, reference_checkpoint, about) + own
+    compared = None if reference is None else _compared(setup, state, *reference)
+    rows += evaluate(asked, setup.view(state), *scenario.questions(), compared, **about) + own
     clock.lap("evaluate")
     record = describe(setup, state, identity, arguments, clock.seconds | timing, rows) | (done.told if done else {})
     if is_main():
@@ -171,8 +173,13 @@ def _same_epoch(setup: Setup, state: State, identity: Identity) -> tuple[State, 
     if state.kind != "retrained" or state.checkpoint is None or not base.exists():
         return None
     stored = Stored.read(base)
-    epoch = int(stored.content["epoch"])
-    if epoch < 0 or stored.version != recbole.RESULTS_VERSION or stored.differences(identity, ("mask",)):
+    epoch = stored.content.get("epoch")
+    if (
+        epoch is None
+        or epoch < 0
+        or stored.version != recbole.RESULTS_VERSION
+        or stored.differences(identity, ("mask",))
+    ):
         return None
     other = setup.retrained_same_epoch(state.checkpoint)
     refuse_to_replace(other.file, other, identity, setup.config["overwrite"])
@@ -236,21 +243,23 @@ def _board(folder: Path) -> "SummaryWriter":
         raise UserError(f"cannot write {folder.parent}: {error.strerror}; --tensorboard False goes without") from error
 
 
-def _evaluate(
-    setup: Setup,
-    model: Asked,
-    state: State,
-    identity: Identity | None,
-    version: int | None,
-    reference_checkpoint: str | None,
-    about: Row,
-) -> list[Row]:
-    reference = None
-    if reference_checkpoint:
-        other = Stored.read(Path(reference_checkpoint))
-        twin = setup.twin(identity, version, other)
-        reference = Reference(load(setup, state, other), reference_name(other.path), twin)
-    return evaluate(model, setup.view(state), *setup.scenario.questions(), reference, **about)
+def _reference(setup: Setup, state: State, stored: Stored | None, path: str | None) -> tuple[Stored, bool | str] | None:
+    """Return the retrained model to measure the distance from, and whether it is a twin, before any work.
+
+    Raises:
+        UserError: it is not there, of other data, or no twin.
+    """
+    if not path:
+        return None
+    other = Stored.read(Path(path))
+    identity = setup.identity(state) if stored is None else stored.identity
+    twin = setup.twin(identity, recbole.RESULTS_VERSION if stored is None else stored.version, other)
+    check_data(state, other)
+    return other, twin
+
+
+def _compared(setup: Setup, state: State, other: Stored, twin: bool | str) -> Reference:
+    return Reference(load(setup, state, other), reference_name(other.path), twin)
 
 
 def _valid_rows(best_valid: dict[str, float], state: State, about: Row) -> list[Row]:
@@ -269,24 +278,24 @@ def _valid_rows(best_valid: dict[str, float], state: State, about: Row) -> list[
 def _write(
     setup: Setup, state: State, path: Path, record: dict[str, Any], result_file: str | None, trained: bool
 ) -> None:
-    """Write and tell what was found of a model."""
+    """Write, then tell what was found of a model."""
     config, scenario, index, rows = setup.config, setup.scenario, state.checkpoint, record["metrics"]
     if trained:
         write_beside(path, record)
         if index == LAST:
             _copy_as_best(path, scenario.path(scenario.names.retrained_best()), record)
+    if result_file:
+        write_json(result_file, record)
     if config["sensitive_eval_only"]:
         suffix = "original" if index is None else f"checkpoint_{index}_retrain"
         sensitive_csv(setup, scenario.places.logs, rows, state.kind, suffix)
     report(setup, rows, state.kind)
     config.warn_unread(logger, but=() if trained else OF_TRAINING)
-    if result_file:
-        write_json(result_file, record)
 
 
 def _copy_as_best(path: Path, best: Path, record: dict[str, Any]) -> None:
     """Keep the last retrained model under the README's name too."""
-    with atomic_write(best, "wb") as file, open(path, "rb") as source:
+    with atomic_write(best, "wb", best.with_suffix(".json")) as file, open(path, "rb") as source:
         while piece := source.read(2**24):
             file.write(piece)
     write_beside(best, record | {"copy_of": path.name})

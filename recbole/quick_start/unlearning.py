@@ -1,6 +1,5 @@
 """Unlearning a forget set request by request, and holding the result against retrained models."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -20,7 +19,7 @@ from recbole.quick_start.monolithic import monolithic_references
 from recbole.quick_start.other_seeds import other_references
 from recbole.quick_start.presets import preset_values
 from recbole.quick_start.questions import ask_all
-from recbole.quick_start.record import describe, write_beside
+from recbole.quick_start.record import check_result_file, describe, read_beside, write_beside
 from recbole.quick_start.setup import OF_TRAINING, Setup, begin, first_line
 from recbole.quick_start.work import Work
 from recbole.quick_start.writing import only_writer
@@ -36,7 +35,7 @@ from recbole.unlearning.algorithm import UnlearningAlgorithm
 from recbole.unlearning.pipeline import STATUSES, Pipeline
 from recbole.unlearning.registry import get_algorithm, own_names
 from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
-from recbole.utils import UserError, check_writable, write_json
+from recbole.utils import UserError, write_json
 from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
 from recbole.utils.logger import begin_log, init_logger
@@ -65,7 +64,7 @@ def unlearn_recbole(
     """
     clock = Clock(config["device"])
     if result_file:
-        check_writable(result_file)
+        check_result_file(result_file, config)
     algorithm, model_class = get_algorithm(config["unlearning_algorithm"]), get_model(config["model"])
     settle_ensemble(config, model_class.type)
     check_pairing(config, algorithm)
@@ -118,13 +117,13 @@ def _run(
     result |= {"ensemble": costs} if (costs := _told_of(work, LAST, "ensemble")) else {}
     result["certificates"] = _certificates(work)
     result["verdict"] = verdict(result | {"metrics": [*rows, *answers.more]})
+    if result_file:
+        write_json(result_file, result)
     if result["verdict"]:
         logger.info(say(result["verdict"]))
     if config["sensitive_eval_only"]:
         sensitive_csv(setup, work.places.logs, rows, "unlearned", f"unlearn_{algorithm.name}", algorithm.name)
     config.warn_unread(logger, but=OF_TRAINING)
-    if result_file:
-        write_json(result_file, result)
     done.finish()
     return result
 
@@ -231,10 +230,11 @@ def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
 
 def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
     """Return the record that an interrupted run wrote beside a checkpoint."""
-    path = checkpoint.with_suffix(".json")
-    if not path.exists():
-        raise UserError(f"{path} is gone since the run was interrupted; delete {resume.path} to start over")
-    return _read_json(path)
+    record = read_beside(checkpoint)
+    if record is None:
+        gone = checkpoint.with_suffix(".json")
+        raise UserError(f"{gone} is gone since the run was interrupted; delete {resume.path} to start over")
+    return record
 
 
 def _certificates(work: Work) -> dict[int, dict[str, Any]]:
@@ -245,17 +245,12 @@ def _certificates(work: Work) -> dict[int, dict[str, Any]]:
 
 def _told_of(work: Work, checkpoint: int, name: str) -> Any:
     """Return what the record of a checkpoint, if it is there, says under a name."""
-    path = work.state(checkpoint).file.with_suffix(".json")
-    return _read_json(path).get(name) if path.exists() else None
+    return (read_beside(work.state(checkpoint).file) or {}).get(name)
 
 
 def _requests_before(work: Work) -> dict[str, Any] | None:
     """Return what became of the requests when the checkpoints that are evaluated were made, if that is written."""
     return cast("dict[str, Any] | None", _told_of(work, LAST, "requests"))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[int, tuple[Stored, bool | str]]:
@@ -300,14 +295,15 @@ def _costs(work: Work, summary: dict[str, Any] | None) -> dict[str, Any]:
     if summary is None:
         return {}
     costs = {key: value for key, value in summary.items() if "seconds" in key}
-    path = work.setup.retrained(LAST).file.with_suffix(".json")
-    if LAST not in work.references or not path.exists():
+    path = work.setup.retrained(LAST).file
+    record = read_beside(path) if LAST in work.references else None
+    if record is None:
         return costs
-    record, identity = _read_json(path), work.references[LAST][0].identity
-    if record.get("digest") not in (None, identity and identity.digest):
-        logger.warning("%s is of other settings than the model beside it: no speed-up over retraining", path)
+    identity, timing = work.references[LAST][0].identity, record.get("timing")
+    retraining = timing.get("fit_seconds") if isinstance(timing, dict) else None
+    if record.get("digest") not in (None, identity and identity.digest) or not isinstance(retraining, (int, float)):
+        logger.warning("the record of %s is of other settings, or lacks its time: no speed-up over retraining", path)
         return costs
-    retraining = record["timing"]["fit_seconds"]
     costs |= {"retraining_seconds": retraining, "retraining_cpu_seconds": record["timing"].get("fit_cpu_seconds")}
     if costs["seconds_mean"]:
         costs["speedup_over_retraining"] = retraining / costs["seconds_mean"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import math
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recbole.evaluator.metrics import METRICS
 from recbole.evaluator.table import COLUMNS
-from recbole.utils import UserError
+from recbole.utils import UserError, read_json
 
 if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
+
+_ROUNDING = 1e-6
 
 Record = dict[str, Any]
 """What a run left for scripts: the model's kind, its configuration, timing, requests and result rows (``metrics``)."""
@@ -39,8 +42,7 @@ def read_if_there(path: Path) -> Record | None:
     """Return what a result file holds, or None where there is none."""
     if not path.exists():
         return None
-    record: Record = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    return read_json(path, dict)
 
 
 def read_unlearned(path: str | Path) -> Record:
@@ -50,14 +52,19 @@ def read_unlearned(path: str | Path) -> Record:
         UserError: when the file is no such record.
     """
     try:
-        record: Record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record: Record = read_json(path, dict)
         kind, rows = record["kind"], record["metrics"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, UserError) as error:
         raise UserError(f"{path}: not a result file of unlearn.py ({error})") from error
     if kind != "unlearned":
         raise UserError(f"{path}: a result file of a {kind} model; give those of unlearn.py --result_file")
     if not isinstance(rows, list) or not all(map(_is_row, rows)):
         raise UserError(f"{path}: not a result file of unlearn.py (its metrics are no rows of a result table)")
+    impossible = next((row for row in rows if not _is_possible(row)), None)
+    if impossible is not None:
+        raise UserError(
+            f"{path}: {impossible['metric']} is {impossible['value']} in a row; {impossible['metric']} is from 0 to 1"
+        )
     wrong = [part for part in ("config", "timing", "requests", "dataset") if not isinstance(record.get(part, {}), dict)]
     if wrong:
         raise UserError(f"{path}: not a result file of unlearn.py ({wrong[0]} says nothing by name)")
@@ -119,4 +126,11 @@ def _is_row(row: Any) -> bool:
     if not isinstance(row["model"], str) or not isinstance(row["metric"], str):
         return False
     numbers = (row["value"], row["checkpoint"], row.get("k"))
-    return all(number is None or isinstance(number, Real) for number in numbers)
+    return all(number is None or (isinstance(number, Real) and math.isfinite(number)) for number in numbers)
+
+
+def _is_possible(row: Any) -> bool:
+    """Return whether a row's value is one that its metric can have; of differences, and of others' metrics, any."""
+    if row["metric"] not in METRICS or row["value"] is None or row.get("minus") is not None:
+        return True
+    return bool(-_ROUNDING <= row["value"] <= 1 + _ROUNDING)

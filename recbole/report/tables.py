@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole.utils import UserError, atomic_write
+from recbole.utils import atomic_write, check_replaceable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LONGEST_HEADER = 1000
 """Characters of a file that are looked at to see whether it is a table."""
 
 
@@ -75,20 +75,7 @@ def check_own_table(path: str | Path, beginnings: Collection[str]) -> None:
     Raises:
         UserError: when something else is there.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise UserError(f"cannot write {path}: it is a folder")
-    if not path.exists():
-        return
-    if not path.is_file():
-        raise UserError(f"cannot write {path}: it is no regular file")
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            first = file.readline(_LONGEST_HEADER)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    if not first.startswith(tuple(beginnings)):
-        raise UserError(f"cannot write {path}: it is there, and no table that this program wrote")
+    check_replaceable(path, "|".join(map(re.escape, beginnings)), "table")
 
 
 def write_markdown(table: pd.DataFrame, path: str | Path) -> None:

@@ -192,7 +192,7 @@ def load(run: Run, state: State, stored: Stored | None = None) -> AbstractRecomm
     stored = Stored.read(state.file) if stored is None else stored
     model = new_model(run, state)
     load_weights(model, stored.content, stored.path)
-    _check_data(state, stored)
+    check_data(state, stored)
     epoch = stored.content.get("epoch")  # the last that counts, from 0
     model.epochs_trained = epoch + 1 if isinstance(epoch, int) else 0
     model.eval()
@@ -214,16 +214,21 @@ def check(state: State, stored: Stored, like: AbstractRecommender) -> None:
     """
     if type(like).make_room is AbstractRecommender.make_room:
         check_weights(like.state_dict(), stored.content, stored.path, type(like).__name__)
-    _check_data(state, stored)
+    check_data(state, stored)
 
 
-def _check_data(state: State, stored: Stored) -> None:
+def check_data(state: State, stored: Stored) -> None:
+    """Refuse a file of other data or another mask.
+
+    Raises:
+        UserError: in one line.
+    """
     path, content = stored.path, stored.content
     meta = content.get("meta") if isinstance(content, dict) else None
     if meta is not None:
-        if meta["dataset"] != state.dataset.log.fingerprint:
+        if meta.get("dataset") != state.dataset.log.fingerprint:
             raise UserError(f"{path}: was trained on other data (file, filter or split) than {state.dataset.log.name}")
-        if meta["mask"] != state.mask:
+        if meta.get("mask") != state.mask:
             raise UserError(f"{path}: has another mask than is asked for; was the forget set made anew since?")
         if stored.version and stored.settings is not None and stored.settings.get("mask") != state.mask_digest:
             raise UserError(

@@ -11,7 +11,7 @@ _LONGEST = 255
 
 def _fitting(name: str, neighbour: str) -> str:
     """Return the name of a checkpoint, for which there is room; ``neighbour`` is how the longest one beside it ends."""
-    too_many = len(os.fsencode(f".{name.removesuffix('.pth')}{neighbour}.partial")) - _LONGEST
+    too_many = len(os.fsencode(f"{name.removesuffix('.pth')}{neighbour}")) - _LONGEST
     if too_many > 0:
         raise UserError(f"{too_many} bytes too long to be a file's name: {name}; shorten the name of the data or model")
     return name

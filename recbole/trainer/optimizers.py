@@ -61,3 +61,23 @@ class Adagrad(Uncompiled, torch.optim.Adagrad):
 
 class RMSprop(Uncompiled, torch.optim.RMSprop):
     """T. Tieleman, G. Hinton, "Lecture 6.5: RMSprop", 2012."""
+
+
+def check_state(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse what an optimizer was given to go on from, if it does not fit its parameters.
+
+    Raises:
+        TypeError: an option is of another type than its default.
+        ValueError: what is kept of a parameter is no number and of another size.
+    """
+    for group in optimizer.param_groups:
+        for name, usual in optimizer.defaults.items():
+            if name not in group or (usual is not None and not isinstance(group[name], type(usual))):
+                raise TypeError(f"the optimizer's {name} is not like {usual!r}")
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            counts = name == "step" and isinstance(value, (int, float))
+            if not counts and not isinstance(value, torch.Tensor):
+                raise TypeError(f"the optimizer's {name} is no number")
+            if not counts and value.shape != (() if name == "step" else parameter.shape):
+                raise ValueError(f"the optimizer's {name} is of another size")

@@ -20,7 +20,7 @@ from recbole.utils import UserError
 
 logger = logging.getLogger("recbole")
 
-_STORAGES = {
+STORAGES = {
     f"{kind}Storage": getattr(torch, dtype)
     for kind, dtype in {
         "Float": "float32",
@@ -35,6 +35,8 @@ _STORAGES = {
         "Bool": "bool",
     }.items()
 }
+"""torch's types of storages that checkpoints have, by name; others are of no plain real numbers."""
+
 _INERT = {
     ("recbole.config.configurator", "Config"),
     ("recbole.utils.enum_type", "ModelType"),
@@ -75,6 +77,7 @@ class _Reader(pickle.Unpickler):
     def __init__(self, archive: zipfile.ZipFile, prefix: str, path: Path) -> None:
         super().__init__(archive.open(f"{prefix}/data.pkl"))
         self.archive, self.prefix, self.path = archive, prefix, path
+        self.storages: dict[tuple[str, torch.dtype], torch.Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -83,20 +86,26 @@ class _Reader(pickle.Unpickler):
             return _rebuild_tensor
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda data, *_: data
-        if module == "torch" and name in _STORAGES:
-            return _STORAGES[name]
+        if module == "torch" and name in STORAGES:
+            return STORAGES[name]
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "scalar":
             return _numpy_scalar
         if (module, name) in _INERT or module.startswith(_INERT_PREFIXES):
             return Inert
+        if f"{module}.".startswith("torch."):
+            raise UserError(f"{self.path}: refused: it holds {module}.{name}, which is no plain array of real numbers")
         raise UserError(f"{self.path}: refused: the file would run {module}.{name}; it is not a checkpoint")
 
     def persistent_load(self, reference: Any) -> torch.Tensor:
         kind, dtype, key, _, count = reference
         if kind != "storage" or not isinstance(dtype, torch.dtype):
             raise UserError(f"{self.path}: refused: it holds something that is not a tensor")
-        data = bytearray(self.archive.read(f"{self.prefix}/data/{key}"))
-        return torch.frombuffer(data, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
+        if (key, dtype) not in self.storages:
+            data = bytearray(self.archive.read(f"{self.prefix}/data/{key}"))
+            self.storages[key, dtype] = (
+                torch.frombuffer(data, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
+            )
+        return self.storages[key, dtype]
 
 
 def read_original(path: Path) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The one file that a killed run goes on from."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,30 @@ def fingerprint(**parts: Any) -> str:
     return hashlib.sha256(json.dumps([_LAYOUT, parts], sort_keys=True, default=str).encode()).hexdigest()
 
 
+def alike(value: Any, example: Any) -> Any:
+    """Return a plain value from a snapshot, if it is of the kind that an example is: a count, number, text, or several.
+
+    Lists are of numbers, dictionaries of numbers by name.
+
+    Raises:
+        TypeError: it is of another kind.
+    """
+    if isinstance(example, (list, dict)):
+        parts = value.values() if isinstance(value, dict) else value
+        good = type(value) is type(example) and all(_is_number(part) for part in parts)
+    elif isinstance(example, float):
+        good = _is_number(value)
+    else:
+        good = type(value) is type(example) and (not isinstance(value, int) or value >= -1)
+    if not good:
+        raise TypeError(f"{str(value)[:40]!r} is not like {example!r}")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 class ResumeFile:
     """Snapshots of a run, in ``<stem>.resume``.
 
@@ -63,6 +89,21 @@ class ResumeFile:
             logger.warning("%s is of a run with other arguments, config, data or version; starting over", self.path)
             return None
         return state
+
+    @contextlib.contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Put the parts of a snapshot in place inside of this block.
+
+        Raises:
+            UserError: they do not fit the run that it says it is of.
+        """
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            raise UserError(
+                f"{self.path} is not what this run wrote ({reason}); delete it, and the run starts over"
+            ) from error
 
     def due(self) -> bool:
         """Return whether it is time for a snapshot."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import recbole
 from recbole.config import Config
-from recbole.config.identity import Identity, deciding, marked, marked_if_set, told
+from recbole.config.identity import Identity, canonical, deciding, marked, marked_if_set, told
 from recbole.config.layers import packaged
 from recbole.trainer.checkpoint import load_checkpoint
 from recbole.trainer.state import State
@@ -44,13 +44,19 @@ class Stored:
         """Read a checkpoint.
 
         Raises:
-            UserError: when there is none, or it is damaged.
+            UserError: when there is none, it is damaged, or says something else of itself than checkpoints do.
         """
         content = load_checkpoint(path)
-        meta = content.get("meta") if isinstance(content, dict) else None
-        if not isinstance(meta, dict):
+        for key, kind in _KINDS.items():
+            _check_kind(path, key, content.get(key), kind)
+        meta = content.get("meta")
+        if meta is None:
             return cls(path, content, None, None)
-        if isinstance(meta.get("settings"), dict):
+        for key, kind in _KINDS_OF_META.items():
+            _check_kind(path, f"meta {key}", meta.get(key), kind)
+        if not isinstance(meta.get("dataset"), str):
+            raise UserError(f"{path}: its 'meta' names no data; it is not of this program")
+        if meta.get("settings") is not None:
             return cls(path, content, meta["settings"], meta.get("results_version"))
         return cls(path, content, _settings_of_first_version(content, meta), 0)
 
@@ -76,6 +82,29 @@ class Stored:
                 "%s: results version %s, this program's is %s: numbers differ by more than rounding",
                 self.path, self.version, recbole.RESULTS_VERSION,
             )  # fmt: skip
+
+
+_KINDS: dict[str, type] = {"config": dict, "meta": dict, "state_dict": dict, "epoch": int}
+_KINDS_OF_META: dict[str, type] = {"settings": dict, "mask": dict, "results_version": int, "kind": str}
+"""What these parts of a checkpoint are, where they are there."""
+
+
+def _check_kind(path: Path, key: str, value: Any, kind: type) -> None:
+    """Refuse a part of a checkpoint that is something else, or dictionaries of more than plain values (`canonical`).
+
+    Raises:
+        UserError: naming the part.
+    """
+    if value is None:
+        return
+    good = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    if good and kind is dict and key != "state_dict":
+        try:
+            canonical(value)
+        except (TypeError, ValueError):
+            good = False
+    if not good:
+        raise UserError(f"{path}: its '{key}' is not what this program writes there; it is of another program")
 
 
 def _settings_of_first_version(content: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any] | None:
@@ -156,8 +185,8 @@ def refuse_to_replace(path: Path, state: State, expected: Identity, overwrite: b
         return
     stored = Stored.read(path)
     found = stored.differences(expected)
-    if not found and stored.version == 0 and stored.content["meta"]["mask"] != state.mask:
-        found = [("mask", str(state.mask), str(stored.content["meta"]["mask"]))]
+    if not found and stored.version == 0 and stored.content["meta"].get("mask") != state.mask:
+        found = [("mask", str(state.mask), str(stored.content["meta"].get("mask")))]
     if found:
         raise UserError(
             f"{path} is there, made by other settings: {told(found)}; --overwrite replaces it, --variant NAME or "

@@ -17,9 +17,11 @@ from recbole.data.dataset import Dataset
 from recbole.evaluator.utility import validation
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.model.keyed_dropout import keyed_by, keyed_layers
+from recbole.trainer.checkpoint import check_weights
 from recbole.trainer.learners import make_optimizer, rows_alone
+from recbole.trainer.optimizers import check_state
 from recbole.trainer.progress import Progress
-from recbole.trainer.resume import ResumeFile
+from recbole.trainer.resume import ResumeFile, alike
 from recbole.utils import InputType, UserError, keyed
 from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
@@ -294,16 +296,33 @@ class Trainer:
     def _load_snapshot(self) -> None:
         if self.resume is None or (state := self.resume.load()) is None:
             return
-        self.progress = Progress(**state["progress"])
+        with self.resume.restoring():
+            self._restore(self.resume, state)
+        logger.info("continuing at epoch %d, batch %d", self.progress.epoch, self.progress.batch)
+
+    def _restore(self, resume: ResumeFile, state: dict[str, Any]) -> None:
+        own, kind = self.model.state_dict(), type(self.model).__name__
+        self.progress = _progress(state["progress"])
+        for weights in (state["state_dict"], state["best"] and state["best"]["state_dict"], state["kept"]):
+            if weights is not None:
+                check_weights(own, {"state_dict": weights}, resume.path, kind)
         self.model.load_state_dict(state["state_dict"])
         self.optimizer.load_state_dict(state["optimizer"])
+        check_state(self.optimizer)
         self.scaler.load_state_dict(state["scaler"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.best_state, self.kept = state["best"], state["kept"]
-        self.fitted = None if state["fitted"] is None else Progress(**state["fitted"])
-        self.resume.restore_generators(state)
-        logger.info("continuing at epoch %d, batch %d", self.progress.epoch, self.progress.batch)
+        self.fitted = None if state["fitted"] is None else _progress(state["fitted"])
+        resume.restore_generators(state)
+
+
+def _progress(values: dict[str, Any]) -> Progress:
+    """Return what a snapshot says of training; a TypeError if it says something else."""
+    usual = vars(Progress(best_score=0.0))
+    if values["best_score"] is None:
+        usual["best_score"] = None
+    return Progress(**{key: alike(value, usual[key]) for key, value in values.items()})
 
 
 def _make_dense(parameters: Iterable[torch.nn.Parameter]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole.trainer import ResumeFile
+from recbole.trainer.resume import alike
 from recbole.unlearning.algorithm import UnlearningAlgorithm
 from recbole.unlearning.outcome import Outcome
 from recbole.unlearning.request import Requests
@@ -195,17 +196,24 @@ class Pipeline:
         state = self.resume.load() if self.resume is not None else None
         if self.resume is None or state is None:
             return 0
-        self._check_log(state["log_size"], self.resume.path)
-        self.done, self.outcomes = state["done"], Counter(state["outcomes"])
-        self.total, self.seconds, self.cpu_seconds = state["total"], state["seconds"], state["cpu_seconds"]
-        self.changes, self.settled = state["changes"], state["settled"]
+        with self.resume.restoring():
+            n_done = self._restore(self.resume, state)
+        logger.info("continuing after %d of %d requests", n_done, len(self.requests))
+        return int(state["log_size"])
+
+    def _restore(self, resume: ResumeFile, state: dict[str, Any]) -> int:
+        """Put a snapshot in place, and return how many requests it has done."""
+        self._check_log(alike(state["log_size"], 0), resume.path)
+        self.done, self.outcomes = alike(state["done"], 0), Counter(alike(state["outcomes"], {}))
+        self.total, self.cpu_seconds = alike(state["total"], 0.0), alike(state["cpu_seconds"], 0.0)
+        self.seconds, self.changes = alike(state["seconds"], []), alike(state["changes"], [])
+        self.settled = alike(state["settled"], 0)
         n_done, model = self.chunks[self.done - 1][1], self.algorithm.model
         mask = self.requests.mask(n_done, len(self.algorithm.dataset.log))
         self.algorithm.restore(state["state_dict"], mask, state["memory"])
         model.load_other_parameter(state["other_parameter"])
-        self.resume.restore_generators(state)
-        logger.info("continuing after %d of %d requests", n_done, len(self.requests))
-        return state["log_size"]
+        resume.restore_generators(state)
+        return n_done
 
     def _check_log(self, size: int, snapshot: Path) -> None:
         """Refuse a log that has lost what was in it when the snapshot was taken."""

@@ -1,10 +1,23 @@
 """Starting the processes of a run that has several, and what each is told in its environment."""
 
+import contextlib
+import ctypes
+import multiprocessing
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 
 from recbole.utils.errors import UserError
+
+_LAUNCHER = "ERASE_LAUNCHER"
+"""The environment's name for the number of the process that launched this one."""
+
+_PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
+_ORPHANED = 137
+"""Exit status of a process whose parent is gone: that of one that was killed."""
 
 
 def launched() -> bool:
@@ -15,6 +28,46 @@ def launched() -> bool:
 def local_rank() -> int:
     """Return this process's number on its machine, from 0."""
     return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def die_with_launcher() -> None:
+    """End this process, should it be one of several, as soon as the one that launched it here has ended."""
+    if said := os.environ.pop(_LAUNCHER, None):
+        _die_with(int(said))
+
+
+def die_with_starter() -> None:
+    """End this process, which `multiprocessing` started, as soon as the one that did so has ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        _when(parent.join)
+
+
+def _die_with(parent: int) -> None:
+    """End this process as soon as its parent, a process's number, has ended, however that came.
+
+    On Linux the kernel sees to it. Elsewhere, and where it does not, a thread looks once a second.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # there is no such call
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before
+        os._exit(_ORPHANED)
+
+    def gone() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+
+    _when(gone)
+
+
+def _when(gone: Callable[[], object]) -> None:
+    """End this process when a function, called in a thread of its own, comes back."""
+
+    def watch() -> None:
+        gone()
+        os._exit(_ORPHANED)
+
+    threading.Thread(target=watch, name="watches-parent", daemon=True).start()
 
 
 def launch(nproc: int, world_size: int, group_offset: int, address: str, port: int, argv: Sequence[str]) -> int:
@@ -48,8 +101,11 @@ def launch(nproc: int, world_size: int, group_offset: int, address: str, port: i
         rdzv_configs={"rank": group_offset // nproc},
         max_restarts=0,
     )
+    os.environ[_LAUNCHER] = str(os.getpid())
     try:
         elastic_launch(config, sys.executable)(*argv)
     except ChildFailedError as error:
         return max(failure.exitcode for failure in error.failures.values())
+    finally:
+        del os.environ[_LAUNCHER]
     return 0

@@ -153,7 +153,7 @@ class _File:
 
     def __init__(self, path: Path, flags: int) -> None:
         self.path = path
-        self.descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
+        self.descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0), 0o666)
         self.open_ones.add(self)
 
     def close(self) -> None:
@@ -278,7 +278,7 @@ def _lives(holder: Holder | None, free: bool | None, folder: Path, beat: float) 
             return not free
         if not _runs(holder.pid):
             return False
-    return _now(folder) - beat < STALE_SECONDS
+    return clock_of(folder) - beat < STALE_SECONDS
 
 
 def _runs(pid: int) -> bool:
@@ -293,7 +293,7 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _now(folder: Path) -> float:
+def clock_of(folder: Path) -> float:
     """Return the time by the clock of a folder's file system, which need not be this machine's."""
     with tempfile.TemporaryFile(dir=folder) as file:
         return os.fstat(file.fileno()).st_mtime

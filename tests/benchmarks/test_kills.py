@@ -61,7 +61,7 @@ def second_life(folder, values=(1.0, 2.0), more=(), **record):
         ({}, 0, True, None),
         ({"values": (1.0, 2.0000002)}, 0, True, "a.pth: state_dict.w"),
         ({"epochs": 4}, 0, True, "a.json.epochs"),
-        ({"more": [".a.resume.partial"]}, 0, True, ".a.resume.partial: is new"),
+        ({"more": [".a.resume.0.erase.partial"]}, 0, True, ".a.resume.0.erase.partial: is new"),
         ({"more": ["a.log"]}, 0, True, None),
         ({}, 1, True, "status"),
         ({}, 0, False, "went on from a snapshot"),

@@ -99,6 +99,34 @@ def test_another_attack_is_not_overwritten_unasked(data, tmp_path):
         writer.check(RATIO, 2, 5)
 
 
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_kill_between_the_two_files_leaves_none_that_another_tells_of(data, tmp_path, at):
+    """The same command works after it, and one with other settings is not held up by half of an attack."""
+    writer = SpamWriter(clean_log(data, "sessions"), tmp_path, "sessions")
+    path, described = writer.write(RATIO, 2, 6)["paths"]
+    child = os.fork()
+    if child == 0:
+        real, moved = os.replace, []
+
+        def replace(source, target):
+            if Path(target).parent == tmp_path:
+                if len(moved) == at:
+                    os.kill(os.getpid(), 9)
+                moved.append(target)
+            real(source, target)
+
+        os.replace = replace
+        writer.write(RATIO, 2, 5)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
+    assert not path.exists() and json.loads(described.read_text())["n_target_items"] == (5 if at else 6)
+    for number in (5, 6):
+        writer.check(RATIO, 2, number)
+    whole = writer.write(RATIO, 2, 5)["paths"]
+    assert sorted(tmp_path.iterdir()) == sorted(whole)
+    assert json.loads(described.read_text())["artifact_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def test_baskets_of_another_filter_are_not_overwritten_unasked(data, tmp_path):
     path = data / "baskets" / "baskets_merged.json"
     SpamWriter(CleanBaskets(path, 5), tmp_path, "baskets").write(RATIO, 2, 5)

@@ -145,6 +145,62 @@ def test_a_checkpoint_holds_what_updates_left(build, name, options, monkeypatch)
     assert loaded.other_parameter() is not None, "a copy of the checkpoint is whole"
 
 
+NUMBERS = st.sampled_from([-(2**62), -1, 0, 1, 3, 40, 41, 2**31, 2**62])
+CHANGES = st.one_of(
+    st.tuples(st.sampled_from(["data", "indices", "indptr"]), st.just("entry"), st.integers(0, 40), NUMBERS),
+    st.tuples(st.sampled_from(["data", "indices", "indptr"]), st.just("length"), st.integers(-3, 3), NUMBERS),
+    st.tuples(
+        st.sampled_from(["data", "indices", "indptr"]), st.just("type"), st.integers(0, 0),
+        st.sampled_from([torch.bool, torch.int16, torch.int32, torch.float32, torch.complex64]),
+    ),
+    st.tuples(st.just("data"), st.just("entry"), st.integers(0, 40), st.sampled_from([math.nan, math.inf])),
+)  # fmt: skip
+
+
+def changed(part, kind, at, value):
+    """Return a tensor with an entry, its length or its type changed."""
+    if kind == "type":
+        return part.to(value)
+    if kind == "length":
+        return part[:at] if at < 0 else torch.cat([part, part.new_full((at,), max(min(value, 99), -1))])
+    entry = part.clone()
+    if part.dtype in (torch.float64, torch.int64) or -2 < value < 99:
+        entry[at % len(part)] = value
+    return entry
+
+
+@settings(max_examples=30, deadline=None)
+@given(changes=st.lists(CHANGES, min_size=1, max_size=2))
+def test_a_sparse_array_from_outside_is_checked_before_anything_indexes_by_it(build, changes):
+    """SciPy believes what it is given: it reads and writes outside of its arrays."""
+    model, dataset = build("ItemKNN", k=3)
+    scores(model, dataset)
+    model.rebuild(dataset)
+    learned = dict(model.other_parameter()["learned"])
+    for name, *change in changes:
+        learned[name] = changed(learned[name], *change)
+    loaded = type(model)(dataset.config, dataset)
+    try:
+        loaded.load_other_parameter({"learned": learned})
+    except UserError as error:
+        assert "\n" not in str(error) and "is of another model" in str(error)
+    else:
+        assert scores(loaded, dataset).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x * math.nan, lambda x: x > 0, lambda x: x.to(torch.complex64), lambda x: x.to_sparse()]
+)
+def test_a_dense_array_from_outside_is_finite_numbers(build, change):
+    model, dataset = build("EASE")
+    scores(model, dataset)
+    model.rebuild(dataset)
+    learned = model.other_parameter()["learned"]
+    loaded = type(model)(dataset.config, dataset)
+    with pytest.raises(UserError, match="is of another model"):
+        loaded.load_other_parameter({"learned": change(learned)})
+
+
 def test_an_unknown_method_is_told(build):
     with pytest.raises(UserError, match="knn_method"):
         build("ItemKNN", knn_method="basket")

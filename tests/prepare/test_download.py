@@ -63,6 +63,15 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_links_that_were_put_where_it_writes_first_are_not_followed(shop, tmp_path):
+    for name in ("x.gz.partial", "x.gz.partial.version"):
+        (tmp_path / f"mine_{name}").write_text("kept")
+        (tmp_path / name).symlink_to(tmp_path / f"mine_{name}")
+    download(shop.url, tmp_path / "x.gz")
+    assert (tmp_path / "x.gz").read_bytes() == CONTENT
+    assert {path.read_text() for path in tmp_path.glob("mine_*")} == {"kept"}
+
+
 def test_goes_on_where_it_broke_off(shop, tmp_path):
     shop.plan = [{"cut": 1000}, {"cut": 500}]
     path = tmp_path / "raw/x.gz"

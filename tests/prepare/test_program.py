@@ -3,7 +3,7 @@
 import pytest
 
 from recbole.prepare.program import run
-from recbole.prepare.staging import staged
+from recbole.utils.staging import staged
 
 
 def test_an_interruption_is_told_in_one_line_and_leaves_nothing(tmp_path, capsys):

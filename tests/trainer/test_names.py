@@ -96,15 +96,17 @@ def test_a_name_for_which_there_is_no_room_is_refused(tmp_path):
             make(replace(SENSITIVE, dataset="d" * (n + 1)))
         return tmp_path / make(replace(SENSITIVE, dataset="d" * n))
 
-    room = 255 - len(f".{RUN.removesuffix('ml-100k')}")
+    room = 255 - len(RUN.removesuffix("ml-100k"))
     at = "_retrain_checkpoint_idx_to_match_3"
-    base = refused(Naming.base, room - len("_best.resume.partial"))
-    retrained = refused(lambda names: names.retrained(3), room - len(f"{at}_{SCENARIO}.resume.partial"))
-    end = f"_unlearning_algorithm_scif_{SCENARIO}_unlearn_epoch_7{at}_bs16.json.partial"
+    base = refused(Naming.base, room - len("_best.resume"))
+    retrained = refused(lambda names: names.retrained(3), room - len(f"{at}_{SCENARIO}.resume"))
+    end = f"_unlearning_algorithm_scif_{SCENARIO}_unlearn_epoch_7{at}_bs16.json"
     unlearned = refused(lambda names: names.unlearned("scif", 7, 3, 16), room - len(end))
     for path in (base.with_suffix(".resume"), retrained.with_suffix(".resume"), unlearned.with_suffix(".json")):
         with atomic_write(path):
             assert max(len(file.name) for file in tmp_path.iterdir()) == 255
+        assert len(path.name) == 255
+        path.unlink()
 
 
 def test_no_two_files_of_an_experiment_share_a_name():

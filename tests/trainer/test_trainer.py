@@ -473,7 +473,7 @@ def test_snapshots_are_as_far_apart_as_asked(make, tmp_path, monkeypatch):
 def test_nothing_is_left_of_a_snapshot_that_a_kill_tore(snapshots):
     """It may be large, and no later one may be due that would take its place."""
     resume = snapshots()
-    (resume.path.parent / ".x.resume.partial").write_bytes(b"torn")
+    (resume.path.parent / ".x.resume.00000000.erase.partial").write_bytes(b"torn")
     resume.remove()
     assert not list(resume.path.parent.iterdir())
     resume.save({})

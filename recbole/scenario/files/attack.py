@@ -8,8 +8,7 @@ from recbole.config import Config
 from recbole.generators.artefact_names import fraud_metadata_name, fraud_name
 from recbole.generators.commands import clean_file, filter_flags, making_command, own_filters
 from recbole.generators.imitation import same_filter
-from recbole.generators.raw_log import read_json
-from recbole.utils import UserError, sha256_of_file
+from recbole.utils import UserError, read_json, sha256_of_file
 
 _OTHER_FILTERS = ("val_interval", "rm_dup_inter")
 

@@ -11,8 +11,8 @@ from typing import Any
 from recbole.config import Config
 from recbole.generators.artefact_names import baskets_said, category_of, forget_set_names
 from recbole.generators.commands import filter_flags, making_command
-from recbole.generators.raw_log import read_filled, read_json
-from recbole.utils import UserError, sha256_of_file
+from recbole.generators.raw_log import read_filled
+from recbole.utils import UserError, read_json, sha256_of_file
 
 _LARGEST_PICKLE = 1 << 28
 _LONGEST_ID = 1000

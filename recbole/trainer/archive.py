@@ -1,0 +1,209 @@
+"""Files of tensors are checked as a whole before anything is built of them, our own as those of others.
+
+Such a file is a zip archive of stored members: what is pickled, and the bytes of each storage. Every byte of every
+member is read once, against the archive's checksums and, where the record beside it names one, the file's SHA-256. What
+is pickled is looked through before it is followed, and what came of it afterwards, so that nothing that is built is
+much larger than the file, and no tensor looks outside of what was stored of it.
+"""
+
+import hashlib
+import pickletools
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from recbole.utils import UserError, read_json
+
+SHA256 = "file_sha256"
+"""What a record calls the SHA-256 of the checkpoint that it stands beside."""
+
+_BLOCK = 2**20
+_HEADER = struct.Struct("<4s22xHH")  # of a member: its signature, and the lengths of its name and its extra field
+_MOST_PICKLED = 2**25
+"""Bytes of what is pickled, apart from the tensors'."""
+
+_MOST_BUILT = 2**19
+"""Steps of a pickle that build something other than a number or a text."""
+
+_CHEAP = frozenset({
+    *("BININT", "BININT1", "BININT2", "BINFLOAT", "NONE", "NEWTRUE", "NEWFALSE", "BINGET", "LONG_BINGET"),
+    *("BINUNICODE", "SHORT_BINUNICODE"),
+})  # fmt: skip
+_PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
+_LOOK_UP = frozenset({"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"})
+"""Steps that look something up by a name that is not told with them."""
+
+_DEEPEST, _MOST_PARTS = 64, 2**22  # of nested values; parts are counted each time that they are met
+_LONGEST_NUMBER = 64  # bits
+_RACY = 1.0  # seconds in which a file may change again without being seen to, by its time of change
+
+_sound: dict[Path, tuple[tuple[int, ...], frozenset[str]]] = {}
+"""What was read already: a file's path to what changes when it is written, and to what it would build."""
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A member of an archive: its name, where its bytes begin, how many there are, and their CRC-32."""
+
+    name: str
+    start: int
+    size: int
+    crc: int
+
+
+def checked_archive(path: Path) -> frozenset[str]:
+    """Read a file once, and return what it would build: the names that its pickle looks up, ``module name``.
+
+    A file that was checked before in this process and has not been written since is not read again.
+
+    Raises:
+        UserError: it is no such archive, or is damaged.
+    """
+    told = path.stat()
+    stamp = (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns)
+    if path in _sound and _sound[path][0] == stamp:
+        return _sound[path][1]
+    digest = _expected(path)
+    try:
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            members = list(_members(archive, file, told.st_size))
+            pickled = _read(members, file)
+        names = _looked_up(pickled)
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, struct.error, UnicodeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise UserError(f"{path}: truncated or not a checkpoint ({reason})") from error
+    if digest is not None and _sha256(path) != digest:
+        raise UserError(
+            f"{path} is not the file that {path.with_suffix('.json').name} beside it tells of (its SHA-256 differs): "
+            "one of them was changed; restore it, or delete the .json if the .pth is the right one"
+        )
+    if time.time() - told.st_mtime > _RACY:
+        _sound[path] = stamp, names
+    return names
+
+
+def _expected(path: Path) -> str | None:
+    """Return the SHA-256 that the record beside a checkpoint names, if there is one that does."""
+    beside = path.with_suffix(".json")
+    if path.suffix != ".pth" or not beside.exists():
+        return None
+    said = read_json(beside, dict).get(SHA256)
+    if said is not None and not isinstance(said, str):
+        raise UserError(f"{beside}: {SHA256} is not a text; it is no record of this program")
+    return said
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _members(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> Iterator[_Member]:
+    """Yield the members in the order of their bytes; a ValueError if they are not stored, one after the other."""
+    listed = sorted(archive.infolist(), key=lambda info: info.header_offset)
+    if len({info.filename for info in listed}) < len(listed):
+        raise ValueError("two members of one name")
+    end = 0
+    for info in listed:
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:
+            raise ValueError(f"{info.filename} is compressed or encrypted")
+        file.seek(info.header_offset)
+        signature, name, extra = _HEADER.unpack(file.read(_HEADER.size))
+        start = info.header_offset + _HEADER.size + name + extra
+        if signature != b"PK\x03\x04" or info.header_offset < end or start + info.file_size > size:
+            raise ValueError(f"{info.filename} is not where the archive says")
+        end = start + info.file_size
+        yield _Member(info.filename, start, info.file_size, info.CRC)
+
+
+def _read(members: list[_Member], file: IO[bytes]) -> bytes:
+    """Read every member against its checksum, and return what is pickled."""
+    pickled = [member for member in members if member.name.endswith("/data.pkl")]
+    if len(pickled) != 1 or pickled[0].size > _MOST_PICKLED:
+        raise ValueError(f"it has {len(pickled)} data.pkl, not one of at most {_MOST_PICKLED // 2**20} MiB")
+    for member in members:
+        file.seek(member.start)
+        crc, left = 0, member.size
+        while left and (block := file.read(min(left, _BLOCK))):
+            crc, left = zlib.crc32(block, crc), left - len(block)
+        if left or crc != member.crc:
+            raise ValueError(f"{member.name} is damaged: its checksum differs")
+    file.seek(pickled[0].start)
+    return file.read(pickled[0].size)
+
+
+def _looked_up(pickled: bytes) -> frozenset[str]:
+    """Return the names that a pickle looks up; a ValueError of one that would build far more than it holds."""
+    names, built, puts = set(), 0, 0
+    for step, argument, _ in pickletools.genops(pickled):
+        if step.name == "GLOBAL":
+            names.add(str(argument))
+        elif step.name in _LOOK_UP:
+            names.add(step.name)
+        elif step.name in _PUTS:
+            if int(argument or 0) > puts:
+                raise ValueError("its pickle leaves out numbers")
+            puts += 1
+        built += step.name not in _CHEAP
+        if built > _MOST_BUILT:
+            raise ValueError(f"its pickle builds more than {_MOST_BUILT} things")
+    return frozenset(names)
+
+
+def check_content(content: Any, path: Path) -> dict[str, Any]:
+    """Return what came of a file, if it is a dictionary of plain values and tensors that lie in what was stored.
+
+    Raises:
+        UserError: it holds something else, holds itself, or is nested too often.
+    """
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a checkpoint, but a {type(content).__name__}")
+    try:
+        _count(content, 0, {})
+    except ValueError as error:
+        raise UserError(f"{path}: refused: {error}") from error
+    return content
+
+
+def _count(value: Any, depth: int, known: dict[int, int | None]) -> int:
+    """Return how many parts a value has; a ValueError of what no checkpoint holds."""
+    if isinstance(value, torch.Tensor):
+        _check_tensor(value)
+        return 1
+    if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
+        raise ValueError(f"a number of {value.bit_length()} bits")
+    if isinstance(value, str):
+        value.encode()  # a UnicodeError is a ValueError
+    if not isinstance(value, (dict, list, tuple, set, frozenset)):
+        return 1
+    if id(value) in known:
+        seen = known[id(value)]
+        if seen is None:
+            raise ValueError("something that holds itself")
+        return seen
+    if depth > _DEEPEST:
+        raise ValueError(f"values nested more than {_DEEPEST} deep")
+    known[id(value)] = None
+    parts = (part for pair in value.items() for part in pair) if isinstance(value, dict) else value
+    count = 1
+    for part in parts:
+        count += _count(part, depth + 1, known)
+        if count > _MOST_PARTS:
+            raise ValueError(f"more than {_MOST_PARTS} values")
+    known[id(value)] = count
+    return count
+
+
+def _check_tensor(value: torch.Tensor) -> None:
+    plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_nested
+    if not plain or value.is_complex() or value.is_quantized:
+        raise ValueError("a tensor that is no plain array of real numbers")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise ValueError("a tensor of more numbers than are stored of it")

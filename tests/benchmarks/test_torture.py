@@ -1,0 +1,97 @@
+"""The torture: what it changes, what it calls held, and that what was tried is not tried again."""
+
+import importlib
+import json
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def torture(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0.1")
+    return importlib.import_module("torture")
+
+
+@pytest.fixture
+def hostile(torture):
+    return importlib.import_module("torture_hostile")
+
+
+def test_every_part_of_a_content_is_changed_some_time(hostile):
+    seen = set()
+    for number in range(300):
+        content = {"state_dict": {"w": torch.zeros(2, 2)}, "config": {"topk": [1, 2], "deep": {"er": 3}}, "epoch": 1}
+        told = hostile.changed(content, random.Random(number))
+        seen.add(told.rpartition("(")[2] if "(" in told else told)
+    for path in ("'epoch',)", "'state_dict', 'w')", "'config', 'topk', 1)", "'config', 'deep', 'er')"):
+        assert path in seen
+
+
+def test_one_bit_flips(hostile):
+    raw = bytes(100)
+    found = [hostile.flipped(raw, random.Random(number)) for number in range(20)]
+    assert all(sum(byte.bit_count() for byte in one) == 1 for one in found) and len(set(found)) > 15
+
+
+def test_values_are_the_same_to_the_bit(hostile):
+    one = {"a": torch.tensor([1.0]), "b": [float("nan"), "x"]}
+    assert hostile.same_values(one, {"a": torch.tensor([1.0]), "b": [float("nan"), "x"]})
+    for other in ({"a": torch.tensor([1.0000001]), "b": one["b"]}, {"a": one["a"], "b": ["x"]}, {"a": one["a"]}):
+        assert not hostile.same_values(one, other)
+
+
+@pytest.mark.parametrize(
+    ("work", "status", "told"),
+    [
+        (lambda: 3, 3, ""),
+        (lambda: 1 // 0, 1, "ZeroDivisionError"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), -signal.SIGKILL, ""),
+    ],
+)
+def test_how_a_child_ended_is_told(torture, capfd, work, status, told):
+    ended, err, mib = torture.ended(work)
+    assert ended == status and told in err and mib > 1
+
+
+def test_a_change_of_ours_is_where_a_run_is_killed(torture, tmp_path, monkeypatch):
+    def writes(run):
+        for name in ("saved/a", "other", "saved/b"):
+            Path(name).write_text("x")
+
+    monkeypatch.setattr(torture, "call", writes)
+    (tmp_path / "one/saved").mkdir(parents=True)
+    assert torture.changes(None, tmp_path / "one") == 2
+    (tmp_path / "two/saved").mkdir(parents=True)
+    assert torture.changes(None, tmp_path / "two", 1) == -signal.SIGKILL
+    assert os.listdir(tmp_path / "two/saved") == ["a"]
+
+
+def test_what_was_tried_is_not_tried_again(torture, tmp_path, monkeypatch, capsys):
+    tried = []
+
+    def attempt(place, draw, number):
+        tried.append((number, draw.random()))
+        return "it broke" if number == 1 else ""
+
+    monkeypatch.setattr(torture, "Place", lambda home: None)
+    monkeypatch.setattr(torture, "try_flips", attempt)
+    others = [word for kind in torture.KINDS if kind != "flips" for word in (f"--{kind}", "0")]
+    words = [*others, "--out", str(tmp_path / "out.jsonl")]
+    assert torture.main([*words, "--flips", "2"]) == 1
+    assert "flips: 1 of 2 held" in capsys.readouterr().out
+    assert torture.main([*words, "--flips", "3"]) == 1
+    assert [number for number, _ in tried] == [0, 1, 2] and len({value for _, value in tried}) == 3
+    assert [json.loads(line)["reason"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == [
+        "",
+        "it broke",
+        "",
+    ]
+    assert "2 of 3 held" in capsys.readouterr().out

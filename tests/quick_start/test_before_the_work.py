@@ -1,0 +1,101 @@
+"""What is wrong is found before anything is trained, and nothing is written over but what this program wrote."""
+
+import json
+import os
+
+import pytest
+from tiny_tasks import inside
+
+from recbole.quick_start.main import train_main
+
+TRAINS, UNLEARNS = "run_recbole.py", "unlearn.py"
+BASE = "model_BPR_seed_2_dataset_tiny_best"
+
+
+@pytest.fixture(scope="module")
+def trained(world, command_line, tmp_path_factory):
+    """A small world with a base, its result file and a retrained model."""
+    place = world(tmp_path_factory.mktemp("trained"))
+    with inside(place.folder):
+        for more in (("--result_file", "result.json"), ("--retrain_checkpoint_idx_to_match", "3")):
+            assert train_main(command_line(TRAINS, *more, "--tensorboard", "False")[2:]) == 0
+    return place
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".log"}
+
+
+def refused(place, here, script, *arguments):
+    """Run a program that must refuse before any epoch; nothing is written. Return its one line."""
+    before = files(place.folder)
+    told = here(place.folder, script, *arguments)
+    assert told.status == 2 and told.err.count("\n") == 1, told
+    assert "train loss" not in told.out and files(place.folder) == before
+    return told.err
+
+
+@pytest.mark.parametrize(
+    "target", ["mine.txt", "link", "pipe", "/dev/null", "dataset/tiny/tiny.inter", f"saved/{BASE}.json"]
+)
+@pytest.mark.parametrize("script", [TRAINS, UNLEARNS])
+def test_a_result_file_replaces_nothing_but_a_record(trained, here, script, target):
+    mine = trained.folder / "mine.txt"
+    mine.write_text('{"kind of": "other"}')
+    for name, make in (("link", lambda path: path.symlink_to(trained.folder / "result.json")), ("pipe", os.mkfifo)):
+        if not os.path.lexists(trained.folder / name):
+            make(trained.folder / name)
+    try:
+        assert "cannot write " in refused(trained, here, script, "--result_file", target)
+    finally:
+        for name in ("mine.txt", "link", "pipe"):
+            (trained.folder / name).unlink()
+
+
+def test_a_record_is_replaced(trained, here):
+    told = here(trained.folder, TRAINS, "--eval_only", "--result_file", "result.json")
+    assert told.status == 0 and json.loads((trained.folder / "result.json").read_text())["kind"] == "base"
+
+
+def test_a_result_file_that_would_become_the_record_of_a_checkpoint_is_refused(world, here, tmp_path):
+    place = world(tmp_path)
+    assert "the record beside a checkpoint" in refused(place, here, TRAINS, "--result_file", f"saved/{BASE}.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--reference_checkpoint", "saved/gone.pth"), "there is no such checkpoint"),
+        (("--sensitive_eval_only",), "needs --sensitive_category"),
+        (("--metric_decimal_place", "400"), "from 0 to 17"),
+        (("--dataset", "../../tiny"), "part of file names"),
+        (("--sensitive_category", "../horror"), "part of file names"),
+    ],
+)
+def test_a_mistake_is_found_before_training(trained, here, arguments, told):
+    assert told in refused(trained, here, TRAINS, *arguments)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"file_sha256": 3}', '{"timing": 3, "file_sha256": null}'])
+def test_a_record_beside_a_retrained_model_that_is_none(trained, here, text):
+    (path,) = trained.saved.glob("*_to_match_3_*_horror.json")
+    before = path.read_bytes()
+    path.write_text(text)
+    try:
+        if "timing" in text:
+            told = here(trained.folder, UNLEARNS)
+            assert told.status == 0 and "no speed-up over retraining" in told.out
+        else:
+            assert path.name in refused(trained, here, UNLEARNS)
+    finally:
+        path.write_bytes(before)
+
+
+def test_what_was_found_is_written_before_it_is_told(trained, here, monkeypatch):
+    def fails(*_, **__):
+        raise ValueError("cannot convert float NaN to integer")
+
+    monkeypatch.setattr("recbole.quick_start.train.report", fails)
+    with pytest.raises(ValueError, match="NaN"):
+        here(trained.folder, TRAINS, "--eval_only", "--result_file", "kept.json")
+    assert json.loads((trained.folder / "kept.json").read_text())["metrics"]
