@@ -12,7 +12,8 @@ from recbole.data.interaction import Interaction, Rows
 from recbole.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from recbole.data.dataset import Dataset, Ragged
+    from recbole.data.dataset import Dataset
+    from recbole.data.ragged import Ragged
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from small_worlds import USERS, same, weights
 
 from recbole.data.split import TEST, TRAIN, VALID
 from recbole.model import get_model
-from recbole.trainer import ResumeFile, Trainer
+from recbole.trainer import ResumeFile, TrainingLoop
 from recbole.unlearning.algorithms.shards import Bill, Shards
 from recbole.utils import UserError
 
@@ -77,7 +77,7 @@ def test_killed_inside_a_shard_it_ends_with_the_same_bits(ensembles, tmp_path, m
     def run():
         return place.unlearn(resume=ResumeFile(tmp_path / "x.resume", "me"), stem=stem)
 
-    step = Trainer._step
+    step = TrainingLoop._step
 
     def dying(self, batch):
         steps.append(self)
@@ -85,11 +85,11 @@ def test_killed_inside_a_shard_it_ends_with_the_same_bits(ensembles, tmp_path, m
             raise KeyboardInterrupt
         return step(self, batch)
 
-    monkeypatch.setattr(Trainer, "_step", dying)
+    monkeypatch.setattr(TrainingLoop, "_step", dying)
     with pytest.raises(KeyboardInterrupt):
         run()
     assert bool(list(tmp_path.glob("x.shard_*.part"))) == (part > 0)
-    monkeypatch.setattr(Trainer, "_step", step)
+    monkeypatch.setattr(TrainingLoop, "_step", step)
     torch.manual_seed(99)
     saved, summary, algorithm = run()
     assert all(same(saved[at], whole[at]) for at in saved) and 3 in saved
