@@ -9,6 +9,7 @@ from recbole.config.rules import Rule, is_number, rule_by_default, rule_of
 from recbole.utils import UserError, suggest
 
 _CHOICES = {
+    "bad_lines": ("refuse", "leave_out"),
     "task_type": ("CF", "SBR", "NBR", None),
     "time_precision": ("exact", "single"),
     "rm_dup_inter": ("first", "last", None),

@@ -139,16 +139,20 @@ class RecBoleNames(Statistics, ABC):
     def shown_examples(self) -> np.ndarray:
         """Return the retained examples that are :attr:`shown`, int64, in RecBole's order.
 
-        That is user by user: of a part that ``build`` made in the order of each one's first example in time, else, and
-        where there are no times, in that of ids.
+        That is user by user: of a part that ``build`` made in the order of each one's first example of any part,
+        in time; else, and where there are no times, in that of ids.
         """
         examples = self.train_examples() if self.shown == TRAIN else self.still_examples(self.shown_rows)
         time = self.log.columns.get(self.time_field)
         if not self.built or time is None or not len(examples):
             return examples
+        every = np.flatnonzero(self.log.split >= TRAIN)
+        first = every[np.diff(self.log.user[every], prepend=-1) != 0]
+        times = np.zeros(self.n_users, dtype=time.dtype)
+        times[self.log.user[first]] = time[first]
         starts = np.flatnonzero(np.diff(self.log.user[examples], prepend=-1))
         sizes = np.diff(starts, append=len(examples))
-        order = np.argsort(time[examples[starts]], kind="stable")
+        order = np.argsort(times[self.log.user[examples[starts]]], kind="stable")
         return examples[ranges(starts[order], (starts + sizes)[order])]
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,8 @@ from recbole.utils.intervals import parse_intervals
 if TYPE_CHECKING:
     from recbole.config import Config
 
+logger = logging.getLogger("recbole")
+
 SIDES = ("user", "item")
 
 
@@ -31,24 +34,37 @@ def read_table(
     Raises:
         UserError: for a missing file or column, a malformed line, or an interaction without user or item.
     """
-    table = read_atomic(path, columns, config["field_separator"], config["seq_separator"], path.suffix == ".inter")
+    lenient, interactions = config["bad_lines"] == "leave_out", path.suffix == ".inter"
+    separators = config["field_separator"], config["seq_separator"]
+    table = read_atomic(path, columns, *separators, encoded=interactions, surplus=lenient)
     for side in sides:
         column, key = fields[side], f"{side.upper()}_ID_FIELD"
         if column not in table.types:
             raise UserError(f"{path}: no column '{column}' ({key}) is loaded")
         if table.types[column] is not FeatureType.TOKEN:
             raise UserError(f"{path}:1: column '{column}' ({key}) should be a token: write '{column}:token'")
-    if path.suffix != ".inter":
+    if not interactions:
         return table.table
     if table.types.get(fields["time"], FeatureType.FLOAT) is not FeatureType.FLOAT:
         raise UserError(f"{path}:1: column '{fields['time']}' (TIME_FIELD) should be a number: write it with ':float'")
+    if lenient:
+        return _without_missing(path, table.table, [fields[side] for side in sides])
     for side in sides:
         _refuse_missing(path, table.table, fields[side], f"{side.upper()}_ID_FIELD")
     return table.table
 
 
+def _without_missing(path: Path, table: pa.Table, columns: Iterable[str]) -> pa.Table:
+    """Return the rows that have a user and an item, and tell how many have not."""
+    for column in columns:
+        if missing := table[column].null_count:
+            logger.warning("%s: %d rows without %s are left out", path, missing, column)
+            table = table.filter(pc.is_valid(table[column]))
+    return table.combine_chunks()
+
+
 def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
-    """Raise a UserError that names the first line without a user or an item; RecBole drops such rows silently."""
+    """Raise a UserError that names the first line without a user or an item; RecBole leaves such rows out."""
     missing = table[column].null_count
     if not missing:
         return
