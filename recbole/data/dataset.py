@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -88,6 +89,7 @@ class Dataset(RecBoleNames):
 
     Attributes:
         clean: the data without the rows that a scenario planted; None where it planted none.
+        transform: puts further columns beside each batch of sequences; None for none.
         absent: bool [len(log)], the rows that these data never had; None of data that are given the whole log. They
             are under every mask, and not forgotten: nothing is numbered that they hold.
     """
@@ -104,6 +106,7 @@ class Dataset(RecBoleNames):
         self.rating_field = config["RATING_FIELD"]
         self.label_field = config["LABEL_FIELD"]
         self.clean: Self | None = None
+        self.transform: Callable[[Dataset, Interaction], Interaction] | None = None
         self._columns: list[dict[str, np.ndarray]] = []  # one, once it was asked for; of all masks
 
     def with_spam(self, path: str | Path) -> Self:
@@ -149,6 +152,7 @@ class Dataset(RecBoleNames):
         hidden = forgotten if self.absent is None else forgotten | self.absent
         other = type(self)(self.config, self.log, hidden)
         other.clean, other.absent, other._columns = self.clean, self.absent, self._columns
+        other.transform = self.transform
         if "given" in vars(self):
             other.given = self.given
         return other

@@ -113,7 +113,8 @@ class SequentialDataset(AtomicDataset):
         for name, values in columns.items():
             batch[name] = values[examples]
             batch[name + self.list_suffix] = np.where(rows >= 0, values[rows], values.dtype.type(0))
-        return Interaction(batch | {self.length_field: lengths})
+        found = Interaction(batch | {self.length_field: lengths})
+        return found if self.transform is None else self.transform(self, found)
 
     def windows(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the log rows of the targets' prefixes and how many they are.

@@ -9,6 +9,7 @@ from recbole.data import dataset as rooms
 from recbole.doors.binding import bound
 from recbole.doors.loaders import EvalDataLoader, FullSortEvalDataLoader, TrainDataLoader
 from recbole.doors.sampled_loader import NegSampleEvalDataLoader
+from recbole.doors.transforms import construct_transform
 from recbole.doors.whole import WholeDataset
 from recbole.utils import ModelType, NotAvailable
 
@@ -27,7 +28,11 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Any:
         UserError: anything in the files or settings that cannot be.
     """
     data = rooms.create_dataset(bound(config) if model_type is None else config, model_type)
-    return WholeDataset(data) if model_type is None else data
+    if model_type is not None:
+        return data
+    if config.get("transform") is not None:
+        data.transform = construct_transform(config)
+    return WholeDataset(data)
 
 
 def data_preparation(config: Config, dataset: WholeDataset) -> Loaders:
