@@ -5,7 +5,6 @@ a ``"`` is a character like any other. Files are UTF-8 with LF line ends; a byte
 accepted.
 """
 
-import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from recbole.data.surplus import without_surplus
 from recbole.utils import FeatureType, UserError, atomic_write, suggest
-
-logger = logging.getLogger("recbole")
 
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 Values: TypeAlias = Sequence[Any] | np.ndarray | Column
@@ -166,20 +164,10 @@ def _parse(
     try:
         return csv.read_csv(path, read, parse, convert) if table is None else table
     except pa.ArrowInvalid as error:
-        cut = _without_surplus(path, len(header), separator) if surplus else None
+        cut = without_surplus(path, len(header), separator) if surplus else None
         if cut is None:
             raise _explain(path, len(header), separator, error) from error
         return csv.read_csv(pa.BufferReader(cut), read, parse, convert)
-
-
-def _without_surplus(path: str | Path, width: int, separator: str) -> bytes | None:
-    """Return a file whose lines end with their last column, told with the first that did not; None if all do."""
-    lines, mark = Path(path).read_bytes().splitlines(), separator.encode()
-    longer = [number for number, line in enumerate(lines, start=1) if line.count(mark) >= width]
-    if not longer or any(line.count(mark) + 1 < width for line in lines if line):
-        return None
-    logger.warning("%s:%d: values behind the last column are left out, in %d lines", path, longer[0], len(longer))
-    return b"\n".join(mark.join(line.split(mark)[:width]) for line in lines) + b"\n"
 
 
 def _in_pieces(

@@ -154,7 +154,7 @@ def cat_interactions(interactions: Sequence[Interaction]) -> Interaction:
 
 def _plain(value: Any) -> Any:
     """Return a pandas column as an array, anything else as it is."""
-    return value.to_numpy() if hasattr(value, "to_numpy") else value
+    return value.to_numpy(copy=True) if hasattr(value, "to_numpy") else value
 
 
 def _cat(columns: Sequence[torch.Tensor]) -> torch.Tensor:

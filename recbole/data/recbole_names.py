@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -111,9 +111,10 @@ class RecBoleNames(Statistics, ABC):
             raise ValueError(f"token [{asked[int(np.argmax(ids < 0))]}] does not exist in {field}")
         return int(ids[0]) if isinstance(tokens, str) else ids
 
-    def id2token(self, field: str, ids: npt.ArrayLike) -> np.ndarray:
-        """Return the tokens of ids."""
-        return self._vocabulary(field).tokens(ids)
+    def id2token(self, field: str, ids: npt.ArrayLike) -> Any:
+        """Return the tokens of ids: a str for an int, an object array of the same shape for an array."""
+        tokens = self._vocabulary(field).tokens(ids)
+        return tokens if tokens.ndim else tokens.item()
 
     @property
     def train_rows(self) -> np.ndarray:

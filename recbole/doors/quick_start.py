@@ -169,22 +169,20 @@ def unlearn_recbole(
     Raises:
         UserError: for anything that the user can mend.
     """
+    from recbole.quick_start.api import settings
     from recbole.quick_start.train import run_recbole as train
     from recbole.quick_start.unlearning import unlearn_recbole as unlearn
     from recbole.scenario.known_scenarios import scenario_of
-    from recbole.unlearning.registry import hyper_parameters
 
-    defaults = {one.name: None if one.default is None else one.type(one.default) for one in hyper_parameters()}
-
-    def settings() -> Config:
-        return Config(model, dataset, config_file_list, given, extra_defaults=defaults)
+    def said() -> Config:
+        return settings(model, dataset, config_file_list, given)
 
     with undisturbed(), tempfile.TemporaryDirectory() as folder:
         given = dict(config_dict or {}) | ({} if saved else {"checkpoint_dir": folder, "log_dir": folder})
-        scenario = scenario_of(settings())
-        if not settings()["base_checkpoint"] and not scenario.path(scenario.names.base()).exists():
-            train(settings())
-        record = unlearn(settings())
+        scenario = scenario_of(said())
+        if not said()["base_checkpoint"] and not scenario.path(scenario.names.base()).exists():
+            train(said())
+        record = unlearn(said())
     import pandas as pd
 
     return record | {"metrics": pd.DataFrame(record["metrics"])}

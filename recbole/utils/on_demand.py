@@ -1,6 +1,7 @@
 """Packages that import their modules when something of them is asked for, and not before."""
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,5 +29,17 @@ def from_modules(
         found = getattr(importlib.import_module(home), name)
         setattr(sys.modules[package], name, found)
         return found
+
+    return find
+
+
+def from_lower_case(package: str) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a package whose class ``X`` is in its module ``x``, whenever that was added."""
+
+    def find(name: str) -> Any:
+        home = f"{package}.{name.lower()}"
+        if name.startswith("_") or importlib.util.find_spec(home) is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(home), name)
 
     return find
