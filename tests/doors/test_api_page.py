@@ -30,6 +30,16 @@ def test_the_ten_lines_run(home, quick):
     assert not torch.equal(names["base"].user_embedding.weight, names["unlearned"].user_embedding.weight)
 
 
+def test_what_recboles_users_are_shown_runs(home, quick, capsys):
+    code = re.search(r"```python\n(.*?)```", PAGE.with_name("recbole.md").read_text(encoding="utf-8"), re.S)[1]
+    for old, new in {"ml-100k": "tiny", '{"epochs": 20}': "quick", '["13"]': '["u3"]'}.items():
+        assert old in code
+        code = code.replace(old, new)
+    names = {"quick": quick}
+    exec(code, names)
+    assert names["items"].shape == (1, 10) and "recall@5" in capsys.readouterr().out
+
+
 def test_a_model_that_forgets_is_a_copy_and_mistakes_are_told(home, quick):
     bench = load_data("BPR", "tiny", **quick)
     base, rows = bench.train(), bench.rows(users=["u3"])

@@ -14,9 +14,12 @@ from recbole.data.split import VALID
 from recbole.data.transform import construct_transform
 from recbole.doors.sampled_loader import NegSampleEvalDataLoader as Sampled
 from recbole.evaluator import Collector, Evaluator, metrics_dict
+from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.general_recommender import BPR
+from recbole.model.loss import BPRLoss
 from recbole.trainer import Trainer
 from recbole.utils import (
+    InputType,
     NotAvailable,
     UserError,
     calculate_valid_score,
@@ -61,6 +64,42 @@ def test_the_steps_of_use_modules(home, quick):
     assert calculate_valid_score(result, "MRR@5") == round(score, 4)
     assert trainer.evaluate(test_data, model_file=trainer.saved_model_file) == again
     assert len(trainer.train_loss_dict) == 2 and dict2str({"a": 1, "b": 2}) == "a : 1    b : 2"
+
+
+def test_data_and_a_model_of_ones_own(home, quick):
+    class Mine(GeneralRecommender):
+        """One vector each, as RecBole's page on models has it."""
+
+        input_type = InputType.PAIRWISE
+
+        def __init__(self, config, dataset):
+            super().__init__(config, dataset)
+            self.users = torch.nn.Embedding(self.n_users, config["vector_size"])
+            self.items = torch.nn.Embedding(self.n_items, config["vector_size"])
+            self.loss = BPRLoss()
+
+        def calculate_loss(self, interaction):
+            user = self.users(interaction[self.USER_ID])
+            good, bad = (self.items(interaction[name]) for name in (self.ITEM_ID, self.NEG_ITEM_ID))
+            return self.loss((user * good).sum(dim=1), (user * bad).sum(dim=1))
+
+        def predict(self, interaction):
+            return (self.users(interaction[self.USER_ID]) * self.items(interaction[self.ITEM_ID])).sum(dim=1)
+
+    folder = home / "dataset" / "own"
+    folder.mkdir(exist_ok=True)
+    rows = ["who:token,what:token", *(f"p{at % 6},q{(at * at + at // 6) % 11}" for at in range(60))]
+    (folder / "own.inter").write_text("\n".join(rows) + "\n")
+    columns = {"USER_ID_FIELD": "who", "ITEM_ID_FIELD": "what", "field_separator": ",", "load_col": None}
+    config = Config(
+        model=Mine, dataset="own", config_dict=quick | columns | {"vector_size": 3, "rm_dup_inter": "first"}
+    )
+    init_seed(config["seed"], config["reproducibility"])
+    train_data, valid_data, test_data = data_preparation(config, create_dataset(config))
+    trainer = Trainer(config, Mine(config, train_data.dataset).to(config["device"]))
+    trainer.fit(train_data, valid_data, verbose=False, saved=False)
+    assert 0 < trainer.evaluate(test_data)["hit@5"] <= 1
+    assert trainer.train_loss_dict[1] < trainer.train_loss_dict[0] * 1.5
 
 
 def test_training_goes_on_from_a_checkpoint(home, quick, tmp_path):
