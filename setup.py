@@ -1,8 +1,15 @@
-"""Distribution ``erase-bench``, package ``recbole``."""
+"""Distribution ``erase-bench``: packages ``recbole`` and ``erase_bench``, configurations, preparations of data."""
 
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+
+def requirements(name):
+    """Return what a requirements file asks for, without its comments."""
+    lines = Path(name).read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith(("#", "-"))]
+
 
 setup(
     name="erase-bench",
@@ -12,26 +19,29 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
-    packages=find_packages(include=["recbole", "recbole.*"]),
-    package_data={"recbole": ["py.typed", "properties/*.yaml", "properties/*/*.yaml"]},
-    install_requires=[
-        "torch>=2.6",
-        "numpy>=2",
-        "scipy>=1.13",
-        "pandas>=3",
-        "pyarrow>=20",
-        "pyyaml>=6",
-        "tensorboard>=2.18",
-        "huggingface_hub>=1",
-        "tqdm>=4.66",
-        "filelock>=3.30",
+    packages=[
+        *find_packages(include=["recbole", "recbole.*", "erase_bench"]),
+        "erase_bench.configs",  # what a checkout has at its top
+        "erase_bench.dataset",
     ],
+    package_dir={"erase_bench.configs": "configs", "erase_bench.dataset": "dataset"},
+    package_data={
+        "recbole": ["py.typed", "properties/*.yaml", "properties/*/*.yaml"],
+        "erase_bench.configs": ["*.yaml", "*/*.yaml"],
+        "erase_bench.dataset": ["*/README.md", "*/*.yaml", "*/prepare.py"],
+    },
+    install_requires=requirements("requirements.txt"),
+    extras_require={
+        "pyg": ["torch_geometric>=2.6"],
+        "attack": ["scikit-learn>=1.5"],
+        "dev": requirements("requirements-dev.txt"),
+    },
     entry_points={
         "console_scripts": [
-            "erase-bench = recbole.quick_start.family:main",
-            "erase-train = recbole.quick_start.main:train_main",
-            "erase-unlearn = recbole.quick_start.main:unlearn_main",
-            "erase-make-forget-set = recbole.quick_start.main:make_forget_set_main",
+            "erase-bench = erase_bench:bench",
+            "erase-train = erase_bench:train",
+            "erase-unlearn = erase_bench:unlearn",
+            "erase-make-forget-set = erase_bench:make_forget_set",
         ]
     },
 )

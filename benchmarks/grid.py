@@ -80,13 +80,17 @@ def parse_args():
         help="run nothing; write what is there, and distances over seeds (<stem>_over_seeds), as Markdown and .csv",
     )
     args = parser.parse_args()
-    args.cells = yaml.safe_load(args.cells.read_text(encoding="utf-8"))["models"]
+    cells = yaml.safe_load(args.cells.read_text(encoding="utf-8"))["models"]
+    args.cells = {name: dict(cell) for name, cell in cells.items()}  # cells that are the same in YAML are one object
     unknown = set(args.models or ()) - set(args.cells)
     if unknown or not (args.table or args.data):
         parser.error(f"not in the grid: {', '.join(sorted(unknown))}" if unknown else "--data says where the data is")
     args.models = args.models or list(args.cells)
     tried = {model: tried_on(cell) for model, cell in args.cells.items()}
     wanted = args.algorithms
+    for model in args.models if wanted and not args.table else ():
+        if not set(wanted) & set(tried[model]):
+            parser.error(f"none of {', '.join(wanted)} is tried on {model}, but {', '.join(tried[model])}")
     args.algorithms = {m: [a for a in given if wanted is None or a in wanted] for m, given in tried.items()}
     args.work = args.work.resolve()
     return args
@@ -134,15 +138,28 @@ def run(args, cell, seed, step):
     result = result_path(args, cell, seed, step, args.preset if step not in (BASE, RETRAINED) else None)
     if result.exists():
         return 0
+    status = once(args, command(args, cell, seed, step, result), result)
+    if result.exists():  # else the next run goes on from what is there
+        drop_checkpoints(args.work / "saved", model_of(args, cell), seed, step)
+    return status
+
+
+def once(args, words, result):
+    """Run a command that writes a result; return its exit status, 0 if that is there, None if the time is over.
+
+    Args:
+        args: ``work``, the folder it is run in; ``timeout`` in seconds; ``deadline``, after which nothing is started.
+        words: the command.
+        result: the file; beside it the output goes to ``.log``, the exit status to ``.status``.
+    """
+    if result.exists():
+        return 0
     if time.monotonic() > args.deadline:
         return None
-    words = command(args, cell, seed, step, result)
     before = time.monotonic()
     status = attempt(words, args.work, result.with_suffix(".log"), args.timeout)
     result.with_suffix(".status").write_text(f"{status}\n", encoding="utf-8")
     print(f"{time.monotonic() - before:6.0f} s  exit {status}  {result.stem}", flush=True)
-    if result.exists():  # else the next run goes on from what is there
-        drop_checkpoints(args.work / "saved", model_of(args, cell), seed, step)
     return status
 
 

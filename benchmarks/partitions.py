@@ -3,6 +3,7 @@ r"""What does it cost to divide training rows into shards, and what shards come 
     python benchmarks/partitions.py --out results/partitions.json
     python benchmarks/partitions.py --rows 10000000 --only inbp random
     python benchmarks/partitions.py --data ml-1m_receraser
+    python benchmarks/partitions.py --whole results/partitions --rows 10000000 --out results/partitions_whole.json
 
 Rows are synthetic, items by Zipf's law, and vectors those of users and items in groups that overlap. CPU seconds are
 user and system time of one thread; the peak is the memory that the partition came to beyond that of rows and vectors.
@@ -10,6 +11,10 @@ user and system time of one thread; the peak is the memory that the partition ca
 With ``--data`` (a folder with ``train.txt``, one user a line: ``user item item ...``) the rows are those, and vectors
 those of WMF by alternating least squares. Printed are the shards that a user is in, the fewest and most users, items
 and rows of a shard, and how many shards are full by the capacity factor.
+
+With ``--whole FOLDER`` it is the whole way instead, on a log of ratings that is kept in that folder: read it, divide
+it, train one shard's BPR for an epoch, answer one request; with each step's memory, which should stay within 8 GiB
+(the exit status is 1 if it does not).
 """
 
 import argparse
@@ -25,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from clocked import clocked
 
+from recbole.config.ensembles import PRESETS
 from recbole.data.ids import distinct, grouped
 from recbole.ensemble.partition.base import PartitionInput, capacity
 from recbole.ensemble.partition.greedy import Anchors
@@ -48,6 +54,8 @@ def parse_args():
     parser.add_argument("--iterations", type=int, default=50, help="of ubp, ibp and inbp, at most")
     parser.add_argument("--only", nargs="*", default=partition_names(), choices=partition_names())
     parser.add_argument("--data", type=Path, help="folder with train.txt, in place of synthetic rows")
+    parser.add_argument("--whole", type=Path, metavar="FOLDER", help="partition, one shard and one request instead")
+    parser.add_argument("--ensemble", default="receraser", choices=list(PRESETS), help="of --whole")
     parser.add_argument("--seeds", type=int, nargs="*", default=[2])
     parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args()
@@ -145,8 +153,10 @@ def described(shards, given):
 
 
 def main():
-    """Measure, print, and write what was found."""
+    """Measure, print, and write what was found; return the exit status."""
     args = parse_args()
+    if args.whole:
+        return whole(args)
     rows = read(args.data / "train.txt") if args.data else synthetic(args.rows)
     users, items, n_users, n_items = rows[:4]
     print(f"{len(users)} rows, {n_users - 1} users, {n_items - 1} items, {args.shards} shards")
@@ -164,9 +174,31 @@ def main():
             shards, cost = divided(name, given)
             found.append({"partition": name, "anchor_update": update, "seed": seed, **cost, **described(shards, given)})
             show(found[-1])
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(found, indent=1) + "\n")
+    written(args.out, found)
+    return 0
+
+
+def whole(args):
+    """Go the whole way once; return the exit status."""
+    from partitions_whole import MOST_MIB, whole_way
+
+    found = []
+    for one in whole_way(args.whole.resolve(), args.rows, args.ensemble, args.shards, args.iterations, LIMIT):
+        found.append(one)
+        told = {key: value for key, value in one.items() if key in ("rows", "users", "items", "examples", "outcome")}
+        more = "".join(f", {key} {value}" for key, value in told.items())
+        print(f"{one['step']:<12}{one['cpu']:>9.1f} CPU s, peak {one['peak_mib']:6.0f} MiB{more}", flush=True)
+    peak = max(one["peak_mib"] for one in found)
+    print(f"peak of all {peak:.0f} MiB, of {MOST_MIB}")
+    written(args.out, found)
+    return int(peak > MOST_MIB)
+
+
+def written(path, found):
+    """Write what was found to a JSON file, if one is asked for."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def show(one):
@@ -183,4 +215,4 @@ def show(one):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

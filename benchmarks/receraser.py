@@ -2,6 +2,7 @@ r"""What do ensembles of shards lose beside one model of all data, and what does
 
     python benchmarks/receraser.py --data dataset --work results/receraser
     python benchmarks/receraser.py --data dataset --work results/receraser --models WMF --figures
+    python benchmarks/receraser.py --data dataset --work results/receraser --people
     python benchmarks/receraser.py --work results/receraser --table results/receraser.md
 
 On MovieLens 1M in RecEraser's split, trained on all of its training rows for a number of epochs that the validation
@@ -14,7 +15,11 @@ numbers that are shown beside them stand in `receraser.yaml`.
 The tables: Recall and NDCG beside those of RecEraser's Table 3; shares of the retrained model, beside the paper's and a
 prototype's; minutes beside Table 4; and its figures again. What one request costs is the training of one shard, at the
 mean over shards, and of the aggregation, in CPU time as the ensemble's own training took it: a request trains the same
-again, on a row less. Result files have means over people and no value of each, so there are no paired tests.
+again, on a row less.
+
+With `--people` nothing is trained: the saved models are put to the test rows again, for each user's Recall@10 and
+NDCG@10, which are kept beside the results. `--table` then shows by how much one has more than another, user by user,
+with intervals over users, for the pairs that `receraser.yaml` names.
 """
 
 import argparse
@@ -25,10 +30,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import yaml
-from grid import ROOT, attempt
+from grid import ROOT, once
+from receraser_people import keep, path_of, read
 from receraser_tables import told
 
 from recbole.report.records import read_if_there
+from recbole.utils import UserError
 from recbole.utils.files import atomic_write
 
 FINAL, VALIDATION = "final", "validation"
@@ -47,6 +54,7 @@ def parse_args(argv):
     parser.add_argument("--validation", action="store_true", help="find epochs on the validation tenth instead")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing after so long")
     parser.add_argument("--timeout", type=float, default=7200, help="seconds for one cell (default: 7200)")
+    parser.add_argument("--people", action="store_true", help="train nothing; find each user's metrics of saved models")
     parser.add_argument("--table", type=Path, help="run nothing; write what is there as Markdown")
     args = parser.parse_args(argv)
     args.plan = yaml.safe_load(args.cells.read_text(encoding="utf-8"))
@@ -109,17 +117,6 @@ def command(args, model, cell, seed):
     return [str(word) for word in words] + [f"--{key}={value}" for key, value in settings.items()]
 
 
-def run(args, model, cell, seed):
-    """Run a cell unless its result is there, or the time is over."""
-    result = result_path(args.work, args.part, model, cell, seed)
-    if result.exists() or time.monotonic() > args.deadline:
-        return
-    before = time.monotonic()
-    status = attempt(command(args, model, cell, seed), args.work, result.with_suffix(".log"), args.timeout)
-    result.with_suffix(".status").write_text(f"{status}\n", encoding="utf-8")
-    print(f"{time.monotonic() - before:6.0f} s  exit {status}  {result.stem}", flush=True)
-
-
 def best_epochs(record):
     """Return for how many epochs each part of a record was best by its validation, as far as patience tells."""
     config, timing = record["config"], record["timing"]
@@ -128,33 +125,54 @@ def best_epochs(record):
     return [max(n - patience, 0) for n in parts["shard_epochs"].values()] if parts else [timing["best_epoch"] + 1]
 
 
+def found(args, reader):
+    """Return what there is of each cell: model to cell to seed to what ``reader`` makes of the result's path."""
+    return {
+        model: {
+            cell: {
+                seed: reader(result_path(args.work, FINAL, model, cell, seed))
+                for seed in args.seeds or args.plan["models"][model]["seeds"]
+            }
+            for cell in cells_of(args.plan, model, figures=True)
+        }
+        for model in args.models or args.plan["models"]
+    }
+
+
+def evaluate(args):
+    """Find each user's metrics of the saved models of which they are not there."""
+    for model, cell, seed in wanted(args):
+        result = result_path(args.work, FINAL, model, cell, seed)
+        record = read_if_there(result)
+        if record and not path_of(result).exists():
+            keep(result, record, args.work / "saved" / FINAL, args.data.resolve())
+            print(f"users of {result.stem}", flush=True)
+
+
 def main(argv):
-    """Run the cells, or show them."""
+    """Run the cells, or evaluate or show them."""
     args = parse_args(argv)
     if args.table:
-        records = {
-            model: {
-                cell: {
-                    seed: read_if_there(result_path(args.work, FINAL, model, cell, seed))
-                    for seed in args.seeds or args.plan["models"][model]["seeds"]
-                }
-                for cell in cells_of(args.plan, model, figures=True)
-            }
-            for model in args.models or args.plan["models"]
-        }
-        text = told(args.plan, records)
+        text = told(args.plan, found(args, read_if_there), found(args, read))
         print(text)
         with atomic_write(args.table) as file:
             file.write(text + "\n")
         return
+    if args.people:
+        evaluate(args)
+        return
     (args.work / args.part).mkdir(parents=True, exist_ok=True)
     args.deadline = time.monotonic() + 60 * args.minutes
     for model, cell, seed in wanted(args):
-        run(args, model, cell, seed)
-        record = read_if_there(result_path(args.work, args.part, model, cell, seed))
+        result = result_path(args.work, args.part, model, cell, seed)
+        once(args, command(args, model, cell, seed), result)
+        record = read_if_there(result)
         if args.validation and record:
             print(f"{model} {cell} {seed}: best after {', '.join(map(str, best_epochs(record)))} epochs", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"receraser.py: {error}")

@@ -1,8 +1,10 @@
-"""The tables of :mod:`receraser`: quality, shares of the retrained model, minutes, figures, beside what is known."""
+"""The tables of :mod:`receraser`: quality, shares of the retrained model, differences, minutes, figures."""
 
 from statistics import mean
 
 import pandas as pd
+from receraser_people import METRICS as PAIRED
+from receraser_people import K, difference
 
 from recbole.report.tables import as_markdown, mean_and_deviation
 
@@ -10,34 +12,58 @@ METRICS = tuple((metric, k) for metric in ("recall", "ndcg") for k in (10, 20, 5
 AT_10 = (METRICS.index(("recall", 10)), METRICS.index(("ndcg", 10)))
 """Where the metrics stand that shares are told of."""
 
-HEADINGS = tuple(f"{'Recall' if metric == 'recall' else 'NDCG'}@{k}" for metric, k in METRICS)
+TITLES = {"recall": "Recall", "ndcg": "NDCG"}
+HEADINGS = tuple(f"{TITLES[metric]}@{k}" for metric, k in METRICS)
 RETRAIN = "Retrain"
 NOT_RUN = "not run"
 
 NOTE = (
-    "Deviations are those over seeds. Result files hold means over people and no value of each, so no difference is "
-    "tested in pairs."
+    "Deviations are those over seeds. Differences are paired: user by user of the same seed, with 95 % intervals over "
+    "users, who are drawn again with their rows of all seeds."
 )
 
 
-def told(plan, records):
+def told(plan, records, people):
     """Return all tables as one text.
 
     Args:
         plan: what ``receraser.yaml`` holds.
         records: model to cell to seed to the result file's record, None where there is none.
+        people: model to cell to seed to the users' values (:func:`receraser_people.read`), None where there are none.
     """
     parts = [NOTE]
     for model, cells in records.items():
         tried = {cell: cells[cell] for cell in plan["models"][model]["cells"]}
         parts += [f"### {model}: Recall and NDCG (RecEraser's Table 3)", as_markdown(quality(plan, model, tried))]
         parts += [f"### {model}: per cent of {RETRAIN}", as_markdown(shares(plan, model, tried))]
+        pairs = [pair for pair in plan["pairs"] if tried.keys() >= set(pair)]
+        if pairs:
+            parts += [f"### {model}: differences, user by user", as_markdown(differences(pairs, people[model]))]
         parts += [f"### {model}: CPU minutes (RecEraser's Table 4)", as_markdown(minutes(plan, model, tried))]
     shown = next(iter(plan["models"]))
     if shown in records:
         for name, cells in plan["figures"].items():
             parts += [f"### {shown} by {name}", as_markdown(figure(name, cells, records[shown]))]
     return "\n\n".join(parts)
+
+
+def differences(pairs, cells):
+    """Return the table of what the first of a pair of cells has more than the second.
+
+    Args:
+        pairs: of names of cells.
+        cells: cell to seed to the users' values, None where there are none.
+    """
+    lines = []
+    for one, other in pairs:
+        found = difference(cells[one], cells[other])
+        seeds, users, means = found or (0, "", {})
+        line = {"": one, "minus": other, "seeds": seeds, "users": users}
+        for metric in PAIRED:
+            value = means.get(metric)
+            line[f"{TITLES[metric]}@{K}"] = NOT_RUN if value is None else "{:+.4f} ({:+.4f} to {:+.4f})".format(*value)
+        lines.append(line)
+    return pd.DataFrame(lines)
 
 
 def values(record):

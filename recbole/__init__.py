@@ -4,6 +4,14 @@ This package holds no line of RecBole. It is called ``recbole`` so that model fi
 keys and checkpoints made for RecBole 1.2.1 and for its fork ERASE keep working.
 """
 
+from pathlib import Path
+
+if Path(__file__).with_name("quick_start").joinpath("quick_start.py").exists():  # a core file of RecBole's
+    raise ImportError(
+        f"RecBole's files lie in {Path(__file__).parent} too: it and erase-bench both install a package called "
+        "recbole. Use an environment of its own, or pip uninstall both and install erase-bench again"
+    )
+
 __version__ = "0.1.0"
 
 RESULTS_VERSION = 4

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from shard_worlds import ensembles  # noqa: F401 - a fixture
 from small_worlds import worlds  # noqa: F401 - a fixture
 
@@ -20,6 +21,9 @@ from recbole.model import get_model
 from recbole.utils import ModelType
 
 torch.set_num_threads(1)
+# Nothing here is about seconds, which a busy machine has fewer of.
+settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fast")
 
 _CF_SETTINGS = {
     "use_gpu": False,

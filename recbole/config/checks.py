@@ -1,6 +1,7 @@
 """Settings that cannot work are refused before anything is read or trained."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ _CHOICES = {
     "time_precision": ("exact", "single"),
     "rm_dup_inter": ("first", "last", None),
 }
+_MODE = re.compile(r"full|labeled|(uni|pop)[1-9][0-9]*")
 _NULLABLE = ("RATING_FIELD", "TIME_FIELD", "LABEL_FIELD", "user_inter_num_interval", "item_inter_num_interval")
 _SPLITS = {"RS": "a list of three shares, like [0.8, 0.1, 0.1]", "LS": "valid_and_test, valid_only or test_only"}
 
@@ -72,22 +74,29 @@ def checked_eval_args(eval_args: Any, where: str) -> dict[str, Any]:
     order, group_by = eval_args["order"], eval_args["group_by"]
     if order not in ("RO", "TO"):
         raise UserError(f"eval_args order ({where}) should be RO (random) or TO (by time), not {order!r}")
-    if group_by != "user":
+    group_by = "none" if group_by in (None, "None") else group_by
+    if group_by not in ("user", "none"):
         raise UserError(
-            f"eval_args group_by ({where}) should be user, not {group_by!r}: each user's interactions are split"
+            f"eval_args group_by ({where}) should be user (each user's interactions are split) or none (all together), "
+            f"not {group_by!r}"
         )
-    mode = eval_args["mode"]
-    mode = {"valid": "full", "test": "full", **mode} if isinstance(mode, dict) else {"valid": mode, "test": mode}
-    wrong = [part for part in mode if part not in ("valid", "test")]
-    if wrong:
-        raise UserError(f"eval_args mode ({where}) knows valid and test, not {wrong[0]!r}")
-    for part, name in mode.items():
-        if name != "full":
+    return {**eval_args, "group_by": group_by, "mode": _checked_mode(eval_args["mode"], where)}
+
+
+def _checked_mode(mode: Any, where: str) -> dict[str, str]:
+    """Return the mode of validation and of test; that of one alone is the other's too, as in RecBole."""
+    given = mode if isinstance(mode, dict) else {"valid": mode}
+    wrong = [part for part in given if part not in ("valid", "test")]
+    if wrong or not given:
+        raise UserError(f"eval_args mode ({where}) knows valid and test, not {(wrong or [mode])[0]!r}")
+    for part, name in given.items():
+        if not isinstance(name, str) or not _MODE.fullmatch(name):
             raise UserError(
-                f"eval_args mode of {part} ({where}) should be full, not {name!r}: every item is ranked, since ranks "
-                "among sampled ones order models differently"
+                f"eval_args mode of {part} ({where}) should be full (every item is ranked), uni100 or pop100 (so many "
+                f"drawn evenly or by popularity), or labeled, not {name!r}"
             )
-    return {**eval_args, "mode": mode}
+    other = next(iter(given.values()))
+    return {part: given.get(part, other) for part in ("valid", "test")}
 
 
 def _check_split(split: Any, where: str) -> None:

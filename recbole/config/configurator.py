@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, KeysView, Mapping, S
 from pathlib import Path
 from typing import Any
 
-from recbole.config import checks, derived, layers, unknown
+from recbole.config import checks, derived, layers, recbole_keys, unknown
 from recbole.config.plain import plain
 from recbole.config.rules import rule_of
 from recbole.utils import ModelType, UserError
@@ -113,7 +113,8 @@ class Config:
         values["data_path"] = derived.data_folder(values["data_path"], values["dataset"])
         self._set("device", derived.choose_device(values["use_gpu"], values["gpu_id"], where("gpu_id")), "derived")
         if values["valid_metric_bigger"] is None:
-            self._set("valid_metric_bigger", True, "derived")  # as it is of every metric there is
+            self._set("valid_metric_bigger", derived.is_bigger_better(values["valid_metric"]), "derived")
+        values["shuffle"] = False if values["shuffle"] is False else None
         if values["unlearn_sample_selection_seed"] is None:
             self._set("unlearn_sample_selection_seed", values["seed"], "derived")
 
@@ -129,6 +130,7 @@ class Config:
         self._set("MODEL_TYPE", model_class.type, "program")
         self._set("MODEL_INPUT_TYPE", derived.input_type(model_class, loss_type), "program")
         self._set("MODEL_TRIMS", getattr(model_class, "trims", False), "program")
+        self._values["repeatable"] = derived.repeatable(self["repeatable"], model_class.type, self.where("repeatable"))
         key = "train_neg_sample_args"
         if loss_type == "CE" and model_class.type is ModelType.SEQUENTIAL and self._values[key] is not None:
             if key in self._asked:
@@ -235,6 +237,10 @@ def _judge_keys(
     """Refuse unknown keys of the command line; return warnings for those of files and config_dict."""
     known = {"model", "dataset"}.union(*(layer.values for layer in packaged))
     *written, command_line = user
-    unknown.check_command_line(command_line, known.union(*(layer.values for layer in written)), also_known, model)
     drop_in = not layers.has_properties(model)
-    return [line for layer in written for line in unknown.warnings_for(layer, known, model, drop_in)]
+    for layer in user:
+        recbole_keys.refuse(layer, known, drop_in)
+    allowed = {*recbole_keys.REFUSED, *recbole_keys.HARMLESS}.union(known, *(layer.values for layer in written))
+    unknown.check_command_line(command_line, allowed, also_known, model)
+    lines = [line for layer in written for line in unknown.warnings_for(layer, known, model, drop_in)]
+    return lines + [line for layer in user for line in recbole_keys.harmless(layer, known)]

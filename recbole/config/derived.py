@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole.utils import InputType, UserError
+from recbole.utils import InputType, ModelType, UserError
 
 if TYPE_CHECKING:  # command lines are parsed with this room: only a run imports torch
     import torch
@@ -85,3 +85,25 @@ def input_type(model_class: type, loss_type: str | None) -> InputType:
             f"{model_class.__name__} declares no input_type, so loss_type should be CE or BPR, not {loss_type!r}"
         )
     return implied
+
+
+SMALLER_IS_BETTER = ("averagepopularity", "expectedrank", "giniindex", "logloss", "mae", "rmse")
+"""The metrics, by lower-case name, of which a smaller value is better."""
+
+
+def is_bigger_better(metric: str) -> bool:
+    """Return whether a larger value of a metric, such as ``Recall@10``, is better; of those from elsewhere it is."""
+    return metric.partition("@")[0].lower() not in SMALLER_IS_BETTER
+
+
+def repeatable(given: bool | None, model_type: ModelType, where: str | None) -> bool | None:
+    """Return whether people may be recommended what they have, None where that is so, or not, by itself.
+
+    Raises:
+        UserError: sequences and baskets are asked for what people do not have yet.
+    """
+    if model_type in (ModelType.SEQUENTIAL, ModelType.NEXT_BASKET):
+        if given is False:
+            raise UserError(f"repeatable ({where}): what comes next may have come before; leave it out")
+        return None
+    return given or None

@@ -21,7 +21,8 @@ def marked(kind: str = "deciding") -> frozenset[str]:
     """Return the settings of overall.yaml that decide a model, as ``properties/deciding.yaml`` lists them.
 
     Args:
-        kind: the list: ``deciding`` any model, ``deciding_if_set`` where they are not null, or ``of_ensembles``.
+        kind: the list: ``deciding`` any model, ``deciding_if_set`` where they are not null, ``with_labels`` or
+            ``of_ensembles``.
     """
     return frozenset(packaged("deciding.yaml").values[kind])
 
@@ -34,7 +35,7 @@ def marked_if_set() -> frozenset[str]:
 def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:
     """Return the settings that decide a model, plain and sorted: those marked and those that the model declares.
 
-    Those of ensembles stand there only where there is one.
+    Those of ensembles and of labels stand there only where there are any.
 
     Args:
         values: all settings.
@@ -44,8 +45,15 @@ def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] 
     declared = packaged(f"model/{model}.yaml").values
     covered = marked() | set(declared) | (set() if declared else set(undeclared))
     covered |= {key for key in marked_if_set() if values.get(key) is not None}
+    covered |= marked("with_labels") if _has_labels(values) else set()
     covered |= marked("of_ensembles") if values.get("ensemble") else set()
     return plain({key: values.get(key) for key in sorted(covered)}) | {"model": model}
+
+
+def _has_labels(values: Mapping[str, Any]) -> bool:
+    """Return whether settings, also those of another program's file, ask for an evaluation by labels."""
+    mode = (values.get("eval_args") or {}).get("mode")
+    return "labeled" in (mode.values() if isinstance(mode, Mapping) else [mode])
 
 
 @dataclass(frozen=True)

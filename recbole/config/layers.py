@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config.reader import parse_value, read_yaml
+from recbole.utils.packaged import config_file
 
 PROPERTIES = Path(__file__).parent.parent / "properties"
 _BLOCK = "_fields"
@@ -70,7 +71,8 @@ def user_layers(
 ) -> list[Layer]:
     """Return the layers that a person wrote, lowest first."""
     paths = [config_file_list] if isinstance(config_file_list, (str, Path)) else config_file_list or []
-    files = [Layer(str(path), values, "file", lines) for path in paths for values, lines in [read_yaml(path)]]
+    read = [(str(path), *read_yaml(config_file(path))) for path in paths]
+    files = [Layer(path, values, "file", lines) for path, values, lines in read]
     typed = {key: _typed(key, value) for key, value in (command_line or {}).items()}
     return [*files, Layer("config_dict", dict(config_dict or {}), "dict"), Layer("command line", typed, "command line")]
 

@@ -96,6 +96,15 @@ def _is_interval(value: Any) -> bool:
         return False
 
 
+def _is_threshold(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) == 1
+        and all(map(TEXT.meets, value))
+        and all(map(is_number, value.values()))
+    )
+
+
 def _is_clipping(value: Any) -> bool:
     norms = {"max_norm": POSITIVE, "norm_type": _number("", lambda x: x > 0)}
     return (
@@ -112,6 +121,7 @@ INTERVALS = Rule(
     'an interval for each column, like {rating: "[3.5,inf)"}',
     lambda value: isinstance(value, dict) and all(map(_is_interval, value.values())),
 )
+THRESHOLD = Rule("null, or one column and a number, like {rating: 4}", _is_threshold)
 CLIPPING = Rule("null, or numbers above 0 like {max_norm: 5.0, norm_type: 2}", _is_clipping)
 
 #: What each setting may be. One whose default is null may be null as well; others without an entry here are of their
@@ -126,7 +136,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("MAX_NBR_HISTORY_BASKETS", "MAX_NBR_BASKET_SIZE"), INTEGER),
     **dict.fromkeys(("learning_rate", "adam_eps"), POSITIVE),
     **dict.fromkeys(("adam_beta1", "adam_beta2"), PROBABILITY),
-    **dict.fromkeys(("valid_metric_bigger", "normalize_all"), TRUTH),
+    **dict.fromkeys(("valid_metric_bigger", "normalize_all", "shuffle"), TRUTH),
     **dict.fromkeys(("weight_decay", "adagrad_accumulator"), NOT_NEGATIVE),
     "max_training_hours": _number("a number of at least 0", lambda x: x >= 0),
     "train_neg_sample_args sample_num": COUNT,
@@ -145,6 +155,9 @@ RULES: dict[str, Rule] = {
     "aggregate_reg": NOT_NEGATIVE,
     "aggregate_dropout": PROBABILITY,
     "normalize_field": NAMES,
+    "threshold": THRESHOLD,
+    "repeatable": TRUTH,
+    "tail_ratio": NOT_NEGATIVE,
     "unlearning_fraction": FRACTION,
     **dict.fromkeys(TEXT_KEYS, TEXT),
     **dict.fromkeys(("forget_set", "sensitive_category"), NAME),

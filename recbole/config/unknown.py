@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from recbole.config.layers import Layer
+from recbole.config.recbole_keys import HARMLESS, REFUSED
 from recbole.utils import UserError, suggest
 
 EVAL_KEYS = ("split", "order", "group_by", "mode")
@@ -13,7 +14,7 @@ _HINTS = {
     "min_item_inter_num": 'write item_inter_num_interval, for example "[5,inf)"',
     "training_batch_size": "write train_batch_size",
     "early_stop": "write stopping_step",
-    "threshold": "in RecBole it makes a label column, and filters nothing; val_interval filters",
+    "threshold": "it makes labels for eval_args mode labeled, and filters nothing; val_interval filters",
     "treshold": "it is a mistyped threshold, which filters nothing; val_interval filters",
 }
 _HINTS_BY_MODEL = {
@@ -55,7 +56,7 @@ def warnings_for(layer: Layer, known: Collection[str], model: str, drop_in: bool
             lines.append(f"{layer.where(key)}: {key!r} does nothing: {advice}")
         elif advice:
             lines.append(f"{layer.where(key)}: {key!r}: {advice}")
-        elif key not in known and not drop_in and layer.kind == "file":
+        elif key not in {*known, *REFUSED, *HARMLESS} and not drop_in and layer.kind == "file":
             lines.append(f"{layer.where(key)}: unknown key {key!r} does nothing{suggest(key, known)}")
     for key in _stray_eval_args(layer):
         advice = ": write it at the top level" if key in known else suggest(key, EVAL_KEYS)

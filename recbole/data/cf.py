@@ -10,7 +10,7 @@ from recbole.data.dataset import AtomicDataset
 from recbole.data.ids import distinct
 from recbole.data.interaction import Interaction
 from recbole.data.log import InteractionLog, group_offsets
-from recbole.data.questions import EvalRows
+from recbole.data.questions import EvalRows, Labelled
 from recbole.data.ragged import Ragged
 from recbole.data.split import SPLITS, split_labels
 
@@ -38,12 +38,21 @@ class GeneralDataset(AtomicDataset):
         """Return the retained training rows among ``rows``: a pair is its own example."""
         return self.still_examples(rows[self.log.split[rows] == SPLITS["train"]])
 
-    def eval_rows(self, split: str) -> EvalRows:
-        """Ask once for each user with a retained row in ``split``; the rows of earlier splits are history."""
+    def questions(self, split: str) -> EvalRows:
+        """Ask once for each user with a retained row in ``split``; the rows of earlier splits are history.
+
+        Where ``repeatable`` is set there is no history: what people have may be recommended again.
+        """
         label = SPLITS[split]
         rows = np.flatnonzero(self.log.split == label)
         users, asked = distinct(self.log.user[rows]), distinct(self.log.user[rows[~self.forgotten[rows]]])
         return self._rows(asked, label, n_skipped=len(users) - len(asked))
+
+    def labelled(self, rows: EvalRows, split: str) -> Labelled:
+        """Return the retained rows of a split, each with its label."""
+        of = np.flatnonzero((self.log.split == SPLITS[split]) & ~self.forgotten)
+        place = np.searchsorted(rows.entity, self.log.user[of])
+        return Labelled.of(self, of, Ragged(self.log.item[of], group_offsets(place, len(rows.entity))))
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
         """Ask once for each user; everything retained is history, nothing is to be found."""
@@ -51,6 +60,8 @@ class GeneralDataset(AtomicDataset):
 
     def _rows(self, users: np.ndarray, label: int | None, n_skipped: int) -> EvalRows:
         positives, history = self._pairs(users, label)
+        if self.config["repeatable"]:
+            history = Ragged(history.values[:0], np.zeros_like(history.offsets))
         inputs, vocabulary = Interaction({self.uid_field: users}), self.log.vocabulary
         return EvalRows(inputs, users, positives, history, n_skipped, vocabulary=vocabulary)
 

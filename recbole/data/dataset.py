@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
+from recbole.data.candidates import Sampled
 from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
 from recbole.data.log import InteractionLog, load_log, load_more
-from recbole.data.questions import EvalRows
+from recbole.data.questions import EvalRows, Labelled, Questions
 from recbole.data.ragged import ranges
 from recbole.data.recbole_names import RecBoleNames
 from recbole.data.shown_columns import shown_columns
@@ -138,12 +139,25 @@ class Dataset(RecBoleNames):
         """Return the training examples (int64) that contain any of the log rows, under the current mask."""
 
     @abstractmethod
-    def eval_rows(self, split: str) -> EvalRows:
-        """Return the :class:`EvalRows` of ``"valid"`` or ``"test"`` under the current mask."""
+    def questions(self, split: str) -> EvalRows:
+        """Return the :class:`EvalRows` of ``"valid"`` or ``"test"`` under the current mask, all items competing."""
+
+    @abstractmethod
+    def labelled(self, rows: EvalRows, split: str) -> Labelled:
+        """Return the items of a split with their labels, for each of its questions."""
 
     @abstractmethod
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
         """Return one :class:`EvalRows` row for each of the users that can be asked for a recommendation."""
+
+    # --- questions -----------------------------------------------------------------------------------------------
+
+    def eval_rows(self, split: str) -> EvalRows:
+        """Return the :class:`EvalRows` of ``"valid"`` or ``"test"`` under the current mask, in the split's mode."""
+        rows = self.questions(split)
+        frozen = rows.inputs.dataset if isinstance(rows.inputs, Questions) else self.masked(self.forgotten.copy())
+        labels = self.labelled(rows, split) if self.config["eval_args"]["mode"][split] == "labeled" else None
+        return replace(rows, sampled=Sampled.of(self, split), labelled=labels, training=frozen)
 
     # --- masks ---------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from recbole.data.atomic import release_memory
 from recbole.data.filters import core, first_or_last, within
 from recbole.data.ids import grouped, ordered
 from recbole.data.ragged import Ragged, ranges
-from recbole.data.split import TRAIN, order_key
+from recbole.data.split import TRAIN, order_key, split_labels
 from recbole.data.split_files import joined, split_files
 from recbole.data.tables import SIDES, features_of, features_within, read_features, read_table, without_lists
 from recbole.data.vocabulary import Vocabulary, number_tokens
@@ -249,10 +249,13 @@ def _with_missing(dictionary: pa.Array) -> pa.Array:
 def _sort(log: InteractionLog, config: Config, time_field: str) -> InteractionLog:
     """Sort rows by user, then by the order of ``eval_args`` (stable, so equal keys keep file order).
 
-    Rows that have labels already stay in file order within a user.
+    Rows that have labels already stay in file order within a user. Where ``eval_args`` does not group by user they
+    are labelled here, as long as their order in the file is known; the examples of sequences get labels of their own.
     """
-    key = None if len(log.split) else _key(log, config, time_field)
+    key = None if len(log.split) else sort_key(log, config, time_field)
     user, item, split, columns = log.user, log.item, log.split, dict(log.columns)
+    if key is not None and together(config):
+        split = labels_in_order(key, config)
     log = replace(log, user=np.empty(0), item=np.empty(0), columns={})  # what has been sorted is let go, one by one
     release_memory()
     order = grouped(user) if key is None else ordered(key, user)
@@ -269,7 +272,19 @@ def _sort(log: InteractionLog, config: Config, time_field: str) -> InteractionLo
     return replace(log, user=user, item=item, columns=columns, offsets=offsets, split=split, lists=lists)
 
 
-def _key(log: InteractionLog, config: Config, time_field: str) -> np.ndarray:
+def together(config: Config) -> bool:
+    """Return whether ``eval_args`` splits all interactions together: by ratio, without regard to whose they are."""
+    return config["eval_args"]["group_by"] == "none" and "RS" in config["eval_args"]["split"]
+
+
+def labels_in_order(key: np.ndarray, config: Config) -> np.ndarray:
+    """Return the labels (int8 [n]) of rows that are split together in the order of a key [n]; equal ones stay."""
+    labels = np.empty(len(key), dtype=np.int8)
+    labels[np.argsort(key, kind="stable")] = split_labels([len(key)], config["eval_args"]["split"])
+    return labels
+
+
+def sort_key(log: InteractionLog, config: Config, time_field: str) -> np.ndarray:
     """Return what the order of ``eval_args`` sorts a user's rows by, [n_rows]."""
     time = log.columns.get(time_field)
     if time is not None and config["time_precision"] == "single":

@@ -14,7 +14,7 @@ from recbole.data.dataset import Dataset
 from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
 from recbole.data.log import ranges
-from recbole.data.questions import EvalRows, Questions
+from recbole.data.questions import EvalRows, Labelled, Questions
 from recbole.data.ragged import Ragged
 from recbole.data.split import HISTORY, SPLITS, TRAIN
 from recbole.utils import UserError
@@ -184,13 +184,17 @@ class NextBasketDataset(Dataset):
 
     # --- evaluation ----------------------------------------------------------------------------------------------
 
-    def eval_rows(self, split: str) -> EvalRows:
+    def questions(self, split: str) -> EvalRows:
         """Ask once for each target basket of the split that has an item left, and one before it."""
         targets = self.log.targets[SPLITS[split]]
         kept = self.still_examples(targets)
         rows, owner = self._retained(self.log.basket_offsets[kept], self.log.basket_offsets[kept + 1])
         offsets = np.searchsorted(owner, np.arange(len(kept) + 1))
         return self._questions(kept, Ragged(self.log.item[rows], offsets), len(targets) - len(kept))
+
+    def labelled(self, rows: EvalRows, split: str) -> Labelled:
+        """Refuse: the items of a basket have no labels."""
+        raise UserError(f"eval_args mode of {split}: baskets have no labels; labeled is for CF and SBR")
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
         """Ask once for each user with an item left before the test target; nothing is to be found."""

@@ -9,8 +9,8 @@ import numpy as np
 from recbole.data.dataset import AtomicDataset
 from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
-from recbole.data.log import InteractionLog
-from recbole.data.questions import EvalRows, Questions
+from recbole.data.log import InteractionLog, labels_in_order, sort_key, together
+from recbole.data.questions import EvalRows, Labelled, Questions
 from recbole.data.ragged import Ragged
 from recbole.data.split import HISTORY, SPLITS, TRAIN, split_labels
 from recbole.utils import UserError
@@ -41,7 +41,7 @@ class SequentialDataset(AtomicDataset):
 
     @staticmethod
     def label(config: Config, log: InteractionLog) -> np.ndarray:
-        """Split each user's examples in the order of time.
+        """Split each user's examples, or everybody's together, in the order of time.
 
         Raises:
             UserError: for ``order: RO``, as in RecBole: a shuffled sequence has no next item.
@@ -56,7 +56,10 @@ class SequentialDataset(AtomicDataset):
         labels = np.full(len(log), HISTORY, dtype=np.int8)
         target = np.ones(len(log), dtype=bool)
         target[log.offsets[:-1][sizes > 0]] = False
-        labels[target] = split_labels(np.maximum(sizes - 1, 0), how["split"])
+        if together(config):
+            labels[target] = labels_in_order(sort_key(log, config, config["TIME_FIELD"])[target], config)
+        else:
+            labels[target] = split_labels(np.maximum(sizes - 1, 0), how["split"])
         return labels
 
     # --- which examples there are --------------------------------------------------------------------------------
@@ -152,7 +155,7 @@ class SequentialDataset(AtomicDataset):
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def eval_rows(self, split: str) -> EvalRows:
+    def questions(self, split: str) -> EvalRows:
         """Ask for each retained target of ``split``; nothing is masked, since people come back to items.
 
         ``n_skipped`` counts the retained targets without a row left before them.
@@ -160,6 +163,10 @@ class SequentialDataset(AtomicDataset):
         targets = np.flatnonzero((self.log.split == SPLITS[split]) & ~self.forgotten)
         kept = self.still_examples(targets)
         return self._questions(kept, len(targets) - len(kept))
+
+    def labelled(self, rows: EvalRows, split: str) -> Labelled:
+        """Return each target with its label."""
+        return Labelled.of(self, rows.number, rows.positives)
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
         """Ask what each user's last test example asks, as ERASE does; users without one are counted as skipped."""

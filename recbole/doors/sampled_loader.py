@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
-from recbole.data.split import TRAIN
 from recbole.doors.loaders import EvalDataLoader
-from recbole.utils import UserError, stream
 
 Batch = tuple[Interaction, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
 
@@ -62,13 +59,12 @@ class NegSampleEvalDataLoader(EvalDataLoader):
             for at in range(0, len(examples), self.step):
                 yield self.dataset.join(self.dataset.collate(examples[at : at + self.step])), None, None, None
             return
-        generator = stream(self.config["seed"], "candidates", self.part)
         for at in range(0, len(self.rows.inputs), self.step):
-            yield self._batch(np.arange(at, min(at + self.step, len(self.rows.inputs))), generator)
+            yield self._batch(np.arange(at, min(at + self.step, len(self.rows.inputs))))
 
-    def _batch(self, rows: np.ndarray, generator: np.random.Generator) -> Batch:
+    def _batch(self, rows: np.ndarray) -> Batch:
         right, times = self.rows.positives.take(rows), self.neg_sample_args["sample_num"]
-        drawn = self._drawn(rows, right.sizes() * times, generator)
+        drawn = self._drawn(rows)
         ends = np.cumsum(right.sizes() * times)
         parts = [
             part
@@ -84,27 +80,8 @@ class NegSampleEvalDataLoader(EvalDataLoader):
         positive = torch.from_numpy(np.repeat(np.arange(len(rows)), right.sizes()))
         return self.dataset.join(pairs), row, positive, torch.from_numpy(right.values.copy())
 
-    def _drawn(self, rows: np.ndarray, sizes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """Return ``sizes`` candidates for each of the rows, int64, row after row."""
-        n_items, row = self.dataset.n_items, np.repeat(np.arange(len(rows)), sizes)
-        has = [part.take(rows) for part in (self.rows.history, self.rows.positives)]
-        keys = [np.repeat(np.arange(len(rows)), part.sizes()) * n_items + part.values for part in has]
-        taken = distinct(np.concatenate(keys))
-        possible = np.flatnonzero(np.diff(self._chances, prepend=0.0))
-        if any(np.isin(possible + n_items * at, taken).all() for at in range(len(rows))):
-            raise UserError(f"{self.dataset.log.name}: somebody has every item, so that no candidate can be drawn")
-        items, wrong = np.empty(len(row), dtype=np.int64), np.arange(len(row))
-        while len(wrong):
-            items[wrong] = np.searchsorted(self._chances, generator.random(len(wrong)), side="right")
-            wrong = wrong[held(row[wrong] * n_items + items[wrong], taken)]
-        return items
-
-    @cached_property
-    def _chances(self) -> np.ndarray:
-        """The cumulated chance of each item to be drawn, float64 [n_items]."""
-        log = self.dataset.log
-        weights = np.ones(self.dataset.n_items)
-        if self.neg_sample_args["distribution"] == "popularity":
-            weights = np.bincount(log.item[log.split == TRAIN], minlength=len(weights)).astype(float)
-        weights[0] = 0.0
-        return np.cumsum(weights) / weights.sum()
+    def _drawn(self, rows: np.ndarray) -> np.ndarray:
+        """Return the candidates of the rows, int64, row after row: those that an evaluation compares with."""
+        if self.rows.sampled is None:
+            return np.empty(0, dtype=np.int64)
+        return self.rows.sampled.draw(self.rows, int(rows[0]), int(rows[-1]) + 1)[1]

@@ -71,7 +71,8 @@ class Ensemble(AbstractRecommender):
         parts = [part_of(self.dataset, of, k) for k in range(len(self.shards))]
         members = [k for k, part in enumerate(parts) if len(part.train_examples())]
         user_shard = np.zeros(self.dataset.n_users, dtype=np.int64)
-        user_shard[log.user] = of
+        for rows in (self.dataset.forgotten, ~self.dataset.forgotten):  # what a user retains has the last word
+            user_shard[log.user[rows]] = of[rows]
         whole = self._models([self.dataset])[0] if self.aggregate.asks_whole else None
         self.aggregate.follow(members, whole, torch.from_numpy(user_shard).to(self.device))
 

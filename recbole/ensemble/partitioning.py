@@ -1,9 +1,10 @@
-"""The partition of an ensemble: made once, on the full log, and kept in its checkpoint."""
+"""The partition of an ensemble: made once, on the full log, and kept in its checkpoint; or anew, of what is left."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from recbole.model.abstract_recommender import AbstractRecommender, GeneralRecom
 from recbole.trainer.learn import learn
 from recbole.trainer.state import Run, State
 from recbole.utils import InputType, ModelType, UserError
+from recbole.utils.device import now
 from recbole.utils.distributed import world_size
 from recbole.utils.seeds import torch_seed
 
@@ -38,10 +40,18 @@ class Partitioned:
         shard_of: int16 [rows], the shard of each row of the log, whatever its split.
         about: what a record tells of it: the ``partition``, its ``exact_level``, the ``shard_rows`` by shard, and of a
             partition that looks at vectors the SHA-256 of these, ``pretrained_sha256``.
+        seconds, cpu_seconds: that it took, the pretraining of vectors included.
     """
 
     shard_of: np.ndarray = field(repr=False)
     about: Mapping[str, Any]
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What it took, as records hold it."""
+        return {"partition_seconds": self.seconds, "partition_cpu_seconds": self.cpu_seconds}
 
 
 def check_ensemble(config: Config, model_class: type[AbstractRecommender], dataset: Dataset) -> None:
@@ -85,16 +95,22 @@ def check_ensemble(config: Config, model_class: type[AbstractRecommender], datas
 
 
 def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
-    """Return the partition of a state's log, nothing forgotten.
+    """Return the partition of the rows that a state retains.
+
+    A row that it has forgotten gets a shard too, by its number: the partition is a function of what is retained.
 
     Args:
         run: the ensemble's settings.
-        state: of the model that requests are put to.
+        state: of the model that requests are put to, which has forgotten nothing; or of one that has.
         workspace: keeps the partition while the shards are trained.
+
+    Raises:
+        UserError: there are more shards than there are objects left to spread.
     """
     digest, kept = run.identity(state).digest, "partition"
     if stored := workspace.known(kept, digest):
-        return Partitioned(stored["shard_of"].cpu().numpy(), stored["about"])
+        return Partitioned(stored["shard_of"].cpu().numpy(), stored["about"], **stored["cost"])
+    wall, cpu = now(run.config["device"]), time.process_time()
     config, log = run.config, state.dataset.log
     partition = get_partition(config["partition"])()
     vectors, about = None, {"partition": partition.name, "exact_level": partition.exact_level}
@@ -102,14 +118,37 @@ def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
         vectors = _pretrained(run, state, workspace)
         about["pretrained_sha256"] = hashlib.sha256(b"".join(v.tobytes() for v in vectors)).hexdigest()
     whole = partition.exact_level == "E2"  # which is a function of tokens: who is in no training row has a shard too
-    rows = np.arange(len(log)) if whole else np.flatnonzero(log.split == TRAIN)
+    rows = np.flatnonzero(~state.forgotten if whole else (log.split == TRAIN) & ~state.forgotten)
     given = _given(run, state.dataset, rows, vectors)
     shard_of = _of_all_rows(state.dataset, partition, rows, partition.assign(given), config["num_shards"])
-    sizes = np.bincount(shard_of, minlength=config["num_shards"])
+    shard_of[state.forgotten] = np.flatnonzero(state.forgotten) % config["num_shards"]
+    sizes = np.bincount(shard_of[~state.forgotten], minlength=config["num_shards"])
     logger.info("partition %s: %s", partition.name, ", ".join(map(str, sizes)))
-    found = Partitioned(shard_of, about | {"shard_rows": sizes.tolist()})
-    workspace.keep(kept, digest, shard_of=torch.from_numpy(shard_of), about=dict(found.about))
+    cost = {"seconds": now(config["device"]) - wall, "cpu_seconds": time.process_time() - cpu}
+    found = Partitioned(shard_of, about | {"shard_rows": sizes.tolist()}, **cost)
+    workspace.keep(kept, digest, shard_of=torch.from_numpy(shard_of), about=dict(found.about), cost=cost)
     return found
+
+
+def agreement(one: np.ndarray, other: np.ndarray, n_shards: int) -> float:
+    """Return how far two partitions of the same rows agree, whatever the shards' numbers: the adjusted Rand index.
+
+    L. Hubert, P. Arabie, "Comparing partitions", Journal of Classification 1985 (equation numbers not checked).
+
+    Args:
+        one, other: int16 [rows], the shard of each row.
+        n_shards: of both.
+
+    Returns:
+        1 where they are the same, 0 in the mean where neither tells anything of the other.
+    """
+    both = np.bincount(one.astype(np.int64) * n_shards + other, minlength=n_shards**2).reshape(n_shards, n_shards)
+    together, ones, others, every = (
+        float((n.astype(np.float64) * (n - 1.0)).sum() / 2)
+        for n in (both, both.sum(axis=1), both.sum(axis=0), both.sum())
+    )
+    by_chance, most = ones * others / max(every, 1.0), (ones + others) / 2
+    return 1.0 if most == by_chance else (together - by_chance) / (most - by_chance)
 
 
 def _given(
@@ -153,14 +192,14 @@ def _of_all_rows(
 
 
 def _pretrained(run: Run, state: State, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
-    """Return vectors of users and items, float32 [n, d], of a WMF of all training data after a number of epochs."""
+    """Return vectors of users and items, float32 [n, d], of a WMF of a state's training data, after some epochs."""
     config, model_class = run.config, get_model("WMF")
     own = packaged("model/WMF.yaml").values | {
         "model": "WMF", "MODEL_INPUT_TYPE": InputType.POINTWISE, "ensemble": None, "weight_decay": 0.0,
         "seed": torch_seed(config["seed"], "pretrain"), "epochs": config["pretrain_epochs"], "eval_step": 0,
         "max_training_hours": None, "clip_grad_norm": None,
     }  # fmt: skip
-    aside = State("pretrained", state.dataset, np.zeros_like(state.forgotten), n_planted=state.n_planted)
+    aside = State("pretrained", state.dataset, state.forgotten, n_planted=state.n_planted)
     part = PartRun(config.with_values(**own), model_class, {})
     model = learn(part, aside, resume=workspace.resume("pretrain", part.identity(aside))).model
     if not isinstance(model, GeneralRecommender) or (vectors := model.vectors()) is None:

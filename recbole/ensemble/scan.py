@@ -14,6 +14,8 @@ import torch
 from recbole.data import Dataset, Interaction, TrainBatches
 from recbole.ensemble.learning import learn_ensemble
 from recbole.ensemble.model import SHARD_OF, WITHOUT, part_of
+from recbole.ensemble.partitioning import make_partition
+from recbole.ensemble.training import Workspace
 from recbole.model import get_model
 from recbole.trainer.state import Run, State
 from recbole.utils import InputType
@@ -31,7 +33,7 @@ class Finding:
     Attributes:
         of: the number of a shard, or :data:`AGGREGATE`.
         what: the thing: ``examples``, ``negatives``, ``derived`` (graphs, weights of pairs and the like),
-            ``validation``, ``parameters``.
+            ``validation``, ``parameters``; ``partition``, where it was made anew of what is left.
         clean: whether it is the same, bit by bit, where the forgotten rows say something else.
     """
 
@@ -99,7 +101,8 @@ def scan(run: Run, dataset: Dataset, stored: Mapping[str, torch.Tensor], train: 
 
     All that is made of the data is made twice: of the data as they are and as they would be if the forgotten rows said
     something else, under the checkpoint's mask. What differs still knows of them. With ``train`` the whole ensemble is
-    trained from scratch on the rewritten data, and compared with the file's parameters.
+    trained from scratch on the rewritten data, and compared with the file's parameters; so is its partition made, if
+    the file is of a run that partitioned anew.
 
     Args:
         run: the settings and class of the ensemble.
@@ -115,6 +118,9 @@ def scan(run: Run, dataset: Dataset, stored: Mapping[str, torch.Tensor], train: 
     yield from _derived(run, AGGREGATE, here, there)
     if train:
         state = State("scanned", other, forgotten)
+        if run.config["repartition"]:
+            found = make_partition(run, state, Workspace()).shard_of
+            yield Finding(AGGREGATE, "partition", np.array_equal(found[~forgotten], shard_of[~forgotten]))
         made = learn_ensemble(run, state, shard_of).model.state_dict()
         for of, names in _by_part(stored).items():
             same = all(torch.equal(stored[name].cpu(), made[name].cpu()) for name in names)

@@ -9,7 +9,7 @@ import torch
 
 from recbole.data import EvalRows
 from recbole.evaluator.kinds import Ids, Recommender
-from recbole.evaluator.scores import ranked, rows_at_once, score_batches, top_items, without_history, without_nan
+from recbole.evaluator.scores import of_candidates, ranked, rows_at_once, score_batches, top_items, without_nan
 
 Batches = Callable[[int, torch.Tensor], None]
 """What is given each batch of scores, with the number of its first row."""
@@ -94,7 +94,7 @@ class Asked:
             int64 [rows, k], best first, 0 where a list has ended, -1 throughout where a score of the row is no number;
             not to be written to.
         """
-        different = len(rows.history.values) > 0  # else both lists are those of utility, too
+        different = rows.restricted  # else both lists are those of utility, too
         known, masked = self._lists.setdefault(rows, {}), masked and different
         if each is not None or masked not in known or known[masked].shape[1] < k:
             length = max(k, SHORTEST if masked or not different else DEEPEST)
@@ -121,7 +121,7 @@ class Asked:
         step, _ = rows_at_once(self, batch_rows)
         for start in range(0, len(rows.inputs), step):
             scores = kept(slice(start, start + step))
-            yield start, without_history(scores.clone(), rows, start) if masked else scores
+            yield start, of_candidates(scores.clone(), rows, start) if masked else scores
 
     def _kept(self, rows: EvalRows, batch_rows: int) -> Callable[[slice], torch.Tensor] | None:
         """Return what gives the scores of a batch of the rows from those that are kept; None if they are of others."""

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from recbole.data import EvalRows
 from recbole.data.ids import distinct
 from recbole.evaluator.intervals import mean_intervals
-from recbole.evaluator.kinds import Floats, Ids, Mask, Reference
+from recbole.evaluator.kinds import Floats, Ids, Mask, Reference, Row
+from recbole.evaluator.pairs import Key
 from recbole.evaluator.table import Table
-from recbole.evaluator.utility import mean
-
-Key = tuple[str, int | None]
-"""A metric and its list length, if it has one."""
+from recbole.evaluator.utility import Answers, mean
+from recbole.evaluator.views import counted
 
 RETRAINED = "retrained"
 """What ``minus`` says where the model that is subtracted is the reference."""
@@ -58,3 +58,45 @@ def add_means(
         for at, ((metric, k), minus) in enumerate(shown):
             ends = {"low": float(low[at]), "high": float(high[at])} if np.isfinite(low[at]) else {}
             table.add(metric, mean(matrix[chosen, at]), k, population=population, **ends, **counts, **minus, **about)
+
+
+def add_answers(
+    table: Table,
+    answers: Answers,
+    rows: EvalRows,
+    populations: Mapping[str, Mask],
+    others: tuple[Answers, Reference] | None = None,
+) -> None:
+    """Add to a table the metrics of a model's answers for each population, and how far they are from the reference's.
+
+    ``n_rows`` counts what a mean is over: rows, right items or scored items. The difference of two square roots of
+    means is no mean over rows; it is left out, as are those of what is no mean at all.
+
+    Args:
+        table: to add to.
+        answers: of the model.
+        rows: what was asked.
+        populations: name to bool [rows].
+        others: the reference's answers to the same rows, and the reference.
+    """
+    theirs = [] if others is None else others[0].samples()
+    skipped = rows.n_skipped
+    for at, (values, of_row) in enumerate(answers.samples()):
+        against = None
+        if others is not None and np.array_equal(theirs[at][1], of_row):
+            against = theirs[at][0], others[1]
+        person, chosen = rows.entity[of_row], {name: mask[of_row] for name, mask in populations.items()}
+        rooted = {key: part for key, part in values.items() if key[0] in answers.settings.roots}
+        plain = {key: part for key, part in values.items() if key not in rooted}
+        add_means(table, plain, person, chosen, against, n_skipped=skipped)
+        squares = Table(**table.context)
+        add_means(squares, rooted, person, chosen, n_skipped=skipped)
+        table.rows += [_rooted(row) for row in squares.rows]
+    for population, found in answers.of_all(populations).items():
+        for (metric, k), value in found.items():
+            table.add(metric, value, k, population=population, **counted(rows, populations[population]))
+
+
+def _rooted(row: Row) -> Row:
+    """Return the row of a mean's square root, from that of the mean."""
+    return row | {end: None if row[end] is None else max(row[end], 0.0) ** 0.5 for end in ("value", "low", "high")}

@@ -52,3 +52,6 @@ class Settings(Protocol):
 
     def __getitem__(self, key: str, /) -> Any:
         """Return the value of a setting."""
+
+    def get(self, key: str, /) -> Any:
+        """Return the value of a setting, None where there is none."""

@@ -1,94 +1,68 @@
-"""Metrics of three kinds, found by name; a new one is a function with a decorator.
+"""Metrics, found by name; a new one is a function with a decorator that says what it is computed of.
 
-``per_row``: from hits, a value for each row and list length; ``of_lists``: from the recommended lists of all rows, a
-value for each list length; ``of_scores``: from the scores of each row's candidates, a value for each row.
+Values for each row: ``per_row`` of hits, ``of_items`` of the recommended items' popularity, ``of_scores`` of the scores
+of the row's candidates. For each right item: ``of_places`` and ``of_places_at``. For each pair of a row and an item
+whose score is held against a label: ``of_pairs``. For all at once: ``of_lists`` of lists, ``of_all_pairs`` of pairs.
 Another installed distribution adds one by an entry point in the group ``erase_bench.metrics`` of the metric's name.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recbole.evaluator.kinds import Floats, Ids, Mask
+from recbole.evaluator.metric_kinds import (
+    KINDS,
+    Metric,
+    OfAllPairs,
+    OfItems,
+    OfLists,
+    OfPairs,
+    OfPlaces,
+    OfPlacesAt,
+    OfScores,
+    PerRow,
+    Places,
+    Popularity,
+    of_all_pairs,
+    of_items,
+    of_lists,
+    of_pairs,
+    of_places,
+    of_places_at,
+    of_scores,
+    per_row,
+)
 from recbole.utils import UserError, plugins, suggest
 
+__all__ = [
+    "METRICS",
+    "Metric",
+    "OfAllPairs",
+    "OfItems",
+    "OfLists",
+    "OfPairs",
+    "OfPlaces",
+    "OfPlacesAt",
+    "OfScores",
+    "PerRow",
+    "Places",
+    "Popularity",
+    "find_metric",
+    "metric_names",
+    "of_all_pairs",
+    "of_items",
+    "of_lists",
+    "of_pairs",
+    "of_places",
+    "of_places_at",
+    "of_scores",
+    "per_row",
+]
 
-@dataclass(frozen=True)
-class Metric:
-    """A function with the name that settings have for it, in any case; result rows have it in lower case.
-
-    Attributes:
-        name: a word of letters, digits and underscores.
-        function: what it computes; see the subclasses.
-    """
-
-    name: str
-    function: Callable[..., Any]
-
-    def __post_init__(self) -> None:
-        if not self.name.isidentifier():
-            raise ValueError(f"a metric's name is a word of letters, digits and underscores, not {self.name!r}")
-
-    def _computed(self, shape: tuple[int, ...], *of: Any) -> Floats:
-        found = np.asarray(self.function(*of), dtype=np.float64)
-        if found.shape != shape:
-            raise UserError(f"metric {self.name} should return values of shape {shape}, and returns {found.shape}")
-        return found
-
-
-class PerRow(Metric):
-    """A function of hits that averages over any rows.
-
-    It gets hits, bool [rows, k], whether the j-th recommendation is right, and int64 [rows], how many items would be
-    right, at least 1; it returns [rows, k], the values of the lists of length 1 to k.
-    """
-
-    def __call__(self, hits: Mask, n_right: Ids) -> Floats:
-        """Return the values, float64 [rows, k]."""
-        return self._computed(hits.shape, hits, n_right)
-
-
-class OfLists(Metric):
-    """A function of the lists of all rows together, such as the share of the catalogue that they cover.
-
-    It gets the recommended items, int64 [rows, k], best first, 0 where a list has ended, at least one row; and the
-    number of ids, padding included. It returns [k], the values of the lists of length 1 to k.
-    """
-
-    def __call__(self, best: Ids, n_items: int) -> Floats:
-        """Return the values, float64 [k]; NaN without any row."""
-        return self._computed(best.shape[1:], best, n_items) if len(best) else np.full(best.shape[1], np.nan)
-
-
-class OfScores(Metric):
-    """A function of scores and labels that averages over any rows, such as the area under the ROC curve.
-
-    It gets the scores of some rows, float32 [rows, n_items], minus infinity for what is no candidate, and whether each
-    item is a candidate that is right, bool [rows, n_items]; it returns [rows]. How rows are cut is not its business.
-    """
-
-    def __call__(self, scores: NDArray[np.float32], labels: Mask) -> Floats:
-        """Return the values, float64 [rows]."""
-        return self._computed(labels.shape[:1], scores, labels)
-
-
-def per_row(name: str) -> Callable[[Callable[[Mask, Ids], Any]], PerRow]:
-    """Make a :class:`PerRow` metric of a function."""
-    return lambda function: PerRow(name, function)
-
-
-def of_lists(name: str) -> Callable[[Callable[[Ids, int], Any]], OfLists]:
-    """Make an :class:`OfLists` metric of a function."""
-    return lambda function: OfLists(name, function)
-
-
-def of_scores(name: str) -> Callable[[Callable[[NDArray[np.float32], Mask], Any]], OfScores]:
-    """Make an :class:`OfScores` metric of a function."""
-    return lambda function: OfScores(name, function)
+_SURE = 1e-15
+"""Probabilities are kept so far from 0 and 1 before their logarithm is taken."""
 
 
 @per_row("Recall")
@@ -124,6 +98,131 @@ def precision(hits: Mask, n_right: Ids) -> Floats:
     return np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
 
 
+@per_row("MAP")
+def average_precision(hits: Mask, n_right: Ids) -> Floats:
+    """Return the sum of the precisions at each hit over the hits that a list of that length could have."""
+    length = np.arange(1, hits.shape[1] + 1)
+    return np.cumsum(np.cumsum(hits, axis=1) / length * hits, axis=1) / np.minimum(n_right[:, None], length)
+
+
+@of_places("GAUC")
+def gauc(places: Places) -> Floats:
+    """Return the share of the wrong candidates that score less than the right item; equal ones count half."""
+    return 1.0 - (places.better + places.equal / 2) / places.wrong
+
+
+@of_places_at("HitAgainst")
+def hit_against(places: Places, k: int) -> Floats:
+    """Return whether the item is among the first ``k`` when it stands behind all that score the same."""
+    return (places.better + places.equal < k).astype(np.float64)
+
+
+@of_places_at("NDCGAgainst")
+def ndcg_against(places: Places, k: int) -> Floats:
+    """Return the discount of the item's place, behind all that score the same; 0 beyond ``k``."""
+    return _discount(places.better + places.equal, k)
+
+
+@of_places_at("HitExpected")
+def hit_expected(places: Places, k: int) -> Floats:
+    """Return the chance of being among the first ``k`` when equal scores are put in any order."""
+    return np.clip((k - places.better) / (places.equal + 1), 0.0, 1.0)
+
+
+@of_places_at("NDCGExpected")
+def ndcg_expected(places: Places, k: int) -> Floats:
+    """Return the mean of the discounts at all places that the item could have among those that score the same."""
+    summed = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(2, k + 2)))])
+    first, last = np.minimum(places.better, k), np.minimum(places.better + places.equal + 1, k)
+    return (summed[last] - summed[first]) / (places.equal + 1)
+
+
+def _discount(before: Ids, k: int) -> Floats:
+    """Return the discount of items with so many before them, 0 beyond place ``k``."""
+    return np.where(before < k, 1.0 / np.log2(before + 2.0), 0.0)
+
+
+@of_places("ExpectedRank", smaller=True)
+def expected_rank(places: Places) -> Floats:
+    """Return the item's place among the wrong candidates, from 1; equal scores share their mean place."""
+    return 1.0 + places.better + places.equal / 2
+
+
+@of_items("AveragePopularity", smaller=True)
+def average_popularity(best: Ids, popularity: Popularity) -> Floats:
+    """Return how often the list's items stand in the training data, on average."""
+    return np.cumsum(popularity.counts[best], axis=1) / np.arange(1, best.shape[1] + 1)
+
+
+@of_items("TailPercentage")
+def tail_percentage(best: Ids, popularity: Popularity) -> Floats:
+    """Return the share of the list that is rare items."""
+    return np.cumsum(popularity.tail[best], axis=1) / np.arange(1, best.shape[1] + 1)
+
+
+@of_lists("ItemCoverage")
+def item_coverage(best: Ids, n_items: int) -> Floats:
+    """Return how many items anybody is recommended over the number of ids."""
+    first = np.full(n_items, best.shape[1])
+    np.minimum.at(first, best, np.broadcast_to(np.arange(best.shape[1]), best.shape))
+    new = np.bincount(first[1:], minlength=best.shape[1] + 1)[: best.shape[1]]
+    return np.cumsum(new) / n_items
+
+
+@of_lists("ShannonEntropy")
+def shannon_entropy(best: Ids, n_items: int) -> Floats:
+    """Return the mean of ``-p log p`` over the items that anybody is recommended, p being their share of places."""
+    found = []
+    for counts in _recommended(best, n_items):
+        share = counts[counts > 0] / max(counts.sum(), 1)
+        found.append(-(share * np.log(share)).sum() / max(len(share), 1))
+    return np.array(found)
+
+
+@of_lists("GiniIndex", smaller=True)
+def gini_index(best: Ids, n_items: int) -> Floats:
+    """Return how unevenly recommendations are spread over the ids: 0 if evenly, up to 1."""
+    weight = 2 * np.arange(1, n_items + 1) - n_items - 1
+    return np.array(
+        [weight @ np.sort(counts) / (n_items * max(counts.sum(), 1)) for counts in _recommended(best, n_items)]
+    )
+
+
+def _recommended(best: Ids, n_items: int) -> Iterator[Ids]:
+    """Yield how often each id is recommended in the lists of length 1, 2 and so on, int64 [n_items]."""
+    counts = np.zeros(n_items, dtype=np.int64)
+    for place in best.T:
+        counts += np.bincount(place[place > 0], minlength=n_items)
+        yield counts
+
+
+@of_pairs("MAE")
+def absolute_error(scores: Floats, labels: Mask) -> Floats:
+    """Return the distance of the score from the label."""
+    return np.abs(scores - labels)
+
+
+@of_pairs("RMSE", root=True)
+def squared_error(scores: Floats, labels: Mask) -> Floats:
+    """Return its square."""
+    return (scores - labels) ** 2
+
+
+@of_pairs("LogLoss")
+def log_loss(scores: Floats, labels: Mask) -> Floats:
+    """Return the cross-entropy of the label, the score being its probability; what is outside (0, 1) is cut off."""
+    sure = np.clip(scores, _SURE, 1 - _SURE)
+    return -np.log(np.where(labels, sure, 1 - sure))
+
+
+@of_all_pairs("AUC")
+def auc(scores: Floats, labels: Mask) -> float:
+    """Return the share of (right, wrong) pairs in which the right one scores more; equal ones count half."""
+    wrong = np.sort(scores[~labels])
+    less, not_more = (np.searchsorted(wrong, scores[labels], side) for side in ("left", "right"))
+    return float((less + not_more).sum() / (2.0 * len(wrong) * (len(labels) - len(wrong))))
+
+
 METRICS: dict[str, Metric] = {
     metric.name.lower(): metric for metric in list(globals().values()) if isinstance(metric, Metric)
 }
@@ -153,10 +252,10 @@ def find_metric(name: str, told: str = "metrics") -> Metric:
         raise UserError(f"{told}: there is no metric {name!r}{suggest(name, known)}; known: {', '.join(known)}")
     point = offered[name.lower()]
     found = plugins.load(point)
-    if not isinstance(found, PerRow | OfLists | OfScores) or found.name.lower() != name.lower():
+    if not isinstance(found, KINDS) or found.name.lower() != name.lower():
         raise UserError(
-            f"{told}: {point.value} is no metric of the name {point.name!r}; put @per_row, @of_lists or @of_scores of "
-            f"recbole.evaluator.metrics, with that name, before its function"
+            f"{told}: {point.value} is no metric of the name {point.name!r}; put @per_row, @of_lists, @of_scores or "
+            f"another of recbole.evaluator.metrics, with that name, before its function"
         )
     return found
 

@@ -43,7 +43,7 @@ def score_batches(
     Args:
         model: a recommender; it is put in evaluation mode.
         rows: :class:`~recbole.data.EvalRows`.
-        masked: leave out each row's history, or let the whole catalogue compete.
+        masked: leave out each row's history and what is not drawn, or let the whole catalogue compete.
         batch_rows: at most so many rows at a time; fewer when the catalogue is large.
 
     Yields:
@@ -58,7 +58,29 @@ def score_batches(
         scores = scores.clone()  # a model may keep what it returns, or expand one vector to all rows
         scores[:, 0] = -torch.inf
         _hide(scores, getattr(model, "hidden_pairs", None), rows.entity[start:stop])
-        yield start, without_history(scores, rows, start) if masked else scores
+        yield start, of_candidates(scores, rows, start) if masked else scores
+
+
+def of_candidates(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.Tensor:
+    """Put minus infinity, in place, for what is no candidate: history and, where some are drawn, what is not.
+
+    Args:
+        scores: [batch, n_items].
+        rows: of which the batch is a part.
+        start: the number of its first row.
+
+    Returns:
+        The scores.
+    """
+    if rows.sampled is None:
+        return without_history(scores, rows, start)
+    stop = start + len(scores)
+    right = rows.positives.take(np.arange(start, stop))
+    row, item = rows.drawn(start, stop)
+    out = np.ones(scores.shape, dtype=bool)
+    out[np.repeat(np.arange(len(scores)), right.sizes()), right.values] = False
+    out[row, item] = False
+    return scores.masked_fill_(torch.from_numpy(out).to(scores.device), -torch.inf)
 
 
 def without_history(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.Tensor:

@@ -39,7 +39,8 @@ COLUMNS = (
 forgotten, or None; ``settings`` is the settings folder, if any, and the first digits of the model's digest (and the
 version of the results where that is another than this program's). ``model`` is base, rebuilt (base, what it derives
 from the data made anew on the mask, no step), unlearned, retrained, retrained_same_epoch (the retraining at the epoch
-that was selected for the base), or clean (never saw the spam); ``checkpoint`` 0 to 3 or None; ``split`` valid or test
+that was selected for the base), monolithic (beside an ensemble, the retrained model of all data), or clean (never saw
+the spam); ``checkpoint`` 0 to 3 or None; ``split`` valid or test
 and, of forgotten pairs, train or held_out; ``view`` says which data the question was put on (all of it, the current
 state, or clean of spam); ``population`` whose rows are averaged (all, requesting, others; all of the clean view is
 genuine); ``masking`` who may be recommended (``all``: the whole catalogue; ``retained``: all but the history that the

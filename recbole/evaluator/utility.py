@@ -1,5 +1,6 @@
-"""How well a model recommends: full ranking over the catalogue."""
+"""How well a model recommends: full ranking over the catalogue, or over a sample of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from recbole.data import EvalRows
 from recbole.evaluator.asked import Asked, Batches
 from recbole.evaluator.kinds import Floats, Ids, Mask, Recommender, Settings, Values
-from recbole.evaluator.metrics import OfLists, OfScores, PerRow
+from recbole.evaluator.metric_kinds import OfAllPairs, OfItems, OfLists, OfScores, PerRow, Popularity
+from recbole.evaluator.pairs import Collector, Key, Pairs
 from recbole.evaluator.scores import UNKNOWN, member
 from recbole.evaluator.settings import EvalSettings, result_name, split_name
 from recbole.utils import UserError
@@ -27,53 +29,77 @@ class Answers:
         hits: bool [rows, max(topk)], whether they are right.
         n_right: int64 [rows], how many items would be right.
         of_scores: float64 [rows] for each metric of scores, by lower-case name.
+        pairs: what metrics of places and of pairs are computed of.
         n_items: the number of ids, padding included.
         settings: which metrics, at which list lengths.
+        popularity: of the items, where a metric asks for it.
     """
 
     best: Ids
     hits: Mask
     n_right: Ids
     of_scores: dict[str, Floats]
+    pairs: Pairs
     n_items: int
     settings: EvalSettings
+    popularity: Popularity | None = None
 
     @property
     def unknown(self) -> Mask:
         """Which rows have a score that is no number, bool [rows]: their metrics are NaN."""
         return self.best[:, 0] == UNKNOWN
 
-    def per_row(self) -> dict[tuple[str, int | None], Floats]:
-        """Return the values of every row, float64 [rows]; the metrics of lists have none."""
-        found: dict[tuple[str, int | None], Floats] = {}
+    def per_row(self) -> dict[Key, Floats]:
+        """Return the values of every row, float64 [rows]; metrics of pairs and of all lists have none."""
+        found: dict[Key, Floats] = {}
         for metric in self.settings.metrics:
             name = metric.name.lower()
             if isinstance(metric, PerRow):
                 values = np.where(self.unknown[:, None], np.nan, metric(self.hits, self.n_right))
                 found.update({(name, k): values[:, k - 1] for k in self.settings.topk})
+            elif isinstance(metric, OfItems) and self.popularity is not None:
+                values = np.where(self.unknown[:, None], np.nan, metric(self.best.clip(0), self.popularity))
+                found.update({(name, k): values[:, k - 1] for k in self.settings.topk})
             elif isinstance(metric, OfScores):
                 found[name, None] = np.where(self.unknown, np.nan, self.of_scores[name])
         return found
 
-    def means(self, populations: dict[str, Mask]) -> dict[str, Values]:
-        """Return the metrics of each population (bool [rows]), in the order of the settings; NaN for nobody."""
-        rows = self.per_row()
-        return {name: self._means(rows, chosen) for name, chosen in populations.items()}
+    def samples(self) -> list[tuple[dict[Key, Floats], Ids]]:
+        """Return what means are taken of: values, float64 [n] each, and the row of each of the n, int64 [n].
 
-    def of_lists(self, populations: dict[str, Mask]) -> dict[str, Values]:
+        These are the values of rows, of right items and of scored items; of a metric with a root, what that is of.
+        """
+        every = np.arange(len(self.best))
+        of_right = self.pairs.of_right(self.settings, self.unknown)
+        of_scored = self.pairs.of_scored(self.settings, self.unknown)
+        found = [(self.per_row(), every), (of_right, self.pairs.row), (of_scored, self.pairs.scored)]
+        return [sample for sample in found if sample[0]]
+
+    def means(self) -> Values:
+        """Return the metrics over all rows, in the order of the settings; NaN for nobody."""
+        found: Values = {
+            key: mean(np.ascontiguousarray(part)) for values, _ in self.samples() for key, part in values.items()
+        }
+        roots = self.settings.roots
+        found = {key: value**0.5 if key[0] in roots else value for key, value in found.items()}
+        found |= self.of_all({"all": np.ones(len(self.best), dtype=bool)})["all"]
+        order = [metric.name.lower() for metric in self.settings.metrics]
+        return dict(sorted(found.items(), key=lambda item: order.index(item[0][0])))
+
+    def of_all(self, populations: Mapping[str, Mask]) -> dict[str, Values]:
         """Return the metrics of all rows together, such as coverage, of each population (bool [rows])."""
-        return {name: self._means({}, chosen) for name, chosen in populations.items()}
+        return {name: self._of_all(chosen) for name, chosen in populations.items()}
 
-    def _means(self, rows: dict[tuple[str, int | None], Floats], chosen: Mask) -> Values:
+    def _of_all(self, chosen: Mask) -> Values:
         found: Values = {}
+        known = not self.unknown[chosen].any()
         for metric in self.settings.metrics:
             name = metric.name.lower()
             if isinstance(metric, OfLists):
-                known = not self.unknown[chosen].any()
                 values = metric(self.best[chosen], self.n_items) if known else np.full(self.best.shape[1], np.nan)
                 found.update({(name, k): float(values[k - 1]) for k in self.settings.topk})
-            else:
-                found.update({key: mean(rows[key][chosen]) for key in rows if key[0] == name})
+            elif isinstance(metric, OfAllPairs):
+                found[name, None] = self.pairs.of_all(metric, chosen) if known else float("nan")
         return found
 
     def gathered(self) -> "Answers":
@@ -85,6 +111,7 @@ class Answers:
             hits=interleaved(self.hits),
             n_right=interleaved(self.n_right),
             of_scores=of_scores,
+            pairs=self.pairs.gathered(),
         )
 
 
@@ -105,7 +132,11 @@ def answer(model: Recommender, rows: EvalRows, settings: EvalSettings, each: Bat
     metrics = [metric for metric in settings.metrics if isinstance(metric, OfScores)]
     of_scores = {metric.name.lower(): np.empty(len(rows.inputs)) for metric in metrics}
 
+    collector = Collector(rows, settings)
+
     def note(start: int, scores: torch.Tensor) -> None:
+        if collector:
+            collector.add(start, scores)
         if metrics:
             plain = scores.float().cpu().numpy()
             labels = _labels(rows, start, plain)
@@ -114,10 +145,12 @@ def answer(model: Recommender, rows: EvalRows, settings: EvalSettings, each: Bat
         if each is not None:
             each(start, scores)
 
-    noted = note if metrics or each is not None else None
+    noted = note if metrics or collector or each is not None else None
     best = Asked.of(model).lists(rows, max(settings.topk), batch_rows=settings.batch_size, each=noted)
     hits = member(best, rows.positives, model.n_items)
-    return Answers(best, hits, rows.positives.sizes(), of_scores, model.n_items, settings)
+    popular = settings.popularity(rows) if any(isinstance(one, OfItems) for one in settings.metrics) else None
+    n_right = rows.positives.sizes()
+    return Answers(best, hits, n_right, of_scores, collector.pairs(), model.n_items, settings, popular)
 
 
 def _labels(rows: EvalRows, start: int, scores: np.ndarray) -> Mask:
@@ -147,7 +180,7 @@ def mean_utility(model: Recommender, rows: EvalRows, config: Settings) -> dict[s
         UserError: for an unknown metric.
     """
     found = utility(model, rows, EvalSettings.from_config(config))
-    values = found.means({"all": np.ones(len(found.best), dtype=bool)})["all"]
+    values = found.means()
     return {result_name(metric, k): value for (metric, k), value in values.items()}
 
 
@@ -166,10 +199,10 @@ def validation(model: Recommender, rows: EvalRows, config: Settings) -> tuple[di
     metric, k = split_name(str(config["valid_metric"]))
     metrics = shown.metrics if metric in shown.metrics else (*shown.metrics, metric)
     topk = shown.topk if k is None or k in shown.topk else (*shown.topk, k)
-    found = utility(model, rows, EvalSettings(metrics, topk, shown.batch_size))
+    found = utility(model, rows, replace(shown, metrics=metrics, topk=topk))
     if found.unknown.any():
         raise UserError("training diverged: a score in validation is not a number; try a smaller learning_rate")
-    values = found.means({"all": np.ones(len(found.best), dtype=bool)})["all"]
+    values = found.means()
     names = {one.name.lower() for one in shown.metrics}
     result = {
         result_name(name, at): value

@@ -95,7 +95,7 @@ def build_views(
     if forgotten.any():
         utility_rows["current"] = current.eval_rows("test").resembling(whole, requesting)
     shown = current.exposure_rows(np.concatenate([requesting, others]))
-    if not len(shown.history.values) and not len(whole.history.values):  # else the candidates differ
+    if not shown.restricted and not whole.restricted:  # else the candidates differ
         shown = shown.resembling(whole, requesting)
     items, trained = _forgotten_items(log, forgotten, shown.entity)
     return Views(checkpoint, utility_rows, shown, requesting, items, trained, sensitive, fake)

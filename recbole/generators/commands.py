@@ -76,9 +76,15 @@ def preparing_command(dataset: str) -> str | None:
     name, _, part = dataset.rpartition("_")
     known = prepared_datasets()
     if dataset in known:
-        return f"python dataset/{dataset}/prepare.py"
+        return _prepare(dataset)
     if name in known and part == "test":
-        return f"python dataset/{name}/prepare.py --subset 0.01"
+        return f"{_prepare(name)} --subset 0.01"
     if name in _BY_NUMBER and part.isdecimal():
-        return f"python dataset/{name}/prepare.py --subset {part}"
+        return f"{_prepare(name)} --subset {part}"
     return None
+
+
+def _prepare(name: str) -> str:
+    """Return what prepares a data set: its script in a checkout, elsewhere the installed command."""
+    script = f"dataset/{name}/prepare.py"
+    return f"python {script}" if Path(script).is_file() else f"erase-bench prepare {name}"

@@ -43,14 +43,14 @@ def train_ensemble(
     workspace = Workspace(state.file.with_suffix(""))
     if state.kind == "base":
         partitioned = make_partition(setup, state, workspace)
-        shard_of, about = partitioned.shard_of, partitioned.about
+        shard_of, about, cost = partitioned.shard_of, partitioned.about, partitioned.cost
     else:
-        shard_of, about = _of_base(setup)
+        (shard_of, about), cost = _of_base(setup), {}
     learned = learn_ensemble(setup, state, shard_of, workspace, board=board)
     model = learned.model
     assert isinstance(model, Ensemble)
     save_weights(state, NO_EPOCH, setup, model.state_dict(), {"partition": dict(about)})
-    told = {"coupled": coupled(setup.config, model), "ensemble": dict(about) | learned.costs.described()}
+    told = {"coupled": coupled(setup.config, model), "ensemble": dict(about) | cost | learned.costs.described()}
     return learned, told, workspace
 
 
@@ -85,3 +85,5 @@ def check_pairing(config: Config, algorithm: type[UnlearningAlgorithm]) -> None:
         raise UserError(
             f"{algorithm.name} deletes from an ensemble: give --ensemble, here and where the base is trained"
         )
+    if config["repartition"] and not algorithm.serves_ensembles:
+        raise UserError(f"--repartition is of ensembles, and {algorithm.name} changes one model of all data")

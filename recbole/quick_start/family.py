@@ -1,4 +1,4 @@
-"""One command for all programs: ``erase-bench train``, ``unlearn``, ``forget-set``, ``report``, ``scan``, ``list``."""
+"""One command for all programs: ``erase-bench prepare``, ``train``, ``unlearn``, ``forget-set``, ``report``, ...."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from recbole.utils import OneLineParser, UserError
 
 _ABOUT = """machine unlearning in recommender systems: train a model, let it forget, compare with one retrained
 
+  prepare      fetch or convert a data set                                (dataset/<name>/prepare.py)
   train        train a model, or retrain it without what was forgotten    (run_recbole.py)
   unlearn      put requests to an unlearning algorithm and evaluate       (unlearn.py)
   forget-set   make what is to be forgotten: forget sets, spam            (make_forget_set.py)
@@ -23,8 +24,8 @@ _LISTS = ("models", "algorithms", "metrics", "scenarios", "datasets", "presets",
 def main(argv: list[str] | None = None) -> int:
     """Run a program of the family; return its exit status."""
     arguments = sys.argv[1:] if argv is None else argv
-    programs = {"train": _train, "unlearn": _unlearn, "forget-set": _forget_set, "report": _report}
-    programs |= {"scan": _scan, "list": _list}
+    programs = {"prepare": _prepare, "train": _train, "unlearn": _unlearn, "forget-set": _forget_set}
+    programs |= {"report": _report, "scan": _scan, "list": _list}
     if arguments and arguments[0] in programs:
         return programs[arguments[0]](arguments[1:])
     parser = OneLineParser(prog="erase-bench", description=_ABOUT,
@@ -38,6 +39,12 @@ def main(argv: list[str] | None = None) -> int:
 def version() -> str:
     """Return the program's version and that of its results."""
     return f"erase-bench {recbole.__version__}, results version {recbole.RESULTS_VERSION}"
+
+
+def _prepare(arguments: list[str]) -> int:
+    from recbole.quick_start.preparing import main as prepare
+
+    return prepare(arguments, "erase-bench prepare")
 
 
 def _train(arguments: list[str]) -> int:

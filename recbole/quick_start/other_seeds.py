@@ -20,6 +20,8 @@ from recbole.utils import UserError
 Others = Mapping[int, Mapping[int, Stored]]
 """Checkpoint to seed to the model retrained from it."""
 
+_YARDSTICKS = ("retrained_same_epoch", "monolithic")
+
 
 def other_references(setup: Setup, base: Stored, model: AbstractRecommender, checkpoints: Collection[int]) -> Others:
     """Return the retrained models of the seeds that ``other_seeds`` names, by checkpoint.
@@ -80,14 +82,15 @@ def distances_from_others(
         others: seed to the model retrained from it.
         checkpoint: its number.
         view: its questions.
-        models: by kind, with the columns of their rows; all are measured but the retrained one at the base's epoch.
+        models: by kind, with the columns of their rows; all are measured but other yardsticks: the retrained one at the
+            base's epoch, and the one of all data beside ensembles.
 
     Returns:
         Rows of the result table, their ``reference`` the other seed's file; and the seed by what that column says.
     """
     rows: list[Row] = []
     seeds: dict[str, int] = {}
-    measured = {kind: model for kind, model in models.items() if kind != "retrained_same_epoch"}
+    measured = {kind: model for kind, model in models.items() if kind not in _YARDSTICKS}
     for seed, stored in others.items():
         model = Asked(load(setup, setup.retrained(checkpoint), stored))
         reference = Reference(model, reference_name(stored.path), False)

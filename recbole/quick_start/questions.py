@@ -9,6 +9,7 @@ from recbole.evaluator import Asked, EvalSettings, Reference, Views, evaluate, f
 from recbole.evaluator.kinds import Row
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import report
+from recbole.quick_start.monolithic import KIND, asked_monolithic, distances_from_monolithic
 from recbole.quick_start.other_seeds import distances, distances_from_others
 from recbole.quick_start.record import reference_name
 from recbole.quick_start.work import Work
@@ -34,6 +35,7 @@ class Answers:
         seeds: what the column ``reference`` says of retrained models of other seeds, to their seed.
         same_epoch: what it says of retrained models at the base's selected epoch, to their checkpoint; of those alone
             whose own selected epoch is another.
+        monolithic: what it says of the retrained models of all data beside ensembles.
     """
 
     rows: list[Row]
@@ -41,6 +43,7 @@ class Answers:
     timing: dict[str, Any]
     seeds: dict[str, int]
     same_epoch: dict[str, int]
+    monolithic: list[str]
 
 
 def ask_all(work: Work, base: AbstractRecommender) -> Answers:
@@ -57,6 +60,7 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
     more: list[Row] = []
     seeds: dict[str, int] = {}
     same_epoch: dict[str, int] = {}
+    monolithic: list[str] = []
     for once in (rows, fixed):
         scenario.tell(once)
     rebuilds = _is_rebuilt(base)
@@ -74,11 +78,13 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
             rows += distances(scenario.questions()[0], view, measured, reference)
         further, of = distances_from_others(setup, work.others.get(checkpoint, {}), checkpoint, view, models)
         rows, seeds = rows + further, seeds | of
+        further, names = distances_from_monolithic(setup, work.monolithic.get(checkpoint), view, models)
+        rows, monolithic = rows + further, monolithic + names
         if checkpoint == LAST:
             more = _ndcg_rows(work, view, models)
         mine = [row for row in rows if row["checkpoint"] == checkpoint]
         report(setup, mine, "unlearned", f"Results for model {work.state(checkpoint).file.name}")
-    return Answers(rows, more, timing, seeds, same_epoch)
+    return Answers(rows, more, timing, seeds, same_epoch, monolithic)
 
 
 def _is_rebuilt(base: AbstractRecommender) -> bool:
@@ -118,6 +124,8 @@ def _models(work: Work, checkpoint: int) -> dict[str, tuple[Asked, Row]]:
         else:
             same_epoch = Asked(load(setup, setup.retrained_same_epoch(checkpoint), other))
         models["retrained_same_epoch"] = same_epoch, setup.about(other.identity, version=other.version)
+    if checkpoint in work.monolithic:
+        models[KIND] = asked_monolithic(setup, work.monolithic[checkpoint], checkpoint)
     return models
 
 

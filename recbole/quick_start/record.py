@@ -1,7 +1,6 @@
 """What a run leaves for scripts: the JSON beside a checkpoint, and the result file."""
 
 import platform
-import resource
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from recbole.quick_start.setup import Setup
 from recbole.trainer.state import State
 from recbole.utils import sha256_of_file, write_json
 from recbole.utils.device import peak_memory
+from recbole.utils.memory import peak_rss_mib
 
 
 def describe(
@@ -68,7 +68,7 @@ def describe(
         "requests": requests or known,
         "timing": {
             **timing,
-            "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_rss_mib": peak_rss_mib(),
             **peak_memory(setup.config["device"]),
         },
         "metrics": rows,

@@ -116,8 +116,8 @@ def _of_ensemble(stored: Stored, config: Config, dataset: Dataset, train: bool) 
     optimizer = stored.content.get("optimizer") is not None
     if optimizer:
         print("  the file holds an optimizer's state, which was not checked")
-    level = get_partition(config["partition"]).exact_level
-    print(f"  partition {config['partition']}: {_PARTITIONS[level]}")
+    level, anew = get_partition(config["partition"]).exact_level, bool(config["repartition"])
+    print(f"  partition {config['partition']}: {_ANEW if anew else _PARTITIONS[level]}")
     clean = all(one["clean"] for one in findings) and not beside and not optimizer
     told = "parameters compared" if train else "parameters not compared (--quick)"
     print(
@@ -125,7 +125,7 @@ def _of_ensemble(stored: Stored, config: Config, dataset: Dataset, train: bool) 
     )
     return {
         "clean": clean, "trained": train, "findings": findings, "manifest": [asdict(one) for one in rows],
-        "unfinished": beside, "exact_level": level,
+        "unfinished": beside, "exact_level": level, "partition_anew": anew,
     }  # fmt: skip
 
 
@@ -133,6 +133,8 @@ _PARTITIONS = {
     "E2": "E2, a function of tokens and the seed; it knows of no row",
     "E1": "E1, it was made once, of data with the forgotten rows: which shard a row is in may tell of them",
 }
+
+_ANEW = "made anew (--repartition) of the rows that are left, as was everything on it"
 
 
 def _name(of: str) -> str:

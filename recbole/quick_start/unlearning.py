@@ -15,6 +15,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.quick_start.closing import sensitive_csv
 from recbole.quick_start.ensembles import check_pairing
 from recbole.quick_start.hub import fetch
+from recbole.quick_start.monolithic import monolithic_references
 from recbole.quick_start.other_seeds import other_references
 from recbole.quick_start.presets import preset_values
 from recbole.quick_start.questions import ask_all
@@ -77,7 +78,8 @@ def unlearn_recbole(
     references = _references(setup, stored, base)
     same_epoch = _same_epoch(setup, stored, references, base)
     others = other_references(setup, stored, base, references)
-    work = Work(setup, algorithm, places, hyper, stored, references, same_epoch, others)
+    whole = monolithic_references(setup, stored, base)
+    work = Work(setup, algorithm, places, hyper, stored, references, same_epoch, others, whole)
     begin_log(first_line("unlearn.py", arguments, work.identity(LAST)))
     if references:
         epochs = work.selected_epochs
@@ -109,7 +111,7 @@ def _run(
     requests = _requests_before(work) if done.summary is None else done.summary
     result = describe(setup, work.state(LAST), identity, arguments, timing, rows, requests)
     result |= {"selected_epochs": work.selected_epochs, "other_seeds": answers.seeds}
-    result["same_epoch"] = answers.same_epoch
+    result |= {"same_epoch": answers.same_epoch, "monolithic": answers.monolithic}
     result |= {"ensemble": costs} if (costs := _told_of(work, LAST, "ensemble")) else {}
     result["certificates"] = _certificates(work)
     result["verdict"] = verdict(result | {"metrics": [*rows, *answers.more]})

@@ -34,6 +34,7 @@ class Work:
         references: checkpoint to a retrained model, its weights left out, and whether it is the base's twin.
         same_epoch: checkpoint to what such a retraining was at the base's selected epoch.
         others: checkpoint to seed to the model retrained from that seed, where distances from it are asked for.
+        monolithic: of an ensemble, checkpoint to the one model of all data that was retrained for it.
     """
 
     setup: Setup
@@ -44,6 +45,7 @@ class Work:
     references: Mapping[int, tuple[Stored, bool | str]] = field(default_factory=dict)
     same_epoch: Mapping[int, Stored] = field(default_factory=dict)
     others: Others = field(default_factory=dict)
+    monolithic: Mapping[int, Stored] = field(default_factory=dict)
 
     @cached_property
     def base_sha256(self) -> str:

@@ -125,9 +125,10 @@ def _from_retrained(of_seed: Mapping[int, Record], rows: Mapping[int, list[Row]]
     """Return the distances from retrained models at epochs of their own."""
     found: Measured = {}
     for seed, some in rows.items():
-        others, same = of_seed[seed].get("other_seeds") or {}, of_seed[seed].get("same_epoch") or {}
+        others = of_seed[seed].get("other_seeds") or {}
+        left_out = {name for yardstick in ("same_epoch", "monolithic") for name in of_seed[seed].get(yardstick) or ()}
         for row in some:
-            if row["reference"] not in same:
+            if row["reference"] not in left_out:
                 found.setdefault((seed, others.get(row["reference"], seed)), _distance(row))
     return found
 

@@ -15,9 +15,8 @@ from recbole.report.lines import COUNTS, IDENTITY, REMARKS, VIEWED, Line, column
 from recbole.report.records import Record, list_lengths, read_unlearned
 from recbole.utils import UserError
 
-_ORDER = {
-    name: at for at, name in enumerate(("clean", "base", "rebuilt", "unlearned", "retrained", "retrained_same_epoch"))
-}
+_KINDS = ("clean", "base", "rebuilt", "unlearned", "retrained", "retrained_same_epoch", "monolithic")
+_ORDER = {name: at for at, name in enumerate(_KINDS)}
 _TOP = 10
 """List length of what the headings say where no row has any."""
 
@@ -27,7 +26,8 @@ TABLES_BEGIN = (",".join([*IDENTITY, *VIEWED, *COUNTS]), "checkpoint,model,Recal
 _MEANING = """\
 clean: trained without the spam. base: before any request. rebuilt: base, what it derives from the data (a graph) made
 anew without what was forgotten, no step; its s/request is one rebuild. retrained_same_epoch: the retraining at the
-epoch that was selected for the base, no yardstick. [low, high]: 95 % interval, people drawn again with all of their
+epoch that was selected for the base, no yardstick. monolithic: beside an ensemble, the retrained model of all data;
+its JS is from the retrained ensemble. [low, high]: 95 % interval, people drawn again with all of their
 rows. forgotten log-odds, log2 rank: of the forgotten pairs that were trained on, among all items; "nothing to forget
 here": base and retrained do not differ in these log-odds (the interval of the difference holds 0). sensitive,
 forgotten: sensitive items, and a person's own forgotten items, in the list of the average requesting person. target

@@ -82,8 +82,11 @@ def completed(record: Record) -> Record:
 
 
 def own_rows(record: Record) -> list[Row]:
-    """Return the rows of a record but for the distances from retrained models of other seeds or of the base's epoch."""
-    others = {*(record.get("other_seeds") or {}), *(record.get("same_epoch") or {})}
+    """Return the rows of a record but for the distances from yardsticks other than the retrained model.
+
+    These are retrained models of other seeds or of the base's epoch and, beside ensembles, those of all data.
+    """
+    others = {name for yardstick in ("other_seeds", "same_epoch", "monolithic") for name in record.get(yardstick) or ()}
     return [row for row in record["metrics"] if row["reference"] not in others]
 
 

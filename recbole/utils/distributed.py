@@ -87,6 +87,11 @@ def interleaved(part: np.ndarray) -> np.ndarray:
     return whole
 
 
+def concatenated(part: np.ndarray) -> np.ndarray:
+    """Return the arrays of all processes, one after the other."""
+    return np.concatenate(_gathered(part))
+
+
 def _gathered(value: T) -> list[T]:
     if world_size() == 1:
         return [value]

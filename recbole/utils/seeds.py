@@ -28,7 +28,7 @@ def stream(seed: SupportsInt, *key: str | SupportsInt) -> np.random.Generator:
 
 def torch_seed(seed: SupportsInt, *key: str | SupportsInt) -> int:
     """Return a 63-bit seed for torch from ``(seed, *key)``."""
-    return int(np.random.SeedSequence(_entropy(seed, key)).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(_entropy(seed, key)).generate_state(1, np.uint64)[0]) >> 1
 
 
 def init_seed(seed: SupportsInt, reproducibility: bool = True, device: str | torch.device = "cpu") -> None:

@@ -65,3 +65,15 @@ def test_harm_is_a_twentieth_of_utility_and_is_counted_over_seeds(judge):
 def test_where_there_is_nothing_to_forget_no_way_is_told(judge):
     told = line(judge, record(-4.5, retrained=-4.01))
     assert (told["does something"], told["way"]) == ("not known", "")
+
+
+def test_cells_that_are_the_same_in_the_file_are_tried_alike(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    grid, words = importlib.import_module("grid"), ["grid.py", "--work", "w", "--data", "d"]
+    monkeypatch.setattr("sys.argv", words)
+    tried = grid.parse_args().algorithms
+    assert tried["GRU4Rec"] == tried["NARM"] == tried["SASRec"] and "finetune" in tried["NARM"]
+    monkeypatch.setattr("sys.argv", [*words, "--models", "NARM", "--algorithms", "filter"])
+    with pytest.raises(SystemExit):
+        grid.parse_args()
+    assert "none of filter is tried on NARM" in capsys.readouterr().err

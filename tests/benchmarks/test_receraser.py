@@ -2,10 +2,14 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+
+from recbole.utils import UserError
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SETTINGS = {
@@ -26,12 +30,15 @@ PLAN = {
             "settings": SETTINGS,
         }
     },
+    "pairs": [["RecEraser UBP", "Retrain"], ["Retrain", "more"]],
     "figures": {"partition": {"ubp": "RecEraser UBP", "other": "more"}},
     "paper": {"WMF": PAPER},
     "paper_row": {"Retrain": "Retrain", "RecEraser UBP": "RecEraser"},
     "paper_minutes": {"WMF": {"retrain": 13, "shard": 0.9, "aggregation": 0.2}},
     "prototype": {"WMF": {"Retrain": [0.2, 0.4], "RecEraser UBP": [0.16, 0.39]}},
 }
+
+NOBODY = {"WMF": {cell: {} for cell in PLAN["ensembles"]}}
 
 
 @pytest.fixture
@@ -79,7 +86,7 @@ def table_of(text, heading):
 
 
 def test_metrics_stand_beside_the_papers(benchmark, records):
-    found = table_of(benchmark("receraser_tables").told(PLAN, records), "WMF: Recall and NDCG")
+    found = table_of(benchmark("receraser_tables").told(PLAN, records, NOBODY), "WMF: Recall and NDCG")
     assert found["Retrain"][:2] == ["2", "0.1100 ± 0.0141 (0.2000)"]
     assert found["RecEraser UBP"] == [
         "1", "0.0900 (0.1900)", "0.0900 (0.2000)", "0.0900 (0.3000)", "0.1900 (0.3600)", "0.1900 (0.3000)",
@@ -88,27 +95,46 @@ def test_metrics_stand_beside_the_papers(benchmark, records):
 
 
 def test_shares_are_of_the_same_seed_and_held_against_the_nearer(benchmark, records):
-    found = table_of(benchmark("receraser_tables").told(PLAN, records), "WMF: per cent of Retrain")
+    found = table_of(benchmark("receraser_tables").told(PLAN, records, NOBODY), "WMF: per cent of Retrain")
     assert found["Retrain"] == ["100.0 ± 0.0", "100.0", "100.0", ""] * 2
     assert found["RecEraser UBP"] == ["90.0", "95.0", "80.0", "-5.0", "95.0", "90.0", "97.5", "-2.5"]
 
 
 def test_a_request_costs_a_shard_and_the_aggregation(benchmark, records):
-    found = table_of(benchmark("receraser_tables").told(PLAN, records), "WMF: CPU minutes")
+    found = table_of(benchmark("receraser_tables").told(PLAN, records, NOBODY), "WMF: CPU minutes")
     assert found["Retrain"] == ["1.50", "", "", "", "", ""]
     assert found["RecEraser UBP"] == ["0.60", "0.20", "0.30", "0.20", "0.40", "3.8"]
     assert found["paper: Retrain, RecEraser"] == ["13", "0.9", "", "0.2", "1.1", "11.8"]
 
 
+def test_differences_are_of_each_user_in_the_same_seed(benchmark, records):
+    """Of users who all gain the same the interval is that gain, however different the users and the seeds are."""
+    users, draw = np.arange(1, 41), np.random.default_rng(1)
+    base = {seed: {"users": users, "recall": draw.random(40), "ndcg": draw.random(40)} for seed in (2, 3)}
+    more = {seed: one | {"recall": one["recall"] + 0.25, "ndcg": one["ndcg"][::-1]} for seed, one in base.items()}
+    people = {"WMF": {"Retrain": base, "RecEraser UBP": more, "more": {2: None}}}
+    found = table_of(benchmark("receraser_tables").told(PLAN, records, people), "WMF: differences, user by user")
+    minus, seeds, n_users, recall, ndcg = found["RecEraser UBP"]
+    assert (minus, seeds, n_users, recall) == ("Retrain", "2", "40", "+0.2500 (+0.2500 to +0.2500)")
+    low, high = map(float, re.search(r"\((.+) to (.+)\)", ndcg).groups())
+    assert low < 0 < high and ndcg.startswith("+0.0000")
+    assert "Retrain" not in found, "a pair that the model does not have is left out"
+    alone = people["WMF"] | {"RecEraser UBP": {2: more[2], 3: None}}
+    found = table_of(benchmark("receraser_tables").told(PLAN, records, {"WMF": alone}), "WMF: differences")
+    assert found["RecEraser UBP"][1] == "1"
+    nothing = table_of(benchmark("receraser_tables").told(PLAN, records, NOBODY), "WMF: differences")
+    assert nothing["RecEraser UBP"] == ["Retrain", "0", "", "not run", "not run"]
+
+
 def test_a_figure_tells_what_was_not_run(benchmark, records):
-    found = table_of(benchmark("receraser_tables").told(PLAN, records), "WMF by partition")
+    found = table_of(benchmark("receraser_tables").told(PLAN, records, NOBODY), "WMF by partition")
     assert found["ubp"] == ["1", "0.0900", "0.1900", "0.60", "0.20", "0.40"]
     assert found["other"] == ["0", "not run", "not run", "", "", ""]
 
 
 def test_what_was_not_run_leaves_its_cells_empty(benchmark):
     nothing = {"WMF": {cell: {2: None, 3: None} for cell in ("Retrain", "RecEraser UBP", "more")}}
-    text = benchmark("receraser_tables").told(PLAN, nothing)
+    text = benchmark("receraser_tables").told(PLAN, nothing, NOBODY)
     assert table_of(text, "WMF: Recall and NDCG")["Retrain"][:2] == ["0", "not run (0.2000)"]
     assert table_of(text, "WMF: per cent")["RecEraser UBP"][:4] == ["not run", "95.0", "80.0", ""]
 
@@ -138,11 +164,12 @@ def test_every_cell_that_is_shown_beside_others_is_one(benchmark):
     named = {cell for of in plan["figures"].values() for cell in of.values()} | set(plan["paper_row"])
     named |= {cell for model in plan["models"].values() for cell in model["cells"]}
     assert named | set(plan["prototype"]["WMF"]) == set(plan["ensembles"])
+    assert {cell for pair in plan["pairs"] for cell in pair} <= named
     assert {len(row) for of in plan["paper"].values() for row in of.values()} == {6}
 
 
 def test_cells_are_run_once_and_shown(benchmark, tiny, capsys):
-    receraser = benchmark("receraser")
+    receraser, path_of = benchmark("receraser"), benchmark("receraser_people").path_of
     words = ["--work", str(tiny / "work"), "--cells", str(tiny / "plan.yaml"), "--seeds", "2"]
     receraser.main([*words, "--data", str(tiny / "data")])
     assert capsys.readouterr().out.count("exit 0") == 2
@@ -152,7 +179,20 @@ def test_cells_are_run_once_and_shown(benchmark, tiny, capsys):
     assert set(trained["ensemble"]["shard_epochs"].values()) == {2} and trained["ensemble"]["partition"] == "ubp"
     receraser.main([*words, "--data", str(tiny / "data")])
     assert capsys.readouterr().out == "", "nothing is left to run"
+    receraser.main([*words, "--data", str(tiny / "data"), "--people"])
+    assert capsys.readouterr().out.count("users of") == 2
+    kept = benchmark("receraser_people").read(parts)
+    assert len(kept["users"]) == 24 and kept["recall"].mean() == pytest.approx(receraser_value(trained))
     receraser.main([*words, "--table", str(tiny / "table.md")])
+    paired = table_of((tiny / "table.md").read_text(), "WMF: differences")["RecEraser UBP"]
+    assert paired[:3] == ["Retrain", "1", "24"]
+    gain = receraser_value(trained) - receraser_value(json.loads(whole.read_text()))
+    assert paired[3].startswith(f"{gain:+.4f} (")
+    parts.write_text(json.dumps(trained | {"digest": "gone"}))
+    path_of(parts).unlink()
+    with pytest.raises(UserError, match="no model of digest gone"):
+        receraser.main([*words, "--data", str(tiny / "data"), "--people"])
+    parts.write_text(json.dumps(trained))
     found = table_of((tiny / "table.md").read_text(), "WMF: Recall and NDCG")
     assert found["Retrain"][0] == found["RecEraser UBP"][0] == "1"
     assert found["RecEraser UBP"][1] == f"{receraser_value(trained):.4f} (0.1900)"

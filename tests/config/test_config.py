@@ -148,9 +148,21 @@ def test_eval_args_and_negatives_are_completed_key_by_key(tmp_path):
     assert bpr(config_dict={"eval_args": {"mode": "full"}})["eval_args"]["mode"] == {"valid": "full", "test": "full"}
 
 
-@pytest.mark.parametrize("mode", ["uni100", "pop10", "labeled", {"valid": "uni100"}])
-def test_sampled_evaluation_is_refused_and_not_passed_over(mode):
-    with pytest.raises(UserError, match="should be full"):
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("uni100", {"valid": "uni100", "test": "uni100"}),
+        ({"test": "labeled"}, {"valid": "labeled", "test": "labeled"}),
+        ({"valid": "uni5", "test": "pop200"}, {"valid": "uni5", "test": "pop200"}),
+    ],
+)
+def test_the_mode_of_one_split_is_the_others_too(mode, expected):
+    assert bpr(config_dict={"eval_args": {"mode": mode}})["eval_args"]["mode"] == expected
+
+
+@pytest.mark.parametrize("mode", ["uni", "uni0", "top10", "uni-3", 100, None, {"valid": "pop"}, "labelled", {}])
+def test_other_modes_are_refused(mode):
+    with pytest.raises(UserError, match=r"eval_args mode .*\(config_dict\)"):
         bpr(config_dict={"eval_args": {"mode": mode}})
 
 
@@ -271,7 +283,10 @@ def test_unknown_keys_are_hyper_parameters_of_a_model_that_has_no_properties(tmp
         ({"eval_args": {"split": {"LS": "test"}}}, "valid_and_test"),
         ({"eval_args": {"order": "XO"}}, "RO (random) or TO (by time)"),
         ({"eval_args": {"group_by": "item"}}, "group_by"),
-        ({"eval_args": {"group_by": None}}, "eval_args group_by (config_dict) should be user, not None"),
+        ({"threshold": 4}, "threshold (config_dict) should be null, or one column and a number, like {rating: 4}"),
+        ({"threshold": {"rating": 4, "x": 3}}, "threshold (config_dict)"),
+        ({"repeatable": "yes"}, "repeatable (config_dict) should be True or False"),
+        ({"tail_ratio": -1}, "tail_ratio (config_dict) should be a number of at least 0"),
         ({"eval_args": {"mode": "fall"}}, "mode of valid"),
         ({"eval_args": {"mode": {"train": "full"}}}, "'train'"),
         ({"train_neg_sample_args": 3}, "train_neg_sample_args (config_dict)"),

@@ -31,7 +31,8 @@ class Settings(dict):
 def config(folder=".", **more):
     limits = {"MIN_NBR_BASKET_COUNT": 4, "MAX_NBR_HISTORY_BASKETS": 50, "MAX_NBR_BASKET_SIZE": -1}
     fields = {"USER_ID_FIELD": "user_id", "ITEM_ID_FIELD": "item_id", "dataset": "toy", "data_path": str(folder)}
-    return Settings(limits | fields | {"seed": 2, "metrics": ["Recall", "NDCG", "Hit"], "topk": [1, 3]} | more)
+    modes = {"eval_args": {"mode": {"valid": "full", "test": "full"}}}
+    return Settings(limits | fields | modes | {"seed": 2, "metrics": ["Recall", "NDCG", "Hit"], "topk": [1, 3]} | more)
 
 
 def load(folder, baskets, **more):

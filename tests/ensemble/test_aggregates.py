@@ -94,6 +94,19 @@ def test_gradients_of_the_static_weights(worlds):
     check_gradients(model.aggregate, batch)
 
 
+def test_static_weights_are_those_of_scores_and_learn_by_bpr(worlds):
+    """One weight a shard that takes part; the mean over pairs of -log sigmoid of how far the item is above."""
+    model, batch = untrained(worlds, "BPR", "grapheraser")
+    model.aggregate.follow([0, 2], None, torch.zeros(1, dtype=torch.int64))
+    with torch.no_grad():
+        model.aggregate.logits.copy_(torch.tensor([0.0, 5.0, np.log(3.0)]))
+        parts = torch.stack([model.shards[at].full_sort_predict(batch).view(len(batch), -1) for at in (0, 2)])
+        expected = 0.25 * parts[0] + 0.75 * parts[1]
+        torch.testing.assert_close(model.aggregate.scores(batch), expected)
+        above = expected.gather(1, batch["item_id"][:, None]) - expected.gather(1, batch["neg_item_id"][:, None])
+        torch.testing.assert_close(model.aggregate.loss(batch), -above.sigmoid().log().mean())
+
+
 def check_gradients(aggregation, batch):
     """Hold each parameter's gradient, along a direction, against the difference of two losses."""
     gradients = torch.autograd.grad(aggregation.loss(batch), list(aggregation.parameters()))
@@ -141,6 +154,16 @@ def test_merging_takes_a_user_from_the_own_shard(worlds):
     items = sum(shard.item_embedding.weight for shard in model.shards) / 3
     own = torch.stack([model.shards[int(user) % 3].user_embedding.weight[user] for user in batch["user_id"]])
     torch.testing.assert_close(model.full_sort_predict(batch), own @ items.T)
+
+
+def test_merging_goes_by_the_rows_that_a_user_retains(worlds):
+    """Wherever a forgotten row is."""
+    place = Place(worlds("BPR"), "ultrare")
+    shard_of, lost = place.by_user(), np.flatnonzero(place.log.user == 5)[[0, -1]]
+    shard_of[lost] = (shard_of[lost] + 1) % 3
+    model = Ensemble(place.config, place.state(lost).data)
+    model.build(shard_of)
+    assert model.aggregate.user_shard[1:].tolist() == [user % 3 for user in range(1, place.dataset.n_users)]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from small_worlds import same, weights
 
 from recbole.data.split import TRAIN
 from recbole.ensemble.model import Ensemble
+from recbole.ensemble.partitioning import check_ensemble, make_partition
+from recbole.ensemble.training import Workspace
 from recbole.model import get_model
 from recbole.trainer.learn import learn, load, save_weights
 from recbole.trainer.state import Run
@@ -77,6 +79,17 @@ def test_a_shard_without_an_example_takes_no_part(worlds):
     torch.testing.assert_close(scores(model, data), sum(scores(shard, data) for shard in model.shards[:2]) / 2)
     never = place.learn(np.where(shard_of == 2, 0, shard_of).astype(np.int16))
     assert never.aggregate.members == [0, 1]
+
+
+def test_more_shards_than_users(worlds):
+    """Of rows they are as good as any, and those that have no training row take no part."""
+    place = Place(worlds("BPR"), num_shards=worlds("BPR").dataset.n_users + 5, epochs=1)
+    check_ensemble(place.config, get_model("BPR"), place.dataset)
+    shard_of = make_partition(place.run, place.state(), Workspace()).shard_of
+    model = place.learn(shard_of)
+    assert len(model.shards) > place.dataset.n_users and torch.isfinite(scores(model, place.dataset)).all()
+    lost = np.flatnonzero(shard_of == 4)
+    assert 4 not in place.learn(shard_of, lost).aggregate.members and 4 in model.aggregate.members
 
 
 def test_a_user_in_every_shard(worlds):

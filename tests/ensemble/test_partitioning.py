@@ -1,13 +1,17 @@
 """The partition of an ensemble: of all rows, made once, from vectors of a model of this package."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from shard_worlds import Place
+from sklearn.metrics import adjusted_rand_score
 from small_worlds import same, weights
 
 from recbole.data.split import TRAIN
 from recbole.ensemble import partitioning
-from recbole.ensemble.partitioning import check_ensemble, make_partition
+from recbole.ensemble.partitioning import agreement, check_ensemble, make_partition
+from recbole.ensemble.scan import rewritten
 from recbole.ensemble.training import Workspace
 from recbole.model import get_model
 from recbole.trainer import TrainingLoop
@@ -50,6 +54,26 @@ def test_vectors_are_of_the_log_and_the_seed(worlds):
     longer = made(Place(worlds("BPR"), "receraser", pretrain_epochs=3)).about["pretrained_sha256"]
     other = made(Place(worlds("BPR"), "receraser", seed=7)).about["pretrained_sha256"]
     assert one == again and len({one, longer, other}) == 3
+
+
+@pytest.mark.parametrize("name", ["ubp", "ibp", "blpa"])
+def test_what_is_forgotten_leaves_no_trace_in_a_partition(worlds, name):
+    """Of other content the forgotten rows leave the shards of the others as they are."""
+    place, rows = Place(worlds("BPR"), "sisa", partition=name), np.arange(0, 40)
+    state = place.state(rows)
+    other = replace(state, dataset=rewritten(place.dataset, state.forgotten))
+    found = [make_partition(place.run, one, Workspace()) for one in (state, other)]
+    assert (found[0].shard_of == found[1].shard_of).all() and found[0].about == found[1].about
+    assert (found[0].shard_of[rows] == rows % 3).all() and sum(found[0].about["shard_rows"]) == len(place.log) - 40
+
+
+def test_agreement_is_the_adjusted_rand_index():
+    """Of the same parts under other numbers it is 1; else scikit-learn's."""
+    draw = np.random.default_rng(3)
+    one, other = (draw.integers(0, 4, 60).astype(np.int16) for _ in range(2))
+    other[:30] = one[:30]
+    assert agreement(one, (one + 1) % 4, 4) == 1 and agreement(np.zeros_like(one), np.zeros_like(one), 4) == 1
+    assert agreement(one, other, 4) == pytest.approx(adjusted_rand_score(one, other))
 
 
 def test_a_partition_is_kept_while_the_shards_are_trained(worlds, tmp_path, monkeypatch):

@@ -9,7 +9,18 @@ from contract_cover import uncovered
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recbole.evaluator.metrics import Metric, OfLists, OfScores, PerRow, find_metric
+from recbole.evaluator.metrics import (
+    Metric,
+    OfItems,
+    OfLists,
+    OfPairs,
+    OfPlaces,
+    OfScores,
+    PerRow,
+    Places,
+    Popularity,
+    find_metric,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 N_ITEMS = 13
@@ -153,3 +164,80 @@ class OfScoresContract(MetricContract):
         assert values.tolist() == pytest.approx([self.by_definition(*row) for row in rows], abs=1e-6)
         pieces = [self.found(scores[at : at + 2], labels[at : at + 2]) for at in range(0, n_rows, 2)]
         assert np.array_equal(np.concatenate(pieces), values)
+
+
+class OfItemsContract(MetricContract):
+    """Of a metric of the recommended items' popularity."""
+
+    kind = OfItems
+    high = None
+
+    @abstractmethod
+    def by_definition(self, items, counts, tail, k):
+        """Return the value of one list of items, with how often each id was seen and which are rare, at ``k``."""
+
+    @given(SEEDS, st.integers(1, 6), st.integers(1, 8))
+    @inherited
+    def test_it_is_its_definition_in_range_at_every_k(self, seed, n_rows, width):
+        draw = np.random.default_rng(seed)
+        best = np.stack([draw.choice(np.arange(1, N_ITEMS), width, replace=False) for _ in range(n_rows)])
+        best[np.arange(width) >= draw.integers(0, width + 1, n_rows)[:, None]] = 0
+        counts, tail = draw.integers(0, 9, N_ITEMS), draw.random(N_ITEMS) < 0.3
+        counts[0], tail[0] = 0, False
+        values = self.found(best, Popularity(counts, tail))
+        self.check_range(values)
+        for row, items in enumerate(best.tolist()):
+            expected = [self.by_definition(items[:k], counts, tail, k) for k in range(1, width + 1)]
+            assert values[row].tolist() == pytest.approx(expected, abs=1e-12)
+
+
+@st.composite
+def places(draw):
+    """Return where some right items stand."""
+    wrong = draw(st.lists(st.integers(1, 12), min_size=1, max_size=6))
+    better = [draw(st.integers(0, n)) for n in wrong]
+    equal = [draw(st.integers(0, n - b)) for n, b in zip(wrong, better, strict=True)]
+    return Places(*(np.array(part) for part in (better, equal, wrong)))
+
+
+class OfPlacesContract(MetricContract):
+    """Of a metric of the places of right items, at a list length if it has one."""
+
+    kind = OfPlaces
+
+    @abstractmethod
+    def by_definition(self, possible, n, k):
+        """Return the value of one item from the places that it may have among ``n + 1`` candidates, from 1."""
+
+    @given(places(), st.integers(1, 14))
+    @inherited
+    def test_it_is_its_definition_in_range(self, drawn, k):
+        values = self.found(drawn, k) if self.found.cut else self.found(drawn)
+        self.check_range(values)
+        rows = zip(*(part.tolist() for part in drawn), strict=True)
+        expected = [self.by_definition(list(range(b + 1, b + e + 2)), n, k) for b, e, n in rows]
+        assert values.tolist() == pytest.approx(expected, abs=1e-12)
+
+
+class OfPairsContract(MetricContract):
+    """Of a metric of scores and labels, a value for each pair, or for all together."""
+
+    kind = OfPairs
+    high = None
+
+    @abstractmethod
+    def by_definition(self, scores, labels):
+        """Return the value of lists of scores and labels, one of each or all."""
+
+    @given(SEEDS, st.integers(2, 12))
+    @inherited
+    def test_it_is_its_definition_in_range(self, seed, n):
+        draw = np.random.default_rng(seed)
+        scores, labels = draw.normal(0.5, 0.6, n).round(draw.integers(0, 3)), draw.random(n) < 0.5
+        labels[:2] = [True, False]
+        values = np.asarray(self.found(scores, labels))
+        self.check_range(values)
+        each = [(scores.tolist(), labels.tolist())]
+        if self.kind is OfPairs:
+            each = [([score], [label]) for score, label in zip(*each[0], strict=True)]
+        assert values.ravel().tolist() == pytest.approx([self.by_definition(*one) for one in each], abs=1e-9)

@@ -1,6 +1,6 @@
 """Our ranking metrics against those of torchmetrics, list by list, on random scores.
 
-They agree. Mean average precision, which libraries divide by different numbers, is not among ours.
+They agree, but for mean average precision, which is divided by other numbers there (see docs/metrics.md).
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from torchmetrics.functional.retrieval import (
 )
 
 from recbole.data.ragged import Ragged
-from recbole.evaluator.metrics import METRICS
+from recbole.evaluator.metrics import METRICS, PerRow
 from recbole.evaluator.scores import best_of, member
 
 ORACLES = {
@@ -51,7 +51,7 @@ def ours(questions):
 
 
 def test_every_metric_has_an_oracle():
-    assert ORACLES.keys() == METRICS.keys()
+    assert ORACLES.keys() == {name for name, metric in METRICS.items() if isinstance(metric, PerRow)} - {"map"}
 
 
 @pytest.mark.parametrize("k", KS)

@@ -145,7 +145,7 @@ def test_the_result_dictionary_has_them_and_nobody_is_no_number(small_dataset, s
 
 def test_of_several_processes_all_have_the_whole(small_dataset, settings, monkeypatch):
     model, rows = bpr(small_dataset, 1), small_dataset.eval_rows("test")
-    whole = module.utility(model, rows, settings[1]).means({"all": np.ones(len(rows.entity), dtype=bool)})
+    whole = module.utility(model, rows, settings[1]).means()
     parts = [module.answer(model, rows.take(np.arange(at, len(rows.entity), 2)), settings[1]) for at in (0, 1)]
 
     others = {id(mine): other for mine, other in zip(*map(_arrays, parts), strict=True)}
@@ -156,8 +156,8 @@ def test_of_several_processes_all_have_the_whole(small_dataset, settings, monkey
         return out
 
     monkeypatch.setattr(module, "interleaved", joined)
-    found = parts[0].gathered().means({"all": np.ones(len(rows.entity), dtype=bool)})
-    assert found["all"] == pytest.approx(whole["all"], abs=1e-12)
+    found = parts[0].gathered().means()
+    assert found == pytest.approx(whole, abs=1e-12)
 
 
 def _arrays(part):
@@ -167,7 +167,7 @@ def _arrays(part):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("Plain", "metrics: toy_metrics:undecorated is no metric of the name 'Plain'; put @per_row, @of_lists or @of_"),
+        ("Plain", "metrics: toy_metrics:undecorated is no metric of the name 'Plain'; put @per_row, @of_lists, @of_sc"),
         ("Other", "metrics: toy_metrics:hits is no metric of the name 'Other'"),
         ("Gone", "toys offers erase_bench.metrics 'Gone', which cannot be imported"),
         (

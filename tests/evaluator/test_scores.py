@@ -135,7 +135,7 @@ VALUES = st.sampled_from([float("nan"), float("-inf"), float("inf"), -1.0, 0.0, 
 
 
 @given(st.data(), st.integers(1, 5), st.integers(1, 130), st.integers(1, 12), st.booleans(), st.booleans())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_the_best_are_those_of_a_plain_sort(data, n_rows, n_items, k, expanded, tied):
     """Values are compared, and the order of them: how equal ones stand is for the tests of ties."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))

@@ -21,7 +21,18 @@ def test_settings_are_values():
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"valid_metric": "AUC@5"}, "valid_metric (config_dict): there is no metric 'AUC'"),
+        ({"valid_metric": "AUD@5"}, "valid_metric (config_dict): there is no metric 'AUD', did you mean 'AUC'?"),
+        ({"valid_metric": "AUC@5"}, "valid_metric (config_dict): 'AUC@5' should be of the form AUC"),
+        (
+            {"valid_metric": "AUC"},
+            "AUC holds scores against labels, and eval_args mode of valid is full, which has none",
+        ),
+        ({"metrics": ["GAUC", "MAE"]}, "metrics (config_dict): MAE holds scores against labels"),
+        ({"eval_args": {"mode": "labeled"}}, "Recall ranks candidates, and eval_args mode of valid is labeled"),
+        (
+            {"valid_metric": "GiniIndex@5", "valid_metric_bigger": True},
+            "valid_metric_bigger (config_dict): of GiniIndex the smaller value is better; leave it out",
+        ),
         ({"valid_metric": "Recall"}, "valid_metric (config_dict): 'Recall' should be of the form Recall@10"),
         ({"valid_metric": "Recall@0"}, "'Recall@0' should be of the form Recall@10"),
         ({"metrics": ["Recall", "Recal"]}, "metrics (config_dict): there is no metric 'Recal', did you mean 'Recall'?"),

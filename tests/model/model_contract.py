@@ -105,9 +105,9 @@ class ModelContract(ABC):
         for request in world.requests.between(0, len(world.requests)):
             mask[request.rows] = True
         data = (form(world.dataset, mask) for form in (lambda data, mask: data.masked(mask), replaced, removed))
-        masked, otherwise, without = (known(trained(world.config, one)) for one in data)
+        masked, otherwise, without = (known(trained(world.config, one, 2)) for one in data)
         assert same(masked, otherwise) and same(masked, without)
-        assert not self.learns or not same(masked, known(trained(world.config, world.data())))
+        assert not self.learns or not same(masked, known(trained(world.config, world.data(), 2)))
 
     def test_with_all_planted_rows_forgotten_it_is_the_clean_model_to_the_bit(self, world, tmp_path, monkeypatch):
         # Rows of a multiple of 16 numbers: a fused Adam rounds the last few of a tensor in another way.
@@ -122,7 +122,8 @@ class ModelContract(ABC):
             (both, np.zeros_like(planted)),
         ):
             state = State("base", data, mask)
-            models.append(known(trained(world.config, state.data, build=lambda *_, state=state: new_model(run, state))))
+            build = lambda *_, state=state: new_model(run, state)  # noqa: E731
+            models.append(known(trained(world.config, state.data, 2, build)))
         clean, forgotten, attacked = models
         for name, values in clean.items():
             genuine = forgotten[name][tuple(map(slice, values.shape))]

@@ -1,6 +1,7 @@
 """A small world to run the two programs in: data, a list of sensitive items, a forget set, settings."""
 
-import logging
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tiny_tasks import inside
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = """
@@ -99,26 +101,18 @@ def run(start):
     return done
 
 
-@pytest.fixture
-def here(monkeypatch, capsys):
+@pytest.fixture(scope="session")
+def here():
     """A factory: ``here(folder, script, *arguments)`` runs a program inside of this process, to save its start."""
     from recbole.quick_start.main import train_main, unlearn_main
 
-    logger = logging.getLogger("recbole")
-    before = logger.handlers[:], logger.level, logger.propagate
-
     def done(folder, script, *arguments):
-        monkeypatch.chdir(folder)
-        capsys.readouterr()
-        words = command(script, *arguments, "--tensorboard", "False")[2:]
-        try:
-            status = (train_main if script == "run_recbole.py" else unlearn_main)(words)
-        except SystemExit as stop:  # as argparse stops
-            status = stop.code
-        out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
+        words, err = command(script, *arguments, "--tensorboard", "False")[2:], io.StringIO()
+        with inside(folder) as out, contextlib.redirect_stderr(err):
+            try:
+                status = (train_main if script == "run_recbole.py" else unlearn_main)(words)
+            except SystemExit as stop:  # as argparse stops
+                status = stop.code
+        return SimpleNamespace(status=status, out=out.getvalue(), err=err.getvalue())
 
-    yield done
-    for handler in set(logger.handlers) - set(before[0]):
-        handler.close()
-    logger.handlers[:], logger.level, logger.propagate = before
+    return done

@@ -21,10 +21,10 @@ TRAINS, UNLEARNS = "run_recbole.py", "unlearn.py"
 
 
 @pytest.fixture(scope="module")
-def base(world, run, tmp_path_factory):
+def base(world, here, tmp_path_factory):
     """The bytes of a base checkpoint."""
     place = world(tmp_path_factory.mktemp("base"))
-    told = run(place.folder, TRAINS)
+    told = here(place.folder, TRAINS)
     assert told.status == 0, told.err
     return (place.saved / BASE).read_bytes()
 

@@ -8,17 +8,17 @@ FILTER = ("--unlearning_algorithm", "filter", "--result_file", "result.json")
 
 
 @pytest.fixture(scope="module")
-def place(world, run, tmp_path_factory):
+def place(world, here, tmp_path_factory):
     """A small world with a base and a retrained model of one epoch."""
     made = world(tmp_path_factory.mktemp("filtered"))
     for more in ((), ("--retrain_checkpoint_idx_to_match", "3")):
-        told = run(made.folder, "run_recbole.py", "--epochs", "3", *more)
+        told = here(made.folder, "run_recbole.py", "--epochs", "3", *more)
         assert told.status == 0, told.err
     return made
 
 
-def rows(place, run, *more):
-    told = run(place.folder, "unlearn.py", *FILTER, *more)
+def rows(place, here, *more):
+    told = here(place.folder, "unlearn.py", *FILTER, *more)
     assert told.status == 0, told.err
     result = json.loads((place.folder / "result.json").read_text())
     return told, result, [row for row in result["metrics"] if row["checkpoint"] == 3]
@@ -29,8 +29,8 @@ def values(rows, model, metric):
 
 
 @pytest.fixture(scope="module")
-def told(place, run):
-    return rows(place, run)
+def told(place, here):
+    return rows(place, here)
 
 
 def test_a_filter_shows_nothing_that_was_forgotten_and_has_no_log_odds(told):
@@ -45,8 +45,8 @@ def test_a_filter_shows_nothing_that_was_forgotten_and_has_no_log_odds(told):
     assert "forgotten pairs have no log-odds" in out.out
 
 
-def test_what_is_hidden_is_hidden_when_checkpoints_are_read_again(told, place, run):
-    _, _, again = rows(place, run, "--eval_only")
+def test_what_is_hidden_is_hidden_when_checkpoints_are_read_again(told, place, here):
+    _, _, again = rows(place, here, "--eval_only")
     assert again == told[2]
 
 

@@ -234,11 +234,11 @@ def test_sensitive_items_alone(place, runs, here):
     assert told.status == 2 and "needs --sensitive_category" in told.err and told.err.count("\n") == 1
 
 
-def test_out_of_time_ends_with_status_3_and_everything_written(place, runs, world, run, tmp_path):
+def test_out_of_time_ends_with_status_3_and_everything_written(place, runs, world, here, tmp_path):
     other = world(tmp_path)
     other.saved.mkdir()
     (other.saved / f"{BASE}.pth").write_bytes((place.saved / f"{BASE}.pth").read_bytes())
-    told = run(other.folder, "unlearn.py", "--max_training_hours", "1e-12", "--result_file", "late.json")
+    told = here(other.folder, "unlearn.py", "--max_training_hours", "1e-12", "--result_file", "late.json")
     assert told.status == 3
     assert "timeout: time was up" in told.out and told.err == ""
     requests = read(other.folder / "late.json")["requests"]

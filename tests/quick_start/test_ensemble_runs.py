@@ -9,6 +9,7 @@ from tiny_tasks import furnish_clean, inside
 
 from recbole.quick_start.family import main as family
 from recbole.quick_start.main import train_main, unlearn_main
+from recbole.report.comparison import comparison
 
 COMMON = ("--dataset", "tiny", "--config_files", "tiny.yaml", "--tensorboard", "False")
 FORGETTING = ("--sensitive_category", "horror", "--unlearning_fraction", "0.01")
@@ -78,6 +79,37 @@ def test_sessions_and_baskets_are_spread_by_hash(tmp_path, task, model):
     assert (base["partition"], base["exact_level"]) == ("hash", "E2")
 
 
+def test_the_one_model_of_all_data_is_the_other_yardstick(world, tmp_path, capsys):
+    """It answers the same questions, and distances from it stand beside those from the twin; another's does not."""
+    place, one = world(tmp_path), ["--model", "BPR", *COMMON]
+    with inside(place.folder):
+        assert train_main([*one, *FORGETTING, INDEX, "3", "--result_file", "one.json"]) == 0
+    record = runs(place.folder, "BPR", "--ensemble", "sisa", "--num_shards", "3")
+    whole = json.loads((place.folder / "one.json").read_text())
+    (name,) = record["monolithic"]
+    last = [row for row in record["metrics"] if row["checkpoint"] == 3]
+    far = [row for row in last if row["reference"] == name]
+    assert {row["model"] for row in far} == {"base", "unlearned", "retrained"}
+    assert {row["reference_twin"] for row in far} == {False}
+    assert not [row for row in record["metrics"] if row["checkpoint"] != 3 and row["model"] == "monolithic"]
+
+    def values(rows, model, metric):
+        rows = [row for row in rows if (row["model"], row["metric"], row["minus"]) == (model, metric, None)]
+        return {(row["k"], row["split"], row["view"], row["population"], row["masking"]): row["value"] for row in rows}
+
+    kept = values(record["metrics"], "monolithic", "ndcg")
+    own = values(whole["metrics"], "retrained", "ndcg")
+    assert kept and kept.items() <= own.items() and kept != values(last, "unlearned", "ndcg")
+    from_one, to_one = values(far, "unlearned", "js_divergence"), values(last, "monolithic", "js_divergence")
+    assert from_one == pytest.approx(to_one) and min(from_one.values()) > 0
+    assert values(far, "retrained", "js_divergence") == from_one, "the twin is as far"
+    assert "monolithic" in comparison([place.folder / "r.json"]).table["model"].tolist()
+    other = runs(place.folder, "BPR", "--ensemble", "sisa", "--num_shards", "3", "--epochs", "2", "--overwrite")
+    assert other["monolithic"] == []
+    log = "".join(path.read_text() for path in (place.folder / "log").rglob("*.log"))
+    assert "is left out: it differs from the ensemble in more than shards: epochs" in log
+
+
 def test_saved_checkpoints_are_evaluated_again(world, tmp_path):
     place = world(tmp_path)
     first = runs(place.folder, "BPR", "--ensemble", "grapheraser", *QUICK)
@@ -90,6 +122,24 @@ def test_saved_checkpoints_are_evaluated_again(world, tmp_path):
     told = json.loads(next((place.folder / "saved").rglob("*_tiny_best.json")).read_text())["metrics"]
     base = json.loads((place.folder / "base.json").read_text())["metrics"]
     assert base and base == [row for row in told if row["split"] == "test"]
+
+
+def test_a_new_partition_at_each_checkpoint(world, tmp_path):
+    """It has a folder of its own, and its cost in the record; a scan makes the partition anew too."""
+    place = world(tmp_path)
+    of = ["--model", "BPR", *COMMON, "--ensemble", "grapheraser", *QUICK]
+    with inside(place.folder):
+        assert train_main(of) == 0
+        assert unlearn_main([*of, *FORGETTING, *SHARDS, "--repartition"]) == 0
+        record = json.loads((place.folder / "r.json").read_text())
+        (path,) = (place.folder / "saved").rglob("*unlearn_epoch*_to_match_3.pth")
+        assert path.parent.name == "repartition_true"
+        assert family(["scan", str(path), "--result_file", "scan.json"]) == 0
+    assert record["ensemble"]["partition_seconds"] > 0 and len(record["ensemble"]["partition_agreement"]) == 4
+    found = json.loads((place.folder / "scan.json").read_text())
+    assert found["partition_anew"] and "partition" in {one["what"] for one in found["findings"]}
+    base = json.loads(next((place.folder / "saved").rglob("*_tiny_best.json")).read_text())["ensemble"]
+    assert base["partition_seconds"] > 0
 
 
 REFUSED = [
@@ -117,6 +167,7 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(world, here, tmp_p
     [
         (("--ensemble", "sisa", "--unlearning_algorithm", "scif"), "scif changes one model of all data"),
         (("--unlearning_algorithm", "shards"), "shards deletes from an ensemble: give --ensemble"),
+        (("--unlearning_algorithm", "scif", "--repartition"), "--repartition is of ensembles, and scif changes"),
     ],
 )
 def test_an_algorithm_and_a_model_that_do_not_go_together(world, here, tmp_path, arguments, said):

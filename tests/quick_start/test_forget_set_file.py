@@ -5,7 +5,7 @@ import json
 import pickle
 
 import pytest
-from test_spam_runs import MODELS, command, furnish, histories, inside
+from test_spam_runs import MODELS, furnish, histories, inside, words
 
 from recbole.config import Config
 from recbole.quick_start.main import train_main, unlearn_main
@@ -35,7 +35,7 @@ def write_set(place, kind):
 def run(place, script, *arguments):
     with inside(place.folder):
         main = train_main if script == "run_recbole.py" else unlearn_main
-        return main(command(place, script, *arguments)[2:])
+        return main(words(place, *arguments))
 
 
 @pytest.fixture
@@ -53,14 +53,14 @@ def test_the_whole_chain_with_a_file_of_ones_own(place, kind):
     asked = ("--forget_set", str(own.relative_to(place.folder)), *(CATEGORY if place.task == "NBR" else ()))
     assert run(place, "run_recbole.py", *asked) == 0
     assert run(place, "run_recbole.py", *asked, *RETRAIN) == 0
-    assert run(place, "unlearn.py", *asked, "--unlearning_algorithm", "scif", "--result_file", "r.json") == 0
+    assert run(place, "unlearn.py", *asked, "--unlearning_algorithm", "kookmin", "--result_file", "r.json") == 0
     method = "unlearning_sample_selection_method_mine"
     assert {path.name.removeprefix(f"{run_of}_") for path in place.saved.glob("*.pth")} == {
         "best.pth",
         *(f"retrain_checkpoint_idx_to_match_3_{method}{end}.pth" for end in ("", "_same_epoch")),
         "retrained_best.pth",
         *(
-            f"unlearning_algorithm_scif_{method}_unlearn_epoch_{last}_retrain_checkpoint_idx_to_match_{at}.pth"
+            f"unlearning_algorithm_kookmin_{method}_unlearn_epoch_{last}_retrain_checkpoint_idx_to_match_{at}.pth"
             for at, last in enumerate((2, 4, 6, 7))
         ),
     }

@@ -63,11 +63,11 @@ def timeless(path):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(world, run, tmp_path_factory):
+def undisturbed(world, here, tmp_path_factory):
     """A folder with a base model and unlearned models that nobody disturbed."""
     place = world(tmp_path_factory.mktemp("undisturbed"))
     for script, arguments in (("run_recbole.py", LONG), ("unlearn.py", ())):
-        told = run(place.folder, script, *arguments)
+        told = here(place.folder, script, *arguments)
         assert told.status == 0, told.err
     return place
 

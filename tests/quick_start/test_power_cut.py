@@ -15,11 +15,11 @@ WRITTEN = ("*.resume", "*_to_match_2.pth", "*_to_match_2.json", "result.json")
 
 
 @pytest.fixture(scope="module")
-def finished(world, run, tmp_path_factory):
+def finished(world, here, tmp_path_factory):
     """A folder in which everything has been written once."""
     place = world(tmp_path_factory.mktemp("finished"))
     for script in (("run_recbole.py",), UNLEARN):
-        told = run(place.folder, *script)
+        told = here(place.folder, *script)
         assert told.status == 0, told.err
     return place.folder
 

@@ -1,13 +1,11 @@
-"""Spam from training to evaluation, in each task, by the programs as people run them."""
+"""Spam from training to evaluation, in each task, by the documented commands."""
 
+import contextlib
 import hashlib
+import io
 import json
-import os
 import shlex
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +20,6 @@ from recbole.quick_start.main import make_forget_set_main, train_main, unlearn_m
 from recbole.report.comparison import comparison
 from recbole.trainer import Naming
 
-ROOT = Path(__file__).parents[2]
 MODELS = {"CF": "BPR", "SBR": "GRU4Rec", "NBR": "DNNTSP"}
 FRAUD = {"CF": "sessions", "SBR": "sessions", "NBR": "baskets"}
 SPAM = ("--spam", "--unlearning_fraction", "0.1", "--n_target_items", "2")
@@ -47,17 +44,16 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def command(place, script, *arguments):
-    common = ("--model", MODELS[place.task], "--dataset", "tiny", "--config_files", "tiny.yaml")
-    return [sys.executable, str(ROOT / script), *common, *arguments]
+def words(place, *arguments):
+    return ["--model", MODELS[place.task], "--dataset", "tiny", "--config_files", "tiny.yaml", *arguments]
 
 
-def run(place, script, *arguments):
-    done = subprocess.run(
-        command(place, script, *arguments), check=False, timeout=120, text=True, capture_output=True,
-        cwd=place.folder, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    return SimpleNamespace(status=done.returncode, out=done.stdout, err=done.stderr)
+def run(place, main, *arguments):
+    """Run a program inside of this process; return how it ended and what it printed."""
+    err = io.StringIO()
+    with inside(place.folder) as out, contextlib.redirect_stderr(err):
+        status = main(words(place, *arguments))
+    return SimpleNamespace(status=status, out=out.getvalue(), err=err.getvalue())
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
@@ -65,15 +61,13 @@ def chain(request, tmp_path_factory):
     """The whole chain in one folder, with what was on disk after each step."""
     place = furnish(tmp_path_factory.mktemp(request.param), request.param)
     place.told, place.disk = {}, {}
-    with inside(place.folder):  # what a clean run does is tested elsewhere
-        assert train_main([*command(place, "run_recbole.py")[2:], "--result_file", "clean.json"]) == 0
-    place.disk["clean"] = on_disk(place)
-    for name, script, arguments in (
-        ("base", "run_recbole.py", SPAM),
-        ("retrained", "run_recbole.py", (*SPAM, "--retrain_checkpoint_idx_to_match", "3")),
-        ("unlearned", "unlearn.py", (*SPAM, "--unlearning_algorithm", "scif")),
+    for name, main, arguments in (
+        ("clean", train_main, ()),
+        ("base", train_main, SPAM),
+        ("retrained", train_main, (*SPAM, "--retrain_checkpoint_idx_to_match", "3")),
+        ("unlearned", unlearn_main, (*SPAM, "--unlearning_algorithm", "scif")),
     ):
-        place.told[name] = run(place, script, *arguments, "--result_file", f"{name}.json")
+        place.told[name] = run(place, main, *arguments, "--result_file", f"{name}.json")
         assert place.told[name].status == 0, place.told[name].err
         assert place.told[name].err == ""
         place.disk[name] = on_disk(place)
@@ -306,14 +300,12 @@ def place(tmp_path):
 
 
 @pytest.fixture
-def told(place, capsys):
+def told(place):
     """A factory: ``told(script, *arguments)`` runs a program inside of this process; (status, error text)."""
 
     def done(script, *arguments):
-        capsys.readouterr()
-        with inside(place.folder):
-            main = train_main if script == "run_recbole.py" else unlearn_main
-            return main(command(place, script, *arguments)[2:]), capsys.readouterr().err
+        done = run(place, train_main if script == "run_recbole.py" else unlearn_main, *arguments)
+        return done.status, done.err
 
     return done
 
@@ -370,10 +362,10 @@ def test_the_command_of_the_message_makes_spam_for_the_runs_own_filter(tmp_path,
     with inside(tmp_path):
         assert make_forget_set_main(["--dataset", "tiny", *spam[:-2], *everything, "--overwrite"]) == 0
         capsys.readouterr()
-        assert train_main([*command(place, "run_recbole.py", *spam, *kept)[2:]]) == 2
+        assert train_main(words(place, *spam, *kept)) == 2
         advice = capsys.readouterr().err.partition("make it anew with: python make_forget_set.py ")[2]
         assert make_forget_set_main(shlex.split(advice)) == 0
-        assert train_main([*command(place, "run_recbole.py", *spam, *kept)[2:]]) == 0
+        assert train_main(words(place, *spam, *kept)) == 0
 
 
 def test_no_command_is_offered_for_a_filter_that_spam_cannot_be_drawn_for(tmp_path, capsys):
@@ -381,7 +373,7 @@ def test_no_command_is_offered_for_a_filter_that_spam_cannot_be_drawn_for(tmp_pa
     with inside(tmp_path):
         assert make_forget_set_main(["--dataset", "tiny", *spam, *EVERYTHING, "--overwrite"]) == 0
         capsys.readouterr()
-        assert train_main(command(place, "run_recbole.py", *spam, "--val_interval", "{timestamp: '[1,inf)'}")[2:]) == 2
+        assert train_main(words(place, *spam, "--val_interval", "{timestamp: '[1,inf)'}")) == 2
     told = capsys.readouterr().err
     assert told.endswith("; it cannot be drawn for val_interval\n") and "make_forget_set.py" not in told
 

@@ -1,14 +1,13 @@
 """The programs on data whose split stands in files: train, retrain, unlearn, and make forget sets."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from tiny_tasks import inside
 
-ROOT = Path(__file__).parents[2]
+from recbole.quick_start.main import make_forget_set_main
+
 INDEX = ("--retrain_checkpoint_idx_to_match", "3")
 SPLIT = ("--benchmark_filename", "[train, valid, test]")
 BOTH = ("--benchmark_filename", "[train_all, test]")
@@ -71,9 +70,8 @@ def test_without_validation_the_last_epoch_is_kept(place, here):
 
 def make(place, *words):
     """Run make_forget_set.py on the small world."""
-    command = [sys.executable, ROOT / "make_forget_set.py", "--dataset", "tiny", *words]
-    done = subprocess.run(command, cwd=place.folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    with inside(place.folder):
+        assert make_forget_set_main(["--dataset", "tiny", *words]) == 0
 
 
 def test_a_forget_set_is_drawn_from_all_rows(place):

@@ -4,11 +4,12 @@ import sys
 
 import pytest
 import torch
-from tiny_tasks import furnish_clean
+from tiny_tasks import furnish_clean, inside
 from toy_distribution import ROOT, python
 
 import recbole.data
 import recbole.evaluator
+from recbole.quick_start.main import make_forget_set_main
 from recbole.unlearning import registry
 from recbole.unlearning.declared import declared
 from recbole.utils import init_seed
@@ -89,9 +90,9 @@ print(*sys.modules)
 def test_a_run_loads_neither_the_compiler_nor_what_its_model_does_not_use(tmp_path):
     data, _ = furnish_clean(tmp_path, "CF")
     (data / "sensitive_asins_x.txt").write_text("1\n2\n3\n")
-    made = python(ROOT, ROOT / "make_forget_set.py", "--dataset", "tiny", "--config_files", "tiny.yaml",
-                  "--sensitive_category", "x", "--unlearning_fraction", "0.02", cwd=tmp_path)  # fmt: skip
-    assert made.returncode == 0, made.stderr
+    chosen = ("--sensitive_category", "x", "--unlearning_fraction", "0.02")
+    with inside(tmp_path):
+        assert make_forget_set_main(["--dataset", "tiny", "--config_files", "tiny.yaml", *chosen]) == 0
     done = python(ROOT, "-c", RUNS, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     loaded = [set(line.split()) for line in done.stdout.splitlines() if line.startswith("sys ")]
@@ -115,17 +116,14 @@ assert gc.isenabled() and frozen > 10_000
 with loading():
     assert gc.isenabled()
 assert gc.get_freeze_count() == frozen
+from recbole.utils import init_seed
+init_seed(2)
+print(*sys.modules)
 """
 
 
-def test_no_garbage_is_looked_for_while_torch_is_imported():
+def test_no_garbage_is_looked_for_while_torch_is_imported_and_seeding_does_not_load_the_compiler():
     done = python(ROOT, "-c", LOADING)
-    assert done.returncode == 0, done.stderr
-
-
-def test_seeding_does_not_load_the_compiler():
-    script = "import sys; from recbole.utils import init_seed; init_seed(2); print(*sys.modules)"
-    done = python(ROOT, "-c", script)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert "torch" in loaded and not loaded & {"torch._dynamo", "torch._inductor", "sympy"}
@@ -146,13 +144,22 @@ def test_deterministic_kernels_are_asked_for_on_a_gpu_alone(before, reproducibil
         init_seed(2, False)
 
 
-@pytest.mark.parametrize("package", [recbole.data, recbole.evaluator])
-def test_what_a_package_offers_is_there(package):
-    script = f"import {package.__name__} as p; print(*(getattr(p, name).__class__ is not None for name in p.__all__))"
-    done = python(ROOT, "-c", script)
-    assert done.stdout.split() == ["True"] * len(package.__all__), done.stderr
-    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
-        package.nothing  # noqa: B018
+OFFERS = """
+import recbole.data, recbole.evaluator
+for package in (recbole.data, recbole.evaluator):
+    for name in package.__all__:
+        assert getattr(package, name).__class__ is not None
+    print(package.__name__, len(package.__all__))
+"""
+
+
+def test_what_a_package_offers_is_there():
+    packages = (recbole.data, recbole.evaluator)
+    done = python(ROOT, "-c", OFFERS)
+    assert done.stdout.splitlines() == [f"{one.__name__} {len(one.__all__)}" for one in packages], done.stderr
+    for package in packages:
+        with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
+            package.nothing  # noqa: B018
 
 
 def of(hyper):

@@ -1,11 +1,11 @@
 """Small data of each task, on disk, and programs run inside of this process."""
 
-import contextlib
-import io
 import json
-import logging
 
 import numpy as np
+from in_process import inside
+
+__all__ = ["furnish_clean", "histories", "inside", "write"]
 
 SETTINGS = """
 USER_ID_FIELD: %s
@@ -46,17 +46,3 @@ def write(path, task, field, sequences):
         return
     lines = [f"{user}\t{item}\t{at}\n" for user, items in sequences.items() for at, item in enumerate(items)]
     path.write_text(f"{field}:token\titem_id:token\ttimestamp:float\n{''.join(lines)}")
-
-
-@contextlib.contextmanager
-def inside(folder):
-    """Run programs inside of this process, in a folder, and leave the log as it was."""
-    logger = logging.getLogger("recbole")
-    before = logger.handlers[:], logger.level, logger.propagate
-    try:
-        with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        for handler in set(logger.handlers) - set(before[0]):
-            handler.close()
-        logger.handlers[:], logger.level, logger.propagate = before

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from in_process import inside
 
 from recbole.data import TrainBatches
 from recbole.model import get_model
+from recbole.quick_start.main import train_main
 from recbole.trainer import TrainingLoop
 from recbole.utils import UserError, distributed, launcher
 
@@ -26,14 +28,27 @@ def _free_port():
         return listener.getsockname()[1]
 
 
-def _run(folder, *arguments):
-    settings = (
-        *("--model", "BPR", "--dataset", "small", "--use_gpu", "False", "--tensorboard", "False", "--epochs", "3"),
-        *("--eval_args", "{order: TO}", "--embedding_size", "8", "--train_batch_size", "50"),
-        *("--load_col", "{inter: [user_id, item_id, timestamp]}"),
-    )
-    command = [sys.executable, str(ROOT / "run_recbole.py"), *settings, *arguments]
+SETTINGS = (
+    *("--model", "BPR", "--dataset", "small", "--use_gpu", "False", "--tensorboard", "False", "--epochs", "3"),
+    *("--eval_args", "{order: TO}", "--embedding_size", "8", "--train_batch_size", "50"),
+    *("--load_col", "{inter: [user_id, item_id, timestamp]}"),
+)
+
+
+def _started(folder, arguments, *python):
+    """Run the program in a process of its own, which starts others."""
+    command = [sys.executable, *python, str(ROOT / "run_recbole.py"), *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
+
+
+def _train(folder, arguments):
+    """Run the program to a good end; that of one process inside of this one."""
+    if "--nproc" in arguments:
+        done = _started(folder, arguments)
+        assert done.returncode == 0, done.stderr
+        return
+    with inside(folder):
+        assert train_main(list(arguments)) == 0
 
 
 @pytest.fixture
@@ -43,8 +58,7 @@ def both(tmp_path, small_cf):
     for name, more in (("one", ()), ("two", ("--nproc", "2", "--port", str(_free_port())))):
         folder = tmp_path / name
         folder.mkdir()
-        done = _run(folder, "--data_path", str(small_cf), "--result_file", "result.json", *more)
-        assert done.returncode == 0, done.stderr
+        _train(folder, [*SETTINGS, "--data_path", str(small_cf), "--result_file", "result.json", *more])
         checkpoints = list((folder / "saved").glob("*.pth"))
         assert len(checkpoints) == 1
         found[name] = folder, json.loads((folder / "result.json").read_text()), torch.load(checkpoints[0])["state_dict"]
@@ -57,8 +71,7 @@ def test_two_processes_take_the_steps_of_one_and_write_one_checkpoint(both, smal
         torch.testing.assert_close(shared[name], tensor, rtol=1e-4, atol=1e-6)
     assert two["seed"] == one["seed"]
     assert two["config"]["train_batch_size"] == 50, "flags reach every process"
-    again = _run(folder, "--data_path", str(small_cf), "--eval_only", "--result_file", "again.json")
-    assert again.returncode == 0, again.stderr
+    _train(folder, [*SETTINGS, "--data_path", str(small_cf), "--eval_only", "--result_file", "again.json"])
     alone = [row for row in json.loads((folder / "again.json").read_text())["metrics"] if row["split"] == "test"]
     assert alone == [row for row in two["metrics"] if row["split"] == "test"]
 
@@ -76,7 +89,7 @@ def toy_baskets(tmp_path):
 def _baskets(data_path, model, batch_size):
     """Return the arguments of a run on the toy baskets."""
     return (
-        *(str(ROOT / "run_recbole.py"), "--model", model, "--dataset", "toy", "--data_path", str(data_path)),
+        *("--model", model, "--dataset", "toy", "--data_path", str(data_path)),
         *("--use_gpu", "False", "--tensorboard", "False", "--epochs", "3", "--train_batch_size", str(batch_size)),
         *("--embedding_size", "8"),
     )
@@ -87,11 +100,7 @@ def test_two_processes_evaluate_the_model_that_is_saved(toy_baskets):
     (toy_baskets / "run").mkdir()
     found = {}
     for name, more in (("two.json", ("--nproc", "2", "--port", str(_free_port()))), ("again.json", ("--eval_only",))):
-        command = [sys.executable, *_baskets(toy_baskets, "DNNTSP", 7), "--result_file", name, *more]
-        done = subprocess.run(
-            command, cwd=toy_baskets / "run", capture_output=True, text=True, timeout=400, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        _train(toy_baskets / "run", [*_baskets(toy_baskets, "DNNTSP", 7), "--result_file", name, *more])
         found[name] = json.loads((toy_baskets / "run" / name).read_text())["metrics"]
     tests = [[row for row in rows if row["split"] == "test"] for rows in found.values()]
     assert tests[0] == tests[1]
@@ -183,13 +192,13 @@ def test_baskets_are_trained_on_by_processes_of_which_one_may_have_no_user_of_a_
     """Sets2Sets, started by torchrun."""
     weights = {}
     torchrun = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(_free_port()))
-    for name, start in (("one", ()), ("two", torchrun)):
+    for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        done = subprocess.run(
-            [sys.executable, *start, *_baskets(toy_baskets, "Sets2Sets", 2)],
-            cwd=tmp_path / name, capture_output=True, text=True, timeout=400, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+    arguments = _baskets(toy_baskets, "Sets2Sets", 2)
+    _train(tmp_path / "one", arguments)
+    done = _started(tmp_path / "two", arguments, *torchrun)
+    assert done.returncode == 0, done.stderr
+    for name in ("one", "two"):
         (checkpoint,) = (tmp_path / name / "saved").glob("*.pth")
         weights[name] = torch.load(checkpoint)["state_dict"]
     for name, tensor in weights["one"].items():
@@ -216,7 +225,7 @@ def test_numbers_that_do_not_fit_are_refused():
 
 
 def test_a_mistake_ends_with_status_2_before_anything_is_started(tmp_path, small_cf):
-    done = _run(tmp_path, "--data_path", str(small_cf), "--nproc", "2", "--learning_rat", "1")
+    done = _started(tmp_path, [*SETTINGS, "--data_path", str(small_cf), "--nproc", "2", "--learning_rat", "1"])
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "learning_rate" in done.stderr

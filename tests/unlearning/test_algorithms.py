@@ -31,6 +31,8 @@ from recbole.utils import UserError, torch_seed
 
 ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
 WHOLE = AbstractRecommender.pieces
+FEW = {"scif_iterations": 3, "gif_iterations": 3, "ceu_cg_iterations": 3, "idea_iterations": 3}
+"""Of the iterations that a step takes, for tests that are not about where it ends."""
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -39,7 +41,7 @@ WHOLE = AbstractRecommender.pieces
 )
 def test_every_model_can_be_unlearned(worlds, name, model):
     world = worlds(model)
-    algorithm = world.start(name, gif_iterations=3, ceu_cg_iterations=3, idea_iterations=3)
+    algorithm = world.start(name, **FEW)
     outcome = ask(algorithm, world.requests[0].rows, 0)
     after = weights(algorithm.model)
     changed = any(not torch.equal(after[n], world.state[n]) for n in after)
@@ -64,7 +66,7 @@ def test_no_two_algorithms_do_the_same_and_none_does_nothing(worlds, model):
     world = worlds(model)
     ends = [world.state]
     for name in ALGORITHMS:
-        algorithm = world.start(name)
+        algorithm = world.start(name, **FEW)
         for index in range(2):
             ask(algorithm, world.requests[index].rows, index)
         ends.append(algorithm.release(0)["state_dict"])
@@ -100,7 +102,7 @@ def test_a_term_without_a_gradient_decides_nothing(worlds):
     assert world.config["set_loss_gradient"] is False
     for weight in (0.0, 10.0, 1e4):
         world.config["set_loss_weight"] = weight
-        algorithm = world.start("scif")
+        algorithm = world.start("scif", **FEW)
         case = open_case(algorithm, world.requests[0].rows)
         system = algorithm.observe(case)
         algorithm.bench.rebuild()

@@ -16,6 +16,7 @@ from recbole.unlearning.request import Requests
 
 class TestScif(StepContract):
     algorithm = "scif"
+    hyper = {"scif_iterations": 10, "scif_hessian_samples": 16}  # noqa: RUF012 - for the tests' time
     quadratic = {"damping": lambda n: PENALTY / n}  # noqa: RUF012
 
 
@@ -29,17 +30,19 @@ class TestFanchuan(StepContract):
 
 class TestGif(StepContract):
     algorithm = "gif"
-    hyper = {"gif_iterations": 20}  # noqa: RUF012 - for the tests' time
+    hyper = {"gif_iterations": 10, "retain_samples_used_for_update": 16}  # noqa: RUF012 - for the tests' time
     quadratic = {"gif_damping": PENALTY / 40, "gif_scale_factor": 40.0, "gif_iterations": 3000}  # noqa: RUF012
 
 
 class TestCeu(StepContract):
     algorithm = "ceu"
+    hyper = {"ceu_cg_iterations": 10, "ceu_hessian_samples": 16}  # noqa: RUF012 - for the tests' time
     quadratic = {"ceu_lambda": lambda n: PENALTY / n}  # noqa: RUF012
 
 
 class TestIdea(StepContract):
     algorithm = "idea"
+    hyper = {"idea_iterations": 10, "idea_hessian_samples": 16}  # noqa: RUF012 - for the tests' time
     quadratic = {"idea_damping": lambda n: PENALTY / n}  # noqa: RUF012
 
 

@@ -393,7 +393,7 @@ def test_batches_of_one_loss_share_the_propagation(tasks, monkeypatch):
 def test_a_request_leaves_no_tensors_behind(worlds, model, name):
     """Neither in cycles of Python's, which wait for its collector, nor in a graph's, which none ever frees."""
     world, counts = worlds(model), []
-    algorithm = world.start(name, gif_iterations=10)
+    algorithm = world.start(name, gif_iterations=10, scif_iterations=10)
     kept = [world.requests[at].rows for at in range(5)]
     try:
         for at, rows in enumerate(kept):

@@ -7,6 +7,10 @@ from asking import ask
 from small_worlds import USERS, same, weights
 
 from recbole.data.split import TEST, TRAIN, VALID
+from recbole.ensemble import partitioning
+from recbole.ensemble.learning import learn_ensemble
+from recbole.ensemble.partitioning import make_partition
+from recbole.ensemble.training import Workspace
 from recbole.model import get_model
 from recbole.trainer import ResumeFile, TrainingLoop
 from recbole.unlearning.algorithms.shards import Bill, Shards
@@ -56,14 +60,25 @@ def test_which_rows_hit(ensembles):
         assert same(weights(algorithm.model), weights(place.learn(place.shard_of, row)))
 
 
-def test_a_request_may_empty_a_shard(ensembles):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_request_may_empty_a_shard(ensembles, preset):
     """What is left is the ensemble of the others; a second request for the same changes nothing."""
-    place = ensembles("BPR")
+    place = ensembles("BPR", preset)
     algorithm, rows = place.start(materialise="eager"), np.flatnonzero(place.shard_of == 0)
     assert ask(algorithm, rows, 0).status == "applied"
     assert algorithm.model.aggregate.members == [1, 2]
     assert same(weights(algorithm.model), weights(place.learn(place.shard_of, rows)))
+    assert torch.isfinite(algorithm.model.full_sort_predict(place.dataset.collate(rows[:9]))).all()
     assert ask(algorithm, rows, 1).status == "skipped"
+
+
+def test_a_user_in_every_shard_hits_them_all(ensembles):
+    place = ensembles("BPR")
+    rows = np.flatnonzero(place.log.user == 20)
+    assert {*place.shard_of[rows]} == {0, 1, 2}
+    algorithm = place.start(materialise="eager")
+    assert ask(algorithm, rows).work == {"shards": [0, 1, 2]}
+    assert same(weights(algorithm.model), weights(place.learn(place.shard_of, rows)))
 
 
 @pytest.mark.parametrize(("name", "preset"), [("BPR", "receraser"), ("DNNTSP", "sisa")])
@@ -155,4 +170,92 @@ def test_the_bill():
     assert told["shards_hit"] == [2, 0, 1] and told["dirty_shards"] == [2, 2, 2]
     assert told["expected_dirty_shards"] == [1.0, 1.5, 1.75]
     assert told["projected_eager_seconds"] == (2 + 3 + 1) + (3 + 1)
+    assert told["projected_eager_cpu_seconds"] == (1 + 1 + 0.5) + (1 + 0.5)
     assert (told["shards_trained"], told["shard_seconds"], told["aggregate_seconds"]) == (2, 5.0, 1.0)
+    assert (told["shard_cpu_seconds"], told["aggregate_cpu_seconds"]) == (2.0, 0.5)
+
+
+def from_scratch(place, rows):
+    """Return the ensemble of a partition of its own, with nothing known of some log rows from the start."""
+    state = place.state(rows)
+    return weights(learn_ensemble(place.run, state, make_partition(place.run, state, Workspace()).shard_of).model)
+
+
+@pytest.fixture(scope="module", params=[("LightGCN", "receraser"), ("BPR", "ultrare")], ids=lambda one: one[1])
+def repartitioned(request, ensembles):
+    """An ensemble, and what its unlearning left with a new partition at each checkpoint."""
+    place = ensembles(*request.param)
+    return place, *place.unlearn(repartition=True)
+
+
+def test_partitioned_anew_it_is_what_is_trained_from_scratch(repartitioned, ensembles):
+    """In any order of the requests; the scores are those of the file."""
+    place, saved, _, algorithm = repartitioned
+    for at, size in ((0, 2), (3, 6)):
+        assert same(saved[at], from_scratch(place, np.flatnonzero(place.requests.mask(size, len(place.log)))))
+    assert not same(saved[3], place.twin(6)), "the partition has changed"
+    other = place.unlearn(place.requests.chosen([4, 0, 5, 2, 1, 3]), size=4, repartition=True)[0]
+    assert same(other[3], saved[3])
+    read = type(place.base)(place.config, algorithm.dataset)
+    read.make_room(saved[3])
+    read.load_state_dict(saved[3])
+    asked = place.dataset.collate(place.dataset.train_examples()[:5])
+    with torch.no_grad():
+        assert torch.equal(read.eval().full_sort_predict(asked), algorithm.model.full_sort_predict(asked))
+
+
+def test_what_a_new_partition_costs_counts(repartitioned):
+    place, _, summary, algorithm = repartitioned
+    told = algorithm.costs()
+    assert told["repartition"] is True and told["shards_trained"] == 4 * place.config["num_shards"]
+    assert len(told["partition_agreement"]) == 4 and all(-1 <= one < 1 for one in told["partition_agreement"])
+    spent = told["partition_seconds"] + told["shard_seconds"] + told["aggregate_seconds"]
+    assert told["partition_seconds"] > 0 and summary["seconds_total"] >= spent
+    assert told["projected_eager_seconds"] == pytest.approx(spent / 4 * summary["applied"])
+
+
+@pytest.mark.parametrize("repartitioned", [("BPR", "ultrare")], indirect=True, ids=["ultrare"])
+def test_killed_among_the_shards_of_a_new_partition_it_ends_with_the_same_bits(repartitioned, tmp_path, monkeypatch):
+    """At the second checkpoint: neither is pretrained again, nor what the first checkpoint needed."""
+    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
+    (place, whole, _, told), fit, pretrain = repartitioned, TrainingLoop.fit, partitioning.learn
+    fitted, pretrained = [], []
+    monkeypatch.setattr(partitioning, "learn", lambda *a, **k: pretrained.append(a) or pretrain(*a, **k))
+
+    def dying(self):
+        fitted.append(self)
+        if len(fitted) == 1 + 3 + 2:  # pretraining and three shards; pretraining and a shard
+            raise KeyboardInterrupt
+        return fit(self)
+
+    monkeypatch.setattr(TrainingLoop, "fit", dying)
+
+    def run():
+        return place.unlearn(resume=ResumeFile(tmp_path / "x.resume", "me"), stem=tmp_path / "x", repartition=True)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    saved, _, algorithm = run()
+    assert all(same(saved[at], whole[at]) for at in saved) and 3 in saved and len(pretrained) == 4
+    assert algorithm.costs()["partition_agreement"] == told.costs()["partition_agreement"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "said"),
+    [
+        ("sisa", {}, "--partition random does not look at what a row says"),
+        ("sisa", {"partition": "hash"}, "--partition hash does not look at what a row says"),
+        ("ultrare", {"materialise": "eager"}, "leave --materialise eager away"),
+    ],
+)
+def test_a_new_partition_that_means_nothing_is_refused(ensembles, preset, settings, said):
+    with pytest.raises(UserError, match=said):
+        ensembles("BPR", preset).start(repartition=True, **settings)
+
+
+def test_a_new_partition_needs_an_object_for_each_shard(ensembles):
+    place = ensembles("BPR", "ultrare")
+    algorithm = place.start(repartition=True)
+    ask(algorithm, np.flatnonzero(place.log.user > 2))
+    with pytest.raises(UserError, match="--num_shards: 3 is more than there are users in training, 2"):
+        algorithm.complete()

@@ -17,9 +17,15 @@ class Static(Aggregator):
     """Scores are the mean of the shards' models' scores by weights on the simplex, trained by the BPR loss.
 
     LBAggr of M. Chen et al., "Graph Unlearning", CCS 2022 (equation numbers not checked), carried over to
-    recommendation: there the weights are learned by a cross-entropy over classes, clamped at zero and divided by their
-    sum in the end. Here they are a softmax of free numbers that start equal, and learn to put a retained training item
-    above a negative. To the plain mean of the weights' start nothing is added but what that loss asks for.
+    recommendation. There a shard's model gives the probabilities of a node's classes, and the weights minimise the
+    cross-entropy of a softmax of their weighted sum (a second softmax, of probabilities), plus their length; they are
+    clamped at zero after each step, and divided by their sum in the end. What is kept is what it does: one weight a
+    shard, none below zero, together one, learned on retained training data with all else frozen. The rest has no
+    meaning here. Scores are not probabilities, and a user has many right items, so the loss is that of putting a
+    retained training item above a negative. The ranking does not depend on the sum of the weights, but that loss falls
+    with it: weights that are divided only in the end would be learned at another scale than they are used at. So they
+    are a softmax of free numbers at every step. The length is left out: with a sum of one it is least where they start,
+    at the plain mean, from which nothing moves them but the loss.
     """
 
     name = "static"

@@ -7,8 +7,9 @@ import torch
 
 from recbole.data import EvalRows
 from recbole.evaluator.asked import Asked
-from recbole.evaluator.averages import Key, add_means
+from recbole.evaluator.averages import add_means
 from recbole.evaluator.kinds import Floats, Ids, Recommender, Reference, Row
+from recbole.evaluator.pairs import Key
 from recbole.evaluator.probe import Probe
 from recbole.evaluator.probes.forgotten import pair_scores
 from recbole.evaluator.scores import UNKNOWN

@@ -4,8 +4,9 @@ import numpy as np
 
 from recbole.data import EvalRows, Ragged
 from recbole.evaluator.asked import Asked
-from recbole.evaluator.averages import Key, add_means
+from recbole.evaluator.averages import add_means
 from recbole.evaluator.kinds import Floats, Ids, Mask, Recommender, Reference, Row
+from recbole.evaluator.pairs import Key
 from recbole.evaluator.probe import Probe
 from recbole.evaluator.scores import UNKNOWN, member
 from recbole.evaluator.settings import EvalSettings

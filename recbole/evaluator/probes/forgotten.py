@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from recbole.evaluator.asked import Asked
-from recbole.evaluator.averages import Key, add_means
+from recbole.evaluator.averages import add_means
 from recbole.evaluator.kinds import Floats, Recommender, Reference, Row
+from recbole.evaluator.pairs import Key
 from recbole.evaluator.probe import Probe
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from recbole.evaluator.asked import Asked
-from recbole.evaluator.averages import Key, add_means
+from recbole.evaluator.averages import add_answers, add_means
 from recbole.evaluator.kinds import Floats, Recommender, Reference, Row
+from recbole.evaluator.pairs import Key
 from recbole.evaluator.probe import Probe
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
@@ -67,13 +68,14 @@ class Targets(Probe[TargetView]):
         counts = counted(rows, everybody)
         of_rows, of_pairs = _values(answers, scores, view, settings)
         others: list[tuple[dict[Key, Floats], Reference] | None] = [None, None]
+        compared = None
         if reference is not None:
-            theirs = _values(*_asked(reference.model, view, settings), view, settings)
-            others = [(values, reference) for values in theirs]
+            asked = _asked(reference.model, view, settings)
+            others = [(values, reference) for values in _values(*asked, view, settings)]
+            compared = asked[0], reference
         table, pairs = Table(**about, n_skipped=rows.n_skipped), Table(**about)
+        add_answers(table, answers, rows, {"all": everybody}, compared)
         add_means(table, of_rows, rows.entity, {"all": everybody}, others[0])
-        for (metric, k), value in answers.of_lists({"all": everybody})["all"].items():
-            table.add(metric, value, k, population="all", **counts)
         person = np.repeat(rows.entity, len(view.targets))
         candidate = ~np.isnan(scores.rank).ravel()
         add_means(pairs, of_pairs, person, {"all": candidate}, others[1])
@@ -98,7 +100,7 @@ def _values(
 
     It is NaN of a row without a list and of a pair that is none.
     """
-    of_rows = answers.per_row()
+    of_rows: dict[Key, Floats] = {}
     shown = np.where(answers.unknown[:, None], np.nan, np.isin(answers.best, view.targets))
     for k in settings.topk:
         of_rows["target_hit_rate", k] = shown[:, :k].max(axis=1)

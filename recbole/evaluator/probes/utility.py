@@ -1,12 +1,12 @@
 """How well a model recommends, for everybody, those who asked for something to be forgotten, and the others."""
 
-from recbole.evaluator.averages import add_means
+from recbole.evaluator.averages import add_answers
 from recbole.evaluator.kinds import Recommender, Reference, Row
 from recbole.evaluator.probe import Probe
 from recbole.evaluator.settings import EvalSettings
 from recbole.evaluator.table import Table
 from recbole.evaluator.utility import utility
-from recbole.evaluator.views import Views, counted
+from recbole.evaluator.views import Views
 
 
 class Utility(Probe[Views]):
@@ -25,12 +25,8 @@ class Utility(Probe[Views]):
             populations = dict(view.populations(rows))
             answers, others = utility(model, rows, settings), None
             if reference is not None:
-                others = utility(reference.model, rows, settings).per_row(), reference
-            add_means(table, answers.per_row(), rows.entity, populations, others, n_skipped=rows.n_skipped)
-            for population, values in answers.of_lists(populations).items():
-                counts = counted(rows, populations[population])
-                for (metric, k), value in values.items():
-                    table.add(metric, value, k, population=population, **counts)
+                others = utility(reference.model, rows, settings), reference
+            add_answers(table, answers, rows, populations, others)
             place = {population: at for at, population in enumerate(populations)}
             found += sorted(
                 table.rows,

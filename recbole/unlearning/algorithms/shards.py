@@ -11,9 +11,10 @@ import torch
 from recbole.config import Config
 from recbole.data import Dataset
 from recbole.data.ids import distinct
-from recbole.data.split import TEST
+from recbole.data.split import TEST, TRAIN
 from recbole.ensemble.learning import learn_ensemble
 from recbole.ensemble.model import Ensemble
+from recbole.ensemble.partitioning import agreement, make_partition
 from recbole.ensemble.training import Workspace
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.state import Run, State
@@ -24,6 +25,8 @@ from recbole.utils import UserError
 from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
 
+_CLOCKS = ("seconds", "cpu_seconds")
+
 
 @dataclass(frozen=True)
 class ShardsHyper(NoHyperParameters):
@@ -31,6 +34,11 @@ class ShardsHyper(NoHyperParameters):
 
     materialise: str = setting(
         "lazy", "when hit shards are trained again: eager, after each request, or lazy, at the checkpoints; same bits"
+    )
+    repartition: bool = setting(
+        False,
+        "at each checkpoint partition what is retained anew and train everything on it, to see what a partition "
+        "of the full log tells of forgotten rows",
     )
 
 
@@ -48,7 +56,10 @@ class Shards(UnlearningAlgorithm):
     had a say in when training stopped; one held out for the test hits none.
 
     The partition stays, so a partition that looked at the data may still tell of a forgotten row: ``exact_level`` E1 in
-    the record; with E2 (``hash``) nothing does. No request is cut off by the budget: half a retraining is none.
+    the record; with E2 (``hash``) nothing does. With ``repartition`` nothing does either: at each checkpoint what is
+    retained is partitioned anew, by vectors that are trained anew on it, and all shards and the aggregation are trained
+    on that. It is no way to delete, as it costs what the first training did, but the yardstick for what the partition
+    tells. No request is cut off by the budget: half a retraining is none.
     """
 
     name = "shards"
@@ -61,6 +72,9 @@ class Shards(UnlearningAlgorithm):
         super().__init__(config, model, dataset)
         if self.hyper.materialise not in ("eager", "lazy"):
             raise UserError(f"--materialise should be eager or lazy, not '{self.hyper.materialise}'")
+        if self.hyper.repartition:
+            self._check_repartition()
+        self.partition = self.model.shard_of.cpu().numpy().copy()
         self.workspace = Workspace()
         self.hits: list[list[int]] = []
         self.trainings: list[dict[str, Any]] = []
@@ -72,6 +86,16 @@ class Shards(UnlearningAlgorithm):
                 f"shards deletes from an ensemble, and {type(model).__name__} is one model of all data: give "
                 "--ensemble, here and where the base is trained"
             )
+
+    def _check_repartition(self) -> None:
+        """Refuse to partition anew where that means nothing."""
+        if self.config["partition"] in ("hash", "random"):
+            raise UserError(
+                f"--repartition: --partition {self.config['partition']} does not look at what a row says, so it has "
+                "nothing of a forgotten one to tell"
+            )
+        if self.hyper.materialise == "eager":
+            raise UserError("--repartition trains everything anew at each checkpoint: leave --materialise eager away")
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
@@ -111,21 +135,30 @@ class Shards(UnlearningAlgorithm):
         return self._hit(np.flatnonzero(self.dataset.forgotten & ~self.model.without.cpu().numpy()))
 
     def complete(self) -> bool:
-        """Train the stale shards again, and the aggregation; return whether there were any."""
+        """Train the stale shards again, or all on a partition of what is left, and the aggregation, if any is stale."""
         stale, model = self.stale, self.model
         if stale:
             state = State("unlearned", self.dataset, self.dataset.forgotten.copy())
-            fresh = {shard: of.state_dict() for shard, of in enumerate(model.shards) if shard not in stale}
             run = Run(self.config.with_values(max_training_hours=None), Ensemble)
-            shard_of = model.shard_of.cpu().numpy()
+            told, shard_of = {}, model.shard_of.cpu().numpy()
+            fresh = {shard: of.state_dict() for shard, of in enumerate(model.shards) if shard not in stale}
+            if self.hyper.repartition:
+                told, shard_of, fresh = *self._repartitioned(run, state), {}
             learned = learn_ensemble(run, state, shard_of, self.workspace, fresh)
             model.load_state_dict(learned.model.state_dict())
-            self.trainings.append(learned.costs.described())
+            self.trainings.append(learned.costs.described() | told)
         else:  # of rows held out for the test no model knows
             model.without.copy_(torch.from_numpy(self.dataset.forgotten))
         self.bench.rebuild()
         model.eval()
         return bool(stale)
+
+    def _repartitioned(self, run: Run, state: State) -> tuple[dict[str, Any], np.ndarray]:
+        """Return the partition of what is retained, int16 [rows], and before it what is told of it."""
+        found = make_partition(run, state, self.workspace)
+        kept = ~state.forgotten & (state.dataset.log.split == TRAIN)
+        alike = agreement(self.partition[kept], found.shard_of[kept], run.config["num_shards"])
+        return found.cost | {"partition_agreement": alike}, found.shard_of
 
     def memory(self) -> dict[str, Any]:
         """Return what was hit, and what the trainings took."""
@@ -149,9 +182,8 @@ class Shards(UnlearningAlgorithm):
 
     def costs(self) -> dict[str, Any]:
         """Return how many shards were hit, and what their training took and would have taken request by request."""
-        return Bill(self.hits, self.trainings, int(self.config["num_shards"])).described() | {
-            "materialise": self.hyper.materialise
-        }
+        bill = Bill(self.hits, self.trainings, int(self.config["num_shards"]), self.hyper.repartition)
+        return bill.described() | {"materialise": self.hyper.materialise}
 
 
 @dataclass(frozen=True)
@@ -160,48 +192,63 @@ class Bill:
 
     Attributes:
         hits: the shards that each request hit, in the order of the requests.
-        trainings: what each training took: :meth:`~recbole.ensemble.learning.Costs.described`.
+        trainings: what each training took: :meth:`~recbole.ensemble.learning.Costs.described`; with ``repartition`` its
+            partition too, ``partition_seconds`` and ``partition_cpu_seconds``, and ``partition_agreement``.
         n_shards: of the ensemble.
+        repartition: whether every training was of all shards, on a partition of its own.
     """
 
     hits: Sequence[Sequence[int]]
     trainings: Sequence[Mapping[str, Any]]
     n_shards: int
+    repartition: bool = False
 
     def described(self) -> dict[str, Any]:
         """Return it as a record holds it.
 
         ``shards_hit`` is by request, ``dirty_shards`` how many different ones were hit by then, and
         ``expected_dirty_shards`` what ``K (1 - (1 - 1/K)^r)`` would be of r requests that hit one each. Trainings are
-        summed; ``projected_eager_seconds`` is the time that eager work takes at the mean seconds of a shard's training.
+        summed; ``projected_eager_seconds`` is the time that eager work takes at the mean seconds of a shard's training,
+        ``projected_eager_cpu_seconds`` its CPU time. ``partition_agreement`` is by training: the adjusted Rand index of
+        its partition and the base's, over the training rows that are left.
         """
         dirty: set[int] = set()
         found = [len(dirty := dirty | set(hit)) for hit in self.hits]
-        shard, shard_cpu, mean = self._sum("shard_seconds"), self._sum("shard_cpu_seconds"), self._mean()
-        aggregate = [training["aggregate_seconds"] for training in self.trainings]
-        eager = [sum(mean.get(one, 0.0) for one in hit) for hit in self.hits if hit]
-        each = sum(aggregate) / max(len(aggregate), 1)
         k = self.n_shards
         return {
             "shards_hit": [len(hit) for hit in self.hits],
             "dirty_shards": found,
             "expected_dirty_shards": [k * (1 - (1 - 1 / k) ** r) for r in range(1, len(self.hits) + 1)],
             "shards_trained": sum(len(training["shard_seconds"]) for training in self.trainings),
-            "shard_seconds": shard,
-            "shard_cpu_seconds": shard_cpu,
-            "aggregate_seconds": sum(aggregate),
-            "aggregate_cpu_seconds": sum(training["aggregate_cpu_seconds"] for training in self.trainings),
-            "projected_eager_seconds": sum(eager) + each * len(eager),
+            **{f"shard_{clock}": self._sum(f"shard_{clock}") for clock in _CLOCKS},
+            **{f"aggregate_{clock}": self._sum(f"aggregate_{clock}") for clock in _CLOCKS},
+            **{f"projected_eager_{clock}": self._projected(clock) for clock in _CLOCKS},
+        } | (self._of_partitions() if self.repartition else {})
+
+    def _of_partitions(self) -> dict[str, Any]:
+        return {
+            "repartition": True,
+            **{f"partition_{clock}": self._sum(f"partition_{clock}") for clock in _CLOCKS},
+            "partition_agreement": [training["partition_agreement"] for training in self.trainings],
         }
 
     def _sum(self, name: str) -> float:
-        return sum(sum(training[name].values()) for training in self.trainings)
+        """Return the sum over trainings of what each took, or what each of its shards did."""
+        taken = [training.get(name, 0.0) for training in self.trainings]
+        return sum(sum(one.values()) if isinstance(one, Mapping) else one for one in taken)
 
-    def _mean(self) -> dict[int, float]:
-        """Return the mean seconds of each shard's trainings."""
+    def _projected(self, clock: str) -> float:
+        """Return what eager work takes by a clock: of each request its shards and the rest of a training, at means."""
+        mean, every = self._mean(f"shard_{clock}"), range(self.n_shards)
+        eager = [sum(mean.get(one, 0.0) for one in (every if self.repartition else hit)) for hit in self.hits if hit]
+        rest = self._sum(f"aggregate_{clock}") + self._sum(f"partition_{clock}")
+        return sum(eager) + rest / max(len(self.trainings), 1) * len(eager)
+
+    def _mean(self, name: str) -> dict[int, float]:
+        """Return the mean seconds, named so, of each shard's trainings."""
         taken: dict[int, list[float]] = {}
         for training in self.trainings:
-            for shard, seconds in training["shard_seconds"].items():
+            for shard, seconds in training[name].items():
                 taken.setdefault(int(shard), []).append(seconds)
         return {shard: sum(seconds) / len(seconds) for shard, seconds in taken.items()}
 

@@ -33,7 +33,7 @@ def at_once(request):
 
 
 @given(SEEDS, st.integers(1, 40), st.integers(1, 8), st.integers(1, 6))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_few_distances_that_are_often_equal(seed, n, n_shards, kinds):
     rng = np.random.default_rng(seed)
     table = rng.integers(0, kinds, (n_shards, n)).astype(np.float32)
@@ -42,7 +42,7 @@ def test_few_distances_that_are_often_equal(seed, n, n_shards, kinds):
 
 
 @given(SEEDS, st.integers(1, 40), st.integers(1, 8))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_products_that_are_zero_along_rows_and_columns(seed, n, n_shards):
     rng = np.random.default_rng(seed)
     one, other = (rng.random((n_shards, 5)) * (rng.random((n_shards, 5)) < 0.6) for _ in range(2))

@@ -49,7 +49,7 @@ def test_an_unknown_name_is_one_line(name):
 
 @drawn(SEEDS, st.sampled_from(("ubp", "ibp", "inbp")), st.integers(1, 5), st.sampled_from((1, 1.2, 2)),
        st.integers(1, 6), st.sampled_from(("vector", "scalar_compat")), st.integers(1, 3))  # fmt: skip
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 def test_receraser_is_its_algorithm_as_written(seed, name, n_shards, factor, iterations, update, d):
     given = world(seed, 40, 12, 11, d, n_shards, whole=True, capacity_factor=factor, iterations=iterations,
                   anchor_update=update)  # fmt: skip

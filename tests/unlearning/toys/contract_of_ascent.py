@@ -1,6 +1,5 @@
-"""The contract, inherited by an algorithm that an entry point offers; ``ASCENT_CHEAT`` says which promise it breaks."""
+"""The contract, inherited by an algorithm that an entry point offers: as it is, and with one promise broken each."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -11,4 +10,31 @@ from contract import StepContract
 
 class TestAscent(StepContract):
     algorithm = "ascent"
-    hyper = {"ascent_cheat": os.environ.get("ASCENT_CHEAT", "")}  # noqa: RUF012
+
+
+class Cheats(StepContract):
+    algorithm = "ascent"
+
+
+class TestLate(Cheats):
+    hyper = {"ascent_cheat": "late"}  # noqa: RUF012
+
+
+class TestUnseeded(Cheats):
+    hyper = {"ascent_cheat": "unseeded"}  # noqa: RUF012
+
+
+class TestDropout(Cheats):
+    hyper = {"ascent_cheat": "dropout"}  # noqa: RUF012
+
+
+class TestRemembers(Cheats):
+    hyper = {"ascent_cheat": "remembers"}  # noqa: RUF012
+
+
+class TestLooksBack(Cheats):
+    hyper = {"ascent_cheat": "looks back"}  # noqa: RUF012
+
+
+class TestInPlace(Cheats):
+    hyper = {"ascent_cheat": "in place"}  # noqa: RUF012

@@ -1,0 +1,76 @@
+"""The whole way of an ensemble at some size, for `partitions.py --whole`: partition, one shard, one request."""
+
+import numpy as np
+from clocked import clocked
+from parts import opened
+from scale import settings_of, spec_of
+from synthetic import Shape, furnish
+
+from recbole.config.ensembles import settle_ensemble
+from recbole.data.split import TRAIN
+from recbole.ensemble import training
+from recbole.ensemble.model import Ensemble
+from recbole.ensemble.partitioning import make_partition
+from recbole.model import get_model
+from recbole.trainer.state import Run, State
+from recbole.unlearning.algorithms.shards import Shards
+from recbole.unlearning.request import Request
+from recbole.utils.deadline import Deadline
+
+MODEL, ROWS_PER_USER, ITEMS = "BPR", 80, 6
+"""Of the log; items are so many times the root of the rows."""
+
+MOST_MIB = 8 * 1024
+SHORT = {"epochs": 1, "pretrain_epochs": 1, "aggregate_epochs": 1, "eval_step": 0}
+"""One epoch of everything that is trained: what more of them cost follows, and memory does not grow with them."""
+
+
+def whole_way(folder, rows, ensemble, shards, iterations, limit):
+    """Yield what each step costs: its name, CPU and wall seconds, and the largest memory of the process, MiB.
+
+    A log is written, unless it is there, and read. It is divided, by vectors that are trained for an epoch where the
+    partition looks at some. One shard's model is trained for an epoch. One request, of two training rows in that shard,
+    is answered by an ensemble whose other shards are as they start: its shard is trained again, then the aggregation.
+
+    Args:
+        folder: where logs are kept.
+        rows: of the log, those of validation and test among them.
+        ensemble: the name of one.
+        shards: how many.
+        iterations: of the partition, at most.
+        limit: CPU seconds of a step.
+    """
+    shape = Shape("CF", rows, round(ITEMS * rows**0.5), rows // ROWS_PER_USER)
+    furnish(folder, shape)
+    more = {"ensemble": ensemble, "num_shards": shards, "partition_iterations": iterations}
+    spec = spec_of(folder, shape, MODEL, settings=settings_of("CF") | SHORT | more)
+    nothing = training.Workspace()
+
+    def step(name, does):
+        with clocked(limit) as cost:
+            made = does()
+        return made, {"step": name, **cost}
+
+    (config, dataset), cost = step("load", lambda: opened(spec))
+    yield cost | {"rows": len(dataset.log), "users": dataset.n_users - 1, "items": dataset.n_items - 1}
+    settle_ensemble(config, get_model(MODEL).type)
+    state = State("base", dataset, np.zeros(len(dataset.log), dtype=bool))
+    run = Run(config, Ensemble)
+    found, cost = step("partition", lambda: make_partition(run, state, nothing))
+    yield cost | dict(found.about)
+    of_shards = training.Shards(Run(config, get_model(MODEL)), state, found.shard_of)
+    trained, cost = step("one shard", lambda: of_shards.train(0, nothing))
+    yield cost | {"examples": trained.examples}
+    model = Ensemble(config, state.data)
+    model.build(found.shard_of)
+    model.shards[0].load_state_dict(trained.weights)
+    algorithm = Shards(config, model.eval(), model.dataset)
+    asked = np.flatnonzero((found.shard_of == 0) & (dataset.log.split == TRAIN))[:2]
+
+    def answered():
+        outcome = algorithm.forget([Request(0, "somebody", asked)], Deadline())
+        algorithm.complete()
+        return outcome
+
+    outcome, cost = step("one request", answered)
+    yield cost | {"outcome": outcome.status, **algorithm.costs()}
