@@ -70,10 +70,10 @@ def fresh(config, dataset, spec):
 
 def trainer(config, model, dataset, epochs, **more):
     """Return a trainer of some epochs, which validates only where the specification says so."""
-    from recbole.trainer import Trainer
+    from recbole.trainer import TrainingLoop
 
     config["epochs"] = epochs
-    return Trainer(config, model, dataset, **more)
+    return TrainingLoop(config, model, dataset, **more)
 
 
 class Enough(BaseException):

@@ -14,7 +14,7 @@ from recbole.data import create_dataset
 from recbole.data.dataset import Given
 from recbole.data.split import TRAIN
 from recbole.model import get_model
-from recbole.trainer import Trainer
+from recbole.trainer import TrainingLoop
 from recbole.unlearning.registry import get_algorithm, hyper_parameters
 from recbole.unlearning.request import Requests
 from recbole.utils import ModelType, init_seed
@@ -32,7 +32,7 @@ class World:
         config["epochs"], config["learning_rate"], config["train_batch_size"] = 15, 0.01, 64
         init_seed(5)
         model = get_model(config["model"])(config, dataset)
-        Trainer(config, model, dataset).fit()
+        TrainingLoop(config, model, dataset).fit()
         self.state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         rows = [np.flatnonzero((dataset.log.user == user) & (dataset.log.split == TRAIN))[1:3] for user in USERS]
         offsets = np.cumsum([0, *map(len, rows)])
@@ -95,7 +95,7 @@ def trained(config, data, epochs=3, build=None):
     config["epochs"] = epochs
     init_seed(config["seed"])
     model = (build or get_model(config["model"]))(config, data)
-    Trainer(config, model, data).fit()
+    TrainingLoop(config, model, data).fit()
     config["epochs"] = before
     return model
 

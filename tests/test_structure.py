@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "recbole"
 
 ORDER = ("utils", "config", "data", "generators", "prepare", "model", "evaluator", "trainer", "ensemble",
-         "unlearning", "scenario", "audit", "report", "quick_start")  # fmt: skip
+         "unlearning", "scenario", "audit", "report", "quick_start", "doors")  # fmt: skip
 """The rooms; each may import from those before it."""
 
 APART = {

@@ -10,6 +10,7 @@ from recbole.config.rules import Rule, is_number, rule_by_default, rule_of
 from recbole.utils import UserError, suggest
 
 _CHOICES = {
+    "bad_lines": ("refuse", "leave_out"),
     "task_type": ("CF", "SBR", "NBR", None),
     "time_precision": ("exact", "single"),
     "rm_dup_inter": ("first", "last", None),
@@ -81,7 +82,7 @@ def checked_eval_args(eval_args: Any, where: str) -> dict[str, Any]:
     order, group_by = eval_args["order"], eval_args["group_by"]
     if order not in ("RO", "TO"):
         raise UserError(f"eval_args order ({where}) should be RO (random) or TO (by time), not {order!r}")
-    group_by = "none" if group_by is None else group_by
+    group_by = "none" if group_by in (None, "None") else group_by
     if group_by not in ("user", "none"):
         raise UserError(
             f"eval_args group_by ({where}) should be user (each user's interactions are split) or none (all together), "

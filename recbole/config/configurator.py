@@ -17,7 +17,8 @@ _DERIVED_KEYS = ("device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "MODEL_TRIMS")
 class Config:
     """Settings from layers, later ones winning, each with the place that it came from.
 
-    The layers, lowest first: ``properties/overall.yaml``, ``extra_defaults``, ``properties/model/<Model>.yaml``,
+    The layers, lowest first: ``properties/overall.yaml`` (of a sequential model with what ``sequential.yaml`` has
+    instead), ``extra_defaults``, ``properties/model/<Model>.yaml``,
     ``properties/dataset/<dataset>.yaml`` (and its block ``<key>_fields``, such as ``spam_fields``, where ``<key>`` is
     True), the config files from left to right, ``config_dict``, the command line.
 
@@ -68,7 +69,8 @@ class Config:
             if not name:
                 raise UserError(f"no {kind} named: give --{kind}")
         names = {kind: str(name) for kind, name in wanted.items()}
-        packaged, switched = layers.packaged_layers(names["model"], names["dataset"], extra_defaults)
+        sequential = model_class.type is ModelType.SEQUENTIAL if model_class else layers.is_sequential(names["model"])
+        packaged, switched = layers.packaged_layers(names["model"], names["dataset"], extra_defaults, sequential)
         said = layers.merge([*packaged, *user])[0]
         packaged += [layer for switch, layer in switched.items() if said.get(switch) is True]
         self.warnings = _judge_keys(names["model"], packaged, user, also_known)
@@ -113,6 +115,7 @@ class Config:
         self._set("device", derived.choose_device(values["use_gpu"], values["gpu_id"], where("gpu_id")), "derived")
         if values["valid_metric_bigger"] is None:
             self._set("valid_metric_bigger", derived.is_bigger_better(values["valid_metric"]), "derived")
+        values["shuffle"] = False if values["shuffle"] is False else None
         if values["unlearn_sample_selection_seed"] is None:
             self._set("unlearn_sample_selection_seed", values["seed"], "derived")
 

@@ -21,10 +21,13 @@ def data_folder(data_path: str | Path, dataset: str) -> str:
 def choose_device(use_gpu: bool, gpu_id: str, where: str) -> torch.device:
     """Return the torch device: CUDA device ``gpu_id`` (text such as "0"), or the CPU if asked for or all there is.
 
+    No number, and -1, ask for the CPU.
+
     Raises:
         UserError: ``gpu_id`` is not a number, or there are fewer devices.
     """
     number = gpu_id.split(",", maxsplit=1)[0].strip()
+    number = "" if number == "-1" else number  # as CUDA_VISIBLE_DEVICES has it
     if number and not number.isdecimal():
         raise UserError(f"gpu_id ({where}) should be the number of a CUDA device, like 0, or empty, not {gpu_id!r}")
     import torch

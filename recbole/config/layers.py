@@ -3,7 +3,7 @@
 import copy
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,24 +94,31 @@ def packaged(name: str) -> Layer:
 
 
 def packaged_layers(
-    model: str, dataset: str, extra_defaults: Mapping[str, Any] | None = None
+    model: str, dataset: str, extra_defaults: Mapping[str, Any] | None = None, sequential: bool = False
 ) -> tuple[list[Layer], dict[str, Layer]]:
     """Return the layers that come with the program, lowest first, and those to put above them when a switch is on.
 
-    The latter are blocks of the data set's properties: ``spam_fields`` counts where ``spam`` is True. A subset
-    ``<name>_test`` has the properties of ``<name>``.
+    A sequential model has the defaults of ``sequential.yaml`` in place of those of ``overall.yaml``. The second are
+    blocks of the data set's properties: ``spam_fields`` counts where ``spam`` is True. A subset ``<name>_test`` has the
+    properties of ``<name>``.
     """
     of_dataset = packaged(f"dataset/{dataset.removesuffix('_test')}.yaml")
     blocks = [key for key, value in of_dataset.values.items() if key.endswith(_BLOCK) and isinstance(value, dict)]
     plain = {key: value for key, value in of_dataset.values.items() if key not in blocks}
     switched = {key.removesuffix(_BLOCK): Layer(f"{of_dataset.name} ({key})", of_dataset.values[key]) for key in blocks}
+    overall = packaged("overall.yaml")
     layers = [
-        packaged("overall.yaml"),
+        replace(overall, values=overall.values | packaged("sequential.yaml").values) if sequential else overall,
         Layer("default: the program", dict(extra_defaults or {})),
         packaged(f"model/{model}.yaml"),
         Layer(of_dataset.name, plain),
     ]
     return layers, switched
+
+
+def is_sequential(model: str) -> bool:
+    """Return whether ``model`` (a name) stands among the package's sequential models, without importing it."""
+    return (PROPERTIES.parent / "model" / "sequential_recommender" / f"{model.lower()}.py").is_file()
 
 
 def has_properties(model: str) -> bool:

@@ -12,13 +12,10 @@ from recbole.config.layers import Layer
 from recbole.utils import UserError
 
 _COLUMNS = "name the columns to read in load_col"
-_ONE_INDEX = "users and items have an index each, and no other column shares it"
 _GRAPH = "knowledge graphs are not available"
 _SAVED = "data are read from data_path, and split, in every run"
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "shuffle": (True, "training takes its examples in a new order in each epoch"),
-    "transform": (None, "batches are not transformed"),
     "require_pow": (False, "the loss of this model has no such power"),
     "unload_col": (None, _COLUMNS),
     "unused_col": (None, _COLUMNS),
@@ -28,8 +25,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "numerical_features": ([], "the models here embed no numbers"),
     "seq_len": (None, "of sequences MAX_ITEM_LIST_LENGTH cuts the history; other columns are not cut"),
     "encoding": ("utf-8", "files are UTF-8"),
-    **dict.fromkeys(("alias_of_user_id", "alias_of_item_id", "alias_of_entity_id", "alias_of_relation_id"),
-                    (None, _ONE_INDEX)),
+    **dict.fromkeys(("alias_of_entity_id", "alias_of_relation_id"), (None, _GRAPH)),
     **dict.fromkeys(("dataset_save_path", "dataloaders_save_path"), (None, _SAVED)),
     "kg_reverse_r": (False, _GRAPH),
     **dict.fromkeys(("entity_kg_num_interval", "relation_kg_num_interval"), ("[0,inf)", _GRAPH)),

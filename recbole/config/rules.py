@@ -137,7 +137,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("MAX_NBR_HISTORY_BASKETS", "MAX_NBR_BASKET_SIZE"), INTEGER),
     **dict.fromkeys(("learning_rate", "adam_eps"), POSITIVE),
     **dict.fromkeys(("adam_beta1", "adam_beta2"), PROBABILITY),
-    **dict.fromkeys(("valid_metric_bigger", "normalize_all"), TRUTH),
+    **dict.fromkeys(("valid_metric_bigger", "normalize_all", "shuffle"), TRUTH),
     **dict.fromkeys(("weight_decay", "adagrad_accumulator"), NOT_NEGATIVE),
     "max_training_hours": _number("a number of at least 0", lambda x: x >= 0),
     "train_neg_sample_args sample_num": COUNT,

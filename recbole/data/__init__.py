@@ -6,9 +6,10 @@ from recbole.utils.on_demand import from_modules
 
 if TYPE_CHECKING:
     from recbole.data.batches import Negatives, TrainBatches
-    from recbole.data.dataset import Change, Dataset, Ragged, create_dataset
+    from recbole.data.dataset import Change, Dataset
     from recbole.data.interaction import Interaction, cat_interactions
     from recbole.data.questions import EvalRows
+    from recbole.data.ragged import Ragged
 
 __all__ = [
     "Change",
@@ -19,16 +20,23 @@ __all__ = [
     "Ragged",
     "TrainBatches",
     "cat_interactions",
-    "create_dataset",
 ]
 
-# what makes files of files reads atomic ones, and needs no torch
+# what makes files of files reads atomic ones, and needs no torch; RecBole's names come from recbole.doors
 __getattr__ = from_modules(
     __name__,
     {
         **dict.fromkeys(("Negatives", "TrainBatches"), "batches"),
-        **dict.fromkeys(("Change", "Dataset", "Ragged", "create_dataset"), "dataset"),
+        **dict.fromkeys(("Change", "Dataset"), "dataset"),
+        "Ragged": "ragged",
         "EvalRows": "questions",
         **dict.fromkeys(("Interaction", "cat_interactions"), "interaction"),
+        **dict.fromkeys(
+            (
+                *("create_dataset", "data_preparation"),
+                *("load_split_dataloaders", "save_split_dataloaders"),
+            ),
+            "recbole.doors.data",
+        ),
     },
 )

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from recbole.data.surplus import without_surplus
 from recbole.utils import FeatureType, UserError, atomic_write, suggest
 
 Column: TypeAlias = pa.Array | pa.ChunkedArray
@@ -94,6 +95,7 @@ def read_atomic(
     separator: str = "\t",
     seq_separator: str = " ",
     encoded: bool = False,
+    surplus: bool = False,
 ) -> AtomicTable:
     """Read an atomic file.
 
@@ -103,6 +105,7 @@ def read_atomic(
         separator: the one character between columns.
         seq_separator: what stands between the elements of a sequence; runs of it count as one.
         encoded: ``token`` columns may come as dictionaries, of strings; a large file then takes half the memory.
+        surplus: values behind a line's last column are left out with a warning; else they are an error.
 
     Returns:
         AtomicTable: with one row per line, in the file's order.
@@ -119,7 +122,7 @@ def read_atomic(
         if name not in header:
             hint = suggest(name, header)
             raise UserError(f"{path}: there is no column '{name}'{hint}; the header has {', '.join(header)}")
-    raw = _parse(path, header, wanted, separator, encoded=encoded)
+    raw = _parse(path, header, wanted, separator, encoded=encoded, surplus=surplus)
     release_memory()  # the parser needs several times what it leaves
     types = {name: header[name] for name in wanted}
     convert: dict[FeatureType, Callable[[pa.ChunkedArray, str], Column]] = {
@@ -139,6 +142,7 @@ def _parse(
     separator: str,
     as_text: bool = False,
     encoded: bool = False,
+    surplus: bool = False,
 ) -> pa.Table:
     """Return the wanted columns: text, except that Arrow infers the type of ``float`` columns unless ``as_text``."""
     text = [name for name in wanted if as_text or header[name] is not FeatureType.FLOAT]
@@ -160,7 +164,10 @@ def _parse(
     try:
         return csv.read_csv(path, read, parse, convert) if table is None else table
     except pa.ArrowInvalid as error:
-        raise _explain(path, len(header), separator, error) from error
+        cut = without_surplus(path, len(header), separator) if surplus else None
+        if cut is None:
+            raise _explain(path, len(header), separator, error) from error
+        return csv.read_csv(pa.BufferReader(cut), read, parse, convert)
 
 
 def _in_pieces(

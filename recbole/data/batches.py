@@ -143,7 +143,7 @@ class TrainBatches:
 
     def __init__(self, config: Config, dataset: Dataset, input_type: InputType) -> None:
         self.dataset, self.seed, self.count = dataset, config["seed"], dataset.given.count
-        self.negatives = Negatives(config, dataset, input_type)
+        self.negatives, self.shuffle = Negatives(config, dataset, input_type), config["shuffle"] is not False
         self.step = max(int(config["train_batch_size"]) // self.negatives.rows_per_example, 1)
         examples = dataset.train_examples()
         if not len(examples):
@@ -162,7 +162,8 @@ class TrainBatches:
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Interaction]:
         """Yield the :class:`Interaction` batches of an epoch, from batch ``first`` on; some may be empty."""
-        order = stream(self.seed, "shuffle", epoch).permutation(self.count)
+        shuffled = self.shuffle
+        order = stream(self.seed, "shuffle", epoch).permutation(self.count) if shuffled else np.arange(self.count)
         planted, of_batch = self._hosts(order, epoch)
         negatives = keyed.key(self.seed, "negatives", epoch)
         for start in range(first, len(self), self.block):

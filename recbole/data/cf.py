@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole.data.dataset import AtomicDataset, Ragged
+from recbole.data.dataset import AtomicDataset
 from recbole.data.ids import distinct
 from recbole.data.interaction import Interaction
 from recbole.data.log import InteractionLog, group_offsets
 from recbole.data.questions import EvalRows, Labelled
+from recbole.data.ragged import Ragged
 from recbole.data.split import SPLITS, split_labels
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class GeneralDataset(AtomicDataset):
         """Return user and item ids, and the numeric columns of the rows."""
         log = self.log
         columns = {self.uid_field: log.user[examples], self.iid_field: log.item[examples]}
-        return Interaction(columns | {name: values[examples] for name, values in log.columns.items()})
+        return Interaction(columns | {name: values[examples] for name, values in self.columns.items()})
 
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
         """Return the retained training rows among ``rows``: a pair is its own example."""

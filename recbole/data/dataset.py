@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,35 +17,17 @@ import numpy.typing as npt
 from recbole.data.candidates import Sampled
 from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
-from recbole.data.log import InteractionLog, load_log, load_more, ranges
+from recbole.data.log import InteractionLog, load_log, load_more
 from recbole.data.questions import EvalRows, Labelled, Questions
+from recbole.data.ragged import ranges
 from recbole.data.recbole_names import RecBoleNames
+from recbole.data.shown_columns import shown_columns
 from recbole.data.spam_rows import append
 from recbole.data.split import TRAIN
 from recbole.utils import ModelType, UserError
 
 if TYPE_CHECKING:
     from recbole.config import Config
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """Rows of different lengths: row ``r`` holds ``values[offsets[r]:offsets[r + 1]]`` (int64)."""
-
-    values: np.ndarray
-    offsets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def sizes(self) -> np.ndarray:
-        """Return the length of every row, int64 [rows]."""
-        return np.diff(self.offsets)
-
-    def take(self, rows: np.ndarray) -> Ragged:
-        """Return the chosen rows (int64, in their order)."""
-        starts, ends = self.offsets[rows], self.offsets[rows + 1]
-        return Ragged(self.values[ranges(starts, ends)], np.concatenate([[0], np.cumsum(ends - starts)]))
 
 
 @dataclass(frozen=True)
@@ -107,6 +90,7 @@ class Dataset(RecBoleNames):
 
     Attributes:
         clean: the data without the rows that a scenario planted; None where it planted none.
+        transform: puts further columns beside each batch of sequences; None for none.
         absent: bool [len(log)], the rows that these data never had; None of data that are given the whole log. They
             are under every mask, and not forgotten: nothing is numbered that they hold.
     """
@@ -123,6 +107,8 @@ class Dataset(RecBoleNames):
         self.rating_field = config["RATING_FIELD"]
         self.label_field = config["LABEL_FIELD"]
         self.clean: Self | None = None
+        self.transform: Callable[[Dataset, Interaction], Interaction] | None = None
+        self._columns: list[dict[str, np.ndarray]] = []  # one, once it was asked for; of all masks
 
     def with_spam(self, path: str | Path) -> Self:
         """Return this data set, nothing forgotten, with the rows of a spam attack after its own, which stay so.
@@ -179,10 +165,24 @@ class Dataset(RecBoleNames):
         """Return this data set under another mask (bool [len(log)]), sharing everything else."""
         hidden = forgotten if self.absent is None else forgotten | self.absent
         other = type(self)(self.config, self.log, hidden)
-        other.clean, other.absent = self.clean, self.absent
+        other.clean, other.absent, other._columns = self.clean, self.absent, self._columns
+        other.transform = self.transform
         if "given" in vars(self):
             other.given = self.given
         return other
+
+    def showing(self, label: int | None) -> Self:
+        """Return this data set, its RecBole's names speaking of the rows of a split label, or of all with None."""
+        other = self.masked(self.forgotten.copy())
+        other.shown, other.built = label, True
+        return other
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The log's further columns as models see them: see :func:`~recbole.data.shown_columns.shown_columns`."""
+        if not self._columns:
+            self._columns.append(shown_columns(self.config, self.log))
+        return self._columns[0]
 
     def part(self, absent: np.ndarray) -> Self:
         """Return the data of somebody who never had some rows (bool [len(log)]), nothing forgotten.

@@ -19,14 +19,14 @@ class Interaction:
     ``Interaction`` of those rows.
 
     Args:
-        columns: mapping of field name to a tensor, NumPy array or list, all of one length.
+        columns: mapping of field name to a tensor, NumPy array or list, all of one length; or a pandas DataFrame.
 
     Raises:
         ValueError: when the columns differ in length.
     """
 
     def __init__(self, columns: Mapping[str, torch.Tensor | np.ndarray | Sequence[Any]]) -> None:
-        self.interaction = {name: torch.as_tensor(value) for name, value in columns.items()}
+        self.interaction = {name: torch.as_tensor(_plain(value)) for name, value in columns.items()}
         lengths = {len(value) for value in self.interaction.values()}
         if len(lengths) > 1:
             raise ValueError(f"columns differ in length: { ({k: len(v) for k, v in self.interaction.items()}) }")
@@ -118,6 +118,29 @@ class Interaction:
             raise ValueError(f"there is no column '{name}' to drop")
         del self.interaction[name]
 
+    def shuffle(self) -> None:
+        """Shuffle the rows, in place, by torch's generator."""
+        self._reorder(torch.randperm(self.length, device="cpu"))
+
+    def sort(self, by: str | Sequence[str], ascending: bool | Sequence[bool] = True) -> None:
+        """Sort the rows by one or several columns, the first counting most, in place; equal ones stay in order.
+
+        Raises:
+            ValueError: when there is no such column, or not as many directions as columns.
+        """
+        names = [by] if isinstance(by, str) else list(by)
+        directions = [ascending] * len(names) if isinstance(ascending, bool) else list(ascending)
+        if missing := [name for name in names if name not in self.interaction]:
+            raise ValueError(f"there is no column '{missing[0]}' to sort by")
+        for name, upwards in reversed(list(zip(names, directions, strict=True))):
+            self._reorder(torch.argsort(self.interaction[name].cpu(), stable=True, descending=not upwards))
+
+    def _reorder(self, order: torch.Tensor) -> None:
+        self.interaction = {name: column[order.to(column.device)] for name, column in self.interaction.items()}
+
+    def __delitem__(self, name: str) -> None:
+        self.drop(name)
+
     def add_prefix(self, prefix: str) -> None:
         """Put ``prefix`` before every field name, in place."""
         self.interaction = {prefix + name: column for name, column in self.interaction.items()}
@@ -127,6 +150,11 @@ def cat_interactions(interactions: Sequence[Interaction]) -> Interaction:
     """Concatenate interactions with the same columns along their rows; shorter sequences are padded with 0."""
     first = interactions[0]
     return Interaction({name: _cat([part[name] for part in interactions]) for name in first.columns})
+
+
+def _plain(value: Any) -> Any:
+    """Return a pandas column as an array, anything else as it is."""
+    return value.to_numpy(copy=True) if hasattr(value, "to_numpy") else value
 
 
 def _cat(columns: Sequence[torch.Tensor]) -> torch.Tensor:

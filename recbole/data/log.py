@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recbole.data.aliases import share_ids, with_lists
 from recbole.data.arrow_arrays import filled, numbers, strings
-from recbole.data.atomic import read_atomic, release_memory
+from recbole.data.atomic import release_memory
 from recbole.data.filters import core, first_or_last, within
 from recbole.data.ids import grouped, ordered
+from recbole.data.ragged import Ragged, ranges
 from recbole.data.split import TRAIN, order_key, split_labels
 from recbole.data.split_files import joined, split_files
+from recbole.data.tables import SIDES, features_of, features_within, read_features, read_table, without_lists
 from recbole.data.vocabulary import Vocabulary, number_tokens
-from recbole.utils import FeatureType, UserError
+from recbole.utils import UserError
 from recbole.utils.intervals import parse_intervals
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class InteractionLog:
         split: int8 [n_rows], the label of the example whose target the row is; empty until the task has set it, unless
             the files say it (``benchmark_filename``).
         features: ``"user"`` and ``"item"`` to the Arrow table of their atomic file, if loaded.
+        lists: columns of sequences by field name, ids of tokens or numbers; no model of this package reads them.
     """
 
     name: str
@@ -60,6 +63,7 @@ class InteractionLog:
     vocabulary: dict[str, Vocabulary]
     split: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int8))
     features: dict[str, pa.Table] = field(default_factory=dict)
+    lists: dict[str, Ragged] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.user)
@@ -85,14 +89,6 @@ class InteractionLog:
         for array in (self.user, self.item, *(self.columns[name] for name in sorted(self.columns)), self.split):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
-
-
-def ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Return the concatenation of ``arange(start, end)`` over pairs, without a loop."""
-    sizes = ends - starts
-    total = int(sizes.sum())
-    shift = np.repeat(starts - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
-    return np.arange(total, dtype=np.int64) + shift
 
 
 def group_offsets(groups: np.ndarray, n_groups: int) -> np.ndarray:
@@ -124,10 +120,10 @@ def load_more(config: Config, path: Path) -> InteractionLog:
         UserError: for a missing file or column, a malformed line, or a row without user or item.
     """
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
-    table = _read(path, (config["load_col"] or {}).get("inter"), config, fields, ("user", "item"))
+    table = read_table(path, (config["load_col"] or {}).get("inter"), config, fields, SIDES)
     if not len(table):
         raise UserError(f"{path}: holds no interaction")
-    log = _number(path.stem, _columns(table), fields, {}, np.arange(len(table)))
+    log = _number(path.stem, _columns(without_lists(table)[0]), fields, {}, np.arange(len(table)))
     if config["benchmark_filename"]:
         log = replace(log, split=np.full(len(log), TRAIN, dtype=np.int8))
     return _sort(log, config, fields["time"])
@@ -135,63 +131,26 @@ def load_more(config: Config, path: Path) -> InteractionLog:
 
 def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
     """Return the log in the order of the file, without offsets and labels; ids are int32, to be sorted."""
-    name, folder, wanted = config["dataset"], Path(config["data_path"]), config["load_col"] or {}
+    name, wanted = config["dataset"], config["load_col"] or {}
+    path = Path(config["data_path"]) / f"{name}.inter"
     files, split = split_files(config), np.empty(0, dtype=np.int8)
-    sides = ("user", "item")
     if files is None:
-        columns = _columns(_read(folder / f"{name}.inter", wanted.get("inter"), config, fields, sides))
+        table = read_table(path, wanted.get("inter"), config, fields, SIDES)
     else:
-        tables = {path: _read(path, wanted.get("inter"), config, fields, sides) for path in files}
+        tables = {file: read_table(file, wanted.get("inter"), config, fields, SIDES) for file in files}
         table, split = joined(tables, list(files.values()))
-        columns = _columns(table)
-        del tables, table
-    features = {
-        side: _read(folder / f"{name}.{side}", wanted[side], config, fields, (side,))
-        for side in ("user", "item")
-        if side in wanted
-    }
-    rows = _kept_rows(config, columns, fields, features) if files is None else np.arange(len(split))
+        del tables
+    table, lists = without_lists(table)
+    columns = _columns(table)
+    del table
+    features = read_features(config, fields)
+    rows = np.arange(len(split))
+    if files is None:
+        rows, features = _kept_rows(config, columns, fields, features)
     if not len(rows):
-        raise UserError(f"{folder / f'{name}.inter'}: the filters leave no interaction; look at *_inter_num_interval")
-    return replace(_number(name, columns, fields, features, rows), split=split)
-
-
-def _read(
-    path: Path, columns: Iterable[str] | None, config: Config, fields: Mapping[str, str], sides: Iterable[str]
-) -> pa.Table:
-    """Return the Arrow table of an atomic file that must hold the ids of ``sides``."""
-    table = read_atomic(path, columns, config["field_separator"], config["seq_separator"], path.suffix == ".inter")
-    for side in sides:
-        column, key = fields[side], f"{side.upper()}_ID_FIELD"
-        if column not in table.types:
-            raise UserError(f"{path}: no column '{column}' ({key}) is loaded")
-        if table.types[column] is not FeatureType.TOKEN:
-            raise UserError(f"{path}:1: column '{column}' ({key}) should be a token: write '{column}:token'")
-    if path.suffix != ".inter":
-        return table.table
-    for column, kind in table.types.items():
-        if kind in (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ):
-            raise UserError(f"{path}: column '{column}' is a sequence; interactions hold single tokens and numbers")
-    if table.types.get(fields["time"]) is FeatureType.TOKEN:
-        raise UserError(f"{path}:1: column '{fields['time']}' (TIME_FIELD) should be a number: write it with ':float'")
-    for side in sides:
-        _refuse_missing(path, table.table, fields[side], f"{side.upper()}_ID_FIELD")
-    return table.table
-
-
-def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
-    """Raise a UserError that names the first line without a user or an item; RecBole drops such rows silently."""
-    missing = table[column].null_count
-    if not missing:
-        return
-    row = pc.index(pc.is_null(table[column]), True).as_py()
-    with open(path, "rb") as file:
-        filled = (number for number, line in enumerate(file, start=1) if line.strip(b"\r\n"))
-        number = next(islice(filled, row + 1, None))  # the first is the header
-    raise UserError(
-        f"{path}:{number}: column '{column}' ({key}) has no value, in {missing} of {len(table)} rows; "
-        "fill it in, or remove the rows"
-    )
+        raise UserError(f"{path}: the filters leave no interaction; look at *_inter_num_interval")
+    log = with_lists(_number(name, columns, fields, features, rows), lists, rows)
+    return share_ids(replace(log, split=split), config)
 
 
 def _columns(table: pa.Table) -> Columns:
@@ -210,32 +169,52 @@ def _encode(column: pa.ChunkedArray) -> Codes:
 
 
 def _kept_rows(
-    config: Config, columns: Columns, fields: Mapping[str, str], features: Mapping[str, pa.Table]
-) -> np.ndarray:
-    """Apply RecBole's filters in its order; return the kept rows."""
-    (user, user_tokens), (item, item_tokens) = columns[fields["user"]], columns[fields["item"]]
+    config: Config, columns: Columns, fields: Mapping[str, str], features: dict[str, pa.Table]
+) -> tuple[np.ndarray, dict[str, pa.Table]]:
+    """Apply RecBole's filters in its order; return the kept rows, and the features of who is left."""
+    coded = {side: columns[fields[side]] for side in SIDES}
+    (user, _), (item, _) = coded["user"], coded["item"]
     rows = np.arange(len(user))
     if config["rm_dup_inter"]:
         time = columns.get(fields["time"])
         rows = rows[first_or_last(user[rows], item[rows], None if time is None else time[rows], config["rm_dup_inter"])]
-    for column, text in (config["val_interval"] or {}).items():
-        if column not in columns:
-            raise UserError(f"val_interval: '{column}' is not among the loaded columns {list(columns)}")
-        if isinstance(columns[column], tuple):
+    intervals = config["val_interval"] or {}
+    features = features_within(features, intervals, columns)
+    for column, text in intervals.items():
+        if isinstance(columns.get(column), tuple):
             raise UserError(f"val_interval: '{column}' holds tokens; only numbers lie in intervals")
-        values = columns[column][rows].astype(np.float64)
-        rows = rows[within(values, parse_intervals(text, f"val_interval: {column}"))]
+        if column in columns:
+            values = columns[column][rows].astype(np.float64)
+            rows = rows[within(values, parse_intervals(text, f"val_interval: {column}"))]
     if config["filter_inter_by_user_or_item"]:
-        for side, (code, tokens) in (("user", (user, user_tokens)), ("item", (item, item_tokens))):
-            if side in features:
-                known = pc.is_in(tokens, value_set=features[side][fields[side]].combine_chunks())
-                rows = rows[known.to_numpy(zero_copy_only=False)[code[rows]]]
+        for side in features:
+            code, tokens = coded[side]
+            known = pc.is_in(tokens, value_set=features[side][fields[side]].combine_chunks())
+            rows = rows[known.to_numpy(zero_copy_only=False)[code[rows]]]
+    return _core(config, coded, fields, features, rows)
+
+
+def _core(
+    config: Config,
+    coded: dict[str, Codes],
+    fields: Mapping[str, str],
+    features: dict[str, pa.Table],
+    rows: np.ndarray,
+) -> tuple[np.ndarray, dict[str, pa.Table]]:
+    """Filter by the numbers of interactions; return the kept rows, and the features without whom that removed."""
     intervals = [parse_intervals(config[f"{s}_inter_num_interval"] or "[0,inf)", f"{s}_inter_num_interval")
-                 for s in ("user", "item")]  # fmt: skip
+                 for s in SIDES]  # fmt: skip
+    (user, _), (item, _) = coded["user"], coded["item"]
     if len(rows) == len(user):
-        del rows
-        return core(user, item, *intervals)
-    return rows[core(user[rows], item[rows], *intervals)]
+        kept = core(user, item, *intervals)
+    else:
+        kept = rows[core(user[rows], item[rows], *intervals)]
+    if len(kept) < len(rows):
+        for side, table in features.items():
+            code, tokens = coded[side]
+            counts = [np.bincount(code[some], minlength=len(tokens)) for some in (rows, kept)]
+            features = features | {side: features_of(table, fields[side], tokens, *counts)}
+    return kept, features
 
 
 def _number(
@@ -286,10 +265,11 @@ def _sort(log: InteractionLog, config: Config, time_field: str) -> InteractionLo
     del user
     item = _taken(item, order)
     columns = {name: _taken(columns.pop(name), order) for name in list(columns)}
+    lists = {name: values.take(order) for name, values in log.lists.items()}
     split = split[order] if len(split) else split
     del order
     user = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    return replace(log, user=user, item=item, columns=columns, offsets=offsets, split=split)
+    return replace(log, user=user, item=item, columns=columns, offsets=offsets, split=split, lists=lists)
 
 
 def together(config: Config) -> bool:

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from recbole.data.baskets import BasketLog, make_log, read_baskets
-from recbole.data.dataset import Dataset, Ragged
+from recbole.data.dataset import Dataset
 from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
 from recbole.data.log import ranges
 from recbole.data.questions import EvalRows, Labelled, Questions
+from recbole.data.ragged import Ragged
 from recbole.data.split import HISTORY, SPLITS, TRAIN
 from recbole.utils import UserError
 

@@ -16,7 +16,8 @@ from recbole.data.vocabulary import Vocabulary
 from recbole.utils import UserError
 
 if TYPE_CHECKING:
-    from recbole.data.dataset import Dataset, Ragged
+    from recbole.data.dataset import Dataset
+    from recbole.data.ragged import Ragged
 
 
 DRAWS_KEPT = 2**21

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from recbole.data.arrow_arrays import filled
+from recbole.data.feature_columns import feature_columns, feature_vocabulary, kind_of
 from recbole.data.interaction import Interaction
 from recbole.data.log import InteractionLog
+from recbole.data.ragged import Ragged, ranges
 from recbole.data.split import TRAIN
+from recbole.data.statistics import Statistics
 from recbole.data.vocabulary import Vocabulary
 from recbole.utils import FeatureType
 
@@ -23,8 +25,16 @@ if TYPE_CHECKING:
     from recbole.config import Config
 
 
-class RecBoleNames(ABC):
-    """RecBole's view of a :class:`~recbole.data.Dataset`: the retained *training* rows, and nothing else."""
+class RecBoleNames(Statistics, ABC):
+    """RecBole's view of a :class:`~recbole.data.Dataset`: the retained *training* rows, and nothing else.
+
+    Attributes:
+        shown: the split label whose rows it speaks of, training's by default; None for all rows.
+        built: whether it is what RecBole's ``build`` returns.
+    """
+
+    shown: int | None = TRAIN
+    built = False
 
     task_type: ClassVar[str]
     config: Config
@@ -32,6 +42,12 @@ class RecBoleNames(ABC):
     forgotten: np.ndarray
     uid_field: str
     iid_field: str
+    time_field: str
+
+    @property
+    @abstractmethod
+    def columns(self) -> dict[str, np.ndarray]:
+        """The log's further columns as models see them."""
 
     @abstractmethod
     def collate(self, examples: np.ndarray) -> Interaction:
@@ -40,6 +56,10 @@ class RecBoleNames(ABC):
     @abstractmethod
     def train_examples(self) -> np.ndarray:
         """Return every retained training example, int64, ascending."""
+
+    @abstractmethod
+    def still_examples(self, examples: np.ndarray) -> np.ndarray:
+        """Return those of the examples that are still examples under the current mask."""
 
     @property
     def n_users(self) -> int:
@@ -55,9 +75,12 @@ class RecBoleNames(ABC):
 
     def _vocabulary(self, field: str) -> Vocabulary:
         side = {self.uid_field: "user", self.iid_field: "item"}.get(field, field)
-        if side not in self.log.vocabulary:
+        if side in self.log.vocabulary:
+            return self.log.vocabulary[side]
+        column = self._feature_columns().get(field)
+        if column is None or kind_of(column.type) in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ):
             raise ValueError(f"'{field}' is not a token field of {self.log.name}")
-        return self.log.vocabulary[side]
+        return feature_vocabulary(column)
 
     def num(self, field: str) -> int:
         """Return the number of ids of a token field, the padding included.
@@ -66,11 +89,9 @@ class RecBoleNames(ABC):
             ValueError: when the field holds no tokens.
         """
         column = self._feature_columns().get(field)
-        if field in (self.uid_field, self.iid_field) or column is None:
-            return len(self._vocabulary(field))
-        if _kind(column.type) in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ):
+        if column is not None and kind_of(column.type) in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ):
             raise ValueError(f"'{field}' holds numbers, not tokens")
-        return int(_numbers(column.combine_chunks())[0].max(initial=0)) + 1
+        return len(self._vocabulary(field))
 
     @overload
     def token2id(self, field: str, tokens: str) -> int: ...
@@ -90,9 +111,10 @@ class RecBoleNames(ABC):
             raise ValueError(f"token [{asked[int(np.argmax(ids < 0))]}] does not exist in {field}")
         return int(ids[0]) if isinstance(tokens, str) else ids
 
-    def id2token(self, field: str, ids: npt.ArrayLike) -> np.ndarray:
-        """Return the tokens of ids."""
-        return self._vocabulary(field).tokens(ids)
+    def id2token(self, field: str, ids: npt.ArrayLike) -> Any:
+        """Return the tokens of ids: a str for an int, an object array of the same shape for an array."""
+        tokens = self._vocabulary(field).tokens(ids)
+        return tokens if tokens.ndim else tokens.item()
 
     @property
     def train_rows(self) -> np.ndarray:
@@ -104,14 +126,44 @@ class RecBoleNames(ABC):
         return (self.log.split[rows] == TRAIN) & ~self.forgotten[rows]
 
     @property
-    def inter_num(self) -> int:
-        """Number of retained training rows."""
-        return len(self.train_rows)
+    def shown_rows(self) -> np.ndarray:
+        """Retained rows of the split label :attr:`shown`, int64; all of them where that is None."""
+        if self.shown == TRAIN:
+            return self.train_rows
+        return np.flatnonzero(~self.forgotten & (True if self.shown is None else self.log.split == self.shown))
+
+    @property
+    def matrix_rows(self) -> np.ndarray:
+        """The rows of :meth:`inter_matrix`, int64."""
+        return self.shown_rows
+
+    def shown_examples(self) -> np.ndarray:
+        """Return the retained examples that are :attr:`shown`, int64, in RecBole's order.
+
+        That is user by user: of a part that ``build`` made in the order of each one's first example of any part,
+        in time; else, and where there are no times, in that of ids.
+        """
+        examples = self.train_examples() if self.shown == TRAIN else self.still_examples(self.shown_rows)
+        time = self.log.columns.get(self.time_field)
+        if not self.built or time is None or not len(examples):
+            return examples
+        every = np.flatnonzero(self.log.split >= TRAIN)
+        first = every[np.diff(self.log.user[every], prepend=-1) != 0]
+        times = np.zeros(self.n_users, dtype=time.dtype)
+        times[self.log.user[first]] = time[first]
+        starts = np.flatnonzero(np.diff(self.log.user[examples], prepend=-1))
+        sizes = np.diff(starts, append=len(examples))
+        order = np.argsort(times[self.log.user[examples[starts]]], kind="stable")
+        return examples[ranges(starts[order], (starts + sizes)[order])]
 
     @property
     def inter_feat(self) -> Interaction:
-        """The retained training examples as one :class:`Interaction`."""
-        return self.collate(self.train_examples())
+        """The examples of :meth:`shown_examples` as one :class:`Interaction`, their own sequences padded with 0."""
+        examples = self.shown_examples()
+        batch = self.collate(examples)
+        for name, values in self.log.lists.items() if self.task_type == "CF" else ():
+            batch[name] = torch.from_numpy(values.take(examples).padded())
+        return batch
 
     @overload
     def inter_matrix(self, form: Literal["coo"] = "coo", value_field: str | None = None) -> scipy.sparse.coo_matrix: ...
@@ -133,8 +185,8 @@ class RecBoleNames(ABC):
             raise ValueError(f"inter_matrix: form '{form}' is not 'coo' or 'csr'")
         import scipy.sparse  # most models need none
 
-        rows = self.train_rows
-        values = np.ones(len(rows)) if value_field is None else self.log.columns[value_field][rows]
+        rows = self.matrix_rows
+        values = np.ones(len(rows)) if value_field is None else self.columns[value_field][rows]
         shape = (self.n_users, self.n_items)
         matrix = scipy.sparse.coo_matrix((values, (self.log.user[rows], self.log.item[rows])), shape=shape)
         return matrix if form == "coo" else matrix.tocsr()
@@ -162,9 +214,9 @@ class RecBoleNames(ABC):
     def _history(
         self, owners: np.ndarray, others: np.ndarray, n_owners: int, value_field: str | None, longest: int | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        rows = self.train_rows
+        rows = self.shown_rows
         rows = rows[np.argsort(owners[rows], kind="stable")]
-        values = np.ones(len(rows)) if value_field is None else self.log.columns[value_field][rows]
+        values = np.ones(len(rows)) if value_field is None else self.columns[value_field][rows]
         owner = owners[rows]
         lengths = np.bincount(owner, minlength=n_owners)
         slot = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -188,21 +240,20 @@ class RecBoleNames(ABC):
     item_feat = property(get_item_feature)
 
     def _features(self, side: str, id_field: str) -> dict[str, np.ndarray]:
-        """Return name to array [n] or [n, longest]: ids of tokens from 1 on, or numbers; 0 is missing and padding."""
-        table = self.log.features.get(side)
-        if table is None:
-            return {}
-        vocabulary = self.log.vocabulary[side]
-        row = vocabulary.ids(table[id_field].to_pylist())
-        return {
-            name: _by_id(_numbers(table[name].combine_chunks()), row, len(vocabulary))
-            for name in table.column_names
-            if name != id_field
-        }
+        """Return name to array [n] or [n, longest]: ids of tokens from 1 on, or numbers."""
+        found = feature_columns(self.config, self.log, side, id_field)
+        return {name: values.padded() if isinstance(values, Ragged) else values for name, values in found.items()}
 
     def _feature_columns(self) -> dict[str, pa.ChunkedArray]:
         tables = self.log.features.items()
         return {name: table[name] for _, table in tables for name in table.column_names}
+
+    def join(self, batch: Interaction) -> Interaction:
+        """Put the features of a batch's users and items beside it, in place, and return it."""
+        for side, field in (("user", self.uid_field), ("item", self.iid_field)):
+            if side in self.log.features and field in batch:
+                batch.update(getattr(self, f"{side}_feat")[batch[field]])
+        return batch
 
     @property
     def dataset_path(self) -> str:
@@ -213,10 +264,11 @@ class RecBoleNames(ABC):
     def field2type(self) -> dict[str, FeatureType]:
         """Field name to :class:`~recbole.utils.FeatureType`, of all loaded columns."""
         ids = {self.uid_field: FeatureType.TOKEN, self.iid_field: FeatureType.TOKEN}
-        of_rows = {
-            name: FeatureType.TOKEN if name in self.log.vocabulary else FeatureType.FLOAT for name in self.log.columns
-        }
-        return {name: _kind(column.type) for name, column in self._feature_columns().items()} | of_rows | ids
+        token = self.log.vocabulary
+        of_rows = {name: FeatureType.TOKEN if name in token else FeatureType.FLOAT for name in self.columns}
+        of_lists = {name: FeatureType.TOKEN_SEQ if name in token else FeatureType.FLOAT_SEQ for name in self.log.lists}
+        of_sides = {name: kind_of(column.type) for name, column in self._feature_columns().items()}
+        return of_sides | of_rows | of_lists | ids
 
     @property
     def field2seqlen(self) -> dict[str, int]:
@@ -225,36 +277,3 @@ class RecBoleNames(ABC):
             return {}
         suffix, length = self.config["LIST_SUFFIX"], self.config["MAX_ITEM_LIST_LENGTH"]
         return {name + suffix: length for name in (self.iid_field, *self.log.columns)}
-
-
-def _kind(arrow_type: pa.DataType) -> FeatureType:
-    nested = pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type)
-    text = pa.types.is_string(arrow_type.value_type if nested else arrow_type)
-    if nested:
-        return FeatureType.TOKEN_SEQ if text else FeatureType.FLOAT_SEQ
-    return FeatureType.TOKEN if text else FeatureType.FLOAT
-
-
-def _numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return an Arrow column as numbers: flat values, and the length of each row's list (None for single values)."""
-    sizes, kind = None, _kind(column.type)
-    if kind in (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ):
-        sizes = np.diff(column.offsets.to_numpy())
-        column = column.flatten()
-    if kind in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ):
-        return filled(column.dictionary_encode().indices).astype(np.int64) + 1, sizes
-    return np.nan_to_num(column.to_numpy(zero_copy_only=False)).astype(np.float32), sizes
-
-
-def _by_id(numbers: tuple[np.ndarray, np.ndarray | None], row: np.ndarray, n_ids: int) -> np.ndarray:
-    """Put values (and lists, padded) at the ids of their rows; ids below 0 are not in the data."""
-    values, sizes = numbers
-    width = () if sizes is None else (int(sizes.max(initial=1)),)
-    result = np.zeros((n_ids, *width), dtype=values.dtype)
-    if sizes is None:
-        result[row[row >= 0]] = values[row >= 0]
-        return result
-    slot = np.arange(len(values)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    owner = np.repeat(row, sizes)
-    result[owner[owner >= 0], slot[owner >= 0]] = values[owner >= 0]
-    return result

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole.data.dataset import AtomicDataset, Ragged
+from recbole.data.dataset import AtomicDataset
 from recbole.data.ids import distinct, held
 from recbole.data.interaction import Interaction
 from recbole.data.log import InteractionLog, labels_in_order, sort_key, together
 from recbole.data.questions import EvalRows, Labelled, Questions
+from recbole.data.ragged import Ragged
 from recbole.data.split import HISTORY, SPLITS, TRAIN, split_labels
 from recbole.utils import UserError
 
@@ -88,6 +89,15 @@ class SequentialDataset(AtomicDataset):
         touched = np.concatenate([[0], np.cumsum(held(kept, distinct(rows)))])
         return kept[targets[(touched[targets + 1] > touched[start]) & (targets > first)]]
 
+    @property
+    def matrix_rows(self) -> np.ndarray:
+        """The rows of :meth:`inter_matrix`, int64: of the training data also those before everybody's first example."""
+        rows = self.shown_rows
+        if self.shown != TRAIN:
+            return rows
+        first = np.flatnonzero((self.log.split == HISTORY) & ~self.forgotten)
+        return np.sort(np.concatenate([rows, first[np.isin(self.log.user[first], self.log.user[rows])]]))
+
     # --- sequences -----------------------------------------------------------------------------------------------
 
     def collate(self, examples: np.ndarray) -> Interaction:
@@ -101,12 +111,13 @@ class SequentialDataset(AtomicDataset):
         rows, lengths = self.windows(examples)
         if not self.trims:
             rows = np.pad(rows, ((0, 0), (0, self.max_length - rows.shape[1])), constant_values=-1)
-        columns = {self.iid_field: log.item} | ({} if self.trims else log.columns)
+        columns = {self.iid_field: log.item} | ({} if self.trims else self.columns)
         batch = {self.uid_field: log.user[examples]}
         for name, values in columns.items():
             batch[name] = values[examples]
             batch[name + self.list_suffix] = np.where(rows >= 0, values[rows], values.dtype.type(0))
-        return Interaction(batch | {self.length_field: lengths})
+        found = Interaction(batch | {self.length_field: lengths})
+        return found if self.transform is None else self.transform(self, found)
 
     def windows(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the log rows of the targets' prefixes and how many they are.

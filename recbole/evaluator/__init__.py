@@ -1,4 +1,7 @@
-"""Evaluation: pure functions of a model and a frozen view that return rows of one table."""
+"""Evaluation: pure functions of a model and a frozen view that return rows of one table.
+
+RecBole's ``Collector``, ``Evaluator`` and metric classes come from :mod:`recbole.doors` when they are asked for.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -49,5 +52,7 @@ __getattr__ = from_modules(
         **dict.fromkeys(("COLUMNS", "Table"), "table"),
         "mean_utility": "utility",
         **dict.fromkeys(("NOBODY", "TargetView", "Views", "build_views"), "views"),
+        **dict.fromkeys(("Collector", "DataStruct", "Evaluator"), "recbole.doors.evaluation"),
+        **dict.fromkeys(("AbstractMetric", "LossMetric", "TopkMetric", "metrics_dict"), "recbole.doors.metrics"),
     },
 )

@@ -11,8 +11,7 @@ import numpy as np
 import recbole
 from recbole.config import Config
 from recbole.config.identity import Identity, told
-from recbole.data import create_dataset
-from recbole.data.dataset import Dataset
+from recbole.data.dataset import Dataset, create_dataset
 from recbole.ensemble.model import Ensemble
 from recbole.ensemble.partitioning import check_ensemble
 from recbole.evaluator import Views, check_metrics

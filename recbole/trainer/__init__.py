@@ -1,17 +1,21 @@
-"""Training, and what is kept of it on disk."""
+"""Training, and what is kept of it on disk.
+
+:class:`TrainingLoop` is this package's own; RecBole's ``Trainer`` and ``HyperTuning`` come from :mod:`recbole.doors`.
+"""
 
 from recbole.trainer.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_unlearned
 from recbole.trainer.learners import make_optimizer
+from recbole.trainer.loop import TrainingLoop
 from recbole.trainer.names import Naming
 from recbole.trainer.progress import Progress
 from recbole.trainer.resume import ResumeFile, fingerprint
-from recbole.trainer.trainer import Trainer
+from recbole.utils.on_demand import from_modules
 
 __all__ = [
     "Naming",
     "Progress",
     "ResumeFile",
-    "Trainer",
+    "TrainingLoop",
     "fingerprint",
     "load_checkpoint",
     "load_weights",
@@ -19,3 +23,14 @@ __all__ = [
     "save_checkpoint",
     "save_unlearned",
 ]
+
+_OWN_LOOPS = ("MKR", "NCL", "RaCT", "RecVAE", "S3Rec", "XGBoost", "LightGBM", "KGAT", "KG", "Pretrain", "DecisionTree")
+
+__getattr__ = from_modules(
+    __name__,
+    {
+        **dict.fromkeys(("Trainer", "TraditionalTrainer"), "recbole.doors.trainer"),
+        "HyperTuning": "recbole.doors.tuning",
+    },
+    {f"{name}Trainer": "there is one training loop here, and no other for single models" for name in _OWN_LOOPS},
+)

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,11 +11,11 @@ import torch
 from recbole.data.dataset import Dataset
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.checkpoint import check_weights, load_weights, save_checkpoint
+from recbole.trainer.loop import TrainingLoop
 from recbole.trainer.progress import Progress
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.state import Run, State
 from recbole.trainer.stored import Stored
-from recbole.trainer.trainer import Trainer
 from recbole.utils import UserError, init_seed, torch_seed
 from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
@@ -126,14 +125,14 @@ def learn(
     model = build(run, state)
     building = now(config["device"]) - wall, time.process_time() - cpu
     logger.info(model)
-    trainer = Trainer(config, model, state.data, resume, board, deadline, None if also is None else also[1])
+    trainer = TrainingLoop(config, model, state.data, resume, board, deadline, None if also is None else also[1])
     progress = trainer.fit()
     logger.info("Finished training, best eval result in epoch %d", progress.best_epoch)
     best = {name: round(value, config["metric_decimal_place"]) for name, value in progress.best_result.items()}
     logger.info("best valid : %s", best)
     if state.path is not None and is_main():
         logger.info("Saving current: %s", state.path)
-        _save(state.path, run, state, trainer)
+        save_trained(run, state, trainer)
         if also is not None and trainer.kept is not None:
             save_weights(*also, run, trainer.kept)
     return Learned(model, progress, building, trainer.kept is not None)
@@ -164,9 +163,10 @@ def save_weights(
     })  # fmt: skip
 
 
-def _save(path: Path, run: Run, state: State, trainer: Trainer) -> None:
+def save_trained(run: Run, state: State, trainer: TrainingLoop) -> None:
+    """Write the best weights of a training that has ended, with its optimizer, to the state's file."""
     best = trainer.best_state or {}
-    save_checkpoint(path, {
+    save_checkpoint(state.file, {
         "config": run.config.as_dict(),
         "epoch": trainer.progress.best_epoch,
         "cur_step": trainer.progress.bad_steps,

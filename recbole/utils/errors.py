@@ -3,11 +3,16 @@
 from collections.abc import Iterable
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """A mistake in the input, told in one line: what is wrong, where, and what would be right.
 
-    The command lines print it without a traceback and exit with status 2. Raise it before anything is written.
+    The command lines print it without a traceback and exit with status 2. Raise it before anything is written. It is a
+    ValueError, which is what RecBole raises for a setting that cannot work.
     """
+
+
+class NotAvailable(UserError, NotImplementedError, ImportError):
+    """Something of RecBole's that cannot be had here; the message names it, and says why or what to use instead."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ a request) draws the same numbers again.
 from __future__ import annotations  # np.random is imported when it is first used, and torch by who seeds it
 
 import os
+import random
 import zlib
 from typing import TYPE_CHECKING, SupportsInt
 
@@ -31,7 +32,9 @@ def torch_seed(seed: SupportsInt, *key: str | SupportsInt) -> int:
 
 
 def init_seed(seed: SupportsInt, reproducibility: bool = True, device: str | torch.device = "cpu") -> None:
-    """Seed torch's global generators and, if ``reproducibility``, ask for deterministic kernels.
+    """Seed the global generators of Python, NumPy and torch and, if ``reproducibility``, ask for deterministic kernels.
+
+    This package draws from none but torch's, and there what layers are built with; models from elsewhere may.
 
     On the CPU there are no others. On a GPU torch warns of an operator that has none, and goes on with what it has.
     ``torch.use_deterministic_algorithms`` would ask for the same, and import torch's compiler to tell it (as long as
@@ -40,6 +43,8 @@ def init_seed(seed: SupportsInt, reproducibility: bool = True, device: str | tor
     import torch
 
     torch.manual_seed(int(seed))
+    random.seed(int(seed))
+    np.random.seed(int(seed) % 2**32)
     torch.backends.cudnn.benchmark = not reproducibility
     torch.backends.cudnn.deterministic = bool(reproducibility)
     strict = bool(reproducibility) and torch.device(device).type == "cuda"

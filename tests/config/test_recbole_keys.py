@@ -20,10 +20,11 @@ eval_args repeatable metrics topk valid_metric valid_metric_bigger eval_batch_si
 field_separator seq_separator USER_ID_FIELD ITEM_ID_FIELD RATING_FIELD TIME_FIELD LABEL_FIELD threshold NEG_PREFIX
 ITEM_LIST_LENGTH_FIELD LIST_SUFFIX MAX_ITEM_LIST_LENGTH load_col rm_dup_inter val_interval filter_inter_by_user_or_item
 user_inter_num_interval item_inter_num_interval normalize_field normalize_all benchmark_filename
+shuffle transform alias_of_user_id alias_of_item_id
 """)
 REFUSED_UNLESS_DEFAULT = words("""
-shuffle transform require_pow unload_col unused_col additional_feat_suffix preload_weight discretization
-numerical_features seq_len encoding alias_of_user_id alias_of_item_id alias_of_entity_id alias_of_relation_id
+require_pow unload_col unused_col additional_feat_suffix preload_weight discretization
+numerical_features seq_len encoding alias_of_entity_id alias_of_relation_id
 dataset_save_path dataloaders_save_path kg_reverse_r entity_kg_num_interval relation_kg_num_interval nproc world_size
 """)
 DOES_NOTHING = words("""
@@ -32,10 +33,10 @@ POSITION_FIELD HEAD_ENTITY_ID_FIELD TAIL_ENTITY_ID_FIELD RELATION_ID_FIELD ENTIT
 group_offset offset local_rank
 """)
 OTHER = {
-    "shuffle": False, "transform": "mask_itemseq", "require_pow": True, "unload_col": {"inter": ["timestamp"]},
+    "require_pow": True, "unload_col": {"inter": ["timestamp"]},
     "unused_col": {"inter": ["timestamp"]}, "additional_feat_suffix": ["link"], "preload_weight": {"a": "b"},
     "discretization": {"age": 3}, "numerical_features": ["age"], "seq_len": {"genre": 3}, "encoding": "latin-1",
-    **{f"alias_of_{what}_id": ["x"] for what in ("user", "item", "entity", "relation")},
+    **{f"alias_of_{what}_id": ["x"] for what in ("entity", "relation")},
     "dataset_save_path": "d.pth", "dataloaders_save_path": "l.pth", "kg_reverse_r": True,
     "entity_kg_num_interval": "[5,inf)", "relation_kg_num_interval": "[5,inf)", "nproc": 2, "world_size": 2,
 }  # fmt: skip

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole.data import create_dataset
+from recbole.data.dataset import create_dataset as task_dataset
 from recbole.data.split import SPLITS, TRAIN
 from recbole.model import get_model
 from recbole.utils import ModelType, UserError, stream
@@ -205,6 +206,6 @@ def test_the_split_is_of_each_users_rows_in_time(small_dataset):
 def test_the_task_is_that_of_the_bound_model(small_cf, config):
     settings = config(small_cf)
     with pytest.raises(UserError, match="the task of BPR is not known: bind_model its class first, or say model_type"):
-        create_dataset(settings)
+        task_dataset(settings)
     settings.bind_model(get_model("BPR"))
-    assert create_dataset(settings).task_type == "CF"
+    assert task_dataset(settings).task_type == "CF"

@@ -83,7 +83,7 @@ def tokens_of(dataset, batch):
         target = [item for item in row["target_item_list"] if item != -1]
         assert len(target) == row["target_item_length"]
         assert row["target_item_list"][len(target) :] == [-1] * (len(row["target_item_list"]) - len(target))
-        user = dataset.id2token("user_id", row["user_id"]).item()
+        user = dataset.id2token("user_id", row["user_id"])
         named = [dataset.id2token("item_id", basket).tolist() for basket in history if basket]
         found[user] = (named, dataset.id2token("item_id", np.array(target, dtype=int)).tolist())
     return found
@@ -284,6 +284,6 @@ def test_ta_feng_is_whole():
     everybody = json.loads(path.read_bytes())
     rows = dataset.eval_rows("test")
     for at in range(0, 10061, 1000):
-        user = dataset.id2token("user_id", rows.entity[at]).item()
+        user = dataset.id2token("user_id", rows.entity[at])
         history, target = tokens_of(dataset, rows.inputs[at : at + 1])[user]
         assert [[int(item) for item in basket] for basket in [*history, target]] == everybody[user][-51:]

@@ -33,7 +33,8 @@ def test_features_of_items_stand_at_their_ids(dataset):
     items = dataset.get_item_feature()
     assert items["item_id"].tolist() == list(range(dataset.n_items)) and dataset.item_feat.columns == items.columns
     a, b, c, d = ids(dataset, "abcd")
-    assert items["price"][[a, b, c, d, 0]].tolist() == [0, 2.5, 1, 0, 0]
+    mean = pytest.approx((2.5 + 9 + 1) / 3)
+    assert items["price"][[a, b, c, d, 0]].tolist() == [mean, 2.5, 1, mean, mean], "where there is none, the mean"
     assert items["kind"][a] == items["kind"][dataset.token2id("item_id", "never")] != items["kind"][b]
     assert items["kind"][b] == items["kind"][c] > 0 and items["kind"][d] == items["kind"][0] == 0
     assert items["size"][[a, b, c, d]].tolist() == [[4, 0, 0], [1, 2, 3], [6, 7, 0], [0, 0, 0]]

@@ -14,7 +14,7 @@ from recbole.ensemble.partitioning import agreement, check_ensemble, make_partit
 from recbole.ensemble.scan import rewritten
 from recbole.ensemble.training import Workspace
 from recbole.model import get_model
-from recbole.trainer import Trainer
+from recbole.trainer import TrainingLoop
 from recbole.utils import UserError
 
 EVERY = ("random", "hash", "ubp", "ibp", "inbp", "bekm", "blpa", "ot")
@@ -89,7 +89,7 @@ def test_a_partition_is_kept_while_the_shards_are_trained(worlds, tmp_path, monk
 def test_a_base_that_was_killed_goes_on(worlds, tmp_path, monkeypatch):
     """It dies in the second shard: the first is not trained again."""
     monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
-    place, workspace, fit = Place(worlds("BPR"), "receraser"), Workspace(tmp_path / "x"), Trainer.fit
+    place, workspace, fit = Place(worlds("BPR"), "receraser"), Workspace(tmp_path / "x"), TrainingLoop.fit
     whole, fitted = place.learn(place.by_row()), []
 
     def dying(self):
@@ -100,7 +100,7 @@ def test_a_base_that_was_killed_goes_on(worlds, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return fit(self)
 
-    monkeypatch.setattr(Trainer, "fit", dying)
+    monkeypatch.setattr(TrainingLoop, "fit", dying)
     with pytest.raises(KeyboardInterrupt):
         place.learn(place.by_row(), workspace=workspace)
     assert {path.name for path in tmp_path.iterdir()} == {"x.shard_0.part", "x.shard_1.resume"}

@@ -14,7 +14,7 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
-from recbole.data.dataset import Ragged
+from recbole.data.ragged import Ragged
 from recbole.evaluator.metrics import METRICS, PerRow
 from recbole.evaluator.scores import best_of, member
 

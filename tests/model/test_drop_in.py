@@ -170,7 +170,7 @@ import torch
 from recbole.config import Config
 from recbole.data import create_dataset
 from recbole.model import get_model
-from recbole.trainer import Trainer
+from recbole.trainer import TrainingLoop
 from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.request import Request
 from recbole.utils.deadline import Deadline
@@ -184,7 +184,7 @@ config.bind_model(cls)
 dataset = create_dataset(config, cls.type)
 torch.manual_seed(1)
 model = cls(config, dataset)
-Trainer(config, model, dataset).fit()
+TrainingLoop(config, model, dataset).fit()
 
 
 def held():

@@ -10,7 +10,7 @@ from general_oracles import ORACLES, bpr_of, rows_of, tables, teacher_layers
 from recbole.data import Interaction, Negatives
 from recbole.data.sampler import in_turn
 from recbole.model import get_model, recommender
-from recbole.trainer import ResumeFile, Trainer
+from recbole.trainer import ResumeFile, TrainingLoop
 from recbole.unlearning.algorithms.scif import Scif
 from recbole.unlearning.request import Request
 from recbole.utils import UserError, stream
@@ -253,7 +253,7 @@ def test_scores_follow_a_graph_that_is_put_in_place(build, some_rows, name):
 @MODELS
 def test_scif_applies_to_a_trained_model(build, name):
     model, dataset = build(name, epochs=2, train_batch_size=64, spread=0.0, damping=0.01)
-    Trainer(dataset.config, model, dataset).fit()
+    TrainingLoop(dataset.config, model, dataset).fit()
     users = model.selective[0]
     frozen = {n: p.detach().clone() for n, p in model.named_parameters() if n not in model.selective}
     before = dict(model.named_parameters())[users].detach().clone()
@@ -324,16 +324,16 @@ def test_a_forgotten_edge_leaves_the_views_and_no_other_does(build, some_rows):
 def test_simrec_trains_its_teacher_first_and_then_its_student(build, monkeypatch):
     """Two epochs of the one, which nothing validates, then three of the other."""
     validated = []
-    monkeypatch.setattr("recbole.trainer.trainer.validation", lambda *_: validated.append(1) or ({}, 1.0))
+    monkeypatch.setattr("recbole.trainer.loop.validation", lambda *_: validated.append(1) or ({}, 1.0))
     model, dataset = build("SimRec", teacher_epochs=2, train_batch_size=64, epochs=3, weight_decay=0.1)
-    states, after = [{k: v.clone() for k, v in model.state_dict().items()}], Trainer._after_epoch
+    states, after = [{k: v.clone() for k, v in model.state_dict().items()}], TrainingLoop._after_epoch
 
     def watched(trainer):
         states.append({k: v.clone() for k, v in trainer.model.state_dict().items()})
         after(trainer)
 
-    monkeypatch.setattr(Trainer, "_after_epoch", watched)
-    progress = Trainer(dataset.config, model, dataset).fit()
+    monkeypatch.setattr(TrainingLoop, "_after_epoch", watched)
+    progress = TrainingLoop(dataset.config, model, dataset).fit()
     moved = [{k for k in new if not torch.equal(old[k], new[k])} for old, new in pairwise(states)]
     teacher = {name for name in states[0] if name.startswith("teacher.")}
     assert moved == [teacher] * 2 + [states[0].keys() - teacher] * 3
@@ -354,14 +354,14 @@ def test_the_teachers_loss(build, some_rows):
 def test_a_teacher_that_diverges_ends_the_training(build):
     model, dataset = build("SimRec", teacher_reg_weight=1e308)
     with pytest.raises(UserError, match="training diverged: the loss of epoch 0, batch 0 is not a number"):
-        Trainer(dataset.config, model, dataset).fit()
+        TrainingLoop(dataset.config, model, dataset).fit()
 
 
 def test_a_model_is_told_of_every_epoch(build, monkeypatch):
     model, dataset = build("SGL", epochs=3)
     told = []
     monkeypatch.setattr(type(model), "begin_epoch", lambda self, epoch, data: told.append((epoch, data, self.training)))
-    Trainer(dataset.config, model, dataset).fit()
+    TrainingLoop(dataset.config, model, dataset).fit()
     assert told == [(epoch, dataset, True) for epoch in range(3)]
 
 
@@ -375,12 +375,12 @@ def test_a_killed_training_ends_with_the_same_bits(build, name, tmp_path, monkey
     settings = {"epochs": 3, "train_batch_size": 64, "spread": 0.0, "teacher_epochs": 1}
     settings = {k: v for k, v in settings.items() if k != "teacher_epochs" or name == "SimRec"}
     model, dataset = build(name, **settings)
-    Trainer(dataset.config, model, dataset).fit()
+    TrainingLoop(dataset.config, model, dataset).fit()
     expected = {key: value.clone() for key, value in model.state_dict().items()}
     for kill_at in (2, 7):
         resume = ResumeFile(tmp_path / f"{kill_at}.resume", "same")
         model, dataset = build(name, **settings)
-        trainer, steps, step = Trainer(dataset.config, model, dataset, resume), [], Trainer._step
+        trainer, steps, step = TrainingLoop(dataset.config, model, dataset, resume), [], TrainingLoop._step
 
         def killed(self, batch, kill_at=kill_at, steps=steps, step=step):
             steps.append(1)
@@ -388,13 +388,13 @@ def test_a_killed_training_ends_with_the_same_bits(build, name, tmp_path, monkey
                 raise Killed
             return step(self, batch)
 
-        monkeypatch.setattr(Trainer, "_step", killed)
+        monkeypatch.setattr(TrainingLoop, "_step", killed)
         with pytest.raises(Killed):
             trainer.fit()
-        monkeypatch.setattr(Trainer, "_step", step)
+        monkeypatch.setattr(TrainingLoop, "_step", step)
         model, dataset = build(name, **settings)
         torch.manual_seed(99)
-        Trainer(dataset.config, model, dataset, ResumeFile(tmp_path / f"{kill_at}.resume", "same")).fit()
+        TrainingLoop(dataset.config, model, dataset, ResumeFile(tmp_path / f"{kill_at}.resume", "same")).fit()
         assert all(torch.equal(value, model.state_dict()[key]) for key, value in expected.items())
 
 

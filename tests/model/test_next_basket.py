@@ -11,7 +11,7 @@ from recbole.config import Config
 from recbole.data import create_dataset
 from recbole.model import abstract_recommender, get_model
 from recbole.model.next_basket_recommender import dnntsp as dnntsp_file
-from recbole.trainer import Trainer, make_optimizer
+from recbole.trainer import TrainingLoop, make_optimizer
 from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.request import Request
 from recbole.utils import ModelType, UserError, keyed
@@ -363,7 +363,7 @@ def test_scores_do_not_depend_on_the_company(folder, name):
 @pytest.mark.parametrize("name", ["Sets2Sets", "DNNTSP"])
 def test_trains_and_forgets(folder, name):
     config, dataset, model = build(folder, name, double=False, epochs=25, train_batch_size=8, learning_rate=0.02)
-    progress = Trainer(config, model, dataset).fit()
+    progress = TrainingLoop(config, model, dataset).fit()
     assert progress.losses[-1] < 0.9 * progress.losses[0]
     forgetting = get_algorithm("scif")(config, model, dataset.masked(dataset.forgotten.copy()))
     log = dataset.log
@@ -425,5 +425,5 @@ def test_baselines_are_not_trained(folder):
     for name in ("GPTopFreq", "TIFUKNN"):
         config, dataset, model = build(folder, name, double=False)
         assert model.type is ModelType.NEXT_BASKET and not model.trainable
-        progress = Trainer(config, model, dataset).fit()
+        progress = TrainingLoop(config, model, dataset).fit()
         assert progress.best_score > 0 and not progress.losses

@@ -14,7 +14,7 @@ from recbole.data import Interaction, create_dataset
 from recbole.evaluator import mean_utility
 from recbole.model import get_model
 from recbole.model.next_item import begun_alike
-from recbole.trainer import Trainer, load_checkpoint, load_weights, make_optimizer
+from recbole.trainer import TrainingLoop, load_checkpoint, load_weights, make_optimizer
 from recbole.unlearning.registry import get_algorithm
 from recbole.unlearning.request import Request
 from recbole.utils import UserError
@@ -265,7 +265,7 @@ def test_scif_applies_to_a_trained_model(data, name):
     dataset = data(name, epochs=8, learning_rate=0.02, damping=1.0, scif_iterations=10)
     torch.manual_seed(0)
     model = get_model(name)(dataset.config, dataset)
-    Trainer(dataset.config, model, dataset).fit()
+    TrainingLoop(dataset.config, model, dataset).fit()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     algorithm = get_algorithm("scif")(dataset.config, model, dataset.masked(dataset.forgotten.copy()))
     longest = int(np.argmax(np.diff(dataset.log.offsets)))
@@ -286,7 +286,7 @@ def test_pop_sbr_counts_targets_and_is_asked_what_the_others_are(data):
     assert model.full_sort_predict(questions).numpy() == pytest.approx(
         np.tile(counts / counts.max(), (len(questions), 1))
     )
-    progress = Trainer(dataset.config, model, dataset).fit()
+    progress = TrainingLoop(dataset.config, model, dataset).fit()
     assert progress.losses == [] and progress.best_result == mean_utility(
         model, dataset.eval_rows("valid"), dataset.config
     )

@@ -10,7 +10,7 @@ from test_next_basket import build, folder, gate_at_the_start, gate_of, randomis
 from recbole.data.split import TRAIN
 from recbole.model.basket_histories import places_of_pairs
 from recbole.model.next_basket_recommender.sets2sets import Sets2Sets
-from recbole.trainer import Trainer, load_checkpoint, load_weights, save_checkpoint
+from recbole.trainer import TrainingLoop, load_checkpoint, load_weights, save_checkpoint
 from recbole.utils import UserError
 
 
@@ -95,7 +95,7 @@ def test_training_is_that_of_a_whole_gate(folder, more):  # noqa: F811
     whole = WholeGate(config, dataset).double()
     whole.load_state_dict(model.state_dict(), strict=False)
     whole.whole.data.copy_(gate_of(model))
-    losses = [Trainer(config, one, dataset).fit().losses for one in (model, whole)]
+    losses = [TrainingLoop(config, one, dataset).fit().losses for one in (model, whole)]
     np.testing.assert_allclose(*losses, rtol=1e-9)
     torch.testing.assert_close(gate_of(model), whole.whole, rtol=0, atol=1e-9)
     for name, parameter in model.named_parameters():

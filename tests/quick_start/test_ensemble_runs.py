@@ -156,7 +156,7 @@ REFUSED = [
 @pytest.mark.parametrize(("arguments", "said"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
 def test_what_cannot_be_is_refused_before_anything_is_trained(world, here, tmp_path, monkeypatch, arguments, said):
     place = world(tmp_path)
-    monkeypatch.setattr("recbole.trainer.trainer.Trainer.fit", lambda self: pytest.fail("trained"))
+    monkeypatch.setattr("recbole.trainer.loop.TrainingLoop.fit", lambda self: pytest.fail("trained"))
     told = here(place.folder, "run_recbole.py", *arguments)
     assert told.status == 2 and told.err.count("\n") == 1, told.err
     assert re.search(said, told.err), told.err

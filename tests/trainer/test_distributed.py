@@ -16,7 +16,7 @@ from in_process import inside
 from recbole.data import TrainBatches
 from recbole.model import get_model
 from recbole.quick_start.main import train_main
-from recbole.trainer import Trainer
+from recbole.trainer import TrainingLoop
 from recbole.utils import UserError, distributed, launcher
 
 ROOT = Path(__file__).parents[2]
@@ -141,9 +141,9 @@ def test_several_processes_are_told_when_they_train_another_objective(
     config, small_dataset, monkeypatch, caplog, model, processes, told
 ):
     monkeypatch.setattr(logging.getLogger("recbole"), "propagate", True)
-    monkeypatch.setattr("recbole.trainer.trainer.world_size", lambda: processes)
+    monkeypatch.setattr("recbole.trainer.loop.world_size", lambda: processes)
     settings = config("unused", model=model, epochs=0)
-    Trainer(settings, get_model(model)(settings, small_dataset), small_dataset).fit()
+    TrainingLoop(settings, get_model(model)(settings, small_dataset), small_dataset).fit()
     warnings = list(dict.fromkeys(r.getMessage() for r in caplog.records if r.levelno == logging.WARNING))
     assert len([line for line in warnings if "another objective" in line]) == told
     if told:

@@ -78,9 +78,9 @@ def test_a_model_trained_row_by_row_has_the_bits_of_one_trained_densely(worlds, 
         seen.append(any(p.grad is not None and p.grad.is_sparse for p in module.parameters()))
 
     try:
-        with patch("recbole.trainer.trainer.rows_alone", counted):
+        with patch("recbole.trainer.loop.rows_alone", counted):
             one = weights(trained(world.config, world.data()))
-        with patch("recbole.trainer.trainer.rows_alone", lambda *_: None):
+        with patch("recbole.trainer.loop.rows_alone", lambda *_: None):
             other = weights(trained(world.config, world.data()))
     finally:
         for key, value in before.items():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.pop import Pop
-from recbole.trainer import ResumeFile, Trainer, fingerprint, make_optimizer, optimizers
+from recbole.trainer import ResumeFile, TrainingLoop, fingerprint, make_optimizer, optimizers
 from recbole.trainer.sparse_adagrad import Adagrad
 from recbole.trainer.sparse_adam import Adam, SparseAdam
 from recbole.utils import UserError, init_seed
@@ -37,12 +37,12 @@ class NoisyBPR(BPR):
 
 @pytest.fixture(scope="module")
 def make(config, small_dataset):
-    """A factory: ``make(model_class, resume, **settings)`` gives a `Trainer` of a fresh model from the seed."""
+    """A factory: ``make(model_class, resume, **settings)`` gives a `TrainingLoop` of a fresh model from the seed."""
 
     def made(model_class=BPR, resume=None, also=None, **more):
         conf = config("unused", **{"train_batch_size": 64, "epochs": 3} | more)
         init_seed(conf["seed"])
-        return Trainer(conf, model_class(conf, small_dataset), small_dataset, resume, also=also)
+        return TrainingLoop(conf, model_class(conf, small_dataset), small_dataset, resume, also=also)
 
     return made
 
@@ -89,7 +89,7 @@ def test_it_stops_and_keeps_as_recbole_does(make, scores, patience, bigger):
         return {METRIC: value}, value
 
     trainer = make(epochs=len(scores), stopping_step=patience, valid_metric_bigger=bigger, learning_rate=0.1)
-    with patch("recbole.trainer.trainer.validation", score):
+    with patch("recbole.trainer.loop.validation", score):
         progress = trainer.fit()
     epochs, best = recbole_stops(scores, patience, bigger)
     assert (len(progress.losses), progress.best_epoch, len(seen)) == (epochs, best, epochs)
@@ -101,7 +101,7 @@ def test_it_stops_and_keeps_as_recbole_does(make, scores, patience, bigger):
 @pytest.mark.parametrize(("eval_step", "validations"), [(1, 5), (2, 2), (5, 1), (6, 0), (0, 0)])
 def test_validation_every_so_many_epochs(make, monkeypatch, eval_step, validations):
     asked = []
-    monkeypatch.setattr("recbole.trainer.trainer.validation", lambda *_: asked.append(1) or ({METRIC: 0.0}, 0.0))
+    monkeypatch.setattr("recbole.trainer.loop.validation", lambda *_: asked.append(1) or ({METRIC: 0.0}, 0.0))
     trainer = make(epochs=5, eval_step=eval_step)
     progress = trainer.fit()
     assert (len(asked), len(progress.losses), len(progress.valid_seconds)) == (validations, 5, validations)
@@ -129,14 +129,14 @@ def test_a_model_that_is_fitted_when_built_is_validated_once(make):
 def test_an_epoch_is_begun_only_if_the_last_ones_time_is_left(make, monkeypatch, budget, epochs):
     now = [0.0]
     clock = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0])
-    for module in ("trainer.trainer", "utils.device"):
+    for module in ("trainer.loop", "utils.device"):
         monkeypatch.setattr(f"recbole.{module}.time", clock)
 
     def score(*_):
         now[0] += 2.5
         return {METRIC: 0.0}, 0.0
 
-    monkeypatch.setattr("recbole.trainer.trainer.validation", score)
+    monkeypatch.setattr("recbole.trainer.loop.validation", score)
     trainer = make(epochs=6, max_training_hours=budget / 3600)
 
     def begin_epoch(*_):
@@ -324,7 +324,7 @@ def worse_and_worse(*_):
 
 @pytest.mark.parametrize("also", [0, 1, 4])
 def test_the_weights_of_another_epoch_are_kept_too_and_change_nothing_else(make, monkeypatch, also):
-    monkeypatch.setattr("recbole.trainer.trainer.validation", worse_and_worse)
+    monkeypatch.setattr("recbole.trainer.loop.validation", worse_and_worse)
     alone = make(NoisyBPR, epochs=6, stopping_step=1, learning_rate=0.08)
     alone.fit()
     trainer = make(NoisyBPR, also=also, epochs=6, stopping_step=1, learning_rate=0.08)
@@ -338,7 +338,7 @@ def test_the_weights_of_another_epoch_are_kept_too_and_change_nothing_else(make,
 
 
 def test_who_has_no_time_left_does_not_go_on(make, monkeypatch):
-    monkeypatch.setattr("recbole.trainer.trainer.validation", worse_and_worse)
+    monkeypatch.setattr("recbole.trainer.loop.validation", worse_and_worse)
     trainer = make(also=4, epochs=6, max_training_hours=1e-9)
     assert trainer.fit().stopped == "time budget"
     assert trainer.kept is None
@@ -346,7 +346,7 @@ def test_who_has_no_time_left_does_not_go_on(make, monkeypatch):
 
 @pytest.mark.parametrize("calls", [3, 14, 15, 16, 20, 24])
 def test_a_run_that_is_killed_while_it_goes_on_ends_with_the_same_bits(make, snapshots, monkeypatch, calls):
-    monkeypatch.setattr("recbole.trainer.trainer.validation", worse_and_worse)
+    monkeypatch.setattr("recbole.trainer.loop.validation", worse_and_worse)
     settings = {"also": 4, "epochs": 6, "stopping_step": 1, "learning_rate": 0.08}
     whole = make(NoisyBPR, **settings)
     progress = whole.fit()
@@ -409,7 +409,7 @@ def test_killed_while_validating(make, snapshots, monkeypatch):
     whole = make(NoisyBPR)
     whole.fit()
     with monkeypatch.context() as patching, pytest.raises(Killed):
-        patching.setattr("recbole.trainer.trainer.validation", dies)
+        patching.setattr("recbole.trainer.loop.validation", dies)
         make(NoisyBPR, snapshots()).fit()
     resumed = make(killed_after(NoisyBPR, 11), snapshots())  # the last batch again, and two epochs
     resumed.fit()

@@ -10,7 +10,7 @@ from small_worlds import MODELS, weights
 from recbole.evaluator import EvalSettings, TargetView, build_views, evaluate, get_probe
 from recbole.evaluator.probes.targets import target_scores
 from recbole.model import get_model
-from recbole.trainer import ResumeFile, Trainer
+from recbole.trainer import ResumeFile, TrainingLoop
 from recbole.unlearning.pipeline import Pipeline
 from recbole.unlearning.registry import algorithm_names, get_algorithm
 from recbole.utils import init_seed
@@ -82,7 +82,7 @@ def test_training_and_questions_stay_on_their_device(name, worlds, tmp_path):
             world.config["device"], world.config["epochs"] = torch.device(where), 2
             init_seed(5)
             model = get_model(name)(world.config, world.dataset).to(where)
-            trainer = Trainer(world.config, model, world.dataset, ResumeFile(tmp_path / f"{where}.resume", "me"))
+            trainer = TrainingLoop(world.config, model, world.dataset, ResumeFile(tmp_path / f"{where}.resume", "me"))
             progress = trainer.fit()
             views = build_views(world.dataset, mask, 0, 5)
             settings = EvalSettings.from_config(world.config)
@@ -90,7 +90,7 @@ def test_training_and_questions_stay_on_their_device(name, worlds, tmp_path):
             rows = evaluate(model, views, settings, probes, (model, "itself"))
             _, scores = target_scores(model, TargetView(views.shown, np.array([1, 2])), settings)
             found.append((progress.losses, [row["value"] for row in rows], scores.rank.tolist()))
-            again = Trainer(world.config, model, world.dataset, ResumeFile(tmp_path / f"{where}.resume", "me"))
+            again = TrainingLoop(world.config, model, world.dataset, ResumeFile(tmp_path / f"{where}.resume", "me"))
             assert again.fit().losses == progress.losses, "it is complete, and goes on from there"
     world.config["device"] = torch.device("cpu")
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-3, equal_nan=True)

@@ -11,7 +11,7 @@ from recbole.data.sampler import in_turn
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
-from recbole.trainer import Trainer
+from recbole.trainer import TrainingLoop
 from recbole.unlearning.algorithms.scif import Scif
 from recbole.utils import UserError, init_seed
 
@@ -163,7 +163,7 @@ def trained(config, data):
         init_seed(conf["seed"])
         model = BPR(conf, data)
         if not kept:
-            Trainer(conf, model, data).fit()
+            TrainingLoop(conf, model, data).fit()
             kept.append(weights(model))
         model.load_state_dict(kept[0])
         return conf, model

@@ -12,7 +12,7 @@ from recbole.ensemble.learning import learn_ensemble
 from recbole.ensemble.partitioning import make_partition
 from recbole.ensemble.training import Workspace
 from recbole.model import get_model
-from recbole.trainer import ResumeFile, Trainer
+from recbole.trainer import ResumeFile, TrainingLoop
 from recbole.unlearning.algorithms.shards import Bill, Shards
 from recbole.utils import UserError
 
@@ -92,7 +92,7 @@ def test_killed_inside_a_shard_it_ends_with_the_same_bits(ensembles, tmp_path, m
     def run():
         return place.unlearn(resume=ResumeFile(tmp_path / "x.resume", "me"), stem=stem)
 
-    step = Trainer._step
+    step = TrainingLoop._step
 
     def dying(self, batch):
         steps.append(self)
@@ -100,11 +100,11 @@ def test_killed_inside_a_shard_it_ends_with_the_same_bits(ensembles, tmp_path, m
             raise KeyboardInterrupt
         return step(self, batch)
 
-    monkeypatch.setattr(Trainer, "_step", dying)
+    monkeypatch.setattr(TrainingLoop, "_step", dying)
     with pytest.raises(KeyboardInterrupt):
         run()
     assert bool(list(tmp_path.glob("x.shard_*.part"))) == (part > 0)
-    monkeypatch.setattr(Trainer, "_step", step)
+    monkeypatch.setattr(TrainingLoop, "_step", step)
     torch.manual_seed(99)
     saved, summary, algorithm = run()
     assert all(same(saved[at], whole[at]) for at in saved) and 3 in saved
@@ -218,7 +218,7 @@ def test_what_a_new_partition_costs_counts(repartitioned):
 def test_killed_among_the_shards_of_a_new_partition_it_ends_with_the_same_bits(repartitioned, tmp_path, monkeypatch):
     """At the second checkpoint: neither is pretrained again, nor what the first checkpoint needed."""
     monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
-    (place, whole, _, told), fit, pretrain = repartitioned, Trainer.fit, partitioning.learn
+    (place, whole, _, told), fit, pretrain = repartitioned, TrainingLoop.fit, partitioning.learn
     fitted, pretrained = [], []
     monkeypatch.setattr(partitioning, "learn", lambda *a, **k: pretrained.append(a) or pretrain(*a, **k))
 
@@ -228,7 +228,7 @@ def test_killed_among_the_shards_of_a_new_partition_it_ends_with_the_same_bits(r
             raise KeyboardInterrupt
         return fit(self)
 
-    monkeypatch.setattr(Trainer, "fit", dying)
+    monkeypatch.setattr(TrainingLoop, "fit", dying)
 
     def run():
         return place.unlearn(resume=ResumeFile(tmp_path / "x.resume", "me"), stem=tmp_path / "x", repartition=True)

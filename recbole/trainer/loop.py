@@ -35,7 +35,7 @@ logger = logging.getLogger("recbole")
 _OUT_OF_TIME = "time budget"
 
 
-class Trainer:
+class TrainingLoop:
     """Fits a model on training batches and keeps the weights that were best on the validation rows.
 
     Args:

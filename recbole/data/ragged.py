@@ -1,0 +1,42 @@
+"""Rows of different lengths, in two flat arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the concatenation of ``arange(start, end)`` over pairs, without a loop."""
+    sizes = ends - starts
+    total = int(sizes.sum())
+    shift = np.repeat(starts - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
+    return np.arange(total, dtype=np.int64) + shift
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths: row ``r`` holds ``values[offsets[r]:offsets[r + 1]]``."""
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def sizes(self) -> np.ndarray:
+        """Return the length of every row, int64 [rows]."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: np.ndarray) -> Ragged:
+        """Return the chosen rows (int64, in their order)."""
+        starts, ends = self.offsets[rows], self.offsets[rows + 1]
+        return Ragged(self.values[ranges(starts, ends)], np.concatenate([[0], np.cumsum(ends - starts)]))
+
+    def padded(self) -> np.ndarray:
+        """Return the rows as an array [rows, longest], 0 behind the shorter ones."""
+        sizes = self.sizes()
+        found = np.zeros((len(self), max(int(sizes.max(initial=1)), 1)), dtype=self.values.dtype)
+        found[np.arange(found.shape[1]) < sizes[:, None]] = self.values
+        return found

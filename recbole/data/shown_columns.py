@@ -1,0 +1,71 @@
+"""The columns of interactions as RecBole shows them to models; the log keeps them as they were read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recbole.utils import UserError, suggest
+
+if TYPE_CHECKING:
+    from recbole.config import Config
+    from recbole.data.log import InteractionLog
+
+logger = logging.getLogger("recbole")
+
+
+def shown_columns(config: Config, log: InteractionLog) -> dict[str, np.ndarray]:
+    """Return the further columns by name: missing numbers filled, the label of ``threshold`` added, numbers scaled.
+
+    A missing number is the mean of its column. Numbers are scaled to [0, 1] where ``normalize_all`` or
+    ``normalize_field`` says so. With none of these the columns are the log's own arrays.
+
+    Raises:
+        UserError: ``threshold`` names another column than one of numbers, or several.
+    """
+    columns = {name: filled(values) for name, values in log.columns.items()}
+    columns |= _label(config, columns)
+    scaled = scaled_fields(config, [name for name in columns if name not in log.vocabulary])
+    return columns | {name: scale(columns[name], name) for name in scaled if name in columns}
+
+
+def filled(values: np.ndarray) -> np.ndarray:
+    """Return numbers [n], NaN replaced by the mean of the others; the same array if there is none."""
+    if values.dtype.kind != "f" or not np.isnan(values).any():
+        return values
+    known = values[~np.isnan(values)]
+    return np.where(np.isnan(values), known.mean() if len(known) else 0.0, values)
+
+
+def _label(config: Config, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    threshold = config.get("threshold")
+    if not isinstance(threshold, dict):
+        return {}
+    if len(threshold) != 1:
+        raise UserError(f"threshold should name one column, like {{rating: 4}}, not {threshold!r}")
+    name, value = next(iter(threshold.items()))
+    if name not in columns:  # files of the original's set one for columns that they do not load
+        logger.info(
+            "threshold: '%s' is not among the loaded columns: there is no label%s", name, suggest(name, columns)
+        )
+        return {}
+    return {str(config["LABEL_FIELD"]): (columns[name] >= value).astype(np.float32)}
+
+
+def scaled_fields(config: Config, numbers: Collection[str]) -> list[str]:
+    """Return which of some columns of numbers ``normalize_all`` and ``normalize_field`` scale."""
+    if config["normalize_field"]:
+        return [name for name in numbers if name in config["normalize_field"]]
+    return list(numbers) if config["normalize_all"] else []
+
+
+def scale(values: np.ndarray, name: str) -> np.ndarray:
+    """Return numbers [n] scaled to [0, 1], float64; ones where all are the same, which is told."""
+    low, high = (values.min(), values.max()) if len(values) else (0, 0)
+    if low == high:
+        logger.warning("all values of '%s' are the same: scaled to 1", name)
+        return np.ones(len(values))
+    return (values - low) / (high - low)

@@ -1,0 +1,148 @@
+"""What is read of a data set's atomic files, as tables: interactions, and the features of users and items."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recbole.data.arrow_arrays import integers
+from recbole.data.atomic import read_atomic
+from recbole.data.filters import within
+from recbole.utils import FeatureType, UserError
+from recbole.utils.intervals import parse_intervals
+
+if TYPE_CHECKING:
+    from recbole.config import Config
+
+logger = logging.getLogger("recbole")
+
+SIDES = ("user", "item")
+
+
+def read_table(
+    path: Path, columns: Iterable[str] | None, config: Config, fields: Mapping[str, str], sides: Iterable[str]
+) -> pa.Table:
+    """Return the Arrow table of an atomic file that must hold the ids of ``sides``.
+
+    Raises:
+        UserError: for a missing file or column, a malformed line, or an interaction without user or item.
+    """
+    lenient, interactions = config["bad_lines"] == "leave_out", path.suffix == ".inter"
+    separators = config["field_separator"], config["seq_separator"]
+    table = read_atomic(path, columns, *separators, encoded=interactions, surplus=lenient)
+    for side in sides:
+        column, key = fields[side], f"{side.upper()}_ID_FIELD"
+        if column not in table.types:
+            raise UserError(f"{path}: no column '{column}' ({key}) is loaded")
+        if table.types[column] is not FeatureType.TOKEN:
+            raise UserError(f"{path}:1: column '{column}' ({key}) should be a token: write '{column}:token'")
+    if not interactions:
+        return table.table
+    if table.types.get(fields["time"], FeatureType.FLOAT) is not FeatureType.FLOAT:
+        raise UserError(f"{path}:1: column '{fields['time']}' (TIME_FIELD) should be a number: write it with ':float'")
+    if lenient:
+        return _without_missing(path, table.table, [fields[side] for side in sides])
+    for side in sides:
+        _refuse_missing(path, table.table, fields[side], f"{side.upper()}_ID_FIELD")
+    return table.table
+
+
+def _without_missing(path: Path, table: pa.Table, columns: Iterable[str]) -> pa.Table:
+    """Return the rows that have a user and an item, and tell how many have not."""
+    for column in columns:
+        if missing := table[column].null_count:
+            logger.warning("%s: %d rows without %s are left out", path, missing, column)
+            table = table.filter(pc.is_valid(table[column]))
+    return table.combine_chunks()
+
+
+def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
+    """Raise a UserError that names the first line without a user or an item; RecBole leaves such rows out."""
+    missing = table[column].null_count
+    if not missing:
+        return
+    row = pc.index(pc.is_null(table[column]), True).as_py()
+    with open(path, "rb") as file:
+        filled = (number for number, line in enumerate(file, start=1) if line.strip(b"\r\n"))
+        number = next(islice(filled, row + 1, None))  # the first is the header
+    raise UserError(
+        f"{path}:{number}: column '{column}' ({key}) has no value, in {missing} of {len(table)} rows; "
+        "fill it in, or remove the rows"
+    )
+
+
+# --- features of users and items -----------------------------------------------------------------------------------
+
+
+def read_features(config: Config, fields: Mapping[str, str]) -> dict[str, pa.Table]:
+    """Return ``"user"`` and ``"item"`` to the table of their file, without the rows that have no id.
+
+    Those are read that ``load_col`` names; where it is null, those that are there.
+    """
+    folder, name, wanted = Path(config["data_path"]), config["dataset"], config["load_col"]
+    paths = {side: folder / f"{name}.{side}" for side in SIDES}
+    chosen = [side for side in SIDES if (paths[side].is_file() if wanted is None else side in wanted)]
+    found = {}
+    for side in chosen:
+        table = read_table(paths[side], None if wanted is None else wanted[side], config, fields, (side,))
+        found[side] = table.filter(pc.is_valid(table[fields[side]]))
+    return found
+
+
+def features_within(
+    features: Mapping[str, pa.Table], intervals: Mapping[str, str], loaded: Iterable[str]
+) -> dict[str, pa.Table]:
+    """Return the features of the users and items whose own columns lie in the intervals of ``val_interval``.
+
+    Args:
+        features: as :func:`read_features` returns them.
+        intervals: column to interval.
+        loaded: the columns of the interactions, which are filtered by themselves.
+
+    Raises:
+        UserError: there is no such column, or it holds tokens.
+    """
+    kept, columns = dict(features), set(loaded)
+    for column, text in intervals.items():
+        of = [side for side in SIDES if side in kept and column in kept[side].column_names]
+        if column not in columns and not of:
+            known = [*columns, *(name for table in features.values() for name in table.column_names)]
+            raise UserError(f"val_interval: '{column}' is not among the loaded columns {sorted(known)}")
+        for side in of:
+            values = kept[side][column]
+            if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+                raise UserError(f"val_interval: '{column}' holds tokens; only numbers lie in intervals")
+            number = values.to_numpy().astype(np.float64)
+            kept[side] = kept[side].filter(pa.array(within(number, parse_intervals(text, f"val_interval: {column}"))))
+    return kept
+
+
+def features_of(table: pa.Table, column: str, tokens: pa.Array, before: np.ndarray, after: np.ndarray) -> pa.Table:
+    """Return the features of those whom the filter by numbers of interactions has left.
+
+    Args:
+        table: of the users or of the items.
+        column: of their ids.
+        tokens: string array of those with interactions.
+        before, after: int64 [tokens], how many each had before that filter, and has.
+    """
+    banned = np.flatnonzero((before > 0) & (after == 0))
+    gone = tokens.take(integers(banned)).cast(pa.string())
+    return table.filter(pc.invert(pc.is_in(table[column].cast(pa.string()), value_set=gone))) if len(gone) else table
+
+
+# --- sequences of an interaction ------------------------------------------------------------------------------------
+
+
+def without_lists(table: pa.Table) -> tuple[pa.Table, dict[str, pa.ListArray]]:
+    """Return a table of single values, and its columns of sequences by name."""
+    names = [name for name, kind in zip(table.column_names, table.schema.types, strict=True) if pa.types.is_list(kind)]
+    lists = {name: table[name].combine_chunks() for name in names}
+    return (table.drop_columns(names) if names else table), lists

@@ -1,0 +1,5 @@
+"""RecBole's transforms of sequences, on demand: see :mod:`recbole.doors.transforms`."""
+
+from recbole.utils.on_demand import from_modules
+
+__getattr__ = from_modules(__name__, {"construct_transform": "recbole.doors.transforms"})

@@ -1,0 +1,57 @@
+"""RecBole's functions that make data sets and loaders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recbole.config import Config
+from recbole.data import dataset as rooms
+from recbole.doors.binding import bound
+from recbole.doors.loaders import EvalDataLoader, FullSortEvalDataLoader, TrainDataLoader
+from recbole.doors.sampled_loader import NegSampleEvalDataLoader
+from recbole.doors.transforms import construct_transform
+from recbole.doors.whole import WholeDataset
+from recbole.utils import ModelType, NotAvailable
+
+Loaders = tuple[TrainDataLoader, EvalDataLoader, EvalDataLoader]
+
+
+def create_dataset(config: Config, model_type: ModelType | None = None) -> Any:
+    """Read, filter, number and split a data set.
+
+    Args:
+        config: the settings.
+        model_type: None, as in RecBole, for the :class:`WholeDataset`, whose ``build()`` returns the parts; with a
+            type, the :class:`~recbole.data.dataset.Dataset` of its task, which speaks of the training rows.
+
+    Raises:
+        UserError: anything in the files or settings that cannot be.
+    """
+    data = rooms.create_dataset(bound(config) if model_type is None else config, model_type)
+    if model_type is not None:
+        return data
+    if config.get("transform") is not None:
+        data.transform = construct_transform(config)
+    return WholeDataset(data)
+
+
+def data_preparation(config: Config, dataset: WholeDataset) -> Loaders:
+    """Return the loaders for training, validation and test; how a part is evaluated, ``eval_args`` ``mode`` says."""
+    bound(config)
+    train, valid, test = dataset.build()
+    mode = config["eval_args"]["mode"]
+    return TrainDataLoader(config, train), _loader(mode["valid"])(config, valid), _loader(mode["test"])(config, test)
+
+
+def _loader(mode: str) -> type[EvalDataLoader]:
+    return FullSortEvalDataLoader if mode == "full" else NegSampleEvalDataLoader
+
+
+def save_split_dataloaders(config: Config, dataloaders: Loaders) -> None:
+    """Refuse: RecBole pickles its loaders."""
+    raise NotAvailable("save_split_dataloaders: nothing is pickled here; data_preparation makes the same loaders again")
+
+
+def load_split_dataloaders(config: Config) -> Loaders:
+    """Refuse: RecBole unpickles its loaders."""
+    raise NotAvailable("load_split_dataloaders: nothing is pickled here; data_preparation makes the same loaders again")

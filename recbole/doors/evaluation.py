@@ -1,0 +1,103 @@
+"""RecBole's ``Collector`` and ``Evaluator``, for metrics of lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from recbole.config import Config
+from recbole.data.interaction import Interaction
+from recbole.doors.loaders import TrainDataLoader
+from recbole.evaluator.metrics import OfLists, PerRow
+from recbole.evaluator.scores import best_of
+from recbole.evaluator.settings import EvalSettings, result_name
+from recbole.utils import NotAvailable
+
+
+class DataStruct(dict[str, Any]):
+    """What a :class:`Collector` has collected, by RecBole's names."""
+
+    def update_tensor(self, name: str, value: torch.Tensor) -> None:
+        """Put a tensor behind the one of that name, if there is one."""
+        self[name] = torch.cat([self[name], value]) if name in self else value.clone()
+
+
+class Collector:
+    """Collects recommended lists and hits, a batch of scores at a time.
+
+    Args:
+        config: reads ``metrics`` and ``topk``.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.data_struct = config, DataStruct()
+        self.k = max(config["topk"])
+
+    def data_collect(self, train_data: TrainDataLoader) -> None:
+        """Note how many ids there are."""
+        self.data_struct["data.num_items"] = train_data.dataset.n_items
+        self.data_struct["data.num_users"] = train_data.dataset.n_users
+
+    def eval_batch_collect(
+        self,
+        scores_tensor: torch.Tensor,
+        interaction: Interaction,
+        positive_u: torch.Tensor,
+        positive_i: torch.Tensor,
+    ) -> None:
+        """Note the lists of a batch.
+
+        Args:
+            scores_tensor: [rows, n_items], minus infinity for what is no candidate.
+            interaction: the batch.
+            positive_u, positive_i: row and item of what is right.
+        """
+        right = torch.zeros_like(scores_tensor, dtype=torch.bool)
+        right[positive_u, positive_i] = True
+        best = torch.from_numpy(best_of(scores_tensor, self.k)).to(scores_tensor.device)
+        hits = right.gather(1, best.clamp_min(0)) & (best > 0)
+        self.data_struct.update_tensor("rec.items", best)
+        self.data_struct.update_tensor("rec.topk", torch.cat([hits.long(), right.sum(dim=1, keepdim=True)], dim=1))
+
+    def get_data_struct(self) -> DataStruct:
+        """Return what was collected, and begin anew."""
+        found, self.data_struct = self.data_struct, DataStruct()
+        kept = {name: value for name, value in found.items() if name.startswith("data.")}
+        self.data_struct.update(kept)
+        return found
+
+
+class Evaluator:
+    """Computes the metrics of what a :class:`Collector` collected.
+
+    Args:
+        config: reads ``metrics``, ``topk`` and ``metric_decimal_place``.
+
+    Raises:
+        UserError: for an unknown metric.
+        NotAvailable: for a metric of something else than lists.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.settings = config, EvalSettings.from_config(config)
+        for metric in self.settings.metrics:
+            if not isinstance(metric, PerRow | OfLists):
+                raise NotAvailable(
+                    f"Evaluator: {metric.name} is not of recommended lists; Trainer.evaluate computes it"
+                )
+
+    def evaluate(self, dataobject: DataStruct) -> dict[str, float]:
+        """Return the metrics by RecBole's names, rounded."""
+        topk = dataobject["rec.topk"].cpu().numpy()
+        hits, n_right, found = topk[:, :-1] > 0, topk[:, -1], {}
+        for metric in self.settings.metrics:
+            if isinstance(metric, PerRow):
+                values = metric(hits, n_right).mean(axis=0)
+            elif isinstance(metric, OfLists):
+                values = metric(dataobject["rec.items"].cpu().numpy(), dataobject["data.num_items"])
+            for k in self.settings.topk:
+                value = round(float(np.asarray(values)[k - 1]), self.config["metric_decimal_place"])
+                found[result_name(metric.name.lower(), k)] = value
+        return found

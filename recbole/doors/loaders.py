@@ -1,0 +1,158 @@
+"""RecBole's loaders: what training sees, and what is asked in evaluation, batch by batch."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from recbole.config import Config
+from recbole.data.batches import NUMBER, Negatives, TrainBatches
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
+from recbole.data.questions import EvalRows
+from recbole.data.ragged import Ragged
+from recbole.data.sampler import in_turn
+from recbole.data.split import SPLITS
+from recbole.utils import InputType, stream
+
+Indices = tuple[torch.Tensor, torch.Tensor]
+
+
+class AbstractDataLoader(ABC):
+    """A part of the data in batches, which are gone through.
+
+    Args:
+        config: the settings, bound to their model's class.
+        dataset: the part.
+        sampler: RecBole's; there is none here, since parts know what they draw.
+        shuffle: whether training batches are in another order each epoch.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, sampler: None = None, shuffle: bool = False) -> None:
+        self.config, self.dataset, self._dataset = config, dataset, dataset
+        self.sampler, self.shuffle = sampler, shuffle
+        self.is_sequential = dataset.task_type == "SBR"
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of batches."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the batches."""
+
+
+class TrainDataLoader(AbstractDataLoader):
+    """The training batches; each time they are gone through they are those of the next epoch.
+
+    With ``shuffle`` they are the batches that the training loop takes, else the examples in the data's order.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, sampler: None = None, shuffle: bool = True) -> None:
+        super().__init__(config, dataset, sampler, shuffle and config.get("shuffle", True) is not False)
+        kind: InputType = config["MODEL_INPUT_TYPE"]
+        self.kind, self.epoch = kind, 0
+        self._batch_size = int(config["train_batch_size"])
+        self.negatives = None if config["train_neg_sample_args"] is None else Negatives(config, dataset, kind)
+        each = 1 if self.negatives is None else self.negatives.rows_per_example
+        self.step = max(self._batch_size // each, 1)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.dataset.train_examples()) / self.step)
+
+    def __iter__(self) -> Iterator[Interaction]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        if self.shuffle:
+            batches = TrainBatches(self.config, self.dataset, self.kind).epoch(epoch)
+        else:
+            batches = self._in_order(epoch)
+        for batch in batches:
+            if len(batch):
+                yield self._joined(batch)
+
+    def _in_order(self, epoch: int) -> Iterator[Interaction]:
+        examples, uniforms = self.dataset.shown_examples(), in_turn(stream(self.config["seed"], "loader", epoch))
+        for at in range(0, len(examples), self.step):
+            batch = self.dataset.collate(examples[at : at + self.step])
+            yield batch if self.negatives is None else self.negatives.add(batch, uniforms)
+
+    def _joined(self, batch: Interaction) -> Interaction:
+        """Put the features of users, items and negative items beside a batch."""
+        if NUMBER in batch:
+            batch.drop(NUMBER)
+        batch = self.dataset.join(batch)
+        prefix = self.config["NEG_PREFIX"]
+        negative = prefix + self.dataset.iid_field
+        if negative in batch and "item" in self.dataset.log.features:
+            features = self.dataset.item_feat[batch[negative]]
+            features.add_prefix(prefix)
+            batch.update(features)
+        return batch
+
+
+class EvalDataLoader(AbstractDataLoader):
+    """The questions of a part.
+
+    Attributes:
+        part: ``"valid"`` or ``"test"``.
+        step: how many people, or examples, make a batch.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, sampler: None = None, shuffle: bool = False) -> None:
+        super().__init__(config, dataset, sampler, shuffle)
+        self.part = next(name for name, label in SPLITS.items() if label == dataset.shown)
+        self.step, self._batch_size = self._sizes()
+
+    @abstractmethod
+    def _sizes(self) -> tuple[int, int]:
+        """Return :attr:`step`, and RecBole's size of a batch."""
+
+    @cached_property
+    def rows(self) -> EvalRows:
+        """What a model is asked, and what is right."""
+        return self.dataset.eval_rows(self.part)
+
+
+class FullSortEvalDataLoader(EvalDataLoader):
+    """The questions of a part, all items being candidates.
+
+    A batch is RecBole's: the inputs; row and item of what is left out of a ranking (None for sequences); row and item
+    of what is right.
+    """
+
+    def _sizes(self) -> tuple[int, int]:
+        size = int(self.config["eval_batch_size"])
+        people = size if self.is_sequential else max(size // self.dataset.n_items, 1)
+        return people, people * (1 if self.is_sequential else self.dataset.n_items)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.rows.inputs) / self.step)
+
+    def __iter__(self) -> Iterator[tuple[Interaction, Indices | None, torch.Tensor, torch.Tensor]]:
+        for at in range(0, len(self.rows.inputs), self.step):
+            inputs = self.rows.inputs[at : at + self.step].repeat(1)
+            some = np.arange(at, at + len(inputs))
+            history, right = (indices(ragged.take(some)) for ragged in (self.rows.history, self.rows.positives))
+            yield self.dataset.join(inputs), None if self.is_sequential else history, *right
+
+    @cached_property
+    def uid2history_item(self) -> np.ndarray:
+        """Of each user id, the items that a ranking leaves out: object array of int64 tensors."""
+        found = np.empty(self.dataset.n_users, dtype=object)
+        found[:] = [torch.empty(0, dtype=torch.int64, device="cpu")] * len(found)
+        history = self.rows.history
+        for at, user in enumerate(self.rows.entity.tolist()):
+            found[user] = torch.from_numpy(history.values[history.offsets[at] : history.offsets[at + 1]])
+        return found
+
+
+def indices(ragged: Ragged) -> Indices:
+    """Return the row and the value of each element, int64 tensors."""
+    row = np.repeat(np.arange(len(ragged)), ragged.sizes())
+    return torch.from_numpy(row), torch.from_numpy(ragged.values.copy())

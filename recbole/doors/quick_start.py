@@ -1,0 +1,188 @@
+"""RecBole's quick start: one call trains and evaluates, or unlearns."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recbole.config import Config
+from recbole.doors.binding import bound
+from recbole.doors.data import create_dataset, data_preparation
+from recbole.doors.utils import get_trainer, init_logger
+from recbole.evaluator import check_metrics
+from recbole.model import get_model
+from recbole.trainer.checkpoint import load_checkpoint, load_weights
+from recbole.utils import NotAvailable, UserError, init_seed
+from recbole.utils.undisturbed import undisturbed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger("recbole")
+
+Files = str | Path | Sequence[str | Path] | None
+
+
+class Result(dict[str, Any]):
+    """RecBole's dictionary of a result, which can be seen as a table."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the metrics as a table: a row for each, a column each for validation and test."""
+        import pandas as pd
+
+        return pd.DataFrame({"valid": self["best_valid_result"] or {}, "test": self["test_result"]})
+
+
+def run(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: Files = None,
+    config_dict: Mapping[str, Any] | None = None,
+    saved: bool = True,
+    nproc: int = 1,
+    world_size: int = -1,
+    ip: str = "localhost",
+    port: str = "5678",
+    group_offset: int = 0,
+) -> Result:
+    """Train and evaluate: :func:`run_recbole`, under the name that also starts several processes in RecBole.
+
+    Raises:
+        NotAvailable: several processes are asked for.
+        UserError: as :func:`run_recbole`.
+    """
+    if nproc > 1 or world_size > 1:
+        raise NotAvailable("run(nproc=...): several processes are started by the command: run_recbole.py --nproc")
+    return run_recbole(model, dataset, config_file_list, config_dict, saved)
+
+
+def run_recbole(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: Files = None,
+    config_dict: Mapping[str, Any] | None = None,
+    saved: bool = True,
+    queue: None = None,
+) -> Result:
+    """Train a model and evaluate it. Logging, threads and torch's flags are as before when it returns.
+
+    Args:
+        model, dataset: their names; None takes them from the settings.
+        config_file_list: paths of YAML files.
+        config_dict: settings.
+        saved: whether the best weights are saved, as ``<checkpoint_dir>/<model>-<time>.pth``.
+        queue: None; RecBole's way to hand on the result of several processes.
+
+    Returns:
+        ``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``, ``test_result``, and, if saved,
+        ``model_file``.
+
+    Raises:
+        UserError: for anything that the user can mend.
+    """
+    config = Config(model, dataset, config_file_list, config_dict)
+    with undisturbed():
+        init_logger(config)
+        return _trained(config, saved)
+
+
+def objective_function(
+    config_dict: Mapping[str, Any] | None = None, config_file_list: Files = None, saved: bool = True
+) -> Result:
+    """Return what :func:`run_recbole` does, and the name of the ``model``; tells nothing. For :class:`HyperTuning`."""
+    config = Config(config_file_list=config_file_list, config_dict=config_dict)
+    with undisturbed():
+        logger.setLevel(logging.ERROR)
+        return Result(model=config["model"], **_trained(config, saved, verbose=False))
+
+
+def _trained(config: Config, saved: bool, verbose: bool = True) -> Result:
+    """Train and evaluate by RecBole's steps; return the result."""
+    check_metrics(bound(config))
+    for line in config.warnings:
+        logger.warning(line)
+    dataset = create_dataset(config)
+    logger.info(dataset)
+    train_data, valid_data, test_data = data_preparation(config, dataset)
+    init_seed(config["seed"], config["reproducibility"], config["device"])
+    model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+    logger.info(model)
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    score, best = trainer.fit(train_data, valid_data, verbose, saved, config["show_progress"])
+    test = trainer.evaluate(test_data)
+    logger.info("best valid : %s", best)
+    logger.info("test result: %s", test)
+    config.warn_unread(logger)
+    found = Result(best_valid_score=score, valid_score_bigger=config["valid_metric_bigger"], best_valid_result=best)
+    found.update({"test_result": test} | ({"model_file": trainer.saved_model_file} if saved else {}))
+    return found
+
+
+def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
+    """Return a saved model, and the data that it was made for, read again.
+
+    Args:
+        model_file: a checkpoint, also one that a command line wrote.
+
+    Returns:
+        Settings, model, whole data set, and the loaders for training, validation and test.
+
+    Raises:
+        UserError: the file is missing or damaged, holds no settings, or does not fit the data.
+    """
+    stored = load_checkpoint(model_file)
+    settings = stored.get("config")
+    if not isinstance(settings, dict):
+        raise UserError(f"{model_file}: holds no settings to find its data by")
+    config = bound(Config.restored(settings))
+    dataset = create_dataset(config)
+    loaders = data_preparation(config, dataset)
+    init_seed(config["seed"], config["reproducibility"], config["device"])
+    model = get_model(config["model"])(config, loaders[0].dataset).to(config["device"])
+    load_weights(model, stored, model_file)
+    model.eval()
+    return config, model, dataset, *loaders
+
+
+def unlearn_recbole(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: Files = None,
+    config_dict: Mapping[str, Any] | None = None,
+    saved: bool = True,
+) -> dict[str, Any]:
+    """Make a base model forget a forget set, and evaluate it, as unlearn.py does. The base is trained if need be.
+
+    Args:
+        model, dataset: their names; None takes them from the settings.
+        config_file_list: paths of YAML files.
+        config_dict: settings, such as ``unlearning_algorithm``, its hyper-parameters, and what names the forget set
+            (``sensitive_category`` and ``unlearning_fraction``, or ``forget_set``).
+        saved: whether the checkpoints stay in ``checkpoint_dir``.
+
+    Returns:
+        The record: see :func:`~recbole.quick_start.record.describe`; ``metrics`` is a table (pandas).
+
+    Raises:
+        UserError: for anything that the user can mend.
+    """
+    from recbole.quick_start.api import settings
+    from recbole.quick_start.train import run_recbole as train
+    from recbole.quick_start.unlearning import unlearn_recbole as unlearn
+    from recbole.scenario.known_scenarios import scenario_of
+
+    def said() -> Config:
+        return settings(model, dataset, config_file_list, given)
+
+    with undisturbed(), tempfile.TemporaryDirectory() as folder:
+        given = dict(config_dict or {}) | ({} if saved else {"checkpoint_dir": folder, "log_dir": folder})
+        scenario = scenario_of(said())
+        if not said()["base_checkpoint"] and not scenario.path(scenario.names.base()).exists():
+            train(said())
+        record = unlearn(said())
+    import pandas as pd
+
+    return record | {"metrics": pd.DataFrame(record["metrics"])}

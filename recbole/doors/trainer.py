@@ -1,0 +1,170 @@
+"""RecBole's ``Trainer``: a door to the training loop and to the evaluation."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recbole.config import Config
+from recbole.doors.binding import bound
+from recbole.doors.loaders import EvalDataLoader, TrainDataLoader
+from recbole.evaluator import mean_utility
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.trainer.checkpoint import load_checkpoint, load_weights
+from recbole.trainer.learn import save_trained
+from recbole.trainer.loop import TrainingLoop
+from recbole.trainer.state import Run, State
+from recbole.utils import UserError
+from recbole.utils.recbole_helpers import get_local_time
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+logger = logging.getLogger("recbole")
+
+
+class Trainer:
+    """Trains a model as the command lines do, and evaluates it.
+
+    Args:
+        config: the settings.
+        model: on its device.
+
+    Attributes:
+        saved_model_file: where :meth:`fit` saves.
+        best_valid_score, best_valid_result: of the best validation.
+        train_loss_dict: epoch to the loss of its batches.
+    """
+
+    def __init__(self, config: Config, model: AbstractRecommender) -> None:
+        self.config, self.model = bound(config), model
+        self.saved_model_file = os.path.join(config["checkpoint_dir"], f"{config['model']}-{get_local_time()}.pth")
+        self.best_valid_score = -np.inf if config["valid_metric_bigger"] else np.inf
+        self.best_valid_result: dict[str, float] | None = None
+        self.train_loss_dict: dict[int, float] = {}
+        self.start_epoch = 0
+        self._resumed: dict[str, Any] | None = None
+
+    def fit(
+        self,
+        train_data: TrainDataLoader,
+        valid_data: EvalDataLoader | None = None,
+        verbose: bool = True,
+        saved: bool = True,
+        show_progress: bool = False,
+        callback_fn: Callable[[int, float], Any] | None = None,
+    ) -> tuple[float, dict[str, float] | None]:
+        """Train, and leave the best weights in the model.
+
+        Args:
+            train_data: whose data are trained on.
+            valid_data: None for no validation: the last epoch counts then.
+            verbose: whether messages are told.
+            saved: whether the best weights go to :attr:`saved_model_file`.
+            show_progress: whether a terminal shows bars.
+            callback_fn: called with epoch and score after each validation.
+
+        Returns:
+            The best score of ``valid_metric`` and all results of that validation, None without any.
+
+        Raises:
+            UserError: the loss is no longer a number, or the file cannot be written.
+        """
+        changes = {"show_progress": show_progress} | ({"eval_step": 0} if valid_data is None else {})
+        config, data = self.config.with_values(**changes), train_data.dataset
+        with _level(None if verbose else logging.WARNING):
+            loop = _Loop(self, config, data, callback_fn)
+            progress = loop.fit()
+            if saved:
+                run = Run(self.config, type(self.model))
+                nothing = np.zeros(len(data.log), dtype=bool)
+                state = State("base", data, nothing, path=Path(self.saved_model_file))
+                logger.info("Saving current: %s", state.path)
+                save_trained(run, state, loop)
+        if progress.best_score is not None:
+            self.best_valid_score, self.best_valid_result = progress.best_score, self._told(progress.best_result)
+        return self.best_valid_score, self.best_valid_result
+
+    def evaluate(
+        self,
+        eval_data: EvalDataLoader,
+        load_best_model: bool = True,
+        model_file: str | Path | None = None,
+        show_progress: bool = False,
+    ) -> dict[str, float]:
+        """Return the metrics of the settings, by RecBole's names, rounded to ``metric_decimal_place``.
+
+        Args:
+            eval_data: the questions.
+            load_best_model: the best weights; after :meth:`fit` they are in the model already.
+            model_file: the checkpoint to evaluate instead.
+            show_progress: as in RecBole; nothing is shown here.
+
+        Raises:
+            UserError: the file does not fit the model.
+        """
+        if load_best_model and model_file is not None:
+            load_weights(self.model, load_checkpoint(model_file), model_file)
+        return self._told(mean_utility(self.model, eval_data.rows, self.config))
+
+    def resume_checkpoint(self, resume_file: str | Path) -> None:
+        """Take weights, optimizer and epoch from a checkpoint: :meth:`fit` goes on with the epoch after it.
+
+        Raises:
+            UserError: the file is of another model, or was never trained.
+        """
+        stored = load_checkpoint(resume_file)
+        load_weights(self.model, stored, resume_file)
+        if not isinstance(stored.get("optimizer"), dict):
+            raise UserError(f"{resume_file}: has no optimizer's state to go on with")
+        self._resumed, self.start_epoch = stored, int(stored["epoch"]) + 1
+        self.saved_model_file = str(resume_file)
+
+    def _told(self, result: dict[str, float]) -> dict[str, float]:
+        return {name: round(value, self.config["metric_decimal_place"]) for name, value in result.items()}
+
+
+class _Loop(TrainingLoop):
+    """The training loop, telling a :class:`Trainer` of its epochs."""
+
+    board: SummaryWriter | None
+
+    def __init__(
+        self, trainer: Trainer, config: Config, data: Any, callback_fn: Callable[[int, float], Any] | None
+    ) -> None:
+        super().__init__(config, trainer.model, data.masked(data.forgotten.copy()))
+        self.trainer, self.callback_fn = trainer, callback_fn
+
+    def _load_snapshot(self) -> None:
+        """Go on from the checkpoint that was resumed, if one was."""
+        stored = self.trainer._resumed
+        if stored is not None:
+            self.progress.epoch = self.trainer.start_epoch
+            self.optimizer.load_state_dict(stored["optimizer"])
+
+    def _report(self, epoch: int, loss: float, result: dict[str, float], score: float) -> None:
+        super()._report(epoch, loss, result, score)
+        self.trainer.train_loss_dict[epoch] = loss
+        if result and self.callback_fn is not None:
+            self.callback_fn(epoch, score)
+
+
+TraditionalTrainer = Trainer
+
+
+@contextlib.contextmanager
+def _level(level: int | None) -> Iterator[None]:
+    """Let the package's logger tell nothing below a level for a while; None changes nothing."""
+    before = logger.level
+    if level is not None:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

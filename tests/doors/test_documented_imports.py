@@ -1,0 +1,117 @@
+"""The imports that RecBole 1.2.1's pages show, and what becomes of each."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from recbole.utils import NotAvailable
+
+HERE, REFUSED = "here", "refused"
+"""What becomes of a name: it can be imported; it is refused by name, with the reason or what to use instead."""
+
+QUICK_START, MODULES, CASE_STUDY = "quick start", "use modules", "case study"
+SAVE, TUNING, CUSTOM, DATA = "save and load", "tuning", "customize models", "data flow"
+
+IMPORTS = [
+    (QUICK_START, "recbole.quick_start", "run_recbole", HERE),
+    (QUICK_START, "recbole.quick_start", "run", HERE),
+    (QUICK_START, "recbole.quick_start", "run_recboles", REFUSED),
+    (MODULES, "recbole.config", "Config", HERE),
+    (MODULES, "recbole.data", "create_dataset", HERE),
+    (MODULES, "recbole.data", "data_preparation", HERE),
+    (MODULES, "recbole.model.general_recommender", "BPR", HERE),
+    (MODULES, "recbole.model.sequential_recommender", "GRU4Rec", HERE),
+    (MODULES, "recbole.trainer", "Trainer", HERE),
+    (MODULES, "recbole.utils", "init_seed", HERE),
+    (MODULES, "recbole.utils", "init_logger", HERE),
+    (MODULES, "recbole.utils", "get_model", HERE),
+    (MODULES, "recbole.utils", "get_trainer", HERE),
+    (MODULES, "recbole.utils", "set_color", HERE),
+    (MODULES, "recbole.utils", "get_environment", HERE),
+    (MODULES, "recbole.utils", "get_gpu_usage", HERE),
+    (MODULES, "recbole.utils", "get_flops", REFUSED),
+    (MODULES, "recbole.utils", "get_tensorboard", REFUSED),
+    (MODULES, "recbole.utils", "WandbLogger", REFUSED),
+    (MODULES, "recbole.utils", "list_to_latex", REFUSED),
+    (MODULES, "recbole.utils", "early_stopping", HERE),
+    (MODULES, "recbole.utils", "calculate_valid_score", HERE),
+    (MODULES, "recbole.utils", "dict2str", HERE),
+    (MODULES, "recbole.utils", "ensure_dir", HERE),
+    (MODULES, "recbole.utils", "get_local_time", HERE),
+    (MODULES, "recbole.data.transform", "construct_transform", HERE),
+    (CASE_STUDY, "recbole.quick_start", "load_data_and_model", HERE),
+    (CASE_STUDY, "recbole.utils.case_study", "full_sort_topk", HERE),
+    (CASE_STUDY, "recbole.utils.case_study", "full_sort_scores", HERE),
+    (SAVE, "recbole.data", "save_split_dataloaders", HERE),
+    (SAVE, "recbole.data", "load_split_dataloaders", HERE),
+    (TUNING, "recbole.trainer", "HyperTuning", HERE),
+    (TUNING, "recbole.quick_start", "objective_function", HERE),
+    (CUSTOM, "recbole.model.abstract_recommender", "GeneralRecommender", HERE),
+    (CUSTOM, "recbole.model.abstract_recommender", "SequentialRecommender", HERE),
+    (CUSTOM, "recbole.model.loss", "BPRLoss", HERE),
+    (CUSTOM, "recbole.utils", "InputType", HERE),
+    (CUSTOM, "recbole.utils", "ModelType", HERE),
+    (CUSTOM, "recbole.utils", "EvaluatorType", HERE),
+    (CUSTOM, "recbole.utils", "FeatureType", HERE),
+    (CUSTOM, "recbole.utils", "FeatureSource", HERE),
+    (CUSTOM, "recbole.trainer", "KGTrainer", REFUSED),
+    (CUSTOM, "recbole.trainer", "S3RecTrainer", REFUSED),
+    (DATA, "recbole.data", "Interaction", HERE),
+    (DATA, "recbole.data.interaction", "Interaction", HERE),
+    (DATA, "recbole.data.interaction", "cat_interactions", HERE),
+    (DATA, "recbole.data.dataset", "Dataset", HERE),
+    (DATA, "recbole.data.dataloader", "TrainDataLoader", HERE),
+    (DATA, "recbole.data.dataloader.general_dataloader", "FullSortEvalDataLoader", HERE),
+    (DATA, "recbole.data.dataloader.general_dataloader", "NegSampleEvalDataLoader", HERE),
+    (DATA, "recbole.evaluator", "Evaluator", HERE),
+    (DATA, "recbole.evaluator", "Collector", HERE),
+    (DATA, "recbole.evaluator", "metrics_dict", HERE),
+    (DATA, "recbole.evaluator.register", "metrics_dict", HERE),
+]
+"""Page, module, name, what becomes of it."""
+
+NO_MODULE = [
+    "recbole.sampler",
+    "recbole.model.context_aware_recommender",
+    "recbole.model.knowledge_aware_recommender",
+    "recbole.utils.wandblogger",
+]
+"""Modules that RecBole has and this package has not: Python names them itself."""
+
+
+@pytest.mark.parametrize(("page", "module", "name", "becomes"), IMPORTS)
+def test_a_documented_import(page, module, name, becomes):
+    if becomes == HERE:
+        assert getattr(importlib.import_module(module), name) is not None
+        return
+    with pytest.raises(ImportError, match=rf"{module}\.{name}: .{{20}}") as told:
+        exec(f"from {module} import {name}")
+    assert isinstance(told.value, NotAvailable)
+
+
+@pytest.mark.parametrize("module", NO_MODULE)
+def test_a_module_that_there_is_not(module):
+    with pytest.raises(ModuleNotFoundError, match=module.rpartition(".")[2]):
+        importlib.import_module(module)
+
+
+def test_every_name_that_is_handed_out_is_there():
+    """The tables of names and their homes agree with the modules."""
+    for package in ("recbole.utils", "recbole.data", "recbole.trainer", "recbole.evaluator", "recbole.quick_start"):
+        find = importlib.import_module(package).__getattr__
+        tables = [cell.cell_contents for cell in find.__closure__ if isinstance(cell.cell_contents, dict)]
+        assert tables
+        for name in [name for table in tables for name in table]:
+            try:
+                assert find(name) is not None
+            except NotAvailable as error:
+                assert name in str(error)
+
+
+def test_importing_the_package_loads_nothing():
+    script = "import sys, recbole, recbole.utils, recbole.quick_start; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {"torch", "pandas", "pyarrow", "scipy", "recbole.doors", "recbole.model"}
