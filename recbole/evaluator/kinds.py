@@ -1,11 +1,15 @@
-"""What the room's functions take and return, by name."""
+"""What the room's functions take and return, by name; whoever reads results needs no torch for it."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]

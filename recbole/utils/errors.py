@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 
 
-class UserError(ValueError):
+class UserError(Exception):
     """A mistake in the input, told in one line: what is wrong, where, and what would be right.
 
-    The command lines print it without a traceback and exit with status 2. Raise it before anything is written. It is a
-    ValueError, which is what RecBole raises for a setting that cannot work.
+    The command lines print it without a traceback and exit with status 2. Raise it before anything is written.
     """
 
 

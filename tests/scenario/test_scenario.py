@@ -14,7 +14,7 @@ def opened(extra_defaults=None, **settings):
 
 
 def test_a_run_that_asks_for_nothing_else_is_about_sensitive_items():
-    assert list(scenarios())[:2] == ["sensitive", "spam"]
+    assert list(scenarios())[:3] == ["attribute", "sensitive", "spam"]
     assert opened().name == "sensitive" and opened().config[METHOD] is None
     assert opened(spam="True").name == "spam"
 
