@@ -2,7 +2,7 @@
 
 import argparse
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -249,6 +249,7 @@ def write_merged(
     fractions: Sequence[float] = FRACTIONS["NBR"],
     as_given: Path | None = None,
     repeated: bool = False,
+    beside: Callable[[Path], None] | None = None,
 ) -> None:
     """Write the ``_merged.json`` file, the lists and the forget sets.
 
@@ -259,6 +260,7 @@ def write_merged(
         fractions: shares of the log.
         as_given: a file to copy instead of writing all of the baskets.
         repeated: whether to draw each category a second time, as `repeated_category`.
+        beside: writes more files of the set into the folder that it is given.
     """
     if options.subset is not None:
         baskets = of_users(baskets, _drawn(options, len(baskets.users)))
@@ -272,6 +274,8 @@ def write_merged(
             write_baskets(path, baskets)
         else:
             _copy(as_given, path)
+        if beside is not None:
+            beside(folder)
         log = RawBaskets(path)
         askers = f"people who keep {log.min_baskets} baskets without them"
         _scenarios(options, folder, "NBR", log, categories, askers, fractions)

@@ -23,16 +23,13 @@ TRAINER = "needs a trainer of its own, which RecBole has"
 NEGATIVES = "needs a sequence of negatives beside the sequence, which RecBole's sampler draws"
 TRANSFORM = "needs the columns that RecBole's `transform` adds to sequences"
 KNOWLEDGE = "needs the vectors of a knowledge graph, which RecBole preloads"
-LIBRARY = "needs scikit-learn"
 
 #: Models that do not run, and why.
 KNOWN = {
     "general_recommender": {
-        "NCEPLRec": LIBRARY,
         "NCL": TRAINER,
         "Pop": "counts while its loss is taken, which is not done for models without gradients",
         "RecVAE": TRAINER,
-        "SLIMElastic": LIBRARY,
     },
     "sequential_recommender": {
         "BERT4Rec": TRANSFORM,
