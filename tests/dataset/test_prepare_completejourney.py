@@ -42,7 +42,8 @@ def source(tmp_path):
     draw.shuffle(rows)
     names = ("household_id", "basket_id", "product_id", "transaction_timestamp")
     people = {"household_id": range(1, 41), "age": ["19-24", "45-54", "65+", "25-34"] * 10}
-    people |= {"income": ["Under 15K"] * 40, "home_ownership": [None, "Renter"] * 20, "household_size": ["5+"] * 40}
+    people |= {"income": ["Under 15K", "250K+"] * 20, "home_ownership": [None, "Renter", "Homeowner", None] * 10}
+    people |= {"household_size": ["5+", "1"] * 20}
     for name, columns in (
         ("products", products), ("demographics", people),
         ("transactions", dict(zip(names, zip(*rows, strict=True), strict=True))),
@@ -93,7 +94,7 @@ def test_the_attributes_have_three_groups_at_most(source, tmp_path):
     dataset = create_dataset(config, ModelType.NEXT_BASKET)
     age, _, home, _ = found = [read_attribute(config, dataset, name) for name in names]
     assert age.groups == ("35_to_54", "over_54", "under_35") and all(len(one.groups) <= 3 for one in found)
-    assert (age.label[1:] >= 0).sum() == 40 and (home.label[1:] >= 0).sum() == 20 and home.groups == ("renter",)
+    assert (age.label[1:] >= 0).sum() == 40 and (home.label[1:] >= 0).sum() == 20 and home.groups == ("owner", "renter")
 
 
 @pytest.mark.parametrize(
