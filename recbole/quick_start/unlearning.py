@@ -38,6 +38,7 @@ from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
 from recbole.utils import UserError, check_writable, write_json
 from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
+from recbole.utils.ending import waiting
 from recbole.utils.logger import begin_log, init_logger
 
 logger = logging.getLogger("recbole")
@@ -198,7 +199,8 @@ def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
         records[checkpoint] |= {"ensemble": costs} if (costs := algorithm.costs()) else {}
         write_beside(state.file, records[checkpoint])
 
-    summary = pipeline.run(save)
+    with waiting():
+        summary = pipeline.run(save)
     for checkpoint in range(N_CHECKPOINTS):  # a killed run had saved some before its last snapshot
         if checkpoint not in records:
             records[checkpoint] = _record_before(work.state(checkpoint).file, resume)
