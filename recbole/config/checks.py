@@ -13,6 +13,7 @@ _CHOICES = {
     "task_type": ("CF", "SBR", "NBR", None),
     "time_precision": ("exact", "single"),
     "rm_dup_inter": ("first", "last", None),
+    "state": ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"),
 }
 _MODE = re.compile(r"full|labeled|(uni|pop)[1-9][0-9]*")
 _NULLABLE = ("RATING_FIELD", "TIME_FIELD", "LABEL_FIELD", "user_inter_num_interval", "item_inter_num_interval")
@@ -44,7 +45,8 @@ def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | No
 def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> None:
     """Refuse a value outside of the few that a setting may have."""
     for key, choices in _CHOICES.items():
-        if values.get(key) not in choices:
+        value = values.get(key)
+        if (value.upper() if key == "state" and isinstance(value, str) else value) not in choices:
             possible = ", ".join("null" if choice is None else choice for choice in choices)
             raise UserError(f"{key} ({where(key)}) should be one of {possible}, not {values[key]!r}")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recbole.config.plain import refuse_odd_text
 from recbole.utils import UserError, launcher
 from recbole.utils.ending import ended
 from recbole.utils.start_up import loading
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from recbole.config import Config
 
 COMPLETE, NOT_ALL_APPLIED = 0, 3
-"""Exit statuses: everything applied, reinitialised or skipped; complete, but some request timed out or diverged, all were
-skipped, or a model's scores are not finite. Others are of :func:`recbole.utils.ending.ended`; 1 is an internal failure."""
+"""Exit statuses: everything applied, reinitialised or skipped; complete, but some request timed out or diverged, all
+were skipped, or a model's scores are not finite. Others: :func:`recbole.utils.ending.ended`; 1, an internal failure."""
 
 
 def train_main(argv: list[str] | None = None, program: str | None = None) -> int:
@@ -49,7 +50,9 @@ def _guarded(
 ) -> int:
     def work() -> int:
         _name_this_package()
-        return run(sys.argv[1:] if argv is None else argv, program)
+        given = sys.argv[1:] if argv is None else argv
+        refuse_odd_text(given, "the command line")
+        return run(given, program)
 
     return ended(program, work, kept, tells=_tells)
 

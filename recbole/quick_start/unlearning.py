@@ -143,7 +143,7 @@ def _base(config: Config, scenario: Scenario) -> Stored:
     """Read the checkpoint that requests are put to, and take the settings that made it."""
     said = config["base_checkpoint"]
     if said and said.startswith("hf://"):
-        path = Path(fetch(said, config["hf_token"], config["hf_cache_dir"], "base_checkpoint"))
+        path = fetch(said, config, "base_checkpoint")
     else:
         path = Path(said) if said else scenario.path(scenario.names.base())
     stored = Stored.read(path)

@@ -24,7 +24,7 @@ PATIENCE = 10.0
 """Seconds that a signal waits for the next place where a snapshot can be taken."""
 
 USER_ERROR = 2
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_OF_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG)
 
 
 class Stopped(KeyboardInterrupt):
@@ -95,7 +95,7 @@ def ended(
         tells: whether this process is the one to say that it was stopped.
 
     Returns:
-        The work's status; 2 for a ``UserError`` and for a disk that takes no more; 128 and the signal's number.
+        The work's status; 2 for a ``UserError``, a disk that takes no more and a name too long; 128 and the signal's number.
     """
     with lasting_streams(), _heard():
         try:
@@ -109,9 +109,9 @@ def ended(
             number = _asked.number or getattr(error, "sigval", 0)  # torch's launcher has signals of its own
             if number:  # what fails as a signal comes, fails of it: other processes that are gone
                 return _stopped(program, number, kept, tells())
-            if not isinstance(error, OSError) or error.errno not in _OF_THE_DISK:
+            if not isinstance(error, OSError) or error.errno not in _OF_PLACES:
                 raise
-            print(f"{program}: cannot write {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            print(f"{program}: {error.filename or 'cannot write'}: {error.strerror}", file=sys.stderr)
             return USER_ERROR
 
 
@@ -130,7 +130,7 @@ def _stopped(program: str, number: int, kept: str | None, tell: bool) -> int:
 @contextlib.contextmanager
 def _heard() -> Iterator[None]:
     """Hear signals inside of this block; one that was ignored before (as `nohup` has it) stays so."""
-    global _asked
+    global _asked  # noqa: PLW0603 - of this process, as its signal handlers are
     if threading.current_thread() is not threading.main_thread():
         yield
         return
