@@ -54,7 +54,7 @@ def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> Non
 def checked_cutoffs(topk: Any, where: str) -> list[int]:
     """Return ``topk`` as a list of positive integers."""
     cutoffs = list(topk) if isinstance(topk, (list, tuple)) else [topk]
-    if not cutoffs or not all(isinstance(k, int) and not isinstance(k, bool) and k > 0 for k in cutoffs):
+    if not cutoffs or not all(isinstance(k, int) and not isinstance(k, bool) and 0 < k < 2**31 for k in cutoffs):
         raise UserError(f"topk ({where}) should be a positive integer or a list of them, not {topk!r}")
     return cutoffs
 

@@ -76,7 +76,8 @@ def user_layers(
     read = [(str(path), *read_yaml(config_file(path))) for path in paths]
     files = [Layer(path, values, "file", lines) for path, values, lines in read]
     typed = {key: _typed(key, value) for key, value in (command_line or {}).items()}
-    found = [*files, Layer("config_dict", dict(config_dict or {}), "dict"), Layer("command line", typed, "command line")]
+    given = Layer("config_dict", dict(config_dict or {}), "dict"), Layer("command line", typed, "command line")
+    found = [*files, *given]
     for layer in found:
         for key, value in layer.values.items():
             refuse_odd_text(key, f"a key ({layer.where(key)})")

@@ -6,6 +6,7 @@ where a snapshot can be had soon, they wait for it, :data:`PATIENCE` seconds at 
 
 import contextlib
 import errno
+import re
 import signal
 import sys
 import threading
@@ -25,6 +26,8 @@ PATIENCE = 10.0
 
 USER_ERROR = 2
 _OF_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG)
+
+_NO_MEMORY = re.compile(r"out of memory|allocate memory|size calculation overflowed", re.IGNORECASE)
 
 
 class Stopped(KeyboardInterrupt):
@@ -95,7 +98,8 @@ def ended(
         tells: whether this process is the one to say that it was stopped.
 
     Returns:
-        The work's status; 2 for a ``UserError``, a disk that takes no more and a name too long; 128 and the signal's number.
+        The work's status; 2 for a ``UserError``, a disk that takes no more, a name too long and a want of memory; 128
+        and the signal's number.
     """
     with lasting_streams(), _heard():
         try:
@@ -109,10 +113,21 @@ def ended(
             number = _asked.number or getattr(error, "sigval", 0)  # torch's launcher has signals of its own
             if number:  # what fails as a signal comes, fails of it: other processes that are gone
                 return _stopped(program, number, kept, tells())
-            if not isinstance(error, OSError) or error.errno not in _OF_PLACES:
+            told = _mendable(error)
+            if told is None:
                 raise
-            print(f"{program}: {error.filename or 'cannot write'}: {error.strerror}", file=sys.stderr)
+            print(f"{program}: {told}", file=sys.stderr)
             return USER_ERROR
+
+
+def _mendable(error: Exception) -> str | None:
+    """Return in one line what the system refused, if it is room, a name or memory, else None."""
+    if isinstance(error, OSError) and error.errno in _OF_PLACES:
+        return f"{error.filename or 'cannot write'}: {error.strerror}"
+    told = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(told)):
+        return f"out of memory: {told[:200]}; make batches, the model or the catalogue smaller"
+    return None
 
 
 def _stopped(program: str, number: int, kept: str | None, tell: bool) -> int:

@@ -19,7 +19,7 @@ class Outlet:
     def __init__(self, stream: Any, told: Callable[[OSError], None] | None = None) -> None:
         self._stream = _nowhere() if stream is None else stream
         self._told = told
-        with contextlib.suppress(AttributeError, ValueError):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
             self._stream.reconfigure(errors="backslashreplace")  # of a terminal that lacks a character
 
     def write(self, text: str) -> int:
