@@ -87,6 +87,8 @@ def read_atomic(
             hint = suggest(name, header)
             raise UserError(f"{path}: there is no column '{name}'{hint}; the header has {', '.join(header)}")
     raw = _parse(path, header, wanted, separator, encoded=encoded)
+    if separator in QUOTING:
+        _refuse_open_quotes(path, raw)
     release_memory()  # the parser needs several times what it leaves
     types = {name: header[name] for name in wanted}
     convert: dict[FeatureType, Callable[[pa.ChunkedArray, str], Column]] = {
@@ -179,10 +181,22 @@ def line_of(path: str | Path, row: int) -> int:
     return next(islice(_lines(path), int(row), None))[0]
 
 
-def _not_a_number(path: str | Path, name: str, row: int, value: pa.Scalar) -> UserError:
+def _not_a_number(path: str | Path, name: str, row: int, value: Any) -> UserError:
     comma = re.fullmatch(r"\s*[+-]?\d+,\d+\s*", str(value))
     hint = "; decimals are written with a point" if comma else ""
+    value = " ".join(str(value).splitlines())[:80]
     return UserError(f"{path}:{line_of(path, row)}: column '{name}': '{value}' is not a number{hint}")
+
+
+def _refuse_open_quotes(path: Path, table: pa.Table) -> None:
+    """Refuse a value that goes on in the next line: a quote that nobody closed swallows rows."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+            at = pc.index(pc.match_substring_regex(pc.cast(column, pa.string()), "[\r\n]"), True).as_py()
+            if at >= 0:
+                raise UserError(
+                    f"{path}:{line_of(path, at)}: column '{name}': a value that begins with a quote has no end"
+                )
 
 
 def _first_bad(strings: Column) -> int:

@@ -36,7 +36,7 @@ def read_header(path: str | Path, separator: str = "\t") -> dict[str, FeatureTyp
             raise UserError(
                 f"{path}:1: column '{column}' has no type, expected '{column.strip(':')}:token' or ':float'"
             )
-        if kind not in known and (other := _other_separator(names, known)):
+        if len(names) == 1 and (other := _other_separator(names, known)):
             raise UserError(f"{path}:1: its columns stand between {other}s: set field_separator")
         if kind not in known:
             hint = suggest(kind, known) or f", known are {', '.join(known)}"

@@ -52,7 +52,10 @@ def _refused(tmp_path, text):
 
 
 def test_a_key_that_is_set_twice_is_an_error_that_names_both_lines(tmp_path):
-    assert _refused(tmp_path, "epochs: 1\nseed: 3\nepochs: 2\n") == "x.yaml, lines 1 and 3: 'epochs' is set twice; leave one"
+    assert (
+        _refused(tmp_path, "epochs: 1\nseed: 3\nepochs: 2\n")
+        == "x.yaml, lines 1 and 3: 'epochs' is set twice; leave one"
+    )
     assert "lines 3 and 4" in _refused(tmp_path, "epochs: 1\neval_args:\n  order: TO\n  order: RO\n")
     with pytest.raises(UserError, match="set twice"):
         Config("BPR", "ml-100k", command_line={"eval_args": "{order: TO, order: RO}"})

@@ -47,7 +47,8 @@ def test_an_address_names_kind_repository_revision_and_file(hub, said, found):
 
 
 @pytest.mark.parametrize(
-    "said", ["o/r/b", "hf://", "hf://o/r", "hf://o//b", "hf://datasets/o/r", "hf://o/r@/b", "hf://o/../b", "http://o/r/b"]
+    "said",
+    ["o/r/b", "hf://", "hf://o/r", "hf://o//b", "hf://datasets/o/r", "hf://o/r@/b", "hf://o/../b", "http://o/r/b"],
 )
 def test_other_addresses_are_refused(said):
     with pytest.raises(UserError, match="not of the form"):
