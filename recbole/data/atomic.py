@@ -194,9 +194,7 @@ def _refuse_open_quotes(path: Path, table: pa.Table) -> None:
         if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
             at = pc.index(pc.match_substring_regex(pc.cast(column, pa.string()), "[\r\n]"), True).as_py()
             if at >= 0:
-                raise UserError(
-                    f"{path}:{line_of(path, at)}: column '{name}': a value that begins with a quote has no end"
-                )
+                raise UserError(f"{path}:{line_of(path, at)}: column '{name}': a quote is opened and not closed")
 
 
 def _first_bad(strings: Column) -> int:

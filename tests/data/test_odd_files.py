@@ -39,6 +39,11 @@ def test_quoted_values_are_read_without_their_quotes(file, separator, ends):
     assert table["rating"].to_pylist() == [3.5, 4.0]
 
 
+def test_a_quote_that_nobody_closes_swallows_no_rows(file):
+    with pytest.raises(UserError, match="not closed"):
+        read_atomic(file(HEADER + '\nu1,i1,1\nu2,"i2,2\nu3,i3,3\nu4,i4",4\n'), separator=",")
+
+
 def test_what_would_not_read_back_is_not_written(tmp_path):
     with pytest.raises(UserError, match="holds a separator"):
         write_atomic(tmp_path / "x", {"a": ['"q"']}, {"a": "token"}, separator=",")
