@@ -80,13 +80,13 @@ def _possible(log: RawTable, path: Path) -> RawTable:
     """Return the reviews whose rating and time there can be, and say how many others there are.
 
     Raises:
-        UserError: they are more than one in a hundred: the file is of another kind.
+        UserError: they are more than ten, and more than one in a hundred: the file is of another kind.
     """
     rating, time = log.numbers["rating"], log.numbers["timestamp"]
     kept = (rating >= RATINGS[0]) & (rating <= RATINGS[1]) & (time >= _TIMES[0]) & (time < _TIMES[1])
     if lost := int(len(log) - kept.sum()):
         told = f"{path}: {lost} of {len(log)} reviews have a rating outside {RATINGS} or a time outside 1994 to 2100"
-        if lost > len(log) / 100:
+        if lost > max(10, len(log) / 100):
             raise UserError(f"{told} (in milliseconds)")
         say(f"{told}, and are left out")
     return log.take(kept) if lost else log
