@@ -2,7 +2,10 @@
 
 import sys
 
-from recbole.quick_start.main import train_main
+from erase_bench.early import hear_signals
 
 if __name__ == "__main__":
+    hear_signals("run_recbole.py")
+    from recbole.quick_start.main import train_main
+
     sys.exit(train_main())

@@ -2,7 +2,10 @@
 
 import sys
 
-from recbole.quick_start.main import unlearn_main
+from erase_bench.early import hear_signals
 
 if __name__ == "__main__":
+    hear_signals("unlearn.py")
+    from recbole.quick_start.main import unlearn_main
+
     sys.exit(unlearn_main())

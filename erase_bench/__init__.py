@@ -9,6 +9,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from erase_bench.early import hear_signals
+
 _OF_RECBOLE = Path("quick_start", "quick_start.py")  # a core file of RecBole 1.2.1 that this project does not have
 _OURS = Path("properties", "deciding.yaml")
 
@@ -49,6 +51,7 @@ def make_forget_set() -> int:
 
 
 def _run(program: str, module: str, function: str) -> int:
+    hear_signals(program)
     mistake = mixed_with_recbole()
     if mistake:
         print(f"{program}: {mistake}", file=sys.stderr)

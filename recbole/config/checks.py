@@ -14,6 +14,7 @@ _CHOICES = {
     "task_type": ("CF", "SBR", "NBR", None),
     "time_precision": ("exact", "single"),
     "rm_dup_inter": ("first", "last", None),
+    "state": ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL"),
 }
 _MODE = re.compile(r"full|labeled|(uni|pop)[1-9][0-9]*")
 _NULLABLE = ("RATING_FIELD", "TIME_FIELD", "LABEL_FIELD", "user_inter_num_interval", "item_inter_num_interval")
@@ -53,7 +54,8 @@ def check_part_of_names(values: Mapping[str, Any], where: Callable[[str], str | 
 def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> None:
     """Refuse a value outside of the few that a setting may have."""
     for key, choices in _CHOICES.items():
-        if values.get(key) not in choices:
+        value = values.get(key)
+        if (value.upper() if key == "state" and isinstance(value, str) else value) not in choices:
             possible = ", ".join("null" if choice is None else choice for choice in choices)
             raise UserError(f"{key} ({where(key)}) should be one of {possible}, not {values[key]!r}")
 
@@ -61,7 +63,7 @@ def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> Non
 def checked_cutoffs(topk: Any, where: str) -> list[int]:
     """Return ``topk`` as a list of positive integers."""
     cutoffs = list(topk) if isinstance(topk, (list, tuple)) else [topk]
-    if not cutoffs or not all(isinstance(k, int) and not isinstance(k, bool) and k > 0 for k in cutoffs):
+    if not cutoffs or not all(isinstance(k, int) and not isinstance(k, bool) and 0 < k < 2**31 for k in cutoffs):
         raise UserError(f"topk ({where}) should be a positive integer or a list of them, not {topk!r}")
     return cutoffs
 

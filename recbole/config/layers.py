@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from recbole.config.plain import refuse_odd_text
 from recbole.config.reader import parse_value, read_yaml
 from recbole.utils.packaged import config_file
 
@@ -34,6 +35,7 @@ TEXT_KEYS = (
     "anchor_update",
     "hf_token",
     "hf_cache_dir",
+    "hf_sha256",
     "NEXT_BASKET_JSON",
 )
 
@@ -74,7 +76,13 @@ def user_layers(
     read = [(str(path), *read_yaml(config_file(path))) for path in paths]
     files = [Layer(path, values, "file", lines) for path, values, lines in read]
     typed = {key: _typed(key, value) for key, value in (command_line or {}).items()}
-    return [*files, Layer("config_dict", dict(config_dict or {}), "dict"), Layer("command line", typed, "command line")]
+    given = Layer("config_dict", dict(config_dict or {}), "dict"), Layer("command line", typed, "command line")
+    found = [*files, *given]
+    for layer in found:
+        for key, value in layer.values.items():
+            refuse_odd_text(key, f"a key ({layer.where(key)})")
+            refuse_odd_text(value, f"{key} ({layer.where(key)})")
+    return found
 
 
 def _typed(key: str, value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from recbole.config.document import composed
 from recbole.utils import UserError
 
 
@@ -31,11 +32,11 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     try:
         with open(path, "rb") as file:
             loader = _Loader(file)
-            root = loader.get_single_node()
+            root = composed(loader, str(path))
             values = {} if root is None else loader.construct_document(root)
     except OSError as error:
         raise UserError(f"cannot read the config file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise UserError(_told_in_one_line(path, error)) from error
     if root is None:
         return {}, {}
@@ -46,12 +47,18 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def parse_value(text: str) -> Any:
-    """Return what ``text`` from the command line means in YAML; text that is no YAML, like ``[5,inf)``, is itself."""
+    """Return what ``text`` from the command line means in YAML; text that is no YAML, like ``[5,inf)``, is itself.
+
+    Raises:
+        UserError: it is YAML that :func:`~recbole.config.document.composed` refuses.
+    """
     if not text.strip():
         return text
     try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError):
+        loader = _Loader(text)
+        root = composed(loader, "command line")
+        return None if root is None else loader.construct_document(root)
+    except (yaml.YAMLError, ValueError, OverflowError):
         return text
 
 

@@ -64,7 +64,7 @@ CHARACTER = Rule(
 LEARNER = Rule(f"one of {', '.join(LEARNERS)}", lambda value: isinstance(value, str) and value.lower() in LEARNERS)
 INTEGER = _integer("an integer")
 NATURAL = _integer("an integer of at least 0", lambda n: n >= 0)
-COUNT = _integer("an integer of at least 1", lambda n: n >= 1)
+COUNT = _integer("an integer of at least 1, below 2^31", lambda n: 1 <= n < 2**31)
 SEED = _integer("an integer from 0 to 2^63 - 1", lambda n: 0 <= n < 2**63)
 NUMBER = _number("a number")
 NOT_NEGATIVE = _number("a number of at least 0", lambda x: 0 <= x < math.inf)

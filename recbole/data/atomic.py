@@ -1,8 +1,9 @@
 """RecBole's atomic files: separated values under a typed header, read and written with Arrow.
 
-The first line names and types the columns, ``user_id:token<TAB>rating:float``. There is no quoting and no escaping, so
-a ``"`` is a character like any other. Files are UTF-8 with LF line ends; a byte order mark, CRLF and blank lines are
-accepted.
+The first line names and types the columns, ``user_id:token<TAB>rating:float``. Between commas or semicolons values may
+stand in quotes (``"a, b"``, a quote in them twice), as spreadsheet programs write them; otherwise there is no quoting
+and no escaping, so a ``"`` is a character like any other. Files are UTF-8 with LF line ends; a byte order mark, CRLF
+and blank lines are accepted.
 """
 
 import re
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from recbole.data.atomic_header import QUOTING, SEPARATOR_NAMES, read_header
 from recbole.data.surplus import without_surplus
 from recbole.utils import FeatureType, UserError, atomic_write, suggest
 
@@ -25,7 +27,6 @@ Values: TypeAlias = Sequence[Any] | np.ndarray | Column
 """What a column to write may be."""
 
 _NUMBER = r"^[ \t]*([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:nan|inf|infinity))[ \t]*$"
-_SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space", "|": "bar"}
 _EXACT_BELOW = 2.0**53
 _ROWS_AT_ONCE = 1 << 18
 _BYTES_AT_ONCE = 1 << 23
@@ -53,40 +54,6 @@ class AtomicTable:
     table: pa.Table
     types: dict[str, FeatureType]
     path: Path
-
-
-def read_header(path: str | Path, separator: str = "\t") -> dict[str, FeatureType]:
-    """Return the columns of an atomic file as a dict from name to `FeatureType`, in the file's order.
-
-    Raises:
-        UserError: the file is missing, empty or not UTF-8, or a column has no type, an unknown type or another's name.
-    """
-    try:
-        with open(path, "rb") as file:
-            line = file.readline()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    if not line:
-        raise UserError(f"{path}: empty file, expected a header such as 'user_id:token{separator}item_id:token'")
-    try:
-        names = line.decode("utf-8-sig").rstrip("\r\n").split(separator)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}:1: not UTF-8") from error
-    known = {kind.value: kind for kind in FeatureType}
-    types: dict[str, FeatureType] = {}
-    for column in names:
-        name, colon, kind = column.rpartition(":")
-        if not colon or not name:
-            raise UserError(
-                f"{path}:1: column '{column}' has no type, expected '{column.strip(':')}:token' or ':float'"
-            )
-        if kind not in known:
-            hint = suggest(kind, known) or f", known are {', '.join(known)}"
-            raise UserError(f"{path}:1: column '{name}' has the unknown type '{kind}'{hint}")
-        if name in types:
-            raise UserError(f"{path}:1: column '{name}' appears twice")
-        types[name] = known[kind]
-    return types
 
 
 def read_atomic(
@@ -123,6 +90,8 @@ def read_atomic(
             hint = suggest(name, header)
             raise UserError(f"{path}: there is no column '{name}'{hint}; the header has {', '.join(header)}")
     raw = _parse(path, header, wanted, separator, encoded=encoded, surplus=surplus)
+    if separator in QUOTING:
+        _refuse_open_quotes(path, raw)
     release_memory()  # the parser needs several times what it leaves
     types = {name: header[name] for name in wanted}
     convert: dict[FeatureType, Callable[[pa.ChunkedArray, str], Column]] = {
@@ -158,7 +127,8 @@ def _parse(
         false_values=[],
         strings_can_be_null=True,
     )
-    parse = csv.ParseOptions(delimiter=separator, quote_char=False, double_quote=False, ignore_empty_lines=True)
+    quote = '"' if separator in QUOTING else False
+    parse = csv.ParseOptions(delimiter=separator, quote_char=quote, double_quote=bool(quote), ignore_empty_lines=True)
     read = csv.ReadOptions(column_names=list(header), skip_rows=1)
     table = _in_pieces(path, header, parse, convert) if encoded else None
     try:
@@ -198,7 +168,7 @@ def _explain(path: str | Path, width: int, separator: str, error: Exception) -> 
     for number, line in _lines(path):
         found = line.count(separator.encode()) + 1
         if found != width:
-            kind = _SEPARATOR_NAMES.get(separator, repr(separator))
+            kind = SEPARATOR_NAMES.get(separator, repr(separator))
             return UserError(f"{path}:{number}: expected {width} {kind}-separated values, found {found}")
         try:
             line.decode("utf-8")
@@ -218,8 +188,20 @@ def line_of(path: str | Path, row: int) -> int:
     return next(islice(_lines(path), int(row), None))[0]
 
 
-def _not_a_number(path: str | Path, name: str, row: int, value: pa.Scalar) -> UserError:
-    return UserError(f"{path}:{line_of(path, row)}: column '{name}': '{value}' is not a number")
+def _not_a_number(path: str | Path, name: str, row: int, value: Any) -> UserError:
+    comma = re.fullmatch(r"\s*[+-]?\d+,\d+\s*", str(value))
+    hint = "; decimals are written with a point" if comma else ""
+    value = " ".join(str(value).splitlines())[:80]
+    return UserError(f"{path}:{line_of(path, row)}: column '{name}': '{value}' is not a number{hint}")
+
+
+def _refuse_open_quotes(path: Path, table: pa.Table) -> None:
+    """Refuse a value that goes on in the next line: a quote that nobody closed swallows rows."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+            at = pc.index(pc.match_substring_regex(pc.cast(column, pa.string()), "[\r\n]"), True).as_py()
+            if at >= 0:
+                raise UserError(f"{path}:{line_of(path, at)}: column '{name}': a quote is opened and not closed")
 
 
 def _first_bad(strings: Column) -> int:
@@ -318,7 +300,8 @@ def _as_text(
         text = pc.binary_join(pa.ListArray.from_arrays(lists.offsets, flat), seq_separator)
     text = pc.fill_null(text, "")
     if kind in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ):
-        _refuse(path, name, text, f"{re.escape(separator)}|[\r\n]")
+        quotes = '|"' if separator in QUOTING else ""
+        _refuse(path, name, text, f"{re.escape(separator)}|[\r\n]{quotes}")
     return text
 
 

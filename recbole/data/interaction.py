@@ -52,8 +52,10 @@ class Interaction:
             return self.interaction[index]
         if isinstance(index, np.ndarray):
             index = torch.from_numpy(index)
-        if isinstance(index, int):
-            index = slice(index, index + 1)
+        if isinstance(index, (int, np.integer)):
+            if not -self.length <= index < self.length:
+                raise IndexError(f"there is no row {index} of {self.length}")
+            index = slice(int(index) % self.length, int(index) % self.length + 1)
         return self._map(lambda column: column[index])
 
     def __setitem__(self, name: str, value: torch.Tensor) -> None:

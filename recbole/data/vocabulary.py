@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from recbole.data.arrow_arrays import filled, integers, strings
 from recbole.data.token_hash import token_hashes
+from recbole.utils import UserError
 
 PADDING = "[PAD]"
 
@@ -58,6 +59,9 @@ def number_tokens(
 
     Returns:
         ``(ids, vocabulary)``: int32 ids [n] from 1, and the :class:`Vocabulary`.
+
+    Raises:
+        UserError: a token is called as the padding is.
     """
     first = np.full(len(dictionary), len(codes), dtype=np.int32)
     backwards = np.arange(len(codes) - 1, -1, -1, dtype=np.int32)
@@ -69,4 +73,6 @@ def number_tokens(
     if extra is not None and len(extra):
         both = pa.chunked_array([tokens, extra.cast(tokens.type)])
         tokens = both.unique()
+    if pc.index(tokens, PADDING).as_py() >= 0:
+        raise UserError(f"the data have a user, an item or another token called {PADDING}, which stands for nothing")
     return numbers[codes], Vocabulary(tokens)

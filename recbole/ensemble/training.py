@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from glob import escape
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from recbole.trainer.resume import ResumeFile, fingerprint
 from recbole.trainer.state import Run, State
 from recbole.utils import UserError
 from recbole.utils.device import now
+from recbole.utils.ending import asked_to_stop, can_go_on_from, ignore_signals
 from recbole.utils.files import remove
 from recbole.utils.launcher import die_with_starter
 from recbole.utils.seeds import torch_seed
@@ -90,6 +91,7 @@ class Workspace:
         path = self._finished(part)
         if path is not None:
             save_checkpoint(path, {"digest": digest} | content)
+            can_go_on_from(path)
 
     def resume(self, part: str, identity: Identity) -> ResumeFile | None:
         """Return the snapshots of a part that is being trained."""
@@ -183,7 +185,7 @@ def train_all(
         return
     context = get_context("forkserver")  # which imports torch once, and has no threads that a fork could lose
     context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(min(workers, len(order)), context, die_with_starter) as pool:
+    with ProcessPoolExecutor(min(workers, len(order)), context, _begin_worker) as pool:
         futures = {shard: pool.submit(_work, shards, shard, workspace) for shard in order}
         try:
             for shard, future in futures.items():
@@ -192,7 +194,16 @@ def train_all(
                     raise UserError(mistake)
                 yield shard, _told(shard, shards.train(shard, workspace))  # which reads what the process wrote
         finally:
+            if asked_to_stop():  # what they have kept is gone on from
+                for process in active_children():
+                    process.kill()
             pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Leave signals to the process that started this one, and end with it."""
+    ignore_signals()
+    die_with_starter()
 
 
 def _work(shards: Shards, shard: int, workspace: Workspace) -> str:

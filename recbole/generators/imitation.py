@@ -22,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole.data.atomic import Values, line_of, read_header, write_atomic
+from recbole.data.atomic import Values, line_of, write_atomic
+from recbole.data.atomic_header import read_header
 from recbole.data.baskets import Baskets, read_baskets
 from recbole.data.filters import core
 from recbole.generators import bandwagon

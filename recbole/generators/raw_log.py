@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole.data.atomic import line_of, read_atomic, read_header, write_atomic
+from recbole.data.atomic import line_of, read_atomic, write_atomic
+from recbole.data.atomic_header import read_header
 from recbole.data.baskets import read_baskets
 from recbole.utils import FeatureType, UserError, atomic_write
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recbole.prepare.program import say
 from recbole.prepare.raw_files import find, json_objects
 from recbole.prepare.raw_table import RawTable
 from recbole.prepare.sensitive_rules import SensitiveRules
@@ -23,6 +24,7 @@ from recbole.utils import UserError
 
 URL = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw"
 RATINGS = (1, 5)
+_TIMES = (757382400000, 4102444800000)  # 1994, when Amazon began, to 2100, in milliseconds
 _REVIEW = pa.schema(
     {"user_id": "string", "asin": "string", "parent_asin": "string", "rating": "float64", "timestamp": "int64"}
 )
@@ -58,11 +60,13 @@ def read(folder: Path, category: str, rules_path: Path, texts: Texts, k: int) ->
         UTC); and a dict from each sensitive category to its items in the log (list of asins).
 
     Raises:
-        UserError: a file is missing or wrong, or a category has no item in the log.
+        UserError: a file is missing or wrong, more than one review in a hundred has a rating or a time that cannot be,
+            or a category has no item in the log.
     """
     parents = _sensitive_parents(folder, category, rules_path, texts)
     reviews = read_json_lines(find(folder, f"{category}.jsonl"), _REVIEW)
     log = RawTable.collect(map(_renamed, reviews), ("user_id", "item_id", "parent_asin"), ("rating", "timestamp"))
+    log = _possible(log, find(folder, f"{category}.jsonl"))
     items = {name: _of_parents(log, listed) for name, listed in parents.items()}
     log = log.without("parent_asin").distinct().ordered().core(k)  # a repeated review may name another parent
     return log, shared_items(items, log.items(), rules_path)
@@ -70,6 +74,22 @@ def read(folder: Path, category: str, rules_path: Path, texts: Texts, k: int) ->
 
 def _renamed(batch: pa.RecordBatch) -> dict[str, pa.Array]:
     return {("item_id" if name == "asin" else name): batch[name] for name in batch.schema.names}
+
+
+def _possible(log: RawTable, path: Path) -> RawTable:
+    """Return the reviews whose rating and time there can be, and say how many others there are.
+
+    Raises:
+        UserError: they are more than ten, and more than one in a hundred: the file is of another kind.
+    """
+    rating, time = log.numbers["rating"], log.numbers["timestamp"]
+    kept = (rating >= RATINGS[0]) & (rating <= RATINGS[1]) & (time >= _TIMES[0]) & (time < _TIMES[1])
+    if lost := int(len(log) - kept.sum()):
+        told = f"{path}: {lost} of {len(log)} reviews have a rating outside {RATINGS} or a time outside 1994 to 2100"
+        if lost > max(10, len(log) / 100):
+            raise UserError(f"{told} (in milliseconds)")
+        say(f"{told}, and are left out")
+    return log.take(kept) if lost else log
 
 
 def _of_parents(log: RawTable, parents: pa.Array) -> pa.Array:

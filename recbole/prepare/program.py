@@ -10,6 +10,7 @@ from recbole.generators.forget_set import generate
 from recbole.generators.raw_log import RawBaskets, RawInteractions
 from recbole.generators.sensitive_lists import write_sensitive_items
 from recbole.utils import UserError
+from recbole.utils.ending import ended
 
 Draw: TypeAlias = tuple[str, int, float]
 """Category, seed and fraction of a forget set."""
@@ -18,18 +19,18 @@ SEEDS = (2, 3, 5, 7, 11)
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run ``main()`` and exit: 0, or, with one line on the standard error stream, 2 (a user's error) or 130 (Ctrl-C).
+    """Run ``main()`` and exit: 0, or, with one line on the standard error stream, 2 (a user's error) or what
+    :func:`~recbole.utils.ending.ended` says of a signal.
 
     What it writes is `staged`, so that an interrupted preparation leaves the data set as it was.
     """
-    try:
+
+    def work() -> int:
         main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; nothing was changed", file=sys.stderr)
-        sys.exit(130)
+        return 0
+
+    if status := ended("error", work, "nothing was changed"):
+        sys.exit(status)
 
 
 def say(text: str) -> None:

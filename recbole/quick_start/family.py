@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable
 
 import recbole
-from recbole.utils import OneLineParser, UserError
+from recbole.utils import OneLineParser
+from recbole.utils.ending import ended
 
 _ABOUT = """machine unlearning in recommender systems: train a model, let it forget, compare with one retrained
 
@@ -93,13 +94,13 @@ def _list(arguments: list[str]) -> int:
         "models": _models, "algorithms": _algorithms, "metrics": _metrics, "scenarios": _scenarios,
         "datasets": _datasets, "presets": _presets, "keys": _keys,
     }  # fmt: skip
-    try:
+
+    def tell() -> int:
         for name in asked:
             print(f"{name}:", *makers[name](), sep="\n  ")
-    except UserError as error:
-        print(f"erase-bench list: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return ended("erase-bench list", tell, "nothing was changed")
 
 
 def _models() -> list[str]:

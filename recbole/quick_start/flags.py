@@ -119,10 +119,16 @@ def train_flags() -> dict[str, tuple[Flag, ...]]:
             Flag("reference_checkpoint", str, "a retrained checkpoint to measure the distance from", key=None),
             Flag("checkpoint", str, "with --eval_only: the file of the model to evaluate"),
             Flag("hf_model_path", str, "evaluate a checkpoint from the Hugging Face Hub: hf://user/repo/file.pth"),
-            Flag("hf_token", str, "Hugging Face token; never logged nor stored"),
-            Flag("hf_cache_dir", str, "folder for downloads from the Hub"),
+            *_HUB,
         ),
     }
+
+
+_HUB = (
+    Flag("hf_token", str, "Hugging Face token; never logged nor stored"),
+    Flag("hf_cache_dir", str, "folder for downloads from the Hub"),
+    Flag("hf_sha256", str, "SHA-256 that the file from the Hub must have"),
+)
 
 
 def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
@@ -138,6 +144,7 @@ def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
                 "model) or tuned (found on validation data; 'erase-bench list presets' shows for which pairs)",
             ),
             Flag("base_checkpoint", str, "the model to unlearn from: a file, or hf://user/repo/file.pth"),
+            *_HUB,
             Flag("release_secret", str, "with ceu and idea: a file whose bytes key the noise, instead of the seed"),
             Flag("unlearning_batchsize", int, "people per unlearning step (default: 1)", 1),
         ),

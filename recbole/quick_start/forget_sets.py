@@ -146,7 +146,7 @@ def _file_and_task(config: Config) -> tuple[Path, str]:
 def _task_of(path: Path, config: Config) -> str:
     if path.suffix == ".json":
         return "NBR"
-    from recbole.data.atomic import read_header
+    from recbole.data.atomic_header import read_header
     from recbole.generators.imitation import SESSION_FIELD
 
     return "SBR" if SESSION_FIELD in read_header(path, config["field_separator"]) else "CF"

@@ -2,20 +2,23 @@
 
 import argparse
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recbole.config.plain import refuse_odd_text
 from recbole.utils import UserError, launcher
+from recbole.utils.ending import ended
 from recbole.utils.start_up import loading
 
 if TYPE_CHECKING:
     from recbole.config import Config
 
-COMPLETE, INTERNAL, USER_ERROR, NOT_ALL_APPLIED = 0, 1, 2, 3
-"""Exit statuses: everything applied, reinitialised or skipped; an internal failure; a user's error; complete, but some
-request timed out or diverged, all were skipped, or a model's scores are not finite."""
+COMPLETE, NOT_ALL_APPLIED = 0, 3
+"""Exit statuses: everything applied, reinitialised or skipped; complete, but some request timed out or diverged, all
+were skipped, or a model's scores are not finite. Others: :func:`recbole.utils.ending.ended`; 1, an internal failure."""
 
 
 def train_main(argv: list[str] | None = None, program: str | None = None) -> int:
@@ -43,17 +46,20 @@ def _guarded(
     program: str,
     run: Callable[[list[str], str], int],
     argv: list[str] | None,
-    interrupted: str = "the same command goes on from the last snapshot",
+    kept: str | None = None,
 ) -> int:
-    try:
+    def work() -> int:
         _name_this_package()
-        return run(sys.argv[1:] if argv is None else argv, program)
-    except UserError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted; {interrupted}", file=sys.stderr)
-        return 130
+        given = sys.argv[1:] if argv is None else argv
+        refuse_odd_text(given, "the command line")
+        return run(given, program)
+
+    return ended(program, work, kept, tells=_tells)
+
+
+def _tells() -> bool:
+    """Return whether this process says that a run was stopped: of several the main one, which has the snapshots."""
+    return not launcher.launched() or int(os.environ.get("RANK", "0")) == 0
 
 
 def _name_this_package() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recbole.utils import OneLineParser, UserError
+from recbole.utils import OneLineParser
+from recbole.utils.ending import ended
 
 if TYPE_CHECKING:
     from recbole.report.comparison import Comparison
@@ -21,7 +23,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
         argv: arguments, those of the process by default.
         prog: what the command is called.
     """
-    arguments = _parser(prog).parse_args(argv)
+    return ended(prog, lambda: _report(_parser(prog).parse_args(argv)), "each file is whole or as it was")
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    """Compare, print and write what is asked for; return the exit status."""
     from recbole.report.attacks import chosen
     from recbole.report.brief import in_short
     from recbole.report.comparison import TABLES_BEGIN, comparison, names_of
@@ -31,21 +37,17 @@ def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
 
     path = Path(arguments.csv) if arguments.csv else None
     beside = None if path is None else path.with_name(f"{path.stem}_over_seeds.csv")
-    try:
-        if path is not None:
-            check_own_table(path, TABLES_BEGIN)
-        found = comparison(arguments.files, arguments.k)
-        records = dict(zip(names_of(arguments.files), map(read_unlearned, arguments.files), strict=True))
-        brief = in_short(records) if arguments.brief else None
-        seeds, attacks = over_seeds(records.values()), chosen(records)
-        if beside is not None and seeds is not None and len(seeds.table):
-            check_own_table(beside, [",".join(COLUMNS)])
-            write_csv(seeds.table, beside)
-        if path is not None:
-            write_csv(found.table, path)
-    except UserError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return 2
+    if path is not None:
+        check_own_table(path, TABLES_BEGIN)
+    found = comparison(arguments.files, arguments.k)
+    records = dict(zip(names_of(arguments.files), map(read_unlearned, arguments.files), strict=True))
+    brief = in_short(records) if arguments.brief else None
+    seeds, attacks = over_seeds(records.values()), chosen(records)
+    if beside is not None and seeds is not None and len(seeds.table):
+        check_own_table(beside, [",".join(COLUMNS)])
+        write_csv(seeds.table, beside)
+    if path is not None:
+        write_csv(found.table, path)
     if brief is not None:
         print(brief)
         return 0

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole.utils import OneLineParser, UserError, check_replaceable, write_json
+from recbole.utils import OneLineParser, check_replaceable, write_json
+from recbole.utils.ending import ended
 
 if TYPE_CHECKING:
     from recbole.config import Config
     from recbole.data.dataset import Dataset
     from recbole.trainer.stored import Stored
 
-_CLEAN, _MISTAKE, _DEPENDS = 0, 2, 3
+_CLEAN, _DEPENDS = 0, 3
 _ONE_MODEL = """is no ensemble, and not checked: one model of all data was {how}, and whether its parameters
   still depend on a forgotten row cannot be seen in the file. What can be said: hold it against a retrained model."""
 
@@ -32,16 +33,16 @@ def main(argv: Sequence[str] | None = None, prog: str = "erase-bench scan") -> i
         0: nothing depends on a forgotten row; 3: something does, or the checkpoint cannot be checked; 2: a mistake of
         the user's.
     """
-    asked = _parser(prog).parse_args(argv)
-    try:
-        if asked.result_file:
-            check_replaceable(asked.result_file, r'\{\s*"checkpoint": "', "result of a scan")
-        found = _scanned(Path(asked.checkpoint), asked.data_path, not asked.quick)
-        if asked.result_file:
-            write_json(asked.result_file, found)
-    except UserError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return _MISTAKE
+    return ended(prog, lambda: _scan(_parser(prog).parse_args(argv)), "nothing was changed")
+
+
+def _scan(asked: argparse.Namespace) -> int:
+    """Scan, write what was found if that is asked for, and return the exit status."""
+    if asked.result_file:
+        check_replaceable(asked.result_file, r'\{\s*"checkpoint": "', "result of a scan")
+    found = _scanned(Path(asked.checkpoint), asked.data_path, not asked.quick)
+    if asked.result_file:
+        write_json(asked.result_file, found)
     return _CLEAN if found["clean"] else _DEPENDS
 
 

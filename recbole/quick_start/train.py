@@ -137,7 +137,7 @@ def _given(config: Config, scenario: Scenario, index: int | None) -> Stored | No
                 raise UserError(f"--{key} names a model to evaluate: give --eval_only too")
         return None
     if config["hf_model_path"]:
-        path = Path(fetch(config["hf_model_path"], config["hf_token"], config["hf_cache_dir"]))
+        path = fetch(config["hf_model_path"], config)
     elif config["checkpoint"]:
         path = Path(config["checkpoint"])
     else:

@@ -38,6 +38,7 @@ from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
 from recbole.utils import UserError, write_json
 from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
+from recbole.utils.ending import waiting
 from recbole.utils.logger import begin_log, init_logger
 
 logger = logging.getLogger("recbole")
@@ -161,7 +162,7 @@ def _base(config: Config, scenario: Scenario) -> Stored:
     """Read the checkpoint that requests are put to, and take the settings that made it."""
     said = config["base_checkpoint"]
     if said and said.startswith("hf://"):
-        path = Path(fetch(said, config["hf_token"], config["hf_cache_dir"], "base_checkpoint"))
+        path = fetch(said, config, "base_checkpoint")
     else:
         path = Path(said) if said else scenario.path(scenario.names.base())
     stored = Stored.read(path)
@@ -217,7 +218,8 @@ def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
         records[checkpoint] |= {"ensemble": costs} if (costs := algorithm.costs()) else {}
         write_beside(state.file, records[checkpoint])
 
-    summary = pipeline.run(save)
+    with waiting():
+        summary = pipeline.run(save)
     for checkpoint in range(N_CHECKPOINTS):  # a killed run had saved some before its last snapshot
         if checkpoint not in records:
             records[checkpoint] = _record_before(work.state(checkpoint).file, resume)

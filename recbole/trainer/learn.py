@@ -16,10 +16,11 @@ from recbole.trainer.progress import Progress
 from recbole.trainer.resume import ResumeFile
 from recbole.trainer.state import Run, State
 from recbole.trainer.stored import Stored
-from recbole.utils import UserError, init_seed, torch_seed
+from recbole.utils import UserError, distributed, init_seed, torch_seed
 from recbole.utils.deadline import Deadline
 from recbole.utils.device import now
 from recbole.utils.distributed import is_main
+from recbole.utils.ending import waiting
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -126,7 +127,8 @@ def learn(
     building = now(config["device"]) - wall, time.process_time() - cpu
     logger.info(model)
     trainer = TrainingLoop(config, model, state.data, resume, board, deadline, None if also is None else also[1])
-    progress = trainer.fit()
+    with waiting(resume is not None and distributed.world_size() == 1):
+        progress = trainer.fit()
     logger.info("Finished training, best eval result in epoch %d", progress.best_epoch)
     best = {name: round(value, config["metric_decimal_place"]) for name, value in progress.best_result.items()}
     logger.info("best valid : %s", best)

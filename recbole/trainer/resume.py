@@ -14,6 +14,7 @@ import torch
 
 from recbole.trainer.checkpoint import load_checkpoint, save_checkpoint
 from recbole.utils import UserError
+from recbole.utils.ending import asked_to_stop, can_go_on_from, stop_if_asked
 from recbole.utils.files import remove
 
 logger = logging.getLogger("recbole")
@@ -88,6 +89,7 @@ class ResumeFile:
         if state.get("identity") != self.identity:
             logger.warning("%s is of a run with other arguments, config, data or version; starting over", self.path)
             return None
+        can_go_on_from(self.path)
         return state
 
     @contextlib.contextmanager
@@ -106,11 +108,15 @@ class ResumeFile:
             ) from error
 
     def due(self) -> bool:
-        """Return whether it is time for a snapshot."""
-        return time.monotonic() - self.last >= max(self.pause, self.took * (1 / self.share - 1))
+        """Return whether it is time for a snapshot: the last one is old, or a signal has asked the run to stop."""
+        return asked_to_stop() or time.monotonic() - self.last >= max(self.pause, self.took * (1 / self.share - 1))
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a snapshot, atomically, with the state of torch's random generators."""
+        """Write a snapshot, atomically, with the state of torch's random generators.
+
+        Raises:
+            Stopped: a signal has asked the run to stop; the snapshot is written.
+        """
         started = time.monotonic()
         generators: dict[str, Any] = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_initialized():  # by a run on the CPU it is not
@@ -118,6 +124,8 @@ class ResumeFile:
         save_checkpoint(self.path, state | {"identity": self.identity, "generators": generators})
         self.last = time.monotonic()
         self.took = self.last - started
+        can_go_on_from(self.path)
+        stop_if_asked()
 
     @staticmethod
     def restore_generators(state: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from recbole.data import Dataset
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.case import Case, Workbench
 from recbole.unlearning.hyper import HyperParameters, NoHyperParameters, setting
-from recbole.unlearning.outcome import PHASES, NotApplied, Outcome
+from recbole.unlearning.outcome import PHASES, NotApplied, Outcome, failures_as_outcomes
 from recbole.unlearning.request import Request
 from recbole.unlearning.second_order.subspace import Subspace, trained
 from recbole.unlearning.unread import InitialValues, Readers
@@ -122,7 +122,8 @@ class UnlearningAlgorithm(ABC):
         Args:
             requests, deadline: as of :meth:`forget`.
             answer: changes the model for a case whose bits are set, and returns how that ended. It may raise
-                ``NotApplied``; it ends the laps of the phases on the clock that it gets.
+                ``NotApplied``, or fail for want of memory or of larger numbers; the model must then be as it was. It
+                ends the laps of the phases on the clock that it gets.
 
         Returns:
             :class:`Outcome`, complete.
@@ -134,7 +135,8 @@ class UnlearningAlgorithm(ABC):
         if not len(change.before):
             return Outcome("skipped", Outcome.NOTHING, seconds=clock.phases, idle=case.idle())
         try:
-            outcome = answer(case, clock)
+            with failures_as_outcomes():
+                outcome = answer(case, clock)
         except NotApplied as reason:
             outcome = Outcome(reason.status, self._cause(reason))
             clock.lap("solve")
@@ -266,14 +268,15 @@ class StepAlgorithm(UnlearningAlgorithm):
             clock.lap("prepare")
         reset = case.reset(self.moves(self.model))
         if reset and len(reset) + len(case.idle()) == len(case.requests):
-            outcome = Outcome("reinitialised")
+            outcome, initial = Outcome("reinitialised"), self._initial()
         else:
             step = self.solve(case, observed)
             clock.lap("solve")
+            initial = self._initial()  # made before anything is put in place: what follows takes no memory
             outcome = self._apply(step)
         if outcome.status == "applied":
             outcome.reset = reset
-        self._reinitialise(outcome)
+        self._reinitialise(outcome, initial)
         clock.lap("apply")
         return outcome
 
@@ -291,15 +294,27 @@ class StepAlgorithm(UnlearningAlgorithm):
         if unread and relative < torch.finfo(step.delta.dtype).eps:
             return Outcome("reinitialised", work=step.work)
         before = step.subspace.values()
-        step.subspace.add(step.delta)
-        if all(torch.equal(old, new) for old, new in zip(before, step.subspace.values(), strict=True)):
+        try:
+            step.subspace.add(step.delta)
+            same = all(torch.equal(old, new) for old, new in zip(before, step.subspace.values(), strict=True))
+        except BaseException:
+            step.subspace.put(before)
+            raise
+        if same:
             return Outcome("skipped", "the step changes no parameter", work=step.work)
         return Outcome("applied", relative_change=relative, work=step.work)
 
-    def _reinitialise(self, outcome: Outcome) -> None:
+    def _initial(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Return the rows that nothing reads any more, by parameter, and what they are set to; all of it aside."""
+        found = {}
+        for name, rows in self.bench.unread.items():
+            parameter = self.model.get_parameter(name)
+            found[name] = rows.to(parameter.device), self.initial.of(name, rows).to(parameter)
+        return found
+
+    def _reinitialise(self, outcome: Outcome, initial: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Set the rows that nothing reads any more, and note in the outcome how many they are."""
         with torch.no_grad():
-            for name, rows in self.bench.unread.items():
-                parameter = self.model.get_parameter(name)
-                parameter[rows.to(parameter.device)] = self.initial.of(name, rows).to(parameter)
+            for name, (rows, values) in initial.items():
+                self.model.get_parameter(name)[rows] = values
                 outcome.reinitialised[name] = len(rows)

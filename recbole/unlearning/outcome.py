@@ -1,7 +1,13 @@
 """How a request ends."""
 
+import contextlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+import numpy as np
+import torch
 
 PHASES = ("prepare", "solve", "apply")
 """What the seconds of a request go to."""
@@ -43,3 +49,34 @@ class NotApplied(Exception):
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)
         self.status, self.reason = status, reason
+
+
+_TOO_MUCH = re.compile(
+    r"out of memory|allocate|overflow|alloc_failed|float nan|float infinity|too large", re.IGNORECASE
+)
+"""What torch and NumPy say in errors of general types when memory or the range of numbers is exceeded."""
+
+
+@contextlib.contextmanager
+def failures_as_outcomes() -> Iterator[None]:
+    """Have numbers or memory that are exceeded inside of this block tell how the request ended.
+
+    Raises:
+        NotApplied: ``diverged``, with the reason, for an overflow, a division by zero, a matrix that cannot be
+            factorised, and for memory that is not to be had, of the machine or of the device.
+    """
+    try:
+        yield
+    except (ArithmeticError, MemoryError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:
+        raise NotApplied("diverged", _in_short(error)) from error
+    except (RuntimeError, ValueError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if not (isinstance(error, torch.OutOfMemoryError) or _TOO_MUCH.search(str(error))):
+            raise
+        raise NotApplied("diverged", _in_short(error)) from error
+
+
+def _in_short(error: Exception) -> str:
+    memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "memory" in str(error).lower()
+    kind = "out of memory" if memory else type(error).__name__
+    told = (str(error).strip().splitlines() or [""])[0][:200]
+    return f"{kind}: {told}" if told else kind

@@ -21,13 +21,33 @@ _ORPHANED = 137
 
 
 def launched() -> bool:
-    """Return whether a launcher started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Return whether a launcher started this process as one of several.
+
+    Raises:
+        UserError: the environment says so in part only.
+    """
+    if _number("WORLD_SIZE", 1) < 2:
+        return False
+    missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise UserError(
+            f"the environment's WORLD_SIZE says that a launcher started this process as one of several, but it has no "
+            f"{', '.join(missing)}: unset WORLD_SIZE, or start it by torchrun or --nproc"
+        )
+    return True
 
 
 def local_rank() -> int:
     """Return this process's number on its machine, from 0."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _number("LOCAL_RANK", 0)
+
+
+def _number(name: str, usual: int) -> int:
+    """Return what the environment says by a name; nothing at all counts as the usual."""
+    said = os.environ.get(name) or str(usual)
+    if not said.strip().isdecimal() or len(said) > 9:
+        raise UserError(f"the environment's {name} should be a whole number, not {said!r}")
+    return int(said)
 
 
 def die_with_launcher() -> None:

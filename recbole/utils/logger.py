@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from recbole.utils.distributed import is_main
 from recbole.utils.errors import UserError
+from recbole.utils.outlet import Outlet
 
 _MOST_WAITING = 10_000
 """Messages that wait for a log's first line."""
@@ -71,13 +72,23 @@ def begin_log(line: str) -> None:
             handler.flush()
 
 
+class _LastingFile(logging.FileHandler):
+    """A log's file, which ends where the disk takes no more; the run goes on."""
+
+    def _open(self) -> Any:
+        return Outlet(super()._open(), self._tell)
+
+    def _tell(self, error: OSError) -> None:
+        print(f"{self.baseFilename} ends here: {error.strerror}; the run goes on", file=sys.stderr)
+
+
 def _opened(folder: Path, stem: str) -> logging.FileHandler:
     """Return a new file of that stem; runs of the same second have a number more."""
     for number in range(1, 1000):
         path = folder / (f"{stem}.log" if number == 1 else f"{stem}_{number}.log")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return logging.FileHandler(path, mode="x", encoding="utf-8")
+            return _LastingFile(path, mode="x", encoding="utf-8")
         except FileExistsError:
             continue
         except OSError as error:

@@ -97,7 +97,10 @@ def test_header_only(file, tail):
         (INTER + "1\t2\t3\t4\n\n1\t2\tabc\t4\n", "d.inter:4: column 'rating': 'abc' is not a number"),
         (INTER + "1\t2\t2020-01-01\t4\r\n", "d.inter:2: column 'rating': '2020-01-01' is not a number"),
         (INTER + "1\t2\ttrue\t4\n", "d.inter:2: column 'rating': 'true' is not a number"),
-        (INTER + "1\t2\t1\t1,5\n", "d.inter:2: column 'timestamp': '1,5' is not a number"),
+        (
+            INTER + "1\t2\t1\t1,5\n",
+            "d.inter:2: column 'timestamp': '1,5' is not a number; decimals are written with a point",
+        ),
         ("a:float_seq\n1 2\n3 x 4\n", "d.inter:3: column 'a': 'x' is not a number"),
         ("", "d.inter: empty file, expected a header such as 'user_id:token\titem_id:token'"),
         ("user_id\titem_id:token\n", "d.inter:1: column 'user_id' has no type, expected 'user_id:token' or ':float'"),

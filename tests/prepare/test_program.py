@@ -15,5 +15,5 @@ def test_an_interruption_is_told_in_one_line_and_leaves_nothing(tmp_path, capsys
     with pytest.raises(SystemExit) as ended:
         run(main)
     assert ended.value.code == 130
-    assert capsys.readouterr().err == "interrupted; nothing was changed\n"
+    assert capsys.readouterr().err == "error: interrupted; nothing was changed\n"
     assert list(tmp_path.iterdir()) == []

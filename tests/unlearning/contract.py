@@ -276,6 +276,43 @@ class StepContract(AlgorithmContract):
             assert same(weights(algorithm.model), bpr.state)
         assert "timeout" in endings
 
+    @pytest.mark.parametrize(
+        "error",
+        [
+            OverflowError("cannot convert float infinity to integer"),
+            MemoryError(),
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            torch.linalg.LinAlgError("the input is not positive-definite"),
+        ],
+        ids=["overflow", "memory", "device", "torch", "factor"],
+    )
+    def test_numbers_and_memory_that_are_exceeded_are_an_outcome(self, bpr, monkeypatch, error):
+        from recbole.unlearning.second_order.subspace import Subspace
+
+        whole = Subspace.add
+
+        def fail(*_):
+            raise error
+
+        def late(subspace, vector):
+            whole(subspace, vector)
+            raise error
+
+        for owner, name, instead in ((get_algorithm(self.algorithm), "solve", fail), (Subspace, "add", late)):
+            algorithm = self.start(bpr)
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, name, instead)
+                outcome = ask(algorithm, bpr.requests[0].rows, 0)
+            assert outcome.status == "diverged" and outcome.reason, outcome
+            assert same(weights(algorithm.model), bpr.state)
+
+    def test_a_mistake_of_the_program_is_no_outcome(self, bpr, monkeypatch):
+        algorithm = self.start(bpr)
+        monkeypatch.setattr(algorithm, "solve", lambda *_: {}["absent"])
+        with pytest.raises(KeyError):
+            ask(algorithm, bpr.requests[0].rows, 0)
+
     def test_a_model_that_is_not_finite_is_diverged_and_left(self, bpr):
         algorithm = self.start(bpr)
         with torch.no_grad():

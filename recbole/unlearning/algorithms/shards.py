@@ -19,7 +19,7 @@ from recbole.ensemble.training import Workspace
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.state import Run, State
 from recbole.unlearning.algorithm import NoHyperParameters, UnlearningAlgorithm, setting
-from recbole.unlearning.outcome import PHASES, Outcome
+from recbole.unlearning.outcome import PHASES, NotApplied, Outcome, failures_as_outcomes
 from recbole.unlearning.request import Request
 from recbole.utils import UserError
 from recbole.utils.clock import Clock
@@ -116,7 +116,11 @@ class Shards(UnlearningAlgorithm):
         outcome.work = {"shards": sorted({shard for found in hits.values() for shard in found})}
         if self.hyper.materialise == "eager":
             before = _values(self.model)
-            self.complete()
+            try:
+                with failures_as_outcomes():
+                    self.complete()
+            except NotApplied as reason:  # the shards stay stale, and are trained again with the next
+                outcome.status, outcome.reason = reason.status, reason.reason
             after = _values(self.model)
             size = float(torch.linalg.vector_norm(before))
             outcome.relative_change = float(torch.linalg.vector_norm(after - before)) / max(size, 1e-30)

@@ -172,6 +172,15 @@ class Subspace:
                 else:
                     parameter.add_(part)
 
+    def put(self, values: Sequence[torch.Tensor]) -> None:
+        """Set the chosen parameters (their chosen rows) to what :meth:`values` returned, in place."""
+        with torch.no_grad():
+            for (name, parameter), value in zip(self.parameters.items(), values, strict=True):
+                if name in self.rows:
+                    parameter.index_copy_(0, self.rows[name], value)
+                else:
+                    parameter.copy_(value)
+
     def norm(self) -> float:
         """Return the Euclidean norm of the chosen parameters (their chosen rows)."""
         squares = (value.detach().double().square().sum() for value in self.values())

@@ -1,0 +1,75 @@
+"""Programs that are stopped, or whose output or disk takes no more, as a shell sees them."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+LONG = ("run_recbole.py", "--epochs", "400", "--stopping_step", "999", "--eval_step", "200")
+
+
+@pytest.fixture(scope="module")
+def place(world, tmp_path_factory):
+    return world(tmp_path_factory.mktemp("stopped"))
+
+
+def test_a_signal_leaves_a_snapshot_that_the_same_command_goes_on_from(place, start, here):
+    with start(place.folder, *LONG, ERASE_SNAPSHOT_SECONDS="9999") as process:
+        while "epoch 5 " not in (line := process.stdout.readline()):
+            assert line, process.stderr.read()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    (snapshot,) = place.saved.glob("*.resume")
+    assert (
+        err == f"run_recbole.py: stopped by SIGTERM; the same command goes on from the snapshot saved/{snapshot.name}\n"
+    )
+    told = here(place.folder, *LONG)
+    assert told.status == 0 and "continuing at epoch" in told.out
+    assert not snapshot.exists()
+
+
+def test_before_the_program_has_begun_there_is_one_line_too(command_line, tmp_path):
+    """A module that takes long to import stands for all that is imported."""
+    (tmp_path / "numpy.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    with subprocess.Popen(
+        [sys.executable, *command_line("run_recbole.py")[1:]], cwd=tmp_path, text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "run_recbole.py: stopped before it began\n")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs a file system of its own")
+def test_a_full_disk_is_one_line_and_with_room_the_run_goes_on(place, command_line):
+    """The logs' folder and the checkpoints' are a small file system that is full at first."""
+    shutil.rmtree(place.saved, ignore_errors=True)
+    place.saved.mkdir()
+    run = subprocess.list2cmdline(command_line("run_recbole.py", "--tensorboard", "False", "--log_dir", "saved/log"))
+    script = f"""mount -t tmpfs -o size=200k none saved || exit 77
+        mkdir -p saved/log; head -c 180k /dev/zero > saved/filler
+        {run} > out1 2> err1; echo $? > status1; rm saved/filler
+        {run} > out2 2> err2; echo $? > status2"""
+    words = ["unshare", "-rm", "sh", "-c", script]
+    done = subprocess.run(words, check=False, cwd=place.folder, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no file system of its own: {done.stderr}")
+    found = {name: (place.folder / name).read_text() for name in ("status1", "err1", "status2", "err2")}
+    assert found["status1"] == "2\n" and "No space left on device" in found["err1"], found
+    assert "Traceback" not in found["err1"] and found["status2"] == "0\n", found
+
+
+def test_a_log_that_takes_no_more_does_not_end_the_run(place, here, monkeypatch):
+    from recbole.utils import logger
+
+    whole = logger.logging.FileHandler._open
+    monkeypatch.setattr(logger.logging.FileHandler, "_open", lambda one: whole(one) and open("/dev/full", "w"))  # noqa: SIM115
+    told = here(place.folder, "run_recbole.py", "--variant", "full")
+    assert told.status == 0 and "No space left on device; the run goes on" in told.err
+    assert told.err.count("\n") == 1
