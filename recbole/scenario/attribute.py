@@ -67,11 +67,6 @@ class Attribute(Scenario):
         names = self.attributes
         if len(set(names)) < len(names):
             raise UserError(f"--attribute: {' '.join(names)} names one twice")
-        share = config[_FRACTION]
-        if share is not None and not 0 < share <= 1:
-            raise UserError(f"--{_FRACTION} must be above 0 and at most 1, not {share}")
-        if config[_BATCHES] < 1:
-            raise UserError(f"--{_BATCHES} should be 1 or more, not {config[_BATCHES]}")
         config["unlearning_fraction"] = None
 
     @property
