@@ -36,7 +36,9 @@ BASE, PARTS = "base", ("inside", "share", "null")
 SHARE = 0.6
 """Of the people, who are protected in the part of that name."""
 
-_ATTACK = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from recbole.quick_start.attack import main; sys.exit(main())"
+_ATTACK = (
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); from recbole.quick_start.attack import main; sys.exit(main())"
+)
 _NULL_OF = (BASE, "d2d")
 _ALL_AT_ONCE = {"protect_batches": 1, "attack_seeds": 0}
 """Of `unlearn.py`: everybody asks in one request; the attacks are steps of their own."""

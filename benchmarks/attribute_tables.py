@@ -60,7 +60,9 @@ def long(found):
         of_attribute = "" if name == BASE else attribute
         for row in record["metrics"]:
             if row["split"] == "test" or row["metric"].startswith("attack_"):
-                told = {key: row.get(key) for key in ("model", "view", "population", "metric", "k", "value", "low", "high")}
+                told = {
+                    key: row.get(key) for key in ("model", "view", "population", "metric", "k", "value", "low", "high")
+                }
                 yield {"cell": cell, "attribute": of_attribute, "seed": seed, "step": name, **told}
 
 
@@ -134,7 +136,7 @@ def share(found):
 
 
 def null(found):
-    """Return a line for each cell, attribute, method and view, a column for each attacker: AUC, and how nothing looks."""
+    """Return a line for each cell, attribute, method and view, a column for each attacker: AUC, and what nothing is."""
     lines = {}
     for (part, cell, attribute, _, name), record in found.items():
         method, is_attack = method_of(name)

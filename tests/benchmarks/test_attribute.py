@@ -47,7 +47,9 @@ def test_the_base_comes_first_and_every_method_is_attacked(benchmark, arguments)
     args = arguments("--only", "NeuMF", "--attributes", "gender", "--parts", "inside", "--seeds", "3")
     names = [step.name for _, _, _, _, step in benchmark("attribute").wanted(args)]
     assert names[:4] == ["base", "gender base attack", "gender d2d", "gender d2d attack"]
-    assert {name for name in names if name.endswith("attack")} == {f"gender {m} attack" for m in ("base", *args.methods)}
+    assert {name for name in names if name.endswith("attack")} == {
+        f"gender {m} attack" for m in ("base", *args.methods)
+    }
 
 
 def test_parts_of_one_seed_take_the_first(benchmark, arguments):
@@ -154,7 +156,9 @@ def shown(benchmark, tmp_path):
         attacked(0.3, "inside/worst", "any"), attacked(0.71, "inside/adaptive", "any")
     )
     of["null", "NeuMF", "gender", 0, "gender base null attack"] = record(
-        attacked(0.7, "inside/mlp"), attacked(0.5, "inside/mlp/shuffled"), attacked(0.52, "inside/mlp", model="untrained")
+        attacked(0.7, "inside/mlp"),
+        attacked(0.5, "inside/mlp/shuffled"),
+        attacked(0.52, "inside/mlp", model="untrained"),
     )
     return benchmark("attribute_tables").tables(of, tmp_path / "table.md")
 
