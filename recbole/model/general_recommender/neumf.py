@@ -94,3 +94,8 @@ class NeuMF(GeneralRecommender):
     def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return probabilities [batch] of (user, item) pairs."""
         return torch.sigmoid(self.pair_scores(interaction))
+
+    def _every_pair(self, interaction: Interaction) -> torch.Tensor:
+        user = interaction[self.USER_ID]
+        items = torch.arange(self.n_items, device=user.device).expand(len(user), -1)
+        return torch.sigmoid(self.list_scores(user, items))
