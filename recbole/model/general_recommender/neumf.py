@@ -1,6 +1,7 @@
 """NeuMF."""
 
 from functools import partial
+from typing import cast
 
 import torch
 from torch import nn
@@ -86,8 +87,9 @@ class NeuMF(GeneralRecommender):
         halves, layers = [], self.mlp_layers.mlp_layers
         if self.mf_train:
             halves.append(self.user_mf_embedding(user).unsqueeze(1) * self.item_mf_embedding(items))
-        of_users, of_items = layers[1].weight.chunk(2, dim=1)
-        own = functional.linear(self.user_mlp_embedding(user), of_users, layers[1].bias).unsqueeze(1)
+        first = cast(nn.Linear, layers[1])
+        of_users, of_items = first.weight.chunk(2, dim=1)
+        own = functional.linear(self.user_mlp_embedding(user), of_users, first.bias).unsqueeze(1)
         halves.append(layers[2:](own + functional.linear(self.item_mlp_embedding.weight, of_items)[items]))
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
