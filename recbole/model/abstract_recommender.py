@@ -49,6 +49,11 @@ class GeneralRecommender(AbstractRecommender):
         """Return the scores [batch] of (user, item) pairs before any squashing, differentiable."""
         return self.predict(interaction)
 
+    def list_scores(self, user: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Return the :meth:`pair_scores` of each of some users (int64 [n]) and a list of items (int64 [n, k])."""
+        pairs = {self.USER_ID: user.repeat_interleave(items.shape[1]), self.ITEM_ID: items.flatten()}
+        return self.pair_scores(Interaction(pairs)).view(items.shape)
+
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
         """Return ``table``, where there is one that goes by RecBole's name ``user_embedding``."""
         table = getattr(self, "user_embedding", None)

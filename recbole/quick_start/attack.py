@@ -77,6 +77,7 @@ def _parser(prog: str) -> OneLineParser:
         help=f"shufflings for logistic regression, a tenth of it for others (default: {_PERMUTATIONS})")  # fmt: skip
     add("--attack_seeds", type=_count, default=5, help="how often folds are drawn (default: 5)")
     add("--folds", type=_folds, default=5, help="of the people (default: 5)")
+    add("--no_chosen", action="store_true", help="choose nobody as worst and adaptive: a quarter of the time")
     add("--unbalanced", action="store_true", help="attack all people, weighted, not as many of each group")
     add("--data_path", help="folder of data sets (default: the checkpoint's)")
     add("--device", help="cpu or cuda:N (default: as the checkpoint's settings say)")
@@ -109,7 +110,9 @@ def _attack(asked: argparse.Namespace) -> None:
 
     protocols = _PROTOCOLS if "all" in asked.protocols else tuple(dict.fromkeys(asked.protocols))
     attackers = tuple(dict.fromkeys(asked.attackers))
-    settings = AttackSettings(protocols, attackers, asked.attack_seeds, asked.folds, not asked.unbalanced)
+    settings = AttackSettings(
+        protocols, attackers, asked.attack_seeds, asked.folds, not asked.unbalanced, not asked.no_chosen
+    )
     check_installed(settings.attackers)
     said = {} if asked.attack_config is None else read_attack_config(Path(asked.attack_config))
     path = Path(asked.checkpoint or said["checkpoint"])

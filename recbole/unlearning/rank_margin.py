@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import torch
 
-from recbole.data import Dataset, Interaction
+from recbole.data import Dataset
 from recbole.evaluator.asked import Asked
 from recbole.model.abstract_recommender import AbstractRecommender, GeneralRecommender
 
@@ -73,8 +73,7 @@ class RankMargin:
             lists = self.lists[some]
             with torch.enable_grad():
                 if isinstance(model, GeneralRecommender):
-                    pairs = {model.USER_ID: self.entity[some].repeat_interleave(LENGTH), model.ITEM_ID: lists.flatten()}
-                    yield lists, model.pair_scores(Interaction(pairs)).view(len(some), LENGTH)
+                    yield lists, model.list_scores(self.entity[some], lists)
                 else:
                     batch = self.rows.inputs[some.cpu().numpy()].to(lists.device)
                     yield lists, model.logits(batch).gather(1, lists)

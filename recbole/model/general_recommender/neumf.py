@@ -1,9 +1,11 @@
 """NeuMF."""
 
 from functools import partial
+from typing import cast
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
@@ -78,6 +80,24 @@ class NeuMF(GeneralRecommender):
         """Return the logits [batch] of (user, item) pairs."""
         return self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
 
+    def list_scores(self, user: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Return the logits [n, k] of users and lists, a user's share in the first layer computed once for the list."""
+        if self.training or not self.mlp_train:
+            return super().list_scores(user, items)
+        halves, layers = [], self.mlp_layers.mlp_layers
+        if self.mf_train:
+            halves.append(self.user_mf_embedding(user).unsqueeze(1) * self.item_mf_embedding(items))
+        first = cast(nn.Linear, layers[1])
+        of_users, of_items = first.weight.chunk(2, dim=1)
+        own = functional.linear(self.user_mlp_embedding(user), of_users, first.bias).unsqueeze(1)
+        halves.append(layers[2:](own + functional.linear(self.item_mlp_embedding.weight, of_items)[items]))
+        return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
+
     def predict(self, interaction: Interaction) -> torch.Tensor:
         """Return probabilities [batch] of (user, item) pairs."""
         return torch.sigmoid(self.pair_scores(interaction))
+
+    def _every_pair(self, interaction: Interaction) -> torch.Tensor:
+        user = interaction[self.USER_ID]
+        items = torch.arange(self.n_items, device=user.device).expand(len(user), -1)
+        return torch.sigmoid(self.list_scores(user, items))
