@@ -16,12 +16,14 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from same_bits_gate import start_alike
+from tqdm import tqdm
 
 TASKS = {
     "BPR": "CF", "LightGCN": "CF", "SGL": "CF", "SimRec": "CF", "EASE": "CF", "GRU4Rec": "SBR", "SASRec": "SBR",
@@ -192,6 +194,7 @@ def call(run):
         A dictionary with the exit ``status``, the last line of the standard error stream (``error``), the result
         lines of the log (``told``), and whether it went on from a snapshot (``resumed``).
     """
+    tqdm.set_lock(threading.RLock())  # the usual lock is shared by forked processes: one that is killed may hold it
     programs = importlib.import_module("recbole.quick_start.main")
     mains = {"make": programs.make_forget_set_main, "train": programs.train_main, "unlearn": programs.unlearn_main}
     out, err = io.StringIO(), io.StringIO()

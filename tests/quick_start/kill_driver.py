@@ -13,7 +13,10 @@ import os
 import random
 import signal
 import sys
+import threading
 from pathlib import Path
+
+from tqdm import tqdm
 
 from recbole.quick_start.main import unlearn_main
 from recbole.unlearning.pipeline import Pipeline
@@ -44,6 +47,7 @@ def child(arguments, dies_after=None):
     """Return how a life in a process of its own ended: its exit status, negative for a signal."""
     pid = os.fork()
     if pid == 0:
+        tqdm.set_lock(threading.RLock())  # the usual one is shared by forked processes: one that is killed may hold it
         with open("output", "a") as output:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
