@@ -146,3 +146,9 @@ def test_nothing_names_the_machine_it_was_written_on():
 def test_a_path_of_a_machine_is_found():
     assert all(MACHINE.search(text) for text in (f"cd /{'work'}/x", f'"/{"home"}/me"', f"=/{'tmp'}/y"))
     assert not any(MACHINE.search(text) for text in ("a/tmp/b", "../home/x", "work/x", "https://x.org/y"))
+
+
+def test_no_two_files_of_tests_share_a_name():
+    """Folders of tests are no packages, so that pytest could not import the second."""
+    names = [path.name for path in (REPOSITORY / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
