@@ -67,7 +67,7 @@ lowest:
 	.venv-lowest/bin/python -m pip install --quiet --upgrade pip
 	sed 's/>=/==/' requirements.txt > .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet -r .venv-lowest/lowest.txt
-	.venv-lowest/bin/python -m pip install --quiet pytest pytest-xdist hypothesis torchmetrics -c constraints.txt -c .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet pytest pytest-xdist hypothesis -c constraints.txt -c .venv-lowest/lowest.txt
 	PYTHONPATH=. .venv-lowest/bin/python -m pytest -n 2 -m "not slow" $(CONTRACTS)
 
 release: $(VENV)/tools
