@@ -65,9 +65,9 @@ CONTRACTS = tests/model/test_model_contracts.py tests/unlearning/test_contracts.
 lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --upgrade pip
-	sed 's/>=/==/' requirements.txt > .venv-lowest/lowest.txt
+	(cat requirements.txt; grep '^scikit-learn' requirements-dev.txt) | sed 's/>=/==/' > .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet -r .venv-lowest/lowest.txt
-	.venv-lowest/bin/python -m pip install --quiet pytest pytest-xdist hypothesis -c constraints.txt -c .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet pytest pytest-xdist hypothesis -c .venv-lowest/lowest.txt
 	PYTHONPATH=. .venv-lowest/bin/python -m pytest -n 2 -m "not slow" $(CONTRACTS)
 
 release: $(VENV)/tools
