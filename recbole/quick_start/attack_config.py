@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from recbole.quick_start.attribute_config import METHODS, MODELS, VARIANT
-from recbole.utils import UserError, suggest
+from recbole.utils import UserError, read_json, suggest
 
 _KEYS = ("attack", "target_model", "method", "model", "dataset_path", "dataset", "device")
 _ORIGINALS_FILE = "final_model.pth"
@@ -42,12 +41,7 @@ def read_attack_config(path: Path, saved: Path = Path("saved")) -> dict[str, str
 
 
 def _read(path: Path) -> dict[str, str]:
-    try:
-        said: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a configuration file of attack.py ({error})") from error
-    if not isinstance(said, dict):
-        raise UserError(f"{path}: not a configuration file of attack.py: it should hold keys such as model and dataset")
+    said = read_json(path, dict)
     for key, value in said.items():
         if key not in _KEYS:
             raise UserError(

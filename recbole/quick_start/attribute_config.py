@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recbole.utils import UserError, suggest
+from recbole.utils import UserError, read_json, suggest
 
 FLAG = "--attribute_config"
 ORIGINAL = "original"
@@ -66,15 +65,7 @@ def expanded(argv: list[str], say: Callable[[str], None] = print) -> tuple[list[
 
 def _read(path: str) -> dict[str, Any]:
     """Return all keys of a file, with the defaults of those that it lacks."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path}: no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: should hold keys such as method and model, not {type(found).__name__}")
+    found = read_json(path, dict)
     for key in found:
         if key not in _DEFAULTS:
             raise UserError(f"{path}: there is nothing for the key '{key}' here{suggest(key, _DEFAULTS)}")

@@ -15,18 +15,6 @@ from recbole.utils import FeatureType, UserError
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
 
 
-@pytest.fixture
-def file(tmp_path):
-    """Write a file and return its path."""
-
-    def make(content):
-        path = tmp_path / "d.inter"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return make
-
-
 def error_of(path, **kwargs):
     """Return the message of the error without the folder; it must be one line."""
     with pytest.raises(UserError) as caught:

@@ -17,16 +17,6 @@ from recbole.utils import UserError
 HEADER = "user_id:token,item_id:token,rating:float"
 
 
-@pytest.fixture
-def file(tmp_path):
-    def make(content):
-        path = tmp_path / "d.inter"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return make
-
-
 @pytest.mark.parametrize("separator", [",", ";"])
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
 def test_quoted_values_are_read_without_their_quotes(file, separator, ends):

@@ -110,8 +110,9 @@ def test_the_original_s_file_is_a_command_line(tmp_path):
         ('{"methd": "d2d"}', "nothing for the key 'methd' here, did you mean 'method'"),
         ('{"method": "u3u"}', "method: there is no 'u3u' here, did you mean 'u2u'"),
         ('{"lr": "fast"}', "lr should be a number"),
-        ("[1]", "should hold keys"),
-        ("{", "no JSON"),
+        ("[1]", "expected a JSON object, found list"),
+        ("{", "not a JSON file"),
+        ("[" * 10**5, "not a JSON file"),
     ],
 )
 def test_what_the_original_s_file_cannot_say_is_refused_by_name(tmp_path, content, told):
