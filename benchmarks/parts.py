@@ -70,10 +70,11 @@ def fresh(config, dataset, spec):
 
 def trainer(config, model, dataset, epochs, **more):
     """Return a trainer of some epochs, which validates only where the specification says so."""
-    from recbole.trainer import TrainingLoop
+    import recbole.trainer
 
     config["epochs"] = epochs
-    return TrainingLoop(config, model, dataset, **more)
+    loop = getattr(recbole.trainer, "TrainingLoop", None) or recbole.trainer.Trainer  # its name in older revisions
+    return loop(config, model, dataset, **more)
 
 
 class Enough(BaseException):
