@@ -2,8 +2,10 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
+
+import torch
 
 from recbole.evaluator import Asked, EvalSettings, Reference, Views, evaluate, find_metric, get_probe
 from recbole.evaluator.kinds import Row
@@ -13,8 +15,10 @@ from recbole.quick_start.closing import report
 from recbole.quick_start.monolithic import KIND, asked_monolithic, distances_from_monolithic
 from recbole.quick_start.other_seeds import distances, distances_from_others
 from recbole.quick_start.record import reference_name
+from recbole.quick_start.setup import Setup
 from recbole.quick_start.work import Work
 from recbole.trainer.learn import load
+from recbole.trainer.state import State
 from recbole.trainer.stored import Stored
 from recbole.unlearning.schedule import LAST, N_CHECKPOINTS
 from recbole.utils.device import now
@@ -47,11 +51,49 @@ class Answers:
     monolithic: list[str]
 
 
+@dataclass
+class Latest:
+    """The questions and the unlearned model of the checkpoint before, for one of as many requests.
+
+    Attributes:
+        views: the questions.
+        count: how many requests they are of.
+        content: what the unlearned model's checkpoint holds.
+        asked: that model, with what it has answered.
+    """
+
+    views: Views | None = None
+    count: int | None = None
+    content: dict[str, Any] | None = None
+    asked: Asked | None = None
+
+    def view(self, setup: Setup, state: State) -> Views:
+        """Return the questions of a state's checkpoint: the same rows again where no request came between."""
+        count = None if state.done is None else state.done.count
+        if self.views is None or count is None or count != self.count:
+            self.views, self.count, self.content, self.asked = setup.view(state), count, None, None
+        return replace(self.views, checkpoint=state.checkpoint)
+
+    def unlearned(self, setup: Setup, state: State, stored: Stored) -> Asked:
+        """Return the state's unlearned model: that before, where it has the same values (a release may add noise)."""
+        if self.asked is None or self.content is None or not _same_values(self.content, stored.content):
+            self.content, self.asked = stored.content, Asked(load(setup, state, stored))
+        return self.asked
+
+
+def _same_values(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether two checkpoints hold the same parameters, bit for bit, and nothing that was counted or fitted."""
+    ours, theirs = one["state_dict"], other["state_dict"]
+    fitted = one.get("other_parameter") or other.get("other_parameter")
+    return not fitted and ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
 def ask_all(work: Work, base: AbstractRecommender) -> Answers:
     """Put every checkpoint's questions to the base, the rebuilt, the unlearned and (if there) the retrained model.
 
     Those of the scenario that do not depend on the checkpoint are put to the base, and to its own references, once; so
-    are, to any model, those of people who have not asked.
+    are, to any model, those of people who have not asked. Where few requests make checkpoints coincide, the later one
+    is asked nothing anew.
     """
     setup, scenario, before = work.setup, work.setup.scenario, Asked(base)
     of_base = setup.about(work.base.identity, version=work.base.version)
@@ -67,11 +109,12 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
     attacks = Attacks.of(setup)
     rows += attacks.on(base, work.state(LAST), "base", **of_base)
     rebuilds = scenario.removes and _is_rebuilt(base)
+    latest = Latest()
     for checkpoint in range(N_CHECKPOINTS):
-        view, models = setup.view(work.state(checkpoint)), {"base": (before, of_base)}
+        view, models = latest.view(setup, work.state(checkpoint)), {"base": (before, of_base)}
         if rebuilds:
             models["rebuilt"] = _rebuilt(work, checkpoint, timing), of_base
-        models |= _models(work, checkpoint)
+        models |= _models(work, checkpoint, latest)
         rows += _evaluate(work, checkpoint, view, models)
         unlearned, about = models["unlearned"]
         rows += attacks.on(cast("AbstractRecommender", unlearned.model), work.state(checkpoint), "unlearned", **about)
@@ -115,12 +158,12 @@ def _rebuilt(work: Work, checkpoint: int, timing: dict[str, list[float]]) -> Ask
     return Asked(model)
 
 
-def _models(work: Work, checkpoint: int) -> dict[str, tuple[Asked, Row]]:
+def _models(work: Work, checkpoint: int, latest: Latest) -> dict[str, tuple[Asked, Row]]:
     """Return a checkpoint's unlearned and, if they are there, retrained models, each with the columns of its rows."""
     setup, state = work.setup, work.state(checkpoint)
     stored = Stored.read(state.file)
     about = setup.about(stored.identity, work.places, stored.version) | {"algorithm": work.algorithm.name}
-    models = {"unlearned": (Asked(load(setup, state, stored)), about)}
+    models = {"unlearned": (latest.unlearned(setup, state, stored), about)}
     if checkpoint in work.references:
         other, _ = work.references[checkpoint]
         retrained = Asked(load(setup, setup.retrained(checkpoint), other))

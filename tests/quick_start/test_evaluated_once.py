@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 from tiny_tasks import inside
@@ -15,13 +16,20 @@ FORGETTING = ("--sensitive_category", "horror", "--unlearning_fraction", "0.01")
 
 
 @pytest.fixture(scope="module")
-def seen(world, tmp_path_factory):
-    """How many rows each model scored, how often each file was read, and the record.
+def folder(world, tmp_path_factory):
+    """A folder with data, a base model and the retrained models of all checkpoints."""
+    folder = world(tmp_path_factory.mktemp("once")).folder
+    with inside(folder):
+        assert train_main([*COMMON]) == 0
+        for checkpoint in "0123":
+            assert train_main([*COMMON, *FORGETTING, "--retrain_checkpoint_idx_to_match", checkpoint]) == 0
+    return folder
 
-    Lists of five are shown, and the verdict looks at ten.
-    """
-    folder, cls = world(tmp_path_factory.mktemp("once")).folder, get_model("BPR")
-    asked, read = Counter(), Counter()
+
+@contextmanager
+def counting(folder):
+    """Count, inside the folder, how many rows each model scores and how often each file is read."""
+    cls, asked, read = get_model("BPR"), Counter(), Counter()
     predict, load = cls.full_sort_predict, stored.load_checkpoint
 
     def counted(model, interaction):
@@ -33,11 +41,18 @@ def seen(world, tmp_path_factory):
         return load(path)
 
     with inside(folder), pytest.MonkeyPatch.context() as patch:
-        assert train_main([*COMMON]) == 0
-        for checkpoint in "0123":
-            assert train_main([*COMMON, *FORGETTING, "--retrain_checkpoint_idx_to_match", checkpoint]) == 0
         patch.setattr(cls, "full_sort_predict", counted)
         patch.setattr(stored, "load_checkpoint", noted)
+        yield asked, read
+
+
+@pytest.fixture(scope="module")
+def seen(folder):
+    """How many rows each model scored, how often each file was read, and the record.
+
+    Lists of five are shown, and the verdict looks at ten.
+    """
+    with counting(folder) as (asked, read):
         assert unlearn_main([*COMMON, *FORGETTING, "--topk", "5", "--result_file", "r.json"]) == 0
         return sorted(asked.values()), read, json.loads((folder / "r.json").read_text(encoding="utf-8"))
 
@@ -66,3 +81,24 @@ def test_every_model_scores_a_row_once_and_again_only_where_a_request_changed_it
 def test_every_file_is_read_once(seen):
     _, read, _ = seen
     assert len(read) == 13 and set(read.values()) == {1}
+
+
+def test_checkpoints_of_the_same_requests_are_asked_once_but_where_noise_tells_them_apart(folder):
+    lines = (folder / "dataset" / "tiny" / "tiny.inter").read_text(encoding="utf-8").splitlines()
+    (folder / "one.inter").write_text(f"user_id:token\titem_id:token\n{chr(9).join(lines[1].split(chr(9))[:2])}\n")
+    rows = {}
+    for algorithm, noise in (("kookmin", ()), ("idea", ("--idea_epsilon", "1"))):
+        with counting(folder) as (asked, _):
+            given = ("--forget_set", "one.inter", "--unlearning_algorithm", algorithm, *noise)
+            assert unlearn_main([*COMMON, *given, "--result_file", "1.json"]) == 0
+        record = json.loads((folder / "1.json").read_text(encoding="utf-8"))
+        values = {
+            (row["checkpoint"], row["metric"], row["k"], row["view"], row["population"]): row["value"]
+            for row in record["metrics"]
+            if row["model"] == "unlearned" and row["minus"] is None
+        }
+        assert {key[0] for key in values} == {0, 1, 2, 3}
+        rows[algorithm] = len(asked), values
+    n_models, values = rows["kookmin"]
+    assert n_models == 2 and all(value == values[3, *key[1:]] for key, value in values.items())
+    assert rows["idea"][0] == 5
