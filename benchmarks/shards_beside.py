@@ -80,6 +80,7 @@ def cells_of(plan, known):
             tried_on(settings)
             about["asked"] = {key: settings.pop(key) for key in OF_FORGETTING}
             about["settings"] = settings | told_of.get("settings", {})
+            about["grid"] = None if "settings" in told_of else told_of["grid"]  # results of others are not this one's
         cells[name] = Cell(name, **{"seeds": plan["seeds"], **told_of, **about})
     return cells
 
