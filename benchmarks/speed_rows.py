@@ -9,6 +9,8 @@ import yaml
 from scale import ALGORITHMS, REQUESTS, TASKS, config_file, spec_of
 from synthetic import CATEGORY, FRACTION, FULL, SEED
 
+from recbole.quick_start.presets import preset_values
+
 ORIGINAL = Path(__file__).with_name("original.yaml")
 SIZES = FULL["CF"]
 STEPS = 100
@@ -34,6 +36,10 @@ PUT = {
     "DNNTSP": ("kookmin", "scif", "gif"), "Sets2Sets": ("kookmin", "scif", "gif"),
 }  # fmt: skip
 """Which algorithms have requests put to them, by model."""
+
+AS_ERASE = {"GRU4Rec": ("scif", "ceu", "idea"), "NARM": ("scif",), "SASRec": ("scif",), "SRGNN": ("scif",)}
+"""Which of them by ERASE's values too (``--preset erase``), by which the original was measured: the defaults damp less,
+and take more iterations."""
 
 COMMANDS = {
     "import torch": ["-c", "import torch"],
@@ -164,6 +170,10 @@ def of_model(args, model, original):
     for name in PUT[model]:
         row = spec | put | {"algorithm": name}
         found.append(Row("models", f"request {model} {name}", row, base=spec | base, original=original.get(name, {})))
+    for name in AS_ERASE.get(model, ()):
+        row = spec | put | {"algorithm": name, "settings": QUIET | preset_values("erase", name, model)}
+        label = f"request {model} {name}, ERASE's values"
+        found.append(Row("models", label, row, base=spec | base, original=original.get(name, {})))
     return found
 
 

@@ -14,7 +14,7 @@ from recbole.config import Config
 from recbole.data import Dataset
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.unlearning.case import Case, Workbench
-from recbole.unlearning.hyper import HyperParameters, NoHyperParameters, setting
+from recbole.unlearning.hyper import HyperParameters, NoHyperParameters, hyperparameter
 from recbole.unlearning.outcome import PHASES, NotApplied, Outcome, failures_as_outcomes
 from recbole.unlearning.request import Request
 from recbole.unlearning.second_order.subspace import Subspace, trained
@@ -32,7 +32,7 @@ __all__ = [
     "Step",
     "StepAlgorithm",
     "UnlearningAlgorithm",
-    "setting",
+    "hyperparameter",
 ]
 
 

@@ -24,7 +24,7 @@ BATCH_SIZE = 256
 
 
 @contextlib.contextmanager
-def aside(model: AbstractRecommender) -> Iterator[None]:
+def preserved(model: AbstractRecommender) -> Iterator[None]:
     """Lets a model be changed, and puts parameters, buffers and mode back as they were, whatever happens."""
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     try:
@@ -125,7 +125,7 @@ class DescentAlgorithm(StepAlgorithm):
         """Return the difference that :meth:`descend` made, as a step."""
         whole, descent = Subspace(self.model), Descent(case)
         before = whole.vector()
-        with aside(self.model):
+        with preserved(self.model):
             work = self.descend(descent)
             delta = whole.vector() - before
         return Step(whole, delta, work | {"n_steps": descent.taken})

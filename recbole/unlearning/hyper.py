@@ -6,7 +6,7 @@ from typing import Any
 from recbole.utils import UserError
 
 
-def setting(
+def hyperparameter(
     default: Any, help_text: str, above: float | None = None, least: float | None = None, most: float | None = None
 ) -> Any:
     """Return a dataclass field for a hyper-parameter: its default, its help, and the values that it may have."""
@@ -20,7 +20,7 @@ class NoHyperParameters:
     A field's name is its command-line flag and configuration key; ``metadata["help"]`` is its help.
 
     Raises:
-        UserError: when a value is outside the bounds that :func:`setting` was given.
+        UserError: when a value is outside the bounds that :func:`hyperparameter` was given.
     """
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class NoHyperParameters:
 class HyperParameters(NoHyperParameters):
     """What algorithms that work out a step have in common."""
 
-    max_norm: float | None = setting(
+    max_norm: float | None = hyperparameter(
         None, "largest Euclidean norm of one request's parameter change (default: no limit)", above=0
     )
 
@@ -50,7 +50,7 @@ class HyperParameters(NoHyperParameters):
 class InfluenceHyper(HyperParameters):
     """What the hyper-parameters of SCIF, GIF, CEU and IDEA have in common."""
 
-    influence_negatives: int = setting(
+    influence_negatives: int = hyperparameter(
         64, "fixed negatives for each positive of a pairwise model, averaged over", least=1
     )
 
@@ -59,27 +59,29 @@ class InfluenceHyper(HyperParameters):
 class FinetuneHyper(HyperParameters):
     """What steps on retained examples take: of ``finetune``, and of the repair of ``neggrad_repair``."""
 
-    finetune_rate: float = setting(0.2, "learning rate on retained examples", above=0)
-    finetune_clip: float = setting(0.5, "Euclidean length that gradients of retained examples are cut to", above=0)
-    finetune_samples: int = setting(2048, "retained examples to fine-tune on, for each forgotten one", least=1)
+    finetune_rate: float = hyperparameter(0.2, "learning rate on retained examples", above=0)
+    finetune_clip: float = hyperparameter(
+        0.5, "Euclidean length that gradients of retained examples are cut to", above=0
+    )
+    finetune_samples: int = hyperparameter(2048, "retained examples to fine-tune on, for each forgotten one", least=1)
 
 
 @dataclass(frozen=True)
 class NeggradHyper(HyperParameters):
     """What ascent on forgotten examples takes: of ``neggrad``, and of the first half of ``neggrad_repair``."""
 
-    neggrad_rate: float = setting(0.06, "learning rate of the ascent", above=0)
-    neggrad_clip: float = setting(
+    neggrad_rate: float = hyperparameter(0.06, "learning rate of the ascent", above=0)
+    neggrad_clip: float = hyperparameter(
         0.05, "Euclidean length that a forgotten example's share of the gradient is cut to", above=0
     )
-    neggrad_steps: int = setting(4, "steps up the loss of each forgotten example", least=1)
+    neggrad_steps: int = hyperparameter(4, "steps up the loss of each forgotten example", least=1)
 
 
 @dataclass(frozen=True)
 class ViewHyper(NoHyperParameters):
     """Which of a model's user views are protected: of all algorithms that make an attribute unreadable."""
 
-    protect_view: str = setting(
+    protect_view: str = hyperparameter(
         "all", "user views to protect: table, the first one; propagated, what is computed of it; or all"
     )
 
@@ -88,9 +90,9 @@ class ViewHyper(NoHyperParameters):
 class ProtectHyper(ViewHyper):
     """What changing a trained model's user vectors takes: of ``u2u``, ``d2d`` and ``pau``."""
 
-    protect_regulariser: str = setting(
+    protect_regulariser: str = hyperparameter(
         "rank_margin", "what holds the recommendations: rank_margin (of the original top 20), l2 (distance), or none"
     )
-    protect_weight: float = setting(1e-6, "weight of the regulariser", least=0)
-    protect_steps: int = setting(500, "Adam's steps for each request, everybody in each of them", least=1)
-    protect_rate: float = setting(1e-3, "Adam's learning rate", above=0)
+    protect_weight: float = hyperparameter(1e-6, "weight of the regulariser", least=0)
+    protect_steps: int = hyperparameter(500, "Adam's steps for each request, everybody in each of them", least=1)
+    protect_rate: float = hyperparameter(1e-3, "Adam's learning rate", above=0)

@@ -176,7 +176,7 @@ def test_what_is_read_of_an_algorithm_s_file_is_what_its_class_has():
 BY_IMPORT = '''
 from dataclasses import dataclass
 
-from recbole.unlearning.hyper import HyperParameters, setting
+from recbole.unlearning.hyper import HyperParameters, hyperparameter
 
 RATE = 0.25
 
@@ -184,7 +184,7 @@ RATE = 0.25
 class OddHyper(HyperParameters):
     """Its default is a constant of the file."""
 
-    odd_rate: float = setting(RATE, "a rate")
+    odd_rate: float = hyperparameter(RATE, "a rate")
 
 
 class Odd:

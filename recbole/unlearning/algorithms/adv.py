@@ -11,7 +11,7 @@ from torch.nn import functional
 from recbole.data import Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.user_views import UserView
-from recbole.unlearning.hyper import ViewHyper, setting
+from recbole.unlearning.hyper import ViewHyper, hyperparameter
 from recbole.unlearning.in_training import InTrainingAlgorithm, Labelled, Penalty
 
 HIDDEN = 16
@@ -22,8 +22,10 @@ HIDDEN = 16
 class AdvHyper(ViewHyper):
     """The hyper-parameters of ``adv``."""
 
-    adv_weight: float = setting(1.0, "weight of the adversary's cross-entropy in the loss", above=0)
-    adv_reversal: float = setting(0.5, "factor by which its gradient is reversed on the way to the vectors", above=0)
+    adv_weight: float = hyperparameter(1.0, "weight of the adversary's cross-entropy in the loss", above=0)
+    adv_reversal: float = hyperparameter(
+        0.5, "factor by which its gradient is reversed on the way to the vectors", above=0
+    )
 
 
 class Adv(InTrainingAlgorithm):

@@ -11,7 +11,7 @@ import torch
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.unlearning.algorithm import Step, setting
+from recbole.unlearning.algorithm import Step, hyperparameter
 from recbole.unlearning.case import Case
 from recbole.unlearning.certified import CertifiedAlgorithm
 from recbole.unlearning.hyper import InfluenceHyper
@@ -25,12 +25,14 @@ from recbole.unlearning.system import Scope, System
 class CeuHyper(InfluenceHyper):
     """CEU's hyper-parameters."""
 
-    ceu_lambda: float = setting(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
-    ceu_sigma: float = setting(1e-3, "standard deviation of the noise in the gradient of the summed loss", least=0)
-    ceu_epsilon: float = setting(0.1, "epsilon of the certificate", above=0)
-    ceu_cg_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)
-    ceu_hessian_samples: int = setting(1024, "drawn examples that stand for the others in the Hessian", least=1)
-    ceu_k_hops: int = setting(4, "how far in the graph examples count as affected", least=0)
+    ceu_lambda: float = hyperparameter(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
+    ceu_sigma: float = hyperparameter(
+        1e-3, "standard deviation of the noise in the gradient of the summed loss", least=0
+    )
+    ceu_epsilon: float = hyperparameter(0.1, "epsilon of the certificate", above=0)
+    ceu_cg_iterations: int = hyperparameter(100, "most conjugate-gradient iterations of a request", least=1)
+    ceu_hessian_samples: int = hyperparameter(1024, "drawn examples that stand for the others in the Hessian", least=1)
+    ceu_k_hops: int = hyperparameter(4, "how far in the graph examples count as affected", least=0)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from recbole.unlearning.hyper import ProtectHyper, setting
+from recbole.unlearning.hyper import ProtectHyper, hyperparameter
 from recbole.unlearning.mmd import mmd, mmd_estimate
 from recbole.unlearning.protection import ProtectionAlgorithm
 
@@ -17,7 +17,7 @@ ALL_PAIRS = 10_000
 class D2dHyper(ProtectHyper):
     """The hyper-parameters of D2D."""
 
-    d2d_block: int = setting(
+    d2d_block: int = hyperparameter(
         1024, "of two groups of more than 10,000 people: how many are compared with all in a step", least=2
     )
 

@@ -13,7 +13,7 @@ from recbole.data import Change, Dataset, Interaction
 from recbole.data.ids import distinct, held
 from recbole.data.split import TRAIN
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.unlearning.algorithm import HyperParameters, setting
+from recbole.unlearning.algorithm import HyperParameters, hyperparameter
 from recbole.unlearning.descent import BATCH_SIZE, Descent, DescentAlgorithm
 from recbole.unlearning.second_order.curvature import second_order
 from recbole.utils import UserError
@@ -23,13 +23,13 @@ from recbole.utils import UserError
 class FanchuanHyper(HyperParameters):
     """Fanchuan's hyper-parameters; ERASE has them as constants."""
 
-    fanchuan_rounds: int = setting(8, "rounds of contrast and repair", least=0)
-    fanchuan_temperature: float = setting(1.15, "temperature of the contrast", above=0)
-    fanchuan_erase_rate: float = setting(5e-3, "learning rate of the step to uniform predictions", least=0)
-    fanchuan_contrast_rate: float = setting(3e-5, "learning rate of the contrast", least=0)
-    fanchuan_repair_rate: float = setting(1e-4, "learning rate of the repair", least=0)
-    fanchuan_repair_samples: int = setting(16, "retained examples of a repair, for each forgotten one", least=0)
-    fanchuan_classes: int = setting(64, "drawn items that a forgotten item is to be no likelier than", least=1)
+    fanchuan_rounds: int = hyperparameter(8, "rounds of contrast and repair", least=0)
+    fanchuan_temperature: float = hyperparameter(1.15, "temperature of the contrast", above=0)
+    fanchuan_erase_rate: float = hyperparameter(5e-3, "learning rate of the step to uniform predictions", least=0)
+    fanchuan_contrast_rate: float = hyperparameter(3e-5, "learning rate of the contrast", least=0)
+    fanchuan_repair_rate: float = hyperparameter(1e-4, "learning rate of the repair", least=0)
+    fanchuan_repair_samples: int = hyperparameter(16, "retained examples of a repair, for each forgotten one", least=0)
+    fanchuan_classes: int = hyperparameter(64, "drawn items that a forgotten item is to be no likelier than", least=1)
 
 
 class Fanchuan(DescentAlgorithm):

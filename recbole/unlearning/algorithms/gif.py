@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from recbole.unlearning.algorithm import NotApplied, Step, setting
+from recbole.unlearning.algorithm import NotApplied, Step, hyperparameter
 from recbole.unlearning.case import Case
 from recbole.unlearning.hyper import InfluenceHyper
 from recbole.unlearning.influence import InfluenceAlgorithm
@@ -16,24 +16,26 @@ from recbole.unlearning.system import Scope, System
 class GifHyper(InfluenceHyper):
     """GIF's hyper-parameters."""
 
-    gif_damping: float = setting(
+    gif_damping: float = hyperparameter(
         0.01, "share of the scale that is added to the diagonal of the summed Hessian", least=0
     )
-    gif_scale_factor: float | None = setting(
+    gif_scale_factor: float | None = hyperparameter(
         None,
         "scale of the Neumann series: at least half of the summed Hessian's largest eigenvalue (default: found for "
         "each request: that eigenvalue, more if the series grows along negative ones)",
         above=0,
     )
-    gif_iterations: int = setting(100, "terms of the Neumann series", least=1)
-    gif_k_hops: int = setting(2, "how far in the graph examples count as affected", least=0)
-    gif_retain_samples: int | None = setting(
+    gif_iterations: int = hyperparameter(100, "terms of the Neumann series", least=1)
+    gif_k_hops: int = hyperparameter(2, "how far in the graph examples count as affected", least=0)
+    gif_retain_samples: int | None = hyperparameter(
         None, "most affected examples that are looked at (default: 128 for each forgotten one)", least=0
     )
-    retain_samples_used_for_update: int = setting(
+    retain_samples_used_for_update: int = hyperparameter(
         128, "drawn examples that stand for the others in the Hessian", least=1
     )
-    gif_parts: int = setting(1, "parts of the Hessian's examples, taken in turn as in LiSSA; 1 takes all", least=1)
+    gif_parts: int = hyperparameter(
+        1, "parts of the Hessian's examples, taken in turn as in LiSSA; 1 takes all", least=1
+    )
 
 
 class Gif(InfluenceAlgorithm):

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from recbole.unlearning.algorithm import Step, setting
+from recbole.unlearning.algorithm import Step, hyperparameter
 from recbole.unlearning.case import Case
 from recbole.unlearning.certificate import gaussian_delta, gaussian_sigma
 from recbole.unlearning.certified import CertifiedAlgorithm
@@ -17,15 +17,15 @@ from recbole.unlearning.system import Scope, System
 class IdeaHyper(InfluenceHyper):
     """IDEA's hyper-parameters."""
 
-    idea_damping: float = setting(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
-    idea_sigma: float = setting(0.0, "least standard deviation of the noise on every parameter", least=0)
-    idea_epsilon: float | None = setting(
+    idea_damping: float = hyperparameter(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
+    idea_sigma: float = hyperparameter(0.0, "least standard deviation of the noise on every parameter", least=0)
+    idea_epsilon: float | None = hyperparameter(
         None, "epsilon of the certificate, from which the noise follows (default: none is given, no noise)", above=0
     )
-    idea_delta: float = setting(0.01, "delta of the certificate", above=0, most=1)
-    idea_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)
-    idea_hessian_samples: int = setting(1024, "drawn examples that stand for the others in the Hessian", least=1)
-    idea_k_hops: int = setting(4, "how far in the graph examples count as affected", least=0)
+    idea_delta: float = hyperparameter(0.01, "delta of the certificate", above=0, most=1)
+    idea_iterations: int = hyperparameter(100, "most conjugate-gradient iterations of a request", least=1)
+    idea_hessian_samples: int = hyperparameter(1024, "drawn examples that stand for the others in the Hessian", least=1)
+    idea_k_hops: int = hyperparameter(4, "how far in the graph examples count as affected", least=0)
 
 
 class Idea(CertifiedAlgorithm):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from recbole.unlearning.algorithm import HyperParameters, setting
+from recbole.unlearning.algorithm import HyperParameters, hyperparameter
 from recbole.unlearning.descent import Descent, ErasingAlgorithm
 from recbole.unlearning.second_order.curvature import gradient
 from recbole.unlearning.second_order.subspace import Subspace
@@ -17,9 +17,13 @@ from recbole.utils import torch_seed
 class KookminHyper(HyperParameters):
     """Kookmin's hyper-parameters."""
 
-    kookmin_init_rate: float = setting(0.01, "share of the reached weights that is drawn anew", above=0, most=1)
-    kookmin_learning_rate: float = setting(1e-3, "learning rate of weights drawn anew; a tenth for others", above=0)
-    kookmin_repair_samples: int = setting(16, "retained examples to fine-tune on, for each forgotten one", least=0)
+    kookmin_init_rate: float = hyperparameter(0.01, "share of the reached weights that is drawn anew", above=0, most=1)
+    kookmin_learning_rate: float = hyperparameter(
+        1e-3, "learning rate of weights drawn anew; a tenth for others", above=0
+    )
+    kookmin_repair_samples: int = hyperparameter(
+        16, "retained examples to fine-tune on, for each forgotten one", least=0
+    )
 
 
 class Kookmin(ErasingAlgorithm):

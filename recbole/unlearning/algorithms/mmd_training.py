@@ -8,7 +8,7 @@ import torch
 from recbole.data import Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.model.user_views import UserView
-from recbole.unlearning.hyper import ViewHyper, setting
+from recbole.unlearning.hyper import ViewHyper, hyperparameter
 from recbole.unlearning.in_training import InTrainingAlgorithm, Labelled, Penalty
 from recbole.unlearning.mmd import mmd
 
@@ -17,8 +17,8 @@ from recbole.unlearning.mmd import mmd
 class MmdTrainingHyper(ViewHyper):
     """The hyper-parameters of ``mmd_training``."""
 
-    mmd_weight: float = setting(1.0, "weight of the discrepancy in the loss", above=0)
-    mmd_every: int = setting(50, "batches from one to the next that it is added to", least=1)
+    mmd_weight: float = hyperparameter(1.0, "weight of the discrepancy in the loss", above=0)
+    mmd_every: int = hyperparameter(50, "batches from one to the next that it is added to", least=1)
 
 
 class MmdTraining(InTrainingAlgorithm):

@@ -8,7 +8,7 @@ import torch
 from recbole.config import Config
 from recbole.data import Dataset
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.unlearning.hyper import ProtectHyper, setting
+from recbole.unlearning.hyper import ProtectHyper, hyperparameter
 from recbole.unlearning.protection import ProtectionAlgorithm
 
 
@@ -16,8 +16,10 @@ from recbole.unlearning.protection import ProtectionAlgorithm
 class PauHyper(ProtectHyper):
     """The hyper-parameters of PAU."""
 
-    pau_epsilon: float = setting(0.5, "precision of the coding rates, for vectors of mean squared length 1", above=0)
-    pau_weight: float = setting(2.0, "weight of keeping the rate of all vectors; above 1", above=1)
+    pau_epsilon: float = hyperparameter(
+        0.5, "precision of the coding rates, for vectors of mean squared length 1", above=0
+    )
+    pau_weight: float = hyperparameter(2.0, "weight of keeping the rate of all vectors; above 1", above=1)
 
 
 class Pau(ProtectionAlgorithm):

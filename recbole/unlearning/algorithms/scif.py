@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from recbole.config import Config
 from recbole.data import Dataset, Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.unlearning.algorithm import HyperParameters, Step, setting
+from recbole.unlearning.algorithm import HyperParameters, Step, hyperparameter
 from recbole.unlearning.case import Case
 from recbole.unlearning.influence import InfluenceAlgorithm
 from recbole.unlearning.negatives_change import NegativesChange
@@ -18,12 +18,12 @@ from recbole.utils import InputType, UserError
 class ScifHyper(HyperParameters):
     """SCIF's hyper-parameters."""
 
-    damping: float = setting(1e-5, "added to the diagonal of the mean loss's Hessian", above=0)
-    scif_iterations: int = setting(100, "most conjugate-gradient iterations of a request", least=1)
-    scif_negatives: int = setting(
+    damping: float = hyperparameter(1e-5, "added to the diagonal of the mean loss's Hessian", above=0)
+    scif_iterations: int = hyperparameter(100, "most conjugate-gradient iterations of a request", least=1)
+    scif_negatives: int = hyperparameter(
         64, "fixed negatives for each positive of a pairwise model, averaged over; 0: all possible ones", least=0
     )
-    scif_hessian_samples: int = setting(
+    scif_hessian_samples: int = hyperparameter(
         256, "retained examples that the Hessian of shared parameters is estimated from", least=1
     )
 

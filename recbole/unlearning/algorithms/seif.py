@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from recbole.data.ids import distinct
-from recbole.unlearning.algorithm import HyperParameters, setting
+from recbole.unlearning.algorithm import HyperParameters, hyperparameter
 from recbole.unlearning.descent import Descent, ErasingAlgorithm
 from recbole.utils import torch_seed
 
@@ -17,14 +17,18 @@ from recbole.utils import torch_seed
 class SeifHyper(HyperParameters):
     """SEIF's hyper-parameters."""
 
-    seif_erase_std: float = setting(0.01, "noise before the repair, in root mean squares of a table or matrix", least=0)
-    seif_erase_std_final: float = setting(0.005, "noise before the last epoch of the repair, likewise", least=0)
-    seif_repair_epochs: int = setting(4, "epochs of the repair", least=1)
-    seif_repair_samples: int = setting(32, "retained examples of an epoch, for each forgotten one", least=0)
-    seif_forget_class_weight: float = setting(0.05, "weight of retained examples whose target was forgotten", least=0)
-    seif_learning_rate: float = setting(7e-4, "learning rate of the repair", above=0)
-    seif_momentum: float = setting(0.9, "momentum of the repair", least=0)
-    seif_weight_decay: float = setting(0.0, "weight decay of the repair, on every parameter", least=0)
+    seif_erase_std: float = hyperparameter(
+        0.01, "noise before the repair, in root mean squares of a table or matrix", least=0
+    )
+    seif_erase_std_final: float = hyperparameter(0.005, "noise before the last epoch of the repair, likewise", least=0)
+    seif_repair_epochs: int = hyperparameter(4, "epochs of the repair", least=1)
+    seif_repair_samples: int = hyperparameter(32, "retained examples of an epoch, for each forgotten one", least=0)
+    seif_forget_class_weight: float = hyperparameter(
+        0.05, "weight of retained examples whose target was forgotten", least=0
+    )
+    seif_learning_rate: float = hyperparameter(7e-4, "learning rate of the repair", above=0)
+    seif_momentum: float = hyperparameter(0.9, "momentum of the repair", least=0)
+    seif_weight_decay: float = hyperparameter(0.0, "weight decay of the repair, on every parameter", least=0)
 
 
 class Seif(ErasingAlgorithm):

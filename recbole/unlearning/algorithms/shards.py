@@ -18,7 +18,7 @@ from recbole.ensemble.partitioning import agreement, make_partition
 from recbole.ensemble.training import Workspace
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.state import Run, State
-from recbole.unlearning.algorithm import NoHyperParameters, UnlearningAlgorithm, setting
+from recbole.unlearning.algorithm import NoHyperParameters, UnlearningAlgorithm, hyperparameter
 from recbole.unlearning.outcome import PHASES, NotApplied, Outcome, failures_as_outcomes
 from recbole.unlearning.request import Request
 from recbole.utils import UserError
@@ -32,10 +32,10 @@ _CLOCKS = ("seconds", "cpu_seconds")
 class ShardsHyper(NoHyperParameters):
     """The hyper-parameters of ``shards``."""
 
-    materialise: str = setting(
+    materialise: str = hyperparameter(
         "lazy", "when hit shards are trained again: eager, after each request, or lazy, at the checkpoints; same bits"
     )
-    repartition: bool = setting(
+    repartition: bool = hyperparameter(
         False,
         "at each checkpoint partition what is retained anew and train everything on it, to see what a partition "
         "of the full log tells of forgotten rows",

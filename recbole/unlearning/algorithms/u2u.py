@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from recbole.unlearning.hyper import ProtectHyper, setting
+from recbole.unlearning.hyper import ProtectHyper, hyperparameter
 from recbole.unlearning.protection import ProtectionAlgorithm
 
 
@@ -13,7 +13,7 @@ from recbole.unlearning.protection import ProtectionAlgorithm
 class U2uHyper(ProtectHyper):
     """The hyper-parameters of U2U."""
 
-    u2u_repulsion: float = setting(
+    u2u_repulsion: float = hyperparameter(
         0.0, "how much people of one group are pushed apart, as the paper says and its program does not", least=0
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from recbole.unlearning.algorithm import HyperParameters, Step, StepAlgorithm, setting
+from recbole.unlearning.algorithm import HyperParameters, Step, StepAlgorithm, hyperparameter
 from recbole.unlearning.second_order.curvature import gradient, second_order
 from recbole.unlearning.second_order.subspace import Subspace
 
@@ -14,8 +14,8 @@ from recbole.unlearning.second_order.subspace import Subspace
 class AscentHyper(HyperParameters):
     """What the step is."""
 
-    ascent_rate: float = setting(1e-3, "length of the step, in gradients", above=0)
-    ascent_cheat: str = setting("", "the promise that is broken")
+    ascent_rate: float = hyperparameter(1e-3, "length of the step, in gradients", above=0)
+    ascent_cheat: str = hyperparameter("", "the promise that is broken")
 
 
 class Ascent(StepAlgorithm):
