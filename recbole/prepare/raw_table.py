@@ -123,6 +123,12 @@ class RawTable:
         names = pc.binary_join_element_wise(owner, "_session_", pa.array(number).cast(pa.string()), "")
         return self.with_tokens("session_id", session, names, before="item_id")
 
+    def counts(self) -> dict[str, int]:
+        """Return how many interactions there are, and different tokens of each token column, under plain names."""
+        words = {"user_id": "users", "session_id": "sessions", "item_id": "items", "parent_asin": "products"}
+        different = {words[name]: int(np.count_nonzero(np.bincount(codes))) for name, codes in self.codes.items()}
+        return {"interactions": len(self), **different}
+
     def items(self) -> pa.Array:
         """Return the distinct items of the rows, an Arrow string array."""
         return self.tokens["item_id"].take(pa.array(np.unique(self.codes["item_id"])))

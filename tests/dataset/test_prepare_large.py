@@ -99,7 +99,8 @@ def test_writes_the_data_set(name, sources, outputs):
     for category, items in expected.lists.items():
         assert files[f"sensitive_asins_{category}.txt"].decode() == "".join(f"{item}\n" for item in items)
     sets = {forget_set(name, c, s, f) for c in expected.lists for s in SEEDS for f in fractions(name)}
-    assert files.keys() == {main_file(name), *(f"sensitive_asins_{category}.txt" for category in expected.lists), *sets}
+    lists = {f"sensitive_asins_{category}.txt" for category in expected.lists}
+    assert files.keys() == {main_file(name), "source_counts.json", *lists, *sets}
 
 
 @pytest.mark.parametrize("name", [name for name in BUILDERS if name not in NEXT_BASKET])
