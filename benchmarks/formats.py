@@ -45,7 +45,7 @@ SETTINGS = {"use_gpu": False, "show_progress": False, "tensorboard": False, "sta
 OWN = {"30music": {"loss_type": "BPR"}}
 PARTS = ("prepare", "load", "steps", "request")
 COLUMNS = ("data set", "share", "raw MB", "interactions", "people", "items", "model", "prepare", "MiB", "load", "MiB ",
-           "100 steps", "MiB  ", "request", "MiB   ", "outcome")  # fmt: skip
+           "steps", "MiB  ", "request", "MiB   ", "outcome")  # fmt: skip
 
 
 def parse_args(argv=None):
@@ -150,7 +150,7 @@ def table(args, results):
     """Return the table in Markdown, of the data sets that were begun, and which were not measured to the end."""
     begun = [name for name in FORMATS if f"{name} prepare" in results]
     made = pd.DataFrame([line(results, name, share_of(args, name)) for name in begun], columns=COLUMNS)
-    made.columns = [name.strip() for name in COLUMNS]
+    made.columns = [f"{args.steps} steps" if name == "steps" else name.strip() for name in COLUMNS]
     done = {name for name in begun if results.get(f"{name} request", {}).get("status") == "done"}
     left = [name for name in FORMATS if name not in done]
     note = f" Not measured to the end: {', '.join(left)}." if left else ""
