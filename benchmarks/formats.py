@@ -9,7 +9,8 @@ Not everybody may have the eight large data sets. For each, files in the format 
 
 - ``prepare``: ``dataset/<name>/prepare.py --from``, whose process is what is measured;
 - ``load``: read, number, sort and split the prepared log with the settings of ``configs/``;
-- ``steps``: 100 steps of training (``--steps``), of BPR, GRU4Rec or DNNTSP;
+- ``steps``: 100 steps of training (``--steps``), of BPR, GRU4Rec or DNNTSP; where an epoch has fewer, an epoch, and its
+  number of steps in brackets;
 - ``request``: a person who wants two training interactions forgotten, by Kookmin (``--algorithm``), of the model of
   those steps; a first one comes before, off the clock unless it takes more than 20 s.
 
@@ -133,8 +134,8 @@ def key_of(part):
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
-def line(results, name, share):
-    """Return one row of the table."""
+def line(results, name, share, steps):
+    """Return one row of the table; ``steps`` is how many were wanted."""
     parts = {part: results.get(f"{name} {part}") for part in PARTS}
     made, loaded, asked = parts["prepare"], parts["load"] or {}, parts["request"] or {}
     cells = [name, f"{share:g}", shown(made.get("megabytes"))]
@@ -142,14 +143,16 @@ def line(results, name, share):
     cells.append(MODELS[name])
     for part, found in parts.items():
         peak = found and found["peak_mib"]
-        cells += [cost(found, key_of(part)), f"{peak:,.0f}" if peak else ""]
+        fewer = part == "steps" and found and found.get("steps", steps) < steps
+        told = f" ({found['steps']})" if fewer else ""
+        cells += [cost(found, key_of(part)) + told, f"{peak:,.0f}" if peak else ""]
     return [*cells, ", ".join(f"{n} {kind}" for kind, n in asked.get("outcomes", {}).items())]
 
 
 def table(args, results):
     """Return the table in Markdown, of the data sets that were begun, and which were not measured to the end."""
     begun = [name for name in FORMATS if f"{name} prepare" in results]
-    made = pd.DataFrame([line(results, name, share_of(args, name)) for name in begun], columns=COLUMNS)
+    made = pd.DataFrame([line(results, name, share_of(args, name), args.steps) for name in begun], columns=COLUMNS)
     made.columns = [f"{args.steps} steps" if name == "steps" else name.strip() for name in COLUMNS]
     done = {name for name in begun if results.get(f"{name} request", {}).get("status") == "done"}
     left = [name for name in FORMATS if name not in done]

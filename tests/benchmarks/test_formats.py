@@ -119,6 +119,9 @@ def test_the_page_has_a_place_for_the_table(formats, measured, tmp_path):
     formats.main(arguments(tmp_path, "--only", "nowp", "--docs", str(tmp_path / "page.md")))
     told = (tmp_path / "page.md").read_text()
     assert "| nowp | 0.1 |" in told and "old" not in told
+    measured[1]["steps"] = STEPS | {"steps": 4}
+    formats.main(arguments(tmp_path, "--only", "nowp", "--docs", str(tmp_path / "page.md"), "--again"))
+    assert "| 1.5 (4) | 400 |" in (tmp_path / "page.md").read_text()
 
 
 @pytest.mark.slow
