@@ -141,7 +141,7 @@ def epoch(spec):
     with clocked(spec["limit"]) as cost:
         began, batches = cpu_seconds(), Batches(model, spec.get("steps"), 0.8 * spec["limit"])
         cut = train(fit, batches)
-    steps = len(batches.at) - cut
+    steps, told = len(batches.at) - cut, {"cpu_of_steps": cost["cpu"]}
     if cut:
         before, step = batches.at[0] - began, (batches.at[-1] - batches.at[0]) / steps
         measured = cost["cpu"]
@@ -152,7 +152,7 @@ def epoch(spec):
     if spec.get("weights"):
         Path(spec["weights"]).parent.mkdir(parents=True, exist_ok=True)
         torch.save(model.state_dict(), spec["weights"])
-    told = {"steps": min(steps, n_batches), "batches": n_batches, "examples": len(dataset.train_examples())}
+    told |= {"steps": min(steps, n_batches), "batches": n_batches, "examples": len(dataset.train_examples())}
     return cost | told | {"items": int(dataset.n_items) - 1}
 
 

@@ -40,16 +40,23 @@ def main():
     for batch in read_idomaar(find(source, "entities/tracks.idomaar"), TRACK):
         tags = batch["tags"]
         rules.look(batch["id"], tag=pa.ListArray.from_arrays(tags.offsets, pc.struct_field(tags.values, "id")))
-    log = RawTable.collect(plays(source), ("user_id", "session_id", "item_id"), ("timestamp",)).ordered()
+    read = {"interactions": 0, "sessions": 0}
+    log = RawTable.collect(plays(source, read), ("user_id", "session_id", "item_id"), ("timestamp",)).ordered()
+    read = log.counts() | read
     categories = steps.shared_items(rules.items(), log.items(), HERE / "sensitive.yaml")
-    steps.write_log(options, "SBR", log, categories, **ELIGIBLE)
+    steps.write_log(options, "SBR", log, categories, read, **ELIGIBLE)
 
 
-def plays(source):
-    """Yield what was played in blocks: a track's time is the session's plus its start within (seconds, UTC)."""
+def plays(source, read):
+    """Yield what was played in blocks: a track's time is the session's plus its start within (seconds, UTC).
+
+    In ``read`` all plays and sessions are counted, also those of nobody, which are not yielded.
+    """
     n_without_user = 0
     for batch in read_idomaar(find(source, "relations/sessions.idomaar"), SESSION):
         known = pc.fill_null(pc.greater(pc.list_value_length(batch["subjects"]), 0), False)
+        read["sessions"] += len(batch)
+        read["interactions"] += len(batch["objects"].flatten())
         n_without_user += len(batch) - pc.sum(known).as_py()
         sessions = batch.filter(known)
         tracks = sessions["objects"]

@@ -32,8 +32,8 @@ def main():
     wanted = " and ".join(amazon.file_names(CATEGORY))
     options = steps.command_line(__doc__, HERE, wanted, amazon.RATINGS)
     source = steps.source_folder(options, HERE, wanted, amazon.urls(CATEGORY))
-    log, categories = amazon.read(source, CATEGORY, HERE / "sensitive.yaml", TEXTS, CORE)
-    steps.write_log(options, "SBR", log.with_sessions(LONGEST_PAUSE), categories)
+    log, categories, read = amazon.read(source, CATEGORY, HERE / "sensitive.yaml", TEXTS, CORE)
+    steps.write_log(options, "SBR", log.with_sessions(LONGEST_PAUSE), categories, read)
 
 
 if __name__ == "__main__":

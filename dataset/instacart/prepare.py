@@ -9,6 +9,7 @@ README.md for where to get them). It writes instacart_merged.json, the products 
 """
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -35,26 +36,31 @@ def main():
     options = steps.command_line(__doc__, HERE, WANTED)
     source = steps.source_folder(options, HERE, WANTED)
     rules = SensitiveRules(HERE / "sensitive.yaml")
+    read = Counter()
     for batch in read_csv(find(source, "products.csv"), {"product_id": pa.int64(), "aisle_id": pa.int64()}):
         rules.look(batch["product_id"], aisle=batch["aisle_id"])
-    baskets = read_baskets(source)
+        read["products"] += len(batch)
+    baskets = read_baskets(source, read)
     least, most = BASKETS
     baskets = of_users(baskets, (baskets.baskets_per_user >= least) & (baskets.baskets_per_user <= most))
     baskets = keep_frequent(baskets, LEAST_PURCHASES)
     categories = steps.shared_items(rules.items(), item_tokens(baskets), HERE / "sensitive.yaml")
-    steps.write_merged(options, baskets, categories)
+    steps.write_merged(options, baskets, categories, read=read)
 
 
-def read_baskets(source):
-    """Return the orders of the first tenth of the users as baskets, products in the order in which they were added."""
-    orders, owner, number = read_orders(find(source, "orders.csv"))
-    place, product, position = read_products(source, orders)
+def read_baskets(source, read):
+    """Return the orders of the first tenth of the users as baskets, products in the order in which they were added.
+
+    In ``read``, a `Counter`, all users, orders and products in orders are counted.
+    """
+    orders, owner, number = read_orders(find(source, "orders.csv"), read)
+    place, product, position = read_products(source, orders, read)
     rows = np.lexsort((position, place))
     place, product = place[rows], product[rows]
     return build_baskets(owner[place], orders[place], product, number[place])
 
 
-def read_orders(path):
+def read_orders(path, read):
     """Return the orders of the first tenth of the users: id, user, place in the user's sequence.
 
     Returns:
@@ -71,16 +77,18 @@ def read_orders(path):
         again = np.setdiff1d(np.arange(len(order)), first)[0]
         raise UserError(f"{path}:{line_of_row(path, again)}: column 'order_id': {order[again]} stands there twice")
     users = np.unique(user)
+    read.update(users=len(users), orders=len(order))
     chosen = first[np.isin(user[first], users[: max(1, int(len(users) * USERS))])]
     return order[chosen], user[chosen], place[chosen]
 
 
-def read_products(source, orders):
+def read_products(source, orders, read):
     """Return the products of the given orders (int64, ascending): place of the order, product, place in the basket."""
     types = dict.fromkeys(("order_id", "product_id", "add_to_cart_order"), pa.int64())
     parts = []
     for name in ("order_products__prior.csv", "order_products__train.csv"):
         for batch in read_csv(find(source, name), types, least=0):
+            read["interactions"] += len(batch)
             order, product, position = (batch[column].to_numpy() for column in types)
             place = np.minimum(np.searchsorted(orders, order), len(orders) - 1)
             rows = np.flatnonzero(orders[place] == order)

@@ -50,8 +50,9 @@ def convert(options, source):
     """Write everything from the tables of a folder."""
     categories = sensitive_films(source)
     log = RawTable.collect(ratings(source), ("user_id", "item_id"), ("rating", "timestamp"))
+    read = log.counts()
     log = log.distinct().ordered().core(CORE)
-    steps.write_log(options, "CF", log, steps.shared_items(categories, log.items(), HERE / "sensitive.yaml"))
+    steps.write_log(options, "CF", log, steps.shared_items(categories, log.items(), HERE / "sensitive.yaml"), read)
 
 
 def ratings(source):

@@ -36,9 +36,10 @@ def main():
     source = steps.source_folder(options, HERE, WANTED)
     first_texts = []
     log = RawTable.collect(plays(source, first_texts), ("user_id", "session_id", "item_id"), ("timestamp",))
+    read = log.counts()
     log = log.distinct().ordered()
     categories = steps.shared_items(sensitive_tracks(first_texts), log.items(), HERE / "sensitive.yaml")
-    steps.write_log(options, "SBR", log, categories)
+    steps.write_log(options, "SBR", log, categories, read)
 
 
 def plays(source, first_texts):

@@ -45,7 +45,9 @@ def file_names(category: str) -> tuple[str, str]:
     return f"{category}.jsonl.gz", f"meta_{category}.jsonl.gz"
 
 
-def read(folder: Path, category: str, rules_path: Path, texts: Texts, k: int) -> tuple[RawTable, dict[str, list[str]]]:
+def read(
+    folder: Path, category: str, rules_path: Path, texts: Texts, k: int
+) -> tuple[RawTable, dict[str, list[str]], dict[str, int]]:
     """Read a category.
 
     Args:
@@ -56,8 +58,8 @@ def read(folder: Path, category: str, rules_path: Path, texts: Texts, k: int) ->
         k: users and items are kept that have as many reviews.
 
     Returns:
-        ``(log, categories)``: a `RawTable` of user, item (the asin), rating and timestamp (milliseconds since 1970,
-        UTC); and a dict from each sensitive category to its items in the log (list of asins).
+        ``(log, categories, read)``: a `RawTable` of user, item (the asin), rating and timestamp (milliseconds since
+        1970, UTC); a dict from each sensitive category to its items in the log (list of asins); and how much was read.
 
     Raises:
         UserError: a file is missing or wrong, more than one review in a hundred has a rating or a time that cannot be,
@@ -66,10 +68,11 @@ def read(folder: Path, category: str, rules_path: Path, texts: Texts, k: int) ->
     parents = _sensitive_parents(folder, category, rules_path, texts)
     reviews = read_json_lines(find(folder, f"{category}.jsonl"), _REVIEW)
     log = RawTable.collect(map(_renamed, reviews), ("user_id", "item_id", "parent_asin"), ("rating", "timestamp"))
+    read = log.counts()
     log = _possible(log, find(folder, f"{category}.jsonl"))
     items = {name: _of_parents(log, listed) for name, listed in parents.items()}
     log = log.without("parent_asin").distinct().ordered().core(k)  # a repeated review may name another parent
-    return log, shared_items(items, log.items(), rules_path)
+    return log, shared_items(items, log.items(), rules_path), read
 
 
 def _renamed(batch: pa.RecordBatch) -> dict[str, pa.Array]:

@@ -84,7 +84,8 @@ class RawTable:
     def distinct(self) -> "RawTable":
         """Drop the rows that repeat an earlier one in every column; the others keep their order."""
         columns = [*self.codes.values(), *self.numbers.values()]
-        order = np.lexsort(columns)
+        rows = _maybe_again(columns)
+        order = rows[np.lexsort([column[rows] for column in columns])]
         again = np.ones(max(len(order) - 1, 0), bool)
         for column in columns:
             ordered = column[order]
@@ -123,6 +124,12 @@ class RawTable:
         names = pc.binary_join_element_wise(owner, "_session_", pa.array(number).cast(pa.string()), "")
         return self.with_tokens("session_id", session, names, before="item_id")
 
+    def counts(self) -> dict[str, int]:
+        """Return how many interactions there are, and different tokens of each token column, under plain names."""
+        words = {"user_id": "users", "session_id": "sessions", "item_id": "items", "parent_asin": "products"}
+        different = {words[name]: int(np.count_nonzero(np.bincount(codes))) for name, codes in self.codes.items()}
+        return {"interactions": len(self), **different}
+
     def items(self) -> pa.Array:
         """Return the distinct items of the rows, an Arrow string array."""
         return self.tokens["item_id"].take(pa.array(np.unique(self.codes["item_id"])))
@@ -141,6 +148,23 @@ class RawTable:
         write_atomic(path, columns | self.numbers, types)
 
 
+def _maybe_again(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the rows, int64 ascending, that may repeat another: all that do, and few others, of a like hash."""
+    hashed = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        bits = column + 0.0 if column.dtype.kind == "f" else column.astype(np.int64)  # -0 is 0
+        hashed ^= bits.view(np.uint64)
+        del bits
+        hashed *= _ODD
+        hashed ^= hashed >> np.uint64(32)
+    place = (hashed & np.uint64(_PLACES - 1)).astype(np.uint32)
+    hashed.sort()
+    again = hashed[1:][hashed[1:] == hashed[:-1]]
+    likely = np.zeros(_PLACES, bool)
+    likely[again & np.uint64(_PLACES - 1)] = True
+    return np.flatnonzero(likely[place])
+
+
 def _codes(chunk: pa.DictionaryArray) -> np.ndarray:
     return chunk.indices.to_numpy()
 
@@ -149,6 +173,7 @@ def _except(columns: Mapping[str, T], names: Container[str]) -> dict[str, T]:
     return {name: column for name, column in columns.items() if name not in names}
 
 
+_ODD, _PLACES = np.uint64(0x9E3779B97F4A7C15), 1 << 24
 _ENCODED = pa.dictionary(pa.int32(), pa.string())
 _NOTHING = np.zeros(0, np.int32)
 _NO_TOKENS = pa.array([], pa.string())

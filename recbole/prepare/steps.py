@@ -16,6 +16,7 @@ from recbole.generators.basket_files import item_tokens, of_users, write_baskets
 from recbole.generators.forget_set import RULES
 from recbole.generators.raw_log import RawBaskets, RawInteractions, read_filled
 from recbole.prepare import program
+from recbole.prepare.check import check, note_source
 from recbole.prepare.download import download
 from recbole.prepare.raw_table import RawTable
 from recbole.utils import OneLineParser, UserError, atomic_write, stream
@@ -31,7 +32,7 @@ def command_line(
     ratings: tuple[float, float] | None = None,
     by_number: bool = False,
 ) -> argparse.Namespace:
-    """Parse the command line of a preparation.
+    """Parse the command line of a preparation; with ``--check`` the program ends here, see `check`.
 
     Args:
         description: what the help says first; its line breaks are kept.
@@ -45,8 +46,8 @@ def command_line(
         float, a number of users as int, or ``None``), ``seed``, ``rating_threshold``.
 
     Raises:
-        UserError: the subset is no share, the seed is out of range, or the threshold is no rating.
-        SystemExit: as argparse does.
+        UserError: the subset is no share, the seed is out of range, the threshold is no rating, or a count differs.
+        SystemExit: as argparse does; and after a check that found nothing.
     """
     command = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_argument("--from", dest="source", type=Path, metavar="DIR", help=f"a folder with {wanted}")
@@ -64,6 +65,9 @@ def command_line(
     command.add_argument(
         "--seed", type=int, default=2, metavar="N", help="which users the subset has (default: %(default)s)"
     )
+    command.add_argument(
+        "--check", action="store_true", help="only hold the counts of what was prepared against the published ones"
+    )
     options = command.parse_args()
     if not SEED.meets(options.seed):
         raise UserError(f"--seed should be {SEED.told}, not {options.seed}")
@@ -74,6 +78,9 @@ def command_line(
         options.name += f"_{options.subset}" if isinstance(options.subset, int) else "_test"
         if options.output == folder:
             options.output = folder.with_name(options.name)
+    if options.check:
+        check(options, folder)
+        raise SystemExit(0)
     return options
 
 
@@ -163,6 +170,7 @@ def write_log(
     task: str,
     log: RawTable,
     categories: Mapping[str, Sequence[str]],
+    read: Mapping[str, int],
     min_sensitive: int = 0,
     min_remaining: int = 0,
 ) -> None:
@@ -173,6 +181,7 @@ def write_log(
         task: ``CF`` or ``SBR``.
         log: a `RawTable`.
         categories: dict from categories to lists of item tokens, see `shared_items`.
+        read: how much the raw files held, see `note_source`.
         min_sensitive, min_remaining: what `RawInteractions` asks of users who may ask.
     """
     if options.subset is not None:
@@ -182,6 +191,7 @@ def write_log(
     with staged(options.output, last=f"{options.name}.inter") as folder:
         path = folder / f"{options.name}.inter"
         log.write(path)
+        note_source(folder, read)
         written = RawInteractions(path, min_sensitive=min_sensitive, min_remaining=min_remaining)
         _scenarios(options, folder, task, written, categories, _askers(min_sensitive, min_remaining))
 
@@ -249,6 +259,7 @@ def write_merged(
     fractions: Sequence[float] = FRACTIONS["NBR"],
     as_given: Path | None = None,
     repeated: bool = False,
+    read: Mapping[str, int] | None = None,
     beside: Callable[[Path], None] | None = None,
 ) -> None:
     """Write the ``_merged.json`` file, the lists and the forget sets.
@@ -260,6 +271,7 @@ def write_merged(
         fractions: shares of the log.
         as_given: a file to copy instead of writing all of the baskets.
         repeated: whether to draw each category a second time, as `repeated_category`.
+        read: how much the raw files held, see `note_source`; None where they are what is written.
         beside: writes more files of the set into the folder that it is given.
     """
     if options.subset is not None:
@@ -274,6 +286,8 @@ def write_merged(
             write_baskets(path, baskets)
         else:
             _copy(as_given, path)
+        if read is not None:
+            note_source(folder, read)
         if beside is not None:
             beside(folder)
         log = RawBaskets(path)

@@ -99,7 +99,8 @@ def test_writes_the_data_set(name, sources, outputs):
     for category, items in expected.lists.items():
         assert files[f"sensitive_asins_{category}.txt"].decode() == "".join(f"{item}\n" for item in items)
     sets = {forget_set(name, c, s, f) for c in expected.lists for s in SEEDS for f in fractions(name)}
-    assert files.keys() == {main_file(name), *(f"sensitive_asins_{category}.txt" for category in expected.lists), *sets}
+    lists = {f"sensitive_asins_{category}.txt" for category in expected.lists}
+    assert files.keys() == {main_file(name), "source_counts.json", *lists, *sets}
 
 
 @pytest.mark.parametrize("name", [name for name in BUILDERS if name not in NEXT_BASKET])
@@ -190,6 +191,43 @@ def test_a_wrong_option_leaves_what_was_there(name, more, message, sources, outp
     assert message in told
     assert files_of(tmp_path / name) == before
     assert os.listdir(tmp_path) == [name]
+
+
+OWN_TABLES = {
+    "movielens": "source: {interactions: 10135, users: 62, items: 167}\n"
+    "prepared: {interactions: 10126, users: 61, items: 166}\nat_least: {rows_per_user: 5, rows_per_item: 5}\n",
+    "30music": "source: {interactions: 16, sessions: 5, users: 3}\nprepared: {interactions: 16, sessions: 4}\n",
+    "instacart": "source: {users: 40, orders: 354, products: 5}\nprepared: {users: 3, items: 3}\n",
+    "dunnhumby": "source: {interactions: 18, users: 3, baskets: 13, items: 5}\nprepared: {users: 2, baskets: 10}\n",
+}
+
+
+@pytest.mark.parametrize("name", OWN_TABLES)
+def test_check_holds_the_counts_against_a_table(name, outputs, tmp_path, monkeypatch, capsys):
+    home = tmp_path / "dataset" / name
+    shutil.copytree(ROOT / "dataset" / name, home, ignore=shutil.ignore_patterns("raw", "__pycache__"))
+    call = [str(home / "prepare.py"), "--check", "--output", str(outputs[0] / name)]
+    monkeypatch.setattr(sys, "argv", call)
+    (home / "published.yaml").write_text(OWN_TABLES[name])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(call[0], run_name="__main__")
+    told = capsys.readouterr()
+    assert (ended.value.code, told.err) == (0, "") and told.out.endswith("the counts hold\n")
+
+
+@pytest.mark.parametrize("name", [name for name in BUILDERS if name != "nowp"])
+def test_check_refuses_another_size_than_the_published(name, outputs, monkeypatch, capsys):
+    before = files_of(outputs[0] / name)
+    status, told = run_here(name, "unread", outputs[0] / name, monkeypatch, capsys, "--check")
+    assert (status, told.count("\n")) == (2, 1)
+    assert told.startswith(f"error: {name}: ") and "fewer than the " in told and "another release of the raw" in told
+    assert files_of(outputs[0] / name) == before
+
+
+def test_check_of_what_was_not_prepared(tmp_path, monkeypatch, capsys):
+    status, told = run_here("nowp", "unread", tmp_path / "out", monkeypatch, capsys, "--check")
+    assert (status, told.count("\n")) == (2, 1) and "nothing was prepared there yet" in told
+    assert not (tmp_path / "out").exists()
 
 
 def test_nobody_who_may_ask_leaves_nothing(tmp_path, monkeypatch, capsys):

@@ -40,6 +40,14 @@ def test_distinct_and_order(rows):
     assert as_rows(log.ordered()) == sorted(rows, key=lambda row: (row[0], row[2]))
 
 
+def test_rows_are_compared_by_value_in_every_column():
+    codes = {"user_id": np.array([0, 1, 0, 1, 1], np.int32), "item_id": np.array([1, 0, 1, 0, 0], np.int32)}
+    numbers = {"rating": np.array([0.0, 2.5, -0.0, 2.5, 3.5]), "timestamp": np.array([7, 7, 7, 7, 7])}
+    kept = RawTable(codes, {}, numbers).distinct()
+    assert kept.codes["user_id"].tolist() == [0, 1, 1]
+    assert kept.numbers["rating"].tolist() == [0.0, 2.5, 3.5]
+
+
 @given(ROWS)
 @settings(max_examples=60, deadline=None)
 def test_core_is_the_largest_set_with_enough_of_each(rows):

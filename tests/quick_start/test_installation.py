@@ -100,7 +100,7 @@ def away(tmp_path, monkeypatch):
     """An empty folder, and an installation whose configurations and preparations lie elsewhere."""
     lies = tmp_path / "site/erase_bench"
     shutil.copytree(ROOT / "configs", lies / "configs")
-    for name in ("prepare.py", "README.md"):
+    for name in ("prepare.py", "published.yaml", "README.md"):
         (lies / "dataset/ml-100k").mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "dataset/ml-100k" / name, lies / "dataset/ml-100k")
     monkeypatch.setattr(packaged, "_PACKAGE", tmp_path / "site/recbole")
@@ -124,7 +124,8 @@ def test_a_preparation_is_placed_and_run(away, capsys):
     before = sys.argv[:], sys.path[:]
     assert main(["prepare", "ml-100k", "--from", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err and (sys.argv, sys.path) == before
-    assert sorted(path.name for path in (away / "dataset/ml-100k").iterdir()) == ["README.md", "prepare.py"]
+    placed = sorted(path.name for path in (away / "dataset/ml-100k").iterdir())
+    assert placed == ["README.md", "prepare.py", "published.yaml"]
     (away / "dataset/ml-100k/prepare.py").write_text("import sys\nprint('mine', *sys.argv[1:])\n")
     assert main(["prepare", "ml-100k", "--subset", "1"]) == 0
     assert capsys.readouterr().out == "mine --subset 1\n"

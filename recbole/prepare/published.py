@@ -1,0 +1,118 @@
+"""What is published of a data set's size, ``dataset/<name>/published.yaml``, and whether counts agree with it.
+
+A file holds up to three sections, all of which may be missing::
+
+    source:                     # of the raw files, as they were read
+      interactions: 20000263
+      users: 7.0M               # rounded: 6,950,000 to 7,050,000 agree
+      published: where the figures are from
+    prepared:                   # of the files that the preparation writes
+      users: 19435
+      tolerance: 0.05           # of all figures of the section, as a share
+      published: where the figures are from
+    at_least:                   # what the preparation guarantees, whatever the source
+      rows_per_user: 5
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole.utils import UserError
+
+SECTIONS = ("source", "prepared", "at_least")
+_ROUNDED = re.compile(r"([0-9]+)(?:\.([0-9]+))?([KM])")
+_UNITS = {"K": 1_000, "M": 1_000_000}
+_WORDS = ("published", "tolerance", "reason")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A published count.
+
+    Attributes:
+        value: the count.
+        within: how far from it another count may be and still agree.
+    """
+
+    value: int
+    within: float = 0
+
+    def agrees(self, count: int) -> bool:
+        """Return whether a count agrees with the published one."""
+        return abs(count - self.value) <= self.within
+
+    def __str__(self) -> str:
+        return f"{'about ' if self.within else ''}{self.value:,}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """The figures of one stage of the data.
+
+    Attributes:
+        figures: what is counted, such as ``users``, to its figure.
+        origin: where the figures are published; empty if that is not said.
+        reason: a likely reason why counts differ; empty for the usual ones.
+    """
+
+    figures: dict[str, Figure] = field(default_factory=dict)
+    origin: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is known of a data set's size: see the module.
+
+    Attributes:
+        source, prepared: the published figures of either stage.
+        at_least: what is counted, such as ``rows_per_user``, to the least that the preparation leaves.
+    """
+
+    source: Section
+    prepared: Section
+    at_least: dict[str, int]
+
+
+def read_published(path: Path) -> Published:
+    """Read a file of published figures; without the file nothing is known.
+
+    Raises:
+        UserError: the file cannot be read or has another form.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict) or not all(isinstance(own, dict) for own in found.values()):
+        raise UserError(f"{path}: expected the sections {', '.join(SECTIONS)}")
+    if unknown := sorted(found.keys() - set(SECTIONS)):
+        raise UserError(f"{path}: unknown section '{unknown[0]}'; there are {', '.join(SECTIONS)}")
+    source, prepared = (_section(path, found.get(name, {})) for name in SECTIONS[:2])
+    return Published(
+        source, prepared, {key: _figure(path, key, n).value for key, n in found.get("at_least", {}).items()}
+    )
+
+
+def _section(path: Path, values: Mapping[str, Any]) -> Section:
+    tolerance = values.get("tolerance", 0)
+    if not isinstance(tolerance, int | float) or tolerance < 0:
+        raise UserError(f"{path}: 'tolerance' is {tolerance}, expected a share such as 0.05")
+    figures = {key: _figure(path, key, value, tolerance) for key, value in values.items() if key not in _WORDS}
+    return Section(figures, str(values.get("published", "")), str(values.get("reason", "")))
+
+
+def _figure(path: Path, key: str, value: Any, tolerance: float = 0) -> Figure:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return Figure(value, value * tolerance)
+    if rounded := _ROUNDED.fullmatch(str(value)):
+        whole, digits, unit = rounded[1], rounded[2] or "", _UNITS[rounded[3]]
+        last = unit // 10 ** len(digits)
+        count = int(whole + digits) * last
+        return Figure(count, max(last / 2, count * tolerance))
+    raise UserError(f"{path}: '{key}' is {value!r}, expected a whole number, or a rounded one such as 14.3M or 603.2K")
