@@ -61,7 +61,9 @@ class PopularBPR(GeneralRecommender):
     def calculate_loss(self, interaction):
         """Return the BPR loss of a batch."""
         user = interaction[self.USER_ID]
-        return self.loss(self.forward(user, interaction[self.ITEM_ID]), self.forward(user, interaction[self.NEG_ITEM_ID]))
+        return self.loss(
+            self.forward(user, interaction[self.ITEM_ID]), self.forward(user, interaction[self.NEG_ITEM_ID])
+        )
 
     def predict(self, interaction):
         """Return the scores of a batch's pairs."""

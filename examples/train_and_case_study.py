@@ -33,4 +33,6 @@ right = test_data.dataset.inter_feat
 for at, user in enumerate(users.tolist()):
     for item in right["item_id"][right["user_id"] == user].tolist()[:1]:
         place = int((every[at] > every[at, item]).sum()) + 1
-        print(f"user {USERS[at]}: item {dataset.id2token('item_id', item)} is at place {place} of {dataset.item_num - 1}")
+        print(
+            f"user {USERS[at]}: item {dataset.id2token('item_id', item)} is at place {place} of {dataset.item_num - 1}"
+        )

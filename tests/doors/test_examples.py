@@ -66,7 +66,9 @@ def test_unlearn_and_compare(place):
     utility = numbers(table, names)
     assert all(0 <= value < 1 for values in utility.values() for value in values) and len(utility["base"]) == 3
     odds = {name: value for name, (value,) in numbers(known, names).items()}
-    assert utility["base"][0] > 0 and odds["base"] != odds["finetune"] and odds["retrained"] < odds["base"], "what was trained on is known better"
+    assert utility["base"][0] > 0 and odds["base"] != odds["finetune"] and odds["retrained"] < odds["base"], (
+        "what was trained on is known better"
+    )
     assert said.count("applied") >= 6 and "'total': 3, 'done': 3" in said
     assert re.search(r"^unlearned +\d+$", said, re.M)
     assert (place / "saved/model_BPR_seed_2_dataset_ml-100k_best.pth").is_file()
