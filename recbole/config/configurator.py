@@ -11,7 +11,7 @@ from recbole.config.plain import plain
 from recbole.config.rules import rule_of
 from recbole.utils import ModelType, UserError
 
-_DERIVED_KEYS = ("device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "MODEL_TRIMS")
+_DERIVED_KEYS = ("device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "MODEL_TRIMS", "MODEL_READS_ROWS")
 
 
 class Config:
@@ -120,7 +120,7 @@ class Config:
             self._set("unlearn_sample_selection_seed", values["seed"], "derived")
 
     def bind_model(self, model_class: type[Any]) -> None:
-        """Set ``MODEL_TYPE``, ``MODEL_INPUT_TYPE`` and ``MODEL_TRIMS`` from a model class.
+        """Set ``MODEL_TYPE``, ``MODEL_INPUT_TYPE``, ``MODEL_TRIMS`` and ``MODEL_READS_ROWS`` from a model class.
 
         A sequential model with ``loss_type: CE`` is trained without negatives.
 
@@ -131,6 +131,7 @@ class Config:
         self._set("MODEL_TYPE", model_class.type, "program")
         self._set("MODEL_INPUT_TYPE", derived.input_type(model_class, loss_type), "program")
         self._set("MODEL_TRIMS", getattr(model_class, "trims", False), "program")
+        self._set("MODEL_READS_ROWS", getattr(model_class, "reads_rows", False), "program")
         self._values["repeatable"] = derived.repeatable(self["repeatable"], model_class.type, self.where("repeatable"))
         key = "train_neg_sample_args"
         if loss_type == "CE" and model_class.type is ModelType.SEQUENTIAL and self._values[key] is not None:

@@ -22,7 +22,7 @@ class Negatives:
     """Puts negatives beside positives, as ``train_neg_sample_args`` and the model's input type say.
 
     Pairwise models get a column ``neg_item_id``; pointwise models get the negatives as further rows with label 0.
-    A model that takes none (a full softmax) has ``train_neg_sample_args: null``.
+    A model that takes none (a full softmax, an auto-encoder) has ``train_neg_sample_args: null``.
     """
 
     def __init__(self, config: Config, dataset: Dataset, input_type: InputType) -> None:
@@ -37,8 +37,13 @@ class Negatives:
             kind = NextItemSampler if dataset.task_type == "SBR" else NegativeSampler
             self.sampler = kind(dataset, args["distribution"], args["alpha"])
             self.given = getattr(dataset, kind.of)
-        elif input_type is InputType.PAIRWISE and config["loss_type"] != "CE":
+        elif self._compares(config):
             raise UserError("train_neg_sample_args: a pairwise model needs negatives; set distribution: uniform")
+
+    def _compares(self, config: Config) -> bool:
+        """Return whether the loss compares an example's two items; a softmax's and an auto-encoder's do not."""
+        pairwise = self.input_type is InputType.PAIRWISE and config["loss_type"] in (None, "BPR")
+        return pairwise and not config["MODEL_READS_ROWS"]
 
     @property
     def rows_per_example(self) -> int:

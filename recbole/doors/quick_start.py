@@ -173,6 +173,7 @@ def unlearn_recbole(
     from recbole.quick_start.train import run_recbole as train
     from recbole.quick_start.unlearning import unlearn_recbole as unlearn
     from recbole.scenario.known_scenarios import scenario_of
+    from recbole.unlearning.registry import hyper_parameters
 
     def said() -> Config:
         return settings(model, dataset, config_file_list, given)
@@ -181,7 +182,10 @@ def unlearn_recbole(
         given = dict(config_dict or {}) | ({} if saved else {"checkpoint_dir": folder, "log_dir": folder})
         scenario = scenario_of(said())
         if not said()["base_checkpoint"] and not scenario.path(scenario.names.base()).exists():
-            train(said())
+            base = said()
+            for key in ("unlearning_algorithm", *(one.name for one in hyper_parameters())):
+                base.get(key)  # has its effect below, so training is not to tell that it had none
+            train(base)
         record = unlearn(said())
     import pandas as pd
 

@@ -63,8 +63,12 @@ class GeneralRecommender(AbstractRecommender):
 
 
 class AutoEncoderMixin:
-    """What RecBole's auto-encoders share: users as rows of a rating matrix."""
+    """What RecBole's auto-encoders share: users as rows of a rating matrix.
 
+    ``reads_rows`` says so: a pairwise model with it may be trained without negatives.
+    """
+
+    reads_rows = True
     n_items: int
     device: torch.device
     history_item_id: torch.Tensor

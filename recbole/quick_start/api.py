@@ -34,7 +34,7 @@ _PROBES = ("utility", "forgotten", "distance")
 
 
 def settings(
-    model: str | None = None,
+    model: str | type[Any] | None = None,
     dataset: str | None = None,
     config_file_list: str | Path | Sequence[str | Path] | None = None,
     config_dict: Mapping[str, Any] | None = None,
@@ -48,11 +48,17 @@ def settings(
     return Config(model, dataset, config_file_list, config_dict, extra_defaults=defaults)
 
 
-def load_data(model: str, dataset: str, files: str | Path | Sequence[str | Path] | None = None, **given: Any) -> Bench:
+def load_data(
+    model: str | type[AbstractRecommender],
+    dataset: str,
+    files: str | Path | Sequence[str | Path] | None = None,
+    **given: Any,
+) -> Bench:
     """Read and split a data set for a model.
 
     Args:
-        model, dataset: their names.
+        model: its name, or a class of one's own.
+        dataset: its name.
         files: paths of configuration files.
         given: settings, such as ``epochs=50``.
 
@@ -60,7 +66,7 @@ def load_data(model: str, dataset: str, files: str | Path | Sequence[str | Path]
         UserError: for anything in the files or settings that cannot be.
     """
     config = settings(model, dataset, files, given)
-    model_class = get_model(model)
+    model_class = model if isinstance(model, type) else get_model(model)
     config.bind_model(model_class)
     check_metrics(config)
     return Bench(Run(config, model_class), create_dataset(config, model_class.type))

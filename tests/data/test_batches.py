@@ -136,5 +136,6 @@ def test_like_keeps_the_negatives_of_the_positives_that_are_left(small_dataset, 
 def test_what_cannot_be_trained_is_refused(batches):
     with pytest.raises(UserError, match="a pairwise model needs negatives"):
         batches(PAIRWISE, train_neg_sample_args=None)
+    assert "neg_item_id" not in next(batches(PAIRWISE, train_neg_sample_args=None, loss_type="NLL").epoch(0))
     with pytest.raises(UserError, match="small: no training example is left"):
         batches(forgotten=range(348))

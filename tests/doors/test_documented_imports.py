@@ -1,15 +1,21 @@
-"""The imports that RecBole 1.2.1's pages show, and what becomes of each."""
+"""The imports and steps that RecBole 1.2.1's pages show, and what becomes of each."""
 
 import importlib
+import re
 import subprocess
 import sys
+from itertools import groupby
+from pathlib import Path
 
 import pytest
 
 from recbole.utils import NotAvailable
 
-HERE, REFUSED = "here", "refused"
-"""What becomes of a name: it can be imported; it is refused by name, with the reason or what to use instead."""
+DOCUMENT = Path(__file__).parents[2] / "docs" / "recbole.md"
+
+HERE, REFUSED, ON_CALL = "here", "refused", "on call"
+"""What becomes of a name: it can be imported; it is refused by name, with the reason or what to use instead, where it
+is imported or where it is called."""
 
 QUICK_START, MODULES, CASE_STUDY = "quick start", "use modules", "case study"
 SAVE, TUNING, CUSTOM, DATA = "save and load", "tuning", "customize models", "data flow"
@@ -44,8 +50,8 @@ IMPORTS = [
     (CASE_STUDY, "recbole.quick_start", "load_data_and_model", HERE),
     (CASE_STUDY, "recbole.utils.case_study", "full_sort_topk", HERE),
     (CASE_STUDY, "recbole.utils.case_study", "full_sort_scores", HERE),
-    (SAVE, "recbole.data", "save_split_dataloaders", HERE),
-    (SAVE, "recbole.data", "load_split_dataloaders", HERE),
+    (SAVE, "recbole.data", "save_split_dataloaders", ON_CALL),
+    (SAVE, "recbole.data", "load_split_dataloaders", ON_CALL),
     (TUNING, "recbole.trainer", "HyperTuning", HERE),
     (TUNING, "recbole.quick_start", "objective_function", HERE),
     (CUSTOM, "recbole.model.abstract_recommender", "GeneralRecommender", HERE),
@@ -83,8 +89,12 @@ NO_MODULE = [
 
 @pytest.mark.parametrize(("page", "module", "name", "becomes"), IMPORTS)
 def test_a_documented_import(page, module, name, becomes):
-    if becomes == HERE:
-        assert getattr(importlib.import_module(module), name) is not None
+    if becomes != REFUSED:
+        found = getattr(importlib.import_module(module), name)
+        assert found is not None
+        if becomes == ON_CALL:
+            with pytest.raises(NotAvailable, match=rf"{name}: .{{20}}"):
+                found(None) if name.startswith("load") else found(None, None)
         return
     with pytest.raises(ImportError, match=rf"{module}\.{name}: .{{20}}") as told:
         exec(f"from {module} import {name}")
@@ -95,6 +105,35 @@ def test_a_documented_import(page, module, name, becomes):
 def test_a_module_that_there_is_not(module):
     with pytest.raises(ModuleNotFoundError, match=module.rpartition(".")[2]):
         importlib.import_module(module)
+
+
+def told_lines():
+    """Yield the table of imports in docs/recbole.md: a line for each page and module."""
+    for (page, module), rows in groupby(IMPORTS, key=lambda row: row[:2]):
+        names = {kind: [] for kind in (HERE, REFUSED, ON_CALL)}
+        for *_, name, becomes in rows:
+            names[becomes].append(f"`{name}`")
+        refused = names[REFUSED] + [f"{name} (when called)" for name in names[ON_CALL]]
+        yield f"| {page} | `{module}` | {', '.join(names[HERE])} | {', '.join(refused)} |"
+
+
+def test_the_page_lists_the_imports():
+    page = DOCUMENT.read_text(encoding="utf-8")
+    table = page[page.index("| page | from |") :].partition("\n\n")[0].splitlines()[2:]
+    assert table == list(told_lines())
+    assert all(f"`{module}`" in page for module in NO_MODULE)
+
+
+def test_each_step_that_the_page_lists_has_its_test():
+    page = DOCUMENT.read_text(encoding="utf-8")
+    table = page[page.index("| page | step |") :].partition("\n\n")[0].splitlines()[2:]
+    tests = "\n".join(
+        path.read_text(encoding="utf-8") for path in sorted(DOCUMENT.parents[1].glob("tests/*/test_*.py"))
+    )
+    assert len(table) >= 15
+    for line in table:
+        named = re.findall(r"`(test_\w+)`", line.split("|")[-2])
+        assert named and all(f"def {name}(" in tests for name in named), line
 
 
 def test_every_name_that_is_handed_out_is_there():

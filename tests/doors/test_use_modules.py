@@ -14,7 +14,7 @@ from recbole.data.split import VALID
 from recbole.data.transform import construct_transform
 from recbole.doors.sampled_loader import NegSampleEvalDataLoader as Sampled
 from recbole.evaluator import Collector, Evaluator, metrics_dict
-from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.model.abstract_recommender import AutoEncoderMixin, GeneralRecommender
 from recbole.model.general_recommender import BPR
 from recbole.model.loss import BPRLoss
 from recbole.trainer import Trainer
@@ -100,6 +100,37 @@ def test_data_and_a_model_of_ones_own(home, quick):
     trainer.fit(train_data, valid_data, verbose=False, saved=False)
     assert 0 < trainer.evaluate(test_data)["hit@5"] <= 1
     assert trainer.train_loss_dict[1] < trainer.train_loss_dict[0] * 1.5
+
+
+class OneLayer(GeneralRecommender, AutoEncoderMixin):
+    """An auto-encoder as RecBole has them: it is called pairwise, and reads no negative."""
+
+    input_type = InputType.PAIRWISE
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.build_histroy_items(dataset)
+        self.layer = torch.nn.Linear(self.n_items, self.n_items)
+
+    def calculate_loss(self, interaction):
+        rows = self.get_rating_matrix(interaction[self.USER_ID])
+        return -(torch.log_softmax(self.layer(rows), dim=1) * rows).sum(dim=1).mean()
+
+    def full_sort_predict(self, interaction):
+        return self.layer(self.get_rating_matrix(interaction[self.USER_ID]))
+
+
+def test_an_auto_encoder_is_trained_without_negatives(home, quick):
+    config = Config(OneLayer, "tiny", config_dict=quick | {"train_neg_sample_args": None, "learning_rate": 0.01})
+    train_data, valid_data, test_data = data_preparation(config, create_dataset(config))
+    assert all("neg_item_id" not in batch for batch in train_data)
+    trainer = Trainer(config, OneLayer(config, train_data.dataset))
+    trainer.fit(train_data, valid_data, verbose=False, saved=False)
+    assert trainer.train_loss_dict[1] < trainer.train_loss_dict[0] and trainer.evaluate(test_data)["hit@5"] > 0
+    pairs = Config("BPR", "tiny", config_dict=quick | {"train_neg_sample_args": None})
+    parts = data_preparation(pairs, create_dataset(pairs))
+    with pytest.raises(UserError, match="a pairwise model needs negatives"):
+        Trainer(pairs, BPR(pairs, parts[0].dataset)).fit(*parts[:2], saved=False)
 
 
 def test_training_goes_on_from_a_checkpoint(home, quick, tmp_path):
