@@ -84,7 +84,10 @@ class Workspace:
         if path is None or not path.exists():
             return None
         stored = load_checkpoint(path)
-        return stored if stored.get("digest") == digest else None
+        if stored.get("digest") != digest:
+            return None
+        can_go_on_from(path)
+        return stored
 
     def keep(self, part: str, digest: str, **content: Any) -> None:
         """Keep a finished part, tensors and plain values, with a digest of what made it."""

@@ -14,7 +14,7 @@ import torch
 
 from recbole.trainer.checkpoint import load_checkpoint, save_checkpoint
 from recbole.utils import UserError
-from recbole.utils.ending import asked_to_stop, can_go_on_from, stop_if_asked
+from recbole.utils.ending import asked_to_stop, can_go_on_from, looked_for_snapshot, stop_if_asked
 from recbole.utils.files import remove
 
 logger = logging.getLogger("recbole")
@@ -79,6 +79,7 @@ class ResumeFile:
 
     def load(self) -> dict[str, Any] | None:
         """Return the snapshot to go on from, or None."""
+        looked_for_snapshot()
         if not self.path.exists():
             return None
         try:
