@@ -99,14 +99,14 @@ def _when(gone: Callable[[], object]) -> None:
     threading.Thread(target=watch, name="watches-parent", daemon=True).start()
 
 
-def launch(nproc: int, world_size: int, group_offset: int, address: str, port: int, argv: Sequence[str]) -> int:
+def launch(nproc: int, world_size: int, group_offset: int, address: str, port: str, argv: Sequence[str]) -> int:
     """Run ``nproc`` of the ``world_size`` processes of a run, each with all of the arguments; return the exit status.
 
     Args:
         nproc: processes on this machine.
         world_size: processes on all machines; -1 or 0 for those of this machine alone.
         group_offset: the rank of this machine's first process.
-        address, port: where the machine with rank 0 listens.
+        address, port: where the machine with rank 0 listens; port 0 for any that is free, on one machine alone.
         argv: the program and its arguments.
 
     Raises:
@@ -119,7 +119,7 @@ def launch(nproc: int, world_size: int, group_offset: int, address: str, port: i
             f"--world_size {world_size} and --group_offset {group_offset} are not multiples of --nproc {nproc}"
         )
     if not group_offset:
-        _check_port(port)
+        port = _free(port)
     own = os.environ | {_LAUNCHER: str(os.getpid()), "MASTER_ADDR": address, "MASTER_PORT": port}
     own |= {"WORLD_SIZE": str(everyone), "LOCAL_WORLD_SIZE": str(nproc)}
     workers: list[subprocess.Popen[bytes]] = []
@@ -138,12 +138,14 @@ def launch(nproc: int, world_size: int, group_offset: int, address: str, port: i
             worker.wait()
 
 
-def _check_port(port: str) -> None:
+def _free(port: str) -> str:
+    """Return a port that nobody listens at: the given one, or any for 0."""
     with socket.socket() as listener:
         if os.name == "posix":  # elsewhere it means that two may listen
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("", int(port)))
+            return str(listener.getsockname()[1])
         except (OSError, OverflowError, ValueError) as error:
             raise UserError(f"--port {port} cannot be listened at ({error}): give another") from error
 

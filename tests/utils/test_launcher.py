@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from recbole.utils import UserError
 from recbole.utils.ending import SIGNALS
+from recbole.utils.launcher import launch
 
 ROOT = Path(__file__).parents[2]
 PARENT = """
@@ -127,3 +130,14 @@ def test_what_ends_a_process_is_told_once(tmp_path, how, status, told):
     with launched(tmp_path, how) as launcher:
         _, err = launcher.communicate(timeout=60)
     assert (launcher.returncode, err) == (status, told)
+
+
+def test_a_port_that_is_taken_is_refused():
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        with pytest.raises(UserError, match=f"--port {port} cannot be listened at .*: give another"):
+            launch(2, 0, 0, "localhost", port, [])
+    with pytest.raises(UserError, match="--port many cannot"):
+        launch(2, 0, 0, "localhost", "many", [])
