@@ -268,17 +268,10 @@ def try_hostile(place, draw, number):
 
 
 def try_settings(place, draw, number):
-    """Run with an odd setting; those of twenty are drawn and run at once."""
-    from torture_settings import AT_ONCE, Setting, several
+    """Run with an odd setting."""
+    from torture_settings import tried
 
-    at = number % AT_ONCE
-    reasons = place.settled.get(number - at, [])
-    while len(reasons) <= at:  # a process that a setting ended is followed by another
-        rest = range(number - at + len(reasons), number - at + AT_ONCE)
-        reasons += several(place, [Setting(random.Random(f"{draw.seed_of}{one}")) for one in rest])
-    place.settled[number - at] = reasons
-    setting = Setting(random.Random(f"{draw.seed_of}{number}"))
-    return f"{setting}: {reasons[at]}" if reasons[at] else ""
+    return tried(place, draw.seed_of, number)
 
 
 def try_full(place, draw, number):

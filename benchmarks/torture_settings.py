@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import os
+import random
 import re
 import resource
 import shutil
@@ -145,3 +146,23 @@ def several(place, settings):
         reasons.append(f"it ended the process: {status}, {err[-300:]!r}")
     shutil.rmtree(folder)
     return reasons
+
+
+def tried(place, seed, number):
+    """Return why a setting did not hold; those of :data:`AT_ONCE` are drawn and run at once.
+
+    Args:
+        place: a `torture.Place`, which keeps what is known of the others.
+        seed: before the setting's number, of its random numbers.
+        number: the setting's.
+    """
+    at, drawn = number % AT_ONCE, [Setting(random.Random(f"{seed}{one}")) for one in _those_with(number)]
+    reasons = place.settled.setdefault(number - at, [])
+    while len(reasons) <= at:  # a process that a setting ended is followed by another
+        reasons += several(place, drawn[len(reasons) :])
+    return f"{drawn[at]}: {reasons[at]}" if reasons[at] else ""
+
+
+def _those_with(number):
+    first = number - number % AT_ONCE
+    return range(first, first + AT_ONCE)
