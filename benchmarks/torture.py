@@ -72,11 +72,12 @@ class Place:
 
     Attributes:
         home: the folder of everything.
+        models: those of the commands.
         steps: the commands, each a `kills.Step`.
     """
 
-    def __init__(self, home):
-        self.home = home
+    def __init__(self, home, models=MODELS):
+        self.home, self.models = home, models
         furnish(home / "warm", "CF", rounding=False)
         with contextlib.chdir(home / "warm"):
             call(kills.runs_of("BPR")[0])  # imports everything
@@ -90,7 +91,7 @@ class Place:
 
     @cached_property
     def steps(self):
-        found = [step for model in MODELS for step in kills.undisturbed(model, self.home)]
+        found = [step for model in self.models for step in kills.undisturbed(model, self.home)]
         made = self.home / "spam"
         furnish(made / "0", TASKS["BPR"], rounding=False)
         shutil.copytree(made / "0", made / "1")
@@ -308,6 +309,7 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for kind, usual in KINDS.items():
         parser.add_argument(f"--{kind}", type=int, default=usual, metavar="N", help=f"(default: {usual})")
+    parser.add_argument("--only", nargs="+", choices=MODELS, default=MODELS, help="these models, BPR among them")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: 1)")
     parser.add_argument("--out", type=Path, help="a file of results, one a line; what is there is not tried again")
     return parser.parse_args(argv)
@@ -322,7 +324,7 @@ def main(argv=None):
     known = {(one["seed"], one["kind"], one["number"]): one["reason"] for one in map(json.loads, lines)}
     held, tried = Counter(), Counter()
     with tempfile.TemporaryDirectory(prefix="torture_") as home:
-        place = Place(Path(home).resolve())
+        place = Place(Path(home).resolve(), args.only)
         for kind in KINDS:
             for number in range(getattr(args, kind)):
                 key = args.seed, kind, number

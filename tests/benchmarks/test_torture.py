@@ -83,7 +83,7 @@ def test_what_was_tried_is_not_tried_again(torture, tmp_path, monkeypatch, capsy
         tried.append((number, draw.random()))
         return "it broke" if number == 1 else ""
 
-    monkeypatch.setattr(torture, "Place", lambda home: None)
+    monkeypatch.setattr(torture, "Place", lambda home, models: None)
     monkeypatch.setattr(torture, "try_flips", attempt)
     others = [word for kind in torture.KINDS if kind != "flips" for word in (f"--{kind}", "0")]
     words = [*others, "--out", str(tmp_path / "out.jsonl")]
