@@ -117,7 +117,7 @@ def held(setting, call):
         os.environ.clear()
         os.environ.update(before)
     told = [line for line in err.getvalue().splitlines() if not _WARNINGS.search(line)]
-    if status not in (0, 2, 3) or (status == 2 and len(told) != 1):
+    if status not in (0, 2, 3) or (status == 2 and 1 not in (len(told), err.getvalue().count("\n"))):
         return f"exit {status}, {err.getvalue()[-200:]!r}"
     return ""
 

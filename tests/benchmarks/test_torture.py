@@ -117,6 +117,7 @@ def test_settings_are_drawn_of_all_kinds(settings):
         (0, "", ""),
         (2, "one\n", ""),
         (2, "one\nx: unknown key 'a'\n", ""),
+        (2, "unknown key 'a'\n", ""),
         (2, "one\ntwo\n", "exit 2"),
         (1, "", "exit 1"),
     ],
