@@ -1,6 +1,7 @@
 """Is anything wrong silently, a traceback, a hang or a waste of memory when runs are killed and files are changed?
 
-    python benchmarks/torture.py --out torture.jsonl --kills 200 --writers 60 --flips 400 --hostile 1000 --launched 10
+    python benchmarks/torture.py --out torture.jsonl --kills 200 --writers 60 --flips 400 --hostile 1000 \
+        --settings 2000 --pairs 40 --full 40 --launched 16
 
 kills       a base, a retraining, an unlearning run or the making of spam is killed with signal 9, at a random moment or
             at a random change in the file system (between the two files of a pair, say), and the same command is
@@ -11,7 +12,12 @@ flips       one bit of a checkpoint, a snapshot or a file as the original writes
 hostile     a checkpoint, what a fitted model learned, a snapshot or a record is changed at a random place, or its bytes
             are, and a program is run on it: it ends with one line, or well; no signal, no traceback, at most 60 s,
             and at most 256 MiB more than with the honest file
-launched    a run of two processes loses its launcher by signal 9: both end, and the same command ends well
+settings    odd values in files, on the command line, in the environment, and files that are no settings: one line,
+            or it runs; twenty in one process
+full        the file system is full at a random moment: one line, exit 2; with room the same command ends well (a file
+            system of its own where that may be mounted, else files of limited size)
+launched    a run of two processes loses its launcher by signal 9, the launcher is sent another signal, or a process
+            dies: all end, with the status that says so, and the same command ends well
 
 On small data (`same_bits_runs.py`), most of it in children of this process, which has imported everything. Every trial
 has its own random numbers, from --seed, its kind and its number, and one line in --out: given again with the same seed,
@@ -27,7 +33,6 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,14 +43,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import kills
+import torch
 from same_bits_differences import Differences
 from same_bits_runs import TASKS, Run, call, furnish
+from torture_disks import Disk, may_mount, size_of
 from torture_hostile import SUBJECTS, flipped, same_values
+from torture_launched import FATES, launched
 
 from recbole.trainer import load_checkpoint
 from recbole.utils import UserError
 
-KINDS = {"kills": 20, "writers": 6, "flips": 60, "hostile": 200, "launched": 1}
+KINDS = {
+    "kills": 20, "pairs": 5, "writers": 6, "flips": 60, "hostile": 200, "settings": 100, "full": 5, "launched": 1,
+}  # fmt: skip
 """What is tried, and how often by default."""
 
 MODELS = ("BPR", "SimRec", "EASE", "GRU4Rec")
@@ -62,19 +72,26 @@ class Place:
 
     Attributes:
         home: the folder of everything.
+        models: those of the commands.
         steps: the commands, each a `kills.Step`.
     """
 
-    def __init__(self, home):
-        self.home = home
+    def __init__(self, home, models=MODELS):
+        self.home, self.models = home, models
         furnish(home / "warm", "CF", rounding=False)
         with contextlib.chdir(home / "warm"):
             call(kills.runs_of("BPR")[0])  # imports everything
-        self.n = 0
+        self.n, self.mounts, self.settled = 0, may_mount(), {}
+
+    @cached_property
+    def plain(self):
+        """A folder with the data, in which nothing was run."""
+        furnish(self.home / "plain", TASKS["BPR"], rounding=False)
+        return self.home / "plain"
 
     @cached_property
     def steps(self):
-        found = [step for model in MODELS for step in kills.undisturbed(model, self.home)]
+        found = [step for model in self.models for step in kills.undisturbed(model, self.home)]
         made = self.home / "spam"
         furnish(made / "0", TASKS["BPR"], rounding=False)
         shutil.copytree(made / "0", made / "1")
@@ -99,7 +116,11 @@ class Place:
 
 
 # --- children of this process -----------------------------------------------------------------------------------------
-def changes(run, folder, at=None):
+EVENTS = ("os.rename", "os.remove", "os.mkdir", "open")
+"""What changes the file system."""
+
+
+def changes(run, folder, at=None, events=EVENTS):
     """Run a command in a child that is killed at its change number ``at`` of our files; return how many it made."""
     told, pid = folder.with_name(f"{folder.name}.changes"), os.fork()
     if pid == 0:
@@ -107,7 +128,7 @@ def changes(run, folder, at=None):
 
         def watch(event, arguments):
             nonlocal seen
-            if event in ("os.rename", "os.remove", "os.mkdir") or (event == "open" and _writes(arguments)):
+            if event in events and (event != "open" or _writes(arguments)):
                 if seen == at:
                     os.kill(os.getpid(), signal.SIGKILL)
                 seen += any(name in str(arguments[0]) for name in OUR_FOLDERS)
@@ -158,11 +179,20 @@ def try_kills(place, draw, number):
     step, folder = place.steps[number % len(place.steps)], place.new()
     if number // len(place.steps) % 2:
         reason = "; ".join(kills.trial(step, folder, draw.uniform(0, kills.LATE))[1].found[:3])
-    else:
-        total = changes(step.run, place.copy(step.found))
-        shutil.copytree(step.found, folder)
-        changes(step.run, folder, draw.randrange(max(total, 1)))
-        reason = "; ".join(_left(step, folder, kills.life(step.run, folder)).found[:3])
+        return reason or _other_bytes(step.left, folder)
+    return _killed_at_a_change(place, step, draw, EVENTS)
+
+
+def try_pairs(place, draw, number):
+    """Kill a command when a file is about to get its place, and give it again."""
+    return _killed_at_a_change(place, place.steps[number % len(place.steps)], draw, ("os.rename",))
+
+
+def _killed_at_a_change(place, step, draw, events):
+    folder, total = place.new(), changes(step.run, place.copy(step.found), events=events)
+    shutil.copytree(step.found, folder)
+    changes(step.run, folder, draw.randrange(max(total, 1)), events)
+    reason = "; ".join(_left(step, folder, kills.life(step.run, folder)).found[:3])
     return reason or _other_bytes(step.left, folder)
 
 
@@ -238,36 +268,40 @@ def try_hostile(place, draw, number):
     return ""
 
 
+def try_settings(place, draw, number):
+    """Run with an odd setting."""
+    from torture_settings import tried
+
+    return tried(place, draw.seed_of, number)
+
+
+def try_full(place, draw, number):
+    """Run a command on a file system that gets full, and again with room."""
+    step, folder = place.steps[number % len(place.steps)], place.new()
+    folder.mkdir()
+    with Disk(folder, place.mounts) as disk:
+        shutil.copytree(step.found, folder, dirs_exist_ok=True)
+        disk.leave(draw.randrange(max(size_of(step.left) - size_of(step.found), 8)))
+        status, err, _ = ended(lambda: _on(disk, step.run, folder))
+        if status not in (2, step.status) or "Traceback" in err:
+            return f"{step.run.label}: exit {status}, {err[-300:]!r}"
+        disk.leave(None)
+        reason = "; ".join(_left(step, folder, kills.life(step.run, folder)).found[:3])
+        return f"{step.run.label}: {reason}" if reason else _other_bytes(step.left, folder)
+
+
+def _on(disk, run, folder):
+    disk.limit()
+    os.chdir(folder)
+    told = call(run)
+    print(told["error"], file=sys.stderr)
+    return told["status"]
+
+
 def try_launched(place, draw, number):
-    """Kill the launcher of two processes, see both end, and give the command again."""
-    folder = place.copy(place.steps[0].found)
-    port = str(20000 + draw.randrange(20000))
-    words = [sys.executable, str(Path(__file__).parents[1] / "run_recbole.py"), *place.steps[0].run.words]
-    words += ["--nproc", "2", "--port", port]
-    where = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(words, **where) as launcher:
-        until = time.monotonic() + draw.uniform(1, 30)
-        while time.monotonic() < until and launcher.poll() is None and not list(folder.glob("saved/*.resume")):
-            time.sleep(0.05)
-        launcher.kill()
-    until = time.monotonic() + 20
-    while (left := _running_in(folder)) and time.monotonic() < until:
-        time.sleep(0.1)
-    if left:
-        return f"processes {left} outlive their launcher"
-    again = subprocess.run(words, **where, timeout=600, check=False)
-    partial = [path.name for path in folder.rglob(".*.partial")]
-    return "" if again.returncode == 0 and not partial else f"exit {again.returncode}, left {partial}"
-
-
-def _running_in(folder):
-    """Return the numbers of the processes that work in a folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if Path(os.readlink(path / "cwd")) == folder and int(path.name) != os.getpid():
-                found.append(int(path.name))
-    return found
+    """Let something happen to a run of two processes."""
+    step = place.steps[0]
+    return launched(step, place.copy(step.found), FATES[number % len(FATES)], draw)
 
 
 def parse_args(argv):
@@ -275,6 +309,7 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for kind, usual in KINDS.items():
         parser.add_argument(f"--{kind}", type=int, default=usual, metavar="N", help=f"(default: {usual})")
+    parser.add_argument("--only", nargs="+", choices=MODELS, default=MODELS, help="these models, BPR among them")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: 1)")
     parser.add_argument("--out", type=Path, help="a file of results, one a line; what is there is not tried again")
     return parser.parse_args(argv)
@@ -284,16 +319,19 @@ def main(argv=None):
     """Try everything, and say what held; return the exit status."""
     args = parse_args(argv)
     os.environ.setdefault("ERASE_SNAPSHOT_SECONDS", "0.1")
+    torch.set_num_threads(1)  # a fork has no threads that another one could wait for
     lines = args.out.read_text().splitlines() if args.out and args.out.exists() else []
     known = {(one["seed"], one["kind"], one["number"]): one["reason"] for one in map(json.loads, lines)}
     held, tried = Counter(), Counter()
     with tempfile.TemporaryDirectory(prefix="torture_") as home:
-        place = Place(Path(home).resolve())
+        place = Place(Path(home).resolve(), args.only)
         for kind in KINDS:
             for number in range(getattr(args, kind)):
                 key = args.seed, kind, number
                 if key not in known:
-                    known[key] = globals()[f"try_{kind}"](place, random.Random(f"{key}"), number)
+                    draw = random.Random(f"{key}")
+                    draw.seed_of = f"{args.seed} {kind} "
+                    known[key] = globals()[f"try_{kind}"](place, draw, number)
                     if args.out:
                         with open(args.out, "a", encoding="utf-8") as file:
                             found = {"seed": args.seed, "kind": kind, "number": number, "reason": known[key]}

@@ -13,7 +13,8 @@ def hear_signals(program: str) -> None:
 
     def stop(number: int, _frame: FrameType | None) -> None:
         with contextlib.suppress(OSError):
-            os.write(2, f"{program}: stopped before it began\n".encode())
+            if os.environ.get("RANK", "0") == "0":  # of several the main one tells
+                os.write(2, f"{program}: stopped before it began\n".encode())
         os._exit(128 + number)  # nothing was opened that could be left half done
 
     stop.only_before = True  # type: ignore[attr-defined]

@@ -70,12 +70,12 @@ class Ensembled(Place):
         model.load_state_dict(self.base.state_dict())
         return Shards(config, model.eval(), data)
 
-    def unlearn(self, requests=None, size=1, resume=None, stem=None, dies_at=None, **hyper):
+    def unlearn(self, requests=None, size=1, resume=None, stem=None, dies_at=None, log_path=None, **hyper):
         """Return the state dictionaries at the checkpoints, and the pipeline's summary."""
         algorithm = self.start(**hyper)
         if stem is not None:
             algorithm.work_beside(stem)
-        pipeline = Pipeline(algorithm, requests or self.requests, size, resume, show_progress=False)
+        pipeline = Pipeline(algorithm, requests or self.requests, size, resume, log_path, show_progress=False)
         saved = {}
 
         def save(checkpoint, n_done, summary):

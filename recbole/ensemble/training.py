@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from glob import escape
 from multiprocessing import active_children, get_context
@@ -84,7 +85,10 @@ class Workspace:
         if path is None or not path.exists():
             return None
         stored = load_checkpoint(path)
-        return stored if stored.get("digest") == digest else None
+        if stored.get("digest") != digest:
+            return None
+        can_go_on_from(path)
+        return stored
 
     def keep(self, part: str, digest: str, **content: Any) -> None:
         """Keep a finished part, tensors and plain values, with a digest of what made it."""
@@ -177,6 +181,7 @@ def train_all(
 
     Raises:
         UserError: a training diverged, or a file cannot be written.
+        MemoryError: there is too little for a training, or the system ended its process.
     """
     order = sorted(wanted)
     if min(workers, len(order)) < 2 or workspace.stem is None:
@@ -193,6 +198,8 @@ def train_all(
                 if mistake:
                     raise UserError(mistake)
                 yield shard, _told(shard, shards.train(shard, workspace))  # which reads what the process wrote
+        except BrokenProcessPool as error:
+            raise MemoryError("a process that trained a shard was killed, as the system does without memory") from error
         finally:
             if asked_to_stop():  # what they have kept is gone on from
                 for process in active_children():

@@ -103,7 +103,9 @@ def train_flags() -> dict[str, tuple[Flag, ...]]:
             Flag("world_size", int, "processes on all machines (default: those of this machine)", -1, key=None),
             Flag("group_offset", int, "rank of this machine's first process (default: 0)", 0, key=None),
             Flag("ip", str, "address of the machine with rank 0 (default: localhost)", "localhost", key=None),
-            Flag("port", str, "port there (default: 5678)", "5678", key=None),
+            Flag(
+                "port", str, "port there, 0: any that is free, on one machine alone (default: 5678)", "5678", key=None
+            ),
         ),
         "forgetting": (
             *_forgetting(None),

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib.metadata
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,12 +53,7 @@ def _guarded(
         refuse_odd_text(given, "the command line")
         return run(given, program)
 
-    return ended(program, work, kept, tells=_tells)
-
-
-def _tells() -> bool:
-    """Return whether this process says that a run was stopped: of several the main one, which has the snapshots."""
-    return not launcher.launched() or int(os.environ.get("RANK", "0")) == 0
+    return ended(program, work, kept, tells=launcher.tells)
 
 
 def _name_this_package() -> None:
@@ -127,11 +121,8 @@ def _train(argv: list[str], program: str) -> int:
         from recbole.quick_start.train import run_recbole
         from recbole.utils import distributed
 
-    distributed.start(config["use_gpu"])
-    try:
+    with distributed.joined(config["use_gpu"]):
         record = run_recbole(config, without_secrets(argv), namespace.result_file, namespace.reference_checkpoint)
-    finally:
-        distributed.stop()
     return COMPLETE if all_finite(record["metrics"]) else NOT_ALL_APPLIED
 
 

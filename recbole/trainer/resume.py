@@ -14,7 +14,7 @@ import torch
 
 from recbole.trainer.checkpoint import load_checkpoint, save_checkpoint
 from recbole.utils import UserError
-from recbole.utils.ending import asked_to_stop, can_go_on_from, stop_if_asked
+from recbole.utils.ending import asked_to_stop, can_go_on_from, looked_for_snapshot, stop_if_asked
 from recbole.utils.files import remove
 
 logger = logging.getLogger("recbole")
@@ -62,23 +62,36 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _said_pause() -> float | None:
+    """Return the pause that the environment sets, in seconds, or None."""
+    said = os.environ.get("ERASE_SNAPSHOT_SECONDS") or None
+    with contextlib.suppress(ValueError):
+        if said is None or float(said) >= 0:  # which what is no number is not
+            return None if said is None else float(said)
+    raise UserError(f"the environment's ERASE_SNAPSHOT_SECONDS should be a number of seconds, not {said!r:.100}")
+
+
 class ResumeFile:
     """Snapshots of a run, in ``<stem>.resume``.
 
     Args:
         path: the file.
         identity: the run's :func:`fingerprint`; a snapshot of another run is not gone on from.
+
+    Raises:
+        UserError: the environment's pause is no number of seconds.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
         self.path, self.identity = path, identity
-        said = os.environ.get("ERASE_SNAPSHOT_SECONDS")
-        self.pause = float(said or SNAPSHOT_SECONDS)
-        self.share = 1.0 if said else SNAPSHOT_SHARE
+        said = _said_pause()
+        self.pause = SNAPSHOT_SECONDS if said is None else said
+        self.share = SNAPSHOT_SHARE if said is None else 1.0
         self.last, self.took = time.monotonic(), 0.0
 
     def load(self) -> dict[str, Any] | None:
         """Return the snapshot to go on from, or None."""
+        looked_for_snapshot()
         if not self.path.exists():
             return None
         try:

@@ -53,6 +53,7 @@ class UnlearningAlgorithm(ABC):
         hyper: the hyper-parameters' values.
         serves_ensembles: whether it is for ensembles, and for nothing else.
         kinds: what the requests that it answers may name: ``rows`` of the log, or an ``attribute`` of people.
+        puts_off: whether what :meth:`forget` says is applied is done by :meth:`complete`.
 
     Raises:
         UserError: when the algorithm means nothing on the model, or a hyper-parameter is out of bounds.
@@ -63,6 +64,7 @@ class UnlearningAlgorithm(ABC):
     hyper: NoHyperParameters
     serves_ensembles: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = ("rows",)
+    puts_off = False
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         self.check_class(type(model))

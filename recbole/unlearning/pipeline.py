@@ -14,7 +14,7 @@ from tqdm import tqdm
 from recbole.trainer import ResumeFile
 from recbole.trainer.resume import alike
 from recbole.unlearning.algorithm import UnlearningAlgorithm
-from recbole.unlearning.outcome import Outcome
+from recbole.unlearning.outcome import NotApplied, Outcome, failures_as_outcomes
 from recbole.unlearning.request import Requests
 from recbole.unlearning.request_log import RequestLog
 from recbole.unlearning.schedule import checkpoint_sizes, chunks
@@ -88,7 +88,7 @@ class Pipeline:
             self.done = piece + 1
             bar.update()
             if stop in self.sizes:
-                self._complete()
+                self._complete(log, stop)
             for checkpoint, size in enumerate(self.sizes):
                 if size == stop:
                     save(checkpoint, stop, self.summary())
@@ -125,21 +125,37 @@ class Pipeline:
         del record["idle"], record["reset"]
         return record
 
-    def _complete(self) -> None:
-        """Have done what was put off; its seconds are shared evenly by the requests since the last checkpoint."""
-        device = self.algorithm.device
+    def _complete(self, log: RequestLog | None, stop: int) -> None:
+        """Have done what was put off; its seconds are shared evenly by the requests since the last checkpoint.
+
+        Where it fails they are ``diverged``, and a line of the log says so.
+        """
+        device, worked = self.algorithm.device, len(self.seconds) - self.settled
         began, cpu = now(device), time.process_time()
-        if not self.algorithm.complete():
-            self.settled = len(self.seconds)
-            return
+        try:
+            with failures_as_outcomes():
+                tried = self.algorithm.complete()
+        except NotApplied as failure:
+            tried = True
+            self._take_back(failure, worked if self.algorithm.puts_off else 0, log, stop)
         seconds, cpu = now(device) - began, time.process_time() - cpu
-        worked = len(self.seconds) - self.settled
-        if worked:
+        if tried and worked:
             late = [before + seconds / worked for before in self.seconds[self.settled :]]
             self.seconds[self.settled :] = late
             self.cpu_seconds += cpu
         self.settled = len(self.seconds)
-        self.total += seconds
+        self.total += seconds if tried else 0.0
+
+    def _take_back(self, failure: NotApplied, worked: int, log: RequestLog | None, stop: int) -> None:
+        """Count the last requests that worked, so many of those up to ``stop``, by what became of them in the end."""
+        self.outcomes["applied"] -= worked
+        self.outcomes[failure.status] += worked
+        start = max((size for size in self.sizes if size < stop), default=0)
+        of = f"requests {start} to {stop - 1}"
+        logger.warning("%s, what was put off until the checkpoint: %s: %s", of, failure.status, failure.reason)
+        if log is not None:
+            told = {"status": failure.status, "reason": failure.reason, "put_off": worked}
+            log.add({"index": start, "n_requests": stop - start} | told)
 
     def _count(self, outcome: Outcome, n_requests: int, seconds: float, cpu: float) -> None:
         """Add what became of some requests that were answered together, in so many seconds, to what was done."""

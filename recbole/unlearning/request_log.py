@@ -14,6 +14,8 @@ from recbole.utils.files import finite
 class RequestLog:
     """JSON lines, one a request; what a killed run wrote after its last snapshot is cut off again.
 
+    One with ``put_off`` says of how many requests before it the work failed that was put off until a checkpoint.
+
     Args:
         path: the file.
         size: bytes of it to go on after; it has as many.

@@ -3,16 +3,41 @@
 Started by ``torchrun`` or by ``--nproc``; in a single process every function here does the obvious thing.
 """
 
-from collections.abc import Iterable
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
+from recbole.utils.ending import MOMENT
+from recbole.utils.errors import UserError
 from recbole.utils.launcher import launched, local_rank
 
 T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def joined(use_gpu: bool) -> Iterator[None]:
+    """Be one of several processes, if there are any, inside of this block.
+
+    Raises:
+        UserError: the others cannot be found, or one of them has ended. Whoever ends this process too has a while to
+            do so before.
+    """
+    try:
+        start(use_gpu)
+        yield
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
+            raise
+        time.sleep(2 * MOMENT)
+        told = (str(error).strip().splitlines() or [""])[0][:200]
+        raise UserError(f"another process of this run has ended, or cannot be found ({told})") from error
+    finally:
+        stop()
 
 
 def start(use_gpu: bool) -> None:

@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -24,6 +25,9 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 PATIENCE = 10.0
 """Seconds that a signal waits for the next place where a snapshot can be taken."""
 
+MOMENT = 2.0
+"""Seconds that one of several processes waits for another to say the same."""
+
 USER_ERROR = 2
 _OF_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG)
 
@@ -31,18 +35,22 @@ _NO_MEMORY = re.compile(r"out of memory|allocate memory|size calculation overflo
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the run to stop; ``number`` is the signal's."""
+    """A signal asked the run to stop; ``number`` is the signal's, ``which`` says which process got it, if not this."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, which: str = "") -> None:
         super().__init__(number)
-        self.number = number
+        self.number, self.which = number, which
 
 
 class _Asked:
-    """Which signal came, how many places let it wait, and the files from which the run can be gone on from."""
+    """Which signal came, whether it was raised, how many places let it wait, and what the run can go on from.
+
+    ``looked`` tells whether the run has looked for a snapshot of before, ``kept`` are files that it goes on from.
+    """
 
     def __init__(self) -> None:
         self.number = self.waiting = 0
+        self.raised = self.looked = False
         self.kept: set[Path] = set()
 
 
@@ -54,6 +62,11 @@ def asked_to_stop() -> bool:
     return _asked.number != 0
 
 
+def asked_by() -> int:
+    """Return the number of the signal that has come, or 0."""
+    return _asked.number
+
+
 def stop_if_asked() -> None:
     """End the run, if a signal has come: all that can be kept is written.
 
@@ -61,12 +74,18 @@ def stop_if_asked() -> None:
         Stopped: one has.
     """
     if _asked.number:
-        raise Stopped(_asked.number)
+        _insist()
 
 
 def can_go_on_from(path: Path) -> None:
     """Note a file from which the run, given again, goes on as long as the file is there."""
+    looked_for_snapshot()
     _asked.kept.add(path)
+
+
+def looked_for_snapshot() -> None:
+    """Note that the run knows from here on whether there is a snapshot to go on from."""
+    _asked.looked = True
 
 
 @contextlib.contextmanager
@@ -95,7 +114,8 @@ def ended(
         program: its name, before what it tells.
         work: returns an exit status.
         kept: what is said of the work when it was stopped; by default whether there is a snapshot.
-        tells: whether this process is the one to say that it was stopped.
+        tells: whether this process is the one to say that it was stopped. One that is not leaves the others
+            :data:`MOMENT` seconds to say what the user can mend, and to end it.
 
     Returns:
         The work's status; 2 for a ``UserError``, a disk that takes no more, a name too long and a want of memory; 128
@@ -104,24 +124,27 @@ def ended(
     with lasting_streams(), _heard():
         try:
             return work()
-        except UserError as error:
-            print(f"{program}: {error}", file=sys.stderr)
-            return USER_ERROR
         except KeyboardInterrupt as stopped:
-            return _stopped(program, getattr(stopped, "number", signal.SIGINT), kept, tells())
+            return _stopped(program, stopped, kept, tells())
         except Exception as error:
-            number = _asked.number or getattr(error, "sigval", 0)  # torch's launcher has signals of its own
-            if number:  # what fails as a signal comes, fails of it: other processes that are gone
-                return _stopped(program, number, kept, tells())
+            if _asked.number:  # what fails as a signal comes, fails of it: other processes that are gone
+                return _stopped(program, Stopped(_asked.number), kept, tells())
             told = _mendable(error)
             if told is None:
                 raise
-            print(f"{program}: {told}", file=sys.stderr)
-            return USER_ERROR
+        try:
+            if not tells():
+                time.sleep(MOMENT)
+        except KeyboardInterrupt as stopped:
+            return _stopped(program, stopped, kept, tells())
+        print(f"{program}: {told}", file=sys.stderr)
+        return USER_ERROR
 
 
 def _mendable(error: Exception) -> str | None:
-    """Return in one line what the system refused, if it is room, a name or memory, else None."""
+    """Return in one line what the user, or whoever looks after the system, can mend, else None."""
+    if isinstance(error, UserError):
+        return str(error)
     if isinstance(error, OSError) and error.errno in _OF_PLACES:
         return f"{error.filename or 'cannot write'}: {error.strerror}"
     told = (str(error).strip().splitlines() or [""])[0]
@@ -130,13 +153,18 @@ def _mendable(error: Exception) -> str | None:
     return None
 
 
-def _stopped(program: str, number: int, kept: str | None, tell: bool) -> int:
+def _stopped(program: str, stopped: KeyboardInterrupt, kept: str | None, tell: bool) -> int:
     """Say that a signal stopped the program and what is left of its work; return the exit status."""
+    number, which = getattr(stopped, "number", signal.SIGINT), getattr(stopped, "which", "")
+    signal.setitimer(signal.ITIMER_REAL, 0)
     if kept is None:
         there = sorted(path for path in _asked.kept if path.exists())
-        goes_on = f"the same command goes on from the snapshot {there[-1]}" if there else ""
-        kept = goes_on or "there is no snapshot: the same command starts over"
-    how = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+        kept = "the same command goes on from its last snapshot, or starts over if there is none"
+        if there:
+            kept = f"the same command goes on from the snapshot {there[-1]}"
+        elif _asked.looked:
+            kept = "there is no snapshot: the same command starts over"
+    how = "interrupted" if number == signal.SIGINT else f"{which}stopped by {signal.Signals(number).name}"
     if tell:
         print(f"{program}: {how}; {kept}", file=sys.stderr)
     return 128 + number
@@ -168,12 +196,15 @@ def _heard() -> Iterator[None]:
 
 def _hear(number: int, _frame: FrameType | None) -> None:
     first, _asked.number = not _asked.number, _asked.number or number
+    if _asked.raised:  # the run is ending: what cleans up is not disturbed by more signals
+        return
     signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # code that swallows what is raised is asked again
     if not (first and _asked.waiting):
-        raise Stopped(_asked.number)
+        _insist()
 
 
-def _insist(_number: int, _frame: FrameType | None) -> None:
+def _insist(*_of: object) -> None:
+    _asked.raised = True
     raise Stopped(_asked.number)
 
 

@@ -5,15 +5,24 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 
+from recbole.utils.ending import Stopped, asked_by, waiting
 from recbole.utils.errors import UserError
 
 _LAUNCHER = "ERASE_LAUNCHER"
 """The environment's name for the number of the process that launched this one."""
+
+_main: list[subprocess.Popen[bytes]] = []
+"""The main process of a run, where this one has launched it."""
+
+_PAUSE = 0.1
+"""Seconds between two looks at what was launched."""
 
 _PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
 _ORPHANED = 137
@@ -90,42 +99,86 @@ def _when(gone: Callable[[], object]) -> None:
     threading.Thread(target=watch, name="watches-parent", daemon=True).start()
 
 
-def launch(nproc: int, world_size: int, group_offset: int, address: str, port: int, argv: Sequence[str]) -> int:
+def launch(nproc: int, world_size: int, group_offset: int, address: str, port: str, argv: Sequence[str]) -> int:
     """Run ``nproc`` of the ``world_size`` processes of a run, each with all of the arguments; return the exit status.
 
     Args:
         nproc: processes on this machine.
         world_size: processes on all machines; -1 or 0 for those of this machine alone.
         group_offset: the rank of this machine's first process.
-        address, port: where the machine with rank 0 listens.
+        address, port: where the machine with rank 0 listens; port 0 for any that is free, on one machine alone.
         argv: the program and its arguments.
 
     Raises:
-        UserError: when the numbers do not fit together.
+        UserError: when the numbers do not fit together, or somebody listens at the port.
+        Stopped: a signal came, which they have been handed; what has not ended after a while was killed.
     """
-    machines, odd = divmod(max(world_size, nproc), nproc)
-    if odd or group_offset % nproc:
+    everyone = max(world_size, nproc)
+    if everyone % nproc or group_offset % nproc:
         raise UserError(
             f"--world_size {world_size} and --group_offset {group_offset} are not multiples of --nproc {nproc}"
         )
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    config = LaunchConfig(
-        min_nodes=machines,
-        max_nodes=machines,
-        nproc_per_node=nproc,
-        run_id="erase",
-        rdzv_backend="static",
-        rdzv_endpoint=f"{address}:{port}",
-        rdzv_configs={"rank": group_offset // nproc},
-        max_restarts=0,
-    )
-    os.environ[_LAUNCHER] = str(os.getpid())
+    if not group_offset:
+        port = _free(port)
+    own = os.environ | {_LAUNCHER: str(os.getpid()), "MASTER_ADDR": address, "MASTER_PORT": port}
+    own |= {"WORLD_SIZE": str(everyone), "LOCAL_WORLD_SIZE": str(nproc)}
+    workers: list[subprocess.Popen[bytes]] = []
     try:
-        elastic_launch(config, sys.executable)(*argv)
-    except ChildFailedError as error:
-        return max(failure.exitcode for failure in error.failures.values())
+        with waiting():
+            for local in range(nproc):
+                numbered = own | {"RANK": str(group_offset + local), "LOCAL_RANK": str(local)}
+                # of another session, so that what a terminal sends reaches them from here alone
+                workers.append(subprocess.Popen([sys.executable, *argv], env=numbered, start_new_session=True))
+            if not group_offset:
+                _main.append(workers[0])
+            return _status(workers, group_offset)
     finally:
-        del os.environ[_LAUNCHER]
-    return 0
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def _free(port: str) -> str:
+    """Return a port that nobody listens at: the given one, or any for 0."""
+    with socket.socket() as listener:
+        if os.name == "posix":  # elsewhere it means that two may listen
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("", int(port)))
+            return str(listener.getsockname()[1])
+        except (OSError, OverflowError, ValueError) as error:
+            raise UserError(f"--port {port} cannot be listened at ({error}): give another") from error
+
+
+def _status(workers: Sequence[subprocess.Popen[bytes]], first: int) -> int:
+    """Wait for the workers, the first's rank is given, hand a signal on to them, and return the status of the run.
+
+    Raises:
+        Stopped: a signal ended one of them alone.
+    """
+    handed_on = False
+    while True:
+        found = [worker.poll() for worker in workers]
+        if None not in found or (any(found) and not asked_by()):
+            break
+        if asked_by() and not handed_on:
+            handed_on = True
+            for worker in workers:
+                worker.send_signal(asked_by() if os.name == "posix" else signal.SIGTERM)
+        time.sleep(_PAUSE)
+    for at, status in enumerate(found):
+        if status is not None and status < 0 and not asked_by():
+            raise Stopped(-status, f"process {first + at} ")
+    return max(status or 0 for status in found)
+
+
+def tells() -> bool:
+    """Return whether this process says how a run ended.
+
+    Of several that is the main one, which has the snapshots; and who launched them, where it was stopped and the main
+    one did not say so.
+    """
+    try:
+        return not launched() or os.environ["RANK"] == "0" if not _main else _main[0].returncode < 128
+    except UserError:  # which nobody else will say
+        return True

@@ -5,7 +5,9 @@ import json
 import os
 import random
 import signal
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -81,7 +83,7 @@ def test_what_was_tried_is_not_tried_again(torture, tmp_path, monkeypatch, capsy
         tried.append((number, draw.random()))
         return "it broke" if number == 1 else ""
 
-    monkeypatch.setattr(torture, "Place", lambda home: None)
+    monkeypatch.setattr(torture, "Place", lambda home, models: None)
     monkeypatch.setattr(torture, "try_flips", attempt)
     others = [word for kind in torture.KINDS if kind != "flips" for word in (f"--{kind}", "0")]
     words = [*others, "--out", str(tmp_path / "out.jsonl")]
@@ -95,3 +97,65 @@ def test_what_was_tried_is_not_tried_again(torture, tmp_path, monkeypatch, capsy
         "",
     ]
     assert "2 of 3 held" in capsys.readouterr().out
+
+
+@pytest.fixture
+def settings(torture):
+    return importlib.import_module("torture_settings")
+
+
+def test_settings_are_drawn_of_all_kinds(settings):
+    drawn = [settings.Setting(random.Random(number)) for number in range(300)]
+    assert str(settings.Setting(random.Random(7))) == str(drawn[7])
+    assert all(any(kind) for kind in zip(*((one.words, one.text, one.environment) for one in drawn), strict=True))
+    assert {one.text for one in drawn} > {settings.TEXTS[0], settings.TEXTS[-1]}
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "reason"),
+    [
+        (0, "", ""),
+        (2, "one\n", ""),
+        (2, "one\nx: unknown key 'a'\n", ""),
+        (2, "unknown key 'a'\n", ""),
+        (2, "one\ntwo\n", "exit 2"),
+        (1, "", "exit 1"),
+    ],
+)
+def test_what_holds_of_a_setting(settings, tmp_path, monkeypatch, status, told, reason):
+    monkeypatch.chdir(tmp_path)
+
+    def call(words):
+        assert "tiny.yaml odd.yaml" in words and Path("odd.yaml").read_text() == "a: 1" and os.environ["ODD"] == "x"
+        sys.stderr.write(told)
+        return status
+
+    setting = settings.Setting(random.Random(1))
+    setting.text, setting.environment = "a: 1", {"ODD": "x"}
+    assert settings.held(setting, call).startswith(reason) and bool(settings.held(setting, call)) == bool(reason)
+    assert "ODD" not in os.environ
+    assert settings.held(setting, lambda words: 1 // 0).startswith("ZeroDivisionError")
+
+
+def test_a_setting_that_ends_the_process_is_one_that_did_not_hold(settings, monkeypatch, tmp_path):
+    answers = iter([["", "it ended"], ["", *[""] * 17]])
+    place = SimpleNamespace(settled={})
+    monkeypatch.setattr(settings, "several", lambda place, drawn: next(answers))
+    found = [settings.tried(place, "seed ", 20 + at) for at in range(20)]
+    assert [bool(reason) for reason in found] == [False, True, *[False] * 18] and found[1].endswith(": it ended")
+
+
+def test_a_disk_gets_full_and_has_room_again(torture, tmp_path):
+    disks = importlib.import_module("torture_disks")
+
+    def writes():
+        disk.limit()
+        (tmp_path / "x").write_bytes(bytes(9000))
+        return 0
+
+    with disks.Disk(tmp_path, real=False) as disk:
+        disk.leave(4)
+        status, err, _ = torture.ended(writes)
+        assert status == 1 and "File too large" in err
+        disk.leave(None)
+        assert torture.ended(writes)[0] == 0

@@ -3,10 +3,13 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 
 import pytest
+
+from recbole.utils.ending import SIGNALS
 
 LONG = ("run_recbole.py", "--epochs", "400", "--stopping_step", "999", "--eval_step", "200")
 
@@ -30,6 +33,31 @@ def test_a_signal_leaves_a_snapshot_that_the_same_command_goes_on_from(place, st
     told = here(place.folder, *LONG)
     assert told.status == 0 and "continuing at epoch" in told.out
     assert not snapshot.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*SIGNALS, "SIGKILL"])
+def test_several_processes_end_with_their_launcher_and_the_same_command_goes_on(place, start, name):
+    """Each goes on from where the one before was stopped."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    number, several = getattr(signal, name), ("--variant", "several", "--nproc", "2", "--port", port)
+    with start(place.folder, *LONG, *several, ERASE_SNAPSHOT_SECONDS="0") as process:
+        known = bool(list(place.saved.glob("several/*.resume")))
+        while "training [" not in (line := process.stdout.readline()):
+            assert line, process.stderr.read()
+        process.stdout.readline()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)  # which waits for all that hold the streams
+    (snapshot,) = place.saved.glob("several/*.resume")
+    assert known == (name != SIGNALS[0])
+    if name == "SIGKILL":
+        assert process.returncode == -9
+        return
+    how = "interrupted" if name == "SIGINT" else f"stopped by {name}"
+    goes_on = f"the same command goes on from the snapshot saved/several/{snapshot.name}"
+    assert (process.returncode, err) == (128 + number, f"run_recbole.py: {how}; {goes_on}\n")
 
 
 def test_before_the_program_has_begun_there_is_one_line_too(command_line, tmp_path):

@@ -462,6 +462,13 @@ def test_a_tenth_of_the_time_at_most_goes_into_snapshots(tmp_path, monkeypatch, 
     assert [end - before - takes for before, end in pairwise(ends)] == pytest.approx([first, pauses, pauses], abs=0.25)
 
 
+@pytest.mark.parametrize("said", ["soon", "-1", "nan", "[1]", " "])
+def test_a_pause_that_is_no_number_of_seconds_is_refused(tmp_path, monkeypatch, said):
+    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", said)
+    with pytest.raises(UserError, match="ERASE_SNAPSHOT_SECONDS should be a number of seconds"):
+        ResumeFile(tmp_path / "x.resume", "identity")
+
+
 def test_snapshots_are_as_far_apart_as_asked(make, tmp_path, monkeypatch):
     monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "3600")
     resume = ResumeFile(tmp_path / "x.resume", "run")

@@ -1,5 +1,9 @@
 """Deletion from an ensemble ends with the bits of the ensemble that was trained from scratch without the rows."""
 
+import json
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +11,7 @@ from asking import ask
 from small_worlds import USERS, same, weights
 
 from recbole.data.split import TEST, TRAIN, VALID
-from recbole.ensemble import partitioning
+from recbole.ensemble import partitioning, training
 from recbole.ensemble.learning import learn_ensemble
 from recbole.ensemble.partitioning import make_partition
 from recbole.ensemble.training import Workspace
@@ -139,6 +143,40 @@ def test_processes_train_as_one_does(ensembles, tmp_path):
 def test_a_process_s_mistake_is_told(ensembles, tmp_path):
     with pytest.raises(UserError, match="training diverged"):
         ensembles("BPR").unlearn(stem=tmp_path / "x", shard_workers=2, learning_rate=1e38)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_without_memory_for_a_shard_the_requests_since_the_last_checkpoint_diverged(
+    ensembles, tmp_path, monkeypatch, error
+):
+    """Those of the third checkpoint; the model stays as it was, and at the fourth all is made good."""
+    place, train, asked = ensembles("BPR"), training.Shards.train, []
+
+    def scarce(shards, shard, workspace):
+        asked.append(shards.state.forgotten.sum())
+        if len(set(asked)) == 3:
+            raise error
+        return train(shards, shard, workspace)
+
+    monkeypatch.setattr(training.Shards, "train", scarce)
+    log = tmp_path / "log.jsonl"
+    saved, summary, algorithm = place.unlearn(log_path=log)
+    assert (summary["applied"], summary["diverged"], summary["done"]) == (5, 1, 6)
+    assert same(saved[2], saved[1]) and same(saved[3], place.twin(len(USERS))) and algorithm.stale == []
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    (failed,) = [line for line in told if "put_off" in line]
+    assert failed["reason"].startswith("out of memory")
+    assert failed | {"reason": ""} == {"index": 4, "n_requests": 1, "status": "diverged", "reason": "", "put_off": 1}
+
+
+def test_a_process_that_the_system_ends_is_a_want_of_memory(ensembles, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_work", killed)
+    _, summary, algorithm = ensembles("BPR").unlearn(stem=tmp_path / "x", shard_workers=2)
+    assert (summary["applied"], summary["diverged"]) == (0, len(USERS)) and algorithm.stale
+
+
+def killed(*_of):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_one_model_is_refused(ensembles):

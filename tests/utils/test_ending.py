@@ -18,7 +18,7 @@ def test_a_signal_is_told_in_one_line_and_in_the_status(name, capsys):
     number = getattr(signal, name)
     assert ended("it", lambda: os.kill(os.getpid(), number)) == 128 + number
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "there is no snapshot" in told
+    assert told.count("\n") == 1 and "from its last snapshot, or starts over if there is none" in told
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -51,6 +51,30 @@ def test_a_second_signal_does_not_wait(capsys):
             late.append("went on")
 
     assert ended("it", work) == 130 and late == ["waited"]
+
+
+def test_more_signals_do_not_disturb_what_cleans_up(capsys):
+    done = []
+
+    def work():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append(True)
+
+    assert ended("it", work) == 143 and done
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_that_there_is_no_snapshot_is_said_by_who_has_looked(tmp_path, capsys):
+    def work():
+        assert ResumeFile(tmp_path / "x.resume", "identity").load() is None
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert ended("it", work) == 143
+    assert "there is no snapshot: the same command starts over" in capsys.readouterr().err
 
 
 def test_a_snapshot_that_is_gone_is_not_promised(tmp_path, capsys):

@@ -72,6 +72,7 @@ class Shards(UnlearningAlgorithm):
         super().__init__(config, model, dataset)
         if self.hyper.materialise not in ("eager", "lazy"):
             raise UserError(f"--materialise should be eager or lazy, not '{self.hyper.materialise}'")
+        self.puts_off = self.hyper.materialise == "lazy"
         if self.hyper.repartition:
             self._check_repartition()
         self.partition = self.model.shard_of.cpu().numpy().copy()
@@ -114,7 +115,7 @@ class Shards(UnlearningAlgorithm):
             return Outcome("skipped", Outcome.NOTHING, seconds=clock.phases, idle=idle)
         outcome = Outcome("applied", idle=idle, n_examples=(len(change.before), len(change.after)))
         outcome.work = {"shards": sorted({shard for found in hits.values() for shard in found})}
-        if self.hyper.materialise == "eager":
+        if not self.puts_off:
             before = _values(self.model)
             try:
                 with failures_as_outcomes():
