@@ -29,8 +29,7 @@ class NegSampleEvalDataLoader(EvalDataLoader):
 
     @cached_property
     def neg_sample_args(self) -> dict[str, Any]:
-        """How candidates are sampled: ``distribution`` (uniform, popularity, none) and ``sample_num`` per right item.
-        """
+        """How candidates are sampled: ``distribution`` (uniform, popularity, none) and ``sample_num`` per item."""
         mode = str(self.config["eval_args"]["mode"][self.part])
         if mode[:3] not in _KINDS:
             return {"distribution": "none", "sample_num": 0}

@@ -70,11 +70,11 @@ def check_ensemble(config: Config, model_class: type[AbstractRecommender], datas
         UserError: they do not fit; the message says why and what to choose instead.
     """
     if world_size() > 1:
-        raise UserError("--ensemble does not work with --nproc; use --shard_workers to train shards in several processes")
+        raise UserError("--ensemble does not work with --nproc; use --shard_workers for several processes")
     if model_class.type is ModelType.TRADITIONAL:
         raise UserError(
-            f"--ensemble trains a model for each shard by gradient descent, but {model_class.__name__} is fitted in "
-            "closed form; use --unlearning_algorithm exact without --ensemble, which deletes rows from it exactly"
+            f"--ensemble trains a model per shard by gradient descent, which {model_class.__name__} does not use; "
+            "--unlearning_algorithm exact deletes rows from it exactly, without --ensemble"
         )
     partition, aggregator = get_partition(config["partition"]), get_aggregator(config["aggregate"])
     if dataset.task_type != "CF" and partition.by != "user":
@@ -89,7 +89,7 @@ def check_ensemble(config: Config, model_class: type[AbstractRecommender], datas
         )
     if aggregator.of_users and partition.by != "user":
         raise UserError(
-            f"--aggregate {aggregator.name} takes a user's embedding from the shard that holds the user, but --partition "
+            f"--aggregate {aggregator.name} takes a user's embedding from the user's own shard, but --partition "
             f"{partition.name} spreads a user's rows over shards; use --partition ot, ubp or bekm"
         )
     objects = {"user": dataset.n_users - 1, "item": dataset.n_items - 1}.get(partition.by, dataset.inter_num)

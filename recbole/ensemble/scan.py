@@ -167,8 +167,7 @@ def _same_batch(one: Interaction, other: Interaction) -> bool:
 
 
 def _tensors_of(run: Run, data: Dataset) -> dict[str, torch.Tensor]:
-    """Return the tensors that a model computes from data, by name: buffers and tensor attributes, without parameters.
-    """
+    """Return the buffers and tensor attributes that a model computes from data, by name; parameters are left out."""
     torch.manual_seed(0)
     model = get_model(run.config["model"])(run.config, data)
     found = dict(model.named_buffers())

@@ -46,7 +46,7 @@ class Answers:
 
     @property
     def unknown(self) -> Mask:
-        """bool [rows], whether a row has a NaN score; all of its metrics are NaN."""
+        """Whether a row has a NaN score, bool [rows]; all of its metrics are NaN."""
         return self.best[:, 0] == UNKNOWN
 
     def per_row(self) -> dict[Key, Floats]:

@@ -1,7 +1,8 @@
-"""How a program ends: with its status, or in one line that says why it stopped and whether it can go on.
+"""How a program ends: with its exit status, or with one line that says why it stopped and whether it can continue.
 
-Signals that ask a run to stop (:data:`SIGNALS`) raise :class:`Stopped` where the run is. Inside of :func:`waiting`,
-where a snapshot can be had soon, they wait for it, :data:`PATIENCE` seconds at most; a second signal does not wait.
+Signals in :data:`SIGNALS` raise :class:`Stopped` at once. Within :func:`waiting`, where a snapshot will soon be
+possible, they take effect at the next :func:`stop_if_asked`, after at most :data:`PATIENCE` seconds; a second signal
+takes effect at once.
 """
 
 import contextlib
@@ -19,10 +20,10 @@ from recbole.utils.errors import UserError
 from recbole.utils.outlet import lasting_streams
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-"""Ctrl-C; the usual request to end; a terminal that is gone; a scheduler's warning that the time is nearly up."""
+"""Signals that stop a run: Ctrl-C, the usual request to end, a closed terminal, a scheduler's time warning."""
 
 PATIENCE = 10.0
-"""Seconds that a signal waits for the next place where a snapshot can be taken."""
+"""The most seconds that a signal waits for the next place where a snapshot can be taken."""
 
 USER_ERROR = 2
 _OF_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG)
@@ -31,7 +32,7 @@ _NO_MEMORY = re.compile(r"out of memory|allocate memory|size calculation overflo
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the run to stop; ``number`` is the signal's."""
+    """A signal stopped the run; ``number`` is the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -39,7 +40,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class _Asked:
-    """Which signal came, how many places let it wait, and the files from which the run can be gone on from."""
+    """The signal that came (0 for none), the depth of :func:`waiting` blocks, and the snapshots so far."""
 
     def __init__(self) -> None:
         self.number = self.waiting = 0
@@ -50,31 +51,34 @@ _asked = _Asked()
 
 
 def asked_to_stop() -> bool:
-    """Return whether a signal has come."""
+    """Return whether a signal that stops the run has come."""
     return _asked.number != 0
 
 
 def stop_if_asked() -> None:
-    """End the run, if a signal has come: all that can be kept is written.
+    """Stop the run if a signal has come. Call this after everything worth keeping has been written.
 
     Raises:
-        Stopped: one has.
+        Stopped: a signal has come.
     """
     if _asked.number:
         raise Stopped(_asked.number)
 
 
 def can_go_on_from(path: Path) -> None:
-    """Note a file from which the run, given again, goes on as long as the file is there."""
+    """Register a snapshot file. While it exists, the same command continues from it."""
     _asked.kept.add(path)
 
 
 @contextlib.contextmanager
 def waiting(on: bool = True) -> Iterator[None]:
-    """Let signals wait, inside of this block, for a :func:`stop_if_asked`; with ``on`` False they do not.
+    """Within the block, delay signals until the next :func:`stop_if_asked` or the end of the block.
+
+    Args:
+        on: False delays nothing.
 
     Raises:
-        Stopped: a signal has come, and there was none.
+        Stopped: at the end of the block, if a signal has come.
     """
     outer = _asked
     outer.waiting += on
@@ -89,17 +93,17 @@ def waiting(on: bool = True) -> Iterator[None]:
 def ended(
     program: str, work: Callable[[], int], kept: str | None = None, tells: Callable[[], bool] = lambda: True
 ) -> int:
-    """Do a program's work and return its exit status, whatever happens to its streams and whoever stops it.
+    """Run a program's work and return its exit status, even if it is interrupted or its output streams fail.
 
     Args:
-        program: its name, before what it tells.
-        work: returns an exit status.
-        kept: what is said of the work when it was stopped; by default whether there is a snapshot.
-        tells: whether this process is the one to say that it was stopped.
+        program: the program's name, which begins its messages.
+        work: does the work and returns an exit status.
+        kept: what to say about the work after an interruption; None says whether there is a snapshot.
+        tells: returns whether this process should print the message about an interruption.
 
     Returns:
-        The work's status; 2 for a ``UserError``, a disk that takes no more, a name too long and a want of memory; 128
-        and the signal's number.
+        The work's status; 2 for a ``UserError``, a full or read-only disk, a file name that is too long, or lack of
+            memory; 128 plus the signal's number after a signal.
     """
     with lasting_streams(), _heard():
         try:
@@ -111,7 +115,7 @@ def ended(
             return _stopped(program, getattr(stopped, "number", signal.SIGINT), kept, tells())
         except Exception as error:
             number = _asked.number or getattr(error, "sigval", 0)  # torch's launcher has signals of its own
-            if number:  # what fails as a signal comes, fails of it: other processes that are gone
+            if number:  # the signal caused this failure, for example by ending other processes
                 return _stopped(program, number, kept, tells())
             told = _mendable(error)
             if told is None:
@@ -121,17 +125,17 @@ def ended(
 
 
 def _mendable(error: Exception) -> str | None:
-    """Return in one line what the system refused, if it is room, a name or memory, else None."""
+    """Return a one-line message if the error is about disk space, a file name or memory, otherwise None."""
     if isinstance(error, OSError) and error.errno in _OF_PLACES:
         return f"{error.filename or 'cannot write'}: {error.strerror}"
     told = (str(error).strip().splitlines() or [""])[0]
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(told)):
-        return f"out of memory: {told[:200]}; make batches, the model or the catalogue smaller"
+        return f"out of memory: {told[:200]}; use smaller batches, a smaller model or a smaller catalogue"
     return None
 
 
 def _stopped(program: str, number: int, kept: str | None, tell: bool) -> int:
-    """Say that a signal stopped the program and what is left of its work; return the exit status."""
+    """Print that a signal stopped the program, and whether it can continue; return the exit status."""
     if kept is None:
         there = sorted(path for path in _asked.kept if path.exists())
         goes_on = f"the same command goes on from the snapshot {there[-1]}" if there else ""
@@ -144,7 +148,7 @@ def _stopped(program: str, number: int, kept: str | None, tell: bool) -> int:
 
 @contextlib.contextmanager
 def _heard() -> Iterator[None]:
-    """Hear signals inside of this block; one that was ignored before (as `nohup` has it) stays so."""
+    """Handle signals within the block, except those that were ignored before (as under ``nohup``)."""
     global _asked  # noqa: PLW0603 - of this process, as its signal handlers are
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -168,7 +172,7 @@ def _heard() -> Iterator[None]:
 
 def _hear(number: int, _frame: FrameType | None) -> None:
     first, _asked.number = not _asked.number, _asked.number or number
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # code that swallows what is raised is asked again
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # raised again, in case some code catches it
     if not (first and _asked.waiting):
         raise Stopped(_asked.number)
 
@@ -178,7 +182,7 @@ def _insist(_number: int, _frame: FrameType | None) -> None:
 
 
 def ignore_signals() -> None:
-    """Leave it to the process that started this one to stop it."""
+    """Ignore :data:`SIGNALS` in this process; the process that started it handles them."""
     for name in SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

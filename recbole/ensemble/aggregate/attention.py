@@ -29,9 +29,7 @@ class _Side(nn.Module):
         self.h = nn.Parameter(torch.full((k,), 0.01, device=device))
 
     def forward(self, transferred: torch.Tensor) -> torch.Tensor:
-        """Return attention weights [members, n, 1] for transformed embeddings [members, n, d]; over members they sum to
-        1.
-        """
+        """Return attention weights [members, n, 1], with sum 1 over members, for mapped embeddings [members, n, d]."""
         hidden = (transferred @ self.weight.T + self.bias).relu()
         return (hidden @ self.h).softmax(dim=0).unsqueeze(2)
 
@@ -78,8 +76,8 @@ class Attention(Aggregator):
         shapes = {name: parameter.shape[1:] for name, parameter in model.named_parameters()}
         if set(shapes) != {USERS, ITEMS} or shapes[USERS] != shapes[ITEMS]:
             raise UserError(
-                f"--aggregate attention combines a user and an item embedding table, but {type(model).__name__} has other "
-                "parameters; use --aggregate mean_embedding, static or mean"
+                f"--aggregate attention combines user and item embeddings, but {type(model).__name__} has other "
+                "parameters too; use --aggregate mean_embedding, static or mean"
             )
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:

@@ -14,14 +14,14 @@ from recbole.utils import InputType, UserError
 
 
 class Static(Aggregator):
-    """A weighted mean of the shards' scores, with one weight per shard (non-negative, summing to 1), trained by BPR.
+    """A weighted mean of the shards' scores: one weight per shard, non-negative, with sum 1, trained by BPR.
 
     This adapts LBAggr in M. Chen et al., "Graph Unlearning", CCS 2022 (equation numbers not checked) to recommendation.
     In the paper a shard's model gives class probabilities of a node. The weights minimise the cross-entropy of a
     softmax of their weighted sum (a second softmax, of probabilities), plus the weights' norm. They are clamped at zero
     after each step, and divided by their sum after training.
 
-    What is kept: one weight per shard, non-negative, summing to 1, learned on retained training data while everything
+    What is kept: one weight per shard, non-negative, with sum 1, learned on retained training data while everything
     else is frozen. What differs: scores are not probabilities and a user has many right items, so the loss is BPR,
     which ranks a retained training item above a negative. The ranking does not depend on the sum of the weights, but
     the BPR loss falls as the sum grows: weights normalised only after training would be learned at a different scale
@@ -47,8 +47,8 @@ class Static(Aggregator):
         """
         if not isinstance(model, GeneralRecommender):
             raise UserError(
-                f"--aggregate static learns from (user, item) pairs, but {type(model).__name__} does not; use --ensemble "
-                "sisa instead"
+                f"--aggregate static learns from (user, item) pairs, but {type(model).__name__} does not; "
+                "use --ensemble sisa"
             )
 
     def weights(self) -> torch.Tensor:
