@@ -10,7 +10,7 @@ from recbole.audit.attackers import Features
 from recbole.data.split import TRAIN
 from recbole.evaluator.scores import top_items
 
-if TYPE_CHECKING:  # only an attack imports SciPy
+if TYPE_CHECKING:  # SciPy is imported only when an attack runs
     from scipy.sparse import csr_array
 
     from recbole.data.dataset import Dataset

@@ -177,15 +177,15 @@ def unlearn_recbole(
     from recbole.quick_start.unlearning import unlearn_recbole as unlearn
     from recbole.scenario.known_scenarios import scenario_of
 
-    def said() -> Config:
+    def configured() -> Config:
         return settings(model, dataset, config_file_list, given)
 
     with undisturbed(), tempfile.TemporaryDirectory() as folder:
         given = dict(config_dict or {}) | ({} if saved else {"checkpoint_dir": folder, "log_dir": folder})
-        scenario = scenario_of(said())
-        if not said()["base_checkpoint"] and not scenario.path(scenario.names.base()).exists():
-            train(said())
-        record = unlearn(said())
+        scenario = scenario_of(configured())
+        if not configured()["base_checkpoint"] and not scenario.path(scenario.names.base()).exists():
+            train(configured())
+        record = unlearn(configured())
     import pandas as pd
 
     return record | {"metrics": pd.DataFrame(record["metrics"])}

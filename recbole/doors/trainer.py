@@ -89,7 +89,7 @@ class Trainer:
                 logger.info("Saving current: %s", state.path)
                 save_trained(run, state, loop)
         if progress.best_score is not None:
-            self.best_valid_score, self.best_valid_result = progress.best_score, self._told(progress.best_result)
+            self.best_valid_score, self.best_valid_result = progress.best_score, self._rounded(progress.best_result)
         return self.best_valid_score, self.best_valid_result
 
     def evaluate(
@@ -113,7 +113,7 @@ class Trainer:
         """
         if load_best_model and model_file is not None:
             load_weights(self.model, load_checkpoint(model_file), model_file)
-        return self._told(mean_utility(self.model, eval_data.rows, self.config))
+        return self._rounded(mean_utility(self.model, eval_data.rows, self.config))
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:
         """Load weights, optimizer state and epoch from a checkpoint, so that :meth:`fit` continues with the next epoch.
@@ -128,7 +128,7 @@ class Trainer:
         self._resumed, self.start_epoch = stored, int(stored["epoch"]) + 1
         self.saved_model_file = str(resume_file)
 
-    def _told(self, result: dict[str, float]) -> dict[str, float]:
+    def _rounded(self, result: dict[str, float]) -> dict[str, float]:
         return {name: round(value, self.config["metric_decimal_place"]) for name, value in result.items()}
 
 

@@ -142,7 +142,7 @@ class HyperTuning:
         """Return parameters as text: ``name:value, name:value``."""
         return ", ".join(f"{name}:{value}" for name, value in params.items())
 
-    # --- what is tried -------------------------------------------------------------------------------------------
+    # --- choosing the parameters of the next trial ---------------------------------------------------------------
 
     def _proposals(self) -> Iterator[dict[str, Any]]:
         if self.algo == "exhaustive":

@@ -34,7 +34,9 @@ Weights = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Costs:
-    """The cost of training an ensemble, in seconds. The dictionaries hold only shards that were trained in this run.
+    """The cost of training an ensemble.
+
+    Shards whose weights were given to :func:`learn_ensemble` as ``known`` are left out.
 
     Attributes:
         shards, shards_cpu: shard number to wall and CPU seconds of its training.
@@ -138,7 +140,7 @@ def _aggregate(
         own["train_neg_sample_args"] = config["train_neg_sample_args"] or negatives
 
     part = PartRun(config.with_values(**own), run.model_class, {"of": _digests(weights)})
-    aside = replace(state, path=None)
+    unsaved = replace(state, path=None)
     init_seed(part.config["seed"], config["reproducibility"], config["device"])
     model = Ensemble(config, state.data)
     model.build(shard_of)
@@ -148,8 +150,8 @@ def _aggregate(
     model.to(config["device"])
     if not model.aggregate.trained:
         return Learned(model.eval(), Progress(), (0.0, 0.0))
-    resume = workspace.resume("aggregate", part.identity(aside))
-    learned = learn(part, aside, resume=resume, board=board, build=lambda _run, _state: model)
+    resume = workspace.resume("aggregate", part.identity(unsaved))
+    learned = learn(part, unsaved, resume=resume, board=board, build=lambda _run, _state: model)
     if resume is not None:
         resume.remove()
     return learned

@@ -211,10 +211,10 @@ def _pretrained(run: Run, state: State, workspace: Workspace) -> tuple[np.ndarra
         "seed": torch_seed(config["seed"], "pretrain"), "epochs": config["pretrain_epochs"], "eval_step": 0,
         "max_training_hours": None, "clip_grad_norm": None,
     }  # fmt: skip
-    aside = State("pretrained", state.dataset, state.forgotten, n_planted=state.n_planted)
+    pretrained = State("pretrained", state.dataset, state.forgotten, n_planted=state.n_planted)
     part = PartRun(config.with_values(**own), model_class, {})
-    model = learn(part, aside, resume=workspace.resume("pretrain", part.identity(aside))).model
+    model = learn(part, pretrained, resume=workspace.resume("pretrain", part.identity(pretrained))).model
     if not isinstance(model, GeneralRecommender) or (vectors := model.vectors()) is None:
-        raise TypeError(f"{type(model).__name__} has no vectors to partition by")
+        raise TypeError(f"{type(model).__name__} has no embeddings to partition by")
     users, items = (table.detach().cpu().numpy().astype(np.float32) for table in vectors)
     return users, items

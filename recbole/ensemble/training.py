@@ -186,7 +186,7 @@ def train_all(
     order = sorted(wanted)
     if min(workers, len(order)) < 2 or workspace.stem is None:
         for shard in order:
-            yield shard, _told(shard, shards.train(shard, workspace))
+            yield shard, _logged(shard, shards.train(shard, workspace))
         return
     context = get_context("forkserver")  # imports torch only once, and has no threads, which fork would not copy
     context.set_forkserver_preload([__name__])
@@ -197,7 +197,7 @@ def train_all(
                 mistake = future.result()
                 if mistake:
                     raise UserError(mistake)
-                yield shard, _told(shard, shards.train(shard, workspace))  # reads the file that the worker wrote
+                yield shard, _logged(shard, shards.train(shard, workspace))  # reads the file that the worker wrote
         finally:
             if asked_to_stop():  # the next run continues from the workers' snapshots
                 for process in active_children():
@@ -220,7 +220,7 @@ def _work(shards: Shards, shard: int, workspace: Workspace) -> str:
     return ""
 
 
-def _told(shard: int, trained: Trained) -> Trained:
+def _logged(shard: int, trained: Trained) -> Trained:
     logger.info(
         "shard %d: %d training examples, %d epochs, %.1fs", shard, trained.examples, trained.epochs, trained.seconds
     )

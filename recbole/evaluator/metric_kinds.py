@@ -67,7 +67,7 @@ class Metric:
     def _computed(self, shape: tuple[int, ...], *of: Any) -> Floats:
         found = np.asarray(self.function(*of), dtype=np.float64)
         if found.shape != shape:
-            raise UserError(f"metric {self.name} should return values of shape {shape}, and returns {found.shape}")
+            raise UserError(f"metric {self.name} should return values of shape {shape}, but returns {found.shape}")
         return found
 
 

@@ -153,7 +153,7 @@ def best_of(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: i
         scores: float [rows, n_items], not modified. A row with a NaN becomes -1 throughout.
         k: length of the lists.
         rows: the evaluation rows, whose user and item tokens break ties (:mod:`~recbole.evaluator.ties`). None breaks
-            them by item id, alike for all rows.
+            ties by a hash of the item id, alike for all rows.
         start: the index of the batch's first row in ``rows``.
 
     Returns:

@@ -54,7 +54,7 @@ COLUMNS = (
 - ``metric``, ``k``, ``value``: the metric, its list length or None, and its value.
 - ``low``, ``high``: ends of the mean's 95 % interval, or None.
 - ``n_people``, ``n_rows``: the number of users (or sessions), and of rows, that the value is computed from.
-- ``n_skipped``: the number of evaluation rows left out because no input remains after forgetting.
+- ``n_skipped``: the number of evaluation rows left out because forgetting leaves them without input or right item.
 - ``minus``: in paired differences the model that was subtracted row by row, else None.
 - ``reference``: file and SHA-256 of the model that a distance or a difference refers to.
 - ``reference_twin``: whether that model was trained exactly like the base except for the forgotten rows: True, False,

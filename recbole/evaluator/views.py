@@ -24,12 +24,13 @@ class Views:
 
     Attributes:
         checkpoint: 0 to 3, or None when nothing has been forgotten.
-        utility: view name to the test rows: ``all`` with the forgotten rows in the inputs, ``current`` without them.
+        utility: view name to the test rows: ``all`` computed from all data, ``current`` without the forgotten rows.
+            ``current`` is missing when nothing has been forgotten.
         shown: one row per requesting user and per user in a fixed sample of the others, with inputs as in ``current``.
         requesting: int64, ids of the requesting users.
         forgotten: for each row of ``shown``, the item ids that this user asked to forget.
-        trained: bool, one per (row, item) pair in ``forgotten``: whether one of the pair's log rows was in the training
-            data.
+        trained: bool, one per (row, item) pair in ``forgotten``: whether a log row with this pair was used in training,
+            as an example or as part of an input history.
         sensitive: bool [n_items], the items on the sensitive list, or None without such a list.
         fake: int64, ids of the fake users in a spam attack, who do not count as others.
     """
@@ -104,7 +105,7 @@ def build_views(
 
 
 def _forgotten_items(log: InteractionLog, forgotten: Mask, entities: Ids) -> tuple[Ragged, Mask]:
-    """Return the forgotten item ids of each user, and whether training data had one of the pair's rows.
+    """Return the forgotten item ids of each user, and whether a log row with that pair was used in training.
 
     Args:
         log: the interactions.

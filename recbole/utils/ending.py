@@ -114,7 +114,7 @@ def ended(
         except KeyboardInterrupt as stopped:
             return _stopped(program, getattr(stopped, "number", signal.SIGINT), kept, tells())
         except Exception as error:
-            number = _asked.number or getattr(error, "sigval", 0)  # torch's launcher has signals of its own
+            number = _asked.number or getattr(error, "sigval", 0)  # torch's launcher catches signals itself
             if number:  # the signal caused this failure, for example by ending other processes
                 return _stopped(program, number, kept, tells())
             told = _mendable(error)
@@ -149,7 +149,7 @@ def _stopped(program: str, number: int, kept: str | None, tell: bool) -> int:
 @contextlib.contextmanager
 def _heard() -> Iterator[None]:
     """Handle signals within the block, except those that were ignored before (as under ``nohup``)."""
-    global _asked  # noqa: PLW0603 - of this process, as its signal handlers are
+    global _asked  # noqa: PLW0603 - signal handlers belong to the whole process too
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -78,18 +78,18 @@ def _put(temporary: Path, path: Path, told_by: Path | None) -> None:
 
     If the rename fails, the description is restored.
     """
-    aside = None
+    moved = None
     if told_by is not None and told_by.is_file():
-        aside = name_beside(told_by)
-        os.rename(told_by, aside)
+        moved = name_beside(told_by)
+        os.rename(told_by, moved)
     try:
         os.replace(temporary, path)
     except OSError:
-        if aside is not None and told_by is not None:
-            os.rename(aside, told_by)
+        if moved is not None and told_by is not None:
+            os.rename(moved, told_by)
         raise
-    if aside is not None:
-        aside.unlink(missing_ok=True)
+    if moved is not None:
+        moved.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> None:

@@ -282,7 +282,7 @@ def _lives(holder: Holder | None, free: bool | None, folder: Path, beat: float) 
 
 
 def _runs(pid: int) -> bool:
-    """Return whether a process runs on this machine; True on Windows, where checking would end it."""
+    """Return whether a process runs on this machine; True on Windows, where checking would disturb it."""
     if _WINDOWS:
         return True
     with contextlib.suppress(PermissionError):  # another user's process
@@ -301,20 +301,20 @@ def clock_of(folder: Path) -> float:
 
 def _remove(lock: Path, seen: os.stat_result) -> None:
     """Remove a dead writer's lock file, unless it has been renewed or replaced since it was examined."""
-    aside = lock.with_name(f"{lock.name}.{uuid.uuid4().hex}")
+    moved = lock.with_name(f"{lock.name}.{uuid.uuid4().hex}")
     try:
-        os.rename(lock, aside)
+        os.rename(lock, moved)
     except FileNotFoundError:  # another process was faster
         return
     except PermissionError:
         if _WINDOWS:  # another process has it open to do the same
             return
         raise
-    found = os.stat(aside)
+    found = os.stat(moved)
     if os.path.samestat(found, seen) and found.st_mtime_ns == seen.st_mtime_ns:
-        os.unlink(aside)
+        os.unlink(moved)
     else:
-        os.rename(aside, lock)
+        os.rename(moved, lock)
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ def _nowhere() -> Any:
     return open(os.devnull, "w", encoding="utf-8")
 
 
-def _tell_of_output(error: OSError) -> None:
+def _warn(error: OSError) -> None:
     print(f"standard output cannot be written ({error.strerror}); the run goes on, see its log", file=sys.stderr)
 
 
@@ -81,7 +81,7 @@ def lasting_streams() -> Iterator[None]:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     before = sys.stdout, sys.stderr
     sys.stderr = Outlet(before[1])
-    sys.stdout = Outlet(before[0], _tell_of_output)
+    sys.stdout = Outlet(before[0], _warn)
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ A stream does not depend on draws from other streams. So work that is repeated a
 request) draws the same numbers again.
 """
 
-from __future__ import annotations  # np.random is imported when it is first used, and torch by who seeds it
+from __future__ import annotations  # np.random loads on first use, torch only in init_seed
 
 import os
 import random

@@ -62,8 +62,8 @@ class Attention(Aggregator):
         self.shift = nn.Parameter(torch.zeros(len(shards), 1, d, device=device))
         self.of_users_, self.of_items_ = _Side(d, device), _Side(d, device)
         self.reg, self.p = config["aggregate_reg"], config["aggregate_dropout"]
-        self._whole: list[_Worn] = []
-        self._put_on = False
+        self._whole: list[_LossModule] = []
+        self._filled = False
 
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
@@ -84,19 +84,19 @@ class Attention(Aggregator):
         """Replace the model on all data and the list of shards that take part."""
         super().follow(members, whole, user_shard)
         if whole is not None:
-            self._whole, self._put_on = [_Worn(whole.eval())], False
+            self._whole, self._filled = [_LossModule(whole.eval())], False
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode. The aggregated embeddings are computed again on their next use."""
-        self._put_on = False
+        self._filled = False
         return super().train(mode)
 
     def rows(self, name: str, ids: torch.Tensor | None = None) -> torch.Tensor:
-        """Return aggregated rows of a table, [n, d], differentiable by the aggregation's parameters.
+        """Return aggregated embeddings, [n, d], differentiable with respect to the aggregation's parameters.
 
         Args:
-            name: :data:`USERS` or :data:`ITEMS`.
-            ids: int64 [n]; all rows by default.
+            name: :data:`USERS` or :data:`ITEMS`, the table.
+            ids: int64 [n], user or item ids; None returns the whole table.
         """
         tables = [model.get_parameter(name).detach() for model in self.models]
         own = torch.stack([table if ids is None else table.index_select(0, ids) for table in tables])
@@ -105,18 +105,18 @@ class Attention(Aggregator):
         return (side(transferred) * transferred).sum(dim=0)
 
     def loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the loss of the model on all data with the aggregated rows, and the regulariser."""
-        worn = self._whole[0]
+        """Return the loss of a batch with the aggregated embeddings in the model on all data, plus the L2 penalty."""
+        module = self._whole[0]
         users, items = (self._table(name, interaction) for name in (USERS, ITEMS))
         tables = {f"whole.{USERS}": dropout(users, self.p, self.training), f"whole.{ITEMS}": items}
-        loss = torch.func.functional_call(worn, tables, (interaction,))
+        loss = torch.func.functional_call(module, tables, (interaction,))
         return loss + self.reg / 2 * (self.transfer.square().sum() + self.shift.square().sum())
 
     def _table(self, name: str, interaction: Interaction) -> torch.Tensor:
         """Return an embedding table [ids, d] in which at least the rows that a batch's loss reads are aggregated.
 
-        If the model has no propagation, it reads only embeddings of ids in the batch, and the other rows are zeros.
-        Otherwise all rows are aggregated.
+        If the model declares that it reads only embeddings of ids in the batch (it has no propagation), the other rows
+        are zeros. Otherwise all rows are aggregated.
         """
         whole = self._whole[0].whole
         read = {} if whole.reach else whole.reads()
@@ -130,11 +130,11 @@ class Attention(Aggregator):
     def _model(self) -> AbstractRecommender:
         """Return the model on all data, with the aggregated embeddings in its tables."""
         whole = self._whole[0].whole
-        if not self._put_on:
+        if not self._filled:
             with torch.no_grad():
                 for name in (USERS, ITEMS):
                     whole.get_parameter(name).copy_(self.rows(name))
-            self._put_on = True
+            self._filled = True
         return whole
 
     def scores(self, interaction: Interaction) -> torch.Tensor:
@@ -146,7 +146,7 @@ class Attention(Aggregator):
         return self._model().predict(interaction)
 
 
-class _Worn(nn.Module):
+class _LossModule(nn.Module):
     """Wraps a model so that calling it returns its loss, for use with :func:`torch.func.functional_call`."""
 
     def __init__(self, whole: AbstractRecommender) -> None:

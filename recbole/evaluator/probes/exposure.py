@@ -52,8 +52,8 @@ class Exposure(Probe[Views]):
                 sets, n_items = view.forgotten, model.n_items
                 numbers = [{k: forgotten_shown(lists, sets, n_items, k) for k in settings.topk} for lists in best]
                 means = [_means("forgotten", number, sets.sizes()) for number in numbers]
-                asking = {"requesting": populations["requesting"]}
-                _add(table, "forgotten", numbers[0], means, reference, shown, asking)
+                requesting = {"requesting": populations["requesting"]}
+                _add(table, "forgotten", numbers[0], means, reference, shown, requesting)
             found += sorted(table.rows, key=lambda row: settings.topk.index(row["k"]))
         return found
 

@@ -41,7 +41,7 @@ class Forgotten(Probe[Views]):
             return []
         person = view.shown.entity[row]
         values = pair_scores(model, view, settings.batch_size)
-        _tell_of_hidden(values["forgotten_log_odds", None])
+        _log_hidden(values["forgotten_log_odds", None])
         others = None
         if reference is not None:
             others = pair_scores(reference.model, view, settings.batch_size), reference
@@ -52,7 +52,7 @@ class Forgotten(Probe[Views]):
         return table.rows
 
 
-def _tell_of_hidden(odds: Floats) -> None:
+def _log_hidden(odds: Floats) -> None:
     """Log how many pairs have no log-odds, if any."""
     n_hidden = int(np.isnan(odds).sum())
     if n_hidden:

@@ -10,7 +10,10 @@ from recbole.evaluator.views import Views
 
 
 class Utility(Probe[Views]):
-    """The configured metrics on the test rows, once with the forgotten rows in the inputs (``all``), once without."""
+    """The configured metrics on the test rows, in up to two views.
+
+    ``all`` is computed from all data, ``current`` without the forgotten rows.
+    """
 
     name = "utility"
 
