@@ -44,14 +44,14 @@ class Metric:
     """A metric: a function and its name. Settings may write the name in any case; result rows have it in lower case.
 
     Attributes:
-        name: letters, digits and underscores.
+        name: a Python identifier, such as Recall.
         function: computes the values; the subclasses say from what.
         smaller: whether a smaller value is better.
         cut: whether the metric has a value for each list length k.
         of_values: whether scores are compared with labels, rather than used to rank candidates.
 
     Raises:
-        ValueError: the name contains other characters.
+        ValueError: the name is not an identifier.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
-            raise ValueError(f"a metric's name may have only letters, digits and underscores, unlike {self.name!r}")
+            raise ValueError(f"a metric's name should be a Python identifier such as Recall, not {self.name!r}")
 
     def _computed(self, shape: tuple[int, ...], *of: Any) -> Floats:
         found = np.asarray(self.function(*of), dtype=np.float64)

@@ -238,5 +238,5 @@ def test_a_metric_of_another_shape_is_refused():
 
 @pytest.mark.parametrize("name", ["", "Re call", "Recall@10"])
 def test_a_metric_has_a_name_that_result_rows_can_have(name):
-    with pytest.raises(ValueError, match="a metric's name is a word"):
+    with pytest.raises(ValueError, match="a metric's name should be a Python identifier"):
         of_lists(name)(lambda best, n_items: best)
