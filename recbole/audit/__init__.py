@@ -1,1 +1,1 @@
-"""Attacks: what can be read of people's attributes from what a model holds, and how well."""
+"""Attribute inference attacks: how well users' attributes can be predicted from a trained model."""

@@ -1,4 +1,4 @@
-"""Attacks on what a model holds of people, and how well they do, as rows of the result table."""
+"""Runs attribute inference attacks on a model and returns their success as rows of the result table."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,31 +15,34 @@ from recbole.evaluator.table import Table
 from recbole.utils import stream
 
 WORST, ADAPTIVE, SHUFFLED = "worst", "adaptive", "shuffled"
-"""In ``population``, after the protocol: the attacker and view that did best on inner folds of the people it knows; the
-same with the sign chosen there, too, so that it turns round what reads the wrong way; and, after the attacker, on
-shuffled groups."""
+"""Parts of the column ``population``, after the protocol.
+
+``worst``: the (view, attacker) pair with the best AUC on inner folds of the users that the attacker knows.
+``adaptive``: the same, but an AUC below .5 counts as 1 - AUC and the attacker's predictions are then inverted.
+``shuffled``, after the attacker: group labels were shuffled.
+"""
 
 ANY = "any"
-"""The ``view`` of attackers that choose theirs."""
+"""The column ``view`` of an attacker that chooses its own view."""
 
 CHANCE = 0.5
 _ENDS = 2.5, 97.5
 _FEWER = 10
-"""For one shuffling of other attackers there are so many of logistic regression, which is as much faster."""
+"""Attackers other than logistic regression, which are that much slower, run on this many times fewer shufflings."""
 
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """How is attacked.
+    """The settings of an attack.
 
     Attributes:
-        protocols: which; see :data:`~recbole.audit.protocols.PROTOCOLS`.
-        attackers: which; see :data:`~recbole.audit.attackers.ATTACKERS`.
-        seeds: each protocol is run so often, with other folds.
-        folds: of cross-validations.
-        balanced: people are left out at random until all groups are as large as the smallest; otherwise they all take
-            part, and count more the smaller their group is.
-        choose: whether somebody is chosen as :data:`WORST` and :data:`ADAPTIVE`, which takes three times as long.
+        protocols: names of :data:`~recbole.audit.protocols.PROTOCOLS`.
+        attackers: names of :data:`~recbole.audit.attackers.ATTACKERS`.
+        seeds: how many times each protocol is run, each time with other folds.
+        folds: the number of folds in cross-validations.
+        balanced: True drops users at random until all groups are as large as the smallest. False keeps all users and
+            weights them inversely to their group's size.
+        choose: whether :data:`WORST` and :data:`ADAPTIVE` are computed, which triples the time.
     """
 
     protocols: tuple[str, ...] = ("inside", "outside", "outside_reversed")
@@ -51,12 +54,12 @@ class AttackSettings:
 
 
 Candidate = tuple[str, str]
-"""A view and an attacker."""
+"""``(view, attacker)``."""
 
 
 @dataclass
 class _Tally:
-    """The shares in the metrics of the people that were read, and who they are, of each view and population."""
+    """The attacked users' shares in the metrics (see :func:`shares`) and their ids, by (view, population)."""
 
     shares: dict[Candidate, list[Floats]] = field(default_factory=dict)
     people: dict[Candidate, list[Ids]] = field(default_factory=dict)
@@ -66,7 +69,7 @@ class _Tally:
         self.people.setdefault((view, population), []).append(people)
 
     def rows(self) -> list[Row]:
-        """Return a row for each metric: the mean over folds and seeds, with an interval over people."""
+        """Return one row per view, population and metric: the mean over folds and seeds, with a 95 % interval."""
         table = Table()
         for (view, population), parts in self.shares.items():
             values, people = np.concatenate(parts), np.concatenate(self.people[view, population])
@@ -79,19 +82,19 @@ class _Tally:
 
 
 def attack(views: Mapping[str, Features], people: People, settings: AttackSettings) -> list[Row]:
-    """Attack what a model holds of people, in all protocols that can be followed.
+    """Run all feasible protocols of attribute inference attacks.
 
     Args:
-        views: name to what an attacker sees.
-        people: who they are; as many as the views have rows.
-        settings: how.
+        views: view name to what an attacker sees, one row per user.
+        people: the users, as many as the views have rows.
+        settings: protocols, attackers, seeds and folds.
 
     Returns:
-        Rows of the result table: each view and attacker in each protocol and, of each protocol, who is ``worst`` and
-        ``adaptive``. Protocols that are :func:`infeasible` have none.
+        Rows of the result table: one per protocol, view, attacker and metric and, if ``choose``, one per protocol and
+            metric for ``worst`` and for ``adaptive``. Protocols that are :func:`infeasible` have none.
 
     Raises:
-        UserError: there is no such protocol.
+        UserError: a protocol is unknown.
     """
     tally, left_out = _Tally(), infeasible(people, settings)
     for protocol in settings.protocols:
@@ -106,26 +109,26 @@ def attack(views: Mapping[str, Features], people: People, settings: AttackSettin
 
 
 def infeasible(people: People, settings: AttackSettings) -> dict[str, str]:
-    """Return the protocols that cannot be followed with these people, and why.
+    """Return the protocols that cannot be run with these users, each with the reason.
 
     Raises:
-        UserError: there is no such protocol.
+        UserError: a protocol is unknown.
     """
     reasons = {protocol: obstacle(people, protocol, settings.folds) for protocol in settings.protocols}
     return {protocol: reason for protocol, reason in reasons.items() if reason is not None}
 
 
 def shuffled(views: Mapping[str, Features], people: People, settings: AttackSettings, times: int = 200) -> list[Row]:
-    """Return what attackers come to inside when groups are shuffled among the protected people: how nothing looks.
+    """Return the attack metrics when group labels are shuffled among the protected users: the level of no information.
 
     Args:
-        views: name to what an attacker sees.
-        people: who they are.
-        settings: how; of its protocols none counts.
-        times: how often, for logistic regression; a tenth of it for the others.
+        views: view name to what an attacker sees.
+        people: the users.
+        settings: attackers, folds and balancing; the protocol is always ``inside``.
+        times: the number of shufflings for logistic regression; a tenth of it for other attackers.
 
     Returns:
-        Rows of the result table: the mean, and from where to where 95 % of the shuffled ones are.
+        Rows of the result table: the mean over shufflings, with the central 95 % of them as low and high.
     """
     table = Table()
     if infeasible(people, replace(settings, protocols=("inside",))):
@@ -164,7 +167,7 @@ def _round(
     key: tuple[int, str, int],
     tally: _Tally,
 ) -> None:
-    """Run one round: all read, and whoever did best among those whom it knows reads as worst and as adaptive, too."""
+    """Run one round: every candidate attacks, and the best on inner folds is recorded as worst and as adaptive too."""
     seed, protocol, number = key
     told: dict[Candidate, Floats] = {}
     validated: dict[Candidate, float] = {}

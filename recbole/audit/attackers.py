@@ -1,4 +1,4 @@
-"""The attackers: classifiers that are fitted to the vectors of people whose group is known."""
+"""The attackers: classifiers trained on the features of users whose group is known."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 _HIDDEN = 100
 _ROUNDS, _DEPTH, _RATE = 50, 4, 0.5
 _WIDE_STRENGTH = 0.01
-"""The inverse of the regulariser where there are more columns than people: reads better there than 1."""
+"""The inverse regularisation strength C on wide features (more columns than users); more accurate there than 1."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What an attacker sees of each person.
+    """What an attacker sees of each user.
 
     Attributes:
         matrix: float64 [n, d].
-        wide: the same in many columns that are mostly zero, float64 [n, items], for logistic regression; or None.
+        wide: the same information in many columns that are mostly zero, float64 [n, items], used by logistic
+            regression; None if there is none.
     """
 
     matrix: Floats
@@ -72,18 +73,21 @@ def _xgboost(seed: int) -> Any:
 _MAKERS: dict[str, Callable[[int], Any]] = {"logistic": _logistic, "trees": _trees, "mlp": _mlp, "xgboost": _xgboost}
 
 ATTACKERS = tuple(_MAKERS)
-"""``logistic``: logistic regression on standardised columns; ``trees``: gradient-boosted trees of depth 4, 50 of
-them, learning rate .5; ``mlp``: one hidden layer of 100, alpha 1, at most 500 epochs, learning rate .01, on the columns
-as they are; ``xgboost``: XGBoost with the settings of ``trees``."""
+"""The names of the attackers.
+
+``logistic``: logistic regression on standardised columns. ``trees``: 50 gradient-boosted trees of depth 4, learning
+rate .5. ``mlp``: one hidden layer of 100 units, L2 penalty (alpha) 1, at most 500 epochs, learning rate .01, on
+unscaled columns. ``xgboost``: XGBoost with the settings of ``trees``.
+"""
 
 USUAL = ("logistic", "trees", "mlp")
-"""Those that scikit-learn alone has; ``trees`` stand for XGBoost there."""
+"""The attackers that need only scikit-learn. ``trees`` replaces XGBoost among them."""
 
 _PACKAGES = {"sklearn": "scikit-learn", "xgboost": "xgboost"}
 
 
 def check_installed(attackers: tuple[str, ...] = USUAL) -> None:
-    """Find out whether the attackers can be had.
+    """Check that the packages that the attackers need are installed.
 
     Raises:
         UserError: a package is not installed.
@@ -97,16 +101,16 @@ def check_installed(attackers: tuple[str, ...] = USUAL) -> None:
 def read(
     attacker: str, features: Features, train: Ids, groups: Ids, test: Ids, seed: int, weights: Floats | None = None
 ) -> Floats:
-    """Fit an attacker to people whose group is known, and return what it makes of others.
+    """Train an attacker on users whose group is known, and predict the groups of other users.
 
     Args:
         attacker: one of :data:`ATTACKERS`.
-        features: of everybody.
-        train: int64 [m], who is known.
-        groups: int64 [m], their groups, numbers from 0 on, each there.
-        test: int64 [n], who is to be read.
-        seed: of what the attacker draws.
-        weights: float64 [m], how much each of the known counts; None: all the same.
+        features: the features of all users.
+        train: int64 [m], row indices of the users whose group is known.
+        groups: int64 [m], their groups, numbered from 0; each group occurs.
+        test: int64 [n], row indices of the users to predict.
+        seed: the attacker's random seed.
+        weights: float64 [m], sample weights of the known users; None weights all alike.
 
     Returns:
         The probability of each group, float64 [n, groups].
@@ -124,7 +128,7 @@ def read(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let what attackers compute with use one thread: the same bits on any machine of the kind, and no crowd on it."""
+    """Limit the numerical libraries to one thread, for bit-identical results on any machine of a kind."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):

@@ -1,4 +1,4 @@
-"""A model and an attribute of its people: what attackers see, and what they read of it."""
+"""An attribute and the users who have it, and the views of them that an attacker gets from a model."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Audited:
-    """An attribute of the people of a data set, and who of them is protected.
+    """A user attribute in a data set, and which users are protected.
 
     Attributes:
-        attribute: what attackers read.
-        protected: bool [n_users], whose attribute was to be unlearned.
+        attribute: the attribute that attackers predict.
+        protected: bool [n_users], whether a user's attribute was to be unlearned.
     """
 
     attribute: UserAttribute
@@ -38,11 +38,11 @@ class Audited:
 
     @property
     def n_protected(self) -> int:
-        """How many people are protected of whom the attribute is known."""
+        """The number of protected users whose attribute is known."""
         return int((self.protected & (self.attribute.label >= 0)).sum())
 
     def sizes(self) -> dict[str, int]:
-        """Return how many people are in each group."""
+        """Return the number of users in each group, by group name."""
         counts = np.bincount(self.attribute.label[self.attribute.known], minlength=len(self.attribute.groups))
         return dict(zip(self.attribute.groups, map(int, counts), strict=True))
 
@@ -51,35 +51,38 @@ class Audited:
 
     @property
     def people(self) -> People:
-        """The people as attacks take them."""
+        """The users in the form that :func:`attack` takes."""
         return People(self.attribute.label, self.protected, self.attribute.groups)
 
     def rows(self, views: Mapping[str, Features], settings: AttackSettings) -> list[Row]:
-        """Attack, and return the rows of the result table, the attribute's name in ``split``."""
+        """Run the attacks and return rows of the result table, with the attribute's name in the column ``split``."""
         return self.named(attack(views, self.people, settings))
 
     def named(self, rows: list[Row]) -> list[Row]:
-        """Return rows with the attribute's name."""
+        """Return the rows with the attribute's name in the column ``split``."""
         table = Table(split=self.attribute.name)
         table.extend(rows)
         return table.rows
 
 
 def everybody(attribute: UserAttribute) -> Audited:
-    """Return an attribute of people who are all protected."""
+    """Return an attribute with all users protected."""
     return Audited(attribute, np.ones(len(attribute.label), dtype=bool))
 
 
 def views_of(model: AbstractRecommender, dataset: Dataset, wanted: Sequence[str] | None = None) -> dict[str, Features]:
-    """Return what attackers see of people in a model: its user views, and the lists that it recommends.
+    """Return what attackers see of each user in a model: its user views, such as embeddings, and its recommended lists.
 
     Args:
-        model: whose.
-        dataset: under the model's mask.
-        wanted: names of views; all by default.
+        model: the model under attack.
+        dataset: the data, with the model's mask of forgotten rows.
+        wanted: names of views; None returns all.
+
+    Returns:
+        View name to features, one row per user id.
 
     Raises:
-        UserError: there is no such view, or it holds what is no number.
+        UserError: there is no such view, or it contains NaN or infinity.
     """
     model.eval()
     made = model.user_views(dataset)
@@ -97,7 +100,7 @@ def views_of(model: AbstractRecommender, dataset: Dataset, wanted: Sequence[str]
         matrix = made[name].values().cpu().numpy().astype(np.float64)
         if not np.isfinite(matrix[1:]).all():
             raise UserError(
-                f"the view '{name}' of the {type(model).__name__} holds what is no number: nothing to attack"
+                f"the view '{name}' of the {type(model).__name__} contains NaN or infinity: it cannot be attacked"
             )
         found[name] = Features(matrix)
     return found

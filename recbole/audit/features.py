@@ -1,4 +1,4 @@
-"""What an attacker sees of people: their vectors in a model, the lists that it shows them, or their history."""
+"""Features of users for an attacker: the lists that a model recommends, or the users' training history."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from recbole.audit.attackers import Features
 from recbole.data.split import TRAIN
 from recbole.evaluator.scores import top_items
 
-if TYPE_CHECKING:  # only an attack imports SciPy
+if TYPE_CHECKING:  # SciPy is imported only when an attack runs
     from scipy.sparse import csr_array
 
     from recbole.data.dataset import Dataset
     from recbole.evaluator.kinds import Floats, Ids, Recommender
 
 LISTS, HISTORY = "lists", "history"
-"""Views that every model has: what it recommends, and what it was trained on, which is no model's doing."""
+"""Names of views. ``lists`` is what a model recommends. ``history`` is the training data, which depends on no model."""
 
 LENGTH = 50
-"""Of the lists."""
+"""The length of the recommended lists."""
 
 REDUCED = 64
-"""Columns of what attackers get of lists and histories that cannot take a column for each item."""
+"""The number of columns to which lists and histories are reduced for attackers other than logistic regression."""
 
 
 def lists(model: Recommender, dataset: Dataset, batch_rows: int = 4096) -> Features:
-    """Return the :data:`LENGTH` items that a model would show each person next, what they have left out.
+    """Return as features which :data:`LENGTH` items a model would recommend to each user, with the history excluded.
 
     Args:
-        model: any recommender of the data.
-        dataset: under the model's mask.
-        batch_rows: at most so many people are scored at a time.
+        model: any recommender for the data.
+        dataset: the data, with the model's mask of forgotten rows.
+        batch_rows: the most users that are scored at once.
 
     Returns:
-        A row each user id; of people who cannot be asked it is empty.
+        One row per user id; all zeros for users without any input to the model.
     """
     rows = dataset.exposure_rows(np.arange(1, dataset.n_users))
     best = top_items(model, rows, LENGTH, batch_rows=batch_rows)
@@ -44,13 +44,13 @@ def lists(model: Recommender, dataset: Dataset, batch_rows: int = 4096) -> Featu
 
 
 def history(dataset: Dataset) -> Features:
-    """Return the retained training rows of each user id: how often a person had an item."""
+    """Return as features how often each user (one row per id) has each item in the retained training rows."""
     rows = np.flatnonzero((dataset.log.split == TRAIN) & ~dataset.forgotten)
     return counted(dataset.log.user[rows], dataset.log.item[rows], dataset)
 
 
 def counted(user: Ids, item: Ids, dataset: Dataset) -> Features:
-    """Return (user, item) pairs, int64 each, as a matrix of users by items, and that in few columns."""
+    """Return (user, item) id pairs, int64 each, as a sparse count matrix and its reduction to few columns."""
     from scipy.sparse import csr_array
 
     pairs = csr_array((np.ones(len(user)), (user, item)), shape=(dataset.n_users, dataset.n_items))
@@ -58,7 +58,10 @@ def counted(user: Ids, item: Ids, dataset: Dataset) -> Features:
 
 
 def reduced(matrix: csr_array, columns: int = REDUCED) -> Floats:
-    """Return the first principal columns of a matrix [n, items], float64 [n, columns]; fewer where it has fewer."""
+    """Return the leading principal components of a matrix [n, items], without centring, float64 [n, columns].
+
+    There are fewer than ``columns`` if the matrix is smaller.
+    """
     from scipy.sparse.linalg import svds
 
     columns = min(columns, min(matrix.shape) - 1)

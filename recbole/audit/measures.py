@@ -1,26 +1,30 @@
-"""How well groups were read: means over people, so that people can be drawn again for an interval."""
+"""Attack metrics, written as means over users, so that intervals can be computed by resampling users."""
 
 import numpy as np
 
 from recbole.evaluator.kinds import Floats, Ids
 
 METRICS = ("attack_auc", "attack_balanced_accuracy", "attack_macro_f1")
-"""The area under the ROC curve (of more than two groups: each against the rest, the mean; .5 says nothing, below it the
-order is the wrong way round), the mean share of each group that is told right, and the mean F1 of the groups."""
+"""The attack metrics.
+
+Area under the ROC curve (.5 is chance, below it predictions are inverted; with more than two groups the mean of each
+group against the rest), balanced accuracy (the mean recall of the groups), and macro F1.
+"""
 
 
 def shares(scores: Floats, group: Ids) -> Floats:
-    """Return each person's share in the :data:`METRICS`: their means over the people are the metrics.
+    """Return each user's share in the :data:`METRICS`; the mean of the shares over users is the metric.
 
-    A share is the metric and the person's influence on it, to first order; the AUC's are DeLong's placements (E. DeLong
-    et al., Biometrics 1988; equation numbers not checked). So intervals of means are intervals of the metrics.
+    A share is the metric plus the user's first-order influence on it, so that an interval for the mean of the shares is
+    an interval for the metric. For the AUC these are DeLong's placements (E. DeLong et al., Biometrics 1988; equation
+    numbers not checked).
 
     Args:
-        scores: float64 [n, groups], larger where a group is more likely; rows sum up to one.
-        group: int64 [n], the true group. Groups that nobody is of count nothing.
+        scores: float64 [n, groups], group probabilities; rows sum to one.
+        group: int64 [n], the true groups. Groups that do not occur are ignored.
 
     Returns:
-        float64 [n, 3], NaN of the AUC where all are of one group.
+        float64 [n, 3], one column per metric. The AUC is NaN if all users are in one group.
     """
     there = np.unique(group)
     told = scores.argmax(axis=1)
@@ -34,17 +38,17 @@ def shares(scores: Floats, group: Ids) -> Floats:
 
 
 def auc(scores: Floats, group: Ids) -> float:
-    """Return the area under the ROC curve of scores (float64 [n, groups]) and groups (int64 [n])."""
+    """Return the area under the ROC curve for group probabilities (float64 [n, groups]) and true groups (int64 [n])."""
     return float(shares(scores, group)[:, 0].mean())
 
 
 def turned(scores: Floats) -> Floats:
-    """Return probabilities of groups (float64 [n, groups]) the other way round: the least likely is the most likely."""
+    """Return inverted group probabilities (float64 [n, groups]): the least likely group becomes the most likely."""
     return (1 - scores) / (scores.shape[1] - 1)
 
 
 def _area(score: Floats, member: np.ndarray) -> Floats:
-    """Return the shares in the AUC of a score (float64 [n]) for a group (bool [n])."""
+    """Return the users' shares in the AUC of a score (float64 [n]) for membership in a group (bool [n])."""
     if member.all() or not member.any():
         return np.full(len(score), np.nan)
     placed = np.empty(len(score))
@@ -55,7 +59,7 @@ def _area(score: Floats, member: np.ndarray) -> Floats:
 
 
 def _below(others: Floats, score: Floats) -> Floats:
-    """Return the share of ``others`` that is below each score; of equal ones half."""
+    """Return the share of ``others`` that is below each score; equal ones count one half."""
     ordered = np.sort(others)
     return (np.searchsorted(ordered, score) + np.searchsorted(ordered, score, "right")) / (2 * len(others))
 

@@ -1,4 +1,4 @@
-"""The protocols of attacks: which people an attacker knows, and whom it is to read."""
+"""Attack protocols: which users' groups the attacker knows, and which users' groups are predicted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,13 +10,17 @@ from recbole.utils import UserError, stream
 
 INSIDERS = {"insider_10": 0.10, "insider_25": 0.25, "insider_50": 0.50}
 PROTOCOLS = ("inside", "outside", "outside_reversed", *INSIDERS, "who")
-"""``inside``: folds of the protected people; ``outside``: knows people outside of the protected set, reads those in it;
-``outside_reversed``: the other way round; ``insider_10`` and so on: knows that share (%) of the protected people, reads
-the rest of them; ``who``: folds of all people, and what is read is who is protected."""
+"""The names of the protocols.
+
+``inside``: cross-validation among the protected users. ``outside``: the attacker knows the unprotected users and
+predicts the protected ones. ``outside_reversed``: the attacker knows the protected users and predicts the others.
+``insider_10`` and so on: the attacker knows that percentage of the protected users and predicts the rest of them.
+``who``: cross-validation among all users, where the attacker predicts whether a user is protected.
+"""
 
 
 INNER_FOLDS = 3
-"""Of the people whom an attacker knows, to choose an attacker by."""
+"""The number of folds among the known users on which the best attacker is chosen."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class Split:
     """One round of a protocol.
 
     Attributes:
-        train: int64, the people that the attacker knows.
-        test: int64, whom it reads.
+        train: int64, ids of the users whose group the attacker knows.
+        test: int64, ids of the users whose group it predicts.
     """
 
     train: Ids
@@ -34,11 +38,11 @@ class Split:
 
 @dataclass(frozen=True)
 class People:
-    """Who takes part.
+    """The users in an attack.
 
     Attributes:
-        group: int64 [n], each person's group, numbers from 0 on; -1 is not known, and takes part in nothing.
-        protected: bool [n], whose attribute was to be unlearned.
+        group: int64 [n], each user's group, numbered from 0. -1 means unknown; such users are left out.
+        protected: bool [n], whether a user's attribute was to be unlearned.
         names: the groups' names.
     """
 
@@ -47,15 +51,18 @@ class People:
     names: tuple[str, ...]
 
     def of(self, protocol: str) -> Ids:
-        """Return what is read in a protocol of each person, int64 [n], -1 where the person takes no part."""
+        """Return the label that a protocol predicts for each user, int64 [n]; -1 for users who are left out."""
         return np.where(self.group >= 0, self.protected, -1).astype(np.int64) if protocol == "who" else self.group
 
     def names_of(self, protocol: str) -> tuple[str, ...]:
-        """Return the names of what is read in a protocol."""
+        """Return the names of the labels that a protocol predicts."""
         return ("not protected", "protected") if protocol == "who" else self.names
 
     def sides(self, protocol: str) -> tuple[Ids, Ids]:
-        """Return who may be known and who is read (int64 each) in a protocol; in all but ``outside`` ones the same."""
+        """Return the ids of users who may be known, and of users to predict (int64 each).
+
+        Except in the ``outside`` protocols the two are the same users, who are then split into folds.
+        """
         known = self.group >= 0
         inside, outside = np.flatnonzero(known & self.protected), np.flatnonzero(known & ~self.protected)
         everybody = np.flatnonzero(known)
@@ -64,21 +71,21 @@ class People:
 
 
 def obstacle(people: People, protocol: str, folds: int) -> str | None:
-    """Return why a protocol cannot be followed, or None where it can: every group needs people in every fold.
+    """Return why a protocol cannot be run, or None if it can. Every fold needs users from every group.
 
     Raises:
-        UserError: there is no such protocol.
+        UserError: the protocol is unknown.
     """
     if protocol not in PROTOCOLS:
-        raise UserError(f"'{protocol}' is no way to attack; known: {', '.join(PROTOCOLS)}")
+        raise UserError(f"there is no attack protocol '{protocol}'; known: {', '.join(PROTOCOLS)}")
     if protocol in ("outside", "outside_reversed", "who") and people.protected[people.group >= 0].all():
-        return "everybody is protected"
+        return "all users are protected"
     group, names = people.of(protocol), people.names_of(protocol)
     least = 2 * INNER_FOLDS / INSIDERS[protocol] if protocol in INSIDERS else 2 * folds
     for side in people.sides(protocol):
         for one, count in enumerate(np.bincount(group[side], minlength=len(names))):
             if count < least:
-                return f"there are {count} people of the group '{names[one]}', and {least:.0f} are needed"
+                return f"there are {count} users in the group '{names[one]}', but {least:.0f} are needed"
     return None
 
 
@@ -86,11 +93,11 @@ def splits(people: People, protocol: str, seed: int, folds: int, balanced: bool)
     """Yield the rounds of a protocol.
 
     Args:
-        people: who takes part.
-        protocol: one of :data:`PROTOCOLS`, :func:`obstacle`.
-        seed: of the folds, and of who is left out.
-        folds: of the people, where a protocol has folds.
-        balanced: leave people out at random until the groups are as large as the smallest.
+        people: the users.
+        protocol: one of :data:`PROTOCOLS` for which :func:`obstacle` returns None.
+        seed: seed for folds and balancing.
+        folds: the number of folds in protocols with cross-validation.
+        balanced: drop users at random until the groups are as large as the smallest.
     """
     draw, group = stream(seed, "attack", protocol), people.of(protocol)
     known, read = (balance(side, group, draw) if balanced else side for side in people.sides(protocol))
@@ -105,21 +112,21 @@ def splits(people: People, protocol: str, seed: int, folds: int, balanced: bool)
 
 
 def cross(people: Ids, group: Ids, folds: int, draw: np.random.Generator) -> Iterator[Split]:
-    """Yield the rounds of a cross-validation of people (int64): each fold is read once, by who knows the others."""
+    """Yield the rounds of a cross-validation of users (int64 ids): each fold is predicted once from the other folds."""
     fold = fold_of(people, group, folds, draw)
     for one in range(folds):
         yield Split(people[fold != one], people[fold == one])
 
 
 def balance(people: Ids, group: Ids, draw: np.random.Generator) -> Ids:
-    """Return people (int64, ascending) of whom all groups have as many as the smallest had, the others drawn away."""
+    """Return a random subset of the users (int64 ids, ascending) in which all groups are as large as the smallest."""
     members = [people[group[people] == one] for one in np.unique(group[people])]
     least = min(map(len, members))
     return np.sort(np.concatenate([draw.permutation(some)[:least] for some in members]))
 
 
 def fold_of(people: Ids, group: Ids, folds: int, draw: np.random.Generator) -> Ids:
-    """Return the fold of each person, int64: shuffled, and of every group as many in each fold as can be."""
+    """Return a random fold for each user, int64, such that each group is spread evenly over the folds."""
     fold, begun = np.empty(len(people), dtype=np.int64), 0
     for one in np.unique(group[people]):
         place = draw.permutation(np.flatnonzero(group[people] == one))

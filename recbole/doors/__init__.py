@@ -1,5 +1,5 @@
-"""RecBole's names and signatures, as thin doors to the rooms of this package.
+"""RecBole's names and signatures, implemented on top of this package's own modules.
 
-Nobody here imports this room by itself: ``recbole.quick_start``, ``recbole.data``, ``recbole.trainer``,
-``recbole.evaluator`` and ``recbole.utils`` hand out its functions on demand, under RecBole's names.
+Users import them from ``recbole.quick_start``, ``recbole.data``, ``recbole.trainer``, ``recbole.evaluator`` and
+``recbole.utils``, which load this package on first use. The rest of the program does not use it.
 """

@@ -1,4 +1,4 @@
-"""RecBole's case study: what a model recommends to chosen users."""
+"""RecBole's case study: a model's scores and recommendations for chosen users."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ def full_sort_scores(
     """Return the scores of all items, float [rows, n_items]; padding and history score minus infinity.
 
     Args:
-        uid_series: ids of users (``dataset.token2id``). Of sequences, each example of theirs in the part is a row.
-        model: on the device.
-        test_data: whose part says what is history.
-        device: the CPU by default.
+        uid_series: user ids (from ``dataset.token2id``). There is one row per user; for sequential models one row per
+            evaluation example of these users.
+        model: a model that is already on ``device``.
+        test_data: the loader, which determines the users' histories.
+        device: the device; None is the CPU.
 
     Raises:
-        UserError: one of the users has nothing in the part of a sequential data set.
+        UserError: the model is sequential and a user has no example in the loader's split.
     """
     users, data = np.asarray(uid_series, dtype=np.int64), test_data.dataset
     if test_data.is_sequential:
@@ -49,7 +50,7 @@ def full_sort_topk(
     k: int,
     device: torch.device | str | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the scores and the ids of the ``k`` best items, [rows, k] each: see :func:`full_sort_scores`."""
+    """Return the scores and the item ids of the ``k`` best items, [rows, k] each; see :func:`full_sort_scores`."""
     best = torch.topk(full_sort_scores(uid_series, model, test_data, device), k)
     return best.values, best.indices
 
@@ -57,5 +58,5 @@ def full_sort_topk(
 def _sequences(test_data: FullSortEvalDataLoader, users: np.ndarray) -> Interaction:
     rows = test_data.rows
     if missing := sorted(set(users.tolist()) - set(rows.entity.tolist())):
-        raise UserError(f"user {missing[0]} has no example in the {test_data.part} data to ask about")
+        raise UserError(f"user {missing[0]} has no example in the {test_data.part} data, so nothing can be scored")
     return rows.inputs[np.concatenate([np.flatnonzero(rows.entity == user) for user in users])].repeat(1)

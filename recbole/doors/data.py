@@ -1,4 +1,4 @@
-"""RecBole's functions that make data sets and loaders."""
+"""RecBole's functions that create data sets and loaders."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Any:
 
     Args:
         config: the settings.
-        model_type: None, as in RecBole, for the :class:`WholeDataset`, whose ``build()`` returns the parts; with a
-            type, the :class:`~recbole.data.dataset.Dataset` of its task, which speaks of the training rows.
+        model_type: None, as in RecBole, returns a :class:`WholeDataset`, whose ``build()`` returns the three splits. A
+            type returns the :class:`~recbole.data.dataset.Dataset` for its task, which shows the training rows.
 
     Raises:
-        UserError: anything in the files or settings that cannot be.
+        UserError: a file or a setting is invalid.
     """
     data = rooms.create_dataset(bound(config) if model_type is None else config, model_type)
     if model_type is not None:
@@ -36,7 +36,7 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Any:
 
 
 def data_preparation(config: Config, dataset: WholeDataset) -> Loaders:
-    """Return the loaders for training, validation and test; how a part is evaluated, ``eval_args`` ``mode`` says."""
+    """Return the loaders for training, validation and test. ``eval_args`` ``mode`` selects the kind of evaluation."""
     bound(config)
     train, valid, test = dataset.build()
     mode = config["eval_args"]["mode"]
@@ -48,10 +48,10 @@ def _loader(mode: str) -> type[EvalDataLoader]:
 
 
 def save_split_dataloaders(config: Config, dataloaders: Loaders) -> None:
-    """Refuse: RecBole pickles its loaders."""
+    """Raise :class:`NotAvailable`: RecBole pickles its loaders, this package pickles nothing."""
     raise NotAvailable("save_split_dataloaders: nothing is pickled here; data_preparation makes the same loaders again")
 
 
 def load_split_dataloaders(config: Config) -> Loaders:
-    """Refuse: RecBole unpickles its loaders."""
+    """Raise :class:`NotAvailable`: RecBole unpickles its loaders, this package unpickles nothing."""
     raise NotAvailable("load_split_dataloaders: nothing is pickled here; data_preparation makes the same loaders again")

@@ -1,4 +1,4 @@
-"""RecBole's ``Collector`` and ``Evaluator``, for metrics of lists."""
+"""RecBole's ``Collector`` and ``Evaluator``, for metrics computed from recommended lists."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from recbole.utils import NotAvailable
 
 
 class DataStruct(dict[str, Any]):
-    """What a :class:`Collector` has collected, by RecBole's names."""
+    """The tensors and numbers of a :class:`Collector` under RecBole's names, such as ``rec.items`` and ``rec.topk``."""
 
     def update_tensor(self, name: str, value: torch.Tensor) -> None:
-        """Put a tensor behind the one of that name, if there is one."""
+        """Append a tensor's rows to the one stored under that name, or store a copy of it."""
         self[name] = torch.cat([self[name], value]) if name in self else value.clone()
 
 
 class Collector:
-    """Collects recommended lists and hits, a batch of scores at a time.
+    """Collects recommended lists and hits, one batch of scores at a time.
 
     Args:
-        config: reads ``metrics`` and ``topk``.
+        config: its ``metrics`` and ``topk`` are read.
     """
 
     def __init__(self, config: Config) -> None:
@@ -36,7 +36,7 @@ class Collector:
         self.k = max(config["topk"])
 
     def data_collect(self, train_data: TrainDataLoader) -> None:
-        """Note how many ids there are."""
+        """Store the numbers of user and item ids."""
         self.data_struct["data.num_items"] = train_data.dataset.n_items
         self.data_struct["data.num_users"] = train_data.dataset.n_users
 
@@ -47,12 +47,12 @@ class Collector:
         positive_u: torch.Tensor,
         positive_i: torch.Tensor,
     ) -> None:
-        """Note the lists of a batch.
+        """Store the lists and hits of a batch.
 
         Args:
-            scores_tensor: [rows, n_items], minus infinity for what is no candidate.
-            interaction: the batch.
-            positive_u, positive_i: row and item of what is right.
+            scores_tensor: [rows, n_items], minus infinity for non-candidates.
+            interaction: the batch; not used.
+            positive_u, positive_i: row index and item id of each right item.
         """
         right = torch.zeros_like(scores_tensor, dtype=torch.bool)
         right[positive_u, positive_i] = True
@@ -62,7 +62,7 @@ class Collector:
         self.data_struct.update_tensor("rec.topk", torch.cat([hits.long(), right.sum(dim=1, keepdim=True)], dim=1))
 
     def get_data_struct(self) -> DataStruct:
-        """Return what was collected, and begin anew."""
+        """Return what was collected, and discard it here except for the numbers of ids."""
         found, self.data_struct = self.data_struct, DataStruct()
         kept = {name: value for name, value in found.items() if name.startswith("data.")}
         self.data_struct.update(kept)
@@ -70,14 +70,14 @@ class Collector:
 
 
 class Evaluator:
-    """Computes the metrics of what a :class:`Collector` collected.
+    """Computes metrics from what a :class:`Collector` collected.
 
     Args:
-        config: reads ``metrics``, ``topk`` and ``metric_decimal_place``.
+        config: its ``metrics``, ``topk`` and ``metric_decimal_place`` are read.
 
     Raises:
-        UserError: for an unknown metric.
-        NotAvailable: for a metric of something else than lists.
+        UserError: a metric is unknown.
+        NotAvailable: a metric is not computed from lists.
     """
 
     def __init__(self, config: Config) -> None:
@@ -85,11 +85,11 @@ class Evaluator:
         for metric in self.settings.metrics:
             if not isinstance(metric, PerRow | OfLists):
                 raise NotAvailable(
-                    f"Evaluator: {metric.name} is not of recommended lists; Trainer.evaluate computes it"
+                    f"Evaluator: {metric.name} is not computed from recommended lists; use Trainer.evaluate instead"
                 )
 
     def evaluate(self, dataobject: DataStruct) -> dict[str, float]:
-        """Return the metrics by RecBole's names, rounded."""
+        """Return the metrics under RecBole's names (``recall@10``), rounded to ``metric_decimal_place``."""
         topk = dataobject["rec.topk"].cpu().numpy()
         hits, n_right, found = topk[:, :-1] > 0, topk[:, -1], {}
         for metric in self.settings.metrics:

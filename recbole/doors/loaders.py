@@ -1,4 +1,4 @@
-"""RecBole's loaders: what training sees, and what is asked in evaluation, batch by batch."""
+"""RecBole's data loaders, which yield training examples and evaluation rows in batches."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Indices = tuple[torch.Tensor, torch.Tensor]
 
 
 class AbstractDataLoader(ABC):
-    """A part of the data in batches, which are gone through.
+    """Iterates over one split of the data in batches.
 
     Args:
         config: the settings, bound to their model's class.
-        dataset: the part.
-        sampler: RecBole's; there is none here, since parts know what they draw.
-        shuffle: whether training batches are in another order each epoch.
+        dataset: the split.
+        sampler: ignored; in RecBole it draws negatives, which data sets do themselves here.
+        shuffle: whether training batches come in a different order each epoch.
     """
 
     def __init__(self, config: Config, dataset: Dataset, sampler: None = None, shuffle: bool = False) -> None:
@@ -49,9 +49,9 @@ class AbstractDataLoader(ABC):
 
 
 class TrainDataLoader(AbstractDataLoader):
-    """The training batches; each time they are gone through they are those of the next epoch.
+    """The training batches. Each iteration over the loader yields the batches of the next epoch.
 
-    With ``shuffle`` they are the batches that the training loop takes, else the examples in the data's order.
+    With ``shuffle`` they are the batches that the training loop uses, otherwise the examples in the data's order.
     """
 
     def __init__(self, config: Config, dataset: Dataset, sampler: None = None, shuffle: bool = True) -> None:
@@ -83,7 +83,7 @@ class TrainDataLoader(AbstractDataLoader):
             yield batch if self.negatives is None else self.negatives.add(batch, uniforms)
 
     def _joined(self, batch: Interaction) -> Interaction:
-        """Put the features of users, items and negative items beside a batch."""
+        """Return the batch with the features of its users, items and negative items added."""
         if NUMBER in batch:
             batch.drop(NUMBER)
         batch = self.dataset.join(batch)
@@ -97,11 +97,11 @@ class TrainDataLoader(AbstractDataLoader):
 
 
 class EvalDataLoader(AbstractDataLoader):
-    """The questions of a part.
+    """The evaluation rows of a split.
 
     Attributes:
         part: ``"valid"`` or ``"test"``.
-        step: how many people, or examples, make a batch.
+        step: the number of users (examples, in sequential data) per batch.
     """
 
     def __init__(self, config: Config, dataset: Dataset, sampler: None = None, shuffle: bool = False) -> None:
@@ -111,19 +111,19 @@ class EvalDataLoader(AbstractDataLoader):
 
     @abstractmethod
     def _sizes(self) -> tuple[int, int]:
-        """Return :attr:`step`, and RecBole's size of a batch."""
+        """Return ``step`` and the batch size as RecBole counts it."""
 
     @cached_property
     def rows(self) -> EvalRows:
-        """What a model is asked, and what is right."""
+        """The evaluation rows: inputs and right items."""
         return self.dataset.eval_rows(self.part)
 
 
 class FullSortEvalDataLoader(EvalDataLoader):
-    """The questions of a part, all items being candidates.
+    """The evaluation rows of a split, with all items as candidates.
 
-    A batch is RecBole's: the inputs; row and item of what is left out of a ranking (None for sequences); row and item
-    of what is right.
+    Batches are as in RecBole: the inputs; row index and item id of the items excluded from the ranking (None for
+    sequential data); row indices of the right items; ids of the right items.
     """
 
     def _sizes(self) -> tuple[int, int]:
@@ -143,7 +143,7 @@ class FullSortEvalDataLoader(EvalDataLoader):
 
     @cached_property
     def uid2history_item(self) -> np.ndarray:
-        """Of each user id, the items that a ranking leaves out: object array of int64 tensors."""
+        """For each user id the item ids excluded from the ranking: an object array of int64 tensors."""
         found = np.empty(self.dataset.n_users, dtype=object)
         found[:] = [torch.empty(0, dtype=torch.int64, device="cpu")] * len(found)
         history = self.rows.history
@@ -153,6 +153,6 @@ class FullSortEvalDataLoader(EvalDataLoader):
 
 
 def indices(ragged: Ragged) -> Indices:
-    """Return the row and the value of each element, int64 tensors."""
+    """Return the row index and the value of each element, two int64 tensors."""
     row = np.repeat(np.arange(len(ragged)), ragged.sizes())
     return torch.from_numpy(row), torch.from_numpy(ragged.values.copy())

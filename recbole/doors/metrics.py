@@ -1,4 +1,4 @@
-"""RecBole's metric classes: each asks the metric of that name in :mod:`recbole.evaluator.metrics`."""
+"""RecBole's metric classes. Each calls the metric with the same name in :mod:`recbole.evaluator.metrics`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class AbstractMetric:
     """A metric under RecBole's name.
 
     Args:
-        config: the settings, or a dictionary; reads ``topk`` and ``metric_decimal_place``.
+        config: the settings, or a dictionary with ``topk`` and ``metric_decimal_place``.
 
     Attributes:
-        name: of the metric, in lower case.
+        name: the metric's name in lower case.
     """
 
     name = ""
@@ -28,20 +28,20 @@ class AbstractMetric:
         self.config = config
 
     def values(self, *of: Any) -> Any:
-        """Return what the metric computes."""
+        """Return the result of the metric's function for these arguments."""
         metric: Any = find_metric(self.name)
         return metric(*of)
 
 
 class TopkMetric(AbstractMetric):
-    """A metric of the hits of each list."""
+    """A metric computed from the hits in each list."""
 
     def metric_info(self, pos_index: np.ndarray, pos_len: np.ndarray | None = None) -> Floats:
-        """Return the values of the lists of length 1 to k, float64 [rows, k].
+        """Return the values at list lengths 1 to k, float64 [rows, k].
 
         Args:
-            pos_index: [rows, k], whether each recommendation is right.
-            pos_len: [rows], how many items would be right; by default those in the list.
+            pos_index: [rows, k], whether each recommended item is right.
+            pos_len: [rows], the number of right items; None counts those in the list.
         """
         hits = np.asarray(pos_index, dtype=bool)
         n_right = hits.sum(axis=1) if pos_len is None else np.asarray(pos_len)
@@ -49,28 +49,29 @@ class TopkMetric(AbstractMetric):
 
 
 class LossMetric(AbstractMetric):
-    """A metric of scores held against labels."""
+    """A metric that compares scores with labels."""
 
     def metric_info(self, preds: np.ndarray, trues: np.ndarray) -> float:
-        """Return the value of scores [n] and labels [n]."""
+        """Return the metric for scores [n] and labels [n]."""
         found = self.values(np.asarray(preds, dtype=np.float64), np.asarray(trues, dtype=bool))
         return float(np.mean(found))
 
 
 class _Root(LossMetric):
     def metric_info(self, preds: np.ndarray, trues: np.ndarray) -> float:
-        """Return the root of the mean."""
+        """Return the square root of the mean for scores [n] and labels [n]."""
         return float(np.sqrt(super().metric_info(preds, trues)))
 
 
 class _Gauc(AbstractMetric):
     def metric_info(self, pos_rank_sum: np.ndarray, user_len_list: np.ndarray, pos_len_list: np.ndarray) -> float:
-        """Return the mean of the people's areas under the curve, by how many items would be right.
+        """Return the mean of the users' AUCs, weighted by the number of right items.
 
         Args:
-            pos_rank_sum: [people], the sum of the right items' places, from 1.
-            user_len_list: [people], how many candidates there are.
-            pos_len_list: [people], how many of them are right; who has none, or nothing else, does not count.
+            pos_rank_sum: [users], the sum of the right items' ranks, from 1.
+            user_len_list: [users], the number of candidates.
+            pos_len_list: [users], the number of right ones among them. Users with none, or with only right ones, are
+                left out.
         """
         right, wrong = np.asarray(pos_len_list), np.asarray(user_len_list) - np.asarray(pos_len_list)
         some = (right > 0) & (wrong > 0)
@@ -87,38 +88,43 @@ class _OfLists(AbstractMetric):
 
 class _Coverage(_OfLists):
     def get_coverage(self, item_matrix: Ids, num_items: int) -> float:
-        """Return the value of lists, int64 [rows, k], of ``num_items`` ids."""
+        """Return the item coverage of lists, int64 [rows, k], where there are ``num_items`` item ids."""
         return self._whole(item_matrix, num_items)
 
 
 class _Gini(_OfLists):
     def get_gini(self, item_matrix: Ids, num_items: int) -> float:
-        """Return the value of lists, int64 [rows, k], of ``num_items`` ids."""
+        """Return the Gini index of lists, int64 [rows, k], where there are ``num_items`` item ids."""
         return self._whole(item_matrix, num_items)
 
 
 class _Entropy(_OfLists):
     def get_entropy(self, item_matrix: Ids) -> float:
-        """Return the value of lists, int64 [rows, k]."""
+        """Return the Shannon entropy of lists, int64 [rows, k], as this package's metric defines it."""
         return self._whole(item_matrix)
 
 
 class _OfPlaces(AbstractMetric):
     def metric_info(self, values: np.ndarray) -> Floats:
-        """Return the means of the lists of length 1 to k of values [rows, k], one for each place."""
+        """Return the means over the first 1 to k columns of values [rows, k], float64 [rows, k]."""
         return np.cumsum(values, axis=1) / np.arange(1, values.shape[1] + 1)
 
 
 class _Popularity(_OfPlaces):
     def get_pop(self, item_matrix: Ids, item_count: Mapping[int, int]) -> Ids:
-        """Return how often each recommended item occurs, int64 [rows, k], by a dictionary of counts."""
+        """Return how often each recommended item occurs, int64 [rows, k], given a dictionary from item id to count."""
         counts = Counter(item_count)
         return np.array([[counts[item] for item in row] for row in np.asarray(item_matrix).tolist()])
 
 
 class _Tail(_OfPlaces):
     def get_tail(self, item_matrix: Ids, count_items: Mapping[int, int]) -> Ids:
-        """Return 1 where a recommended item is among the rarest tenth, int64 [rows, k], by a dictionary of counts."""
+        """Return 1 if a recommended item is among the rarest tenth, else 0, int64 [rows, k].
+
+        Args:
+            item_matrix: int64 [rows, k], recommended item ids.
+            count_items: item id to number of interactions.
+        """
         rarest = sorted(count_items, key=lambda item: count_items[item])[: max(len(count_items) // 10, 1)]
         return np.isin(item_matrix, rarest).astype(np.int64)
 
@@ -135,4 +141,4 @@ metrics_dict: dict[str, type[AbstractMetric]] = {
     for name, kind in _KINDS.items()
     if kind is not None
 }
-"""Lower-case name to class."""
+"""Lower-case metric name to class."""

@@ -1,4 +1,4 @@
-"""RecBole's quick start: one call trains and evaluates, or unlearns."""
+"""RecBole's quick start: single calls that train and evaluate a model, or unlearn a forget set."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Files = str | Path | Sequence[str | Path] | None
 
 
 class Result(dict[str, Any]):
-    """RecBole's dictionary of a result, which can be seen as a table."""
+    """RecBole's result dictionary, with a method that returns its metrics as a table."""
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the metrics as a table: a row for each, a column each for validation and test."""
+        """Return a table with one row per metric and the columns ``valid`` and ``test``."""
         import pandas as pd
 
         return pd.DataFrame({"valid": self["best_valid_result"] or {}, "test": self["test_result"]})
@@ -48,14 +48,14 @@ def run(
     port: str = "5678",
     group_offset: int = 0,
 ) -> Result:
-    """Train and evaluate: :func:`run_recbole`, under the name that also starts several processes in RecBole.
+    """Train and evaluate as :func:`run_recbole` does. RecBole starts several processes by this function.
 
     Raises:
-        NotAvailable: several processes are asked for.
-        UserError: as :func:`run_recbole`.
+        NotAvailable: several processes are requested.
+        UserError: as in :func:`run_recbole`.
     """
     if nproc > 1 or world_size > 1:
-        raise NotAvailable("run(nproc=...): several processes are started by the command: run_recbole.py --nproc")
+        raise NotAvailable("run(nproc=...): only the command run_recbole.py --nproc can start several processes")
     return run_recbole(model, dataset, config_file_list, config_dict, saved)
 
 
@@ -67,21 +67,21 @@ def run_recbole(
     saved: bool = True,
     queue: None = None,
 ) -> Result:
-    """Train a model and evaluate it. Logging, threads and torch's flags are as before when it returns.
+    """Train a model and evaluate it. On return, logging, threads and torch's flags are as they were before the call.
 
     Args:
         model, dataset: their names; None takes them from the settings.
         config_file_list: paths of YAML files.
         config_dict: settings.
         saved: whether the best weights are saved, as ``<checkpoint_dir>/<model>-<time>.pth``.
-        queue: None; RecBole's way to hand on the result of several processes.
+        queue: must be None; RecBole uses it to pass results between processes.
 
     Returns:
-        ``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``, ``test_result``, and, if saved,
-        ``model_file``.
+        A dictionary with ``best_valid_score`` (float), ``valid_score_bigger`` (whether larger is better),
+            ``best_valid_result`` and ``test_result`` (metric to value) and, if saved, ``model_file``.
 
     Raises:
-        UserError: for anything that the user can mend.
+        UserError: an input or a setting is invalid, or training diverged.
     """
     config = Config(model, dataset, config_file_list, config_dict)
     with undisturbed():
@@ -92,7 +92,7 @@ def run_recbole(
 def objective_function(
     config_dict: Mapping[str, Any] | None = None, config_file_list: Files = None, saved: bool = True
 ) -> Result:
-    """Return what :func:`run_recbole` does, and the name of the ``model``; tells nothing. For :class:`HyperTuning`."""
+    """Return :func:`run_recbole`'s result and the ``model``'s name, without log output; for :class:`HyperTuning`."""
     config = Config(config_file_list=config_file_list, config_dict=config_dict)
     with undisturbed():
         logger.setLevel(logging.ERROR)
@@ -100,7 +100,7 @@ def objective_function(
 
 
 def _trained(config: Config, saved: bool, verbose: bool = True) -> Result:
-    """Train and evaluate by RecBole's steps; return the result."""
+    """Train and evaluate by calling RecBole's functions in their usual order; return the result dictionary."""
     check_metrics(bound(config))
     for line in config.warnings:
         logger.warning(line)
@@ -122,21 +122,21 @@ def _trained(config: Config, saved: bool, verbose: bool = True) -> Result:
 
 
 def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
-    """Return a saved model, and the data that it was made for, read again.
+    """Load a saved model, and read the data that it was trained on again.
 
     Args:
-        model_file: a checkpoint, also one that a command line wrote.
+        model_file: a checkpoint, from this module or from the command line.
 
     Returns:
-        Settings, model, whole data set, and the loaders for training, validation and test.
+        The settings, the model, the :class:`WholeDataset`, and the loaders for training, validation and test.
 
     Raises:
-        UserError: the file is missing or damaged, holds no settings, or does not fit the data.
+        UserError: the file is missing or damaged, has no settings, or does not fit the data.
     """
     stored = load_checkpoint(model_file)
     settings = stored.get("config")
     if not isinstance(settings, dict):
-        raise UserError(f"{model_file}: holds no settings to find its data by")
+        raise UserError(f"{model_file}: has no settings, so its data set is not known")
     config = bound(Config.restored(settings))
     dataset = create_dataset(config)
     loaders = data_preparation(config, dataset)
@@ -154,20 +154,23 @@ def unlearn_recbole(
     config_dict: Mapping[str, Any] | None = None,
     saved: bool = True,
 ) -> dict[str, Any]:
-    """Make a base model forget a forget set, and evaluate it, as unlearn.py does. The base is trained if need be.
+    """Unlearn a forget set from a base model and evaluate the result, as unlearn.py does.
+
+    If there is no base model in ``checkpoint_dir`` yet, it is trained first.
 
     Args:
         model, dataset: their names; None takes them from the settings.
         config_file_list: paths of YAML files.
-        config_dict: settings, such as ``unlearning_algorithm``, its hyper-parameters, and what names the forget set
-            (``sensitive_category`` and ``unlearning_fraction``, or ``forget_set``).
-        saved: whether the checkpoints stay in ``checkpoint_dir``.
+        config_dict: settings, such as ``unlearning_algorithm``, its hyper-parameters, and those that select the forget
+            set (``sensitive_category`` and ``unlearning_fraction``, or ``forget_set``).
+        saved: whether the checkpoints are kept in ``checkpoint_dir``.
 
     Returns:
-        The record: see :func:`~recbole.quick_start.record.describe`; ``metrics`` is a table (pandas).
+        The run's record as a dictionary; see :func:`~recbole.quick_start.record.describe`. ``metrics`` is a pandas
+            table.
 
     Raises:
-        UserError: for anything that the user can mend.
+        UserError: an input or a setting is invalid, or training diverged.
     """
     from recbole.quick_start.api import settings
     from recbole.quick_start.train import run_recbole as train
@@ -175,18 +178,18 @@ def unlearn_recbole(
     from recbole.scenario.known_scenarios import scenario_of
     from recbole.unlearning.registry import hyper_parameters
 
-    def said() -> Config:
+    def configured() -> Config:
         return settings(model, dataset, config_file_list, given)
 
     with undisturbed(), tempfile.TemporaryDirectory() as folder:
         given = dict(config_dict or {}) | ({} if saved else {"checkpoint_dir": folder, "log_dir": folder})
-        scenario = scenario_of(said())
-        if not said()["base_checkpoint"] and not scenario.path(scenario.names.base()).exists():
-            base = said()
+        scenario = scenario_of(configured())
+        if not configured()["base_checkpoint"] and not scenario.path(scenario.names.base()).exists():
+            base = configured()
             for key in ("unlearning_algorithm", *(one.name for one in hyper_parameters())):
-                base.get(key)  # has its effect below, so training is not to tell that it had none
+                base.get(key)  # marks the key as read: it takes effect below
             train(base)
-        record = unlearn(said())
+        record = unlearn(configured())
     import pandas as pd
 
     return record | {"metrics": pd.DataFrame(record["metrics"])}

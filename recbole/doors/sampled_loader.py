@@ -1,4 +1,4 @@
-"""RecBole's loader of an evaluation whose candidates are drawn, or that has labels."""
+"""RecBole's loader for evaluation with sampled candidates or with labels."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ _KINDS = {"uni": "uniform", "pop": "popularity"}
 
 
 class NegSampleEvalDataLoader(EvalDataLoader):
-    """The questions of a part with candidates that are drawn: ``uni100`` or ``pop200``, so many for each right item.
+    """The evaluation rows of a split with sampled candidates: 100 per right item with ``uni100``, 200 with ``pop200``.
 
-    A batch is RecBole's: (person, candidate) pairs, of each person the right items first; the row of each pair; row and
-    item of what is right. No candidate is among what the person has in this part or an earlier one. With ``labeled``
-    nothing is drawn: a batch is ``eval_batch_size`` interactions of the part, and None three times.
+    Batches are as in RecBole: (user, candidate) pairs, with each user's right items first; the row index of each pair;
+    row indices of the right items; ids of the right items. No sampled item is among the user's items in this split or
+    an earlier one. In the mode ``labeled`` nothing is sampled: a batch is ``eval_batch_size`` interactions of the split
+    and None three times.
     """
 
     @cached_property
     def neg_sample_args(self) -> dict[str, Any]:
-        """How candidates are drawn: ``distribution`` and ``sample_num``."""
+        """How candidates are sampled: ``distribution`` (uniform, popularity, none) and ``sample_num`` per item."""
         mode = str(self.config["eval_args"]["mode"][self.part])
         if mode[:3] not in _KINDS:
             return {"distribution": "none", "sample_num": 0}
@@ -36,11 +37,14 @@ class NegSampleEvalDataLoader(EvalDataLoader):
 
     @property
     def labelled(self) -> bool:
-        """Whether nothing is drawn."""
+        """Whether the mode is ``labeled``, in which nothing is sampled."""
         return self.neg_sample_args["sample_num"] == 0
 
     def _sizes(self) -> tuple[int, int]:
-        """Return how many people make a batch, those with most pairs filling ``eval_batch_size``, and its pairs."""
+        """Return the number of users per batch, and the largest number of pairs that this can be.
+
+        It is the number for which even the users with most pairs stay within ``eval_batch_size`` pairs, at least 1.
+        """
         size = int(self.config["eval_batch_size"])
         if self.labelled:
             return size, size
@@ -81,7 +85,7 @@ class NegSampleEvalDataLoader(EvalDataLoader):
         return self.dataset.join(pairs), row, positive, torch.from_numpy(right.values.copy())
 
     def _drawn(self, rows: np.ndarray) -> np.ndarray:
-        """Return the candidates of the rows, int64, row after row: those that an evaluation compares with."""
+        """Return the sampled item ids of the rows, int64, row after row. The evaluation uses the same samples."""
         if self.rows.sampled is None:
             return np.empty(0, dtype=np.int64)
         return self.rows.sampled.draw(self.rows, int(rows[0]), int(rows[-1]) + 1)[1]

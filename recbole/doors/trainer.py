@@ -1,4 +1,4 @@
-"""RecBole's ``Trainer``: a door to the training loop and to the evaluation."""
+"""RecBole's ``Trainer``, implemented by this package's training loop and evaluation."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ logger = logging.getLogger("recbole")
 
 
 class Trainer:
-    """Trains a model as the command lines do, and evaluates it.
+    """Trains a model as the command line does, and evaluates it.
 
     Args:
         config: the settings.
-        model: on its device.
+        model: a model that is already on its device.
 
     Attributes:
-        saved_model_file: where :meth:`fit` saves.
-        best_valid_score, best_valid_result: of the best validation.
-        train_loss_dict: epoch to the loss of its batches.
+        saved_model_file: the path to which :meth:`fit` saves.
+        best_valid_score, best_valid_result: ``valid_metric`` and all results of the best validation.
+        train_loss_dict: epoch to the training loss.
     """
 
     def __init__(self, config: Config, model: AbstractRecommender) -> None:
@@ -60,21 +60,22 @@ class Trainer:
         show_progress: bool = False,
         callback_fn: Callable[[int, float], Any] | None = None,
     ) -> tuple[float, dict[str, float] | None]:
-        """Train, and leave the best weights in the model.
+        """Train the model, and leave the best weights in it.
 
         Args:
-            train_data: whose data are trained on.
-            valid_data: None for no validation: the last epoch counts then.
-            verbose: whether messages are told.
-            saved: whether the best weights go to :attr:`saved_model_file`.
-            show_progress: whether a terminal shows bars.
+            train_data: the loader whose data the model is trained on.
+            valid_data: None switches validation off, and the last epoch's weights are kept.
+            verbose: whether log messages are shown.
+            saved: whether the best weights are saved to :attr:`saved_model_file`.
+            show_progress: whether progress bars are shown on a terminal.
             callback_fn: called with epoch and score after each validation.
 
         Returns:
-            The best score of ``valid_metric`` and all results of that validation, None without any.
+            The best score of ``valid_metric`` and all results of that validation. Without validation the score is
+                infinite (the worst possible) and the results are None.
 
         Raises:
-            UserError: the loss is no longer a number, or the file cannot be written.
+            UserError: training diverged (the loss is NaN or infinite), or the file cannot be written.
         """
         changes = {"show_progress": show_progress} | ({"eval_step": 0} if valid_data is None else {})
         config, data = self.config.with_values(**changes), train_data.dataset
@@ -88,7 +89,7 @@ class Trainer:
                 logger.info("Saving current: %s", state.path)
                 save_trained(run, state, loop)
         if progress.best_score is not None:
-            self.best_valid_score, self.best_valid_result = progress.best_score, self._told(progress.best_result)
+            self.best_valid_score, self.best_valid_result = progress.best_score, self._rounded(progress.best_result)
         return self.best_valid_score, self.best_valid_result
 
     def evaluate(
@@ -98,40 +99,41 @@ class Trainer:
         model_file: str | Path | None = None,
         show_progress: bool = False,
     ) -> dict[str, float]:
-        """Return the metrics of the settings, by RecBole's names, rounded to ``metric_decimal_place``.
+        """Return the metrics under RecBole's names, rounded to ``metric_decimal_place``.
 
         Args:
-            eval_data: the questions.
-            load_best_model: the best weights; after :meth:`fit` they are in the model already.
-            model_file: the checkpoint to evaluate instead.
-            show_progress: as in RecBole; nothing is shown here.
+            eval_data: the loader with the evaluation rows.
+            load_best_model: whether to load ``model_file`` first, if given. After :meth:`fit` the model has the best
+                weights.
+            model_file: the checkpoint to load; None evaluates the model as it is.
+            show_progress: ignored.
 
         Raises:
             UserError: the file does not fit the model.
         """
         if load_best_model and model_file is not None:
             load_weights(self.model, load_checkpoint(model_file), model_file)
-        return self._told(mean_utility(self.model, eval_data.rows, self.config))
+        return self._rounded(mean_utility(self.model, eval_data.rows, self.config))
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:
-        """Take weights, optimizer and epoch from a checkpoint: :meth:`fit` goes on with the epoch after it.
+        """Load weights, optimizer state and epoch from a checkpoint, so that :meth:`fit` continues with the next epoch.
 
         Raises:
-            UserError: the file is of another model, or was never trained.
+            UserError: the file is from another model, or has no optimizer state.
         """
         stored = load_checkpoint(resume_file)
         load_weights(self.model, stored, resume_file)
         if not isinstance(stored.get("optimizer"), dict):
-            raise UserError(f"{resume_file}: has no optimizer's state to go on with")
+            raise UserError(f"{resume_file}: has no optimizer state, so training cannot continue from it")
         self._resumed, self.start_epoch = stored, int(stored["epoch"]) + 1
         self.saved_model_file = str(resume_file)
 
-    def _told(self, result: dict[str, float]) -> dict[str, float]:
+    def _rounded(self, result: dict[str, float]) -> dict[str, float]:
         return {name: round(value, self.config["metric_decimal_place"]) for name, value in result.items()}
 
 
 class _Loop(TrainingLoop):
-    """The training loop, telling a :class:`Trainer` of its epochs."""
+    """The training loop, reporting each epoch to a :class:`Trainer`."""
 
     board: SummaryWriter | None
 
@@ -142,7 +144,7 @@ class _Loop(TrainingLoop):
         self.trainer, self.callback_fn = trainer, callback_fn
 
     def _load_snapshot(self) -> None:
-        """Go on from the checkpoint that was resumed, if one was."""
+        """Continue from the checkpoint that :meth:`Trainer.resume_checkpoint` loaded, if any."""
         stored = self.trainer._resumed
         if stored is not None:
             self.progress.epoch = self.trainer.start_epoch
@@ -160,7 +162,7 @@ TraditionalTrainer = Trainer
 
 @contextlib.contextmanager
 def _level(level: int | None) -> Iterator[None]:
-    """Let the package's logger tell nothing below a level for a while; None changes nothing."""
+    """Set the level of the package's logger within the block; None leaves it unchanged."""
     before = logger.level
     if level is not None:
         logger.setLevel(level)

@@ -1,6 +1,6 @@
-"""RecBole's transforms of sequences: each puts further columns beside a batch.
+"""RecBole's sequence transforms. Each adds columns with augmented sequences to a batch.
 
-They draw from Python's generator, which a run's seed sets.
+They use Python's global random generator, which ``init_seed`` seeds.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from recbole.utils import NotAvailable, suggest
 
 
 class Transform(Protocol):
-    """A function of a data set and a batch."""
+    """A function that takes a data set and a batch, and returns the batch with further columns."""
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
         """Return the batch with further columns."""
 
 
 class _OfSequences:
-    """What the transforms share: the columns of a sequence and of its length.
+    """Common base of the transforms: the names of the columns that hold item sequences and their lengths.
 
     Args:
-        config: the settings; gets the names of the new columns, by which models ask for them.
+        config: the settings. The names of the new columns are stored in it for models to read.
     """
 
     def __init__(self, config: Config) -> None:
@@ -43,14 +43,14 @@ class _OfSequences:
         return name
 
     def _of_rows(self, interaction: Interaction, change: Callable[[list[int], int], list[int]]) -> torch.Tensor:
-        """Return the sequences after a change of each, given its items and its length, int64 of the same shape."""
+        """Return the sequences after applying ``change`` to each (item ids, length), int64 with the same shape."""
         rows, lengths = interaction[self.ITEM_SEQ].tolist(), interaction[self.ITEM_SEQ_LEN].tolist()
         changed = [change(row, length) for row, length in zip(rows, lengths, strict=True)]
         return torch.tensor(changed, device=interaction[self.ITEM_SEQ].device)
 
 
 class InverseItemSequence(_OfSequences):
-    """Sequences that end where they are padded: the zeros come first."""
+    """Adds ``INVERSE_ITEM_SEQ``: sequences with the padding zeros first instead of last."""
 
     INVERSE_ITEM_SEQ: str
 
@@ -59,13 +59,13 @@ class InverseItemSequence(_OfSequences):
         self._named("INVERSE_ITEM_SEQ", f"Inverse_{self.ITEM_SEQ}")
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Put the inverted sequences beside the batch."""
+        """Add the left-padded sequences to the batch."""
         interaction[self.INVERSE_ITEM_SEQ] = self._of_rows(interaction, lambda row, n: row[n:] + row[:n])
         return interaction
 
 
 class CropItemSequence(_OfSequences):
-    """A run of ``eta`` of each sequence's items, from anywhere in it."""
+    """Adds ``CROP_ITEM_SEQ``: a contiguous share ``eta`` of each sequence's items, from a random position."""
 
     CROP_ITEM_SEQ: str
     CROP_ITEM_SEQ_LEN: str
@@ -82,14 +82,14 @@ class CropItemSequence(_OfSequences):
         return row[first : first + kept] + [0] * (len(row) - kept)
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Put the cropped sequences and their lengths beside the batch."""
+        """Add the cropped sequences and their lengths to the batch."""
         interaction[self.CROP_ITEM_SEQ] = self._of_rows(interaction, self._cropped)
         interaction[self.CROP_ITEM_SEQ_LEN] = (interaction[self.ITEM_SEQ_LEN] * self.share).long()
         return interaction
 
 
 class ReorderItemSequence(_OfSequences):
-    """Sequences in which a run of ``beta`` of the items is shuffled."""
+    """Adds ``REORDER_ITEM_SEQ``: sequences in which a contiguous share ``beta`` of the items is shuffled."""
 
     REORDER_ITEM_SEQ: str
 
@@ -106,16 +106,17 @@ class ReorderItemSequence(_OfSequences):
         return row[:first] + some + row[first + size :]
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Put the reordered sequences beside the batch."""
+        """Add the reordered sequences to the batch."""
         interaction[self.REORDER_ITEM_SEQ] = self._of_rows(interaction, self._reordered)
         return interaction
 
 
 class MaskItemSequence(_OfSequences):
-    """Sequences in which a share ``mask_ratio`` of the items is hidden, with what was there and a negative for each.
+    """Adds ``MASK_ITEM_SEQ``: sequences in which each item is masked with probability ``mask_ratio``.
 
-    With the chance ``ft_ratio`` the last item of each sequence of a batch is hidden instead. The hidden items' id is
-    the number of ids.
+    With probability ``ft_ratio``, for a whole batch, the last item of each sequence is masked instead. A masked item is
+    replaced by the id ``n_items``. ``POS_ITEMS`` are the original ids, ``NEG_ITEMS`` a random item outside the sequence
+    for each, ``MASK_INDEX`` the positions.
     """
 
     MASK_ITEM_SEQ: str
@@ -133,13 +134,13 @@ class MaskItemSequence(_OfSequences):
         self._named("MASK_INDEX", "MASK_INDEX")
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Put the masked sequences, the hidden items, negatives and places beside the batch."""
+        """Add the masked sequences, the original items, negatives and positions to the batch."""
         n_items, device = dataset.num(self.ITEM_ID), interaction[self.ITEM_SEQ].device
         last = random.random() < self.last
         found: dict[str, list[list[int]]] = {name: [] for name in (self.POS_ITEMS, self.NEG_ITEMS, self.MASK_INDEX)}
 
         def masked(row: list[int], length: int) -> list[int]:
-            """Return a sequence with items hidden, and note what was there."""
+            """Return a sequence with masked items, and store the original ids."""
             places = [length - 1] if last else [at for at in range(length) if random.random() < self.share]
             negatives = [_other(row, n_items) for _ in places]
             for name, values in ((self.POS_ITEMS, [row[at] for at in places]), (self.NEG_ITEMS, negatives),
@@ -154,7 +155,7 @@ class MaskItemSequence(_OfSequences):
 
 
 def _other(row: list[int], n_items: int) -> int:
-    """Return an item that a sequence does not hold."""
+    """Return a random item id that is not in the sequence."""
     item = random.randint(1, n_items - 1)
     while item in row:
         item = random.randint(1, n_items - 1)
@@ -174,10 +175,10 @@ def _same(dataset: Dataset, interaction: Interaction) -> Interaction:
 
 
 def construct_transform(config: Config) -> Transform:
-    """Return the transform that the setting ``transform`` names; without one it changes nothing.
+    """Return the transform that the setting ``transform`` names; without the setting, one that changes nothing.
 
     Raises:
-        NotAvailable: there is none of that name here.
+        NotAvailable: there is no such transform.
     """
     name = config.get("transform")
     if name is None:

@@ -1,4 +1,4 @@
-"""RecBole's search for hyper-parameters, without hyperopt: on a grid, by random draws, or by Parzen estimators."""
+"""RecBole's hyper-parameter search without hyperopt: exhaustive, by random draws, or by Parzen estimators."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ from recbole.utils.recbole_helpers import dict2str
 
 _LINE = re.compile(r"(\S+)\s+(choice|uniform|loguniform|quniform)\s+(.+)")
 _BEGIN, _CANDIDATES = 20, 24
-"""How many random trials come before the estimators', and how many draws these choose among, as in hyperopt."""
+"""Settings of ``bayes``, as in hyperopt.
+
+``_BEGIN`` is the number of random trials before the estimators are used. ``_CANDIDATES`` is the number of values that
+are drawn for a parameter, of which the estimators choose one.
+"""
 
 Space = dict[str, tuple[str, list[Any]]]
-"""Parameter to its kind and what the kind needs: the choices, or low and high (and the step)."""
+"""Parameter to its kind and arguments: the list of choices, or low and high (and the step for quniform)."""
 
 _RANGES = {"uniform": 2, "loguniform": 2, "quniform": 3}
 
 
 def space_of(lines: Mapping[str, tuple[str, str]]) -> Space:
-    """Return the search space of parameter to (kind, text), as RecBole's files write them.
+    """Return the search space for a dictionary from parameter to (kind, text), written as in RecBole's files.
 
     Raises:
-        UserError: naming the parameter whose range cannot be.
+        UserError: a range is invalid; the message names the parameter.
     """
     found: Space = {}
     for name, (kind, text) in lines.items():
@@ -39,34 +43,34 @@ def space_of(lines: Mapping[str, tuple[str, str]]) -> Space:
             numbers = [isinstance(value, (int, float)) for value in values]
             good = all(numbers) and len(values) == _RANGES[kind] and values[0] <= values[1]
         if not good:
-            raise UserError(f"{name}: {kind} {text} is no range; write choice [a,b], or {kind} low,high")
+            raise UserError(f"{name}: {kind} {text} is not a valid range; write choice [a,b], or {kind} low,high")
         found[name] = kind, values
     return found
 
 
 class HyperTuning:
-    """Searches the hyper-parameters with the best validation score.
+    """Searches for the hyper-parameters with the best validation score.
 
     Args:
-        objective_function: of (settings, config files) to a result, such as
+        objective_function: takes (settings, config files) and returns a result dictionary, such as
             :func:`~recbole.doors.quick_start.objective_function`.
-        space: not available: it is hyperopt's.
-        params_file: lines like ``learning_rate loguniform -8,0`` or ``embedding_size choice [64,128]``.
+        space: not available, since it is an object of hyperopt.
+        params_file: a file with lines like ``learning_rate loguniform -8,0`` or ``embedding_size choice [64,128]``.
         params_dict: kind to parameter to range: ``{"choice": {"embedding_size": [64, 128]}}``.
-        fixed_config_file_list: config files of every trial.
-        display_file: not available: a page that plotly draws.
-        algo: ``exhaustive`` (all choices), ``random`` or ``bayes`` (tree-structured Parzen estimators).
-        max_evals: most trials.
-        early_stop: so many trials without a better one end the search.
-        seed: of the draws.
+        fixed_config_file_list: config files for every trial.
+        display_file: not available, since it needs plotly.
+        algo: ``exhaustive`` (all combinations of choices), ``random`` or ``bayes`` (tree-structured Parzen estimators).
+        max_evals: the most trials, except for ``exhaustive``.
+        early_stop: the search ends after this many trials in a row without a new best, except for ``exhaustive``.
+        seed: seed for the random draws.
 
     Attributes:
-        best_score, best_params, best_test_result: of the best trial.
+        best_score, best_params, best_test_result: validation score, parameters and test metrics of the best trial.
         params2result: the parameters of each trial, as text, to its result.
 
     Raises:
-        UserError: no space is given, or one that cannot be.
-        NotAvailable: what needs hyperopt or plotly is asked for.
+        UserError: no space is given, or it is invalid.
+        NotAvailable: an argument needs hyperopt or plotly.
     """
 
     def __init__(
@@ -102,10 +106,10 @@ class HyperTuning:
         self.best_params: dict[str, Any] | None = None
         self.best_test_result: dict[str, float] | None = None
         self.params2result: dict[str, dict[str, Any]] = {}
-        self._trials: list[tuple[float, dict[str, Any]]] = []  # losses, smaller being better
+        self._trials: list[tuple[float, dict[str, Any]]] = []  # (loss, parameters); a smaller loss is better
 
     def run(self) -> None:
-        """Search."""
+        """Run trials until the search is exhausted, ``max_evals`` is reached or ``early_stop`` ends it."""
         since = 0
         for params in itertools.islice(self._proposals(), None if self.algo == "exhaustive" else self.max_evals):
             since = 0 if self.trial(params) else since + 1
@@ -113,7 +117,7 @@ class HyperTuning:
                 return
 
     def trial(self, params: dict[str, Any]) -> bool:
-        """Try parameters; return whether they are the best so far."""
+        """Run one trial with these parameters; return whether it is the best so far."""
         result = self.objective_function(dict(params), self.fixed_config_file_list)
         self.params2result[self.params2str(params)] = result
         score = result["best_valid_score"]
@@ -125,7 +129,7 @@ class HyperTuning:
         return better
 
     def export_result(self, output_file: str | Path) -> None:
-        """Write the parameters and results of all trials."""
+        """Write the parameters and results of all trials to a text file."""
         parts = [
             f"{params}\nValid result:\n{dict2str(result['best_valid_result'] or {})}\n"
             f"Test result:\n{dict2str(result['test_result'])}\n\n"
@@ -138,13 +142,13 @@ class HyperTuning:
         """Return parameters as text: ``name:value, name:value``."""
         return ", ".join(f"{name}:{value}" for name, value in params.items())
 
-    # --- what is tried -------------------------------------------------------------------------------------------
+    # --- choosing the parameters of the next trial ---------------------------------------------------------------
 
     def _proposals(self) -> Iterator[dict[str, Any]]:
         if self.algo == "exhaustive":
             endless = [name for name, (kind, _) in self.space.items() if kind != "choice"]
             if endless:
-                raise UserError(f"HyperTuning: exhaustive tries choices alone, and {endless[0]} is a range; use random")
+                raise UserError(f"HyperTuning: exhaustive needs choices, but {endless[0]} is a range; use random")
             for values in itertools.product(*(values for _, values in self.space.values())):
                 yield dict(zip(self.space, values, strict=True))
             return
@@ -159,7 +163,11 @@ class HyperTuning:
         return _number(kind, values, number)
 
     def _guided(self, name: str) -> Any:
-        """Return, of draws near the good trials' values, the one that is likeliest there over among the others."""
+        """Return a parameter's next value by Parzen estimators.
+
+        Values are drawn near those of the good trials. The one with the largest ratio of its density among good trials
+        to that among the others is returned.
+        """
         kind, values = self.space[name]
         ranked = [params[name] for _, params in sorted(self._trials, key=lambda trial: trial[0])]
         n_good = max(math.ceil(0.25 * math.sqrt(len(ranked))), 2)

@@ -1,4 +1,4 @@
-"""RecBole's helpers that know models, trainers and settings."""
+"""RecBole's helper functions that depend on models, trainers and settings."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = ["get_environment", "get_gpu_usage", "get_model", "get_trainer", "init
 
 
 def get_trainer(model_type: ModelType | None, model_name: str) -> type[Trainer]:
-    """Return the trainer of a model.
+    """Return the trainer class for a model.
 
     Raises:
-        NotAvailable: RecBole has one of its own for this model, which cannot be had here.
+        NotAvailable: RecBole has a special trainer for this model, which this package lacks.
     """
     found: type[Trainer] = getattr(room, f"{model_name}Trainer", Trainer)
     return found
 
 
 def init_logger(config: Config) -> None:
-    """Send messages to the terminal and to a file of the run in ``log/``, those of the root logger too."""
+    """Send log messages, including the root logger's, to the terminal and to a new file in ``log/``."""
     open_log(config, Path(config["log_dir"] or "log"))
     begin_log(f"recbole | erase-bench {recbole.__version__}, results {recbole.RESULTS_VERSION}")
     root = logging.getLogger()
@@ -43,12 +43,12 @@ def init_logger(config: Config) -> None:
 
 
 def get_gpu_usage(device: torch.device | str | None = None) -> str:
-    """Return the most memory that tensors took on a GPU, as text; ``0.00 G`` on the CPU."""
+    """Return the peak memory of tensors on a GPU as text, such as ``1.25 G``; ``0.00 G`` on the CPU."""
     return f"{peak_memory(device or 'cpu').get('peak_gpu_mib', 0.0) / 1024:.2f} G"
 
 
 def get_environment(config: Config) -> dict[str, Any]:
-    """Return what a run runs on: versions, device, threads. RecBole returns a table of it."""
+    """Return a dictionary with the versions, device and threads of this run. RecBole returns a table instead."""
     return {
         "erase-bench": recbole.__version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""A data set as RecBole's ``create_dataset`` returns it: all interactions, before they are split."""
+"""The data set that ``create_dataset`` returns, as in RecBole: all interactions before the split."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class WholeDataset:
-    """All interactions of a data set; every other name is asked of the :class:`~recbole.data.dataset.Dataset` of them.
+    """All interactions of a data set. Other attributes are looked up in its :class:`~recbole.data.dataset.Dataset`.
 
-    Rows are sorted by user and, within a user, as they are split: by time, or in the shuffled order.
+    Rows are sorted by user and, for each user, in the order in which they are split: by time, or shuffled.
 
     Args:
-        data: the task's data, nothing forgotten.
+        data: the task's data, with nothing forgotten.
 
     Attributes:
-        data: the same, its RecBole's names speaking of all rows.
+        data: the same data, whose RecBole attributes refer to all rows.
         config: the settings.
     """
 
@@ -44,19 +44,19 @@ class WholeDataset:
 
     @cached_property
     def inter_feat(self) -> pd.DataFrame:
-        """The interactions: ids, numbers, and arrays of either in columns of sequences."""
+        """The interactions as a table. Sequence columns hold one array per row."""
         data, log = self.data, self.data.log
         columns = {data.uid_field: log.user, data.iid_field: log.item} | data.columns
         return _frame(columns | {name: values for name, values in log.lists.items()})[~data.forgotten]
 
     @cached_property
     def user_feat(self) -> pd.DataFrame | None:
-        """The users' features, a row for each id, the padding first; None where none are loaded."""
+        """The users' features, one row per user id including padding (row 0); None if none were loaded."""
         return self._features("user", self.data.uid_field)
 
     @cached_property
     def item_feat(self) -> pd.DataFrame | None:
-        """The items' features, as :attr:`user_feat`."""
+        """The items' features, one row per item id including padding (row 0); None if none were loaded."""
         return self._features("item", self.data.iid_field)
 
     def _features(self, side: str, id_field: str) -> pd.DataFrame | None:
@@ -67,7 +67,7 @@ class WholeDataset:
         return _frame({id_field: ids, **columns})
 
     def build(self) -> list[Dataset]:
-        """Return the parts for training, validation and test; each speaks of its own rows."""
+        """Return the training, validation and test data. Each refers to the rows of its own split."""
         return [self.data.showing(label) for label in (TRAIN, VALID, TEST)]
 
     def __str__(self) -> str:
@@ -86,7 +86,7 @@ class WholeDataset:
 
 
 def _frame(columns: dict[str, np.ndarray | Ragged]) -> pd.DataFrame:
-    """Return a table of columns of one length; rows of a ragged one are arrays."""
+    """Return a table with these columns, all of the same length. Ragged columns hold one array per row."""
     return pd.DataFrame({name: _series(values) for name, values in columns.items()})
 
 

@@ -1,1 +1,1 @@
-"""Ensembles of sub-models, each of one shard of the rows, from which rows are unlearned exactly."""
+"""Sharded ensembles (SISA and its successors): one model per shard of the data, so that rows are unlearned exactly."""

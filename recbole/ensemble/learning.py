@@ -1,4 +1,4 @@
-"""From a state and a partition to an ensemble: the shards' models first, then what puts them together."""
+"""Trains an ensemble: first the model of each shard, then the aggregation that combines their scores."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ Weights = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Costs:
-    """What the training of an ensemble took, in seconds.
+    """The cost of training an ensemble.
+
+    Shards whose weights were given to :func:`learn_ensemble` as ``known`` are left out.
 
     Attributes:
-        shards: wall seconds by shard, of those that were trained.
-        shards_cpu: CPU seconds by shard.
-        aggregate, aggregate_cpu: of the aggregation.
-        examples, epochs: by shard.
+        shards, shards_cpu: shard number to wall and CPU seconds of its training.
+        examples, epochs: shard number to the number of training examples and of epochs.
+        aggregate, aggregate_cpu: wall and CPU seconds of training the aggregation.
     """
 
     shards: dict[int, float] = field(default_factory=dict)
@@ -51,7 +52,7 @@ class Costs:
     aggregate_cpu: float = 0.0
 
     def described(self) -> dict[str, Any]:
-        """Return it as records hold it."""
+        """Return the costs under the names that records use, with shard numbers as strings."""
         named = {"shard_seconds": self.shards, "shard_cpu_seconds": self.shards_cpu}
         named |= {"shard_examples": self.examples, "shard_epochs": self.epochs}  # type: ignore[dict-item]
         by_shard = {name: {str(k): value for k, value in of.items()} for name, of in named.items()}
@@ -63,14 +64,14 @@ class LearnedEnsemble(Learned):
     """A trained ensemble.
 
     Attributes:
-        costs: of its parts.
+        costs: the cost of training the shards' models and the aggregation.
     """
 
     costs: Costs = field(default_factory=Costs)
 
     @property
     def timing(self) -> dict[str, Any]:
-        """What a record tells of the training; epochs are the aggregation's."""
+        """The timing columns of a record. Numbers of epochs are those of the aggregation, not of the shards."""
         costs = self.costs
         return super().timing | {
             "fit_seconds": sum(costs.shards.values()) + costs.aggregate,
@@ -86,18 +87,20 @@ def learn_ensemble(
     known: Mapping[int, Weights] | None = None,
     board: SummaryWriter | None = None,
 ) -> LearnedEnsemble:
-    """Train an ensemble of a state; nothing is saved but unfinished work.
+    """Train an ensemble for a state. Only unfinished work is saved; the result is returned.
 
-    Each shard's model is a function of the shard's rows, its mask, its seed and the settings; the aggregation one of
-    these and of all rows under the mask. So it does not matter how often, and in which order, any was trained before.
+    A shard's model depends only on the shard's rows, the mask, its seed and the settings. The aggregation depends on
+    these models, the settings and all retained rows. So the result does not depend on which shards were trained before,
+    or in which order.
 
     Args:
-        run: settings and class of the ensemble.
-        state: which data it is of.
+        run: the settings, and the ensemble's class.
+        state: the data to train on.
         shard_of: int16 [rows], the shard of each log row.
-        workspace: where unfinished work is kept, for the same call to go on after a kill; nowhere by default.
-        known: the weights of shards that are trained already on the state's rows.
-        board: of TensorBoard, for the aggregation.
+        workspace: where unfinished work is saved, so that the same call can continue after being killed; None saves
+            none.
+        known: shard number to weights, for shards that are already trained on the state's rows; None for none.
+        board: the TensorBoard writer for the aggregation, or None.
 
     Raises:
         UserError: a training diverged, or the disk is full.
@@ -129,7 +132,7 @@ def _aggregate(
     workspace: Workspace,
     board: SummaryWriter | None,
 ) -> Learned:
-    """Put the shards' models together, and train what does so where there is something to train."""
+    """Build the ensemble from the shards' weights, and train its aggregation if that has parameters."""
     config, kind = run.config, get_aggregator(run.config["aggregate"])
     own = {"seed": torch_seed(config["seed"], "aggregate"), "epochs": config["aggregate_epochs"], "weight_decay": 0.0}
     if kind.input_type is not None:
@@ -137,7 +140,7 @@ def _aggregate(
         own["train_neg_sample_args"] = config["train_neg_sample_args"] or negatives
 
     part = PartRun(config.with_values(**own), run.model_class, {"of": _digests(weights)})
-    aside = replace(state, path=None)
+    unsaved = replace(state, path=None)
     init_seed(part.config["seed"], config["reproducibility"], config["device"])
     model = Ensemble(config, state.data)
     model.build(shard_of)
@@ -147,8 +150,8 @@ def _aggregate(
     model.to(config["device"])
     if not model.aggregate.trained:
         return Learned(model.eval(), Progress(), (0.0, 0.0))
-    resume = workspace.resume("aggregate", part.identity(aside))
-    learned = learn(part, aside, resume=resume, board=board, build=lambda _run, _state: model)
+    resume = workspace.resume("aggregate", part.identity(unsaved))
+    learned = learn(part, unsaved, resume=resume, board=board, build=lambda _run, _state: model)
     if resume is not None:
         resume.remove()
     return learned

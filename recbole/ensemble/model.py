@@ -1,4 +1,4 @@
-"""An ensemble is a model: the models of its shards, and what puts their scores together."""
+"""The ensemble as a model: the models of its shards, and an aggregation that combines their scores."""
 
 from __future__ import annotations
 
@@ -18,29 +18,28 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import UserError
 
 SHARD_OF, WITHOUT = "shard_of", "without"
-"""The tensors of a checkpoint beside parameters: the shard of each log row, and what the parameters never saw."""
+"""The tensors that an ensemble's checkpoint holds in addition to parameters; see :class:`Ensemble`."""
 
 
 def part_of(dataset: Dataset, shard_of: np.ndarray, shard: int) -> Dataset:
-    """Return what a shard's model knows of some data: the rows of its shard, under the data's mask."""
+    """Return the data that a shard's model is trained on: the shard's rows, with the data's mask of forgotten rows."""
     return dataset.part(shard_of != shard).masked(dataset.forgotten)
 
 
 class Ensemble(AbstractRecommender):
-    """The models of shards, frozen, and an aggregation of them, which is what :meth:`calculate_loss` trains.
+    """The frozen models of all shards, and an aggregation of their scores, which :meth:`calculate_loss` trains.
 
-    It is empty until :meth:`build` has been given a partition: by whoever trains it, or by a checkpoint, which holds
-    its partition.
+    The ensemble has no shards until :meth:`build` receives a partition, from the training code or from a checkpoint.
 
     Args:
-        config: reads ``model``, ``aggregate`` and ``num_shards``.
-        dataset: all of the data under the mask.
+        config: its ``model``, ``aggregate`` and ``num_shards`` are read.
+        dataset: all data, with the mask of forgotten rows.
 
     Attributes:
         of: the class of the shards' models.
-        shards: the models.
+        shards: the shards' models.
         shard_of: int16 [log rows], the shard of each row.
-        without: bool [log rows], what was forgotten when the parameters were trained.
+        without: bool [log rows], the rows that were forgotten when the parameters were trained.
         aggregate: the aggregation.
     """
 
@@ -57,7 +56,7 @@ class Ensemble(AbstractRecommender):
         self.shards = nn.ModuleList()
 
     def build(self, shard_of: np.ndarray) -> None:
-        """Make the shards' models and the aggregation for a partition of the log's rows (int [rows])."""
+        """Create the shards' models and the aggregation for a partition (the shard of each log row, int [rows])."""
         self.register_buffer(SHARD_OF, torch.from_numpy(shard_of.astype(np.int16)))
         self.register_buffer(WITHOUT, torch.from_numpy(self.dataset.forgotten.copy()))
         models = self._models([part_of(self.dataset, shard_of, k) for k in range(int(self.config["num_shards"]))])
@@ -66,25 +65,25 @@ class Ensemble(AbstractRecommender):
         self._follow()
 
     def _follow(self) -> None:
-        """Let the aggregation take up the data, and whose models there are."""
+        """Tell the aggregation which shards have training examples, and which shard holds each user."""
         log, of = self.dataset.log, self.shard_of.cpu().numpy()
         parts = [part_of(self.dataset, of, k) for k in range(len(self.shards))]
         members = [k for k, part in enumerate(parts) if len(part.train_examples())]
         user_shard = np.zeros(self.dataset.n_users, dtype=np.int64)
-        for rows in (self.dataset.forgotten, ~self.dataset.forgotten):  # what a user retains has the last word
+        for rows in (self.dataset.forgotten, ~self.dataset.forgotten):  # retained rows overwrite forgotten ones
             user_shard[log.user[rows]] = of[rows]
         whole = self._models([self.dataset])[0] if self.aggregate.asks_whole else None
         self.aggregate.follow(members, whole, torch.from_numpy(user_shard).to(self.device))
 
     def _models(self, datasets: Sequence[Dataset]) -> list[AbstractRecommender]:
-        """Return a model for each of some data, whose parameters are to be set, without a draw from the generator."""
+        """Create one model per data set, without advancing torch's random generator; their parameters are set later."""
         state = torch.get_rng_state()
         models = [self.of(self.config, dataset).to(self.device) for dataset in datasets]
         torch.set_rng_state(state)
         return models
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Let each shard's model, and the aggregation, follow the mask."""
+        """Update the shards' models and the aggregation after the mask of forgotten rows has changed."""
         self.dataset = dataset
         shard_of = self.shard_of.cpu().numpy()
         for k, model in enumerate(self.shards):
@@ -92,33 +91,43 @@ class Ensemble(AbstractRecommender):
         self._follow()
 
     def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Build the ensemble that a checkpoint's partition is of."""
+        """Build the ensemble for the partition in a checkpoint's state, so that the state can be loaded.
+
+        Args:
+            state: the checkpoint's ``state_dict``.
+
+        Returns:
+            ``state``.
+
+        Raises:
+            UserError: the checkpoint is not an ensemble's, or has another number of rows or too many shards.
+        """
         shard_of = state.get(SHARD_OF)
         if not isinstance(shard_of, torch.Tensor) or shard_of.dtype != torch.int16:
-            raise UserError("holds no partition: it is of one model, not of an ensemble; leave --ensemble away")
+            raise UserError("has no partition: it is a single model, not an ensemble; leave out --ensemble")
         rows, most = len(self.dataset.log), int(shard_of.max()) if len(shard_of) else -1
         if shard_of.shape != (rows,) or most >= self.config["num_shards"] or int(shard_of.min()) < 0:
             raise UserError(
-                f"its partition is of {len(shard_of)} rows in {most + 1} shards; this run has {rows} rows and "
+                f"its partition has {len(shard_of)} rows in {most + 1} shards, but this run has {rows} rows and "
                 f"--num_shards {self.config['num_shards']}"
             )
         self.build(shard_of.cpu().numpy())
         return state
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of the aggregation; the shards' models stay as they are asked questions."""
+        """Set the aggregation's training mode; the frozen models of the shards stay in evaluation mode."""
         super().train(mode)
         self.shards.eval()
         return self
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the loss of a batch that trains the aggregation."""
+        """Return the loss of a batch for training the aggregation."""
         return self.aggregate.loss(interaction)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user or sequence, item) pairs."""
+        """Return the scores [batch] for (user or sequence, item) pairs."""
         return self.aggregate.predict(interaction)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, [batch, n_items]."""
         return self.aggregate.scores(interaction)

@@ -1,4 +1,8 @@
-"""The partition of an ensemble: made once, on the full log, and kept in its checkpoint; or anew, of what is left."""
+"""The partition of an ensemble's rows into shards.
+
+It is computed once on the full log and stored in the checkpoint, or (``--repartition``) computed again on what is
+retained.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +38,13 @@ logger = logging.getLogger("recbole")
 
 @dataclass(frozen=True)
 class Partitioned:
-    """A partition of the rows of a log.
+    """A partition of a log's rows.
 
     Attributes:
-        shard_of: int16 [rows], the shard of each row of the log, whatever its split.
-        about: what a record tells of it: the ``partition``, its ``exact_level``, the ``shard_rows`` by shard, and of a
-            partition that looks at vectors the SHA-256 of these, ``pretrained_sha256``.
-        seconds, cpu_seconds: that it took, the pretraining of vectors included.
+        shard_of: int16 [rows], the shard of each log row, in all splits.
+        about: what a record says about the partition: ``partition`` (its name), ``exact_level``, ``shard_rows`` (number
+            of rows per shard) and, if it uses embeddings, their SHA-256 ``pretrained_sha256``.
+        seconds, cpu_seconds: wall and CPU seconds that computing it took, including pretraining of embeddings.
     """
 
     shard_of: np.ndarray = field(repr=False)
@@ -50,62 +54,63 @@ class Partitioned:
 
     @property
     def cost(self) -> dict[str, float]:
-        """What it took, as records hold it."""
+        """Wall and CPU seconds under the names that records use."""
         return {"partition_seconds": self.seconds, "partition_cpu_seconds": self.cpu_seconds}
 
 
 def check_ensemble(config: Config, model_class: type[AbstractRecommender], dataset: Dataset) -> None:
-    """Refuse, before anything is trained, what an ensemble's choices ask of a model that does not have it.
+    """Check, before any training, that the model and the data fit the chosen partition and aggregation.
 
     Args:
-        config: reads ``partition``, ``aggregate``, ``num_shards``.
-        model_class: of the shards' models.
+        config: its ``partition``, ``aggregate`` and ``num_shards`` are read.
+        model_class: the class of the shards' models.
         dataset: the run's data.
 
     Raises:
-        UserError: in one line.
+        UserError: they do not fit; the message says why and what to choose instead.
     """
     if world_size() > 1:
-        raise UserError("--ensemble: shards are trained by --shard_workers processes, not by --nproc ones together")
+        raise UserError("--ensemble does not work with --nproc; use --shard_workers for several processes")
     if model_class.type is ModelType.TRADITIONAL:
         raise UserError(
-            f"--ensemble trains a model for each shard, and {model_class.__name__} is fitted: --unlearning_algorithm "
-            "exact deletes from it without shards"
+            f"--ensemble trains a model per shard by gradient descent, which {model_class.__name__} does not use; "
+            "--unlearning_algorithm exact deletes rows from it exactly, without --ensemble"
         )
     partition, aggregator = get_partition(config["partition"]), get_aggregator(config["aggregate"])
     if dataset.task_type != "CF" and partition.by != "user":
         raise UserError(
-            f"--partition {partition.name} spreads a user's rows over shards, and {model_class.__name__} learns from "
-            "whole sequences of them; --partition hash keeps them together"
+            f"--partition {partition.name} spreads a user's rows over shards, but {model_class.__name__} learns from "
+            "whole sequences; use --partition hash, which keeps a user's rows together"
         )
     if dataset.task_type != "CF" and partition.needs_vectors:
         raise UserError(
-            f"--partition {partition.name} looks at vectors of users and items, and {model_class.__name__} has none of "
-            "users; --partition hash needs none"
+            f"--partition {partition.name} needs user and item embeddings, but {model_class.__name__} has no user "
+            "embeddings; use --partition hash, which needs none"
         )
     if aggregator.of_users and partition.by != "user":
         raise UserError(
-            f"--aggregate {aggregator.name} takes a user's vector from the shard that holds the user, and --partition "
-            f"{partition.name} spreads users over shards; take ot, ubp or bekm"
+            f"--aggregate {aggregator.name} takes a user's embedding from the user's own shard, but --partition "
+            f"{partition.name} spreads a user's rows over shards; use --partition ot, ubp or bekm"
         )
     objects = {"user": dataset.n_users - 1, "item": dataset.n_items - 1}.get(partition.by, dataset.inter_num)
     if config["num_shards"] > objects:
-        raise UserError(f"--num_shards {config['num_shards']}: there are only {objects} {partition.by}s to spread")
+        raise UserError(f"--num_shards {config['num_shards']}: there are only {objects} {partition.by}s to divide")
     aggregator.refuse(model_class(config, dataset))
 
 
 def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
-    """Return the partition of the rows that a state retains.
+    """Compute the partition of the rows that a state retains, or read it from the workspace.
 
-    A row that it has forgotten gets a shard too, by its number: the partition is a function of what is retained.
+    Rows that the state has forgotten get a shard from their row index, so that the partition depends only on retained
+    rows.
 
     Args:
         run: the ensemble's settings.
-        state: of the model that requests are put to, which has forgotten nothing; or of one that has.
-        workspace: keeps the partition while the shards are trained.
+        state: the base model's state, which has forgotten nothing, or a later one.
+        workspace: where the partition is saved while the shards are trained.
 
     Raises:
-        UserError: there are more shards than there are objects left to spread.
+        UserError: there are more shards than rows, users or items to divide.
     """
     digest, kept = run.identity(state).digest, "partition"
     if stored := workspace.known(kept, digest):
@@ -117,7 +122,7 @@ def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
     if partition.needs_vectors:
         vectors = _pretrained(run, state, workspace)
         about["pretrained_sha256"] = hashlib.sha256(b"".join(v.tobytes() for v in vectors)).hexdigest()
-    whole = partition.exact_level == "E2"  # which is a function of tokens: who is in no training row has a shard too
+    whole = partition.exact_level == "E2"  # a hash of tokens, so users without training rows can have a shard too
     rows = np.flatnonzero(~state.forgotten if whole else (log.split == TRAIN) & ~state.forgotten)
     given = _given(run, state.dataset, rows, vectors)
     shard_of = _of_all_rows(state.dataset, partition, rows, partition.assign(given), config["num_shards"])
@@ -131,16 +136,16 @@ def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
 
 
 def agreement(one: np.ndarray, other: np.ndarray, n_shards: int) -> float:
-    """Return how far two partitions of the same rows agree, whatever the shards' numbers: the adjusted Rand index.
+    """Return the adjusted Rand index of two partitions of the same rows, whatever the numbering of the shards.
 
     L. Hubert, P. Arabie, "Comparing partitions", Journal of Classification 1985 (equation numbers not checked).
 
     Args:
         one, other: int16 [rows], the shard of each row.
-        n_shards: of both.
+        n_shards: the number of shards in both.
 
     Returns:
-        1 where they are the same, 0 in the mean where neither tells anything of the other.
+        1 if the partitions are the same; 0 is the expected value for independent partitions.
     """
     both = np.bincount(one.astype(np.int64) * n_shards + other, minlength=n_shards**2).reshape(n_shards, n_shards)
     together, ones, others, every = (
@@ -176,10 +181,17 @@ def _given(
 def _of_all_rows(
     dataset: Dataset, partition: Partition, rows: np.ndarray, assigned: np.ndarray, n_shards: int
 ) -> np.ndarray:
-    """Return the shard of every log row, int16 [rows], where some have one.
+    """Return the shard of every log row, int16 [rows], given the shards of some rows.
 
-    The others go with the rows of their user (of their item, where the partition is of items): to the shard that has
-    the most of these, the first of equal ones; whoever has none goes by id.
+    The other rows go to the shard that has most of their user's rows (of their item's, if items are partitioned); in a
+    tie to the one with the lowest number. Users without any assigned row go to shard ``id % n_shards``.
+
+    Args:
+        dataset: the data.
+        partition: the partition, whose ``by`` is read.
+        rows: int [n], indices of the log rows that have a shard.
+        assigned: int16 [n], their shards.
+        n_shards: the number of shards.
     """
     log = dataset.log
     owner = log.item if partition.by == "item" else log.user
@@ -192,17 +204,17 @@ def _of_all_rows(
 
 
 def _pretrained(run: Run, state: State, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
-    """Return vectors of users and items, float32 [n, d], of a WMF of a state's training data, after some epochs."""
+    """Return user and item embeddings, float32 [n_users, d] and [n_items, d], of a WMF trained on the state's data."""
     config, model_class = run.config, get_model("WMF")
     own = packaged("model/WMF.yaml").values | {
         "model": "WMF", "MODEL_INPUT_TYPE": InputType.POINTWISE, "ensemble": None, "weight_decay": 0.0,
         "seed": torch_seed(config["seed"], "pretrain"), "epochs": config["pretrain_epochs"], "eval_step": 0,
         "max_training_hours": None, "clip_grad_norm": None,
     }  # fmt: skip
-    aside = State("pretrained", state.dataset, state.forgotten, n_planted=state.n_planted)
+    pretrained = State("pretrained", state.dataset, state.forgotten, n_planted=state.n_planted)
     part = PartRun(config.with_values(**own), model_class, {})
-    model = learn(part, aside, resume=workspace.resume("pretrain", part.identity(aside))).model
+    model = learn(part, pretrained, resume=workspace.resume("pretrain", part.identity(pretrained))).model
     if not isinstance(model, GeneralRecommender) or (vectors := model.vectors()) is None:
-        raise TypeError(f"{type(model).__name__} has no vectors to partition by")
+        raise TypeError(f"{type(model).__name__} has no embeddings to partition by")
     users, items = (table.detach().cpu().numpy().astype(np.float32) for table in vectors)
     return users, items

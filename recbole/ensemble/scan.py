@@ -1,4 +1,4 @@
-"""A residual scan: does anything in an ensemble still depend on what was forgotten?"""
+"""The residual scan: checks whether any part of an ensemble still depends on forgotten rows."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from recbole.utils import InputType
 logger = logging.getLogger("recbole")
 
 AGGREGATE = "aggregate"
-"""Stands for the aggregation, and for all of the data, where others are numbers of shards."""
+"""The value of :attr:`Finding.of` for the aggregation and for the data as a whole."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one thing.
+    """One result of the scan.
 
     Attributes:
-        of: the number of a shard, or :data:`AGGREGATE`.
-        what: the thing: ``examples``, ``negatives``, ``derived`` (graphs, weights of pairs and the like),
-            ``validation``, ``parameters``; ``partition``, where it was made anew of what is left.
-        clean: whether it is the same, bit by bit, where the forgotten rows say something else.
+        of: the number of a shard as a string, or :data:`AGGREGATE`.
+        what: what was compared: ``examples``, ``negatives``, ``derived`` (graphs, pair weights and other tensors
+            computed from data), ``validation``, ``parameters`` or, after repartitioning, ``partition``.
+        clean: whether it stays bit-identical when the contents of the forgotten rows are changed.
     """
 
     of: str
@@ -44,12 +44,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class ShardRows:
-    """Of one shard: its rows' number and SHA-256, before and after the forgetting.
+    """Number and SHA-256 of one shard's rows, before and after forgetting.
 
     Attributes:
-        shard: its number.
-        given, left: how many rows it had, and has.
-        before, after: SHA-256 of these rows' users, items (their tokens) and splits, in hexadecimal digits.
+        shard: the shard's number.
+        given, left: the number of rows before and after.
+        before, after: SHA-256, in hexadecimal, of user tokens, item tokens and splits of the rows before and after.
     """
 
     shard: int
@@ -60,11 +60,11 @@ class ShardRows:
 
 
 def manifest(dataset: Dataset, shard_of: np.ndarray, forgotten: np.ndarray) -> list[ShardRows]:
-    """Return the rows of each shard, before and after.
+    """Return the number and the SHA-256 of each shard's rows, before and after forgetting.
 
     Args:
-        dataset: all of the data.
-        shard_of: int16 [rows].
+        dataset: all data.
+        shard_of: int16 [rows], the shard of each row.
         forgotten: bool [rows].
     """
     found = []
@@ -84,7 +84,7 @@ def _digest(dataset: Dataset, rows: np.ndarray) -> str:
 
 
 def rewritten(dataset: Dataset, rows: np.ndarray) -> Dataset:
-    """Return the data in which some log rows (bool [rows]) say something else: another item, another rating."""
+    """Return a copy of the data in which the chosen log rows (bool [rows]) have another item and another rating."""
     log, config = dataset.log, dataset.config
     item, columns = log.item.copy(), dict(log.columns)
     item[rows] = item[rows] % (dataset.n_items - 1) + 1
@@ -97,18 +97,21 @@ def rewritten(dataset: Dataset, rows: np.ndarray) -> Dataset:
 
 
 def scan(run: Run, dataset: Dataset, stored: Mapping[str, torch.Tensor], train: bool = True) -> Iterator[Finding]:
-    """Yield what is found of the ensemble in a checkpoint.
+    """Compare an ensemble's checkpoint with what it would be if the forgotten rows had other contents.
 
-    All that is made of the data is made twice: of the data as they are and as they would be if the forgotten rows said
-    something else, under the checkpoint's mask. What differs still knows of them. With ``train`` the whole ensemble is
-    trained from scratch on the rewritten data, and compared with the file's parameters; so is its partition made, if
-    the file is of a run that partitioned anew.
+    Everything computed from data is computed twice with the checkpoint's mask: from the data as they are, and from a
+    copy in which the forgotten rows are changed. Whatever differs still depends on forgotten rows. With ``train``, the
+    whole ensemble is trained from scratch on the changed data, and its parameters are compared with the file's. If the
+    file was made with ``--repartition``, its partition is computed again and compared too.
 
     Args:
-        run: the settings and class of the ensemble.
-        dataset: all of the data, nothing forgotten.
+        run: the settings, and the ensemble's class.
+        dataset: all data, with nothing forgotten.
         stored: the checkpoint's ``state_dict``.
-        train: compare parameters, for the price of a retraining.
+        train: whether to compare parameters, which costs a full training of the ensemble.
+
+    Yields:
+        One finding per shard (and for the aggregation) and thing compared.
     """
     shard_of, forgotten = stored[SHARD_OF].cpu().numpy(), stored[WITHOUT].cpu().numpy()
     other = rewritten(dataset, forgotten)
@@ -128,7 +131,7 @@ def scan(run: Run, dataset: Dataset, stored: Mapping[str, torch.Tensor], train: 
 
 
 def _by_part(stored: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
-    """Return the names of a checkpoint's parameters by the shard that they are of."""
+    """Return the names of a checkpoint's parameters, by the number of their shard or :data:`AGGREGATE`."""
     found: dict[str, list[str]] = {}
     for name in stored:
         head, _, rest = name.partition(".")
@@ -138,7 +141,7 @@ def _by_part(stored: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
 
 
 def _derived(run: Run, of: str, here: Dataset, there: Dataset) -> Iterator[Finding]:
-    """Yield what is found of what is made of some data, before any training."""
+    """Compare examples, negatives, derived tensors and validation rows of two data sets, and yield the findings."""
     one, other = (data.train_examples() for data in (here, there))
     same = np.array_equal(one, other) and _same_batch(here.collate(one), there.collate(other))
     yield Finding(of, "examples", same)
@@ -154,7 +157,7 @@ def _derived(run: Run, of: str, here: Dataset, there: Dataset) -> Iterator[Findi
 
 
 def _first_batches(run: Run, data: Dataset, most: int = 8) -> list[Interaction]:
-    """Return the first batches of a training, their negatives among them."""
+    """Return the first training batches (at most ``most``), including their negatives."""
     batches = TrainBatches(run.config, data, cast(InputType, run.config["MODEL_INPUT_TYPE"]))
     return [batch for batch, _ in zip(batches.epoch(0), range(most), strict=False)]
 
@@ -164,7 +167,7 @@ def _same_batch(one: Interaction, other: Interaction) -> bool:
 
 
 def _tensors_of(run: Run, data: Dataset) -> dict[str, torch.Tensor]:
-    """Return the tensors that a shard's model derives from data: its buffers and attributes, no parameters."""
+    """Return the buffers and tensor attributes that a model computes from data, by name; parameters are left out."""
     torch.manual_seed(0)
     model = get_model(run.config["model"])(run.config, data)
     found = dict(model.named_buffers())

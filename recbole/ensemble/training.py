@@ -1,4 +1,4 @@
-"""The training of one shard, wherever it takes place: in this process, or in one of its own."""
+"""Trains the models of shards, in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ logger = logging.getLogger("recbole")
 
 @dataclass(frozen=True)
 class PartRun(Run):
-    """The run of a part of an ensemble.
+    """A run that trains one part of an ensemble.
 
     Attributes:
-        more: what makes its model beside settings, data and mask.
+        more: what the part's model depends on in addition to settings, data and mask.
     """
 
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def identity(self, state: State) -> Identity:
-        """Return what makes the trained model of a state."""
+        """Return the identity of a state's model: everything that determines its parameters."""
         return Identity(dict(super().identity(state).settings) | dict(self.more))
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A shard's model.
+    """The trained model of a shard.
 
     Attributes:
         weights: its ``state_dict``, on the CPU.
-        examples: how many it was trained on.
-        epochs: how many it was trained for; 0 of an empty shard, whose weights are those that it started with.
-        seconds, cpu_seconds: that the training took.
+        examples: the number of its training examples.
+        epochs: the number of training epochs; 0 for an empty shard, whose weights are the initial ones.
+        seconds, cpu_seconds: wall and CPU seconds of its training.
     """
 
     weights: dict[str, torch.Tensor]
@@ -68,10 +68,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The files of unfinished work: shards that are trained, and snapshots of those that are not.
+    """The files of unfinished work: finished parts (shards, the partition), and snapshots of parts in training.
 
     Attributes:
-        stem: what the paths begin with; None: nothing is kept.
+        stem: the path with which the files' paths begin; None saves nothing.
     """
 
     stem: Path | None = None
@@ -80,7 +80,12 @@ class Workspace:
         return None if self.stem is None else self.stem.with_name(f"{self.stem.name}.{part}.part")
 
     def known(self, part: str, digest: str) -> dict[str, Any] | None:
-        """Return what was kept of a finished part, if it was made by what the digest is of."""
+        """Return the saved content of a finished part, or None if there is none with this digest.
+
+        Args:
+            part: the part's name, such as ``shard_0``.
+            digest: identifies everything that the part depends on.
+        """
         path = self._finished(part)
         if path is None or not path.exists():
             return None
@@ -91,21 +96,21 @@ class Workspace:
         return stored
 
     def keep(self, part: str, digest: str, **content: Any) -> None:
-        """Keep a finished part, tensors and plain values, with a digest of what made it."""
+        """Save a finished part (tensors and plain values), together with the digest of what it depends on."""
         path = self._finished(part)
         if path is not None:
             save_checkpoint(path, {"digest": digest} | content)
             can_go_on_from(path)
 
     def resume(self, part: str, identity: Identity) -> ResumeFile | None:
-        """Return the snapshots of a part that is being trained."""
+        """Return the snapshot file for a part in training; None if nothing is saved."""
         if self.stem is None:
             return None
         path = self.stem.with_name(f"{self.stem.name}.{part}.resume")
         return ResumeFile(path, fingerprint(digest=identity.digest, version=recbole.__version__))
 
     def remove(self) -> None:
-        """Delete all of it: what it was for is written."""
+        """Delete all files of the workspace, once the finished ensemble is saved."""
         if self.stem is not None:
             for ending in ("part", "resume"):
                 for path in self.stem.parent.glob(f"{escape(self.stem.name)}.*.{ending}"):
@@ -114,11 +119,11 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Shards:
-    """What decides the models of all shards of one state, each of its own rows alone.
+    """The shards of one state: settings, data and partition.
 
     Attributes:
-        run: the ensemble's settings, bound to the class of the shards' models.
-        state: the ensemble's.
+        run: the ensemble's settings, with the class of the shards' models.
+        state: the ensemble's state.
         shard_of: int16 [rows], the shard of each log row.
     """
 
@@ -127,9 +132,9 @@ class Shards:
     shard_of: np.ndarray = field(repr=False)
 
     def part(self, shard: int) -> tuple[PartRun, State]:
-        """Return the run and the state of a shard's model.
+        """Return the run and the state for training a shard's model.
 
-        The first shard has the run's own seed, so that an ensemble of one shard is the model of all data.
+        Shard 0 has the run's own seed, so that an ensemble with a single shard equals the model trained on all data.
         """
         config, absent = self.run.config, self.shard_of != shard
         seed = torch_seed(config["seed"], "shard", shard) if shard else config["seed"]
@@ -141,7 +146,7 @@ class Shards:
         return run, State("shard", given, forgotten, n_planted=self.state.n_planted)
 
     def train(self, shard: int, workspace: Workspace) -> Trained:
-        """Return a shard's model: trained from its initial values, or as an interrupted run had trained it."""
+        """Train a shard's model, or continue or read the result of an interrupted run; return the trained model."""
         run, state = self.part(shard)
         identity, name = run.identity(state), f"shard_{shard}"
         if stored := workspace.known(name, identity.digest):
@@ -170,14 +175,14 @@ def _train(run: PartRun, state: State, resume: ResumeFile | None) -> Trained:
 def train_all(
     shards: Shards, wanted: Collection[int], workspace: Workspace, workers: int = 1
 ) -> Iterator[tuple[int, Trained]]:
-    """Yield the wanted shards, ascending, each with its model.
+    """Train the models of some shards and yield (shard number, model), in ascending order.
 
     Args:
-        shards: of which state.
-        wanted: their numbers.
-        workspace: where unfinished work is kept.
-        workers: how many are trained at the same time, each by a process of its own, that hands its model over in the
-            workspace's files; with 1, or without files, in this process.
+        shards: settings, data and partition.
+        wanted: numbers of the shards to train.
+        workspace: where unfinished work is saved.
+        workers: the number of worker processes. Each trains one shard at a time and passes its model on in the
+            workspace's files. With 1, or a workspace without files, shards are trained in this process.
 
     Raises:
         UserError: a training diverged, or a file cannot be written.
@@ -186,9 +191,9 @@ def train_all(
     order = sorted(wanted)
     if min(workers, len(order)) < 2 or workspace.stem is None:
         for shard in order:
-            yield shard, _told(shard, shards.train(shard, workspace))
+            yield shard, _logged(shard, shards.train(shard, workspace))
         return
-    context = get_context("forkserver")  # which imports torch once, and has no threads that a fork could lose
+    context = get_context("forkserver")  # imports torch only once, and has no threads, which fork would not copy
     context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(min(workers, len(order)), context, _begin_worker) as pool:
         futures = {shard: pool.submit(_work, shards, shard, workspace) for shard in order}
@@ -197,24 +202,26 @@ def train_all(
                 mistake = future.result()
                 if mistake:
                     raise UserError(mistake)
-                yield shard, _told(shard, shards.train(shard, workspace))  # which reads what the process wrote
+                yield shard, _logged(shard, shards.train(shard, workspace))  # reads the file that the worker wrote
         except BrokenProcessPool as error:
-            raise MemoryError("a process that trained a shard was killed, as the system does without memory") from error
+            raise MemoryError(
+                "a worker process that trained a shard was killed, probably because memory ran out"
+            ) from error
         finally:
-            if asked_to_stop():  # what they have kept is gone on from
+            if asked_to_stop():  # the next run continues from the workers' snapshots
                 for process in active_children():
                     process.kill()
             pool.shutdown(cancel_futures=True)
 
 
 def _begin_worker() -> None:
-    """Leave signals to the process that started this one, and end with it."""
+    """Ignore signals, which the parent process handles, and exit when the parent does."""
     ignore_signals()
     die_with_starter()
 
 
 def _work(shards: Shards, shard: int, workspace: Workspace) -> str:
-    """Train a shard in a process of its own and leave its file; return a user's mistake, or an empty string."""
+    """Train a shard in a worker process and save it; return the message of a user's mistake, or an empty string."""
     try:
         shards.train(shard, workspace)
     except UserError as error:
@@ -222,7 +229,7 @@ def _work(shards: Shards, shard: int, workspace: Workspace) -> str:
     return ""
 
 
-def _told(shard: int, trained: Trained) -> Trained:
+def _logged(shard: int, trained: Trained) -> Trained:
     logger.info(
         "shard %d: %d training examples, %d epochs, %.1fs", shard, trained.examples, trained.epochs, trained.seconds
     )

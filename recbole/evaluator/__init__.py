@@ -1,6 +1,7 @@
-"""Evaluation: pure functions of a model and a frozen view that return rows of one table.
+"""Evaluation: computes metrics for a model on fixed evaluation rows and returns rows of one result table.
 
-RecBole's ``Collector``, ``Evaluator`` and metric classes come from :mod:`recbole.doors` when they are asked for.
+RecBole's ``Collector``, ``Evaluator`` and metric classes can also be imported from here; they are loaded from
+:mod:`recbole.doors` on first use.
 """
 
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ __all__ = [
     "result_name",
 ]
 
-# a report reads the table's columns, and needs no torch
+# loaded on first use: the report only reads COLUMNS and must not import torch
 __getattr__ = from_modules(
     __name__,
     {

@@ -1,4 +1,4 @@
-"""A model that is asked many questions: nothing is scored or ranked twice."""
+"""A cache around a model under evaluation, so that several probes never score or rank the same rows twice."""
 
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeVar
@@ -12,32 +12,36 @@ from recbole.evaluator.kinds import Ids, Recommender
 from recbole.evaluator.scores import of_candidates, ranked, rows_at_once, score_batches, top_items, without_nan
 
 Batches = Callable[[int, torch.Tensor], None]
-"""What is given each batch of scores, with the number of its first row."""
+"""A callback that receives each batch of scores together with the index of the batch's first row."""
 
 SCORES_KEPT = 2**24
-"""How many scores of a model are kept for the next question about the same rows: 64 MiB of float32."""
+"""The most scores of a model that are cached for the next probe on the same rows: 64 MiB of float32."""
 
 SHORTEST, DEEPEST = 10, 100
-"""Lists are at least so long, for those who ask for other lengths of the same rows; the second of the whole catalogue,
-where distances look at a hundred places."""
+"""The least length of a cached list, so that later calls with a larger k can reuse it.
+
+``SHORTEST`` applies when histories are excluded. ``DEEPEST`` applies when the whole catalogue competes, because the
+distance measures compare the first 100 ranks.
+"""
 
 
 Found = TypeVar("Found")
 
 
 class Asked:
-    """A model that stays as it is while it is asked, and what it has answered; a recommender like the model itself.
+    """A model under evaluation together with its cached top-k lists and scores. It can be used in place of the model.
 
-    The lists of rows are kept as long as the rows are; of rows that resemble others (:attr:`EvalRows.like`) those alone
-    are ranked that differ. Of the rows that were last asked about with the whole catalogue as candidates the scores are
-    kept too, unless they are more than :data:`SCORES_KEPT`.
+    Top-k lists are cached for as long as their ``EvalRows`` object lives. If rows mostly repeat other rows
+    (:attr:`EvalRows.like`), only the rows that differ are ranked. The scores of the most recent rows are cached too, if
+    the whole catalogue competed and there are at most :data:`SCORES_KEPT` of them.
 
     Args:
-        model: any recommender; its parameters stay as they are from now on.
+        model: any recommender. Its parameters must not change from now on.
 
     Attributes:
-        tied: the largest share of rows in which the last place of a list was shared, and that place.
-        told: whether that has been told.
+        tied: ``(share, k)``: the largest share of rows so far in which the item at rank k has the same score as an item
+            that did not make the list, and that k.
+        told: whether the log line about such ties has been written.
     """
 
     def __init__(self, model: Recommender) -> None:
@@ -49,7 +53,7 @@ class Asked:
 
     @classmethod
     def of(cls, model: "Recommender | Asked") -> "Asked":
-        """Return the model with what it has answered, nothing if it was not asked yet."""
+        """Return ``model`` itself if it is already an :class:`Asked`, else wrap it with an empty cache."""
         return model if isinstance(model, cls) else cls(model)
 
     def eval(self) -> Any:
@@ -57,20 +61,21 @@ class Asked:
         return self.model.eval()
 
     def parameters(self) -> Iterator[Any]:
-        """Return the model's parameters."""
+        """Return an iterator over the model's parameters."""
         return self.model.parameters()
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Return the model's scores of all items."""
+        """Return the model's scores for all items, shape [batch, n_items] or flattened."""
         return self.model.full_sort_predict(interaction)
 
     def once(self, rows: EvalRows, question: Hashable, find: Callable[[], Found]) -> Found:
-        """Return what ``find`` returns for a question about rows: it is called the first time alone.
+        """Return ``find()``, computed on the first call for these rows and this key and cached afterwards.
 
         Args:
-            rows: the answer is kept as long as they are.
-            question: what is asked, with all that the answer depends on beside model and rows.
-            find: computes the answer, which nobody writes to.
+            rows: the evaluation rows. The result is cached for as long as they live.
+            question: the cache key. It must contain everything that the result depends on except the model and the
+                rows.
+            find: computes the result, which must not be modified afterwards.
         """
         known = self._known.setdefault(rows, {})
         if question not in known:
@@ -80,21 +85,23 @@ class Asked:
     def lists(
         self, rows: EvalRows, k: int, masked: bool = True, batch_rows: int = 4096, each: Batches | None = None
     ) -> Ids:
-        """Return the ``k`` best items of each row: see :func:`~recbole.evaluator.scores.best_of`.
+        """Return the ``k`` best items of each row; see :func:`~recbole.evaluator.scores.best_of`.
 
         Args:
-            rows: the questions.
+            rows: the evaluation rows.
             k: length of the lists.
-            masked: leave out each row's history, or let the whole catalogue compete.
-            batch_rows: at most so many rows are scored at a time.
-            each: also gets every batch of scores, with the number of its first row: [batch, n_items] on the model's
-                device, minus infinity for what is no candidate or no number. All rows are scored for it.
+            masked: True to exclude each row's history (and items that were not sampled as candidates), False to rank
+                the whole catalogue.
+            batch_rows: the most rows that are scored at once.
+            each: a callback that also receives every batch of scores and the index of its first row. The scores have
+                shape [batch, n_items], are on the model's device, and are minus infinity for non-candidates and NaN.
+                With a callback all rows are scored, even if their lists are cached.
 
         Returns:
-            int64 [rows, k], best first, 0 where a list has ended, -1 throughout where a score of the row is no number;
-            not to be written to.
+            int64 [rows, k] item ids, best first. A list with fewer than k candidates ends with 0. A row with a NaN
+                score is -1 throughout. The array is cached: do not modify it.
         """
-        different = rows.restricted  # else both lists are those of utility, too
+        different = rows.restricted  # otherwise masked and unmasked lists are the same
         known, masked = self._lists.setdefault(rows, {}), masked and different
         if each is not None or masked not in known or known[masked].shape[1] < k:
             length = max(k, SHORTEST if masked or not different else DEEPEST)
@@ -104,15 +111,17 @@ class Asked:
     def scores(
         self, rows: EvalRows, masked: bool = False, batch_rows: int = 4096
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield what :func:`~recbole.evaluator.scores.score_batches` does, of scores that are kept where they are.
+        """Yield the scores of all items batch by batch, from the cache if these rows were the last ones scored.
 
         Args:
-            rows: the questions.
-            masked: leave out each row's history, or let the whole catalogue compete.
-            batch_rows: at most so many rows are scored at a time.
+            rows: the evaluation rows.
+            masked: True to set non-candidates (such as each row's history) to minus infinity, False to keep the scores
+                of the whole catalogue.
+            batch_rows: the most rows that are scored at once.
 
         Yields:
-            The number of the first row, and float scores [batch, n_items], not to be written to.
+            The index of the batch's first row, and float scores [batch, n_items], which must not be modified. See
+                :func:`~recbole.evaluator.scores.score_batches`.
         """
         kept = self._kept(rows, batch_rows)
         if kept is None:
@@ -124,7 +133,7 @@ class Asked:
             yield start, of_candidates(scores.clone(), rows, start) if masked else scores
 
     def _kept(self, rows: EvalRows, batch_rows: int) -> Callable[[slice], torch.Tensor] | None:
-        """Return what gives the scores of a batch of the rows from those that are kept; None if they are of others."""
+        """Return a function from a slice of the rows to their cached scores; None if other rows are cached."""
         if self._scored is None or (self._scored[0] is not rows and self._scored[0] is not rows.like):
             return None
         of, scores = self._scored
@@ -136,7 +145,7 @@ class Asked:
         fresh = torch.cat([scores[:0], *others])
 
         def batch_of(batch: slice) -> torch.Tensor:
-            """Return the scores of a batch, those of the new rows put among the others."""
+            """Return the scores of a batch: cached scores, with those of the newly scored rows filled in."""
             found = scores[place[batch]]
             first, stop = np.searchsorted(new, (batch.start, batch.stop))
             found[place[batch] < 0] = fresh[first:stop]
@@ -145,7 +154,7 @@ class Asked:
         return batch_of
 
     def _keeping(self, rows: EvalRows, masked: bool, batch_rows: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """Score the rows, and keep the scores if they are of the whole catalogue and not too many."""
+        """Score the rows, and cache the scores if the whole catalogue competed and there are not too many."""
         n_rows, kept = len(rows.inputs), None
         for start, scores in score_batches(self.model, rows, masked, batch_rows):
             if not masked and n_rows * self.n_items <= SCORES_KEPT:

@@ -1,4 +1,4 @@
-"""Means over rows with their intervals, for each population, and how far they are from another model's."""
+"""Means of metrics over rows with 95 % intervals, per population, and paired differences from a reference."""
 
 from collections.abc import Container, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from recbole.evaluator.utility import Answers, mean
 from recbole.evaluator.views import counted
 
 RETRAINED = "retrained"
-"""What ``minus`` says where the model that is subtracted is the reference."""
+"""The value of the column ``minus`` if the reference model's values were subtracted."""
 
 
 def add_means(
@@ -27,19 +27,19 @@ def add_means(
     compared: Container[str] | None = None,
     **about: Any,
 ) -> None:
-    """Add to a table a row for each metric and population: the mean, its interval, and of how many people it is.
+    """Add one table row per metric and population: the mean, its 95 % interval, and the numbers of users and rows.
 
-    An interval that is not known, as of one person, is left out.
+    The columns ``low`` and ``high`` stay None where an interval cannot be computed, for example with a single user.
 
     Args:
-        table: to add to.
-        values: each metric's values, float64 [rows].
-        person: int64 [rows], whose row it is; people are what intervals are over.
-        populations: name to bool [rows].
-        others: the reference's values of the same rows, and the reference: what ours have more, row by row, is added
-            too, in rows with ``minus``.
-        compared: the populations that it is added for; all by default.
-        about: further columns.
+        table: the table to add to.
+        values: float64 [rows] per (metric, list length).
+        person: int64 [rows], the user id of each row. Intervals are computed by resampling users.
+        populations: population name to bool [rows].
+        others: the reference model's values for the same rows, and the reference. If given, the row-by-row differences
+            "model minus reference" are added too, in table rows whose column ``minus`` is set.
+        compared: names of the populations for which the differences are added; None means all.
+        about: further columns of the table rows.
     """
     columns: list[tuple[Key, dict[str, Any]]] = [(key, {}) for key in values]
     numbers = list(values.values())
@@ -67,17 +67,18 @@ def add_answers(
     populations: Mapping[str, Mask],
     others: tuple[Answers, Reference] | None = None,
 ) -> None:
-    """Add to a table the metrics of a model's answers for each population, and how far they are from the reference's.
+    """Add the utility metrics of a model for each population, and their differences from the reference model.
 
-    ``n_rows`` counts what a mean is over: rows, right items or scored items. The difference of two square roots of
-    means is no mean over rows; it is left out, as are those of what is no mean at all.
+    The column ``n_rows`` counts what a mean is taken over: rows, right items, or scored items, depending on the metric.
+    There is no difference for metrics that are the square root of a mean (RMSE), because a difference of roots is not a
+    mean over rows, nor for metrics that are not means, such as item coverage.
 
     Args:
-        table: to add to.
-        answers: of the model.
-        rows: what was asked.
-        populations: name to bool [rows].
-        others: the reference's answers to the same rows, and the reference.
+        table: the table to add to.
+        answers: the model's lists, hits and scores.
+        rows: the evaluation rows.
+        populations: population name to bool [rows].
+        others: the same for the reference model, and the reference; None without a reference.
     """
     theirs = [] if others is None else others[0].samples()
     skipped = rows.n_skipped
@@ -98,5 +99,5 @@ def add_answers(
 
 
 def _rooted(row: Row) -> Row:
-    """Return the row of a mean's square root, from that of the mean."""
+    """Return a table row with the square roots of its value, low and high."""
     return row | {end: None if row[end] is None else max(row[end], 0.0) ** 0.5 for end in ("value", "low", "high")}

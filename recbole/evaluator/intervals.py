@@ -1,4 +1,4 @@
-"""Intervals for means over rows: people are drawn again, each with all of their rows."""
+"""95 % bootstrap intervals for means over rows, where users are resampled together with all of their rows."""
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -13,38 +13,41 @@ from recbole.evaluator.kinds import Floats, Ids
 from recbole.utils import stream
 
 DRAWS = 2000
-"""How often people are drawn again."""
+"""The number of bootstrap resamples."""
 
 FEW, MANY = 50, 10_000
-"""Below ``FEW`` people the interval is corrected for bias and acceleration; above ``MANY`` it is the normal one."""
+"""Numbers of users at which the method changes: below ``FEW`` the interval is bias-corrected and accelerated (BCa),
+above ``MANY`` it is the normal approximation.
+"""
 
 KEPT = 1200
-"""The draws of at most so many people are kept: 10 MB."""
+"""Resamples are cached for up to this number of users (10 MB)."""
 
 Singles = npt.NDArray[np.float32]
 
 _ENDS = 0.025, 0.975
 _AT_ONCE = 2**17
-"""How many numbers of draws are made at a time: 1 MiB, which caches hold."""
+"""How many numbers are drawn at once: 1 MiB, which fits in a processor's cache."""
 
 _SIDE_BY_SIDE = 8
-"""How many columns go through a product at a time."""
+"""How many columns go through one matrix product at once."""
 
 
 def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
-    """Return the 95 % intervals of means over rows.
+    """Return the 95 % bootstrap intervals of means over rows, with users as the unit of resampling.
 
-    People are the unit: one person's rows are alike. Of ``n`` people ``n`` are drawn with replacement, 2,000 times, and
-    each draw has the mean over its people's rows. The interval is that of the draws' quantiles, below 50 people BCa
-    (B. Efron, "Better Bootstrap Confidence Intervals", JASA 1987; equation numbers not checked), and above 10,000 the
-    normal one of a ratio of means. The draws are the same for equally many people, in every model and run.
+    Users are resampled rather than rows because the rows of one user are correlated. Each of 2,000 resamples draws
+    ``n`` of the ``n`` users with replacement and takes the mean over all of their rows. The interval lies between the
+    2.5 % and 97.5 % quantiles of these means. Below 50 users it is BCa (B. Efron, "Better Bootstrap Confidence
+    Intervals", JASA 1987; equation numbers not checked); above 10,000 users it is the normal approximation for a ratio
+    of means. The resamples depend only on the number of users, so every model and run uses the same ones.
 
     Args:
-        values: float64 [rows, m], one column a mean.
-        person: int64 [rows], whose row it is.
+        values: float64 [rows, m], one column per mean.
+        person: int64 [rows], the user id of each row.
 
     Returns:
-        ``(low, high)``, float64 [m] each; NaN for fewer than two people or where a value is NaN.
+        ``(low, high)``, float64 [m] each. NaN if there are fewer than two users or if a value is NaN.
     """
     people = distinct(person)
     of_row = np.searchsorted(people, person)
@@ -58,7 +61,7 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
 
 
 def _sums(values: Floats, of_row: Ids, n: int) -> Floats:
-    """Return the sums of values (float64 [rows, m]) over the rows of each of ``n`` people, float64 [n, m]."""
+    """Return the sum of the values (float64 [rows, m]) over the rows of each of ``n`` users, float64 [n, m]."""
     if len(of_row) == n:  # one row each
         sums = np.empty(values.shape)
         sums[of_row] = values
@@ -67,10 +70,15 @@ def _sums(values: Floats, of_row: Ids, n: int) -> Floats:
 
 
 def _percentiles(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """Return the quantiles of the draws' means, float64 [m] each; of sums [n, m] and numbers of rows [n] of people."""
+    """Return the 2.5 % and 97.5 % quantiles of the resampled means, float64 [m] each.
+
+    Args:
+        sums: float64 [n, m], the sum of each user's values.
+        counts: float64 [n], the number of each user's rows.
+    """
     mean = sums.sum(axis=0) / counts.sum()
     off = sums - mean * counts[:, None]
-    if np.all(counts == counts[0]):  # then all draws have as many rows
+    if np.all(counts == counts[0]):  # then all resamples have the same number of rows
         drawn = np.sort(_drawn_sums(off, np.float32), axis=1)
         low, high = (mean + _quantile(drawn, np.full(len(mean), share)) / counts.sum() for share in _ENDS)
         return low, high
@@ -81,15 +89,15 @@ def _percentiles(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
 
 
 def _drawn_sums(columns: Floats, precision: type[np.floating[Any]]) -> npt.NDArray[Any]:
-    """Return the sums over the people of each draw, [m, draws] of a precision, of what people have, float64 [n, m].
+    """Return the sums over the users in each resample, [m, draws] in the given precision.
 
-    A fixed number of columns goes through a product at a time: the bits of one do not depend on how many others there
-    are.
+    A fixed number of columns goes through each matrix product, so that the result for one column is bit-identical
+    however many others there are.
 
     Args:
-        columns: what people have.
-        precision: of the product. Single does for what people are off the mean; where draws are compared with the mean,
-            sums of whole numbers have to be exact.
+        columns: float64 [n, m], the values of each user.
+        precision: dtype of the product. float32 is enough for deviations from the mean; float64 is needed for sums of
+            whole numbers that are compared with the mean exactly.
     """
     n, m = columns.shape
     wide = np.zeros((n, -(-m // _SIDE_BY_SIDE) * _SIDE_BY_SIDE), dtype=precision)
@@ -106,13 +114,13 @@ def _drawn_sums(columns: Floats, precision: type[np.floating[Any]]) -> npt.NDArr
 
 
 def _times_drawn(n: int) -> Iterable[Singles]:
-    """Return how often each of ``n`` people is in each draw, float32 [draws, n] in all, some draws at a time."""
+    """Yield blocks [some draws, n] of float32 counts: how often each of ``n`` users is in each resample."""
     return _drawn(n) if n > KEPT else [_kept(n)]
 
 
 @lru_cache(maxsize=8)
 def _kept(n: int) -> Singles:
-    """Return all draws of few people, for the next model and question that has as many."""
+    """Return all resamples for ``n`` users, float32 [draws, n], cached for the next call with the same ``n``."""
     return np.concatenate(list(_drawn(n)))
 
 
@@ -126,7 +134,12 @@ def _drawn(n: int) -> Iterator[Singles]:
 
 
 def _quantile(drawn: npt.NDArray[Any], share: Floats) -> Floats:
-    """Return a quantile of each row of sorted draws, float64 [m], between two of them in proportion; NaN of a NaN."""
+    """Return one quantile of each row of sorted numbers, interpolated linearly, float64 [m].
+
+    Args:
+        drawn: [m, draws], ascending in each row.
+        share: float64 [m], which quantile, from 0 to 1. The result is NaN where it is NaN or the row contains NaN.
+    """
     place = np.where(np.isnan(share), 0.0, share) * (drawn.shape[1] - 1)
     first = np.minimum(place.astype(np.int64), drawn.shape[1] - 2)
     row = np.arange(len(drawn))
@@ -136,9 +149,11 @@ def _quantile(drawn: npt.NDArray[Any], share: Floats) -> Floats:
 
 
 def _corrected(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """Return the ends of BCa intervals, float64 [m] each, of sums [n, m] and numbers of rows [n] of people.
+    """Return the ends of BCa intervals, float64 [m] each. If all resampled means are equal, both ends are that mean.
 
-    The ends of equal draws are those.
+    Args:
+        sums: float64 [n, m], the sum of each user's values.
+        counts: float64 [n], the number of each user's rows.
     """
     *totals, rows = _drawn_sums(np.column_stack([sums, counts]), np.float64)
     drawn = np.sort(np.stack(totals) / rows, axis=1)

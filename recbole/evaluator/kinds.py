@@ -1,4 +1,4 @@
-"""What the room's functions take and return, by name; whoever reads results needs no torch for it."""
+"""Names for the types that this package's functions take and return. Importing them does not load torch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 Row = dict[str, Any]
-"""A row of the result table: see :data:`~recbole.evaluator.table.COLUMNS`."""
+"""A row of the result table: column name to value; see :data:`~recbole.evaluator.table.COLUMNS`."""
 
 Values = dict[tuple[str, int | None], float]
-"""The value of each metric at each list length; of a metric without lists the length is None."""
+"""``(metric, list length)`` to value. The list length is None for a metric that is not computed at a cut-off."""
 
 
 class Recommender(Protocol):
-    """What is asked of a model: everything that a recommender of ``recbole.model`` has."""
+    """The methods that evaluation needs from a model. Every recommender in ``recbole.model`` has them."""
 
     n_items: Any
 
@@ -31,19 +31,20 @@ class Recommender(Protocol):
         """Put the model in evaluation mode."""
 
     def parameters(self) -> Iterator[Any]:
-        """Return the parameters; the first tells the device."""
+        """Return an iterator over the parameters. The first one determines the device."""
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Return the scores of all items, [rows, n_items] or flat."""
+        """Return the scores for all items, [rows, n_items] or flattened."""
 
 
 class Reference(NamedTuple):
-    """A retrained model to measure the distance from.
+    """The retrained model from which the distance is measured.
 
     Attributes:
         model: a recommender.
-        name: how result rows name it.
-        twin: whether it differs from the base in its mask alone: True, False, or ``unknown``; None where nobody asked.
+        name: its name in the result rows (file and SHA-256).
+        twin: whether the model was trained exactly like the base model except for the forgotten rows: True, False, or
+            ``unknown``. None if this was not checked.
     """
 
     model: Recommender
@@ -58,4 +59,4 @@ class Settings(Protocol):
         """Return the value of a setting."""
 
     def get(self, key: str, /) -> Any:
-        """Return the value of a setting, None where there is none."""
+        """Return the value of a setting, or None if it is not set."""

@@ -1,4 +1,4 @@
-"""The kinds of metrics: what each is computed of, and what it returns."""
+"""The kinds of metrics: one class per kind, which says what a metric function receives and what it returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ Scores = NDArray[np.float32]
 
 
 class Popularity(NamedTuple):
-    """How often items stand in the training data.
+    """How often each item occurs in the training data.
 
     Attributes:
-        counts: int64 [n_items], interactions of each item.
-        tail: bool [n_items], whether it is one of the rare ones.
+        counts: int64 [n_items], the number of each item's interactions.
+        tail: bool [n_items], whether the item is one of the long tail (the rarest items).
     """
 
     counts: Ids
@@ -26,12 +26,12 @@ class Popularity(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where right items stand among the wrong candidates of their rows; one entry a right item.
+    """Where right items rank among the wrong candidates of their rows. There is one entry per right item.
 
     Attributes:
-        better: int64 [n], how many wrong candidates score more.
-        equal: int64 [n], how many score the same.
-        wrong: int64 [n], how many there are, at least 1.
+        better: int64 [n], the number of wrong candidates with a higher score.
+        equal: int64 [n], the number of wrong candidates with the same score.
+        wrong: int64 [n], the number of wrong candidates, at least 1.
     """
 
     better: Ids
@@ -41,14 +41,17 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """A function with the name that settings have for it, in any case; result rows have it in lower case.
+    """A metric: a function and its name. Settings may write the name in any case; result rows have it in lower case.
 
     Attributes:
-        name: a word of letters, digits and underscores.
-        function: what it computes; see the subclasses.
-        smaller: whether a smaller value is the better one.
-        cut: whether it has a value for each list length.
-        of_values: whether it looks at scores as predictions of labels, and not at their order among candidates.
+        name: a Python identifier, such as Recall.
+        function: computes the values; the subclasses say from what.
+        smaller: whether a smaller value is better.
+        cut: whether the metric has a value for each list length k.
+        of_values: whether scores are compared with labels, rather than used to rank candidates.
+
+    Raises:
+        ValueError: the name is not an identifier.
     """
 
     name: str
@@ -59,94 +62,98 @@ class Metric:
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
-            raise ValueError(f"a metric's name is a word of letters, digits and underscores, not {self.name!r}")
+            raise ValueError(f"a metric's name should be a Python identifier such as Recall, not {self.name!r}")
 
     def _computed(self, shape: tuple[int, ...], *of: Any) -> Floats:
         found = np.asarray(self.function(*of), dtype=np.float64)
         if found.shape != shape:
-            raise UserError(f"metric {self.name} should return values of shape {shape}, and returns {found.shape}")
+            raise UserError(f"metric {self.name} should return values of shape {shape}, but returns {found.shape}")
         return found
 
 
 class PerRow(Metric):
-    """A function of hits that averages over any rows.
+    """A metric computed from hits, averaged over rows (Recall, NDCG).
 
-    It gets hits, bool [rows, k], whether the j-th recommendation is right, and int64 [rows], how many items would be
-    right, at least 1; it returns [rows, k], the values of the lists of length 1 to k.
+    The function receives hits, bool [rows, k], whether the j-th recommended item is right, and n_right, int64 [rows],
+    the number of right items (at least 1). It returns [rows, k]: column j is the metric at list length j + 1.
     """
 
     def __call__(self, hits: Mask, n_right: Ids) -> Floats:
-        """Return the values, float64 [rows, k]."""
+        """Return the values at list lengths 1 to k, float64 [rows, k]."""
         return self._computed(hits.shape, hits, n_right)
 
 
 class OfItems(Metric):
-    """A function of the recommended items and of how popular they are that averages over any rows.
+    """A metric computed from the popularity of the recommended items, averaged over rows (AveragePopularity).
 
-    It gets the items, int64 [rows, k], best first, 0 where a list has ended, and their :class:`Popularity`; it returns
-    [rows, k], the values of the lists of length 1 to k.
+    The function receives the recommended item ids, int64 [rows, k], best first, 0 where a list has ended, and the
+    :class:`Popularity` of all items. It returns [rows, k]: column j is the metric at list length j + 1.
     """
 
     def __call__(self, best: Ids, popularity: Popularity) -> Floats:
-        """Return the values, float64 [rows, k]."""
+        """Return the values at list lengths 1 to k, float64 [rows, k]."""
         return self._computed(best.shape, best, popularity)
 
 
 class OfLists(Metric):
-    """A function of the lists of all rows together, such as the share of the catalogue that they cover.
+    """A metric computed from the lists of all rows together (ItemCoverage, GiniIndex).
 
-    It gets the recommended items, int64 [rows, k], best first, 0 where a list has ended, at least one row; and the
-    number of ids, padding included. It returns [k], the values of the lists of length 1 to k.
+    The function receives the recommended item ids, int64 [rows, k], best first, 0 where a list has ended, with at least
+    one row, and the number of item ids including padding. It returns [k]: entry j is the metric at list length j + 1.
     """
 
     def __call__(self, best: Ids, n_items: int) -> Floats:
-        """Return the values, float64 [k]; NaN without any row."""
+        """Return the values at list lengths 1 to k, float64 [k]; NaN if there is no row."""
         return self._computed(best.shape[1:], best, n_items) if len(best) else np.full(best.shape[1], np.nan)
 
 
 class OfScores(Metric):
-    """A function of scores and labels that averages over any rows, such as the area under each person's ROC curve.
+    """A metric computed from scores and labels row by row, averaged over rows, such as an AUC per user.
 
-    It gets the scores of some rows, float32 [rows, n_items], minus infinity for what is no candidate, and whether each
-    item is a candidate that is right, bool [rows, n_items]; it returns [rows]. How rows are cut is not its business.
+    The function receives the scores of some rows, float32 [rows, n_items], minus infinity for non-candidates, and
+    labels, bool [rows, n_items], whether an item is a candidate and right. It returns [rows]. It is called once per
+    batch and must treat each row independently.
     """
 
     cut = False
 
     def __call__(self, scores: Scores, labels: Mask) -> Floats:
-        """Return the values, float64 [rows]."""
+        """Return one value per row, float64 [rows]."""
         return self._computed(labels.shape[:1], scores, labels)
 
 
 class OfPlaces(Metric):
-    """A function of the places of right items that averages over right items, such as GAUC.
+    """A metric computed from the ranks of right items, averaged over right items (GAUC, ExpectedRank).
 
-    It gets :class:`Places`; it returns [n].
+    The function receives :class:`Places` with n right items and returns [n].
     """
 
     cut = False
 
     def __call__(self, places: Places) -> Floats:
-        """Return the values, float64 [n]."""
+        """Return one value per right item, float64 [n]."""
         return self._computed(places.wrong.shape, places)
 
 
 class OfPlacesAt(Metric):
-    """The same, cut at a list length: it also gets the length, and is called for each."""
+    """A metric computed from the ranks of right items at a list length k, averaged over right items (HitExpected).
+
+    The function receives :class:`Places` with n right items and k, and returns [n]. It is called once per list length.
+    """
 
     def __call__(self, places: Places, k: int) -> Floats:
-        """Return the values, float64 [n]."""
+        """Return one value per right item, float64 [n]."""
         return self._computed(places.wrong.shape, places, k)
 
 
 @dataclass(frozen=True)
 class OfPairs(Metric):
-    """A loss: a function of scores and labels that averages over pairs of a row and an item.
+    """A loss: a metric computed from scores and labels, averaged over (row, item) pairs (LogLoss, MAE).
 
-    It gets float64 [pairs] and bool [pairs]; it returns [pairs].
+    The function receives scores, float64 [pairs], and labels, bool [pairs]. It returns [pairs].
 
     Attributes:
-        root: whether the metric is the square root of the mean.
+        root: whether the reported value is the square root of the mean (RMSE).
     """
 
     root: bool = False
@@ -154,21 +161,22 @@ class OfPairs(Metric):
     of_values = True
 
     def __call__(self, scores: Floats, labels: Mask) -> Floats:
-        """Return the values, float64 [pairs]."""
+        """Return one value per pair, float64 [pairs]."""
         return self._computed(labels.shape, scores, labels)
 
 
 class OfAllPairs(Metric):
-    """A function of the scores and labels of all pairs together, which is no mean: the area under their ROC curve.
+    """A metric computed from the scores and labels of all pairs together, which is not a mean (AUC).
 
-    It gets float64 [pairs] and bool [pairs], at least one of either label; it returns a number.
+    The function receives scores, float64 [pairs], and labels, bool [pairs], with at least one pair of each label. It
+    returns a number.
     """
 
     cut = False
     of_values = True
 
     def __call__(self, scores: Floats, labels: Mask) -> float:
-        """Return the value; NaN where one of the labels is missing."""
+        """Return the value; NaN if all labels are equal or there is no pair."""
         return float(self._computed((), scores, labels)) if labels.any() and not labels.all() else float("nan")
 
 
@@ -182,40 +190,40 @@ def _of(kind: type[Kind], name: str, **about: bool) -> Callable[[Callable[..., A
 
 
 def per_row(name: str, smaller: bool = False) -> Callable[[Callable[[Mask, Ids], Any]], PerRow]:
-    """Make a :class:`PerRow` metric of a function."""
+    """Decorate a function of (hits, n_right) to make it a :class:`PerRow` metric."""
     return _of(PerRow, name, smaller=smaller)
 
 
 def of_items(name: str, smaller: bool = False) -> Callable[[Callable[[Ids, Popularity], Any]], OfItems]:
-    """Make an :class:`OfItems` metric of a function."""
+    """Decorate a function of (item ids, popularity) to make it an :class:`OfItems` metric."""
     return _of(OfItems, name, smaller=smaller)
 
 
 def of_lists(name: str, smaller: bool = False) -> Callable[[Callable[[Ids, int], Any]], OfLists]:
-    """Make an :class:`OfLists` metric of a function."""
+    """Decorate a function of (item ids, n_items) to make it an :class:`OfLists` metric."""
     return _of(OfLists, name, smaller=smaller)
 
 
 def of_scores(name: str, smaller: bool = False) -> Callable[[Callable[[Scores, Mask], Any]], OfScores]:
-    """Make an :class:`OfScores` metric of a function."""
+    """Decorate a function of (scores, labels) to make it an :class:`OfScores` metric."""
     return _of(OfScores, name, smaller=smaller)
 
 
 def of_places(name: str, smaller: bool = False) -> Callable[[Callable[[Places], Any]], OfPlaces]:
-    """Make an :class:`OfPlaces` metric of a function."""
+    """Decorate a function of :class:`Places` to make it an :class:`OfPlaces` metric."""
     return _of(OfPlaces, name, smaller=smaller)
 
 
 def of_places_at(name: str, smaller: bool = False) -> Callable[[Callable[[Places, int], Any]], OfPlacesAt]:
-    """Make an :class:`OfPlacesAt` metric of a function."""
+    """Decorate a function of (:class:`Places`, k) to make it an :class:`OfPlacesAt` metric."""
     return _of(OfPlacesAt, name, smaller=smaller)
 
 
 def of_pairs(name: str, smaller: bool = True, root: bool = False) -> Callable[[Callable[..., Any]], OfPairs]:
-    """Make an :class:`OfPairs` metric of a function of scores and labels."""
+    """Decorate a function of (scores, labels) to make it an :class:`OfPairs` metric."""
     return _of(OfPairs, name, smaller=smaller, root=root)
 
 
 def of_all_pairs(name: str, smaller: bool = False) -> Callable[[Callable[[Floats, Mask], Any]], OfAllPairs]:
-    """Make an :class:`OfAllPairs` metric of a function."""
+    """Decorate a function of (scores, labels) to make it an :class:`OfAllPairs` metric."""
     return _of(OfAllPairs, name, smaller=smaller)

@@ -1,9 +1,10 @@
-"""Metrics, found by name; a new one is a function with a decorator that says what it is computed of.
+"""The metrics. A new metric is a function with a decorator that says what the function is computed from.
 
-Values for each row: ``per_row`` of hits, ``of_items`` of the recommended items' popularity, ``of_scores`` of the scores
-of the row's candidates. For each right item: ``of_places`` and ``of_places_at``. For each pair of a row and an item
-whose score is held against a label: ``of_pairs``. For all at once: ``of_lists`` of lists, ``of_all_pairs`` of pairs.
-Another installed distribution adds one by an entry point in the group ``erase_bench.metrics`` of the metric's name.
+One value per row: ``per_row`` (from hits), ``of_items`` (from the recommended items' popularity), ``of_scores`` (from
+the scores of the row's candidates). One value per right item: ``of_places`` and ``of_places_at`` (from ranks). One
+value per (row, item) pair whose score is compared with a label: ``of_pairs``. One value in total: ``of_lists`` (from
+all lists), ``of_all_pairs`` (from all pairs). Another installed distribution adds a metric through an entry point in
+the group ``erase_bench.metrics`` that has the metric's name.
 """
 
 from collections.abc import Iterator
@@ -62,25 +63,25 @@ __all__ = [
 ]
 
 _SURE = 1e-15
-"""Probabilities are kept so far from 0 and 1 before their logarithm is taken."""
+"""Probabilities are clipped to [_SURE, 1 - _SURE] before their logarithm is taken."""
 
 
 @per_row("Recall")
 def recall(hits: Mask, n_right: Ids) -> Floats:
-    """Return the share of the right items that is in the list."""
+    """Return the share of the right items that are in the list."""
     return np.cumsum(hits, axis=1) / n_right[:, None]
 
 
 @per_row("MRR")
 def mrr(hits: Mask, n_right: Ids) -> Floats:
-    """Return one over the rank of the first hit, 0 without any."""
+    """Return the reciprocal rank of the first hit, 0 without a hit."""
     rank = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, np.inf)[:, None]
     return np.where(rank <= np.arange(1, hits.shape[1] + 1), 1.0 / rank, 0.0)
 
 
 @per_row("NDCG")
 def ndcg(hits: Mask, n_right: Ids) -> Floats:
-    """Return DCG over the DCG of the best possible list of that length (K. Jaervelin, J. Kekaelaeinen, TOIS 2002)."""
+    """Return the DCG divided by that of an ideal list of the same length (K. Jaervelin, J. Kekaelaeinen, TOIS 2002)."""
     gain = 1.0 / np.log2(np.arange(2, hits.shape[1] + 2))
     ideal = np.cumsum(gain)[np.minimum(n_right[:, None], np.arange(1, hits.shape[1] + 1)) - 1]
     return np.cumsum(hits * gain, axis=1) / ideal
@@ -88,81 +89,81 @@ def ndcg(hits: Mask, n_right: Ids) -> Floats:
 
 @per_row("Hit")
 def hit(hits: Mask, n_right: Ids) -> Floats:
-    """Return whether there is any hit in the list."""
+    """Return 1 if the list has a hit, else 0."""
     return (np.cumsum(hits, axis=1) > 0).astype(np.float64)
 
 
 @per_row("Precision")
 def precision(hits: Mask, n_right: Ids) -> Floats:
-    """Return the share of the list that is right."""
+    """Return the share of the list's k places that hold a right item."""
     return np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
 
 
 @per_row("MAP")
 def average_precision(hits: Mask, n_right: Ids) -> Floats:
-    """Return the sum of the precisions at each hit over the hits that a list of that length could have."""
+    """Return the sum of the precisions at each hit, divided by the most hits that a list of length k could have."""
     length = np.arange(1, hits.shape[1] + 1)
     return np.cumsum(np.cumsum(hits, axis=1) / length * hits, axis=1) / np.minimum(n_right[:, None], length)
 
 
 @of_places("GAUC")
 def gauc(places: Places) -> Floats:
-    """Return the share of the wrong candidates that score less than the right item; equal ones count half."""
+    """Return the share of the wrong candidates that score lower than the right item; equal scores count one half."""
     return 1.0 - (places.better + places.equal / 2) / places.wrong
 
 
 @of_places_at("HitAgainst")
 def hit_against(places: Places, k: int) -> Floats:
-    """Return whether the item is among the first ``k`` when it stands behind all that score the same."""
+    """Return 1 if the item is among the first ``k`` when ranked after all items with the same score, else 0."""
     return (places.better + places.equal < k).astype(np.float64)
 
 
 @of_places_at("NDCGAgainst")
 def ndcg_against(places: Places, k: int) -> Floats:
-    """Return the discount of the item's place, behind all that score the same; 0 beyond ``k``."""
+    """Return the DCG discount at the item's rank, placed after all items with the same score; 0 beyond rank ``k``."""
     return _discount(places.better + places.equal, k)
 
 
 @of_places_at("HitExpected")
 def hit_expected(places: Places, k: int) -> Floats:
-    """Return the chance of being among the first ``k`` when equal scores are put in any order."""
+    """Return the probability of being among the first ``k`` if items with equal scores are shuffled."""
     return np.clip((k - places.better) / (places.equal + 1), 0.0, 1.0)
 
 
 @of_places_at("NDCGExpected")
 def ndcg_expected(places: Places, k: int) -> Floats:
-    """Return the mean of the discounts at all places that the item could have among those that score the same."""
+    """Return the expected DCG discount at cut-off ``k`` if items with equal scores are shuffled."""
     summed = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(2, k + 2)))])
     first, last = np.minimum(places.better, k), np.minimum(places.better + places.equal + 1, k)
     return (summed[last] - summed[first]) / (places.equal + 1)
 
 
 def _discount(before: Ids, k: int) -> Floats:
-    """Return the discount of items with so many before them, 0 beyond place ``k``."""
+    """Return the DCG discount 1 / log2(rank + 1) of items at rank ``before`` + 1; 0 beyond rank ``k``."""
     return np.where(before < k, 1.0 / np.log2(before + 2.0), 0.0)
 
 
 @of_places("ExpectedRank", smaller=True)
 def expected_rank(places: Places) -> Floats:
-    """Return the item's place among the wrong candidates, from 1; equal scores share their mean place."""
+    """Return the item's rank among the wrong candidates, from 1; equal scores share their mean rank."""
     return 1.0 + places.better + places.equal / 2
 
 
 @of_items("AveragePopularity", smaller=True)
 def average_popularity(best: Ids, popularity: Popularity) -> Floats:
-    """Return how often the list's items stand in the training data, on average."""
+    """Return the mean number of training interactions of the list's items."""
     return np.cumsum(popularity.counts[best], axis=1) / np.arange(1, best.shape[1] + 1)
 
 
 @of_items("TailPercentage")
 def tail_percentage(best: Ids, popularity: Popularity) -> Floats:
-    """Return the share of the list that is rare items."""
+    """Return the share (0 to 1) of the list's k places that hold long-tail items."""
     return np.cumsum(popularity.tail[best], axis=1) / np.arange(1, best.shape[1] + 1)
 
 
 @of_lists("ItemCoverage")
 def item_coverage(best: Ids, n_items: int) -> Floats:
-    """Return how many items anybody is recommended over the number of ids."""
+    """Return the number of distinct items in all lists, divided by the number of item ids (including padding)."""
     first = np.full(n_items, best.shape[1])
     np.minimum.at(first, best, np.broadcast_to(np.arange(best.shape[1]), best.shape))
     new = np.bincount(first[1:], minlength=best.shape[1] + 1)[: best.shape[1]]
@@ -171,7 +172,7 @@ def item_coverage(best: Ids, n_items: int) -> Floats:
 
 @of_lists("ShannonEntropy")
 def shannon_entropy(best: Ids, n_items: int) -> Floats:
-    """Return the mean of ``-p log p`` over the items that anybody is recommended, p being their share of places."""
+    """Return the mean of ``-p log p`` over the recommended items, where p is the item's share of all list places."""
     found = []
     for counts in _recommended(best, n_items):
         share = counts[counts > 0] / max(counts.sum(), 1)
@@ -181,7 +182,7 @@ def shannon_entropy(best: Ids, n_items: int) -> Floats:
 
 @of_lists("GiniIndex", smaller=True)
 def gini_index(best: Ids, n_items: int) -> Floats:
-    """Return how unevenly recommendations are spread over the ids: 0 if evenly, up to 1."""
+    """Return how unequally recommendations are spread over the item ids: 0 if equally, up to 1."""
     weight = 2 * np.arange(1, n_items + 1) - n_items - 1
     return np.array(
         [weight @ np.sort(counts) / (n_items * max(counts.sum(), 1)) for counts in _recommended(best, n_items)]
@@ -189,7 +190,7 @@ def gini_index(best: Ids, n_items: int) -> Floats:
 
 
 def _recommended(best: Ids, n_items: int) -> Iterator[Ids]:
-    """Yield how often each id is recommended in the lists of length 1, 2 and so on, int64 [n_items]."""
+    """Yield how often each item id is recommended in the lists cut to length 1, 2, ..., int64 [n_items] each."""
     counts = np.zeros(n_items, dtype=np.int64)
     for place in best.T:
         counts += np.bincount(place[place > 0], minlength=n_items)
@@ -198,26 +199,26 @@ def _recommended(best: Ids, n_items: int) -> Iterator[Ids]:
 
 @of_pairs("MAE")
 def absolute_error(scores: Floats, labels: Mask) -> Floats:
-    """Return the distance of the score from the label."""
+    """Return the absolute difference between score and label."""
     return np.abs(scores - labels)
 
 
 @of_pairs("RMSE", root=True)
 def squared_error(scores: Floats, labels: Mask) -> Floats:
-    """Return its square."""
+    """Return the squared difference between score and label; the reported RMSE is the square root of the mean."""
     return (scores - labels) ** 2
 
 
 @of_pairs("LogLoss")
 def log_loss(scores: Floats, labels: Mask) -> Floats:
-    """Return the cross-entropy of the label, the score being its probability; what is outside (0, 1) is cut off."""
+    """Return the binary cross-entropy of the label, with the score, clipped to (0, 1), as its probability."""
     sure = np.clip(scores, _SURE, 1 - _SURE)
     return -np.log(np.where(labels, sure, 1 - sure))
 
 
 @of_all_pairs("AUC")
 def auc(scores: Floats, labels: Mask) -> float:
-    """Return the share of (right, wrong) pairs in which the right one scores more; equal ones count half."""
+    """Return the share of (right, wrong) pairs in which the right item scores higher; equal scores count one half."""
     wrong = np.sort(scores[~labels])
     less, not_more = (np.searchsorted(wrong, scores[labels], side) for side in ("left", "right"))
     return float((less + not_more).sum() / (2.0 * len(wrong) * (len(labels) - len(wrong))))
@@ -226,7 +227,7 @@ def auc(scores: Floats, labels: Mask) -> float:
 METRICS: dict[str, Metric] = {
     metric.name.lower(): metric for metric in list(globals().values()) if isinstance(metric, Metric)
 }
-"""The metrics that this package has, by lower-case name."""
+"""This package's own metrics, by lower-case name."""
 
 
 def _offered() -> dict[str, EntryPoint]:
@@ -235,14 +236,15 @@ def _offered() -> dict[str, EntryPoint]:
 
 
 def find_metric(name: str, told: str = "metrics") -> Metric:
-    """Return a metric by its name, in any case; other distributions are looked at for what is not ours.
+    """Return a metric by its name, in any case. If this package has none, installed entry points are searched.
 
     Args:
         name: the metric's name.
-        told: what asks for it, for the message.
+        told: which setting names the metric; error messages begin with it.
 
     Raises:
-        UserError: when there is none of that name, naming the nearest, or what is offered is no metric.
+        UserError: there is no such metric (the message suggests the nearest name), or the entry point does not lead to
+            a metric with that name.
     """
     if name.lower() in METRICS:
         return METRICS[name.lower()]
@@ -254,8 +256,8 @@ def find_metric(name: str, told: str = "metrics") -> Metric:
     found = plugins.load(point)
     if not isinstance(found, KINDS) or found.name.lower() != name.lower():
         raise UserError(
-            f"{told}: {point.value} is no metric of the name {point.name!r}; put @per_row, @of_lists, @of_scores or "
-            f"another of recbole.evaluator.metrics, with that name, before its function"
+            f"{told}: {point.value} is not a metric named {point.name!r}; decorate its function with @per_row, "
+            f"@of_lists, @of_scores or another decorator from recbole.evaluator.metrics, giving that name"
         )
     return found
 

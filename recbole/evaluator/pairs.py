@@ -1,4 +1,4 @@
-"""What metrics of places and of pairs are computed of, collected a batch of scores at a time."""
+"""Collects, batch by batch, the inputs of metrics over ranks of right items and over (row, item) pairs."""
 
 from dataclasses import dataclass
 
@@ -12,19 +12,19 @@ from recbole.evaluator.settings import EvalSettings
 from recbole.utils.distributed import concatenated, rank, world_size
 
 Key = tuple[str, int | None]
-"""A metric and its list length, if it has one."""
+"""``(metric, list length)``. The list length is None for a metric that is not computed at a cut-off."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of a row and an item.
+    """The collected inputs: n right items with their ranks, and m scored items with their labels.
 
     Attributes:
-        row: int64 [n], the row of each right item that has a wrong candidate, ascending.
-        places: where it stands.
-        scored: int64 [m], the row of each item whose score is held against a label.
+        row: int64 [n], the row index of each right item whose row has a wrong candidate, ascending.
+        places: the ranks of these right items among the wrong candidates.
+        scored: int64 [m], the row index of each item whose score is compared with a label.
         scores: float32 [m].
-        labels: bool [m].
+        labels: bool [m], whether the item is right.
     """
 
     row: Ids
@@ -34,7 +34,12 @@ class Pairs:
     labels: Mask
 
     def of_right(self, settings: EvalSettings, unknown: Mask) -> dict[Key, Floats]:
-        """Return the values of each right item, float64 [n], by metric and list length; NaN of unknown rows."""
+        """Return one value per right item, float64 [n], by metric and list length.
+
+        Args:
+            settings: which metrics and list lengths.
+            unknown: bool [rows], rows with a NaN score; their values are NaN.
+        """
         found: dict[Key, Floats] = {}
         for metric in settings.metrics:
             if isinstance(metric, OfPlaces):
@@ -44,18 +49,26 @@ class Pairs:
         return {key: np.where(unknown[self.row], np.nan, values) for key, values in found.items()}
 
     def of_scored(self, settings: EvalSettings, unknown: Mask) -> dict[Key, Floats]:
-        """Return the values of each scored item, float64 [m]; NaN of unknown rows; of a root what it is taken of."""
+        """Return one value per scored item, float64 [m], by metric. For RMSE these are the squares, before the root.
+
+        Args:
+            settings: which metrics.
+            unknown: bool [rows], rows with a NaN score; their values are NaN.
+        """
         metrics = [metric for metric in settings.metrics if isinstance(metric, OfPairs)]
         scores = np.where(unknown[self.scored], np.nan, self.scores.astype(np.float64))
         return {(metric.name.lower(), None): metric(scores, self.labels) for metric in metrics}
 
     def of_all(self, metric: OfAllPairs, chosen: Mask) -> float:
-        """Return the value of all scored items of the chosen rows (bool [rows]) together."""
+        """Return the metric over all scored items in the chosen rows (bool [rows])."""
         some = chosen[self.scored]
         return metric(self.scores[some].astype(np.float64), self.labels[some])
 
     def gathered(self) -> "Pairs":
-        """Return the pairs of all processes, of which each has put each n-th row, ordered by row."""
+        """Return the pairs from all distributed processes, ordered by row.
+
+        Process r of n must have evaluated rows r, r + n, r + 2n and so on.
+        """
         whole = [concatenated(part) for part in (*self.places, self.scores, self.labels)]
         row, scored = (concatenated(part * world_size() + rank()) for part in (self.row, self.scored))
         order, other = np.argsort(row, kind="stable"), np.argsort(scored, kind="stable")
@@ -64,11 +77,11 @@ class Pairs:
 
 
 class Collector:
-    """Collects the pairs of batches of scores that come one after another.
+    """Collects pairs from successive batches of scores. It is false if no metric needs any.
 
     Args:
-        rows: the questions.
-        settings: the metrics; what none of them needs is not collected.
+        rows: the evaluation rows.
+        settings: the metrics, which determine what is collected.
     """
 
     def __init__(self, rows: EvalRows, settings: EvalSettings) -> None:
@@ -82,7 +95,12 @@ class Collector:
         return self.ranks or self.values
 
     def add(self, start: int, scores: torch.Tensor) -> None:
-        """Take a batch of scores, [batch, n_items], minus infinity for what is no candidate, with its first row."""
+        """Collect from one batch.
+
+        Args:
+            start: the index of the batch's first row.
+            scores: [batch, n_items], minus infinity for non-candidates.
+        """
         if self.ranks:
             row, *places = _places(self.rows, start, scores)
             self._right.append((row + start, *places))
@@ -93,7 +111,7 @@ class Collector:
             self._scored.append((row + start, scores[tuple(at)].float().cpu().numpy(), labels))
 
     def pairs(self) -> Pairs:
-        """Return what was collected."""
+        """Return everything collected so far."""
         none = np.empty(0, dtype=np.int64)
         row, *places = (
             (np.concatenate([none, *part]) for part in zip(*self._right, strict=True)) if self._right else [none] * 4
@@ -104,9 +122,13 @@ class Collector:
 
 
 def _places(rows: EvalRows, start: int, scores: torch.Tensor) -> tuple[Ids, Ids, Ids, Ids]:
-    """Return the row of each right item of a batch that has a wrong candidate, and its place: int64 [n] each.
+    """Return the row within the batch and the rank of each right item whose row has a wrong candidate.
 
-    A right item that is no candidate itself stands behind all others, or behind one where there are none.
+    A right item that is not itself a candidate ranks behind all wrong candidates. If its row has no wrong candidate, it
+    is counted as ranked behind one.
+
+    Returns:
+        Four arrays int64 [n]: row, and ``better``, ``equal``, ``wrong`` as in :class:`Places`.
     """
     right = rows.positives.take(np.arange(start, start + len(scores)))
     row = np.repeat(np.arange(len(scores)), right.sizes())

@@ -1,4 +1,4 @@
-"""Questions: what a model is asked about a frozen view, and the list of them that makes an evaluation."""
+"""Probes: each evaluates a model on a frozen view. A list of probes makes up an evaluation."""
 
 import importlib
 import logging
@@ -16,19 +16,20 @@ from recbole.evaluator.table import Table
 logger = logging.getLogger("recbole")
 
 _MANY_TIED = 0.01
-"""A larger share of rows with equal scores across the end of a list is told."""
+"""A log line reports ties if in more than this share of rows a tie spans the end of the list."""
 
 View = TypeVar("View")
-"""The frozen questions of a probe: :class:`~recbole.evaluator.views.Views` or another class of that module."""
+"""The frozen evaluation data of a probe: :class:`~recbole.evaluator.views.Views` or another class of that module."""
 
 
 class Probe(ABC, Generic[View]):
-    """A question: a pure function of a model and a frozen view, that returns rows of the result table.
+    """One part of an evaluation: a pure function of a model and a frozen view that returns rows of the result table.
 
-    To add one, add a file to ``recbole/evaluator/probes/``, and its contract to the tests.
+    To add one, add a file to ``recbole/evaluator/probes/`` and a test class that inherits the contract in
+    ``tests/evaluator/probe_contract.py``.
 
     Attributes:
-        name: what it is asked for by.
+        name: the name by which scenarios select it.
     """
 
     name: ClassVar[str]
@@ -37,14 +38,14 @@ class Probe(ABC, Generic[View]):
     def ask(
         self, model: Recommender, view: View, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return rows of the result table, what tells of the model (its kind and algorithm) left out.
+        """Return rows of the result table, without the columns that identify the model (its kind and algorithm).
 
         Args:
-            model: any recommender; it is put in evaluation mode, and its parameters stay as they are. What
-                ``Asked.of(model)`` has answered to another question is not computed again.
-            view: the questions.
-            settings: which metrics, at which list lengths, and how many rows at a time.
-            reference: the retrained model to measure the distance from, and its name; None if there is none.
+            model: any recommender. It is put in evaluation mode; its parameters do not change. Lists and scores that
+                another probe has already computed through ``Asked.of(model)`` are reused.
+            view: the frozen evaluation data.
+            settings: which metrics, at which list lengths, and how many rows are scored at once.
+            reference: the retrained model from which the distance is measured, and its name; None if there is none.
         """
 
 
@@ -57,18 +58,19 @@ def evaluate(
     /,
     **about: Any,
 ) -> list[Row]:
-    """Put a list of questions to a model: a pure function.
+    """Run a list of probes on a model. This is a pure function of its arguments.
 
     Args:
-        model: any recommender; an :class:`Asked`, if it is asked elsewhere too.
-        view: the frozen questions.
-        settings: which metrics, at which list lengths, and how many rows at a time.
-        probes: the questions, in the order of their rows.
-        reference: ``(retrained model, its name)`` to measure the distance from, or None.
-        about: columns of every row, ``model``, ``algorithm`` and ``checkpoint``, where a probe does not say itself.
+        model: any recommender. Pass an :class:`Asked` to share its cache with other evaluations.
+        view: the frozen evaluation data.
+        settings: which metrics, at which list lengths, and how many rows are scored at once.
+        probes: the probes, in the order in which their rows are returned.
+        reference: ``(retrained model, its name)``, from which the distance is measured, or None.
+        about: columns for every row, such as ``model``, ``algorithm`` and ``checkpoint``. A probe's own value takes
+            precedence.
 
     Returns:
-        Rows of the result table, a list of dictionaries.
+        Rows of the result table, each a dictionary from column to value.
     """
     table = Table(**about)
     asked = Asked.of(model)
@@ -81,7 +83,7 @@ def evaluate(
     if share > _MANY_TIED and not asked.told:
         asked.told = True
         logger.info(
-            "%s model: in %.0f %% of the rows several items share place %d of the list; a hash of tokens orders them",
+            "%s model: in %.0f %% of the rows several items share place %d of the list; a hash of tokens breaks ties",
             about.get("model", "the"), 100 * share, place,
         )  # fmt: skip
     return table.rows
@@ -101,15 +103,15 @@ def _classes() -> dict[str, type[Probe[Any]]]:
 
 
 def probe_names() -> list[str]:
-    """Return the names of all questions, sorted."""
+    """Return the names of all probes, sorted."""
     return sorted(_classes())
 
 
 def get_probe(name: str) -> type[Probe[Any]]:
-    """Return the class of a question.
+    """Return the class of the probe with this name.
 
     Raises:
-        ValueError: when there is none of that name.
+        ValueError: there is no probe with this name.
     """
     if name not in _classes():
         raise ValueError(f"there is no probe {name!r}; known: {', '.join(probe_names())}")

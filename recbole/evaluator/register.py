@@ -1,4 +1,4 @@
-"""RecBole's register of metrics, on demand: see :mod:`recbole.doors.metrics`."""
+"""RecBole's module for its register of metrics, loaded from :mod:`recbole.doors.metrics` on first use."""
 
 from recbole.utils.on_demand import from_modules
 

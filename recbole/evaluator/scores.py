@@ -1,4 +1,4 @@
-"""Scores of every item for every question, a bounded piece at a time, and the best of them."""
+"""Scores of all items for each evaluation row, computed in batches of bounded size, and the top-k items."""
 
 from collections.abc import Iterator
 
@@ -11,24 +11,24 @@ from recbole.evaluator.kinds import Ids, Mask, Recommender
 from recbole.evaluator.ties import Order
 
 SCORES_AT_ONCE = {"cpu": 2**20}
-"""How many scores are held at a time, by kind of device: 4 MiB of float32, which caches hold."""
+"""How many scores are held at once on each kind of device: 4 MiB of float32, which fits in a CPU's cache."""
 
 SCORES_ON_DEVICE = 2**24
-"""How many on any other kind of device, which wants larger pieces: 64 MiB of float32."""
+"""How many scores are held at once on devices not listed above, such as GPUs: 64 MiB of float32."""
 
 UNKNOWN = -1
-"""What stands throughout the list of a row with a score that is no number."""
+"""Fills the whole list of a row that has a NaN score."""
 
 _BLOCK = 4
-"""Of so many scores on a CPU the largest stands for all when the best are looked for."""
+"""The top-k search on a CPU first compares the maxima of blocks with this many scores each."""
 
 
 def rows_at_once(model: Recommender, batch_rows: int) -> tuple[int, torch.device]:
-    """Return how many rows are scored at a time, and on which device.
+    """Return how many rows are scored at once, and the model's device.
 
     Args:
         model: a recommender.
-        batch_rows: at most so many; fewer when the catalogue is large.
+        batch_rows: the most rows; there are fewer when the catalogue is large.
     """
     device = next(model.parameters()).device
     at_once = SCORES_AT_ONCE.get(device.type, SCORES_ON_DEVICE)
@@ -38,16 +38,20 @@ def rows_at_once(model: Recommender, batch_rows: int) -> tuple[int, torch.device
 def score_batches(
     model: Recommender, rows: EvalRows, masked: bool = True, batch_rows: int = 4096
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield ``(start, scores)`` over the rows; padding, what is hidden, and history if ``masked`` score minus infinity.
+    """Yield ``(start, scores)`` for successive batches of the rows.
+
+    Padding (item 0) and items hidden by the ``filter`` baseline always score minus infinity. With ``masked`` so do the
+    items in a row's history and those not sampled as candidates.
 
     Args:
         model: a recommender; it is put in evaluation mode.
         rows: :class:`~recbole.data.EvalRows`.
-        masked: leave out each row's history and what is not drawn, or let the whole catalogue compete.
-        batch_rows: at most so many rows at a time; fewer when the catalogue is large.
+        masked: True to set each row's history and unsampled items to minus infinity, False to let the whole catalogue
+            compete.
+        batch_rows: the most rows per batch; there are fewer when the catalogue is large.
 
     Yields:
-        The number of the first row, and float scores [batch, n_items] on the model's device.
+        The index of the batch's first row, and float scores [batch, n_items] on the model's device.
     """
     model.eval()
     step, device = rows_at_once(model, batch_rows)
@@ -55,22 +59,25 @@ def score_batches(
         stop = min(start + step, len(rows.inputs))
         with torch.no_grad():
             scores = model.full_sort_predict(rows.inputs[start:stop].to(device)).view(stop - start, -1)
-        scores = scores.clone()  # a model may keep what it returns, or expand one vector to all rows
+        scores = scores.clone()  # the model may cache its result, or return one row expanded to all
         scores[:, 0] = -torch.inf
         _hide(scores, getattr(model, "hidden_pairs", None), rows.entity[start:stop])
         yield start, of_candidates(scores, rows, start) if masked else scores
 
 
 def of_candidates(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.Tensor:
-    """Put minus infinity, in place, for what is no candidate: history and, where some are drawn, what is not.
+    """Set the scores of non-candidates to minus infinity, in place.
+
+    Non-candidates are the items in a row's history or, if candidates are sampled, all items that are neither right nor
+    sampled for the row.
 
     Args:
         scores: [batch, n_items].
-        rows: of which the batch is a part.
-        start: the number of its first row.
+        rows: the evaluation rows that contain the batch.
+        start: the index of the batch's first row.
 
     Returns:
-        The scores.
+        ``scores``.
     """
     if rows.sampled is None:
         return without_history(scores, rows, start)
@@ -84,12 +91,12 @@ def of_candidates(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.Ten
 
 
 def without_history(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.Tensor:
-    """Put minus infinity where rows have history, in place, and return the scores.
+    """Set the scores of items in each row's history to minus infinity, in place, and return the scores.
 
     Args:
         scores: [batch, n_items].
-        rows: of which the batch is a part.
-        start: the number of its first row.
+        rows: the evaluation rows that contain the batch.
+        start: the index of the batch's first row.
     """
     offsets = rows.history.offsets[start : start + len(scores) + 1]
     if offsets[0] < offsets[-1]:
@@ -100,12 +107,12 @@ def without_history(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.T
 
 
 def _hide(scores: torch.Tensor, pairs: torch.Tensor | None, person: Ids) -> None:
-    """Put minus infinity, in place, where an item is hidden from the person of a row.
+    """Set the scores of items that are hidden from a row's user to minus infinity, in place.
 
     Args:
         scores: [batch, n_items].
-        pairs: (person, item) ids, int64 [n, 2], ascending; None for none.
-        person: int64 [batch], of each row.
+        pairs: (user, item) ids that are hidden, int64 [n, 2], ascending; None for none.
+        person: int64 [batch], the user id of each row.
     """
     if pairs is None or not len(pairs):
         return
@@ -118,10 +125,10 @@ def _hide(scores: torch.Tensor, pairs: torch.Tensor | None, person: Ids) -> None
 
 
 def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, batch_rows: int = 4096) -> Ids:
-    """Return the ``k`` best items of each row, best first: int64 [rows, k] on the CPU.
+    """Return the item ids of the ``k`` best items of each row, best first: int64 [rows, k].
 
-    Items that score minus infinity are padding (0): with fewer than ``k`` candidates the list is shorter. A row with a
-    score that is no number has no list: it is -1 throughout.
+    Items that score minus infinity are not listed: with fewer than ``k`` candidates the list ends with 0. A row with a
+    NaN score is -1 throughout.
     """
     best = np.zeros((len(rows.inputs), k), dtype=np.int64)
     for start, scores in score_batches(model, rows, masked, batch_rows):
@@ -130,30 +137,35 @@ def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, b
 
 
 def without_nan(scores: torch.Tensor) -> torch.Tensor:
-    """Return scores with minus infinity for what is not a number; the same tensor if there is none."""
-    if scores.sum().isnan():  # there is one, or two opposite infinities: far cheaper than to look at each
+    """Return the scores with NaN replaced by minus infinity; the same tensor if there is no NaN."""
+    if scores.sum().isnan():  # cheaper than testing each score; also true for inf - inf
         return scores.nan_to_num(-torch.inf, torch.inf, -torch.inf)
     return scores
 
 
 def best_of(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: int = 0) -> Ids:
-    """Return the ``k`` best items of each row, as :func:`top_items`: the one place that ranks scores.
+    """Return the item ids of the ``k`` best items of each row, as in :func:`top_items`. All ranking goes through here.
 
-    What a row's list is depends on that row's scores and tokens alone, and it is the beginning of every longer one.
+    A row's list depends only on that row's scores and tokens, and a shorter list is always the beginning of a longer
+    one.
 
     Args:
-        scores: float [rows, n_items], left as they are; a row with a NaN has no list: it is -1 throughout.
+        scores: float [rows, n_items], not modified. A row with a NaN becomes -1 throughout.
         k: length of the lists.
-        rows: what was asked, whose tokens decide the order of equal scores (:mod:`~recbole.evaluator.ties`).
-        start: the number of the batch's first row.
+        rows: the evaluation rows, whose user and item tokens break ties (:mod:`~recbole.evaluator.ties`). None breaks
+            ties by a hash of the item id, alike for all rows.
+        start: the index of the batch's first row in ``rows``.
+
+    Returns:
+        int64 [rows, k].
     """
     return ranked(scores, k, rows, start)[0]
 
 
 def ranked(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: int = 0) -> tuple[Ids, int]:
-    """Return what :func:`best_of` does, and in how many rows the last place of the list is shared with an item below.
+    """Return the lists of :func:`best_of`, and in how many rows rank k is tied with an item that did not make the list.
 
-    Only rows with equal scores among the best ``k + 1`` are looked at again.
+    Only rows with a tie among the best ``k + 1`` items go through tie-breaking.
     """
     best = np.zeros((len(scores), k), dtype=np.int64)
     width = min(k, scores.shape[1])
@@ -177,10 +189,10 @@ def ranked(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: in
 
 
 def _largest(scores: torch.Tensor, k: int) -> torch.Tensor:
-    """Return where the ``k`` largest of each row are, int64 [rows, k], in no order.
+    """Return the column indices of the ``k`` largest scores of each row, int64 [rows, k], in no particular order.
 
-    On a CPU they are looked for in the ``k`` blocks with the largest maxima, and these in the same way; a block is of
-    :data:`_BLOCK` scores.
+    On a CPU the scores are divided into blocks of :data:`_BLOCK`. Only the ``k`` blocks with the largest maxima can
+    contain them, and these blocks are found by the same method.
     """
     n, device = scores.shape[1], scores.device
     if device.type != "cpu":
@@ -200,9 +212,9 @@ def member(items: Ids, sets: Ragged, n_items: int) -> Mask:
     """Return whether each recommended item is in its row's set.
 
     Args:
-        items: int64 [rows, k]; 0 is nowhere a member.
-        sets: :class:`~recbole.data.Ragged` of item ids, one row each.
-        n_items: the catalogue's size.
+        items: int64 [rows, k] item ids; 0 is never a member.
+        sets: item ids, one list per row.
+        n_items: the number of item ids.
 
     Returns:
         bool [rows, k].

@@ -1,4 +1,4 @@
-"""What an evaluation computes: read from the configuration once, checked before any work."""
+"""The settings of an evaluation, read from the configuration once and checked before any work begins."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from recbole.data import EvalRows
 
 _TAIL_RATIO = 0.1
-"""RecBole's, where none is said."""
+"""RecBole's default for ``tail_ratio``."""
 
 
 @dataclass(frozen=True)
 class EvalSettings:
-    """What an evaluation computes.
+    """The settings of an evaluation.
 
     Attributes:
-        metrics: which, in the order of the result rows.
+        metrics: the metrics, in the order of the result rows.
         topk: list lengths, in the order of the result rows.
-        batch_size: at most so many rows are scored at a time.
-        tail_ratio: the share of items, fewest interactions first, that count as rare; above 1, the largest number of
-            interactions that a rare item has.
+        batch_size: the most rows that are scored at once.
+        tail_ratio: at most 1: the share of items, rarest first, that count as long tail. Above 1: an item counts as
+            long tail if it has at most this many interactions.
     """
 
     metrics: tuple[Metric, ...]
@@ -37,14 +37,14 @@ class EvalSettings:
 
     @classmethod
     def from_config(cls, config: Settings, told: str = "metrics") -> Self:
-        """Read ``metrics``, ``topk``, ``eval_batch_size`` and, where it is set, ``tail_ratio``.
+        """Read ``metrics``, ``topk``, ``eval_batch_size`` and ``tail_ratio`` (optional) from a configuration.
 
         Args:
             config: the run's configuration.
-            told: what names the metrics, for the message.
+            told: which setting names the metrics; error messages begin with it.
 
         Raises:
-            UserError: for an unknown metric.
+            UserError: a metric is unknown.
         """
         metrics = tuple(find_metric(name, told) for name in config["metrics"])
         tail_ratio = config.get("tail_ratio") or _TAIL_RATIO
@@ -52,11 +52,11 @@ class EvalSettings:
 
     @property
     def roots(self) -> frozenset[str]:
-        """The metrics, by lower-case name, that are the square root of a mean."""
+        """The lower-case names of the metrics that are the square root of a mean (RMSE)."""
         return frozenset(one.name.lower() for one in self.metrics if isinstance(one, OfPairs) and one.root)
 
     def popularity(self, rows: "EvalRows") -> Popularity:
-        """Return how popular items are in the data that the model of some rows was trained on."""
+        """Return the popularity of the items in the training data that the evaluation rows refer to."""
         counts = rows.training_counts
         there = np.flatnonzero(counts)
         if self.tail_ratio > 1:
@@ -69,15 +69,15 @@ class EvalSettings:
 
 
 def result_name(metric: str, k: int | None) -> str:
-    """Return RecBole's name of a result, such as ``recall@10``; that of a metric without lists is its name alone."""
+    """Return RecBole's name for a result: ``recall@10``, or the metric's name alone if it has no list length."""
     return metric if k is None else f"{metric}@{k}"
 
 
 def split_name(name: str, told: str = "valid_metric") -> tuple[Metric, int | None]:
-    """Return the metric and the list length that a name such as ``Recall@10`` means.
+    """Split a name such as ``Recall@10`` into the metric and the list length (None for a metric without cut-off).
 
     Raises:
-        UserError: there is no such metric, or it has a length where it should have none, or the other way about.
+        UserError: the metric does not exist, lacks its list length, or has one where it takes none.
     """
     word, at, k = name.partition("@")
     metric = find_metric(word, told)
@@ -88,12 +88,13 @@ def split_name(name: str, told: str = "valid_metric") -> tuple[Metric, int | Non
 
 
 def check_metrics(config: Config) -> None:
-    """Refuse metrics that there are not, in ``metrics`` and in ``valid_metric``, naming the place.
+    """Check that the metrics in ``metrics`` and ``valid_metric`` exist and fit the evaluation modes.
 
     Raises:
-        UserError: in one line.
+        UserError: a metric is unknown, does not fit the mode, or ``valid_metric_bigger`` contradicts it. The message
+            says where the setting comes from.
     """
-    given = config.as_dict()  # to check a setting is not to read it
+    given = config.as_dict()  # so that this check does not count as use of the settings
     settings = EvalSettings.from_config(given, f"metrics ({config.where('metrics')})")
     metric, _ = split_name(given["valid_metric"], f"valid_metric ({config.where('valid_metric')})")
     mode = given["eval_args"]["mode"]
@@ -104,19 +105,19 @@ def check_metrics(config: Config) -> None:
     bigger = config.where("valid_metric_bigger")
     if given["valid_metric_bigger"] == metric.smaller and metric.name.lower() in METRICS:
         told = "smaller" if metric.smaller else "larger"
-        raise UserError(f"valid_metric_bigger ({bigger}): of {metric.name} the {told} value is better; leave it out")
+        raise UserError(f"valid_metric_bigger ({bigger}): for {metric.name} the {told} value is better; leave it out")
 
 
 def _check_mode(metric: Metric, split: str, mode: str, told: str) -> None:
-    """Refuse a metric that has no meaning in the mode of a split."""
+    """Raise a :class:`UserError` if a metric cannot be computed in the evaluation mode of a split."""
     where = f"{told}: {metric.name}"
     if metric.of_values and mode == "full":
         raise UserError(
-            f"{where} holds scores against labels, and eval_args mode of {split} is full, which has none: ask for "
-            "uni100, pop100 or labeled; GAUC is the area under the curve over a full ranking"
+            f"{where} compares scores with labels, but the eval_args mode of {split} is full, which has no labels: use "
+            "uni100, pop100 or labeled. For the area under the curve over a full ranking use the metric GAUC"
         )
     if not metric.of_values and mode == "labeled":
         raise UserError(
-            f"{where} ranks candidates, and eval_args mode of {split} is labeled, which has none: ask for AUC, "
-            "LogLoss, MAE or RMSE"
+            f"{where} ranks candidates, but the eval_args mode of {split} is labeled, which has no candidates: use "
+            "the metrics AUC, LogLoss, MAE or RMSE"
         )

@@ -1,4 +1,4 @@
-"""The one tidy table that every number goes into."""
+"""The result table: one row per number."""
 
 from __future__ import annotations
 
@@ -35,32 +35,41 @@ COLUMNS = (
 )
 """The columns of a result row, in order.
 
-``dataset``, ``model_class`` and ``seed`` are the run's; ``scenario`` is the part of the file names that says what is
-forgotten, or None; ``settings`` is the settings folder, if any, and the first digits of the model's digest (and the
-version of the results where that is another than this program's). ``model`` is base, rebuilt (base, what it derives
-from the data made anew on the mask, no step), unlearned, retrained, retrained_same_epoch (the retraining at the epoch
-that was selected for the base), monolithic (beside an ensemble, the retrained model of all data), or clean (never saw
-the spam); ``checkpoint`` 0 to 3 or None; ``split`` valid or test
-and, of forgotten pairs, train or held_out; ``view`` says which data the question was put on (all of it, the current
-state, or clean of spam); ``population`` whose rows are averaged (all, requesting, others; all of the clean view is
-genuine); ``masking`` who may be recommended (``all``: the whole catalogue; ``retained``: all but the history that the
-view retains). ``n_people`` counts the people (or sessions) among the ``n_rows`` rows. ``low`` and ``high`` are the
-ends of a mean's 95 % interval, None without. ``minus`` is None but in paired differences, where it names the model
-that was subtracted row by row. ``reference`` is, for a distance or such a difference, the file and SHA-256 that it is
-from; ``reference_twin`` whether that model differs from the base in its mask alone: True, False, or ``unknown`` for
-files that do not say what made them. Rows of attacks have the attribute in ``split``, what was attacked in ``view``
-(``any``: the attacker chose), protocol and attacker in ``population`` (``inside/trees``); ``model`` may be untrained.
+- ``dataset``, ``model_class``, ``seed``: of the run.
+- ``scenario``: the part of the file names that says what is forgotten, or None.
+- ``settings``: the settings folder, if any, and the first digits of the model's digest. If the row was written by
+  another results version than this program's, the version is added.
+- ``model``: base; rebuilt (the base's parameters, with what it derives from the data, such as a graph, rebuilt without
+  the forgotten rows); unlearned; retrained; retrained_same_epoch (retrained up to the epoch that was selected for the
+  base); monolithic (for comparison with an ensemble: one model retrained on all retained data); clean (trained without
+  the spam). In attack rows it may also be untrained.
+- ``checkpoint``: 0 to 3, or None.
+- ``split``: valid or test; for forgotten pairs train or held_out; in attack rows the attribute.
+- ``view``: the data state that the evaluation uses: all, current (forgotten rows removed), or clean (no spam). In
+  attack rows it is what the attacker reads (``any``: the attacker's own choice).
+- ``population``: whose rows are averaged: all, requesting (users with a deletion request), or others. The clean view
+  has genuine users only. In attack rows it is protocol and attacker (``inside/trees``).
+- ``masking``: which items are candidates: ``all`` (the whole catalogue) or ``retained`` (without the user's retained
+  history).
+- ``metric``, ``k``, ``value``: the metric, its list length or None, and its value.
+- ``low``, ``high``: ends of the mean's 95 % interval, or None.
+- ``n_people``, ``n_rows``: the number of users (or sessions), and of rows, that the value is computed from.
+- ``n_skipped``: the number of evaluation rows left out because forgetting leaves them without input or right item.
+- ``minus``: in paired differences the model that was subtracted row by row, else None.
+- ``reference``: file and SHA-256 of the model that a distance or a difference refers to.
+- ``reference_twin``: whether that model was trained exactly like the base except for the forgotten rows: True, False,
+  or ``unknown`` if its file does not say.
 """
 
 
 class Table:
-    """Rows that share a context, such as the model and the checkpoint.
+    """Rows of the result table with shared column values, such as the model and the checkpoint.
 
     Args:
-        context: columns that rows have unless they say otherwise.
+        context: values of columns that apply to every row unless the row sets them itself.
 
     Raises:
-        ValueError: when there is no such column.
+        ValueError: there is no such column.
     """
 
     def __init__(self, **context: Any) -> None:
@@ -68,16 +77,16 @@ class Table:
         self.rows: list[Row] = []
 
     def add(self, metric: str, value: float, k: int | None = None, **columns: Any) -> None:
-        """Append one row; what is not given is taken from the context, or ``None``.
+        """Append one row. Columns that are not given come from the context, or else are None.
 
         Raises:
-            ValueError: when there is no such column.
+            ValueError: there is no such column.
         """
         given = self.context | _columns(columns) | {"metric": metric, "value": float(value), "k": k}
         self.rows.append({column: given.get(column) for column in COLUMNS})
 
     def extend(self, rows: Iterable[Row]) -> None:
-        """Append rows of another table; what they leave open is taken from the context."""
+        """Append rows of another table. Columns that are None there are filled in from the context."""
         for row in rows:
             said = {column: value for column, value in row.items() if value is not None}
             self.rows.append(dict.fromkeys(COLUMNS) | self.context | _columns(said))

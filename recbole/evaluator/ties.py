@@ -1,7 +1,8 @@
-"""Equal scores: in which order their items stand.
+"""Tie-breaking: the order of items with equal scores.
 
-Bit-equal scores are ordered by a hash of the person's (or session's) token and the item's. So a list is the beginning
-of every longer one, whatever the size of batches and the numbering of items, and no item is preferred for all people.
+Items with bit-equal scores are ordered by a hash of the user's (or session's) token and the item's token. So a shorter
+list is the beginning of a longer one, whatever the batch size and the numbering of the items, and no item is favoured
+for all users.
 """
 
 from collections.abc import Callable
@@ -13,22 +14,22 @@ from recbole.data import EvalRows
 from recbole.utils.keyed import bits, key
 
 Largest = Callable[[torch.Tensor, int], torch.Tensor]
-"""Returns where the ``k`` largest of each row are, int64 [rows, k], in no order."""
+"""A function that returns the column indices of the ``k`` largest values in each row, int64 [rows, k], in any order."""
 
 _STATE = key(0, "equal scores")
 _PAIRS_AT_ONCE = {"cpu": 2**17}
-"""So many pairs of a person and an item are hashed at a time, by kind of device: 1 MiB, which caches hold."""
+"""How many (user, item) pairs are hashed at once on each kind of device: 1 MiB, which fits in a CPU's cache."""
 
 _PAIRS_ON_DEVICE = 2**22
-"""How many on any other kind of device: 32 MiB each time that they are held."""
+"""How many (user, item) pairs are hashed at once on devices not listed above: 32 MiB for each array of them."""
 
 
 class Order:
-    """The order of equally scored items for some rows.
+    """The order of items with equal scores, for some rows.
 
     Args:
-        person: int64 [rows], bits of whom each row belongs to.
-        item: int64 [n_items], bits of each item.
+        person: int64 [rows], a hash of each row's user token.
+        item: int64 [n_items], a hash of each item's token.
     """
 
     def __init__(self, person: torch.Tensor, item: torch.Tensor) -> None:
@@ -36,9 +37,13 @@ class Order:
 
     @classmethod
     def of(cls, rows: EvalRows | None, chosen: torch.Tensor, start: int, n_items: int) -> "Order":
-        """Return the order for chosen rows (int64 [rows]) of a batch of ``rows`` that begins at ``start``.
+        """Return the order for some rows of a batch.
 
-        Without rows everybody has the same order.
+        Args:
+            rows: the evaluation rows; None gives all rows the same order.
+            chosen: int64 [rows], indices of rows within the batch.
+            start: the index of the batch's first row in ``rows``.
+            n_items: the number of item ids.
         """
         device, item = chosen.device, np.arange(n_items)
         if rows is None:
@@ -49,11 +54,16 @@ class Order:
         return cls(torch.from_numpy(person).to(device), torch.from_numpy(item).to(device))
 
     def rank(self, items: torch.Tensor) -> torch.Tensor:
-        """Return numbers of which the larger comes first, int64, of items, int64 [rows, k]."""
+        """Return a sort key int64 [rows, k] for item ids, int64 [rows, k]. The larger key comes first."""
         return bits(self.person[:, None], self.item[items])
 
     def sorted(self, items: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Return items, int64 [rows, k], by their scores [rows, k], the largest first, and equal ones in order."""
+        """Return item ids sorted by score, largest first, with ties in this order.
+
+        Args:
+            items: int64 [rows, k] item ids.
+            values: [rows, k], their scores.
+        """
         by_order = self.rank(items).argsort(dim=1, descending=True, stable=True)
         by_value = values.gather(1, by_order).argsort(dim=1, descending=True, stable=True)
         return items.gather(1, by_order.gather(1, by_value))
@@ -61,17 +71,17 @@ class Order:
     def first(
         self, scores: torch.Tensor, last: torch.Tensor, k: int, rows: torch.Tensor, largest: Largest
     ) -> torch.Tensor:
-        """Return the ``k`` best items of rows in which more than ``k`` are no worse than the last one of the list.
+        """Return the ``k`` best items of rows in which a tie spans the end of the list.
 
         Args:
             scores: [batch, n_items].
-            last: [m], the score at place ``k``.
+            last: [m], the score at rank ``k``.
             k: length of the lists.
-            rows: int64 [2, m], which of the scores' rows, and which of this order's.
-            largest: finds them.
+            rows: int64 [2, m]: row indices in ``scores``, and row indices in this order.
+            largest: finds the k largest values of each row.
 
         Returns:
-            int64 [m, k], in no order.
+            int64 [m, k] item ids, in no particular order.
         """
         at_once = _PAIRS_AT_ONCE.get(scores.device.type, _PAIRS_ON_DEVICE)
         found = []

@@ -1,4 +1,4 @@
-"""How well a model recommends: full ranking over the catalogue, or over a sample of it."""
+"""Recommendation quality: metrics over a full ranking of the catalogue, or over a sample of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,18 +21,18 @@ from recbole.utils.distributed import interleaved, rank, world_size
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model answers to some rows, so that any population of them has its metrics.
+    """A model's lists, hits and scores on some evaluation rows, enough to compute the metrics for any population.
 
     Attributes:
-        best: int64 [rows, max(topk)], the recommended items, best first; 0 is none, -1 a row whose scores are not
-            numbers, of which nothing is known.
-        hits: bool [rows, max(topk)], whether they are right.
-        n_right: int64 [rows], how many items would be right.
-        of_scores: float64 [rows] for each metric of scores, by lower-case name.
-        pairs: what metrics of places and of pairs are computed of.
-        n_items: the number of ids, padding included.
+        best: int64 [rows, max(topk)], the recommended item ids, best first; 0 after the end of a list, -1 throughout
+            for a row with a NaN score.
+        hits: bool [rows, max(topk)], whether the recommended items are right.
+        n_right: int64 [rows], the number of right items.
+        of_scores: lower-case name to float64 [rows], for each metric computed from scores.
+        pairs: the inputs of metrics over ranks of right items and over (row, item) pairs.
+        n_items: the number of item ids, including padding.
         settings: which metrics, at which list lengths.
-        popularity: of the items, where a metric asks for it.
+        popularity: the items' popularity; None if no metric needs it.
     """
 
     best: Ids
@@ -46,11 +46,11 @@ class Answers:
 
     @property
     def unknown(self) -> Mask:
-        """Which rows have a score that is no number, bool [rows]: their metrics are NaN."""
+        """Whether a row has a NaN score, bool [rows]; all of its metrics are NaN."""
         return self.best[:, 0] == UNKNOWN
 
     def per_row(self) -> dict[Key, Floats]:
-        """Return the values of every row, float64 [rows]; metrics of pairs and of all lists have none."""
+        """Return the values of metrics that have one value per row, float64 [rows], by metric and list length."""
         found: dict[Key, Floats] = {}
         for metric in self.settings.metrics:
             name = metric.name.lower()
@@ -65,9 +65,11 @@ class Answers:
         return found
 
     def samples(self) -> list[tuple[dict[Key, Floats], Ids]]:
-        """Return what means are taken of: values, float64 [n] each, and the row of each of the n, int64 [n].
+        """Return the numbers that are averaged: for rows, for right items, and for scored items.
 
-        These are the values of rows, of right items and of scored items; of a metric with a root, what that is of.
+        Returns:
+            A list of ``(values, row)``: values, float64 [n], by metric and list length, and the row index of each of
+                the n values, int64 [n]. For RMSE the values are squares, before the root.
         """
         every = np.arange(len(self.best))
         of_right = self.pairs.of_right(self.settings, self.unknown)
@@ -76,7 +78,7 @@ class Answers:
         return [sample for sample in found if sample[0]]
 
     def means(self) -> Values:
-        """Return the metrics over all rows, in the order of the settings; NaN for nobody."""
+        """Return the metrics over all rows, in the order of the settings; NaN if there are no rows."""
         found: Values = {
             key: mean(np.ascontiguousarray(part)) for values, _ in self.samples() for key, part in values.items()
         }
@@ -87,7 +89,7 @@ class Answers:
         return dict(sorted(found.items(), key=lambda item: order.index(item[0][0])))
 
     def of_all(self, populations: Mapping[str, Mask]) -> dict[str, Values]:
-        """Return the metrics of all rows together, such as coverage, of each population (bool [rows])."""
+        """Return the metrics that are not means, such as item coverage, for each population (name to bool [rows])."""
         return {name: self._of_all(chosen) for name, chosen in populations.items()}
 
     def _of_all(self, chosen: Mask) -> Values:
@@ -103,7 +105,7 @@ class Answers:
         return found
 
     def gathered(self) -> "Answers":
-        """Return the answers of all processes, of which each has put its share of the rows."""
+        """Return the results for all rows, gathered from the distributed processes that each evaluated a share."""
         of_scores = {name: interleaved(part) for name, part in self.of_scores.items()}
         return replace(
             self,
@@ -116,18 +118,18 @@ class Answers:
 
 
 def mean(values: NDArray[Any]) -> float:
-    """Return the mean, NaN of nothing."""
+    """Return the mean, or NaN for an empty array."""
     return float(np.mean(values)) if len(values) else float("nan")
 
 
 def answer(model: Recommender, rows: EvalRows, settings: EvalSettings, each: Batches | None = None) -> Answers:
-    """Put the rows to a model, holding one bounded batch of scores at a time.
+    """Evaluate a model on some rows, holding only one batch of scores at a time.
 
     Args:
         model: any recommender.
-        rows: the questions.
-        settings: what is computed.
-        each: also gets every batch of scores: see :meth:`Asked.lists`.
+        rows: the evaluation rows.
+        settings: which metrics, at which list lengths.
+        each: a callback that also receives every batch of scores; see :meth:`Asked.lists`.
     """
     metrics = [metric for metric in settings.metrics if isinstance(metric, OfScores)]
     of_scores = {metric.name.lower(): np.empty(len(rows.inputs)) for metric in metrics}
@@ -162,22 +164,25 @@ def _labels(rows: EvalRows, start: int, scores: np.ndarray) -> Mask:
 
 
 def utility(model: Recommender, rows: EvalRows, settings: EvalSettings) -> Answers:
-    """Put the rows to a model. Of several processes each scores its share of them, and all get the whole result."""
+    """Evaluate a model on all rows.
+
+    With several distributed processes each one scores a share of the rows, and all of them return the whole result.
+    """
     if world_size() == 1:
         return answer(model, rows, settings)
     return answer(model, rows.take(np.arange(rank(), len(rows.inputs), world_size())), settings).gathered()
 
 
 def mean_utility(model: Recommender, rows: EvalRows, config: Settings) -> dict[str, float]:
-    """Return RecBole's result dictionary, ``{"recall@10": float, ...}``, over all rows; NaN without any.
+    """Return RecBole's result dictionary, ``{"recall@10": float, ...}``, averaged over all rows; NaN if there are none.
 
     Args:
         model: any recommender.
-        rows: the questions.
-        config: reads ``metrics``, ``topk``, ``eval_batch_size``.
+        rows: the evaluation rows.
+        config: its ``metrics``, ``topk`` and ``eval_batch_size`` are read.
 
     Raises:
-        UserError: for an unknown metric.
+        UserError: a metric is unknown.
     """
     found = utility(model, rows, EvalSettings.from_config(config))
     values = found.means()
@@ -185,15 +190,17 @@ def mean_utility(model: Recommender, rows: EvalRows, config: Settings) -> dict[s
 
 
 def validation(model: Recommender, rows: EvalRows, config: Settings) -> tuple[dict[str, float], float]:
-    """Return :func:`mean_utility` and the value of ``valid_metric``, which is computed whether or not it is among them.
+    """Return the result dictionary of :func:`mean_utility` and the value of ``valid_metric``.
+
+    ``valid_metric`` need not be among ``metrics``; if it is not, the dictionary leaves it out.
 
     Args:
         model: any recommender.
         rows: the validation rows.
-        config: reads ``metrics``, ``topk``, ``eval_batch_size``, ``valid_metric``.
+        config: its ``metrics``, ``topk``, ``eval_batch_size`` and ``valid_metric`` are read.
 
     Raises:
-        UserError: a score is no number.
+        UserError: a metric is unknown, or a score is NaN.
     """
     shown = EvalSettings.from_config(config)
     metric, k = split_name(str(config["valid_metric"]))

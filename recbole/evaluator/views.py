@@ -1,4 +1,4 @@
-"""What every model is asked alike: fixed users, inputs, candidates and positives for each checkpoint."""
+"""Views: users, inputs, candidates and right items at a checkpoint, fixed so that all models are evaluated alike."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,24 +13,26 @@ from recbole.evaluator.kinds import Ids, Mask
 from recbole.utils import stream
 
 OTHERS = 1000
-"""How many of the users who asked for nothing stand for all of them in distances and exposure."""
+"""The size of the random sample of users without a deletion request, on which distances and exposure are measured."""
 
 NOBODY: Ids = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Views:
-    """The frozen questions of one checkpoint.
+    """The frozen evaluation data of one checkpoint.
 
     Attributes:
         checkpoint: 0 to 3, or None when nothing has been forgotten.
-        utility: view name to the test rows: ``all`` with the forgotten rows, ``current`` without them.
-        shown: one row for each requesting user and each of a fixed sample of others, conditioned on ``current``.
-        requesting: int64, the users who asked.
-        forgotten: for each row of ``shown``, the items that this user asked to forget.
-        trained: bool, of each of these pairs, whether a row of it was trained on, or stood in histories then.
-        sensitive: bool [n_items], the items of the sensitive list, or None.
-        fake: int64, the fake users of a spam attack; none of them counts among the others.
+        utility: view name to the test rows: ``all`` computed from all data, ``current`` without the forgotten rows.
+            ``current`` is missing when nothing has been forgotten.
+        shown: one row per requesting user and per user in a fixed sample of the others, with inputs as in ``current``.
+        requesting: int64, ids of the requesting users.
+        forgotten: for each row of ``shown``, the item ids that this user asked to forget.
+        trained: bool, one per (row, item) pair in ``forgotten``: whether a log row with this pair was used in training,
+            as an example or as part of an input history.
+        sensitive: bool [n_items], the items on the sensitive list, or None without such a list.
+        fake: int64, ids of the fake users in a spam attack, who do not count as others.
     """
 
     checkpoint: int | None
@@ -43,7 +45,7 @@ class Views:
     fake: Ids = field(default_factory=lambda: NOBODY)
 
     def populations(self, rows: EvalRows) -> Iterator[tuple[str, Mask]]:
-        """Yield ``(name, bool [rows])`` for all, requesting and others; only all when nobody asked."""
+        """Yield ``(name, bool [rows])`` for all, requesting and others. Without requesting users, yield only all."""
         asked = np.isin(rows.entity, self.requesting)
         yield "all", np.ones(len(asked), dtype=bool)
         if len(self.requesting):
@@ -53,7 +55,7 @@ class Views:
 
 @dataclass(frozen=True)
 class TargetView:
-    """The frozen questions about the items that a spam attack promotes; genuine users alone are asked.
+    """The frozen evaluation data about the items that a spam attack promotes. All rows belong to genuine users.
 
     Attributes:
         rows: the test rows of the clean data.
@@ -73,16 +75,17 @@ def build_views(
     fake: Ids = NOBODY,
     asked: EvalRows | None = None,
 ) -> Views:
-    """Fix the questions of a checkpoint.
+    """Build the frozen evaluation data of a checkpoint.
 
     Args:
-        dataset: the data, its own mask aside.
-        forgotten: bool [len(log)], what has been forgotten by this checkpoint.
+        dataset: the data. Its own mask of forgotten rows is ignored.
+        forgotten: bool [len(log)], the rows forgotten by this checkpoint.
         checkpoint: its number, or None.
-        seed: of the sample of others.
-        sensitive: bool [n_items] or None.
-        fake: int64, the fake users of a spam attack.
-        asked: the test rows with nothing forgotten, where several views share them.
+        seed: seed for sampling the other users.
+        sensitive: bool [n_items], the items on the sensitive list, or None.
+        fake: int64, ids of the fake users in a spam attack.
+        asked: the test rows with nothing forgotten, if they exist already; None builds them. Views that share them also
+            share the cached lists.
     """
     log, current = dataset.log, dataset.masked(forgotten)
     n_users = len(log.vocabulary["user"])
@@ -95,14 +98,23 @@ def build_views(
     if forgotten.any():
         utility_rows["current"] = current.eval_rows("test").resembling(whole, requesting)
     shown = current.exposure_rows(np.concatenate([requesting, others]))
-    if not shown.restricted and not whole.restricted:  # else the candidates differ
+    if not shown.restricted and not whole.restricted:  # otherwise the candidates differ
         shown = shown.resembling(whole, requesting)
     items, trained = _forgotten_items(log, forgotten, shown.entity)
     return Views(checkpoint, utility_rows, shown, requesting, items, trained, sensitive, fake)
 
 
 def _forgotten_items(log: InteractionLog, forgotten: Mask, entities: Ids) -> tuple[Ragged, Mask]:
-    """Return each entity's forgotten items, each once, and of which of them training saw a row."""
+    """Return the forgotten item ids of each user, and whether a log row with that pair was used in training.
+
+    Args:
+        log: the interactions.
+        forgotten: bool [len(log)].
+        entities: int64 [n], user ids.
+
+    Returns:
+        n lists of distinct item ids, and bool, one per item in them.
+    """
     n_items = len(log.vocabulary["item"])
     rank = np.full(len(log.vocabulary["user"]), -1)
     rank[entities] = np.arange(len(entities))
@@ -115,6 +127,6 @@ def _forgotten_items(log: InteractionLog, forgotten: Mask, entities: Ids) -> tup
 
 
 def counted(rows: EvalRows, chosen: Mask) -> dict[str, int]:
-    """Return the columns that say how many rows and people a value is of: ``n_people``, ``n_rows``, ``n_skipped``."""
+    """Return the columns ``n_people``, ``n_rows`` and ``n_skipped`` for a population (bool [rows])."""
     people = len(distinct(rows.entity[chosen]))
     return {"n_people": people, "n_rows": int(chosen.sum()), "n_skipped": rows.n_skipped}

@@ -1,6 +1,6 @@
-"""Helpers without knowledge of recommendation; every other room may import from here.
+"""Helpers that know nothing about recommendation. Every other package may import from here.
 
-What RecBole has under this name beside them comes from :mod:`recbole.doors` when it is asked for.
+RecBole's own ``recbole.utils`` functions are loaded from :mod:`recbole.doors` on first use.
 """
 
 from recbole.utils.arguments import OneLineParser

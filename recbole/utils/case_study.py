@@ -1,4 +1,4 @@
-"""RecBole's case study, on demand: see :mod:`recbole.doors.case_study`."""
+"""RecBole's module for case studies, loaded from :mod:`recbole.doors.case_study` on first use."""
 
 from recbole.utils.on_demand import from_modules
 

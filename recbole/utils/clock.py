@@ -1,4 +1,4 @@
-"""Seconds by phase."""
+"""Measures the wall seconds of successive phases."""
 
 import torch
 
@@ -6,14 +6,14 @@ from recbole.utils.device import now
 
 
 class Clock:
-    """Adds up the seconds of phases that follow each other.
+    """Adds up the wall seconds of successive phases.
 
     Args:
-        device: it is waited for at the end of a phase.
-        phases: phases that are counted from the start, with no time yet.
+        device: a CUDA device is synchronised at the end of each phase.
+        phases: names of phases that are reported even if they take no time.
 
     Attributes:
-        seconds: name to seconds; ``<phase>_seconds`` is what a record calls them.
+        phases: phase name to seconds so far.
     """
 
     def __init__(self, device: torch.device | str, *phases: str) -> None:
@@ -21,7 +21,7 @@ class Clock:
         self.phases: dict[str, float] = dict.fromkeys(phases, 0.0)
 
     def lap(self, phase: str) -> float:
-        """Book the time since the last lap under ``phase`` and return it."""
+        """Add the time since the last lap to ``phase``, and return it in seconds."""
         time = now(self.device)
         spent, self.last = time - self.last, time
         self.phases[phase] = self.phases.get(phase, 0.0) + spent
@@ -29,5 +29,5 @@ class Clock:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """The phases as a record names them, ``<phase>_seconds``."""
+        """The seconds so far, under the names that records use: ``<phase>_seconds``."""
         return {f"{phase}_seconds": spent for phase, spent in self.phases.items()}

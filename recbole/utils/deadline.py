@@ -1,4 +1,4 @@
-"""How long work may take: one rule for training and for requests."""
+"""The time limit of training and of unlearning requests."""
 
 import time
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ def _now() -> float:
 
 @dataclass(frozen=True)
 class Deadline:
-    """A time limit, whose clock starts when it is made.
+    """A time limit. Its clock starts when the object is created.
 
     Attributes:
-        seconds: how long the work may take; ``None`` for as long as it takes.
+        seconds: the limit in seconds; None means no limit.
         started: when the clock started, by ``time.perf_counter``.
     """
 
@@ -22,7 +22,7 @@ class Deadline:
 
     @classmethod
     def of_hours(cls, hours: float | None) -> "Deadline":
-        """Return a deadline in hours, as ``max_training_hours`` gives it; ``None`` never passes."""
+        """Return a deadline in hours (the unit of ``max_training_hours``), or one without limit for None."""
         return cls(None if hours is None else hours * 3600)
 
     def passed(self) -> bool:
@@ -30,15 +30,15 @@ class Deadline:
         return self.seconds is not None and _now() - self.started >= self.seconds
 
     def allows(self, seconds: float) -> bool:
-        """Return whether work that takes so many seconds in all keeps the limit, whenever it was done."""
+        """Return whether work that took ``seconds`` in total is within the limit, regardless of the clock."""
         return self.seconds is None or seconds <= self.seconds
 
     def share(self, parts: int, spent: float) -> "Deadline":
-        """Return the deadline, from now on, of one of ``parts`` equal parts of the work.
+        """Return a deadline, starting now, for one of ``parts`` equal parts of the work.
 
         Args:
-            parts: how many there are in all.
-            spent: seconds that the parts before took; no part may use more than is left.
+            parts: the number of parts in all.
+            spent: the seconds that earlier parts took. The deadline is never longer than what is left of the whole.
         """
         if self.seconds is None:
             return Deadline()

@@ -1,4 +1,4 @@
-"""What differs between a CPU and a GPU: clocks, memory, and how exactly numbers are multiplied."""
+"""Differences between CPU and GPU: clocks, memory, and precision of matrix products."""
 
 import contextlib
 import time
@@ -8,12 +8,12 @@ import torch
 
 
 def now(device: torch.device | str | None = None) -> float:
-    """Return ``time.perf_counter`` once a device has done all that it was asked to do.
+    """Return ``time.perf_counter()`` after a device has finished all its queued work.
 
-    A GPU works on while Python goes ahead: a clock that does not wait measures how fast work was asked for.
+    A GPU works asynchronously. Without waiting, a clock measures only how fast work was queued.
 
     Args:
-        device: a CUDA device is waited for; the CPU, or None, has nothing to wait for.
+        device: a CUDA device is synchronised; for the CPU or None nothing is waited for.
     """
     if device is not None and torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
@@ -21,7 +21,7 @@ def now(device: torch.device | str | None = None) -> float:
 
 
 def peak_memory(device: torch.device | str) -> dict[str, float]:
-    """Return ``{"peak_gpu_mib": most MiB that this process's tensors took on a CUDA device}``; empty on the CPU."""
+    """Return ``{"peak_gpu_mib": ...}``, the peak MiB of this process's tensors on a CUDA device; empty on the CPU."""
     if torch.device(device).type != "cuda":
         return {}
     return {"peak_gpu_mib": torch.cuda.max_memory_allocated(device) / 2**20}
@@ -29,13 +29,14 @@ def peak_memory(device: torch.device | str) -> dict[str, float]:
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Multiplies float32 matrices as such: no TF32, and no autocast, whatever was switched on; restored afterwards.
+    """Within the block, multiply float32 matrices in full precision: without TF32 and without autocast.
 
-    TF32 keeps 10 bits of a product's factors, so that the residual of conjugate gradients stays near 1e-3. What cuDNN
-    computes is left alone: PyTorch's switch that turns cuDNN off cannot be used where its precision has been changed.
+    TF32 keeps 10 bits of each factor's mantissa, with which the residual of conjugate gradients stays near 1e-3.
+    cuDNN's precision is left alone, because PyTorch's switch that turns cuDNN off fails where that precision has been
+    changed.
     """
     matmul = torch.backends.cuda.matmul
-    # PyTorch 2.9 has a new name for this, and refuses to read the old one once somebody has set the new
+    # PyTorch 2.9 renamed this switch, and refuses to read the old name once the new one has been set
     name, exact = ("fp32_precision", "ieee") if hasattr(matmul, "fp32_precision") else ("allow_tf32", False)
     before = getattr(matmul, name)
     setattr(matmul, name, exact)

@@ -1,6 +1,6 @@
-"""Several processes training one model: who is who, and what they tell each other.
+"""Distributed training: several processes (started by ``torchrun`` or ``--nproc``) that train one model.
 
-Started by ``torchrun`` or by ``--nproc``; in a single process every function here does the obvious thing.
+In a single process every function here returns what a group of one would.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def joined(use_gpu: bool) -> Iterator[None]:
 
 
 def start(use_gpu: bool) -> None:
-    """Join the other processes, if there are any: NCCL when each has a GPU, else Gloo."""
+    """Join the distributed process group, if there is one: with NCCL if each process has a GPU, else with Gloo."""
     if launched() and not dist.is_initialized():
         cuda = use_gpu and torch.cuda.is_available()
         if cuda:
@@ -50,28 +50,36 @@ def start(use_gpu: bool) -> None:
 
 
 def stop() -> None:
-    """Leave the other processes."""
+    """Leave the distributed process group."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def rank() -> int:
-    """Return this process's number among all, from 0."""
+    """Return this process's rank among all processes, from 0; 0 without a group."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Return how many processes there are."""
+    """Return the number of processes; 1 without a group."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main() -> bool:
-    """Return whether this process is the one that writes files."""
+    """Return whether this is the process with rank 0, which alone writes files."""
     return rank() == 0
 
 
 def sum_gradients(parameters: Iterable[torch.nn.Parameter], value: float) -> float:
-    """Replace every gradient by its sum over the processes (a missing one is zero); return the sum of ``value``."""
+    """Replace every parameter's gradient by its sum over processes; a missing gradient counts as zero.
+
+    Args:
+        parameters: the model's parameters.
+        value: a number that is summed too, such as the loss.
+
+    Returns:
+        The sum of ``value`` over processes.
+    """
     if world_size() == 1:
         return value
     trained = [parameter for parameter in parameters if parameter.requires_grad]
@@ -87,10 +95,10 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter], value: float) -> flo
 
 
 def share_buffers(model: torch.nn.Module) -> None:
-    """Give every process the main one's floating-point buffers, such as the running statistics of a BatchNorm.
+    """Copy the floating-point buffers of rank 0, such as BatchNorm's running statistics, to every process.
 
-    The processes then evaluate the model that is saved. They are not averaged: the main process has every n-th example
-    of all batches, while another may have none of a small one; and constants stay what they are, to the bit.
+    So all processes evaluate the model that is saved. Buffers are not averaged, because a process may have no example
+    of a small batch, and so that constants stay bit-identical.
     """
     if world_size() > 1:
         for buffer in model.buffers():
@@ -99,12 +107,12 @@ def share_buffers(model: torch.nn.Module) -> None:
 
 
 def agreed(value: T) -> T:
-    """Return the main process's value in every process, so that decisions by the clock are the same."""
+    """Return rank 0's value in every process, so that decisions that depend on the clock are the same everywhere."""
     return _gathered(value)[0]
 
 
 def interleaved(part: np.ndarray) -> np.ndarray:
-    """Join per-row arrays of which every process has each ``world_size``-th row, starting at its rank."""
+    """Merge arrays in which process r holds rows r, r + n, r + 2n, ... into one array with all rows in order."""
     parts = _gathered(part)
     whole = parts[0].repeat(len(parts), axis=0)[: sum(map(len, parts))] if len(parts) > 1 else parts[0]
     for start_at, piece in enumerate(parts if len(parts) > 1 else ()):
@@ -113,7 +121,7 @@ def interleaved(part: np.ndarray) -> np.ndarray:
 
 
 def concatenated(part: np.ndarray) -> np.ndarray:
-    """Return the arrays of all processes, one after the other."""
+    """Return the arrays from all processes, concatenated in the order of ranks."""
     return np.concatenate(_gathered(part))
 
 

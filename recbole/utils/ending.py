@@ -1,7 +1,8 @@
-"""How a program ends: with its status, or in one line that says why it stopped and whether it can go on.
+"""How a program ends: with its exit status, or with one line that says why it stopped and whether it can continue.
 
-Signals that ask a run to stop (:data:`SIGNALS`) raise :class:`Stopped` where the run is. Inside of :func:`waiting`,
-where a snapshot can be had soon, they wait for it, :data:`PATIENCE` seconds at most; a second signal does not wait.
+Signals in :data:`SIGNALS` raise :class:`Stopped` at once. Within :func:`waiting`, where a snapshot will soon be
+possible, they take effect at the next :func:`stop_if_asked`, after at most :data:`PATIENCE` seconds; a second signal
+takes effect at once.
 """
 
 import contextlib
@@ -20,13 +21,13 @@ from recbole.utils.errors import UserError
 from recbole.utils.outlet import lasting_streams
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-"""Ctrl-C; the usual request to end; a terminal that is gone; a scheduler's warning that the time is nearly up."""
+"""Signals that stop a run: Ctrl-C, the usual request to end, a closed terminal, a scheduler's time warning."""
 
 PATIENCE = 10.0
-"""Seconds that a signal waits for the next place where a snapshot can be taken."""
+"""The most seconds that a signal waits for the next place where a snapshot can be taken."""
 
 MOMENT = 2.0
-"""Seconds that one of several processes waits for another to say the same."""
+"""Seconds that a process waits for another one to report the same error."""
 
 USER_ERROR = 2
 _OF_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG)
@@ -35,7 +36,7 @@ _NO_MEMORY = re.compile(r"out of memory|allocate memory|size calculation overflo
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the run to stop; ``number`` is the signal's, ``which`` says which process got it, if not this."""
+    """A signal stopped the run. ``number`` is the signal's number; ``which`` names the process that received it, if not this one."""
 
     def __init__(self, number: int, which: str = "") -> None:
         super().__init__(number)
@@ -43,9 +44,9 @@ class Stopped(KeyboardInterrupt):
 
 
 class _Asked:
-    """Which signal came, whether it was raised, how many places let it wait, and what the run can go on from.
+    """The signal that came (0 for none), whether it was raised, the depth of :func:`waiting` blocks, and snapshots.
 
-    ``looked`` tells whether the run has looked for a snapshot of before, ``kept`` are files that it goes on from.
+    ``looked`` is true after the run has looked for an earlier snapshot; ``kept`` are the snapshot files.
     """
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ _asked = _Asked()
 
 
 def asked_to_stop() -> bool:
-    """Return whether a signal has come."""
+    """Return whether a signal that stops the run has come."""
     return _asked.number != 0
 
 
@@ -68,32 +69,35 @@ def asked_by() -> int:
 
 
 def stop_if_asked() -> None:
-    """End the run, if a signal has come: all that can be kept is written.
+    """Stop the run if a signal has come. Call this after everything worth keeping has been written.
 
     Raises:
-        Stopped: one has.
+        Stopped: a signal has come.
     """
     if _asked.number:
         _insist()
 
 
 def can_go_on_from(path: Path) -> None:
-    """Note a file from which the run, given again, goes on as long as the file is there."""
+    """Register a snapshot file. While it exists, the same command continues from it."""
     looked_for_snapshot()
     _asked.kept.add(path)
 
 
 def looked_for_snapshot() -> None:
-    """Note that the run knows from here on whether there is a snapshot to go on from."""
+    """Note that the run has looked for a snapshot, so that messages can say whether there is one."""
     _asked.looked = True
 
 
 @contextlib.contextmanager
 def waiting(on: bool = True) -> Iterator[None]:
-    """Let signals wait, inside of this block, for a :func:`stop_if_asked`; with ``on`` False they do not.
+    """Within the block, delay signals until the next :func:`stop_if_asked` or the end of the block.
+
+    Args:
+        on: False delays nothing.
 
     Raises:
-        Stopped: a signal has come, and there was none.
+        Stopped: at the end of the block, if a signal has come.
     """
     outer = _asked
     outer.waiting += on
@@ -108,18 +112,18 @@ def waiting(on: bool = True) -> Iterator[None]:
 def ended(
     program: str, work: Callable[[], int], kept: str | None = None, tells: Callable[[], bool] = lambda: True
 ) -> int:
-    """Do a program's work and return its exit status, whatever happens to its streams and whoever stops it.
+    """Run a program's work and return its exit status, even if it is interrupted or its output streams fail.
 
     Args:
-        program: its name, before what it tells.
-        work: returns an exit status.
-        kept: what is said of the work when it was stopped; by default whether there is a snapshot.
-        tells: whether this process is the one to say that it was stopped. One that is not leaves the others
-            :data:`MOMENT` seconds to say what the user can mend, and to end it.
+        program: the program's name, which begins its messages.
+        work: does the work and returns an exit status.
+        kept: what to say about the work after an interruption; None says whether there is a snapshot.
+        tells: returns whether this process prints the message about an interruption. A process that does not waits
+            :data:`MOMENT` seconds before it reports a user error, so that another one can report it and end this one.
 
     Returns:
-        The work's status; 2 for a ``UserError``, a disk that takes no more, a name too long and a want of memory; 128
-        and the signal's number.
+        The work's status; 2 for a ``UserError``, a full or read-only disk, a file name that is too long, or lack of
+            memory; 128 plus the signal's number after a signal.
     """
     with lasting_streams(), _heard():
         try:
@@ -127,7 +131,7 @@ def ended(
         except KeyboardInterrupt as stopped:
             return _stopped(program, stopped, kept, tells())
         except Exception as error:
-            if _asked.number:  # what fails as a signal comes, fails of it: other processes that are gone
+            if _asked.number:  # the signal caused this failure, for example by ending other processes
                 return _stopped(program, Stopped(_asked.number), kept, tells())
             told = _mendable(error)
             if told is None:
@@ -142,19 +146,19 @@ def ended(
 
 
 def _mendable(error: Exception) -> str | None:
-    """Return in one line what the user, or whoever looks after the system, can mend, else None."""
+    """Return a one-line message if the user or the administrator can fix the error, otherwise None."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in _OF_PLACES:
         return f"{error.filename or 'cannot write'}: {error.strerror}"
     told = (str(error).strip().splitlines() or [""])[0]
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(told)):
-        return f"out of memory: {told[:200]}; make batches, the model or the catalogue smaller"
+        return f"out of memory: {told[:200]}; use smaller batches, a smaller model or a smaller catalogue"
     return None
 
 
 def _stopped(program: str, stopped: KeyboardInterrupt, kept: str | None, tell: bool) -> int:
-    """Say that a signal stopped the program and what is left of its work; return the exit status."""
+    """Print that a signal stopped the program, and whether it can continue; return the exit status."""
     number, which = getattr(stopped, "number", signal.SIGINT), getattr(stopped, "which", "")
     signal.setitimer(signal.ITIMER_REAL, 0)
     if kept is None:
@@ -172,8 +176,8 @@ def _stopped(program: str, stopped: KeyboardInterrupt, kept: str | None, tell: b
 
 @contextlib.contextmanager
 def _heard() -> Iterator[None]:
-    """Hear signals inside of this block; one that was ignored before (as `nohup` has it) stays so."""
-    global _asked  # noqa: PLW0603 - of this process, as its signal handlers are
+    """Handle signals within the block, except those that were ignored before (as under ``nohup``)."""
+    global _asked  # noqa: PLW0603 - signal handlers belong to the whole process too
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -196,9 +200,9 @@ def _heard() -> Iterator[None]:
 
 def _hear(number: int, _frame: FrameType | None) -> None:
     first, _asked.number = not _asked.number, _asked.number or number
-    if _asked.raised:  # the run is ending: what cleans up is not disturbed by more signals
+    if _asked.raised:  # the run is ending: further signals do not disturb its cleaning up
         return
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # code that swallows what is raised is asked again
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # raised again, in case some code catches it
     if not (first and _asked.waiting):
         _insist()
 
@@ -209,7 +213,7 @@ def _insist(*_of: object) -> None:
 
 
 def ignore_signals() -> None:
-    """Leave it to the process that started this one to stop it."""
+    """Ignore :data:`SIGNALS` in this process; the process that started it handles them."""
     for name in SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -1,10 +1,10 @@
-"""RecBole's enumerations, by the names that model files import."""
+"""RecBole's enumerations, under the names that model files import."""
 
 from enum import Enum
 
 
 class ModelType(Enum):
-    """What a model is made for; decides the data task and the folder that it is looked for in."""
+    """The kind of a model. It determines the data task and the folder of the model's file."""
 
     GENERAL = 1
     SEQUENTIAL = 2
@@ -16,7 +16,7 @@ class ModelType(Enum):
 
 
 class InputType(Enum):
-    """How training examples reach a model: one by one with a label, or a positive with negatives beside it."""
+    """How a model receives training examples: single items with labels, or a positive item with negatives."""
 
     POINTWISE = 1
     PAIRWISE = 2
@@ -24,7 +24,7 @@ class InputType(Enum):
 
 
 class FeatureType(Enum):
-    """Column types of atomic files."""
+    """Column types in RecBole's atomic files."""
 
     TOKEN = "token"
     FLOAT = "float"
@@ -33,7 +33,7 @@ class FeatureType(Enum):
 
 
 class FeatureSource(Enum):
-    """The file that a column comes from."""
+    """The kind of file that a column comes from."""
 
     INTERACTION = "inter"
     USER = "user"
@@ -43,7 +43,7 @@ class FeatureSource(Enum):
 
 
 class EvaluatorType(Enum):
-    """Ranking metrics over a catalogue, or metrics of single predicted values."""
+    """Ranking metrics over candidates, or metrics of single predicted values."""
 
     RANKING = 1
     VALUE = 2

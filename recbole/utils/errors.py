@@ -1,21 +1,21 @@
-"""The one exception that means "the user can fix this"."""
+"""The exception for mistakes that the user can fix."""
 
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in the input, told in one line: what is wrong, where, and what would be right.
+    """A mistake in the user's input, described in one line: what is wrong, where, and what would be right.
 
-    The command lines print it without a traceback and exit with status 2. Raise it before anything is written.
+    Command lines print it without a traceback and exit with status 2. Raise it before writing anything.
     """
 
 
 class NotAvailable(UserError, NotImplementedError, ImportError):
-    """Something of RecBole's that cannot be had here; the message names it, and says why or what to use instead."""
+    """A feature of RecBole that this package lacks. The message names it, and says why or what to use instead."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return ``", did you mean 'x'?"`` for the nearest of ``known``, whatever its case, or an empty string."""
+    """Return ``", did you mean 'x'?"`` for the most similar of ``known``, ignoring case, or an empty string."""
     import difflib
 
     names = {str(name).lower(): str(name) for name in known}

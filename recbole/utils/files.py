@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Writes files atomically: after a crash a file is either complete or unchanged."""
 
 import contextlib
 import hashlib
@@ -14,28 +14,28 @@ from recbole.utils.errors import UserError
 from recbole.utils.temporary import hold, name_beside, sweep
 
 _BEGINNING = 1000
-"""Bytes of a file by which it is told what it is."""
+"""The number of bytes at a file's beginning by which its kind is recognised."""
 
 T = TypeVar("T", dict[str, Any], list[Any])
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "w", told_by: Path | None = None, **kwargs: Any) -> Iterator[IO[Any]]:
-    """Open a temporary neighbour of ``path`` for writing; rename it to ``path`` once the block ended well.
+    """Open a temporary file next to ``path`` for writing, and rename it to ``path`` when the block ends without error.
 
-    The data is flushed to the disk before the rename, so a kill or a power cut leaves the old file or the new one.
-    On any failure the temporary file is removed and ``path`` is untouched; what a kill leaves of it, the next write in
-    the folder removes (`recbole.utils.temporary`).
+    Data are flushed to disk before the rename, so after a kill or a power cut ``path`` has the old or the new content.
+    On an error the temporary file is removed and ``path`` is unchanged. The temporary file of a killed process is
+    removed by the next write in the same folder (``recbole.utils.temporary``).
 
     Args:
         path: the file.
         mode: ``w`` or ``wb``.
-        told_by: a file that tells of ``path``, if it is there: it goes before the new one comes, so that it is never
-            beside one that it does not tell of.
-        kwargs: as `open` takes them.
+        told_by: a file that describes ``path``, or None. If it exists, it is deleted before the rename, so that it
+            never lies next to a file that it does not describe.
+        kwargs: further arguments of :func:`open`.
 
     Raises:
-        UserError: when the folder cannot be written to or the disk is full.
+        UserError: the folder cannot be written to, or the disk is full.
     """
     path = Path(path)
     if "b" not in mode:
@@ -55,7 +55,7 @@ def atomic_write(path: str | Path, mode: str = "w", told_by: Path | None = None,
 
 @contextlib.contextmanager
 def _made_beside(path: Path, mode: str, **kwargs: Any) -> Iterator[tuple[IO[Any], Path]]:
-    """Yield a new file beside ``path`` and its name, which is this process's until the block ends."""
+    """Yield a new file in the folder of ``path`` and its name, locked by this process until the block ends."""
     sweep(path.parent)
     while True:
         temporary = name_beside(path)
@@ -74,32 +74,35 @@ def _made_beside(path: Path, mode: str, **kwargs: Any) -> Iterator[tuple[IO[Any]
 
 
 def _put(temporary: Path, path: Path, told_by: Path | None) -> None:
-    """Rename a file to its place; what told of the one that is there goes before, and comes back on a failure."""
-    aside = None
+    """Rename a file to its final path, and delete the file that described the old content.
+
+    If the rename fails, the description is restored.
+    """
+    moved = None
     if told_by is not None and told_by.is_file():
-        aside = name_beside(told_by)
-        os.rename(told_by, aside)
+        moved = name_beside(told_by)
+        os.rename(told_by, moved)
     try:
         os.replace(temporary, path)
     except OSError:
-        if aside is not None and told_by is not None:
-            os.rename(aside, told_by)
+        if moved is not None and told_by is not None:
+            os.rename(moved, told_by)
         raise
-    if aside is not None:
-        aside.unlink(missing_ok=True)
+    if moved is not None:
+        moved.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> None:
-    """Delete a file, if it is there, and what a kill left of writing it."""
+    """Delete a file, if it exists, and temporary files that killed processes left in its folder."""
     path.unlink(missing_ok=True)
     sweep(path.parent)
 
 
 def check_writable(path: str | Path) -> None:
-    """Find out before the work whether ``path`` can be written afterwards.
+    """Check before the work begins whether ``path`` can be written later. Creates missing folders.
 
     Raises:
-        UserError: when it is a folder, or its folder cannot be made or written to.
+        UserError: it is a folder, or its folder cannot be created or written to.
     """
     path = Path(path)
     if path.is_dir():
@@ -113,34 +116,34 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_replaceable(path: str | Path, begins: str, kind: str) -> None:
-    """Find out before the work whether something can be written to ``path``: where nothing is, or over our own.
+    """Check before the work begins that ``path`` can be written without overwriting another program's file.
 
     Args:
         path: the file.
-        begins: a regular expression of how such a file of ours begins.
-        kind: what it is, for the message.
+        begins: a regular expression that matches the beginning of this program's files of that kind.
+        kind: the kind of file, such as "table", for the message.
 
     Raises:
-        UserError: something else is there (a link, a device, another file), or it cannot be written.
+        UserError: something else exists there (a link, a device, another file), or it cannot be written.
     """
     path = Path(path)
     if os.path.lexists(path) and not path.is_dir():
         if path.is_symlink() or not path.is_file():
-            raise UserError(f"cannot write {path}: it is no regular file")
+            raise UserError(f"cannot write {path}: it is not a regular file")
         try:
             with open(path, "rb") as file:
                 beginning = file.read(_BEGINNING)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
         if not re.match(begins.encode(), beginning):
-            raise UserError(f"cannot write {path}: it is there, and no {kind} that this program wrote")
+            raise UserError(f"cannot write {path}: it exists and is not a {kind} that this program wrote")
     check_writable(path)
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as JSON, atomically: indented, but a list's dictionaries (rows of a table) on a line each.
+    """Write ``value`` as indented JSON, atomically. In a list of dictionaries each dictionary takes one line.
 
-    NaN and infinities are written as ``null``.
+    NaN and infinities become ``null``.
     """
     with atomic_write(path) as file:
         file.write(_indented(finite(value)) + "\n")
@@ -157,8 +160,11 @@ def _indented(value: Any) -> str:
 
 
 def finite(value: Any) -> Any:
-    """Return what JSON can hold of ``value``: None for NaN and infinities, lists for arrays, text for the unknown."""
-    if hasattr(value, "tolist"):  # of NumPy and torch, scalars too
+    """Return ``value`` in a form that JSON can represent.
+
+    NaN and infinities become None, arrays and tensors become lists, dictionary keys and unknown objects become strings.
+    """
+    if hasattr(value, "tolist"):  # NumPy arrays and torch tensors, also scalars
         value = value.tolist()
     if isinstance(value, dict):
         return {str(k): finite(v) for k, v in value.items()}
@@ -170,16 +176,20 @@ def finite(value: Any) -> Any:
 
 
 def sha256_of_file(path: str | Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's content as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: str | Path, kind: type[T]) -> T:
-    """Read a JSON file whose top level is a ``kind`` (dict or list).
+    """Read a JSON file whose top level is a dict or a list.
+
+    Args:
+        path: the file.
+        kind: ``dict`` or ``list``.
 
     Raises:
-        UserError: the file cannot be read, is no JSON, or holds something else.
+        UserError: the file cannot be read, is not JSON, or has another top level.
     """
     try:
         value = json.loads(Path(path).read_bytes())

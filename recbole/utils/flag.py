@@ -1,4 +1,4 @@
-"""A command-line flag as data: what it is called, what it means, what it sets."""
+"""Describes command-line flags as data: name, type, help text, and the setting that a flag sets."""
 
 import argparse
 from collections.abc import Callable
@@ -7,7 +7,11 @@ from typing import Any
 
 
 def yes_or_no(text: str) -> bool:
-    """Return the truth value that ``text`` says."""
+    """Return True for true, 1 or yes, and False for false, 0 or no, in any case.
+
+    Raises:
+        ValueError: ``text`` is none of these.
+    """
     values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if text.lower() not in values:
         raise ValueError(text)
@@ -15,30 +19,30 @@ def yes_or_no(text: str) -> bool:
 
 
 def cutoffs(text: str) -> list[int]:
-    """Return the integers in ``10``, ``10,20`` or ``[10,20]``."""
+    """Return the integers in a text such as ``10``, ``10,20`` or ``[10,20]``."""
     return [int(number) for number in text.strip("[]").split(",")]
 
 
 def metric_names(text: str) -> list[str]:
-    """Return the names in ``Recall``, ``Recall,NDCG`` or ``[Recall, NDCG]``."""
+    """Return the names in a text such as ``Recall``, ``Recall,NDCG`` or ``[Recall, NDCG]``."""
     return [name.strip(" '\"") for name in text.strip("[] ").split(",")]
 
 
-yes_or_no.__name__, cutoffs.__name__ = "True/False", "integer"  # argparse names the type in its message
+yes_or_no.__name__, cutoffs.__name__ = "True/False", "integer"  # argparse shows this name in its error messages
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag.
+    """One command-line flag.
 
     Attributes:
-        name: without the dashes.
-        type: function from text to value; ``bool`` makes a switch.
-        help: what it does.
-        default: value of the namespace when the flag is absent.
-        key: the setting that it sets; ``None`` for flags that are no settings.
-        negates: whether the switch turns the setting off.
-        choices, nargs, short: as in argparse.
+        name: its name without dashes.
+        type: a function from text to value; ``bool`` makes a switch.
+        help: the help text.
+        default: its value in the namespace when the flag is absent.
+        key: the setting that it sets; by default the one with the flag's name; None for flags that set none.
+        negates: whether the setting gets the negated value.
+        choices, nargs, short: as in argparse; ``short`` is the one-letter name.
     """
 
     name: str
@@ -56,7 +60,7 @@ class Flag:
             object.__setattr__(self, "key", self.name)
 
     def setting(self, value: Any) -> Any:
-        """Return what the flag's ``value`` means for its key."""
+        """Return the value for the setting, given the flag's ``value``: negated if ``negates``."""
         return not value if self.negates else value
 
     def add_to(self, group: "argparse._ArgumentGroup") -> None:

@@ -1,20 +1,24 @@
-"""Intervals as they are written in settings."""
+"""Parses intervals in settings, such as ``[5,inf)``."""
 
 import re
 
 from recbole.utils.errors import UserError
 
 Interval = tuple[float, float, bool, bool]
-"""``(low, high, closed_left, closed_right)``."""
+"""``(low, high, closed_left, closed_right)``; the last two say whether an end belongs to the interval."""
 
 _INTERVAL = re.compile(r"^\s*([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])\s*$")
 
 
 def parse_intervals(text: str, key: str) -> list[Interval]:
-    """Parse ``"[5,inf)"`` or ``"(0,3];[7,9)"`` into a list of intervals.
+    """Parse a text such as ``"[5,inf)"`` or ``"(0,3];[7,9)"`` into a list of intervals.
+
+    Args:
+        text: the setting's value.
+        key: the setting's name, for the message.
 
     Raises:
-        UserError: naming ``key`` when the text is not of that form.
+        UserError: the text does not have that form.
     """
     intervals = []
     wrong = UserError(f"{key}: '{text}' is not an interval such as [5,inf) or (0,3];[7,9)")

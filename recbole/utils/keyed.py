@@ -1,13 +1,13 @@
-"""Random numbers by what they are for: a draw is a function of its key, and of no other draw.
+"""Counter-based random numbers: each draw depends only on its key, never on other draws.
 
-A generator hands out numbers in turn, so that whoever leaves a row out moves the numbers of all rows after it. Here a
-draw is a hash of a key (a run's seed, the name of what is drawn, an epoch) and of counters (a row, a copy, an attempt):
-without a row, every other row keeps its numbers.
+An ordinary generator returns numbers in sequence, so leaving out a row would change the numbers of all later rows. Here
+a draw is a hash of a key (seed, name, epoch) and of counters (row, copy, attempt), so every other row keeps its
+numbers.
 
-The hash is SplitMix64: G. Steele, D. Lea, C. Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014 (its
-output function is that of D. Stafford's "Mix13"). A counter takes the place of the state's step; of several counters
-each but the last makes the state of the next. Everything is done in the wrap-around arithmetic of int64 tensors, which
-have the same bits on every device.
+The hash is SplitMix64: G. Steele, D. Lea, C. Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014 (with
+the output function of D. Stafford's "Mix13"). A counter replaces the state's step. With several counters, the output
+for one is the state for the next. Everything uses the wrap-around arithmetic of int64 tensors, which is bit-identical
+on every device.
 """
 
 from typing import SupportsInt
@@ -17,7 +17,7 @@ import torch
 from recbole.utils.seeds import torch_seed
 
 Counter = int | torch.Tensor
-"""A number or an int64 tensor; several counters broadcast against each other."""
+"""An integer or an int64 tensor. Several counters broadcast against each other."""
 
 _STEP = 0x9E3779B97F4A7C15
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
@@ -25,24 +25,24 @@ _ALL = 2**64 - 1
 
 
 def _signed(number: int) -> int:
-    """Return what the lowest 64 bits of a number are in int64."""
+    """Return the lowest 64 bits of an integer, read as int64."""
     return (number + 2**63 & _ALL) - 2**63
 
 
 def key(seed: SupportsInt, *name: str | SupportsInt) -> int:
-    """Return a 63-bit key for ``(seed, *name)``; parts of the name are strings or numbers from 0."""
+    """Return a 63-bit key for ``(seed, *name)``. Parts of the name are strings or integers from 0."""
     return torch_seed(seed, "keyed", *name)
 
 
 def bits(state: Counter, *counters: Counter) -> torch.Tensor:
-    """Return 64 random bits for each place of the counters.
+    """Return 64 random bits for each combination of counters.
 
     Args:
-        state: a :func:`key`, or :func:`bits` of the first counters.
+        state: a :func:`key`, or the :func:`bits` for preceding counters.
         counters: at least one.
 
     Returns:
-        int64, of the counters' common shape, on their device.
+        int64, with the counters' broadcast shape, on their device.
     """
     for counter in counters:
         state = _of_number(state, counter) if isinstance(counter, int) else _of_tensor(state, counter)
@@ -50,7 +50,7 @@ def bits(state: Counter, *counters: Counter) -> torch.Tensor:
 
 
 def _of_number(state: Counter, counter: int) -> Counter:
-    """Return the next state for a counter that is one number, without a tensor where the state is a number too."""
+    """Return the next state for an integer counter; an integer if the state is one too."""
     if isinstance(state, torch.Tensor):
         return _of_tensor(state, torch.tensor(counter, device=state.device))
     z = (counter * _STEP + state) & _ALL
@@ -60,10 +60,10 @@ def _of_number(state: Counter, counter: int) -> Counter:
 
 
 def _of_tensor(state: Counter, counter: torch.Tensor) -> torch.Tensor:
-    """Return the next state for each place of a tensor of counters."""
+    """Return the next state for each element of a tensor of counters."""
     z = counter * _signed(_STEP) + state
     for shift, factor in _ROUNDS:
-        z ^= (z >> shift) & (2 ** (64 - shift) - 1)  # the shift copies the sign, which is masked out
+        z ^= (z >> shift) & (2 ** (64 - shift) - 1)  # the shift copies the sign bit, so mask those bits
         if factor != 1:
             z *= _signed(factor)
     return z
@@ -75,21 +75,22 @@ def _top(state: Counter, counters: tuple[Counter, ...], n: int) -> torch.Tensor:
 
 
 def uniform(state: Counter, *counters: Counter) -> torch.Tensor:
-    """Return numbers evenly from [0, 1), float64 with 53 random bits; see :func:`bits`."""
+    """Return uniform random numbers in [0, 1), float64 with 53 random bits; see :func:`bits`."""
     return _top(state, counters, 53) * 2.0**-53
 
 
 def integers(high: int, state: Counter, *counters: Counter) -> torch.Tensor:
-    """Return whole numbers evenly from 0 to ``high - 1``, int64; see :func:`bits`.
+    """Return uniform random integers from 0 to ``high - 1``, int64; see :func:`bits`.
 
-    Each has the same chance but for a share of ``high / 2^53``.
+    Their probabilities are equal up to a relative error of ``high / 2^53``.
     """
     return (uniform(state, *counters) * high).to(torch.int64)
 
 
 def normal(state: Counter, *counters: Counter) -> torch.Tensor:
-    """Return standard normal numbers, float64, by the inverse of their distribution function; see :func:`bits`.
+    """Return standard normal random numbers, float64, by inverting the distribution function; see :func:`bits`.
 
-    It is taken in the middle of 2^52 equal steps from 0 to 1, and so always finite: within 8.3 of zero.
+    The function is inverted at the midpoints of 2^52 equal steps, so results are finite: their absolute value is at
+    most 8.3.
     """
     return torch.special.ndtri((_top(state, counters, 52) + 0.5) * 2.0**-52)

@@ -1,4 +1,4 @@
-"""Starting the processes of a run that has several, and what each is told in its environment."""
+"""Starts the processes of a distributed run, and reads what the environment tells each of them."""
 
 import contextlib
 import ctypes
@@ -16,32 +16,32 @@ from recbole.utils.ending import Stopped, asked_by, waiting
 from recbole.utils.errors import UserError
 
 _LAUNCHER = "ERASE_LAUNCHER"
-"""The environment's name for the number of the process that launched this one."""
+"""The environment variable with the process id of the process that launched this one."""
 
 _main: list[subprocess.Popen[bytes]] = []
-"""The main process of a run, where this one has launched it."""
+"""The main process of a run, if this process launched it."""
 
 _PAUSE = 0.1
-"""Seconds between two looks at what was launched."""
+"""Seconds between two checks of the launched processes."""
 
-_PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
+_PR_SET_PDEATHSIG = 1  # from Linux's <sys/prctl.h>
 _ORPHANED = 137
-"""Exit status of a process whose parent is gone: that of one that was killed."""
+"""The exit status of a process whose parent has ended: the same as after SIGKILL."""
 
 
 def launched() -> bool:
     """Return whether a launcher started this process as one of several.
 
     Raises:
-        UserError: the environment says so in part only.
+        UserError: some of the launcher's environment variables are missing or invalid.
     """
     if _number("WORLD_SIZE", 1) < 2:
         return False
     missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         raise UserError(
-            f"the environment's WORLD_SIZE says that a launcher started this process as one of several, but it has no "
-            f"{', '.join(missing)}: unset WORLD_SIZE, or start it by torchrun or --nproc"
+            f"the environment variable WORLD_SIZE says that a launcher started several processes, but it has no "
+            f"{', '.join(missing)}: unset WORLD_SIZE, or start the run with torchrun or --nproc"
         )
     return True
 
@@ -52,34 +52,38 @@ def local_rank() -> int:
 
 
 def _number(name: str, usual: int) -> int:
-    """Return what the environment says by a name; nothing at all counts as the usual."""
+    """Return the integer in an environment variable, or ``usual`` if it is unset or empty.
+
+    Raises:
+        UserError: it is not a whole number from 0.
+    """
     said = os.environ.get(name) or str(usual)
     if not said.strip().isdecimal() or len(said) > 9:
-        raise UserError(f"the environment's {name} should be a whole number, not {said!r}")
+        raise UserError(f"the environment variable {name} should be a whole number, not {said!r}")
     return int(said)
 
 
 def die_with_launcher() -> None:
-    """End this process, should it be one of several, as soon as the one that launched it here has ended."""
+    """Make this process end as soon as the process that launched it ends, if :func:`launch` started it."""
     if said := os.environ.pop(_LAUNCHER, None):
         _die_with(int(said))
 
 
 def die_with_starter() -> None:
-    """End this process, which `multiprocessing` started, as soon as the one that did so has ended."""
+    """Make this process end as soon as its parent ends, if ``multiprocessing`` started it."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         _when(parent.join)
 
 
 def _die_with(parent: int) -> None:
-    """End this process as soon as its parent, a process's number, has ended, however that came.
+    """Make this process end as soon as its parent (a process id) ends, even if the parent is killed.
 
-    On Linux the kernel sees to it. Elsewhere, and where it does not, a thread looks once a second.
+    On Linux the kernel does it. Elsewhere a thread checks once a second.
     """
-    with contextlib.suppress(OSError, AttributeError):  # there is no such call
+    with contextlib.suppress(OSError, AttributeError):  # the system has no prctl
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before
+    if os.getppid() != parent:  # the parent has already ended
         os._exit(_ORPHANED)
 
     def gone() -> None:
@@ -90,7 +94,7 @@ def _die_with(parent: int) -> None:
 
 
 def _when(gone: Callable[[], object]) -> None:
-    """End this process when a function, called in a thread of its own, comes back."""
+    """End this process when ``gone``, which is called in its own thread, returns."""
 
     def watch() -> None:
         gone()
@@ -100,18 +104,18 @@ def _when(gone: Callable[[], object]) -> None:
 
 
 def launch(nproc: int, world_size: int, group_offset: int, address: str, port: str, argv: Sequence[str]) -> int:
-    """Run ``nproc`` of the ``world_size`` processes of a run, each with all of the arguments; return the exit status.
+    """Start this machine's processes of a distributed run, wait for them, and return the exit status.
 
     Args:
-        nproc: processes on this machine.
-        world_size: processes on all machines; -1 or 0 for those of this machine alone.
+        nproc: the number of processes on this machine.
+        world_size: the number of processes on all machines; -1 or 0 means ``nproc``.
         group_offset: the rank of this machine's first process.
-        address, port: where the machine with rank 0 listens; port 0 for any that is free, on one machine alone.
-        argv: the program and its arguments.
+        address, port: where the machine with rank 0 listens; port 0 selects a free port, on a single machine only.
+        argv: the program and its arguments, which all processes receive.
 
     Raises:
-        UserError: when the numbers do not fit together, or somebody listens at the port.
-        Stopped: a signal came, which they have been handed; what has not ended after a while was killed.
+        UserError: ``world_size`` or ``group_offset`` is not a multiple of ``nproc``, or the port is in use.
+        Stopped: a signal came. It was passed on to the processes; those that did not end in time were killed.
     """
     everyone = max(world_size, nproc)
     if everyone % nproc or group_offset % nproc:

@@ -1,8 +1,8 @@
-"""One writer at a time of the files that share a stem, whichever processes and machines want to write them.
+"""Lets one process at a time write the files that share a stem, across processes and machines.
 
-The lock is a small file beside them that says who writes. It appears by exclusive creation, which every file system
-offers, network ones too, and its writer renews its time of change. The operating system's lock on it tells a writer
-of the same machine that was killed from one that works; between machines, and where such locks fail, silence tells.
+The lock is a small file next to them that names its writer. It is created exclusively, which every file system
+supports, including network ones, and its writer updates its modification time. On the same machine, the operating
+system's lock on it shows whether the writer was killed; otherwise its age does.
 """
 
 import contextlib
@@ -28,32 +28,32 @@ from recbole.utils.errors import UserError
 logger = logging.getLogger(__name__)
 
 IF_RUNNING = ("wait", "leave")
-"""What to do while another process writes: wait until it ends, or end with one line."""
+"""What to do while another process writes: wait until it ends, or stop with a one-line error."""
 
 BEAT_SECONDS = 30.0
-"""How often a writer shows that it lives."""
+"""How often a writer updates the lock file's modification time."""
 
 STALE_SECONDS = 300.0
-"""How long a writer may be silent where nothing but its beats can tell whether it lives."""
+"""The age at which a lock file counts as abandoned if only its modification time can tell."""
 
 JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
-"""Where schedulers put the number of the job that a process belongs to."""
+"""The environment variables in which schedulers put the job's number."""
 
-_FIRST_POLL, _LAST_POLL = 0.02, 0.5  # seconds between two looks at the lock: doubled from the one up to the other
-_MOST_BYTES = 65536  # of a lock file that are read
-_WINDOWS = os.name == "nt"  # an open file is neither renamed nor removed there
+_FIRST_POLL, _LAST_POLL = 0.02, 0.5  # seconds between two attempts: doubled from the first up to the last
+_MOST_BYTES = 65536  # bytes of a lock file that are read
+_WINDOWS = os.name == "nt"  # which neither renames nor removes open files
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who writes, as the lock file says it.
+    """The writer named in a lock file.
 
     Attributes:
         host: the machine's name.
-        pid: the process's number there.
-        job: the scheduler's number of the job, if there is one.
-        started: when it took the lock, in seconds since 1970.
-        locked: whether it also has the operating system's lock on the file.
+        pid: the process id on that machine.
+        job: the scheduler's job number; None without one.
+        started: when the process took the lock, in seconds since 1970.
+        locked: whether the process also holds the operating system's lock on the file.
     """
 
     host: str
@@ -70,10 +70,10 @@ class Holder:
 
 @dataclass(frozen=True)
 class Writer:
-    """What the one who writes knows about its lock.
+    """What :func:`writer` yields to the process that holds the lock.
 
     Attributes:
-        waited: whether another process was seen to write before, so that what is wanted may be there by now.
+        waited: whether another process held the lock before, so that it may have produced the wanted files.
         path: the lock file.
     """
 
@@ -82,32 +82,32 @@ class Writer:
 
 
 class _Busy(Exception):
-    """Somebody else writes."""
+    """Another process holds the lock."""
 
     def __init__(self, holder: Holder | None) -> None:
         super().__init__(str(holder or "a process that has just started"))
 
 
 def lock_path(path: Path) -> Path:
-    """Return the lock file of ``path``: beside it, with a short name, as names may fill all that is allowed."""
+    """Return the lock file for ``path``: in the same folder, with a short name, as file names are limited in length."""
     return path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.lock")
 
 
 @contextlib.contextmanager
 def writer(path: Path, if_running: str = "wait", told: Callable[[str], None] = logger.info) -> Iterator[Writer]:
-    """Be the only process that writes ``path`` and the files of its stem, until the block ends.
+    """Hold the lock for ``path`` and the files with its stem within the block.
 
-    Only one process of a run takes the lock, and only once: the same process would wait for itself. A forked child does
-    not hold it. What a killed writer left is taken over: at once if it ran on this machine, else when it has been
-    silent for ``STALE_SECONDS``.
+    Only one process of a run may take the lock, and only once, because a second attempt in the same process would wait
+    forever. A forked child does not hold it. An abandoned lock is taken over: at once if its process ran on this
+    machine, otherwise when it is ``STALE_SECONDS`` old.
 
     Args:
-        path: the file that stands for the stem; its folder is made if there is none. It need not exist.
+        path: the file that stands for the stem; it need not exist. Its folder is created.
         if_running: one of ``IF_RUNNING``.
-        told: is given one line that says who writes, before waiting.
+        told: receives one line that names the writer, before waiting for it.
 
     Raises:
-        UserError: when the folder cannot be written to, or another process writes and ``if_running`` is ``leave``.
+        UserError: the folder cannot be written to, or another process writes and ``if_running`` is ``leave``.
     """
     if if_running not in IF_RUNNING:
         raise UserError(f"if_running: '{if_running}' is not {' or '.join(IF_RUNNING)}")
@@ -125,7 +125,7 @@ def writer(path: Path, if_running: str = "wait", told: Callable[[str], None] = l
 
 
 def _acquire(path: Path, lock: Path, if_running: str, told: Callable[[str], None]) -> tuple["_File", bool]:
-    """Return the lock file once it is this process's, and whether another one was seen to have it."""
+    """Return the lock file once this process holds it, and whether another process was seen to hold it."""
     pause = _FIRST_POLL
     sightings = 0
     while True:
@@ -135,7 +135,7 @@ def _acquire(path: Path, lock: Path, if_running: str, told: Callable[[str], None
                 _clear(lock)
         except _Busy as busy:
             sightings += 1
-            if sightings == 2:  # at the first it may be one who looks, as this process does
+            if sightings == 2:  # the first time it may be a process that only checks, like this one
                 if if_running == "leave":
                     raise UserError(f"{path} is being written by {busy}; --if_running wait waits for it") from None
                 told(f"waiting for {busy}, which writes {path}")
@@ -147,7 +147,7 @@ def _acquire(path: Path, lock: Path, if_running: str, told: Callable[[str], None
 
 
 class _File:
-    """A lock file that is open in this process; a forked child closes it without a trace."""
+    """A lock file that is open in this process. After a fork the child closes its copy."""
 
     open_ones: ClassVar[set["_File"]] = set()
 
@@ -157,34 +157,34 @@ class _File:
         self.open_ones.add(self)
 
     def close(self) -> None:
-        """Close it, and with it let the operating system's lock go."""
+        """Close the file, which also releases the operating system's lock."""
         if self in self.open_ones:
             self.open_ones.discard(self)
             os.close(self.descriptor)
 
     def lock(self) -> bool | None:
-        """Return whether the operating system gave its lock; None where it has none to give."""
+        """Return whether the operating system granted its lock; None if locks do not work here."""
         try:
             return lock_descriptor(self.descriptor, blocking=False)
         except OSError:
             return None
 
     def is_in_place(self) -> bool:
-        """Return whether its path still leads to it, and it was not removed or replaced."""
+        """Return whether the path still leads to this file, that is, whether it was not removed or replaced."""
         try:
             return os.path.samestat(os.fstat(self.descriptor), os.stat(self.path))
         except FileNotFoundError:
             return False
 
     def write(self, holder: Holder) -> None:
-        """Say who writes. The first byte is left empty: where it is locked, nobody else can read it."""
+        """Write the holder. The first byte stays empty, because a locked byte cannot be read by others (Windows)."""
         text = b"\n" + json.dumps(asdict(holder)).encode() + b"\n"
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         os.write(self.descriptor, text)
         os.ftruncate(self.descriptor, len(text))
 
     def read(self) -> Holder | None:
-        """Return who writes; None while that is not yet said."""
+        """Return the holder, or None if it has not been written yet."""
         os.lseek(self.descriptor, 1, os.SEEK_SET)
         try:
             return Holder(**json.loads(os.read(self.descriptor, _MOST_BYTES)))
@@ -192,8 +192,8 @@ class _File:
             return None
 
     def beat(self) -> None:
-        """Show that this process lives."""
-        with contextlib.suppress(OSError):  # a network file system that is away: the next beat may reach it
+        """Update the modification time."""
+        with contextlib.suppress(OSError):  # the network may be down; the next beat may succeed
             os.utime(self.descriptor if os.utime in os.supports_fd else self.path)
 
 
@@ -207,9 +207,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def _create(lock: Path) -> _File | None:
-    """Return the new lock file, signed and locked; None if there is one.
+    """Create and lock the lock file; return None if one exists.
 
-    It is signed at once, so that one who is killed before it is locked can be told by its number.
+    The holder is written before locking, so that a process killed in between is recognised by its process id.
     """
     job = next((os.environ[name] for name in JOB_VARIABLES if os.environ.get(name)), None)
     holder = Holder(socket.gethostname(), os.getpid(), job, time.time(), locked=False)
@@ -219,7 +219,7 @@ def _create(lock: Path) -> _File | None:
         return None
     try:
         file.write(holder)
-        while (locked := file.lock()) is False:  # somebody looks at it, for an instant
+        while (locked := file.lock()) is False:  # another process checks it for an instant
             time.sleep(0.001)
         if file.is_in_place():
             if locked:
@@ -233,10 +233,10 @@ def _create(lock: Path) -> _File | None:
 
 
 def _clear(lock: Path) -> None:
-    """Remove the lock file that there is, if its writer is dead.
+    """Remove an existing lock file if its writer is dead.
 
     Raises:
-        _Busy: when it lives.
+        _Busy: the writer is alive.
     """
     try:
         file = _open(lock)
@@ -260,18 +260,18 @@ def _clear(lock: Path) -> None:
 def _open(lock: Path) -> _File:
     try:
         return _File(lock, os.O_RDWR)
-    except PermissionError:  # another person's, in a folder of both
+    except PermissionError:  # another user's file in a shared folder
         return _File(lock, os.O_RDONLY)
 
 
 def _lives(holder: Holder | None, free: bool | None, folder: Path, beat: float) -> bool:
-    """Return whether a lock file's writer lives.
+    """Return whether a lock file's writer is alive.
 
     Args:
-        holder: who it is; None if it has not signed yet.
-        free: whether the operating system's lock was free, None where that cannot be known.
-        folder: where the file is.
-        beat: when it was written or renewed, by the clock of its file system.
+        holder: the writer; None if the file does not name it yet.
+        free: whether the operating system's lock was free; None if locks do not work here.
+        folder: the file's folder.
+        beat: the file's modification time.
     """
     if holder is not None and holder.host == socket.gethostname():
         if holder.locked and free is not None:
@@ -282,10 +282,10 @@ def _lives(holder: Holder | None, free: bool | None, folder: Path, beat: float) 
 
 
 def _runs(pid: int) -> bool:
-    """Return whether a process of this machine runs; True where asking would disturb it."""
+    """Return whether a process runs on this machine; True on Windows, where checking would disturb it."""
     if _WINDOWS:
         return True
-    with contextlib.suppress(PermissionError):  # another person's
+    with contextlib.suppress(PermissionError):  # another user's process
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -294,32 +294,32 @@ def _runs(pid: int) -> bool:
 
 
 def clock_of(folder: Path) -> float:
-    """Return the time by the clock of a folder's file system, which need not be this machine's."""
+    """Return the time of a folder's file system, in seconds since 1970, which may differ from this machine's clock."""
     with tempfile.TemporaryFile(dir=folder) as file:
         return os.fstat(file.fileno()).st_mtime
 
 
 def _remove(lock: Path, seen: os.stat_result) -> None:
-    """Remove a dead writer's lock file, but not one that was renewed or replaced since it was seen."""
-    aside = lock.with_name(f"{lock.name}.{uuid.uuid4().hex}")
+    """Remove a dead writer's lock file, unless it has been renewed or replaced since it was examined."""
+    moved = lock.with_name(f"{lock.name}.{uuid.uuid4().hex}")
     try:
-        os.rename(lock, aside)
-    except FileNotFoundError:  # somebody else was faster
+        os.rename(lock, moved)
+    except FileNotFoundError:  # another process was faster
         return
     except PermissionError:
-        if _WINDOWS:  # somebody else has it open, to do the same
+        if _WINDOWS:  # another process has it open to do the same
             return
         raise
-    found = os.stat(aside)
+    found = os.stat(moved)
     if os.path.samestat(found, seen) and found.st_mtime_ns == seen.st_mtime_ns:
-        os.unlink(aside)
+        os.unlink(moved)
     else:
-        os.rename(aside, lock)
+        os.rename(moved, lock)
 
 
 @contextlib.contextmanager
 def _beating(file: _File) -> Iterator[None]:
-    """Renew a lock file's time of change from a thread of its own while the block runs."""
+    """Update a lock file's modification time regularly from a thread while the block runs."""
     ended = threading.Event()
 
     def beat() -> None:
@@ -336,11 +336,11 @@ def _beating(file: _File) -> Iterator[None]:
 
 
 def _release(file: _File) -> None:
-    """Remove the lock file, unless it is another's by now, and let it go."""
-    if file not in _File.open_ones:  # this is a forked child, which has closed it
+    """Remove and close the lock file, unless another process holds it by now."""
+    if file not in _File.open_ones:  # a forked child has closed it
         return
     try:
-        with contextlib.suppress(OSError):  # its folder is gone, or (Windows) one who waits has it open and removes it
+        with contextlib.suppress(OSError):  # its folder is gone, or (Windows) a waiting process has it open
             mine = file.is_in_place()
             if _WINDOWS:
                 file.close()

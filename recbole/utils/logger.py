@@ -1,4 +1,4 @@
-"""What a run tells: on the terminal, and in a file of its own under ``log/``."""
+"""Log messages, on the terminal and in a file for each run under ``log/``."""
 
 import datetime
 import hashlib
@@ -13,11 +13,11 @@ from recbole.utils.errors import UserError
 from recbole.utils.outlet import Outlet
 
 _MOST_WAITING = 10_000
-"""Messages that wait for a log's first line."""
+"""The most messages that are held back until the log file's first line is written."""
 
 
 class Settings(Protocol):
-    """What is read here of a :class:`~recbole.config.Config`."""
+    """The part of :class:`~recbole.config.Config` that this module uses."""
 
     def __getitem__(self, key: str) -> Any:
         """Return the value of a setting."""
@@ -27,20 +27,19 @@ class Settings(Protocol):
 
 
 def log_stem(config: Settings) -> str:
-    """Return ``<model>-<dataset>-<time>-seed_<seed>-<hash of the settings>``, as ERASE names its logs."""
+    """Return ``<model>-<dataset>-<time>-seed_<seed>-<hash of the settings>``, the way ERASE names its logs."""
     digest = hashlib.md5(repr(sorted(config.as_dict().items())).encode(), usedforsecurity=False).hexdigest()[:6]
     now = datetime.datetime.now().strftime("%b-%d-%Y_%H-%M-%S")
     return f"{config['model']}-{config['dataset']}-{now}-seed_{config['seed']}-{digest}"
 
 
 def init_logger(config: Settings, folder: Path) -> str:
-    """Send the package's messages to the terminal and to ``<folder>/<model>/<stem>.log``; return the stem.
+    """Send log messages to the terminal and to ``<folder>/<model>/<stem>.log``; return the stem.
 
-    The file begins with what :func:`begin_log` is told, which comes later. Of several processes only the main one tells
-    and writes.
+    The file's first line comes from a later call of :func:`begin_log`. In a distributed run only rank 0 logs.
 
     Raises:
-        UserError: when the folder cannot be written to.
+        UserError: the folder cannot be written to.
     """
     stem = log_stem(config)
     if not is_main():
@@ -63,17 +62,20 @@ def init_logger(config: Settings, folder: Path) -> str:
 
 
 def begin_log(line: str) -> None:
-    """Write the first line of the log's file: what runs. Until then messages wait; on the terminal they do not."""
+    """Write the log file's first line, which describes the run, and then the messages held back so far.
+
+    Messages on the terminal are not held back.
+    """
     for handler in logging.getLogger("recbole").handlers:
         if isinstance(handler, MemoryHandler) and handler.target is not None:
             record = logging.LogRecord("recbole", logging.INFO, "", 0, line, None, None)
             handler.target.handle(record)
-            handler.capacity = 0  # what waits is written, and all that comes
+            handler.capacity = 0  # from now on every message is written at once
             handler.flush()
 
 
 class _LastingFile(logging.FileHandler):
-    """A log's file, which ends where the disk takes no more; the run goes on."""
+    """A log file that ends when the disk is full, while the run continues."""
 
     def _open(self) -> Any:
         return Outlet(super()._open(), self._tell)
@@ -83,7 +85,7 @@ class _LastingFile(logging.FileHandler):
 
 
 def _opened(folder: Path, stem: str) -> logging.FileHandler:
-    """Return a new file of that stem; runs of the same second have a number more."""
+    """Open a new log file with this stem. If one exists, a number is appended to the name."""
     for number in range(1, 1000):
         path = folder / (f"{stem}.log" if number == 1 else f"{stem}_{number}.log")
         try:

@@ -1,4 +1,4 @@
-"""How much memory this process has taken."""
+"""The peak memory of this process."""
 
 import sys
 
@@ -9,7 +9,7 @@ except ImportError:  # Windows
 
 
 def peak_rss_mib() -> float | None:
-    """Return the most MiB of main memory that this process held at once; None where the system does not say."""
+    """Return the peak main memory (resident set) of this process in MiB, or None if the system does not report it."""
     if resource is None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

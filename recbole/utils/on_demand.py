@@ -1,4 +1,4 @@
-"""Packages that import their modules when something of them is asked for, and not before."""
+"""Makes packages load their modules on first use instead of at import."""
 
 import importlib
 import importlib.util
@@ -12,12 +12,13 @@ from recbole.utils.errors import NotAvailable
 def from_modules(
     package: str, homes: Mapping[str, str], absent: Mapping[str, str] | None = None
 ) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a package that imports a name's module when the name is first asked for.
+    """Return a package's ``__getattr__`` that imports a public name's module when the name is first used.
 
     Args:
         package: dotted name of the package.
-        homes: public name to the module that has it: one of the package's own, or the dotted name of another.
-        absent: name that RecBole has there to why it cannot be had here.
+        homes: public name to the module that defines it: a module in the package, or another module's dotted name.
+        absent: names that RecBole's package has and this one lacks, each with the reason. Using one raises
+            :class:`NotAvailable`.
     """
 
     def find(name: str) -> Any:
@@ -34,7 +35,7 @@ def from_modules(
 
 
 def from_lower_case(package: str) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a package whose class ``X`` is in its module ``x``, whenever that was added."""
+    """Return the ``__getattr__`` of a package whose class ``X`` is in its module ``x``, imported on first use."""
 
     def find(name: str) -> Any:
         home = f"{package}.{name.lower()}"

@@ -1,4 +1,4 @@
-"""Streams that may fail: what nobody can read any more is thrown away, and the work goes on."""
+"""Output streams that may fail: further output is discarded, and the program continues."""
 
 import contextlib
 import errno
@@ -9,30 +9,30 @@ from typing import Any
 
 
 class Outlet:
-    """A text stream that a reader may leave, or whose disk may be full: what is written after that is thrown away.
+    """A text stream whose reader may go away or whose disk may be full; output after such a failure is discarded.
 
     Args:
-        stream: to write to; None (it was closed before the program began) throws everything away.
-        told: called with the error when the stream fails otherwise than by a reader who has left.
+        stream: the stream to write to; None (closed before the program began) discards everything.
+        told: called with the error if the stream fails for a reason other than a missing reader; None for no call.
     """
 
     def __init__(self, stream: Any, told: Callable[[OSError], None] | None = None) -> None:
         self._stream = _nowhere() if stream is None else stream
         self._told = told
         with contextlib.suppress(AttributeError, OSError, ValueError):
-            self._stream.reconfigure(errors="backslashreplace")  # of a terminal that lacks a character
+            self._stream.reconfigure(errors="backslashreplace")  # if the encoding lacks a character
 
     def write(self, text: str) -> int:
-        """Write a text and return its length, whatever became of it."""
+        """Write a text and return its length, even if it was discarded."""
         self._try(lambda: self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was written, if anybody is there."""
+        """Flush the stream, ignoring failures."""
         self._try(self._stream.flush)
 
     def close(self) -> None:
-        """Close the stream; what could not be written is lost."""
+        """Close the stream, ignoring failures."""
         self.flush()
         self._try(self._stream.close)
 
@@ -50,7 +50,7 @@ class Outlet:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """Lead the stream, and what it still holds, to nowhere: the interpreter flushes it once more at its end."""
+        """Redirect the stream's descriptor to the null device, as the interpreter flushes the stream again at exit."""
         with contextlib.suppress(OSError, ValueError), _nowhere() as nowhere:
             os.dup2(nowhere.fileno(), self._stream.fileno())
             self._stream.flush()
@@ -63,25 +63,25 @@ def _nowhere() -> Any:
     return open(os.devnull, "w", encoding="utf-8")
 
 
-def _tell_of_output(error: OSError) -> None:
-    print(f"standard output cannot be written ({error.strerror}); the run goes on, and its log tells", file=sys.stderr)
+def _warn(error: OSError) -> None:
+    print(f"standard output cannot be written ({error.strerror}); the run goes on, see its log", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def lasting_streams() -> Iterator[None]:
-    """Let standard output and error be an :class:`Outlet` inside of this block.
+    """Replace standard output and error by :class:`Outlet` within the block.
 
-    A standard stream that was closed when the program began is opened to nowhere, so that no file of the run gets its
-    number, and with it what libraries write to the stream.
+    A standard stream that was closed when the program began is opened to the null device. Otherwise a file of the run
+    would get its descriptor, and output of libraries would end up in that file.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     before = sys.stdout, sys.stderr
     sys.stderr = Outlet(before[1])
-    sys.stdout = Outlet(before[0], _tell_of_output)
+    sys.stdout = Outlet(before[0], _warn)
     try:
         yield
     finally:

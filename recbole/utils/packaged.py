@@ -1,4 +1,4 @@
-"""What a checkout has beside the package and an installation in ``erase_bench``: configurations, preparations."""
+"""Finds files that lie next to the package in a checkout, and in ``erase_bench`` in an installation."""
 
 from pathlib import Path
 
@@ -6,13 +6,17 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def packaged_folder(kind: str) -> Path:
-    """Return the folder ``configs`` or ``dataset`` that came with the program."""
+    """Return the path of the folder ``configs`` or ``dataset`` that came with the program."""
     installed = _PACKAGE.parent / "erase_bench" / kind
     return installed if installed.is_dir() else _PACKAGE.parent / kind
 
 
 def config_file(path: str | Path) -> Path:
-    """Return where a configuration file is: at its path or, if it is not there and begins with ``configs``, in ours."""
+    """Return the path of a configuration file.
+
+    A path that does not exist and begins with ``configs`` is looked up in the packaged folder. If it is not there
+    either, it is returned unchanged.
+    """
     path = Path(path)
     if path.parts[:1] == ("configs",) and not path.exists():
         ours = packaged_folder("configs").joinpath(*path.parts[1:])

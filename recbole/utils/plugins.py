@@ -1,4 +1,4 @@
-"""Parts that other installed distributions add: algorithms, models, metrics and scenarios, by entry points."""
+"""Plug-ins: algorithms, models, metrics and scenarios that other installed distributions add by entry points."""
 
 from collections.abc import Container
 from importlib.metadata import EntryPoint, entry_points
@@ -8,18 +8,18 @@ from recbole.utils.errors import UserError
 
 ALGORITHMS, MODELS = "erase_bench.algorithms", "erase_bench.models"
 METRICS, SCENARIOS = "erase_bench.metrics", "erase_bench.scenarios"
-"""Groups of entry points. A distribution declares ``name = module:object`` in one of them."""
+"""Entry-point groups. A distribution declares ``name = module:object`` in one of them."""
 
 
 def offered(group: str, own: Container[str] = ()) -> dict[str, EntryPoint]:
-    """Return the entry points of a group by name, without importing what they name.
+    """Return the entry points in a group, by name, without importing them.
 
     Args:
         group: one of the groups above.
         own: names that this package has itself.
 
     Raises:
-        UserError: when two distributions offer the same name, or one a name that this package has.
+        UserError: two distributions offer the same name, or one offers a name that this package has.
     """
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
@@ -37,14 +37,14 @@ def offered(group: str, own: Container[str] = ()) -> dict[str, EntryPoint]:
 
 
 def load(point: EntryPoint) -> Any:
-    """Return what an entry point names.
+    """Import the object that an entry point names, and return it.
 
     Raises:
-        UserError: when it cannot be imported, naming the distribution.
+        UserError: it cannot be imported; the message names the distribution.
     """
     try:
         return point.load()
-    except Exception as error:  # another's code may fail in any way
+    except Exception as error:  # foreign code may raise anything
         raise UserError(
             f"{_distribution(point)} offers {point.group} '{point.name}', which cannot be imported "
             f"({type(error).__name__}: {error})"

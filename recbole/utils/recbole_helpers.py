@@ -1,4 +1,4 @@
-"""The small helpers that RecBole's users import from ``recbole.utils``."""
+"""Small helper functions that RecBole's users import from ``recbole.utils``."""
 
 import datetime
 import os
@@ -9,17 +9,17 @@ COLOURS = ("black", "red", "green", "yellow", "blue", "pink", "cyan", "white")
 
 
 def get_local_time() -> str:
-    """Return the time as RecBole puts it into names of files, such as ``Jan-31-2026_23-59-59``."""
+    """Return the local time as in RecBole's file names, such as ``Jan-31-2026_23-59-59``."""
     return datetime.datetime.now().strftime("%b-%d-%Y_%H-%M-%S")
 
 
 def ensure_dir(dir_path: str | os.PathLike[str]) -> None:
-    """Make a folder, and those above it, unless it is there."""
+    """Create a folder and its parents, if they do not exist."""
     Path(dir_path).mkdir(parents=True, exist_ok=True)
 
 
 def set_color(log: str, color: str, highlight: bool = True) -> str:
-    """Return a text in a terminal's colour: one of :data:`COLOURS`, white for any other; bold if ``highlight``."""
+    """Return a text with terminal codes for one of :data:`COLOURS`, or white for any other; bold if ``highlight``."""
     number = COLOURS.index(color) if color in COLOURS else len(COLOURS) - 1
     return f"\033[{int(highlight)};3{number}m{log}\033[0m"
 
@@ -27,17 +27,17 @@ def set_color(log: str, color: str, highlight: bool = True) -> str:
 def early_stopping(
     value: float, best: float, cur_step: int, max_step: int, bigger: bool = True
 ) -> tuple[float, int, bool, bool]:
-    """Take one validation into account; a result as good as the best counts as better.
+    """Update early stopping after a validation. A score equal to the best counts as an improvement.
 
     Args:
-        value: what was reached now.
-        best: what was best so far.
-        cur_step: how many validations in a row were no better.
-        max_step: more of them end the training.
-        bigger: whether larger values are better.
+        value: the score of this validation.
+        best: the best score so far.
+        cur_step: the number of validations since the best one.
+        max_step: training stops when there are more validations than this without improvement.
+        bigger: whether larger scores are better.
 
     Returns:
-        What is best now, the number of validations since, whether to stop, and whether this one is the best.
+        The best score, the number of validations since, whether to stop, and whether this validation is the best.
     """
     if value >= best if bigger else value <= best:
         return value, 0, False, True
@@ -45,10 +45,14 @@ def early_stopping(
 
 
 def calculate_valid_score(valid_result: Mapping[str, float], valid_metric: str | None = None) -> float:
-    """Return the value of a metric, by default of Recall@10, in a result; names are compared whatever their case.
+    """Return the value of a metric in a result; names are compared ignoring case.
+
+    Args:
+        valid_result: metric name to value.
+        valid_metric: the metric; None is Recall@10.
 
     Raises:
-        KeyError: there is no such metric.
+        KeyError: the result has no such metric.
     """
     wanted = valid_metric or "Recall@10"
     by_name = {name.lower(): value for name, value in valid_result.items()}
@@ -58,5 +62,5 @@ def calculate_valid_score(valid_result: Mapping[str, float], valid_metric: str |
 
 
 def dict2str(result_dict: Mapping[str, float]) -> str:
-    """Return a result on one line: ``name : value``, four spaces apart."""
+    """Return a result on one line, as ``name : value`` separated by four spaces."""
     return "    ".join(f"{name} : {value}" for name, value in result_dict.items())

@@ -1,10 +1,10 @@
-"""Every random stream is its own generator, keyed by the run's seed, its name and its indices.
+"""Independent random streams: each one is a generator keyed by the run's seed, a name and indices.
 
-A stream does not depend on what other streams drew before, so work that is replayed after a kill (an epoch, a batch,
-a request) draws the same numbers again.
+A stream does not depend on draws from other streams. So work that is repeated after a kill (an epoch, a batch, a
+request) draws the same numbers again.
 """
 
-from __future__ import annotations  # np.random is imported when it is first used, and torch by who seeds it
+from __future__ import annotations  # np.random loads on first use, torch only in init_seed
 
 import os
 import random
@@ -22,23 +22,24 @@ def _entropy(seed: SupportsInt, key: tuple[str | SupportsInt, ...]) -> list[int]
 
 
 def stream(seed: SupportsInt, *key: str | SupportsInt) -> np.random.Generator:
-    """Return a NumPy generator for ``(seed, *key)``; key parts are names (str) or indices (int >= 0)."""
+    """Return a NumPy generator for ``(seed, *key)``. Parts of the key are names (str) or indices (int >= 0)."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(_entropy(seed, key))))
 
 
 def torch_seed(seed: SupportsInt, *key: str | SupportsInt) -> int:
-    """Return a 63-bit seed for torch from ``(seed, *key)``."""
+    """Return a 63-bit seed for torch, derived from ``(seed, *key)``."""
     return int(np.random.SeedSequence(_entropy(seed, key)).generate_state(1, np.uint64)[0]) >> 1
 
 
 def init_seed(seed: SupportsInt, reproducibility: bool = True, device: str | torch.device = "cpu") -> None:
-    """Seed the global generators of Python, NumPy and torch and, if ``reproducibility``, ask for deterministic kernels.
+    """Seed the global random generators of Python, NumPy and torch, and choose torch's deterministic kernels.
 
-    This package draws from none but torch's, and there what layers are built with; models from elsewhere may.
+    This package itself uses only torch's global generator, to initialise layers; other packages' models may use all.
+    ``reproducibility`` False allows kernels that are not deterministic.
 
-    On the CPU there are no others. On a GPU torch warns of an operator that has none, and goes on with what it has.
-    ``torch.use_deterministic_algorithms`` would ask for the same, and import torch's compiler to tell it (as long as
-    importing torch itself takes); nothing here is compiled.
+    On the CPU all kernels are deterministic. On a GPU torch warns about an operator without a deterministic kernel and
+    uses the one it has. ``torch.use_deterministic_algorithms`` would do the same, but it imports torch's compiler,
+    which takes as long as importing torch itself.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Files that belong together: none of them appears before all have been written, and one stands for all."""
+"""Replaces several files together: none is replaced before all have been written."""
 
 import contextlib
 import os
@@ -12,18 +12,19 @@ from recbole.utils.temporary import folder_beside
 
 @contextlib.contextmanager
 def workspace(folder: str | Path) -> Iterator[Path]:
-    """Make an empty folder on the file system of ``folder``, in it or (if it is not there yet) near it.
+    """Create a temporary folder on the file system of ``folder``.
 
-    It is this process's own and removed in the end; what a kill leaves of it, the next one there removes.
+    It is created inside ``folder``, or in its nearest existing parent, and removed at the end of the block. If the
+    process is killed, the next workspace in the same place removes it.
 
     Args:
-        folder: a path, there or not.
+        folder: a path, which need not exist.
 
     Yields:
-        Path: the workspace.
+        The path of the empty temporary folder.
 
     Raises:
-        UserError: the workspace cannot be made, or the disk refuses what is done in it.
+        UserError: the temporary folder cannot be created, or the disk fails during the block.
     """
     folder = Path(folder).resolve()
     home = next(place for place in (folder, *folder.parents) if place.exists())
@@ -36,15 +37,16 @@ def workspace(folder: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def staged(folder: str | Path, last: str | None = None) -> Iterator[Path]:
-    """Yield an empty folder; once the block has ended well, its files replace those of ``folder``.
+    """Yield an empty folder; if the block ends without error, its files replace those in ``folder``.
 
-    If the block fails, ``folder`` stays as it was, and is not made if it was not there. Of several processes that do
-    this at once, one after the other moves all of its files.
+    On an error ``folder`` is unchanged; if it did not exist, it is not created. If several processes do this at once,
+    each moves all of its files before the next one starts.
 
     Args:
-        folder: where to.
-        last: the name of the file that nobody goes without. It is gone while the others are moved and comes after
-            them, so that a kill in between leaves a set that is seen to lack it, never a mixed one.
+        folder: the destination.
+        last: the name of a file without which the others are useless, or None. It is deleted before the others are
+            moved, and moved last. So a kill in between leaves an incomplete set, which lacks this file, but never a
+            mixed one.
 
     Raises:
         UserError: a file cannot be written or moved.
@@ -56,7 +58,7 @@ def staged(folder: str | Path, last: str | None = None) -> Iterator[Path]:
         for path in files:
             there = folder / path.name
             if there.exists() and not there.is_file():
-                what = "a folder" if there.is_dir() else "no regular file"
+                what = "a folder" if there.is_dir() else "not a regular file"
                 raise UserError(f"cannot write {there}: it is {what}")
         folder.mkdir(parents=True, exist_ok=True)
         with writer(folder / "staged"):

@@ -1,8 +1,8 @@
-"""Unfinished files and folders beside what they will become: each its writer's own, and gone when that is dead.
+"""Temporary files and folders next to their destination, which are removed after their process dies.
 
-A name is drawn anew each time and made exclusively, so that two writers never share one and a link that somebody put
-there is not followed. Its writer holds the operating system's lock on it: whoever writes in the same folder next
-removes what nobody holds. Where there are no such locks, what has not changed for ``STALE_SECONDS`` is taken for dead.
+Each name is random and created exclusively, so that two processes never share one and existing links are not followed.
+The process that writes one holds the operating system's lock on it. Whoever writes in the same folder next removes
+those that nobody has locked. On file systems without locks, those unchanged for ``STALE_SECONDS`` are removed.
 """
 
 import contextlib
@@ -21,26 +21,30 @@ from recbole.utils.lock import STALE_SECONDS, clock_of
 _ENDING = ".erase.partial"
 _OURS = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(_ENDING)}")
 _ROOM = 255 - len(f"..{'0' * 8}{_ENDING}")
-"""Bytes of a name for which there is room in the names of its unfinished files."""
+"""The number of bytes of a destination's name that fit in the name of its temporary file."""
 
 
 def name_beside(path: Path) -> Path:
-    """Return a name for what will become ``path``, in the same folder, that nobody has."""
+    """Return a random unused name in the folder of ``path`` for a temporary file that will become ``path``."""
     kept = os.fsencode(path.name)[:_ROOM].decode(errors="ignore")
     return path.with_name(f".{kept}.{secrets.token_hex(4)}{_ENDING}")
 
 
 def hold(descriptor: int, path: Path) -> bool:
-    """Lock what was just made; return False if somebody took it for left over, and it is to be made anew."""
+    """Lock a file that was just created.
+
+    Returns:
+        False if another process has removed the file as abandoned; it must then be created again.
+    """
     return _locked(descriptor) is not False and _leads_to(path, descriptor)
 
 
 @contextlib.contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
-    """Yield a new, empty folder beside ``path``, which is removed in the end, and remove what dead writers left there.
+    """Yield a new empty folder next to ``path``, which is removed at the end; first remove abandoned ones there.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     sweep(path.parent)
     while True:
@@ -49,7 +53,7 @@ def folder_beside(path: Path) -> Iterator[Path]:
         with contextlib.ExitStack() as opened:
             try:
                 descriptor = opened.enter_context(_opened(made))
-            except FileNotFoundError:  # somebody took it for left over
+            except FileNotFoundError:  # another process removed it as abandoned
                 continue
             if descriptor is not None and not hold(descriptor, made):
                 continue
@@ -61,14 +65,14 @@ def folder_beside(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the unfinished files and folders of dead writers from a folder, those of any file."""
+    """Remove temporary files and folders from a folder if the processes that wrote them are dead."""
     try:
         found = [entry.name for entry in os.scandir(folder) if _OURS.fullmatch(entry.name)]
-    except OSError:  # there is no such folder yet, or it may not be read: what follows tells
+    except OSError:  # missing or unreadable; the caller's next step will report it
         return
     for name in found:
         path = folder / name
-        with contextlib.suppress(OSError), _opened(path) as descriptor:  # gone, a link, or another person's
+        with contextlib.suppress(OSError), _opened(path) as descriptor:  # gone, a link, or another user's
             if descriptor is None or not _is_dead(descriptor, path):
                 continue
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -79,7 +83,7 @@ def sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int | None]:
-    """Yield a descriptor of a file or folder that is no link; None where folders cannot be opened (Windows)."""
+    """Yield a descriptor for a file or folder that is not a link; None if folders cannot be opened (Windows)."""
     is_folder = path.is_dir() and not path.is_symlink()
     if is_folder and os.name == "nt":
         yield None
@@ -93,7 +97,7 @@ def _opened(path: Path) -> Iterator[int | None]:
 
 
 def _is_dead(descriptor: int, path: Path) -> bool:
-    """Return whether the writer of what is open is dead; if so, this process has locked it."""
+    """Return whether the process that wrote an open file is dead; if so, this process has now locked the file."""
     locked = _locked(descriptor)
     if locked is not None:
         return locked and _leads_to(path, descriptor)
@@ -103,7 +107,7 @@ def _is_dead(descriptor: int, path: Path) -> bool:
 
 
 def _locked(descriptor: int) -> bool | None:
-    """Return whether the operating system gave its lock; None where it has none to give, or (Windows) forbids more."""
+    """Return whether the operating system granted a lock; None if locks do not work, as on Windows."""
     if os.name == "nt":
         return None
     try:

@@ -1,4 +1,4 @@
-"""Runs that leave the process as they found it."""
+"""Restores process-wide state, such as logging, after a run."""
 
 import contextlib
 import logging
@@ -10,9 +10,10 @@ _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Give handlers and levels of logging, torch's threads and its flags of determinism back as they were.
+    """Restore logging handlers and levels, torch's number of threads and its determinism flags after the block.
 
-    Inside, the loggers start without handlers, so that a run adds its own; these are closed at the end.
+    Within the block the package's logger starts without handlers, so that a run adds its own. These are closed at the
+    end.
     """
     import torch
 

@@ -55,8 +55,8 @@ def test_other_seeds_are_other_folds_and_the_same_seed_the_same():
 def test_games_that_cannot_be_played_say_why():
     everybody = People(GROUP, np.ones(N, dtype=bool), ("a", "b"))
     for protocol in ("outside", "outside_reversed", "who"):
-        assert obstacle(everybody, protocol, 5) == "everybody is protected"
+        assert obstacle(everybody, protocol, 5) == "all users are protected"
     few = People(np.where(np.arange(N) < 9, 1, 0), PROTECTED, ("a", "b"))
-    assert obstacle(few, "inside", 5) == "there are 6 people of the group 'b', and 10 are needed"
-    with pytest.raises(UserError, match="'insid' is no way to attack; known: inside, outside"):
+    assert obstacle(few, "inside", 5) == "there are 6 users in the group 'b', but 10 are needed"
+    with pytest.raises(UserError, match="there is no attack protocol 'insid'; known: inside, outside"):
         obstacle(WHO, "insid", 5)

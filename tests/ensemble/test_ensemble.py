@@ -116,7 +116,7 @@ def test_the_file_of_one_model_is_no_ensemble(worlds, tmp_path):
     place, plain = Place(worlds("BPR")), worlds("BPR")
     state = place.state(path=tmp_path / "x.pth")
     save_weights(state, 1, Run(plain.config, get_model("BPR")), plain.state)
-    with pytest.raises(UserError, match="of one model, not of an ensemble"):
+    with pytest.raises(UserError, match="it is a single model, not an ensemble"):
         load(place.run, state)
 
 

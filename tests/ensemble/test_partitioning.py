@@ -111,10 +111,10 @@ def test_a_base_that_was_killed_goes_on(worlds, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "ensemble", "settings", "said"),
     [
-        ("Pop", "sisa", {}, "Pop is fitted"),
+        ("Pop", "sisa", {}, "which Pop does not use; --unlearning_algorithm exact"),
         ("GRU4Rec", "sisa", {"partition": "random"}, "--partition random spreads a user's rows.*--partition hash"),
-        ("DNNTSP", "sisa", {"partition": "ubp"}, "--partition ubp looks at vectors"),
-        ("BPR", "ultrare", {"partition": "inbp"}, "--partition inbp spreads users"),
+        ("DNNTSP", "sisa", {"partition": "ubp"}, "--partition ubp needs user and item embeddings"),
+        ("BPR", "ultrare", {"partition": "inbp"}, "--partition inbp spreads a user's rows"),
         ("BPR", "receraser", {"num_shards": 2000}, "--num_shards 2000: there are only"),
         ("BPR", "grapheraser", {"num_shards": 25}, "--num_shards 25: there are only 24 users"),
     ],

@@ -232,11 +232,11 @@ def test_an_unknown_metric_is_refused_with_the_nearest_and_all_there_are():
 
 def test_a_metric_of_another_shape_is_refused():
     sums = per_row("Sums")(lambda hits, n_right: hits.sum(axis=1))
-    with pytest.raises(UserError, match=r"metric Sums should return values of shape \(2, 3\), and returns \(2,\)"):
+    with pytest.raises(UserError, match=r"metric Sums should return values of shape \(2, 3\), but returns \(2,\)"):
         sums(np.ones((2, 3), dtype=bool), np.array([3, 3]))
 
 
 @pytest.mark.parametrize("name", ["", "Re call", "Recall@10"])
 def test_a_metric_has_a_name_that_result_rows_can_have(name):
-    with pytest.raises(ValueError, match="a metric's name is a word"):
+    with pytest.raises(ValueError, match="a metric's name should be a Python identifier"):
         of_lists(name)(lambda best, n_items: best)

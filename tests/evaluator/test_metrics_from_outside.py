@@ -167,8 +167,11 @@ def _arrays(part):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("Plain", "metrics: toy_metrics:undecorated is no metric of the name 'Plain'; put @per_row, @of_lists, @of_sc"),
-        ("Other", "metrics: toy_metrics:hits is no metric of the name 'Other'"),
+        (
+            "Plain",
+            "metrics: toy_metrics:undecorated is not a metric named 'Plain'; decorate its function with @per_row",
+        ),
+        ("Other", "metrics: toy_metrics:hits is not a metric named 'Other'"),
         ("Gone", "toys offers erase_bench.metrics 'Gone', which cannot be imported"),
         (
             "Coverag",

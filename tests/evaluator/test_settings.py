@@ -25,13 +25,13 @@ def test_settings_are_values():
         ({"valid_metric": "AUC@5"}, "valid_metric (config_dict): 'AUC@5' should be of the form AUC"),
         (
             {"valid_metric": "AUC"},
-            "AUC holds scores against labels, and eval_args mode of valid is full, which has none",
+            "AUC compares scores with labels, but the eval_args mode of valid is full, which has no labels",
         ),
-        ({"metrics": ["GAUC", "MAE"]}, "metrics (config_dict): MAE holds scores against labels"),
-        ({"eval_args": {"mode": "labeled"}}, "Recall ranks candidates, and eval_args mode of valid is labeled"),
+        ({"metrics": ["GAUC", "MAE"]}, "metrics (config_dict): MAE compares scores with labels"),
+        ({"eval_args": {"mode": "labeled"}}, "Recall ranks candidates, but the eval_args mode of valid is labeled"),
         (
             {"valid_metric": "GiniIndex@5", "valid_metric_bigger": True},
-            "valid_metric_bigger (config_dict): of GiniIndex the smaller value is better; leave it out",
+            "valid_metric_bigger (config_dict): for GiniIndex the smaller value is better; leave it out",
         ),
         ({"valid_metric": "Recall"}, "valid_metric (config_dict): 'Recall' should be of the form Recall@10"),
         ({"valid_metric": "Recall@0"}, "'Recall@0' should be of the form Recall@10"),

@@ -71,7 +71,7 @@ def test_how_to_read_the_numbers_is_told(folder, capsys, monkeypatch):
     assert main(["attack", BASE, *QUICK, "--protocols", "inside", "outside", "--references", "--views", "table"]) == 0
     out = capsys.readouterr().out
     assert "gender: F 30, M 30; 60 are protected" in out and "chance: AUC 0.5" in out
-    assert "no attack outside: everybody is protected" in out and "inside/worst" in out
+    assert "no attack outside: all users are protected" in out and "inside/worst" in out
 
 
 @pytest.mark.parametrize(

@@ -144,10 +144,13 @@ def test_a_new_partition_at_each_checkpoint(world, tmp_path):
 
 REFUSED = [
     (("--num_shards", "5", "--partition", "ubp"), "--partition is of an ensemble: give --ensemble"),
-    (("--ensemble", "sisa", "--model", "EASE"), "EASE is fitted: --unlearning_algorithm exact"),
-    (("--ensemble", "receraser", "--model", "NeuMF"), "--aggregate attention asks for vectors.*NeuMF has none"),
+    (("--ensemble", "sisa", "--model", "EASE"), "which EASE does not use; --unlearning_algorithm exact"),
+    (
+        ("--ensemble", "receraser", "--model", "NeuMF"),
+        "--aggregate attention needs user and item embeddings.*NeuMF has none",
+    ),
     (("--ensemble", "receraser", "--model", "SpectralCF"), "SpectralCF has other parameters"),
-    (("--ensemble", "ultrare", "--partition", "inbp"), "--aggregate merge.*--partition inbp spreads users"),
+    (("--ensemble", "ultrare", "--partition", "inbp"), "--aggregate merge.*--partition inbp spreads a user's rows"),
     (("--ensemble", "grapheraser", "--num_shards", "31"), "--num_shards 31: there are only 30 users"),
     (("--ensemble", "sisa", INDEX, "3"), "a retrained ensemble has the partition of its base"),
 ]

@@ -99,7 +99,8 @@ def test_what_is_told_over_seeds_is_written_beside_the_table(place, capsys, tmp_
     beside.write_text("mine")
     assert report_main([files[0], files[1], "--csv", str(path)]) == 2
     assert (
-        capsys.readouterr().err == f"report: cannot write {beside}: it is there, and no table that this program wrote\n"
+        capsys.readouterr().err
+        == f"report: cannot write {beside}: it exists and is not a table that this program wrote\n"
     )
     assert path.read_text() == before and beside.read_text() == "mine"
     assert report_main([str(place.folder / "alone.json"), "--csv", str(path)]) == 0, "there is nothing over seeds"

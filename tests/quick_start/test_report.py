@@ -67,7 +67,7 @@ def test_a_table_is_written_over_a_table_and_over_nothing_else(files, tmp_path, 
     kept = Path(files[1]).read_text()
     assert report.main([files[0], "--csv", files[1]]) == 2
     told = capsys.readouterr()
-    assert told.out == "" and "b.json: it is there, and no table that this program wrote" in told.err
+    assert told.out == "" and "b.json: it exists and is not a table that this program wrote" in told.err
     assert told.err.count("\n") == 1 and Path(files[1]).read_text() == kept and path.read_text() == first
 
 

@@ -71,7 +71,9 @@ def test_a_file_that_is_no_table_of_ours_is_not_written_over(tmp_path, content):
     path = tmp_path / "table.csv"
     check_own_table(path, ["checkpoint,model,"])
     path.write_text(content)
-    with pytest.raises(UserError, match=r"cannot write .*table.csv: it is there, and no table that this program wrote"):
+    with pytest.raises(
+        UserError, match=r"cannot write .*table.csv: it exists and is not a table that this program wrote"
+    ):
         check_own_table(path, ["checkpoint,model,"])
     path.write_text("checkpoint,model,Recall@10\n")
     check_own_table(str(path), ["other", "checkpoint,model,"])
@@ -80,5 +82,5 @@ def test_a_file_that_is_no_table_of_ours_is_not_written_over(tmp_path, content):
 def test_what_is_no_file_is_not_written_over(tmp_path):
     with pytest.raises(UserError, match="it is a folder"):
         check_own_table(tmp_path, ["x"])
-    with pytest.raises(UserError, match="it is no regular file"):
+    with pytest.raises(UserError, match="it is not a regular file"):
         check_own_table("/dev/null", ["x"])

@@ -295,5 +295,5 @@ def test_a_new_partition_needs_an_object_for_each_shard(ensembles):
     place = ensembles("BPR", "ultrare")
     algorithm = place.start(repartition=True)
     ask(algorithm, np.flatnonzero(place.log.user > 2))
-    with pytest.raises(UserError, match="--num_shards: 3 is more than there are users in training, 2"):
+    with pytest.raises(UserError, match="--num_shards: 3 is more than the 2 users in the training data"):
         algorithm.complete()

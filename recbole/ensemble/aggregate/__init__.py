@@ -1,4 +1,7 @@
-"""Ways to put the models of shards together, one file each; to add one, add the file and its name to the settings."""
+"""Aggregations: ways to combine the scores of the shards' models, one per file.
+
+To add one, add a file here and its name to ``AGGREGATES`` in ``recbole/config/ensembles.py``.
+"""
 
 import importlib
 
@@ -8,10 +11,10 @@ from recbole.utils import UserError, suggest
 
 
 def get_aggregator(name: str) -> type[Aggregator]:
-    """Return the class of an aggregation.
+    """Return the class of the aggregation with this name.
 
     Raises:
-        UserError: when there is none of that name, naming the nearest.
+        UserError: there is none; the message suggests the nearest name.
     """
     if name not in AGGREGATES:
         raise UserError(f"--aggregate: there is no '{name}'{suggest(name, AGGREGATES)}")

@@ -1,4 +1,4 @@
-"""RecEraser's aggregation: transferred vectors, weighed by attention."""
+"""RecEraser's aggregation: an attention-weighted sum of the shards' transformed embeddings."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -14,11 +14,11 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import UserError
 
 USERS, ITEMS = "user_embedding.weight", "item_embedding.weight"
-"""The tables of a model that has no other parameters; attention makes their rows."""
+"""The names of the embedding tables. Attention requires a model that has no other parameters."""
 
 
 class _Side(nn.Module):
-    """The attention of one side, users or items: ``h^T relu(W x + b)``."""
+    """The attention network for users or for items: ``h^T relu(W x + b)``."""
 
     def __init__(self, d: int, device: torch.device) -> None:
         super().__init__()
@@ -29,23 +29,24 @@ class _Side(nn.Module):
         self.h = nn.Parameter(torch.full((k,), 0.01, device=device))
 
     def forward(self, transferred: torch.Tensor) -> torch.Tensor:
-        """Return the weights [members, n, 1] of transferred vectors [members, n, d]; over the members they sum to 1."""
+        """Return attention weights [members, n, 1], with sum 1 over members, for mapped embeddings [members, n, d]."""
         hidden = (transferred @ self.weight.T + self.bias).relu()
         return (hidden @ self.h).softmax(dim=0).unsqueeze(2)
 
 
 class Attention(Aggregator):
-    """A user's, and an item's, row of the tables is the attended sum of the shards' rows, each after a transfer.
+    """Each user (and item) embedding is the attention-weighted sum of the shards' embeddings after a linear map.
 
-    C. Chen et al., "Recommendation Unlearning", WWW 2022, Eqs. 5 to 8 as its slides have them. Of the rows ``p^i_u`` of
-    shard i, ``p^i_tr = W^i p^i + b^i`` (shared by users and items), ``alpha^i_u`` the softmax over shards of
-    ``h_1^T relu(W_1 p^i_tr + b_1)``, and ``p_u = sum_i alpha^i_u p^i_tr``; items have ``W_2, b_2, h_2``. The rows are
-    the parameters of a model of the shards' class on all retained data, whose own loss trains the attention: for
-    LightGCN they are propagated over its graph. The transfer's L2 norm (``aggregate_reg`` / 2, squared) is added for
-    each batch, and the users' rows go through a dropout.
+    C. Chen et al., "Recommendation Unlearning", WWW 2022, Eqs. 5 to 8 in the numbering of its slides. Shard i's
+    embedding ``p^i_u`` is mapped to ``p^i_tr = W^i p^i + b^i``, with the same map for users and items. The weights
+    ``alpha^i_u`` are the softmax over shards of ``h_1^T relu(W_1 p^i_tr + b_1)``, and ``p_u = sum_i alpha^i_u p^i_tr``.
+    Items have ``W_2, b_2, h_2``. The results become the embedding tables of a model of the shards' class on all
+    retained data, whose own loss trains the attention. For LightGCN they are propagated over that model's graph. Each
+    batch adds ``aggregate_reg`` / 2 times the squared L2 norm of the maps to the loss, and dropout applies to the
+    users' embeddings.
 
-    ``W^i`` starts as Glorot & Bengio's uniform, ``b^i`` at zero, ``h`` at 0.01: nearly the mean of the transferred
-    rows.
+    ``W^i`` is initialised by Glorot & Bengio's uniform rule, ``b^i`` by zeros, and ``h`` by 0.01, so that the start is
+    close to the mean of the mapped embeddings.
     """
 
     name = "attention"
@@ -61,37 +62,41 @@ class Attention(Aggregator):
         self.shift = nn.Parameter(torch.zeros(len(shards), 1, d, device=device))
         self.of_users_, self.of_items_ = _Side(d, device), _Side(d, device)
         self.reg, self.p = config["aggregate_reg"], config["aggregate_dropout"]
-        self._whole: list[_Worn] = []
-        self._put_on = False
+        self._whole: list[_LossModule] = []
+        self._filled = False
 
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
-        """Refuse models that have other parameters than one table of users and one of items, of one width."""
+        """Check that the model's only parameters are a user and an item embedding table with equal width.
+
+        Raises:
+            UserError: it has others.
+        """
         OfVectors.refuse.__func__(cls, model)  # type: ignore[attr-defined]
         shapes = {name: parameter.shape[1:] for name, parameter in model.named_parameters()}
         if set(shapes) != {USERS, ITEMS} or shapes[USERS] != shapes[ITEMS]:
             raise UserError(
-                f"--aggregate attention makes a table of users and one of items, and {type(model).__name__} has other "
-                "parameters; --aggregate mean_embedding, static or mean take it"
+                f"--aggregate attention combines user and item embeddings, but {type(model).__name__} has other "
+                "parameters too; use --aggregate mean_embedding, static or mean"
             )
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Take up the model on all data, too, and the shards' tables."""
+        """Replace the model on all data and the list of shards that take part."""
         super().follow(members, whole, user_shard)
         if whole is not None:
-            self._whole, self._put_on = [_Worn(whole.eval())], False
+            self._whole, self._filled = [_LossModule(whole.eval())], False
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; the rows are made anew when they are asked for."""
-        self._put_on = False
+        """Set the mode. The aggregated embeddings are computed again on their next use."""
+        self._filled = False
         return super().train(mode)
 
     def rows(self, name: str, ids: torch.Tensor | None = None) -> torch.Tensor:
-        """Return aggregated rows of a table, [n, d], differentiable by the aggregation's parameters.
+        """Return aggregated embeddings, [n, d], differentiable with respect to the aggregation's parameters.
 
         Args:
-            name: :data:`USERS` or :data:`ITEMS`.
-            ids: int64 [n]; all rows by default.
+            name: :data:`USERS` or :data:`ITEMS`, the table.
+            ids: int64 [n], user or item ids; None returns the whole table.
         """
         tables = [model.get_parameter(name).detach() for model in self.models]
         own = torch.stack([table if ids is None else table.index_select(0, ids) for table in tables])
@@ -100,17 +105,18 @@ class Attention(Aggregator):
         return (side(transferred) * transferred).sum(dim=0)
 
     def loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the loss of the model on all data with the aggregated rows, and the regulariser."""
-        worn = self._whole[0]
+        """Return the loss of a batch with the aggregated embeddings in the model on all data, plus the L2 penalty."""
+        module = self._whole[0]
         users, items = (self._table(name, interaction) for name in (USERS, ITEMS))
         tables = {f"whole.{USERS}": dropout(users, self.p, self.training), f"whole.{ITEMS}": items}
-        loss = torch.func.functional_call(worn, tables, (interaction,))
+        loss = torch.func.functional_call(module, tables, (interaction,))
         return loss + self.reg / 2 * (self.transfer.square().sum() + self.shift.square().sum())
 
     def _table(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return a table [ids, d] that holds the rows which a batch's loss reads; all where it may read any.
+        """Return an embedding table [ids, d] in which at least the rows that a batch's loss reads are aggregated.
 
-        A model without a propagation reads the rows that it declares by the ids of the batch's own examples alone.
+        If the model declares that it reads only embeddings of ids in the batch (it has no propagation), the other rows
+        are zeros. Otherwise all rows are aggregated.
         """
         whole = self._whole[0].whole
         read = {} if whole.reach else whole.reads()
@@ -122,26 +128,26 @@ class Attention(Aggregator):
         return table.index_copy(0, ids, self.rows(name, ids))
 
     def _model(self) -> AbstractRecommender:
-        """Return the model on all data, the aggregated rows in its tables."""
+        """Return the model on all data, with the aggregated embeddings in its tables."""
         whole = self._whole[0].whole
-        if not self._put_on:
+        if not self._filled:
             with torch.no_grad():
                 for name in (USERS, ITEMS):
                     whole.get_parameter(name).copy_(self.rows(name))
-            self._put_on = True
+            self._filled = True
         return whole
 
     def scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of every item, [batch, n_items]."""
+        """Return the scores of all items, [batch, n_items]."""
         return self._model().full_sort_predict(interaction)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs."""
+        """Return the scores [batch] for (user, item) pairs."""
         return self._model().predict(interaction)
 
 
-class _Worn(nn.Module):
-    """A model whose call is its loss, so that it can be computed with other tables."""
+class _LossModule(nn.Module):
+    """Wraps a model so that calling it returns its loss, for use with :func:`torch.func.functional_call`."""
 
     def __init__(self, whole: AbstractRecommender) -> None:
         super().__init__()

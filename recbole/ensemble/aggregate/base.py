@@ -1,4 +1,4 @@
-"""What every aggregation is: scores of a whole from the models of its shards."""
+"""Base classes of the aggregations, which compute an ensemble's scores from its shards' models."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from recbole.utils import InputType, UserError
 
 
 class Aggregator(nn.Module, ABC):
-    """Scores of an ensemble from the models of its shards, which are frozen.
+    """Computes an ensemble's scores from the frozen models of its shards.
 
-    Shards without a training example take no part: their models are as they started. A subclass with parameters is
-    trained on all retained examples, by :meth:`loss`.
+    Shards without training examples take no part, because their models are untrained. A subclass with parameters is
+    trained by :meth:`loss` on all retained examples.
 
     Args:
         config: the run's settings.
-        shards: the models, in the order of the shards.
+        shards: the shards' models, in order.
 
     Attributes:
-        name: what it is called.
-        input_type: how it takes negatives in its training, where that is not the models' own way.
-        of_users: whether it means nothing unless all rows of a user are in one shard.
-        asks_whole: whether it makes use of a model on all retained data.
+        name: its name in ``--aggregate``.
+        input_type: how its training batches have negatives, if different from the shards' models; else None.
+        of_users: whether it requires all rows of a user to be in one shard.
+        asks_whole: whether it needs a model of the shards' class built on all retained data.
     """
 
     name: ClassVar[str] = ""
@@ -40,53 +40,54 @@ class Aggregator(nn.Module, ABC):
     def __init__(self, config: Config, shards: Sequence[AbstractRecommender]) -> None:
         super().__init__()
         self.refuse(shards[0])
-        self.shards = list(shards)  # a list: their parameters are not this module's
+        self.shards = list(shards)  # a plain list, so that their parameters are not registered in this module
         self.members = list(range(len(shards)))
 
     @property
     def models(self) -> list[AbstractRecommender]:
-        """The models that take part, in the order of their shards."""
+        """The models of shards with training examples, in the order of the shards."""
         return [self.shards[at] for at in self.members]
 
     @property
     def trained(self) -> bool:
-        """Whether it has parameters, which are trained."""
+        """Whether the aggregation has parameters to train."""
         return next(self.parameters(), None) is not None
 
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
-        """Refuse a model of a shard that lacks what the aggregation asks for.
+        """Check that a shard's model has what the aggregation needs; the base class needs nothing.
 
         Raises:
-            UserError: with the reason.
+            UserError: it has not; the message says why.
         """
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Take up who takes part, after a change of the data or of the shards' parameters.
+        """Update the aggregation after a change of the data or of the shards' parameters.
 
         Args:
-            members: the shards with a training example.
-            whole: a model of the shards' class that was built on all retained data, whose parameters mean nothing; None
-                where nobody ``asks_whole``.
-            user_shard: int64 [n_users], the shard of each user's rows; of no meaning where they are in several.
+            members: numbers of the shards with training examples.
+            whole: a model of the shards' class built on all retained data, with meaningless parameters; None unless
+                ``asks_whole``.
+            user_shard: int64 [n_users], the shard of each user's rows; meaningless if a user's rows are spread over
+                shards.
         """
         self.members = list(members)
 
     @abstractmethod
     def scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of every item, [batch, n_items]."""
+        """Return the scores of all items, [batch, n_items]."""
 
     @abstractmethod
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user or sequence, item) pairs."""
+        """Return the scores [batch] for (user or sequence, item) pairs."""
 
     def loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the training loss of a batch, where there is something to train."""
+        """Return the loss of a batch for training the aggregation's parameters, if it has any."""
         raise NotImplementedError
 
 
 class OfVectors(Aggregator):
-    """An aggregation that makes one vector of each user and item, whose inner products are the scores."""
+    """An aggregation that combines embeddings: one per user and item, with inner products as scores."""
 
     def __init__(self, config: Config, shards: Sequence[AbstractRecommender]) -> None:
         super().__init__(config, shards)
@@ -95,26 +96,30 @@ class OfVectors(Aggregator):
 
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
-        """Refuse models whose scores are no inner products of vectors."""
+        """Check that the model's scores are inner products of user and item embeddings.
+
+        Raises:
+            UserError: they are not.
+        """
         if not isinstance(model, GeneralRecommender) or type(model).vectors is GeneralRecommender.vectors:
             raise UserError(
-                f"--aggregate {cls.name} asks for vectors of users and items whose inner products are the scores, and "
-                f"{type(model).__name__} has none; --ensemble sisa takes any trained model"
+                f"--aggregate {cls.name} needs user and item embeddings whose inner products are the scores, but "
+                f"{type(model).__name__} has none; use --ensemble sisa, which works with any trained model"
             )
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Forget the vectors that were made."""
+        """Update the members, and discard the combined embeddings, which are computed again on their next use."""
         super().follow(members, whole, user_shard)
         self._made = None
 
     @property
     def pairs(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The matrices of users and items of the models that take part."""
+        """User embeddings [n_users, d] and item embeddings [n_items, d] of each shard with training examples."""
         return [pair for model in self.models if isinstance(model, GeneralRecommender) and (pair := model.vectors())]
 
     @abstractmethod
     def combined(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the vectors, [n_users, d] and [n_items, d]."""
+        """Return the combined user and item embeddings, [n_users, d] and [n_items, d]."""
 
     def _vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self._made is None:
@@ -123,11 +128,11 @@ class OfVectors(Aggregator):
         return self._made
 
     def scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of every item, [batch, n_items]."""
+        """Return the scores of all items, [batch, n_items]."""
         users, items = self._vectors()
         return users[interaction[self.fields[0]]] @ items.T
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs."""
+        """Return the scores [batch] for (user, item) pairs."""
         users, items = self._vectors()
         return (users[interaction[self.fields[0]]] * items[interaction[self.fields[1]]]).sum(dim=1)

@@ -1,4 +1,4 @@
-"""SISA's aggregation: the mean of the scores."""
+"""SISA's aggregation: the mean of the shards' scores."""
 
 from collections.abc import Iterator
 
@@ -9,17 +9,17 @@ from recbole.ensemble.aggregate.base import Aggregator
 
 
 class Mean(Aggregator):
-    """Scores are the mean of the shards' models' scores; of one shard they are its model's, to the bit."""
+    """The mean of the shards' scores. With a single shard the scores are bit-identical to its model's."""
 
     name = "mean"
 
     def scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of every item, [batch, n_items]."""
+        """Return the scores of all items, [batch, n_items]."""
         parts = (model.full_sort_predict(interaction).view(len(interaction), -1) for model in self.models)
         return self._mean(parts)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user or sequence, item) pairs."""
+        """Return the scores [batch] for (user or sequence, item) pairs."""
         return self._mean(model.predict(interaction) for model in self.models)
 
     def _mean(self, parts: Iterator[torch.Tensor]) -> torch.Tensor:

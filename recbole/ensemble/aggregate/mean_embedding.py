@@ -1,4 +1,4 @@
-"""The mean of the vectors: RecEraser's MeanAgg, and what some publications call SISA."""
+"""The mean of the shards' embeddings: RecEraser's MeanAgg, which some publications call SISA."""
 
 import torch
 
@@ -6,14 +6,14 @@ from recbole.ensemble.aggregate.base import OfVectors
 
 
 class MeanEmbedding(OfVectors):
-    """A user's, and an item's, vector is the mean of what the shards' models have; scores are inner products.
+    """Each user (and item) embedding is the mean of the shards' embeddings; scores are inner products.
 
-    Other than the mean of the scores it multiplies vectors of different shards, that were never fitted to each other.
+    Unlike the mean of the scores, this multiplies embeddings from different shards, which were never trained together.
     """
 
     name = "mean_embedding"
 
     def combined(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the means, [n_users, d] and [n_items, d]."""
+        """Return the mean user and item embeddings, [n_users, d] and [n_items, d]."""
         users, items = zip(*self.pairs, strict=True)
         return torch.stack(users).mean(dim=0), torch.stack(items).mean(dim=0)

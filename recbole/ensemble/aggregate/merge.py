@@ -1,4 +1,4 @@
-"""UltraRE's aggregation: a user's vector from the shard that holds the user, items' as the mean of all."""
+"""UltraRE's aggregation: user embeddings from the user's own shard, item embeddings as the mean over shards."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from recbole.model.abstract_recommender import AbstractRecommender
 
 
 class Merge(OfVectors):
-    """``y_ui = p_u(own shard) . mean_k q_i(k)``: only the items' vectors are an ensemble.
+    """``y_ui = p_u(own shard) . mean_k q_i(k)``: only item embeddings are averaged over the shards k.
 
     Y. Li et al., "UltraRE: Enhancing RecEraser for Recommendation Unlearning via Error Decomposition", NeurIPS 2023
-    (equation numbers not checked). There each user's row is copied from its own shard into all models, whose scores
-    are averaged, which is the same.
+    (equation numbers not checked). The paper copies each user's embedding from its own shard into all models and
+    averages their scores, which gives the same result.
     """
 
     name = "merge"
@@ -21,14 +21,14 @@ class Merge(OfVectors):
     user_shard: torch.Tensor
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Take up which shard holds which user, too."""
+        """Update the members and the shard of each user, and discard the combined embeddings."""
         super().follow(members, whole, user_shard)
         self.user_shard = user_shard
 
     def combined(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the users' own vectors, [n_users, d], and the mean of the items', [n_items, d].
+        """Return user embeddings from the users' own shards, [n_users, d], and mean item embeddings, [n_items, d].
 
-        A user whose shard is empty has the vector that the shard's model started with.
+        A user whose shard has no training examples keeps the initial embedding of that shard's model.
         """
         every = [model.vectors() for model in self.shards]  # type: ignore[operator]  # refused without
         users = torch.stack([users for users, _ in every])

@@ -1,4 +1,4 @@
-"""GraphEraser's aggregation: one learned weight a shard."""
+"""GraphEraser's aggregation: one learned weight per shard."""
 
 from collections.abc import Sequence
 
@@ -14,18 +14,19 @@ from recbole.utils import InputType, UserError
 
 
 class Static(Aggregator):
-    """Scores are the mean of the shards' models' scores by weights on the simplex, trained by the BPR loss.
+    """A weighted mean of the shards' scores: one weight per shard, non-negative, with sum 1, trained by BPR.
 
-    LBAggr of M. Chen et al., "Graph Unlearning", CCS 2022 (equation numbers not checked), carried over to
-    recommendation. There a shard's model gives the probabilities of a node's classes, and the weights minimise the
-    cross-entropy of a softmax of their weighted sum (a second softmax, of probabilities), plus their length; they are
-    clamped at zero after each step, and divided by their sum in the end. What is kept is what it does: one weight a
-    shard, none below zero, together one, learned on retained training data with all else frozen. The rest has no
-    meaning here. Scores are not probabilities, and a user has many right items, so the loss is that of putting a
-    retained training item above a negative. The ranking does not depend on the sum of the weights, but that loss falls
-    with it: weights that are divided only in the end would be learned at another scale than they are used at. So they
-    are a softmax of free numbers at every step. The length is left out: with a sum of one it is least where they start,
-    at the plain mean, from which nothing moves them but the loss.
+    This adapts LBAggr in M. Chen et al., "Graph Unlearning", CCS 2022 (equation numbers not checked) to recommendation.
+    In the paper a shard's model gives class probabilities of a node. The weights minimise the cross-entropy of a
+    softmax of their weighted sum (a second softmax, of probabilities), plus the weights' norm. They are clamped at zero
+    after each step, and divided by their sum after training.
+
+    What is kept: one weight per shard, non-negative, with sum 1, learned on retained training data while everything
+    else is frozen. What differs: scores are not probabilities and a user has many right items, so the loss is BPR,
+    which ranks a retained training item above a negative. The ranking does not depend on the sum of the weights, but
+    the BPR loss falls as the sum grows: weights normalised only after training would be learned at a different scale
+    than they are used at. So they are a softmax of unconstrained parameters at every step. The norm is left out,
+    because among weights with sum 1 it is smallest for equal weights, where training starts.
     """
 
     name = "static"
@@ -39,31 +40,35 @@ class Static(Aggregator):
 
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
-        """Refuse sessions and baskets, whose training draws no negatives for a person."""
+        """Check that the model is trained on (user, item) pairs; session and basket models have no negatives per user.
+
+        Raises:
+            UserError: it is not.
+        """
         if not isinstance(model, GeneralRecommender):
             raise UserError(
-                f"--aggregate static learns from pairs of a user and an item, and {type(model).__name__} is no model "
-                "of such; --ensemble sisa takes it"
+                f"--aggregate static learns from (user, item) pairs, but {type(model).__name__} does not; "
+                "use --ensemble sisa"
             )
 
     def weights(self) -> torch.Tensor:
-        """Return the weights of the models that take part; they sum to one."""
+        """Return the weights of the shards with training examples, float [members]; they sum to one."""
         return self.logits[torch.tensor(self.members, device=self.logits.device)].softmax(dim=0)
 
     def scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of every item, [batch, n_items]."""
+        """Return the scores of all items, [batch, n_items]."""
         total = torch.zeros((), device=self.logits.device)
         for weight, model in zip(self.weights(), self.models, strict=True):
             total = total + weight * model.full_sort_predict(interaction).view(len(interaction), -1)
         return total
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs, differentiable by the weights."""
+        """Return the scores [batch] for (user, item) pairs, differentiable with respect to the weights."""
         with torch.no_grad():
             parts = torch.stack([model.predict(interaction) for model in self.models])
         return self.weights() @ parts
 
     def loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean BPR loss over (user, item, negative item)."""
+        """Return the mean BPR loss over a batch of (user, item, negative item)."""
         negatives = Interaction({**interaction.interaction, self.item: interaction[self.negative]})
         return self.bpr(self.predict(interaction), self.predict(negatives))

@@ -1,1 +1,1 @@
-"""Which shard each training row belongs to: one file a partition, ``registry.py`` finds them by their names."""
+"""Partitions: ways to divide the training rows into shards, one per file; ``registry.py`` finds them by name."""

@@ -1,4 +1,4 @@
-"""What a partition is given, and what it answers."""
+"""The input of a partition, and the base classes of partitions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,36 +16,36 @@ AnchorUpdate = Literal["vector", "scalar_compat"]
 ExactLevel = Literal["E1", "E2"]
 Kind = Literal["row", "user", "item"]
 MOST_SHARDS = 2**15 - 1
-"""Shards are int16."""
+"""The largest number of shards, since shard numbers are int16."""
 
 _LARGEST = 1e8
-"""Of a vector's components, so that products of squared distances are float32."""
+"""The largest absolute value of an embedding component for which products of squared distances fit in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionInput:
-    """The training rows, what is known of their users and items, and how to divide them.
+    """The training rows, what is known of their users and items, and settings of the partition.
 
     Attributes:
-        users: int32 [N], the user of each row, from 1.
-        items: int32 [N], its item, from 1.
-        n_users: number of users, the padding 0 included.
-        n_items: number of items, the padding 0 included.
-        n_shards: number of shards, K.
-        seed: of everything that is drawn, and the key of hashes.
-        user_tokens: the users' names [n_users], None where there is none.
-        item_tokens: the items' names [n_items].
-        user_vectors: finite float32 [n_users, d], pretrained.
-        item_vectors: finite float32 [n_items, d], pretrained.
-        capacity_factor: a shard of ``ubp``, ``ibp`` and ``inbp`` holds so many times its even share of the objects, the
-            next whole number at most.
-        iterations: of ``ubp``, ``ibp`` and ``inbp``, at most; the others have a number of their own.
-        anchor_update: the anchor of a shard of ``ubp``, ``ibp`` and ``inbp`` becomes its objects' mean vector
-            ("vector"), or, in every component, the mean of all components of all its objects ("scalar_compat"), which
-            is what RecEraser's released code does.
+        users: int32 [N], the user id of each row, from 1.
+        items: int32 [N], the item id of each row, from 1.
+        n_users: the number of user ids, including padding (0).
+        n_items: the number of item ids, including padding (0).
+        n_shards: the number of shards, K.
+        seed: the seed for random draws and the key for hashes.
+        user_tokens: the users' tokens [n_users]; None for an id without one.
+        item_tokens: the items' tokens [n_items]; None for an id without one.
+        user_vectors: pretrained user embeddings, finite float32 [n_users, d].
+        item_vectors: pretrained item embeddings, finite float32 [n_items, d].
+        capacity_factor: for ``ubp``, ``ibp`` and ``inbp``: a shard holds at most this many times its even share of the
+            users, items or rows, rounded up.
+        iterations: for ``ubp``, ``ibp`` and ``inbp``: the most iterations. Other partitions have their own number.
+        anchor_update: for ``ubp``, ``ibp`` and ``inbp``: how a shard's anchor moves. "vector" moves it to the mean
+            embedding of the shard's members. "scalar_compat" sets every component to the mean over all components of
+            all members, as RecEraser's released code does.
 
     Raises:
-        UserError: when the number of shards, the capacity factor, the iterations or the update are out of bounds.
+        UserError: the number of shards, the capacity factor, the iterations or the anchor update is invalid.
     """
 
     users: np.ndarray
@@ -66,34 +66,36 @@ class PartitionInput:
         """Check the settings."""
         check_shards(self.n_shards)
         if not 1 <= self.capacity_factor < np.inf:
-            raise UserError(f"--capacity_factor: {self.capacity_factor} leaves no room for every row; 1 is the least")
+            raise UserError(f"--capacity_factor: {self.capacity_factor} is not a finite number of 1 or more")
         if self.iterations < 1:
-            raise UserError(f"the partition's iterations: {self.iterations} is no number from 1")
+            raise UserError(f"the partition's iterations: {self.iterations} is less than 1")
         if self.anchor_update not in get_args(AnchorUpdate):
             known = ", ".join(get_args(AnchorUpdate))
-            raise UserError(f"--anchor_update: there is no '{self.anchor_update}', but {known}")
+            raise UserError(f"--anchor_update: there is no '{self.anchor_update}'; known: {known}")
 
 
 def check_shards(n_shards: int) -> None:
-    """Raise a :class:`~recbole.utils.UserError` when there cannot be so many shards, whatever the data."""
+    """Raise a :class:`~recbole.utils.UserError` if the number of shards is not from 1 to :data:`MOST_SHARDS`."""
     if not 1 <= n_shards <= MOST_SHARDS:
         raise UserError(f"--num_shards: {n_shards} is not from 1 to {MOST_SHARDS}")
 
 
 def capacity(n: int, n_shards: int, factor: float) -> int:
-    """Return how many of ``n`` objects a shard holds: ``factor`` (as it is written) times n / K, rounded up."""
+    """Return how many of ``n`` objects fit in a shard: ``factor`` (as an exact decimal) times n / K, rounded up."""
     return ceil(Fraction(str(factor)) * n / n_shards)
 
 
 class Partition(ABC):
-    """A division of the training rows. To add one: a file of this folder, named as the ``name`` of the class in it.
+    """A way to divide the training rows into shards. To add one, add a file here named like the class's ``name``.
+
+    The objects that are divided are rows, users or items; a user or an item takes all its rows along.
 
     Attributes:
-        name: what ``--partition`` calls it.
-        exact_level: "E2" where the shard of a row follows from its own tokens and the seed, "E1" where it follows from
-            other rows, or from their number, too: what is unlearned leaves its trace in the partition then.
-        needs_vectors: whether it reads pretrained vectors.
-        by: what an object is, of which each is in one shard with all its rows: a "row", a "user" or an "item".
+        name: its name in ``--partition``.
+        exact_level: "E2" if a row's shard depends only on its own tokens and the seed. "E1" if it also depends on other
+            rows or on their number, so that forgotten rows leave a trace in the partition.
+        needs_vectors: whether it needs pretrained embeddings.
+        by: what is divided: "row", "user" or "item".
     """
 
     name: ClassVar[str]
@@ -105,41 +107,45 @@ class Partition(ABC):
         """Return the shard of each row, int16 [N].
 
         Raises:
-            UserError: when there are more shards than objects, or something that the partition needs is not given.
+            UserError: there are more shards than objects, or an input that the partition needs is missing.
         """
         self._check(given, len(given.users))
         return self._divide(given)
 
     @abstractmethod
     def _divide(self, given: PartitionInput) -> np.ndarray:
-        """Return the shard of each row, int16 [N], for an input that has been checked."""
+        """Return the shard of each row, int16 [N]; the input has been checked."""
 
     def _check(self, given: PartitionInput, n: int) -> None:
-        """Check an input of ``n`` objects."""
+        """Check an input with ``n`` objects.
+
+        Raises:
+            UserError: there are fewer than K objects, or embeddings are missing, not finite or too large.
+        """
         if given.n_shards > n:
-            raise UserError(f"--num_shards: {given.n_shards} is more than there are {self.by}s in training, {n}")
+            raise UserError(f"--num_shards: {given.n_shards} is more than the {n} {self.by}s in the training data")
         both = {"user": given.user_vectors, "item": given.item_vectors}
         for whose, vectors in both.items() if self.needs_vectors else ():
             if self.by not in ("row", whose):
                 continue
             if vectors is None:
-                raise UserError(f"--partition {self.name} needs {whose} vectors of a pretrained model")
+                raise UserError(f"--partition {self.name} needs pretrained {whose} embeddings")
             if not (np.abs(vectors) <= _LARGEST).all():
-                raise UserError(f"--partition {self.name}: pretrained {whose} vectors are not finite, or beyond 1e8")
+                raise UserError(f"--partition {self.name}: pretrained {whose} embeddings are not finite, or beyond 1e8")
 
     def _drawn(self, n: int, given: PartitionInput) -> np.ndarray:
-        """Return K of ``n`` objects, int64 [K], drawn evenly: where the first anchors are."""
+        """Return K distinct random indices below ``n``, int64 [K]: the objects at which the anchors start."""
         return stream(given.seed, "partition", self.name).choice(n, given.n_shards, replace=False)
 
 
 class EntityPartition(Partition):
-    """A division of the users or of the items, each of whom brings all its rows."""
+    """A partition that divides users or items, each of which takes all its rows along."""
 
     def of_entities(self, given: PartitionInput) -> np.ndarray:
-        """Return the shard of each user (item), int16 [n_users] ([n_items]); -1 for one that has no row, as padding.
+        """Return the shard of each user or item id, int16 [n_users] or [n_items]; -1 for ids without rows and padding.
 
         Raises:
-            UserError: as :meth:`assign`.
+            UserError: there are more shards than users or items with rows, or a needed input is missing.
         """
         of_rows, size = self._entities(given)
         ids = distinct(of_rows, size)
@@ -156,9 +162,9 @@ class EntityPartition(Partition):
         return self.of_entities(given)[self._entities(given)[0]]
 
     def _entities(self, given: PartitionInput) -> tuple[np.ndarray, int]:
-        """Return whose each row is, int32 [N], and more than the largest id."""
+        """Return the user (or item) id of each row, int32 [N], and the number of such ids."""
         return (given.users, given.n_users) if self.by == "user" else (given.items, given.n_items)
 
     @abstractmethod
     def _place(self, ids: np.ndarray, given: PartitionInput) -> np.ndarray:
-        """Return the shards, int16 [n], of the users (items) that have rows: int64 [n], ascending."""
+        """Return the shard of each user (or item), int16 [n], given the ids that have rows, int64 [n], ascending."""

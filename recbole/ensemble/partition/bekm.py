@@ -1,4 +1,4 @@
-"""GraphEraser's balanced partition by k-means (BEKM), of users."""
+"""GraphEraser's balanced embedding k-means (BEKM), applied to users."""
 
 from fractions import Fraction
 from math import ceil
@@ -13,18 +13,18 @@ _ITERATIONS = 20
 
 
 def graph_capacity(n: int, n_shards: int) -> int:
-    """Return how many of ``n`` nodes a shard holds: n / K and .005 of all others, rounded up."""
+    """Return how many of ``n`` nodes fit in a shard: n / K plus .005 of the other nodes, rounded up."""
     even = Fraction(n, n_shards)
     return ceil(even + _SLACK * (n - even))
 
 
 class KMeansPartition(EntityPartition):
-    """Keeps users together whose vectors are near each other, as ``ubp`` does, in GraphEraser's capacity.
+    """Groups users with similar embeddings, like ``ubp``, but with GraphEraser's shard capacity.
 
-    M. Chen et al., "Graph Unlearning", CCS 2022: at most n / K + .005 (n - n / K) users a shard, mean vectors as
-    anchors, 20 iterations at most, until no anchor moves. Their objects are a graph's nodes; users take the nodes'
-    place here, as an item that is in one shard only would leave the others without it. Capacity factor, iterations and
-    the anchors' update of RecEraser's partitions mean nothing here.
+    M. Chen et al., "Graph Unlearning", CCS 2022: at most n / K + .005 (n - n / K) users per shard, mean embeddings as
+    anchors, at most 20 iterations, ending early when no anchor moves. The paper divides a graph's nodes. Here only
+    users are divided, since an item in a single shard would be missing from all others. RecEraser's settings (capacity
+    factor, iterations, anchor update) are ignored.
     """
 
     name = "bekm"

@@ -1,4 +1,4 @@
-"""GraphEraser's balanced partition by label propagation (BLPA), of users."""
+"""GraphEraser's balanced label propagation (BLPA), applied to users."""
 
 from collections import deque
 
@@ -13,24 +13,25 @@ from recbole.utils.keyed import bits, key
 
 _ITERATIONS = 100
 _WEIGHT = 2**32
-"""Of an item, which its rows share evenly, as whole numbers: so sums are exact, and equal ones are found equal."""
+"""The total weight of an item, shared evenly by its rows. It is a whole number so that sums, and ties, are exact."""
 
 
 class LabelPropagation(EntityPartition):
-    """Keeps users together who have the same items, in GraphEraser's capacity; it needs no vectors.
+    """Groups users who have items in common, with GraphEraser's shard capacity; needs no embeddings.
 
-    M. Chen et al., "Graph Unlearning", CCS 2022: nodes start in a random equal split; each then wants to be where most
-    of its neighbours are (of several at random), and in the order of how many these are they move, or wait for a place;
-    until nobody moves, 100 iterations at most. The nodes are users here, since an item that is in one shard only would
-    leave the others without it, and the graph is the bipartite one of users and items: an item carries the shares of
-    its rows in each shard, and a user has the sum of what the own items carry, less the own part in it. That is the
-    projection on users, in which two of them are as near as the sum over common items of one over the item's rows, in
-    O(N K) and without its edges, which popular items make nearly complete. Whoever has no item in common with anybody
-    stays (GraphEraser's code sends such nodes to shard 0). Only users who move are walked through one by one.
+    M. Chen et al., "Graph Unlearning", CCS 2022: nodes start in a random even division. In each iteration every node
+    wants to move to the shard that has most of its neighbours (ties are broken at random). Nodes move in descending
+    order of that number, or wait for a free place. It ends when no node moves, or after 100 iterations.
 
-    Where everybody has items in common with nearly everybody, as in MovieLens, all soon want the shard of the most
-    rows. It is full after few of them, the others wait, and the iterations end near the random start.
-    Capacity factor and iterations of RecEraser's partitions mean nothing here.
+    Here the nodes are users, since an item in a single shard would be missing from all others. Their similarity comes
+    from the bipartite graph: each row of an item has the weight one over the item's number of rows, and the similarity
+    of two users is the sum of these weights over their common items. Summing over items first takes O(N K) and avoids
+    the edges between users, of which popular items would make nearly all. Users without common items stay in their
+    shard (GraphEraser's code moves such nodes to shard 0). Only users who move are processed one by one.
+
+    If nearly all users have items in common, as in MovieLens, all soon want to move to the largest shard. It is full
+    after a few moves, the others wait, and the result is close to the random start. RecEraser's capacity factor and
+    iterations are ignored.
     """
 
     name = "blpa"
@@ -55,11 +56,11 @@ class LabelPropagation(EntityPartition):
 
 
 class _Neighbours:
-    """How much each user has in common with the users of each shard.
+    """The similarity of each user with the users of each shard.
 
     Args:
-        given: the rows.
-        ids: the users that have rows, int64 [n], ascending.
+        given: the training rows.
+        ids: ids of the users that have rows, int64 [n], ascending.
     """
 
     def __init__(self, given: PartitionInput, ids: np.ndarray) -> None:
@@ -73,7 +74,7 @@ class _Neighbours:
         self._own = squares @ self._weight
 
     def in_shards(self, shards: np.ndarray, n_shards: int) -> np.ndarray:
-        """Return it, int64 [n, K], in parts of 1 / 2^32."""
+        """Return the similarity of each user with each shard's other users, int64 [n, K], in units of 1 / 2^32."""
         member = np.zeros((len(shards), n_shards), dtype=np.int64)
         member[np.arange(len(shards)), shards] = 1
         near = self._rows @ ((self._columns @ member) * self._weight[:, None])
@@ -82,12 +83,14 @@ class _Neighbours:
 
 
 def _most(near: np.ndarray, shards: np.ndarray, state: torch.Tensor) -> np.ndarray:
-    """Return where the most of each user's neighbours are, int16 [n]; of several at random, of none where the user is.
+    """Return the shard with which each user has the highest similarity, int16 [n].
+
+    Ties are broken at random. A user who is similar to nobody keeps the current shard.
 
     Args:
-        near: int64 [n, K].
-        shards: int16 [n], where the users are.
-        state: of the random numbers.
+        near: int64 [n, K], similarities.
+        shards: int16 [n], the users' current shards.
+        state: the random state, see :func:`~recbole.utils.keyed.bits`.
     """
     wanted, most = near.argmax(axis=1).astype(np.int16), near.max(axis=1)
     several = np.flatnonzero((near == most[:, None]).sum(axis=1) > 1)
@@ -99,16 +102,16 @@ def _most(near: np.ndarray, shards: np.ndarray, state: torch.Tensor) -> np.ndarr
 
 
 def exchange(shards: np.ndarray, wanted: np.ndarray, moves: np.ndarray, limit: int) -> np.ndarray:
-    """Return the shards after users have moved one after the other, int16 [n].
+    """Return the users' shards, int16 [n], after those who want to move have tried, one after the other.
 
-    A user moves where there is room, else joins the queue of the shard. Who leaves a shard makes room for the head of
-    its queue, who leaves a place to the head of the next queue, and so on until a shard has nobody waiting.
+    A user moves if the shard has room, and otherwise waits in the shard's queue. When a user leaves a shard, the first
+    in its queue moves in, which frees a place for the next queue, and so on.
 
     Args:
-        shards: where the users are, int16 [n].
-        wanted: where they want to be, int16 [n].
-        moves: who wants to move, int [m], in order.
-        limit: users that a shard holds.
+        shards: int16 [n], the users' current shards.
+        wanted: int16 [n], the shards they want to move to.
+        moves: int [m], indices of the users who want to move, in order.
+        limit: the capacity of a shard in users.
     """
     now, to = shards.tolist(), wanted.tolist()
     sizes = np.bincount(shards, minlength=1 + max(to)).tolist()

@@ -1,10 +1,10 @@
-"""Shards of limited size around anchors: the exact greedy fill, and the anchors' distances and moves.
+"""Fills shards of limited size around anchors: RecEraser's greedy algorithm, computed exactly but faster.
 
-Algorithm 2 of C. Chen et al., "Recommendation Unlearning" (RecEraser), WWW 2022, walks all K * N pairs of a shard and
-an object by distance and puts an object in the first shard that has room. :func:`fill` finds the same shards without
-sorting, or holding, the pairs: as long as no shard is full, each object goes to its nearest. So the moment at which a
-shard fills up is the key (distance, object) of its last object, and the first such moment of all is known. The shard
-closes there, who came later goes to the nearest that is open, and so on: K closings at most.
+Algorithm 2 in C. Chen et al., "Recommendation Unlearning" (RecEraser), WWW 2022, sorts all K * N (shard, object) pairs
+by distance, and puts each object in the first shard that has room. :func:`fill` finds the same shards without sorting
+or storing the pairs. While no shard is full, each object goes to its nearest one. A shard becomes full at the
+(distance, object) key of the last object that it takes. The shard for which this key is smallest is closed there; the
+objects behind that key go to their nearest open shard; and so on, at most K times.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,36 +14,36 @@ import numpy as np
 
 Some = TypeVar("Some", slice, np.ndarray)
 Distances = Callable[[slice | np.ndarray], Callable[[int], np.ndarray]]
-"""Of some objects (a slice, or int32 [n]): a function of a shard that gives their distances from it, float32 [n]."""
+"""Takes objects (a slice, or int32 [n]) and returns a function from a shard to their distances from it, float32 [n]."""
 
 Moment = tuple[float, int]
-"""When a pair's turn is: by distance, then by object. (Of one object, the shards follow by number.)"""
+"""The sort key of a (shard, object) pair: distance, then object number."""
 
-_NEVER: Moment = (np.inf, 2**31)  # after any object's, at whatever distance
+_NEVER: Moment = (np.inf, 2**31)  # sorts after every object at any distance
 _AT_ONCE = 2**14
-"""Objects whose distances are computed at a time: a few arrays of them fit in a processor's cache."""
+"""The number of objects whose distances are computed at once; a few such arrays fit in a processor's cache."""
 
 _ROWS_COUNTED_AT_ONCE = 2**22
 _VECTORS_AT_ONCE = 2**12
 CHANGED_AT_LEAST = 0.001
-"""Of the objects: when fewer than these change their shard, the iterations end."""
+"""The iterations end when less than this share of the objects changes its shard."""
 
 
 def pieces(n: int, at_once: int) -> Iterator[slice]:
-    """Yield slices that cover ``n`` places, so many at a time."""
+    """Yield successive slices of at most ``at_once`` indices that together cover range(n)."""
     return (slice(start, min(start + at_once, n)) for start in range(0, n, at_once))
 
 
 def fill(distances: Distances, n: int, limits: Sequence[int]) -> np.ndarray:
-    """Return the shards that a walk through all pairs gives, in the order of (distance, object, shard).
+    """Return the shards that a walk over all (object, shard) pairs in the order of (distance, object, shard) gives.
 
     Args:
-        distances: of some objects; of any sign, infinite ones too, but numbers.
-        n: number of objects.
-        limits: how many objects each shard holds, from 1; together n at least.
+        distances: the distances; negative and infinite ones are allowed, NaN is not.
+        n: the number of objects.
+        limits: the capacity of each shard, at least 1; together at least n.
 
     Returns:
-        int16 [n]
+        int16 [n], the shard of each object.
     """
     shards, nearest = np.empty(n, dtype=np.int16), np.empty(n, dtype=np.float32)
     is_open = list(range(len(limits)))
@@ -71,9 +71,11 @@ def fill(distances: Distances, n: int, limits: Sequence[int]) -> np.ndarray:
 
 
 def _nearest(distance: Callable[[int], np.ndarray], is_open: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distance, float32 [n], from the nearest open shard, and which that is, int16 [n]; of equals the first.
+    """Return each object's distance from the nearest open shard, float32 [n], and that shard, int16 [n].
 
-    ``is_open`` ascends.
+    Args:
+        distance: shard to distances, float32 [n].
+        is_open: open shards, ascending; in a tie the first is taken.
     """
     least = distance(is_open[0])
     which = np.full(len(least), is_open[0], dtype=np.int16)
@@ -85,15 +87,15 @@ def _nearest(distance: Callable[[int], np.ndarray], is_open: Sequence[int]) -> t
 
 
 def _grouped(shards: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each shard that there is, and its places, int32, ascending."""
-    order = shards.argsort(kind="stable").astype(np.int32)  # of int16 in linear time
+    """Yield each shard that occurs, with the indices at which it occurs, int32, ascending."""
+    order = shards.argsort(kind="stable").astype(np.int32)  # int16 sorts in linear time
     sizes = np.bincount(shards)
     ends = sizes.cumsum()
     return ((shard, order[ends[shard] - sizes[shard] : ends[shard]]) for shard in np.flatnonzero(sizes).tolist())
 
 
 def _full_at(members: np.ndarray, nearest: np.ndarray, limit: int) -> Moment:
-    """Return the moment of a shard's last object if it has too many, else never."""
+    """Return the key at which a shard becomes full, or ``_NEVER`` if it has at most ``limit`` objects."""
     if len(members) <= limit:
         return _NEVER
     distance = nearest[members]
@@ -104,19 +106,19 @@ def _full_at(members: np.ndarray, nearest: np.ndarray, limit: int) -> Moment:
 
 
 def _later(members: np.ndarray, nearest: np.ndarray, moment: Moment) -> np.ndarray:
-    """Return those of a shard's objects whose turn is after a moment."""
+    """Return those of a shard's objects whose key comes after a given key."""
     distance = nearest[members]
     last, member = np.float32(moment[0]), moment[1]
     return members[(distance > last) | ((distance == last) & (members > member))]
 
 
 class Anchors:
-    """One anchor a shard, among the vectors of users or of items.
+    """The anchors of all shards: one point per shard in the space of the user or item embeddings.
 
     Args:
-        vectors: float32 [m, d].
-        first: whose vectors the anchors are at first, int [K].
-        scalar: whether an anchor moves to one number in all components; see ``PartitionInput.anchor_update``.
+        vectors: embeddings, float32 [m, d].
+        first: indices of the embeddings at which the anchors start, int [K].
+        scalar: whether anchors move by "scalar_compat"; see ``PartitionInput.anchor_update``.
     """
 
     def __init__(self, vectors: np.ndarray, first: np.ndarray, scalar: bool = False) -> None:
@@ -124,7 +126,7 @@ class Anchors:
         self.places = vectors[first].astype(np.float32)
 
     def distances(self) -> np.ndarray:
-        """Return the squared Euclidean distances, float32 [K, m]: exactly 0 of a vector from its like."""
+        """Return squared Euclidean distances from anchors to embeddings, float32 [K, m]; exactly 0 for equal ones."""
         table = np.empty((len(self.places), len(self._vectors)), dtype=np.float32)
         for part in pieces(len(self._vectors), _VECTORS_AT_ONCE):
             for shard, place in enumerate(self.places):
@@ -133,11 +135,11 @@ class Anchors:
         return table
 
     def move(self, owners: np.ndarray, shards: np.ndarray) -> None:
-        """Move each anchor to the mean of its shard's vectors; that of an empty shard stays.
+        """Move each anchor to the mean embedding of its shard's objects; the anchor of an empty shard stays.
 
         Args:
-            owners: whose vector each object has, int [n]; whoever has several counts as often.
-            shards: int16 [n].
+            owners: int [n], the index of each object's embedding. An embedding counts once for each of its objects.
+            shards: int16 [n], the shard of each object.
         """
         sums, sizes = np.zeros(self.places.shape), np.zeros(len(self.places))
         counts = _counts(owners, shards, len(self._vectors), len(self.places))
@@ -150,7 +152,7 @@ class Anchors:
 
 
 def _counts(owners: np.ndarray, shards: np.ndarray, m: int, n_shards: int) -> np.ndarray:
-    """Return how many objects each owner has in each shard, float64 [m, K]."""
+    """Return the number of objects that each of ``m`` owners has in each shard, float64 [m, K]."""
     counts = np.zeros(m * n_shards)
     for part in pieces(len(owners), max(_ROWS_COUNTED_AT_ONCE, len(counts))):
         counts += np.bincount(owners[part].astype(np.int64) * n_shards + shards[part], minlength=len(counts))
@@ -158,12 +160,12 @@ def _counts(owners: np.ndarray, shards: np.ndarray, m: int, n_shards: int) -> np
 
 
 def settle(step: Callable[[], np.ndarray], iterations: int, least: float = CHANGED_AT_LEAST) -> np.ndarray:
-    """Return the shards, int16 [n], after the last of some steps.
+    """Repeat a step until few objects change their shard; return the last shards, int16 [n].
 
     Args:
-        step: returns the shards for the anchors as they are, and moves these.
-        iterations: at most so many steps.
-        least: the steps end when less than this share of the objects has changed its shard, and when none has.
+        step: returns the shards for the current anchors, and moves the anchors.
+        iterations: the most steps.
+        least: stop when fewer than this share of the objects changes its shard, or none.
     """
     shards = step()
     for _ in range(iterations - 1):
@@ -177,14 +179,14 @@ def settle(step: Callable[[], np.ndarray], iterations: int, least: float = CHANG
 def around_anchors(
     anchors: Anchors, ids: np.ndarray, limit: int, iterations: int, least: float = CHANGED_AT_LEAST
 ) -> np.ndarray:
-    """Return the shards of users or items, int16 [n], by turns filled around anchors, which then move.
+    """Alternate between filling shards around anchors and moving the anchors; return the shards, int16 [n].
 
     Args:
-        anchors: as they start.
-        ids: whose vector each object has, int [n].
-        limit: objects that a shard holds.
-        iterations: see :func:`settle`.
-        least: see :func:`settle`.
+        anchors: the anchors at their start.
+        ids: int [n], the index of each object's embedding.
+        limit: the capacity of each shard.
+        iterations: the most iterations.
+        least: stop when fewer than this share of the objects changes its shard.
     """
 
     def step() -> np.ndarray:
@@ -197,7 +199,7 @@ def around_anchors(
 
 
 def by_table(table: np.ndarray, ids: np.ndarray) -> Distances:
-    """Return the distances of objects that have them in a table [K, m], each in the column of its id, int [n]."""
+    """Return distances that are looked up in a table [K, m], where object j has column ``ids[j]`` (int [n])."""
 
     def of(some: slice | np.ndarray) -> Callable[[int], np.ndarray]:
         at = ids[some].astype(np.intp)

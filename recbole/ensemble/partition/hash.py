@@ -1,4 +1,4 @@
-"""Shards by a keyed hash of tokens: the one partition that knows nothing of the data."""
+"""Shards by a keyed hash of the user's token: the only partition that does not depend on the data."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ from recbole.utils.keyed import integers, key
 
 
 def shards_of_tokens(tokens: Sequence[str | None], n_shards: int, seed: int) -> np.ndarray:
-    """Return the shard of each token, int16 [n]: a hash of seed and token, and of nothing else; -1 where it is None.
+    """Return the shard of each token, int16 [n], by a hash of seed and token; -1 for a token that is None.
 
     Raises:
-        UserError: when there cannot be so many shards.
+        UserError: the number of shards is out of range.
     """
     check_shards(n_shards)
     column = pa.array(tokens, pa.string(), from_pandas=True)
@@ -27,10 +27,9 @@ def shards_of_tokens(tokens: Sequence[str | None], n_shards: int, seed: int) -> 
 
 
 class HashPartition(EntityPartition):
-    """Gives each user the shard that a keyed hash of the user's token says.
+    """Assigns each user a shard by a keyed hash of the user's token.
 
-    Whoever else is there, and whatever rows there are, changes nothing. Sizes are what chance makes of them, and a
-    shard may be empty.
+    A user's shard does not depend on any other user or on any row. Shard sizes are random, and a shard may be empty.
     """
 
     name = "hash"
@@ -42,5 +41,5 @@ class HashPartition(EntityPartition):
             raise UserError(f"--partition {self.name} needs the users' tokens")
         shards = shards_of_tokens([given.user_tokens[one] for one in ids.tolist()], given.n_shards, given.seed)
         if (shards < 0).any():
-            raise UserError(f"--partition {self.name}: user {ids[shards.argmin()]} has rows, but no token")
+            raise UserError(f"--partition {self.name}: user id {ids[shards.argmin()]} has rows, but no token")
         return shards

@@ -1,13 +1,12 @@
-"""RecEraser's partition of items (IBP)."""
+"""RecEraser's item-based partition (IBP)."""
 
 from recbole.ensemble.partition.ubp import UserPartition
 
 
 class ItemPartition(UserPartition):
-    """Keeps items together whose vectors are near each other, as ``ubp`` does users.
+    """Groups items with similar embeddings, with the same algorithm that ``ubp`` uses for users.
 
-    A user's rows are spread over many shards, and the shard of the most popular items has many times the rows of
-    another.
+    A user's rows are spread over many shards. The shard with the most popular items has many times the rows of others.
     """
 
     name = "ibp"

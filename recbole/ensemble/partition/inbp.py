@@ -1,4 +1,4 @@
-"""RecEraser's partition of interactions (InBP), its default."""
+"""RecEraser's interaction-based partition (InBP), its default."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ from recbole.ensemble.partition.greedy import Anchors, Distances, by_table, fill
 
 
 class InteractionPartition(Partition):
-    """Keeps rows together whose user and item are near: by the product of the two squared distances.
+    """Groups rows with similar user and item embeddings; a distance is the product of the two squared distances.
 
-    An anchor is a pair of vectors, at first those of a row drawn. The distance of a row is one product of two entries
-    of small tables, [K, n_users] and [K, n_items], and an anchor's move follows from the counts of rows a user (an
-    item) has in each shard: so nothing is as large as rows times shards.
+    An anchor is a pair of embeddings, which starts as those of a random row. A row's distance is the product of one
+    entry in each of two small tables, [K, n_users] and [K, n_items]. Anchors move by the number of rows that each user
+    (and item) has in each shard. So no array has as many entries as rows times shards.
     """
 
     name = "inbp"
@@ -39,7 +39,7 @@ class InteractionPartition(Partition):
 
 
 def _product(left: Distances, right: Distances) -> Distances:
-    """Return the products of two kinds of distance of the same objects."""
+    """Return the products of two distances for the same objects."""
 
     def of(some: slice | np.ndarray) -> Callable[[int], np.ndarray]:
         one, other = left(some), right(some)

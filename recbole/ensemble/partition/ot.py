@@ -7,25 +7,26 @@ from recbole.ensemble.partition.greedy import Anchors, by_table, fill, pieces, s
 
 _ROUNDS = 10
 _SMOOTHNESS = 0.02
-"""The entropy's weight, as a share of the mean cost."""
+"""The weight of the entropy term, as a share of the mean cost."""
 
 _SWEEPS = 300
 _OFF_BY = 1e-3
-"""A shard's load may differ by this share from an even one when the sweeps end."""
+"""The iterations end when each shard's load is within this share of the even load."""
 
 _USERS_AT_ONCE = 2**13
 
 
 class TransportPartition(EntityPartition):
-    """Keeps users together whose vectors are near each other, in shards of equal numbers of users.
+    """Groups users with similar embeddings in shards with equal numbers of users.
 
-    Y. Li et al., "UltraRE", NeurIPS 2023: K users drawn are the first centroids; a transport plan at the least total of
-    squared distances, each user of the same weight and each shard of the same load, says whose each user is; centroids
-    move to the means; ten rounds at most, until nobody changes. The plan is that of Sinkhorn's iterations, with an
-    entropy of a fiftieth of the mean cost, where theirs is a solver's. Users go to where the plan has most of them, the
-    surest first, and to the next best where a shard has its n / K (rounded up) already: there alone this differs from
-    an argmax of each row. Capacity factor, iterations and the anchors' update of RecEraser's partitions mean nothing
-    here.
+    Y. Li et al., "UltraRE", NeurIPS 2023: K random users are the first centroids. A transport plan with the least total
+    squared distance, in which users have equal weights and shards equal loads, assigns users to shards, and centroids
+    move to the means. This is repeated until no user changes, at most ten times.
+
+    Here the plan comes from Sinkhorn iterations with an entropy weight of a fiftieth of the mean cost, where the paper
+    uses a solver. Each user goes to the shard with the largest share in the plan, the surest users first, or to the
+    next one if that shard has n / K users (rounded up) already. Only this limit differs from an argmax per user.
+    RecEraser's settings (capacity factor, iterations, anchor update) are ignored.
     """
 
     name = "ot"
@@ -52,19 +53,19 @@ class TransportPartition(EntityPartition):
 
 
 def smoothness_of(cost: np.ndarray) -> float:
-    """Return the entropy's weight for a table of costs."""
+    """Return the weight of the entropy term for a table of costs, or 1 if all costs are 0."""
     return _SMOOTHNESS * float(cost.mean(dtype=np.float64)) or 1.0
 
 
 def prices(cost: np.ndarray, smoothness: float, start: np.ndarray) -> np.ndarray:
-    """Return what makes the shards' loads even, float64 [K]: Sinkhorn's iterations in the log domain.
+    """Return one price per shard, float64 [K], that evens out the shards' loads: Sinkhorn iterations in the log domain.
 
-    The potentials of users follow from those of shards, which alone are kept.
+    The users' potentials follow from the shards' prices and are not stored.
 
     Args:
         cost: float32 [K, n].
-        smoothness: the entropy's weight, in the cost's unit.
-        start: prices to begin with, float64 [K].
+        smoothness: the weight of the entropy term, in units of the cost.
+        start: the prices to start from, float64 [K].
     """
     price, (n_shards, n) = start.copy(), cost.shape
     for _ in range(_SWEEPS):
@@ -79,9 +80,9 @@ def prices(cost: np.ndarray, smoothness: float, start: np.ndarray) -> np.ndarray
 
 
 def unlikeliness(cost: np.ndarray, smoothness: float, price: np.ndarray) -> np.ndarray:
-    """Return minus the logarithm of the share of each user that goes to each shard, float32 [K, n].
+    """Return minus the logarithm of the share of each user's weight that goes to each shard, float32 [K, n].
 
-    The plan is these shares, which are 1 together, each times the weight 1 / n of a user.
+    A user's shares sum to 1; the transport plan is the shares times the user's weight 1 / n.
     """
     energy = (cost + price.astype(np.float32)[:, None]) / np.float32(smoothness)
     energy -= energy.min(axis=0)

@@ -1,4 +1,4 @@
-"""SISA's partition: rows at random."""
+"""SISA's partition: random rows."""
 
 import numpy as np
 
@@ -7,9 +7,10 @@ from recbole.utils import stream
 
 
 class RandomPartition(Partition):
-    """Deals the rows out at random, so that shards differ by one row at most.
+    """Assigns rows to shards at random, such that the shards' sizes differ by at most one row.
 
-    It is a permutation of N rows, so that the number of rows, if nothing else of a forgotten one, is in it.
+    The assignment is a random permutation of the rows. It depends on their number, so rows that are forgotten later
+    leave that trace, but not on their contents.
     """
 
     name = "random"

@@ -1,4 +1,4 @@
-"""The partitions by name."""
+"""Finds partitions by name."""
 
 import importlib
 import pkgutil
@@ -12,17 +12,17 @@ from recbole.utils import UserError, suggest
 
 @cache
 def partition_names() -> tuple[str, ...]:
-    """Return the names of the partitions, sorted, without importing them: files that say their own name."""
+    """Return the names of the partitions, sorted. Files are searched for their ``name`` without importing them."""
     folder = Path(partition.__path__[0])
     modules = sorted(module.name for module in pkgutil.iter_modules(partition.__path__))
     return tuple(one for one in modules if f'\n    name = "{one}"\n' in (folder / f"{one}.py").read_text("utf-8"))
 
 
 def get_partition(name: str) -> type[Partition]:
-    """Return the class of a partition.
+    """Return the class of the partition with this name.
 
     Raises:
-        UserError: when there is none of that name, naming the nearest.
+        UserError: there is none; the message suggests the nearest name.
     """
     if name not in partition_names():
         raise UserError(f"--partition: there is no '{name}'{suggest(name, partition_names())}")

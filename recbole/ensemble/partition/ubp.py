@@ -1,4 +1,4 @@
-"""RecEraser's partition of users (UBP)."""
+"""RecEraser's user-based partition (UBP)."""
 
 from typing import ClassVar
 
@@ -9,9 +9,9 @@ from recbole.ensemble.partition.greedy import Anchors, around_anchors
 
 
 class UserPartition(EntityPartition):
-    """Keeps users together whose vectors are near each other, in shards of like numbers of users.
+    """Groups users with similar embeddings, in shards with similar numbers of users.
 
-    Balanced in users, not in rows: a shard of the heaviest users may have several times the rows of another.
+    Shards are balanced in users, not in rows: one with many active users may have several times the rows of another.
     """
 
     name = "ubp"

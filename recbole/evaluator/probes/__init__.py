@@ -1,1 +1,1 @@
-"""The questions, one file each; a new one is a file more."""
+"""The probes, one per file. To add a probe, add a file here."""

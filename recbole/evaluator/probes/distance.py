@@ -1,4 +1,4 @@
-"""How far two models' recommendations are apart, user by user."""
+"""How different the recommendations of two models are, user by user."""
 
 from collections.abc import Sequence
 
@@ -18,20 +18,21 @@ from recbole.evaluator.table import Table
 from recbole.evaluator.views import Views
 
 DEPTH, PERSISTENCE = 100, 0.9
-"""How far down rank-biased overlap looks, and how much of its weight each place hands on to the next."""
+"""For rank-biased overlap: the number of ranks compared, and the persistence p of its weights ``p^(rank - 1)``."""
 
 _CACHED = 2**17
-"""How many probabilities of a model are looked at at a time: 1 MiB."""
+"""How many probabilities per model are processed at once on a CPU: 1 MiB."""
 
 _TINY, _BELOW_ONE = 1e-300, 1 - 2**-53
-"""What keeps 0 / 0 and the logarithm of 0 away, where their factor is 0."""
+"""Bounds that avoid 0 / 0 and log(0) in terms that are multiplied by 0 anyway."""
 
 
 class Distance(Probe[Views]):
-    """The distance from the reference on the rows that exposure is counted on; without a reference there is none.
+    """The distance of a model's recommendations from the reference model's. Without a reference there are no rows.
 
-    Where model and reference share no random numbers, only ``rank_change`` orders models of known order throughout
-    (``benchmarks/controls.py``). The others fail on GRU4Rec; of people who did not ask, by a difference of an epoch.
+    ``benchmarks/controls.py`` compares models whose true order of distance is known. If model and reference share no
+    random numbers, only ``rank_change`` orders them correctly throughout. The other distances fail on GRU4Rec, where
+    for users without a request one epoch more or less already changes the order.
     """
 
     name = "distance"
@@ -39,7 +40,7 @@ class Distance(Probe[Views]):
     def ask(
         self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return a row for each distance and population, with its interval."""
+        """Return one row per distance and population, each with its interval."""
         if reference is None:
             return []
         other, name, twin = reference
@@ -60,16 +61,24 @@ class Distance(Probe[Views]):
 def distances(
     model: Recommender, reference: Recommender, rows: EvalRows, topk: Sequence[int] = (10,), batch_rows: int = 4096
 ) -> dict[Key, Floats]:
-    """Compare two models on the same questions, with the whole catalogue as candidates.
+    """Compare two models on the same rows, with the whole catalogue as candidates.
+
+    Args:
+        model: the model to compare.
+        reference: the model to compare it with.
+        rows: the evaluation rows.
+        topk: list lengths for ``jaccard``.
+        batch_rows: the most rows that are scored at once.
 
     Returns:
-        By name and list length, float64 [rows] each: ``js_divergence``, the Jensen-Shannon divergence, in nats (0 to
-        ln 2), of the softmaxes of the scores (J. Lin, "Divergence measures based on the Shannon entropy", IEEE Trans.
-        Inf. Theory 1991), which depends on their scale, NaN where a score is NaN or plus infinity (minus infinity, of
-        what is hidden, is a probability of 0); ``jaccard``, the overlap
-        of the two lists of length k, 1 when they hold the same items; and ``rank_biased_overlap``, of the first 100
-        places, 1 when they are the same in the same order (W. Webber, A. Moffat, J. Zobel, "A Similarity Measure for
-        Indefinite Rankings", ACM TOIS 2010; equation numbers not checked).
+        By name and list length, float64 [rows] each, NaN if either model has a NaN score in the row:
+        ``js_divergence``: the Jensen-Shannon divergence in nats (0 to ln 2) between the softmaxes of the scores (J.
+            Lin, "Divergence measures based on the Shannon entropy", IEEE Trans. Inf. Theory 1991). It depends on the
+            scale of the scores. It is also NaN if a score is plus infinity; minus infinity (a hidden item) is
+            probability 0.
+        ``jaccard``: the Jaccard index of the two lists of length k; 1 if they have the same items.
+        ``rank_biased_overlap``: compares the first 100 ranks; 1 if the lists are the same (W. Webber, A. Moffat, J.
+            Zobel, "A Similarity Measure for Indefinite Rankings", ACM TOIS 2010; equation numbers not checked).
     """
     ours, theirs = Asked.of(model), Asked.of(reference)
     divergence = np.empty(len(rows.inputs))
@@ -86,25 +95,25 @@ def distances(
 
 
 def rank_biased_overlap(ours: Ids, theirs: Ids, p: float = PERSISTENCE) -> Floats:
-    """Return ``(1 - p) sum over d of p^(d-1) |A and B|_d / d``, over what two equal lists have, float64 [rows].
+    """Return ``(1 - p) sum over d of p^(d-1) |A and B|_d / d``, scaled so that equal lists have 1, float64 [rows].
 
-    The sum goes as far down as the longer list of a row: to ``depth`` unless the catalogue is smaller. What two equal
-    lists have is then ``1 - p^d`` of the last ``d``, and two empty lists are equal.
+    The sum ends with the longer list of a row, at rank D: at ``depth``, unless the catalogue is smaller. It is divided
+    by ``1 - p^D``, the value for two equal lists of that length. Two empty lists count as equal.
 
     Args:
-        ours, theirs: int64 [rows, depth], best first; 0 where a list has ended, which is in common with nothing.
-        p: the share of its weight that a place hands on to the next.
+        ours, theirs: int64 [rows, depth] item ids, best first; 0 where a list has ended, which is never a common item.
+        p: persistence: the weight of each rank relative to the one before.
     """
     n, depth = ours.shape
     if not n:
         return np.empty(0)
     weights = p ** np.arange(depth) / np.arange(1, depth + 1)
-    row = np.arange(n)[:, None] * (int(max(ours.max(), theirs.max(), 0)) + 1)  # an item's key is its row's and its own
+    row = np.arange(n)[:, None] * (int(max(ours.max(), theirs.max(), 0)) + 1)  # a key is unique to (row, item)
     keys = (row + theirs.clip(0)).ravel()
     order = np.argsort(keys)
     at = np.minimum(np.searchsorted(keys, row + ours.clip(0), sorter=order), len(keys) - 1)
     common = (keys[order[at]] == row + ours) & (ours > 0)
-    later = np.maximum(np.arange(depth), order[at] % depth)  # where a common item has come in both lists
+    later = np.maximum(np.arange(depth), order[at] % depth)  # the rank by which both lists have the item
     new = np.bincount((np.arange(n)[:, None] * depth + later)[common], minlength=n * depth).reshape(n, depth)
     there = (ours > 0) | (theirs > 0)
     found = (np.cumsum(new, axis=1) * there) @ weights
@@ -113,17 +122,20 @@ def rank_biased_overlap(ours: Ids, theirs: Ids, p: float = PERSISTENCE) -> Float
 
 
 def _divergence(scores_p: torch.Tensor, scores_q: torch.Tensor) -> torch.Tensor:
-    """Return the divergence of each row, float64 [rows], of few rows at a time where caches are small."""
+    """Return the Jensen-Shannon divergence of each row's softmaxes, float64 [rows], a few rows at a time on a CPU."""
     n_rows = max(_CACHED // scores_p.shape[1], 1) if scores_p.device.type == "cpu" else len(scores_p)
     pieces = zip(scores_p.split(n_rows), scores_q.split(n_rows), strict=True)
     return torch.cat([_jensen_shannon(p.double().softmax(dim=1), q.double().softmax(dim=1)) for p, q in pieces])
 
 
 def _jensen_shannon(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """Return the divergence of probabilities, float64 [rows, items]; NaN of a row with a NaN.
+    """Return the Jensen-Shannon divergence in nats, float64 [rows]; NaN for a row that contains NaN.
 
-    With m their mean and r = (p - q) / (p + q), p log(p / m) is p log(1 + r) and q log(q / m) is q log(1 - r), which
-    is exact where the two are close, and 0 where they are equal.
+    With m the mean of p and q and r = (p - q) / (p + q), the term p log(p / m) is p log(1 + r), and q log(q / m) is q
+    log(1 - r). This is accurate where p and q are close, and 0 where they are equal.
+
+    Args:
+        p, q: probabilities, float64 [rows, items].
     """
     r = (p - q).div_((p + q).clamp_min_(_TINY)).clamp_(-_BELOW_ONE, _BELOW_ONE)
     terms = r.log1p().mul_(p)
@@ -132,7 +144,7 @@ def _jensen_shannon(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
 
 
 def _jaccard(ours: Ids, theirs: Ids) -> Floats:
-    """Return the overlap of two lists of each row (int64 [rows, k], 0 where there is none), 1 if both are empty."""
+    """Return the Jaccard index of two lists per row (int64 [rows, k], 0 after their end); 1 if both are empty."""
     there = (ours > 0).sum(axis=1) + (theirs > 0).sum(axis=1)
     common = ((ours[:, :, None] == theirs[:, None, :]) & (ours > 0)[:, :, None]).sum(axis=(1, 2))
     return np.where(there > 0, common / np.maximum(there - common, 1), 1.0)

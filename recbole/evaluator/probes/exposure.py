@@ -1,4 +1,4 @@
-"""What a model still shows of the things that were to be forgotten."""
+"""How many sensitive and forgotten items a model still recommends."""
 
 import numpy as np
 
@@ -15,12 +15,13 @@ from recbole.evaluator.views import Views, counted
 
 
 class Exposure(Probe[Views]):
-    """Sensitive items in everybody's lists, and forgotten ones in the lists of those who asked.
+    """Sensitive items in all users' lists, and forgotten items in the lists of the users who asked to forget them.
 
-    ``pct_users_with_sensitive`` (per cent of rows with one or more; the headline), ``avg_sensitive_per_user``,
-    ``min_...``, ``max_...`` and ``total_sensitive_in_topk`` are ERASE's sensitive-item metrics. Of the items that a
-    person asked to forget there are the same but for the total, and ``recall_of_forgotten``, the mean share of them
-    that is shown. Percentages and means have intervals and, of requesting people, differences from the reference.
+    ERASE's sensitive-item metrics are ``pct_users_with_sensitive`` (the main one: per cent of rows with at least one
+    sensitive item), ``avg_sensitive_per_user``, ``min_...``, ``max_...`` and ``total_sensitive_in_topk``. For the items
+    that a user asked to forget there are the same metrics except the total, and ``recall_of_forgotten``, the mean share
+    of a user's forgotten items that are recommended. Percentages and means have intervals. For requesting users they
+    also have differences from the reference.
     """
 
     name = "exposure"
@@ -28,7 +29,11 @@ class Exposure(Probe[Views]):
     def ask(
         self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return rows for the whole catalogue and for all but the retained history, for each population and length."""
+        """Return one row per masking, population, metric and list length.
+
+        With ``masking`` "all" the whole catalogue competes, with "retained" the items in the retained history are
+        excluded.
+        """
         shown = view.shown
         data = "current" if len(view.requesting) else "all"
         about = {"split": "test", "view": data, "n_skipped": shown.n_skipped}
@@ -47,19 +52,19 @@ class Exposure(Probe[Views]):
                 sets, n_items = view.forgotten, model.n_items
                 numbers = [{k: forgotten_shown(lists, sets, n_items, k) for k in settings.topk} for lists in best]
                 means = [_means("forgotten", number, sets.sizes()) for number in numbers]
-                asking = {"requesting": populations["requesting"]}
-                _add(table, "forgotten", numbers[0], means, reference, shown, asking)
+                requesting = {"requesting": populations["requesting"]}
+                _add(table, "forgotten", numbers[0], means, reference, shown, requesting)
             found += sorted(table.rows, key=lambda row: settings.topk.index(row["k"]))
         return found
 
 
 def _means(what: str, numbers: dict[int, Floats], out_of: Ids | None = None) -> dict[Key, Floats]:
-    """Return, of a number of items in each list, what means are taken of, float64 [rows] each.
+    """Return the per-row values that are averaged, float64 [rows] each, by metric and list length.
 
     Args:
-        what: the items.
-        numbers: list length to the number of such items in each list, float64 [rows].
-        out_of: int64 [rows], how many there could be, if the share of them is looked at.
+        what: ``sensitive`` or ``forgotten``, part of the metrics' names.
+        numbers: list length to the number of such items in each row's list, float64 [rows].
+        out_of: int64 [rows], the number of items that recall is relative to; None computes no recall.
     """
     means: dict[Key, Floats] = {}
     for k, number in numbers.items():
@@ -78,9 +83,16 @@ def _add(
     rows: EvalRows,
     populations: dict[str, Mask],
 ) -> None:
-    """Add the rows of a number of items in each list (float64 [rows] by length): means with intervals, ends, total.
+    """Add table rows for counts of recommended items: mean with interval, minimum, maximum and, if sensitive, total.
 
-    ``means`` are the model's and, if there is one, the reference's.
+    Args:
+        table: the table to add to.
+        what: ``sensitive`` or ``forgotten``.
+        numbers: list length to the number of such items in each row's list, float64 [rows].
+        means: :func:`_means` for the model and, if there is a reference, for the reference.
+        reference: the reference model, or None.
+        rows: the evaluation rows.
+        populations: population name to bool [rows].
     """
     others = None if reference is None else (means[1], reference)
     add_means(table, means[0], rows.entity, populations, others, compared=["requesting"])
@@ -95,10 +107,10 @@ def _add(
 
 
 def sensitive_shown(best: Ids, sensitive: Mask, k: int) -> Floats:
-    """Count the sensitive items in each top ``k``, float64 [rows]; NaN where the row has no list.
+    """Count the sensitive items in each top-``k`` list, float64 [rows]; NaN for a row with a NaN score.
 
     Args:
-        best: int64 [rows, >= k], recommended items; 0 is none, -1 throughout of a row without a list.
+        best: int64 [rows, >= k], recommended item ids; 0 after a list's end, -1 throughout for a row with a NaN score.
         sensitive: bool [n_items].
         k: list length.
     """
@@ -106,12 +118,12 @@ def sensitive_shown(best: Ids, sensitive: Mask, k: int) -> Floats:
 
 
 def forgotten_shown(best: Ids, forgotten: Ragged, n_items: int, k: int) -> Floats:
-    """Count, in each user's top ``k``, the very items that this user asked to forget: see :func:`sensitive_shown`.
+    """Count, in each user's top-``k`` list, the items that this user asked to forget, float64 [rows].
 
     Args:
-        best: int64 [rows, >= k].
-        forgotten: :class:`~recbole.data.Ragged`, each row's forgotten items.
-        n_items: the catalogue's size.
+        best: int64 [rows, >= k], as in :func:`sensitive_shown`; a row with a NaN score counts NaN.
+        forgotten: the item ids that each row's user asked to forget.
+        n_items: the number of item ids.
         k: list length.
     """
     return _counted(member(best[:, :k], forgotten, n_items), best)

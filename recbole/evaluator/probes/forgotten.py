@@ -1,4 +1,4 @@
-"""How a model scores what was to be forgotten: the primary measure of forgetting."""
+"""How a model scores the forgotten (user, item) pairs: the primary measure of forgetting."""
 
 import logging
 
@@ -18,15 +18,16 @@ logger = logging.getLogger("recbole")
 
 
 class Forgotten(Probe[Views]):
-    """Log-odds and rank of each forgotten (person, item) pair, with the whole catalogue as candidates.
+    """Log-odds and rank of each forgotten (user, item) pair, with the whole catalogue as candidates.
 
-    ``forgotten_log_odds``: ``log(p / (1 - p))``, ``p`` of the softmax over all items' scores: what the cross-entropy
-    of a pair is made of, and unlike a place in the top k never stuck. ``forgotten_log2_rank``: the logarithm to base 2
-    of the item's place among all items, 0 for the first; it depends on no scale, and equal scores share their mean
-    place. A pair that is never recommended, because it scores minus infinity as what is hidden does, has no log-odds:
-    their mean is null, and the number of such pairs is told. Pairs that the model was trained on (``split`` train)
-    stand apart from those that were held out for validation and test; a handful of the latter orders nothing
-    (``benchmarks/controls.py``).
+    - ``forgotten_log_odds``: ``log(p / (1 - p))``, where p is the item's softmax probability among all items.
+      Cross-entropy is a function of it, and unlike membership in the top k it moves with every change of the score.
+    - ``forgotten_log2_rank``: the base-2 logarithm of the item's rank among all items, 0 for the first. It does not
+      depend on the scale of the scores; equal scores share their mean rank.
+
+    A pair that scores minus infinity because it is hidden has no log-odds: the mean is then null, and a log line
+    reports the number of such pairs. Pairs in the training data (``split`` train) are averaged apart from pairs held
+    out for validation and test. Held-out pairs are too few to order models by (``benchmarks/controls.py``).
     """
 
     name = "forgotten"
@@ -34,13 +35,13 @@ class Forgotten(Probe[Views]):
     def ask(
         self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return a row for each measure and kind of pair, and for what the model has more than the reference."""
+        """Return one row per measure and split (train, held_out), and the differences from the reference."""
         row = np.repeat(np.arange(len(view.forgotten)), view.forgotten.sizes())
         if not len(row):
             return []
         person = view.shown.entity[row]
         values = pair_scores(model, view, settings.batch_size)
-        _tell_of_hidden(values["forgotten_log_odds", None])
+        _log_hidden(values["forgotten_log_odds", None])
         others = None
         if reference is not None:
             others = pair_scores(reference.model, view, settings.batch_size), reference
@@ -51,18 +52,18 @@ class Forgotten(Probe[Views]):
         return table.rows
 
 
-def _tell_of_hidden(odds: Floats) -> None:
-    """Say of how many pairs there are no log-odds, if of any."""
+def _log_hidden(odds: Floats) -> None:
+    """Log how many pairs have no log-odds, if any."""
     n_hidden = int(np.isnan(odds).sum())
     if n_hidden:
         logger.info(
-            "%d of %d forgotten pairs have no log-odds, as their scores are minus infinity (hidden) or no numbers; "
+            "%d of %d forgotten pairs have no log-odds, as their scores are minus infinity (hidden) or NaN; "
             "means over them are null", n_hidden, len(odds),
         )  # fmt: skip
 
 
 def pair_scores(model: Recommender, view: Views, batch_rows: int = 4096) -> dict[Key, Floats]:
-    """Return the two measures of each of the view's forgotten pairs, float64 [pairs] each; NaN of what has none."""
+    """Return log-odds and log2 rank of each forgotten pair in a view, float64 [pairs] each; NaN where there is none."""
     pairs = view.forgotten
     odds, rank = np.empty(len(pairs.values)), np.empty(len(pairs.values))
     for start, scores in Asked.of(model).scores(view.shown, batch_rows=batch_rows):

@@ -1,4 +1,4 @@
-"""How well the items that a spam attack promotes do with genuine users."""
+"""How highly genuine users are recommended the items that a spam attack promotes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,14 +23,15 @@ _OF_TARGETS = ("target_hit_rate", "target_exposure", "target_rank", "target_log_
 
 @dataclass(frozen=True)
 class TargetScores:
-    """What a model makes of the promoted items, one row a question.
+    """A model's ranks and probabilities for the promoted items, one row per evaluation row.
 
     Attributes:
-        rank: float64 [rows, targets], the place of each promoted item among a row's candidates, from 1: of equally
-            scored ones the mean of their places, as in Wilcoxon's and Spearman's statistics, so that a model which
-            tells no items apart gives everything the middle; NaN where it is none, being in the row's history.
-        log_probability: float32 [rows, targets], of the softmax over the row's candidates; minus infinity where it is
-            none.
+        rank: float64 [rows, targets], the rank of each promoted item among the row's candidates, from 1. Items with
+            equal scores share their mean rank, as in Wilcoxon's and Spearman's statistics; so a model that scores all
+            items alike gives each the middle rank. NaN where the item is not a candidate because it is in the row's
+            history.
+        log_probability: float32 [rows, targets], the log of the item's softmax probability among the row's candidates;
+            minus infinity where the item is not a candidate.
     """
 
     rank: Floats
@@ -39,15 +40,18 @@ class TargetScores:
 
 @dataclass(frozen=True)
 class Targets(Probe[TargetView]):
-    """What promoted items gain with genuine users, and the utility on the same questions.
+    """How much promoted items are recommended to genuine users, and the utility metrics on the same rows.
 
-    ``target_hit_rate``: the share of rows with a promoted item in the top k; ``target_exposure``: the mean share of the
-    top k that promoted items take; ``target_rank`` and ``target_log_probability``: means over all pairs of a row and a
-    promoted item that may be recommended there; ties share their mean rank. Intervals are over people, each with all of
-    their rows and pairs.
+    - ``target_hit_rate``: the share of rows with a promoted item in the top k.
+    - ``target_exposure``: the mean share of the top k that promoted items take.
+    - ``target_rank``, ``target_log_probability``: means over all (row, promoted item) pairs in which the item is a
+      candidate; items with equal scores share their mean rank.
+
+    Intervals resample users, each with all of their rows and pairs.
 
     Attributes:
-        keep: is given the :class:`TargetScores` that the means are of, such as a function that writes them to a file.
+        keep: a callback that receives the :class:`TargetScores` from which the means are computed, for example to write
+            them to a file; None for none.
     """
 
     name: ClassVar[str] = "targets"
@@ -56,9 +60,9 @@ class Targets(Probe[TargetView]):
     def ask(
         self, model: Recommender, view: TargetView, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return a row for each metric and list length, on the clean data, and for the differences from the reference.
+        """Return one row per metric and list length on the clean data, and the differences from the reference.
 
-        Of the promoted items' ranks and probabilities ``n_rows`` counts the rows, not the pairs.
+        For ranks and probabilities too, ``n_rows`` is the number of evaluation rows, not of pairs.
         """
         answers, scores = _asked(model, view, settings)
         if self.keep is not None:
@@ -87,7 +91,7 @@ class Targets(Probe[TargetView]):
 
 
 def _asked(model: Recommender, view: TargetView, settings: EvalSettings) -> tuple[Answers, TargetScores]:
-    """Return :func:`target_scores`, which a model is asked for once."""
+    """Return :func:`target_scores`, computed once per model and cached."""
     asked = Asked.of(model)
     question = ("targets", settings, *view.targets.tolist())
     return asked.once(view.rows, question, lambda: target_scores(asked, view, settings))
@@ -96,9 +100,9 @@ def _asked(model: Recommender, view: TargetView, settings: EvalSettings) -> tupl
 def _values(
     answers: Answers, scores: TargetScores, view: TargetView, settings: EvalSettings
 ) -> tuple[dict[Key, Floats], dict[Key, Floats]]:
-    """Return what means are taken of: of each row, float64 [rows], and of each pair, float64 [rows * targets].
+    """Return the values that are averaged: float64 [rows] and float64 [rows * targets], by metric and list length.
 
-    It is NaN of a row without a list and of a pair that is none.
+    They are NaN for rows with a NaN score and for pairs in which the item is not a candidate.
     """
     of_rows: dict[Key, Floats] = {}
     shown = np.where(answers.unknown[:, None], np.nan, np.isin(answers.best, view.targets))
@@ -114,7 +118,7 @@ def _values(
 
 
 def target_scores(model: Recommender, view: TargetView, settings: EvalSettings) -> tuple[Answers, TargetScores]:
-    """Return what a model answers and what it makes of the promoted items, from one pass over the questions."""
+    """Return the utility results and the promoted items' ranks and probabilities, from one pass over the rows."""
     shape = len(view.rows.inputs), len(view.targets)
     found = TargetScores(np.empty(shape), np.empty(shape, dtype=np.float32))
 
@@ -130,9 +134,10 @@ def target_scores(model: Recommender, view: TargetView, settings: EvalSettings) 
 
 
 def _mean_place(scores: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """Return the mean of the first and the last place that each row's ``own`` [rows, 1] may take, float64 [rows].
+    """Return the mean rank of each row's ``own`` score ([rows, 1]) among the row's scores, float64 [rows].
 
-    It is better + (as good + 1) / 2 and, as all are better, as good, or worse, (all + 1 + better - worse) / 2.
+    This is better + (equal + 1) / 2, where equal includes the item itself. As better + equal + worse = all, it is also
+    (all + 1 + better - worse) / 2.
     """
-    ahead = (scores - own).nan_to_num_(nan=0.0).sign_().sum(dim=1, dtype=torch.float32)  # two infinities are as good
+    ahead = (scores - own).nan_to_num_(nan=0.0).sign_().sum(dim=1, dtype=torch.float32)  # inf - inf counts as equal
     return (ahead.double() + scores.shape[1] + 1) / 2

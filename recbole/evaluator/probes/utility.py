@@ -1,4 +1,4 @@
-"""How well a model recommends, for everybody, those who asked for something to be forgotten, and the others."""
+"""Recommendation quality for all users, for the requesting users, and for the others."""
 
 from recbole.evaluator.averages import add_answers
 from recbole.evaluator.kinds import Recommender, Reference, Row
@@ -10,14 +10,17 @@ from recbole.evaluator.views import Views
 
 
 class Utility(Probe[Views]):
-    """The metrics of the settings on the test rows, with the forgotten rows and without them."""
+    """The configured metrics on the test rows, in up to two views.
+
+    ``all`` is computed from all data, ``current`` without the forgotten rows.
+    """
 
     name = "utility"
 
     def ask(
         self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return a row for each view of the data, population, metric and list length, and for the difference."""
+        """Return one row per view, population, metric and list length, and the differences from the reference."""
         found: list[Row] = []
         order = [metric.name.lower() for metric in settings.metrics]
         for name, rows in view.utility.items():

@@ -61,7 +61,7 @@ def test_tokens_that_are_missing_are_one_line():
     given = world()
     user = int(given.users[0])
     tokens = [None if one == user else token for one, token in enumerate(given.user_tokens)]
-    with pytest.raises(UserError, match=rf"^--partition hash: user {user} has rows, but no token$"):
+    with pytest.raises(UserError, match=rf"^--partition hash: user id {user} has rows, but no token$"):
         HASH.assign(replace(given, user_tokens=tokens))
     with pytest.raises(UserError, match=r"^--partition hash needs the users' tokens$"):
         HASH.assign(replace(given, user_tokens=None))

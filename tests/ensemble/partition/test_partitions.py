@@ -199,7 +199,7 @@ def test_more_shards_than_objects_are_refused(name):
     given = world()
     n = len(np.unique(owners(name, given)))
     by = BY.get(name, "user")
-    with pytest.raises(UserError, match=rf"^--num_shards: {n + 1} is more than there are {by}s in training, {n}$"):
+    with pytest.raises(UserError, match=rf"^--num_shards: {n + 1} is more than the {n} {by}s in the training data$"):
         assigned(name, replace(given, n_shards=n + 1))
 
 
@@ -210,9 +210,9 @@ def test_a_capacity_below_the_even_share_is_one_line(factor):
 
 
 def test_other_settings_out_of_bounds_are_one_line():
-    with pytest.raises(UserError, match=r"^--anchor_update: there is no 'mean', but vector, scalar_compat$"):
+    with pytest.raises(UserError, match=r"^--anchor_update: there is no 'mean'; known: vector, scalar_compat$"):
         world(anchor_update="mean")
-    with pytest.raises(UserError, match=r"iterations: 0 is no number from 1$"):
+    with pytest.raises(UserError, match=r"iterations: 0 is less than 1$"):
         world(iterations=0)
 
 
@@ -223,7 +223,10 @@ def test_vectors_that_are_not_there_or_not_finite_are_one_line(name, whose):
     broken = getattr(given, field).copy()
     broken[3, 1] = np.nan
     needed = name in VECTORS and BY.get(name, "user") in ("row", whose)
-    for vectors, message in ((None, f"needs {whose} vectors"), (broken, f"{whose} vectors are not finite")):
+    for vectors, message in (
+        (None, f"needs pretrained {whose} embeddings"),
+        (broken, f"{whose} embeddings are not finite"),
+    ):
         if needed:
             with pytest.raises(UserError, match=f"^--partition {name}.* {message}"):
                 assigned(name, replace(given, **{field: vectors}))
