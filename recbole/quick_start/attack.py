@@ -1,4 +1,4 @@
-"""``erase-bench attack``: what attackers read of an attribute of people in a checkpoint."""
+"""``erase-bench attack``: how well attackers infer a user attribute from a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 _PROTOCOLS = ("inside", "outside", "outside_reversed", "insider_10", "insider_25", "insider_50", "who")
 _ATTACKERS = ("logistic", "trees", "mlp", "xgboost")
 _USUAL = 3
-"""So many of each of these are taken where nobody says which: the first ones."""
+"""By default the first so many protocols and attackers of the two lists above are used."""
 
 _REFERENCES = ("history", "untrained", "shuffled")
 _PERMUTATIONS = 200
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "erase-bench attack") -> int:
-    """Attack a checkpoint and tell what was read.
+    """Attack a checkpoint and print how well each attacker did.
 
     Args:
-        argv: arguments, those of the process by default.
-        prog: what the command is called.
+        argv: the command-line arguments; None for those of the process.
+        prog: the program's name in messages.
 
     Returns:
-        0, or 2 for a mistake of the user's.
+        The exit status: 0, or 2 after a user error, which is printed in one line.
     """
     asked = _parser(prog).parse_args(argv)
     try:
         if (asked.checkpoint is None) == (asked.attack_config is None):
-            raise UserError("name a checkpoint, or an --attack_config that says which it is: one of the two")
+            raise UserError("give either a checkpoint or an --attack_config that names one, not both")
         for path in filter(None, (asked.result_file, asked.csv)):
             check_writable(path)
         _attack(asked)
@@ -54,47 +54,49 @@ def main(argv: Sequence[str] | None = None, prog: str = "erase-bench attack") ->
 def _parser(prog: str) -> OneLineParser:
     parser = OneLineParser(
         prog=prog,
-        description="Find out what attackers read of an attribute of people in a trained model: off their vectors, and "
-        "off the lists that it recommends. docs/attack.md says what protocols and attackers there are, and how to "
-        "read the numbers.",
+        description="Measure how well attackers infer a user attribute from a trained model: from its user embeddings "
+        "and from the lists that it recommends. docs/attack.md explains the protocols, the attackers and the numbers.",
     )
     add = parser.add_argument
-    add("checkpoint", nargs="?", help="the file of the model")
-    add("--attack_config", metavar="JSON", help="a file as the original's attack.py reads, instead of a checkpoint")
-    add("--attribute", default="gender", help="what is read (default: gender)")
-    add("--protected_of", metavar="CHECKPOINT", help="those count as protected that this unlearned model protects "
-        "(default: of an unlearned model its own, of others everybody)")  # fmt: skip
+    add("checkpoint", nargs="?", help="the model's checkpoint file")
+    add("--attack_config", metavar="JSON", help="a configuration file of PoT-AU's attack.py, instead of a checkpoint")
+    add("--attribute", default="gender", help="the user attribute to infer (default: gender)")
+    add("--protected_of", metavar="CHECKPOINT", help="an unlearned model; the users that it protects count as "
+        "protected (default: for an unlearned model its own, otherwise all users)")  # fmt: skip
     add("--protocols", nargs="+", choices=(*_PROTOCOLS, "all"), metavar="P", default=_PROTOCOLS[:_USUAL],
-        help=f"of {', '.join(_PROTOCOLS)}, or all (default: {' '.join(_PROTOCOLS[:_USUAL])})")  # fmt: skip
+        help=f"some of {', '.join(_PROTOCOLS)}, or all (default: {' '.join(_PROTOCOLS[:_USUAL])})")  # fmt: skip
     add("--attackers", nargs="+", choices=_ATTACKERS, metavar="A", default=_ATTACKERS[:_USUAL],
-        help=f"of {', '.join(_ATTACKERS)} (default: {' '.join(_ATTACKERS[:_USUAL])})")  # fmt: skip
-    add("--views", nargs="+", metavar="V", help="what is attacked (default: the model's user views, and lists)")
+        help=f"some of {', '.join(_ATTACKERS)} (default: {' '.join(_ATTACKERS[:_USUAL])})")  # fmt: skip
+    add("--views", nargs="+", metavar="V",
+        help="the features to attack (default: the model's user views, and its recommended lists)")  # fmt: skip
     add("--references", nargs="*", choices=_REFERENCES, metavar="R", default=_REFERENCES[:2],
-        help="what to compare with: history (what training rows tell: the ceiling), untrained (the model before "
-        "training), shuffled (groups shuffled among the people: how nothing looks; minutes) "
+        help="baselines to compare with: history (the users' training rows: an upper bound), untrained (the model "
+        "before training), shuffled (attribute values permuted among the users: pure chance; takes minutes) "
         "(default: history untrained)")  # fmt: skip
-    add("--permutations", type=_count, default=_PERMUTATIONS,
-        help=f"shufflings for logistic regression, a tenth of it for others (default: {_PERMUTATIONS})")  # fmt: skip
-    add("--attack_seeds", type=_count, default=5, help="how often folds are drawn (default: 5)")
-    add("--folds", type=_folds, default=5, help="of the people (default: 5)")
-    add("--no_chosen", action="store_true", help="choose nobody as worst and adaptive: a quarter of the time")
-    add("--unbalanced", action="store_true", help="attack all people, weighted, not as many of each group")
-    add("--data_path", help="folder of data sets (default: the checkpoint's)")
-    add("--device", help="cpu or cuda:N (default: as the checkpoint's settings say)")
-    add("--result_file", help="also write what was found to this JSON file")
-    add("--csv", help="also write the rows to this .csv file")
+    add("--permutations", type=_count, default=_PERMUTATIONS, help="permutations for the reference 'shuffled' with "
+        f"logistic regression; other attackers use a tenth of it (default: {_PERMUTATIONS})")  # fmt: skip
+    add("--attack_seeds", type=_count, default=5, help="how often the users are divided into folds (default: 5)")
+    add("--folds", type=_folds, default=5, help="number of folds of users for cross-validation (default: 5)")
+    add("--no_chosen", action="store_true",
+        help="do not select the attackers 'worst' and 'adaptive'; takes a quarter of the time")  # fmt: skip
+    add("--unbalanced", action="store_true",
+        help="attack all users, weighted by group, instead of equally many users of each group")  # fmt: skip
+    add("--data_path", help="folder of the data sets (default: the checkpoint's)")
+    add("--device", help="cpu or cuda:N (default: the device of the checkpoint's settings)")
+    add("--result_file", help="also write the results to this JSON file")
+    add("--csv", help="also write the result rows to this .csv file")
     return parser
 
 
 def _count(text: str) -> int:
     if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"should be 1 or more, not {text}")
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
     return int(text)
 
 
 def _folds(text: str) -> int:
     if int(text) < 2:
-        raise argparse.ArgumentTypeError(f"should be 2 or more, not {text}")
+        raise argparse.ArgumentTypeError(f"must be 2 or more, not {text}")
     return int(text)
 
 
@@ -135,7 +137,7 @@ def _attack(asked: argparse.Namespace) -> None:
 def _rows(
     asked: argparse.Namespace, setup: Setup, state: State, stored: Stored, audited: Audited, settings: AttackSettings
 ) -> list[Row]:
-    """Attack the checkpoint's model, and what it is compared with."""
+    """Attack the checkpoint's model and the requested references; return result rows."""
     from dataclasses import replace
 
     from recbole.audit.attack import shuffled

@@ -1,4 +1,4 @@
-"""Configuration files of PoT-AU's ``main.py``: the same experiment as a command line of ours."""
+"""Configuration files of PoT-AU's ``main.py``, translated to command lines of ``unlearn.py`` and ``run_recbole.py``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recbole.utils import UserError, read_json, suggest
 FLAG = "--attribute_config"
 ORIGINAL = "original"
 VARIANT = "attribute_config"
-"""The folder of what such files make."""
+"""The variant (subfolder) into which runs with such a file write their checkpoints and logs."""
 
 MODELS = {
     "ncf": ("--model", "NeuMF", "--mf_embedding_size", "32", "--mlp_embedding_size", "128",
@@ -18,7 +18,7 @@ MODELS = {
     "lightgcn": ("--model", "LightGCN", "--embedding_size", "64", "--n_layers", "3", "--reg_weight", "0.0"),
 }  # fmt: skip
 METHODS = {ORIGINAL: None, "u2u": "u2u", "d2d": "d2d", "retrain": "mmd_training", "adv": "adv"}
-"""The original's methods, and what the algorithms are called here; the original one is the base."""
+"""PoT-AU's methods and the corresponding algorithms of this program; None: the base model is trained."""
 
 _DEFAULTS = {
     "target_model": "final_model.pth", "method": ORIGINAL, "model": "ncf", "lr": 0.001, "batch_size": 256, "epochs": 25,
@@ -34,19 +34,20 @@ _PROTOCOL = (
 
 
 def expanded(argv: list[str], say: Callable[[str], None] = print) -> tuple[list[str], bool]:
-    """Return a command line with the file's settings in the place of ``--attribute_config FILE``, if that is there.
+    """Return a command line in which ``--attribute_config FILE``, if given, is replaced by the file's settings.
 
-    What else the command line says stands behind them, and wins.
+    The other arguments follow these settings and override them.
 
     Args:
-        argv: of unlearn.py, without the program's name.
-        say: gets each line about what the file says and this program does differently.
+        argv: the arguments of unlearn.py, without the program's name.
+        say: called with one line of text for each setting that this program implements differently.
 
     Returns:
-        The command line, and whether it is to train the base: the file's method is ``original``.
+        The arguments, and whether to train the base model with them (the file's method is ``original``) instead of
+        unlearning.
 
     Raises:
-        UserError: the file cannot be read, or a key or value of it is not known.
+        UserError: the flag has no value, the file cannot be read, or one of its keys or values is unknown.
     """
     places = [at for at, word in enumerate(argv) if word == FLAG or word.startswith(f"{FLAG}=")]
     if not places:
@@ -64,26 +65,26 @@ def expanded(argv: list[str], say: Callable[[str], None] = print) -> tuple[list[
 
 
 def _read(path: str) -> dict[str, Any]:
-    """Return all keys of a file, with the defaults of those that it lacks."""
+    """Return the settings of a file by key, with PoT-AU's defaults for missing keys."""
     found = read_json(path, dict)
     for key in found:
         if key not in _DEFAULTS:
-            raise UserError(f"{path}: there is nothing for the key '{key}' here{suggest(key, _DEFAULTS)}")
+            raise UserError(f"{path}: unknown key '{key}'{suggest(key, _DEFAULTS)}")
     for key in _NUMBERS:
         value = found.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise UserError(f"{path}: {key} should be a number, not {value!r}")
+            raise UserError(f"{path}: {key} must be a number, not {value!r}")
     said: dict[str, Any] = {**_DEFAULTS, **found}
     choices: dict[str, tuple[str, ...]] = {"method": tuple(METHODS), "model": tuple(MODELS)}
     for key, known in choices.items():
         if said[key] not in known:
-            told = suggest(str(said[key]), known) or f"; known are {', '.join(known)}"
-            raise UserError(f"{path}: {key}: there is no {said[key]!r} here{told}")
+            told = suggest(str(said[key]), known) or f"; known values: {', '.join(known)}"
+            raise UserError(f"{path}: {key}: unknown value {said[key]!r}{told}")
     return said
 
 
 def _words(said: Mapping[str, Any], path: str, say: Callable[[str], None]) -> list[str]:
-    """Return a command line of what a file says."""
+    """Translate the settings of a file to command-line arguments; ``say`` gets the differences from PoT-AU."""
     words = [*MODELS[said["model"]], *_PROTOCOL, "--dataset", str(said["dataset"])]
     words += ["--learning_rate", str(said["lr"]), "--train_batch_size", str(said["batch_size"])]
     words += ["--epochs", str(said["epochs"]), "--stopping_step", str(said["epochs"])]
@@ -92,9 +93,9 @@ def _words(said: Mapping[str, Any], path: str, say: Callable[[str], None]) -> li
     if said["model"] == "ncf":
         words += ["--train_neg_sample_args", f"{{sample_num: {said['num_ng']}}}"]
     else:
-        say(f"{path}: num_ng: LightGCN is trained by BPR here, with one negative for each positive, not pointwise")
+        say(f"{path}: num_ng is ignored: LightGCN is trained here with the BPR loss and one negative per positive")
     words += ["--eval_args", f"{{split: {{LS: valid_and_test}}, order: RO, mode: uni{said['test_num_ng']}}}"]
-    say(f"{path}: the epoch is chosen on validation rows, not on those of the test")
+    say(f"{path}: the best epoch is selected on validation rows, not on test rows")
     if said["method"] == ORIGINAL:
         return words
     algorithm = str(METHODS[said["method"]])
