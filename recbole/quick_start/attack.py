@@ -90,13 +90,13 @@ def _parser(prog: str) -> OneLineParser:
 
 def _count(text: str) -> int:
     if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
+        raise argparse.ArgumentTypeError(f"should be 1 or more, not {text}")
     return int(text)
 
 
 def _folds(text: str) -> int:
     if int(text) < 2:
-        raise argparse.ArgumentTypeError(f"must be 2 or more, not {text}")
+        raise argparse.ArgumentTypeError(f"should be 2 or more, not {text}")
     return int(text)
 
 

@@ -32,7 +32,7 @@ def read_attack_config(path: Path, saved: Path = Path("saved")) -> dict[str, str
     """
     said = _read(path)
     if said.get("attack", "attack") != "attack":
-        raise UserError(f"{path}: attack must be 'attack', the only one available, not {said['attack']!r}")
+        raise UserError(f"{path}: attack should be 'attack', the only one available, not {said['attack']!r}")
     target = said.get("target_model", _ORIGINALS_FILE)
     found = {"checkpoint": target if target != _ORIGINALS_FILE else str(_checkpoint(path, said, saved))}
     return found | {
@@ -44,11 +44,9 @@ def _read(path: Path) -> dict[str, str]:
     said = read_json(path, dict)
     for key, value in said.items():
         if key not in _KEYS:
-            raise UserError(
-                f"{path}: unknown key '{key}'{suggest(key, _KEYS)}; known keys: {', '.join(_KEYS)}"
-            )
+            raise UserError(f"{path}: unknown key '{key}'{suggest(key, _KEYS)}; known keys: {', '.join(_KEYS)}")
         if not isinstance(value, str):
-            raise UserError(f"{path}: {key} must be a text, not {value!r}")
+            raise UserError(f"{path}: {key} should be a text, not {value!r}")
     return said
 
 

@@ -35,7 +35,7 @@ def check_attacks(config: Config, scenario: Scenario) -> None:
         UserError: ``attack_seeds`` is negative, or attacks are due and scikit-learn is not installed.
     """
     if config["attack_seeds"] < 0:
-        raise UserError(f"--attack_seeds must be 0 or more, not {config['attack_seeds']}")
+        raise UserError(f"--attack_seeds should be 0 or more, not {config['attack_seeds']}")
     if scenario.kind != "attribute" or not config["attack_seeds"]:
         return
     try:

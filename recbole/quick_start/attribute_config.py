@@ -73,7 +73,7 @@ def _read(path: str) -> dict[str, Any]:
     for key in _NUMBERS:
         value = found.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise UserError(f"{path}: {key} must be a number, not {value!r}")
+            raise UserError(f"{path}: {key} should be a number, not {value!r}")
     said: dict[str, Any] = {**_DEFAULTS, **found}
     choices: dict[str, tuple[str, ...]] = {"method": tuple(METHODS), "model": tuple(MODELS)}
     for key, known in choices.items():
