@@ -75,7 +75,7 @@ def sensitive_csv(
     stem = f"sensitive_eval_{config['dataset']}_{config['model']}_seed_{config['seed']}"
     path = folder / f"{stem}_category_{config['sensitive_category']}_{suffix}.csv"
     if not _write_exposure(path, setup, rows, kind, algorithm):
-        raise UserError("--sensitive_eval_only needs --sensitive_category: there is no sensitive item to count")
+        raise UserError("--sensitive_eval_only needs --sensitive_category, which lists the items to count")
     logger.info("sensitive items: %s", path)
 
 
