@@ -82,7 +82,7 @@ FORGETTING: dict[str, Entry] = {
     "forgotten_log_odds": Entry("log(p / (1 - p)), p being the softmax probability among all items", "closer", _REQUEST,
                                 "Depends on the scale of scores: compare a model with its own retraining."),
     "forgotten_log2_rank": Entry("log2 of the rank among all items; equal scores share their mean rank", "closer",
-                                 _REQUEST, "A rank far worse or far better than the retrained model's reveals the request."),
+                                 _REQUEST, "Far above or below the retrained model's, it reveals the request."),
     "recall_of_forgotten": Entry("share of a user's forgotten items that are in the top k", "closer",
                                  "requesting users", _NOT_ZERO),
     "pct_users_with_forgotten": Entry("percentage of users with a forgotten item in the top k", "closer",

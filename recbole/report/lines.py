@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 IDENTITY = ("dataset", "model_class", "seed", "scenario", "settings", "run", "model", "algorithm", "checkpoint")
-"""Columns that identify a line; ``run`` is the name of the result file, or None for a model that several files share."""
+"""Columns that identify a line; ``run`` is the name of the result file, None for a model that several files share."""
 
 VIEWED = ("view", "population", "masking")
 """Columns that say on which rows and candidates utility was measured."""
