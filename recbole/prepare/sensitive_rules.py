@@ -109,7 +109,7 @@ class SensitiveRules:
             if kind not in _KINDS:
                 raise UserError(f"{self.path}: {where}: unknown key '{kind}'{suggest(kind, _KINDS)}")
             if not listed or not all(isinstance(word, int if kind == "ids" else str) for word in listed):
-                wanted = "integers" if kind == "ids" else "texts (put numbers, yes and no in quotes)"
+                wanted = "whole numbers" if kind == "ids" else "texts (put numbers, yes and no in quotes)"
                 raise UserError(f"{self.path}: {where}: '{kind}' must be a list of {wanted}")
         exact = "|".join(map(re.escape, words.get("exact", [])))
         relaxed = "|".join(map(re.escape, words.get("relaxed", [])))

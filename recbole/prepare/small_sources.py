@@ -16,7 +16,7 @@ T = TypeVar("T")
 Value: TypeAlias = tuple[re.Pattern[str], str]
 """The required form of a value, as a regular expression for the whole value and in words for messages."""
 
-WHOLE: Value = re.compile(r"[0-9]{1,18}"), "an integer"
+WHOLE: Value = re.compile(r"[0-9]{1,18}"), "a whole number"
 DATE: Value = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"), "a date such as 2016-05-31"
 
 

@@ -111,7 +111,7 @@ def read_lists(path: Path) -> Pairs:
             for number, line in enumerate(file, start=1):
                 words = line.split()
                 if not words or not all(word.isdigit() and len(word) < 19 for word in words):
-                    raise UserError(f"{path}:{number}: expected integers, a user followed by the user's items")
+                    raise UserError(f"{path}:{number}: expected whole numbers, a user followed by the user's items")
                 users.extend([int(words[0])] * (len(words) - 1))
                 items.extend(map(int, words[1:]))
     except OSError as error:
