@@ -110,7 +110,7 @@ def _sensitive_parents(folder: Path, category: str, rules_path: Path, texts: Tex
 
 
 def _described(path: Path, texts: Texts) -> Iterator[tuple[str, ...]]:
-    """Yield (parent_asin, text of each field in ``texts``) for each description that has a parent_asin."""
+    """Yield (parent_asin, text of each field in ``texts``) for each item description that has a parent_asin."""
     for line, item in json_objects(path):
         parent = item.get("parent_asin")
         if not isinstance(parent, str | None):

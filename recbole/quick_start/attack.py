@@ -38,13 +38,13 @@ def main(argv: Sequence[str] | None = None, prog: str = "erase-bench attack") ->
     Returns:
         The exit status: 0, or 2 after a user error, which is printed in one line.
     """
-    asked = _parser(prog).parse_args(argv)
+    args = _parser(prog).parse_args(argv)
     try:
-        if (asked.checkpoint is None) == (asked.attack_config is None):
+        if (args.checkpoint is None) == (args.attack_config is None):
             raise UserError("give either a checkpoint or an --attack_config that names one, not both")
-        for path in filter(None, (asked.result_file, asked.csv)):
+        for path in filter(None, (args.result_file, args.csv)):
             check_writable(path)
-        _attack(asked)
+        _attack(args)
     except UserError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
@@ -100,7 +100,7 @@ def _folds(text: str) -> int:
     return int(text)
 
 
-def _attack(asked: argparse.Namespace) -> None:
+def _attack(args: argparse.Namespace) -> None:
     from recbole.audit.attack import AttackSettings
     from recbole.audit.attackers import check_installed
     from recbole.quick_start.attack_config import read_attack_config
@@ -110,32 +110,32 @@ def _attack(asked: argparse.Namespace) -> None:
     from recbole.report.attacks import as_table
     from recbole.trainer.stored import Stored
 
-    protocols = _PROTOCOLS if "all" in asked.protocols else tuple(dict.fromkeys(asked.protocols))
-    attackers = tuple(dict.fromkeys(asked.attackers))
+    protocols = _PROTOCOLS if "all" in args.protocols else tuple(dict.fromkeys(args.protocols))
+    attackers = tuple(dict.fromkeys(args.attackers))
     settings = AttackSettings(
-        protocols, attackers, asked.attack_seeds, asked.folds, not asked.unbalanced, not asked.no_chosen
+        protocols, attackers, args.attack_seeds, args.folds, not args.unbalanced, not args.no_chosen
     )
     check_installed(settings.attackers)
-    said = {} if asked.attack_config is None else read_attack_config(Path(asked.attack_config))
-    path = Path(asked.checkpoint or said["checkpoint"])
+    from_file = {} if args.attack_config is None else read_attack_config(Path(args.attack_config))
+    path = Path(args.checkpoint or from_file["checkpoint"])
     stored = Stored.read(path)
-    setup = setup_of(stored, asked.data_path or said.get("data_path"), asked.device or said.get("device"), True)
+    setup = setup_of(stored, args.data_path or from_file.get("data_path"), args.device or from_file.get("device"), True)
     state, of = state_of(setup, stored), (setup, stored)
-    if asked.protected_of is not None:
-        other = Stored.read(Path(asked.protected_of))
-        of = setup_of(other, asked.data_path or said.get("data_path"), "cpu", True), other
-    audited = audited_in(of[0], state_of(*of), asked.attribute)
+    if args.protected_of is not None:
+        other = Stored.read(Path(args.protected_of))
+        of = setup_of(other, args.data_path or from_file.get("data_path"), "cpu", True), other
+    audited = audited_in(of[0], state_of(*of), args.attribute)
     print(f"{path}: {audited}")
     begun = time.process_time()
-    rows = _rows(asked, setup, state, stored, audited, settings)
+    rows = _rows(args, setup, state, stored, audited, settings)
     seconds = time.process_time() - begun
     print(as_table(rows))
     print("\n".join(["", *notes(rows, audited.people, settings)]))
-    _write(asked, path, audited, settings, rows, seconds)
+    _write(args, path, audited, settings, rows, seconds)
 
 
 def _rows(
-    asked: argparse.Namespace, setup: Setup, state: State, stored: Stored, audited: Audited, settings: AttackSettings
+    args: argparse.Namespace, setup: Setup, state: State, stored: Stored, audited: Audited, settings: AttackSettings
 ) -> list[Row]:
     """Attack the checkpoint's model and the requested references; return result rows."""
     from dataclasses import replace
@@ -149,36 +149,36 @@ def _rows(
     about = setup.about(stored.identity, version=stored.version)
     algorithm = (stored.settings or {}).get("algorithm")
     table = Table(**about, model=state.kind, algorithm=algorithm, checkpoint=state.checkpoint)
-    views = views_of(load(setup, state, stored), state.data, asked.views)
+    views = views_of(load(setup, state, stored), state.data, args.views)
     table.extend(audited.rows(views, settings))
     inside = replace(settings, protocols=("inside",), choose=False)
-    if "shuffled" in asked.references:
-        table.extend(audited.named(shuffled(views, audited.people, settings, asked.permutations)))
-    if "history" in asked.references:
+    if "shuffled" in args.references:
+        table.extend(audited.named(shuffled(views, audited.people, settings, args.permutations)))
+    if "history" in args.references:
         table.extend(audited.rows({HISTORY: history(state.data)}, inside))
-    if "untrained" in asked.references:
+    if "untrained" in args.references:
         untrained = new_model(setup, setup.base())
         before = Table(**about, model="untrained")
-        before.extend(audited.rows(views_of(untrained, setup.dataset, asked.views), inside))
+        before.extend(audited.rows(views_of(untrained, setup.dataset, args.views), inside))
         table.extend(before.rows)
     return table.rows
 
 
 def _write(
-    asked: argparse.Namespace, path: Path, audited: Audited, settings: AttackSettings, rows: list[Row], seconds: float
+    args: argparse.Namespace, path: Path, audited: Audited, settings: AttackSettings, rows: list[Row], seconds: float
 ) -> None:
     from dataclasses import asdict
 
-    if asked.result_file:
+    if args.result_file:
         record: dict[str, Any] = {
             "kind": "attack", "checkpoint": str(path), "attribute": audited.attribute.name,
             "groups": audited.sizes(), "protected": audited.n_protected, "settings": asdict(settings),
             "cpu_seconds": seconds, "metrics": rows,
         }  # fmt: skip
-        write_json(asked.result_file, record)
-    if asked.csv:
+        write_json(args.result_file, record)
+    if args.csv:
         import pandas as pd
 
         from recbole.report.tables import write_csv
 
-        write_csv(pd.DataFrame(rows), asked.csv)
+        write_csv(pd.DataFrame(rows), args.csv)

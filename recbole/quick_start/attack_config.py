@@ -30,29 +30,34 @@ def read_attack_config(path: Path, saved: Path = Path("saved")) -> dict[str, str
     Raises:
         UserError: the file cannot be read, has an unknown key or value, or matches no checkpoint or several.
     """
-    said = _read(path)
-    if said.get("attack", "attack") != "attack":
-        raise UserError(f"{path}: attack should be 'attack', the only one available, not {said['attack']!r}")
-    target = said.get("target_model", _ORIGINALS_FILE)
-    found = {"checkpoint": target if target != _ORIGINALS_FILE else str(_checkpoint(path, said, saved))}
+    settings = _read(path)
+    if settings.get("attack", "attack") != "attack":
+        raise UserError(f"{path}: attack should be 'attack', the only one available, not {settings['attack']!r}")
+    target = settings.get("target_model", _ORIGINALS_FILE)
+    found = {"checkpoint": target if target != _ORIGINALS_FILE else str(_checkpoint(path, settings, saved))}
     return found | {
-        ours: said[key] for key, ours in {"dataset_path": "data_path", "device": "device"}.items() if key in said
+        ours: settings[key]
+        for key, ours in {"dataset_path": "data_path", "device": "device"}.items()
+        if key in settings
     }
 
 
 def _read(path: Path) -> dict[str, str]:
-    said = read_json(path, dict)
-    for key, value in said.items():
+    settings = read_json(path, dict)
+    for key, value in settings.items():
         if key not in _KEYS:
             raise UserError(f"{path}: unknown key '{key}'{suggest(key, _KEYS)}; known keys: {', '.join(_KEYS)}")
         if not isinstance(value, str):
             raise UserError(f"{path}: {key} should be a text, not {value!r}")
-    return said
+    return settings
 
 
-def _checkpoint(path: Path, said: dict[str, str], saved: Path) -> Path:
-    model, method = _ours(path, said, "model", "ncf", MODELS)[1], _ours(path, said, "method", "original", METHODS)
-    begin = f"model_{model}_seed_*_dataset_{said.get('dataset', 'ml-100k')}"
+def _checkpoint(path: Path, settings: dict[str, str], saved: Path) -> Path:
+    model, method = (
+        _ours(path, settings, "model", "ncf", MODELS)[1],
+        _ours(path, settings, "method", "original", METHODS),
+    )
+    begin = f"model_{model}_seed_*_dataset_{settings.get('dataset', 'ml-100k')}"
     of_method = f"_unlearning_algorithm_{method}_*attribute_gender_unlearn_epoch_*_to_match_3.pth"
     pattern = begin + ("_best.pth" if method is None else of_method)
     found = sorted((saved / VARIANT).rglob(pattern)) or sorted(saved.rglob(pattern))
@@ -62,9 +67,9 @@ def _checkpoint(path: Path, said: dict[str, str], saved: Path) -> Path:
     return found[0]
 
 
-def _ours(path: Path, said: dict[str, str], key: str, usual: str, names: dict[str, Any]) -> Any:
+def _ours(path: Path, settings: dict[str, str], key: str, usual: str, names: dict[str, Any]) -> Any:
     """Return this program's counterpart of the value that the file gives for a key, or of ``usual`` without one."""
-    value = said.get(key, usual)
+    value = settings.get(key, usual)
     if value not in names:
         raise UserError(f"{path}: {key} '{value}' is not one of {', '.join(names)}{suggest(value, names)}")
     return names[value]

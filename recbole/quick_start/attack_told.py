@@ -22,7 +22,7 @@ def notes(rows: list[Row], people: People, settings: AttackSettings) -> list[str
         people: the attacked users with their attribute values.
         settings: the protocols and attackers that were used.
     """
-    said = [
+    lines = [
         f"chance: AUC {CHANCE}, balanced accuracy {shown(1 / len(people.names))}. worst (the main result): the "
         f"attacker and view that did best on inner folds of the users whose attribute the attacker knows; {ADAPTIVE}: "
         "the same, with the sign also chosen on those folds. Intervals: over users, for fixed attackers. To test "
@@ -32,14 +32,14 @@ def notes(rows: list[Row], people: People, settings: AttackSettings) -> list[str
     below = [row for row in areas if row["high"] < CHANCE]
     if below:
         worst = min(below, key=lambda row: row["value"])
-        said.append(
+        lines.append(
             f"below chance: {len(below)} AUC, down to {shown(worst['value'])} ({worst['view']}, "
             f"{worst['population']}). This is not privacy: the groups are separated with the labels exchanged, and an "
             f"attacker who knows the method flips the sign and gets {shown(1 - worst['value'])}."
         )
     if any(row["population"].startswith("outside") for row in areas):
-        said.append(
+        lines.append(
             "outside: these attackers know only unprotected users, and also fail when the embeddings of protected "
             f"users have merely moved away from the others: an AUC of {CHANCE} there does not show privacy."
         )
-    return said + [f"attack {name} is not possible: {reason}" for name, reason in infeasible(people, settings).items()]
+    return lines + [f"attack {name} is not possible: {reason}" for name, reason in infeasible(people, settings).items()]

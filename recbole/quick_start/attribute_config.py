@@ -59,9 +59,9 @@ def expanded(argv: list[str], say: Callable[[str], None] = print) -> tuple[list[
         if at + 1 == len(argv) or argv[at + 1].startswith("--"):
             raise UserError(f"{FLAG} needs a file, such as exp_config.json")
         value = argv[at + 1]
-    said = _read(value)
-    trains = said["method"] == ORIGINAL
-    return [*_words(said, value, say), *rest], trains
+    settings = _read(value)
+    trains = settings["method"] == ORIGINAL
+    return [*_words(settings, value, say), *rest], trains
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -74,37 +74,37 @@ def _read(path: str) -> dict[str, Any]:
         value = found.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise UserError(f"{path}: {key} should be a number, not {value!r}")
-    said: dict[str, Any] = {**_DEFAULTS, **found}
+    settings: dict[str, Any] = {**_DEFAULTS, **found}
     choices: dict[str, tuple[str, ...]] = {"method": tuple(METHODS), "model": tuple(MODELS)}
     for key, known in choices.items():
-        if said[key] not in known:
-            told = suggest(str(said[key]), known) or f"; known values: {', '.join(known)}"
-            raise UserError(f"{path}: {key}: unknown value {said[key]!r}{told}")
-    return said
+        if settings[key] not in known:
+            hint = suggest(str(settings[key]), known) or f"; known values: {', '.join(known)}"
+            raise UserError(f"{path}: {key}: unknown value {settings[key]!r}{hint}")
+    return settings
 
 
-def _words(said: Mapping[str, Any], path: str, say: Callable[[str], None]) -> list[str]:
+def _words(settings: Mapping[str, Any], path: str, say: Callable[[str], None]) -> list[str]:
     """Translate the settings of a file to command-line arguments; ``say`` gets the differences from PoT-AU."""
-    words = [*MODELS[said["model"]], *_PROTOCOL, "--dataset", str(said["dataset"])]
-    words += ["--learning_rate", str(said["lr"]), "--train_batch_size", str(said["batch_size"])]
-    words += ["--epochs", str(said["epochs"]), "--stopping_step", str(said["epochs"])]
-    words += [f"--{ours}={said[key]}" for key, ours in {"dataset_path": "data_path", "device": "device"}.items()
-              if said[key] is not None]  # fmt: skip
-    if said["model"] == "ncf":
-        words += ["--train_neg_sample_args", f"{{sample_num: {said['num_ng']}}}"]
+    words = [*MODELS[settings["model"]], *_PROTOCOL, "--dataset", str(settings["dataset"])]
+    words += ["--learning_rate", str(settings["lr"]), "--train_batch_size", str(settings["batch_size"])]
+    words += ["--epochs", str(settings["epochs"]), "--stopping_step", str(settings["epochs"])]
+    words += [f"--{ours}={settings[key]}" for key, ours in {"dataset_path": "data_path", "device": "device"}.items()
+              if settings[key] is not None]  # fmt: skip
+    if settings["model"] == "ncf":
+        words += ["--train_neg_sample_args", f"{{sample_num: {settings['num_ng']}}}"]
     else:
         say(f"{path}: num_ng is ignored: LightGCN is trained here with the BPR loss and one negative per positive")
-    words += ["--eval_args", f"{{split: {{LS: valid_and_test}}, order: RO, mode: uni{said['test_num_ng']}}}"]
+    words += ["--eval_args", f"{{split: {{LS: valid_and_test}}, order: RO, mode: uni{settings['test_num_ng']}}}"]
     say(f"{path}: the best epoch is selected on validation rows, not on test rows")
-    if said["method"] == ORIGINAL:
+    if settings["method"] == ORIGINAL:
         return words
-    algorithm = str(METHODS[said["method"]])
+    algorithm = str(METHODS[settings["method"]])
     words += ["--attribute", "gender", "--protect_batches", "1", "--protect_view", "table"]
     words += ["--unlearning_algorithm", algorithm]
-    if said["target_model"] != _DEFAULTS["target_model"]:
-        words += ["--base_checkpoint", str(said["target_model"])]
+    if settings["target_model"] != _DEFAULTS["target_model"]:
+        words += ["--base_checkpoint", str(settings["target_model"])]
     if algorithm in ("u2u", "d2d"):
-        words += ["--protect_weight", str(said["au_trade_off"])]
+        words += ["--protect_weight", str(settings["au_trade_off"])]
     if algorithm == "mmd_training":
-        words += ["--mmd_weight", str(said["retrain_trade_off"])]
+        words += ["--mmd_weight", str(settings["retrain_trade_off"])]
     return words

@@ -93,18 +93,18 @@ def _list(arguments: list[str]) -> int:
     parser = OneLineParser(prog="erase-bench list", description="List what is available, one per line.")
     parser.add_argument("what", nargs="*", choices=(*_LISTS, []), metavar="|".join(_LISTS),
                         help="which lists (default: all but keys)")  # fmt: skip
-    asked = parser.parse_args(arguments).what or [name for name in _LISTS if name != "keys"]
+    chosen = parser.parse_args(arguments).what or [name for name in _LISTS if name != "keys"]
     makers: dict[str, Callable[[], list[str]]] = {
         "models": _models, "algorithms": _algorithms, "metrics": _metrics, "scenarios": _scenarios,
         "datasets": _datasets, "presets": _presets, "keys": _keys,
     }  # fmt: skip
 
-    def tell() -> int:
-        for name in asked:
+    def print_lists() -> int:
+        for name in chosen:
             print(f"{name}:", *makers[name](), sep="\n  ")
         return 0
 
-    return ended("erase-bench list", tell, "nothing was changed")
+    return ended("erase-bench list", print_lists, "nothing was changed")
 
 
 def _models() -> list[str]:

@@ -36,13 +36,13 @@ def main(argv: Sequence[str] | None = None, prog: str = "erase-bench scan") -> i
     return ended(prog, lambda: _scan(_parser(prog).parse_args(argv)), "nothing was changed")
 
 
-def _scan(asked: argparse.Namespace) -> int:
+def _scan(args: argparse.Namespace) -> int:
     """Scan, write the result file if requested, and return the exit status."""
-    if asked.result_file:
-        check_replaceable(asked.result_file, r'\{\s*"checkpoint": "', "result of a scan")
-    found = _scanned(Path(asked.checkpoint), asked.data_path, not asked.quick)
-    if asked.result_file:
-        write_json(asked.result_file, found)
+    if args.result_file:
+        check_replaceable(args.result_file, r'\{\s*"checkpoint": "', "result of a scan")
+    found = _scanned(Path(args.checkpoint), args.data_path, not args.quick)
+    if args.result_file:
+        write_json(args.result_file, found)
     return _CLEAN if found["clean"] else _DEPENDS
 
 

@@ -97,7 +97,7 @@ def spam(k: int, longest: int | None = None) -> dict[str, Wanted]:
 
 
 def over_seeds_measures(of_spam: bool) -> dict[str, Wanted]:
-    """Return the metrics in the table over seeds, by heading: NDCG, and exposure of forgotten or promoted items."""
+    """Return the columns of the table over seeds, by heading: NDCG and the metrics of forgotten or promoted items."""
     columns = spam(_TOP) if of_spam else forgetting(_TOP)
     left_out = ("Recall", "sensitive", "JS")
     return {heading: wanted for heading, wanted in columns.items() if not heading.startswith(left_out)}

@@ -133,7 +133,7 @@ def test_what_is_not_the_file_is_refused(shop, tmp_path, plan, message):
 
 def test_another_part_than_asked_for_is_refused(shop, tmp_path):
     shop.plan = [{"cut": 10}, {"says": 3}]
-    for message in ("got 10", "the server sent another part"):
+    for message in ("received 10", "the server sent another part"):
         with pytest.raises(UserError, match=message):
             download(shop.url, tmp_path / "x.gz")
     download(shop.url, tmp_path / "x.gz")
