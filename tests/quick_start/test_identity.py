@@ -117,7 +117,8 @@ def test_a_retraining_that_is_no_twin_of_the_base_is_refused(place, capsys):
     odd = (*RETRAIN, "--epochs", "1", "--learning_rate", "0.05")
     assert place(train_main, *odd) == 2
     told = capsys.readouterr().err
-    assert "could not be compared with" in told and "epochs 3 there, 1 here" in told and "learning_rate 0.02 there, 0.05 here" in told
+    assert "could not be compared with" in told
+    assert "epochs 3 there, 1 here" in told and "learning_rate 0.02 there, 0.05 here" in told
     assert place(train_main, *odd, "--allow_other_reference") == 0
     assert place(unlearn_main) == 2
     assert "cannot be compared with the base" in capsys.readouterr().err
