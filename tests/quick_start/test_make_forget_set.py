@@ -158,9 +158,9 @@ def test_spam_is_not_overwritten_unasked(place, make):
             ("--dataset", "tini", *SPAM[2:]),
             r"no data set 'tini': looked for dataset/tini/tini.inter and .*mean 'tiny'\?",
         ),
-        (("--dataset", "tafeng", *SPAM[2:]), "'erase-bench prepare tafeng' makes it"),
-        (("--dataset", "nowp_test", *SPAM[2:]), "'erase-bench prepare nowp --subset 0.01' makes it"),
-        (("--dataset", "tafeng_1000", *SPAM[2:]), "'erase-bench prepare tafeng --subset 1000' makes it"),
+        (("--dataset", "tafeng", *SPAM[2:]), "'erase-bench prepare tafeng' creates it"),
+        (("--dataset", "nowp_test", *SPAM[2:]), "'erase-bench prepare nowp --subset 0.01' creates it"),
+        (("--dataset", "tafeng_1000", *SPAM[2:]), "'erase-bench prepare tafeng --subset 1000' creates it"),
         ((*SPAM, "--task_type", "NBR"), "tiny_merged.json, found only .*tiny.inter; omit --task_type"),
         ((*SENSITIVE[:3], "horor", *SENSITIVE[4:]), "no list of sensitive items .* did you mean 'horror'"),
         (

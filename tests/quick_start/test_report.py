@@ -80,7 +80,7 @@ def test_what_is_left_out_is_told_and_another_list_length_can_be_chosen(files, c
     assert report.main(files) == 0
     assert "4 rows are left out, because another row has the same model and values\n" in capsys.readouterr().out
     assert report.main([*files, "--k", "7"]) == 2
-    assert capsys.readouterr().err == "report: --k: no file has lists of length 7; there are 10\n"
+    assert capsys.readouterr().err == "report: --k: no file has lists of length 7; known lengths: 10\n"
 
 
 def test_a_run_in_which_nobody_had_anything_to_do_has_no_costs(files, capsys):
