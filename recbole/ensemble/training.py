@@ -204,9 +204,7 @@ def train_all(
                     raise UserError(mistake)
                 yield shard, _logged(shard, shards.train(shard, workspace))  # reads the file that the worker wrote
         except BrokenProcessPool as error:
-            raise MemoryError(
-                "a worker process that trained a shard was killed, probably because memory ran out"
-            ) from error
+            raise MemoryError("a process that trained a shard was killed, probably for memory") from error
         finally:
             if asked_to_stop():  # the next run continues from the workers' snapshots
                 for process in active_children():

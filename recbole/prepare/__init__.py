@@ -1,5 +1,5 @@
-"""From the files of a data set's source to the benchmark's: streams in, columns of codes in between, whole files out.
+"""Building blocks of the data sets' ``prepare.py`` scripts: from the raw files to the benchmark's files.
 
-What the ``prepare.py`` of the data sets share. Interactions of large data sets are never Python objects: they are read
-in bounded blocks by Arrow and kept as integer codes beside one dictionary of tokens.
+Large data sets are not converted to Python objects: Arrow reads the interactions in blocks of limited size, and they
+are stored as integer codes, with one array of distinct tokens per column.
 """

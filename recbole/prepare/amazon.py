@@ -1,7 +1,7 @@
-"""Amazon Reviews 2023: a category's reviews, and its items' descriptions.
+"""Amazon Reviews 2023: reading the reviews of a category and the descriptions of its items.
 
-Reviews name an item by ``asin``, descriptions by ``parent_asin`` (all sizes and colours of a product); the reviews
-hold both, which joins them.
+A review names its item by ``asin``. A description names a product, in all sizes and colours, by ``parent_asin``.
+Reviews contain both, which links items to descriptions.
 """
 
 import json
@@ -31,39 +31,40 @@ _REVIEW = pa.schema(
 _ITEMS_AT_ONCE = 4096
 
 Texts: TypeAlias = Mapping[str, Sequence[str]]
-"""From a field of the rules to the parts of a description that make up its text."""
+"""Field of the rules to the keys of a description whose texts, joined by spaces, are the field's value."""
 
 
 def urls(category: str) -> dict[str, str]:
-    """Return a dict from the file names of a category to their addresses."""
+    """Return the URLs of a category's two files, by file name."""
     reviews, meta = file_names(category)
     return {reviews: f"{URL}/review_categories/{reviews}", meta: f"{URL}/meta_categories/{meta}"}
 
 
 def file_names(category: str) -> tuple[str, str]:
-    """Return the names of the reviews and of the descriptions."""
+    """Return the names of a category's two files: reviews and descriptions."""
     return f"{category}.jsonl.gz", f"meta_{category}.jsonl.gz"
 
 
 def read(
     folder: Path, category: str, rules_path: Path, texts: Texts, k: int
 ) -> tuple[RawTable, dict[str, list[str]], dict[str, int]]:
-    """Read a category.
+    """Read the reviews of a category, and find its sensitive items by their descriptions.
 
     Args:
-        folder: where its two files are.
-        category: its name, as the files have it.
-        rules_path: the file of rules.
-        texts: see `Texts`.
-        k: users and items are kept that have as many reviews.
+        folder: the folder with the category's two files.
+        category: the category's name, as in the file names.
+        rules_path: the YAML file with the rules for sensitive items.
+        texts: field of the rules to keys of the descriptions, see `Texts`.
+        k: the k of the k-core: users and items with fewer reviews are removed, repeatedly.
 
     Returns:
-        ``(log, categories, read)``: a `RawTable` of user, item (the asin), rating and timestamp (milliseconds since
-        1970, UTC); a dict from each sensitive category to its items in the log (list of asins); and how much was read.
+        ``(log, categories, read)``: a `RawTable` with user, item (the asin), rating and timestamp (milliseconds since
+        1970, UTC); a dict from each sensitive category to its items in the log (list of asins); and the counts of the
+        raw reviews, see :meth:`RawTable.counts`.
 
     Raises:
-        UserError: a file is missing or wrong, more than one review in a hundred has a rating or a time that cannot be,
-            or a category has no item in the log.
+        UserError: a file is missing or malformed, more than 1 % of the reviews have an impossible rating or time, or a
+            sensitive category has no item in the log.
     """
     parents = _sensitive_parents(folder, category, rules_path, texts)
     reviews = read_json_lines(find(folder, f"{category}.jsonl"), _REVIEW)
@@ -71,7 +72,7 @@ def read(
     read = log.counts()
     log = _possible(log, find(folder, f"{category}.jsonl"))
     items = {name: _of_parents(log, listed) for name, listed in parents.items()}
-    log = log.without("parent_asin").distinct().ordered().core(k)  # a repeated review may name another parent
+    log = log.without("parent_asin").distinct().ordered().core(k)  # duplicates may differ only in parent_asin
     return log, shared_items(items, log.items(), rules_path), read
 
 
@@ -80,10 +81,10 @@ def _renamed(batch: pa.RecordBatch) -> dict[str, pa.Array]:
 
 
 def _possible(log: RawTable, path: Path) -> RawTable:
-    """Return the reviews whose rating and time there can be, and say how many others there are.
+    """Return the reviews with a valid rating and time, and print how many others were removed.
 
     Raises:
-        UserError: they are more than ten, and more than one in a hundred: the file is of another kind.
+        UserError: more than ten reviews and more than 1 % of them are invalid, so the file has another format.
     """
     rating, time = log.numbers["rating"], log.numbers["timestamp"]
     kept = (rating >= RATINGS[0]) & (rating <= RATINGS[1]) & (time >= _TIMES[0]) & (time < _TIMES[1])
@@ -91,19 +92,19 @@ def _possible(log: RawTable, path: Path) -> RawTable:
         told = f"{path}: {lost} of {len(log)} reviews have a rating outside {RATINGS} or a time outside 1994 to 2100"
         if lost > max(10, len(log) / 100):
             raise UserError(f"{told} (in milliseconds)")
-        say(f"{told}, and are left out")
+        say(f"{told} and were removed")
     return log.take(kept) if lost else log
 
 
 def _of_parents(log: RawTable, parents: pa.Array) -> pa.Array:
-    """Return the items (asins) of the log, an Arrow string array, one of whose parent_asins is listed."""
+    """Return the items (asins, Arrow string array) of the log that have a parent_asin in ``parents``."""
     listed = pc.is_in(log.tokens["parent_asin"], parents).to_numpy(zero_copy_only=False)
     items = np.unique(log.codes["item_id"][listed[log.codes["parent_asin"]]])
     return log.tokens["item_id"].take(pa.array(items))
 
 
 def _sensitive_parents(folder: Path, category: str, rules_path: Path, texts: Texts) -> dict[str, pa.Array]:
-    """Return a dict from each sensitive category to its parent_asins, by the descriptions."""
+    """Return the parent_asins (Arrow string array) whose descriptions match, by sensitive category."""
     rules = SensitiveRules(rules_path)
     described = _described(find(folder, f"meta_{category}.jsonl"), texts)
     while items := list(islice(described, _ITEMS_AT_ONCE)):
@@ -113,20 +114,20 @@ def _sensitive_parents(folder: Path, category: str, rules_path: Path, texts: Tex
 
 
 def _described(path: Path, texts: Texts) -> Iterator[tuple[str, ...]]:
-    """Yield (parent_asin, the text of each of ``texts``) of the items; those without a parent_asin are left out."""
+    """Yield (parent_asin, text of each field in ``texts``) for each item description that has a parent_asin."""
     for line, item in json_objects(path):
         parent = item.get("parent_asin")
         if not isinstance(parent, str | None):
-            raise UserError(f"{path}:{line}: 'parent_asin' is {json.dumps(parent)[:40]}, expected a text")
+            raise UserError(f"{path}:{line}: 'parent_asin' is {json.dumps(parent)[:40]}, expected a string")
         if parent:
             try:
                 yield parent, *(" ".join(_text(item.get(part)) for part in parts) for parts in texts.values())
             except RecursionError as error:
-                raise UserError(f"{path}:{line}: JSON that is nested too deeply") from error
+                raise UserError(f"{path}:{line}: the JSON is nested too deeply") from error
 
 
 def _text(value: Any) -> str:
-    """Return all the text in a part of a description: lists and the values of objects are joined by spaces."""
+    """Return a JSON value as text: the elements of lists and the values of objects are joined by spaces."""
     if value is None:
         return ""
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""What the columns of a raw table must hold, and finding the line that does not.
+"""Checks of the columns of raw tables, and finding the first line that violates them.
 
-Blocks are judged as a whole, by Arrow's parsers and a few vectorised checks. Only when one is refused, the file is gone
-through again, with the same parsers and checks, to say where.
+Arrow's parsers and vectorised checks test whole blocks of a file. If a block fails, the file is read again with the
+same parsers and checks, to name the first wrong line.
 """
 
 import io
@@ -28,13 +28,15 @@ _SHOWN = 40
 
 @dataclass(frozen=True)
 class Form:
-    """The wanted columns of a table.
+    """The columns to read from a table, with requirements on their values.
+
+    Required string columns contain tokens: texts that are not empty and have no tab or line break.
 
     Attributes:
-        types: dict from each column's name to its Arrow type; floats must be finite.
-        optional: the columns that may lack a value. Texts in others are tokens: they hold no tab and no line break.
-        tokens: the texts in columns that may lack a value that are tokens nevertheless.
-        least: the least whole number that is accepted, or None.
+        types: column name to Arrow type; floats must be finite.
+        optional: columns that may have missing values.
+        tokens: optional string columns whose values must be tokens.
+        least: the smallest integer that is accepted, or None.
     """
 
     types: dict[str, pa.DataType]
@@ -43,14 +45,19 @@ class Form:
     least: int | None = None
 
     def fault(self, name: str, column: pa.Array) -> str | None:
-        """Return what is wrong with some value of a column (Arrow array of its type), or None."""
+        """Return a message about the first invalid value of a column, or None if all values are valid.
+
+        Args:
+            name: the column's name.
+            column: its values, an Arrow array of the column's type.
+        """
         kind = column.type
         required = name not in self.optional
         if required and column.null_count:
-            return "there is no value"
+            return "the value is missing"
         token = pa.types.is_string(kind) and (required or name in self.tokens)
         if token and (bad := _first(column, pc.match_substring_regex(column, _NO_TOKEN))):
-            return f"{bad[0]!r} holds a tab or a line break" if bad[0] else "there is no value"
+            return f"{bad[0]!r} contains a tab or a line break" if bad[0] else "the value is missing"
         if pa.types.is_floating(kind) and (bad := _first(column, pc.invert(pc.is_finite(column)))):
             return f"{bad[0]} is not a finite number"
         if (
@@ -62,14 +69,14 @@ class Form:
         return None
 
     def check(self, batch: pa.RecordBatch) -> None:
-        """Refuse, as Arrow refuses what it cannot read, a batch of which a column has a fault."""
+        """Raise ``pa.ArrowInvalid`` if a column of the batch has an invalid value, as Arrow's parsers do."""
         for name in self.types:
             if fault := self.fault(name, batch[name]):
                 raise pa.ArrowInvalid(f"column '{name}': {fault}")
 
 
 def _first(column: pa.Array, bad: pa.Array) -> list[Any]:
-    """Return the first value where ``bad`` (bool Arrow array) holds, in a list of one, or an empty list."""
+    """Return a list with the first value where ``bad`` (bool Arrow array) is true; empty if there is none."""
     at = pc.index(bad, True).as_py()
     return [column[at].as_py()] if at >= 0 else []
 
@@ -83,7 +90,17 @@ def explain_csv(
     quote: str | None,
     error: Exception,
 ) -> UserError:
-    """Return the `UserError` for an ``error`` of Arrow or of a check: the first line that is wrong, and how."""
+    """Return the `UserError` for a .csv file that failed to parse; it names the first wrong line and the reason.
+
+    Args:
+        path: the file, plain or ``.gz``.
+        names: the names of all columns of the file.
+        has_header: whether the first line contains these names.
+        form: the required columns.
+        separator: the character between values.
+        quote: the character around values, or None.
+        error: the error of Arrow or of `Form.check`, for files in which no single line is wrong.
+    """
     rows = csv_rows(path, separator, quote)
     if has_header:
         next(rows)
@@ -99,7 +116,10 @@ def explain_csv(
 
 
 def _fault_of_rows(rows: Sequence[Sequence[str]], names: Sequence[str], form: Form) -> str | None:
-    """Return what is wrong with some of the rows (lists of str), or None; it is told of the first one's value."""
+    """Return a message about an invalid row or value among rows (lists of str), or None if all are valid.
+
+    If a column cannot be parsed, the message shows the value of the first row, so pass one row to be exact.
+    """
     for values in rows:
         if len(values) != len(names):
             return f"expected {len(names)} values, found {len(values)}"
@@ -133,7 +153,7 @@ def _expected(kind: pa.DataType) -> str:
 
 
 def json_batches(stream: BinaryIO | pa.NativeFile, form: Form) -> Iterator[pa.RecordBatch]:
-    """Yield record batches from a stream with one JSON object a line; other fields than the form's are passed over."""
+    """Yield record batches from a stream with one JSON object per line; fields that are not in ``form`` are ignored."""
     parse = arrow_json.ParseOptions(explicit_schema=pa.schema(form.types), unexpected_field_behavior="ignore")
     for batch in arrow_json.open_json(stream, arrow_json.ReadOptions(block_size=_BLOCK), parse):
         form.check(batch)
@@ -141,7 +161,13 @@ def json_batches(stream: BinaryIO | pa.NativeFile, form: Form) -> Iterator[pa.Re
 
 
 def explain_json(path: str | Path, form: Form, error: Exception) -> UserError:
-    """Return the `UserError` for an ``error`` of Arrow or of a check: the first line that is wrong, and how."""
+    """Return the `UserError` for a file of JSON lines that failed to parse; it names the first wrong line and why.
+
+    Args:
+        path: the file, plain or ``.gz``.
+        form: the required fields.
+        error: the error of Arrow or of `Form.check`, for files in which no single line is wrong.
+    """
     lines = numbered_lines(path)
     while chunk := list(islice(lines, _AT_ONCE)):
         if not _refusal(b"".join(line for _, line in chunk), form):
@@ -155,11 +181,11 @@ def explain_json(path: str | Path, form: Form, error: Exception) -> UserError:
 
 
 def _fault_of_object(value: dict[str, Any], form: Form) -> str | None:
-    """Return which field of a JSON object is wrong and how, or None if it is none of the wanted ones."""
+    """Return a message about the first invalid field of a JSON object; None if all fields in ``form`` are valid."""
     for name, kind in form.types.items():
         found = value.get(name)
         if found is None and name not in form.optional:
-            return f"there is no '{name}'"
+            return f"'{name}' is missing"
         text = json.dumps({name: found})
         if refusal := _refusal(text.encode(), replace(form, types={name: kind})):
             own = refusal.startswith(f"column '{name}'")
@@ -168,7 +194,7 @@ def _fault_of_object(value: dict[str, Any], form: Form) -> str | None:
 
 
 def _refusal(content: bytes, form: Form) -> str | None:
-    """Return why lines of JSON (bytes) are refused, or None."""
+    """Return the reason why lines of JSON (bytes) are invalid, or None if they are valid."""
     try:
         for _ in json_batches(io.BytesIO(content), form):
             pass

@@ -1,4 +1,4 @@
-"""Files from the web, and files in zip archives."""
+"""Downloading files, and reading files in zip archives."""
 
 import contextlib
 import hashlib
@@ -20,23 +20,23 @@ _PATIENCE = 60
 _BLOCK = 1 << 20
 _BEGINNINGS = {".gz": b"\x1f\x8b", ".zip": b"PK\x03\x04"}
 _WEB_PAGE = (b"<!doctype html", b"<html")
-_BY_HAND = "fetch it by hand and give its folder with --from"
+_BY_HAND = "download it manually and give its folder with --from"
 
 
 def download(url: str, path: str | Path, sha256: str | None = None) -> None:
-    """Write what an address holds to a file, whole or not at all.
+    """Download a file. The file appears under its name only when it is complete.
 
-    What has come when it breaks off is kept beside the file, under its name with ``.partial``. The next call asks only
-    for the rest, if the server can tell that it still has the same file (by its ETag or its time of change, which
-    stands in ``.partial.version``). One process at a time fetches a file.
+    If the download is interrupted, the received part is kept as ``<path>.partial``. The next call requests only the
+    rest, provided that the server confirms that its file is unchanged (by the ETag or the modification time, which is
+    stored in ``<path>.partial.version``). Only one process at a time downloads a file.
 
     Args:
-        url: the address.
-        path: the file; the end of its name, ``.gz`` or ``.zip``, says how its content must begin.
-        sha256: what the content must have, 64 hexadecimal digits, or None if that is not known.
+        url: the URL.
+        path: the file to write; a name that ends in ``.gz`` or ``.zip`` requires content of that format.
+        sha256: the expected SHA-256 of the content, 64 hexadecimal digits; None if unknown.
 
     Raises:
-        UserError: it cannot be reached, ends too early, is a web page, or is not the expected file.
+        UserError: the URL cannot be reached, the download ends too early, or the content is not the expected file.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.partial")
@@ -46,7 +46,7 @@ def download(url: str, path: str | Path, sha256: str | None = None) -> None:
             if held.waited and path.is_file():
                 return
             for kept in (partial, version):
-                if kept.is_symlink():  # whoever put it there, it is not followed
+                if kept.is_symlink():  # never write through a symbolic link
                     kept.unlink()
             _fetch(url, partial, version)
             fault = _fault(partial, path.suffix, sha256)
@@ -58,11 +58,11 @@ def download(url: str, path: str | Path, sha256: str | None = None) -> None:
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
         reason = " ".join(f"{reason or type(error).__name__}".split())
-        raise UserError(f"cannot download {url} ({reason}); run it again to go on, or {_BY_HAND}") from error
+        raise UserError(f"cannot download {url} ({reason}); run again to continue, or {_BY_HAND}") from error
 
 
 def _fetch(url: str, partial: Path, version: Path) -> None:
-    """Complete the partial file, or start it anew if the server does not go on with the same one."""
+    """Complete the partial file, or download it from the start if the server's file has changed."""
     have = partial.stat().st_size if partial.is_file() and version.is_file() else 0
     request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
     if have:
@@ -72,19 +72,23 @@ def _fetch(url: str, partial: Path, version: Path) -> None:
         with urllib.request.urlopen(request, timeout=_PATIENCE) as response:
             if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 partial.unlink()
-                raise OSError("the server sent another part than the one asked for")
+                raise OSError("the server sent another part of the file than the requested one")
             _store(url, response, partial, version, have if response.status == 206 else 0)
     except urllib.error.HTTPError as error:
         if error.code != 416 or not have:
             raise
-        partial.unlink()  # there is nothing beyond what we have, and what we have is not known to be whole
+        partial.unlink()  # the server has no more bytes, but the partial file may be incomplete: start over
         _fetch(url, partial, version)
 
 
 def _store(url: str, response: http.client.HTTPResponse, partial: Path, version: Path, have: int) -> None:
-    """Append the response's content to the first ``have`` bytes of the partial file."""
+    """Write the response's content to the partial file, after its first ``have`` bytes.
+
+    Raises:
+        UserError: the response is a web page, or fewer bytes arrived than announced.
+    """
     if response.headers.get_content_type() == "text/html":
-        raise UserError(f"{url}: a web page came instead of the file; {_BY_HAND}")
+        raise UserError(f"{url}: the server sent a web page instead of the file; {_BY_HAND}")
     if not have:
         _remember(response.headers, version)
     with open(partial, "ab" if have else "wb") as file:
@@ -92,7 +96,7 @@ def _store(url: str, response: http.client.HTTPResponse, partial: Path, version:
         got = file.tell()
     announced = response.headers.get("Content-Length")
     if announced is not None and got != have + int(announced):
-        raise UserError(f"{url}: got {got} of {have + int(announced)} bytes; run it again to go on")
+        raise UserError(f"{url}: received {got} of {have + int(announced)} bytes; run again to continue")
 
 
 def _remember(headers: Message, version: Path) -> None:
@@ -105,23 +109,28 @@ def _remember(headers: Message, version: Path) -> None:
 
 
 def _fault(path: Path, suffix: str, sha256: str | None) -> str | None:
-    """Return why this cannot be the file that was asked for, or None."""
+    """Return the reason why a downloaded file is not the expected one, or None."""
     with open(path, "rb") as file:
         beginning = file.read(512)
     if beginning.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(_WEB_PAGE):
-        return "a web page came instead of the file"
+        return "the server sent a web page instead of the file"
     if not beginning.startswith(_BEGINNINGS.get(suffix, b"")):
-        return f"what came is no {suffix} file"
+        return f"the server did not send a {suffix} file"
     if sha256 is not None and sha256_of_file(path) != sha256:
-        return "what came is not the file that was expected (its SHA-256 differs)"
+        return "the server sent another file than expected (its SHA-256 differs)"
     return None
 
 
 def unpack(archive: str | Path, members: Iterable[str], folder: str | Path) -> None:
-    """Write members of a zip archive to a folder, under the last part of their names.
+    """Extract files from a zip archive into a folder, without their paths inside the archive.
+
+    Args:
+        archive: the path of the zip file.
+        members: the paths of the files inside the archive.
+        folder: the folder to write to.
 
     Raises:
-        UserError: it is no zip archive, is damaged, or lacks a member.
+        UserError: the archive is not a zip file, is damaged, or does not contain a file.
     """
     with _opened(archive) as opened:
         for member in members:
@@ -132,22 +141,22 @@ def unpack(archive: str | Path, members: Iterable[str], folder: str | Path) -> N
 def read_archive(
     archive: str | Path, members: Mapping[str, str | None], name: str | Path | None = None
 ) -> dict[str, bytes]:
-    """Return a dict from each member's path to its bytes.
+    """Read files from a zip archive, and return their contents (bytes) by their paths inside the archive.
 
     Args:
-        archive: the path of a zip file.
-        members: dict from the paths inside to the SHA-256 of each, or None where that is not known.
-        name: what errors call the archive, its path by default.
+        archive: the path of the zip file.
+        members: path inside the archive to the expected SHA-256, or to None if unknown.
+        name: the archive's name in messages; None for its path.
 
     Raises:
-        UserError: it is no zip archive, is damaged, lacks a member, or a member is not the expected one.
+        UserError: the archive is not a zip file, is damaged, or does not contain a file with the expected SHA-256.
     """
     name = name or archive
     with _opened(archive, name) as opened:
         content = {member: opened.read(member) for member in members}
     for member, sha256 in members.items():
         if sha256 is not None and hashlib.sha256(content[member]).hexdigest() != sha256:
-            raise UserError(f"{name}: {member} is not the file that was expected (its SHA-256 differs)")
+            raise UserError(f"{name}: {member} is not the expected file (its SHA-256 differs)")
     return content
 
 
@@ -162,4 +171,4 @@ def _opened(archive: str | Path, name: str | Path | None = None) -> Iterator[zip
     except zipfile.BadZipFile as error:
         raise UserError(f"{name}: not a zip archive, or a damaged one ({error})") from error
     except (zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise UserError(f"{name}: cannot be unpacked ({error or 'it ends too early'})") from error
+        raise UserError(f"{name}: cannot be unpacked ({error or 'the file ends too early'})") from error

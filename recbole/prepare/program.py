@@ -1,4 +1,4 @@
-"""The frame of every ``dataset/<name>/prepare.py``: how it ends, what it tells, and its lists and forget sets."""
+"""Parts that all ``dataset/<name>/prepare.py`` scripts share: exit status, progress messages, lists and forget sets."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,16 +13,18 @@ from recbole.utils import UserError
 from recbole.utils.ending import ended
 
 Draw: TypeAlias = tuple[str, int, float]
-"""Category, seed and fraction of a forget set."""
+"""Sensitive category, seed and fraction (share of the log) of a forget set."""
 
 SEEDS = (2, 3, 5, 7, 11)
+"""Seeds with which forget sets are drawn."""
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run ``main()`` and exit: 0, or, with one line on the standard error stream, 2 (a user's error) or what
-    :func:`~recbole.utils.ending.ended` says of a signal.
+    """Run ``main()`` as a program, and exit with a status if it does not succeed.
 
-    What it writes is `staged`, so that an interrupted preparation leaves the data set as it was.
+    The status is 2 after a user error, and 128 plus the signal's number after a signal
+    (:func:`~recbole.utils.ending.ended`), each with one line on the standard error stream. ``main`` should write its
+    files with `staged`, so that an interrupted preparation leaves the data set unchanged.
     """
 
     def work() -> int:
@@ -34,7 +36,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def say(text: str) -> None:
-    """Print one line of progress at once."""
+    """Print a line of progress, without buffering."""
     print(text, flush=True)
 
 
@@ -48,36 +50,36 @@ def write_scenarios(
     rating_threshold: float | None = None,
     askers: str = "",
 ) -> dict[Draw, dict[str, Any]]:
-    """Write the list and the forget sets of each category and print a table of them.
+    """Write the list of sensitive items and the forget sets of each category, and print a table of their sizes.
 
     Args:
-        folder: where to.
-        dataset: the data set's name, for the files' names.
-        log: a `RawInteractions` or a `RawBaskets`.
-        categories: dict from a category to its item tokens.
-        fractions: shares of the log.
-        rule: ``A`` or ``B``.
-        rating_threshold: see `RawInteractions.sensitive`.
-        askers: who may ask, if not everybody, for a message.
+        folder: the folder to write to.
+        dataset: the data set's name, for file names.
+        log: the interactions (CF, SBR) or baskets (NBR).
+        categories: category to the tokens of its sensitive items.
+        fractions: shares of the log to forget, one forget set each.
+        rule: the stopping rule of `recbole.generators.forget_set.choose`, ``A`` or ``B``.
+        rating_threshold: forget only interactions with at least this rating; None for all.
+        askers: a text for messages that says which users may submit requests; empty if all may.
 
     Returns:
-        dict: from (category, seed, fraction) to the report of `recbole.generators.forget_set.generate`.
+        (category, seed, fraction) to the report of `recbole.generators.forget_set.generate`.
 
     Raises:
-        UserError: a category has no items, or nobody may ask for them.
+        UserError: a category has no items in the data, or no user may request to forget them.
     """
     reports: dict[Draw, dict[str, Any]] = {}
     for category, items in categories.items():
         if not items:
-            raise UserError(f"no item of the data belongs to the category '{category}'")
+            raise UserError(f"no item in the data belongs to the category '{category}'")
         listed = write_sensitive_items(folder, category, items)
         say(f"wrote {listed.name}: {len(set(items))} items; drawing {len(SEEDS) * len(fractions)} forget sets")
         sensitive = log.sensitive(items, rating_threshold)
         if not sensitive.any():
             rated = "" if rating_threshold is None else f" with a rating of {rating_threshold:g} or better"
             raise UserError(
-                f"category '{category}': its {len(set(items))} items have no interaction{rated} that may be asked for"
-                f"{f' (only {askers} may ask)' if askers else ''}"
+                f"category '{category}': its {len(set(items))} items have no interaction{rated} that users may request "
+                f"to forget{f' (only {askers} may submit requests)' if askers else ''}"
             )
         for seed in SEEDS:
             for fraction in fractions:

@@ -1,4 +1,4 @@
-"""Raw files, plain or compressed by gzip: finding them, opening them, and going through their lines with numbers."""
+"""Raw files, plain or compressed by gzip: finding them, opening them, and iterating over numbered lines."""
 
 import csv
 import gzip
@@ -17,28 +17,32 @@ _LONGEST_VALUE = 1 << 30
 
 
 def find(folder: str | Path, *names: str) -> Path:
-    """Return the path of the first of these files that the folder has, as it stands or with ``.gz`` after its name.
+    """Return the path of the first of several files that exists in a folder, plain or with the suffix ``.gz``.
+
+    Args:
+        folder: the folder.
+        names: file names without ``.gz``, in order of preference.
 
     Raises:
-        UserError: it has none of them.
+        UserError: none of the files exists.
     """
     for name in names:
         for path in (Path(folder) / name, Path(folder) / f"{name}.gz"):
             if path.is_file():
                 return path
-    raise UserError(f"{folder} holds no {' or '.join(names)} (plain, or as .gz)")
+    raise UserError(f"{folder} contains no {' or '.join(names)} (plain, or as .gz)")
 
 
 def open_stream(path: str | Path) -> pa.NativeFile:
-    """Open a file for Arrow, decompressed if its name ends in ``.gz``."""
+    """Open a file as an Arrow stream, decompressed if its name ends in ``.gz``."""
     return pa.input_stream(str(path), compression="gzip" if Path(path).suffix == ".gz" else None)
 
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (number from 1, line as bytes with its end).
+    """Yield (line number from 1, line as bytes with its line end) of a file, plain or ``.gz``.
 
     Raises:
-        UserError: the file cannot be read, or its compressed data are cut off or damaged; the line is named.
+        UserError: the file cannot be read, or its compressed data are truncated or damaged; the message names the line.
     """
     number = 0
     try:
@@ -47,7 +51,7 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
                 number += 1
                 yield number, line
     except EOFError as error:
-        raise UserError(f"{path}:{number + 1}: the compressed file is cut off here; fetch it again") from error
+        raise UserError(f"{path}:{number + 1}: the compressed file is truncated here; download it again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path}:{number + 1}: the compressed file is damaged here ({error})") from error
     except OSError as error:
@@ -55,7 +59,11 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
 
 
 def numbered_text(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Yield (number from 1, line as str without a byte order mark); what is not UTF-8 is a `UserError`."""
+    """Yield (line number from 1, line as str without a byte order mark) of a file, plain or ``.gz``.
+
+    Raises:
+        UserError: the file cannot be read, or a line is not UTF-8.
+    """
     for number, line in numbered_lines(path):
         try:
             yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -64,7 +72,18 @@ def numbered_text(path: str | Path) -> Iterator[tuple[int, str]]:
 
 
 def csv_rows(path: str | Path, separator: str = ",", quote: str | None = '"') -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of the row's last line, values): slow, for looking at a header or for a mistake."""
+    """Yield (number of the row's last line, values) of a file of separated values.
+
+    This is slow: use it to read a header or to find a mistake.
+
+    Args:
+        path: the file, plain or ``.gz``.
+        separator: the character between values.
+        quote: the character around values, or None.
+
+    Raises:
+        UserError: the file cannot be read or parsed.
+    """
     csv.field_size_limit(_LONGEST_VALUE)
     quoting = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
     rows = csv.reader((line for _, line in numbered_text(path)), delimiter=separator, **quoting)
@@ -80,15 +99,15 @@ def csv_rows(path: str | Path, separator: str = ",", quote: str | None = '"') ->
 
 
 def line_of_row(path: str | Path, row: int) -> int:
-    """Return the number of the line of a row (from 0) below the header of a comma-separated file."""
+    """Return the line number (from 1) of a row (from 0, below the header) in a comma-separated file."""
     return next(islice(csv_rows(path), row + 1, None))[0]
 
 
 def json_objects(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (number of the line, dict) of a file with one JSON object a line; blank lines are passed over.
+    """Yield (line number from 1, dict) of a file with one JSON object per line; blank lines are skipped.
 
     Raises:
-        UserError: a line holds something else.
+        UserError: the file cannot be read, or a line is not a JSON object.
     """
     for number, line in numbered_lines(path):
         if line.strip():
@@ -96,21 +115,25 @@ def json_objects(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def json_object(line: bytes, where: str) -> dict[str, Any]:
-    """Return the dict that a line (bytes) holds.
+    """Parse a JSON object and return it as a dict.
+
+    Args:
+        line: the JSON text.
+        where: the file and line, for the beginning of the message.
 
     Raises:
-        UserError: it holds something else, or text that is none; ``where`` begins the message.
+        UserError: the text is not a JSON object, or a string in it contains an unpaired surrogate.
     """
     try:
         value = json.loads(line)
-        if b"\\ud" in line.lower():  # the escape of half a character: fine in pairs only
+        if b"\\ud" in line.lower():  # escaped surrogates are valid only in pairs
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise UserError(f"{where}: {error.object[error.start]!r} is half a character") from error
+        raise UserError(f"{where}: {error.object[error.start]!r} is an unpaired surrogate") from error
     except ValueError as error:
         raise UserError(f"{where}: not JSON ({str(error).splitlines()[0]})") from error
     except RecursionError as error:
-        raise UserError(f"{where}: JSON that is nested too deeply") from error
+        raise UserError(f"{where}: the JSON is nested too deeply") from error
     if not isinstance(value, dict):
         raise UserError(f"{where}: expected a JSON object, found {type(value).__name__}")
     return value

@@ -1,4 +1,4 @@
-"""Interactions as columns of codes, and what is done to them before they become an ``.inter`` file."""
+"""Interactions as columns of integer codes, with the operations that turn them into an ``.inter`` file."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RawTable:
-    """Interactions, a row each.
+    """A table of n interactions, one per row. Methods return new tables.
 
     Attributes:
-        codes: dict from the name of a token column to int32 [n], places in its ``tokens``.
-        tokens: dict from the same names to Arrow string arrays of distinct tokens.
-        numbers: dict from the name of a number column to int64 or float64 [n].
+        codes: name of each token column to int32 [n], indices into its ``tokens``.
+        tokens: name of each token column to an Arrow string array of its distinct tokens, which may include unused
+            ones.
+        numbers: name of each numeric column to int64 or float64 [n].
     """
 
     codes: dict[str, np.ndarray]
@@ -42,12 +43,12 @@ class RawTable:
         tokens: Sequence[str],
         numbers: Sequence[str] = (),
     ) -> "RawTable":
-        """Gather record batches, or dicts of Arrow arrays.
+        """Build a table from record batches, or from dicts of Arrow arrays.
 
         Args:
-            batches: an iterable of them; no value of the wanted columns is null.
+            batches: the batches; the required columns must contain no nulls, and other columns are ignored.
             tokens: names of the token columns.
-            numbers: names of the number columns.
+            numbers: names of the numeric columns.
         """
         kept: dict[str, list[Any]] = {name: [] for name in (*tokens, *numbers)}
         for batch in batches:
@@ -63,16 +64,23 @@ class RawTable:
         )
 
     def take(self, rows: np.ndarray) -> "RawTable":
-        """Return the rows (int array or bool array [n]) of the log, in that order; the tokens stay."""
+        """Return a table with the selected rows (int indices, in that order, or bool [n]); unused tokens are kept."""
         codes = {name: column[rows] for name, column in self.codes.items()}
         return RawTable(codes, self.tokens, {name: column[rows] for name, column in self.numbers.items()})
 
     def without(self, *names: str) -> "RawTable":
-        """Return the log without some columns."""
+        """Return the table without the named columns."""
         return RawTable(_except(self.codes, names), _except(self.tokens, names), _except(self.numbers, names))
 
     def with_tokens(self, name: str, codes: npt.ArrayLike, tokens: pa.Array, before: str) -> "RawTable":
-        """Return the log with another token column, placed before the column ``before``."""
+        """Return the table with one more token column.
+
+        Args:
+            name: the new column's name.
+            codes: integers [n], indices into ``tokens``.
+            tokens: Arrow string array of distinct tokens.
+            before: the token column before which the new one is placed.
+        """
         column = {name: np.asarray(codes, np.int32)}
         at = list(self.codes).index(before)
         names = list(self.codes)
@@ -82,7 +90,7 @@ class RawTable:
         )
 
     def distinct(self) -> "RawTable":
-        """Drop the rows that repeat an earlier one in every column; the others keep their order."""
+        """Remove rows that equal an earlier row in every column; the other rows keep their order."""
         columns = [*self.codes.values(), *self.numbers.values()]
         rows = _maybe_again(columns)
         order = rows[np.lexsort([column[rows] for column in columns])]
@@ -95,23 +103,27 @@ class RawTable:
         return self if kept.all() else self.take(kept)
 
     def ordered(self, time: str = "timestamp") -> "RawTable":
-        """Sort by user, within a user by time, within that as the rows stand.
+        """Sort by user, and each user's rows by time; rows with equal times keep their order.
 
-        Users are in ascending order of their tokens: as integers if all are, else by code point.
+        Users are in ascending order of their tokens: as integers if all tokens are integers, else by code point.
+
+        Args:
+            time: the name of the numeric column with the time.
         """
         user = token_rank(self.tokens["user_id"])[self.codes["user_id"]]
         return self.take(np.lexsort((self.numbers[time], user)))
 
     def core(self, k: int) -> "RawTable":
-        """Keep the rows of users and items that have at least ``k`` rows each (the k-core)."""
+        """Return the k-core: remove users and items with fewer than ``k`` rows, repeatedly, until none is left."""
         at_least = parse_intervals(f"[{k},inf)", "k-core")
         return self.take(core(self.codes["user_id"], self.codes["item_id"], at_least, at_least))
 
     def with_sessions(self, gap: float) -> "RawTable":
-        """Add ``session_id``, for a log from `ordered`: ``<user>_session_<k>``, k from 0, a new one after a pause.
+        """Add the column ``session_id`` with tokens ``<user>_session_<k>``, k from 0, to a table from `ordered`.
 
         Args:
-            gap: the longest time between two interactions of a session, in the unit of ``timestamp``.
+            gap: the longest time between successive interactions of a session, in the unit of ``timestamp``. After a
+                longer pause, a new session starts.
         """
         user = self.codes["user_id"]
         first = np.ones(len(self), bool)
@@ -131,18 +143,23 @@ class RawTable:
         return {"interactions": len(self), **different}
 
     def items(self) -> pa.Array:
-        """Return the distinct items of the rows, an Arrow string array."""
+        """Return the distinct item tokens that occur in the rows, an Arrow string array."""
         return self.tokens["item_id"].take(pa.array(np.unique(self.codes["item_id"])))
 
     def sample_users(self, share: float, generator: np.random.Generator) -> "RawTable":
-        """Keep the rows of a share of the users (at least one), drawn without replacement."""
+        """Return the rows of randomly drawn users.
+
+        Args:
+            share: the share of users to draw without replacement, from 0 to 1; at least one user is drawn.
+            generator: the random generator.
+        """
         users = np.unique(self.codes["user_id"])
         users = users[np.argsort(token_rank(self.tokens["user_id"])[users])]
         chosen = generator.choice(users, max(1, int(len(users) * share)), replace=False)
         return self.take(np.isin(self.codes["user_id"], chosen))
 
     def write(self, path: str | Path) -> None:
-        """Write an ``.inter`` file: the token columns, then the number columns."""
+        """Write the table as an ``.inter`` file: first the token columns, then the numeric columns."""
         columns = {name: pa.DictionaryArray.from_arrays(codes, self.tokens[name]) for name, codes in self.codes.items()}
         types = dict.fromkeys(self.codes, "token") | dict.fromkeys(self.numbers, "float")
         write_atomic(path, columns | self.numbers, types)

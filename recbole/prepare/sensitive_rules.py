@@ -1,6 +1,6 @@
-"""Which items are sensitive, by rules that are data: ``dataset/<name>/sensitive.yaml``.
+"""Rules that decide which items are sensitive, read from ``dataset/<name>/sensitive.yaml``.
 
-A file of rules holds, for each category, signals and how many of them make an item sensitive (1 by default)::
+For each category, a file lists signals, and how many of them make an item sensitive (1 by default)::
 
     health:
       min_signals: 2
@@ -8,9 +8,10 @@ A file of rules holds, for each category, signals and how many of them make an i
         title: {exact: [suicide, anxiety], relaxed: [mental health]}
         tag: {ids: [154395, 15345]}
 
-A signal looks at one field of an item: ``exact`` keywords as whole words, ``relaxed`` ones anywhere, ``ids`` as
-numbers. Case never counts. However often a signal finds something, it counts once. The rules are ERASE's (Lubitzsch,
-de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341) where a data set's README does not say otherwise.
+A signal tests one field of an item. It matches if the field contains one of the ``exact`` keywords as whole words, or
+one of the ``relaxed`` keywords anywhere, or equals one of the ``ids``. Upper and lower case are equivalent. Each signal
+counts at most once per item. The rules are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv
+2603.08341), unless a data set's README says otherwise.
 """
 
 import re
@@ -27,18 +28,28 @@ import yaml
 from recbole.utils import UserError, suggest
 
 _KINDS = ("exact", "relaxed", "ids")
-_BEFORE, _AFTER = r"(?:^|[^\pL\pN_])", r"(?:$|[^\pL\pN_])"  # RE2's \b knows no letters beyond ASCII
+_BEFORE, _AFTER = r"(?:^|[^\pL\pN_])", r"(?:$|[^\pL\pN_])"  # RE2's \b supports only ASCII letters
 
 
 @dataclass(frozen=True)
 class Signal:
-    """What a field must hold: text that matches ``pattern`` (RE2), or one of ``ids``."""
+    """The condition on one field of an item.
+
+    Attributes:
+        pattern: a regular expression (RE2) that the text must match somewhere; None to use ``ids``.
+        ids: the integers of which the field must equal one.
+    """
 
     pattern: str | None
     ids: tuple[int, ...]
 
     def found(self, values: pa.Array) -> np.ndarray:
-        """Return a bool array [n]: where ``values`` (strings, integers, or lists of them; nulls allowed) hold it."""
+        """Return a bool array [n]: which values meet the condition.
+
+        Args:
+            values: Arrow array [n] of strings or integers, or of lists, of which one element must meet it. Nulls do
+                not meet it.
+        """
         if pa.types.is_list(values.type):
             parents = pc.list_parent_indices(values).to_numpy()
             return np.bincount(parents[self.found(values.flatten())], minlength=len(values)) > 0
@@ -50,18 +61,21 @@ class Signal:
 
 
 class SensitiveRules:
-    """The rules of a file, and what they have found so far.
+    """The rules of a file, and the items that matched so far.
 
     Attributes:
         path: the file.
-        fields: the fields that some signal looks at.
+        fields: names of the fields that the signals test, sorted.
     """
 
     def __init__(self, path: Path) -> None:
         """Read the rules.
 
+        Args:
+            path: the YAML file.
+
         Raises:
-            UserError: the file cannot be read or has another form.
+            UserError: the file cannot be read, or does not have the form that the module's docstring shows.
         """
         self.path = path
         try:
@@ -71,7 +85,7 @@ class SensitiveRules:
         except yaml.YAMLError as error:
             raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
         if not isinstance(categories, dict):
-            raise UserError(f"{path}: expected categories, each with its signals")
+            raise UserError(f"{path}: expected a mapping from categories to signals")
         self._signals = {category: self._read(category, rule) for category, rule in categories.items()}
         self._least = {category: rule.get("min_signals", 1) for category, rule in categories.items()}
         self.fields = sorted({field for signals in self._signals.values() for field in signals})
@@ -103,11 +117,12 @@ class SensitiveRules:
         return Signal(pattern or None, tuple(words.get("ids", ())))
 
     def look(self, items: pa.Array, **fields: pa.Array) -> None:
-        """Look at some items.
+        """Test items, and remember which signals they match.
 
         Args:
-            items: Arrow array [n] of item tokens (numbers become strings); an item may come more than once.
-            fields: the values of a field, an Arrow array [n], see `Signal.found`.
+            items: Arrow array [n] of item tokens; numbers are converted to strings. Items may occur several times, also
+                in different calls.
+            fields: name of each field to its values for these items, an Arrow array [n] as in `Signal.found`.
         """
         items = pc.cast(items, pa.string())
         for category, signals in self._signals.items():
@@ -116,7 +131,7 @@ class SensitiveRules:
                 self._found[category][field].append(items.filter(found).unique())
 
     def items(self) -> dict[str, pa.Array]:
-        """Return a dict from each category to its items (Arrow string array, distinct) among those looked at."""
+        """Return each category's sensitive items (Arrow string array, distinct) among the items tested so far."""
         return {category: self._enough(category) for category in self._signals}
 
     def _enough(self, category: str) -> pa.Array:

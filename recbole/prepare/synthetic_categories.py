@@ -1,4 +1,4 @@
-"""Categories for data that say nothing of what their items are."""
+"""Randomly drawn categories of items, for data sets without descriptions of their items."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,15 @@ Item = TypeVar("Item", str, int)
 
 
 def draw_categories(candidates: Sequence[Item], size: int, seeds: Mapping[str, int]) -> dict[str, list[str]]:
-    """Draw categories one after the other, each from the candidates that those before it have left.
+    """Draw disjoint categories of items, one after the other.
 
     Args:
         candidates: the items to draw from, in a fixed order.
-        size: items of a category; all that are left, if fewer.
-        seeds: dict from each category to the seed of its draw, by ``random.Random``.
+        size: the number of items per category. The last categories may have fewer, if too few candidates are left.
+        seeds: name of each category to the seed of its ``random.Random``.
 
     Returns:
-        dict: from categories to item tokens; without those for which nothing was left, of which one line tells.
+        Category to its item tokens. Categories for which no candidate was left are missing, and a line is printed.
     """
     categories = {}
     for category, seed in seeds.items():
@@ -35,17 +35,18 @@ def draw_categories(candidates: Sequence[Item], size: int, seeds: Mapping[str, i
 
 
 def middle_ranks(items: np.ndarray, low: float, high: float) -> list[int]:
-    """Return the items that are neither popular nor rare: of a ranking by rows, those between two shares of it.
+    """Return items of medium popularity: those in a section of the ranking of items by their number of rows.
 
     Args:
-        items: int array, the item of each row; of equally many rows the lower number ranks first.
-        low, high: shares of the ranking, the most popular first.
+        items: int array [n], the item of each row. Among items with equally many rows, the smaller number ranks first.
+        low: where the section starts, as a share of the ranking; 0 is the most popular item.
+        high: where the section ends, as a share of the ranking.
 
     Returns:
-        list: ascending.
+        The items in ascending order.
 
     Raises:
-        UserError: there are too few items for one to lie in between.
+        UserError: there are too few items, so the section is empty.
     """
     item, count = np.unique(items, return_counts=True)
     ranked = item[np.lexsort((item, -count))]

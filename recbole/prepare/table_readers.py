@@ -1,4 +1,4 @@
-"""Raw tables as streams of Arrow record batches: comma-separated values, JSON lines, and 30Music's idomaar."""
+"""Reading raw tables as streams of Arrow record batches: separated values, JSON lines, and 30Music's idomaar format."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -35,21 +35,22 @@ def read_csv(
     tokens: Sequence[str] = (),
     least: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of a file of separated values, some 16 MiB of it at a time.
+    """Yield the record batches of a file of separated values, each from about 16 MiB of text.
 
     Args:
         path: the file, plain or ``.gz``.
-        types: dict from the wanted columns to their Arrow types; ``timestamp("s")`` is ``2005-04-02 23:53:47``, UTC.
-        optional: columns that may lack a value; the others may not.
-        names: the columns of a file that may come without a header: a first line that ends in the last name is one.
+        types: names of the columns to read to their Arrow types; ``timestamp("s")`` reads ``2005-04-02 23:53:47``, UTC.
+        optional: columns that may have missing values.
+        names: the names of all columns, for a file that may have no header. The first line counts as a header if its
+            last value is the last name. None for a file with a header.
         separator: the character between values.
-        quote: the character around values; ``None`` for none. A doubled one stands for itself.
-        tokens: columns that may lack a value and hold tokens.
-        least: the least whole number that is accepted, or None.
+        quote: the character around values, doubled within them; None if values are not quoted.
+        tokens: optional string columns whose values must be tokens, see `Form`.
+        least: the smallest integer that is accepted, or None.
 
     Raises:
-        UserError: naming file, line and column: another header, another number of values, a value of another type, or
-            one that `Form` does not accept.
+        UserError: a column is missing, a line has a wrong number of values, or a value has a wrong type or violates
+            `Form`; the message names file, line and column.
     """
     names, has_header = _columns(path, types, names, separator, quote)
     form = Form(types, tuple(optional), tuple(tokens), least)
@@ -82,7 +83,7 @@ def read_csv(
 def _columns(
     path: str | Path, types: Iterable[str], names: Sequence[str] | None, separator: str, quote: str | None
 ) -> tuple[list[str], bool]:
-    """Return the file's column names and whether its first line holds them."""
+    """Return the names of the file's columns, and whether its first line is a header."""
     first = next((values for _, values in csv_rows(path, separator, quote)), None)
     if first is None:
         raise UserError(f"{path}: empty file, expected {'rows of ' if names else 'a header with '}{', '.join(types)}")
@@ -90,7 +91,7 @@ def _columns(
         return list(names), first[-1] == names[-1]
     for at, name in enumerate(first):
         if name in first[:at]:
-            raise UserError(f"{path}:1: the column '{name}' stands there twice")
+            raise UserError(f"{path}:1: the column '{name}' occurs twice in the header")
     for name in types:
         if name not in first:
             raise UserError(
@@ -100,15 +101,16 @@ def _columns(
 
 
 def read_json_lines(path: str | Path, schema: pa.Schema, optional: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of a file with one JSON object a line, some 16 MiB of it at a time.
+    """Yield the record batches of a file with one JSON object per line, each from about 16 MiB of text.
 
     Args:
         path: the file, plain or ``.gz``.
-        schema: Arrow schema of the wanted fields; others are passed over.
-        optional: fields that may be missing or null; the others may not.
+        schema: Arrow schema of the fields to read; other fields are ignored.
+        optional: fields that may be missing or null.
 
     Raises:
-        UserError: naming file and line, and what is wrong there.
+        UserError: the file cannot be read, or a line is not a JSON object with valid fields; the message names the
+            line.
     """
     form = Form(_types(schema), tuple(optional))
     try:
@@ -123,18 +125,21 @@ def _types(schema: pa.Schema) -> dict[str, pa.DataType]:
 
 
 def read_idomaar(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of an idomaar file: ``id`` and ``time`` (int64), and the linked entities' fields.
+    """Yield the record batches of an idomaar file.
 
-    A line holds a kind, an id, a time and two JSON objects, of properties and of linked entities. Tabs stand between
-    them, save that in 30Music's sessions a space stands between the objects.
+    A line consists of a kind, an id, a time and two JSON objects: properties and linked entities. They are separated by
+    tabs; in 30Music's sessions, the two objects are separated by a space.
 
     Args:
         path: the file, plain or ``.gz``.
-        schema: Arrow schema of the wanted fields of the linked entities, lists of objects: the field ``id`` of each
-            must have a value, and floats are times within the session, in seconds.
+        schema: Arrow schema of the linked entities to read, each a list of objects. The field ``id`` of an object is
+            required. Fields with floats are times within the session, in seconds.
+
+    Yields:
+        Record batches with the columns ``id`` (string), ``time`` (int64) and those of ``schema``.
 
     Raises:
-        UserError: a line has another form; file and line are named.
+        UserError: a line has another form; the message names the line.
     """
     linked = Form(_types(schema), tuple(schema.names))
     for batch in read_csv(path, {"line": pa.string()}, ["line"], ["line"], _NO_SEPARATOR, quote=None):
@@ -145,7 +150,11 @@ def read_idomaar(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch
 
 
 def _idomaar(lines: pa.Array, form: Form) -> pa.RecordBatch:
-    """Return the record batch of some lines (Arrow string array); one that is wrong is an ``ArrowInvalid``."""
+    """Parse lines (Arrow string array) and return their record batch.
+
+    Raises:
+        ArrowInvalid: a line has another form.
+    """
     parts = pc.extract_regex(lines, _IDOMAAR)
     if parts.null_count:
         raise pa.ArrowInvalid(_IDOMAAR_FORM)
@@ -161,12 +170,12 @@ def _idomaar(lines: pa.Array, form: Form) -> pa.RecordBatch:
 
 
 def _check_linked(name: str, lists: pa.ListArray) -> None:
-    """Refuse linked entities without an id, or with a time that is none."""
+    """Raise ``pa.ArrowInvalid`` if a linked entity has no id, or a time that is not finite or beyond 2^31 seconds."""
     entities = pc.list_flatten(lists)
     for field in entities.type:
         values = pc.struct_field(entities, field.name)
         if field.name == "id" and values.null_count:
-            raise pa.ArrowInvalid(f"'{name}' holds one without an id")
+            raise pa.ArrowInvalid(f"'{name}' contains an entity without an id")
         if pa.types.is_floating(field.type):
             sound = pc.less(pc.abs(values), _LONGEST_TIME)  # false for NaN
             if (at := pc.index(sound, False).as_py()) >= 0:
@@ -174,7 +183,7 @@ def _check_linked(name: str, lists: pa.ListArray) -> None:
 
 
 def _explain_idomaar(path: str | Path, form: Form, error: Exception) -> UserError:
-    """Return the `UserError` for the first line that is not of the form."""
+    """Return the `UserError` that names the first line with another form, or the text of ``error`` without one."""
     lines = ((number, line.rstrip("\r\n")) for number, line in numbered_text(path) if line.strip("\r\n"))
     while chunk := list(islice(lines, _AT_ONCE)):
         if not _refusal([line for _, line in chunk], form):
@@ -186,7 +195,7 @@ def _explain_idomaar(path: str | Path, form: Form, error: Exception) -> UserErro
 
 
 def _refusal(lines: Sequence[str], form: Form) -> str | None:
-    """Return why lines of idomaar are refused, or None."""
+    """Return the reason why lines of an idomaar file are invalid, or None if they are valid."""
     try:
         _idomaar(pa.array(lines, pa.string()), form)
     except pa.ArrowException as error:

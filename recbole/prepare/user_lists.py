@@ -1,4 +1,4 @@
-"""Splits that are published as lists, a user and all of the user's items a line, made into atomic files."""
+"""Published splits with one line per user and the user's items, converted to atomic files (``.inter``)."""
 
 import argparse
 from array import array
@@ -19,7 +19,7 @@ TRAIN, VALID, TEST = LISTS = ("train.txt", "valid.txt", "test.txt")
 FRACTIONS = (0.0001, 0.0005, 0.001)
 SEED_OF_VALIDATION = 2022
 SHARE_OF_VALIDATION = 10
-"""One row of train in so many is for validation, where no list says which."""
+"""Without ``valid.txt``, one in so many rows of ``train.txt`` is used for validation."""
 _PARTS = (".train.inter", ".valid.inter", ".train_all.inter", ".test.inter")
 _RANKS, _SHARE = (0.1, 0.3), 0.1
 _TYPES = {"user_id": "token", "item_id": "token"}
@@ -27,17 +27,22 @@ _TYPES = {"user_id": "token", "item_id": "token"}
 
 @dataclass(frozen=True)
 class Pairs:
-    """Users and items, int64 arrays [n], in the order of a file."""
+    """The interactions in a file, in its order.
+
+    Attributes:
+        user: int64 [n], the user numbers.
+        item: int64 [n], the item numbers.
+    """
 
     user: np.ndarray
     item: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Pairs":
-        """Return the chosen rows (int64, or bool [n])."""
+        """Return the selected rows (int64 indices, or bool [n])."""
         return Pairs(self.user[rows], self.item[rows])
 
     def then(self, other: "Pairs") -> "Pairs":
-        """Return these and others after them."""
+        """Return the concatenation of these interactions and ``other``."""
         return Pairs(np.concatenate([self.user, other.user]), np.concatenate([self.item, other.item]))
 
 
@@ -48,25 +53,26 @@ def prepare(
     seeds: Mapping[str, int],
     also: Callable[[Path, np.ndarray], tuple[str, ...]] = lambda folder, users: (),
 ) -> None:
-    """Write the atomic files of a split, or of a subset of its users, with lists of items and forget sets.
+    """Write the atomic files of a published split, with lists of sensitive items and forget sets.
 
-    ``<name>.inter`` has all rows, for what draws requests or spam; ``.train``, ``.valid`` and ``.test`` the split, and
-    ``.train_all`` all that is not test. Without ``valid.txt`` a tenth of the rows of train, drawn evenly by a fixed
-    seed, is for validation.
+    ``<name>.inter`` contains all rows; forget sets and spam are drawn from it. ``.train.inter``, ``.valid.inter`` and
+    ``.test.inter`` contain the split, and ``.train_all.inter`` all rows but those of test. Without ``valid.txt``, a
+    tenth of the rows of ``train.txt``, drawn uniformly with a fixed seed, becomes the validation part.
 
     Args:
-        options: see `steps.command_line`.
-        source: the folder of the lists.
-        sha256: what is known of the lists, file name to digest.
-        seeds: synthetic categories of items, each with the seed of its draw.
-        also: writes further files into a folder, given it and the users (int64, ascending); returns their endings.
+        options: the options from `steps.command_line`; with ``subset``, only the rows of drawn users are written.
+        source: the folder with ``train.txt``, ``test.txt`` and perhaps ``valid.txt``.
+        sha256: file name to the SHA-256 of the published list; differences are only reported.
+        seeds: names of synthetic categories of items to the seeds with which they are drawn.
+        also: a function that writes further files into a folder. It receives the folder and the users (int64,
+            ascending), and returns the suffixes of these files.
 
     Raises:
-        UserError: a list is missing or not one.
+        UserError: a list is missing or malformed.
     """
     if sha256:
         known = all(sha256_of_file(_there(source, name)) == digest for name, digest in sha256.items())
-        program.say(f"the lists are {'' if known else 'NOT '}those of the published split")
+        program.say(f"the files are {'' if known else 'NOT '}identical to those of the published split")
     train, valid, everything, test = split_of(source)
     log = everything.then(test)
     with TemporaryDirectory() as folder:
@@ -80,24 +86,24 @@ def prepare(
 
 
 def split_of(source: Path) -> tuple[Pairs, Pairs, Pairs, Pairs]:
-    """Return the rows for training, for validation, both together, and those for test, of the lists in a folder."""
+    """Read the lists in a folder; return the rows for training, for validation, for both, and for test."""
     rest, test = (read_lists(_there(source, name)) for name in (TRAIN, TEST))
     if (source / VALID).is_file():
-        program.say(f"{VALID} is there: it says what is for validation")
+        program.say(f"using {VALID} for validation")
         valid = read_lists(source / VALID)
         return rest, valid, rest.then(valid), test
     size = len(rest.user) // SHARE_OF_VALIDATION
     drawn = np.zeros(len(rest.user), dtype=bool)
     drawn[stream(SEED_OF_VALIDATION, "validation").choice(len(drawn), size, replace=False)] = True
-    program.say(f"for validation: {size:,} of the {len(drawn):,} rows of {TRAIN}, drawn by seed {SEED_OF_VALIDATION}")
+    program.say(f"for validation: {size:,} of {len(drawn):,} rows of {TRAIN}, drawn with seed {SEED_OF_VALIDATION}")
     return rest.take(~drawn), rest.take(drawn), rest, test
 
 
 def read_lists(path: Path) -> Pairs:
-    """Read ``user item item …`` lines; a user may have no item.
+    """Read a file with lines ``user item item …``; a user may have no items.
 
     Raises:
-        UserError: the file cannot be read, a line holds something else than whole numbers, or there is no item at all.
+        UserError: the file cannot be read, a line contains anything but integers, or the file contains no items.
     """
     users, items = array("q"), array("q")
     try:
@@ -105,17 +111,17 @@ def read_lists(path: Path) -> Pairs:
             for number, line in enumerate(file, start=1):
                 words = line.split()
                 if not words or not all(word.isdigit() and len(word) < 19 for word in words):
-                    raise UserError(f"{path}:{number}: expected whole numbers, a user and the user's items")
+                    raise UserError(f"{path}:{number}: expected whole numbers, a user followed by the user's items")
                 users.extend([int(words[0])] * (len(words) - 1))
                 items.extend(map(int, words[1:]))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     if not items:
-        raise UserError(f"{path}: holds no items")
+        raise UserError(f"{path}: contains no items")
     return Pairs(np.array(users, dtype=np.int64), np.array(items, dtype=np.int64))
 
 
 def _there(source: Path, name: str) -> Path:
     if not (source / name).is_file():
-        raise UserError(f"{source} holds no {name}")
+        raise UserError(f"{source} contains no {name}")
     return source / name

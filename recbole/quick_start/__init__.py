@@ -1,6 +1,7 @@
-"""What the command lines call: each function reads like a table of contents.
+"""The programs (train, unlearn, make forget sets, report, scan, attack), each as a short sequence of steps.
 
-The functions that RecBole has under this name come from :mod:`recbole.doors.quick_start` when they are asked for.
+RecBole's functions of this package (``run_recbole``, ...) are imported from :mod:`recbole.doors.quick_start` on first
+use.
 """
 
 from recbole.utils.on_demand import from_modules

@@ -1,4 +1,4 @@
-"""This package from Python: load a data set, train, forget some rows, evaluate. Nothing is written."""
+"""The Python interface: load a data set, train, forget some rows, evaluate. No file is written."""
 
 from __future__ import annotations
 
@@ -39,10 +39,16 @@ def settings(
     config_file_list: str | Path | Sequence[str | Path] | None = None,
     config_dict: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Return settings that know the hyper-parameters of every unlearning algorithm.
+    """Return a configuration that also accepts the hyper-parameters of every unlearning algorithm, with defaults.
+
+    Args:
+        model: the model's class name, such as ``BPR``; None if a file or ``config_dict`` names it.
+        dataset: the folder of the data set; None if a file or ``config_dict`` names it.
+        config_file_list: paths of YAML files; later files override earlier ones.
+        config_dict: settings, key to value; they override the files.
 
     Raises:
-        UserError: as :class:`~recbole.config.Config`.
+        UserError: a file cannot be read, a key is unknown, or a value is invalid.
     """
     defaults = {one.name: None if one.default is None else one.type(one.default) for one in hyper_parameters()}
     return Config(model, dataset, config_file_list, config_dict, extra_defaults=defaults)
@@ -54,16 +60,16 @@ def load_data(
     files: str | Path | Sequence[str | Path] | None = None,
     **given: Any,
 ) -> Bench:
-    """Read and split a data set for a model.
+    """Read and split a data set, and bind it to a model class and its settings.
 
     Args:
-        model: its name, or a class of one's own.
-        dataset: its name.
-        files: paths of configuration files.
-        given: settings, such as ``epochs=50``.
+        model: the model's class name, such as ``BPR``, or a model class of your own.
+        dataset: the folder of the data set below ``data_path``.
+        files: paths of YAML configuration files.
+        given: further settings, such as ``epochs=50``; they override the files.
 
     Raises:
-        UserError: for anything in the files or settings that cannot be.
+        UserError: a data file or configuration file cannot be read, or a setting is unknown or invalid.
     """
     config = settings(model, dataset, files, given)
     model_class = model if isinstance(model, type) else get_model(model)
@@ -73,12 +79,12 @@ def load_data(
 
 
 class Bench:
-    """A data set and a model's settings: what is trained, forgotten and compared. See :func:`load_data`.
+    """A data set with a model class and its settings; trains, unlearns and evaluates. Made by :func:`load_data`.
 
     Attributes:
-        run: the settings and the model's class.
-        data: all of the data, nothing forgotten.
-        outcome: what became of each request of the last :meth:`forget`.
+        run: the settings and the model class.
+        data: the complete data set, with no row forgotten.
+        outcome: one outcome per deletion request of the last call of :meth:`forget`, in the order of the requests.
     """
 
     def __init__(self, run: Run, data: Dataset) -> None:
@@ -86,10 +92,14 @@ class Bench:
         self.outcome: list[Outcome] = []
 
     def rows(self, users: Sequence[str] | None = None, items: Sequence[str] | None = None) -> np.ndarray:
-        """Return the log rows (int64) of users (tokens), of items, or of these users with these items.
+        """Return the indices of log rows (int64 [n], ascending) that belong to the given users and items.
+
+        Args:
+            users: user tokens; None for all users.
+            items: item tokens; None for all items.
 
         Raises:
-            UserError: a token is not in the data, or no such row is.
+            UserError: a token does not occur in the data, or no row matches.
         """
         log, chosen = self.data.log, np.ones(len(self.data.log), dtype=bool)
         for side, tokens, ids in (("user", users, log.user), ("item", items, log.item)):
@@ -103,23 +113,29 @@ class Bench:
         return np.flatnonzero(chosen)
 
     def train(self, without: np.ndarray | None = None) -> AbstractRecommender:
-        """Return a trained model; with ``without`` (int64 log rows) one retrained from scratch without these."""
+        """Train a model from scratch and return it.
+
+        Args:
+            without: int64 indices of the log rows to leave out of training; None to train on all of them.
+        """
         with _quiet():
             return learn(self.run, self._state(without)).model
 
     def forget(
         self, model: AbstractRecommender, rows: np.ndarray, algorithm: str = "scif", **hyper: Any
     ) -> AbstractRecommender:
-        """Return a copy of a trained model that has forgotten rows, request by request: one of each user.
+        """Return a copy of a trained model after an unlearning algorithm has processed one request per user.
+
+        Each request deletes that user's part of ``rows``. Requests are processed in the order of the user tokens.
 
         Args:
-            model: as :meth:`train` returned it; it stays as it is.
-            rows: int64, log rows.
-            algorithm: its name.
-            hyper: its hyper-parameters.
+            model: a model that :meth:`train` returned; it is not changed.
+            rows: int64 indices of the log rows to forget.
+            algorithm: the name of the unlearning algorithm.
+            hyper: hyper-parameters of the algorithm that differ from their defaults.
 
         Raises:
-            UserError: the algorithm means nothing on the model, or has no such hyper-parameter.
+            UserError: the algorithm does not support the model, or has no such hyper-parameter.
         """
         cls = get_algorithm(algorithm)
         known = [one.name for one in hyper_parameters([algorithm])]
@@ -139,11 +155,14 @@ class Bench:
         return working.model
 
     def evaluate(self, rows: np.ndarray | None = None, **models: AbstractRecommender) -> pd.DataFrame:
-        """Return the result table of some models, all asked the same: see :data:`~recbole.evaluator.table.COLUMNS`.
+        """Evaluate models on the same test rows and return the result table, one row per value.
+
+        The columns are those of :data:`~recbole.evaluator.table.COLUMNS`.
 
         Args:
-            rows: int64, the log rows that are to be forgotten, for the questions about them.
-            models: each by the name that its rows have; distances are from one called ``retrained``.
+            rows: int64 indices of the log rows to forget, which the metrics of forgetting need; None for no rows.
+            models: the models by the name that the column ``model`` shows. If one is called ``retrained``, the others
+                also get distances from it.
         """
         import pandas as pd
 
@@ -169,7 +188,7 @@ class Bench:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave logging, threads and torch's flags as they are, and tell only what is wrong."""
+    """Log only warnings inside the block, and restore logging, threads and PyTorch's flags afterwards."""
     with undisturbed():
         if not logger.isEnabledFor(logging.DEBUG):
             logger.setLevel(logging.WARNING)

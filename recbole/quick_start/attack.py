@@ -1,4 +1,4 @@
-"""``erase-bench attack``: what attackers read of an attribute of people in a checkpoint."""
+"""``erase-bench attack``: how well attackers infer a user attribute from a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 _PROTOCOLS = ("inside", "outside", "outside_reversed", "insider_10", "insider_25", "insider_50", "who")
 _ATTACKERS = ("logistic", "trees", "mlp", "xgboost")
 _USUAL = 3
-"""So many of each of these are taken where nobody says which: the first ones."""
+"""By default the first so many protocols and attackers of the two lists above are used."""
 
 _REFERENCES = ("history", "untrained", "shuffled")
 _PERMUTATIONS = 200
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "erase-bench attack") -> int:
-    """Attack a checkpoint and tell what was read.
+    """Attack a checkpoint and print how well each attacker did.
 
     Args:
-        argv: arguments, those of the process by default.
-        prog: what the command is called.
+        argv: the command-line arguments; None for those of the process.
+        prog: the program's name in messages.
 
     Returns:
-        0, or 2 for a mistake of the user's.
+        The exit status: 0, or 2 after a user error, which is printed in one line.
     """
-    asked = _parser(prog).parse_args(argv)
+    args = _parser(prog).parse_args(argv)
     try:
-        if (asked.checkpoint is None) == (asked.attack_config is None):
-            raise UserError("name a checkpoint, or an --attack_config that says which it is: one of the two")
-        for path in filter(None, (asked.result_file, asked.csv)):
+        if (args.checkpoint is None) == (args.attack_config is None):
+            raise UserError("give either a checkpoint or an --attack_config that names one, not both")
+        for path in filter(None, (args.result_file, args.csv)):
             check_writable(path)
-        _attack(asked)
+        _attack(args)
     except UserError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
@@ -54,35 +54,37 @@ def main(argv: Sequence[str] | None = None, prog: str = "erase-bench attack") ->
 def _parser(prog: str) -> OneLineParser:
     parser = OneLineParser(
         prog=prog,
-        description="Find out what attackers read of an attribute of people in a trained model: off their vectors, and "
-        "off the lists that it recommends. docs/attack.md says what protocols and attackers there are, and how to "
-        "read the numbers.",
+        description="Measure how well attackers infer a user attribute from a trained model: from its user embeddings "
+        "and from the lists that it recommends. docs/attack.md explains the protocols, the attackers and the numbers.",
     )
     add = parser.add_argument
-    add("checkpoint", nargs="?", help="the file of the model")
-    add("--attack_config", metavar="JSON", help="a file as the original's attack.py reads, instead of a checkpoint")
-    add("--attribute", default="gender", help="what is read (default: gender)")
-    add("--protected_of", metavar="CHECKPOINT", help="those count as protected that this unlearned model protects "
-        "(default: of an unlearned model its own, of others everybody)")  # fmt: skip
+    add("checkpoint", nargs="?", help="the model's checkpoint file")
+    add("--attack_config", metavar="JSON", help="a configuration file of PoT-AU's attack.py, instead of a checkpoint")
+    add("--attribute", default="gender", help="the user attribute to infer (default: gender)")
+    add("--protected_of", metavar="CHECKPOINT", help="an unlearned model; the users that it protects count as "
+        "protected (default: for an unlearned model its own, otherwise all users)")  # fmt: skip
     add("--protocols", nargs="+", choices=(*_PROTOCOLS, "all"), metavar="P", default=_PROTOCOLS[:_USUAL],
-        help=f"of {', '.join(_PROTOCOLS)}, or all (default: {' '.join(_PROTOCOLS[:_USUAL])})")  # fmt: skip
+        help=f"some of {', '.join(_PROTOCOLS)}, or all (default: {' '.join(_PROTOCOLS[:_USUAL])})")  # fmt: skip
     add("--attackers", nargs="+", choices=_ATTACKERS, metavar="A", default=_ATTACKERS[:_USUAL],
-        help=f"of {', '.join(_ATTACKERS)} (default: {' '.join(_ATTACKERS[:_USUAL])})")  # fmt: skip
-    add("--views", nargs="+", metavar="V", help="what is attacked (default: the model's user views, and lists)")
+        help=f"some of {', '.join(_ATTACKERS)} (default: {' '.join(_ATTACKERS[:_USUAL])})")  # fmt: skip
+    add("--views", nargs="+", metavar="V",
+        help="the features to attack (default: the model's user views, and its recommended lists)")  # fmt: skip
     add("--references", nargs="*", choices=_REFERENCES, metavar="R", default=_REFERENCES[:2],
-        help="what to compare with: history (what training rows tell: the ceiling), untrained (the model before "
-        "training), shuffled (groups shuffled among the people: how nothing looks; minutes) "
+        help="baselines to compare with: history (the users' training rows: an upper bound), untrained (the model "
+        "before training), shuffled (attribute values permuted among the users: pure chance; takes minutes) "
         "(default: history untrained)")  # fmt: skip
-    add("--permutations", type=_count, default=_PERMUTATIONS,
-        help=f"shufflings for logistic regression, a tenth of it for others (default: {_PERMUTATIONS})")  # fmt: skip
-    add("--attack_seeds", type=_count, default=5, help="how often folds are drawn (default: 5)")
-    add("--folds", type=_folds, default=5, help="of the people (default: 5)")
-    add("--no_chosen", action="store_true", help="choose nobody as worst and adaptive: a quarter of the time")
-    add("--unbalanced", action="store_true", help="attack all people, weighted, not as many of each group")
-    add("--data_path", help="folder of data sets (default: the checkpoint's)")
-    add("--device", help="cpu or cuda:N (default: as the checkpoint's settings say)")
-    add("--result_file", help="also write what was found to this JSON file")
-    add("--csv", help="also write the rows to this .csv file")
+    add("--permutations", type=_count, default=_PERMUTATIONS, help="permutations for the reference 'shuffled' with "
+        f"logistic regression; other attackers use a tenth of it (default: {_PERMUTATIONS})")  # fmt: skip
+    add("--attack_seeds", type=_count, default=5, help="how often the users are divided into folds (default: 5)")
+    add("--folds", type=_folds, default=5, help="number of folds of users for cross-validation (default: 5)")
+    add("--no_chosen", action="store_true",
+        help="do not select the attackers 'worst' and 'adaptive'; takes a quarter of the time")  # fmt: skip
+    add("--unbalanced", action="store_true",
+        help="attack all users, weighted by group, instead of equally many users of each group")  # fmt: skip
+    add("--data_path", help="folder of the data sets (default: the checkpoint's)")
+    add("--device", help="cpu or cuda:N (default: the device of the checkpoint's settings)")
+    add("--result_file", help="also write the results to this JSON file")
+    add("--csv", help="also write the result rows to this .csv file")
     return parser
 
 
@@ -98,7 +100,7 @@ def _folds(text: str) -> int:
     return int(text)
 
 
-def _attack(asked: argparse.Namespace) -> None:
+def _attack(args: argparse.Namespace) -> None:
     from recbole.audit.attack import AttackSettings
     from recbole.audit.attackers import check_installed
     from recbole.quick_start.attack_config import read_attack_config
@@ -108,34 +110,34 @@ def _attack(asked: argparse.Namespace) -> None:
     from recbole.report.attacks import as_table
     from recbole.trainer.stored import Stored
 
-    protocols = _PROTOCOLS if "all" in asked.protocols else tuple(dict.fromkeys(asked.protocols))
-    attackers = tuple(dict.fromkeys(asked.attackers))
+    protocols = _PROTOCOLS if "all" in args.protocols else tuple(dict.fromkeys(args.protocols))
+    attackers = tuple(dict.fromkeys(args.attackers))
     settings = AttackSettings(
-        protocols, attackers, asked.attack_seeds, asked.folds, not asked.unbalanced, not asked.no_chosen
+        protocols, attackers, args.attack_seeds, args.folds, not args.unbalanced, not args.no_chosen
     )
     check_installed(settings.attackers)
-    said = {} if asked.attack_config is None else read_attack_config(Path(asked.attack_config))
-    path = Path(asked.checkpoint or said["checkpoint"])
+    from_file = {} if args.attack_config is None else read_attack_config(Path(args.attack_config))
+    path = Path(args.checkpoint or from_file["checkpoint"])
     stored = Stored.read(path)
-    setup = setup_of(stored, asked.data_path or said.get("data_path"), asked.device or said.get("device"), True)
+    setup = setup_of(stored, args.data_path or from_file.get("data_path"), args.device or from_file.get("device"), True)
     state, of = state_of(setup, stored), (setup, stored)
-    if asked.protected_of is not None:
-        other = Stored.read(Path(asked.protected_of))
-        of = setup_of(other, asked.data_path or said.get("data_path"), "cpu", True), other
-    audited = audited_in(of[0], state_of(*of), asked.attribute)
+    if args.protected_of is not None:
+        other = Stored.read(Path(args.protected_of))
+        of = setup_of(other, args.data_path or from_file.get("data_path"), "cpu", True), other
+    audited = audited_in(of[0], state_of(*of), args.attribute)
     print(f"{path}: {audited}")
     begun = time.process_time()
-    rows = _rows(asked, setup, state, stored, audited, settings)
+    rows = _rows(args, setup, state, stored, audited, settings)
     seconds = time.process_time() - begun
     print(as_table(rows))
     print("\n".join(["", *notes(rows, audited.people, settings)]))
-    _write(asked, path, audited, settings, rows, seconds)
+    _write(args, path, audited, settings, rows, seconds)
 
 
 def _rows(
-    asked: argparse.Namespace, setup: Setup, state: State, stored: Stored, audited: Audited, settings: AttackSettings
+    args: argparse.Namespace, setup: Setup, state: State, stored: Stored, audited: Audited, settings: AttackSettings
 ) -> list[Row]:
-    """Attack the checkpoint's model, and what it is compared with."""
+    """Attack the checkpoint's model and the requested references; return result rows."""
     from dataclasses import replace
 
     from recbole.audit.attack import shuffled
@@ -147,36 +149,36 @@ def _rows(
     about = setup.about(stored.identity, version=stored.version)
     algorithm = (stored.settings or {}).get("algorithm")
     table = Table(**about, model=state.kind, algorithm=algorithm, checkpoint=state.checkpoint)
-    views = views_of(load(setup, state, stored), state.data, asked.views)
+    views = views_of(load(setup, state, stored), state.data, args.views)
     table.extend(audited.rows(views, settings))
     inside = replace(settings, protocols=("inside",), choose=False)
-    if "shuffled" in asked.references:
-        table.extend(audited.named(shuffled(views, audited.people, settings, asked.permutations)))
-    if "history" in asked.references:
+    if "shuffled" in args.references:
+        table.extend(audited.named(shuffled(views, audited.people, settings, args.permutations)))
+    if "history" in args.references:
         table.extend(audited.rows({HISTORY: history(state.data)}, inside))
-    if "untrained" in asked.references:
+    if "untrained" in args.references:
         untrained = new_model(setup, setup.base())
         before = Table(**about, model="untrained")
-        before.extend(audited.rows(views_of(untrained, setup.dataset, asked.views), inside))
+        before.extend(audited.rows(views_of(untrained, setup.dataset, args.views), inside))
         table.extend(before.rows)
     return table.rows
 
 
 def _write(
-    asked: argparse.Namespace, path: Path, audited: Audited, settings: AttackSettings, rows: list[Row], seconds: float
+    args: argparse.Namespace, path: Path, audited: Audited, settings: AttackSettings, rows: list[Row], seconds: float
 ) -> None:
     from dataclasses import asdict
 
-    if asked.result_file:
+    if args.result_file:
         record: dict[str, Any] = {
             "kind": "attack", "checkpoint": str(path), "attribute": audited.attribute.name,
             "groups": audited.sizes(), "protected": audited.n_protected, "settings": asdict(settings),
             "cpu_seconds": seconds, "metrics": rows,
         }  # fmt: skip
-        write_json(asked.result_file, record)
-    if asked.csv:
+        write_json(args.result_file, record)
+    if args.csv:
         import pandas as pd
 
         from recbole.report.tables import write_csv
 
-        write_csv(pd.DataFrame(rows), asked.csv)
+        write_csv(pd.DataFrame(rows), args.csv)

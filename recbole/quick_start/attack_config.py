@@ -1,4 +1,4 @@
-"""Configuration files of the original's ``attack.py``: which of our checkpoints they mean."""
+"""Configuration files of PoT-AU's ``attack.py``, translated to checkpoints of this program."""
 
 from __future__ import annotations
 
@@ -13,60 +13,63 @@ _ORIGINALS_FILE = "final_model.pth"
 
 
 def read_attack_config(path: Path, saved: Path = Path("saved")) -> dict[str, str]:
-    """Return what such a file means here.
+    """Read a configuration file of PoT-AU's ``attack.py`` and find the checkpoint that it describes.
 
-    ``model``, ``dataset`` and ``method`` name a model of ours in a folder of checkpoints, gender's, whatever its seed,
-    one of ``unlearn.py --attribute_config`` first; ``target_model`` the file itself, unless it is the original's
-    ``final_model.pth``. ``dataset_path`` is the folder of data sets, ``device`` the device; ``attack`` may be
-    ``attack`` alone.
+    If ``target_model`` is given and is not PoT-AU's ``final_model.pth``, it is the checkpoint. Otherwise the checkpoint
+    with the file's ``model``, ``dataset`` and ``method`` (and the attribute gender) is looked up, whatever its seed,
+    first among those that ``unlearn.py --attribute_config`` made. ``dataset_path`` is the folder of the data sets,
+    ``device`` the device. ``attack``, if given, must be ``attack``.
 
     Args:
         path: the JSON file.
         saved: the folder of checkpoints.
 
     Returns:
-        ``checkpoint``, and ``data_path`` and ``device`` where the file says them.
+        A dict with the key ``checkpoint``, and with ``data_path`` and ``device`` if the file gives them.
 
     Raises:
-        UserError: the file cannot be read, says what there is nothing for, or means no checkpoint or several.
+        UserError: the file cannot be read, has an unknown key or value, or matches no checkpoint or several.
     """
-    said = _read(path)
-    if said.get("attack", "attack") != "attack":
-        raise UserError(f"{path}: attack should be 'attack', not {said['attack']!r}: there is nothing else")
-    target = said.get("target_model", _ORIGINALS_FILE)
-    found = {"checkpoint": target if target != _ORIGINALS_FILE else str(_checkpoint(path, said, saved))}
+    settings = _read(path)
+    if settings.get("attack", "attack") != "attack":
+        raise UserError(f"{path}: attack should be 'attack', the only one available, not {settings['attack']!r}")
+    target = settings.get("target_model", _ORIGINALS_FILE)
+    found = {"checkpoint": target if target != _ORIGINALS_FILE else str(_checkpoint(path, settings, saved))}
     return found | {
-        ours: said[key] for key, ours in {"dataset_path": "data_path", "device": "device"}.items() if key in said
+        ours: settings[key]
+        for key, ours in {"dataset_path": "data_path", "device": "device"}.items()
+        if key in settings
     }
 
 
 def _read(path: Path) -> dict[str, str]:
-    said = read_json(path, dict)
-    for key, value in said.items():
+    settings = read_json(path, dict)
+    for key, value in settings.items():
         if key not in _KEYS:
-            raise UserError(
-                f"{path}: there is nothing for '{key}' here{suggest(key, _KEYS)}; known: {', '.join(_KEYS)}"
-            )
+            raise UserError(f"{path}: unknown key '{key}'{suggest(key, _KEYS)}; known keys: {', '.join(_KEYS)}")
         if not isinstance(value, str):
-            raise UserError(f"{path}: {key} should be text, not {value!r}")
-    return said
+            raise UserError(f"{path}: {key} should be a text, not {value!r}")
+    return settings
 
 
-def _checkpoint(path: Path, said: dict[str, str], saved: Path) -> Path:
-    model, method = _ours(path, said, "model", "ncf", MODELS)[1], _ours(path, said, "method", "original", METHODS)
-    begin = f"model_{model}_seed_*_dataset_{said.get('dataset', 'ml-100k')}"
+def _checkpoint(path: Path, settings: dict[str, str], saved: Path) -> Path:
+    model, method = (
+        _ours(path, settings, "model", "ncf", MODELS)[1],
+        _ours(path, settings, "method", "original", METHODS),
+    )
+    begin = f"model_{model}_seed_*_dataset_{settings.get('dataset', 'ml-100k')}"
     of_method = f"_unlearning_algorithm_{method}_*attribute_gender_unlearn_epoch_*_to_match_3.pth"
     pattern = begin + ("_best.pth" if method is None else of_method)
     found = sorted((saved / VARIANT).rglob(pattern)) or sorted(saved.rglob(pattern))
     if len(found) != 1:
         names = ", ".join(map(str, found)) or f"none like {saved / pattern}"
-        raise UserError(f"{path} should mean one checkpoint, and there is {names}: give its file as target_model")
+        raise UserError(f"{path} must match exactly one checkpoint, found {names}; name its file as target_model")
     return found[0]
 
 
-def _ours(path: Path, said: dict[str, str], key: str, usual: str, names: dict[str, Any]) -> Any:
-    """Return what is called here what the file says of a key."""
-    value = said.get(key, usual)
+def _ours(path: Path, settings: dict[str, str], key: str, usual: str, names: dict[str, Any]) -> Any:
+    """Return this program's counterpart of the value that the file gives for a key, or of ``usual`` without one."""
+    value = settings.get(key, usual)
     if value not in names:
-        raise UserError(f"{path}: {key} '{value}' is none of {', '.join(names)}{suggest(value, names)}")
+        raise UserError(f"{path}: {key} '{value}' is not one of {', '.join(names)}{suggest(value, names)}")
     return names[value]

@@ -1,4 +1,4 @@
-"""How the numbers of attacks are to be read."""
+"""Explanations that are printed below the table of attacks."""
 
 from __future__ import annotations
 
@@ -15,25 +15,31 @@ if TYPE_CHECKING:
 
 
 def notes(rows: list[Row], people: People, settings: AttackSettings) -> list[str]:
-    """Return how the numbers are to be read, a line each: what chance is, and what is no privacy though it looks it."""
-    said = [
-        f"chance: AUC {CHANCE}, balanced accuracy {shown(1 / len(people.names))}. worst: the attacker and view that "
-        f"did best on inner folds of the people it knows, the headline; {ADAPTIVE}: the same with the sign chosen "
-        "there. Intervals: other people, the same attackers; whether a number is more than nothing the reference "
-        "'shuffled' tells."
+    """Return lines of text that explain the results: chance level, chosen attackers, values that only look private.
+
+    Args:
+        rows: result rows of the attacks.
+        people: the attacked users with their attribute values.
+        settings: the protocols and attackers that were used.
+    """
+    lines = [
+        f"chance: AUC {CHANCE}, balanced accuracy {shown(1 / len(people.names))}. worst (the main result): the "
+        f"attacker and view that did best on inner folds of the users whose attribute the attacker knows; {ADAPTIVE}: "
+        "the same, with the sign also chosen on those folds. Intervals: over users, for fixed attackers. To test "
+        "whether a value is above chance, compare it with the reference 'shuffled'."
     ]
     areas = [row for row in rows if row["metric"] == METRICS[0] and SHUFFLED not in row["population"]]
     below = [row for row in areas if row["high"] < CHANCE]
     if below:
         worst = min(below, key=lambda row: row["value"])
-        said.append(
-            f"below chance: {len(below)} AUC, to {shown(worst['value'])} ({worst['view']}, {worst['population']}). "
-            "That is no privacy: the groups are told apart, the wrong way round, and whoever knows the method flips "
-            f"the sign: {shown(1 - worst['value'])}."
+        lines.append(
+            f"below chance: {len(below)} AUC, down to {shown(worst['value'])} ({worst['view']}, "
+            f"{worst['population']}). This is not privacy: the groups are separated with the labels exchanged, and an "
+            f"attacker who knows the method flips the sign and gets {shown(1 - worst['value'])}."
         )
     if any(row["population"].startswith("outside") for row in areas):
-        said.append(
-            "outside: such an attacker also fails because protected people's vectors have moved away from those that "
-            f"it knows: {CHANCE} there is no privacy."
+        lines.append(
+            "outside: these attackers know only unprotected users, and also fail when the embeddings of protected "
+            f"users have merely moved away from the others: an AUC of {CHANCE} there does not show privacy."
         )
-    return said + [f"no attack {name}: {reason}" for name, reason in infeasible(people, settings).items()]
+    return lines + [f"attack {name} is not possible: {reason}" for name, reason in infeasible(people, settings).items()]

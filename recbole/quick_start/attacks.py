@@ -1,4 +1,4 @@
-"""The attacks of a run that makes attributes of people unreadable: on its base, and on every checkpoint."""
+"""Attribute-inference attacks in a run of attribute unlearning: on its base model and on every checkpoint."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ logger = logging.getLogger("recbole")
 
 
 def check_attacks(config: Config, scenario: Scenario) -> None:
-    """Find out, before any work, whether what a run is to attack with can be had.
+    """Check before any work that the attacks of a run are possible.
 
     Raises:
-        UserError: ``attack_seeds`` is no number of times, or scikit-learn is missing.
+        UserError: ``attack_seeds`` is negative, or attacks are due and scikit-learn is not installed.
     """
     if config["attack_seeds"] < 0:
         raise UserError(f"--attack_seeds should be 0 or more, not {config['attack_seeds']}")
@@ -41,17 +41,17 @@ def check_attacks(config: Config, scenario: Scenario) -> None:
     try:
         check_installed()
     except UserError as error:
-        raise UserError(f"{error}; --attack_seeds 0 attacks nothing") from error
+        raise UserError(f"{error}; --attack_seeds 0 skips the attacks") from error
 
 
 @dataclass(frozen=True)
 class Attacks:
-    """What a run attacks, and how.
+    """The attacks of one run, with a cache of their results.
 
     Attributes:
-        setup: the run's.
-        settings: how.
-        found: the rows of what was attacked, by the kind of model and the number of requests that it is of.
+        setup: data, requests and settings of the run.
+        settings: protocols, attackers, seeds and folds.
+        found: result rows of the attacks so far, by (kind of model, number of processed requests).
     """
 
     setup: Setup
@@ -60,19 +60,23 @@ class Attacks:
 
     @classmethod
     def of(cls, setup: Setup) -> Attacks:
-        """Return the attacks of a run: those of the default protocols, ``attack_seeds`` times."""
+        """Return the attacks of a run: the default protocols and attackers, with ``attack_seeds`` draws of folds."""
         return cls(setup, AttackSettings(seeds=setup.config["attack_seeds"]))
 
     def on(self, model: AbstractRecommender, state: State, kind: str, /, **about: Any) -> list[Row]:
-        """Attack a model in each attribute that is protected in a state, and return rows of the result table.
+        """Attack a model for each attribute that is protected in a state, and return rows of the result table.
 
-        The last two of four checkpoints may be of the same requests: the second is then not attacked again.
+        Results are kept per kind of model and number of requests: if two checkpoints have the same number of requests,
+        the second one reuses the rows of the first.
 
         Args:
-            model: any model of the run.
-            state: whose protected people are attacked; also the rows' checkpoint.
-            kind: of the model, ``base`` or ``unlearned``.
-            about: columns of the rows.
+            model: the base model or an unlearned model.
+            state: gives the protected users and the checkpoint number of the rows.
+            kind: the kind of model, ``base`` or ``unlearned``.
+            about: values for further columns of the rows.
+
+        Returns:
+            The rows; an empty list if nothing is protected or ``attack_seeds`` is 0.
         """
         audits = protections(self.setup, state) if self.settings.seeds else []
         if not audits or state.done is None:
@@ -87,13 +91,13 @@ class Attacks:
         rows: list[Row] = []
         for audited in audits:
             for protocol, reason in infeasible(audited.people, self.settings).items():
-                logger.info("%s: no attack %s: %s", audited.attribute.name, protocol, reason)
+                logger.info("%s: attack %s is not possible: %s", audited.attribute.name, protocol, reason)
             rows += audited.rows(views, self.settings)
         return rows
 
 
 def protections(setup: Setup, state: State) -> list[Audited]:
-    """Return each attribute in which a state protects people, with who they are; none where it protects nobody."""
+    """Return the attributes that a state protects, each with its protected users; empty if it protects nothing."""
     requests, found = setup.requests, {}
     if isinstance(requests, AttributeRequests) and state.done is not None:
         for piece in requests.pieces[: state.done.count]:
@@ -104,10 +108,10 @@ def protections(setup: Setup, state: State) -> list[Audited]:
 
 
 def audited_in(setup: Setup, state: State, name: str) -> Audited:
-    """Return an attribute of a data set's people, and who of them a state protects; everybody where it protects none.
+    """Return a user attribute with the users whom a state protects in it, or with all users if it protects none.
 
     Raises:
-        UserError: there is no such attribute.
+        UserError: the data set has no such attribute.
     """
     protected = {audited.attribute.name: audited for audited in protections(setup, state)}
     return protected[name] if name in protected else everybody(read_attribute(setup.config, setup.dataset, name))

@@ -1,4 +1,4 @@
-"""Configuration files of PoT-AU's ``main.py``: the same experiment as a command line of ours."""
+"""Configuration files of PoT-AU's ``main.py``, translated to command lines of ``unlearn.py`` and ``run_recbole.py``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recbole.utils import UserError, read_json, suggest
 FLAG = "--attribute_config"
 ORIGINAL = "original"
 VARIANT = "attribute_config"
-"""The folder of what such files make."""
+"""The variant (subfolder) into which runs with such a file write their checkpoints and logs."""
 
 MODELS = {
     "ncf": ("--model", "NeuMF", "--mf_embedding_size", "32", "--mlp_embedding_size", "128",
@@ -18,7 +18,7 @@ MODELS = {
     "lightgcn": ("--model", "LightGCN", "--embedding_size", "64", "--n_layers", "3", "--reg_weight", "0.0"),
 }  # fmt: skip
 METHODS = {ORIGINAL: None, "u2u": "u2u", "d2d": "d2d", "retrain": "mmd_training", "adv": "adv"}
-"""The original's methods, and what the algorithms are called here; the original one is the base."""
+"""PoT-AU's methods and the corresponding algorithms of this program; None: the base model is trained."""
 
 _DEFAULTS = {
     "target_model": "final_model.pth", "method": ORIGINAL, "model": "ncf", "lr": 0.001, "batch_size": 256, "epochs": 25,
@@ -34,19 +34,20 @@ _PROTOCOL = (
 
 
 def expanded(argv: list[str], say: Callable[[str], None] = print) -> tuple[list[str], bool]:
-    """Return a command line with the file's settings in the place of ``--attribute_config FILE``, if that is there.
+    """Return a command line in which ``--attribute_config FILE``, if given, is replaced by the file's settings.
 
-    What else the command line says stands behind them, and wins.
+    The other arguments follow these settings and override them.
 
     Args:
-        argv: of unlearn.py, without the program's name.
-        say: gets each line about what the file says and this program does differently.
+        argv: the arguments of unlearn.py, without the program's name.
+        say: called with one line of text for each setting that this program implements differently.
 
     Returns:
-        The command line, and whether it is to train the base: the file's method is ``original``.
+        The arguments, and whether to train the base model with them (the file's method is ``original``) instead of
+        unlearning.
 
     Raises:
-        UserError: the file cannot be read, or a key or value of it is not known.
+        UserError: the flag has no value, the file cannot be read, or one of its keys or values is unknown.
     """
     places = [at for at, word in enumerate(argv) if word == FLAG or word.startswith(f"{FLAG}=")]
     if not places:
@@ -58,52 +59,52 @@ def expanded(argv: list[str], say: Callable[[str], None] = print) -> tuple[list[
         if at + 1 == len(argv) or argv[at + 1].startswith("--"):
             raise UserError(f"{FLAG} needs a file, such as exp_config.json")
         value = argv[at + 1]
-    said = _read(value)
-    trains = said["method"] == ORIGINAL
-    return [*_words(said, value, say), *rest], trains
+    settings = _read(value)
+    trains = settings["method"] == ORIGINAL
+    return [*_words(settings, value, say), *rest], trains
 
 
 def _read(path: str) -> dict[str, Any]:
-    """Return all keys of a file, with the defaults of those that it lacks."""
+    """Return the settings of a file by key, with PoT-AU's defaults for missing keys."""
     found = read_json(path, dict)
     for key in found:
         if key not in _DEFAULTS:
-            raise UserError(f"{path}: there is nothing for the key '{key}' here{suggest(key, _DEFAULTS)}")
+            raise UserError(f"{path}: unknown key '{key}'{suggest(key, _DEFAULTS)}")
     for key in _NUMBERS:
         value = found.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise UserError(f"{path}: {key} should be a number, not {value!r}")
-    said: dict[str, Any] = {**_DEFAULTS, **found}
+    settings: dict[str, Any] = {**_DEFAULTS, **found}
     choices: dict[str, tuple[str, ...]] = {"method": tuple(METHODS), "model": tuple(MODELS)}
     for key, known in choices.items():
-        if said[key] not in known:
-            told = suggest(str(said[key]), known) or f"; known are {', '.join(known)}"
-            raise UserError(f"{path}: {key}: there is no {said[key]!r} here{told}")
-    return said
+        if settings[key] not in known:
+            hint = suggest(str(settings[key]), known) or f"; known values: {', '.join(known)}"
+            raise UserError(f"{path}: {key}: unknown value {settings[key]!r}{hint}")
+    return settings
 
 
-def _words(said: Mapping[str, Any], path: str, say: Callable[[str], None]) -> list[str]:
-    """Return a command line of what a file says."""
-    words = [*MODELS[said["model"]], *_PROTOCOL, "--dataset", str(said["dataset"])]
-    words += ["--learning_rate", str(said["lr"]), "--train_batch_size", str(said["batch_size"])]
-    words += ["--epochs", str(said["epochs"]), "--stopping_step", str(said["epochs"])]
-    words += [f"--{ours}={said[key]}" for key, ours in {"dataset_path": "data_path", "device": "device"}.items()
-              if said[key] is not None]  # fmt: skip
-    if said["model"] == "ncf":
-        words += ["--train_neg_sample_args", f"{{sample_num: {said['num_ng']}}}"]
+def _words(settings: Mapping[str, Any], path: str, say: Callable[[str], None]) -> list[str]:
+    """Translate the settings of a file to command-line arguments; ``say`` gets the differences from PoT-AU."""
+    words = [*MODELS[settings["model"]], *_PROTOCOL, "--dataset", str(settings["dataset"])]
+    words += ["--learning_rate", str(settings["lr"]), "--train_batch_size", str(settings["batch_size"])]
+    words += ["--epochs", str(settings["epochs"]), "--stopping_step", str(settings["epochs"])]
+    words += [f"--{ours}={settings[key]}" for key, ours in {"dataset_path": "data_path", "device": "device"}.items()
+              if settings[key] is not None]  # fmt: skip
+    if settings["model"] == "ncf":
+        words += ["--train_neg_sample_args", f"{{sample_num: {settings['num_ng']}}}"]
     else:
-        say(f"{path}: num_ng: LightGCN is trained by BPR here, with one negative for each positive, not pointwise")
-    words += ["--eval_args", f"{{split: {{LS: valid_and_test}}, order: RO, mode: uni{said['test_num_ng']}}}"]
-    say(f"{path}: the epoch is chosen on validation rows, not on those of the test")
-    if said["method"] == ORIGINAL:
+        say(f"{path}: num_ng is ignored: LightGCN is trained here with the BPR loss and one negative per positive")
+    words += ["--eval_args", f"{{split: {{LS: valid_and_test}}, order: RO, mode: uni{settings['test_num_ng']}}}"]
+    say(f"{path}: the best epoch is selected on validation rows, not on test rows")
+    if settings["method"] == ORIGINAL:
         return words
-    algorithm = str(METHODS[said["method"]])
+    algorithm = str(METHODS[settings["method"]])
     words += ["--attribute", "gender", "--protect_batches", "1", "--protect_view", "table"]
     words += ["--unlearning_algorithm", algorithm]
-    if said["target_model"] != _DEFAULTS["target_model"]:
-        words += ["--base_checkpoint", str(said["target_model"])]
+    if settings["target_model"] != _DEFAULTS["target_model"]:
+        words += ["--base_checkpoint", str(settings["target_model"])]
     if algorithm in ("u2u", "d2d"):
-        words += ["--protect_weight", str(said["au_trade_off"])]
+        words += ["--protect_weight", str(settings["au_trade_off"])]
     if algorithm == "mmd_training":
-        words += ["--mmd_weight", str(said["retrain_trade_off"])]
+        words += ["--mmd_weight", str(settings["retrain_trade_off"])]
     return words

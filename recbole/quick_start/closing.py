@@ -1,4 +1,4 @@
-"""What a run tells of its rows when it has ended: the log's lines, and ERASE's table of sensitive items."""
+"""The end of a run: the log lines about its results, and ERASE's .csv table of sensitive items."""
 
 import csv
 import logging
@@ -20,16 +20,23 @@ _CSV = (
 )
 
 _OF_LISTS = ("_with_sensitive", "_sensitive_per_user", "_sensitive_in_topk")
-"""What the metrics of sensitive items end with."""
+"""Suffixes of the names of metrics that count sensitive items in recommended lists."""
 
 
 def rounded(result: dict[str, float], config: Config) -> dict[str, float]:
-    """Return a result dictionary as it is printed."""
+    """Return metric values, by name, rounded to ``metric_decimal_place`` digits for printing."""
     return {name: round(value, config["metric_decimal_place"]) for name, value in result.items()}
 
 
 def report(setup: Setup, rows: list[dict[str, Any]], kind: str, what: str = "test result") -> None:
-    """Log a model's utility on all of the test rows, as ERASE does, and its exposure of sensitive or promoted items."""
+    """Log a model's utility on all test rows, and how often it recommends sensitive or promoted items.
+
+    Args:
+        setup: the run's settings and data.
+        rows: rows of the result table, which may contain several models.
+        kind: the value of the column ``model`` in the rows to report.
+        what: the beginning of the log line about utility.
+    """
     config = setup.config
     mine = [row for row in rows if row["model"] == kind and row["split"] == "test" and row["minus"] is None]
     plain = [r for r in mine if r["view"] == "all" and r["population"] == "all" and r["masking"] == "retained"]
@@ -51,24 +58,32 @@ def report(setup: Setup, rows: list[dict[str, Any]], kind: str, what: str = "tes
 def sensitive_csv(
     setup: Setup, folder: Path, rows: list[dict[str, Any]], kind: str, suffix: str, algorithm: str | None = None
 ) -> None:
-    """Write ERASE's table of sensitive items into a folder of logs; ``suffix`` ends its name.
+    """Write ERASE's .csv table of sensitive items in recommended lists.
+
+    Args:
+        setup: the run's settings and data.
+        folder: the folder for the table.
+        rows: rows of the result table, which may contain several models.
+        kind: the value of the column ``model`` in the rows to write.
+        suffix: the end of the file name, before ``.csv``.
+        algorithm: the unlearning algorithm, if the model is an unlearned one.
 
     Raises:
-        UserError: when the rows tell of no sensitive item.
+        UserError: no row counts sensitive items.
     """
     config = setup.config
     stem = f"sensitive_eval_{config['dataset']}_{config['model']}_seed_{config['seed']}"
     path = folder / f"{stem}_category_{config['sensitive_category']}_{suffix}.csv"
     if not _write_exposure(path, setup, rows, kind, algorithm):
-        raise UserError("--sensitive_eval_only needs --sensitive_category: there is no sensitive item to count")
+        raise UserError("--sensitive_eval_only needs --sensitive_category, which lists the items to count")
     logger.info("sensitive items: %s", path)
 
 
 def _write_exposure(path: Path, setup: Setup, rows: list[dict[str, Any]], kind: str, algorithm: str | None) -> bool:
-    """Write the table from result rows, and return whether there were any.
+    """Write the table from the rows that count sensitive items; return whether there were any.
 
-    Counted over the whole catalogue, as in ERASE. ``eval_type`` and ``unlearning_algorithm`` say what was evaluated;
-    in ERASE's tables of unlearned models they do not.
+    The counts are of lists drawn from the whole catalogue, as in ERASE. Unlike in ERASE's tables of unlearned models,
+    ``eval_type`` and ``unlearning_algorithm`` say which model was evaluated.
     """
     config = setup.config
     population = "all" if setup.requests is None else "requesting"
@@ -105,13 +120,13 @@ def _users(percentage: float, total: int) -> int | None:
 
 
 def all_finite(rows: list[dict[str, Any]]) -> bool:
-    """Return whether every model's lists are known; those with scores that are no numbers are named in one line."""
+    """Return whether all metrics of recommended lists have a value; log the models with NaN or infinite scores."""
     broken: dict[str, None] = {}
     for row in rows:
-        own = row["k"] is not None and row["minus"] is None and row["reference"] is None  # lists of this model alone
+        own = row["k"] is not None and row["minus"] is None and row["reference"] is None  # no comparison
         if own and row["n_rows"] and math.isnan(row["value"]):
             at = "" if row["checkpoint"] is None else f" (checkpoint {row['checkpoint']})"
             broken[f"{row['model']}{at}"] = None
     if broken:
-        logger.warning("scores are not finite, and metrics are null: %s", ", ".join(broken))
+        logger.warning("scores are not finite, so metrics are null: %s", ", ".join(broken))
     return not broken

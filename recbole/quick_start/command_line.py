@@ -1,9 +1,9 @@
-"""The two command lines, parsed and not yet run.
+"""Parsing of the command lines of ``run_recbole.py`` and ``unlearn.py``.
 
-A flag that is given sets the configuration key of the same name and wins over every YAML file; a flag that is absent
-leaves the files alone (in ERASE the defaults of absent flags overruled them). Whatever is no flag is a configuration
-key: ``--learning_rate 0.01`` and ``--learning_rate=0.01`` mean the same, and ``--show_progress`` alone means True.
-Whether such a key exists is for ``Config`` to judge::
+A given flag sets the configuration key of the same name and overrides every YAML file. An absent flag does not override
+the files (in ERASE the defaults of absent flags did). Any other ``--name`` sets a configuration key:
+``--learning_rate 0.01`` and ``--learning_rate=0.01`` are equivalent, and ``--show_progress`` alone means True.
+``Config`` checks later whether such a key exists::
 
     namespace, overrides = train_arguments(sys.argv[1:])
     config = Config(
@@ -15,7 +15,8 @@ Whether such a key exists is for ``Config`` to judge::
         also_known=namespace.flag_names,
     )
 
-Beside the flags, the namespace holds ``ignored`` (flags given that do nothing) and ``flag_names``.
+In addition to the flags, the namespace has the attributes ``ignored`` (given flags that have no effect), ``given``
+(configuration keys that flags set, with their values), ``own_defaults`` and ``flag_names``.
 """
 
 import argparse
@@ -39,7 +40,7 @@ Parsed = tuple[argparse.Namespace, dict[str, Any]]
 _TRAIN_EXAMPLES = """examples (MovieLens 100K: python dataset/ml-100k/prepare.py):
   # train BPR
   python run_recbole.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml
-  # retrain without what is forgotten by the last checkpoint
+  # retrain without the interactions that are forgotten by the last checkpoint
   python run_recbole.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml \\
       --sensitive_category horror --unlearning_fraction 0.001 --retrain_checkpoint_idx_to_match 3
   # evaluate a saved model; any configuration key can be given the same way
@@ -51,7 +52,7 @@ _TRAIN_EXAMPLES = """examples (MovieLens 100K: python dataset/ml-100k/prepare.py
       --spam --unlearning_fraction 0.01 --n_target_items 10
 """
 _UNLEARN_EXAMPLES = """examples (after those of run_recbole.py --help):
-  # forget, person by person, what is about horror
+  # forget the horror interactions of the requesting users, one user after another
   python unlearn.py --model BPR --dataset ml-100k --config_files configs/config_bpr.yaml \\
       --sensitive_category horror --unlearning_fraction 0.001 --unlearning_algorithm scif
   # evaluate the four unlearned checkpoints again
@@ -64,40 +65,45 @@ _UNLEARN_EXAMPLES = """examples (after those of run_recbole.py --help):
 
 
 def train_arguments(argv: list[str], program: str = "run_recbole.py") -> Parsed:
-    """Parse the arguments of ``run_recbole.py`` (a list without the program's name).
+    """Parse the arguments of ``run_recbole.py``.
+
+    Args:
+        argv: the arguments without the program's name.
+        program: the program's name in help and messages.
 
     Returns:
-        The namespace of the flags, and a dict of the other settings (key to text, or True for a bare ``--key``).
+        A namespace with the flags, and a dict with the other settings (key to text, or True for a bare ``--key``).
 
     Raises:
-        UserError: a stray word, or a flag of a part that is not available yet.
-        SystemExit: with status 2 after one line, for a flag with a bad value; with 0 after ``-h``.
+        UserError: an argument is neither a flag, a setting nor a value, or is a flag of ERASE that is not available.
+        SystemExit: status 2 after one line of error for a flag with an invalid value, 0 after ``--help``.
     """
-    about = "Train a recommender, or retrain it without what was forgotten, and evaluate it."
+    about = "Train a recommender, or retrain it without the forgotten interactions, and evaluate it."
     groups = flags.train_flags()
     parser = _parser(program, about, groups, _TRAIN_EXAMPLES)
     return _parse(parser, groups, flags.TRAIN_DEAD, argv)
 
 
 def unlearn_arguments(argv: list[str], registry: Any = None, program: str = "unlearn.py") -> Parsed:
-    """Parse the arguments of ``unlearn.py``; hyper-parameters of algorithms are among the overrides when given.
+    """Parse the arguments of ``unlearn.py``.
 
     Args:
-        argv: a list without the program's name.
-        registry: where the algorithms are listed; by default ``recbole.unlearning.registry``.
-        program: what it is called.
+        argv: the arguments without the program's name.
+        registry: a module with ``algorithm_names`` and ``hyper_parameters``; None for ``recbole.unlearning.registry``.
+        program: the program's name in help and messages.
 
     Returns:
-        As ``train_arguments``.
+        A namespace with the flags, and a dict with the other settings (key to text, or True for a bare ``--key``) and
+        the given hyper-parameters of algorithms.
 
     Raises:
-        UserError: as ``train_arguments``.
-        SystemExit: as ``train_arguments``.
+        UserError: an argument is neither a flag, a setting nor a value, or is a flag of ERASE that is not available.
+        SystemExit: status 2 after one line of error for a flag with an invalid value, 0 after ``--help``.
     """
     registry = registry or _registry()
     groups = flags.unlearn_flags(registry.algorithm_names())
     tuned = _hyper_parameter_flags(registry.hyper_parameters())
-    about = "Make a trained recommender forget, request by request, with four checkpoints that are evaluated."
+    about = "Process deletion requests with an unlearning algorithm, save four checkpoints and evaluate them."
     parser = _parser(program, about, {**groups, **tuned}, _UNLEARN_EXAMPLES)
     namespace, overrides = _parse(parser, {**groups, **tuned}, flags.UNLEARN_DEAD, argv)
     given = {flag.name: getattr(namespace, flag.name) for group in tuned.values() for flag in group}
@@ -106,19 +112,19 @@ def unlearn_arguments(argv: list[str], registry: Any = None, program: str = "unl
 
 
 def config_values(namespace: argparse.Namespace) -> dict[str, Any]:
-    """Return the configuration keys that the given flags set."""
+    """Return the settings that the given flags make, configuration key to value."""
     return dict(namespace.given)
 
 
 def declared_defaults(namespace: argparse.Namespace, registry: Any = None) -> dict[str, Any]:
-    """Return defaults for ``Config`` to know: of flags, where overall.yaml has another, and of hyper-parameters."""
+    """Return the defaults of flags that differ from overall.yaml's, and those of hyper-parameters, key to value."""
     tuned = (registry or _registry()).hyper_parameters()
     typed = {h.name: None if h.default is None else h.type(h.default) for h in tuned}
     return {**typed, **namespace.own_defaults}
 
 
 def without_secrets(argv: list[str]) -> list[str]:
-    """Return ``argv`` for logs and files: values of credentials such as ``--hf_token`` are replaced by ``***``."""
+    """Return a copy of ``argv`` in which the values of credentials such as ``--hf_token`` are replaced by ``***``."""
     shown, hide = [], False
     for token in argv:
         name, equals, _ = token.partition("=")
@@ -174,7 +180,7 @@ def _parse(parser: OneLineParser, groups: Groups, dead: frozenset[str], argv: li
 
 
 def _split(argv: list[str], known: Container[str]) -> tuple[list[str], dict[str, Any]]:
-    """Return the tokens of flags for argparse, and the values by name of everything else that starts with ``--``."""
+    """Divide arguments into those of known flags, for argparse, and a dict of all other ``--name value`` settings."""
     for_flags, others = [], {}
     tokens, in_flag = deque(argv), False
     while tokens:
@@ -207,11 +213,11 @@ def _is_negative_number(token: str) -> bool:
 
 
 def _stray(token: str) -> UserError:
-    return UserError(f"unexpected {token!r} on the command line; settings are written --key value or --key=value")
+    return UserError(f"unexpected {token!r} on the command line; write settings as --key value or --key=value")
 
 
 def _settle(namespace: argparse.Namespace, known: dict[str, Flag]) -> None:
-    """Give absent flags their defaults, and note what the given ones set."""
+    """Set absent flags to their defaults, and add ``given``, ``own_defaults`` and ``flag_names`` to the namespace."""
     given = [name for name in known if getattr(namespace, name) is not _UNSET]
     for name in set(known).difference(given):
         setattr(namespace, name, known[name].default)
@@ -230,5 +236,5 @@ def _settle(namespace: argparse.Namespace, known: dict[str, Flag]) -> None:
 
 
 def _file_names(words: list[str]) -> list[str]:
-    """Return file names; a word that is no file may hold several, separated by spaces, as in ERASE."""
+    """Return file names; an argument that is not an existing file is split at spaces, as in ERASE."""
     return [name for word in words for name in ([word] if os.path.exists(word) else word.split())]

@@ -1,4 +1,4 @@
-"""What a run of an ensemble does beside what runs of single models do: it partitions, and trains part by part."""
+"""Steps that only runs of an ensemble need: partitioning the training rows, and training one model per shard."""
 
 from __future__ import annotations
 
@@ -26,20 +26,27 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 NO_EPOCH = -1
-"""What a checkpoint says of its epoch, where it is of no single training."""
+"""The epoch that an ensemble's checkpoint stores, as its shards have different ones."""
 
 
 def train_ensemble(
     setup: Setup, state: State, board: SummaryWriter | None
 ) -> tuple[LearnedEnsemble, dict[str, Any], Workspace]:
-    """Partition (a base), or take the base's partition (a retraining), train all shards from scratch, and save.
+    """Train all shards of an ensemble from scratch and save it.
+
+    A base ensemble is partitioned first. A retrained ensemble uses the partition of its base.
+
+    Args:
+        setup: settings and data of the run.
+        state: the model to train: its kind, mask and file.
+        board: TensorBoard's writer, or None.
 
     Returns:
-        The model; what a record tells of it beside its result; and the files of unfinished work, to be removed when
-        all that depends on the model is written.
+        The trained ensemble; the entries ``coupled`` and ``ensemble`` for its record; and its intermediate files, which
+        the caller removes after everything else is written.
 
     Raises:
-        UserError: a retraining has no base to take the partition from; a training diverged.
+        UserError: there is no usable base ensemble for a retraining, or a training diverged.
     """
     workspace = Workspace(state.file.with_suffix(""))
     if state.kind == "base":
@@ -56,37 +63,37 @@ def train_ensemble(
 
 
 def _of_base(setup: Setup) -> tuple[np.ndarray, Mapping[str, Any]]:
-    """Return the partition of the base ensemble, and what is told of it.
+    """Read the base ensemble's partition: the shard of each log row (int16 [rows]), and its description for records.
 
     Raises:
-        UserError: there is no base, or none that is an ensemble of these data.
+        UserError: there is no base checkpoint, or it is not an ensemble trained on these data.
     """
     path = setup.base().file
     if not path.exists():
-        raise UserError(f"a retrained ensemble has the partition of its base, and there is no {path}: train it first")
+        raise UserError(f"a retrained ensemble needs the partition of its base, but there is no {path}: train it first")
     content = Stored.read(path).content
     shard_of = (content.get("state_dict") or {}).get(SHARD_OF)
     about = (content.get("meta") or {}).get("partition")
     good = isinstance(shard_of, torch.Tensor) and shard_of.dtype == torch.int16
     if shard_of is None or about is None or not good or shard_of.shape != (len(setup.dataset.log),):
-        raise UserError(f"{path} holds no partition of these data; train the base ensemble anew")
+        raise UserError(f"{path} contains no partition of these data; train the base ensemble again")
     return shard_of.numpy(), about
 
 
 def check_pairing(config: Config, algorithm: type[UnlearningAlgorithm]) -> None:
-    """Refuse, before anything is read, an algorithm for single models on an ensemble, and the other way round.
+    """Check, before any data is read, that the algorithm and the model are both for ensembles or both for one model.
 
     Raises:
-        UserError: in one line.
+        UserError: they are not, or ``repartition`` is set without an ensemble.
     """
     if config["ensemble"] and not algorithm.serves_ensembles:
         raise UserError(
-            f"{algorithm.name} changes one model of all data, and --ensemble {config['ensemble']} is several: "
-            "--unlearning_algorithm shards deletes from it"
+            f"{algorithm.name} works on a single model trained on all data, but --ensemble {config['ensemble']} has "
+            "one model per shard; use --unlearning_algorithm shards"
         )
     if algorithm.serves_ensembles and not config["ensemble"]:
-        raise UserError(
-            f"{algorithm.name} deletes from an ensemble: give --ensemble, here and where the base is trained"
-        )
+        raise UserError(f"{algorithm.name} works only on ensembles: give --ensemble, here and when training the base")
     if config["repartition"] and not algorithm.serves_ensembles:
-        raise UserError(f"--repartition is of ensembles, and {algorithm.name} changes one model of all data")
+        raise UserError(
+            f"--repartition applies only to ensembles; {algorithm.name} works on a single model trained on all data"
+        )

@@ -1,4 +1,4 @@
-"""One command for all programs: ``erase-bench prepare``, ``train``, ``unlearn``, ``forget-set``, ``report``, ...."""
+"""The command ``erase-bench``, which runs all programs: ``erase-bench train``, ``erase-bench unlearn``, ..."""
 
 import argparse
 import sys
@@ -8,23 +8,27 @@ import recbole
 from recbole.utils import OneLineParser
 from recbole.utils.ending import ended
 
-_ABOUT = """machine unlearning in recommender systems: train a model, let it forget, compare with one retrained
+_ABOUT = """machine unlearning in recommender systems: train a model, unlearn, compare with a retrained model
 
-  prepare      fetch or convert a data set                                (dataset/<name>/prepare.py)
-  train        train a model, or retrain it without what was forgotten    (run_recbole.py)
-  unlearn      put requests to an unlearning algorithm and evaluate       (unlearn.py)
-  forget-set   make what is to be forgotten: forget sets, spam            (make_forget_set.py)
+  prepare      download or convert a data set                             (dataset/<name>/prepare.py)
+  train        train a model, or retrain it without forgotten rows        (run_recbole.py)
+  unlearn      process deletion requests and evaluate the result          (unlearn.py)
+  forget-set   draw forget sets, or generate spam                         (make_forget_set.py)
   report       compare result files in a table
-  scan         look whether an ensemble still depends on what was forgotten
-  attack       look what attackers read of an attribute of people in a model
-  list         what there is: models, algorithms, metrics, scenarios, data sets, presets, keys
+  scan         check whether an ensemble still depends on forgotten rows
+  attack       measure how well attackers infer a user attribute from a model
+  list         list models, algorithms, metrics, scenarios, data sets, presets, configuration keys
 
 each has --help"""
 _LISTS = ("models", "algorithms", "metrics", "scenarios", "datasets", "presets", "keys")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a program of the family; return its exit status."""
+    """Run the program that the first argument names, and return its exit status.
+
+    Args:
+        argv: the command-line arguments; None for those of the process.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     programs = {"prepare": _prepare, "train": _train, "unlearn": _unlearn, "forget-set": _forget_set}
     programs |= {"report": _report, "scan": _scan, "attack": _attack, "list": _list}
@@ -39,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def version() -> str:
-    """Return the program's version and that of its results."""
+    """Return the version of the program and the version of its results, as text for ``--version``."""
     return f"erase-bench {recbole.__version__}, results version {recbole.RESULTS_VERSION}"
 
 
@@ -86,21 +90,21 @@ def _attack(arguments: list[str]) -> int:
 
 
 def _list(arguments: list[str]) -> int:
-    parser = OneLineParser(prog="erase-bench list", description="Show what there is, a line each.")
+    parser = OneLineParser(prog="erase-bench list", description="List what is available, one per line.")
     parser.add_argument("what", nargs="*", choices=(*_LISTS, []), metavar="|".join(_LISTS),
                         help="which lists (default: all but keys)")  # fmt: skip
-    asked = parser.parse_args(arguments).what or [name for name in _LISTS if name != "keys"]
+    chosen = parser.parse_args(arguments).what or [name for name in _LISTS if name != "keys"]
     makers: dict[str, Callable[[], list[str]]] = {
         "models": _models, "algorithms": _algorithms, "metrics": _metrics, "scenarios": _scenarios,
         "datasets": _datasets, "presets": _presets, "keys": _keys,
     }  # fmt: skip
 
-    def tell() -> int:
-        for name in asked:
+    def print_lists() -> int:
+        for name in chosen:
             print(f"{name}:", *makers[name](), sep="\n  ")
         return 0
 
-    return ended("erase-bench list", tell, "nothing was changed")
+    return ended("erase-bench list", print_lists, "nothing was changed")
 
 
 def _models() -> list[str]:

@@ -1,4 +1,4 @@
-"""The flags of the two command lines, as data; those of a scenario are in its file."""
+"""The flags of ``run_recbole.py`` and ``unlearn.py``, as data. Each scenario declares its own flags in its file."""
 
 from collections.abc import Iterable
 
@@ -13,15 +13,24 @@ RUNNING = ("wait", "leave")
 
 
 _PLACES = (
-    Flag("checkpoint_dir", str, "folder for checkpoints (default: saved); its logs go into its subfolder log"),
+    Flag(
+        "checkpoint_dir",
+        str,
+        "folder for checkpoints (default: saved); if given, logs go into its subfolder log, unless --log_dir is given",
+    ),
     Flag("log_dir", str, "folder for logs and per-request records (default: log)"),
-    Flag("variant", str, "a name: everything goes into folders of that name, beside runs of other settings"),
-    Flag("overwrite", bool, "replace files that other settings made", False),
-    Flag("if_running", str, "when another process writes the same files: wait (default) or leave", choices=RUNNING),
+    Flag("variant", str, "name of a subfolder for all checkpoints and logs, to keep runs with other settings apart"),
+    Flag("overwrite", bool, "replace files that were written with other settings", False),
+    Flag(
+        "if_running",
+        str,
+        "what to do while another process writes the same files: wait for it (default) or leave with an error",
+        choices=RUNNING,
+    ),
     Flag(
         "allow_other_reference",
         bool,
-        "compare with a retrained model that differs from the base in more than what was forgotten",
+        "also compare with a retrained model whose settings differ from those of the base model",
         False,
     ),
 )
@@ -30,39 +39,44 @@ _PLACES = (
 def _run(dataset: str) -> tuple[Flag, ...]:
     return (
         Flag("model", str, "model, by its class name (default: BPR)", "BPR", key=None, short="m"),
-        Flag("dataset", str, f"folder under data_path (default: {dataset})", dataset, key=None, short="d"),
-        Flag("task_type", str, "task; must agree with the model (default: the model's own)", choices=TASKS),
-        Flag("config_files", str, "YAML files, the last one wins", key=None, nargs="+"),
-        Flag("seed", int, "seed of the model, and of the forget set (default: 2)", 2),
-        Flag("device", str, "cpu or cuda:N; must be there (default: as use_gpu and --gpu_id say)", key=None),
-        Flag("gpu_id", str, "number of the CUDA device; '' for the CPU (default: 0 if there is one)"),
-        Flag("topk", cutoffs, "lengths of the ranked lists that are evaluated (default: 10 20)", [10, 20], nargs="+"),
-        Flag("metrics", metric_names, "what is computed of them (default: Recall MRR NDCG Hit Precision)", nargs="+"),
+        Flag("dataset", str, f"folder of the data set in data_path (default: {dataset})", dataset, key=None, short="d"),
+        Flag("task_type", str, "task; must match the model (default: the model's task)", choices=TASKS),
+        Flag("config_files", str, "YAML files; later files override earlier ones", key=None, nargs="+"),
+        Flag("seed", int, "random seed for the model and for drawing the forget set (default: 2)", 2),
+        Flag("device", str, "cpu or cuda:N; must exist (default: set by use_gpu and --gpu_id)", key=None),
+        Flag("gpu_id", str, "number of the CUDA device, or '' for the CPU (default: 0 if there is a GPU)"),
+        Flag("topk", cutoffs, "lengths k of the ranked lists to evaluate (default: 10 20)", [10, 20], nargs="+"),
+        Flag("metrics", metric_names, "metrics to compute (default: Recall MRR NDCG Hit Precision)", nargs="+"),
         Flag(
             "max_training_hours",
             float,
-            "budget in hours: training stops before an epoch that would go past it; "
-            "of unlearning each request (or batch of them) gets an even share, and changes nothing if that runs out",
+            "time budget in hours. Training stops before an epoch that would exceed it. When unlearning, each request "
+            "(or batch of requests) gets an equal share, and a request that exceeds its share leaves the model "
+            "unchanged",
         ),
         *_PLACES,
         Flag(
             "result_file",
             str,
-            "also write the record of the run (arguments, timing, metric rows) to this JSON file",
+            "also write the record of the run (arguments, timing, result rows) to this JSON file",
             key=None,
         ),
     )
 
 
 _ENSEMBLES = (
-    Flag("ensemble", str, "shards with a model of each, put together: exact unlearning", choices=tuple(PRESETS)),
-    Flag("partition", str, "how rows go to shards (default: the ensemble's)", choices=PARTITIONS),
-    Flag("aggregate", str, "how the shards' models are put together (default: the ensemble's)", choices=AGGREGATES),
+    Flag("ensemble", str, "train one model per shard of the data and aggregate them, for exact unlearning",
+         choices=tuple(PRESETS)),
+    Flag("partition", str, "method that assigns training rows to shards (default: set by --ensemble)",
+         choices=PARTITIONS),
+    Flag("aggregate", str, "method that aggregates the shards' models (default: set by --ensemble)",
+         choices=AGGREGATES),
     Flag("num_shards", int, "number of shards (default: 10)"),
-    Flag("capacity_factor", float, "a shard holds at most so many times its even share (default: 1.2)"),
-    Flag("anchor_update", str, "of a partition around anchors (default: the ensemble's)", choices=ANCHOR_UPDATES),
-    Flag("shard_workers", int, "shards that are trained at the same time, each by a process (default: 1)"),
-)
+    Flag("capacity_factor", float, "maximum size of a shard, as a multiple of the average size (default: 1.2)"),
+    Flag("anchor_update", str, "how partitions around anchors update these (default: set by --ensemble)",
+         choices=ANCHOR_UPDATES),
+    Flag("shard_workers", int, "number of processes that train shards in parallel (default: 1)"),
+)  # fmt: skip
 
 
 def _forgetting(fraction: float | None) -> tuple[Flag, ...]:
@@ -70,11 +84,13 @@ def _forgetting(fraction: float | None) -> tuple[Flag, ...]:
     known = scenarios()
     return (
         *known["sensitive"].flags,
-        Flag("unlearning_fraction", float, f"forget set's, or spam's, share of the data (default: {said})", fraction),
+        Flag(
+            "unlearning_fraction", float, f"share of the data to forget, or to add as spam (default: {said})", fraction
+        ),
         Flag(
             "forget_set_seed",
             int,
-            "which draw of the forget set (default: --seed)",
+            "seed with which the forget set was drawn (default: --seed)",
             key="unlearn_sample_selection_seed",
         ),
         *(flag for name, scenario in known.items() if name != "sensitive" for flag in scenario.flags),
@@ -82,29 +98,33 @@ def _forgetting(fraction: float | None) -> tuple[Flag, ...]:
 
 
 _EVALUATION = (
-    Flag("eval_only", bool, "evaluate saved checkpoints, train nothing", False),
-    Flag("sensitive_eval_only", bool, "only count sensitive items in recommendations", False),
+    Flag("eval_only", bool, "evaluate saved checkpoints without training", False),
+    Flag("sensitive_eval_only", bool, "only count sensitive items in the recommended lists", False),
 )
 
 
 def train_flags() -> dict[str, tuple[Flag, ...]]:
-    """Return the groups of run_recbole.py's flags."""
+    """Return the flags of run_recbole.py by the title of their group in ``--help``."""
     return {
         "the run": (
             *_run("ml-100k"),
-            Flag("epochs", int, "passes over the training data (default: the config's, else 300)"),
-            Flag("adam_beta1", float, "Adam's decay of the mean (default: 0.9)"),
-            Flag("adam_beta2", float, "Adam's decay of the variance (default: 0.999)"),
+            Flag("epochs", int, "maximum number of epochs (default: from the configuration files, else 300)"),
+            Flag("adam_beta1", float, "Adam's beta1, the decay rate of the mean gradient (default: 0.9)"),
+            Flag("adam_beta2", float, "Adam's beta2, the decay rate of the mean squared gradient (default: 0.999)"),
             Flag("adam_eps", float, "Adam's epsilon (default: 1e-8)"),
         ),
         "ensembles": _ENSEMBLES,
         "several processes (or start the script with torchrun)": (
-            Flag("nproc", int, "processes on this machine (default: 1)", 1, key=None),
-            Flag("world_size", int, "processes on all machines (default: those of this machine)", -1, key=None),
+            Flag("nproc", int, "number of processes on this machine (default: 1)", 1, key=None),
+            Flag("world_size", int, "number of processes on all machines (default: --nproc)", -1, key=None),
             Flag("group_offset", int, "rank of this machine's first process (default: 0)", 0, key=None),
             Flag("ip", str, "address of the machine with rank 0 (default: localhost)", "localhost", key=None),
             Flag(
-                "port", str, "port there, 0: any that is free, on one machine alone (default: 5678)", "5678", key=None
+                "port",
+                str,
+                "port of the machine with rank 0; 0: any free one (default: 5678)",
+                "5678",
+                key=None,
             ),
         ),
         "forgetting": (
@@ -112,13 +132,13 @@ def train_flags() -> dict[str, tuple[Flag, ...]]:
             Flag(
                 "retrain_checkpoint_idx_to_match",
                 int,
-                "train without what was forgotten by this checkpoint: the yardstick of unlearning",
+                "retrain without the rows that are forgotten by this checkpoint, to compare unlearned models with",
                 choices=tuple(range(N_CHECKPOINTS)),
             ),
         ),
         "evaluation": (
             *_EVALUATION,
-            Flag("reference_checkpoint", str, "a retrained checkpoint to measure the distance from", key=None),
+            Flag("reference_checkpoint", str, "retrained checkpoint from which to measure distances", key=None),
             Flag("checkpoint", str, "with --eval_only: the file of the model to evaluate"),
             Flag("hf_model_path", str, "evaluate a checkpoint from the Hugging Face Hub: hf://user/repo/file.pth"),
             *_HUB,
@@ -127,37 +147,44 @@ def train_flags() -> dict[str, tuple[Flag, ...]]:
 
 
 _HUB = (
-    Flag("hf_token", str, "Hugging Face token; never logged nor stored"),
-    Flag("hf_cache_dir", str, "folder for downloads from the Hub"),
-    Flag("hf_sha256", str, "SHA-256 that the file from the Hub must have"),
+    Flag("hf_token", str, "Hugging Face access token; it is neither logged nor stored"),
+    Flag("hf_cache_dir", str, "folder for downloads from the Hub (default: the cache of huggingface_hub)"),
+    Flag("hf_sha256", str, "expected SHA-256 of the file from the Hub"),
 )
 
 
 def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
-    """Return the groups of unlearn.py's flags; ``algorithms`` are the names to choose from."""
+    """Return the flags of unlearn.py by the title of their group in ``--help``.
+
+    Args:
+        algorithms: the names that ``--unlearning_algorithm`` accepts.
+    """
     return {
         "the run": (
             *_run("ml-100k"),
-            Flag("unlearning_algorithm", str, "how to forget (default: scif)", "scif", choices=tuple(algorithms)),
+            Flag(
+                "unlearning_algorithm", str, "unlearning algorithm (default: scif)", "scif", choices=tuple(algorithms)
+            ),
             Flag(
                 "preset",
                 str,
-                "named hyper-parameters instead of the defaults: erase (ERASE's own, for its seven algorithms on any "
-                "model) or tuned (found on validation data; 'erase-bench list presets' shows for which pairs)",
+                "hyper-parameters to use instead of the defaults: erase (ERASE's, for its seven algorithms on any "
+                "model) or tuned (found on validation data; 'erase-bench list presets' shows the pairs of algorithm "
+                "and model)",
             ),
-            Flag("base_checkpoint", str, "the model to unlearn from: a file, or hf://user/repo/file.pth"),
+            Flag("base_checkpoint", str, "the trained model to unlearn from: a file, or hf://user/repo/file.pth"),
             *_HUB,
-            Flag("release_secret", str, "with ceu and idea: a file whose bytes key the noise, instead of the seed"),
-            Flag("unlearning_batchsize", int, "people per unlearning step (default: 1)", 1),
+            Flag("release_secret", str, "with ceu and idea: a file whose bytes seed the noise, instead of --seed"),
+            Flag("unlearning_batchsize", int, "requests that are processed together (default: 1)", 1),
         ),
         "ensembles": _ENSEMBLES,
         "forgetting": (
             *_forgetting(1e-05),
-            Flag("attribute_config", str, "exp_config.json of PoT-AU's program: run its experiment here", key=None),
+            Flag("attribute_config", str, "exp_config.json of PoT-AU: run the experiment that it describes", key=None),
         ),
         "evaluation": (
             *_EVALUATION,
-            Flag("other_seeds", int, "seeds whose retrained models distances are measured from too", nargs="+"),
+            Flag("other_seeds", int, "also measure distances from the models retrained with these seeds", nargs="+"),
             Flag(
                 "dont_save_interaction_probabilities",
                 bool,
@@ -170,7 +197,7 @@ def unlearn_flags(algorithms: Iterable[str]) -> dict[str, tuple[Flag, ...]]:
     }
 
 
-#: Flags of ERASE that did nothing, or that nothing is left for.
+#: Flags of ERASE that are accepted and ignored: they had no effect there, or their purpose no longer exists.
 TRAIN_DEAD = frozenset(("retrain_flag",))
 UNLEARN_DEAD = frozenset(
     (
@@ -191,6 +218,6 @@ _LATER_PREFIXES = ("rmia_", "ruli_")
 
 
 def refuse_if_later(name: str) -> None:
-    """Raise a UserError for a flag of ERASE whose part is not there yet."""
+    """Raise a UserError for ERASE's flags of membership inference attacks, which are not implemented."""
     if name.startswith(_LATER_PREFIXES):
         raise UserError(f"--{name}: membership attacks are not available yet")

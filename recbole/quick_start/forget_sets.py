@@ -1,4 +1,4 @@
-"""The program that makes what the others forget: sets of sensitive interactions, and spam."""
+"""The program ``make_forget_set.py``: draws forget sets of sensitive interactions, and generates spam."""
 
 import argparse
 from pathlib import Path
@@ -18,59 +18,71 @@ from recbole.utils.flag import Flag
 _NO_MODEL = "none"
 _MIN_BASKETS = "MIN_NBR_BASKET_COUNT"
 _SETTINGS = ("data_path", "task_type", *INTERVALS, _MIN_BASKETS)
-_ABOUT = """Make the file that says what is to be forgotten, from a prepared data set.
+_ABOUT = """Draw forget sets, or generate spam, for a prepared data set.
 
-Sensitive scenario: people who interacted with sensitive items are shuffled, and each asks for all of those interactions
-to be forgotten, until a share of the log is reached. It needs the category's list of items, sensitive_asins_<C>.txt,
-which the data set's prepare.py writes; prepare.py also draws the usual forget sets, this program draws others.
+Sensitive scenario: users who interacted with sensitive items are shuffled. One after another, each of them submits a
+request to delete all of these interactions, until a given share of the log is reached. The category's list of items,
+sensitive_asins_<C>.txt, must exist; the data set's prepare.py writes it. prepare.py also draws the usual forget sets;
+use this program for other seeds, shares or rules.
 
 Spam scenario: fake users, sessions or baskets that promote unpopular items among popular ones (a bandwagon attack).
-Training adds them, unlearning removes them. The clean data stay as they are.
+Training adds them, and unlearning removes them. The clean data are not changed.
 
-The files go into the data set's folder, under the names that the other programs look for."""
+The files are written into the data set's folder, under the names that the other programs expect."""
 _EXAMPLES = """examples:
-  # the data come first
+  # prepare the data first
   python dataset/ml-100k/prepare.py
-  # who asks to forget what about horror: three draws of a thousandth of the log
+  # three forget sets of horror interactions, each 0.1 % of the log
   python make_forget_set.py --dataset ml-100k --sensitive_category horror --unlearning_fraction 0.001 --seed 2 3 5
-  # fake users, 1 % of all, who promote ten items
+  # fake users (1 % of all users) who promote ten items
   python make_forget_set.py --dataset ml-100k --spam --unlearning_fraction 0.01 --n_target_items 10 --seed 2
 
-what is written, in <data_path>/<dataset>, d being the dataset, C the category, s the seed, f the share:
+files written to <data_path>/<dataset> (d: dataset, C: category, s: seed, f: share):
   d_unlearn_pairs_sensitive_category_C_seed_s_unlearning_fraction_f.inter   rows to forget (NBR: .json, users, or pairs)
   d_fraud_sessions_bandwagon_unpopular_ratio_f_seed_s.inter                 fake rows (NBR: fraud_baskets, .json)
-  d_fraud_metadata_bandwagon_unpopular_ratio_f_seed_s.json                  what is promoted, counts, checksums
+  d_fraud_metadata_bandwagon_unpopular_ratio_f_seed_s.json                  promoted items, counts, checksums
 
-what comes next: run_recbole.py trains and retrains, unlearn.py forgets, with the same --dataset, --sensitive_category
-(or --spam and --n_target_items), --unlearning_fraction and --seed; the report ends with the commands. docs/scenarios.md
-says how it is drawn. Exit status: 0 done, 2 a mistake that you can mend (one line says how; nothing is written)."""
+next steps: run run_recbole.py to train and retrain and unlearn.py to unlearn, with the same --dataset,
+--sensitive_category (or --spam and --n_target_items), --unlearning_fraction and --seed. The program prints these
+commands at the end. docs/scenarios.md describes how forget sets and spam are drawn. Exit status: 0 success, 2 a user
+error (one line explains it; nothing is written)."""
 
 _GENERAL = {
     "the data": (
-        Flag("dataset", str, "folder under data_path", short="d"),
+        Flag("dataset", str, "folder of the data set in data_path", short="d"),
         Flag("data_path", str, "folder of the data sets (default: dataset)"),
         Flag(
             "task_type", str, "task (default: NBR with <d>_merged.json, SBR with a session_id, else CF)", choices=TASKS
         ),
-        Flag("config_files", str, "YAML files, for columns under other names and the run's own filters", nargs="+"),
-        Flag(_MIN_BASKETS, int, f"NBR: users with fewer are left out (default: {USUAL_FILTERS['NBR'][_MIN_BASKETS]})"),
+        Flag("config_files", str, "YAML files with other column names, or with filters of a run", nargs="+"),
+        Flag(
+            _MIN_BASKETS,
+            int,
+            f"NBR: leave out users with fewer baskets (default: {USUAL_FILTERS['NBR'][_MIN_BASKETS]})",
+        ),
     ),
     "how much, and which draw": (
-        Flag("unlearning_fraction", float, "shares of the log, or of spam (default: 0.01 with --spam)", nargs="+"),
-        Flag("seed", int, "which draws (default: 2)", nargs="+"),
+        Flag(
+            "unlearning_fraction",
+            float,
+            "one or more shares of the log to forget, or of spam to add (default: 0.01 with --spam)",
+            nargs="+",
+        ),
+        Flag("seed", int, "one or more random seeds, each for one draw (default: 2)", nargs="+"),
     ),
 }
 
 
 def make_forget_sets(argv: list[str], program: str = "make_forget_set.py") -> None:
-    """Run the program.
+    """Draw the forget sets or spam that the arguments describe, write the files, and print the next commands.
 
     Args:
-        argv: list of arguments, without the program's name.
+        argv: the arguments without the program's name.
+        program: the program's name in help and messages.
 
     Raises:
-        UserError: before anything is written, for anything in the files or arguments that cannot be.
-        SystemExit: as argparse does.
+        UserError: an argument or an input file is invalid; nothing has been written then.
+        SystemExit: status 2 for a flag with an invalid value, 0 after ``--help``.
     """
     asked, scenario = _arguments(argv, program)
     source = _find(asked, scenario)
@@ -94,14 +106,14 @@ def _arguments(argv: list[str], program: str) -> tuple[argparse.Namespace, type[
             flag.add_to(group)
     asked = parser.parse_args(argv)
     if asked.dataset is None:
-        raise UserError("say which data: --dataset, such as ml-100k")
+        raise UserError("name the data set with --dataset, such as ml-100k")
     wanted = [cls for cls in makers if cls.wanted(asked)]
     if len(wanted) != 1:
-        raise UserError("say what is to be forgotten: either --sensitive_category, such as horror, or --spam")
+        raise UserError("choose what to forget: give either --sensitive_category, such as horror, or --spam")
     for other in makers:
         stray = [flag.name for flag in other.making_flags if not _absent(getattr(asked, flag.name))]
         if stray and other is not wanted[0]:
-            raise UserError(f"--{stray[0]} belongs to the {other.name} scenario, which was not asked for")
+            raise UserError(f"--{stray[0]} belongs to the {other.name} scenario, which is not the selected one")
     return asked, wanted[0]
 
 
@@ -110,14 +122,14 @@ def _absent(value: Any) -> bool:
 
 
 def _find(asked: argparse.Namespace, scenario: type[Scenario]) -> Source:
-    """Return where the clean data are, what is asked of them, and the settings of the sensitive scenario's columns."""
+    """Return the file of the clean data, its task, the settings, and the requested shares and seeds."""
     given = {key: getattr(asked, key) for key in _SETTINGS if getattr(asked, key) is not None}
     own = {"use_gpu": False, "spam": False, "forget_set": None}
     config = Config(_NO_MODEL, asked.dataset, asked.config_files, command_line={**given, **own})
     fraction = config["unlearning_fraction"] or scenario.usual_fraction
     fractions = asked.unlearning_fraction or [fraction]
     if fractions == [None]:
-        raise UserError("say how much is to be forgotten: --unlearning_fraction, such as 0.001")
+        raise UserError("choose how much to forget with --unlearning_fraction, such as 0.001")
     seeds = asked.seed or [config["unlearn_sample_selection_seed"]]
     bad = [seed for seed in seeds if not SEED.meets(seed)]
     if bad:
@@ -126,16 +138,16 @@ def _find(asked: argparse.Namespace, scenario: type[Scenario]) -> Source:
 
 
 def _file_and_task(config: Config) -> tuple[Path, str]:
-    """Return the file of the clean data and its task: as said, or as the files say.
+    """Return the file of the clean data and its task, which is ``task_type`` or else follows from the file.
 
     Raises:
-        UserError: there is no file, or one of each kind and nothing that decides.
+        UserError: there is no file, or there are an .inter and a .json file and no ``task_type``.
     """
     folder, dataset, task = Path(config["data_path"]), config["dataset"], config["task_type"]
     inter, baskets = folder / f"{dataset}.inter", folder / (config["NEXT_BASKET_JSON"] or f"{dataset}_merged.json")
     there = [path for path in (inter, baskets) if path.is_file()]
     if task is None and len(there) == 2:
-        raise UserError(f"{folder} has {inter.name} and {baskets.name}: say which is meant with --task_type")
+        raise UserError(f"{folder} has both {inter.name} and {baskets.name}: choose one with --task_type")
     wanted = [inter, baskets] if task is None else [baskets if task == "NBR" else inter]
     found = [path for path in wanted if path in there]
     if not found:
@@ -153,25 +165,31 @@ def _task_of(path: Path, config: Config) -> str:
 
 
 def _missing(wanted: list[Path], there: list[Path], dataset: str) -> str:
-    """Return what to say when none of the ``wanted`` files is there, but perhaps one of another task."""
+    """Return the message for a data set that has none of the ``wanted`` files.
+
+    Args:
+        wanted: the files that were looked for.
+        there: files of another task that exist.
+        dataset: the data set's name.
+    """
     from recbole.generators.commands import prepared_datasets, preparing_command
 
     known, command = prepared_datasets(), preparing_command(dataset)
     looked = f"looked for {' and '.join(map(str, wanted))}"
     if there:
-        return f"{looked}, found only {there[0]}; leave --task_type away to take that"
+        return f"{looked}, found only {there[0]}; omit --task_type to use it"
     if command:
-        return f"{looked}; '{command}' makes it"
+        return f"{looked}; '{command}' creates it"
     folder = wanted[0].parent
     if folder.is_dir():
-        return f"{folder} has no data: {looked}; 'python dataset/<name>/prepare.py' makes {', '.join(known)}"
+        return f"{folder} has no data: {looked}; 'python dataset/<name>/prepare.py' prepares {', '.join(known)}"
     prepared = [path.name for path in folder.parent.glob("*") if path.is_dir()]
-    hint = suggest(dataset, [*prepared, *known]) or f"; 'python dataset/<name>/prepare.py' makes {', '.join(known)}"
+    hint = suggest(dataset, [*prepared, *known]) or f"; 'python dataset/<name>/prepare.py' prepares {', '.join(known)}"
     return f"there is no data set '{dataset}': {looked}{hint}"
 
 
 def _tell_next(asked: argparse.Namespace, source: Source, made: Made) -> None:
-    """Print the commands that use one of what was made."""
+    """Print example commands that train, retrain and unlearn with the first of the files that were made."""
     model = {"CF": "BPR", "SBR": "GRU4Rec", "NBR": "DNNTSP"}[source.task]
     own, usual = asked.config_files or [], f"configs/config_{model.lower()}.yaml"
     files = join(own if usual in own else [usual, *own])

@@ -1,4 +1,4 @@
-"""Checkpoints from the Hugging Face Hub."""
+"""Downloading checkpoints from the Hugging Face Hub."""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +13,14 @@ _KINDS = {"datasets": "dataset", "models": "model", "spaces": "space"}
 
 @dataclass(frozen=True)
 class Address:
-    """A file of the Hub: the repository's name and kind, the path in it, and the branch, tag or commit (None: main)."""
+    """The address of a file on the Hub.
+
+    Attributes:
+        repo: the repository, as ``owner/name``.
+        path: the file's path in the repository.
+        kind: ``model``, ``dataset`` or ``space``.
+        revision: a branch, tag or commit; None for the main branch.
+    """
 
     repo: str
     path: str
@@ -22,12 +29,16 @@ class Address:
 
 
 def parse_address(said: str, flag: str) -> Address:
-    """Return what an address says.
+    """Parse an address ``hf://owner/repo[@revision]/path``.
+
+    Args:
+        said: the text of the address.
+        flag: the flag that gave it, for the message.
 
     Raises:
-        UserError: it is not of the form.
+        UserError: the text is not such an address.
     """
-    wrong = UserError(f"--{flag}: {said!r} is not of the form {_FORM}")
+    wrong = UserError(f"--{flag}: {said!r} does not have the form {_FORM}")
     parts = said.removeprefix("hf://").split("/")
     kind = _KINDS[parts.pop(0)] if parts[0] in _KINDS else "model"
     if not said.startswith("hf://") or len(parts) < 3:
@@ -39,21 +50,26 @@ def parse_address(said: str, flag: str) -> Address:
 
 
 def fetch(said: str, config: Config, flag: str = "hf_model_path") -> Path:
-    """Download a file, or find it in the cache, and return its local path.
+    """Download a file from the Hub, unless it is in the cache, and return its local path.
 
-    ``HF_ENDPOINT`` names another Hub; with ``HF_HUB_OFFLINE`` only the cache is looked at. ``hf_token``,
-    ``hf_cache_dir`` and ``hf_sha256`` of the configuration count.
+    The environment variable ``HF_ENDPOINT`` selects another server; with ``HF_HUB_OFFLINE`` only the cache is used.
+
+    Args:
+        said: the address, ``hf://owner/repo[@revision]/path``.
+        config: provides ``hf_token``, ``hf_cache_dir`` and ``hf_sha256``.
+        flag: the flag that gave the address, for messages.
 
     Raises:
-        UserError: when the address is not of the form, the file cannot be had, or it is not the one of that SHA-256.
+        UserError: the address or the token is malformed, the file cannot be downloaded, or its SHA-256 is not
+            ``hf_sha256``.
     """
     address, token = parse_address(said, flag), config["hf_token"]
     if token and (not token.isascii() or not token.isprintable() or " " in token):
-        raise UserError("--hf_token holds a space, a line break or another character that no token has")
+        raise UserError("--hf_token contains a space, a line break or another character that tokens cannot contain")
     path = _downloaded(said, address, token, config["hf_cache_dir"], flag)
     wanted = config["hf_sha256"]
     if wanted and (found := sha256_of_file(path)) != wanted.lower():
-        raise UserError(f"--{flag}: {said} has the SHA-256 {found}, not the {wanted} of --hf_sha256")
+        raise UserError(f"--{flag}: {said} has the SHA-256 {found}, but --hf_sha256 is {wanted}")
     return path
 
 
@@ -65,12 +81,12 @@ def _downloaded(said: str, address: Address, token: str | None, cache: str | Non
             address.repo, address.path, repo_type=address.kind, revision=address.revision, token=token, cache_dir=cache
         ))  # fmt: skip
     except errors.GatedRepoError:
-        reason = "access has to be asked for on its page, and --hf_token given"
+        reason = "the repository is gated: request access on its page, and give --hf_token"
     except errors.RepositoryNotFoundError:
-        reason = "there is no such repository, or --hf_token has no right to it"
+        reason = "there is no such repository, or --hf_token has no access to it"
     except errors.RevisionNotFoundError:
         reason = f"the repository has no revision {address.revision}"
-    except errors.LocalEntryNotFoundError:  # comes before what it is a kind of
+    except errors.LocalEntryNotFoundError:  # a subclass of EntryNotFoundError, so it is caught first
         offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE")
         why = "HF_HUB_OFFLINE is set" if offline else "the Hub cannot be reached"
         reason = f"it is not in the cache, and {why}"
@@ -78,10 +94,10 @@ def _downloaded(said: str, address: Address, token: str | None, cache: str | Non
         reason = "the repository has no such file"
     except errors.HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
-        no_right = "the Hub gives no right to it; look at --hf_token"
-        reason = no_right if status in (401, 403) else f"the Hub answers {status or 'nothing'}"
-    except Exception as error:  # of libraries for HTTP, names, files; what they say may hold the token
+        no_right = "the Hub denies access; check --hf_token"
+        reason = no_right if status in (401, 403) else f"the Hub responds with {status or 'nothing'}"
+    except Exception as error:  # raised by libraries for HTTP, DNS or files; its text may contain the token
         text = (str(error).strip().splitlines() or [""])[0]
         text = text if not token or token not in text else ""
         reason = f"{type(error).__name__}{f': {text}' if text else ''}"
-    raise UserError(f"--{flag}: {said} cannot be had: {reason}")
+    raise UserError(f"--{flag}: cannot download {said}: {reason}")

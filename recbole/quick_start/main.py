@@ -1,4 +1,4 @@
-"""The programs: parse, run, and say how it ended."""
+"""The entry points of the programs: parse the command line, run, and return the exit status."""
 
 import argparse
 import importlib.metadata
@@ -16,28 +16,44 @@ if TYPE_CHECKING:
     from recbole.config import Config
 
 COMPLETE, NOT_ALL_APPLIED = 0, 3
-"""Exit statuses: everything applied, reinitialised or skipped; complete, but some request timed out or diverged, all
-were skipped, or a model's scores are not finite. Others: :func:`recbole.utils.ending.ended`; 1, an internal failure."""
+"""Exit statuses. 0: all requests were applied, reinitialised or skipped. 3: the run is complete, but a request timed
+out or diverged, all requests were skipped, or a model's scores are not finite. :func:`recbole.utils.ending.ended`
+returns the others; Python itself exits with 1 after an internal error."""
 
 
 def train_main(argv: list[str] | None = None, program: str | None = None) -> int:
-    """Run ``run_recbole.py``, or what else the program is called; return the exit status."""
+    """Run the training program and return its exit status.
+
+    Args:
+        argv: the command-line arguments; None for those of the process.
+        program: the program's name in messages; None for the name under which it was started.
+    """
     return _guarded(program or _called("run_recbole.py", "erase-train"), _train, argv)
 
 
 def unlearn_main(argv: list[str] | None = None, program: str | None = None) -> int:
-    """Run ``unlearn.py``, or what else the program is called; return the exit status."""
+    """Run the unlearning program and return its exit status.
+
+    Args:
+        argv: the command-line arguments; None for those of the process.
+        program: the program's name in messages; None for the name under which it was started.
+    """
     return _guarded(program or _called("unlearn.py", "erase-unlearn"), _unlearn, argv)
 
 
 def make_forget_set_main(argv: list[str] | None = None, program: str | None = None) -> int:
-    """Run ``make_forget_set.py``, or what else the program is called; return the exit status."""
+    """Run the program that draws forget sets and spam, and return its exit status.
+
+    Args:
+        argv: the command-line arguments; None for those of the process.
+        program: the program's name in messages; None for the name under which it was started.
+    """
     name = program or _called("make_forget_set.py", "erase-make-forget-set")
-    return _guarded(name, _make_forget_set, argv, "each file is whole or as it was")
+    return _guarded(name, _make_forget_set, argv, "each file is complete or unchanged")
 
 
 def _called(script: str, command: str) -> str:
-    """Return the command's name where it was started by that, else the script's."""
+    """Return ``command`` if the process was started under that name, else ``script``."""
     return command if Path(sys.argv[0]).stem == command else script
 
 
@@ -57,7 +73,7 @@ def _guarded(
 
 
 def _name_this_package() -> None:
-    """Say which ``recbole`` runs when another distribution of that name is installed too."""
+    """Print which ``recbole`` package runs if the original RecBole is also installed."""
     others = list(importlib.metadata.distributions(name="recbole"))
     if others:
         here = Path(__file__).resolve().parent.parent
@@ -65,14 +81,16 @@ def _name_this_package() -> None:
 
 
 def configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset: str | None = None) -> "Config":
-    """Return the settings of a parsed command line.
+    """Build the configuration of a parsed command line.
 
     Args:
-        namespace, overrides: as the functions of :mod:`recbole.quick_start.command_line` return them.
-        preset: named hyper-parameters of the algorithm, or None.
+        namespace: the flags, from :mod:`recbole.quick_start.command_line`.
+        overrides: the other settings of the command line, key to value.
+        preset: the name of a preset of hyper-parameters, or None.
 
     Raises:
-        UserError: for what cannot be in a file or on the command line, and a preset without the pair.
+        UserError: a file cannot be read, a setting is unknown or invalid, or the preset has no values for the algorithm
+            on the model.
     """
     from recbole.config import Config
     from recbole.quick_start.command_line import config_values, declared_defaults
@@ -97,7 +115,7 @@ def configured(namespace: argparse.Namespace, overrides: dict[str, Any], preset:
 
     check_metrics(config)
     for name in namespace.ignored:
-        config.warnings.append(f"--{name} is accepted as in ERASE and does nothing")
+        config.warnings.append(f"--{name} is accepted for compatibility with ERASE, but has no effect")
     return config
 
 
@@ -108,7 +126,7 @@ def _train(argv: list[str], program: str) -> int:
     launcher.die_with_launcher()
     several = max(namespace.nproc, namespace.world_size) > 1 or launcher.launched()
     if several and namespace.device not in (None, "cpu"):
-        raise UserError(f"--device {namespace.device} names one GPU: of several processes each takes its own")
+        raise UserError(f"--device {namespace.device} names one GPU, but each of several processes uses its own GPU")
     if launcher.launched():
         overrides["gpu_id"] = str(launcher.local_rank())
     with loading():

@@ -1,4 +1,4 @@
-"""Of an ensemble's run: the one model of all data, retrained, as a yardstick beside the retrained ensemble."""
+"""Comparison of ensembles with a single model that was retrained on all retained data (``monolithic``)."""
 
 import copy
 import logging
@@ -21,13 +21,13 @@ from recbole.unlearning.schedule import N_CHECKPOINTS
 logger = logging.getLogger("recbole")
 
 KIND = "monolithic"
-"""What result rows call it."""
+"""The value of the column ``model`` in result rows of such a model."""
 
 _CHOICES = ("ensemble", "partition", "aggregate", "anchor_update")
 
 
 def of_all_data(setup: Setup) -> Setup:
-    """Return the setup of the one model that an ensemble stands in for: its settings, data, requests, no shards."""
+    """Return a copy of an ensemble's setup for a single model on all data: the same data and requests, no shards."""
     config = setup.config.with_values(**dict.fromkeys(_CHOICES))
     scenario = copy.copy(setup.scenario)
     scenario.config, scenario.places = config, Places.of(config)
@@ -35,15 +35,19 @@ def of_all_data(setup: Setup) -> Setup:
 
 
 def monolithic_references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[int, Stored]:
-    """Return the models of all data retrained for the checkpoints, where they are and have the ensemble's settings.
+    """Find the single models that were retrained on all retained data with the ensemble's other settings.
 
     Args:
-        setup: of the run; without an ensemble there are none.
-        base: the base ensemble.
-        model: that, loaded.
+        setup: settings, data and requests of the run.
+        base: the checkpoint of the base ensemble.
+        model: the base ensemble, loaded.
+
+    Returns:
+        The models' checkpoints by checkpoint number, 0 to 3; empty if the run has no ensemble. Missing files are left
+        out. Files with other settings are also left out, with a warning.
 
     Raises:
-        UserError: one is of other data or another mask.
+        UserError: such a file belongs to other data or has forgotten other rows.
     """
     found: dict[int, Stored] = {}
     if not setup.config["ensemble"] or base.identity is None:
@@ -57,7 +61,7 @@ def monolithic_references(setup: Setup, base: Stored, model: AbstractRecommender
         differing = stored.differences(base.identity, ("mask", *marked("of_ensembles")))
         if differing or stored.version != base.version:
             more = told(differing) or "the version of its results"
-            logger.warning("%s is left out: it differs from the ensemble in more than shards: %s", state.file, more)
+            logger.warning("%s is ignored: it differs from the ensemble not only in shards: %s", state.file, more)
             continue
         check(state, stored, model)
         found[checkpoint] = stored
@@ -65,7 +69,7 @@ def monolithic_references(setup: Setup, base: Stored, model: AbstractRecommender
 
 
 def asked_monolithic(setup: Setup, stored: Stored, checkpoint: int) -> tuple[Asked, Row]:
-    """Return a retrained model of all data, and the columns of its rows."""
+    """Load the single model that was retrained for a checkpoint; return it with the columns of its result rows."""
     whole = of_all_data(setup)
     asked = Asked(load(whole, whole.retrained(checkpoint), stored))
     return asked, whole.about(stored.identity, version=stored.version)
@@ -74,10 +78,17 @@ def asked_monolithic(setup: Setup, stored: Stored, checkpoint: int) -> tuple[Ask
 def distances_from_monolithic(
     setup: Setup, stored: Stored | None, view: Views, models: Mapping[str, tuple[Asked, Row]]
 ) -> tuple[list[Row], list[str]]:
-    """Measure how far a checkpoint's ensembles are from the retrained model of all data, if there is one.
+    """Measure distances of a checkpoint's ensembles from the single model that was retrained on all retained data.
+
+    Args:
+        setup: settings and data of the run.
+        stored: the checkpoint of the single model, or None.
+        view: the evaluation view of the checkpoint.
+        models: kind of model to (the model, the columns of its rows); includes the single model.
 
     Returns:
-        Rows of the result table; and, in a list, what their column ``reference`` says.
+        Rows of the result table, and a list with the value of their column ``reference``. Both are empty if ``stored``
+        is None.
     """
     if stored is None:
         return [], []

@@ -1,4 +1,4 @@
-"""A checkpoint on its own: its settings, its data and its state, read from what the file says of itself."""
+"""Restoring the setup and the state of a checkpoint from the settings that the file contains."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from recbole.utils import UserError
 def setup_of(
     stored: Stored, data_path: str | None = None, device: str | None = None, forgetting: bool = False
 ) -> Setup:
-    """Return the settings and data that a checkpoint says it is of, what its scenario plants included.
+    """Read the settings that a checkpoint contains and the data that they name, including injected spam.
 
     Args:
         stored: the checkpoint.
-        data_path: folder of data sets; the checkpoint's by default.
-        device: ``cpu`` or ``cuda:N``; as the checkpoint's settings say by default.
-        forgetting: whether the requests are read that it has forgotten, if it has forgotten any.
+        data_path: folder of the data sets; None for the folder in the checkpoint's settings.
+        device: ``cpu`` or ``cuda:N``; None for the device in the checkpoint's settings.
+        forgetting: whether to also read the forget set, if the model has forgotten anything.
 
     Raises:
-        UserError: the file does not say its settings, or the data are not those that it was trained on.
+        UserError: the file contains no settings, or the data are not those that the model was trained on.
     """
     settings, meta = stored.content.get("config"), stored.content.get("meta")
     if not isinstance(settings, dict) or not isinstance(meta, dict):
-        raise UserError(f"{stored.path} does not say which settings and data it is of: no file of this program's")
+        raise UserError(f"{stored.path} contains no settings; it was not written by this program")
     changes: dict[str, Any] = {"show_progress": False} | ({"data_path": data_path} if data_path else {})
     changes |= device_settings(device, {}) if device else {}
     config = Config.restored(settings, **changes)
     config.bind_model(get_model(config["model"]))
     setup = begin(config, scenario_of(config), forgetting and meta.get("mask") is not None)
     if meta["dataset"] != setup.dataset.log.fingerprint:
-        raise UserError(f"{stored.path}: was trained on other data than {config['data_path']} holds")
+        raise UserError(f"{stored.path} was trained on other data than those in {config['data_path']}")
     return setup
 
 
 def state_of(setup: Setup, stored: Stored) -> State:
-    """Return the state that a checkpoint is of: what its mask covers of the requests.
+    """Return the state of the model in a checkpoint: its data, the rows and the requests that it has forgotten.
 
     Raises:
-        UserError: more requests are forgotten in it than there are.
+        UserError: the checkpoint counts more forgotten requests than the forget set has.
     """
     meta = stored.content["meta"]
     if meta["mask"] is None:
         return setup.base()
     done = Done(meta["mask"]["forget_set_sha256"], meta["mask"]["requests_done"])
     if done.count > len(setup.asked):
-        raise UserError(f"{stored.path}: has forgotten {done.count} requests, and there are {len(setup.asked)}")
+        raise UserError(f"{stored.path} has forgotten {done.count} requests, but there are only {len(setup.asked)}")
     checkpoint = max((at for at, size in enumerate(setup.sizes) if size == done.count), default=None)
     forgotten = setup.asked.mask(done.count, len(setup.dataset.log))
     planted = setup.scenario.n_planted

@@ -1,6 +1,6 @@
-"""More retrained models to measure distances from: those of other seeds, and the one at the base's selected epoch.
+"""Distances from retrained models other than the run's own: those with other seeds, and others by :func:`distances`.
 
-How far apart two retrained models of different seeds are says what a distance from one of them means.
+The distance between two models that were retrained with different seeds shows how much of a distance is randomness.
 """
 
 import copy
@@ -18,30 +18,32 @@ from recbole.trainer.stored import Stored
 from recbole.utils import UserError
 
 Others = Mapping[int, Mapping[int, Stored]]
-"""Checkpoint to seed to the model retrained from it."""
+"""Checkpoint number (0 to 3) to seed to the checkpoint file of the model retrained with that seed."""
 
 _YARDSTICKS = ("retrained_same_epoch", "monolithic")
 
 
 def other_references(setup: Setup, base: Stored, model: AbstractRecommender, checkpoints: Collection[int]) -> Others:
-    """Return the retrained models of the seeds that ``other_seeds`` names, by checkpoint.
-
-    They are looked up by name, with the run's own forget set.
+    """Read the models that were retrained with the seeds in ``other_seeds`` and without the run's own forget set.
 
     Args:
-        setup: of the run.
-        base: the run's base.
-        model: that base, loaded.
-        checkpoints: at which there is a retrained model of the run's own seed.
+        setup: settings, data and requests of the run.
+        base: the checkpoint of the run's base model.
+        model: the base model, loaded.
+        checkpoints: numbers of the checkpoints for which the model retrained with the run's own seed exists.
+
+    Returns:
+        The models by checkpoint number and seed.
 
     Raises:
-        UserError: one is missing, or differs from the base in more than seed and mask; or a seed is the run's own.
+        UserError: a model is missing, or differs from the base in more than the seed and the forgotten rows; a seed
+            occurs twice or is the run's own; or ``checkpoints`` is empty.
     """
     seeds, own = setup.config["other_seeds"] or [], setup.config["seed"]
     if own in seeds or len(set(seeds)) < len(seeds):
-        raise UserError(f"other_seeds: {seeds} should be different seeds, none of them the run's own, {own}")
+        raise UserError(f"other_seeds: {seeds} should be distinct seeds without the run's own seed, {own}")
     if seeds and not checkpoints:
-        raise UserError("other_seeds: there is no retrained model of the run's own seed; retrain first")
+        raise UserError("other_seeds: no model was retrained with the run's own seed; retrain with it first")
     return {at: {seed: _checked(setup, base, model, at, seed) for seed in seeds} for at in checkpoints}
 
 
@@ -54,18 +56,20 @@ def _checked(setup: Setup, base: Stored, model: AbstractRecommender, checkpoint:
         )
     stored = Stored.read(path)
     if base.identity is None or stored.identity is None or stored.version != base.version:
-        raise UserError(f"other_seeds: {path} and the base are of different versions, or do not say what made them")
+        raise UserError(
+            f"other_seeds: {path} and the base were made by different versions, or one of them contains no settings"
+        )
     found = stored.differences(base.identity, ("mask", "seed"))
     if stored.identity.settings.get("seed") != seed:
         found.append(("seed", seed, stored.identity.settings.get("seed")))
     if found:
-        raise UserError(f"other_seeds: {path} differs from the base in more than its seed: {told(found)}")
+        raise UserError(f"other_seeds: {path} differs from the base not only in its seed: {told(found)}")
     check(setup.retrained(checkpoint), stored, model)
     return stored
 
 
 def _path(setup: Setup, checkpoint: int, seed: int) -> Path:
-    """Return where the retrained model of another seed and the run's own forget set is."""
+    """Return the path of the model that was retrained with another seed but without the run's own forget set."""
     scenario = copy.copy(setup.scenario)
     scenario.config = copy.deepcopy(setup.config)
     scenario.config["seed"] = seed
@@ -75,18 +79,19 @@ def _path(setup: Setup, checkpoint: int, seed: int) -> Path:
 def distances_from_others(
     setup: Setup, others: Mapping[int, Stored], checkpoint: int, view: Views, models: Mapping[str, tuple[Asked, Row]]
 ) -> tuple[list[Row], dict[str, int]]:
-    """Measure how far a checkpoint's models are from retrained ones of other seeds.
+    """Measure distances of a checkpoint's models from the models that were retrained with other seeds.
 
     Args:
-        setup: of the run.
-        others: seed to the model retrained from it.
-        checkpoint: its number.
-        view: its questions.
-        models: by kind, with the columns of their rows; all are measured but other yardsticks: the retrained one at the
-            base's epoch, and the one of all data beside ensembles.
+        setup: settings and data of the run.
+        others: seed to the checkpoint file of the model retrained with it.
+        checkpoint: number of the checkpoint, 0 to 3.
+        view: the evaluation view of the checkpoint.
+        models: kind of model to (the model, the columns of its rows). The kinds ``retrained_same_epoch`` and
+            ``monolithic`` are skipped, because they serve only for comparison themselves.
 
     Returns:
-        Rows of the result table, their ``reference`` the other seed's file; and the seed by what that column says.
+        Rows of the result table, whose column ``reference`` names the other seed's file; and a dict from these names to
+        the seeds.
     """
     rows: list[Row] = []
     seeds: dict[str, int] = {}
@@ -102,7 +107,14 @@ def distances_from_others(
 def distances(
     settings: EvalSettings, view: Views, models: Mapping[str, tuple[Asked, Row]], reference: Reference
 ) -> list[Row]:
-    """Return the rows of how far models, by kind and with the columns of their rows, are from a reference."""
+    """Return result rows with the distances of models from a reference.
+
+    Args:
+        settings: metrics and list lengths.
+        view: the evaluation view.
+        models: kind of model to (the model, the columns of its rows).
+        reference: the model from which distances are measured.
+    """
     probe, rows = get_probe("distance")(), list[Row]()
     for kind, (asked, columns) in models.items():
         rows += evaluate(asked, view, settings, [probe], reference, **columns, model=kind)

@@ -1,4 +1,4 @@
-"""``erase-bench prepare``: a data set's ``prepare.py``, run where no checkout is."""
+"""``erase-bench prepare``: runs a data set's ``prepare.py``, also without a checkout of the repository."""
 
 import runpy
 import shutil
@@ -9,15 +9,21 @@ from recbole.generators.commands import prepared_datasets
 from recbole.utils import OneLineParser, UserError
 from recbole.utils.packaged import packaged_folder
 
-_ABOUT = """Fetch or convert a data set, mark sensitive items, and draw forget sets, in dataset/<name> of this folder.
+_ABOUT = """Download or convert a data set, list its sensitive items, and draw forget sets, in ./dataset/<name>.
 
-The preparation, its rules and a README that names the data's terms are placed there first, unless they are there."""
+The script prepare.py, its rules and a README with the data's licence terms are copied there first, unless prepare.py
+already exists there."""
 
 
 def main(argv: list[str] | None = None, program: str | None = None) -> int:
-    """Prepare a data set; return the exit status."""
+    """Prepare the data set that the first argument names, and return the exit status.
+
+    Args:
+        argv: the command-line arguments; None for those of the process. All but the first go to ``prepare.py``.
+        program: the program's name in messages; None for argparse's default.
+    """
     arguments, names = sys.argv[1:] if argv is None else argv, prepared_datasets()
-    parser = OneLineParser(prog=program, description=_ABOUT, epilog="What follows the name is the preparation's own: "
+    parser = OneLineParser(prog=program, description=_ABOUT, epilog="Further arguments go to its prepare.py: "
                            "erase-bench prepare ml-100k --help")  # fmt: skip
     parser.add_argument("dataset", choices=names, metavar="dataset", help=f"one of {', '.join(names)}")
     name = parser.parse_args(arguments[:1] or ["--help"]).dataset
@@ -30,26 +36,26 @@ def main(argv: list[str] | None = None, program: str | None = None) -> int:
 
 
 def placed(name: str) -> Path:
-    """Return the path of a data set's ``prepare.py`` in the caller's folder, copied there if it is not there.
+    """Return the path ``dataset/<name>/prepare.py`` below the working directory; copy the file there if missing.
 
     Raises:
-        UserError: the installation lacks it.
-        OSError: it cannot be written.
+        UserError: the installed package does not contain the file.
+        OSError: the copy cannot be written.
     """
     folder, packaged = Path("dataset", name), packaged_folder("dataset") / name
     script = folder / "prepare.py"
     if not script.is_file():
         if not (packaged / "prepare.py").is_file():
-            raise UserError(f"{packaged} has no prepare.py: install erase-bench again")
+            raise UserError(f"{packaged} has no prepare.py: reinstall erase-bench")
         folder.mkdir(parents=True, exist_ok=True)
         files = [path for kind in ("README.md", "*.yaml", "prepare.py") for path in sorted(packaged.glob(kind))]
-        for path in files:  # prepare.py last: with it the folder is complete
+        for path in files:  # prepare.py comes last, so that its existence means that the folder is complete
             shutil.copyfile(path, folder / path.name)
     return script
 
 
 def _run(script: Path, arguments: list[str]) -> int:
-    """Run a script as its own program; return its exit status."""
+    """Run a script as the main program in this process; return its exit status."""
     words, paths = sys.argv, sys.path[:]
     sys.argv = [str(script), *arguments]
     try:

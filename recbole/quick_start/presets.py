@@ -1,4 +1,4 @@
-"""Named hyper-parameters: alternatives to the defaults."""
+"""Presets: named sets of hyper-parameters that replace the defaults."""
 
 from typing import Any
 
@@ -6,31 +6,31 @@ from recbole.config.layers import PROPERTIES, packaged
 from recbole.utils import UserError, suggest
 
 ANY_MODEL = "*"
-"""What stands in a preset's file where a model would, if an algorithm has the same values on every model."""
+"""In a preset's file, the key in place of a model's name if an algorithm has the same values on every model."""
 
 
 def preset_names() -> list[str]:
-    """Return the presets that there are, sorted."""
+    """Return the names of all presets, sorted."""
     return sorted(path.stem for path in (PROPERTIES / "preset").glob("*.yaml"))
 
 
 def pairs_of(preset: str) -> str:
-    """Return, for a message, which algorithms a preset has values for, and on which models."""
+    """Return a text for messages that lists the pairs "algorithm on model" for which a preset has values."""
     values = packaged(f"preset/{preset}.yaml").values
     pairs = [(algorithm, model) for algorithm, models in values.items() for model in models]
     return ", ".join(f"{algorithm} on {'any model' if model == ANY_MODEL else model}" for algorithm, model in pairs)
 
 
 def preset_values(preset: str, algorithm: str, model: str) -> dict[str, Any]:
-    """Return the hyper-parameters that a preset has for an algorithm on a model.
+    """Return a preset's hyper-parameters for an algorithm on a model, name to value.
 
     Raises:
-        UserError: when there is no such preset, or it has nothing for the pair.
+        UserError: there is no such preset, or it has no values for the algorithm on the model.
     """
     if preset not in preset_names():
         raise UserError(f"--preset: there is no preset '{preset}'{suggest(preset, preset_names())}")
     values = packaged(f"preset/{preset}.yaml").values.get(algorithm, {})
     found = values.get(model, values.get(ANY_MODEL))
     if found is None:
-        raise UserError(f"--preset: '{preset}' has nothing for {algorithm} on {model}; it has {pairs_of(preset)}")
+        raise UserError(f"--preset: '{preset}' has no values for {algorithm} on {model}, only for {pairs_of(preset)}")
     return found

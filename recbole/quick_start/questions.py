@@ -1,4 +1,4 @@
-"""The questions of an unlearning run's checkpoints, put to every model that stands there, each once."""
+"""Evaluation of an unlearning run: all models of its four checkpoints, each evaluated once per set of rows."""
 
 import logging
 import time
@@ -30,17 +30,17 @@ _VERDICT_K = 10
 
 @dataclass(frozen=True)
 class Answers:
-    """What the models of all checkpoints answered.
+    """The results of the models of all checkpoints.
 
     Attributes:
-        rows: of the result table.
-        more: rows that the verdict needs beside them.
-        timing: ``rebuilt_seconds`` and ``rebuilt_cpu_seconds``, lists of what each checkpoint's rebuild took; empty
-            where nothing is rebuilt.
-        seeds: what the column ``reference`` says of retrained models of other seeds, to their seed.
-        same_epoch: what it says of retrained models at the base's selected epoch, to their checkpoint; of those alone
-            whose own selected epoch is another.
-        monolithic: what it says of the retrained models of all data beside ensembles.
+        rows: rows of the result table.
+        more: further rows that only the verdict needs.
+        timing: the keys ``rebuilt_seconds`` and ``rebuilt_cpu_seconds``, each with one number per checkpoint: the time
+            to rebuild the base model's data-derived parts (such as a graph). Empty if nothing is rebuilt.
+        seeds: values of the column ``reference`` that stand for models retrained with other seeds, to the seed.
+        same_epoch: values of ``reference`` that stand for retrained models at the base's selected epoch, to the
+            checkpoint number; only for checkpoints where the retrained model's own selected epoch differs.
+        monolithic: values of ``reference`` that stand for single models retrained on all data, in runs of ensembles.
     """
 
     rows: list[Row]
@@ -53,13 +53,13 @@ class Answers:
 
 @dataclass
 class Latest:
-    """The questions and the unlearned model of the checkpoint before, for one of as many requests.
+    """The evaluation view and the unlearned model of the previous checkpoint, to reuse if no request came in between.
 
     Attributes:
-        views: the questions.
-        count: how many requests they are of.
-        content: what the unlearned model's checkpoint holds.
-        asked: that model, with what it has answered.
+        views: the evaluation view.
+        count: the number of requests that are forgotten in this view.
+        content: the content of the unlearned model's checkpoint file.
+        asked: the unlearned model, with the scores and rankings computed so far.
     """
 
     views: Views | None = None
@@ -68,32 +68,39 @@ class Latest:
     asked: Asked | None = None
 
     def view(self, setup: Setup, state: State) -> Views:
-        """Return the questions of a state's checkpoint: the same rows again where no request came between."""
+        """Return the evaluation view of a state; the previous one if the number of requests is the same."""
         count = None if state.done is None else state.done.count
         if self.views is None or count is None or count != self.count:
             self.views, self.count, self.content, self.asked = setup.view(state), count, None, None
         return replace(self.views, checkpoint=state.checkpoint)
 
     def unlearned(self, setup: Setup, state: State, stored: Stored) -> Asked:
-        """Return the state's unlearned model: that before, where it has the same values (a release may add noise)."""
+        """Return the unlearned model of a state; the previous one if all parameters are equal.
+
+        Parameters may differ for the same requests, because some algorithms release a copy with noise.
+        """
         if self.asked is None or self.content is None or not _same_values(self.content, stored.content):
             self.content, self.asked = stored.content, Asked(load(setup, state, stored))
         return self.asked
 
 
 def _same_values(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether two checkpoints hold the same parameters, bit for bit, and nothing that was counted or fitted."""
+    """Return whether two checkpoint contents have bit-identical parameters and no ``other_parameter``."""
     ours, theirs = one["state_dict"], other["state_dict"]
     fitted = one.get("other_parameter") or other.get("other_parameter")
     return not fitted and ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def ask_all(work: Work, base: AbstractRecommender) -> Answers:
-    """Put every checkpoint's questions to the base, the rebuilt, the unlearned and (if there) the retrained model.
+    """Evaluate the base, rebuilt, unlearned and (if they exist) retrained models at every checkpoint.
 
-    Those of the scenario that do not depend on the checkpoint are put to the base, and to its own references, once; so
-    are, to any model, those of people who have not asked. Where few requests make checkpoints coincide, the later one
-    is asked nothing anew.
+    Scores and rankings that do not depend on the checkpoint are computed once: the scenario's evaluation of the base
+    model and of its own references, and the lists of users who have submitted no request. If two checkpoints have the
+    same number of requests, the second reuses the results of the first.
+
+    Args:
+        work: the run's models and settings.
+        base: the base model.
     """
     setup, scenario, before = work.setup, work.setup.scenario, Asked(base)
     of_base = setup.about(work.base.identity, version=work.base.version)
@@ -124,7 +131,7 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
             same_epoch[reference.name] = checkpoint
             measured = {kind: model for kind, model in models.items() if not kind.startswith("retrained")}
             rows += distances(scenario.questions()[0], view, measured, reference)
-        if not scenario.removes:  # nothing to be retrained without: how far it went from the base
+        if not scenario.removes:  # no rows are removed, so nothing is retrained: measure the distance from the base
             reference = Reference(before, reference_name(work.base.path))
             rows += distances(scenario.questions()[0], view, {"unlearned": models["unlearned"]}, reference)
         further, of = distances_from_others(setup, work.others.get(checkpoint, {}), checkpoint, view, models)
@@ -139,16 +146,23 @@ def ask_all(work: Work, base: AbstractRecommender) -> Answers:
 
 
 def _is_rebuilt(base: AbstractRecommender) -> bool:
-    """Return whether the base, rebuilt on a mask without a step, is another model, and neither base nor retrained."""
+    """Return whether rebuilding data-derived parts without the forgotten rows changes the base model's scores.
+
+    If so, the rebuilt base model is evaluated as a model of its own. Untrained models and models with a closed-form fit
+    are excluded: rebuilding them is the same as retraining.
+    """
     if not base.trainable or base.learned() is not None:
         return False
     if not base.rebuild_changes_scores:
-        logger.info("%s scores by its parameters alone: rebuilt on a mask it equals base", type(base).__name__)
+        logger.info("the scores of %s depend only on its parameters: rebuilt equals base", type(base).__name__)
     return base.rebuild_changes_scores
 
 
 def _rebuilt(work: Work, checkpoint: int, timing: dict[str, list[float]]) -> Asked:
-    """Return the base with what it derives from the data rebuilt on a checkpoint's mask; note the seconds of that."""
+    """Return the base model after rebuilding its data-derived parts without the rows forgotten by a checkpoint.
+
+    The wall-clock and CPU seconds of the rebuild are appended to ``timing``.
+    """
     setup, state = work.setup, work.state(checkpoint)
     model, device = load(setup, setup.base(), work.base), setup.config["device"]
     wall, cpu = now(device), time.process_time()
@@ -159,7 +173,12 @@ def _rebuilt(work: Work, checkpoint: int, timing: dict[str, list[float]]) -> Ask
 
 
 def _models(work: Work, checkpoint: int, latest: Latest) -> dict[str, tuple[Asked, Row]]:
-    """Return a checkpoint's unlearned and, if they are there, retrained models, each with the columns of its rows."""
+    """Return the unlearned model of a checkpoint and the retrained models that exist.
+
+    Returns:
+        Kind of model (``unlearned``, ``retrained``, ``retrained_same_epoch``, ``monolithic``) to (the model, the
+        columns of its result rows).
+    """
     setup, state = work.setup, work.state(checkpoint)
     stored = Stored.read(state.file)
     about = setup.about(stored.identity, work.places, stored.version) | {"algorithm": work.algorithm.name}
@@ -170,7 +189,7 @@ def _models(work: Work, checkpoint: int, latest: Latest) -> dict[str, tuple[Aske
         models["retrained"] = retrained, setup.about(other.identity, version=other.version)
     if checkpoint in work.same_epoch:
         other = work.same_epoch[checkpoint]
-        if _one_epoch(work, checkpoint):  # the same weights: what was asked of one is known of the other
+        if _one_epoch(work, checkpoint):  # the weights are the same, so the results are shared
             same_epoch = models["retrained"][0]
         else:
             same_epoch = Asked(load(setup, setup.retrained_same_epoch(checkpoint), other))
@@ -181,19 +200,23 @@ def _models(work: Work, checkpoint: int, latest: Latest) -> dict[str, tuple[Aske
 
 
 def _one_epoch(work: Work, checkpoint: int) -> bool:
-    """Return whether the base's selected epoch is that of the model retrained for a checkpoint, too."""
+    """Return whether validation selected the same epoch for the base and for a checkpoint's retrained model."""
     epochs = work.selected_epochs
     return bool(epochs["base"] == epochs["retrained"][str(checkpoint)])
 
 
 def _same_epoch(work: Work, checkpoint: int, models: dict[str, tuple[Asked, Row]]) -> Reference | None:
-    """Return a checkpoint's retrained model at the base's selected epoch, if that is not the retrained model itself."""
+    """Return a checkpoint's retrained model at the base's selected epoch, as a reference for distances.
+
+    Returns:
+        None if its weights were not saved, or if it is the retrained model itself.
+    """
     if checkpoint not in work.same_epoch:
         return None
     if _one_epoch(work, checkpoint):
         logger.info(
-            "checkpoint %d: %s is the selected epoch of base and retrained: no further distance from the retrained "
-            "model at the base's epoch, which is the retrained model", checkpoint, work.selected_epochs["base"],
+            "checkpoint %d: %s is the selected epoch of both base and retrained, so there are no separate distances "
+            "from retrained_same_epoch", checkpoint, work.selected_epochs["base"],
         )  # fmt: skip
         return None
     _, twin = work.references[checkpoint]
@@ -201,32 +224,41 @@ def _same_epoch(work: Work, checkpoint: int, models: dict[str, tuple[Asked, Row]
 
 
 def _evaluate(work: Work, checkpoint: int, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
-    """Put a checkpoint's questions to its models, and return the rows: of base, rebuilt, unlearned, retrained."""
+    """Evaluate the models of a checkpoint and return the result rows, in the order of ``models``.
+
+    Args:
+        work: the run's models and settings.
+        checkpoint: 0 to 3.
+        view: the evaluation view of the checkpoint.
+        models: kind of model to (the model, the columns of its rows).
+    """
     scenario, reference = work.setup.scenario, None
     if "retrained" in models:
         other, twin = work.references[checkpoint]
         reference = Reference(models["retrained"][0], reference_name(other.path), twin)
     rows: dict[str, list[Row]] = {}
-    first = ["retrained"] if reference is not None else []  # distances are from what it answers
+    first = ["retrained"] if reference is not None else []  # the others' distances use its scores
     for kind in [*first, *(kind for kind in reversed(models) if kind not in first)]:
         model, columns = models[kind]
         said = columns | {"model": kind}
         beside = work.places.logs / work.state(checkpoint).file.stem if kind == "unlearned" else None
-        # the scenario's questions go first, as those of the view are put only where they are others
+        # the scenario's rows come first: the view then computes only what differs from them
         compare = None if kind == "retrained" else reference
         own = []
         if kind != "base" or compare is not None:
             own = scenario.ask(model, beside, compare, **said, checkpoint=checkpoint)
-        if kind == "base":  # the rest is the same at every checkpoint, and is there
+        if kind == "base":  # all but the differences is the same at every checkpoint, and known from `scenario.ask`
             own = [row for row in own if row["minus"] is not None]
         rows[kind] = evaluate(model, view, *scenario.questions(), compare, **said) + own
     return [row for kind in models for row in rows[kind]]
 
 
 def _ndcg_rows(work: Work, view: Views, models: dict[str, tuple[Asked, Row]]) -> list[Row]:
-    """Return the rows of NDCG@10 of the base and the last checkpoint that the verdict needs; none where they are asked.
+    """Return rows with NDCG@10 of the base and the unlearned model, which the verdict needs.
 
-    Of a run about spam the verdict looks at genuine people, whose NDCG@10 is known where it is asked for.
+    Returns:
+        An empty list if NDCG@10 is among the run's metrics, in runs about spam (whose verdict uses rows of genuine
+        users), and with ``sensitive_eval_only``.
     """
     config = work.setup.config
     asked = "ndcg" in map(str.lower, config["metrics"]) and _VERDICT_K in config["topk"]

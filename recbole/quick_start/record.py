@@ -1,4 +1,4 @@
-"""What a run leaves for scripts: the JSON beside a checkpoint, and the result file."""
+"""Records of runs for scripts: the .json file next to each checkpoint, and the file of ``--result_file``."""
 
 import platform
 from pathlib import Path
@@ -28,16 +28,16 @@ def describe(
     rows: list[dict[str, Any]] | None,
     requests: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the record of a model: what produced it, how long it took, how it scores.
+    """Return the record of a model: a dict with its command line, settings, data, timing and results.
 
     Args:
-        setup: the run's.
-        state: the model's.
-        identity: what made the model, if that is known.
+        setup: settings, data and requests of the run.
+        state: the model's kind, checkpoint number and forgotten rows.
+        identity: the settings that determine the model, with their digest; None if unknown.
         arguments: the command line, without credentials.
         timing: seconds by phase.
-        rows: rows of the result table.
-        requests: counts by outcome, or None.
+        rows: rows of the result table; None if there are none yet.
+        requests: number of requests by outcome; None for only their total and how many were processed.
     """
     dataset = setup.dataset
     total = 0 if setup.requests is None else len(setup.requests)
@@ -79,36 +79,36 @@ def describe(
 
 
 def write_beside(path: Path, record: dict[str, Any]) -> None:
-    """Write a checkpoint's record as ``X.json`` beside ``X.pth``, whose SHA-256 it names."""
+    """Write a checkpoint's record next to it, as ``X.json`` for ``X.pth``, and add the SHA-256 of ``X.pth``."""
     path = Path(path)
     write_json(path.with_suffix(".json"), record | {SHA256: sha256_of_checkpoint(path)})
 
 
 def read_beside(path: Path) -> dict[str, Any] | None:
-    """Return the record beside a checkpoint, or None where there is none.
+    """Return the record next to a checkpoint, or None if the file does not exist.
 
     Raises:
-        UserError: it cannot be read, or is none.
+        UserError: the file cannot be read, or does not contain a JSON object.
     """
     beside = Path(path).with_suffix(".json")
     return read_json(beside, dict) if beside.exists() else None
 
 
 def check_result_file(path: str | Path, config: Config) -> None:
-    """Find out before the work whether the record can also be written to ``path``.
+    """Check before the run that its record can be written to ``path``.
 
     Raises:
-        UserError: something else than a record is there, it is (or may become) that beside a checkpoint, or it cannot
-            be written.
+        UserError: the path cannot be written, contains something else than a record, or is reserved for the record
+            next to a checkpoint.
     """
     path = Path(path)
     saved = Path(config["checkpoint_dir"]).resolve()
     of_checkpoint = path.name.startswith("model_") and saved in path.absolute().resolve().parents
     if of_checkpoint or path.with_suffix(".pth").exists():
-        raise UserError(f"cannot write {path}: that is where the record beside a checkpoint is")
+        raise UserError(f"cannot write {path}: this name is reserved for the record next to a checkpoint")
     check_replaceable(path, r'\{\s*"kind": "', "record of a run")
 
 
 def reference_name(path: str | Path) -> str:
-    """Return how a result row names the model that a distance is measured from."""
+    """Return the file name and SHA-256 of a model, as the column ``reference`` of result rows shows them."""
     return f"{Path(path).name} sha256:{sha256_of_file(path)}"

@@ -1,4 +1,4 @@
-"""The comparison of unlearning runs as a command: ``python -m recbole.quick_start.report``."""
+"""The program ``erase-bench report``, also ``python -m recbole.quick_start.report``: compares unlearning runs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "report") -> int:
-    """Print the comparison of result files; return the exit status.
+    """Print a comparison of result files; return the exit status.
 
     Args:
-        argv: arguments, those of the process by default.
-        prog: what the command is called.
+        argv: the command-line arguments; None for those of the process.
+        prog: the program's name in messages.
     """
-    return ended(prog, lambda: _report(_parser(prog).parse_args(argv)), "each file is whole or as it was")
+    return ended(prog, lambda: _report(_parser(prog).parse_args(argv)), "each file is complete or unchanged")
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    """Compare, print and write what is asked for; return the exit status."""
+    """Compare the files, print the tables and write the requested .csv files; return the exit status."""
     from recbole.report.attacks import chosen
     from recbole.report.brief import in_short
     from recbole.report.comparison import TABLES_BEGIN, comparison, names_of
@@ -53,36 +53,37 @@ def _report(arguments: argparse.Namespace) -> int:
         return 0
     _print(found, seeds, beside)
     if attacks is not None:
-        print(f"\nAttacks (docs/attack.md says how to read them):\n{attacks}")
+        print(f"\nAttacks (explained in docs/attack.md):\n{attacks}")
     return 0
 
 
 def _parser(prog: str) -> OneLineParser:
     parser = OneLineParser(
         prog=prog,
-        description="Compare unlearning runs. What differs in data set, model, seed, scenario, algorithm or settings "
-        "stands apart; base and retrained models of the same settings stand there once. Files of several seeds on one "
-        "forget set (unlearn.py --forget_set_seed) are told over seeds too: means and 95 % t intervals of values and "
-        "of distances from retrained models, those of other seeds where unlearn.py was given --other_seeds.",
+        description="Compare unlearning runs. Runs that differ in data set, model, seed, scenario, algorithm or "
+        "settings get separate lines; base and retrained models with the same settings are shown once. For runs with "
+        "several seeds on one forget set (unlearn.py --forget_set_seed), the report also shows means over seeds with "
+        "95 % t intervals: of metrics, and of distances from the retrained models (with unlearn.py --other_seeds, also "
+        "from those retrained with other seeds).",
     )
     parser.add_argument("files", nargs="+", help="result files of unlearn.py")
     parser.add_argument(
         "--csv",
         metavar="FILE.csv",
-        help="also write the table here, with all of its columns and digits, and what is told over seeds, one row a "
-        "quantity, beside it as FILE_over_seeds.csv",
+        help="also write the table to this file, with all columns and digits, and the results over seeds, one row per "
+        "quantity, to FILE_over_seeds.csv in the same folder",
     )
     parser.add_argument(
-        "--k", type=int, help="length of the lists that are shown (default: the smallest that all have)"
+        "--k", type=int, help="length of the ranked lists to show (default: the smallest that all files have)"
     )
     parser.add_argument(
-        "--brief", action="store_true", help="say in short what the runs came to after the last request, in words"
+        "--brief", action="store_true", help="print only a short summary in words of the state after the last request"
     )
     return parser
 
 
 def _print(found: Comparison, seeds: OverSeeds | None, beside: Path | None) -> None:
-    """Print the comparison and what is told over seeds, which is written to ``beside`` if that is not None."""
+    """Print the comparison and the results over seeds; ``beside`` is the file with the latter, if it was written."""
     from recbole.report.intervals import as_told
     from recbole.report.lines import COUNTS, IDENTITY, VIEWED
     from recbole.report.seeds_told import LEGEND, tables
@@ -99,7 +100,7 @@ def _print(found: Comparison, seeds: OverSeeds | None, beside: Path | None) -> N
     if len(seeds.table):
         print("\n" + LEGEND)
     if len(seeds.table) and beside is not None:
-        print(f"\nWhat is told over seeds is also in {beside}, of all checkpoints and with all digits.")
+        print(f"\nThe results over seeds are also in {beside}, for all checkpoints and with all digits.")
 
 
 if __name__ == "__main__":

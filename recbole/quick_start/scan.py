@@ -1,4 +1,4 @@
-"""``erase-bench scan``: what a checkpoint still knows of what was forgotten, as far as that can be seen."""
+"""``erase-bench scan``: checks whether an ensemble's checkpoint still depends on forgotten rows."""
 
 from __future__ import annotations
 
@@ -18,44 +18,45 @@ if TYPE_CHECKING:
     from recbole.trainer.stored import Stored
 
 _CLEAN, _DEPENDS = 0, 3
-_ONE_MODEL = """is no ensemble, and not checked: one model of all data was {how}, and whether its parameters
-  still depend on a forgotten row cannot be seen in the file. What can be said: hold it against a retrained model."""
+_ONE_MODEL = """is not an ensemble and was not checked: it is a single model that was {how}, and its file does not show
+  whether its parameters still depend on forgotten rows. Compare it with a retrained model instead."""
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "erase-bench scan") -> int:
-    """Scan a checkpoint and tell what was found.
+    """Scan a checkpoint and print the findings.
 
     Args:
-        argv: arguments, those of the process by default.
-        prog: what the command is called.
+        argv: the command-line arguments; None for those of the process.
+        prog: the program's name in messages.
 
     Returns:
-        0: nothing depends on a forgotten row; 3: something does, or the checkpoint cannot be checked; 2: a mistake of
-        the user's.
+        The exit status: 0 if nothing depends on a forgotten row, 3 if something does or the checkpoint cannot be
+        checked, 2 after a user error.
     """
     return ended(prog, lambda: _scan(_parser(prog).parse_args(argv)), "nothing was changed")
 
 
-def _scan(asked: argparse.Namespace) -> int:
-    """Scan, write what was found if that is asked for, and return the exit status."""
-    if asked.result_file:
-        check_replaceable(asked.result_file, r'\{\s*"checkpoint": "', "result of a scan")
-    found = _scanned(Path(asked.checkpoint), asked.data_path, not asked.quick)
-    if asked.result_file:
-        write_json(asked.result_file, found)
+def _scan(args: argparse.Namespace) -> int:
+    """Scan, write the result file if requested, and return the exit status."""
+    if args.result_file:
+        check_replaceable(args.result_file, r'\{\s*"checkpoint": "', "result of a scan")
+    found = _scanned(Path(args.checkpoint), args.data_path, not args.quick)
+    if args.result_file:
+        write_json(args.result_file, found)
     return _CLEAN if found["clean"] else _DEPENDS
 
 
 def _parser(prog: str) -> OneLineParser:
     parser = OneLineParser(
         prog=prog,
-        description="Find out whether an ensemble still depends on what it has forgotten: all that is made of the data "
-        "is made anew as if the forgotten rows said something else, and compared. Of one model it says that it cannot.",
+        description="Check whether an ensemble still depends on the rows that it has forgotten. Everything that is "
+        "derived from the data is recomputed with other contents in the forgotten rows, and must stay the same. A "
+        "single model cannot be checked this way.",
     )
-    parser.add_argument("checkpoint", help="the file")
-    parser.add_argument("--data_path", help="folder of data sets (default: the checkpoint's)")
-    parser.add_argument("--quick", action="store_true", help="do not train the ensemble anew to compare parameters")
-    parser.add_argument("--result_file", help="also write what was found to this JSON file")
+    parser.add_argument("checkpoint", help="the ensemble's checkpoint file")
+    parser.add_argument("--data_path", help="folder of the data sets (default: the checkpoint's)")
+    parser.add_argument("--quick", action="store_true", help="do not retrain the ensemble to compare its parameters")
+    parser.add_argument("--result_file", help="also write the findings to this JSON file")
     return parser
 
 
@@ -80,7 +81,7 @@ def _of_ensemble(stored: Stored, config: Config, dataset: Dataset, train: bool) 
 
     weights, path = stored.content["state_dict"], stored.path
     shard_of, without = weights[SHARD_OF].cpu().numpy(), weights[WITHOUT].cpu().numpy()
-    print(f"{path}: {int(without.sum())} rows are forgotten; shards' rows before and after, and their SHA-256")
+    print(f"{path}: {int(without.sum())} rows are forgotten; rows per shard before and after, with their SHA-256")
     rows = manifest(dataset, shard_of, without)
     for one in rows:
         print(f"  shard {one.shard}: {one.given} {one.before[:16]} -> {one.left} {one.after[:16]}")
@@ -93,16 +94,17 @@ def _of_ensemble(stored: Stored, config: Config, dataset: Dataset, train: bool) 
         str(file) for ending in ("part", "resume") for file in path.parent.glob(f"{escape(_stem(path))}*.{ending}")
     ]  # fmt: skip
     for file in beside:
-        print(f"  {file} is left of unfinished work, and may hold what was forgotten")
+        print(f"  {file} is left over from an interrupted run and may contain forgotten rows")
     optimizer = stored.content.get("optimizer") is not None
     if optimizer:
-        print("  the file holds an optimizer's state, which was not checked")
+        print("  the file contains the state of an optimizer, which was not checked")
     level, anew = get_partition(config["partition"]).exact_level, bool(config["repartition"])
     print(f"  partition {config['partition']}: {_ANEW if anew else _PARTITIONS[level]}")
     clean = all(one["clean"] for one in findings) and not beside and not optimizer
     told = "parameters compared" if train else "parameters not compared (--quick)"
     print(
-        f"  {len(findings)} things made anew, {told}: {'nothing depends' if clean else 'something may depend'} on them"
+        f"  {len(findings)} parts recomputed, {told}: "
+        f"{'nothing depends' if clean else 'something may depend'} on forgotten rows"
     )
     return {
         "clean": clean, "trained": train, "findings": findings, "manifest": [asdict(one) for one in rows],
@@ -111,11 +113,11 @@ def _of_ensemble(stored: Stored, config: Config, dataset: Dataset, train: bool) 
 
 
 _PARTITIONS = {
-    "E2": "E2, a function of tokens and the seed; it knows of no row",
-    "E1": "E1, it was made once, of data with the forgotten rows: which shard a row is in may tell of them",
+    "E2": "E2, a function of tokens and the seed that depends on no row",
+    "E1": "E1, computed once from data with the forgotten rows: the assignment of rows to shards may depend on them",
 }
 
-_ANEW = "made anew (--repartition) of the rows that are left, as was everything on it"
+_ANEW = "recomputed from the retained rows (--repartition), as was everything that depends on it"
 
 
 def _name(of: str) -> str:
@@ -123,5 +125,5 @@ def _name(of: str) -> str:
 
 
 def _stem(path: Path) -> str:
-    """Return what the names of unfinished work begin with: up to the checkpoint's own part of an unlearned name."""
+    """Return the common beginning of the names of a run's intermediate files: the stem before ``_unlearn_epoch_``."""
     return path.stem.partition("_unlearn_epoch_")[0]

@@ -1,4 +1,4 @@
-"""What every run starts with: the settings, the model's class, the data, and what is to be forgotten."""
+"""The start of every run: settings, model class, data and deletion requests."""
 
 import logging
 import shlex
@@ -33,17 +33,17 @@ OF_TRAINING = (
     *("epochs", "train_batch_size", "learning_rate", "weight_decay", "stopping_step", "valid_metric", "eval_step"),
     *("learner", "adagrad_accumulator", "clip_grad_norm", "enable_amp", "enable_scaler"),
 )
-"""Settings that configuration files hold for training; a run that does not train leaves them unread."""
+"""Settings of training. Runs that do not train must not warn that these are unused in the configuration files."""
 
 
 @dataclass(frozen=True)
 class Setup(Run):
-    """A run's settings, data and requests, and the states that it knows.
+    """A run's settings, data and deletion requests; its methods return the states of the run's models.
 
     Attributes:
-        dataset: all of the data, planted rows included, nothing forgotten.
-        scenario: what the run is about, open.
-        requests: what is to be forgotten, or None.
+        dataset: the complete data, with rows that the scenario injects (spam) and no row forgotten.
+        scenario: the scenario, which has opened the data.
+        requests: the deletion requests in their order; None in a run that forgets nothing.
     """
 
     dataset: Dataset
@@ -52,42 +52,52 @@ class Setup(Run):
 
     @property
     def asked(self) -> Requests:
-        """What is to be forgotten, in a run that is about it."""
+        """The deletion requests.
+
+        Raises:
+            ValueError: the run has none.
+        """
         if self.requests is None:
-            raise ValueError("nothing was read of what is to be forgotten")
+            raise ValueError("this run has read no deletion requests")
         return self.requests
 
     @property
     def sizes(self) -> list[int]:
-        """After how many requests the checkpoints are taken."""
+        """The number of processed requests at each of the four checkpoints, ascending."""
         return checkpoint_sizes(len(self.asked))
 
     def base(self) -> State:
-        """Return the state of the model that requests are put to."""
+        """Return the state of the base model, which has forgotten nothing."""
         return self._state("base", None, self.scenario.names.base())
 
     def retrained(self, checkpoint: int) -> State:
-        """Return the state of the model retrained without what was forgotten by a checkpoint."""
+        """Return the state of the model that is retrained without the rows that are forgotten by a checkpoint."""
         return self._state("retrained", checkpoint, self.scenario.names.retrained(checkpoint))
 
     def retrained_same_epoch(self, checkpoint: int) -> State:
-        """Return the state of what such a retraining was at the base's selected epoch."""
+        """Return the state of the retrained model of a checkpoint, with its weights at the base's selected epoch."""
         name = self.scenario.names.retrained_same_epoch(checkpoint)
         return self._state("retrained_same_epoch", checkpoint, name)
 
     def unlearned(self, algorithm: str, checkpoint: int, folder: Path | None = None) -> State:
-        """Return the state of an algorithm's model at a checkpoint, in its settings folder."""
+        """Return the state of the unlearned model at a checkpoint.
+
+        Args:
+            algorithm: the name of the unlearning algorithm.
+            checkpoint: 0 to 3.
+            folder: the folder of the file; None for that of base models.
+        """
         last, batch_size = self.sizes[checkpoint] - 1, self.config["unlearning_batchsize"]
         name = self.scenario.names.unlearned(algorithm, last, checkpoint, batch_size)
         return self._state("unlearned", checkpoint, name, folder)
 
     def about(self, identity: Identity | None, places: Places | None = None, version: int | None = None) -> Row:
-        """Return the columns that every result row of a model has.
+        """Return the columns that all result rows of a model share: data set, model class, seed, scenario, settings.
 
         Args:
-            identity: what made the model, if that is known.
-            places: of the model, for its settings folder.
-            version: of its results, where it is read from a file.
+            identity: the settings that determine the model; None if unknown.
+            places: the folders of the model, which name its hyper-parameters; None for default hyper-parameters.
+            version: the version of its results, if the model was read from a file.
         """
         config = self.config
         parts = [places.settings if places else "", identity.shown if identity else "unknown"]
@@ -102,11 +112,13 @@ class Setup(Run):
         }
 
     def resume_key(self, identity: Identity, also: int | None = None) -> str:
-        """Return what a snapshot must agree with to be gone on from: digest, program, processes, metrics.
+        """Return the key of a run's snapshots; an interrupted run resumes only from a snapshot with the same key.
+
+        The key is a digest of the model's digest, the program's version, the number of processes and the metrics.
 
         Args:
-            identity: what makes the model.
-            also: the epoch whose weights training keeps beside the best ones.
+            identity: the settings that determine the model.
+            also: the epoch whose weights training keeps in addition to the best ones, or None.
         """
         config = self.config
         shown = {"metrics": config["metrics"], "topk": config["topk"]}
@@ -115,15 +127,19 @@ class Setup(Run):
         )
 
     def twin(self, base: Identity | None, version: int | None, stored: Stored) -> bool | str:
-        """Return whether a stored retrained model differs from the base in its mask alone; ``unknown`` if not known.
+        """Return whether a retrained model is a twin of the base: it differs only in the rows it has forgotten.
 
         Args:
-            base: what made the base.
-            version: of the base's results.
+            base: the settings that determine the base model; None if unknown.
+            version: the version of the base's results.
             stored: the retrained model.
 
+        Returns:
+            True, False, or ``unknown`` if one of the files does not contain its settings.
+
         Raises:
-            UserError: it does not, or its results are of another version, and ``allow_other_reference`` is not set.
+            UserError: the model is not a twin, or its results have another version, and ``allow_other_reference`` is
+                not set.
         """
         if base is None or stored.identity is None:
             return "unknown"
@@ -132,8 +148,8 @@ class Setup(Run):
             found.append(("results_version", version, stored.version))
         if found and not self.config["allow_other_reference"]:
             raise UserError(
-                f"{stored.path} is no yardstick for the base, which other settings made: {told(found)}; retrain with "
-                "the base's settings, or --allow_other_reference"
+                f"{stored.path} cannot be compared with the base, whose settings differ: {told(found)}; retrain with "
+                "the base's settings, or give --allow_other_reference"
             )
         return not found
 
@@ -147,35 +163,46 @@ class Setup(Run):
         return State(kind, self.dataset, forgotten, done, checkpoint, path, self.scenario.n_planted)
 
     def view(self, state: State) -> Views:
-        """Return the questions of a state's checkpoint, or of nothing forgotten."""
+        """Return the evaluation view of a state: the test rows and inputs, given the rows it has forgotten."""
         return self.scenario.view(state.forgotten, state.checkpoint)
 
 
 def first_line(program: str, arguments: Sequence[str], identity: Identity | None) -> str:
-    """Return the first line of a run's log: the command, the program's version and the model's digest."""
+    """Return the first line of a run's log: the command, the program's version and the model's digest.
+
+    Args:
+        program: the name of the program.
+        arguments: the command line, without credentials.
+        identity: the settings that determine the model; None if unknown.
+    """
     made = "unknown" if identity is None else identity.digest
     version = f"erase-bench {recbole.__version__}, results {recbole.RESULTS_VERSION}"
     return f"{program} {shlex.join(arguments)} | {version} | {made}"
 
 
 def _check_columns(config: Config) -> None:
-    """Refuse a column that a person names and ``load_col`` leaves out."""
+    """Raise a UserError if the user names a column of users, items or times that ``load_col`` leaves out."""
     columns = (config["load_col"] or {}).get("inter")
     if not columns or config["MODEL_TYPE"] is ModelType.NEXT_BASKET:
         return
     for key in ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD"):
         if key in config.asked and config[key] not in columns:
             raise UserError(
-                f"{key} {config[key]} ({config.where(key)}) is not among the columns that load_col reads: "
-                f"{', '.join(columns)}; add it there"
+                f"{key} {config[key]} ({config.where(key)}) is not among the columns in load_col: "
+                f"{', '.join(columns)}; add it to load_col"
             )
 
 
 def begin(config: Config, scenario: Scenario, forgetting: bool) -> Setup:
-    """Read the data and, if ``forgetting``, what is to be forgotten.
+    """Read the data and the deletion requests of a run.
+
+    Args:
+        config: the settings; bound to the model class.
+        scenario: the scenario that the settings select.
+        forgetting: whether to read the deletion requests.
 
     Raises:
-        UserError: for anything in the files or settings that cannot be.
+        UserError: a file cannot be read, or a setting is invalid.
     """
     model_class = get_model(config["model"])
     config.bind_model(model_class)
@@ -187,7 +214,7 @@ def begin(config: Config, scenario: Scenario, forgetting: bool) -> Setup:
     logger.info(clean)
     dataset = scenario.open(clean)
     if config["sensitive_eval_only"] and scenario.listed is None:
-        raise UserError("--sensitive_eval_only needs --sensitive_category: there is no sensitive item to count")
+        raise UserError("--sensitive_eval_only needs --sensitive_category, which lists the items to count")
     requests = scenario.requests() if forgetting else None
     if requests is not None:
         logger.info(requests.report())

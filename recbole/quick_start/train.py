@@ -1,4 +1,4 @@
-"""Training a base model, or retraining without what was forgotten."""
+"""The training program: trains a base model, or retrains it without the forgotten rows, and evaluates it."""
 
 import contextlib
 import logging
@@ -48,21 +48,22 @@ def run_recbole(
     result_file: str | None = None,
     reference_checkpoint: str | None = None,
 ) -> dict[str, Any]:
-    """Train (or load) a model, evaluate it, and write what was found.
+    """Train a model (or load it, with ``eval_only``), evaluate it, and write checkpoint, record and log.
 
-    With ``retrain_checkpoint_idx_to_match`` the model is trained without what is forgotten by that checkpoint.
+    With ``retrain_checkpoint_idx_to_match`` the model is trained without the rows that are forgotten by that
+    checkpoint.
 
     Args:
-        config: :class:`~recbole.config.Config`.
+        config: the settings.
         arguments: the command line, without credentials, for the record.
-        result_file: also write the record here.
-        reference_checkpoint: a retrained model to measure the distance from.
+        result_file: a path to which the record is also written, or None.
+        reference_checkpoint: a retrained checkpoint from which to measure distances, or None.
 
     Returns:
-        The record, a dictionary: see :func:`~recbole.quick_start.record.describe`.
+        The record of the model: a dict, described in :func:`~recbole.quick_start.record.describe`.
 
     Raises:
-        UserError: for anything that the user can mend.
+        UserError: a setting is invalid, a file cannot be read or written, or training diverged.
     """
     clock = Clock(config["device"])
     if result_file and is_main():
@@ -75,8 +76,8 @@ def run_recbole(
     setup = begin(config, scenario, forgetting=index is not None)
     if index is None and not scenario.plants and scenario.removes and scenario.is_asked():
         logger.info(
-            "this is the base model, of which nothing is forgotten; --retrain_checkpoint_idx_to_match 0, 1, 2 or 3 "
-            "retrains without what is forgotten by that checkpoint"
+            "training the base model, on all rows; to retrain without the rows that are forgotten by a checkpoint, "
+            "give --retrain_checkpoint_idx_to_match 0, 1, 2 or 3"
         )
     state = setup.base() if index is None else setup.retrained(index)
     identity = setup.identity(state) if stored is None else stored.identity
@@ -98,7 +99,7 @@ def _run(
     reference_checkpoint: str | None,
     clock: Clock,
 ) -> dict[str, Any]:
-    """Train, or take what is stored, and evaluate; return the record."""
+    """Train the model, or load ``stored`` if that is not None; evaluate it, write the files, return the record."""
     scenario, done, timing = setup.scenario, None, {}
     reference = _reference(setup, state, stored, reference_checkpoint)
     if stored is not None:
@@ -130,11 +131,23 @@ def _run(
 
 
 def _given(config: Config, scenario: Scenario, index: int | None) -> Stored | None:
-    """Return the checkpoint that is to be evaluated, if one is, and take the settings that made it."""
+    """Read the checkpoint to evaluate, and adopt the settings with which it was trained.
+
+    Args:
+        config: the settings; changed to those of the checkpoint.
+        scenario: the scenario, which names the files.
+        index: the checkpoint number of a retrained model; None for the base model.
+
+    Returns:
+        The checkpoint; None without ``eval_only``.
+
+    Raises:
+        UserError: a checkpoint is named without ``eval_only``, cannot be read, or conflicts with the command line.
+    """
     if not config["eval_only"]:
         for key in ("hf_model_path", "checkpoint"):
             if config[key]:
-                raise UserError(f"--{key} names a model to evaluate: give --eval_only too")
+                raise UserError(f"--{key} names a model to evaluate; it needs --eval_only")
         return None
     if config["hf_model_path"]:
         path = fetch(config["hf_model_path"], config)
@@ -150,7 +163,11 @@ def _given(config: Config, scenario: Scenario, index: int | None) -> Stored | No
 
 
 def _check_files(setup: Setup, state: State, identity: Identity) -> None:
-    """Refuse, before any work, to replace a file of other settings, and to retrain what is no twin of the base."""
+    """Raise a UserError, before any work, if the run would replace a model of other settings.
+
+    A retraining is also rejected if its settings differ from those of the existing base model, because the two could
+    not be compared.
+    """
     config, scenario = setup.config, setup.scenario
     refuse_to_replace(state.file, state, identity, config["overwrite"])
     base = scenario.path(scenario.names.base())
@@ -159,15 +176,16 @@ def _check_files(setup: Setup, state: State, identity: Identity) -> None:
     found = Stored.read(base).differences(identity, ("mask",))
     if found:
         raise UserError(
-            f"this retraining would be no yardstick for {base}: {told(found)}; give the base's settings, or "
-            "--allow_other_reference, or --variant NAME for a base and retrained models of their own"
+            f"this retrained model could not be compared with {base}: {told(found)}; give the base's settings, or "
+            "--allow_other_reference, or --variant NAME to train a separate base and retrained models"
         )
 
 
 def _same_epoch(setup: Setup, state: State, identity: Identity) -> tuple[State, int] | None:
-    """Return where a retraining's weights at the epoch that was selected for its twin base go, and that epoch.
+    """Return the state under which a retraining also saves its weights at the base's selected epoch, and that epoch.
 
-    None of a base, of what is not trained, and where there is no such base.
+    Returns:
+        None when training a base model, and if there is no trained base with the same settings and result version.
     """
     base = setup.base().file
     if state.kind != "retrained" or state.checkpoint is None or not base.exists():
@@ -189,7 +207,10 @@ def _same_epoch(setup: Setup, state: State, identity: Identity) -> tuple[State, 
 def _told(
     setup: Setup, learned: Learned, also: tuple[State, int] | None, identity: Identity, arguments: list[str]
 ) -> dict[str, Any]:
-    """Return what a record tells of a training beside its result; write the record of the base's epoch too."""
+    """Return the entries ``coupled`` and ``selected_epochs`` for the record of a training.
+
+    If the weights at the base's selected epoch were saved too, this also writes the record next to them.
+    """
     told: dict[str, Any] = {"coupled": coupled(setup.config, learned.model)}
     if also is None or not learned.model.trainable:
         return told
@@ -203,7 +224,13 @@ def _told(
 
 @dataclass(frozen=True)
 class _Done:
-    """A training that has ended: its model, what the record tells beside its result, its unfinished work's files."""
+    """A completed training.
+
+    Attributes:
+        learned: the trained model.
+        told: further entries for the record.
+        unfinished: the snapshot or intermediate files, to be removed when everything is written.
+    """
 
     learned: Learned
     told: dict[str, Any]
@@ -213,7 +240,7 @@ class _Done:
 def _train(
     setup: Setup, state: State, identity: Identity, arguments: list[str], board: "SummaryWriter | None"
 ) -> _Done:
-    """Train and save the model of a state, one or an ensemble."""
+    """Train and save the model (a single one or an ensemble) of a state."""
     if setup.config["ensemble"]:
         return _Done(*train_ensemble(setup, state, board))
     also = _same_epoch(setup, state, identity)
@@ -225,7 +252,7 @@ def _train(
 
 @contextlib.contextmanager
 def _curves(setup: Setup, stem: str) -> "Iterator[SummaryWriter | None]":
-    """Yield TensorBoard's writer of a run, or None where there is none."""
+    """Yield a TensorBoard writer for the run, or None without ``tensorboard`` and in all but the main process."""
     board = _board(setup.scenario.places.board / stem) if setup.config["tensorboard"] and is_main() else None
     try:
         yield board
@@ -240,14 +267,17 @@ def _board(folder: Path) -> "SummaryWriter":
     try:
         return SummaryWriter(os.fspath(folder))
     except OSError as error:
-        raise UserError(f"cannot write {folder.parent}: {error.strerror}; --tensorboard False goes without") from error
+        raise UserError(f"cannot write {folder.parent}: {error.strerror}; --tensorboard False avoids it") from error
 
 
 def _reference(setup: Setup, state: State, stored: Stored | None, path: str | None) -> tuple[Stored, bool | str] | None:
-    """Return the retrained model to measure the distance from, and whether it is a twin, before any work.
+    """Read the retrained checkpoint from which distances are measured, before any work.
+
+    Returns:
+        The checkpoint, and whether it is a twin of this model (see :meth:`Setup.twin`); None if ``path`` is empty.
 
     Raises:
-        UserError: it is not there, of other data, or no twin.
+        UserError: the file cannot be read, belongs to other data, or is not a twin.
     """
     if not path:
         return None
@@ -263,7 +293,13 @@ def _compared(setup: Setup, state: State, other: Stored, twin: bool | str) -> Re
 
 
 def _valid_rows(best_valid: dict[str, float], state: State, about: Row) -> list[Row]:
-    """Return the result rows of the best validation of a training run: on the data that it was trained on."""
+    """Return result rows with the metrics of the best validation during training.
+
+    Args:
+        best_valid: metric name, such as ``ndcg@10``, to value.
+        state: the trained model's data and checkpoint number.
+        about: values for further columns of the rows.
+    """
     view = "all" if state.checkpoint is None else "current"
     table = Table(**about, split="valid", view=view, population="all", masking="retained")
     asked = state.data.eval_rows("valid")
@@ -278,7 +314,16 @@ def _valid_rows(best_valid: dict[str, float], state: State, about: Row) -> list[
 def _write(
     setup: Setup, state: State, path: Path, record: dict[str, Any], result_file: str | None, trained: bool
 ) -> None:
-    """Write, then tell what was found of a model."""
+    """Write the records of a model, and then log its results.
+
+    Args:
+        setup: settings and data of the run.
+        state: the model's kind and checkpoint number.
+        path: the checkpoint file.
+        record: the record of the model.
+        result_file: a path to which the record is also written, or None.
+        trained: whether this run has trained the model.
+    """
     config, scenario, index, rows = setup.config, setup.scenario, state.checkpoint, record["metrics"]
     if trained:
         write_beside(path, record)
@@ -294,7 +339,7 @@ def _write(
 
 
 def _copy_as_best(path: Path, best: Path, record: dict[str, Any]) -> None:
-    """Keep the last retrained model under the README's name too."""
+    """Copy the retrained model of the last checkpoint to a second name (``..._best.pth``), with its record."""
     with atomic_write(best, "wb", best.with_suffix(".json")) as file, open(path, "rb") as source:
         while piece := source.read(2**24):
             file.write(piece)

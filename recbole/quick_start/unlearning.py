@@ -1,4 +1,4 @@
-"""Unlearning a forget set request by request, and holding the result against retrained models."""
+"""The unlearning program: processes the requests of a forget set and compares the results with retrained models."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -47,21 +47,24 @@ logger = logging.getLogger("recbole")
 def unlearn_recbole(
     config: Config, arguments: list[str] | tuple[str, ...] = (), result_file: str | None = None
 ) -> dict[str, Any]:
-    """Put the forget set's requests to an unlearning algorithm, save four checkpoints, and evaluate them.
+    """Process the requests of a forget set with an unlearning algorithm, save four checkpoints, and evaluate them.
 
-    Each checkpoint is evaluated on the same questions as the base model and, where it exists, the retrained model.
+    At each checkpoint the unlearned model, the base model and (if it exists) the retrained model are evaluated on the
+    same rows.
 
     Args:
-        config: :class:`~recbole.config.Config`; reads ``unlearning_algorithm``, ``unlearning_batchsize`` and the
-            algorithm's hyper-parameters.
+        config: the settings, with ``unlearning_algorithm``, ``unlearning_batchsize`` and the algorithm's
+            hyper-parameters.
         arguments: the command line, without credentials, for the record.
-        result_file: also write the record here.
+        result_file: a path to which the record is also written, or None.
 
     Returns:
-        The record, a dictionary: see :func:`~recbole.quick_start.record.describe`.
+        The record of the run: a dict, described in :func:`~recbole.quick_start.record.describe`, with the further keys
+        ``selected_epochs``, ``other_seeds``, ``same_epoch``, ``monolithic``, ``certificates`` and ``verdict``.
 
     Raises:
-        UserError: for anything that the user can mend.
+        UserError: a setting is invalid, a file cannot be read or written, or the algorithm does not support the model
+            or the scenario.
     """
     clock = Clock(config["device"])
     if result_file:
@@ -96,7 +99,11 @@ def unlearn_recbole(
 def _run(
     work: Work, base: AbstractRecommender, arguments: list[str], result_file: str | None, clock: Clock, waited: bool
 ) -> dict[str, Any]:
-    """Unlearn, or take what is there, and evaluate; return the record."""
+    """Unlearn and evaluate; return the record.
+
+    With ``eval_only`` the existing checkpoints are evaluated. The same happens if the run has waited (``waited``) for
+    another one that wrote them.
+    """
     setup, config, algorithm = work.setup, work.setup.config, work.algorithm
     if config["eval_only"] or (waited and work.is_complete()):
         work, done = work.found(), Unlearned(None, {}, ())
@@ -130,26 +137,29 @@ def _run(
 
 
 def _check_kind(scenario: Scenario, algorithm: type[UnlearningAlgorithm]) -> None:
-    """Refuse, before anything is read, an algorithm that does not answer what is asked for.
+    """Check, before any data is read, that the algorithm handles the scenario's requests: about rows, or an attribute.
 
     Raises:
-        UserError: naming those that do.
+        UserError: it does not; for requests about an attribute, the message lists the algorithms that do.
     """
     if scenario.kind in algorithm.kinds:
         return
     others = [name for name in own_names() if scenario.kind in get_algorithm(name).kinds]
     if scenario.kind == "attribute":
         raise UserError(
-            f"{algorithm.name} forgets interactions, and --attribute names none; "
-            f"--unlearning_algorithm {', '.join(others)} make an attribute of people unreadable"
+            f"{algorithm.name} forgets interactions and cannot unlearn a user attribute (--attribute); "
+            f"use --unlearning_algorithm {', '.join(others)}"
         )
-    raise UserError(f"{algorithm.name} makes an attribute of people unreadable: say which one with --attribute")
+    raise UserError(f"{algorithm.name} unlearns a user attribute: name it with --attribute")
 
 
 def places_of(
     config: Config, scenario: Scenario, algorithm: type[UnlearningAlgorithm]
 ) -> tuple[Places, dict[str, Any]]:
-    """Return where an algorithm's models go with the run's hyper-parameters, and all of these, name to value."""
+    """Return the folders for the unlearned models, and all hyper-parameters of the algorithm, name to value.
+
+    Hyper-parameters that differ from the defaults (or from the preset) add a subfolder with their values.
+    """
     defaults = {one.name: one.default for one in fields(algorithm.Hyper)}
     hyper = {name: default if config[name] is None else config[name] for name, default in defaults.items()}
     preset = config["preset"]
@@ -159,7 +169,7 @@ def places_of(
 
 
 def _base(config: Config, scenario: Scenario) -> Stored:
-    """Read the checkpoint that requests are put to, and take the settings that made it."""
+    """Read the base checkpoint, and adopt the settings with which it was trained."""
     said = config["base_checkpoint"]
     if said and said.startswith("hf://"):
         path = fetch(said, config, "base_checkpoint")
@@ -174,20 +184,26 @@ def _base(config: Config, scenario: Scenario) -> Stored:
 
 @dataclass(frozen=True)
 class Unlearned:
-    """What a pipeline left: its summary, the checkpoints' records without metrics yet, and how to remove its files."""
+    """The outcome of processing the requests.
+
+    Attributes:
+        summary: counts and seconds of all requests; None if existing checkpoints are evaluated.
+        records: checkpoint number to the record of the unlearned model, still without metrics.
+        unfinished: functions that remove the snapshot and intermediate files.
+    """
 
     summary: dict[str, Any] | None
     records: dict[int, dict[str, Any]]
     unfinished: Sequence[Callable[[], None]]
 
     def finish(self) -> None:
-        """Remove the files of unfinished work: everything is written."""
+        """Remove the snapshot and intermediate files, after everything else is written."""
         for remove in self.unfinished:
             remove()
 
 
 def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
-    """Put the requests to the algorithm."""
+    """Process all requests with the algorithm, and save the model and its record at each checkpoint."""
     setup, config = work.setup, work.setup.config
     work.refuse_to_replace()
     base = setup.base()
@@ -220,7 +236,7 @@ def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
 
     with waiting():
         summary = pipeline.run(save)
-    for checkpoint in range(N_CHECKPOINTS):  # a killed run had saved some before its last snapshot
+    for checkpoint in range(N_CHECKPOINTS):  # an interrupted run may have saved some before its last snapshot
         if checkpoint not in records:
             records[checkpoint] = _record_before(work.state(checkpoint).file, resume)
     logger.info(
@@ -231,35 +247,42 @@ def _unlearn(work: Work, arguments: list[str]) -> Unlearned:
 
 
 def _record_before(checkpoint: Path, resume: ResumeFile) -> dict[str, Any]:
-    """Return the record that an interrupted run wrote beside a checkpoint."""
+    """Return the record that an interrupted run wrote next to a checkpoint.
+
+    Raises:
+        UserError: the record no longer exists.
+    """
     record = read_beside(checkpoint)
     if record is None:
         gone = checkpoint.with_suffix(".json")
-        raise UserError(f"{gone} is gone since the run was interrupted; delete {resume.path} to start over")
+        raise UserError(f"{gone} was removed after the run was interrupted; delete {resume.path} to start over")
     return record
 
 
 def _certificates(work: Work) -> dict[int, dict[str, Any]]:
-    """Return what is guaranteed of each checkpoint, as its record says; nothing where nothing is guaranteed."""
+    """Return the unlearning certificates in the checkpoints' records, by checkpoint number; empty without any."""
     found = {at: _told_of(work, at, "certificate") for at in range(N_CHECKPOINTS)}
     return {at: certificate for at, certificate in found.items() if certificate is not None}
 
 
 def _told_of(work: Work, checkpoint: int, name: str) -> Any:
-    """Return what the record of a checkpoint, if it is there, says under a name."""
+    """Return the entry ``name`` in the record of a checkpoint; None if the record or the entry does not exist."""
     return (read_beside(work.state(checkpoint).file) or {}).get(name)
 
 
 def _requests_before(work: Work) -> dict[str, Any] | None:
-    """Return what became of the requests when the checkpoints that are evaluated were made, if that is written."""
+    """Return the counts of requests by outcome in the record of the last checkpoint, or None if there is none."""
     return cast("dict[str, Any] | None", _told_of(work, LAST, "requests"))
 
 
 def _references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[int, tuple[Stored, bool | str]]:
-    """Return the retrained models that are there, each with whether it is the base's twin.
+    """Read the retrained models that exist.
+
+    Returns:
+        Checkpoint number to (checkpoint file, whether it is a twin of the base, see :meth:`Setup.twin`).
 
     Raises:
-        UserError: one is of other data, another mask, or no twin.
+        UserError: a model belongs to other data, has forgotten other rows, or is not a twin.
     """
     found: dict[int, tuple[Stored, bool | str]] = {}
     for checkpoint in range(N_CHECKPOINTS) if setup.scenario.removes else ():
@@ -270,14 +293,17 @@ def _references(setup: Setup, base: Stored, model: AbstractRecommender) -> dict[
             twin = setup.twin(base.identity, base.version, stored)
             found[checkpoint] = stored, twin
         else:
-            logger.info("no retrained model for checkpoint %d (%s): no distance from it", checkpoint, state.file.name)
+            logger.info("checkpoint %d: no retrained model (%s), so no distances from it", checkpoint, state.file.name)
     return found
 
 
 def _same_epoch(
     setup: Setup, base: Stored, references: dict[int, tuple[Stored, bool | str]], model: AbstractRecommender
 ) -> dict[int, Stored]:
-    """Return what the retrained models were at the base's selected epoch, where that was kept of these very models."""
+    """Return the files with the retrained models' weights at the base's selected epoch, by checkpoint number.
+
+    Files that do not belong to these retrained models or to this base are left out, with a warning.
+    """
     found: dict[int, Stored] = {}
     for checkpoint, (retrained, _) in references.items():
         state = setup.retrained_same_epoch(checkpoint)
@@ -288,12 +314,18 @@ def _same_epoch(
             check(state, stored, model)
             found[checkpoint] = stored
         else:
-            logger.warning("%s is of another retraining or another base's epoch, and left out", state.file)
+            logger.warning("%s belongs to another retrained model or to another base, and is ignored", state.file)
     return found
 
 
 def _costs(work: Work, summary: dict[str, Any] | None) -> dict[str, Any]:
-    """Return seconds per request and, where a retrained model's record is there, the speed-up over retraining it."""
+    """Return the costs of the requests for the record's timing.
+
+    Returns:
+        The entries of ``summary`` with seconds. If the record of the model retrained for the last checkpoint exists,
+        also ``retraining_seconds``, ``retraining_cpu_seconds`` and ``speedup_over_retraining``. Empty if ``summary`` is
+        None.
+    """
     if summary is None:
         return {}
     costs = {key: value for key, value in summary.items() if "seconds" in key}
@@ -304,7 +336,7 @@ def _costs(work: Work, summary: dict[str, Any] | None) -> dict[str, Any]:
     identity, timing = work.references[LAST][0].identity, record.get("timing")
     retraining = timing.get("fit_seconds") if isinstance(timing, dict) else None
     if record.get("digest") not in (None, identity and identity.digest) or not isinstance(retraining, (int, float)):
-        logger.warning("the record of %s is of other settings, or lacks its time: no speed-up over retraining", path)
+        logger.warning("the record of %s belongs to other settings or contains no time, so no speed-up is given", path)
         return costs
     costs |= {"retraining_seconds": retraining, "retraining_cpu_seconds": record["timing"].get("fit_cpu_seconds")}
     if costs["seconds_mean"]:

@@ -1,4 +1,4 @@
-"""One unlearning run's subject: the base, the algorithm with its values, and where its checkpoints are."""
+"""The inputs of an unlearning run: base model, algorithm, hyper-parameters, retrained models and output folders."""
 
 import logging
 from collections.abc import Mapping
@@ -23,18 +23,18 @@ logger = logging.getLogger("recbole")
 
 @dataclass(frozen=True)
 class Work:
-    """What an unlearning run is about.
+    """The inputs of an unlearning run. Keys called "checkpoint" are checkpoint numbers, 0 to 3.
 
     Attributes:
-        setup: the run's data and requests.
-        algorithm: its class.
-        places: the folders, those of the hyper-parameters included.
-        hyper: every hyper-parameter, name to value.
-        base: the checkpoint that requests are put to.
-        references: checkpoint to a retrained model, its weights left out, and whether it is the base's twin.
-        same_epoch: checkpoint to what such a retraining was at the base's selected epoch.
-        others: checkpoint to seed to the model retrained from that seed, where distances from it are asked for.
-        monolithic: of an ensemble, checkpoint to the one model of all data that was retrained for it.
+        setup: settings, data and requests of the run.
+        algorithm: the class of the unlearning algorithm.
+        places: the folders for checkpoints and logs, including the subfolder for the hyper-parameters.
+        hyper: all hyper-parameters, name to value.
+        base: the file of the base model.
+        references: checkpoint to (file of the retrained model, whether it is a twin of the base).
+        same_epoch: checkpoint to the file with the retrained model's weights at the base's selected epoch.
+        others: checkpoint to seed to the file of the model retrained with that seed; empty without ``other_seeds``.
+        monolithic: in runs of ensembles, checkpoint to the file of the single model retrained on all retained data.
     """
 
     setup: Setup
@@ -49,12 +49,12 @@ class Work:
 
     @cached_property
     def base_sha256(self) -> str:
-        """SHA-256 of the base's file."""
+        """The SHA-256 of the base model's file, in hexadecimal digits."""
         return sha256_of_file(self.base.path)
 
     @property
     def selected_epochs(self) -> dict[str, Any]:
-        """The epochs that validation selected: of the base, and of the retrained models by checkpoint."""
+        """The epochs that validation selected, with the keys ``base`` and ``retrained`` (checkpoint to epoch)."""
         of = {str(at): stored.content.get("epoch") for at, (stored, _) in self.references.items()}
         return {"base": self.base.content.get("epoch"), "retrained": of}
 
@@ -63,35 +63,38 @@ class Work:
         return self.setup.unlearned(self.algorithm.name, checkpoint, self.places.checkpoints)
 
     def identity(self, checkpoint: int) -> Identity:
-        """Return what makes the unlearned model of a checkpoint."""
+        """Return the settings that determine the unlearned model of a checkpoint."""
         more = {**self.hyper, **self.setup.scenario.decides()}
         base = self.base.identity or Identity({"foreign": self.base_sha256})
         return self.setup.unlearned_identity(self.state(checkpoint), base, self.base_sha256, more)
 
     @property
     def stem(self) -> Path:
-        """What the paths of the run's files begin with."""
+        """The path without suffix with which the paths of all files of the run begin."""
         names, batch_size = self.setup.scenario.names, self.setup.config["unlearning_batchsize"]
         return self.places.checkpoints / names.unlearning_stem(self.algorithm.name, batch_size)
 
     def is_complete(self) -> bool:
-        """Return whether all checkpoints are there, made by these settings, and no run was interrupted."""
+        """Return whether all checkpoints exist with these settings, and no snapshot of an interrupted run exists."""
         if self.stem.with_name(f"{self.stem.name}.resume").exists():
             return False
         return all(is_complete(self.state(at).file, self.identity(at)) for at in range(N_CHECKPOINTS))
 
     def refuse_to_replace(self) -> None:
-        """Refuse, before any work, to write over checkpoints of other settings."""
+        """Raise a UserError, before any work, if checkpoints with other settings would be overwritten."""
         overwrite = self.setup.config["overwrite"]
         for checkpoint in range(N_CHECKPOINTS):
             state = self.state(checkpoint)
             refuse_to_replace(state.file, state, self.identity(checkpoint), overwrite)
 
     def found(self) -> "Work":
-        """Return the same work where its checkpoints are: under its own values or, alone there, under others.
+        """Return a copy of this object whose folders contain existing checkpoints, for ``eval_only``.
+
+        The folder of the run's own hyper-parameters is used if it contains checkpoints. Otherwise the checkpoints of
+        other hyper-parameters are used, if there are those of exactly one choice.
 
         Raises:
-            UserError: there are none, several variants, or they are of another base.
+            UserError: there are no checkpoints, those of several choices, or they belong to another base.
         """
         own = self.state(LAST).file
         if own.exists():
@@ -101,13 +104,13 @@ class Work:
         folders = [above.checkpoints, *sorted(path for path in above.checkpoints.glob("*") if path.is_dir())]
         there = [folder for folder in folders if (folder / own.name).is_file()]
         if not there:
-            raise UserError(f"there is no {own}: unlearn first, or look at --variant and --checkpoint_dir")
+            raise UserError(f"there is no {own}: unlearn first, or check --variant and --checkpoint_dir")
         if len(there) > 1:
             flags = {folder: _flags(self._settings(folder, above)) or "no flag" for folder in there}
             listed = ", ".join(f"{folder} (select it with {said})" for folder, said in flags.items())
-            raise UserError(f"there is no {own}, but there are several with other values: {listed}")
+            raise UserError(f"there is no {own}, but there are several with other hyper-parameters: {listed}")
         places = self._settings(there[0], above)
-        logger.info("evaluating what is there: %s (%s)", there[0] / own.name, _flags(places) or "no flag")
+        logger.info("evaluating existing checkpoints: %s (%s)", there[0] / own.name, _flags(places) or "no flag")
         variant = replace(self, places=places)
         self._check(variant)
         return variant
@@ -117,21 +120,21 @@ class Work:
         return above if folder == above.checkpoints else above.with_settings(folder.name)
 
     def _check(self, variant: "Work") -> None:
-        """Refuse checkpoints that were unlearned from another base, data or mask, or by other values than are asked."""
+        """Raise a UserError if checkpoints have another base, other data, other forgotten rows or other settings."""
         but = [BUDGET] if variant is self else [BUDGET, *(one.name for one in fields(self.algorithm.Hyper))]
         for checkpoint in range(N_CHECKPOINTS):
             stored = Stored.read(variant.state(checkpoint).file)
             if stored.version == 0 or stored.identity is None:
-                continue  # our first version's say no more than what loading compares
+                continue  # files of the first version contain only what loading compares anyway
             found = stored.differences(variant.identity(checkpoint), but)
             if found:
                 raise UserError(
-                    f"{stored.path} was made by other settings: {told(found)}; unlearn anew, with --overwrite or under "
+                    f"{stored.path} was made with other settings: {told(found)}; unlearn again, with --overwrite or "
                     "another --variant"
                 )
 
 
 def _flags(places: Places) -> str:
-    """Return the flags that select a settings folder."""
+    """Return the command-line flags that select a subfolder of hyper-parameters, as one text."""
     parts = [part.rpartition("_") for part in places.settings.split("+") if part]
     return " ".join(f"--{name} {value}" for name, _, value in parts)

@@ -1,4 +1,4 @@
-"""One run at a time writes the files of a stem; whoever waited takes what the other has made."""
+"""Exclusive writing: only one run at a time writes the files with the same stem; others wait or leave."""
 
 import contextlib
 import logging
@@ -16,16 +16,16 @@ logger = logging.getLogger("recbole")
 
 @contextlib.contextmanager
 def only_writer(config: Config, path: Path | None) -> Iterator[bool]:
-    """Be the only run that writes a file and those of its stem; yield whether another one was waited for.
+    """Lock the files that begin with a path's stem; yield whether this run had to wait for another one.
 
-    Of several processes the main one has the lock. A run that writes nothing (None) needs none.
+    If a run has several processes, the main one holds the lock.
 
     Args:
-        config: reads ``if_running``.
-        path: the file that stands for the stem.
+        config: the settings; ``if_running`` decides whether to wait.
+        path: a file whose stem identifies the files; None for a run that writes nothing and needs no lock.
 
     Raises:
-        UserError: another run writes it, and ``if_running`` is ``leave``.
+        UserError: another run holds the lock, and ``if_running`` is ``leave``.
     """
     with contextlib.ExitStack() as held:
         waited = False
@@ -35,7 +35,7 @@ def only_writer(config: Config, path: Path | None) -> Iterator[bool]:
 
 
 def is_complete(path: Path, identity: Identity) -> bool:
-    """Return whether a file is there that was made by these settings, with its record and without a snapshot."""
+    """Return whether a checkpoint exists with these settings and its record, and without a snapshot next to it."""
     if not path.exists() or not path.with_suffix(".json").exists() or path.with_suffix(".resume").exists():
         return False
     return Stored.read(path).identity == identity

@@ -1,1 +1,1 @@
-"""What people read of results: the values of a table's columns, the tables, and how they are printed and written."""
+"""Reports for readers: selecting values from result files, and printing or writing them as tables."""

@@ -1,4 +1,4 @@
-"""Attacks on people's attributes: who did best, in a table."""
+"""Tables of attribute-inference attacks."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ if TYPE_CHECKING:
 
 AUC = "attack_auc"
 HEADINGS = {AUC: "AUC", "attack_balanced_accuracy": "balanced accuracy", "attack_macro_f1": "macro F1"}
-"""The metrics of attacks, and what their columns are called."""
+"""The metrics of attacks and the headings of their columns."""
 
 CHOSEN = ("/worst", "/adaptive")
-"""What ``population`` ends with where an attacker was chosen on people whom it knew."""
+"""Suffixes of the column ``population`` in rows of attackers that were selected on users with known attributes."""
 
 _KEY = ("model", "algorithm", "checkpoint", "attribute", "view", "population")
 
 
 def as_table(rows: Iterable[Row]) -> str:
-    """Return rows of attacks as a table: a line each model, view and attacker, and the AUC's interval."""
+    """Return result rows of attacks as a table, one line per model, view and attacker, with the AUC's interval."""
     return _table([({}, row) for row in rows])
 
 
 def chosen(records: Mapping[str, Record]) -> str | None:
-    """Return how the attackers did that chose by themselves, of several files as a table; None where there is none.
+    """Return a table with the results of the selected attackers (``worst``, ``adaptive``) in several result files.
 
     Args:
-        records: name to record, as :func:`~recbole.report.records.read_unlearned` returns them.
+        records: name of the file to its record, from :func:`~recbole.report.records.read_unlearned`.
+
+    Returns:
+        The table as text; None if no file has such results.
     """
     lines = [
         ({"file": name}, row)

@@ -1,4 +1,4 @@
-"""The comparison in short: after the last request, what it means in words."""
+"""The short report (``--brief``): the state after the last request, with sentences that explain it."""
 
 from __future__ import annotations
 
@@ -33,29 +33,31 @@ if TYPE_CHECKING:
 _YARDSTICKS = ("clean", "base", "rebuilt", "retrained")
 _ABOUT = ("dataset", "model_class", "seed", "scenario")
 _WIDTH = 120
-"""Characters of a line of prose."""
+"""Maximum number of characters per line of prose."""
 
 _LEGEND = """\
-base: before any request. rebuilt: base with its graph made anew, no step. retrained: never saw what was forgotten, the
-yardstick. [low, high]: 95 % interval over people. log-odds: of the forgotten pairs that were trained on, among all
-items; the lower, the less the model would recommend them. In the list: forgotten items in an asking person's list."""
+base: before any request. rebuilt: base after rebuilding its graph without the forgotten rows, with no other change.
+retrained: trained without the forgotten rows, the reference. [low, high]: 95 % interval over users. log-odds: of
+forgotten user-item pairs that were in the training data, among all items; a model with lower log-odds recommends them
+less. in the list: mean number of forgotten items in a requesting user's list."""
 
 _LEGEND_OF_SPAM = """\
-clean: never saw the spam. base: trained with it. rebuilt: base with its graph made anew, no step. retrained: without
-it, the yardstick. [low, high]: 95 % interval over people. log p: of the promoted items, mean over genuine people."""
+clean: trained on data without spam. base: trained with spam. rebuilt: base after rebuilding its graph without the spam,
+with no other change. retrained: trained with the spam masked, the reference. [low, high]: 95 % interval over users.
+log p: log-probability of the promoted items, mean over genuine users."""
 
 
 def in_short(records: Mapping[str, Record]) -> str:
-    """Return what runs came to, for somebody who reads such a table for the first time.
+    """Return a short report on runs, for readers who see such a table for the first time.
 
-    Runs of the same data, model, seed and forget set stand together: a line a model after the last request, then a
-    sentence or two about each.
+    Runs with the same data set, model, seed and forget set share a table, with one line per model after the last
+    request, followed by one or two sentences about each run.
 
     Args:
-        records: by what a run is called, what :func:`~recbole.report.records.read_unlearned` returns.
+        records: name of the run to its record, from :func:`~recbole.report.records.read_unlearned`.
 
     Raises:
-        UserError: when a run has no lists, so that nothing can be said of it in short.
+        UserError: a run has no metrics of ranked lists, or no rows of an unlearned model at a checkpoint.
     """
     groups: dict[tuple[Any, ...], dict[str, Record]] = {}
     for name, record in records.items():
@@ -68,7 +70,7 @@ def in_short(records: Mapping[str, Record]) -> str:
 
 
 def _group(runs: Mapping[str, Record]) -> str:
-    """Return the paragraph of runs that have base and retrained model in common."""
+    """Return the table and the sentences for runs that share the base and the retrained model."""
     models = {name: _last(name, record) for name, record in runs.items()}
     first_name = next(iter(runs))
     first, record = models[first_name], runs[first_name]
@@ -83,11 +85,11 @@ def _group(runs: Mapping[str, Record]) -> str:
 
 
 def _last(name: str, record: Record) -> dict[str, list[Row]]:
-    """Return the rows of the last checkpoint (and of the clean model, which has none) by kind of model."""
+    """Return the result rows of the last checkpoint by kind of model, with those of the clean model, if any."""
     rows = own_rows(record)
     checkpoints = [row["checkpoint"] for row in rows if row["model"] == "unlearned" and row["checkpoint"] is not None]
     if not checkpoints:
-        raise UserError(f"{name}: no rows of an unlearned model at a checkpoint")
+        raise UserError(f"{name}: no result rows of an unlearned model at a checkpoint")
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row["checkpoint"] == max(checkpoints) or row["model"] == "clean":
@@ -96,10 +98,10 @@ def _last(name: str, record: Record) -> dict[str, list[Row]]:
 
 
 def _columns(name: str, record: Record) -> dict[str, Wanted]:
-    """Return the columns that are shown, by heading: utility, forgetting, and what lists show."""
+    """Return the columns to show, by heading: NDCG, log-odds (or log-probability), and items in recommended lists."""
     lengths = list_lengths(record)
     if not lengths:
-        raise UserError(f"{name}: no lists of any length; --brief needs some")
+        raise UserError(f"{name}: no metrics of ranked lists; --brief needs some")
     k = 10 if 10 in lengths else lengths[0]
     if record.get("spam"):
         of_spam = spam(k)
@@ -110,7 +112,7 @@ def _columns(name: str, record: Record) -> dict[str, Wanted]:
 
 
 def _heading(record: Record, models: Mapping[str, list[Row]]) -> str:
-    """Return the line that says what was forgotten, and by how many."""
+    """Return the heading: model, data set, what was forgotten, and the number of requests, pairs and users."""
     row = models["unlearned"][0]
     view = VIEW_OF_SPAM if record.get("spam") else VIEW
     everybody = next((one for one in models["unlearned"] if one["metric"] == "ndcg" and matching([one], view)), {})
@@ -120,8 +122,8 @@ def _heading(record: Record, models: Mapping[str, list[Row]]) -> str:
     of = f"{row['model_class']} on {row['dataset']}, seed {row['seed']}: forgetting {what}."
     told = f"{of}\nAfter {asked} requests ({', '.join(outcomes([record]))})"
     if pairs.get("n_rows"):
-        told += f", of which {pairs['n_people']} people had {pairs['n_rows']} forgotten pairs in training"
-    return told + (f"; NDCG of {everybody['n_people']} people." if everybody.get("n_people") else ".")
+        told += f", where {pairs['n_people']} users had {pairs['n_rows']} forgotten pairs in the training data"
+    return told + (f"; NDCG over {everybody['n_people']} users." if everybody.get("n_people") else ".")
 
 
 def _cells(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> list[str]:
@@ -141,31 +143,31 @@ def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _of_base(models: Mapping[str, list[Row]]) -> list[str]:
-    """Return whether there was something to forget, as a line; none where it is not known."""
+    """Return a line that says whether there was anything to forget; an empty list if this is not known."""
     headroom = next(iter(matching(models.get("base", []), HEADROOM)), None)
     if headroom is None or headroom["low"] is None:
         return []
     much = cell(headroom["value"], headroom["low"], headroom["high"])
     if headroom["low"] <= 0 <= headroom["high"]:
-        return [f"There is nothing to forget here: base less retrained is {much} in log-odds."]
-    return [f"There is something to forget: retraining lowers the log-odds by {much}, person by person."]
+        return [f"There is nothing to forget here: the log-odds of base minus those of retrained are {much}."]
+    return [f"There is something to forget: retraining lowers the log-odds by {much} (mean paired difference)."]
 
 
 def _of_run(record: Record, models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> str:
-    """Return what is to be said of an algorithm: how far it went, what it cost in utility, and in time."""
+    """Return sentences about a run: how close it came to retraining, and what it cost in utility and time."""
     codes = verdict(record)
     told = [] if record.get("spam") else _way(models, columns)
     utility = next(iter(columns))
     ours, base = (_value(models.get(kind, []), columns[utility]) for kind in ("unlearned", "base"))
     if not math.isnan(ours) and not math.isnan(base) and UTILITY_LOST not in codes:
         same = same_as_shown({utility: ours}, {utility: base})
-        told.append(f"{utility} is {'as before' if same else f'{shown(ours)}, {shown(base)} before'}.")
+        told.append(f"{utility} is {'unchanged' if same else f'{shown(ours)}, before unlearning {shown(base)}'}.")
     told += [*say(codes).splitlines(), *_cost(record)]
     return " ".join(told)
 
 
 def _way(models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> list[str]:
-    """Return how far the log-odds went from the model before to the retrained one."""
+    """Return a sentence with the share of the way from base (or rebuilt) to retrained that the log-odds moved."""
     before = "rebuilt" if "rebuilt" in models else "base"
     wanted = columns["log-odds"]
     start, ours, end = (_value(models.get(kind, []), wanted) for kind in (before, "unlearned", "retrained"))
@@ -173,7 +175,7 @@ def _way(models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> list
     known = headroom.get("low") is not None and not headroom["low"] <= 0 <= headroom["high"]
     if not known or math.isnan(start + ours + end) or start == end:
         return []
-    return [f"It goes {100 * (start - ours) / (start - end):.0f} % of the way from {before} to retrained."]
+    return [f"The log-odds move {100 * (start - ours) / (start - end):.0f} % of the way from {before} to retrained."]
 
 
 def _cost(record: Record) -> list[str]:
@@ -185,7 +187,8 @@ def _cost(record: Record) -> list[str]:
     if math.isnan(faster) or math.isnan(amortised):
         return [f"{told}."]
     return [
-        f"{told}, retraining {faster:.0f} times as long; all requests together {1 / amortised:.2g} of a retraining."
+        f"{told}; retraining takes {faster:.0f} times as long. All requests together take as long as "
+        f"{1 / amortised:.2g} retrainings."
     ]
 
 

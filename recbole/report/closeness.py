@@ -1,4 +1,4 @@
-"""How close models are to retrained ones of their own and of other seeds, at a checkpoint."""
+"""Distances of models from retrained models with the same seed and with other seeds, at one checkpoint."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ if TYPE_CHECKING:
 COUPLED, SAME_EPOCH, EXCESS, COUPLING = "coupled", "coupled, same epoch", "excess", "coupling"
 
 OTHER_SEED = "retrained, other seed"
-"""The model that a row calls so is the retrained one; its distances are from those of other seeds."""
+"""The name of the model in lines with distances between retrained models of different seeds."""
 
 FAR = 0.2
-"""The selected epochs of base and retrained differ where they do by more than this share of the base's."""
+"""The selected epochs of base and retrained count as different if they differ by more than this share of the base's."""
 
 CHAOS = 0.5
-"""Below so much coupling the distance of models of one seed is mostly training's chaos; see :func:`chaotic`."""
+"""If the coupling is lower, distances within one seed are mostly randomness of training; see :func:`chaotic`."""
 
 _MEASURED = ("base", "rebuilt", "unlearned")
 
 Measured = dict[tuple[int, int], float]
-"""The distance of a model of the first seed from the retrained model of the second."""
+"""(seed a, seed b) to the distance between a model with seed a and the retrained model with seed b."""
 
 
 def closeness(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, Any]]:
-    """Return the lines of all distances at a checkpoint.
+    """Return the lines about distances at a checkpoint for the table over seeds.
 
     Args:
-        of_seed: the record of each seed's run.
-        checkpoint: its number.
+        of_seed: seed to the record of its run.
+        checkpoint: number of the checkpoint, 0 to 3.
+
+    Returns:
+        Lines with the columns :data:`~recbole.report.t_intervals.QUANTITIES`.
     """
     lines = []
     far = bool(far_epochs(of_seed, checkpoint))
@@ -56,16 +59,20 @@ def closeness(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, 
         others = from_others(found["retrained"])
         yardstick = line(heading, OTHER_SEED, COUPLED, others)
         yardstick += line(heading, OTHER_SEED, EXCESS, dict.fromkeys(others, 0.0))
-        # each pair comes from either side, and the excess is 0 by definition: there is no interval
+        # each pair of seeds occurs in both directions, and the excess is 0 by definition, so there is no interval
         lines += [row | {"low": math.nan, "high": math.nan} for row in yardstick]
     return lines
 
 
 def chaotic(lines: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the coupling of the distances whose coupled values are mostly training's chaos.
+    """Return the coupling, by heading of the distance, where distances within one seed are mostly randomness.
 
-    There it is low, and retrained models of different seeds are not much closer to each other than base and retrained:
-    else it is what was forgotten that sets these apart.
+    This is so if the coupling is low and retrained models with different seeds are not much closer to each other than
+    base and retrained with the same seed. If they were much closer, the low coupling would be due to what was
+    forgotten.
+
+    Args:
+        lines: the lines that :func:`closeness` returns.
     """
     found = {(one["measure"], one["model"], one["quantity"]): one["mean"] for one in lines}
     return {
@@ -78,7 +85,7 @@ def chaotic(lines: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def far_epochs(of_seed: Mapping[int, Record], checkpoint: int) -> dict[int, tuple[int, int]]:
-    """Return the selected epochs of base and retrained of the seeds where they differ by more than a fifth."""
+    """Return (base's, retrained's) selected epochs by seed, for seeds where they differ by more than a fifth."""
     epochs = {seed: _epochs(record, checkpoint) for seed, record in of_seed.items()}
     return {
         seed: (base, retrained)
@@ -88,12 +95,12 @@ def far_epochs(of_seed: Mapping[int, Record], checkpoint: int) -> dict[int, tupl
 
 
 def own(measured: Measured) -> dict[int, float]:
-    """Return the distance of each seed's model from the retrained model of that seed."""
+    """Return, by seed, the distance between the model and the retrained model with the same seed."""
     return {seed: value for (seed, other), value in measured.items() if seed == other}
 
 
 def from_others(measured: Measured) -> dict[int, float]:
-    """Return the mean distance of each seed's model from the retrained models of other seeds."""
+    """Return, by seed, the mean distance between the model and the retrained models with other seeds."""
     found: dict[int, list[float]] = {}
     for (seed, other), value in measured.items():
         if seed != other:
@@ -102,7 +109,11 @@ def from_others(measured: Measured) -> dict[int, float]:
 
 
 def excess(measured: Measured, retrained: Measured) -> dict[int, float]:
-    """Return of each seed s the mean, over other seeds t, of d(model of s, R_t) less d(R_s, R_t)."""
+    """Return, by seed s, the mean of d(M_s, R_t) - d(R_s, R_t) over the other seeds t.
+
+    M_s is the model and R_s the retrained model with seed s, and d is the distance. Zero means that the model is as far
+    from retrained models with other seeds as a retrained model is.
+    """
     return from_others({pair: value - retrained[pair] for pair, value in measured.items() if pair in retrained})
 
 
@@ -112,7 +123,7 @@ def _epochs(record: Record, checkpoint: int) -> tuple[int | None, int | None]:
 
 
 def _rows(of_seed: Mapping[int, Record], checkpoint: int, kind: str, wanted: Wanted) -> dict[int, list[Row]]:
-    """Return each seed's rows of a distance that are known."""
+    """Return, by seed, the result rows of a distance that have a value and a reference."""
     found = {}
     for seed, record in of_seed.items():
         rows = [row for row in record["metrics"] if row["checkpoint"] == checkpoint and row["model"] == kind]
@@ -122,7 +133,7 @@ def _rows(of_seed: Mapping[int, Record], checkpoint: int, kind: str, wanted: Wan
 
 
 def _from_retrained(of_seed: Mapping[int, Record], rows: Mapping[int, list[Row]]) -> Measured:
-    """Return the distances from retrained models at epochs of their own."""
+    """Return the distances from retrained models at their own selected epochs, by pair of seeds."""
     found: Measured = {}
     for seed, some in rows.items():
         others = of_seed[seed].get("other_seeds") or {}
@@ -136,7 +147,10 @@ def _from_retrained(of_seed: Mapping[int, Record], rows: Mapping[int, list[Row]]
 def _from_same_epoch(
     of_seed: Mapping[int, Record], checkpoint: int, rows: Mapping[int, list[Row]], measured: Measured
 ) -> OfSeeds:
-    """Return the distances from the retraining at the base's epoch, which is the retrained model if it has that."""
+    """Return, by seed, the distance from the retrained model's weights at the base's selected epoch.
+
+    If both have the same selected epoch, this is the distance from the retrained model itself.
+    """
     found: dict[int, float] = {}
     for seed, some in rows.items():
         base, retrained = _epochs(of_seed[seed], checkpoint)
@@ -150,12 +164,15 @@ def _from_same_epoch(
 
 
 def _distance(row: Row) -> float:
-    """Return a row's value, or 1 less that where 1 is the same, so that 0 is no distance."""
+    """Return a row's value as a distance: 1 - value for similarities, so that 0 means equal."""
     return 1 - row["value"] if row["metric"] in SIMILARITIES else row["value"]
 
 
 def _coupling(heading: str, base: Measured) -> list[dict[str, Any]]:
-    """Return the line of how much of training the draws that twins share decide, a ratio of means over seeds."""
+    """Return the line with the coupling: 1 - mean distance within a seed / mean distance between seeds.
+
+    Base and retrained with the same seed share random draws of training; the coupling says how much this matters.
+    """
     apart, together = [list(found.values()) for found in (from_others(base), own(base))]
     if not apart or not together or not np.mean(apart):
         return []

@@ -1,4 +1,4 @@
-"""Which row of the result table is in which column, and how it is found."""
+"""The columns of reports: for each heading, the values by which its row of the result table is found."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
 
 
 Wanted = Mapping[str, Any]
-"""Columns of the result table (see :data:`~recbole.evaluator.table.COLUMNS`) with the values that a row must have."""
+"""Column of the result table (see :data:`~recbole.evaluator.table.COLUMNS`) to the value that a row must have."""
 
 _TOP = 10
-"""List length of the columns below that name none."""
+"""List length (k) of the columns whose heading does not mention one."""
 
 _VALUE = {"split": "test", "minus": None}
-"""What is no validation's, and no difference of two models."""
+"""Rows of the test split that are not differences between two models."""
 
 VIEW: dict[str, Any] = {**_VALUE, "view": "current", "population": "all", "masking": "retained"}
-"""What utility is shown on: everybody's test rows that are still there, with the retained history masked."""
+"""Utility: test rows of all users that are not forgotten; candidates are all items but the retained history."""
 
 VIEW_OF_SPAM: dict[str, Any] = VIEW | {"view": "clean"}
-"""What utility is shown on after an attack: the test rows of genuine people."""
+"""Utility in runs about spam: the test rows of genuine users."""
 
 WHOLE_TEST: Wanted = VIEW | {"view": "all"}
-"""What rows about all of the test split have in common, whatever was forgotten."""
+"""Utility on the whole test split, including forgotten rows."""
 
 _REQUESTING = VIEW | {"population": "requesting"}
 _PAIRS = {"split": "train", "minus": None, "view": "current", "population": "requesting", "masking": "all"}
@@ -33,10 +33,10 @@ FORGOTTEN_PAIRS: dict[str, Wanted] = {
     "forgotten log-odds": {"metric": "forgotten_log_odds", **_PAIRS},
     "forgotten log2 rank": {"metric": "forgotten_log2_rank", **_PAIRS},
 }
-"""Columns of the forgotten pairs that were trained on; the first is the primary measure of forgetting."""
+"""Columns about forgotten user-item pairs that were in the training data; the first is the main forgetting metric."""
 
 HEADROOM: Wanted = {"metric": "forgotten_log_odds", **_PAIRS, "minus": "retrained"}
-"""What the base has more than the retrained model; where its interval holds zero there is nothing to forget."""
+"""The log-odds of base minus retrained. If the interval of this difference contains 0, there is nothing to forget."""
 
 _DISTANCE = {**_VALUE, "metric": "js_divergence", "view": "current", "masking": "all"}
 JS_REQUESTING: Wanted = _DISTANCE | {"population": "requesting"}
@@ -53,19 +53,19 @@ DISTANCES: dict[str, Wanted] = {
     "1 - RBO others": {**JS_OTHERS, **_OVERLAP},
     "rank change requesting": {**JS_REQUESTING, "metric": "rank_change"},
 }
-"""What is looked at over seeds, by heading."""
+"""The distances in the table over seeds, by heading."""
 
 SIMILARITIES = ("jaccard", "rank_biased_overlap")
-"""Metrics of two models that are 1 for the same lists."""
+"""Metrics of two models that are 1 for equal lists; reports show 1 - value."""
 
 
 def ndcg(k: int, spam: bool = False) -> Wanted:
-    """Return the column of NDCG at a list length, of models that have forgotten a forget set or spam."""
+    """Return the column NDCG@k: on all users' retained test rows, or (``spam``) on those of genuine users."""
     return {"metric": "ndcg", "k": k, **(VIEW_OF_SPAM if spam else VIEW)}
 
 
 def forgetting(k: int) -> dict[str, Wanted]:
-    """Return the columns of a comparison of models that have forgotten a forget set, by heading, at a list length."""
+    """Return the columns for runs that forget a forget set, by heading, at list length k."""
     return {
         f"Recall@{k}": {"metric": "recall", "k": k, **VIEW},
         f"NDCG@{k}": ndcg(k),
@@ -78,11 +78,11 @@ def forgetting(k: int) -> dict[str, Wanted]:
 
 
 def spam(k: int, longest: int | None = None) -> dict[str, Wanted]:
-    """Return the columns of a comparison of models that have forgotten spam, by heading.
+    """Return the columns for runs that forget spam, by heading.
 
     Args:
         k: the list length.
-        longest: the hit rate is shown at this length too.
+        longest: a second list length for the hit rate of promoted items, or None.
     """
     lengths = dict.fromkeys([k, longest or k])
     return {
@@ -97,39 +97,39 @@ def spam(k: int, longest: int | None = None) -> dict[str, Wanted]:
 
 
 def over_seeds_measures(of_spam: bool) -> dict[str, Wanted]:
-    """Return what is told of models over seeds, by heading: utility, and what is still seen of the forgotten."""
+    """Return the columns of the table over seeds, by heading: NDCG and the metrics of forgotten or promoted items."""
     columns = spam(_TOP) if of_spam else forgetting(_TOP)
     left_out = ("Recall", "sensitive", "JS")
     return {heading: wanted for heading, wanted in columns.items() if not heading.startswith(left_out)}
 
 
 RECALL, NDCG, _, _, SENSITIVE, FORGOTTEN = list(forgetting(_TOP).values())[:6]
-"""Single columns, at ten."""
+"""Columns of :func:`forgetting` at list length 10."""
 
 
 def matching(rows: Iterable[Row], wanted: Wanted) -> list[Row]:
-    """Return the rows that have all of the wanted values; a column that a row lacks is None."""
+    """Return the rows that have all of the wanted values; missing columns of a row count as None."""
     return [row for row in rows if all(row.get(column) == value for column, value in wanted.items())]
 
 
 def only_value(rows: Iterable[Row], wanted: Wanted) -> float:
-    """Return the value of the one row that has all of the wanted values; NaN where a result file holds ``null``.
+    """Return the value of the only row that has all of the wanted values; NaN if the result file has ``null`` there.
 
     Raises:
-        ValueError: when there is none, or more than one.
+        ValueError: no row or more than one row has these values.
     """
     found = matching(rows, wanted)
     if len(found) != 1:
-        raise ValueError(f"{len(found)} rows of the result table have {dict(wanted)}, not one")
+        raise ValueError(f"expected one row of the result table with {dict(wanted)}, found {len(found)}")
     return _number(found[0]["value"])
 
 
 def rows_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str, Row]:
-    """Return the first row that is wanted in each column, by heading; without those that have none.
+    """Return the first matching row for each column, by heading; columns without a matching row are left out.
 
     Args:
-        rows: of one model at one checkpoint.
-        columns: the wanted values by heading.
+        rows: result rows of one model at one checkpoint.
+        columns: heading to the values that its row must have.
     """
     rows = list(rows)
     found = {heading: matching(rows, wanted) for heading, wanted in columns.items()}
@@ -137,18 +137,18 @@ def rows_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str, Row
 
 
 def values_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str, float]:
-    """Return the value of each column by heading: of the first row that is wanted there, NaN without one.
+    """Return the value of the first matching row for each column, by heading; NaN without a matching row.
 
     Args:
-        rows: of one model at one checkpoint.
-        columns: the wanted values by heading.
+        rows: result rows of one model at one checkpoint.
+        columns: heading to the values that its row must have.
     """
     found = rows_of(rows, columns)
     return {heading: _number(found[heading]["value"]) if heading in found else float("nan") for heading in columns}
 
 
 def legend(columns: Mapping[str, Wanted]) -> list[str]:
-    """Return, a line for each view, which columns are of it: its data, whose rows, and what may be recommended."""
+    """Return lines that give the view, population and masking of the columns, grouped by these."""
     found: dict[str, list[str]] = {}
     for heading, wanted in columns.items():
         of = ", ".join(f"{name} {wanted[name]}" for name in ("view", "population", "masking"))
@@ -157,5 +157,5 @@ def legend(columns: Mapping[str, Wanted]) -> list[str]:
 
 
 def _number(value: float | None) -> float:
-    """Return a value as it was before it was written: result files have ``null`` for NaN."""
+    """Return a value of a result file, where ``null`` stands for NaN."""
     return float("nan") if value is None else value

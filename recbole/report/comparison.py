@@ -1,4 +1,4 @@
-"""The comparison that people read: base, unlearned and retrained side by side, from result files."""
+"""The table of ``erase-bench report``: base, unlearned and retrained models side by side, from result files."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,37 +18,37 @@ from recbole.utils import UserError
 _KINDS = ("clean", "base", "rebuilt", "unlearned", "retrained", "retrained_same_epoch", "monolithic")
 _ORDER = {name: at for at, name in enumerate(_KINDS)}
 _TOP = 10
-"""List length of what the headings say where no row has any."""
+"""List length in the headings if no result row has one."""
 
 TABLES_BEGIN = (",".join([*IDENTITY, *VIEWED, *COUNTS]), "checkpoint,model,Recall@")
-"""What the first line of such a table in a .csv file begins with: today, and in the versions before."""
+"""Beginnings of the first line of a .csv file with such a table, in this version and in earlier ones."""
 
 _MEANING = """\
-clean: trained without the spam. base: before any request. rebuilt: base, what it derives from the data (a graph) made
-anew without what was forgotten, no step; its s/request is one rebuild. retrained_same_epoch: the retraining at the
-epoch that was selected for the base, no yardstick. monolithic: beside an ensemble, the retrained model of all data;
-its JS is from the retrained ensemble. [low, high]: 95 % interval, people drawn again with all of their
-rows. forgotten log-odds, log2 rank: of the forgotten pairs that were trained on, among all items; "nothing to forget
-here": base and retrained do not differ in these log-odds (the interval of the difference holds 0). sensitive,
-forgotten: sensitive items, and a person's own forgotten items, in the list of the average requesting person. target
-HR: the share of rows with a promoted item in the top k; target exposure: the share of the top k that promoted items
-take; target rank, log p: means over the promoted items that may be recommended. JS: divergence from the retrained
-model's scores (nats).
-n_people, n_rows: of Recall and NDCG; n_requesting: people who had asked by then. Of the whole run are: requests (by
-outcome), median change (of a request's parameters, relative), s/request (mean of those that had something to do) and
-speed-up (seconds of retraining over that). amortised: seconds of one retraining over those of all requests to the last.
-= base: the same as base in every value shown. Where nothing was applied there is no speed-up."""
+clean: trained on data without spam. base: before any request. rebuilt: base after rebuilding its data-derived parts (a
+graph) without the forgotten rows, with no other change; its s/request is the time of one rebuild.
+retrained_same_epoch: the retrained model's weights at the base's selected epoch, for diagnosis only. monolithic: in
+runs of ensembles, a single model retrained on all retained data; its JS is from the retrained ensemble.
+[low, high]: 95 % interval, from resampling users with all of their rows. forgotten log-odds, log2 rank: of forgotten
+user-item pairs that were in the training data, among all items; "nothing to forget here": base and retrained do not
+differ in these log-odds (the interval of the difference contains 0). sensitive, forgotten: mean number of sensitive
+items, and of the user's own forgotten items, in the list of a requesting user. target HR: share of rows with a promoted
+item in the top k; target exposure: share of promoted items in the top k; target rank, log p: means over the promoted
+items that may be recommended. JS: Jensen-Shannon divergence from the retrained model's scores (nats).
+n_people, n_rows: users and rows behind Recall and NDCG; n_requesting: users who had submitted a request by then. These
+describe the whole run: requests (by outcome), median change (relative change of the parameters by a request), s/request
+(mean over requests that required work) and speed-up (retraining time / s/request). amortised: time of one retraining /
+time of all requests. = base: equal to base in every value shown. If nothing was applied, there is no speed-up."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table with what is to be said of it.
+    """A comparison of runs as a table, with notes and a legend.
 
     Attributes:
-        table: one row a model of a checkpoint; columns are :data:`IDENTITY`, :data:`VIEWED`, counts, results, the
-            ends of intervals, costs. :func:`~recbole.report.intervals.as_told` makes it one for people.
-        notes: a line each: what was left out, and what has values that contradict each other.
-        legend: what the columns are of and mean.
+        table: one row per model and checkpoint. The columns are :data:`IDENTITY`, :data:`VIEWED`, :data:`COUNTS`,
+            metrics, ends of intervals, and costs. :func:`~recbole.report.intervals.as_told` formats it for printing.
+        notes: lines of text about rows that were left out or contradict each other.
+        legend: text that explains the columns.
     """
 
     table: pd.DataFrame
@@ -57,17 +57,18 @@ class Comparison:
 
 
 def comparison(paths: Iterable[str | Path], k: int | None = None) -> Comparison:
-    """Return several runs as one table.
+    """Return a table that compares several runs.
 
-    What differs in data set, model, seed, scenario, algorithm or settings stands apart. Base and retrained models of
-    the same settings stand there once.
+    Runs that differ in data set, model, seed, scenario, algorithm or settings get separate rows. Base and retrained
+    models with the same settings are listed once.
 
     Args:
-        paths: of what ``unlearn.py --result_file`` wrote.
-        k: length of the lists that are shown; the smallest that all files have by default.
+        paths: files that ``unlearn.py --result_file`` wrote.
+        k: length of the ranked lists to show; None for the smallest that all files have.
 
     Raises:
-        UserError: when a file is no record of an unlearning run, or there is no such list length.
+        UserError: a file is not the record of an unlearning run, no file has lists of length ``k``, or the files have
+            no list length in common.
     """
     paths = list(paths)
     records = [read_unlearned(path) for path in paths]
@@ -87,7 +88,7 @@ def comparison(paths: Iterable[str | Path], k: int | None = None) -> Comparison:
 
 
 def names_of(paths: Sequence[str | Path]) -> list[str]:
-    """Return what files are called: their stems or, where other files have the same, their paths."""
+    """Return names for files: their stems, or their paths where several files have the same stem."""
     stems = {path: Path(path).stem for path in paths}
     of_stem: dict[str, set[Path]] = {}
     for path, stem in stems.items():
@@ -98,15 +99,15 @@ def names_of(paths: Sequence[str | Path]) -> list[str]:
 def _lengths(
     paths: Sequence[str | Path], records: Sequence[Record], k: int | None
 ) -> tuple[int, int | None, list[str]]:
-    """Return the list length that is shown, the longest that all files have, and what is to be said of that."""
+    """Return the list length to show, the longest list length that all files have (or None), and notes."""
     found = [list_lengths(record) for record in records]
     known = sorted(set().union(*found))
     common = sorted(set(known).intersection(*found))
     if k is None and known and not common:
         told = "; ".join(f"{path}: {', '.join(map(str, own))}" for path, own in zip(paths, found, strict=True))
-        raise UserError(f"the files have no list length in common ({told}); --k chooses one")
+        raise UserError(f"the files have no list length in common ({told}); choose one with --k")
     if k is not None and k not in known:
-        raise UserError(f"--k: no file has lists of length {k}; there are {', '.join(map(str, known)) or 'none'}")
+        raise UserError(f"--k: no file has lists of length {k}; known lengths: {', '.join(map(str, known)) or 'none'}")
     if k is None:
         k = common[0] if common else _TOP
     notes = [
@@ -116,7 +117,7 @@ def _lengths(
 
 
 def _merged(lines: Iterable[Line]) -> tuple[list[Line], list[str]]:
-    """Return lines without those that say the same of the same model, and what is to be said of that."""
+    """Merge lines with the same model and equal values; return the remaining lines, and notes about the merging."""
     kept: dict[tuple[Any, ...], list[Line]] = {}
     repeated = 0
     for line in lines:
@@ -131,10 +132,10 @@ def _merged(lines: Iterable[Line]) -> tuple[list[Line], list[str]]:
     for same in kept.values():
         contradicting += len(same) - 1 if same[0].about["settings"] is not None else 0
         if len(same) == 1 and same[0].about["model"] != "unlearned":
-            same[0].about["run"] = None  # it is of no single file
-    notes = [f"{_counted(repeated)} left out: the same model and values as another's"] if repeated else []
+            same[0].about["run"] = None  # the model does not belong to a single file
+    notes = [f"{_counted(repeated)} left out, because another row has the same model and values"] if repeated else []
     if contradicting:
-        notes.append(f"{_counted(contradicting)} shown beside others of the same settings that have other values")
+        notes.append(f"{_counted(contradicting)} shown in addition to rows with the same settings but other values")
     return [line for same in kept.values() for line in same], notes
 
 
@@ -143,19 +144,19 @@ def _counted(rows: int) -> str:
 
 
 def _agree(one: Line, other: Line) -> bool:
-    """Return whether no value of two lines differs; one may have values that the other lacks."""
+    """Return whether two lines agree in all values that both have."""
     common = [heading for heading in one.values if heading in other.values]
     pairs = [(one.values[heading], other.values[heading]) for heading in common]
     return all(a == b or math.isnan(a) or math.isnan(b) for a, b in pairs)
 
 
 def _filled(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
-    """Return our values and, where these are unknown, theirs."""
+    """Return ``ours``, with missing or unknown values taken from ``theirs``."""
     return theirs | {name: value for name, value in ours.items() if not (value == "" or pd.isna(value))}
 
 
 def _sorted(lines: Sequence[Line]) -> list[Line]:
-    """Return lines by group (in order of appearance), checkpoint, kind of model, and order of appearance."""
+    """Return lines sorted by group (in order of appearance), checkpoint, kind of model, and order of appearance."""
     groups = {group: at for at, group in enumerate(dict.fromkeys(line.group for line in lines))}
     return sorted(
         lines,

@@ -1,4 +1,4 @@
-"""What the requests of an unlearning run cost, and how they ended."""
+"""Costs and outcomes of the requests of an unlearning run."""
 
 import math
 from collections.abc import Iterable
@@ -6,24 +6,24 @@ from collections.abc import Iterable
 from recbole.report.records import Record
 
 CPU_COSTS = ("CPU s/request", "speed-up")
-"""Headings of the costs in CPU seconds, of all threads."""
+"""Headings of the costs in CPU seconds, summed over all threads."""
 
 COSTS = ("s/request", "CPU s/request", "speed-up", "CPU speed-up")
-"""Headings of what one request costs, by the wall clock and of the CPU in all threads."""
+"""Headings of the costs of one request, in seconds of the wall clock and in CPU seconds of all threads."""
 
 AMORTISED = ("amortised", "CPU amortised")
-"""Headings of what all requests together cost, likewise."""
+"""Headings of retraining time / time of all requests, by the wall clock and in CPU seconds of all threads."""
 
 _OUTCOMES = ("applied", "reinitialised", "skipped", "timeout", "diverged")
 _NAN = float("nan")
 
 
 def costs(record: Record) -> dict[str, float]:
-    """Return what a request cost, and retraining over that: for one request, and for all of them.
+    """Return the costs of the requests and their speed-up over retraining.
 
     Returns:
-        By the headings of ``COSTS`` and ``AMORTISED``; NaN where it is not known, such as without the retrained model.
-        What has changed nothing is no faster than retraining: it has no speed-up.
+        The headings of ``COSTS`` and ``AMORTISED`` to values, in seconds or as ratios. Unknown values are NaN, for
+        example without a retrained model. Speed-ups are NaN if no request changed the model.
     """
     timing, each_cpu = record["timing"], cpu_costs(record)
     each, retraining = _known(timing.get("seconds_mean")), _known(timing.get("retraining_seconds"))
@@ -37,9 +37,10 @@ def costs(record: Record) -> dict[str, float]:
 
 
 def rebuild_costs(record: Record, checkpoint: int) -> dict[str, float]:
-    """Return what one rebuild of the base on a mask took, by the headings ``s/request`` and ``CPU s/request``.
+    """Return the seconds that rebuilding the base model took, by the headings ``s/request`` and ``CPU s/request``.
 
-    That is what a request would cost that is answered by a rebuild and no step. NaN where it is not known.
+    A rebuild updates only data-derived parts (such as a graph) to the rows that are retained at ``checkpoint``. Unknown
+    values are NaN.
     """
     kept = (record["timing"].get(name) or [] for name in ("rebuilt_seconds", "rebuilt_cpu_seconds"))
     return dict(zip(COSTS, (seconds[checkpoint] if checkpoint < len(seconds) else _NAN for seconds in kept),
@@ -47,14 +48,14 @@ def rebuild_costs(record: Record, checkpoint: int) -> dict[str, float]:
 
 
 def cpu_costs(record: Record) -> dict[str, float]:
-    """Return the mean CPU seconds of a request that had something to do, and retraining's CPU seconds over that.
+    """Return the mean CPU seconds of the requests that required work, and retraining's CPU seconds divided by them.
 
     Returns:
-        By the headings of ``CPU_COSTS``; NaN where it is not known.
+        The headings of ``CPU_COSTS`` to values; unknown values are NaN.
     """
     requests, timing = record["requests"], record["timing"]
     each = timing.get("cpu_seconds_mean")
-    if each is not None and "worked" not in requests:  # an older file: its mean is over all requests, skipped ones too
+    if each is not None and "worked" not in requests:  # in older files the mean includes skipped requests
         worked = requests["total"] - requests["skipped"]
         each = each * requests["total"] / worked if worked else None
     return dict(zip(CPU_COSTS, (_known(each), _ratio(_known(timing.get("retraining_cpu_seconds")), _known(each))),
@@ -62,14 +63,14 @@ def cpu_costs(record: Record) -> dict[str, float]:
 
 
 def outcomes(records: Iterable[Record]) -> list[str]:
-    """Return the requests of some runs by outcome, summed, as texts such as "3 applied"; nothing of what never was."""
+    """Return texts such as "3 applied" with the number of requests by outcome, summed over runs, without zeros."""
     counts = [record["requests"] for record in records]
     totals = {kind: sum(count.get(kind, 0) for count in counts) for kind in _OUTCOMES}
     return [f"{count} {kind}" for kind, count in totals.items() if count]
 
 
 def changed(record: Record) -> int | None:
-    """Return how many requests changed the model; None where the record does not tell outcomes."""
+    """Return how many requests changed the model; None if the record contains no outcomes."""
     requests = record["requests"]
     return requests["applied"] + requests.get("reinitialised", 0) if "applied" in requests else None
 

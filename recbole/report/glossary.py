@@ -1,6 +1,6 @@
-"""What every column that is printed means: formula, direction, population, trap. It makes ``docs/metrics.md``.
+"""The glossary of all columns that are printed: formula, direction, population, pitfalls. Generates docs/metrics.md.
 
-``python -m recbole.report.glossary > docs/metrics.md`` writes the page; a test fails where a column lacks its entry.
+``python -m recbole.report.glossary > docs/metrics.md`` writes the page. A test fails if a column has no entry.
 """
 
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """What a column means.
+    """The explanation of a column.
 
     Attributes:
-        formula: how a value is made.
-        better: ``more``, ``less``, ``closer`` (to the retrained model's value), or what else is to be said; of the
-            metrics of ``recbole.evaluator.metrics`` it is their own.
-        over: what a mean is over, or what goes in.
-        trap: what it does not say, or how it misleads.
+        formula: how a value is computed.
+        better: ``more``, ``less``, ``closer`` (to the retrained model's value) or a target value. Empty for the metrics
+            of ``recbole.evaluator.metrics``, which declare their direction themselves.
+        over: what the values are averaged over, or computed from.
+        trap: what the value does not show, or how it can mislead.
     """
 
     formula: str
@@ -24,146 +24,167 @@ class Entry(NamedTuple):
     trap: str
 
 
-_ROWS, _RIGHT, _PAIRS = "test rows", "right items", "scored items"
-_AGAINST = "Only where models give equal scores does it differ from the expected one; collapsed embeddings do."
-_RAW = "Scores are taken as they are: of a model whose scores are no probabilities, such as BPR, they judge the scale."
-_REQUEST = "pairs that people asked to forget"
-_SHOWN = "requesting people and a fixed sample of 1,000 others"
+_ROWS, _RELEVANT, _PAIRS = "test rows", "relevant items", "scored items"
+_AGAINST = "Differs from the expected variant only if scores are tied, for example by collapsed embeddings."
+_RAW = "Scores are used as they are. If they are not probabilities (BPR), the value depends on their scale."
+_REQUEST = "user-item pairs in deletion requests"
+_SHOWN = "requesting users and a fixed sample of 1,000 others"
 _TARGETS = "rows and promoted items that may be recommended there"
-_EVEN = "The padding counts among the ids, as in RecBole."
-_SINGLE = "One number of all lists: it has no interval, and no difference row by row."
+_EVEN = "The padding item counts as an id, as in RecBole."
+_SINGLE = "It is one number for all lists, so it has no interval and no paired difference."
+_NOT_ZERO = "The retrained model recommends some of these items, too: zero is not the goal."
+_MOSTLY = "Usually 0."
+_ONE_USER = "Determined by a single user."
 
 METRICS: dict[str, Entry] = {
-    "Recall": Entry("hits among the first k / right items", "", _ROWS, "Below 1 by force where more than k are right."),
-    "MRR": Entry("1 / rank of the first hit, 0 without one", "", _ROWS, "Right items after the first do not count."),
-    "NDCG": Entry("DCG / DCG of the best list of length k; gain 1, discount 1 / log2(rank + 1)", "", _ROWS,
-                  "The ideal list ends at k: k hits of 50 right items are 1."),
-    "Hit": Entry("1 if there is a hit among the first k, else 0", "", _ROWS,
-                 "Easy for people with many right items; a share of rows, not of items."),
-    "Precision": Entry("hits among the first k / k", "", _ROWS, "Below 1 by force where fewer than k are right."),
-    "MAP": Entry("sum of the precisions at the hits among the first k / min(right items, k)", "", _ROWS,
-                 "Other libraries divide by the hits that were found."),
-    "GAUC": Entry("mean over right items of (wrong candidates below + half of the equal ones) / wrong candidates", "",
-                  _RIGHT, "People count by their number of right items. On a large catalogue most models are near 1."),
-    "HitAgainst": Entry("1 if the item is among the first k, behind all wrong ones of the same score", "",
-                         _RIGHT, _AGAINST),
-    "NDCGAgainst": Entry("1 / log2(rank + 1) if it is among the first k, behind equal ones, else 0", "",
-                         _RIGHT, _AGAINST),
-    "HitExpected": Entry("chance of the first k, equal scores being in any order", "", _RIGHT,
-                         "Of several right items each competes with the wrong ones alone; Hit asks for any of them."),
-    "NDCGExpected": Entry("mean of 1 / log2(rank + 1), 0 beyond k, over the orders of equal scores", "", _RIGHT,
-                          "It is NDCG where one item is right, but for NDCG's one order of equal scores."),
-    "ExpectedRank": Entry("1 + wrong candidates above + half of the equal ones", "", _RIGHT,
-                          "A few items that are ranked last decide the mean."),
-    "AveragePopularity": Entry("mean training count of the first k items", "", _ROWS,
-                               "Counts are of the view's training data, as RecBole counts; less is no better advice."),
-    "TailPercentage": Entry("rare items among the first k / k", "", _ROWS,
-                            "Rare are the tenth of the trained items with the fewest interactions (`tail_ratio`)."),
-    "ItemCoverage": Entry("items in any list of length k / ids", "", "all lists", f"{_EVEN} {_SINGLE}"),
-    "ShannonEntropy": Entry("mean over recommended items of -p log p, p their share of the places", "", "all lists",
-                            f"RecBole divides by the number of items: a wider spread can lower it. {_SINGLE}"),
-    "GiniIndex": Entry("sum over ids i by count of (2i - n - 1) count_i / (n sum of counts)", "", "all lists",
-                       f"{_EVEN} {_SINGLE}"),
-    "AUC": Entry("share of (right, wrong) pairs, across people, in which the right one scores more", "", _PAIRS,
-                 f"It compares scores of different people: a good ranking of each need not show. {_SINGLE}"),
-    "LogLoss": Entry("mean of -log p of the label, p cut to [1e-15, 1 - 1e-15]", "", _PAIRS, _RAW),
+    "Recall": Entry("hits in the top k / number of relevant items", "", _ROWS,
+                    "Cannot reach 1 where more than k items are relevant."),
+    "MRR": Entry("1 / rank of the first hit, 0 without a hit", "", _ROWS, "Ignores all hits after the first."),
+    "NDCG": Entry("DCG / DCG of the ideal list of length k; gain 1, discount 1 / log2(rank + 1)", "", _ROWS,
+                  "The ideal list ends at k: k hits give 1 even if 50 items are relevant."),
+    "Hit": Entry("1 if there is a hit in the top k, else 0", "", _ROWS,
+                 "Easy for users with many relevant items; a share of rows, not of items."),
+    "Precision": Entry("hits in the top k / k", "", _ROWS, "Cannot reach 1 where fewer than k items are relevant."),
+    "MAP": Entry("sum of the precisions at the hits in the top k / min(number of relevant items, k)", "", _ROWS,
+                 "Other libraries divide by the number of hits."),
+    "GAUC": Entry("mean over relevant items of (irrelevant candidates with a lower score + half of those with an equal "
+                  "score) / irrelevant candidates", "", _RELEVANT,
+                  "Users with more relevant items weigh more. On a large catalogue most models are near 1."),
+    "HitAgainst": Entry("1 if the item is in the top k when ranked after all irrelevant items with the same score", "",
+                        _RELEVANT, _AGAINST),
+    "NDCGAgainst": Entry("1 / log2(rank + 1) in the top k when ranked after all items with the same score, else 0", "",
+                         _RELEVANT, _AGAINST),
+    "HitExpected": Entry("probability to be in the top k if equal scores are ordered at random", "", _RELEVANT,
+                         "Each relevant item is compared with irrelevant ones only, while Hit needs any one of them."),
+    "NDCGExpected": Entry("expected 1 / log2(rank + 1), 0 beyond k, if equal scores are ordered at random", "",
+                          _RELEVANT, "Equals NDCG with one relevant item, except that NDCG fixes the order of ties."),
+    "ExpectedRank": Entry("1 + irrelevant candidates with a higher score + half of those with an equal score", "",
+                          _RELEVANT, "A few items that are ranked last dominate the mean."),
+    "AveragePopularity": Entry("mean number of training interactions of the top k items", "", _ROWS,
+                               "Counted on the view's training data, as in RecBole; lower is not more useful."),
+    "TailPercentage": Entry("rare items in the top k / k", "", _ROWS,
+                            "Rare are the 10 % of trained items with the fewest interactions (`tail_ratio`)."),
+    "ItemCoverage": Entry("number of different items in all lists of length k / number of ids", "", "all lists",
+                          f"{_EVEN} {_SINGLE}"),
+    "ShannonEntropy": Entry("mean of -p log p over recommended items, p being the item's share of all list places", "",
+                            "all lists",
+                            f"As RecBole divides by the number of items, a wider spread can lower it. {_SINGLE}"),
+    "GiniIndex": Entry("sum over n ids i, sorted by count, of (2i - n - 1) count_i / (n * sum of counts)", "",
+                       "all lists", f"{_EVEN} {_SINGLE}"),
+    "AUC": Entry("share of (relevant, irrelevant) pairs, across users, in which the relevant item scores higher", "",
+                 _PAIRS, f"Compares scores of different users: good rankings per user need not show. {_SINGLE}"),
+    "LogLoss": Entry("mean of -log of the probability of the label, clipped to [1e-15, 1 - 1e-15]", "", _PAIRS, _RAW),
     "MAE": Entry("mean of abs(score - label)", "", _PAIRS, _RAW),
-    "RMSE": Entry("root of the mean of (score - label)^2", "", _PAIRS, f"{_RAW} No difference row by row."),
+    "RMSE": Entry("root of the mean of (score - label)^2", "", _PAIRS, f"{_RAW} It has no paired difference."),
 }  # fmt: skip
 
 FORGETTING: dict[str, Entry] = {
-    "forgotten_log_odds": Entry("log(p / (1 - p)), p of the softmax over all items", "closer", _REQUEST,
+    "forgotten_log_odds": Entry("log(p / (1 - p)), p being the softmax probability among all items", "closer", _REQUEST,
                                 "Depends on the scale of scores: compare a model with its own retraining."),
-    "forgotten_log2_rank": Entry("log2 of the place among all items, equal scores sharing it", "closer", _REQUEST,
-                                 "Far behind the retrained model's tells who asked, as far before it does."),
-    "recall_of_forgotten": Entry("share of a person's forgotten items in the top k", "closer", "requesting people",
-                                 "A retrained model shows some of them too: zero is not the aim."),
-    "pct_users_with_forgotten": Entry("per cent of people with a forgotten item in the top k", "closer",
-                                      "requesting people", "As for recall_of_forgotten."),
-    "avg_forgotten_per_user": Entry("mean number of forgotten items in the top k", "closer", "requesting people",
-                                    "As for recall_of_forgotten."),
-    "min_forgotten_per_user": Entry("the least such number", "closer", "requesting people", "Mostly 0."),
-    "max_forgotten_per_user": Entry("the largest such number", "closer", "requesting people", "Of one person."),
-    "pct_users_with_sensitive": Entry("per cent of people with a sensitive item in the top k", "closer", _SHOWN,
-                                      "Of the whole list of the category, not of what was asked to be forgotten."),
-    "avg_sensitive_per_user": Entry("mean number of sensitive items in the top k", "closer", _SHOWN,
-                                    "A model that recommends nothing useful has few, too."),
-    "min_sensitive_per_user": Entry("the least such number", "closer", _SHOWN, "Mostly 0."),
-    "max_sensitive_per_user": Entry("the largest such number", "closer", _SHOWN, "Of one person."),
-    "total_sensitive_in_topk": Entry("their sum over people", "closer", _SHOWN, "Grows with the number of people."),
+    "forgotten_log2_rank": Entry("log2 of the rank among all items; equal scores share their mean rank", "closer",
+                                 _REQUEST, "Far above or below the retrained model's, it reveals the request."),
+    "recall_of_forgotten": Entry("share of a user's forgotten items that are in the top k", "closer",
+                                 "requesting users", _NOT_ZERO),
+    "pct_users_with_forgotten": Entry("percentage of users with a forgotten item in the top k", "closer",
+                                      "requesting users", _NOT_ZERO),
+    "avg_forgotten_per_user": Entry("mean number of forgotten items in a user's top k", "closer", "requesting users",
+                                    _NOT_ZERO),
+    "min_forgotten_per_user": Entry("minimum number of forgotten items in a user's top k", "closer",
+                                    "requesting users", _MOSTLY),
+    "max_forgotten_per_user": Entry("maximum number of forgotten items in a user's top k", "closer",
+                                    "requesting users", _ONE_USER),
+    "pct_users_with_sensitive": Entry("percentage of users with a sensitive item in the top k", "closer", _SHOWN,
+                                      "Counts all items on the category's list, not only those in requests."),
+    "avg_sensitive_per_user": Entry("mean number of sensitive items in a user's top k", "closer", _SHOWN,
+                                    "A model whose recommendations are useless has few, too."),
+    "min_sensitive_per_user": Entry("minimum number of sensitive items in a user's top k", "closer", _SHOWN, _MOSTLY),
+    "max_sensitive_per_user": Entry("maximum number of sensitive items in a user's top k", "closer", _SHOWN,
+                                    _ONE_USER),
+    "total_sensitive_in_topk": Entry("sum over users of the number of sensitive items in the top k", "closer", _SHOWN,
+                                     "Grows with the number of users."),
 }  # fmt: skip
 
 DISTANCES: dict[str, Entry] = {
-    "js_divergence": Entry("Jensen-Shannon divergence of the softmax of both models' scores (nats)", "less", _SHOWN,
-                           "Depends on the scale of scores. Two trainings of one seed are close without forgetting."),
-    "jaccard": Entry("overlap of both top k over their union", "more", _SHOWN, "Blind to order inside of the list."),
-    "rank_biased_overlap": Entry("(1 - p) sum over d up to 100 of p^(d-1) common items of the first d / d, over "
-                                 "1 - p^100, p = .9", "more", _SHOWN, "The first ten places make 86 % of it."),
-    "rank_change": Entry("mean of abs(log2 rank here - log2 rank there)", "less", _REQUEST,
-                         "Of few pairs; between seeds it alone orders models of known order throughout."),
+    "js_divergence": Entry("Jensen-Shannon divergence between the softmax distributions of both models' scores (nats)",
+                           "less", _SHOWN,
+                           "Depends on the scale of scores. Two trainings with one seed are close without forgetting."),
+    "jaccard": Entry("size of the intersection of both top k / size of their union", "more", _SHOWN,
+                     "Ignores the order within the lists."),
+    "rank_biased_overlap": Entry("(1 - p) * sum over d = 1..100 of p^(d-1) * (common items in both top d) / d, divided "
+                                 "by 1 - p^100, with p = 0.9", "more", _SHOWN,
+                                 "The first ten places make up 86 % of the value."),
+    "rank_change": Entry("mean of abs(log2 rank in one model - log2 rank in the other)", "less", _REQUEST,
+                         "Computed from few pairs. In the control experiments (results.md) it is the only distance "
+                         "that orders all models as expected with every seed."),
 }  # fmt: skip
 
 TARGETS: dict[str, Entry] = {
-    "target_hit_rate": Entry("share of rows with a promoted item in the top k", "closer", "rows of genuine people",
-                             "Promoted items are popular with some without any attack."),
-    "target_exposure": Entry("mean share of the top k that promoted items take", "closer", "rows of genuine people",
-                             "As for target_hit_rate."),
-    "target_rank": Entry("mean place of a promoted item among the candidates", "closer", _TARGETS,
-                         "Under uniN or popN only where the item was drawn."),
-    "target_log_probability": Entry("mean log of its softmax probability", "closer", _TARGETS,
+    "target_hit_rate": Entry("share of rows with a promoted item in the top k", "closer", "rows of genuine users",
+                             "Some users are recommended promoted items even without an attack."),
+    "target_exposure": Entry("mean share of the top k that are promoted items", "closer", "rows of genuine users",
+                             "Some users are recommended promoted items even without an attack."),
+    "target_rank": Entry("mean rank of a promoted item among the candidates", "closer", _TARGETS,
+                         "With `uniN` or `popN`, counted only where the item is among the drawn candidates."),
+    "target_log_probability": Entry("mean log of the softmax probability of a promoted item", "closer", _TARGETS,
                                     "Depends on the scale of scores."),
 }  # fmt: skip
 
 REPORT: dict[str, Entry] = {
-    "coupled": Entry("mean over seeds of the distance from the retrained model of the own seed", "less", "seeds",
-                     "Low is evidence of closeness, high is none: training's chaos may be all of it."),
-    "coupled, same epoch": Entry("the same, from the retraining at the base's epoch", "less", "seeds",
-                                 "A diagnosis of early stopping, and no yardstick."),
-    "excess": Entry("mean distance from retrained models of other seeds, less that of retrained models",
-                    "0", "pairs of seeds", "Below 0 is possible: nearer to them than they are to each other."),
-    "coupling": Entry("1 - distance(base, retrained of its seed) / mean distance(base, retrained of others)", "more",
-                      "seeds", "Below .5 the coupled column is mostly chaos."),
-    "s/request": Entry("mean seconds of a request that had something to do, by the clock", "less", "requests",
-                       "Skipped requests and loading are left out; another load on the machine is not."),
-    "CPU s/request": Entry("the same in CPU seconds of all threads", "less", "requests", "Says nothing of a GPU."),
-    "speed-up": Entry("seconds of retraining / s/request", "more", "requests", "Of one request: see amortised."),
-    "CPU speed-up": Entry("the same in CPU seconds", "more", "requests", "As for speed-up."),
-    "amortised": Entry("seconds of one retraining / seconds of all requests together", "more", "requests",
-                       "Below 1 one retraining for all of them had been cheaper."),
-    "CPU amortised": Entry("the same in CPU seconds", "more", "requests", "As for amortised."),
+    "coupled": Entry("mean over seeds of the distance from the retrained model with the same seed", "less", "seeds",
+                     "A low value shows closeness; a high one may be only randomness of training."),
+    "coupled, same epoch": Entry("as coupled, but from the retrained model's weights at the base's selected epoch",
+                                 "less", "seeds", "Shows the effect of early stopping; not a measure of unlearning."),
+    "excess": Entry("mean distance from retrained models with other seeds, minus the mean distance between retrained "
+                    "models of these seeds", "0", "pairs of seeds",
+                    "Can be below 0: the model is then closer to them than they are to each other."),
+    "coupling": Entry("1 - distance(base, retrained with its seed) / mean distance(base, retrained with other seeds)",
+                      "more", "seeds", "Below 0.5, the column coupled shows mostly randomness of training."),
+    "s/request": Entry("mean wall-clock seconds of a request that required work", "less", "requests",
+                       "Excludes skipped requests and loading, but not delays by other programs on the machine."),
+    "CPU s/request": Entry("mean CPU seconds, summed over all threads, of a request that required work", "less",
+                           "requests", "Does not include the time of a GPU."),
+    "speed-up": Entry("wall-clock seconds of retraining / s/request", "more", "requests",
+                      "Compares retraining with a single request: see amortised for all of them."),
+    "CPU speed-up": Entry("CPU seconds of retraining / CPU s/request", "more", "requests",
+                          "Compares retraining with a single request: see CPU amortised for all of them."),
+    "amortised": Entry("wall-clock seconds of one retraining / wall-clock seconds of all requests together", "more",
+                       "requests", "Below 1, retraining once for all requests would have been cheaper."),
+    "CPU amortised": Entry("CPU seconds of one retraining / CPU seconds of all requests together", "more", "requests",
+                           "Below 1, retraining once for all requests would have been cheaper."),
 }  # fmt: skip
 
 _HEAD = """# Metrics: what every printed column means
 
-Made by `python -m recbole.report.glossary`; change it there.
+Generated by `python -m recbole.report.glossary`; edit that module, not this page.
 
-Columns stand in result rows in lower case (`ndcg`), each with its view, population and masking
-(`recbole/evaluator/table.py` says what these are). *Better* is the direction: `closer` means closer to the retrained
-model, whatever the sign. Means have 95 % intervals over people, each drawn with all of their rows; `n_rows` counts
-what a mean is over.
+In result rows, the names of columns are in lower case (`ndcg`). Each row also gives its view, population and masking
+(explained in `recbole/evaluator/table.py`). The column *better* gives the direction; `closer` means closer to the
+retrained model's value, from above or below. Means have 95 % intervals from resampling users, each with all of their
+rows. `n_rows` is the number of values in a mean.
 
-Candidates are all items but the history (`eval_args mode: full`, the default). `uni100` and `pop100` draw for each
-right item 100 wrong ones, evenly or by number of interactions, with replacement, as RecBole does (so that some come
-twice: 99 of 1,682 items are 96 different ones); they depend on the tokens of person and item alone, and are the same
-for every model, seed and mask. Ranks among drawn items order models differently from ranks among all (W. Krichene, S.
-Rendle, KDD 2020): use them to compare with papers. `labeled` holds the scores of a split's rows against their labels
-(`LABEL_FIELD`, or `threshold: {rating: 4}`) and ranks nothing. Equal scores are ordered by a hash of tokens, but for
-the metrics that say otherwise. RecBole's own metrics have its values to 1e-6
-(`tests/evaluator/test_against_recbole.py`) where lists are as long as k; a list that ends before, as among few drawn
-items, is filled up with arbitrary items there and ends here.
+Candidates are all items except the history (`eval_args mode: full`, the default). `uni100` and `pop100` draw 100
+irrelevant items for each relevant one, uniformly or in proportion to their number of interactions. They draw with
+replacement, as RecBole does, so some items occur twice: 99 draws from 1,682 items give 96 different items on average.
+The draws depend only on the tokens of the user and the item, so they are the same for every model, seed and mask. Ranks
+among drawn items order models differently than ranks among all items do (W. Krichene, S. Rendle, KDD 2020): use them to
+compare with papers. `labeled` compares the scores of a split's rows with their labels (`LABEL_FIELD`, or `threshold:
+{rating: 4}`) and ranks nothing. Equal scores are ordered by a hash of the tokens, except in metrics that say otherwise.
+The metrics that RecBole also has agree with it to 1e-6 (`tests/evaluator/test_against_recbole.py`) where lists have
+length k. If a list is shorter, for example with few drawn items, RecBole fills it up with arbitrary items, and this
+program does not.
 """
 
 _SECTIONS: dict[str, Mapping[str, Entry]] = {
-    "Of the settings (`metrics`)": METRICS,
-    "Of what was to be forgotten": FORGETTING,
-    "Distance from the retrained model": DISTANCES,
-    "Of a spam attack's targets": TARGETS,
-    "Of `erase-bench report`": REPORT,
+    "Metrics that the setting `metrics` selects": METRICS,
+    "Forgotten and sensitive items": FORGETTING,
+    "Distances from the retrained model": DISTANCES,
+    "Items promoted by a spam attack": TARGETS,
+    "Columns of `erase-bench report`": REPORT,
 }
 
 
 def page() -> str:
-    """Return the page."""
+    """Return the text of docs/metrics.md, in Markdown."""
     from recbole.evaluator.metrics import METRICS as known
 
     parts = [_HEAD]

@@ -1,4 +1,4 @@
-"""Intervals in the comparison: columns of their own in the table, and ``value [low, high]`` where people read it."""
+"""Intervals in the report: separate columns in the .csv table, and cells ``value [low, high]`` when printed."""
 
 from __future__ import annotations
 
@@ -15,28 +15,36 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 HEADROOM_ENDS = ("headroom low", "headroom high")
-"""Headings of the interval of base minus retrained, of the log-odds of the forgotten pairs that were trained on."""
+"""Headings of the interval of the headroom: log-odds of forgotten training pairs, base minus retrained."""
 
 NOTHING_TO_FORGET = "nothing to forget here"
 
 _METRICS = ("ndcg", "forgotten_log_odds", "target_rank")
-"""Metrics whose intervals are shown."""
+"""Metrics whose intervals are printed."""
 
 _YARDSTICKS = ("base", "retrained", "clean")
 
 
 def ends(heading: str) -> tuple[str, str]:
-    """Return the headings of the ends of a column's intervals."""
+    """Return the headings of the two columns with the ends of a column's intervals."""
     return f"{heading} low", f"{heading} high"
 
 
 def with_intervals(columns: Mapping[str, Wanted]) -> list[str]:
-    """Return the headings of the columns whose intervals are shown."""
+    """Return the headings of the columns whose intervals are printed."""
     return [heading for heading, wanted in columns.items() if wanted["metric"] in _METRICS]
 
 
 def intervals_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str, float]:
-    """Return the ends of the intervals of one model at one checkpoint by heading, NaN where there is none."""
+    """Return the ends of the intervals of one model at one checkpoint.
+
+    Args:
+        rows: result rows of the model at the checkpoint.
+        columns: heading to the values that its row must have.
+
+    Returns:
+        The headings from :func:`ends` to values; NaN where a row has no interval.
+    """
     found, told = rows_of(rows, columns), with_intervals(columns)
     values: dict[str, float] = {}
     for heading in told:
@@ -46,16 +54,16 @@ def intervals_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str
 
 
 def headroom_of(base: Iterable[Row]) -> dict[str, float]:
-    """Return the ends of the interval of what the base has more than the retrained model, from the base's rows."""
+    """Return the interval of the headroom (see :data:`HEADROOM_ENDS`) from the base model's result rows."""
     row = next(iter(matching(base, HEADROOM)), {})
     return dict(zip(HEADROOM_ENDS, map(_number, (row.get("low"), row.get("high"))), strict=True))
 
 
 def as_told(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a comparison with each interval beside its value in one cell.
+    """Format the table of a comparison for printing, with each value and its interval in one cell.
 
-    Where base and retrained do not differ, what others show of the forgotten pairs is not to be interpreted: the cell
-    says so.
+    Where base and retrained do not differ, the metrics of forgotten pairs cannot be interpreted for other models, so
+    the text :data:`NOTHING_TO_FORGET` replaces them.
     """
     told = table.drop(columns=list(HEADROOM_ENDS))
     for heading in map(str, table):
@@ -74,7 +82,7 @@ def as_told(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def cell(value: float, low: float, high: float) -> str:
-    """Return a value with the ends of its interval, where there is one, as people are shown them."""
+    """Return the text ``value [low, high]``, only ``value`` if ``low`` is NaN, or an empty text if ``value`` is."""
     if math.isnan(value):
         return ""
     return shown(value) if math.isnan(low) else f"{shown(value)} [{shown(low)}, {shown(high)}]"

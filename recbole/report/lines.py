@@ -1,4 +1,4 @@
-"""The lines of a comparison: one a model of a checkpoint of a run, with all that tells it from other lines."""
+"""The lines of the comparison table: one per run, checkpoint and model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 IDENTITY = ("dataset", "model_class", "seed", "scenario", "settings", "run", "model", "algorithm", "checkpoint")
-"""Columns that say what a line is of; ``run`` is the file's name, where a line is of one file."""
+"""Columns that identify a line; ``run`` is the name of the result file, None for a model that several files share."""
 
 VIEWED = ("view", "population", "masking")
-"""Columns that say on what utility was asked."""
+"""Columns that say on which rows and candidates utility was measured."""
 
 COUNTS = ("n_people", "n_rows", "n_requesting")
-"""Columns of whom utility is a mean over: people, their rows; and of how many people asked."""
+"""Columns with the number of users and rows behind the utility metrics, and of users who submitted a request."""
 
 REMARKS = "remarks"
 
@@ -36,10 +36,10 @@ class Line:
     """A model at a checkpoint of a run.
 
     Attributes:
-        about: the columns of :data:`IDENTITY` and :data:`VIEWED`.
-        mask: what tells the data that were forgotten, beside the scenario's name: a digest or None.
-        values: of the columns of results by heading, NaN where there is none.
-        rest: of the other columns: people, intervals, requests, costs, remarks; None or NaN where unknown.
+        about: values of the columns in :data:`IDENTITY` and :data:`VIEWED`.
+        mask: the SHA-256 of the forget-set file, or None if unknown.
+        values: values of the metric columns by heading; NaN where unknown.
+        rest: values of all other columns (counts, intervals, requests, costs, remarks); None or NaN where unknown.
     """
 
     about: dict[str, Any]
@@ -49,49 +49,49 @@ class Line:
 
     @property
     def group(self) -> tuple[Any, ...]:
-        """What lines share that may be compared with each other."""
+        """The values that lines must share to be comparable: data set, model class, seed, scenario and forget set."""
         return (*(self.about[name] for name in ("dataset", "model_class", "seed", "scenario")), self.mask)
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What two lines share that are of the very same model; of an unlearned one of unknown settings, the file."""
+        """The values that lines of the same model share; with unknown settings, unlearned models also need one file."""
         about = self.about
         own = about["run"] if about["model"] == "unlearned" and about["settings"] is None else None
         return (*self.group, *(about[name] for name in ("settings", "model", "algorithm", "checkpoint")), own)
 
     @property
     def row(self) -> dict[str, Any]:
-        """The line as a row of the table."""
+        """The line as a row of the table, column to value."""
         return {**self.about, **self.rest, **self.values}
 
 
 def same_as_shown(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> bool:
-    """Return whether two models have values in common, and all of these are the same to the digits that are shown."""
+    """Return whether two models have common keys with known values, all of which are equal to four digits."""
     common = [key for key in ours if key in theirs and not math.isnan(ours[key]) and not math.isnan(theirs[key])]
     return bool(common) and all(shown(ours[key]) == shown(theirs[key]) for key in common)
 
 
 def columns_of(record: Record, k: int, longest: int | None = None) -> dict[str, Wanted]:
-    """Return the columns that a record has values in, by heading.
+    """Return the metric columns for a record, heading to the values that its row must have.
 
     Args:
-        record: of an unlearning run.
-        k: list length.
-        longest: another one, for the hit rate of promoted items.
+        record: the record of an unlearning run.
+        k: the list length.
+        longest: a second list length for the hit rate of promoted items, or None.
     """
     return spam(k, longest) if record.get("spam") else forgetting(k)
 
 
 def lines_of(record: Record, run: str, columns: Mapping[str, Wanted]) -> list[Line]:
-    """Return a line a (checkpoint, model) of a record.
+    """Return the lines of a run, one per checkpoint and model.
 
     Args:
-        record: what :func:`~recbole.report.records.read_unlearned` returns.
-        run: what the file is called in the table.
-        columns: of results, by heading.
+        record: the record, from :func:`~recbole.report.records.read_unlearned`.
+        run: the name of the file in the table.
+        columns: the metric columns, heading to the values that their rows must have.
 
     Returns:
-        Lines; the clean model of a spam run, which is of no checkpoint, stands at each.
+        The lines. The clean model of a run about spam, which belongs to no checkpoint, is repeated at each of them.
     """
     found = _by_model(own_rows(record))
     view = VIEW_OF_SPAM if record.get("spam") else VIEW
@@ -117,7 +117,7 @@ def lines_of(record: Record, run: str, columns: Mapping[str, Wanted]) -> list[Li
 
 
 def _by_model(rows: list[Row]) -> dict[tuple[int, str], list[Row]]:
-    """Return the rows of each model of each checkpoint, by the checkpoint's number and the model's kind."""
+    """Return the result rows by (checkpoint number, kind of model)."""
     checkpoints = {row["checkpoint"] for row in rows} - {None}
     found: dict[tuple[int, str], list[Row]] = {}
     for row in rows:
@@ -127,16 +127,16 @@ def _by_model(rows: list[Row]) -> dict[tuple[int, str], list[Row]]:
 
 
 def _counts(found: Mapping[str, Row]) -> dict[str, Any]:
-    """Return whom the columns of results are means over."""
+    """Return the values of the columns in :data:`COUNTS`."""
     utility = next((row for heading, row in found.items() if heading.startswith(_UTILITY)), {})
     asked = next((row for row in found.values() if row["population"] == "requesting"), {})
-    people = asked.get("n_people")  # of an older version's rows about requesting people each is of one
+    people = asked.get("n_people")  # older versions lack it; there, each requesting user has one row
     values = (utility.get("n_people"), utility.get("n_rows"), asked.get("n_rows") if people is None else people)
     return dict(zip(COUNTS, values, strict=True))
 
 
 def _of_run(record: Record, checkpoint: int) -> dict[str, Any]:
-    """Return what is of the whole run: outcomes, change, costs; of all requests' cost only after the last of them."""
+    """Return the columns about the whole run: outcomes, change, costs; amortised costs only at the last checkpoint."""
     cost = costs(record)
     if checkpoint != LAST:
         cost |= dict.fromkeys(AMORTISED, float("nan"))
@@ -145,7 +145,7 @@ def _of_run(record: Record, checkpoint: int) -> dict[str, Any]:
 
 
 def _of_requests(record: Record) -> list[str]:
-    """Return what is to be said of a run whose requests did not all end well."""
+    """Return remarks about a run in which no request was applied, or some timed out or diverged."""
     count, bad = changed(record), failed(record)
     if count == 0:
         return ["nothing applied"]
@@ -153,7 +153,7 @@ def _of_requests(record: Record) -> list[str]:
 
 
 def _of_rows(found: Mapping[str, Row]) -> list[str]:
-    """Return what is to be said of values: that scores were not finite, or that the yardstick is another's."""
+    """Return remarks about a model whose scores are not finite, or whose reference is not (known to be) a twin."""
     utility = [row for heading, row in found.items() if heading.startswith(_UTILITY)]
     broken = any(row["value"] is None and row["n_rows"] for row in utility)
     remarks = ["scores are not finite"] if broken else []

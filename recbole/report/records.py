@@ -1,4 +1,4 @@
-"""Result files, as ``--result_file`` writes them."""
+"""Reading result files that ``unlearn.py --result_file`` wrote, also those of earlier versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-6
 
 Record = dict[str, Any]
-"""What a run left for scripts: the model's kind, its configuration, timing, requests and result rows (``metrics``)."""
+"""The content of a result file: kind of model, configuration, timing, requests and result rows (``metrics``)."""
 
 OF_RUN = (
     "dataset",
@@ -31,25 +31,25 @@ OF_RUN = (
     "minus",
     "reference_twin",
 )
-"""Columns that the result rows of older versions lack."""
+"""Columns that are missing in the result rows of older versions."""
 
 _NEEDED = ("model", "checkpoint", "metric", "value")
 _OF_FIXED_LENGTH = ("jaccard",)
-"""Metrics whose list length was their own in older versions, whatever ``topk`` says."""
+"""Metrics whose list length did not depend on ``topk`` in older versions."""
 
 
 def read_if_there(path: Path) -> Record | None:
-    """Return what a result file holds, or None where there is none."""
+    """Return the content of a result file, or None if it does not exist."""
     if not path.exists():
         return None
     return read_json(path, dict)
 
 
 def read_unlearned(path: str | Path) -> Record:
-    """Return the record of an unlearning run; its rows have all columns (:func:`completed`).
+    """Read the result file of an unlearning run, and add missing columns with :func:`completed`.
 
     Raises:
-        UserError: when the file is no such record.
+        UserError: the file cannot be read, or is not the result file of an unlearning run.
     """
     try:
         record: Record = read_json(path, dict)
@@ -57,27 +57,27 @@ def read_unlearned(path: str | Path) -> Record:
     except (KeyError, UserError) as error:
         raise UserError(f"{path}: not a result file of unlearn.py ({error})") from error
     if kind != "unlearned":
-        raise UserError(f"{path}: a result file of a {kind} model; give those of unlearn.py --result_file")
+        raise UserError(f"{path}: a result file of a {kind} model; give files of unlearn.py --result_file")
     if not isinstance(rows, list) or not all(map(_is_row, rows)):
-        raise UserError(f"{path}: not a result file of unlearn.py (its metrics are no rows of a result table)")
+        raise UserError(f"{path}: not a result file of unlearn.py (metrics is not a list of result rows)")
     impossible = next((row for row in rows if not _is_possible(row)), None)
     if impossible is not None:
         raise UserError(
-            f"{path}: {impossible['metric']} is {impossible['value']} in a row; {impossible['metric']} is from 0 to 1"
+            f"{path}: {impossible['metric']} is {impossible['value']} in a row, but should be between 0 and 1"
         )
     wrong = [part for part in ("config", "timing", "requests", "dataset") if not isinstance(record.get(part, {}), dict)]
     if wrong:
-        raise UserError(f"{path}: not a result file of unlearn.py ({wrong[0]} says nothing by name)")
+        raise UserError(f"{path}: not a result file of unlearn.py ({wrong[0]} is not a JSON object)")
     if not any(row["model"] == "unlearned" for row in rows):
-        raise UserError(f"{path}: no rows of an unlearned model; give what unlearn.py --result_file wrote")
+        raise UserError(f"{path}: no rows of an unlearned model; give files of unlearn.py --result_file")
     return completed(record)
 
 
 def completed(record: Record) -> Record:
-    """Return a record with all of the parts and columns of today.
+    """Return a copy of a record with all parts and columns that the current version writes.
 
-    What rows do not say of their run is taken from the record; what nobody says is None. A row's ``reference_twin`` of
-    an older version is ``unknown`` where the row has a reference.
+    Missing ``dataset``, ``model_class`` and ``seed`` of rows are taken from the record. Other missing columns are None,
+    except that ``reference_twin`` is ``unknown`` in rows with a reference.
     """
     full: Record = {"config": {}, "timing": {}, "requests": {}, "dataset": {}} | record
     known = {
@@ -89,22 +89,23 @@ def completed(record: Record) -> Record:
 
 
 def own_rows(record: Record) -> list[Row]:
-    """Return the rows of a record but for the distances from yardsticks other than the retrained model.
+    """Return the result rows of a record without distances from references other than the retrained model.
 
-    These are retrained models of other seeds or of the base's epoch and, beside ensembles, those of all data.
+    The other references are models retrained with other seeds, the retrained model at the base's selected epoch, and
+    (in runs of ensembles) single models retrained on all data.
     """
     others = {name for yardstick in ("other_seeds", "same_epoch", "monolithic") for name in record.get(yardstick) or ()}
     return [row for row in record["metrics"] if row["reference"] not in others]
 
 
 def forget_set(record: Record) -> str | None:
-    """Return the digest of the file of what was to be forgotten; None where the record does not tell it."""
+    """Return the SHA-256 of the run's forget-set file; None if the record does not contain it."""
     mask = record.get("mask")
     return mask.get("forget_set_sha256") if isinstance(mask, dict) else None
 
 
 def list_lengths(record: Record) -> list[int]:
-    """Return the list lengths that a run was asked for and has rows of, ascending."""
+    """Return the list lengths that are in the run's ``topk`` and have result rows, ascending."""
     rows = [row for row in record["metrics"] if row["metric"] not in _OF_FIXED_LENGTH]
     found = {row["k"] for row in rows} - {None}
     asked = set(record["config"].get("topk") or found)
@@ -130,7 +131,7 @@ def _is_row(row: Any) -> bool:
 
 
 def _is_possible(row: Any) -> bool:
-    """Return whether a row's value is one that its metric can have; of differences, and of others' metrics, any."""
+    """Return whether a row's value lies between 0 and 1, if it is a metric of this package and not a difference."""
     if row["metric"] not in METRICS or row["value"] is None or row.get("minus") is not None:
         return True
     return bool(-_ROUNDING <= row["value"] <= 1 + _ROUNDING)

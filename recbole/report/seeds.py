@@ -1,4 +1,4 @@
-"""What the result files of several seeds say together: how close models are to retrained ones, and their values."""
+"""The table over seeds: means and intervals of metrics and distances, from the result files of several seeds."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 ABOUT = ("dataset", "model_class", "scenario", "algorithm", "settings", "checkpoint")
-"""Columns that say what a line is of."""
+"""Columns that identify the runs and the checkpoint of a line."""
 
 COLUMNS = (*ABOUT, *QUANTITIES)
 
 MINUS = {"minus base": "base", "minus retrained": "retrained"}
-"""Quantities that are differences within each seed, and the model that is subtracted."""
+"""Quantities that are paired differences within each seed, to the model that is subtracted."""
 
 _KINDS = ("clean", "base", "rebuilt", "unlearned", "retrained")
 _FORGET_SEED, _FRACTION = re.compile(r"_forget_seed_\d+"), re.compile(r"(fraction_[^_]+)")
 
 Group = tuple[Any, ...]
-"""What the runs of several seeds have in common: :data:`ABOUT` but for the checkpoint, and the forget set's digest."""
+"""The values that runs must share to be combined: :data:`ABOUT` without the checkpoint, and the forget set's digest."""
 
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """A table over seeds, with what is to be said of it.
+    """A table over seeds, with notes.
 
     Attributes:
-        table: a row a (what it is of, measure, model, quantity); columns are :data:`COLUMNS`.
-        notes: a line each.
+        table: one row per group of runs, checkpoint, measure, model and quantity; the columns are :data:`COLUMNS`.
+        notes: lines of text with warnings about the interpretation.
     """
 
     table: pd.DataFrame
@@ -46,14 +46,18 @@ class OverSeeds:
 
 
 def over_seeds(records: Iterable[Record]) -> OverSeeds | None:
-    """Return what the result files of several seeds say together; None where there is nothing to say.
+    """Combine the result files of several seeds.
 
-    Files belong together that have the data set, the model's class, what is forgotten (the same forget set), the
-    algorithm and the settings folder in common. Values are told from two seeds on, distances also of one seed that was
-    measured from the retrained models of others.
+    Runs are combined if they have the same data set, model class, forget set, algorithm and hyper-parameters. Metrics
+    need at least two seeds. Distances are also given for a single seed, if it was compared with retrained models of
+    other seeds.
 
     Args:
-        records: what :func:`~recbole.report.records.read_unlearned` returns; of a seed that comes twice, the first.
+        records: records from :func:`~recbole.report.records.read_unlearned`. If a group has several records with the
+            same seed, the first is used.
+
+    Returns:
+        The table and notes; None if both are empty.
     """
     groups: dict[Group, dict[int, Record]] = {}
     for record in records:
@@ -76,7 +80,7 @@ def over_seeds(records: Iterable[Record]) -> OverSeeds | None:
 def _group(record: Record) -> Group:
     row = next(row for row in record["metrics"] if row["model"] == "unlearned")
     scenario = row["scenario"] or ""
-    if not _FORGET_SEED.search(scenario):  # names leave it out where it is the run's own
+    if not _FORGET_SEED.search(scenario):  # the name contains no forget-set seed if this is the run's own seed
         scenario = _FRACTION.sub(rf"\1_forget_seed_{record.get('seed')}", scenario, count=1)
     folder = re.sub(r" \(results version .*\)$", "", row["settings"] or "").rpartition(" ")[0]
     return row["dataset"], row["model_class"], scenario, row["algorithm"], folder, forget_set(record)
@@ -87,7 +91,7 @@ def _checkpoints(of_seed: Mapping[int, Record]) -> list[int]:
 
 
 def _values(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, Any]]:
-    """Return the lines of what models of all seeds show at a checkpoint, and of the differences within each seed."""
+    """Return lines with the metrics of all models at a checkpoint, and their paired differences within each seed."""
     lines = []
     headings: dict[str, Wanted] = {}
     for record in of_seed.values():
@@ -103,7 +107,7 @@ def _values(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, An
 
 
 def _of_kind(of_seed: Mapping[int, Record], checkpoint: int, kind: str, wanted: Wanted) -> dict[int, float]:
-    """Return what one kind of model shows, by seed; the clean model is of no checkpoint."""
+    """Return the value of a metric for one kind of model, by seed; the clean model has no checkpoint."""
     at = None if kind == "clean" else checkpoint
     found: dict[int, float] = {}
     for seed, record in of_seed.items():
@@ -119,34 +123,34 @@ def _told(about: Mapping[str, Any]) -> str:
 
 
 def _notes(of_seed: Mapping[int, Record], checkpoint: int, lines: Iterable[dict[str, Any]]) -> list[str]:
-    """Return what is to be said of a checkpoint's distances."""
+    """Return notes about a checkpoint's distances: low coupling, and different selected epochs."""
     found = list(lines)
     notes = []
     low = ", ".join(f"{value:.2f} ({heading})" for heading, value in chaotic(found).items())
     if low:
-        notes.append(f"coupling is {low}, below {CHAOS}: there the coupled column is mostly training's chaos")
+        notes.append(f"coupling is {low}, below {CHAOS}: the column coupled shows mostly randomness of training there")
     far = far_epochs(of_seed, checkpoint)
     if not far:
         return notes
     epochs = ", ".join(f"{base} and {other} (seed {seed})" for seed, (base, other) in sorted(far.items()))
     counted = {one["seeds"] for one in found if one["quantity"] == SAME_EPOCH}
-    missing = "" if counted == {len(of_seed)} else f", and is of {max(counted, default=0)} of {len(of_seed)} seeds"
+    missing = "" if counted == {len(of_seed)} else f", known for {max(counted, default=0)} of {len(of_seed)} seeds"
     return [
         *notes,
-        f"the selected epochs of base and retrained are more than a fifth apart: {epochs}; '{SAME_EPOCH}' compares "
-        f"with the retraining at the base's epoch{missing}",
+        f"the selected epochs of base and retrained differ by more than a fifth: {epochs}; '{SAME_EPOCH}' compares "
+        f"with the retrained model at the base's epoch{missing}",
     ]
 
 
 def _apart(groups: Mapping[Group, Mapping[int, Record]]) -> list[str]:
-    """Return a line for runs that differ in seed and forget set alone, and thus are not taken together."""
+    """Return notes about runs that are not combined because each seed has its own forget set."""
     alike: dict[Group, set[int]] = {}
     for group, of_seed in groups.items():
         key = (*group[:2], _FORGET_SEED.sub("", group[2]), *group[3:-1])
         alike.setdefault(key, set()).update(of_seed if len(of_seed) == 1 else ())
     return [
-        f"{key[0]}, {key[1]}, {key[3]}: seeds {', '.join(map(str, sorted(seeds)))} have a forget set each and are not "
-        "taken together; --forget_set_seed gives all seeds the same one"
+        f"{key[0]}, {key[1]}, {key[3]}: seeds {', '.join(map(str, sorted(seeds)))} have different forget sets and are "
+        "not combined; --forget_set_seed uses the same forget set with all seeds"
         for key, seeds in alike.items()
         if len(seeds) > 1
     ]

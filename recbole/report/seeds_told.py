@@ -1,4 +1,4 @@
-"""The table over seeds as people read it: one of closeness and one of values, with the mean and interval in a cell."""
+"""Printing the table over seeds: a table of distances and one of metrics, with mean and interval in one cell."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from recbole.report.seeds import ABOUT, MINUS
 from recbole.report.tables import as_short_text
 
 CLOSENESS, VALUES = (COUPLED, SAME_EPOCH, EXCESS, COUPLING), ("value", *MINUS)
-"""The quantities of either table, its columns."""
+"""The quantities that are columns of the two printed tables."""
 
 _MODELS = ("clean", "base", "rebuilt", "unlearned", "retrained", OTHER_SEED)
 _OF_RUNS = ("algorithm", "settings")
 
 _TITLES = {
     "distance": "Distances from retrained models, over seeds:",
-    "measure": "What models show at the last checkpoint, over seeds:",
+    "measure": "Metrics at the last checkpoint, over seeds:",
 }
 
 LEGEND = """\
-Over seeds: mean [95 % interval by Student's t, from two seeds on], which takes the values of seeds for normal, and is
-wide for few.
-coupled: distance from the retrained model of the own seed. Low is evidence of closeness, high is none, and algorithms
-that draw noise are not ranked by it.
-coupled, same epoch: distance from the retraining at the epoch that was selected for the base, a diagnostic; given where
-the two epochs differ by more than a fifth in some seed.
-excess: the mean distance from the retrained models of other seeds, less that of the own retrained model from them. Zero
-for perfect unlearning, below it where a model is nearer to them than a retrained one is, as one of fewer epochs can be.
-Seeds share retrained models, so that its interval is a rough one.
-retrained, other seed: how far retrained models of different seeds are apart, by the randomness of training alone.
-coupling: 1 - base's distance from the retrained model of its seed over that from those of other seeds: how much of
-training the two have in common. It is low, too, where forgetting moves more than that randomness does.
-distances: 0 is the same. Jaccard and RBO (rank-biased overlap) are taken from 1; rank change: the mean |difference of
-log2 ranks| of the forgotten items. requesting, others: of whose scores and lists.
-minus base, minus retrained: paired, the difference within each seed."""
+Cells: mean over seeds [95 % interval by Student's t, with at least two seeds]. The interval assumes normal values and
+is wide for few seeds.
+coupled: distance from the retrained model with the same seed. A low value shows closeness, but a high one does not show
+the opposite. Algorithms that draw noise should not be ranked by it.
+coupled, same epoch: distance from the retrained model's weights at the base's selected epoch, for diagnosis; given if
+the selected epochs of base and retrained differ by more than a fifth with some seed.
+excess: mean distance from retrained models with other seeds, minus the mean distance of the retrained model with the
+same seed from them. Zero for perfect unlearning. It can be negative, for example after fewer epochs. Its interval is
+approximate, because seeds share retrained models.
+retrained, other seed: distance between retrained models with different seeds, from the randomness of training alone.
+coupling: 1 - distance(base, retrained with its seed) / mean distance(base, retrained with other seeds). It shows how
+much of training's randomness base and retrained share. It is also low if forgetting changes more than randomness does.
+distances: 0 means equal. For Jaccard and RBO (rank-biased overlap) the distance is 1 - value. rank change: mean
+|difference of log2 ranks| of the forgotten items. requesting, others: whose scores and lists are compared.
+minus base, minus retrained: paired difference within each seed."""
 
 
 def tables(table: pd.DataFrame) -> list[str]:
-    """Return the text of each table that has any rows.
+    """Return the texts of the two tables (distances, metrics); a table without rows is left out.
 
     Args:
-        table: of :class:`~recbole.report.seeds.OverSeeds`.
+        table: the table of an :class:`~recbole.report.seeds.OverSeeds`.
     """
     last = table.groupby([*ABOUT[:-1]], dropna=False)["checkpoint"].transform("max")
     of_closeness = table[table["quantity"].isin(CLOSENESS)].rename(columns={"measure": "distance"})
@@ -55,7 +55,15 @@ def tables(table: pd.DataFrame) -> list[str]:
 
 
 def _told(table: pd.DataFrame, what: str, quantities: Sequence[str]) -> pd.DataFrame:
-    """Return a row a model, with a column a quantity; what is of no algorithm stands there once."""
+    """Return a table with one row per model and one column per quantity.
+
+    Models other than unlearned ones do not depend on the algorithm, so they are listed once.
+
+    Args:
+        table: rows with the columns :data:`~recbole.report.seeds.COLUMNS`.
+        what: the column with the name of the distance or metric.
+        quantities: the quantities to show.
+    """
     key = [*ABOUT, what, "model"]
     numbers = zip(table["mean"], table["low"], table["high"], strict=True)
     cells = table.assign(cell=[cell(*three) for three in numbers])

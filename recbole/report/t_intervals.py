@@ -1,4 +1,4 @@
-"""Means over seeds with their 95 % t intervals, as lines of the table over seeds."""
+"""Means over seeds with 95 % t intervals, as lines of the table over seeds."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy as np
 from scipy.special import stdtrit
 
 OfSeeds = Mapping[int, float]
-"""A value by seed."""
+"""Seed to value."""
 
 QUANTITIES = ("measure", "model", "quantity", "seeds", "mean", "low", "high")
-"""Columns of a line: what was measured of which model, what is told of it, of how many seeds, its mean and interval."""
+"""Columns of a line: the metric or distance, the model, the quantity (such as ``value`` or ``excess``), the number of
+seeds, the mean over seeds, and the ends of its 95 % interval."""
 
 _LEVEL = 0.95
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of the 95 % interval of a mean by Student's t distribution; NaN of fewer than two values."""
+    """Return the ends of the 95 % confidence interval of a mean by Student's t; NaN for fewer than two values."""
     n = len(values)
     if n < 2:
         return math.nan, math.nan
@@ -29,7 +30,7 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def line(measure: str, model: str, quantity: str, of_seeds: OfSeeds) -> list[dict[str, Any]]:
-    """Return the line of a quantity, with columns :data:`QUANTITIES`; none where no seed has a value."""
+    """Return a list with the line of a quantity (columns :data:`QUANTITIES`); empty if no seed has a value."""
     values = [of_seeds[seed] for seed in sorted(of_seeds)]
     if not values:
         return []
@@ -38,5 +39,5 @@ def line(measure: str, model: str, quantity: str, of_seeds: OfSeeds) -> list[dic
 
 
 def differences(ours: OfSeeds, theirs: OfSeeds) -> dict[int, float]:
-    """Return what the first has more than the second, of the seeds that both have."""
+    """Return ``ours - theirs`` by seed, for the seeds that both have."""
     return {seed: value - theirs[seed] for seed, value in ours.items() if seed in theirs}

@@ -1,4 +1,4 @@
-"""Tables for people (text, Markdown) and for programs (.csv), and numbers in them."""
+"""Formatting of numbers and tables: as text, as Markdown and as .csv."""
 
 from __future__ import annotations
 
@@ -14,25 +14,23 @@ from recbole.utils import atomic_write, check_replaceable
 if TYPE_CHECKING:
     import pandas as pd
 
-"""Characters of a file that are looked at to see whether it is a table."""
-
 
 def shown(value: float) -> str:
-    """Return a number as people are shown it: to four digits."""
+    """Return a number as text with four significant digits."""
     return f"{value:.4g}"
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """Return a table for a terminal: numbers with four digits, nothing for NaN."""
+    """Return a table as text: numbers with four significant digits, empty cells for NaN."""
     return table.to_string(index=False, na_rep="", float_format=shown)
 
 
 def as_short_text(table: pd.DataFrame, once: Collection[str]) -> str:
-    """Return a table for a terminal: what is the same in all rows is told above it, and empty columns are left out.
+    """Return a table as text without empty columns; constant columns are printed once, in a line above it.
 
     Args:
-        table: with a column for each of ``once``.
-        once: the columns that are told above where they have one value; of a column that has none nothing is told.
+        table: the table.
+        once: the columns that are moved above the table if they have the same value in all rows.
     """
     empty = [name for name in table if (table[name].isna() | table[name].isin([""])).all()]
     single = [name for name in once if name not in empty and table[name].nunique(dropna=False) == 1]
@@ -49,7 +47,7 @@ def _cell(value: object) -> object:
 
 
 def as_markdown(table: pd.DataFrame) -> str:
-    """Return a table in Markdown; cells are shown as ``str`` has them."""
+    """Return a table in Markdown, with cells formatted by ``str``."""
     header = [" | ".join(["", *table.columns, ""]).strip(), "|" + "---|" * len(table.columns)]
     body = ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
     return "\n".join([*header, *body])
@@ -59,21 +57,21 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table as .csv, at full precision.
 
     Raises:
-        UserError: when it cannot be written.
+        UserError: the file cannot be written.
     """
     with atomic_write(path) as file:
         table.to_csv(file, index=False)
 
 
 def check_own_table(path: str | Path, beginnings: Collection[str]) -> None:
-    """Find out whether a table may be written to ``path``: where nothing is, or over a table of ours.
+    """Check that ``path`` can be written and does not contain anything but an earlier table of this program.
 
     Args:
-        path: of a .csv file that is to be written.
-        beginnings: what the first line of such a table of ours begins with.
+        path: the .csv file to write.
+        beginnings: possible beginnings of the first line of such a table.
 
     Raises:
-        UserError: when something else is there.
+        UserError: the file contains something else, or cannot be written.
     """
     check_replaceable(path, "|".join(map(re.escape, beginnings)), "table")
 
@@ -82,7 +80,7 @@ def write_markdown(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table in Markdown.
 
     Raises:
-        UserError: when it cannot be written.
+        UserError: the file cannot be written.
     """
     with atomic_write(path) as file:
         file.write(as_markdown(table) + "\n")
@@ -92,11 +90,11 @@ def mean_and_deviation(values: Iterable[float], digits: str) -> str:
     """Return the mean and the standard deviation of repeated runs as text, such as "0.1145 ± 0.0012".
 
     Args:
-        values: one a run; NaN are left out.
-        digits: how both are formatted, such as ".4f".
+        values: one value per run; NaN are left out.
+        digits: the format of both numbers, such as ".4f".
 
     Returns:
-        The mean alone of a single value; an empty text without any.
+        Only the mean for a single value; an empty text if there is no value.
     """
     known = np.array([value for value in values if not np.isnan(value)])
     if not len(known):

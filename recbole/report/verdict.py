@@ -1,4 +1,4 @@
-"""What is to be said of an unlearning run in plain words when it has ended."""
+"""The verdict on an unlearning run: codes for common problems, and explanations of them in plain words."""
 
 from __future__ import annotations
 
@@ -18,39 +18,38 @@ NOTHING_CHANGED, UTILITY_LOST = "nothing_changed", "utility_lost"
 ALL_DIVERGED, NOTHING_TO_FORGET = "all_diverged", "nothing_to_forget"
 
 TOLERATED = 0.05
-"""Share of base's NDCG@10 that may be lost."""
+"""Largest loss of NDCG@10, as a share of the base's, that does not count as lost utility."""
 
 SMALLEST = 0.1
-"""Share of the way to the retrained model that is no longer nothing."""
+"""Smallest move, as a share of the way from base to retrained, that counts as a change."""
 
 _FORGETTING = ("forgotten_log_odds", "forgotten_log2_rank")
 _EXPOSURE = "avg_forgotten_per_user"
 _ABOUT = ("split", "view", "population", "masking", "metric", "k")
 
 _PLAIN = {
-    NOTHING_CHANGED: "Nothing changed: after all requests the model recommends as it did, or nearly so. Try larger "
-    "steps: a smaller --damping (or the algorithm's own; --help names it), a larger --max_norm if one is set, or "
-    "--preset tuned.",
+    NOTHING_CHANGED: "Nothing changed: after all requests the model's recommendations are (nearly) the same. Try "
+    "larger steps: a smaller --damping (or the algorithm's own damping flag, see --help), a larger --max_norm if one "
+    "is set, or --preset tuned.",
     UTILITY_LOST: "Utility is lost: NDCG@10 is more than 5 % below the base model's. Try smaller steps: a larger "
-    "--damping (or the algorithm's own; --help names it), a --max_norm, or --preset tuned.",
-    ALL_DIVERGED: "All diverged: no request that had something to do led to a step, and the model is as it was. Try a "
-    "larger --damping, with gif a larger --gif_scale_factor; the log tells the cause of each request.",
-    NOTHING_TO_FORGET: "Nothing to forget: what was to be forgotten is seen no less in the retrained model than in the "
-    "base, so these requests cannot tell good unlearning from none. Try another forget set or a larger "
+    "--damping (or the algorithm's own damping flag, see --help), a --max_norm, or --preset tuned.",
+    ALL_DIVERGED: "All diverged: every request that required work failed, and the model is unchanged. Try a larger "
+    "--damping, with gif a larger --gif_scale_factor; the log gives the reason for each request.",
+    NOTHING_TO_FORGET: "Nothing to forget: the forgotten interactions are no less visible in the retrained model than "
+    "in the base, so these requests cannot distinguish good unlearning from none. Try another forget set or a larger "
     "--unlearning_fraction.",
 }
 
 
 def verdict(record: Record) -> list[str]:
-    """Return what is to be said of an unlearning run.
+    """Return codes for the problems of an unlearning run.
 
     Args:
-        record: of the run, with its rows, as it is written or read.
+        record: the record of the run with its result rows.
 
     Returns:
-        Of ``nothing_changed``, ``utility_lost``, ``all_diverged`` and ``nothing_to_forget`` those that hold after the
-        last request; none where nothing is known. Of a run whose steps all diverged it is not said too that nothing
-        changed.
+        Those of the codes ``nothing_changed``, ``utility_lost``, ``all_diverged`` and ``nothing_to_forget`` that hold
+        after the last request, as far as the record shows it. ``all_diverged`` excludes ``nothing_changed``.
     """
     record = completed(record | {"metrics": record["metrics"] or []})
     models = _last(own_rows(record))
@@ -65,18 +64,18 @@ def verdict(record: Record) -> list[str]:
 
 
 def say(codes: Iterable[str], causes: Sequence[str] = ()) -> str:
-    """Return a verdict in plain words, with what can be done; a line each, empty for an empty one.
+    """Return a text that explains a verdict and suggests remedies, one line per code; empty without codes.
 
     Args:
-        codes: what :func:`verdict` returns.
-        causes: what the log tells of requests that diverged; the first is told too.
+        codes: the codes that :func:`verdict` returns.
+        causes: reasons of requests that diverged; the first is added to the line about ``all_diverged``.
     """
     told = f" The first one: {causes[0]}." if causes else ""
     return "\n".join(_PLAIN[code] + (told if code == ALL_DIVERGED else "") for code in codes)
 
 
 def _last(rows: list[Row]) -> dict[str, list[Row]]:
-    """Return the rows of the last checkpoint that an unlearned model has, by kind of model."""
+    """Return the result rows of the last checkpoint of the unlearned model, by kind of model."""
     checkpoints = [row["checkpoint"] for row in rows if row["model"] == "unlearned" and row["checkpoint"] is not None]
     found: dict[str, list[Row]] = {}
     for row in rows:
@@ -86,17 +85,17 @@ def _last(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def _all_diverged(record: Record) -> bool:
-    """Return whether requests diverged and none did better, but for those that had nothing to do."""
+    """Return whether some requests diverged and all others were skipped."""
     requests = record["requests"]
     diverged = requests.get("diverged", 0)
     return bool(diverged) and changed(record) == 0 and not requests.get("timeout", 0)
 
 
 def _nothing_changed(record: Record, models: dict[str, list[Row]]) -> bool:
-    """Return whether no request changed the model, or what is seen of it hardly differs.
+    """Return whether no request changed the model, or its results hardly differ from those before.
 
-    That is: no value about lists differs in four digits, or the log-odds of the forgotten pairs that were trained on
-    have not moved by a tenth of the way between the model before and the retrained one.
+    Results hardly differ if all metrics of ranked lists are equal to four digits, or if the log-odds of forgotten
+    training pairs moved by less than a tenth of the way from base (or rebuilt) to retrained.
     """
     kinds = ("rebuilt" if "rebuilt" in models else "base", "unlearned", "retrained")
     before, ours, retrained = (_values(models.get(kind, [])) for kind in kinds)
@@ -119,10 +118,10 @@ def _utility_lost(record: Record, models: dict[str, list[Row]]) -> bool:
 
 
 def _nothing_to_forget(record: Record, models: dict[str, list[Row]]) -> bool:
-    """Return whether nobody's rows were learned from, or base and retrained do not differ in what is to be forgotten.
+    """Return whether the requests contain no training rows, or base and retrained do not differ on forgotten pairs.
 
-    They do not where the paired interval of the forgotten pairs that were trained on holds zero or, without intervals,
-    where all that is known of the forgotten pairs is the same in both.
+    They do not differ if the intervals of their paired differences on forgotten training pairs contain 0. Without
+    intervals, all known metrics of forgotten pairs must be equal.
     """
     requests = record["requests"]
     if requests.get("total") and requests.get("idle") == requests["total"]:
@@ -145,6 +144,6 @@ def _nothing_to_forget(record: Record, models: dict[str, list[Row]]) -> bool:
 
 
 def _values(rows: Iterable[Row]) -> dict[tuple[object, ...], float]:
-    """Return the known values of rows that are no differences, by what they are about."""
+    """Return the known values of result rows, without differences, by their split, view, ..., metric and k."""
     own = [row for row in rows if row["minus"] is None and row["value"] is not None]
     return {tuple(row[name] for name in _ABOUT): row["value"] for row in own if not math.isnan(row["value"])}

@@ -36,7 +36,7 @@ _NO_MEMORY = re.compile(r"out of memory|allocate memory|size calculation overflo
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal stopped the run. ``number`` is the signal's number; ``which`` names the process that received it, if not this one."""
+    """A signal stopped the run: its ``number``, and ``which`` process received it, if not this one."""
 
     def __init__(self, number: int, which: str = "") -> None:
         super().__init__(number)

@@ -237,7 +237,7 @@ def test_nobody_who_may_ask_leaves_nothing(tmp_path, monkeypatch, capsys):
     path.write_bytes(b"".join(line for line in path.read_bytes().splitlines(True) if b'"id":7}' not in line))
     status, told = run_here("30music", tmp_path / "source", tmp_path / "out", monkeypatch, capsys)
     assert status == 2
-    assert "that may be asked for (only people with 3 or more of them and 3 or more others may ask)" in told
+    assert "that users may request to forget (only users with at least 3 of them and at least 3 other " in told
     assert os.listdir(tmp_path) == ["source"]
 
 

@@ -203,7 +203,7 @@ def test_subset_of_the_people(source, tmp_path):
             ("--rating_threshold", "5.5"),
             "ratings of ml-100k are from 1 to 5, not 5.5",
         ),
-        ("ml-100k.item", b"Children's", b"Drama", (), "no item of the data belongs to the category 'childrens'"),
+        ("ml-100k.item", b"Children's", b"Drama", (), "no item in the data belongs to the category 'childrens'"),
     ],
 )
 def test_a_mistake_leaves_what_was_there(source, tmp_path, name, old, new, more, message):

@@ -79,7 +79,7 @@ def test_a_category_that_nobody_can_ask_for_again_is_left_out(tmp_path):
     (tmp_path / "tafeng_merged.json").write_text(json.dumps(baskets))
     done = prepare("--from", tmp_path, "--output", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "nobody can ask for: middling_repeated, tuning_repeated (left out)" in done.stdout
+    assert "no user can request to forget: middling_repeated, tuning_repeated (left out)" in done.stdout
     lists = {path.name for path in (tmp_path / "out").glob("sensitive_asins_*")}
     assert lists == {"sensitive_asins_middling.txt", "sensitive_asins_tuning.txt"}
 
@@ -104,10 +104,14 @@ def test_subset_is_beside_the_data_set(source, monkeypatch):
         (
             '{"1": [[1], [2], [3], [4]]}',
             ("--subset", "x"),
-            "--subset: a share from 0 to 1, such as 0.01, or a number of",
+            "--subset: should be a share from 0 to 1, such as 0.01, or a number of",
         ),
         ('{"1": [[1], [1], [1], [1]]}', (), "1 different items are too few to draw 'middling' from"),
-        ('{"1": [[1], [2], [3], [4]]}', (), "asked for (only people who keep 4 baskets without them may ask)"),
+        (
+            '{"1": [[1], [2], [3], [4]]}',
+            (),
+            "to forget (only users who keep at least 4 baskets without them may submit requests)",
+        ),
         ('{"1": [[1], [2], [3], [4]]}', ("--rating_threshold", 3), "--rating_threshold: tafeng has no ratings"),
         (None, (), "cannot read"),
     ],

@@ -98,7 +98,7 @@ def test_a_published_validation_list_is_taken_as_it_is(split, tmp_path):
     valid = {user: [119] for user in range(0, N_USERS, 5)}
     (source / "valid.txt").write_text(lists(valid))
     done = prepare("ml-10m_receraser", "--from", source, "--output", tmp_path / "out")
-    assert "valid.txt is there: it says what is for validation" in done.stdout
+    assert "using valid.txt for validation" in done.stdout
     parts = {p: inter(tmp_path / f"out/ml-10m_receraser.{p}.inter") for p in ("train", "valid", "train_all", "test")}
     assert (parts["train"], parts["valid"], parts["test"]) == (pairs(train), pairs(valid), pairs(test))
     assert parts["train_all"] == pairs(train) + pairs(valid)
@@ -133,10 +133,10 @@ def test_a_user_of_the_lists_is_grouplenss_next_person(split, tmp_path, first):
     ("file", "content", "message"),
     [
         ("train.txt", None, "holds no train.txt"),
-        ("test.txt", "0 1 x\n", "test.txt:1: expected whole numbers, a user and the user's items"),
+        ("test.txt", "0 1 x\n", "test.txt:1: expected whole numbers, a user followed by the user's items"),
         ("train.txt", "0 1\n\n", "train.txt:2: expected whole numbers"),
         ("train.txt", "0 -1\n", "train.txt:1: expected whole numbers"),
-        ("test.txt", "0\n1\n", "test.txt: holds no items"),
+        ("test.txt", "0\n1\n", "test.txt: contains no items"),
         ("users.dat", "1::F::1::10::48067\n", "users.dat has no person 2, who is user 1 of the lists"),
         ("users.dat", "1::X::1::10::48067\n", "users.dat:1: value 2, 'X', is not F or M"),
     ],
@@ -160,7 +160,7 @@ def test_mistakes_leave_nothing_behind(split, tmp_path, monkeypatch, capsys, fil
 def test_real_data(tmp_path):
     done = prepare("ml-1m_receraser", "--from", Path(REFERENCE) / "data/ml-1m_receraser", "--output", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "the lists are those of the published split" in done.stdout
+    assert "the files are identical to those of the published split" in done.stdout
     sizes = {part: len(inter(tmp_path / f"out/ml-1m_receraser.{part}.inter")) for part in ("train", "valid", "test")}
     assert sizes == {"train": 648_137, "valid": 72_015, "test": 200_041}
     tables = [line.split() for line in done.stdout.splitlines() if line.startswith(("middling ", "tuning "))]

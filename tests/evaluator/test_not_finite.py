@@ -43,7 +43,7 @@ def test_means_over_a_row_that_is_unknown_are_unknown_and_others_are_as_they_wer
     with caplog.at_level(logging.WARNING, "recbole"):
         assert all_finite(sound) and not caplog.messages
         assert not all_finite(rows)
-        assert caplog.messages == ["scores are not finite, and metrics are null: unlearned (checkpoint 1)"]
+        assert caplog.messages == ["scores are not finite, so metrics are null: unlearned (checkpoint 1)"]
     assert all_finite(asked(bpr(small_dataset, 2), view, (model, "r.pth"), model="base")), "the reference is another"
 
 

@@ -75,9 +75,9 @@ def test_links_that_were_put_where_it_writes_first_are_not_followed(shop, tmp_pa
 def test_goes_on_where_it_broke_off(shop, tmp_path):
     shop.plan = [{"cut": 1000}, {"cut": 500}]
     path = tmp_path / "raw/x.gz"
-    with pytest.raises(UserError, match=rf"x.gz: got 1000 of {len(CONTENT)} bytes; run it again to go on"):
+    with pytest.raises(UserError, match=rf"x.gz: received 1000 of {len(CONTENT)} bytes; run again to continue"):
         download(shop.url, path)
-    with pytest.raises(UserError, match=f"got 1500 of {len(CONTENT)}"):
+    with pytest.raises(UserError, match=f"received 1500 of {len(CONTENT)}"):
         download(shop.url, path)
     assert names(tmp_path / "raw") == ["x.gz.partial", "x.gz.partial.version"]
     download(shop.url, path, hashlib.sha256(CONTENT).hexdigest())
@@ -91,7 +91,7 @@ def test_another_version_is_not_appended(shop, tmp_path, tag):
     shop.plan = [{"cut": 1000}]
     if tag is None:
         shop.tag = None  # the server cannot tell versions apart: no part is asked for
-    with pytest.raises(UserError, match="got 1000"):
+    with pytest.raises(UserError, match="received 1000"):
         download(shop.url, tmp_path / "x.gz")
     shop.content, shop.tag = CONTENT[::-1].replace(b"\x00", b"\x1f\x8b", 1), tag
     shop.content = b"\x1f\x8b" + shop.content
@@ -115,12 +115,12 @@ def test_a_whole_partial_file_is_fetched_anew(shop, tmp_path):
         ({"raw": b""}, "cannot download"),
         (
             {"status": 404},
-            "cannot download .* run it again to go on, or fetch it by hand and give its folder with --from",
+            "cannot download .* run again to continue, or download it manually and give its folder with --from",
         ),
-        ({"type": "text/html; charset=utf-8"}, "a web page came instead of the file"),
-        ({"body": b"\n<!DOCTYPE html><p>Log in"}, "a web page came instead of the file"),
-        ({"body": b"a,b\n"}, "what came is no .gz file"),
-        ({}, r"not the file that was expected \(its SHA-256 differs\)"),
+        ({"type": "text/html; charset=utf-8"}, "the server sent a web page instead of the file"),
+        ({"body": b"\n<!DOCTYPE html><p>Log in"}, "the server sent a web page instead of the file"),
+        ({"body": b"a,b\n"}, "the server did not send a .gz file"),
+        ({}, r"another file than expected \(its SHA-256 differs\)"),
     ],
 )
 def test_what_is_not_the_file_is_refused(shop, tmp_path, plan, message):
@@ -133,7 +133,7 @@ def test_what_is_not_the_file_is_refused(shop, tmp_path, plan, message):
 
 def test_another_part_than_asked_for_is_refused(shop, tmp_path):
     shop.plan = [{"cut": 10}, {"says": 3}]
-    for message in ("got 10", "the server sent another part"):
+    for message in ("received 10", "the server sent another part"):
         with pytest.raises(UserError, match=message):
             download(shop.url, tmp_path / "x.gz")
     download(shop.url, tmp_path / "x.gz")
@@ -179,5 +179,5 @@ def test_members_are_verified(tmp_path):
         opened.writestr("a", "1")
     known = {"a": hashlib.sha256(b"1").hexdigest()}
     assert read_archive(tmp_path / "x.zip", known) == {"a": b"1"}
-    with pytest.raises(UserError, match=r"^shop: a is not the file that was expected \(its SHA-256 differs\)"):
+    with pytest.raises(UserError, match=r"^shop: a is not the expected file \(its SHA-256 differs\)"):
         read_archive(tmp_path / "x.zip", {"a": "0" * 64}, "shop")

@@ -50,7 +50,7 @@ def test_lists_of_numbers(tmp_path):
         ("c: {signals: {t: {exakt: [x]}}}", "c: t: unknown key 'exakt', did you mean 'exact'?"),
         ("c: {signals: {t: {exact: [no]}}}", "'exact' must be a list of texts (put numbers, yes and no in quotes)"),
         ("c: {signals: {t: {ids: [x]}}}", "'ids' must be a list of whole numbers"),
-        ("[1]", "expected categories"),
+        ("[1]", "expected a mapping from categories"),
         ("{", "not YAML"),
     ],
 )

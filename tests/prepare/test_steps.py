@@ -30,5 +30,5 @@ def test_a_bad_command_line_is_told_in_one_line(tmp_path, monkeypatch, capsys, a
 def test_a_category_without_an_item_of_the_data_is_refused():
     items = pa.array(["1", "2"])
     assert steps.shared_items({"c": pa.array(["2", "3"])}, items, "rules") == {"c": ["2"]}
-    with pytest.raises(UserError, match="category 'c': none of its 1 items is among the 2 of the data"):
+    with pytest.raises(UserError, match="category 'c': none of its 1 items is among the 2 items in the data"):
         steps.shared_items({"c": pa.array(["02"])}, items, "rules")

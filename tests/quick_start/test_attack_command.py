@@ -71,14 +71,14 @@ def test_how_to_read_the_numbers_is_told(folder, capsys, monkeypatch):
     assert main(["attack", BASE, *QUICK, "--protocols", "inside", "outside", "--references", "--views", "table"]) == 0
     out = capsys.readouterr().out
     assert "gender: F 30, M 30; 60 are protected" in out and "chance: AUC 0.5" in out
-    assert "no attack outside: all users are protected" in out and "inside/worst" in out
+    assert "attack outside is not possible: all users are protected" in out and "inside/worst" in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "name a checkpoint, or an --attack_config"),
-        ([BASE, "--attack_config", "x.json"], "one of the two"),
+        ([], "give either a checkpoint or an --attack_config"),
+        ([BASE, "--attack_config", "x.json"], "not both"),
         (["gone.pth"], "gone.pth"),
         ([BASE, "--attribute", "genders"], "no column 'genders', did you mean 'gender'?"),
         ([BASE, "--views", "tables"], "BPR has no view 'tables', did you mean 'table'?; it has table, lists"),
@@ -98,7 +98,7 @@ def test_a_file_of_others_does_not_say_enough(folder, capsys):
     torch.save({"state_dict": {}}, folder / "other.pth")
     with inside(folder):
         assert main(["attack", "other.pth"]) == 2
-    assert "does not say which settings and data it is of" in capsys.readouterr().err
+    assert "contains no settings" in capsys.readouterr().err
 
 
 def test_unlearning_runs_attack_base_and_checkpoints(folder, monkeypatch):
@@ -142,7 +142,7 @@ def test_unlearning_without_attacks_says_so_before_any_work(folder, monkeypatch,
     asked = ["--attribute", "gender", "--unlearning_algorithm", "u2u", "--protect_steps", "3"]
     with inside(folder):
         assert main(["unlearn", *COMMON, *asked]) == 2
-        assert "attacks need scikit-learn; --attack_seeds 0 attacks nothing" in capsys.readouterr().err
+        assert "attacks need scikit-learn; --attack_seeds 0 skips the attacks" in capsys.readouterr().err
         assert main(["unlearn", *COMMON, *asked, "--attack_seeds", "-1"]) == 2
         assert main(["unlearn", *COMMON, *asked, "--attack_seeds", "0", "--result_file", "n.json"]) == 0
     assert not [row for row in json.loads((folder / "n.json").read_text())["metrics"] if row["split"] == "gender"]
@@ -169,7 +169,7 @@ def test_the_originals_file_means_a_checkpoint_of_ours(tmp_path, method, model, 
     wanted = {"checkpoint": str(tmp_path / "saved" / name), "data_path": "dataset", "device": "cpu"}
     assert read_attack_config(path, tmp_path / "saved") == wanted
     (tmp_path / "saved" / "more" / name).touch()
-    with pytest.raises(UserError, match=r"should mean one checkpoint, and there is .*, .*more"):
+    with pytest.raises(UserError, match=r"must match exactly one checkpoint, found .*, .*more"):
         read_attack_config(path, tmp_path / "saved")
     named = configured(tmp_path, method=method, model=model, target_model="own.pth", device=None)
     assert read_attack_config(named, tmp_path / "saved") == {"checkpoint": "own.pth", "data_path": "dataset"}
@@ -178,13 +178,13 @@ def test_the_originals_file_means_a_checkpoint_of_ours(tmp_path, method, model, 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"epochs": "3"}, "there is nothing for 'epochs' here; known: attack, target_model"),
-        ({"devise": "cpu"}, "there is nothing for 'devise' here, did you mean 'device'"),
-        ({"attack": "defend"}, "attack should be 'attack', not 'defend'"),
-        ({"model": "ncff"}, "model 'ncff' is none of ncf, lightgcn, did you mean 'ncf'"),
-        ({"method": "retrained"}, "method 'retrained' is none of original, u2u, d2d, retrain, adv"),
-        ({"model": 3}, "model should be text, not 3"),
-        ({}, "there is none like .*model_NeuMF_seed_\\*_dataset_ml-100k_best.pth"),
+        ({"epochs": "3"}, "unknown key 'epochs'; known keys: attack, target_model"),
+        ({"devise": "cpu"}, "unknown key 'devise', did you mean 'device'"),
+        ({"attack": "defend"}, "attack should be 'attack', the only one available, not 'defend'"),
+        ({"model": "ncff"}, "model 'ncff' is not one of ncf, lightgcn, did you mean 'ncf'"),
+        ({"method": "retrained"}, "method 'retrained' is not one of original, u2u, d2d, retrain, adv"),
+        ({"model": 3}, "model should be a text, not 3"),
+        ({}, "found none like .*model_NeuMF_seed_\\*_dataset_ml-100k_best.pth"),
     ],
 )
 def test_what_the_originals_file_cannot_say_is_refused_by_name(tmp_path, changes, told):
@@ -215,7 +215,7 @@ def test_what_looks_like_privacy_is_said_to_be_none():
     table.add("attack_auc", 0.5, low=0.45, high=0.55, population="outside/logistic")
     group = np.arange(60) % 2
     told = notes(table.rows, People(group, np.ones(60, dtype=bool), ("F", "M")), AttackSettings())
-    assert any("to 0.3 (table, inside/logistic). That is no privacy" in line and "0.7" in line for line in told)
-    assert any(line.startswith("outside: ") and "0.5 there is no privacy" in line for line in told)
+    assert any("down to 0.3 (table, inside/logistic). This is not privacy" in line and "0.7" in line for line in told)
+    assert any(line.startswith("outside: ") and "an AUC of 0.5 there does not show privacy" in line for line in told)
     table.rows[0]["high"] = 0.51
     assert len(notes(table.rows, People(group, np.ones(60, dtype=bool), ("F", "M")), AttackSettings())) == len(told) - 1

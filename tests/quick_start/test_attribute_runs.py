@@ -42,8 +42,11 @@ def protect(trained, capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--attribute", "gender"), "scif forgets interactions, and --attribute names none; --unlearning_algorithm "),
-        (("--unlearning_algorithm", "d2d"), "d2d makes an attribute of people unreadable: say which one"),
+        (
+            ("--attribute", "gender"),
+            "scif forgets interactions and cannot unlearn a user attribute (--attribute); use --unlearning_algorithm ",
+        ),
+        (("--unlearning_algorithm", "d2d"), "d2d unlearns a user attribute: name it"),
         (("--attribute", "gender", "--unlearning_batchsize", "2"), "--protect_batches says who comes when"),
         (("--attribute", "gender", "--unlearning_fraction", "0.1"), "--protect_fraction says how many"),
         (("--attribute", "gender", "gender"), "names one twice"),
@@ -107,8 +110,8 @@ def test_the_original_s_file_is_a_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ('{"methd": "d2d"}', "nothing for the key 'methd' here, did you mean 'method'"),
-        ('{"method": "u3u"}', "method: there is no 'u3u' here, did you mean 'u2u'"),
+        ('{"methd": "d2d"}', "unknown key 'methd', did you mean 'method'"),
+        ('{"method": "u3u"}', "method: unknown value 'u3u', did you mean 'u2u'"),
         ('{"lr": "fast"}', "lr should be a number"),
         ("[1]", "expected a JSON object, found list"),
         ("{", "not a JSON file"),

@@ -130,7 +130,7 @@ def test_a_user_with_every_item(place, refused):
         (
             UNLEARNS,
             ("--preset", "erase", "--unlearning_algorithm", "reset"),
-            "it has scif on any model, kookmin on any",
+            "only for scif on any model, kookmin on any",
         ),
         (UNLEARNS, ("--model", "Pop"), "Pop"),
     ],

@@ -51,14 +51,14 @@ def test_an_address_names_kind_repository_revision_and_file(hub, said, found):
     ["o/r/b", "hf://", "hf://o/r", "hf://o//b", "hf://datasets/o/r", "hf://o/r@/b", "hf://o/../b", "http://o/r/b"],
 )
 def test_other_addresses_are_refused(said):
-    with pytest.raises(UserError, match="not of the form"):
+    with pytest.raises(UserError, match="does not have the form"):
         parse_address(said, "base_checkpoint")
 
 
 def test_the_file_must_have_the_sha256_that_is_given(hub):
     right = hashlib.sha256(b"weights").hexdigest()
     assert fetch("hf://o/r/b", settings(hf_sha256=right.upper())) == hub["file"]
-    with pytest.raises(UserError, match=f"{right}, not the 00"):
+    with pytest.raises(UserError, match=f"{right}, but --hf_sha256 is 00"):
         fetch("hf://o/r/b", settings(hf_sha256="00" * 32))
 
 
@@ -82,7 +82,7 @@ def made(kind):
         (made(errors.GatedRepoError), "0", "access"),
         (made(errors.LocalEntryNotFoundError), "0", "cannot be reached"),
         (made(errors.LocalEntryNotFoundError), "1", "HF_HUB_OFFLINE"),
-        (made(errors.HfHubHTTPError), "0", "no right"),
+        (made(errors.HfHubHTTPError), "0", "denies access"),
         (RuntimeError("bad header: secret-token"), "0", "RuntimeError"),
         (ConnectionError("nobody there"), "0", "nobody there"),
     ],

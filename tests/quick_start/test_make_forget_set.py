@@ -158,10 +158,10 @@ def test_spam_is_not_overwritten_unasked(place, make):
             ("--dataset", "tini", *SPAM[2:]),
             r"no data set 'tini': looked for dataset/tini/tini.inter and .*mean 'tiny'\?",
         ),
-        (("--dataset", "tafeng", *SPAM[2:]), "'erase-bench prepare tafeng' makes it"),
-        (("--dataset", "nowp_test", *SPAM[2:]), "'erase-bench prepare nowp --subset 0.01' makes it"),
-        (("--dataset", "tafeng_1000", *SPAM[2:]), "'erase-bench prepare tafeng --subset 1000' makes it"),
-        ((*SPAM, "--task_type", "NBR"), "tiny_merged.json, found only .*tiny.inter; leave --task_type away"),
+        (("--dataset", "tafeng", *SPAM[2:]), "'erase-bench prepare tafeng' creates it"),
+        (("--dataset", "nowp_test", *SPAM[2:]), "'erase-bench prepare nowp --subset 0.01' creates it"),
+        (("--dataset", "tafeng_1000", *SPAM[2:]), "'erase-bench prepare tafeng --subset 1000' creates it"),
+        ((*SPAM, "--task_type", "NBR"), "tiny_merged.json, found only .*tiny.inter; omit --task_type"),
         ((*SENSITIVE[:3], "horor", *SENSITIVE[4:]), "no list of sensitive items .* did you mean 'horror'"),
         (
             (*SENSITIVE[:3], "horror", "empty", *SENSITIVE[4:]),
@@ -309,7 +309,7 @@ def test_the_task_is_that_of_the_files(place, make, write_inter):
     folder = place.folder / "dataset" / "visits"
     baskets = {str(user): [draw.integers(0, 30, 4).tolist() for _ in range(5)] for user in range(20)}
     (folder / "visits_merged.json").write_text(json.dumps(baskets))
-    assert "say which is meant with --task_type" in make("--dataset", "visits", *SPAM[2:]).err
+    assert "choose one with --task_type" in make("--dataset", "visits", *SPAM[2:]).err
     told = make("--dataset", "visits", *SPAM[2:], "--task_type", "NBR", "--overwrite")
     assert told.status == 0, told.err
     assert "visits (NBR): 20 users" in told.out

@@ -90,7 +90,7 @@ def test_what_is_told_over_seeds_is_written_beside_the_table(place, capsys, tmp_
     beside = tmp_path / "table_over_seeds.csv"
     for _ in range(2):  # a table of ours is written over
         assert report_main([*files, "--csv", str(path)]) == 0
-    assert f"\nWhat is told over seeds is also in {beside}, " in capsys.readouterr().out
+    assert f"\nThe results over seeds are also in {beside}, " in capsys.readouterr().out
     ends = {"low": [""], "high": [""]}
     written = pd.read_csv(beside, keep_default_na=False, na_values=ends)
     pd.testing.assert_frame_equal(written, over_seeds(map(read_unlearned, files)).table, rtol=1e-14)
@@ -136,8 +136,8 @@ def test_a_rebuilt_model_is_measured_from_other_seeds_too(world, tmp_path_factor
             "other_seeds: there is no saved/model_BPR_seed_5_dataset_tiny_retrain_checkpoint_idx",
         ),
         (("--other_seeds", "5"), "retrain with --seed 5 and --forget_set_seed 2"),
-        (("--other_seeds", "2"), "other_seeds: [2] should be different seeds, none of them the run's own, 2"),
-        (("--other_seeds", "3", "3"), "other_seeds: [3, 3] should be different seeds"),
+        (("--other_seeds", "2"), "other_seeds: [2] should be distinct seeds without the run's own seed, 2"),
+        (("--other_seeds", "3", "3"), "other_seeds: [3, 3] should be distinct seeds"),
     ],
 )
 def test_what_cannot_be_is_one_line(place, capsys, arguments, told):
@@ -157,4 +157,4 @@ def test_one_that_differs_in_more_than_its_seed_is_refused(place, capsys):
         assert unlearn_main([*UNLEARN, "--other_seeds", "3"]) == 2
     path.write_bytes(before)
     error = capsys.readouterr().err
-    assert "differs from the base in more than its seed: epochs 2 there, 4 here" in error and error.count("\n") == 1
+    assert "differs from the base not only in its seed: epochs 2 there, 4 here" in error and error.count("\n") == 1

@@ -78,9 +78,9 @@ def test_what_is_left_out_is_told_and_another_list_length_can_be_chosen(files, c
     for path in files:
         Path(path).write_text(json.dumps(record))
     assert report.main(files) == 0
-    assert "4 rows are left out: the same model and values as another's\n" in capsys.readouterr().out
+    assert "4 rows are left out, because another row has the same model and values\n" in capsys.readouterr().out
     assert report.main([*files, "--k", "7"]) == 2
-    assert capsys.readouterr().err == "report: --k: no file has lists of length 7; there are 10\n"
+    assert capsys.readouterr().err == "report: --k: no file has lists of length 7; known lengths: 10\n"
 
 
 def test_a_run_in_which_nobody_had_anything_to_do_has_no_costs(files, capsys):
@@ -97,7 +97,7 @@ def test_a_file_of_another_kind_is_one_clear_line(tmp_path, capsys):
     assert report.main([str(tmp_path / "base.json")]) == 2
     told = capsys.readouterr()
     assert told.out == "" and told.err.count("\n") == 1
-    assert told.err.startswith("report: ") and "of a base model; give those of unlearn.py --result_file" in told.err
+    assert told.err.startswith("report: ") and "of a base model; give files of unlearn.py --result_file" in told.err
     assert report.main([str(tmp_path / "none.json")]) == 2
 
 
@@ -120,7 +120,7 @@ def test_presets_have_values_for_their_pairs_and_say_what_they_have():
     assert preset_values("tuned", "scif", "BPR")["damping"] < 0.01
     with pytest.raises(UserError, match="did you mean 'tuned'"):
         preset_values("tunde", "scif", "BPR")
-    with pytest.raises(UserError, match="nothing for scif on Pop; it has scif on BPR, scif on GRU4Rec"):
+    with pytest.raises(UserError, match="no values for scif on Pop, only for scif on BPR, scif on GRU4Rec"):
         preset_values("tuned", "scif", "Pop")
 
 
@@ -129,7 +129,7 @@ def test_the_original_values_are_those_of_any_model():
     assert preset_values("erase", "idea", "SASRec") == preset_values("erase", "idea", "DNNTSP")
     assert preset_values("erase", "idea", "SASRec")["idea_sigma"] == 0.1
     with pytest.raises(
-        UserError, match="'erase' has nothing for finetune on BPR; it has scif on any model, kookmin on"
+        UserError, match="'erase' has no values for finetune on BPR, only for scif on any model, kookmin on"
     ):
         preset_values("erase", "finetune", "BPR")
     assert {name for name in ERASE_ALGORITHMS if preset_values("erase", name, "a model")} == set(ERASE_ALGORITHMS)
@@ -141,7 +141,8 @@ def test_a_preset_without_the_pair_is_refused_before_anything_is_loaded(tmp_path
     assert family.main(["unlearn", "--model", "BPR", *asked]) == 2
     told = capsys.readouterr().err
     assert (
-        told.startswith("erase-bench unlearn: --preset: 'erase' has nothing for reset on BPR") and told.count("\n") == 1
+        told.startswith("erase-bench unlearn: --preset: 'erase' has no values for reset on BPR")
+        and told.count("\n") == 1
     )
     assert not list(tmp_path.iterdir())
 

@@ -132,7 +132,7 @@ def test_where_both_epochs_are_the_same_no_distance_comes_twice(place):
     assert found["selected_epochs"] == {"base": 0, "retrained": {"3": 0}} and found["same_epoch"] == {}
     assert not [row for row in found["metrics"] if "_same_epoch" in (row["reference"] or "")]
     log = "".join(path.read_text() for path in (place.folder / "log").rglob("*.log"))
-    assert "checkpoint 3: 0 is the selected epoch of base and retrained: no further distance" in log
+    assert "checkpoint 3: 0 is the selected epoch of both base and retrained, so there are no separate distances" in log
 
 
 def test_one_of_another_base_is_left_out_with_a_warning(place, caplog):
@@ -145,4 +145,4 @@ def test_one_of_another_base_is_left_out_with_a_warning(place, caplog):
     rows = json.loads((place.folder / "other.json").read_text())["metrics"]
     assert {row["model"] for row in rows} == {"base", "unlearned", "retrained"}
     log = "".join(path.read_text() for path in (place.folder / "log" / "BPR").glob("*"))
-    assert "_same_epoch.pth is of another retraining or another base's epoch, and left out" in log
+    assert "_same_epoch.pth belongs to another retrained model or to another base, and is ignored" in log

@@ -39,7 +39,7 @@ def brief(tmp_path, capsys):
 def test_models_stand_once_in_order_after_the_last_request(brief):
     lines = brief(z=forgot(), a=forgot(ours=-4.4)).splitlines()
     assert lines[0] == "BPR on ml-100k, seed 2: forgetting fraction_0.001_horror."
-    assert "12 requests (10 applied, 2 skipped), of which 9 people had 21 forgotten pairs" in lines[1]
+    assert "12 requests (10 applied, 2 skipped), where 9 users had 21 forgotten pairs" in lines[1]
     assert [line.split()[0] for line in lines[4:8]] == ["base", "z", "a", "retrained"]
     assert "-5.5 [-6.5, -4.5]" in lines[5] and not any("-99" in line for line in lines)
 
@@ -47,8 +47,10 @@ def test_models_stand_once_in_order_after_the_last_request(brief):
 def test_it_says_how_far_an_algorithm_went_and_what_it_cost(brief):
     told = " ".join(brief(run=forgot()).split())
     assert "retraining lowers the log-odds by 2 [1.5, 2.5]" in told
-    assert "run: It goes 75 % of the way from base to retrained. NDCG@10 is 0.39, 0.4 before." in told
-    assert "A request takes 0.5 s, retraining 80 times as long; all requests together 0.2 of a retraining." in told
+    assert "run: The log-odds move 75 % of the way from base to retrained." in told
+    assert "NDCG@10 is 0.39, before unlearning 0.4." in told
+    assert "A request takes 0.5 s; retraining takes 80 times as long." in told
+    assert "All requests together take as long as 0.2 retrainings." in told
 
 
 def test_where_there_is_nothing_to_forget_no_way_is_told(brief):
@@ -59,7 +61,7 @@ def test_where_there_is_nothing_to_forget_no_way_is_told(brief):
 def test_verdicts_are_told_and_lost_utility_is_not_called_a_change(brief):
     lost = {"base": (0.5, 0.4, 0.02), "unlearned": (0.1, 0.1, 0.3), "retrained": (0.4, 0.38, None)}
     told = " ".join(brief(run=forgot(values=lost)).split())
-    assert "Utility is lost: NDCG@10 is more than 5 %" in told and "before." not in told.split("run:")[1]
+    assert "Utility is lost: NDCG@10 is more than 5 %" in told and "before unlearning" not in told.split("run:")[1]
     idle = forgot(ours=-4.0, requests=COUNTS | {"applied": 0, "skipped": 12})
     assert "Nothing changed" in brief(run=idle)
 
@@ -93,4 +95,4 @@ def test_without_lists_it_is_one_line(tmp_path, capsys):
     bare["metrics"] = [one for one in bare["metrics"] if one["k"] is None]
     (tmp_path / "bare.json").write_text(json.dumps(bare))
     assert main(["--brief", str(tmp_path / "bare.json")]) == 2
-    assert capsys.readouterr().err == "report: bare: no lists of any length; --brief needs some\n"
+    assert capsys.readouterr().err == "report: bare: no metrics of ranked lists; --brief needs some\n"

@@ -68,7 +68,9 @@ def test_base_and_retrained_of_other_settings_stand_each(compare):
 
 def test_the_very_same_run_twice_is_counted_and_left_out(compare):
     found = compare(one=record(), again=record())
-    assert len(found.table) == 3 and found.notes == ["1 row is left out: the same model and values as another's"]
+    assert len(found.table) == 3 and found.notes == [
+        "1 row is left out, because another row has the same model and values"
+    ]
 
 
 def test_the_same_settings_with_other_values_are_all_shown_and_told(compare):
@@ -77,7 +79,7 @@ def test_the_same_settings_with_other_values_are_all_shown_and_told(compare):
     assert lines(found, "model", "run") == [
         *(("base", "one"), ("base", "other"), ("unlearned", "one"), ("unlearned", "other"), ("retrained", None))
     ]
-    assert found.notes == ["2 rows are shown beside others of the same settings that have other values"]
+    assert found.notes == ["2 rows are shown in addition to rows with the same settings but other values"]
 
 
 def test_what_one_file_knows_of_a_model_fills_what_another_lacks(compare):
@@ -202,10 +204,10 @@ def test_headings_follow_the_list_lengths_that_there_are(compare):
 
 def test_a_list_length_that_is_not_everywhere_is_told(compare):
     with pytest.raises(
-        UserError, match=r"no list length in common \(.*one.json: 5; .*other.json: 20, 50\); --k chooses"
+        UserError, match=r"no list length in common \(.*one.json: 5; .*other.json: 20, 50\); choose one with --k"
     ):
         compare(one=_of_lengths(5), other=_of_lengths(20, 50))
-    with pytest.raises(UserError, match="--k: no file has lists of length 7; there are 5, 20"):
+    with pytest.raises(UserError, match="--k: no file has lists of length 7; known lengths: 5, 20"):
         compare(k=7, one=_of_lengths(5, 20))
     found = compare(k=5, one=_of_lengths(5), other=_of_lengths(20, 50, seed=3))
     assert lines(found, "Recall@5") == [(0.05,), (0.05,), (None,), (None,)]

@@ -118,7 +118,7 @@ def test_a_perfect_one_has_no_excess():
 def test_little_coupling_is_said():
     found = over_seeds([made(2, [3], base=(0.3, 0.4))])
     assert len(found.notes) == 1
-    assert "coupling is 0.25 (JS others), below 0.5: there the coupled column is mostly training's" in found.notes[0]
+    assert "coupling is 0.25 (JS others), below 0.5: the column coupled shows mostly randomness" in found.notes[0]
     assert over_seeds([made(2, [3], base=(0.3, 0.4), retrained=0.1)]).notes == [], "it is what was forgotten"
 
 
@@ -156,14 +156,14 @@ def test_the_same_epoch_is_told_where_epochs_differ_by_more_than_a_fifth(base, r
     assert (column in text) == there == any(column in note for note in found.notes)
     if there:
         assert told(found, "unlearned", column) == pytest.approx((2, 0.035, *t_interval([0.02, 0.05])))
-        assert f"more than a fifth apart: {base} and {retrained} (seed 2); " in found.notes[0]
+        assert f"by more than a fifth: {base} and {retrained} (seed 2); " in found.notes[0]
         assert " of 2 seeds" not in found.notes[0]
 
 
 def test_where_the_same_epoch_was_not_measured_that_is_said():
     found = over_seeds([at_epochs(made(2, [3]), 50, 9), at_epochs(made(3, [2]), 9, 9)])
     assert told(found, "base", "coupled, same epoch")[:2] == (1, 0.1)
-    assert found.notes[0].endswith("the base's epoch, and is of 1 of 2 seeds")
+    assert found.notes[0].endswith("the base's epoch, known for 1 of 2 seeds")
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -229,8 +229,8 @@ def test_other_forget_sets_algorithms_and_settings_stand_apart():
     apart = over_seeds([made(2, [3]), other | {"mask": {"forget_set_sha256": "0" * 64}}])
     assert set(apart.table["seeds"]) == {1}
     assert apart.notes == [
-        "ml-100k, BPR, scif: seeds 2, 3 have a forget set each and are not taken together; --forget_set_seed gives all "
-        "seeds the same one"
+        "ml-100k, BPR, scif: seeds 2, 3 have different forget sets and are not combined; --forget_set_seed uses the "
+        "same forget set with all seeds"
     ]
     rows = [one | ({"algorithm": "gif"} if one["model"] == "unlearned" else {}) for one in other["metrics"]]
     found = over_seeds([made(2, [3]), other | {"metrics": rows}])
