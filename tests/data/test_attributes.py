@@ -71,7 +71,7 @@ def test_labels_and_names_make_the_digest(made):
         ("age", {"bins": [45, 35]}, "ascending"),
         ("age", {"bin": [35]}, "unknown key 'bin', did you mean 'bins'"),
         ("age", {"bins": [35], "groups": {}}, "both bins and groups"),
-        ("age", {"bins": [200]}, r"in 1 group\(s\)"),
+        ("age", {"bins": [200]}, r"to 1 group\(s\)"),
     ],
 )
 def test_what_cannot_be_is_one_line(made, name, spec, told):

@@ -140,7 +140,7 @@ def test_repeatable_is_what_it_is_without_being_said(config, tmp_path, model, gi
 
 
 def test_sequences_repeat(config, tmp_path):
-    with pytest.raises(UserError, match=r"repeatable \(config_dict\): what comes next may have come before"):
+    with pytest.raises(UserError, match=r"repeatable \(config_dict\) cannot be False for sequential"):
         config(tmp_path, "GRU4Rec", repeatable=False).bind_model(get_model("GRU4Rec"))
 
 

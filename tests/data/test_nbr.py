@@ -237,7 +237,7 @@ def test_metrics_are_those_of_target_sets(folder):
     ("text", "message"),
     [
         ("{", "not a JSON file"),
-        ("[[1]]", "expected a JSON object of users' baskets, found list"),
+        ("[[1]]", "expected a JSON object with the baskets of each user, found list"),
         ('{"1": 5}', "user '1': expected a list of baskets, found 5"),
         ('{"1": [[1]], "2": [[1], 7]}', "user '2', basket 2: expected a list of items, found 7"),
         ('{"1": [[1], [2, -3]]}', "user '1', basket 2: item -3 is not a whole number from 0 to 2^63 - 1"),

@@ -78,7 +78,7 @@ def test_a_row_of_a_batch_is_counted_as_in_a_list():
     for index in (-1, np.int64(-1), 4, np.int32(4)):
         assert batch[index]["x"].tolist() == [4]
     for index in (5, 7, -6, np.int64(7)):
-        with pytest.raises(IndexError, match="no row"):
+        with pytest.raises(IndexError, match="out of range"):
             batch[index]
 
 

@@ -155,7 +155,7 @@ def test_unmasked_the_spam_is_trained_on_and_asked(both):
     [
         ({"u3": [1, 2, 4, 5, 6, 7, 8]}, "'u3' is no fake user or session"),
         ({"f": [1, 2, 4, 5, 6, 7, 99]}, "99' is not in the clean data after filtering"),
-        ({"f": [1, 2, 4, 5, 6, 7, 1234]}, "1234' is not among those"),
+        ({"f": [1, 2, 4, 5, 6, 7, 1234]}, "1234' is not in the clean data"),
         ({}, "holds no"),
     ],
 )

@@ -153,7 +153,7 @@ def test_baskets_equal_the_obvious_loop(tmp_path_factory, baskets, items, seed, 
     assert log.n_total == sum(len(basket) for own in kept.values() for basket in own)
     tokens = list(map(str, items))
     if not count:
-        with pytest.raises(UserError, match="no interaction can be asked for"):
+        with pytest.raises(UserError, match="there is nothing to forget"):
             generate(log, log.sensitive(tokens), folder / "out.json", seed, fraction, "B")
         return
     order = list(count)

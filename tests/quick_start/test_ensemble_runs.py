@@ -143,7 +143,7 @@ def test_a_new_partition_at_each_checkpoint(world, tmp_path):
 
 
 REFUSED = [
-    (("--num_shards", "5", "--partition", "ubp"), "--partition is of an ensemble: give --ensemble"),
+    (("--num_shards", "5", "--partition", "ubp"), "--partition applies only to ensembles: add --ensemble"),
     (("--ensemble", "sisa", "--model", "EASE"), "EASE is fitted: --unlearning_algorithm exact"),
     (("--ensemble", "receraser", "--model", "NeuMF"), "--aggregate attention asks for vectors.*NeuMF has none"),
     (("--ensemble", "receraser", "--model", "SpectralCF"), "SpectralCF has other parameters"),
