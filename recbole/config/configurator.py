@@ -61,18 +61,18 @@ class Config:
     ) -> None:
         user = layers.user_layers(config_file_list, config_dict, command_line)
         self.files = [layer.name for layer in user if layer.kind == "file"]
-        asked, _ = layers.merge(user)
+        chosen, _ = layers.merge(user)
         model_class = model if isinstance(model, type) else None
         given = {"model": model_class.__name__ if model_class else model, "dataset": dataset}
-        wanted = {kind: name or asked.get(kind) for kind, name in given.items()}
+        wanted = {kind: name or chosen.get(kind) for kind, name in given.items()}
         for kind, name in wanted.items():
             if not name:
                 raise UserError(f"no {kind} is given: set --{kind}")
         names = {kind: str(name) for kind, name in wanted.items()}
         sequential = model_class.type is ModelType.SEQUENTIAL if model_class else layers.is_sequential(names["model"])
         packaged, switched = layers.packaged_layers(names["model"], names["dataset"], extra_defaults, sequential)
-        said = layers.merge([*packaged, *user])[0]
-        packaged += [layer for switch, layer in switched.items() if said.get(switch) is True]
+        values = layers.merge([*packaged, *user])[0]
+        packaged += [layer for switch, layer in switched.items() if values.get(switch) is True]
         self.warnings = _judge_keys(names["model"], packaged, user, also_known)
         self._values, winners = layers.merge([*packaged, *user])
         self._sources = {key: layer.name for key, layer in winners.items()}

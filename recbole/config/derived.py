@@ -57,9 +57,9 @@ def device_settings(device: str, given: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"--device should be cpu or cuda:N, like cuda:0, not {device!r}")
     settings = {"use_gpu": False, "gpu_id": ""} if device == "cpu" else {"use_gpu": True, "gpu_id": number}
     for key, value in settings.items():
-        said = given.get(key, value)
-        if said != value and str(said).lower() != str(value).lower():
-            raise UserError(f"--device {device} and --{key} {said!s} are at odds: remove one of them")
+        other = given.get(key, value)
+        if other != value and str(other).lower() != str(value).lower():
+            raise UserError(f"--device {device} and --{key} {other!s} are at odds: remove one of them")
     if device != "cpu" and int(number) >= (n_devices := _count_devices()):
         raise UserError(f"--device {device} does not exist: there are {n_devices} CUDA devices, numbered from 0")
     return settings

@@ -44,11 +44,11 @@ def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] 
         undeclared: keys that no packaged file declares; they count as hyper-parameters if the model has no such file.
     """
     declared = packaged(f"model/{model}.yaml").values
-    covered = marked() | set(declared) | (set() if declared else set(undeclared))
-    covered |= {key for key in marked_if_set() if values.get(key) is not None}
-    covered |= marked("with_labels") if _has_labels(values) else set()
-    covered |= marked("of_ensembles") if values.get("ensemble") else set()
-    return plain({key: values.get(key) for key in sorted(covered)}) | {"model": model}
+    names = marked() | set(declared) | (set() if declared else set(undeclared))
+    names |= {key for key in marked_if_set() if values.get(key) is not None}
+    names |= marked("with_labels") if _has_labels(values) else set()
+    names |= marked("of_ensembles") if values.get("ensemble") else set()
+    return plain({key: values.get(key) for key in sorted(names)}) | {"model": model}
 
 
 def _has_labels(values: Mapping[str, Any]) -> bool:

@@ -76,10 +76,10 @@ def refuse(layer: Layer, known: Collection[str], drop_in: bool) -> None:
 
 def harmless(layer: Layer, known: Collection[str]) -> list[str]:
     """Return a warning for each of RecBole's settings that has no effect here and differs from RecBole's default."""
-    asked = {key: HARMLESS[key] for key in layer.values if key in HARMLESS and key not in known}
+    ignored = {key: HARMLESS[key] for key in layer.values if key in HARMLESS and key not in known}
     return [
         f"{layer.where(key)}: RecBole's {key!r} does nothing here: {why}"
-        for key, (default, why) in asked.items()
+        for key, (default, why) in ignored.items()
         if _plain(layer.values[key]) != _plain(default)
     ]
 

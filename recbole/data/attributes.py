@@ -46,8 +46,8 @@ class UserAttribute:
     @property
     def sha256(self) -> str:
         """SHA-256 of the name, the groups and the labels, in hexadecimal digits."""
-        said = "\0".join((self.name, *self.groups)).encode()
-        return hashlib.sha256(said + b"\0" + self.label.astype("<i8").tobytes()).hexdigest()
+        text = "\0".join((self.name, *self.groups)).encode()
+        return hashlib.sha256(text + b"\0" + self.label.astype("<i8").tobytes()).hexdigest()
 
     def __str__(self) -> str:
         sizes = np.bincount(self.label[self.known], minlength=len(self.groups))
@@ -95,11 +95,11 @@ def read_attribute(config: Config, dataset: Dataset, name: str) -> UserAttribute
 
 def _spec(config: Config, name: str) -> Mapping[str, Any]:
     """Return the settings of one attribute from ``attributes``; an empty mapping if there are none."""
-    said = config["attributes"]
+    settings = config["attributes"]
     where = f"attributes ({config.where('attributes')})"
-    if said is not None and not isinstance(said, dict):
-        raise UserError(f"{where} should map attributes to settings, like {{age: {{bins: [35]}}}}, not {said!r}")
-    spec = (said or {}).get(name) or {}
+    if settings is not None and not isinstance(settings, dict):
+        raise UserError(f"{where} should map attributes to settings, like {{age: {{bins: [35]}}}}, not {settings!r}")
+    spec = (settings or {}).get(name) or {}
     if not isinstance(spec, dict):
         raise UserError(f"{where}: {name} should be a dictionary with the keys {', '.join(_KEYS)}, not {spec!r}")
     for key in spec:

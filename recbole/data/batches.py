@@ -191,13 +191,13 @@ class TrainBatches:
         """Yield the :class:`Interaction` batches of an epoch, from index ``first`` on; a batch may be empty."""
         shuffled = self.shuffle
         order = stream(self.seed, "shuffle", epoch).permutation(self.count) if shuffled else np.arange(self.count)
-        planted, of_batch = self._hosts(order, epoch)
+        injected, of_batch = self._hosts(order, epoch)
         negatives = keyed.key(self.seed, "negatives", epoch)
         for start in range(first, len(self), self.block):
             numbers = []
             for index in range(start, min(start + self.block, len(self))):
                 genuine = order[index * self.step : (index + 1) * self.step]
-                numbers += [genuine[self.named[genuine] >= 0], planted[of_batch[index] : of_batch[index + 1]]]
+                numbers += [genuine[self.named[genuine] >= 0], injected[of_batch[index] : of_batch[index + 1]]]
             yield from self._batches(numbers, negatives)
 
     def _hosts(self, order: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:

@@ -51,14 +51,14 @@ class Sampled:
         Popularity is the number of interactions in all splits, as in RecBole, without the rows that a scenario
         injected. Forgotten interactions still count, so that the candidates of other users stay the same.
         """
-        asked = _MODE.fullmatch(dataset.config["eval_args"]["mode"][split])
-        if asked is None:
+        drawn = _MODE.fullmatch(dataset.config["eval_args"]["mode"][split])
+        if drawn is None:
             return None
         cumulated, n_items = None, dataset.n_items
-        if asked[1] == "pop":
+        if drawn[1] == "pop":
             log = (dataset.clean or dataset).log
             cumulated = np.cumsum(np.bincount(log.item, minlength=n_items).astype(np.float64))
-        return cls(split, int(asked[2]), cumulated, n_items)
+        return cls(split, int(drawn[2]), cumulated, n_items)
 
     def draw(self, rows: EvalRows, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the items that the relevant items of some rows are ranked against.

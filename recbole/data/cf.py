@@ -46,8 +46,8 @@ class GeneralDataset(AtomicDataset):
         """
         label = SPLITS[split]
         rows = np.flatnonzero(self.log.split == label)
-        users, asked = distinct(self.log.user[rows]), distinct(self.log.user[rows[~self.forgotten[rows]]])
-        return self._rows(asked, label, n_skipped=len(users) - len(asked))
+        users, remaining = distinct(self.log.user[rows]), distinct(self.log.user[rows[~self.forgotten[rows]]])
+        return self._rows(remaining, label, n_skipped=len(users) - len(remaining))
 
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
         """Return the items of a split's retained log rows with their labels, grouped by evaluation row."""

@@ -200,9 +200,9 @@ class Dataset(RecBoleNames):
     def given(self) -> Given:
         """The training examples when nothing is forgotten, numbered in ascending order."""
         examples = self.masked(np.zeros_like(self.forgotten)).train_examples()
-        planted = self.users_of(examples) >= self.first_fake
-        numbers, count = np.empty_like(examples), len(examples) - int(planted.sum())
-        numbers[~planted], numbers[planted] = np.arange(count), np.arange(count, len(examples))
+        injected = self.users_of(examples) >= self.first_fake
+        numbers, count = np.empty_like(examples), len(examples) - int(injected.sum())
+        numbers[~injected], numbers[injected] = np.arange(count), np.arange(count, len(examples))
         return Given(examples, numbers, count)
 
     def ids_of(self, examples: np.ndarray, field: str) -> np.ndarray:
@@ -218,8 +218,8 @@ class Dataset(RecBoleNames):
 
         Rows that are already forgotten, and repeated ones, are ignored.
         """
-        asked = distinct(np.asarray(rows, dtype=np.int64))
-        new = asked[~self.forgotten[asked]]
+        requested = distinct(np.asarray(rows, dtype=np.int64))
+        new = requested[~self.forgotten[requested]]
         touched = self.examples_touching(new)
         before = self.collate(touched)
         self.forgotten[new] = True
@@ -338,9 +338,9 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Datas
         raise UserError(f"the task of {config['model']} is not known: call bind_model, or pass model_type")
     module, name = _TASKS[model_type]
     cls: type[Dataset] = getattr(importlib.import_module(f"recbole.data.{module}"), name)
-    said = config["task_type"]
-    if said and said != cls.task_type:
-        raise UserError(f"task_type: {config['model']} is a {cls.task_type} model, not {said}; leave --task_type out")
+    task = config["task_type"]
+    if task and task != cls.task_type:
+        raise UserError(f"task_type: {config['model']} is a {cls.task_type} model, not {task}; leave --task_type out")
     if config["benchmark_filename"] and cls.task_type != "CF":
         raise UserError(
             f"benchmark_filename: only the pairs of CF are split by files, {cls.task_type} data by their order"

@@ -211,8 +211,8 @@ class NextBasketDataset(Dataset):
     def _questions(self, targets: np.ndarray, positives: Ragged, n_skipped: int) -> EvalRows:
         frozen = self.masked(self.forgotten.copy())
         entity = self.log.basket_user[targets]
-        asked, nothing, vocabulary = Questions(frozen, targets), _nothing(len(targets)), self.log.vocabulary
-        return EvalRows(asked, entity, positives, nothing, n_skipped, vocabulary=vocabulary)
+        inputs, nothing, vocabulary = Questions(frozen, targets), _nothing(len(targets)), self.log.vocabulary
+        return EvalRows(inputs, entity, positives, nothing, n_skipped, vocabulary=vocabulary)
 
     def __str__(self) -> str:
         return f"{super().__str__()}, {len(self.log.basket_user)} baskets"

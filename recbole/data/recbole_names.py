@@ -105,10 +105,10 @@ class RecBoleNames(Statistics, ABC):
         Raises:
             ValueError: a token is unknown, or the field is not a token field.
         """
-        asked = [tokens] if isinstance(tokens, str) else list(tokens)
-        ids = self._vocabulary(field).ids(asked)
+        wanted = [tokens] if isinstance(tokens, str) else list(tokens)
+        ids = self._vocabulary(field).ids(wanted)
         if (ids < 0).any():
-            raise ValueError(f"token [{asked[int(np.argmax(ids < 0))]}] does not exist in {field}")
+            raise ValueError(f"token [{wanted[int(np.argmax(ids < 0))]}] does not exist in {field}")
         return int(ids[0]) if isinstance(tokens, str) else ids
 
     def id2token(self, field: str, ids: npt.ArrayLike) -> Any:

@@ -164,8 +164,8 @@ class CleanInteractions:
         self._lengths = np.bincount(owner)
         rows = core(owner, item, *(parse_intervals(self.filters[key], key) for key in INTERVALS))
         kept = np.bincount(item[rows], minlength=len(self.tokens)) > 0
-        said = f" with {' and '.join(f'--{key} {self.filters[key]!r}' for key in INTERVALS)}"
-        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), token_rank(self.tokens), kept, said)
+        text = f" with {' and '.join(f'--{key} {self.filters[key]!r}' for key in INTERVALS)}"
+        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), token_rank(self.tokens), kept, text)
         self._clock: bandwagon.ProfileClock | None = None
         if self._time in table.column_names:
             self._clock = bandwagon.ProfileClock.of(owner, table[self._time].to_numpy())
@@ -249,8 +249,8 @@ class CleanBaskets:
         self.n_profiles, self.n_rows = len(self._clean.users), len(item)
         self._numbers = numbers
         kept = np.isin(numbers, self._clean.with_at_least(min_baskets).items)
-        said = f" with --MIN_NBR_BASKET_COUNT {min_baskets}"
-        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), np.arange(len(numbers)), kept, said)
+        text = f" with --MIN_NBR_BASKET_COUNT {min_baskets}"
+        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), np.arange(len(numbers)), kept, text)
 
     def imitate(self, generator: np.random.Generator, n: int, targets: np.ndarray) -> FakeBaskets:
         """Draw ``n`` fake users that promote ``targets`` (int64, indices into ``tokens``)."""
@@ -309,11 +309,16 @@ def _refuse_extreme(path: str | Path, table: pa.Table) -> None:
 
 
 def _fifths(
-    path: Path, counts: np.ndarray, rank: np.ndarray, kept: np.ndarray, said: str
+    path: Path, counts: np.ndarray, rank: np.ndarray, kept: np.ndarray, filters: str
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the popular and the unpopular items (int64) among those ``kept``; ``filters`` is for the message.
+
+    Raises:
+        UserError: training keeps too few items.
+    """
     if kept.sum() < bandwagon.LEAST_ITEMS:
         raise UserError(
             f"{path}: spam needs {bandwagon.LEAST_ITEMS} items or more, but training keeps {kept.sum()} of "
-            f"{len(kept)}{said}"
+            f"{len(kept)}{filters}"
         )
     return bandwagon.fifths(counts, rank, kept)

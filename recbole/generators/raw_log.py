@@ -80,10 +80,10 @@ class RawInteractions:
                 raise UserError(f"{self.path} has no ratings, which a rating threshold of {rating_threshold} needs")
             rows = rows & (self._ratings >= rating_threshold)
         n_users = self.users.max(initial=-1) + 1
-        asked = np.bincount(self.users[rows], minlength=n_users)
-        others = np.bincount(self.users, minlength=n_users) - asked
+        requested = np.bincount(self.users[rows], minlength=n_users)
+        others = np.bincount(self.users, minlength=n_users) - requested
         min_sensitive, min_remaining = self._least
-        return rows & ((asked >= min_sensitive) & (others >= min_remaining))[self.users]
+        return rows & ((requested >= min_sensitive) & (others >= min_remaining))[self.users]
 
     def write(self, path: str | Path, rows: np.ndarray) -> None:
         """Write the header and the given rows (int64 indices) with their text in the log and LF line ends."""
@@ -166,11 +166,11 @@ class RawBaskets:
         """
         if rating_threshold is not None:
             raise UserError(f"{self.path}: baskets have no ratings, which a rating threshold needs")
-        asked = self._often(_listed(self.items, items))
-        remaining = np.unique(self._baskets[~asked])
+        requested = self._often(_listed(self.items, items))
+        remaining = np.unique(self._baskets[~requested])
         baskets_left = np.bincount(self._owners[remaining], minlength=len(self.tokens))
         rows = np.zeros(self.n_total, bool)
-        rows[self._once_per_basket(np.flatnonzero(asked & (baskets_left >= self.min_baskets)[self.users]))] = True
+        rows[self._once_per_basket(np.flatnonzero(requested & (baskets_left >= self.min_baskets)[self.users]))] = True
         return rows
 
     def _often(self, listed: np.ndarray) -> np.ndarray:

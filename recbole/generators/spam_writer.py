@@ -138,7 +138,7 @@ class SpamWriter:
 def _told(path: Path) -> dict[str, Any] | None:
     """Return the content of a metadata file, or ``None`` if it is missing or malformed."""
     try:
-        told = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return told if isinstance(told, dict) else None
+    return content if isinstance(content, dict) else None
