@@ -237,9 +237,10 @@ class Config:
 def _judge_keys(
     model: str, packaged: Sequence[layers.Layer], user: Sequence[layers.Layer], also_known: Collection[str]
 ) -> list[str]:
-    """Raise a UserError for an unknown key on the command line or a refused key of RecBole's.
+    """Return warnings about keys of the user that have no effect.
 
-    Return warnings about keys without effect, for all layers of the user.
+    Raises:
+        UserError: a key on the command line is unknown, or a setting of RecBole is not supported.
     """
     known = {"model", "dataset"}.union(*(layer.values for layer in packaged))
     *written, command_line = user

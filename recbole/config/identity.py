@@ -18,7 +18,7 @@ _ABSENT = "not set"
 
 @cache
 def marked(kind: str = "deciding") -> frozenset[str]:
-    """Return a list of ``properties/deciding.yaml``: settings of overall.yaml that determine a model.
+    """Return one of the lists in ``properties/deciding.yaml`` of settings that determine a model.
 
     Args:
         kind: name of the list: ``deciding`` (for every model), ``deciding_if_set`` (if not null), ``with_labels`` (in
@@ -35,8 +35,8 @@ def marked_if_set() -> frozenset[str]:
 def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:
     """Return the settings that determine a model, as plain values sorted by name, with the model's name.
 
-    They are the marked settings and those that the model declares. Settings for ensembles and for labels are included
-    only if the run has an ensemble or labels.
+    They are those that :func:`marked` lists and those that the model declares. Settings for ensembles and for labels
+    are included only if the run has an ensemble or labels.
 
     Args:
         values: all settings.

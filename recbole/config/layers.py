@@ -114,8 +114,8 @@ def packaged_layers(
     of the data set ``<name>``.
 
     Returns:
-        The list of layers, and a dict from a switch to the block of the data set's properties that it turns on:
-        ``spam`` to ``spam_fields``.
+        The list of layers, and a dict from the name of a switch (``spam``) to the layer that applies if it is True (the
+        block ``spam_fields`` of the data set's properties).
     """
     of_dataset = packaged(f"dataset/{dataset.removesuffix('_test')}.yaml")
     blocks = [key for key, value in of_dataset.values.items() if key.endswith(_BLOCK) and isinstance(value, dict)]

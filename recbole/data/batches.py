@@ -52,7 +52,7 @@ class Negatives:
 
     @property
     def by_person(self) -> bool:
-        """Whether negatives are drawn among the items that the user has no retained training interaction with."""
+        """Whether negatives are drawn per user, among the items that the user has no training interaction with."""
         return self.times > 0 and self.sampler.of == "uid_field"
 
     def forget(self, rows: np.ndarray) -> None:
@@ -201,7 +201,7 @@ class TrainBatches:
             yield from self._batches(numbers, negatives)
 
     def _hosts(self, order: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the numbers of the injected examples, batch after batch, and their offsets int64 [batches + 1]."""
+        """Return the numbers (int64) of the injected examples, batch after batch, and offsets int64 [batches + 1]."""
         numbers = np.arange(self.count, len(self.named))
         numbers = numbers[self.named[numbers] >= 0]
         batch_of = np.empty(self.count, dtype=np.int64)

@@ -160,7 +160,7 @@ class Dataset(RecBoleNames):
     # --- masks ---------------------------------------------------------------------------------------------------
 
     def masked(self, forgotten: np.ndarray) -> Self:
-        """Return this data set under another mask (bool [len(log)], not copied); everything else is shared."""
+        """Return this data set with the mask ``forgotten`` (bool [len(log)], not copied), sharing everything else."""
         hidden = forgotten if self.absent is None else forgotten | self.absent
         other = type(self)(self.config, self.log, hidden)
         other.clean, other.absent, other._columns = self.clean, self.absent, self._columns

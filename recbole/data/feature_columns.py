@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 def feature_columns(config: Config, log: InteractionLog, side: str, id_field: str) -> dict[str, np.ndarray | Ragged]:
-    """Return the features of ``"user"`` or ``"item"``: name to an array [n_ids], or to n_ids lists (:class:`Ragged`).
+    """Return the features of ``"user"`` or ``"item"``: a dict from name to an array [n_ids] or :class:`Ragged` lists.
 
-    Tokens become int64 ids from 1 on, 0 where one is missing. Numbers are float32; a missing number, and that of the
-    padding, is the mean of the others. ``normalize_all`` and ``normalize_field`` scale numbers to [0, 1].
+    Both are indexed by id. Tokens become int64 ids from 1 on, 0 where one is missing. Numbers are float32; a missing
+    number, and that of the padding, is the mean of the others. ``normalize_all`` and ``normalize_field`` scale numbers
+    to [0, 1].
     """
     table = log.features.get(side)
     if table is None:

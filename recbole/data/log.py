@@ -47,13 +47,13 @@ class InteractionLog:
     Attributes:
         name: the data set's name.
         user, item: int64 ids [n_rows]; 0 is the padding and does not occur.
-        columns: further columns by field name, [n_rows]: ids of tokens (int64), or numbers (int64, float64).
+        columns: further columns [n_rows] by field name: ids of tokens (int64), or numbers (int64, float64).
         offsets: int64 [n_users + 1]; the rows of user ``u`` are ``offsets[u]:offsets[u + 1]``.
         vocabulary: field name to :class:`~recbole.data.vocabulary.Vocabulary`; users and items are ``"user"`` and
             ``"item"``.
         split: int8 [n_rows], the split label of the example whose target is the row. It is empty until the task sets
             it, unless the files give it (``benchmark_filename``).
-        features: ``"user"`` and ``"item"`` to the Arrow table of their atomic file, for those files that were loaded.
+        features: dict from ``"user"`` and ``"item"`` to the Arrow table of their atomic file, if it was loaded.
         lists: columns of sequences by field name: ids of tokens, or numbers. No model of this package reads them.
     """
 

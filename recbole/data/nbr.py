@@ -149,7 +149,7 @@ class NextBasketDataset(Dataset):
         return np.bincount(owner, minlength=len(targets)) > 0
 
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return those of the target baskets that have a retained item, and a retained item before them."""
+        """Return those of the target baskets (int64) that have a retained item, and a retained item before them."""
         return examples[self._filled(examples) & self._askable(examples)]
 
     def train_examples(self) -> np.ndarray:

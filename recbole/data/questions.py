@@ -64,7 +64,7 @@ class Labelled:
         return cls(items, labels)
 
     def take(self, rows: np.ndarray) -> Labelled:
-        """Return the items and labels of the chosen rows (int64 indices), in their order."""
+        """Return the items and labels of the rows with the given indices (int64), in that order."""
         starts, ends = self.items.offsets[rows], self.items.offsets[rows + 1]
         return Labelled(self.items.take(rows), self.labels[ranges(starts, ends)])
 
@@ -100,7 +100,7 @@ class EvalRows:
     training: Dataset | None = None
 
     def take(self, rows: np.ndarray) -> EvalRows:
-        """Return the chosen rows (int64 indices), in their order."""
+        """Return the rows with the given indices (int64), in that order."""
         return replace(
             self,
             inputs=self.inputs[rows],

@@ -35,7 +35,7 @@ class Ragged:
         return np.diff(self.offsets)
 
     def take(self, rows: np.ndarray) -> Ragged:
-        """Return the chosen rows (int64 indices), in their order."""
+        """Return the rows with the given indices (int64), in that order."""
         starts, ends = self.offsets[rows], self.offsets[rows + 1]
         return Ragged(self.values[ranges(starts, ends)], np.concatenate([[0], np.cumsum(ends - starts)]))
 

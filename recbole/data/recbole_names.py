@@ -254,7 +254,7 @@ class RecBoleNames(Statistics, ABC):
     item_feat = property(get_item_feature)
 
     def _features(self, side: str, id_field: str) -> dict[str, np.ndarray]:
-        """Return feature name to array [n] or [n, longest]: ids of tokens from 1 on, or numbers."""
+        """Return a dict from feature name to an array [n] or [n, longest]: ids of tokens from 1 on, or numbers."""
         found = feature_columns(self.config, self.log, side, id_field)
         return {name: values.padded() if isinstance(values, Ragged) else values for name, values in found.items()}
 
@@ -263,7 +263,7 @@ class RecBoleNames(Statistics, ABC):
         return {name: table[name] for _, table in tables for name in table.column_names}
 
     def join(self, batch: Interaction) -> Interaction:
-        """Add the features of a batch's users and items to the batch, in place, and return it."""
+        """Add columns with the features of a batch's users and items to the batch, in place, and return it."""
         for side, field in (("user", self.uid_field), ("item", self.iid_field)):
             if side in self.log.features and field in batch:
                 batch.update(getattr(self, f"{side}_feat")[batch[field]])

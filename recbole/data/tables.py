@@ -35,7 +35,7 @@ def read_table(
         path: the file; an ``.inter`` file must have a value in the id columns of each row.
         columns: names of the columns to read; None for all.
         config: reads ``field_separator``, ``seq_separator`` and ``bad_lines``.
-        fields: ``"user"``, ``"item"`` and ``"time"`` to the name of their column.
+        fields: dict from ``"user"``, ``"item"`` and ``"time"`` to the name of their column.
         sides: which of ``"user"`` and ``"item"`` the file must have as a token column.
 
     Raises:
@@ -92,7 +92,7 @@ def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
 
 
 def read_features(config: Config, fields: Mapping[str, str]) -> dict[str, pa.Table]:
-    """Return ``"user"`` and ``"item"`` to the table of their feature file, without rows that have no id.
+    """Return a dict from ``"user"`` and ``"item"`` to the table of their feature file, without rows that have no id.
 
     The files that ``load_col`` names are read; if it is null, those that exist.
     """
@@ -112,7 +112,7 @@ def features_within(
     """Return the features of those users and items whose values lie in the intervals of ``val_interval``.
 
     Args:
-        features: ``"user"`` and ``"item"`` to their table, from :func:`read_features`.
+        features: the dict that :func:`read_features` returned.
         intervals: column name to interval.
         loaded: names of the columns of the interactions, to which the caller applies the intervals.
 

@@ -23,21 +23,24 @@ _FAR = 1e15  # NumPy's Poisson draws end at 9e18
 
 
 def n_fake(ratio: float, n_real: int) -> int:
-    """Return ``ceil(r S / (1 - r))``: with so many fake profiles, the fakes are a share ``r`` of all profiles.
+    """Return how many fake profiles make up a share ``r`` of all profiles: ``ceil(r S / (1 - r))`` for ``S`` real ones.
 
-    ``S`` is ``n_real``. The result is exact: with floats, a 20th of 20 would be 2.
+    The result is exact: in floats, 19 real profiles and a share of 0.05 would give 2 instead of 1.
     """
     share = Fraction(str(float(ratio)))
     return math.ceil(share * n_real / (1 - share))
 
 
 def fifths(counts: np.ndarray, rank: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the most popular and the least popular fifth of some items, each int64, the more popular items first.
+    """Return the most popular and the least popular fifth of some items.
 
     Args:
         counts: int array [items], number of occurrences of each item.
         rank: int array [items]; of equally popular items the one of lower rank comes first.
         among: bool [items], which items to consider.
+
+    Returns:
+        Two int64 arrays of indices of items, each beginning with the most popular.
     """
     order = np.lexsort((rank, -counts))
     order = order[among[order]]

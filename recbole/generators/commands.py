@@ -14,7 +14,7 @@ _BY_NUMBER = ("tafeng",)  # data sets whose subsets may be given as a number of 
 
 
 def clean_file(config: Config, task_type: str) -> Path:
-    """Return the path of the clean data; reads ``data_path``, ``dataset`` and ``NEXT_BASKET_JSON`` of ``config``."""
+    """Return the path of the clean data file. It reads ``data_path``, ``dataset`` and ``NEXT_BASKET_JSON``."""
     folder, dataset = Path(config["data_path"]), config["dataset"]
     baskets = config["NEXT_BASKET_JSON"] or f"{dataset}_merged.json"
     return folder / (baskets if task_type == "NBR" else f"{dataset}.inter")

@@ -92,7 +92,7 @@ class FakeBaskets(Fakes):
 
 
 class CleanInteractions:
-    """The interactions of an ``.inter`` file (CF, SBR), unfiltered, as the model for fake profiles.
+    """The interactions of an ``.inter`` file (CF, SBR), unfiltered, which fake profiles imitate.
 
     Attributes:
         path: the file.
@@ -215,13 +215,13 @@ class _Ratings:
         return cls(rating[np.argsort(item, kind="stable")], np.cumsum(counts) - counts, counts)
 
     def draw(self, generator: np.random.Generator, items: np.ndarray, is_target: np.ndarray) -> np.ndarray:
-        """Return the rating of each row: the best of all for a target, one drawn from the item's for a filler."""
+        """Return a rating for each row: the best of all for a target, a random one of the item's own for a filler."""
         some = self.values[self.starts[items] + generator.integers(self.counts[items])]
         return np.where(is_target, self.values.max(), some)
 
 
 class CleanBaskets:
-    """The baskets of a next-basket file, of all users, as the model for fake users.
+    """The baskets of a next-basket file, of all users, which fake users imitate.
 
     Baskets are sets, as in training; unlike in ERASE, an item occurs only once in a fake basket. As in ERASE, users
     with too few baskets for training are counted and imitated too. Items that only such users have are neither targets

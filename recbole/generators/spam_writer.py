@@ -89,7 +89,7 @@ class SpamWriter:
     def write(self, ratio: float, seed: int, n_target_items: int) -> dict[str, Any]:
         """Draw an attack and write it; the same settings give the same bytes.
 
-        The fraud file is written after its metadata, and an older fraud file is removed before. So a fraud file is
+        The fraud file is written after its metadata, and an older fraud file is removed first. So a fraud file is
         never next to the metadata of another one.
 
         Args:
