@@ -154,7 +154,7 @@ class Config:
 
     def __getattr__(self, key: str) -> Any:
         if key.startswith("_") or key not in self._values:
-            raise AttributeError(f"the configuration has no {key!r}")
+            raise AttributeError(f"the configuration has no setting {key!r}")
         return self[key]
 
     def __setitem__(self, key: str, value: Any) -> None:

@@ -152,8 +152,8 @@ def _checked(name: str, groups: list[str], label: np.ndarray) -> UserAttribute:
         raise UserError(f"attribute {name}: the users belong to {len(kept)} group(s), at least two are needed")
     if len(kept) > MOST_GROUPS:
         raise UserError(
-            f"attribute {name}: there are {len(kept)} groups, at most {MOST_GROUPS} are allowed: unite some, by bins "
-            "or groups under 'attributes' in a configuration file"
+            f"attribute {name}: there are {len(kept)} groups, at most {MOST_GROUPS} are allowed: merge some with "
+            "bins or groups under 'attributes' in a configuration file"
         )
     place = np.full(len(groups) + 1, NOT_KNOWN, dtype=np.int64)  # the last element maps unknown, -1, to itself
     place[kept] = np.arange(len(kept))

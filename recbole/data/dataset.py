@@ -343,6 +343,6 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Datas
         raise UserError(f"task_type: {config['model']} is a {cls.task_type} model, not {task}; leave --task_type out")
     if config["benchmark_filename"] and cls.task_type != "CF":
         raise UserError(
-            f"benchmark_filename: only the pairs of CF are split by files, {cls.task_type} data by their order"
+            f"benchmark_filename: only CF data are split by files, {cls.task_type} data by their order"
         )
     return cls.from_config(config)

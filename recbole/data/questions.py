@@ -126,7 +126,7 @@ class EvalRows:
             ValueError: all items are candidates, so none are drawn.
         """
         if self.sampled is None:
-            raise ValueError("all items are candidates")
+            raise ValueError("all items are candidates, so none are drawn")
         if self._kept is None:
             return self.sampled.draw(self, start, stop)
         row, item = self._kept

@@ -56,14 +56,14 @@ class SpamWriter:
         real, fake = self.clean.n_profiles, n_fake(ratio, self.clean.n_profiles)
         if fake > MOST_FAKES * real:
             raise UserError(
-                f"--unlearning_fraction {ratio}: {fake:,} fake {self.clean.kind} beside {real:,} real ones are more "
-                f"than {MOST_FAKES} times as many; take 0.99 or less"
+                f"--unlearning_fraction {ratio}: {fake:,} fake {self.clean.kind} are more than {MOST_FAKES} times "
+                f"the {real:,} real ones; take 0.99 or less"
             )
         available = len(self.clean.unpopular)
         if not 1 <= n_target_items <= available:
             raise UserError(
-                f"--n_target_items {n_target_items}: must be from 1 to {available}, the least popular fifth of the "
-                f"items that training keeps of {self.clean.path}"
+                f"--n_target_items {n_target_items}: must be from 1 to {available}, the number of items in the least "
+                f"popular fifth of those that training keeps of {self.clean.path}"
             )
         if not overwrite:
             self._check_found(*self.paths(ratio, seed), n_target_items)

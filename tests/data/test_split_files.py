@@ -187,7 +187,7 @@ def test_names_that_cannot_be_are_refused(place, names):
 
 @pytest.mark.parametrize(("model", "task"), [("GRU4Rec", ModelType.SEQUENTIAL), ("DNNTSP", ModelType.NEXT_BASKET)])
 def test_other_tasks_are_refused(place, model, task):
-    with pytest.raises(UserError, match="benchmark_filename: only the pairs of CF are split by files"):
+    with pytest.raises(UserError, match="benchmark_filename: only CF data are split by files"):
         read(place(model=model), task)
 
 

@@ -141,7 +141,7 @@ def test_there_are_at_most_a_hundred_fakes_for_each_real_profile(data, tmp_path)
     writer = SpamWriter(clean_log(data, "sessions"), tmp_path, "sessions")
     writer.check(0.99, 2, 5)
     with pytest.raises(
-        UserError, match=r"0\.99999999: 29,999,999,700 fake sessions beside 300 real ones are more than"
+        UserError, match=r"0\.99999999: 29,999,999,700 fake sessions are more than 100 times the 300 real"
     ):
         writer.check(0.99999999, 2, 5)
 
