@@ -140,7 +140,7 @@ def _blame(path: Path, users: Sequence[str], lists: Iterable[Any]) -> None:
 
 @dataclass(frozen=True)
 class BasketLog(InteractionLog):
-    """A log of (user, basket, item) rows, sorted by user and basket; ``columns["basket"]`` numbers the baskets."""
+    """A log of (user, basket, item) rows sorted by user and basket; ``columns["basket"]`` has the basket numbers."""
 
     @property
     def basket(self) -> np.ndarray:
@@ -164,7 +164,7 @@ class BasketLog(InteractionLog):
 
     @cached_property
     def targets(self) -> dict[int, np.ndarray]:
-        """Split label to the numbers of the target baskets with that label, int64 ascending; at most one per user."""
+        """Dict from split label to the numbers (int64, ascending) of the target baskets with it, at most one a user."""
         labels = self.split[self.basket_offsets[:-1]]
         return {label: np.flatnonzero(labels == label) for label in range(TRAIN, TEST + 1)}
 

@@ -112,7 +112,7 @@ class Dataset(RecBoleNames):
     def with_spam(self, path: str | Path) -> Self:
         """Return this data set, with nothing forgotten, followed by the rows of a spam attack.
 
-        The filters ignore the attack's rows, which are labelled by the same rule as the others.
+        The attack's rows are neither filtered nor counted by filters. The same split rule labels them.
 
         Raises:
             UserError: the file cannot be read or does not fit the data, see :func:`~recbole.data.spam_rows.append`.
@@ -342,7 +342,5 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Datas
     if task and task != cls.task_type:
         raise UserError(f"task_type: {config['model']} is a {cls.task_type} model, not {task}; leave --task_type out")
     if config["benchmark_filename"] and cls.task_type != "CF":
-        raise UserError(
-            f"benchmark_filename: only CF data are split by files, {cls.task_type} data by their order"
-        )
+        raise UserError(f"benchmark_filename: only CF data are split by files, {cls.task_type} data by their order")
     return cls.from_config(config)

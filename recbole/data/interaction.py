@@ -83,7 +83,7 @@ class Interaction:
         return list(self.interaction)
 
     def to(self, device: torch.device | str, selected_field: str | Container[str] | None = None) -> Interaction:
-        """Return a copy with all columns, or only those of ``selected_field`` (one or several names), on ``device``."""
+        """Return a copy on ``device``; with ``selected_field`` (one or several names) only these columns are moved."""
         wanted = {selected_field} if isinstance(selected_field, str) else selected_field
         return Interaction(
             {k: v.to(device) if wanted is None or k in wanted else v for k, v in self.interaction.items()}

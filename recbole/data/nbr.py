@@ -34,8 +34,8 @@ class NextBasketDataset(Dataset):
 
     A user's last basket is the test target, the one before it the validation target, and the one before that the
     training target; forgetting never changes these roles. All baskets before a target are its history. If forgetting
-    empties a target basket, its example ends and no other basket takes its place. If it empties a history basket, this
-    basket is skipped, so that an older one may enter the window of ``MAX_NBR_HISTORY_BASKETS``. A target without any
+    empties a target basket, its example disappears and no other basket replaces it. An emptied history basket is
+    skipped, so that an older one may enter the window of ``MAX_NBR_HISTORY_BASKETS``. A target without any
     history is no example. Items may be bought again, so rankings leave nothing out.
 
     Unlike in ERASE, every item has an id, basket lengths are exact, histories contain no empty baskets, and a batch is

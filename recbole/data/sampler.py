@@ -126,7 +126,7 @@ class NegativeSampler:
     def sample(self, ids: np.ndarray, uniforms: Uniforms) -> np.ndarray:
         """Return one negative item id (int64 [n]) for each of ``ids`` (int64 [n]).
 
-        Draws that are not negative are repeated.
+        A draw that is no negative of its id is repeated.
 
         Args:
             ids: user ids; in :class:`NextItemSampler` the ids of target items.

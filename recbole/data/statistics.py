@@ -58,7 +58,7 @@ class Statistics(ABC):
         return len(self.shown_rows)
 
     def counter(self, field: str) -> Counter[int]:
-        """Return how often each id of a token column of the interactions occurs.
+        """Return a Counter from each id in a token column of the interactions to its number of occurrences.
 
         Args:
             field: the user id field, the item id field or another token column.

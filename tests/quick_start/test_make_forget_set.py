@@ -152,7 +152,7 @@ def test_spam_is_not_overwritten_unasked(place, make):
         ((*SENSITIVE, "--seed", "2", "9" * 26), rf"--seed should be an integer from 0 to 2\^63 - 1, not {'9' * 26}"),
         ((*SPAM, "--unlearning_fraction", "0.99999999"), "are more than 100 times the 30 real ones"),
         ((*SPAM, "--MIN_NBR_BASKET_COUNT", "-1"), "MIN_NBR_BASKET_COUNT"),
-        ((*SPAM[:-1], "30"), "--n_target_items 30: must be from 1 to 7, the number of items in the least popular fifth"),
+        ((*SPAM[:-1], "30"), "30: must be from 1 to 7, the number of items in the least popular fifth"),
         ((*SENSITIVE, "--rating_threshold", "3"), "no ratings, which a rating threshold"),
         (
             ("--dataset", "tini", *SPAM[2:]),
