@@ -188,7 +188,7 @@ RULES: dict[str, Rule] = {
 #: Rules that differ for some models.
 RULES_BY_MODEL: dict[str, dict[str, Rule]] = {
     "EASE": {"reg_weight": POSITIVE},  # without it the Gram matrix is singular
-    "LightGCN": {"n_layers": NATURAL},  # without propagation it is matrix factorisation
+    "LightGCN": {"n_layers": NATURAL},  # with 0 layers it is matrix factorisation
     "SimRec": {"n_layers": _integer("an integer of at least 2", lambda n: n >= 2)},  # it needs a second layer
 }
 
