@@ -87,7 +87,7 @@ class FakeBaskets(Fakes):
     baskets: Baskets
 
     def write(self, path: str | Path) -> None:
-        """Write ``{user: [[item, …], …], …}``."""
+        """Write the baskets as JSON: ``{user: [[item, …], …], …}``."""
         write_baskets(path, self.baskets)
 
 
