@@ -95,7 +95,7 @@ def test_another_attack_is_not_overwritten_unasked(data, tmp_path):
     with pytest.raises(UserError, match=r"was made from other data than .* now holds; give --overwrite"):
         writer.check(RATIO, 2, 5)
     metadata_path.unlink()
-    with pytest.raises(UserError, match="which would say how it was made, is not; give --overwrite"):
+    with pytest.raises(UserError, match="which says how it was made, does not; give --overwrite"):
         writer.check(RATIO, 2, 5)
 
 
