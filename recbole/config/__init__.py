@@ -1,4 +1,4 @@
-"""Settings: layers of YAML and command line, checked, each value with the place that it came from."""
+"""Settings of a run, merged from YAML files and the command line, checked, each with the place it was set."""
 
 from recbole.config.configurator import Config
 

@@ -1,4 +1,4 @@
-"""Settings that cannot work are refused before anything is read or trained."""
+"""Checks that reject impossible settings before anything is read or trained."""
 
 import math
 import re
@@ -22,18 +22,19 @@ _SPLITS = {"RS": "a list of three shares, like [0.8, 0.1, 0.1]", "LS": "valid_an
 
 
 def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | None = None, strict: bool = True) -> Any:
-    """Return ``value`` as the type that it should have.
+    """Return ``value`` as the type that the setting should have.
 
     Args:
         key: the setting.
-        value: what was set.
-        default: the packaged default.
+        value: its value.
+        default: its packaged default.
         where: the place that set it, for the message.
-        rule: what the value may be; ``None`` leaves it to the type of the default.
-        strict: see :func:`~recbole.config.rules.rule_by_default`.
+        rule: which values are allowed; if ``None``, those of the default's type.
+        strict: whether a default of an int, float or str requires this type, see
+            :func:`~recbole.config.rules.rule_by_default`.
 
     Raises:
-        UserError: the value is of another type, or out of range.
+        UserError: the value has another type or is out of range.
     """
     rule = rule or rule_by_default(default, strict)
     if rule is None or (value is None and (default is None or key in _NULLABLE)):
@@ -44,15 +45,17 @@ def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | No
 
 
 def check_part_of_names(values: Mapping[str, Any], where: Callable[[str], str | None]) -> None:
-    """Refuse what would lead file names, of which some settings are parts, out of their folder."""
+    """Raise a UserError if a setting that becomes part of file names would point outside of the folder."""
     for key in ("dataset", "sensitive_category", "unlearning_sample_selection_method"):
         value = values.get(key)
         if isinstance(value, str) and (value in (".", "..") or "/" in value or "\\" in value):
-            raise UserError(f"{key} ({where(key)}) is part of file names, and should hold no / and \\, not {value!r}")
+            raise UserError(
+                f"{key} ({where(key)}) should be a name without / and \\, because file names contain it, not {value!r}"
+            )
 
 
 def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> None:
-    """Refuse a value outside of the few that a setting may have."""
+    """Raise a UserError if a setting with a fixed list of possible values has another value."""
     for key, choices in _CHOICES.items():
         value = values.get(key)
         if (value.upper() if key == "state" and isinstance(value, str) else value) not in choices:
@@ -61,7 +64,11 @@ def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> Non
 
 
 def checked_cutoffs(topk: Any, where: str) -> list[int]:
-    """Return ``topk`` as a list of positive integers."""
+    """Return ``topk`` as a list of positive integers.
+
+    Raises:
+        UserError: it is neither a positive integer nor a list of them.
+    """
     cutoffs = list(topk) if isinstance(topk, (list, tuple)) else [topk]
     if not cutoffs or not all(isinstance(k, int) and not isinstance(k, bool) and 0 < k < 2**31 for k in cutoffs):
         raise UserError(f"topk ({where}) should be a positive integer or a list of them, not {topk!r}")
@@ -69,7 +76,11 @@ def checked_cutoffs(topk: Any, where: str) -> list[int]:
 
 
 def checked_metrics(metrics: Any, where: str) -> list[str]:
-    """Return ``metrics`` as a list of names; which there are, the evaluator knows."""
+    """Return ``metrics`` as a list of names; the evaluator checks whether it knows them.
+
+    Raises:
+        UserError: it is neither a name nor a list of names.
+    """
     names = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
     if not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"metrics ({where}) should be a list of names, like [Recall, NDCG], not {metrics!r}")
@@ -77,9 +88,13 @@ def checked_metrics(metrics: Any, where: str) -> list[str]:
 
 
 def checked_eval_args(eval_args: Any, where: str) -> dict[str, Any]:
-    """Return complete ``eval_args`` (keys split, order, group_by and mode as ``{"valid": .., "test": ..}``)."""
+    """Return ``eval_args`` with the keys split, order, group_by and mode (``{"valid": ..., "test": ...}``).
+
+    Raises:
+        UserError: one of the values is not supported.
+    """
     if not isinstance(eval_args, dict):
-        raise UserError(f"eval_args ({where}) should hold split, order, group_by and mode, not {eval_args!r}")
+        raise UserError(f"eval_args ({where}) should be a dictionary (split, order, group_by, mode), not {eval_args!r}")
     _check_split(eval_args["split"], where)
     order, group_by = eval_args["order"], eval_args["group_by"]
     if order not in ("RO", "TO"):
@@ -94,16 +109,16 @@ def checked_eval_args(eval_args: Any, where: str) -> dict[str, Any]:
 
 
 def _checked_mode(mode: Any, where: str) -> dict[str, str]:
-    """Return the mode of validation and of test; that of one alone is the other's too, as in RecBole."""
+    """Return the modes of validation and test; if only one is given, it counts for both, as in RecBole."""
     given = mode if isinstance(mode, dict) else {"valid": mode}
     wrong = [part for part in given if part not in ("valid", "test")]
     if wrong or not given:
-        raise UserError(f"eval_args mode ({where}) knows valid and test, not {(wrong or [mode])[0]!r}")
+        raise UserError(f"eval_args mode ({where}) should have the keys valid and test, not {(wrong or [mode])[0]!r}")
     for part, name in given.items():
         if not isinstance(name, str) or not _MODE.fullmatch(name):
             raise UserError(
-                f"eval_args mode of {part} ({where}) should be full (every item is ranked), uni100 or pop100 (so many "
-                f"drawn evenly or by popularity), or labeled, not {name!r}"
+                f"eval_args mode of {part} ({where}) should be full (all items are ranked), uni100 or pop100 (100 "
+                f"items are drawn uniformly or by popularity), or labeled, not {name!r}"
             )
     other = next(iter(given.values()))
     return {part: given.get(part, other) for part in ("valid", "test")}
@@ -116,7 +131,8 @@ def _check_split(split: Any, where: str) -> None:
     kind, value = kinds[0], split[kinds[0]]
     if kind not in _SPLITS:
         raise UserError(
-            f"eval_args split ({where}) knows {' and '.join(_SPLITS)}, not {kind!r}{suggest(kind, _SPLITS)}"
+            f"eval_args split ({where}) should have the key {' or '.join(_SPLITS)}, not {kind!r}"
+            f"{suggest(kind, _SPLITS)}"
         )
     if kind == "LS":
         good = value in ("valid_and_test", "valid_only", "test_only")
@@ -128,7 +144,16 @@ def _check_split(split: Any, where: str) -> None:
 
 
 def checked_negatives(negatives: Any, defaults: Mapping[str, Any], where: str) -> dict[str, Any] | None:
-    """Return complete ``train_neg_sample_args``, or ``None`` for no negatives."""
+    """Return ``train_neg_sample_args`` with all keys, or ``None`` if no negatives are to be drawn.
+
+    Args:
+        negatives: the setting.
+        defaults: every possible key with its default.
+        where: the place that set it, for messages.
+
+    Raises:
+        UserError: a key is unknown, or a value is not supported.
+    """
     if negatives is None or negatives == "None":
         return None
     if not isinstance(negatives, dict):

@@ -15,32 +15,32 @@ _DERIVED_KEYS = ("device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "MODEL_TRIMS", "MOD
 
 
 class Config:
-    """Settings from layers, later ones winning, each with the place that it came from.
+    """Settings merged from layers, of which later ones win; each value remembers the place that set it.
 
-    The layers, lowest first: ``properties/overall.yaml`` (of a sequential model with what ``sequential.yaml`` has
-    instead), ``extra_defaults``, ``properties/model/<Model>.yaml``,
-    ``properties/dataset/<dataset>.yaml`` (and its block ``<key>_fields``, such as ``spam_fields``, where ``<key>`` is
-    True), the config files from left to right, ``config_dict``, the command line.
+    The layers, lowest first: ``properties/overall.yaml`` (for a sequential model overridden by ``sequential.yaml``),
+    ``extra_defaults``, ``properties/model/<Model>.yaml``, ``properties/dataset/<dataset>.yaml`` (and its block
+    ``<key>_fields``, such as ``spam_fields``, if ``<key>`` is True), the config files from left to right,
+    ``config_dict``, the command line.
 
-    Behaves like a dictionary in which absent keys are ``None``, as in RecBole; ``config.key`` raises AttributeError
-    instead. ``eval_args`` and ``train_neg_sample_args`` are completed key by key; other values are replaced whole.
+    It behaves like a dictionary in which missing keys are ``None``, as in RecBole; ``config.key`` raises AttributeError
+    instead. ``eval_args`` and ``train_neg_sample_args`` are merged key by key; other values are replaced as a whole.
 
     Attributes:
         files: paths of the config files, as given.
-        undeclared: keys that a person set and no packaged file knows.
-        warnings: lines about keys that do nothing; for the caller to log.
+        undeclared: keys that the user set and no packaged file declares.
+        warnings: messages about keys without effect, for the caller to log.
 
     Args:
         model: name of the model, or its class; ``None`` takes ``model`` from the layers.
         dataset: name of the data set; ``None`` takes ``dataset`` from the layers.
         config_file_list: paths of YAML files.
         config_dict: settings.
-        command_line: settings; values that are text are read as YAML. Keys must be declared by a lower layer.
+        command_line: settings; strings are parsed as YAML. Keys must be declared by a lower layer.
         extra_defaults: keys that the calling program declares, with their defaults (hyper-parameters of algorithms).
-        also_known: names, such as those of command-line flags, to suggest when a key is mistyped.
+        also_known: further names, such as those of command-line flags, to suggest for a mistyped key.
 
     Raises:
-        UserError: a file cannot be read, a key of the command line is unknown, or a value cannot work.
+        UserError: a file cannot be read, a key on the command line is unknown, or a value is impossible.
     """
 
     __slots__ = (
@@ -61,18 +61,18 @@ class Config:
     ) -> None:
         user = layers.user_layers(config_file_list, config_dict, command_line)
         self.files = [layer.name for layer in user if layer.kind == "file"]
-        asked, _ = layers.merge(user)
+        chosen, _ = layers.merge(user)
         model_class = model if isinstance(model, type) else None
         given = {"model": model_class.__name__ if model_class else model, "dataset": dataset}
-        wanted = {kind: name or asked.get(kind) for kind, name in given.items()}
+        wanted = {kind: name or chosen.get(kind) for kind, name in given.items()}
         for kind, name in wanted.items():
             if not name:
-                raise UserError(f"no {kind} named: give --{kind}")
+                raise UserError(f"no {kind} is given: set --{kind}")
         names = {kind: str(name) for kind, name in wanted.items()}
         sequential = model_class.type is ModelType.SEQUENTIAL if model_class else layers.is_sequential(names["model"])
         packaged, switched = layers.packaged_layers(names["model"], names["dataset"], extra_defaults, sequential)
-        said = layers.merge([*packaged, *user])[0]
-        packaged += [layer for switch, layer in switched.items() if said.get(switch) is True]
+        values = layers.merge([*packaged, *user])[0]
+        packaged += [layer for switch, layer in switched.items() if values.get(switch) is True]
         self.warnings = _judge_keys(names["model"], packaged, user, also_known)
         self._values, winners = layers.merge([*packaged, *user])
         self._sources = {key: layer.name for key, layer in winners.items()}
@@ -120,12 +120,14 @@ class Config:
             self._set("unlearn_sample_selection_seed", values["seed"], "derived")
 
     def bind_model(self, model_class: type[Any]) -> None:
-        """Set ``MODEL_TYPE``, ``MODEL_INPUT_TYPE``, ``MODEL_TRIMS`` and ``MODEL_READS_ROWS`` from a model class.
+        """Set ``MODEL_TYPE``, ``MODEL_INPUT_TYPE``, ``MODEL_TRIMS``, ``MODEL_READS_ROWS`` and ``repeatable`` for a model.
 
-        A sequential model with ``loss_type: CE`` is trained without negatives.
+        For a sequential model with ``loss_type: CE``, ``train_neg_sample_args`` becomes None: it is trained without
+        negatives.
 
         Raises:
-            UserError: the class does not say how it takes examples, or CE was combined with negatives by the user.
+            UserError: the class does not declare its input type, or the user set negatives or ``repeatable`` to a value
+                that the model cannot have.
         """
         loss_type = self["loss_type"]
         self._set("MODEL_TYPE", model_class.type, "program")
@@ -136,7 +138,7 @@ class Config:
         key = "train_neg_sample_args"
         if loss_type == "CE" and model_class.type is ModelType.SEQUENTIAL and self._values[key] is not None:
             if key in self._asked:
-                raise UserError(f"{key} ({self._asked[key]}) should be null: loss_type CE compares with all items")
+                raise UserError(f"{key} ({self._asked[key]}) should be null: loss_type CE uses all items as negatives")
             self._set(key, None, "derived")
 
     def _set(self, key: str, value: Any, source: str) -> None:
@@ -147,13 +149,13 @@ class Config:
         return self.get(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of ``key``, or ``default`` when it is absent."""
+        """Return the value of ``key``, or ``default`` if the key is missing."""
         self._read.add(key)
         return self._values.get(key, default)
 
     def __getattr__(self, key: str) -> Any:
         if key.startswith("_") or key not in self._values:
-            raise AttributeError(f"the configuration has no {key!r}")
+            raise AttributeError(f"the configuration has no setting {key!r}")
         return self[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -174,37 +176,37 @@ class Config:
 
     @property
     def on_command_line(self) -> frozenset[str]:
-        """The keys that a person set on the command line."""
+        """The keys that the user set on the command line."""
         return self._on_command_line
 
     @property
     def asked(self) -> dict[str, str]:
-        """The keys that a person set in files, config_dict or command line, each with the place."""
+        """The keys that the user set in config files, ``config_dict`` or command line, each with the place."""
         return self._asked
 
     def source(self, key: str) -> str | None:
-        """Return where the value of ``key`` came from, such as "default: overall.yaml"; ``None`` when it is absent."""
+        """Return the place that set ``key``, such as "default: overall.yaml"; ``None`` if the key is missing."""
         return self._sources.get(key)
 
     def where(self, key: str) -> str | None:
-        """Return the same with the line, where ``key`` is in a config file, for messages."""
+        """Return the place that set ``key`` like :meth:`source`, with the line if it is a config file; for messages."""
         return self._places.get(key)
 
     def unread(self) -> list[tuple[str, str]]:
-        """Return (key, source) of what a person set in files, config_dict or command line and nothing has read."""
+        """Return (key, place) for each setting of the user that no code has read so far."""
         return [(key, source) for key, source in self._asked.items() if key not in self._read]
 
     def warn_unread(self, logger: logging.Logger, but: Collection[str] = ()) -> None:
-        """Log one line that names the settings which had no effect, if there are any; ``but`` are keys to pass over."""
+        """Log one warning that names the settings of the user that nothing has read, except the keys in ``but``."""
         if unread := [pair for pair in self.unread() if pair[0] not in but]:
             logger.warning("set but never read: %s", ", ".join(f"{key} ({source})" for key, source in unread))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a plain, sorted, JSON-able copy without credentials, for checkpoints; not counted as reading."""
+        """Return a copy as sorted plain JSON values without credentials, for checkpoints; it marks no key as read."""
         return plain(self._values)
 
     def with_values(self, **changes: Any) -> "Config":
-        """Return a copy with other values; what one of the two is told later, the other is not."""
+        """Return a copy with some values changed; later changes of one of the two do not affect the other."""
         other = copy.copy(self)
         other._values, other._sources, other._places = dict(self._values), dict(self._sources), dict(self._places)
         for key, value in changes.items():
@@ -213,9 +215,9 @@ class Config:
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any], **changes: Any) -> "Config":
-        """Return the configuration that ``as_dict`` gave as ``stored``, with ``changes`` (such as ``use_gpu``) on top.
+        """Return the configuration that ``as_dict`` stored, with ``changes`` (such as ``use_gpu``) applied.
 
-        What depends on the machine is found anew; the model class has to be bound again.
+        The device is determined again on this machine, and the model class has to be bound again.
         """
         values = {key: value for key, value in stored.items() if key not in _DERIVED_KEYS}
         config = cls(config_dict={**values, **changes})
@@ -236,7 +238,11 @@ class Config:
 def _judge_keys(
     model: str, packaged: Sequence[layers.Layer], user: Sequence[layers.Layer], also_known: Collection[str]
 ) -> list[str]:
-    """Refuse unknown keys of the command line; return warnings for those of files and config_dict."""
+    """Return warnings about keys of the user that have no effect.
+
+    Raises:
+        UserError: a key on the command line is unknown, or a setting of RecBole is not supported.
+    """
     known = {"model", "dataset"}.union(*(layer.values for layer in packaged))
     *written, command_line = user
     drop_in = not layers.has_properties(model)

@@ -1,4 +1,4 @@
-"""Settings that follow from others."""
+"""Settings that are derived from others."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from recbole.utils import InputType, ModelType, UserError
 
-if TYPE_CHECKING:  # command lines are parsed with this room: only a run imports torch
+if TYPE_CHECKING:  # parsing a command line imports this package but needs no torch
     import torch
 
 
 def data_folder(data_path: str | Path, dataset: str) -> str:
-    """Return the folder of one data set."""
+    """Return the folder of one data set, ``<data_path>/<dataset>``."""
     return os.path.join(data_path, dataset)
 
 
 def choose_device(use_gpu: bool, gpu_id: str, where: str) -> torch.device:
-    """Return the torch device: CUDA device ``gpu_id`` (text such as "0"), or the CPU if asked for or all there is.
+    """Return the CUDA device ``gpu_id`` (text such as "0") if ``use_gpu`` is set and CUDA is available, else the CPU.
 
-    No number, and -1, ask for the CPU.
+    An empty ``gpu_id``, and -1, also mean the CPU. Of several numbers ("0,1") the first is used.
 
     Raises:
         UserError: ``gpu_id`` is not a number, or there are fewer devices.
     """
     number = gpu_id.split(",", maxsplit=1)[0].strip()
-    number = "" if number == "-1" else number  # as CUDA_VISIBLE_DEVICES has it
+    number = "" if number == "-1" else number  # as in CUDA_VISIBLE_DEVICES
     if number and not number.isdecimal():
         raise UserError(f"gpu_id ({where}) should be the number of a CUDA device, like 0, or empty, not {gpu_id!r}")
     import torch
@@ -36,31 +36,32 @@ def choose_device(use_gpu: bool, gpu_id: str, where: str) -> torch.device:
         return torch.device("cpu")
     if int(number) >= torch.cuda.device_count():
         raise UserError(
-            f"gpu_id {number} ({where}): there are {torch.cuda.device_count()} CUDA devices, counted from 0"
+            f"gpu_id {number} ({where}) does not exist: there are {torch.cuda.device_count()} CUDA devices, "
+            "numbered from 0"
         )
     return torch.device(f"cuda:{number}")
 
 
 def device_settings(device: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``use_gpu`` and ``gpu_id`` as the flag ``--device`` says them.
+    """Return the settings ``use_gpu`` and ``gpu_id`` that the flag ``--device`` stands for.
 
     Args:
         device: ``cpu`` or ``cuda:N``.
-        given: the settings of the command line, as text or values.
+        given: the settings on the command line, as text or values.
 
     Raises:
-        UserError: ``device`` is neither, is not there, or is at odds with the given ``use_gpu`` or ``gpu_id``.
+        UserError: ``device`` has another form or does not exist, or it contradicts a given ``use_gpu`` or ``gpu_id``.
     """
     number = device.removeprefix("cuda:")
     if device != "cpu" and (number == device or not number.isdecimal()):
         raise UserError(f"--device should be cpu or cuda:N, like cuda:0, not {device!r}")
     settings = {"use_gpu": False, "gpu_id": ""} if device == "cpu" else {"use_gpu": True, "gpu_id": number}
     for key, value in settings.items():
-        said = given.get(key, value)
-        if said != value and str(said).lower() != str(value).lower():
-            raise UserError(f"--device {device} and --{key} {said!s} are at odds: leave one away")
+        other = given.get(key, value)
+        if other != value and str(other).lower() != str(value).lower():
+            raise UserError(f"--device {device} and --{key} {other!s} are at odds: remove one of them")
     if device != "cpu" and int(number) >= (n_devices := _count_devices()):
-        raise UserError(f"--device {device}: there are {n_devices} CUDA devices, counted from 0")
+        raise UserError(f"--device {device} does not exist: there are {n_devices} CUDA devices, numbered from 0")
     return settings
 
 
@@ -71,10 +72,10 @@ def _count_devices() -> int:
 
 
 def input_type(model_class: type, loss_type: str | None) -> InputType:
-    """Return how examples reach the model: what its class says, else what its ``loss_type`` implies.
+    """Return how a model takes training examples: as its class declares, or else as its ``loss_type`` implies.
 
     Raises:
-        UserError: neither says.
+        UserError: the class declares no input type, and ``loss_type`` is neither CE nor BPR.
     """
     declared: InputType | None = getattr(model_class, "input_type", None)
     if declared is not None:
@@ -88,22 +89,30 @@ def input_type(model_class: type, loss_type: str | None) -> InputType:
 
 
 SMALLER_IS_BETTER = ("averagepopularity", "expectedrank", "giniindex", "logloss", "mae", "rmse")
-"""The metrics, by lower-case name, of which a smaller value is better."""
+"""Lower-case names of the metrics for which smaller values are better."""
 
 
 def is_bigger_better(metric: str) -> bool:
-    """Return whether a larger value of a metric, such as ``Recall@10``, is better; of those from elsewhere it is."""
+    """Return whether larger values of a metric, such as ``Recall@10``, are better; True for unknown metrics."""
     return metric.partition("@")[0].lower() not in SMALLER_IS_BETTER
 
 
 def repeatable(given: bool | None, model_type: ModelType, where: str | None) -> bool | None:
-    """Return whether people may be recommended what they have, None where that is so, or not, by itself.
+    """Return whether rankings may contain items that the user already has; None where no setting is needed.
+
+    None stands for the task's own rule: sequential and next-basket models may always recommend known items, while other
+    models recommend only new ones.
+
+    Args:
+        given: the setting ``repeatable``.
+        model_type: the model's type.
+        where: the place that set it, for the message.
 
     Raises:
-        UserError: sequences and baskets are asked for what people do not have yet.
+        UserError: ``repeatable`` is False for a sequential or next-basket model.
     """
     if model_type in (ModelType.SEQUENTIAL, ModelType.NEXT_BASKET):
         if given is False:
-            raise UserError(f"repeatable ({where}): what comes next may have come before; leave it out")
+            raise UserError(f"repeatable ({where}) cannot be False for sequential and next-basket models: leave it out")
         return None
     return given or None

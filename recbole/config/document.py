@@ -1,4 +1,4 @@
-"""What a YAML document may be, looked at before any value is made of it: a tree of moderate size, each key once."""
+"""Checks of a YAML document before values are built from it: moderate size and depth, no key twice."""
 
 from typing import Any
 
@@ -7,22 +7,22 @@ import yaml
 from recbole.utils import UserError
 
 _MOST = 100_000
-"""Values that a document may come to, those of aliases counted wherever they stand."""
+"""Most values that a document may expand to; the values of an alias count each time it is used."""
 
 _DEEPEST = 50
 
 
 def composed(loader: Any, where: str) -> yaml.Node | None:
-    """Return the root of a loader's only document, None of an empty one.
+    """Return the root node of a loader's only document; None if the document is empty.
 
     Args:
-        loader: of PyYAML.
-        where: what messages call the document.
+        loader: a PyYAML loader.
+        where: the document's name in messages.
 
     Raises:
-        UserError: it is nested more than 50 deep or within itself, comes to more than 100,000 values, or has a key
-            twice.
-        yaml.YAMLError: it is no YAML.
+        UserError: the document is nested more than 50 deep or contains itself, expands to more than 100,000 values, or
+            has a key twice.
+        yaml.YAMLError: it is not valid YAML.
     """
     try:
         root = loader.get_single_node()
@@ -34,10 +34,17 @@ def composed(loader: Any, where: str) -> yaml.Node | None:
 
 
 def _size(node: yaml.Node, where: str, above: tuple[int, ...], sizes: dict[int, int]) -> int:
-    """Return how many values a node comes to; ``sizes`` has those that were counted before, by identity."""
+    """Return how many values a node expands to.
+
+    Args:
+        node: the node.
+        where: the document's name in messages.
+        above: identities (``id``) of the nodes that contain it.
+        sizes: the results so far, by identity of the node; extended in place.
+    """
     line = f"{where}, line {node.start_mark.line + 1}"
     if id(node) in above:
-        raise UserError(f"{line}: what has this anchor holds itself")
+        raise UserError(f"{line}: the value with this anchor contains itself")
     if len(above) > _DEEPEST:
         raise UserError(f"{line}: nested more than {_DEEPEST} deep")
     if id(node) not in sizes:
@@ -49,7 +56,7 @@ def _size(node: yaml.Node, where: str, above: tuple[int, ...], sizes: dict[int, 
             parts = node.value
         sizes[id(node)] = 1 + sum(_size(part, where, (*above, id(node)), sizes) for part in parts)
     if sizes[id(node)] > _MOST:
-        raise UserError(f"{line}: aliases make this more than {_MOST} values")
+        raise UserError(f"{line}: with its aliases expanded, this has more than {_MOST} values")
     return sizes[id(node)]
 
 
@@ -59,5 +66,5 @@ def _refuse_twice(node: yaml.MappingNode, where: str) -> None:
         if isinstance(key, yaml.ScalarNode):
             name, line = (key.tag, key.value), key.start_mark.line + 1
             if name in lines:
-                raise UserError(f"{where}, lines {lines[name]} and {line}: {key.value!r} is set twice; leave one")
+                raise UserError(f"{where}, lines {lines[name]} and {line}: {key.value!r} is set twice; remove one")
             lines[name] = line

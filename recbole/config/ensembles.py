@@ -1,4 +1,4 @@
-"""Ensembles by name: which partition and which aggregation each is, and what a run's folder says of its choice."""
+"""Named ensembles: the partition and aggregation that a name stands for, and how the settings of a run differ."""
 
 from __future__ import annotations
 
@@ -21,31 +21,33 @@ PRESETS: dict[str, dict[str, Any]] = {
     "receraser": {"partition": "inbp", "aggregate": "attention", "anchor_update": "scalar_compat"},
     "ultrare": {"partition": "ot", "aggregate": "merge", "anchor_update": "vector"},
 }
-"""Name to choices: SISA (L. Bourtoule et al., "Machine Unlearning", S&P 2021), GraphEraser (M. Chen et al., "Graph
-Unlearning", CCS 2022), RecEraser (C. Chen et al., "Recommendation Unlearning", WWW 2022), UltraRE (Y. Li et al.,
-"UltraRE: Enhancing RecEraser for Recommendation Unlearning via Error Decomposition", NeurIPS 2023)."""
+"""Name of an ensemble to its settings: SISA (L. Bourtoule et al., "Machine Unlearning", S&P 2021), GraphEraser
+(M. Chen et al., "Graph Unlearning", CCS 2022), RecEraser (C. Chen et al., "Recommendation Unlearning", WWW 2022),
+UltraRE (Y. Li et al., "UltraRE: Enhancing RecEraser for Recommendation Unlearning via Error Decomposition", NeurIPS
+2023).
+"""
 
 _CHOICES = {"partition": PARTITIONS, "aggregate": AGGREGATES, "anchor_update": ANCHOR_UPDATES}
 
 
 def settle_ensemble(config: Config, model_type: ModelType) -> None:
-    """Set what an ensemble's name stands for where a run's settings do not say otherwise; nothing without one.
+    """Set the settings that an ensemble's name stands for, unless the run sets them; without ``ensemble``, do nothing.
 
     Args:
-        config: the run's settings, changed.
-        model_type: of the model of each shard; sessions and baskets are spread by hash.
+        config: the run's settings, changed in place.
+        model_type: type of the model of each shard. ``sisa`` partitions sessions and baskets by hash.
 
     Raises:
-        UserError: no such ensemble, or a setting of one in a run without.
+        UserError: the ensemble or a value is unknown, or a setting for ensembles is set without ``ensemble``.
     """
     name = config["ensemble"]
     if name is None:
         stray = [key for key in _CHOICES if config[key] is not None]
         if stray:
-            raise UserError(f"--{stray[0]} is of an ensemble: give --ensemble {', '.join(PRESETS)} too")
+            raise UserError(f"--{stray[0]} applies only to ensembles: add --ensemble ({', '.join(PRESETS)})")
         return
     if name not in PRESETS:
-        raise UserError(f"--ensemble: there is no '{name}'{suggest(name, PRESETS)}; there are {', '.join(PRESETS)}")
+        raise UserError(f"--ensemble: '{name}' is unknown{suggest(name, PRESETS)}; known are {', '.join(PRESETS)}")
     for key, value in _usual(name, model_type).items():
         if config[key] is None:
             config[key] = value
@@ -61,7 +63,7 @@ def _usual(name: str, model_type: ModelType) -> dict[str, Any]:
 
 
 def differing(config: Config, model_type: ModelType) -> dict[str, Any]:
-    """Return those settings of a run's ensemble that are neither what its name stands for nor the defaults."""
+    """Return the settings of a run's ensemble that differ from those of its name and from the defaults."""
     defaults = packaged("overall.yaml").values
     usual = {key: defaults[key] for key in marked("of_ensembles")} | _usual(config["ensemble"], model_type)
     return {key: config[key] for key, value in usual.items() if key != "ensemble" and config[key] not in (value, None)}

@@ -1,4 +1,4 @@
-"""Which settings decide a model, and whether two models' agree."""
+"""Which settings determine a model, and how to compare those of two models."""
 
 import hashlib
 import json
@@ -18,47 +18,48 @@ _ABSENT = "not set"
 
 @cache
 def marked(kind: str = "deciding") -> frozenset[str]:
-    """Return the settings of overall.yaml that decide a model, as ``properties/deciding.yaml`` lists them.
+    """Return one of the lists in ``properties/deciding.yaml`` of settings that determine a model.
 
     Args:
-        kind: the list: ``deciding`` any model, ``deciding_if_set`` where they are not null, ``with_labels`` or
-            ``of_ensembles``.
+        kind: name of the list: ``deciding`` (for every model), ``deciding_if_set`` (if not null), ``with_labels`` (in
+            the evaluation mode labeled) or ``of_ensembles``.
     """
     return frozenset(packaged("deciding.yaml").values[kind])
 
 
 def marked_if_set() -> frozenset[str]:
-    """Return those that decide a model where they are not null."""
+    """Return the settings that determine a model only if they are not null."""
     return marked("deciding_if_set")
 
 
 def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:
-    """Return the settings that decide a model, plain and sorted: those marked and those that the model declares.
+    """Return the settings that determine a model, as plain values sorted by name, with the model's name.
 
-    Those of ensembles and of labels stand there only where there are any.
+    They are those that :func:`marked` lists and those that the model declares. Settings for ensembles and for labels
+    are included only if the run has an ensemble or labels.
 
     Args:
         values: all settings.
         model: the model's name.
-        undeclared: keys that no packaged file knows; the hyper-parameters of a model that has no such file.
+        undeclared: keys that no packaged file declares; they count as hyper-parameters if the model has no such file.
     """
     declared = packaged(f"model/{model}.yaml").values
-    covered = marked() | set(declared) | (set() if declared else set(undeclared))
-    covered |= {key for key in marked_if_set() if values.get(key) is not None}
-    covered |= marked("with_labels") if _has_labels(values) else set()
-    covered |= marked("of_ensembles") if values.get("ensemble") else set()
-    return plain({key: values.get(key) for key in sorted(covered)}) | {"model": model}
+    names = marked() | set(declared) | (set() if declared else set(undeclared))
+    names |= {key for key in marked_if_set() if values.get(key) is not None}
+    names |= marked("with_labels") if _has_labels(values) else set()
+    names |= marked("of_ensembles") if values.get("ensemble") else set()
+    return plain({key: values.get(key) for key in sorted(names)}) | {"model": model}
 
 
 def _has_labels(values: Mapping[str, Any]) -> bool:
-    """Return whether settings, also those of another program's file, ask for an evaluation by labels."""
+    """Return whether the settings (of this program or from another one's file) ask for an evaluation with labels."""
     mode = (values.get("eval_args") or {}).get("mode")
     return "labeled" in (mode.values() if isinstance(mode, Mapping) else [mode])
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What made a model: two models are the same if these agree.
+    """Everything that determines a model; two models are the same if their identities agree.
 
     Attributes:
         settings: name to plain value.
@@ -68,30 +69,40 @@ class Identity:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the settings' canonical JSON, in hexadecimal digits."""
+        """SHA-256 of the settings' canonical JSON, 64 hexadecimal digits."""
         return hashlib.sha256(canonical(self.settings).encode()).hexdigest()
 
     @property
     def shown(self) -> str:
-        """The digest as it is shown: its first eight digits."""
+        """The first eight digits of the digest, as shown in logs and messages."""
         return self.digest[:_SHOWN]
 
     def differences(self, other: "Identity", but: Collection[str] = ()) -> list[tuple[str, Any, Any]]:
-        """Return (key, own value, other's value) of what differs, sorted by key; ``but`` are keys to pass over."""
+        """Return (key, own value, other's value) for each setting that differs, sorted by key.
+
+        Args:
+            other: the identity to compare with.
+            but: keys to ignore.
+        """
         keys = sorted((set(self.settings) | set(other.settings)) - set(but))
         pairs = [(key, self.settings.get(key, _ABSENT), other.settings.get(key, _ABSENT)) for key in keys]
         return [pair for pair in pairs if canonical(pair[1]) != canonical(pair[2])]
 
 
 def told(differences: list[tuple[str, Any, Any]], most: int = 4) -> str:
-    """Return differences in words: each key with both values, the file's first; of many the first ones."""
+    """Return differences as text: for each key the file's value ("there") and the run's own value ("here").
+
+    Args:
+        differences: what :meth:`Identity.differences` returned.
+        most: how many differences to list; the text gives the number of the others.
+    """
     shown = [f"{key} {_short(theirs)} there, {_short(ours)} here" for key, ours, theirs in differences[:most]]
     left = len(differences) - most
     return "; ".join(shown) + (f"; and {left} more" if left > 0 else "")
 
 
 def canonical(value: Any) -> str:
-    """Return the one JSON text of a plain value: keys sorted, no spaces, whole numbers without a fraction."""
+    """Return the unique JSON text of a plain value: sorted keys, no spaces, whole numbers without a fraction."""
     return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 

@@ -1,4 +1,4 @@
-"""Where settings come from, and which one wins."""
+"""The layers that settings come from, and the order in which they override each other."""
 
 import copy
 import functools
@@ -14,10 +14,10 @@ from recbole.utils.packaged import config_file
 PROPERTIES = Path(__file__).parent.parent / "properties"
 _BLOCK = "_fields"
 
-#: Dictionaries that a layer completes instead of replacing.
+#: Dictionary settings that layers merge key by key instead of replacing them.
 MERGED_KEYS = ("eval_args", "train_neg_sample_args")
 
-#: Settings whose default is null that are text whatever they look like: a category called ``no``, a token of digits.
+#: Settings with the default null whose values are always text: a category may be called ``no``, a token be a number.
 TEXT_KEYS = (
     "sensitive_category",
     "unlearning_sample_selection_method",
@@ -42,13 +42,13 @@ TEXT_KEYS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings from one place.
+    """The settings from one place.
 
     Attributes:
-        name: the place, as told to people.
-        values: the settings.
-        kind: ``packaged`` (comes with the program), ``file`` (a config file), ``dict`` or ``command line``.
-        lines: the line of each key, for files.
+        name: the place, as shown in messages.
+        values: setting to value.
+        kind: ``packaged`` (part of the program), ``file`` (a config file), ``dict`` or ``command line``.
+        lines: setting to its line (from 1), for files.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Layer:
 
     @property
     def user(self) -> bool:
-        """Whether a person chose these settings."""
+        """Whether the user chose these settings: the layer is not part of the program."""
         return self.kind != "packaged"
 
     def where(self, key: str) -> str:
-        """Return the place of ``key``, with its line where there is one."""
+        """Return the place of ``key`` for messages; for config files with the line."""
         return f"{self.name}, line {self.lines[key]}" if self.user and key in self.lines else self.name
 
 
@@ -71,7 +71,11 @@ def user_layers(
     config_dict: Mapping[str, Any] | None = None,
     command_line: Mapping[str, Any] | None = None,
 ) -> list[Layer]:
-    """Return the layers that a person wrote, lowest first."""
+    """Return the layers that the user wrote, lowest first: config files, ``config_dict``, command line.
+
+    Raises:
+        UserError: a file cannot be read, or a setting contains a NUL or invalid characters.
+    """
     paths = [config_file_list] if isinstance(config_file_list, (str, Path)) else config_file_list or []
     read = [(str(path), *read_yaml(config_file(path))) for path in paths]
     files = [Layer(path, values, "file", lines) for path, values, lines in read]
@@ -95,7 +99,7 @@ def _typed(key: str, value: Any) -> Any:
 
 @functools.cache
 def packaged(name: str) -> Layer:
-    """Return the layer of ``recbole/properties/<name>``, empty where there is no such file."""
+    """Return the layer of ``recbole/properties/<name>``; it is empty if there is no such file."""
     path = PROPERTIES / name
     values, lines = read_yaml(path) if path.is_file() else ({}, {})
     return Layer(f"default: {name}", values, lines=lines)
@@ -104,11 +108,14 @@ def packaged(name: str) -> Layer:
 def packaged_layers(
     model: str, dataset: str, extra_defaults: Mapping[str, Any] | None = None, sequential: bool = False
 ) -> tuple[list[Layer], dict[str, Layer]]:
-    """Return the layers that come with the program, lowest first, and those to put above them when a switch is on.
+    """Return the layers that are part of the program, lowest first, and those that a switch adds on top.
 
-    A sequential model has the defaults of ``sequential.yaml`` in place of those of ``overall.yaml``. The second are
-    blocks of the data set's properties: ``spam_fields`` counts where ``spam`` is True. A subset ``<name>_test`` has the
-    properties of ``<name>``.
+    For a sequential model, ``sequential.yaml`` overrides ``overall.yaml``. A subset ``<name>_test`` has the properties
+    of the data set ``<name>``.
+
+    Returns:
+        The list of layers, and a dict from the name of a switch (``spam``) to the layer that applies if it is True (the
+        block ``spam_fields`` of the data set's properties).
     """
     of_dataset = packaged(f"dataset/{dataset.removesuffix('_test')}.yaml")
     blocks = [key for key, value in of_dataset.values.items() if key.endswith(_BLOCK) and isinstance(value, dict)]
@@ -125,20 +132,20 @@ def packaged_layers(
 
 
 def is_sequential(model: str) -> bool:
-    """Return whether ``model`` (a name) stands among the package's sequential models, without importing it."""
+    """Return whether ``model`` (a name) is one of the package's sequential models, without importing it."""
     return (PROPERTIES.parent / "model" / "sequential_recommender" / f"{model.lower()}.py").is_file()
 
 
 def has_properties(model: str) -> bool:
-    """Return whether the program knows the hyper-parameters of ``model`` (a name)."""
+    """Return whether the package has default hyper-parameters for ``model`` (a name)."""
     return (PROPERTIES / "model" / f"{model}.yaml").is_file()
 
 
 def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, Layer]]:
-    """Lay ``layers`` (lowest first) over each other.
+    """Merge ``layers`` (lowest first); later ones override earlier ones.
 
     Returns:
-        The values (a deep copy) and, for each key, the highest layer that sets it.
+        The values (a deep copy), and for each key the highest layer that sets it.
     """
     values: dict[str, Any] = {}
     winners: dict[str, Layer] = {}

@@ -1,4 +1,4 @@
-"""Settings as plain values that may be stored and shown, without secrets."""
+"""Settings as plain values that can be stored and shown, without secrets."""
 
 import re
 from enum import Enum
@@ -11,19 +11,19 @@ _SECRET = re.compile(r"token$|password|passwd|secret|api_?key", re.IGNORECASE)
 
 
 def is_secret(key: str) -> bool:
-    """Return whether a key by its name holds a credential."""
+    """Return whether a setting's name suggests that it holds a credential."""
     return bool(_SECRET.search(str(key)))
 
 
 def refuse_odd_text(value: Any, where: str) -> None:
-    """Refuse text that is in no file name and no UTF-8: a NUL, or half of a character (bytes of another encoding).
+    """Raise a UserError for text that file names or UTF-8 cannot represent: with a NUL or a lone surrogate.
 
     Args:
-        value: a setting, nested ones too.
-        where: what messages call it.
+        value: the value of a setting; nested values are checked too.
+        where: the setting's name in messages.
 
     Raises:
-        UserError: there is some.
+        UserError: there is such text.
     """
     if isinstance(value, dict):
         for key, part in value.items():
@@ -33,11 +33,11 @@ def refuse_odd_text(value: Any, where: str) -> None:
         for part in value:
             refuse_odd_text(part, where)
     elif isinstance(value, str) and _ODD.search(value):
-        raise UserError(f"{where} holds a NUL or what is no UTF-8")
+        raise UserError(f"{where} contains a NUL or invalid UTF-8")
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` made of dict, list, str, int, float, bool and None; keys of credentials are left out."""
+    """Return ``value`` made of dict, list, str, int, float, bool and None only, without credentials."""
     if isinstance(value, dict):
         return {str(key): plain(value[key]) for key in sorted(value, key=str) if not is_secret(key)}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""YAML as RecBole reads it, with safe tags only: ``1e-4`` is a number, and ``None`` is null."""
+"""Safe YAML loading with the number and null formats of RecBole: ``1e-4`` is a number, ``None`` is null."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from recbole.utils import UserError
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that also knows floats without a point or an exponent sign, and Python's ``None``."""
+    """A safe loader that also parses floats without a point or an exponent sign, and Python's ``None``."""
 
 
 _Loader.add_implicit_resolver(
@@ -24,10 +24,10 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Read a configuration file.
 
     Returns:
-        The values (dict with str keys) and the line of each key (dict of str to int, counted from 1).
+        The values (dict with str keys), and the line of each key (dict from str to int, from 1).
 
     Raises:
-        UserError: the file cannot be read, is no valid YAML, or is no list of ``key: value`` lines.
+        UserError: the file cannot be read, is not valid YAML, or does not consist of ``key: value`` lines.
     """
     try:
         with open(path, "rb") as file:
@@ -41,16 +41,18 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     if root is None:
         return {}, {}
     if not isinstance(values, dict):
-        raise UserError(f"{path}, line {root.start_mark.line + 1}: a config file holds 'key: value' lines")
+        raise UserError(f"{path}, line {root.start_mark.line + 1}: a config file should consist of 'key: value' lines")
     lines = {str(key.value): key.start_mark.line + 1 for key, _ in root.value if isinstance(key, yaml.ScalarNode)}
     return {str(key): value for key, value in values.items()}, lines
 
 
 def parse_value(text: str) -> Any:
-    """Return what ``text`` from the command line means in YAML; text that is no YAML, like ``[5,inf)``, is itself.
+    """Return the YAML value of ``text`` from the command line; text that is not valid YAML is returned unchanged.
+
+    For example, ``[5,inf)`` is not valid YAML.
 
     Raises:
-        UserError: it is YAML that :func:`~recbole.config.document.composed` refuses.
+        UserError: the YAML is too deep or too large, see :func:`~recbole.config.document.composed`.
     """
     if not text.strip():
         return text
@@ -66,4 +68,4 @@ def _told_in_one_line(path: str | Path, error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"{path}, line {mark.line + 1}" if mark else str(path)
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return f"{where}: no valid YAML: {problem}"
+    return f"{where}: not valid YAML: {problem}"

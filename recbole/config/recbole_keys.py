@@ -1,8 +1,8 @@
-"""RecBole 1.2.1's settings that this program does not have: which are refused, and which do nothing.
+"""Settings of RecBole 1.2.1 that this program does not have: some are refused, the others have no effect.
 
-One that would change data, split, evaluation or training is refused where it is not RecBole's default, wherever it was
-set: who set it would get other numbers than asked for. The others do nothing, and a line says so. What the program has
-stands in ``properties/``.
+A setting that would change data, split, evaluation or training is refused unless it has RecBole's default, because the
+results would differ from those expected. Other settings are ignored with a warning. The settings that the program has
+are in ``properties/``.
 """
 
 from collections.abc import Collection
@@ -13,34 +13,34 @@ from recbole.utils import UserError
 
 _COLUMNS = "name the columns to read in load_col"
 _GRAPH = "knowledge graphs are not available"
-_SAVED = "data are read from data_path, and split, in every run"
+_SAVED = "every run reads the data from data_path and splits them"
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "require_pow": (False, "the loss of this model has no such power"),
     "unload_col": (None, _COLUMNS),
     "unused_col": (None, _COLUMNS),
     "additional_feat_suffix": (None, "files other than .inter, .user and .item are not read"),
-    "preload_weight": (None, "embeddings begin with random values"),
-    "discretization": (None, "numbers stay numbers"),
-    "numerical_features": ([], "the models here embed no numbers"),
-    "seq_len": (None, "of sequences MAX_ITEM_LIST_LENGTH cuts the history; other columns are not cut"),
+    "preload_weight": (None, "embeddings are initialised randomly"),
+    "discretization": (None, "numbers are not divided into bins"),
+    "numerical_features": ([], "no model here embeds numbers"),
+    "seq_len": (None, "MAX_ITEM_LIST_LENGTH limits the history; other sequences are not cut"),
     "encoding": ("utf-8", "files are UTF-8"),
     **dict.fromkeys(("alias_of_entity_id", "alias_of_relation_id"), (None, _GRAPH)),
     **dict.fromkeys(("dataset_save_path", "dataloaders_save_path"), (None, _SAVED)),
     "kg_reverse_r": (False, _GRAPH),
     **dict.fromkeys(("entity_kg_num_interval", "relation_kg_num_interval"), ("[0,inf)", _GRAPH)),
-    **dict.fromkeys(("nproc", "world_size"), (1, "start several processes by --nproc or torchrun")),
+    **dict.fromkeys(("nproc", "world_size"), (1, "start several processes with --nproc or torchrun")),
 }  # fmt: skip
-"""Key to RecBole's default, the one value that is let pass, and to what to do instead."""
+"""Setting to RecBole's default, the only accepted value, and to the reason or advice in the message."""
 
-_NO_FILE = "no data set and no data loader is written"
-_NOWHERE = "flags of the same name, or torchrun, say where the processes are"
+_NO_FILE = "data sets and data loaders are not saved"
+_NOWHERE = "flags of the same name, or torchrun, give the addresses of the processes"
 
 HARMLESS: dict[str, tuple[Any, str]] = {
-    "worker": (0, "batches are made by the process that trains"),
-    "loss_decimal_place": (4, "losses are shown with four places"),
-    "log_wandb": (False, "curves go to TensorBoard"),
-    "wandb_project": ("recbole", "curves go to TensorBoard"),
+    "worker": (0, "the training process makes its batches itself"),
+    "loss_decimal_place": (4, "losses are shown with four decimal places"),
+    "log_wandb": (False, "curves are written for TensorBoard"),
+    "wandb_project": ("recbole", "curves are written for TensorBoard"),
     **dict.fromkeys(("save_dataset", "save_dataloaders"), (False, _NO_FILE)),
     **dict.fromkeys(("neg_sampling", "training_neg_sample_num"), (None, "write train_neg_sample_args")),
     "POSITION_FIELD": ("position_id", "no column of positions is made"),
@@ -51,19 +51,20 @@ HARMLESS: dict[str, tuple[Any, str]] = {
     **{key: (default, _NOWHERE) for key, default in (("ip", "localhost"), ("port", "5678"))},
     **dict.fromkeys(("group_offset", "offset", "local_rank"), (0, _NOWHERE)),
 }
-"""Key to RecBole's default, of which nothing is said, and to why it does nothing."""
+"""Setting to RecBole's default, which causes no warning, and to the reason why the setting has no effect."""
 
 
 def refuse(layer: Layer, known: Collection[str], drop_in: bool) -> None:
-    """Refuse RecBole's settings that would have to change something.
+    """Refuse RecBole's settings that would have to change the results.
 
     Args:
-        layer: a file, a dictionary or the command line.
-        known: the keys that are read.
-        drop_in: whether the model comes from elsewhere, and may read what the program does not know.
+        layer: a config file, a dictionary or the command line.
+        known: the settings that the program has.
+        drop_in: whether the model comes from another package, and may itself read ``require_pow``.
 
     Raises:
-        UserError: naming the key, its place, and what to do instead.
+        UserError: a refused setting differs from RecBole's default. The message names it, its place, and what to do
+            instead.
     """
     for key, value in layer.values.items():
         if key in known or key not in REFUSED or (drop_in and key == "require_pow"):
@@ -74,16 +75,16 @@ def refuse(layer: Layer, known: Collection[str], drop_in: bool) -> None:
 
 
 def harmless(layer: Layer, known: Collection[str]) -> list[str]:
-    """Return a line for each of RecBole's settings that does nothing, unless it is at RecBole's default."""
-    asked = {key: HARMLESS[key] for key in layer.values if key in HARMLESS and key not in known}
+    """Return a warning for each of RecBole's settings that has no effect here and differs from RecBole's default."""
+    ignored = {key: HARMLESS[key] for key in layer.values if key in HARMLESS and key not in known}
     return [
         f"{layer.where(key)}: RecBole's {key!r} does nothing here: {why}"
-        for key, (default, why) in asked.items()
+        for key, (default, why) in ignored.items()
         if _plain(layer.values[key]) != _plain(default)
     ]
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with what RecBole takes for the same made equal: nothing in several spellings, numbers as text."""
+    """Return a value such that what RecBole treats as equal becomes equal: all empty values, numbers and text."""
     empty = value is None or value in ([], {}, (), "", "None")
     return None if empty else str(value).lower()

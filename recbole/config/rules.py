@@ -1,4 +1,4 @@
-"""What the values of settings may be: one table for the program's own settings and its models' hyper-parameters."""
+"""Which values settings may have: one table for the program's settings and its models' hyper-parameters."""
 
 import math
 from collections.abc import Callable
@@ -10,18 +10,18 @@ from recbole.config.layers import TEXT_KEYS
 from recbole.utils import UserError
 from recbole.utils.intervals import parse_intervals
 
-#: The optimizers that the trainer has; in any case.
+#: Names of the trainer's optimizers; upper and lower case do not matter.
 LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value may be.
+    """Which values a setting may have.
 
     Attributes:
-        told: the same in words, to stand behind "should be".
-        meets: function from a value to whether it may be.
-        kind: function from a value to what is used: another type at most.
+        told: the allowed values in words, to follow "should be".
+        meets: function that returns whether a value is allowed.
+        kind: function that converts an allowed value to the type to use.
     """
 
     told: str
@@ -30,7 +30,7 @@ class Rule:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a real number: no truth value, and not NaN."""
+    """Return whether a value is a real number that is neither a bool nor NaN."""
     return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
 
 
@@ -124,8 +124,8 @@ INTERVALS = Rule(
 THRESHOLD = Rule("null, or one column and a number, like {rating: 4}", _is_threshold)
 CLIPPING = Rule("null, or numbers above 0 like {max_norm: 5.0, norm_type: 2}", _is_clipping)
 
-#: What each setting may be. One whose default is null may be null as well; others without an entry here are of their
-#: default's type.
+#: The rule of each setting. A setting whose default is null may also be null; one without an entry must have the type
+#: of its default.
 RULES: dict[str, Rule] = {
     # overall.yaml
     **dict.fromkeys(("seed", "unlearn_sample_selection_seed"), SEED),
@@ -166,13 +166,13 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("forget_set", "sensitive_category"), NAME),
     "retrain_checkpoint_idx_to_match": CHECKPOINT,
     "other_seeds": _list(SEED, "a list of seeds, like [3, 5]"),
-    # sizes and numbers of parts of models
+    # sizes of models, numbers of layers and the like
     **dict.fromkeys(("embedding_size", "mf_embedding_size", "mlp_embedding_size", "hidden_size", "inner_size"), COUNT),
     **dict.fromkeys(("n_layers", "num_layers", "n_heads", "n_intents", "step"), COUNT),
     **dict.fromkeys(("k", "sample_size", "n_neighbors", "group_size", "soft_samples", "lr_dc_step"), COUNT),
     "teacher_epochs": NATURAL,
     "mlp_hidden_size": _list(COUNT, "a list of integers of at least 1, like [128, 64]"),
-    # probabilities and shares
+    # hyper-parameters in [0, 1]
     **dict.fromkeys(("dropout_prob", "hidden_dropout_prob", "attn_dropout_prob", "drop_ratio"), PROBABILITY),
     "dropout_probs": _list(PROBABILITY, "a list of two numbers in [0, 1), like [0.25, 0.5]", length=2),
     **dict.fromkeys(("alpha", "within_decay_rate", "group_decay_rate", "epsilon"), SHARE),
@@ -185,34 +185,34 @@ RULES: dict[str, Rule] = {
     "hidden_act": TEXT,
 }
 
-#: Models for which a setting of this name may be something else.
+#: Rules that differ for some models.
 RULES_BY_MODEL: dict[str, dict[str, Rule]] = {
-    "EASE": {"reg_weight": POSITIVE},  # the Gram matrix is singular without
-    "LightGCN": {"n_layers": NATURAL},  # without propagation it is matrix factorisation
-    "SimRec": {"n_layers": _integer("an integer of at least 2", lambda n: n >= 2)},  # for the second on
+    "EASE": {"reg_weight": POSITIVE},  # without it the Gram matrix is singular
+    "LightGCN": {"n_layers": NATURAL},  # with 0 layers it is matrix factorisation
+    "SimRec": {"n_layers": _integer("an integer of at least 2", lambda n: n >= 2)},  # it needs a second layer
 }
 
 
 def rule_of(key: str, default: Any, model: str = "") -> Rule | None:
-    """Return the rule of the table, or ``None``.
+    """Return the table's rule for a setting, or ``None`` if it has none.
 
     Args:
         key: a setting of overall.yaml or of the model's own properties.
-        default: its default. One that breaks the rule is of another thing by the same name, in properties that came
-            with a model from elsewhere: there is no rule for it.
-        model: the model's name; empty for a rule that is every model's.
+        default: its default. If it breaks the rule, the setting is another one by the same name, from the properties of
+            a model of another package, and has no rule.
+        model: the model's name; empty for the rule of all models.
     """
     rule = RULES_BY_MODEL.get(model, {}).get(key) or RULES.get(key)
     return rule if rule is None or default is None or rule.meets(default) else None
 
 
 def rule_by_default(default: Any, strict: bool = True) -> Rule | None:
-    """Return the rule that a value is of the type that its default has, or ``None`` for defaults that cannot tell.
+    """Return the rule that a value must have the type of its default, or ``None`` for a default such as null or a list.
 
     Args:
         default: the packaged default.
-        strict: whether the default tells integers, numbers and text apart; else only numbers and truth values are
-            looked at, and any number will do.
+        strict: whether to distinguish integers, numbers and text. Otherwise a number may have either type, and a
+            default of text allows any value.
     """
     if isinstance(default, bool):
         return TRUTH

@@ -1,4 +1,4 @@
-"""Settings that nobody reads: mistyped ones, and ones that look as if they did something."""
+"""Settings that nothing reads: mistyped ones, and ones that seem to have an effect but have none."""
 
 from collections.abc import Collection
 
@@ -8,14 +8,14 @@ from recbole.utils import UserError, suggest
 
 EVAL_KEYS = ("split", "order", "group_by", "mode")
 
-#: Keys that people set although they do not do what they seem to say.
+#: Advice for keys that users set although they do not have the effect that their name suggests.
 _HINTS = {
     "min_user_inter_num": 'write user_inter_num_interval, for example "[5,inf)"',
     "min_item_inter_num": 'write item_inter_num_interval, for example "[5,inf)"',
     "training_batch_size": "write train_batch_size",
     "early_stop": "write stopping_step",
-    "threshold": "it makes labels for eval_args mode labeled, and filters nothing; val_interval filters",
-    "treshold": "it is a mistyped threshold, which filters nothing; val_interval filters",
+    "threshold": "it makes labels for eval_args mode labeled and filters nothing; to filter, write val_interval",
+    "treshold": "it is a mistyped threshold, which filters nothing; to filter, write val_interval",
 }
 _HINTS_BY_MODEL = {
     "BPR": {"loss": "BPR has one loss"},
@@ -24,12 +24,19 @@ _HINTS_BY_MODEL = {
 
 
 def hint(key: str, model: str) -> str | None:
-    """Return what to do about a key that does not do what it seems to say, or ``None``."""
+    """Return advice about a key that does not have the effect that its name suggests, or ``None``."""
     return _HINTS_BY_MODEL.get(model, {}).get(key) or _HINTS.get(key)
 
 
 def check_command_line(layer: Layer, allowed: Collection[str], also_known: Collection[str], model: str) -> None:
-    """Raise a UserError naming the nearest known name for a key of the command line that no layer declares."""
+    """Raise a UserError for a key on the command line that no layer declares; it suggests the nearest known name.
+
+    Args:
+        layer: the command line.
+        allowed: the keys that are declared.
+        also_known: further names that may be suggested.
+        model: the model's name.
+    """
     for key in layer.values:
         if key not in allowed:
             advice = hint(key, model)
@@ -41,13 +48,14 @@ def check_command_line(layer: Layer, allowed: Collection[str], also_known: Colle
 
 
 def warnings_for(layer: Layer, known: Collection[str], model: str, drop_in: bool) -> list[str]:
-    """Return a line for each key of a config file or dict that does nothing or does not do what it seems to say.
+    """Return a warning for each key of a config file or dict that has no effect, or another one than it suggests.
 
     Args:
-        layer: the layer to look at.
-        known: the keys that are read.
+        layer: the config file or dict.
+        known: the keys that the program reads.
         model: the model's name.
-        drop_in: whether the program does not know the model's hyper-parameters; then unknown keys are taken for them.
+        drop_in: whether the package has no default hyper-parameters for the model; unknown keys then count as its
+            hyper-parameters and cause no warning.
     """
     lines = []
     for key in layer.values:

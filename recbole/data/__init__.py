@@ -1,4 +1,4 @@
-"""The log, its split, and what each task makes of them."""
+"""The interaction log, its split, and one data set class for each task (CF, SBR, NBR)."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ __all__ = [
     "cat_interactions",
 ]
 
-# what makes files of files reads atomic ones, and needs no torch; RecBole's names come from recbole.doors
+# imported on demand, because the data preparation uses this package without torch; RecBole's names: recbole.doors
 __getattr__ = from_modules(
     __name__,
     {

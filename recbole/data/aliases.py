@@ -1,4 +1,4 @@
-"""Sequences that interactions carry, and columns whose tokens are users or items too."""
+"""Columns that hold sequences, and token columns that share the ids of users or items (``alias_of_*_id``)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ _EMPTY = strings([""])
 
 
 def with_lists(log: InteractionLog, lists: Mapping[str, pa.ListArray], rows: np.ndarray) -> InteractionLog:
-    """Return a log with columns of sequences: tokens are numbered as they appear.
+    """Return a copy of the log that also holds the file's sequence columns, as its ``lists``.
+
+    Token ids are int64, from 1, in order of first appearance.
 
     Args:
-        log: of the chosen rows, unsorted.
-        lists: name to a list of tokens or numbers for each row of the file.
-        rows: int64, the chosen rows.
+        log: the chosen rows of the file, in the file's order.
+        lists: name to an Arrow array with one list of strings or numbers for each row of the file.
+        rows: int64, indices of the chosen rows in the file.
     """
     found, vocabulary = {}, dict(log.vocabulary)
     for name, column in lists.items():
@@ -47,12 +49,12 @@ def with_lists(log: InteractionLog, lists: Mapping[str, pa.ListArray], rows: np.
 
 
 def share_ids(log: InteractionLog, config: Config) -> InteractionLog:
-    """Return a log in which ``alias_of_user_id`` and ``alias_of_item_id`` are numbered as users and items are.
+    """Return a log whose ``alias_of_user_id`` and ``alias_of_item_id`` columns use the ids of users and items.
 
-    Tokens that no user (item) has come after all of theirs.
+    Tokens of these columns that are no users (items) yet get the next ids; a missing token gets 0.
 
     Raises:
-        UserError: when there is no such column of tokens.
+        UserError: a column that one of these settings names is not loaded or holds no tokens.
     """
     columns, lists, vocabulary = dict(log.columns), dict(log.lists), dict(log.vocabulary)
     for side in SIDES:
@@ -60,7 +62,7 @@ def share_ids(log: InteractionLog, config: Config) -> InteractionLog:
         for name in names:
             if name not in vocabulary or name in SIDES:
                 known = [column for column in vocabulary if column not in SIDES]
-                raise UserError(f"alias_of_{side}_id: no column of tokens '{name}' is loaded{suggest(name, known)}")
+                raise UserError(f"alias_of_{side}_id: no token column '{name}' is loaded{suggest(name, known)}")
             own = vocabulary[name].token_array
             known_ones = pa.concat_arrays([vocabulary[side].token_array, _EMPTY])
             new = own.filter(pc.invert(pc.is_in(own, value_set=known_ones)))

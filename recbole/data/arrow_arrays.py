@@ -1,6 +1,6 @@
-"""Arrow arrays of what Python has, and back, by their buffers.
+"""Convert between Python or NumPy values and Arrow arrays through their memory buffers.
 
-The first call of ``pa.array`` or of an array's ``to_numpy`` imports pandas, which takes a sixth of a second.
+The first call of ``pa.array`` or of an Arrow array's ``to_numpy`` would import pandas, which takes a sixth of a second.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 def strings(texts: Iterable[str | None]) -> pa.Array:
-    """Return an Arrow string array of texts, null where there is none."""
+    """Return texts as an Arrow string array; ``None`` becomes null."""
     texts = list(texts)
     if None in texts:
         return pa.array(texts, pa.string())
@@ -21,19 +21,19 @@ def strings(texts: Iterable[str | None]) -> pa.Array:
 
 
 def integers(values: np.ndarray) -> pa.Array:
-    """Return an Arrow int64 array of integers [n]."""
+    """Return a NumPy array of integers [n] as an Arrow int64 array."""
     return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values, np.int64))])
 
 
 def filled(places: pa.Array) -> np.ndarray:
-    """Return an Arrow array of integers as :func:`numbers` does, -1 where one is missing."""
+    """Return an Arrow integer array as a read-only NumPy array [n] of the same integer type, with -1 for null."""
     if places.null_count:
         places = places.fill_null(integers(np.array([-1])).cast(places.type)[0])
     return numbers(places)
 
 
 def numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Return an Arrow column of integers or floats, none missing, as a NumPy array [n]; not to be written to."""
+    """Return an Arrow column of integers or floats without nulls as a NumPy array [n], which may be read-only."""
     kind = np.dtype(column.type.to_pandas_dtype())
     pieces = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     some = [piece for piece in pieces if len(piece)]

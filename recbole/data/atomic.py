@@ -1,9 +1,9 @@
 """RecBole's atomic files: separated values under a typed header, read and written with Arrow.
 
-The first line names and types the columns, ``user_id:token<TAB>rating:float``. Between commas or semicolons values may
-stand in quotes (``"a, b"``, a quote in them twice), as spreadsheet programs write them; otherwise there is no quoting
-and no escaping, so a ``"`` is a character like any other. Files are UTF-8 with LF line ends; a byte order mark, CRLF
-and blank lines are accepted.
+The first line gives each column's name and type: ``user_id:token<TAB>rating:float``. In files separated by commas or
+semicolons, values may be quoted (``"a, b"``, with a quote inside doubled), as spreadsheet programs write them. In other
+files there is no quoting and no escaping: a ``"`` is an ordinary character. Files are UTF-8 with LF line ends; a byte
+order mark, CRLF and blank lines are accepted.
 """
 
 import re
@@ -24,18 +24,18 @@ from recbole.utils import FeatureType, UserError, atomic_write, suggest
 
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 Values: TypeAlias = Sequence[Any] | np.ndarray | Column
-"""What a column to write may be."""
+"""The types that :func:`write_atomic` accepts for a column."""
 
 _NUMBER = r"^[ \t]*([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:nan|inf|infinity))[ \t]*$"
 _EXACT_BELOW = 2.0**53
 _ROWS_AT_ONCE = 1 << 18
 _BYTES_AT_ONCE = 1 << 23
 
-pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what it once had from NumPy and torch
+pa.set_memory_pool(pa.system_memory_pool())  # Arrow's default pool keeps freed memory, out of reach of NumPy and torch
 
 
 def release_memory() -> None:
-    """Give memory that is no longer used back to the system."""
+    """Return memory that Arrow no longer uses to the operating system."""
     pa.default_memory_pool().release_unused()
 
 
@@ -44,11 +44,12 @@ class AtomicTable:
     """The content of one atomic file.
 
     Attributes:
-        table: the columns, named without their types. ``token``: string, null where there is nothing; ``float``: int64
-            if every value is a whole number, else float64 with NaN where there is nothing; ``token_seq`` and
-            ``float_seq``: lists of string and of float64, empty where there is nothing.
-        types: the type of each column, in the table's order.
-        path: where it was read from.
+        table: the columns, named without their types. A ``token`` column holds strings (or a dictionary of strings, see
+            ``encoded`` of :func:`read_atomic`), null where a value is missing. A ``float`` column is int64 if every
+            value is a whole number, else float64 with NaN where a value is missing. ``token_seq`` and ``float_seq``
+            columns hold lists of string and of float64, empty where a value is missing.
+        types: column name to type, in the table's order.
+        path: the file.
     """
 
     table: pa.Table
@@ -68,17 +69,19 @@ def read_atomic(
 
     Args:
         path: the file.
-        columns: names to read, in the order wanted; all of them by default.
+        columns: names of the columns to read, in the wanted order; ``None`` reads all.
         separator: the one character between columns.
-        seq_separator: what stands between the elements of a sequence; runs of it count as one.
-        encoded: ``token`` columns may come as dictionaries, of strings; a large file then takes half the memory.
-        surplus: values behind a line's last column are left out with a warning; else they are an error.
+        seq_separator: the text between the elements of a sequence; several in a row count as one.
+        encoded: whether ``token`` columns may be returned as Arrow dictionaries of strings, which halves the memory
+            that a large file takes.
+        surplus: whether extra values at the end of a line are dropped with a warning; otherwise they are an error.
 
     Returns:
-        AtomicTable: with one row per line, in the file's order.
+        AtomicTable: one row for each line that is not blank, in the file's order.
 
     Raises:
-        UserError: naming the file and, where it applies, the line (the header is line 1) and the column.
+        UserError: the file cannot be read, a column is missing, or the header or a value is malformed. The message
+            names the file and, where it applies, the line (the header is line 1) and the column.
     """
     path = Path(path)
     if len(separator) != 1:
@@ -92,7 +95,7 @@ def read_atomic(
     raw = _parse(path, header, wanted, separator, encoded=encoded, surplus=surplus)
     if separator in QUOTING:
         _refuse_open_quotes(path, raw)
-    release_memory()  # the parser needs several times what it leaves
+    release_memory()  # parsing needs several times the memory of its result
     types = {name: header[name] for name in wanted}
     convert: dict[FeatureType, Callable[[pa.ChunkedArray, str], Column]] = {
         FeatureType.TOKEN: lambda column, name: column,
@@ -113,7 +116,7 @@ def _parse(
     encoded: bool = False,
     surplus: bool = False,
 ) -> pa.Table:
-    """Return the wanted columns: text, except that Arrow infers the type of ``float`` columns unless ``as_text``."""
+    """Return the wanted columns as text, except that Arrow infers the type of ``float`` columns unless ``as_text``."""
     text = [name for name in wanted if as_text or header[name] is not FeatureType.FLOAT]
     with open(path, "rb") as file:
         file.readline()
@@ -143,10 +146,10 @@ def _parse(
 def _in_pieces(
     path: str | Path, header: Mapping[str, FeatureType], parse: csv.ParseOptions, convert: csv.ConvertOptions
 ) -> pa.Table | None:
-    """Return what ``read_csv`` would, its tokens as dictionaries, without ever having all of the text in memory.
+    """Return what ``read_csv`` returns, with tokens as dictionaries, without holding the whole text in memory.
 
-    None where a piece does not fit the first one: its numbers have a point, or a line is wrong. All have to be seen
-    together then.
+    Return None if a block does not fit the first one (its numbers have a decimal point, or a line is malformed); the
+    file has to be parsed as a whole then.
     """
     read, pieces = csv.ReadOptions(column_names=list(header), skip_rows=1, block_size=_BYTES_AT_ONCE), []
     try:
@@ -164,7 +167,7 @@ def _in_pieces(
 
 
 def _explain(path: str | Path, width: int, separator: str, error: Exception) -> UserError:
-    """Find the line that Arrow could not parse; this scans the file in Python, once, to say what is wrong with it."""
+    """Return an error that names the line which Arrow could not parse; this scans the file once, in Python."""
     for number, line in _lines(path):
         found = line.count(separator.encode()) + 1
         if found != width:
@@ -173,18 +176,18 @@ def _explain(path: str | Path, width: int, separator: str, error: Exception) -> 
         try:
             line.decode("utf-8")
         except UnicodeDecodeError:
-            return UserError(f"{path}:{number}: not UTF-8")
+            return UserError(f"{path}:{number}: not UTF-8 text")
     return UserError(f"{path}: {str(error).splitlines()[0]}")
 
 
 def _lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Yield ``(number, line)`` of the rows below the header; blank lines are counted and left out."""
+    """Yield ``(line number, line)`` for the non-blank lines below the header; blank lines count in the numbering."""
     lines = Path(path).read_bytes().splitlines()
     return ((number, line) for number, line in enumerate(lines, start=1) if line and number > 1)
 
 
 def line_of(path: str | Path, row: int) -> int:
-    """Return the number of the line that holds a row (from 0) of an atomic file; the header's is 1."""
+    """Return the line number, in an atomic file, of a data row (counted from 0); the header is line 1."""
     return next(islice(_lines(path), int(row), None))[0]
 
 
@@ -196,16 +199,16 @@ def _not_a_number(path: str | Path, name: str, row: int, value: Any) -> UserErro
 
 
 def _refuse_open_quotes(path: Path, table: pa.Table) -> None:
-    """Refuse a value that goes on in the next line: a quote that nobody closed swallows rows."""
+    """Raise a UserError for a value that spans several lines: an unclosed quote would swallow rows."""
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
             at = pc.index(pc.match_substring_regex(pc.cast(column, pa.string()), "[\r\n]"), True).as_py()
             if at >= 0:
-                raise UserError(f"{path}:{line_of(path, at)}: column '{name}': a quote is opened and not closed")
+                raise UserError(f"{path}:{line_of(path, at)}: column '{name}': a quote is opened but not closed")
 
 
 def _first_bad(strings: Column) -> int:
-    """Return the index of the first string that is not a number, or -1."""
+    """Return the index of the first string that is not a number, or -1 if all are numbers."""
     return pc.index(pc.match_substring_regex(strings, _NUMBER), False).as_py()
 
 
@@ -222,7 +225,7 @@ def _numbers(column: pa.ChunkedArray, path: Path, name: str, separator: str) -> 
 
 
 def _lists(column: pa.ChunkedArray, separator: str) -> pa.ListArray:
-    """Split a text column; empty elements are dropped, so that nothing at all becomes an empty list."""
+    """Split a text column into lists of strings. Empty elements are dropped, so a missing value is an empty list."""
     column = pc.fill_null(column, "").combine_chunks()
     split = pc.split_pattern(column, separator)
     flat, owner = split.flatten(), pc.list_parent_indices(split).to_numpy()
@@ -247,20 +250,22 @@ def write_atomic(
     separator: str = "\t",
     seq_separator: str = " ",
 ) -> None:
-    """Write an atomic file, whole or not at all, with LF line ends.
+    """Write an atomic file with LF line ends; an interruption leaves no partial file.
 
-    Numbers are written in the shortest form that reads back the same, whole numbers without a point; NaN and ``None``
-    become nothing at all.
+    Numbers are written in the shortest form that reads back as the same value, whole numbers without a decimal point.
+    NaN and ``None`` are written as an empty value.
 
     Args:
         path: the file.
-        columns: dict from name to a sequence, NumPy array or Arrow array; all equally long. Sequences are lists.
-        types: dict from the same names to `FeatureType` or its value.
+        columns: column name to a sequence, NumPy array or Arrow array, all of the same length. The values of a sequence
+            column are lists.
+        types: the same column names to a `FeatureType` or its value, such as ``"token"``.
         separator: the one character between columns.
-        seq_separator: what stands between the elements of a sequence.
+        seq_separator: the text between the elements of a sequence.
 
     Raises:
-        UserError: a value holds the separator or a line break, so that it would not read back.
+        UserError: a value contains the separator or a line break, an element of a sequence is empty or contains
+            ``seq_separator``, or a row has no value at all, so that the file would not read back.
     """
     kinds = {name: FeatureType(types[name]) for name in columns}
     with atomic_write(path) as file:
@@ -277,7 +282,7 @@ def _rows(
     separator: str,
     seq_separator: str,
 ) -> list[str]:
-    """Return the lines of some rows, list of str with line ends."""
+    """Return the lines of some rows as strings, each with its line break."""
     texts = [_as_text(path, name, values, types[name], separator, seq_separator) for name, values in columns.items()]
     rows = pc.binary_join_element_wise(*texts, separator)
     if pc.any(pc.equal(rows, "")).as_py():

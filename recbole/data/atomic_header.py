@@ -1,4 +1,4 @@
-"""The first line of an atomic file, which names and types its columns."""
+"""The first line of an atomic file, which gives the name and type of each column."""
 
 from collections.abc import Container
 from pathlib import Path
@@ -8,14 +8,15 @@ from recbole.utils import FeatureType, UserError, suggest
 SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space", "|": "bar"}
 
 QUOTING = ",;"
-"""Separators of files in which values may stand in quotes."""
+"""Separators of files in which values may be quoted."""
 
 
 def read_header(path: str | Path, separator: str = "\t") -> dict[str, FeatureType]:
     """Return the columns of an atomic file as a dict from name to `FeatureType`, in the file's order.
 
     Raises:
-        UserError: the file is missing, empty or not UTF-8, or a column has no type, an unknown type or another's name.
+        UserError: the file cannot be read, is empty or not UTF-8, or a column has no type, an unknown type, or a name
+            that appears twice.
     """
     try:
         with open(path, "rb") as file:
@@ -27,7 +28,7 @@ def read_header(path: str | Path, separator: str = "\t") -> dict[str, FeatureTyp
     try:
         names = [_unquoted(name, separator) for name in line.decode("utf-8-sig").rstrip("\r\n").split(separator)]
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}:1: not UTF-8") from error
+        raise UserError(f"{path}:1: not UTF-8 text") from error
     known = {kind.value: kind for kind in FeatureType}
     types: dict[str, FeatureType] = {}
     for column in names:
@@ -37,7 +38,7 @@ def read_header(path: str | Path, separator: str = "\t") -> dict[str, FeatureTyp
                 f"{path}:1: column '{column}' has no type, expected '{column.strip(':')}:token' or ':float'"
             )
         if len(names) == 1 and (other := _other_separator(names, known)):
-            raise UserError(f"{path}:1: its columns stand between {other}s: set field_separator")
+            raise UserError(f"{path}:1: the columns are separated by {other}s: set field_separator")
         if kind not in known:
             hint = suggest(kind, known) or f", known are {', '.join(known)}"
             raise UserError(f"{path}:1: column '{name}' has the unknown type '{kind}'{hint}")
@@ -48,16 +49,16 @@ def read_header(path: str | Path, separator: str = "\t") -> dict[str, FeatureTyp
 
 
 def _unquoted(name: str, separator: str) -> str:
-    """Return a column's name without the quotes that it may stand in."""
+    """Return a column's name without the quotes around it, if there are any."""
     quoted = separator in QUOTING and len(name) > 1 and name[0] == name[-1] == '"'
     return name[1:-1] if quoted else name
 
 
 def _other_separator(names: list[str], known: Container[str]) -> str | None:
-    """Return which separator a header has in truth, if it is another than was taken for it."""
+    """Return the name of the separator that a header seems to use instead, or None if no other one fits."""
     line = "".join(names)
-    for character, told in SEPARATOR_NAMES.items():
+    for character, title in SEPARATOR_NAMES.items():
         columns = [name.strip('" ') for name in line.split(character)]
         if len(columns) > 1 and all(column.rpartition(":")[2] in known for column in columns):
-            return told
+            return title
     return None

@@ -1,4 +1,4 @@
-"""What is known of people beside their interactions: attributes from RecBole's ``.user`` file, in groups."""
+"""User attributes such as gender or age, read from RecBole's ``.user`` file and divided into groups."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _KEYS = ("column", "bins", "groups", "missing")
 
 @dataclass(frozen=True)
 class UserAttribute:
-    """One attribute of people.
+    """One attribute of the users.
 
     Attributes:
-        name: such as ``gender``.
-        groups: what the groups are called: bins in ascending order, other groups by code point.
-        label: int64 [n_users], the place of each person's group in ``groups``, -1 where it is not known (and for the
-            padding): such people are neither protected nor attacked.
+        name: the attribute's name, such as ``gender``.
+        groups: names of the groups: bins in ascending order, other groups sorted by code point.
+        label: int64 [n_users], for each user id the index of the user's group in ``groups``. It is -1 where the group
+            is unknown, and for the padding; users of unknown group are neither protected nor attacked.
     """
 
     name: str
@@ -40,14 +40,14 @@ class UserAttribute:
 
     @property
     def known(self) -> np.ndarray:
-        """The people whose group is known, int64 ids, ascending."""
+        """Ids of the users whose group is known, int64, ascending."""
         return np.flatnonzero(self.label >= 0)
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of name, groups and labels."""
-        said = "\0".join((self.name, *self.groups)).encode()
-        return hashlib.sha256(said + b"\0" + self.label.astype("<i8").tobytes()).hexdigest()
+        """SHA-256 of the name, the groups and the labels, in hexadecimal digits."""
+        text = "\0".join((self.name, *self.groups)).encode()
+        return hashlib.sha256(text + b"\0" + self.label.astype("<i8").tobytes()).hexdigest()
 
     def __str__(self) -> str:
         sizes = np.bincount(self.label[self.known], minlength=len(self.groups))
@@ -55,25 +55,25 @@ class UserAttribute:
 
 
 def read_attribute(config: Config, dataset: Dataset, name: str) -> UserAttribute:
-    """Return an attribute of a data set's people.
+    """Read an attribute of the data set's users from ``<dataset>.user``.
 
-    The setting ``attributes`` (of the data set's properties, or a configuration file) says how it is made: ``column``
-    of the file, by default the attribute's name; ``bins``, ascending bounds of numbers, ``[35, 45]`` for three groups;
-    ``groups``, names of groups to the values that are put together (others stay groups of their own); ``missing``,
-    values that mean that nothing is known, beside nothing at all.
+    The setting ``attributes`` maps an attribute's name to a dictionary with these optional keys: ``column``, the file's
+    column (by default the attribute's name); ``bins``, ascending bounds that divide numbers into groups (``[35, 45]``
+    makes three); ``groups``, the name of a group to the list of values that it unites (every other value is a group of
+    its own); ``missing``, values that mean "unknown" (an empty value always does).
 
     Args:
         config: reads ``attributes``, ``data_path``, ``dataset``, ``USER_ID_FIELD`` and ``field_separator``.
-        dataset: any :class:`~recbole.data.Dataset`, for its people's ids.
-        name: of the attribute.
+        dataset: the :class:`~recbole.data.Dataset` whose user ids the labels are indexed by.
+        name: the attribute's name.
 
     Raises:
-        UserError: there is no such file, column or attribute, a person stands twice in the file, a value does not fit
-            the bins, or fewer than two groups, or too many, are left.
+        UserError: the file or the column is missing, the setting is malformed, a user appears twice in the file, a
+            value is not a number although there are bins, or fewer than two or more than 32 groups have users.
     """
     path = Path(config["data_path"]) / f"{config['dataset']}.user"
     if not path.is_file():
-        raise UserError(f"there is no {path}: nothing is known of people's {name}")
+        raise UserError(f"cannot read the users' {name}: there is no file {path}")
     spec = _spec(config, name)
     table = read_atomic(path, separator=config["field_separator"])
     column, user = spec.get("column", name), config["USER_ID_FIELD"]
@@ -86,7 +86,7 @@ def read_attribute(config: Config, dataset: Dataset, name: str) -> UserAttribute
     present = ids[ids > 0]
     if len(np.unique(present)) < len(present):
         twice = int(np.argmax(np.bincount(present) > 1))
-        raise UserError(f"{path}: {user} {dataset.id2token(dataset.uid_field, [twice])[0]} stands there twice")
+        raise UserError(f"{path}: {user} {dataset.id2token(dataset.uid_field, [twice])[0]} appears twice")
     groups, codes = _grouped(_texts(table, column), spec, f"{path}: column '{column}'")
     label = np.full(dataset.n_users, NOT_KNOWN, dtype=np.int64)
     label[present] = codes[ids > 0]
@@ -94,14 +94,14 @@ def read_attribute(config: Config, dataset: Dataset, name: str) -> UserAttribute
 
 
 def _spec(config: Config, name: str) -> Mapping[str, Any]:
-    """Return how an attribute is made; an empty mapping where nothing is said."""
-    said = config["attributes"]
+    """Return the settings of one attribute from ``attributes``; an empty mapping if there are none."""
+    settings = config["attributes"]
     where = f"attributes ({config.where('attributes')})"
-    if said is not None and not isinstance(said, dict):
-        raise UserError(f"{where} should hold names of attributes, like {{age: {{bins: [35, 45]}}}}, not {said!r}")
-    spec = (said or {}).get(name) or {}
+    if settings is not None and not isinstance(settings, dict):
+        raise UserError(f"{where} should map attributes to settings, like {{age: {{bins: [35]}}}}, not {settings!r}")
+    spec = (settings or {}).get(name) or {}
     if not isinstance(spec, dict):
-        raise UserError(f"{where}: {name} should hold {', '.join(_KEYS)}, not {spec!r}")
+        raise UserError(f"{where}: {name} should be a dictionary with the keys {', '.join(_KEYS)}, not {spec!r}")
     for key in spec:
         if key not in _KEYS:
             raise UserError(f"{where}: {name} has the unknown key '{key}'{suggest(str(key), _KEYS)}")
@@ -109,18 +109,18 @@ def _spec(config: Config, name: str) -> Mapping[str, Any]:
     if bins is not None and not (isinstance(bins, list) and bins and bins == sorted(set(bins))):
         raise UserError(f"{where}: bins of {name} should be ascending numbers, like [35, 45], not {bins!r}")
     if bins is not None and "groups" in spec:
-        raise UserError(f"{where}: {name} has both bins and groups: leave one away")
+        raise UserError(f"{where}: {name} has both bins and groups: remove one of them")
     return spec
 
 
 def _texts(table: AtomicTable, column: str) -> list[str]:
-    """Return a column's values as text, empty where there is nothing."""
+    """Return a column's values as strings; a missing value is the empty string."""
     values = table.table[column].to_pylist()
     return ["" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value) for value in values]
 
 
 def _grouped(texts: list[str], spec: Mapping[str, Any], where: str) -> tuple[list[str], np.ndarray]:
-    """Return the groups' names and the place among them of each text, int64 [n]; -1 where nothing is known."""
+    """Return the groups' names and, for each text, the index of its group (int64 [n], -1 if unknown)."""
     missing = {"", *map(str, spec.get("missing", ()))}
     if spec.get("bins") is not None:
         return _binned(texts, spec["bins"], missing, where)
@@ -138,23 +138,23 @@ def _binned(texts: list[str], bins: list[float], missing: set[str], where: str) 
             try:
                 numbers[at] = float(text)
             except ValueError as error:
-                raise UserError(f"{where}: '{text}' is not a number, and there are bins") from error
+                raise UserError(f"{where}: '{text}' is not a number, but the attribute has bins") from error
     bounds = ["-inf", *(f"{bound:g}" for bound in bins), "inf"]
     names = [f"{'(' if at == 0 else '['}{low},{bounds[at + 1]})" for at, low in enumerate(bounds[:-1])]
     return names, np.where(np.isnan(numbers), NOT_KNOWN, np.searchsorted(bins, numbers, side="right"))
 
 
 def _checked(name: str, groups: list[str], label: np.ndarray) -> UserAttribute:
-    """Return the attribute without the groups that nobody of the data is in."""
+    """Return the attribute without the groups that have no users."""
     sizes = np.bincount(label[label >= 0], minlength=len(groups))
     kept = np.flatnonzero(sizes)
     if len(kept) < 2:
-        raise UserError(f"attribute {name}: the data's people are in {len(kept)} group(s), and two are needed")
+        raise UserError(f"attribute {name}: the users belong to {len(kept)} group(s), at least two are needed")
     if len(kept) > MOST_GROUPS:
         raise UserError(
-            f"attribute {name}: {len(kept)} groups are more than {MOST_GROUPS}: put some together, by bins or groups "
-            "under 'attributes' in a configuration file"
+            f"attribute {name}: there are {len(kept)} groups, at most {MOST_GROUPS} are allowed: merge some with "
+            "bins or groups under 'attributes' in a configuration file"
         )
-    place = np.full(len(groups) + 1, NOT_KNOWN, dtype=np.int64)  # the last for those not known
+    place = np.full(len(groups) + 1, NOT_KNOWN, dtype=np.int64)  # the last element maps unknown, -1, to itself
     place[kept] = np.arange(len(kept))
     return UserAttribute(name, tuple(groups[at] for at in kept), place[label])

@@ -1,4 +1,4 @@
-"""Baskets: the file that holds them, and the log that they become."""
+"""Next-basket data: the JSON file of baskets, and the log made from it."""
 
 import json
 import logging
@@ -24,13 +24,13 @@ logger = logging.getLogger("recbole")
 
 @dataclass(frozen=True)
 class Baskets:
-    """Users' baskets, one after the other, as they stand in the file.
+    """The baskets of all users as flat arrays, in the file's order.
 
     Attributes:
-        users: tokens, one a user.
-        baskets_per_user: int64 [users].
-        items_per_basket: int64 [baskets].
-        items: int64 [rows], the raw item numbers.
+        users: the users' tokens.
+        baskets_per_user: int64 [users], how many baskets each user has.
+        items_per_basket: int64 [baskets], how many items each basket has.
+        items: int64 [rows], the items of all baskets, one basket after the other, as the numbers in the file (not ids).
     """
 
     users: list[str]
@@ -40,18 +40,18 @@ class Baskets:
 
     @property
     def owner(self) -> np.ndarray:
-        """The place of each basket's user in ``users``, int64 [baskets]."""
+        """Index in ``users`` of each basket's user, int64 [baskets]."""
         return np.repeat(np.arange(len(self.users)), self.baskets_per_user)
 
     @property
     def basket(self) -> np.ndarray:
-        """The number of each row's basket, int64 [rows]."""
+        """Index of each row's basket, int64 [rows], from 0."""
         return np.repeat(np.arange(len(self.items_per_basket)), self.items_per_basket)
 
     def only(self, baskets: np.ndarray, rows: np.ndarray | None = None) -> "Baskets":
-        """Return the chosen baskets (bool [baskets]) and, of these, the chosen rows (bool [rows]).
+        """Return the chosen baskets (bool [baskets]) with their chosen rows (bool [rows]; None for all rows).
 
-        A basket without a chosen row, and then a user without a basket, is left out.
+        Baskets without any row left are dropped, and then users without any basket left.
         """
         chosen = baskets[self.basket] if rows is None else rows & baskets[self.basket]
         sizes = np.bincount(self.basket[chosen], minlength=len(baskets))
@@ -60,40 +60,40 @@ class Baskets:
         return Baskets(users, counts[counts > 0], sizes[sizes > 0], self.items[chosen])
 
     def distinct(self) -> "Baskets":
-        """Return the baskets as sets: of an item that stands twice in a basket the first one is kept."""
+        """Return the baskets as sets: of equal items in a basket only the first is kept."""
         order = np.lexsort((self.items, self.basket))
         basket, item = self.basket[order], self.items[order]
         again = order[1:][(basket[1:] == basket[:-1]) & (item[1:] == item[:-1])]
         if not len(again):
             return self
-        logger.info("baskets are sets: %d repeated items in a basket are left out", len(again))
+        logger.info("baskets are sets: %d repeated items in a basket are dropped", len(again))
         first = np.ones(len(self.items), dtype=bool)
         first[again] = False
         return self.only(np.ones(len(self.items_per_basket), dtype=bool), first)
 
     def with_at_least(self, n: int) -> "Baskets":
-        """Return the filled baskets of the users who have ``n`` of them or more."""
+        """Return the non-empty baskets of the users who have at least ``n`` non-empty baskets."""
         filled = self.items_per_basket > 0
         enough = np.bincount(self.owner[filled], minlength=len(self.users)) >= n
         if not enough.all():
-            logger.info("%d of %d users have fewer than %d baskets and are left out", (~enough).sum(), len(enough), n)
+            logger.info("%d of %d users have fewer than %d baskets and are dropped", (~enough).sum(), len(enough), n)
         return self.only(filled & enough[self.owner])
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as its (key, value) pairs, so that a repeated key is seen."""
+    """A JSON object as a list of its (key, value) pairs, so that a repeated key can be detected."""
 
 
 def read_baskets(path: str | Path) -> Baskets:
-    """Read ``{"user": [[item, ...], ...]}``; items are whole numbers from 0.
+    """Read a JSON file ``{"user": [[item, ...], ...]}`` whose items are whole numbers from 0 to 2^63 - 1.
 
     Returns:
-        :class:`Baskets`, empty ones included.
+        The :class:`Baskets` in the file's order, empty ones included.
 
     Raises:
-        UserError: when the file cannot be read or does not have that form, naming the user and the basket (from 1).
+        UserError: the file cannot be read or is malformed. The message names the user and the basket, counted from 1.
     """
-    path, number = Path(path), lru_cache(maxsize=None)(int)  # one object for a number, wherever it stands
+    path, number = Path(path), lru_cache(maxsize=None)(int)  # equal numbers share one object
     try:
         content = json.loads(path.read_bytes(), object_pairs_hook=_Pairs, parse_int=number)
     except OSError as error:
@@ -101,11 +101,11 @@ def read_baskets(path: str | Path) -> Baskets:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a JSON file ({error})") from error
     if type(content) is not _Pairs:
-        raise UserError(f"{path}: expected a JSON object of users' baskets, found {type(content).__name__}")
+        raise UserError(f"{path}: expected a JSON object with the baskets of each user, found {type(content).__name__}")
     users, lists = [user for user, _ in content], [baskets for _, baskets in content]
     if len(set(users)) < len(users):
         again = next(user for user, times in Counter(users).items() if times > 1)
-        raise UserError(f"{path}: user '{again}' stands there twice")
+        raise UserError(f"{path}: user '{again}' appears twice")
     _check(path, users, lists, lambda baskets: type(baskets) is list, "a list of baskets")
     flat = list(chain.from_iterable(lists))
     if not set(map(type, flat)) <= {list} or not set(map(type, chain.from_iterable(flat))) <= {int}:
@@ -127,7 +127,7 @@ def _check(path: Path, users: Sequence[str], values: Iterable[Any], right: Calla
 
 
 def _blame(path: Path, users: Sequence[str], lists: Iterable[Any]) -> None:
-    """Name the first basket that is not a list of whole numbers from 0."""
+    """Raise a UserError that names the first basket which is not a list of whole numbers from 0."""
     for user, baskets in zip(users, lists, strict=True):
         for number, basket in enumerate(baskets, start=1):
             where = f"{path}: user '{user}', basket {number}"
@@ -135,16 +135,16 @@ def _blame(path: Path, users: Sequence[str], lists: Iterable[Any]) -> None:
                 raise UserError(f"{where}: expected a list of items, found {basket!r:.40}")
             for item in basket:
                 if type(item) is not int or not 0 <= item < 2**63:
-                    raise UserError(f"{where}: item {item!r:.40} is not a whole number from 0 on")
+                    raise UserError(f"{where}: item {item!r:.40} is not a whole number from 0 to 2^63 - 1")
 
 
 @dataclass(frozen=True)
 class BasketLog(InteractionLog):
-    """A log whose rows are (user, basket, item), sorted so; ``columns["basket"]`` numbers the baskets through."""
+    """A log of (user, basket, item) rows sorted by user and basket; ``columns["basket"]`` has the basket numbers."""
 
     @property
     def basket(self) -> np.ndarray:
-        """The basket of each row, int64 [rows], ascending from 0."""
+        """The number of the basket of each row, int64 [rows], ascending from 0."""
         return self.columns["basket"]
 
     @cached_property
@@ -164,12 +164,12 @@ class BasketLog(InteractionLog):
 
     @cached_property
     def targets(self) -> dict[int, np.ndarray]:
-        """Split label to the target baskets that have it, int64 ascending: at most one a user."""
+        """Dict from split label to the numbers (int64, ascending) of the target baskets with it, at most one a user."""
         labels = self.split[self.basket_offsets[:-1]]
         return {label: np.flatnonzero(labels == label) for label in range(TRAIN, TEST + 1)}
 
     def target_of(self, users: npt.ArrayLike, label: int) -> np.ndarray:
-        """Return the users' target baskets of a split (int64); a user without one is passed over."""
+        """Return the numbers of the users' target baskets with a split label (int64); users without one are skipped."""
         found = self._target_by_user[label][np.asarray(users, dtype=np.int64)]
         return found[found >= 0]
 
@@ -182,7 +182,10 @@ class BasketLog(InteractionLog):
 
 
 def make_log(name: str, baskets: Baskets) -> BasketLog:
-    """Number users and items by their first appearance and return the :class:`BasketLog`, split labels aside."""
+    """Return the :class:`BasketLog` of some baskets, without split labels.
+
+    Ids of users and items count up from 1 in order of first appearance.
+    """
     encoded = pa.array(baskets.items).dictionary_encode()
     user = baskets.owner[baskets.basket] + 1
     vocabulary = {

@@ -1,4 +1,4 @@
-"""Training batches: examples in a seeded order, negatives beside them."""
+"""Training batches: examples in a seeded random order, with their negative items."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 
 class Negatives:
-    """Puts negatives beside positives, as ``train_neg_sample_args`` and the model's input type say.
+    """Adds negative items to batches of positives, as ``train_neg_sample_args`` and the model's input type say.
 
-    Pairwise models get a column ``neg_item_id``; pointwise models get the negatives as further rows with label 0.
-    A model that takes none (a full softmax, an auto-encoder) has ``train_neg_sample_args: null``.
+    Pairwise models get a column ``neg_item_id``. Pointwise models get the negatives as further rows with label 0.
+    Models that use no negatives (full softmax, auto-encoders) have ``train_neg_sample_args: null``.
+
+    Raises:
+        UserError: the loss compares pairs of items, and negative sampling is switched off.
     """
 
     def __init__(self, config: Config, dataset: Dataset, input_type: InputType) -> None:
@@ -38,25 +41,30 @@ class Negatives:
             self.sampler = kind(dataset, args["distribution"], args["alpha"])
             self.given = getattr(dataset, kind.of)
         elif self._compares(config):
-            raise UserError("train_neg_sample_args: a pairwise model needs negatives; set distribution: uniform")
+            raise UserError(
+                "train_neg_sample_args: a pairwise model needs negatives, but none are drawn; set distribution: uniform"
+            )
 
     def _compares(self, config: Config) -> bool:
-        """Return whether the loss compares an example's two items; a softmax's and an auto-encoder's do not."""
+        """Return whether the loss compares a positive with a negative item. A softmax and an auto-encoder do not."""
         pairwise = self.input_type is InputType.PAIRWISE and config["loss_type"] in (None, "BPR")
         return pairwise and not config["MODEL_READS_ROWS"]
 
     @property
     def rows_per_example(self) -> int:
-        """How many rows of a batch one positive makes."""
+        """Number of batch rows that one positive takes, including its negatives."""
         return max(self.times + (self.input_type is InputType.POINTWISE), 1)
 
     @property
     def by_person(self) -> bool:
-        """Whether negatives are drawn, and among what the person does not have."""
+        """Whether negatives are drawn per user, among the items that the user has no training interaction with."""
         return self.times > 0 and self.sampler.of == "uid_field"
 
     def forget(self, rows: np.ndarray) -> None:
-        """Follow the mask of the data: log rows (int64) that it now covers count for no negative any more."""
+        """Update the sampler after log rows (int64) were forgotten.
+
+        Their items can be negatives of their users again, and no longer count towards an item's popularity.
+        """
         if self.times:
             self.sampler.forget(rows)
 
@@ -65,7 +73,8 @@ class Negatives:
 
         Args:
             batch: positives.
-            uniforms: what is drawn; the places are those of all positives' first negatives, then of their second ones.
+            uniforms: random numbers; the places number the first negatives of all positives, then their second ones,
+                and so on.
             times: negatives for each positive.
         """
         if not self.times:
@@ -73,14 +82,21 @@ class Negatives:
         return self.beside(batch, self.draw(batch[self.given].numpy(), uniforms, times).reshape(-1))
 
     def draw(self, ids: np.ndarray, uniforms: Uniforms, times: int | None = None) -> np.ndarray:
-        """Return negatives alone, int64 [times, n], for positives with ids (int64 [n]) in the field :attr:`given`."""
+        """Return negative item ids, int64 [times, n].
+
+        Args:
+            ids: int64 [n], the values of the positives in the field :attr:`given`.
+            uniforms: random numbers, with places as in :meth:`add`.
+            times: negatives for each positive; ``sample_num`` if None.
+        """
         times = self.times if times is None else times
         return self.sampler.sample(np.tile(ids, times), uniforms).reshape(times, len(ids))
 
     def alone(self, batch: Interaction, negatives: np.ndarray) -> Interaction:
-        """Return a batch with one negative (int64 [len(batch)]) for each positive, without the positives' own rows.
+        """Return a batch with one row per positive that holds its negative (item ids, int64 [len(batch)]).
 
-        A pairwise model has no such rows; for a pointwise one the negatives stand where the positives were.
+        For a pairwise model the row also holds the positive. For a pointwise one the negative replaces it, with label
+        0.
         """
         rows = batch.repeat(1)
         if self.input_type is InputType.PAIRWISE:
@@ -93,12 +109,12 @@ class Negatives:
     def like(
         self, batch: Interaction, other: Interaction, places: np.ndarray | torch.Tensor, times: int
     ) -> Interaction:
-        """Return ``batch`` with the negatives that stand in ``other``, which :meth:`add` made.
+        """Return ``batch`` with the negatives that its positives have in ``other``, which :meth:`add` returned.
 
         Args:
             batch: positives.
-            other: positives with ``times`` negatives each.
-            places: int64 [len(batch)], each positive's place among the positives of ``other``.
+            other: a batch of positives with ``times`` negatives each.
+            places: int64 [len(batch)], index of each positive among the positives of ``other``.
             times: negatives for each positive.
         """
         if not self.times:
@@ -108,7 +124,11 @@ class Negatives:
         return self.beside(batch, negatives.view(times, -1)[:, places].reshape(-1))
 
     def beside(self, batch: Interaction, negatives: torch.Tensor | np.ndarray) -> Interaction:
-        """Put ``times * len(batch)`` negatives, all positives' first ones first, beside their positives."""
+        """Return ``batch`` combined with ``times * len(batch)`` negative item ids.
+
+        The negatives are ordered like those of :meth:`add`: first one for each positive, then a second for each, and so
+        on.
+        """
         negatives = torch.as_tensor(negatives)
         times = len(negatives) // max(len(batch), 1)
         if self.input_type is InputType.PAIRWISE:
@@ -124,26 +144,33 @@ class Negatives:
 
 
 NUMBER = "example_number"
-"""The column of a training batch that holds the permanent numbers of its examples; a negative's row has its own."""
+"""Column of a training batch: the permanent number of the row's example (:class:`~recbole.data.dataset.Given`).
+
+The c-th copy of an example, counted from 0 and made for its negatives, has ``c * 2**40`` added.
+"""
 
 _DRAWN_AT_ONCE = 2**17
-"""How many negatives are drawn in one call: 1 MiB."""
+"""Number of negatives drawn in one call; they take 1 MiB."""
 
 _COPY = 2**40
-"""What the number of a row has more than that of its positive, for each negative copy."""
+"""Added c times to the number of a row of the c-th copy, counted from 0."""
 
 
 class TrainBatches:
-    """The training batches of any epoch, each a function of (seed, epoch, batch) and of who is left in it.
+    """The training batches of every epoch; a batch is a function of (seed, epoch, batch index) and the mask.
 
-    The order is one of all examples that were given at the start (:class:`~recbole.data.dataset.Given`), cut into
-    batches; who was forgotten since is missing from a batch, which may be empty. A planted example draws a genuine one
-    and stands behind the genuine ones of that one's batch. So forgetting, and planting, move nobody else.
+    All examples that the data held at the start (:class:`~recbole.data.dataset.Given`) are shuffled and cut into
+    batches. An example that was forgotten since is left out of its batch, which may become empty. An injected example
+    is appended to the batch of a genuine example that it draws. So forgetting or injecting examples moves no other
+    example.
 
     Args:
-        config: reads ``train_batch_size``, ``seed``, ``train_neg_sample_args``.
+        config: reads ``train_batch_size``, ``seed``, ``shuffle``, ``train_neg_sample_args``.
         dataset: the training data under the mask to train on.
         input_type: the model's :class:`~recbole.utils.InputType`.
+
+    Raises:
+        UserError: no training example is left.
     """
 
     def __init__(self, config: Config, dataset: Dataset, input_type: InputType) -> None:
@@ -155,31 +182,31 @@ class TrainBatches:
             raise UserError(f"{dataset.log.name}: no training example is left")
         numbers = dataset.given.numbers_of(examples)
         self.named = np.full(dataset.given.numbers.max(initial=self.count - 1) + 1, -1)
-        self.named[numbers] = examples  # the example of each number; -1 where it is forgotten
+        self.named[numbers] = examples  # number to example; -1 where it is forgotten
 
     def __len__(self) -> int:
         return math.ceil(self.count / self.step)
 
     @property
     def block(self) -> int:
-        """How many batches have their negatives drawn at once: enough that the calls cost nothing, of little memory."""
+        """Number of batches whose negatives are drawn in one call: many, within a small amount of memory."""
         return max(_DRAWN_AT_ONCE // (self.step * max(self.negatives.times, 1)), 1)
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Interaction]:
-        """Yield the :class:`Interaction` batches of an epoch, from batch ``first`` on; some may be empty."""
+        """Yield the :class:`Interaction` batches of an epoch, from index ``first`` on; a batch may be empty."""
         shuffled = self.shuffle
         order = stream(self.seed, "shuffle", epoch).permutation(self.count) if shuffled else np.arange(self.count)
-        planted, of_batch = self._hosts(order, epoch)
+        injected, of_batch = self._hosts(order, epoch)
         negatives = keyed.key(self.seed, "negatives", epoch)
         for start in range(first, len(self), self.block):
             numbers = []
             for index in range(start, min(start + self.block, len(self))):
                 genuine = order[index * self.step : (index + 1) * self.step]
-                numbers += [genuine[self.named[genuine] >= 0], planted[of_batch[index] : of_batch[index + 1]]]
+                numbers += [genuine[self.named[genuine] >= 0], injected[of_batch[index] : of_batch[index + 1]]]
             yield from self._batches(numbers, negatives)
 
     def _hosts(self, order: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the planted examples' numbers, batch by batch, and the offsets of the batches into them."""
+        """Return the numbers (int64) of the injected examples, batch after batch, and offsets int64 [batches + 1]."""
         numbers = np.arange(self.count, len(self.named))
         numbers = numbers[self.named[numbers] >= 0]
         batch_of = np.empty(self.count, dtype=np.int64)
@@ -190,7 +217,12 @@ class TrainBatches:
         return numbers[places], np.searchsorted(batches[places], np.arange(len(self) + 1))
 
     def _batches(self, parts: list[np.ndarray], key: int) -> Iterator[Interaction]:
-        """Yield the batches of examples given by their numbers, two parts a batch, with negatives by these numbers."""
+        """Yield a batch for every two arrays of ``parts``, with negatives keyed by the examples' numbers.
+
+        Args:
+            parts: for each batch the numbers of its genuine examples, and those of its injected examples.
+            key: the key of the negatives' random numbers in this epoch.
+        """
         numbers = np.concatenate(parts)
         examples, drawn, stop = self.named[numbers], None, 0
         if self.negatives.times:
@@ -212,7 +244,10 @@ class TrainBatches:
 
 
 def _by_number(key: int, numbers: np.ndarray) -> Uniforms:
-    """Return draws by (key, turn, copy, number); the places are those of all numbers' first copies, then the second."""
+    """Return :data:`Uniforms` that depend on (key, turn, copy, number).
+
+    Their places number the first copies of all ``numbers``, then the second copies, and so on.
+    """
 
     def draw(turn: int, places: np.ndarray) -> np.ndarray:
         copies, at = np.divmod(places, len(numbers))

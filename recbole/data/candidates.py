@@ -1,7 +1,7 @@
-"""Wrong items that a right one is ranked against, drawn instead of the whole catalogue: RecBole's uniN and popN.
+"""Sampled evaluation: a relevant item is ranked against drawn items, not the whole catalogue (RecBole's uniN, popN).
 
-What is drawn is keyed by the tokens of person and right item and by nothing else: it is a property of the data, the
-same for every model, seed and mask, and nobody else's change with what is forgotten.
+The draws are keyed by the tokens of the user and the relevant item. They are a property of the data: the same for every
+model, seed and mask, and forgetting one user's interactions does not change another user's draws.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ if TYPE_CHECKING:
     from recbole.data.questions import EvalRows
 
 _AT_ONCE = 2**18
-"""How many items are drawn at a time: 2 MiB of int64 for each step of the hash."""
+"""Number of items drawn at a time; each step of the hash then takes 2 MiB of int64."""
 
 _MODE = re.compile(r"(uni|pop)([1-9]\d*)")
 
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """So many wrong items for each right one.
+    """Draws a fixed number of irrelevant items for each relevant item.
 
     Attributes:
-        split: ``"valid"`` or ``"test"``; each has draws of its own.
-        count: how many for each right item, drawn with replacement.
-        cumulated: float64 [n_items], the items' weights added up, padding first with none; None draws evenly.
-        n_items: the number of ids, padding included.
+        split: ``"valid"`` or ``"test"``; the two have different draws.
+        count: number of items drawn, with replacement, for each relevant item.
+        cumulated: float64 [n_items], the cumulative sum of the items' weights by id, beginning with the padding, whose
+            weight is 0; None for uniform draws.
+        n_items: number of item ids, including the padding.
     """
 
     split: str
@@ -45,35 +46,36 @@ class Sampled:
 
     @classmethod
     def of(cls, dataset: Dataset, split: str) -> Sampled | None:
-        """Return what the mode of a split (``eval_args``) asks for; None where nothing is drawn.
+        """Return the sampler for the evaluation mode of a split (``eval_args``); None if the mode draws no items.
 
-        Popularity is the number of interactions in all splits, as in RecBole, those that a scenario planted left out;
-        what is forgotten later counts on, so that everybody else's questions stay as they are.
+        Popularity is the number of interactions in all splits, as in RecBole, without the rows that a scenario
+        injected. Forgotten interactions still count, so that the candidates of other users stay the same.
         """
-        asked = _MODE.fullmatch(dataset.config["eval_args"]["mode"][split])
-        if asked is None:
+        drawn = _MODE.fullmatch(dataset.config["eval_args"]["mode"][split])
+        if drawn is None:
             return None
         cumulated, n_items = None, dataset.n_items
-        if asked[1] == "pop":
+        if drawn[1] == "pop":
             log = (dataset.clean or dataset).log
             cumulated = np.cumsum(np.bincount(log.item, minlength=n_items).astype(np.float64))
-        return cls(split, int(asked[2]), cumulated, n_items)
+        return cls(split, int(drawn[2]), cumulated, n_items)
 
     def draw(self, rows: EvalRows, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the items that some rows are compared with, one row after another.
+        """Return the items that the relevant items of some rows are ranked against.
 
-        None of them is right or in the row's history; each right item of a row has :attr:`count` of them.
+        None of them is relevant to its row or in the row's history. Each relevant item gets :attr:`count` of them.
 
         Args:
-            rows: of which the chosen ones are some.
-            start: the first one.
-            stop: the one behind the last.
+            rows: the evaluation rows.
+            start: index of the first row to draw for.
+            stop: index after the last row to draw for.
 
         Returns:
-            The row of each, from 0 for ``start``, and the item: int64 [right items x count] each.
+            Two int64 arrays [relevant items * count] ordered by row: the row of each drawn item, counted from
+            ``start``, and the item's id.
 
         Raises:
-            UserError: when a row leaves no item to draw.
+            UserError: a row has no item left to draw.
         """
         chosen = np.arange(start, stop)
         right, history = rows.positives.take(chosen), rows.history.take(chosen)
@@ -81,9 +83,9 @@ class Sampled:
         past = np.repeat(chosen - start, history.sizes())
         used = np.sort(np.concatenate([row * self.n_items + right.values, past * self.n_items + history.values]))
         self._refuse_full(used)
-        person, item = rows.hashes(chosen)
+        user, item = rows.hashes(chosen)
         item = np.arange(self.n_items) if item is None else item
-        state = bits(bits(key(0, "candidates", self.split), _tensor(person[row])), _tensor(item[right.values]))
+        state = bits(bits(key(0, "candidates", self.split), _tensor(user[row])), _tensor(item[right.values]))
         found = np.empty((len(row), self.count), dtype=np.int64)
         step = max(_AT_ONCE // self.count, 1)
         for at in range(0, len(row), step):
@@ -92,12 +94,14 @@ class Sampled:
         return np.repeat(row, self.count), found.ravel()
 
     def _drawn(self, state: torch.Tensor, base: np.ndarray, used: np.ndarray) -> np.ndarray:
-        """Return the draws of some right items, int64 [n, count]; what is used is drawn again, and only that.
+        """Return the items drawn for some relevant items, int64 [n, count]; draws of used items are repeated.
+
+        A pair's key is the index of its row times ``n_items``, plus the item's id.
 
         Args:
-            state: int64 [n], the state of each right item's random numbers.
-            base: int64 [n], what an item's id is added to for its key among the used ones.
-            used: int64, the keys of what is not to be drawn, ascending.
+            state: int64 [n], the hash state that keys the random numbers of each relevant item.
+            base: int64 [n], the key of each relevant item's row with item 0.
+            used: int64, ascending keys of the (row, item) pairs that must not be drawn.
         """
         copies = torch.arange(self.count, device="cpu")
         items = self._proposed(uniform(state[:, None], copies, 0))
@@ -110,14 +114,14 @@ class Sampled:
         return items
 
     def _proposed(self, drawn: torch.Tensor) -> np.ndarray:
-        """Return the items that numbers from [0, 1) mean, int64 of their shape."""
+        """Return the item ids that belong to uniform numbers from [0, 1), int64 of the same shape."""
         numbers = drawn.numpy()
         if self.cumulated is None:
             return 1 + (numbers * (self.n_items - 1)).astype(np.int64)
         return np.searchsorted(self.cumulated, numbers * self.cumulated[-1], side="right")
 
     def _refuse_full(self, used: np.ndarray) -> None:
-        """Refuse to draw for ever."""
+        """Raise a UserError if a row has no item left to draw, because drawing would never end."""
         distinct = used[np.concatenate([[True], used[1:] != used[:-1]])] if len(used) else used
         there, possible = distinct % self.n_items, self.n_items - 1
         if self.cumulated is not None:
@@ -126,8 +130,8 @@ class Sampled:
         most = int(np.bincount(distinct // self.n_items).max(initial=0))
         if most >= possible:
             raise UserError(
-                f"eval_args mode of {self.split}: somebody has every item, so that there is none to compare with; "
-                "leave such people out by user_inter_num_interval"
+                f"eval_args mode of {self.split}: a user has interacted with every item, so none is left to compare "
+                "with; leave such users out by user_inter_num_interval"
             )
 
 

@@ -19,43 +19,44 @@ if TYPE_CHECKING:
 
 
 class GeneralDataset(AtomicDataset):
-    """Pairs; an example is named by its log row."""
+    """(user, item) pairs for collaborative filtering; an example is identified by its log row."""
 
     task_type = "CF"
 
     @staticmethod
     def label(config: Config, log: InteractionLog) -> np.ndarray:
-        """Split each user's rows in their order, unless the files say the split."""
+        """Return the split label (int8) of every row: that of the files, or else by splitting each user's rows."""
         return log.split if len(log.split) else split_labels(np.diff(log.offsets), config["eval_args"]["split"])
 
     def collate(self, examples: np.ndarray) -> Interaction:
-        """Return user and item ids, and the numeric columns of the rows."""
+        """Return the batch of examples (int64 [n]): user ids, item ids and the log's further columns."""
         log = self.log
         columns = {self.uid_field: log.user[examples], self.iid_field: log.item[examples]}
         return Interaction(columns | {name: values[examples] for name, values in self.columns.items()})
 
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
-        """Return the retained training rows among ``rows``: a pair is its own example."""
+        """Return the retained training rows among ``rows``, since every pair is an example of its own."""
         return self.still_examples(rows[self.log.split[rows] == SPLITS["train"]])
 
     def questions(self, split: str) -> EvalRows:
-        """Ask once for each user with a retained row in ``split``; the rows of earlier splits are history.
+        """Return one evaluation row for each user with a retained row in ``split``.
 
-        Where ``repeatable`` is set there is no history: what people have may be recommended again.
+        The user's items from earlier splits are the history, which a ranking leaves out. With ``repeatable`` the
+        history is empty, so that known items may be recommended again.
         """
         label = SPLITS[split]
         rows = np.flatnonzero(self.log.split == label)
-        users, asked = distinct(self.log.user[rows]), distinct(self.log.user[rows[~self.forgotten[rows]]])
-        return self._rows(asked, label, n_skipped=len(users) - len(asked))
+        users, remaining = distinct(self.log.user[rows]), distinct(self.log.user[rows[~self.forgotten[rows]]])
+        return self._rows(remaining, label, n_skipped=len(users) - len(remaining))
 
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
-        """Return the retained rows of a split, each with its label."""
+        """Return the items of a split's retained log rows with their labels, grouped by evaluation row."""
         of = np.flatnonzero((self.log.split == SPLITS[split]) & ~self.forgotten)
         place = np.searchsorted(rows.entity, self.log.user[of])
         return Labelled.of(self, of, Ragged(self.log.item[of], group_offsets(place, len(rows.entity))))
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Ask once for each user; everything retained is history, nothing is to be found."""
+        """Return one evaluation row for each user, with all retained items as history and no relevant items."""
         return self._rows(np.asarray(users, dtype=np.int64), None, 0)
 
     def _rows(self, users: np.ndarray, label: int | None, n_skipped: int) -> EvalRows:
@@ -66,14 +67,18 @@ class GeneralDataset(AtomicDataset):
         return EvalRows(inputs, users, positives, history, n_skipped, vocabulary=vocabulary)
 
     def _pairs(self, users: np.ndarray, label: int | None) -> tuple[Ragged, Ragged]:
-        """Return the retained items of a split and of the splits before it (all of them if None), per user."""
+        """Return the users' relevant items and their histories, one :class:`Ragged` row per user each.
+
+        Relevant items are the retained ones with split label ``label``; the history holds those of earlier splits. If
+        ``label`` is None there are no relevant items, and the history holds all retained items.
+        """
         rows = self.log.rows_of(users)
         rank = np.repeat(np.arange(len(users)), np.diff(self.log.offsets)[users])
         labels = self.log.split[rows]
         kept = ~self.forgotten[rows] if label is None else ~self.forgotten[rows] & (labels <= label)
         pair = rank[kept] * self.n_items + self.log.item[rows[kept]]
         seen = np.ones(len(pair), dtype=bool) if label is None else labels[kept] < label
-        marked = distinct(2 * pair + seen)  # a pair that is to be found comes before itself as one that was seen
+        marked = distinct(2 * pair + seen)  # a relevant pair sorts before the same pair as history
         pair = marked >> 1
         seen = marked & 1 > 0
         seen[1:] &= pair[1:] != pair[:-1]

@@ -1,4 +1,4 @@
-"""The data as a task sees it: the log, and a mask of what has been forgotten."""
+"""A task's view of the data: the log, and a mask of the forgotten interactions."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Change:
-    """What forgetting some rows does to the training examples that contain them.
+    """What forgetting some rows changes in the training examples that contain them.
 
     Attributes:
-        entities: int64, the users (or sessions) who asked.
-        rows: int64, the log rows to forget.
-        before: the training examples that contain a forgotten row, as they are.
-        after: what is left of those same examples once the rows are gone.
-        kept: int64, for each of ``after`` its place in ``before``.
-        left: int64, the numbers of the examples that ``after`` holds.
+        entities: int64, ids of the users (or sessions) whose rows are forgotten, ascending.
+        rows: int64, the log rows that are newly forgotten.
+        before: batch of the training examples that contain these rows, before forgetting.
+        after: batch of those among them that still exist, after forgetting.
+        kept: int64 [len(after)], index in ``before`` of each example of ``after``.
+        left: int64 [len(after)], identifiers of the examples in ``after``.
     """
 
     entities: np.ndarray
@@ -53,16 +53,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Given:
-    """The training examples that a model's data held at the start, each with a permanent number.
+    """The training examples that the data held at the start, each with a permanent number.
 
-    What training draws for an example is keyed by its number, and the order of an epoch is one of all numbers: the
-    examples that are forgotten later leave gaps, and move nothing else.
+    Random draws in training are keyed by an example's number, and an epoch is a permutation of all numbers. An example
+    that is forgotten later leaves a gap and changes nothing for the others.
 
     Attributes:
-        examples: int64, the examples' names, ascending.
-        numbers: int64, of each example: from 0 to ``count - 1`` for the genuine ones, from ``count`` on for those that
-            a scenario planted.
-        count: how many genuine examples there were.
+        examples: int64 [n], the examples' identifiers, ascending.
+        numbers: int64 [n], the examples' numbers: 0 to ``count - 1`` for genuine ones, from ``count`` on for injected
+            ones.
+        count: number of genuine examples.
     """
 
     examples: np.ndarray
@@ -70,29 +70,28 @@ class Given:
     count: int
 
     def numbers_of(self, examples: np.ndarray) -> np.ndarray:
-        """Return the numbers of examples (int64 names), int64."""
+        """Return the permanent numbers (int64) of examples (int64 identifiers)."""
         return self.numbers[np.searchsorted(self.examples, examples)]
 
 
 class Dataset(RecBoleNames):
-    """One log, one vocabulary, one split, seen through a mask; forgetting sets bits of the mask.
+    """One log, one vocabulary and one split, seen through a mask; forgetting rows sets their bits in the mask.
 
-    The tasks' subclasses say what a training example is. An example is named by an int64 number, the same before and
-    after any forgetting; :meth:`collate` turns names into the batch that they are under the current mask.
-
-    To a model this is RecBole's training data set: ``n_users``, ``inter_matrix`` and the like speak of the retained
-    training rows alone.
+    The subclass for each task defines the training examples. An example has an int64 identifier, which forgetting does
+    not change: the log row of its target (CF, SBR) or the number of its target basket (NBR). :meth:`collate` returns
+    the batch of some examples under the current mask. ``inter_matrix`` and the other names that RecBole's models use
+    describe the retained training rows only.
 
     Args:
         config: the run's :class:`~recbole.config.Config`.
         log: :class:`~recbole.data.log.InteractionLog` with split labels.
-        forgotten: bool [len(log)], True where a row has been forgotten; none by default.
+        forgotten: bool [len(log)], True where a row is forgotten; None if nothing is.
 
     Attributes:
-        clean: the data without the rows that a scenario planted; None where it planted none.
-        transform: puts further columns beside each batch of sequences; None for none.
-        absent: bool [len(log)], the rows that these data never had; None of data that are given the whole log. They
-            are under every mask, and not forgotten: nothing is numbered that they hold.
+        clean: the data set without the rows that a scenario injected; None if there are none.
+        transform: function (dataset, batch) -> batch that adds columns to each batch of sequences; None for none.
+        absent: bool [len(log)], the rows that this data set never had, see :meth:`part`; None if it has the whole log.
+            They are masked under every mask, and examples in them have no permanent number.
     """
 
     absent: np.ndarray | None = None
@@ -108,16 +107,15 @@ class Dataset(RecBoleNames):
         self.label_field = config["LABEL_FIELD"]
         self.clean: Self | None = None
         self.transform: Callable[[Dataset, Interaction], Interaction] | None = None
-        self._columns: list[dict[str, np.ndarray]] = []  # one, once it was asked for; of all masks
+        self._columns: list[dict[str, np.ndarray]] = []  # empty, or a single element that all masks share
 
     def with_spam(self, path: str | Path) -> Self:
-        """Return this data set, nothing forgotten, with the rows of a spam attack after its own, which stay so.
+        """Return this data set, with nothing forgotten, followed by the rows of a spam attack.
 
-        The attack's rows are neither filtered nor counted by a filter; they are labelled by the same rule.
+        The attack's rows are neither filtered nor counted by filters. The same split rule labels them.
 
         Raises:
-            UserError: when the file cannot be read, or does not fit the data: see
-                :func:`~recbole.data.spam_rows.append`.
+            UserError: the file cannot be read or does not fit the data, see :func:`~recbole.data.spam_rows.append`.
         """
         both = type(self)(self.config, append(self.log, self.read_spam(Path(path)), path))
         both.clean = self
@@ -128,11 +126,11 @@ class Dataset(RecBoleNames):
     @classmethod
     @abstractmethod
     def from_config(cls, config: Config) -> Self:
-        """Read the data set's files and label the examples."""
+        """Read the data set's files and label its rows with their splits."""
 
     @abstractmethod
     def read_spam(self, path: Path) -> InteractionLog:
-        """Return the attack in a file as a labelled log with ids of its own."""
+        """Read an attack's file as a labelled log with ids of its own."""
 
     @abstractmethod
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
@@ -140,20 +138,20 @@ class Dataset(RecBoleNames):
 
     @abstractmethod
     def questions(self, split: str) -> EvalRows:
-        """Return the :class:`EvalRows` of ``"valid"`` or ``"test"`` under the current mask, all items competing."""
+        """Return the :class:`EvalRows` of ``"valid"`` or ``"test"`` under the mask, with all items as candidates."""
 
     @abstractmethod
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
-        """Return the items of a split with their labels, for each of its questions."""
+        """Return the items of a split with their labels, grouped by the evaluation rows."""
 
     @abstractmethod
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Return one :class:`EvalRows` row for each of the users that can be asked for a recommendation."""
+        """Return one :class:`EvalRows` row for each user (int64 ids) that can get a recommendation."""
 
-    # --- questions -----------------------------------------------------------------------------------------------
+    # --- evaluation ----------------------------------------------------------------------------------------------
 
     def eval_rows(self, split: str) -> EvalRows:
-        """Return the :class:`EvalRows` of ``"valid"`` or ``"test"`` under the current mask, in the split's mode."""
+        """Return the :class:`EvalRows` of ``"valid"`` or ``"test"`` under the mask, in the mode of ``eval_args``."""
         rows = self.questions(split)
         frozen = rows.inputs.dataset if isinstance(rows.inputs, Questions) else self.masked(self.forgotten.copy())
         labels = self.labelled(rows, split) if self.config["eval_args"]["mode"][split] == "labeled" else None
@@ -162,7 +160,7 @@ class Dataset(RecBoleNames):
     # --- masks ---------------------------------------------------------------------------------------------------
 
     def masked(self, forgotten: np.ndarray) -> Self:
-        """Return this data set under another mask (bool [len(log)]), sharing everything else."""
+        """Return this data set with the mask ``forgotten`` (bool [len(log)], not copied), sharing everything else."""
         hidden = forgotten if self.absent is None else forgotten | self.absent
         other = type(self)(self.config, self.log, hidden)
         other.clean, other.absent, other._columns = self.clean, self.absent, self._columns
@@ -172,22 +170,22 @@ class Dataset(RecBoleNames):
         return other
 
     def showing(self, label: int | None) -> Self:
-        """Return this data set, its RecBole's names speaking of the rows of a split label, or of all with None."""
+        """Return a copy whose RecBole names describe the rows with a split label (None: all rows)."""
         other = self.masked(self.forgotten.copy())
         other.shown, other.built = label, True
         return other
 
     @property
     def columns(self) -> dict[str, np.ndarray]:
-        """The log's further columns as models see them: see :func:`~recbole.data.shown_columns.shown_columns`."""
+        """The log's further columns as models see them, see :func:`~recbole.data.shown_columns.shown_columns`."""
         if not self._columns:
             self._columns.append(shown_columns(self.config, self.log))
         return self._columns[0]
 
     def part(self, absent: np.ndarray) -> Self:
-        """Return the data of somebody who never had some rows (bool [len(log)]), nothing forgotten.
+        """Return a data set that never had some rows (bool [len(log)]), with nothing forgotten.
 
-        Its training examples are numbered among themselves.
+        Its training examples get permanent numbers of their own.
         """
         other = type(self)(self.config, self.log, absent.copy())
         other.clean, other.absent = self.clean, absent
@@ -195,33 +193,33 @@ class Dataset(RecBoleNames):
 
     @property
     def first_fake(self) -> int:
-        """Users from this id on were planted by a scenario."""
+        """The first user id injected by a scenario; all later ids are injected too."""
         return len((self.clean or self).log.vocabulary["user"])
 
     @cached_property
     def given(self) -> Given:
-        """The training examples under no mask, numbered in their order."""
+        """The training examples when nothing is forgotten, numbered in ascending order."""
         examples = self.masked(np.zeros_like(self.forgotten)).train_examples()
-        planted = self.users_of(examples) >= self.first_fake
-        numbers, count = np.empty_like(examples), len(examples) - int(planted.sum())
-        numbers[~planted], numbers[planted] = np.arange(count), np.arange(count, len(examples))
+        injected = self.users_of(examples) >= self.first_fake
+        numbers, count = np.empty_like(examples), len(examples) - int(injected.sum())
+        numbers[~injected], numbers[injected] = np.arange(count), np.arange(count, len(examples))
         return Given(examples, numbers, count)
 
     def ids_of(self, examples: np.ndarray, field: str) -> np.ndarray:
-        """Return the users or the target items of examples (int64), as :meth:`collate` puts them into a field."""
+        """Return the user ids or target item ids (int64) of examples, as :meth:`collate` puts them into ``field``."""
         return self.log.item[examples] if field == self.iid_field else self.users_of(examples)
 
     def users_of(self, examples: np.ndarray) -> np.ndarray:
-        """Return whose examples they are, int64 user (or session) ids."""
+        """Return the user (or session) id of each example, int64."""
         return self.log.user[examples]
 
     def forget(self, rows: npt.ArrayLike) -> Change:
-        """Set the rows' bits, in place, and return the :class:`Change` that this makes to the training examples.
+        """Mark log rows as forgotten, in place, and return what this changes in the training examples.
 
-        Rows that are forgotten already are left out of ``rows``, and repeated ones are taken once.
+        Rows that are already forgotten, and repeated ones, are ignored.
         """
-        asked = distinct(np.asarray(rows, dtype=np.int64))
-        new = asked[~self.forgotten[asked]]
+        requested = distinct(np.asarray(rows, dtype=np.int64))
+        new = requested[~self.forgotten[requested]]
         touched = self.examples_touching(new)
         before = self.collate(touched)
         self.forgotten[new] = True
@@ -230,20 +228,20 @@ class Dataset(RecBoleNames):
         return Change(distinct(self.log.user[new]), new, before, self.collate(left), kept, left)
 
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return those of the examples that are still examples under the current mask."""
+        """Return those of the examples (int64) that exist under the current mask."""
         return examples[~self.forgotten[examples]]
 
     def train_examples(self) -> np.ndarray:
-        """Return every retained training example, int64, ascending."""
+        """Return the identifiers of all retained training examples, int64, ascending."""
         return np.flatnonzero((self.log.split == TRAIN) & ~self.forgotten)
 
     def examples_of(self, users: npt.ArrayLike) -> np.ndarray:
-        """Return the retained training examples of the users (int64 ids)."""
+        """Return the identifiers (int64) of the retained training examples of users (int64 ids)."""
         rows = self.log.rows_of(users)
         return self.still_examples(rows[self.log.split[rows] == TRAIN])
 
     def draw_examples(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """Return at most ``n`` distinct retained training examples, drawn evenly, at a cost that follows ``n``."""
+        """Return at most ``n`` distinct retained training examples, drawn uniformly, in time proportional to ``n``."""
         if 4 * n >= len(self.log):
             return np.sort(generator.permutation(self.train_examples())[:n])
         drawn = distinct(generator.integers(len(self.log), size=4 * n))
@@ -253,8 +251,9 @@ class Dataset(RecBoleNames):
     def examples_near(self, rows: np.ndarray, hops: float = 0) -> np.ndarray:
         """Return the retained training examples near log rows, int64.
 
-        These hold an interaction of a user, or on an item, at most ``hops`` steps (``math.inf``: any number) from the
-        users and items of ``rows`` in the graph of retained interactions that training sees.
+        These examples contain an interaction of a user, or with an item, at most ``hops`` steps (``math.inf``: any
+        number) away from the users and items of ``rows``, in the bipartite graph of the retained interactions used in
+        training.
         """
         if hops == math.inf:
             return self.train_examples()
@@ -266,9 +265,10 @@ class Dataset(RecBoleNames):
         return self.examples_touching(near)
 
     def items_near(self, rows: np.ndarray, hops: float) -> np.ndarray:
-        """Return the items at most ``hops`` steps from the users and items of log rows, int64, ascending.
+        """Return the items at most ``hops`` steps away from the users and items of log rows, int64 ids, ascending.
 
-        The graph is that of :meth:`examples_near`. An item that leaves it is still near itself.
+        The graph is that of :meth:`examples_near`. Items of ``rows`` are included even if they are no longer in the
+        graph.
         """
         if hops == math.inf:
             return np.arange(1, self.n_items)
@@ -278,14 +278,14 @@ class Dataset(RecBoleNames):
         return distinct(np.concatenate([self.log.item[rows], self.log.item[near]]))
 
     def _around(self, rows: np.ndarray) -> np.ndarray:
-        """Return the retained rows up to the training split of the rows' users and on their items, int64, ascending."""
+        """Return the retained training and history rows sharing a user or an item with ``rows``, int64, ascending."""
         order, offsets = self.log.by_item
         users, items = distinct(self.log.user[rows], self.n_users), distinct(self.log.item[rows], self.n_items)
         rows = np.concatenate([self.log.rows_of(users), order[ranges(offsets[items], offsets[items + 1])]])
         return distinct(rows[(self.log.split[rows] <= TRAIN) & ~self.forgotten[rows]], len(self.log))
 
     def aims_at(self, examples: np.ndarray, items: npt.ArrayLike) -> np.ndarray:
-        """Return which of the examples (int64) have one of the items (int64) as a target, bool."""
+        """Return for each example (int64) whether one of the items (int64 ids) is its target, bool."""
         return np.isin(self.log.item[examples], items)
 
     def __str__(self) -> str:
@@ -294,16 +294,16 @@ class Dataset(RecBoleNames):
 
 
 class AtomicDataset(Dataset):
-    """A data set of single interactions, in atomic files; the tasks' subclasses label its rows."""
+    """Data read from RecBole's atomic files (``.inter``), for CF and SBR; subclasses assign the split labels."""
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        """Read the atomic files and label the examples."""
+        """Read the atomic files and label their rows with their splits."""
         log = load_log(config)
         return cls(config, replace(log, split=cls.label(config, log)))
 
     def read_spam(self, path: Path) -> InteractionLog:
-        """Return the attack in a file as a labelled log with ids of its own."""
+        """Read an attack's file as a labelled log with ids of its own."""
         log = load_more(self.config, path)
         return replace(log, split=self.label(self.config, log))
 
@@ -319,30 +319,28 @@ _TASKS = {
     ModelType.SEQUENTIAL: ("sbr", "SequentialDataset"),
     ModelType.NEXT_BASKET: ("nbr", "NextBasketDataset"),
 }
-"""The module of this room and the class in it that hold a kind of model's data."""
+"""Type of model to the module of this package, and the class in it, for its data."""
 
 
 def create_dataset(config: Config, model_type: ModelType | None = None) -> Dataset:
-    """Return the data set of the task that a model is made for.
+    """Return the data set for the task of a model.
 
     Args:
         config: the run's :class:`~recbole.config.Config`.
-        model_type: the model's type; None for that of the class that the configuration was made with or bound to.
+        model_type: the model's type; None for the type of the class that the configuration was made with or bound to.
 
     Raises:
-        UserError: when ``task_type`` in the config says another task, the model's class is not known yet, or
-            ``benchmark_filename`` is set for another task than CF.
+        UserError: ``task_type`` contradicts the model, the model's class is not known yet, or ``benchmark_filename`` is
+            set for another task than CF.
     """
     model_type = config["MODEL_TYPE"] if model_type is None else model_type
     if model_type is None:
-        raise UserError(f"the task of {config['model']} is not known: bind_model its class first, or say model_type")
+        raise UserError(f"the task of {config['model']} is not known: call bind_model, or pass model_type")
     module, name = _TASKS[model_type]
     cls: type[Dataset] = getattr(importlib.import_module(f"recbole.data.{module}"), name)
-    said = config["task_type"]
-    if said and said != cls.task_type:
-        raise UserError(f"task_type: {config['model']} is a {cls.task_type} model, not {said}; leave --task_type out")
+    task = config["task_type"]
+    if task and task != cls.task_type:
+        raise UserError(f"task_type: {config['model']} is a {cls.task_type} model, not {task}; leave --task_type out")
     if config["benchmark_filename"] and cls.task_type != "CF":
-        raise UserError(
-            f"benchmark_filename: only the pairs of CF are split by files; {cls.task_type} splits what comes next"
-        )
+        raise UserError(f"benchmark_filename: only CF data are split by files, {cls.task_type} data by their order")
     return cls.from_config(config)

@@ -1,4 +1,4 @@
-"""The features of users and items as numbers, at their ids."""
+"""User and item features as numeric arrays that are indexed by id."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 def feature_columns(config: Config, log: InteractionLog, side: str, id_field: str) -> dict[str, np.ndarray | Ragged]:
-    """Return the features of ``"user"`` or ``"item"``, a row for each id: name to array [n], or to lists.
+    """Return the features of ``"user"`` or ``"item"``: a dict from name to an array [n_ids] or :class:`Ragged` lists.
 
-    Tokens are their ids from 1 on, 0 where there is none. A missing number, and the padding's, is the mean of the
-    others; numbers are scaled where ``normalize_all`` or ``normalize_field`` says so.
+    Both are indexed by id. Tokens become int64 ids from 1 on, 0 where one is missing. Numbers are float32; a missing
+    number, and that of the padding, is the mean of the others. ``normalize_all`` and ``normalize_field`` scale numbers
+    to [0, 1].
     """
     table = log.features.get(side)
     if table is None:
@@ -43,14 +44,14 @@ def feature_columns(config: Config, log: InteractionLog, side: str, id_field: st
 
 
 def feature_vocabulary(column: pa.ChunkedArray) -> Vocabulary:
-    """Return the tokens of a feature, numbered as :func:`feature_columns` numbers them."""
+    """Return the vocabulary of a token feature, with the ids that :func:`feature_columns` gives."""
     array = column.combine_chunks()
     flat = array.flatten() if kind_of(column.type) is FeatureType.TOKEN_SEQ else array
     return Vocabulary(flat.dictionary_encode().dictionary)
 
 
 def kind_of(arrow_type: pa.DataType) -> FeatureType:
-    """Return which type of an atomic file's column an Arrow type holds."""
+    """Return the :class:`FeatureType` of a column in an atomic file that has this Arrow type."""
     nested = pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type)
     text = pa.types.is_string(arrow_type.value_type if nested else arrow_type)
     if nested:
@@ -59,7 +60,10 @@ def kind_of(arrow_type: pa.DataType) -> FeatureType:
 
 
 def _numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return an Arrow column as numbers: flat values, and the length of each row's list (None for single values)."""
+    """Return (values, sizes): flat values of a column, and the length of each row's list (None for single values).
+
+    The values are ids of tokens, int64 from 1 on and 0 where one is missing, or float32 numbers.
+    """
     sizes, kind = None, kind_of(column.type)
     if kind in (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ):
         sizes = np.diff(column.offsets.to_numpy())
@@ -70,12 +74,19 @@ def _numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _at_ids(values: np.ndarray, sizes: np.ndarray | None, row: np.ndarray, n_ids: int) -> np.ndarray | Ragged:
-    """Put values (or lists) at the ids of their rows; ids below 0 are not in the data."""
+    """Return values (or lists) in the order of ids.
+
+    Args:
+        values: flat values of all rows.
+        sizes: length of each row's list; None for single values.
+        row: int64, the id of each row; rows with an id below 0 are dropped.
+        n_ids: number of ids, including the padding.
+    """
     if sizes is None:
         missing = np.nan if values.dtype.kind == "f" else 0
         result = np.full(n_ids, missing, dtype=values.dtype)
         result[row[row >= 0]] = values[row >= 0]
         return mean_filled(result)
-    place = np.full(n_ids, len(sizes))  # who has no row has the empty list behind the last one
+    place = np.full(n_ids, len(sizes))  # ids without a row get the empty list after the last one
     place[row[row >= 0]] = np.flatnonzero(row >= 0)
     return Ragged(values, np.concatenate([[0], np.cumsum(sizes), [len(values)]])).take(place)

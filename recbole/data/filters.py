@@ -1,4 +1,4 @@
-"""Which rows of the raw log take part: RecBole's filters, as functions from columns to kept rows."""
+"""RecBole's filters of the raw log, as functions that return which rows are kept."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ __all__ = ["core", "first_or_last", "within"]
 
 
 def within(values: np.ndarray, intervals: Sequence[Interval]) -> np.ndarray:
-    """Return a bool array: which of ``values`` lie in any of the intervals; NaN lies in none."""
+    """Return bool [n]: whether each of ``values`` lies in any of the intervals. NaN lies in none."""
     inside = np.zeros(len(values), dtype=bool)
     for low, high, closed_left, closed_right in intervals:
         inside |= (values >= low if closed_left else values > low) & (values <= high if closed_right else values < high)
@@ -18,12 +18,12 @@ def within(values: np.ndarray, intervals: Sequence[Interval]) -> np.ndarray:
 
 
 def first_or_last(user: np.ndarray, item: np.ndarray, time: np.ndarray | None, keep: str) -> np.ndarray:
-    """Return the rows (int64, ascending) that stay when of each (user, item) pair only one may.
+    """Return the rows (int64, ascending) that remain if only one row of each (user, item) pair is kept.
 
     Args:
         user, item: int arrays [n].
-        time: array [n] that decides which is ``"first"`` or ``"last"``; ``None`` for file order.
-        keep: ``"first"`` or ``"last"``; equal times keep file order.
+        time: array [n] by which a pair's first or last row is determined; None uses the file order.
+        keep: ``"first"`` or ``"last"``; rows with equal times are in file order.
     """
     order = np.arange(len(user)) if time is None else np.argsort(time, kind="stable")
     if keep == "last":
@@ -36,9 +36,10 @@ def first_or_last(user: np.ndarray, item: np.ndarray, time: np.ndarray | None, k
 def core(
     user: np.ndarray, item: np.ndarray, user_intervals: Sequence[Interval], item_intervals: Sequence[Interval]
 ) -> np.ndarray:
-    """Return the rows (int64, ascending) left once every user's and item's number of rows lies in its intervals.
+    """Return the rows (int64, ascending) that remain once every user's and item's number of rows is in its intervals.
 
-    Users and items outside are removed together, round by round, until none is (the k-core, as RecBole iterates it).
+    Users and items outside the intervals are removed together, round after round, until none is left (RecBole's
+    k-core).
     """
     rows = np.arange(len(user))
     while True:

@@ -1,4 +1,7 @@
-"""Sets of ids as ascending arrays. NumPy's own functions for them hash integers since 2.3, twenty times slower."""
+"""Operations on ids as ascending arrays.
+
+NumPy's own functions for sets hash integers since version 2.3, which takes twenty times longer.
+"""
 
 import numpy as np
 import torch
@@ -10,20 +13,20 @@ def distinct(ids: np.ndarray, size: int | None = None) -> np.ndarray:
     """Return the distinct ids, ascending, as ``np.unique`` does.
 
     Args:
-        ids: integers [n], of any order; ids that ascend already are not sorted again.
-        size: more than the largest id; many ids are then found by a mask, without a sort.
+        ids: integers [n] in any order; ids that are already ascending are not sorted again.
+        size: a number above the largest id. If given, many ids are found by a bool array of this size, without a sort.
     """
     if size is not None and len(ids) >= size // 16:
         there = np.zeros(size, dtype=bool)
         there[ids] = True
         return np.flatnonzero(there)
     if (ids[1:] < ids[:-1]).any():
-        ids = np.sort(ids, kind="stable")  # which is fast on runs, such as each user's keys
+        ids = np.sort(ids, kind="stable")  # a stable sort is fast on ascending runs, such as each user's keys
     return ids[np.concatenate([np.ones(min(len(ids), 1), dtype=bool), ids[1:] != ids[:-1]])]
 
 
 def held(ids: np.ndarray, ascending: np.ndarray) -> np.ndarray:
-    """Return which of the ids (integers, of any shape and order) stand in an ascending array of them, bool."""
+    """Return for each id (integers of any shape) whether it occurs in an ascending array of ids, bool of that shape."""
     if not len(ascending):
         return np.zeros(ids.shape, dtype=bool)
     at = np.minimum(np.searchsorted(ascending, ids), len(ascending) - 1)
@@ -31,14 +34,15 @@ def held(ids: np.ndarray, ascending: np.ndarray) -> np.ndarray:
 
 
 def without(ids: np.ndarray, ascending: np.ndarray) -> np.ndarray:
-    """Return the ids, in their order, that do not stand in an ascending array of them."""
+    """Return the ids, in their order, that do not occur in an ascending array of ids."""
     return ids[~held(ids, ascending)]
 
 
 def grouped(groups: np.ndarray) -> np.ndarray:
-    """Return the order int64 [n] that sorts numbers of groups (int [n], from 0); of equal ones the first stay first.
+    """Return the stable order (int64 [n]) that sorts group numbers (int [n], from 0).
 
-    Number and place are sorted as one integer, in place: faster than a stable ``argsort``, in a third of its memory.
+    It is ``np.argsort(groups, kind="stable")``, made by sorting group number and position as one integer in place:
+    faster, in a third of the memory.
     """
     bits = len(groups).bit_length()
     order = groups.astype(np.int64) << bits
@@ -49,9 +53,10 @@ def grouped(groups: np.ndarray) -> np.ndarray:
 
 
 def ordered(key: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return the order int64 [n] that sorts by group (int [n], from 0), then by a key [n]; equal ones stay in order.
+    """Return the stable order (int64 [n]) that sorts by group (int [n], from 0), then by ``key`` [n].
 
-    It is ``np.lexsort((key, groups))``, but in little more memory than the order has: group after group, some at once.
+    It is ``np.lexsort((key, groups))``, but needs little memory besides the result, because it sorts a few groups at a
+    time.
     """
     order, ends = grouped(groups), np.cumsum(np.bincount(groups))
     start = 0

@@ -9,20 +9,20 @@ import numpy as np
 import torch
 
 Rows = int | slice | np.ndarray | torch.Tensor
-"""What chooses rows."""
+"""What may select rows of an :class:`Interaction`."""
 
 
 class Interaction:
     """Named tensors that share their first dimension, as RecBole's models expect them.
 
-    ``interaction["field"]`` is a column; ``interaction[index]`` (slice, integer or boolean tensor) is an
-    ``Interaction`` of those rows.
+    ``interaction["field"]`` is a column; ``interaction[index]`` (an integer, a slice, an integer or bool array or
+    tensor) is an ``Interaction`` of those rows.
 
     Args:
         columns: mapping of field name to a tensor, NumPy array or list, all of one length; or a pandas DataFrame.
 
     Raises:
-        ValueError: when the columns differ in length.
+        ValueError: the columns differ in length.
     """
 
     def __init__(self, columns: Mapping[str, torch.Tensor | np.ndarray | Sequence[Any]]) -> None:
@@ -54,7 +54,7 @@ class Interaction:
             index = torch.from_numpy(index)
         if isinstance(index, (int, np.integer)):
             if not -self.length <= index < self.length:
-                raise IndexError(f"there is no row {index} of {self.length}")
+                raise IndexError(f"row {index} is out of range, there are {self.length} rows")
             index = slice(int(index) % self.length, int(index) % self.length + 1)
         return self._map(lambda column: column[index])
 
@@ -83,7 +83,7 @@ class Interaction:
         return list(self.interaction)
 
     def to(self, device: torch.device | str, selected_field: str | Container[str] | None = None) -> Interaction:
-        """Return a copy whose columns (or the selected ones) live on ``device``."""
+        """Return a copy on ``device``; with ``selected_field`` (one or several names) only these columns are moved."""
         wanted = {selected_field} if isinstance(selected_field, str) else selected_field
         return Interaction(
             {k: v.to(device) if wanted is None or k in wanted else v for k, v in self.interaction.items()}
@@ -114,21 +114,21 @@ class Interaction:
         """Remove a column.
 
         Raises:
-            ValueError: when there is no such column.
+            ValueError: there is no such column.
         """
         if name not in self.interaction:
             raise ValueError(f"there is no column '{name}' to drop")
         del self.interaction[name]
 
     def shuffle(self) -> None:
-        """Shuffle the rows, in place, by torch's generator."""
+        """Shuffle the rows in place, with torch's global random generator."""
         self._reorder(torch.randperm(self.length, device="cpu"))
 
     def sort(self, by: str | Sequence[str], ascending: bool | Sequence[bool] = True) -> None:
-        """Sort the rows by one or several columns, the first counting most, in place; equal ones stay in order.
+        """Sort the rows in place by one or several columns, the most important first. The sort is stable.
 
         Raises:
-            ValueError: when there is no such column, or not as many directions as columns.
+            ValueError: there is no such column, or the number of directions differs from the number of columns.
         """
         names = [by] if isinstance(by, str) else list(by)
         directions = [ascending] * len(names) if isinstance(ascending, bool) else list(ascending)
@@ -149,13 +149,13 @@ class Interaction:
 
 
 def cat_interactions(interactions: Sequence[Interaction]) -> Interaction:
-    """Concatenate interactions with the same columns along their rows; shorter sequences are padded with 0."""
+    """Concatenate interactions with the same columns; shorter sequences are padded with 0 on the right."""
     first = interactions[0]
     return Interaction({name: _cat([part[name] for part in interactions]) for name in first.columns})
 
 
 def _plain(value: Any) -> Any:
-    """Return a pandas column as an array, anything else as it is."""
+    """Return a pandas column as an array, and any other value unchanged."""
     return value.to_numpy(copy=True) if hasattr(value, "to_numpy") else value
 
 

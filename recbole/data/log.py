@@ -1,4 +1,4 @@
-"""The columnar log: what everybody did, read once, numbered once, labelled once."""
+"""The interaction log in columns: read once, numbered once, labelled once."""
 
 from __future__ import annotations
 
@@ -34,25 +34,27 @@ if TYPE_CHECKING:
 logger = logging.getLogger("recbole")
 
 Codes = tuple[np.ndarray, pa.Array]
-"""Of a token column: for each row the place of its token in the Arrow string array; -1 where there is none."""
+"""A token column: for each row the index of its token in the Arrow string array (-1 if missing), and that array."""
 
 Columns = dict[str, Any]
-"""What was read, by field name: :data:`Codes` of tokens, an array of numbers."""
+"""The columns read from a file, by field name: :data:`Codes` for tokens, a NumPy array for numbers."""
 
 
 @dataclass(frozen=True)
 class InteractionLog:
-    """Interactions sorted by user and, within a user, by time (or the order asked for). Never changed, never copied.
+    """Interactions sorted by user and, within a user, by time or the order in ``eval_args``; never changed or copied.
 
     Attributes:
-        user, item: int64 ids [n_rows]; 0 is padding and does not occur.
-        columns: further columns by field name [n_rows]: ids of tokens (int64), or numbers (int64, float64).
+        name: the data set's name.
+        user, item: int64 ids [n_rows]; 0 is the padding and does not occur.
+        columns: further columns [n_rows] by field name: ids of tokens (int64), or numbers (int64, float64).
         offsets: int64 [n_users + 1]; the rows of user ``u`` are ``offsets[u]:offsets[u + 1]``.
-        vocabulary: field name to :class:`~recbole.data.vocabulary.Vocabulary`.
-        split: int8 [n_rows], the label of the example whose target the row is; empty until the task has set it, unless
-            the files say it (``benchmark_filename``).
-        features: ``"user"`` and ``"item"`` to the Arrow table of their atomic file, if loaded.
-        lists: columns of sequences by field name, ids of tokens or numbers; no model of this package reads them.
+        vocabulary: field name to :class:`~recbole.data.vocabulary.Vocabulary`; users and items are ``"user"`` and
+            ``"item"``.
+        split: int8 [n_rows], the split label of the example whose target is the row. It is empty until the task sets
+            it, unless the files give it (``benchmark_filename``).
+        features: dict from ``"user"`` and ``"item"`` to the Arrow table of their atomic file, if it was loaded.
+        lists: columns of sequences by field name: ids of tokens, or numbers. No model of this package reads them.
     """
 
     name: str
@@ -69,19 +71,22 @@ class InteractionLog:
         return len(self.user)
 
     def rows_of(self, users: npt.ArrayLike) -> np.ndarray:
-        """Return the rows (int64, ascending within each user) of an array of user ids."""
+        """Return the rows (int64) of an array of user ids, one user after the other, ascending within each."""
         users = np.asarray(users, dtype=np.int64)
         return ranges(self.offsets[users], self.offsets[users + 1])
 
     @cached_property
     def by_item(self) -> tuple[np.ndarray, np.ndarray]:
-        """``(rows, offsets)``: row numbers grouped by item id, and the int64 offsets [n_items + 1] into them."""
+        """``(rows, offsets)``, both int64: the rows of item ``i`` are ``rows[offsets[i]:offsets[i + 1]]``."""
         n_items = len(self.vocabulary["item"])
         return grouped(self.item), np.concatenate([[0], np.cumsum(np.bincount(self.item, minlength=n_items))])
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over tokens, ids, times and split labels: equal for equal data, filters, order and split."""
+        """SHA-256 of tokens, ids, further columns and split labels, in hexadecimal digits.
+
+        It is equal for equal data, filters, order and split.
+        """
         digest = hashlib.sha256()
         for side in ("user", "item"):
             for token in self.vocabulary[side].token_array.to_pylist():
@@ -92,18 +97,23 @@ class InteractionLog:
 
 
 def group_offsets(groups: np.ndarray, n_groups: int) -> np.ndarray:
-    """Return the int64 offsets [n_groups + 1] of an ascending array of group numbers."""
+    """Return int64 offsets [n_groups + 1]: group ``g`` is at ``offsets[g]:offsets[g + 1]`` of ``groups``.
+
+    Args:
+        groups: int [n], ascending group numbers from 0.
+        n_groups: number of groups.
+    """
     return np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=n_groups))]).astype(np.int64)
 
 
 def load_log(config: Config) -> InteractionLog:
-    """Read, filter, number and sort the atomic files of ``config["dataset"]``; the split labels are left to the task.
+    """Read, filter, number and sort the atomic files of ``config["dataset"]``; the task sets the split labels later.
 
-    With ``benchmark_filename`` the labels are those of the files. No row is filtered then, and a user's rows are in the
-    files' order.
+    With ``benchmark_filename`` the split labels are those of the files. No row is filtered then, and a user's rows keep
+    the order of the files.
 
     Raises:
-        UserError: for a missing file or column, a malformed line, a row without user or item, or a filter that leaves
+        UserError: a file or column is missing, a line is malformed, a row has no user or no item, or the filters leave
             nothing.
     """
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
@@ -111,18 +121,18 @@ def load_log(config: Config) -> InteractionLog:
 
 
 def load_more(config: Config, path: Path) -> InteractionLog:
-    """Read a file of further interactions, unfiltered, as a sorted log with ids of its own; it has no split labels.
+    """Read a file of further interactions, unfiltered, as a sorted log with ids of its own and without split labels.
 
-    It has the columns that are loaded of the data set's own file. Where files say the split of that, all of these are
-    for training.
+    The columns to load are those of the data set's own file. With ``benchmark_filename`` all rows are labelled as
+    training.
 
     Raises:
-        UserError: for a missing file or column, a malformed line, or a row without user or item.
+        UserError: a file or column is missing, a line is malformed, or a row has no user or no item.
     """
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
     table = read_table(path, (config["load_col"] or {}).get("inter"), config, fields, SIDES)
     if not len(table):
-        raise UserError(f"{path}: holds no interaction")
+        raise UserError(f"{path}: the file holds no interactions")
     log = _number(path.stem, _columns(without_lists(table)[0]), fields, {}, np.arange(len(table)))
     if config["benchmark_filename"]:
         log = replace(log, split=np.full(len(log), TRAIN, dtype=np.int8))
@@ -130,7 +140,10 @@ def load_more(config: Config, path: Path) -> InteractionLog:
 
 
 def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
-    """Return the log in the order of the file, without offsets and labels; ids are int32, to be sorted."""
+    """Return the log in the order of the file, with int32 ids and without offsets.
+
+    It has split labels only if the files give them.
+    """
     name, wanted = config["dataset"], config["load_col"] or {}
     path = Path(config["data_path"]) / f"{name}.inter"
     files, split = split_files(config), np.empty(0, dtype=np.int8)
@@ -148,13 +161,13 @@ def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
     if files is None:
         rows, features = _kept_rows(config, columns, fields, features)
     if not len(rows):
-        raise UserError(f"{path}: the filters leave no interaction; look at *_inter_num_interval")
+        raise UserError(f"{path}: the filters leave no interaction; check *_inter_num_interval")
     log = with_lists(_number(name, columns, fields, features, rows), lists, rows)
     return share_ids(replace(log, split=split), config)
 
 
 def _columns(table: pa.Table) -> Columns:
-    """Return the columns as arrays, in the table's order, so that what Arrow parsed can be let go."""
+    """Return the columns as arrays, in the table's order, so that the memory of the Arrow table can be freed."""
     numeric = (pa.types.is_integer, pa.types.is_floating)
     return {
         name: numbers(column) if any(kind(column.type) for kind in numeric) else _encode(column)
@@ -163,7 +176,7 @@ def _columns(table: pa.Table) -> Columns:
 
 
 def _encode(column: pa.ChunkedArray) -> Codes:
-    """Return ``(codes, dictionary)`` of an Arrow column of strings or their dictionary; a missing token is -1."""
+    """Return the :data:`Codes` of an Arrow column of strings, or of dictionaries of strings."""
     encoded = column.dictionary_encode().combine_chunks()
     return filled(encoded.indices), encoded.dictionary
 
@@ -171,7 +184,7 @@ def _encode(column: pa.ChunkedArray) -> Codes:
 def _kept_rows(
     config: Config, columns: Columns, fields: Mapping[str, str], features: dict[str, pa.Table]
 ) -> tuple[np.ndarray, dict[str, pa.Table]]:
-    """Apply RecBole's filters in its order; return the kept rows, and the features of who is left."""
+    """Apply RecBole's filters in its order; return the kept rows, and the features of the users and items kept."""
     coded = {side: columns[fields[side]] for side in SIDES}
     (user, _), (item, _) = coded["user"], coded["item"]
     rows = np.arange(len(user))
@@ -182,7 +195,7 @@ def _kept_rows(
     features = features_within(features, intervals, columns)
     for column, text in intervals.items():
         if isinstance(columns.get(column), tuple):
-            raise UserError(f"val_interval: '{column}' holds tokens; only numbers lie in intervals")
+            raise UserError(f"val_interval: column '{column}' holds tokens, not numbers")
         if column in columns:
             values = columns[column][rows].astype(np.float64)
             rows = rows[within(values, parse_intervals(text, f"val_interval: {column}"))]
@@ -201,7 +214,10 @@ def _core(
     features: dict[str, pa.Table],
     rows: np.ndarray,
 ) -> tuple[np.ndarray, dict[str, pa.Table]]:
-    """Filter by the numbers of interactions; return the kept rows, and the features without whom that removed."""
+    """Filter by the number of interactions of users and items.
+
+    Return the kept rows, and the features without the users and items that this filter removed.
+    """
     intervals = [parse_intervals(config[f"{s}_inter_num_interval"] or "[0,inf)", f"{s}_inter_num_interval")
                  for s in SIDES]  # fmt: skip
     (user, _), (item, _) = coded["user"], coded["item"]
@@ -220,7 +236,7 @@ def _core(
 def _number(
     name: str, columns: Columns, fields: Mapping[str, str], features: dict[str, pa.Table], rows: np.ndarray
 ) -> InteractionLog:
-    """Return the log of the chosen rows; its columns are taken out of ``columns``."""
+    """Return the log of the chosen rows, unsorted; removes each column from ``columns`` to free its memory."""
     numbered: dict[str, np.ndarray] = {}
     vocabulary: dict[str, Vocabulary] = {}
     sides = {fields["user"]: "user", fields["item"]: "item"}
@@ -237,7 +253,7 @@ def _number(
             numbered[side or column] = values[chosen]
     time = numbered.get(fields["time"])
     if time is not None and time.dtype.kind == "f" and np.isnan(time).any():
-        raise UserError(f"{name}.inter: column '{fields['time']}' has empty values; every interaction needs its time")
+        raise UserError(f"{name}.inter: column '{fields['time']}' has empty values; every interaction needs a time")
     user, item = numbered.pop("user"), numbered.pop("item")
     return InteractionLog(name, user, item, numbered, np.empty(0), vocabulary, features=features)
 
@@ -247,16 +263,17 @@ def _with_missing(dictionary: pa.Array) -> pa.Array:
 
 
 def _sort(log: InteractionLog, config: Config, time_field: str) -> InteractionLog:
-    """Sort rows by user, then by the order of ``eval_args`` (stable, so equal keys keep file order).
+    """Sort rows by user, then in the order of ``eval_args``; rows with equal keys keep the order of the file.
 
-    Rows that have labels already stay in file order within a user. Where ``eval_args`` does not group by user they
-    are labelled here, as long as their order in the file is known; the examples of sequences get labels of their own.
+    Rows that already have split labels keep the order of the file within a user. If ``eval_args`` does not group by
+    user, rows get their labels here, while the order of the file is still known; SBR replaces these by the labels of
+    its examples.
     """
     key = None if len(log.split) else sort_key(log, config, time_field)
     user, item, split, columns = log.user, log.item, log.split, dict(log.columns)
     if key is not None and together(config):
         split = labels_in_order(key, config)
-    log = replace(log, user=np.empty(0), item=np.empty(0), columns={})  # what has been sorted is let go, one by one
+    log = replace(log, user=np.empty(0), item=np.empty(0), columns={})  # each column is freed once it is sorted
     release_memory()
     order = grouped(user) if key is None else ordered(key, user)
     del key
@@ -273,22 +290,25 @@ def _sort(log: InteractionLog, config: Config, time_field: str) -> InteractionLo
 
 
 def together(config: Config) -> bool:
-    """Return whether ``eval_args`` splits all interactions together: by ratio, without regard to whose they are."""
+    """Return whether ``eval_args`` splits all interactions together by ratio, not those of each user separately."""
     return config["eval_args"]["group_by"] == "none" and "RS" in config["eval_args"]["split"]
 
 
 def labels_in_order(key: np.ndarray, config: Config) -> np.ndarray:
-    """Return the labels (int8 [n]) of rows that are split together in the order of a key [n]; equal ones stay."""
+    """Return the split labels (int8 [n]) of rows that are split together, in the order of ``key`` [n].
+
+    Rows with equal keys keep their order.
+    """
     labels = np.empty(len(key), dtype=np.int8)
     labels[np.argsort(key, kind="stable")] = split_labels([len(key)], config["eval_args"]["split"])
     return labels
 
 
 def sort_key(log: InteractionLog, config: Config, time_field: str) -> np.ndarray:
-    """Return what the order of ``eval_args`` sorts a user's rows by, [n_rows]."""
+    """Return the key [n_rows] by which ``eval_args`` orders each user's rows."""
     time = log.columns.get(time_field)
     if time is not None and config["time_precision"] == "single":
-        logger.info("time_precision: single: interactions are ordered by float32 timestamps, as the original does")
+        logger.info("time_precision: single: interactions are ordered by float32 timestamps, as in ERASE")
         time = _single_precision(
             time, normalised=config["normalize_all"] or time_field in (config["normalize_field"] or ())
         )
@@ -296,12 +316,12 @@ def sort_key(log: InteractionLog, config: Config, time_field: str) -> np.ndarray
 
 
 def _taken(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the chosen values; ids as int64."""
+    """Return the values of the chosen rows; int32 ids become int64."""
     return values[rows].astype(np.int64 if values.dtype == np.int32 else values.dtype, copy=False)
 
 
 def _single_precision(time: np.ndarray, normalised: bool) -> np.ndarray:
-    """Return the times as RecBole compares them: scaled to [0, 1] where its configuration says so, then float32."""
+    """Return float32 times as RecBole compares them: first scaled to [0, 1] if its configuration says so."""
     time = time.astype(np.float64)
     if normalised:
         low, high = time.min(), time.max()

@@ -1,4 +1,4 @@
-"""Next-basket recommendation: a training example is a user's target basket with the baskets before it."""
+"""Next-basket recommendation: a training example is a target basket with the baskets before it."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ TARGET_LENGTH = "target_item_length"
 
 
 class NextBasketDataset(Dataset):
-    """Baskets; an example is named by the number of its target basket.
+    """Baskets for next-basket recommendation; an example is identified by the number of its target basket.
 
-    Of each user's baskets, fixed once, the last is the test target, the one before it the validation target, the one
-    before that the training target; all baskets before a target are its history. A target basket that forgetting
-    empties takes its example with it and nothing is promoted; emptied history baskets close up, and older ones enter
-    the window of ``MAX_NBR_HISTORY_BASKETS``; without any history there is no example. Items may be bought again, so
-    nothing is left out of a ranking.
+    A user's last basket is the test target, the one before it the validation target, and the one before that the
+    training target; forgetting never changes these roles. All baskets before a target are its history. If forgetting
+    empties a target basket, its example disappears and no other basket replaces it. An emptied history basket is
+    skipped, so that an older one may enter the window of ``MAX_NBR_HISTORY_BASKETS``. A target without any
+    history is no example. Items may be bought again, so rankings leave nothing out.
 
-    Unlike ERASE: every item has an id, lengths are true, histories hold no empty baskets at their ends, and a batch is
-    as wide as its own largest example.
+    Unlike in ERASE, every item has an id, basket lengths are exact, histories contain no empty baskets, and a batch is
+    only as wide as its own largest example.
     """
 
     task_type = "NBR"
@@ -52,25 +52,29 @@ class NextBasketDataset(Dataset):
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        """Read ``<dataset>_merged.json`` (or ``NEXT_BASKET_JSON``) and label the baskets."""
+        """Read ``<dataset>_merged.json`` (or ``NEXT_BASKET_JSON``) and label its baskets with their splits.
+
+        Raises:
+            UserError: ``NEXT_BASKET_SPLIT_RATIO`` is set, the file cannot be read, or no user has enough baskets.
+        """
         if config["NEXT_BASKET_SPLIT_RATIO"] is not None:
             raise UserError(
-                "NEXT_BASKET_SPLIT_RATIO: is not available: in ERASE it makes training and validation the same; "
-                "leave it null (the last basket is the test target, the one before it validates)"
+                "NEXT_BASKET_SPLIT_RATIO is not available, because in ERASE it makes training and validation the same; "
+                "leave it null (the last basket is the test target, the one before it the validation target)"
             )
         path = Path(config["data_path"]) / (config["NEXT_BASKET_JSON"] or f"{config['dataset']}_merged.json")
         least = config["MIN_NBR_BASKET_COUNT"]
         baskets = read_baskets(path).distinct().with_at_least(least)
         if not baskets.users:
-            raise UserError(f"{path}: no user has {least} baskets (MIN_NBR_BASKET_COUNT)")
+            raise UserError(f"{path}: no user has {least} baskets or more (MIN_NBR_BASKET_COUNT)")
         log = make_log(config["dataset"], baskets)
         return cls(config, replace(log, split=_basket_labels(log)))
 
     def read_spam(self, path: Path) -> BasketLog:
-        """Return the attack in a file of baskets as a labelled log; its baskets are numbered after this data set's."""
+        """Read an attack's file of baskets as a labelled log; its baskets are numbered after those of this data set."""
         baskets = read_baskets(path).distinct().with_at_least(1)
         if not baskets.users:
-            raise UserError(f"{path}: holds no basket")
+            raise UserError(f"{path}: the file holds no baskets")
         log = make_log(path.stem, baskets)
         columns = {"basket": log.basket + len(self.log.basket_user)}
         return replace(log, split=_basket_labels(log), columns=columns)
@@ -78,12 +82,13 @@ class NextBasketDataset(Dataset):
     # --- examples ------------------------------------------------------------------------------------------------
 
     def collate(self, examples: np.ndarray) -> Interaction:
-        """Return the examples' batch.
+        """Return the batch of examples (int64 [n]) under the current mask.
 
-        Columns, with H, B, C the largest numbers in this batch: ``history_item_matrix`` int64 [n, H, B], baskets from
-        the oldest on, 0 where there is no item; ``history_basket_length`` [n]; ``history_item_length_per_basket``
-        [n, H]; ``target_item_list`` [n, C], -1 where there is no item; ``target_item_length`` [n]; and the user id.
-        ``MAX_NBR_BASKET_SIZE`` cuts history baskets, never targets.
+        With H, B, C the largest history length, history basket size and target size in this batch, the columns are:
+        ``history_item_matrix`` int64 [n, H, B], oldest basket first, padded with 0; ``history_basket_length`` [n], the
+        number of history baskets; ``history_item_length_per_basket`` [n, H]; ``target_item_list`` [n, C], padded with
+        -1; ``target_item_length`` [n]; and the user id [n]. ``MAX_NBR_BASKET_SIZE`` cuts history baskets, but never
+        targets.
         """
         log, n = self.log, len(examples)
         rows, owner, slot, place, lengths = self._windows(examples)
@@ -104,22 +109,23 @@ class NextBasketDataset(Dataset):
         })  # fmt: skip
 
     def _retained(self, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the retained rows of ranges, and which range each is from."""
+        """Return the retained rows of the ranges ``starts[i]:stops[i]``, and for each row its ``i``; both int64."""
         rows, owner = ranges(starts, stops), np.repeat(np.arange(len(starts)), stops - starts)
         kept = ~self.forgotten[rows]
         return rows[kept], owner[kept]
 
     def _before(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the retained rows of all baskets before the targets, and which target each is for."""
+        """Return the retained rows of all baskets before the targets, and for each row the index of its target."""
         log = self.log
         return self._retained(log.offsets[log.basket_user[targets]], log.basket_offsets[targets])
 
     def _windows(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return what each target's history holds once it has closed up and been cut to the window.
+        """Return each target's history: the last ``MAX_NBR_HISTORY_BASKETS`` baskets that are not empty.
 
         Returns:
-            ``(rows, owner, slot, place, lengths)``: log rows; which target each is for; its basket's number in the
-            window and its own in the basket, from 0; and the number of baskets in each target's window.
+            int64 arrays ``(rows, owner, slot, place, lengths)``. For each item in a history: its log row, the index of
+            its target, the index of its basket in the window, and its own index in the basket. ``lengths`` [targets] is
+            the number of baskets in each window.
         """
         rows, owner = self._before(targets)
         first = np.flatnonzero(np.diff(owner, prepend=-1) | np.diff(self.log.basket[rows], prepend=-1))
@@ -134,32 +140,32 @@ class NextBasketDataset(Dataset):
         return rows[inside], owner[inside], slot[inside], place[inside], lengths
 
     def _askable(self, targets: np.ndarray) -> np.ndarray:
-        """Return which targets have a retained item before them, bool."""
+        """Return for each target whether a retained item comes before it, bool."""
         return np.bincount(self._before(targets)[1], minlength=len(targets)) > 0
 
     def _filled(self, targets: np.ndarray) -> np.ndarray:
-        """Return which target baskets have a retained item, bool."""
+        """Return for each target basket whether it has a retained item, bool."""
         _, owner = self._retained(self.log.basket_offsets[targets], self.log.basket_offsets[targets + 1])
         return np.bincount(owner, minlength=len(targets)) > 0
 
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return those of the target baskets that have an item left, and an item before them."""
+        """Return those of the target baskets (int64) that have a retained item, and a retained item before them."""
         return examples[self._filled(examples) & self._askable(examples)]
 
     def train_examples(self) -> np.ndarray:
-        """Return every retained training example, int64, ascending."""
+        """Return the target baskets of all retained training examples, int64, ascending."""
         return self.still_examples(self.log.targets[TRAIN])
 
     def users_of(self, examples: np.ndarray) -> np.ndarray:
-        """Return whose examples they are, int64 user ids."""
+        """Return the user id of each example, int64."""
         return self.log.basket_user[examples]
 
     def examples_of(self, users: npt.ArrayLike) -> np.ndarray:
-        """Return the retained training examples of the users (int64 ids)."""
+        """Return the retained training examples of users (int64 ids), int64."""
         return self.still_examples(self.log.target_of(users, TRAIN))
 
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
-        """Return the retained training examples with one of the rows in the target or the history's window."""
+        """Return the retained training examples with any of the log rows in the target or the window of the history."""
         examples = self.examples_of(distinct(self.log.user[rows]))
         history, owner, *_ = self._windows(examples)
         targets, target_owner = self._retained(self.log.basket_offsets[examples], self.log.basket_offsets[examples + 1])
@@ -167,25 +173,25 @@ class NextBasketDataset(Dataset):
         return examples[distinct(np.concatenate([owner, target_owner])[hit])]
 
     def draw_examples(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """Return at most ``n`` distinct retained training examples, drawn evenly, at a cost that follows ``n``."""
+        """Return at most ``n`` distinct retained training examples, drawn uniformly, in time proportional to ``n``."""
         candidates = self.log.targets[TRAIN]
         if 4 * n < len(candidates):
             candidates = candidates[distinct(generator.integers(len(candidates), size=4 * n))]
         return np.sort(generator.permutation(self.still_examples(candidates))[:n])
 
     def aims_at(self, examples: np.ndarray, items: npt.ArrayLike) -> np.ndarray:
-        """Return which of the examples have one of the items (int64) in the target basket, bool."""
+        """Return for each example whether one of the items (int64 ids) is in its target basket, bool."""
         rows, owner = self._retained(self.log.basket_offsets[examples], self.log.basket_offsets[examples + 1])
         return np.bincount(owner[np.isin(self.log.item[rows], items)], minlength=len(examples)) > 0
 
     def in_training(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Return which of the log rows are retained ones of the baskets up to the training target, bool."""
+        """Return for each log row whether it is retained and in a training target or in the history before it, bool."""
         return (self.log.split[rows] <= TRAIN) & ~self.forgotten[rows]
 
     # --- evaluation ----------------------------------------------------------------------------------------------
 
     def questions(self, split: str) -> EvalRows:
-        """Ask once for each target basket of the split that has an item left, and one before it."""
+        """Return one evaluation row for each target basket of the split with a retained item, and one before it."""
         targets = self.log.targets[SPLITS[split]]
         kept = self.still_examples(targets)
         rows, owner = self._retained(self.log.basket_offsets[kept], self.log.basket_offsets[kept + 1])
@@ -193,11 +199,11 @@ class NextBasketDataset(Dataset):
         return self._questions(kept, Ragged(self.log.item[rows], offsets), len(targets) - len(kept))
 
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
-        """Refuse: the items of a basket have no labels."""
-        raise UserError(f"eval_args mode of {split}: baskets have no labels; labeled is for CF and SBR")
+        """Raise a UserError, because items in baskets have no labels."""
+        raise UserError(f"eval_args mode of {split}: labeled needs CF or SBR data; items in baskets have no labels")
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Ask once for each user with an item left before the test target; nothing is to be found."""
+        """Return one row for each user with a retained item before the test target; no item is relevant."""
         targets = self.log.target_of(users, SPLITS["test"])
         kept = targets[self._askable(targets)]
         return self._questions(kept, _nothing(len(kept)), len(users) - len(kept))
@@ -205,15 +211,18 @@ class NextBasketDataset(Dataset):
     def _questions(self, targets: np.ndarray, positives: Ragged, n_skipped: int) -> EvalRows:
         frozen = self.masked(self.forgotten.copy())
         entity = self.log.basket_user[targets]
-        asked, nothing, vocabulary = Questions(frozen, targets), _nothing(len(targets)), self.log.vocabulary
-        return EvalRows(asked, entity, positives, nothing, n_skipped, vocabulary=vocabulary)
+        inputs, nothing, vocabulary = Questions(frozen, targets), _nothing(len(targets)), self.log.vocabulary
+        return EvalRows(inputs, entity, positives, nothing, n_skipped, vocabulary=vocabulary)
 
     def __str__(self) -> str:
         return f"{super().__str__()}, {len(self.log.basket_user)} baskets"
 
 
 def _basket_labels(log: BasketLog) -> np.ndarray:
-    """Label the rows of each user's last three baskets train, valid and test, and those before them history (int8)."""
+    """Return the split label of each row (int8).
+
+    The last three baskets of a user are training, validation and test target; those before them are history.
+    """
     from_end = log.user_baskets[log.basket_user + 1] - np.arange(len(log.basket_user))  # 1 for a user's last basket
     labels = np.full(len(from_end), HISTORY, dtype=np.int8)
     for distance, split in enumerate(("test", "valid", "train"), start=1):
@@ -222,7 +231,7 @@ def _basket_labels(log: BasketLog) -> np.ndarray:
 
 
 def _limit(value: int | None) -> int:
-    """Return a size limit of the configuration; 0 or less is none."""
+    """Return a size limit from the configuration; None, 0 and negative values mean no limit."""
     return int(value) if value and value > 0 else np.iinfo(np.int64).max
 
 

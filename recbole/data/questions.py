@@ -1,4 +1,4 @@
-"""What a model is asked in an evaluation."""
+"""Evaluation rows: what a model is evaluated on, with the relevant items and the candidates."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 
 
 DRAWS_KEPT = 2**21
-"""So many drawn candidates of some rows are kept: 32 MiB; of more rows they are drawn again for each batch."""
+"""Up to this many drawn candidates are kept for the next model (32 MiB).
+
+If an evaluation has more, they are drawn again for each batch.
+"""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Items with labels, some for each row.
+    """Items with binary labels, grouped by evaluation row.
 
     Attributes:
-        items: the items of each row.
-        labels: bool, of each of them.
+        items: the item ids of each row.
+        labels: bool [number of items], the label of each element of ``items.values``.
     """
 
     items: Ragged
@@ -38,49 +41,50 @@ class Labelled:
 
     @classmethod
     def of(cls, dataset: Dataset, rows: np.ndarray, items: Ragged) -> Labelled:
-        """Return what the log says of the items.
+        """Return items with the labels that the log gives them.
 
         Args:
-            dataset: whose log it is; its ``threshold`` makes labels of a column, else ``LABEL_FIELD`` holds them.
-            rows: int64, the log row of each item.
-            items: the items of each row of the questions.
+            dataset: the data set of the log. Its setting ``threshold`` derives the labels from a column; without it the
+                column ``LABEL_FIELD`` holds them.
+            rows: int64, the log row of each element of ``items.values``.
+            items: the item ids of each evaluation row.
 
         Raises:
-            UserError: there is no such column.
+            UserError: there is no such column of numbers.
         """
         threshold, field = dataset.config["threshold"], dataset.config["LABEL_FIELD"]
         column, least = next(iter(threshold.items())) if threshold else (field, None)
         values = dataset.log.columns.get(column)
         if values is None or column in dataset.log.vocabulary:
             raise UserError(
-                f"eval_args mode labeled: there are no numbers in a column {column!r}; load it with load_col, or make "
-                "labels of another one by threshold, like {rating: 4}"
+                f"eval_args mode labeled: no numeric column {column!r} is loaded; load it with load_col, or derive "
+                "labels from another column by threshold, like {rating: 4}"
             )
         labels = values[rows] > 0 if least is None else values[rows] >= least
         return cls(items, labels)
 
     def take(self, rows: np.ndarray) -> Labelled:
-        """Return those of the chosen rows (int64, in their order)."""
+        """Return the items and labels of the rows with the given indices (int64), in that order."""
         starts, ends = self.items.offsets[rows], self.items.offsets[rows + 1]
         return Labelled(self.items.take(rows), self.labels[ranges(starts, ends)])
 
 
 @dataclass(frozen=True, eq=False)
 class EvalRows:
-    """What a model is asked, and what would be right; one row a question. Each object is equal to itself alone.
+    """The inputs of an evaluation and the relevant items; each row is one ranking.
 
     Attributes:
-        inputs: what ``full_sort_predict`` reads, one row a question.
-        entity: int64 [rows], the user (or session) that a row belongs to.
-        positives: the right items of each row.
-        history: the items that a ranking leaves out because the user already has them.
-        n_skipped: rows that the split would have but the mask left nothing of.
-        like: other rows, if many of these are the same questions there; see :meth:`resembling`.
-        place: int64 [rows], where among them each is, -1 where it is not; None without ``like``.
-        vocabulary: the log's, of "user" and "item": tokens decide the order of equal scores. Without it ids do.
-        sampled: which wrong items are candidates, where only some are; None for all.
-        labelled: items with a label, where the split's rows have one; None without.
-        training: the data that say how popular items are; None where nobody is to ask.
+        inputs: what ``full_sort_predict`` reads, one row per ranking.
+        entity: int64 [rows], the user (or session) id of each row.
+        positives: the relevant item ids of each row.
+        history: item ids that the ranking of each row leaves out, because the user already has them.
+        n_skipped: number of rows that are missing because forgetting left them without a relevant item or an input.
+        like: evaluation rows under another mask, if many are the same there, see :meth:`resembling`; None if not given.
+        place: int64 [rows], index of the same row in ``like``, -1 if it is not there; None without ``like``.
+        vocabulary: the log's tokens of ``"user"`` and ``"item"``, which order equal scores; if None, ids order them.
+        sampled: draws the candidates; None if all items are candidates.
+        labelled: items with labels, in the mode ``labeled``; None in other modes.
+        training: the data set that says how popular items are; None if popularity is not needed.
     """
 
     inputs: Interaction | Questions
@@ -96,7 +100,7 @@ class EvalRows:
     training: Dataset | None = None
 
     def take(self, rows: np.ndarray) -> EvalRows:
-        """Return the chosen rows (int64, in their order)."""
+        """Return the rows with the given indices (int64), in that order."""
         return replace(
             self,
             inputs=self.inputs[rows],
@@ -110,17 +114,19 @@ class EvalRows:
 
     @property
     def restricted(self) -> bool:
-        """Whether anything but padding is no candidate."""
+        """Whether any item besides the padding is excluded from the candidates."""
         return self.sampled is not None or len(self.history.values) > 0
 
     def drawn(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return what :meth:`Sampled.draw` does for some rows; of few pairs it is kept for the next model.
+        """Return the candidates of rows ``start`` to ``stop - 1``, as :meth:`Sampled.draw` does.
+
+        Small sets of draws are kept for the next model (:data:`DRAWS_KEPT`).
 
         Raises:
-            ValueError: nothing is drawn for these rows.
+            ValueError: all items are candidates, so none are drawn.
         """
         if self.sampled is None:
-            raise ValueError("all items are candidates")
+            raise ValueError("all items are candidates, so none are drawn")
         if self._kept is None:
             return self.sampled.draw(self, start, stop)
         row, item = self._kept
@@ -134,13 +140,13 @@ class EvalRows:
         return self.sampled.draw(self, 0, len(self.entity))
 
     def pairs(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Return the items of some rows whose scores are held against labels; None where there are none.
+        """Return the labelled items of rows ``start`` to ``stop - 1``, to compare their scores with their labels.
 
-        These are the labelled ones; else the right ones, and the wrong ones that are drawn for each, as often as they
-        are drawn.
+        In the mode ``labeled`` these are the items with a label. With drawn candidates they are the relevant items
+        (label 1) and the drawn ones (label 0), repeated as often as drawn. Otherwise return None.
 
         Returns:
-            The row of each, int64 from 0 for ``start``, the item, int64, and whether its label is 1, bool.
+            Arrays [n], ordered by row: the row, int64 counted from ``start``; the item id, int64; and the label, bool.
         """
         chosen = np.arange(start, stop)
         if self.labelled is not None:
@@ -151,20 +157,24 @@ class EvalRows:
         right = self.positives.take(chosen)
         row, item = self.drawn(start, stop)
         rows = np.concatenate([np.repeat(chosen - start, right.sizes()), row])
-        order = np.argsort(rows, kind="stable")  # then nothing depends on how rows are cut
+        order = np.argsort(rows, kind="stable")  # the result is then independent of how rows are cut into batches
         return rows[order], np.concatenate([right.values, item])[order], order < len(right.values)
 
     @cached_property
     def training_counts(self) -> np.ndarray:
-        """How many interactions of each item the model was trained on, int64 [n_items]."""
+        """Number of retained training interactions of each item, int64 [n_items].
+
+        Raises:
+            ValueError: the rows were made without ``training``.
+        """
         if self.training is None:
-            raise ValueError("these rows do not know the training data")
+            raise ValueError("these evaluation rows were made without training data")
         return np.bincount(self.training.log.item[self.training.train_rows], minlength=self.training.n_items)
 
     def hashes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return 64 bits of the token of the chosen rows' entities (int64), and of each item, int64 [n_items].
+        """Return 64-bit hashes of tokens: the chosen rows' entities (int64 [n]) and all items (int64 [n_items]).
 
-        Without a vocabulary the entities' ids and None.
+        Without a vocabulary, return the entities' ids and None.
         """
         if self.vocabulary is None:
             return self.entity[rows], None
@@ -172,16 +182,17 @@ class EvalRows:
 
     @property
     def number(self) -> np.ndarray:
-        """What names each question in data of one log, int64 [rows]: its example or, where it has none, its entity."""
+        """What identifies each row in the data of one log, int64 [rows]: its example, or in CF its user."""
         return self.inputs.targets if isinstance(self.inputs, Questions) else self.entity
 
     def resembling(self, other: EvalRows, changed: np.ndarray) -> EvalRows:
-        """Return these rows with the knowledge of which of them ask the same as rows of ``other``.
+        """Return these rows with :attr:`like` and :attr:`place` set, so that equal rows need no second computation.
 
         Args:
-            other: rows of the same kind under another mask, or of a log that this one begins with; ascending by number.
-            changed: int64, the entities of which rows may differ. Others' rows of the same number have the same inputs
-                and histories in both.
+            other: evaluation rows of the same kind, ascending by :attr:`number`, under another mask or from a log that
+                is the beginning of this one (the clean log, if this one has injected rows).
+            changed: int64, ids of the entities whose rows may differ. All other rows with the same number must have the
+                same inputs and histories in both.
         """
         place = np.searchsorted(other.number, self.number).clip(max=max(len(other.number) - 1, 0))
         if len(other.number):
@@ -192,11 +203,11 @@ class EvalRows:
 
 
 class Questions:
-    """Inputs of evaluation rows that are made when a slice of them is asked for; all at once they would be too large.
+    """Inputs of evaluation rows that are collated when a slice is accessed; all at once would take too much memory.
 
     Args:
-        dataset: under a mask that stays as it is.
-        targets: int64 [n], the examples to ask about.
+        dataset: a data set whose mask does not change any more.
+        targets: int64 [n], identifiers of the examples to evaluate.
     """
 
     def __init__(self, dataset: Dataset, targets: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Rows of different lengths, in two flat arrays."""
+"""Rows of different lengths, stored in two flat arrays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Return the concatenation of ``arange(start, end)`` over pairs, without a loop."""
+    """Return the concatenation of ``arange(start, end)`` for all pairs of ``starts`` and ``ends``, int64."""
     sizes = ends - starts
     total = int(sizes.sum())
     shift = np.repeat(starts - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
@@ -17,7 +17,12 @@ def ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Ragged:
-    """Rows of different lengths: row ``r`` holds ``values[offsets[r]:offsets[r + 1]]``."""
+    """Rows of different lengths: row ``r`` holds ``values[offsets[r]:offsets[r + 1]]``.
+
+    Attributes:
+        values: the values of all rows, one row after the other.
+        offsets: int64 [rows + 1].
+    """
 
     values: np.ndarray
     offsets: np.ndarray
@@ -30,12 +35,12 @@ class Ragged:
         return np.diff(self.offsets)
 
     def take(self, rows: np.ndarray) -> Ragged:
-        """Return the chosen rows (int64, in their order)."""
+        """Return the rows with the given indices (int64), in that order."""
         starts, ends = self.offsets[rows], self.offsets[rows + 1]
         return Ragged(self.values[ranges(starts, ends)], np.concatenate([[0], np.cumsum(ends - starts)]))
 
     def padded(self) -> np.ndarray:
-        """Return the rows as an array [rows, longest], 0 behind the shorter ones."""
+        """Return the rows as an array [rows, longest] (at least one column), padded with 0 on the right."""
         sizes = self.sizes()
         found = np.zeros((len(self), max(int(sizes.max(initial=1)), 1)), dtype=self.values.dtype)
         found[np.arange(found.shape[1]) < sizes[:, None]] = self.values

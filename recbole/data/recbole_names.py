@@ -1,4 +1,4 @@
-"""The names under which RecBole's model files ask a data set about itself."""
+"""The part of RecBole's data set interface that its model files use."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class RecBoleNames(Statistics, ABC):
-    """RecBole's view of a :class:`~recbole.data.Dataset`: the retained *training* rows, and nothing else.
+    """RecBole's names for a :class:`~recbole.data.Dataset`; they describe the retained *training* rows only.
 
     Attributes:
-        shown: the split label whose rows it speaks of, training's by default; None for all rows.
-        built: whether it is what RecBole's ``build`` returns.
+        shown: the split label of the rows described, by default that of training; None for rows of all labels.
+        built: whether this is one of the data sets that RecBole's ``build`` returns.
     """
 
     shown: int | None = TRAIN
@@ -47,7 +47,7 @@ class RecBoleNames(Statistics, ABC):
     @property
     @abstractmethod
     def columns(self) -> dict[str, np.ndarray]:
-        """The log's further columns as models see them."""
+        """The log's further columns as models see them: field name to array [len(log)]."""
 
     @abstractmethod
     def collate(self, examples: np.ndarray) -> Interaction:
@@ -55,20 +55,20 @@ class RecBoleNames(Statistics, ABC):
 
     @abstractmethod
     def train_examples(self) -> np.ndarray:
-        """Return every retained training example, int64, ascending."""
+        """Return the identifiers of all retained training examples, int64, ascending."""
 
     @abstractmethod
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return those of the examples that are still examples under the current mask."""
+        """Return those of the examples (int64) that exist under the current mask."""
 
     @property
     def n_users(self) -> int:
-        """Number of user ids, the padding included."""
+        """Number of user ids, including the padding."""
         return len(self.log.vocabulary["user"])
 
     @property
     def n_items(self) -> int:
-        """Number of item ids, the padding included."""
+        """Number of item ids, including the padding."""
         return len(self.log.vocabulary["item"])
 
     user_num, item_num = n_users, n_items
@@ -83,10 +83,10 @@ class RecBoleNames(Statistics, ABC):
         return feature_vocabulary(column)
 
     def num(self, field: str) -> int:
-        """Return the number of ids of a token field, the padding included.
+        """Return the number of ids of a token field, including the padding.
 
         Raises:
-            ValueError: when the field holds no tokens.
+            ValueError: the field does not exist or holds numbers.
         """
         column = self._feature_columns().get(field)
         if column is not None and kind_of(column.type) in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ):
@@ -103,12 +103,12 @@ class RecBoleNames(Statistics, ABC):
         """Return the ids of tokens: an int for a str, an int64 array for a list or an array.
 
         Raises:
-            ValueError: for an unknown token.
+            ValueError: a token is unknown, or the field is not a token field.
         """
-        asked = [tokens] if isinstance(tokens, str) else list(tokens)
-        ids = self._vocabulary(field).ids(asked)
+        wanted = [tokens] if isinstance(tokens, str) else list(tokens)
+        ids = self._vocabulary(field).ids(wanted)
         if (ids < 0).any():
-            raise ValueError(f"token [{asked[int(np.argmax(ids < 0))]}] does not exist in {field}")
+            raise ValueError(f"token [{wanted[int(np.argmax(ids < 0))]}] does not exist in {field}")
         return int(ids[0]) if isinstance(tokens, str) else ids
 
     def id2token(self, field: str, ids: npt.ArrayLike) -> Any:
@@ -118,30 +118,30 @@ class RecBoleNames(Statistics, ABC):
 
     @property
     def train_rows(self) -> np.ndarray:
-        """Retained rows whose split label is train, int64."""
+        """Log rows that are retained and labelled as training, int64, ascending."""
         return np.flatnonzero(self.in_training())
 
     def in_training(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Return which of the log rows (int64; all by default) are among the :attr:`train_rows`, bool."""
+        """Return for each log row (int64 indices; all by default) whether it is one of :attr:`train_rows`, bool."""
         return (self.log.split[rows] == TRAIN) & ~self.forgotten[rows]
 
     @property
     def shown_rows(self) -> np.ndarray:
-        """Retained rows of the split label :attr:`shown`, int64; all of them where that is None."""
+        """Retained log rows with the split label :attr:`shown` (with any label, if that is None), int64, ascending."""
         if self.shown == TRAIN:
             return self.train_rows
         return np.flatnonzero(~self.forgotten & (True if self.shown is None else self.log.split == self.shown))
 
     @property
     def matrix_rows(self) -> np.ndarray:
-        """The rows of :meth:`inter_matrix`, int64."""
+        """The log rows that :meth:`inter_matrix` contains, int64."""
         return self.shown_rows
 
     def shown_examples(self) -> np.ndarray:
-        """Return the retained examples that are :attr:`shown`, int64, in RecBole's order.
+        """Return the retained examples with the split label :attr:`shown`, int64, in RecBole's order.
 
-        That is user by user: of a part that ``build`` made in the order of each one's first example of any part,
-        in time; else, and where there are no times, in that of ids.
+        They are grouped by user. In a data set returned by RecBole's ``build`` the users are ordered by the time of
+        their first example of any split. Otherwise, and in data without times, they are ordered by id.
         """
         examples = self.train_examples() if self.shown == TRAIN else self.still_examples(self.shown_rows)
         time = self.log.columns.get(self.time_field)
@@ -158,7 +158,10 @@ class RecBoleNames(Statistics, ABC):
 
     @property
     def inter_feat(self) -> Interaction:
-        """The examples of :meth:`shown_examples` as one :class:`Interaction`, their own sequences padded with 0."""
+        """The examples of :meth:`shown_examples` as one :class:`Interaction`.
+
+        In CF it includes the columns of sequences, padded with 0 on the right.
+        """
         examples = self.shown_examples()
         batch = self.collate(examples)
         for name, values in self.log.lists.items() if self.task_type == "CF" else ():
@@ -174,16 +177,19 @@ class RecBoleNames(Statistics, ABC):
     def inter_matrix(
         self, form: str = "coo", value_field: str | None = None
     ) -> scipy.sparse.coo_matrix | scipy.sparse.csr_matrix:
-        """Return the retained training rows as a SciPy sparse matrix [n_users, n_items].
+        """Return the rows :attr:`matrix_rows` as a SciPy sparse matrix [n_users, n_items].
 
         Args:
             form: ``"coo"`` or ``"csr"``.
-            value_field: a numeric column for the values; ones if ``None``. Repeated pairs stand repeatedly in
-                ``coo`` and are summed in ``csr``.
+            value_field: the numeric column with the values; ``None`` for ones. A repeated pair has several entries in
+                ``coo``, whose sum is its entry in ``csr``.
+
+        Raises:
+            ValueError: ``form`` is none of these.
         """
         if form not in ("coo", "csr"):
             raise ValueError(f"inter_matrix: form '{form}' is not 'coo' or 'csr'")
-        import scipy.sparse  # most models need none
+        import scipy.sparse  # most models need no SciPy
 
         rows = self.matrix_rows
         values = np.ones(len(rows)) if value_field is None else self.columns[value_field][rows]
@@ -194,21 +200,29 @@ class RecBoleNames(Statistics, ABC):
     def history_item_matrix(
         self, value_field: str | None = None, max_history_len: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return RecBole's padded histories of users.
+        """Return the items of each user, padded as in RecBole.
 
         Args:
-            value_field: a numeric column for the values; ones if ``None``.
-            max_history_len: keep so many items of each user, the first ones; all if ``None``.
+            value_field: the numeric column with the values; ``None`` for ones.
+            max_history_len: how many items of each user to keep, from the first on; ``None`` keeps all.
 
         Returns:
-            Item ids int64 [n_users, longest], values float32 of that shape, and lengths int64 [n_users].
+            Item ids int64 [n_users, longest], values float32 of that shape, and the number of items int64 [n_users].
         """
         return self._history(self.log.user, self.log.item, self.n_users, value_field, max_history_len)
 
     def history_user_matrix(
         self, value_field: str | None = None, max_history_len: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the users of each item, as :meth:`history_item_matrix` does the items of each user."""
+        """Return the users of each item, padded as in RecBole.
+
+        Args:
+            value_field: the numeric column with the values; ``None`` for ones.
+            max_history_len: how many users of each item to keep, from the first on; ``None`` keeps all.
+
+        Returns:
+            User ids int64 [n_items, longest], values float32 of that shape, and the number of users int64 [n_items].
+        """
         return self._history(self.log.item, self.log.user, self.n_items, value_field, max_history_len)
 
     def _history(
@@ -229,18 +243,18 @@ class RecBoleNames(Statistics, ABC):
     # --- features of users and items -----------------------------------------------------------------------------
 
     def get_user_feature(self) -> Interaction:
-        """Return the loaded columns of the users as an :class:`Interaction`, a row for each user id."""
+        """Return the loaded user features as an :class:`Interaction` with one row for each user id."""
         return Interaction({self.uid_field: np.arange(self.n_users)} | self._features("user", self.uid_field))
 
     def get_item_feature(self) -> Interaction:
-        """Return the loaded columns of the items as an :class:`Interaction`, a row for each item id."""
+        """Return the loaded item features as an :class:`Interaction` with one row for each item id."""
         return Interaction({self.iid_field: np.arange(self.n_items)} | self._features("item", self.iid_field))
 
     user_feat = property(get_user_feature)
     item_feat = property(get_item_feature)
 
     def _features(self, side: str, id_field: str) -> dict[str, np.ndarray]:
-        """Return name to array [n] or [n, longest]: ids of tokens from 1 on, or numbers."""
+        """Return a dict from feature name to an array [n] or [n, longest]: ids of tokens from 1 on, or numbers."""
         found = feature_columns(self.config, self.log, side, id_field)
         return {name: values.padded() if isinstance(values, Ragged) else values for name, values in found.items()}
 
@@ -249,7 +263,7 @@ class RecBoleNames(Statistics, ABC):
         return {name: table[name] for _, table in tables for name in table.column_names}
 
     def join(self, batch: Interaction) -> Interaction:
-        """Put the features of a batch's users and items beside it, in place, and return it."""
+        """Add columns with the features of a batch's users and items to the batch, in place, and return it."""
         for side, field in (("user", self.uid_field), ("item", self.iid_field)):
             if side in self.log.features and field in batch:
                 batch.update(getattr(self, f"{side}_feat")[batch[field]])
@@ -262,7 +276,7 @@ class RecBoleNames(Statistics, ABC):
 
     @property
     def field2type(self) -> dict[str, FeatureType]:
-        """Field name to :class:`~recbole.utils.FeatureType`, of all loaded columns."""
+        """Field name to :class:`~recbole.utils.FeatureType`, for all loaded columns."""
         ids = {self.uid_field: FeatureType.TOKEN, self.iid_field: FeatureType.TOKEN}
         token = self.log.vocabulary
         of_rows = {name: FeatureType.TOKEN if name in token else FeatureType.FLOAT for name in self.columns}
@@ -272,7 +286,7 @@ class RecBoleNames(Statistics, ABC):
 
     @property
     def field2seqlen(self) -> dict[str, int]:
-        """Field name to length, of the list columns of sequences; empty in other tasks."""
+        """Name of each sequence field of a batch to its maximal length; empty in tasks other than SBR."""
         if self.task_type != "SBR":
             return {}
         suffix, length = self.config["LIST_SUFFIX"], self.config["MAX_ITEM_LIST_LENGTH"]

@@ -1,4 +1,4 @@
-"""Negative items, drawn without a Python loop."""
+"""Sampling of negative items, without a Python loop over examples."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from recbole.utils import UserError
 _BITMAP_BYTES = 64 * 2**20
 
 Uniforms = Callable[[int, np.ndarray], np.ndarray]
-"""``(turn, places) -> float64 [len(places)]``, evenly from [0, 1): what the places (int64) draw in a turn (from 0)."""
+"""``(turn, places) -> float64 [len(places)]``: random numbers from [0, 1) for the draws at ``places``.
+
+``places`` (int64) are the positions of draws among all that are sampled together; ``turn`` counts their attempts from
+0.
+"""
 
 
 def in_turn(generator: np.random.Generator) -> Uniforms:
-    """Return draws that a generator hands out one after the other, whoever asks."""
+    """Return :data:`Uniforms` that take the next numbers of a generator, whatever the turn and the places."""
     return lambda turn, places: generator.random(len(places))
 
 
 class PairSet:
-    """Which (user, item) pairs are retained training pairs; a bitmap if it is small, else a sorted search."""
+    """The (user, item) pairs of the retained training rows: a bitmap of up to 64 MiB, else sorted keys."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.n_items = dataset.n_items
@@ -38,7 +42,7 @@ class PairSet:
             self.gone = np.zeros(len(self.keys), dtype=bool)
 
     def contains(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return a bool array: which pairs are in the set."""
+        """Return for each pair of user and item ids whether it is in the set, bool [n]."""
         keys = users * self.n_items + items
         if self.bitmap is not None:
             return (self.bitmap[keys >> 3] & _bit(keys)) != 0
@@ -46,7 +50,7 @@ class PairSet:
         return (self.keys[at] == keys) & ~self.gone[at]
 
     def discard(self, users: np.ndarray, items: np.ndarray) -> None:
-        """Take pairs out, at a cost that follows their number."""
+        """Remove pairs from the set, in time proportional to their number."""
         keys = users * self.n_items + items
         if self.bitmap is not None:
             np.bitwise_and.at(self.bitmap, keys >> 3, ~_bit(keys))
@@ -60,19 +64,18 @@ def _bit(keys: np.ndarray) -> np.ndarray:
 
 
 class NegativeSampler:
-    """Draws items that a user has no retained training interaction with.
+    """Draws items with which a user has no retained training interaction.
 
     Attributes:
-        of: which field's ids :meth:`sample` takes: ``uid_field`` here.
+        of: the data set's attribute that names the field of the ids which :meth:`sample` takes: ``uid_field`` here.
 
     Args:
         dataset: the training data under its current mask.
-        distribution: ``"uniform"``, or ``"popularity"`` (training count to the power ``alpha``); a
-            :class:`~recbole.config.Config` refuses others.
+        distribution: ``"uniform"``, or ``"popularity"`` (number of training interactions to the power ``alpha``).
         alpha: exponent of the popularity.
 
     Raises:
-        UserError: when some user has every item that could be drawn.
+        UserError: a user has every item that could be drawn.
     """
 
     of = "uid_field"
@@ -91,12 +94,13 @@ class NegativeSampler:
     def _learn(self, dataset: Dataset) -> None:
         self.pairs = PairSet(dataset)
         users = self.log.user[dataset.train_rows]
-        self.held = np.bincount(users, minlength=dataset.n_users)  # never less than what is retained
+        self.held = np.bincount(users, minlength=dataset.n_users)  # an upper bound: not reduced when rows are forgotten
 
     def forget(self, rows: np.ndarray) -> None:
-        """Follow the mask: what log rows (int64) that it now covers said of pairs and of popularity is forgotten.
+        """Update the known pairs and the popularity after log rows (int64) were forgotten.
 
-        The cost follows the rows. That of popularity's next draw follows the number of items and users, once.
+        This takes time proportional to ``len(rows)``. With popularity, the next draw once takes time proportional to
+        the number of users and items.
         """
         self._discard(rows)
         if self.popularity is not None:
@@ -110,23 +114,26 @@ class NegativeSampler:
         return self.pairs.contains(ids, items)
 
     def _refuse_full(self, candidates: np.ndarray) -> None:
-        """Refuse to draw for ever: somebody has every candidate. Looks at no more pairs than there are rows."""
+        """Raise a UserError if a user has every candidate, because drawing would never end.
+
+        It looks up no more pairs than the log has rows.
+        """
         users = np.flatnonzero(self.held >= len(candidates))
         having = self.pairs.contains(np.repeat(users, len(candidates)), np.tile(candidates, len(users)))
         if having.reshape(len(users), len(candidates)).all(axis=1).any():
-            raise UserError(f"{self.log.name}: a user has every item, so that there is no negative for them")
+            raise UserError(f"{self.log.name}: a user has every item, so no negative can be drawn")
 
     def sample(self, ids: np.ndarray, uniforms: Uniforms) -> np.ndarray:
-        """Return one negative item (int64 [n]) for each of the ids (int64 [n]).
+        """Return one negative item id (int64 [n]) for each of ``ids`` (int64 [n]).
 
-        What is no negative is drawn again, and only that.
+        A draw that is no negative of its id is repeated.
 
         Args:
-            ids: users, or what else the sampler is ``of``.
-            uniforms: what each place draws; a place that draws again has its next turn.
+            ids: user ids; in :class:`NextItemSampler` the ids of target items.
+            uniforms: random numbers; each repetition takes those of later turns.
 
         Raises:
-            UserError: when forgetting has left some user with every item that could be drawn by popularity.
+            UserError: after forgetting, a user has every item that could be drawn by popularity.
         """
         if self.doubtful and self.popularity is not None:
             self._refuse_full(self.popularity.candidates)
@@ -142,10 +149,10 @@ class NegativeSampler:
         return items
 
     def weights(self, rows: np.ndarray) -> np.ndarray:
-        """Return each item's weight among the proposals, float64 [n_items], in any unit; 0 is not proposed.
+        """Return each item's weight in the proposal distribution, float64 [n_items], not normalised; the padding has 0.
 
         Args:
-            rows: int64, log rows of the training split that count although they were forgotten.
+            rows: int64, log rows of the training split that count even if they are forgotten.
         """
         if self.popularity is not None:
             return self.popularity.weights(rows)
@@ -160,11 +167,11 @@ class NegativeSampler:
 
 
 class _Popularity:
-    """Items by their training count to the power ``alpha``, the forgotten rows' share taken off by refusal.
+    """Draws items in proportion to their training count to the power ``alpha``; forgetting works by rejection.
 
-    Items are proposed by the counts of all genuine rows that were given at the start, which no forgetting moves, and
-    an item with ``now`` of ``given`` rows left is refused but for a share ``(now / given)^alpha``. What comes through
-    is distributed by the counts that are left. Rows that a scenario planted do not count.
+    Items are proposed by the counts of all genuine rows given at the start, which forgetting does not change. A
+    proposed item that has ``now`` of its ``given`` rows left is accepted with probability ``(now / given)^alpha``, so
+    accepted items are distributed by the remaining counts. Rows that a scenario injected do not count.
     """
 
     def __init__(self, dataset: Dataset, alpha: float) -> None:
@@ -189,11 +196,11 @@ class _Popularity:
 
     @property
     def candidates(self) -> np.ndarray:
-        """The items that can be drawn, int64."""
+        """Ids of the items that can be drawn, int64."""
         return np.flatnonzero(self.now)
 
     def forget(self, rows: np.ndarray) -> None:
-        """Take log rows (int64) off the counts."""
+        """Subtract log rows (int64) from the counts; rows that do not count are ignored."""
         rows = distinct(rows)
         rows = rows[self.counted[rows]]
         self.counted[rows] = False
@@ -201,18 +208,18 @@ class _Popularity:
         self._weigh()
 
     def weights(self, rows: np.ndarray) -> np.ndarray:
-        """Return the items' weights by the counts that are left, and by those of ``rows``: see the sampler's."""
+        """Return the items' weights by the remaining counts plus those of ``rows``, float64 [n_items]."""
         counts = self.now + np.bincount(self.item[rows[self.user[rows] < self.first_fake]], minlength=len(self.now))
         weights = np.maximum(counts, 1).astype(np.float64) ** self.alpha
         weights[counts == 0] = 0.0
         return weights
 
     def propose(self, uniform: np.ndarray) -> np.ndarray:
-        """Return the item that each uniform number falls on."""
+        """Return the item id that each uniform random number selects."""
         return np.searchsorted(self.cumulative, uniform * self.cumulative[-1], side="right")
 
     def refused(self, items: np.ndarray, uniforms: Uniforms, turn: int, places: np.ndarray) -> np.ndarray:
-        """Return which of the proposed items are refused, bool; who proposed one of full share draws nothing."""
+        """Return for each proposed item whether it is rejected, bool; items that lost no rows use no random number."""
         doubtful = np.flatnonzero(self.share[items] < 1)
         found = np.zeros(len(items), dtype=bool)
         if len(doubtful):
@@ -221,19 +228,19 @@ class _Popularity:
 
 
 class NextItemSampler(NegativeSampler):
-    """Draws items other than the next one of a sequence, as RecBole does: items that it held before may be drawn."""
+    """Draws any item except the target of a sequence; as in RecBole, earlier items of the sequence may be drawn."""
 
     of = "iid_field"
 
     def _learn(self, dataset: Dataset) -> None:
-        """Do nothing: the target is in the batch."""
+        """Do nothing: only the target is excluded, which is known from the batch."""
 
     def _discard(self, rows: np.ndarray) -> None:
-        """Do nothing."""
+        """Do nothing, since no pairs are stored."""
 
     def _taken(self, ids: np.ndarray, items: np.ndarray) -> np.ndarray:
         return ids == items
 
     def _refuse_full(self, candidates: np.ndarray) -> None:
         if len(candidates) < 2:
-            raise UserError(f"{self.log.name}: fewer than two items can be drawn, so that there is no negative")
+            raise UserError(f"{self.log.name}: fewer than two items can be drawn, so there are no negatives")

@@ -1,4 +1,4 @@
-"""Session-based recommendation: a training example is the item that came next, and the items before it."""
+"""Session-based recommendation: a training example is an item together with the items before it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class SequentialDataset(AtomicDataset):
-    """Prefixes and their next items; an example is named by the log row of its target.
+    """Prefixes of sequences and their next items; an example is identified by the log row of its target.
 
-    A user (or session) with L rows has L - 1 examples, each labelled once; the first row is nobody's target. The
-    prefix of an example is a function of the mask: forgotten rows leave the user's sequence, which closes up, and the
-    last ``MAX_ITEM_LIST_LENGTH`` rows before the target are taken then, so that older items may enter. Without a row
-    before it, or with a forgotten target, there is no example.
+    A user (or session) with L rows has L - 1 examples, whose split labels never change; the first row is the target of
+    no example. The prefix of an example depends on the mask: forgotten rows are removed from the user's sequence, and
+    then the last ``MAX_ITEM_LIST_LENGTH`` rows before the target are taken, so that older items may enter. A forgotten
+    target, or one without a retained row before it, is no example.
 
-    Prefixes are cut out of the log when a batch is made. RecBole stores each of them, padded, for every column.
+    Prefixes are cut out of the log when a batch is made, while RecBole stores every prefix, padded, for every column.
     """
 
     task_type = "SBR"
@@ -41,16 +41,18 @@ class SequentialDataset(AtomicDataset):
 
     @staticmethod
     def label(config: Config, log: InteractionLog) -> np.ndarray:
-        """Split each user's examples, or everybody's together, in the order of time.
+        """Return the split label (int8) of every row; the first row of each user is history.
+
+        The examples of each user, or of all users together, are split in the order of time.
 
         Raises:
-            UserError: for ``order: RO``, as in RecBole: a shuffled sequence has no next item.
+            UserError: ``eval_args`` has ``order: RO``, which RecBole refuses too: a shuffled sequence has no next item.
         """
         how = config["eval_args"]
         if how["order"] != "TO":
             raise UserError(
-                f"eval_args: order {how['order']}: sequences are in the order of time, by the column that TIME_FIELD "
-                "names; set order: TO"
+                f"eval_args: order {how['order']} is not possible for sequences, which are ordered by time (the column "
+                "that TIME_FIELD names); set order: TO"
             )
         sizes = np.diff(log.offsets)
         labels = np.full(len(log), HISTORY, dtype=np.int8)
@@ -65,7 +67,7 @@ class SequentialDataset(AtomicDataset):
     # --- which examples there are --------------------------------------------------------------------------------
 
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return those of the examples whose target is retained, and a row before it."""
+        """Return those of the examples whose target is retained and has a retained row before it."""
         examples = examples[~self.forgotten[examples]]
         exists = ~self.forgotten[examples - 1]  # a target is never the first row of its user
         doubtful = examples[~exists]
@@ -75,11 +77,11 @@ class SequentialDataset(AtomicDataset):
         return examples[exists]
 
     def train_examples(self) -> np.ndarray:
-        """Return every retained training example, int64, ascending."""
+        """Return the target rows of all retained training examples, int64, ascending."""
         return self.still_examples(super().train_examples())
 
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
-        """Return the retained training examples whose target or prefix holds any of the log rows."""
+        """Return the retained training examples whose target or prefix contains any of the log rows."""
         log = self.log
         users = distinct(log.user[rows])
         kept, user_of_kept = self._retained(users)
@@ -91,7 +93,10 @@ class SequentialDataset(AtomicDataset):
 
     @property
     def matrix_rows(self) -> np.ndarray:
-        """The rows of :meth:`inter_matrix`, int64: of the training data also those before everybody's first example."""
+        """The log rows that :meth:`inter_matrix` contains, int64.
+
+        For training data these include each user's first row, which is the target of no example.
+        """
         rows = self.shown_rows
         if self.shown != TRAIN:
             return rows
@@ -103,9 +108,10 @@ class SequentialDataset(AtomicDataset):
     def collate(self, examples: np.ndarray) -> Interaction:
         """Return the batch of examples (int64 [n]) under the current mask, in RecBole's fields.
 
-        These are the user, the target item, the prefix ``item_id_list`` (int64 [n, width], padded with 0 on the
-        right) and its ``item_length``. For a model that ``trims``, the width is that of the longest prefix. Any other
-        model gets the full ``MAX_ITEM_LIST_LENGTH``, and the further columns and their ``<column>_list`` beside.
+        These are the user, the target item, the prefix ``item_id_list`` (int64 [n, width], padded with 0 on the right)
+        and its length ``item_length``. For a model whose class sets ``trims``, the width is the longest prefix. For any
+        other model it is ``MAX_ITEM_LIST_LENGTH``, and the log's further columns are added, each with its
+        ``<column>_list``.
         """
         log = self.log
         rows, lengths = self.windows(examples)
@@ -120,13 +126,13 @@ class SequentialDataset(AtomicDataset):
         return found if self.transform is None else self.transform(self, found)
 
     def windows(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the log rows of the targets' prefixes and how many they are.
+        """Return the log rows of the targets' prefixes, and their lengths.
 
-        Only users with a forgotten row among the last ``MAX_ITEM_LIST_LENGTH`` before a target are looked at more
-        closely, so the cost follows the batch.
+        The time is proportional to the batch: only users with a forgotten row among the ``MAX_ITEM_LIST_LENGTH`` rows
+        before a target need a search for retained rows.
 
         Returns:
-            int64 [n, longest], oldest first, -1 on the right of shorter ones, and int64 [n].
+            Log rows int64 [n, longest], oldest first, padded with -1 on the right; and lengths int64 [n].
         """
         first = self.log.offsets[self.log.user[targets]]
         lengths = np.minimum(targets - first, self.max_length)
@@ -142,34 +148,38 @@ class SequentialDataset(AtomicDataset):
         return rows, lengths
 
     def _retained(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the retained log rows of users (ascending ids), and the user of each."""
+        """Return the retained log rows of users (ascending ids), and the user id of each row."""
         rows = self.log.rows_of(users)
         rows = rows[~self.forgotten[rows]]
         return rows, self.log.user[rows]
 
     def _closed_up(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the targets' users' retained rows and, of each target, where in them its user's and its own are."""
+        """Return the retained log rows of the targets' users, and two indices into them for each target.
+
+        The first index is that of the user's first row, the second that of the target. A row -1 ends the array.
+        """
         users = self.log.user[targets]
         kept, user_of_kept = self._retained(distinct(users))
         return np.append(kept, -1), np.searchsorted(user_of_kept, users), np.searchsorted(kept, targets)
 
-    # --- questions -----------------------------------------------------------------------------------------------
+    # --- evaluation ----------------------------------------------------------------------------------------------
 
     def questions(self, split: str) -> EvalRows:
-        """Ask for each retained target of ``split``; nothing is masked, since people come back to items.
+        """Return one evaluation row for each retained target of ``split`` with a retained row before it.
 
-        ``n_skipped`` counts the retained targets without a row left before them.
+        The other retained targets are counted in ``n_skipped``. Rankings leave no item out, because users return to
+        items.
         """
         targets = np.flatnonzero((self.log.split == SPLITS[split]) & ~self.forgotten)
         kept = self.still_examples(targets)
         return self._questions(kept, len(targets) - len(kept))
 
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
-        """Return each target with its label."""
+        """Return the target of each evaluation row with its label."""
         return Labelled.of(self, rows.number, rows.positives)
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Ask what each user's last test example asks, as ERASE does; users without one are counted as skipped."""
+        """Return the row of each user's last test example, as ERASE does; users without one count in ``n_skipped``."""
         rows = self.log.rows_of(users)
         rows = self.still_examples(rows[self.log.split[rows] == SPLITS["test"]])
         last = np.diff(self.log.user[rows], append=-1) != 0

@@ -1,4 +1,4 @@
-"""The columns of interactions as RecBole shows them to models; the log keeps them as they were read."""
+"""The log's further columns in the form that RecBole gives to models; the log keeps them as they were read."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ logger = logging.getLogger("recbole")
 
 
 def shown_columns(config: Config, log: InteractionLog) -> dict[str, np.ndarray]:
-    """Return the further columns by name: missing numbers filled, the label of ``threshold`` added, numbers scaled.
+    """Return the further columns by name: missing numbers filled, a label added, numbers scaled.
 
-    A missing number is the mean of its column. Numbers are scaled to [0, 1] where ``normalize_all`` or
-    ``normalize_field`` says so. With none of these the columns are the log's own arrays.
+    A missing number becomes the mean of its column. ``threshold`` adds the label column, 1 where a number reaches the
+    threshold. ``normalize_all`` and ``normalize_field`` scale numbers to [0, 1]. A column that none of these changes is
+    the log's own array.
 
     Raises:
-        UserError: ``threshold`` names another column than one of numbers, or several.
+        UserError: ``threshold`` names several columns.
     """
     columns = {name: filled(values) for name, values in log.columns.items()}
     columns |= _label(config, columns)
@@ -33,7 +34,7 @@ def shown_columns(config: Config, log: InteractionLog) -> dict[str, np.ndarray]:
 
 
 def filled(values: np.ndarray) -> np.ndarray:
-    """Return numbers [n], NaN replaced by the mean of the others; the same array if there is none."""
+    """Return numbers [n] with NaN replaced by the mean of the others; without NaN, the same array."""
     if values.dtype.kind != "f" or not np.isnan(values).any():
         return values
     known = values[~np.isnan(values)]
@@ -47,25 +48,23 @@ def _label(config: Config, columns: dict[str, np.ndarray]) -> dict[str, np.ndarr
     if len(threshold) != 1:
         raise UserError(f"threshold should name one column, like {{rating: 4}}, not {threshold!r}")
     name, value = next(iter(threshold.items()))
-    if name not in columns:  # files of the original's set one for columns that they do not load
-        logger.info(
-            "threshold: '%s' is not among the loaded columns: there is no label%s", name, suggest(name, columns)
-        )
+    if name not in columns:  # ERASE's configurations set it also where they load no such column
+        logger.info("threshold: column '%s' is not loaded, so there is no label column%s", name, suggest(name, columns))
         return {}
     return {str(config["LABEL_FIELD"]): (columns[name] >= value).astype(np.float32)}
 
 
 def scaled_fields(config: Config, numbers: Collection[str]) -> list[str]:
-    """Return which of some columns of numbers ``normalize_all`` and ``normalize_field`` scale."""
+    """Return those names of numeric columns that ``normalize_all`` or ``normalize_field`` scales."""
     if config["normalize_field"]:
         return [name for name in numbers if name in config["normalize_field"]]
     return list(numbers) if config["normalize_all"] else []
 
 
 def scale(values: np.ndarray, name: str) -> np.ndarray:
-    """Return numbers [n] scaled to [0, 1], float64; ones where all are the same, which is told."""
+    """Return numbers [n] scaled to [0, 1], float64; if all are equal, return ones and log a warning."""
     low, high = (values.min(), values.max()) if len(values) else (0, 0)
     if low == high:
-        logger.warning("all values of '%s' are the same: scaled to 1", name)
+        logger.warning("all values of column '%s' are the same and are scaled to 1", name)
         return np.ones(len(values))
     return (values - low) / (high - low)

@@ -1,4 +1,4 @@
-"""The interactions of a spam attack, put after a clean log that they leave as it is."""
+"""Append the interactions of a spam attack to a clean log, whose own rows stay unchanged."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +17,16 @@ Log = TypeVar("Log", bound=InteractionLog)
 def append(clean: Log, spam: InteractionLog, path: str | Path) -> Log:
     """Return a clean log followed by the rows of a spam attack.
 
-    The fake users (or sessions) get the ids after the clean ones, so every clean row keeps its place, ids and label,
-    and the log with all spam masked is the clean log.
+    The fake users (or sessions) get the ids after the clean ones. Every clean row thus keeps its position, ids and
+    split label, and the result with all spam rows masked is the clean log.
 
     Args:
         clean: :class:`~recbole.data.log.InteractionLog`, labelled.
         spam: the attack as a labelled log with ids of its own.
-        path: where it was read from, for messages.
+        path: the attack's file, for messages.
 
     Raises:
-        UserError: when a fake user is a user of the clean log, an item is none of it, or a column is missing.
+        UserError: a fake user is also in the clean log, an item is not in the clean log, or a column is missing.
     """
     _refuse_known_users(clean, spam, path)
     n_clean = len(clean.vocabulary["user"])
@@ -34,7 +34,7 @@ def append(clean: Log, spam: InteractionLog, path: str | Path) -> Log:
     columns = {}
     for name, values in clean.columns.items():
         if name not in spam.columns:
-            raise UserError(f"{path}: no column '{name}', which the clean data have and load")
+            raise UserError(f"{path}: there is no column '{name}', which is loaded from the clean data")
         more = spam.columns[name]
         if name in clean.vocabulary:
             vocabulary[name], more = _extended(clean, spam, name)
@@ -58,24 +58,26 @@ def _refuse_known_users(clean: InteractionLog, spam: InteractionLog, path: str |
     tokens = _tokens(spam, "user").to_pylist()
     known = np.flatnonzero(clean.vocabulary["user"].ids(tokens) >= 0)
     if len(known):
-        raise UserError(f"{path}: '{tokens[known[0]]}' is no fake user or session: the clean data have it too")
+        raise UserError(
+            f"{path}: '{tokens[known[0]]}' is no fake user or session, because the clean data contain it too"
+        )
 
 
 def _items(clean: InteractionLog, spam: InteractionLog, path: str | Path) -> np.ndarray:
-    """Return the clean ids of the spam's rows."""
+    """Return the item ids of the spam's rows in the clean vocabulary, int64."""
     tokens = _tokens(spam, "item").to_pylist()
     ids = clean.vocabulary["item"].ids(tokens)
     unknown = np.flatnonzero(ids <= 0)
     if len(unknown):
         raise UserError(
-            f"{path}: item '{tokens[unknown[0]]}' is not among those that the filters leave of the clean data: the "
-            "spam is of other data, or of another *_inter_num_interval"
+            f"{path}: item '{tokens[unknown[0]]}' is not in the clean data after filtering: the spam was made "
+            "for other data, or with another *_inter_num_interval"
         )
     return ids[spam.item - 1]
 
 
 def _extended(clean: InteractionLog, spam: InteractionLog, name: str) -> tuple[Vocabulary, np.ndarray]:
-    """Return the vocabulary of a further token column with the spam's tokens, and the ids of the spam's rows."""
+    """Return a token column's vocabulary, extended by the spam's tokens, and the ids of the spam's rows."""
     tokens = _tokens(spam, name)
     new = tokens.filter(clean.vocabulary[name].ids(tokens.to_pylist()) < 0)
     both = clean.vocabulary[name].extended(new)

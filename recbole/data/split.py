@@ -1,4 +1,4 @@
-"""The split label of every training example: RecBole's ratio and leave-one-out splits, to the row."""
+"""Split labels of training examples: RecBole's ratio and leave-one-out splits, identical in every row."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsInt
@@ -13,12 +13,12 @@ SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
 
 
 def split_labels(sizes: npt.ArrayLike, how: Mapping[str, Any]) -> np.ndarray:
-    """Label the examples of consecutive groups, each in its own order.
+    """Return the split label of each example; every group is split by itself, in its own order.
 
     Args:
-        sizes: int array [groups], examples per group (per user, or one group for all).
-        how: ``{"RS": [train, valid, test]}`` or ``{"LS": "valid_and_test" | "valid_only" | "test_only"}``, as a
-            :class:`~recbole.config.Config` holds it: it refuses others.
+        sizes: int array [groups], number of examples in each group (a user, or one group for all).
+        how: ``{"RS": [train, valid, test]}`` or ``{"LS": "valid_and_test" | "valid_only" | "test_only"}``, as checked
+            by :class:`~recbole.config.Config`.
 
     Returns:
         int8 array [sum(sizes)] of TRAIN, VALID, TEST, group after group.
@@ -30,7 +30,11 @@ def split_labels(sizes: npt.ArrayLike, how: Mapping[str, Any]) -> np.ndarray:
 
 
 def _ratio_sizes(sizes: np.ndarray, ratios: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """RecBole's rounding: floors, and a group too small for a share gets one row of it while train keeps one."""
+    """Return the numbers of validation and of test examples of each group, rounded as in RecBole.
+
+    Numbers are rounded down. A share that comes to less than one example still gets one, if training keeps at least
+    one.
+    """
     shares = [ratio / sum(ratios) for ratio in ratios]
     valid, test = (np.floor(share * sizes).astype(np.int64) for share in shares[1:])
     train = sizes - valid - test
@@ -43,7 +47,10 @@ def _ratio_sizes(sizes: np.ndarray, ratios: Sequence[float]) -> tuple[np.ndarray
 
 
 def _leave_one_out_sizes(sizes: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
-    """The last example is the test one, the one before the valid one; the first of a group always trains."""
+    """Return the numbers of validation and of test examples of each group, each 0 or 1.
+
+    The last example of a group is for test and the one before it for validation; the first is always for training.
+    """
     if mode == "valid_and_test":
         return (sizes > 2).astype(np.int64), (sizes > 1).astype(np.int64)
     one, none = (sizes > 1).astype(np.int64), np.zeros_like(sizes)
@@ -51,18 +58,18 @@ def _leave_one_out_sizes(sizes: np.ndarray, mode: str) -> tuple[np.ndarray, np.n
 
 
 def order_key(order: str, time: np.ndarray | None, n_rows: int, seed: SupportsInt) -> np.ndarray:
-    """Return the array [n_rows] that rows are stably sorted by before they are split.
+    """Return the array [n_rows] by which rows are stably sorted before they are split.
 
-    ``TO`` is by time. ``RO`` is RecBole's shuffle: the rows in the order of ``torch.randperm`` of the run's seed.
+    ``TO`` orders them by time. ``RO`` is RecBole's shuffle: the order of ``torch.randperm`` with the run's seed.
 
     Raises:
-        UserError: for ``TO`` without a time column.
+        UserError: the order is ``TO`` and there is no time column.
     """
     if order == "TO":
         if time is None:
             raise UserError(
-                "eval_args: order TO needs the column TIME_FIELD names: load it with load_col; only CF models can do "
-                "without, by order RO"
+                "eval_args: order TO needs the column that TIME_FIELD names: load it with load_col; only CF models "
+                "work without it, with order RO"
             )
         return time
     import torch

@@ -1,4 +1,4 @@
-"""What RecBole's users ask a data set about itself: its fields, and how often users and items occur."""
+"""RecBole's names for a data set's fields, and for how often users and items occur."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SEQUENCES = (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ)
 
 
 class Statistics(ABC):
-    """RecBole's names for the statistics and the fields of the rows that a data set shows."""
+    """RecBole's names for a data set's fields, and for the statistics of its :attr:`shown_rows`."""
 
     config: Config
     log: InteractionLog
@@ -29,55 +29,58 @@ class Statistics(ABC):
     @property
     @abstractmethod
     def n_users(self) -> int:
-        """Number of user ids, the padding included."""
+        """Number of user ids, including the padding."""
 
     @property
     @abstractmethod
     def n_items(self) -> int:
-        """Number of item ids, the padding included."""
+        """Number of item ids, including the padding."""
 
     @property
     @abstractmethod
     def shown_rows(self) -> np.ndarray:
-        """The log rows that are counted, int64."""
+        """The log rows that the statistics count, int64."""
 
     @property
     @abstractmethod
     def field2type(self) -> dict[str, FeatureType]:
-        """Field name to type."""
+        """Field name to :class:`~recbole.utils.FeatureType`, for all loaded columns."""
 
     @abstractmethod
     def _vocabulary(self, field: str) -> Vocabulary:
-        """Return the tokens of a field."""
+        """Return the :class:`Vocabulary` of a token field."""
 
-    # --- how often -----------------------------------------------------------------------------------------------
+    # --- counts --------------------------------------------------------------------------------------------------
 
     @property
     def inter_num(self) -> int:
-        """Number of interactions that are shown."""
+        """Number of counted interactions."""
         return len(self.shown_rows)
 
     def counter(self, field: str) -> Counter[int]:
-        """Return how often each id of the interactions' users, items or another column of tokens occurs.
+        """Return a Counter from each id in a token column of the interactions to its number of occurrences.
+
+        Args:
+            field: the user id field, the item id field or another token column.
 
         Raises:
-            ValueError: when interactions have no such tokens.
+            ValueError: the interactions have no such token column.
         """
         own = {self.uid_field: self.log.user, self.iid_field: self.log.item}
         if field not in own and (field not in self.log.columns or field not in self.log.vocabulary):
-            raise ValueError(f"'{field}' is no column of tokens of {self.log.name}'s interactions")
+            raise ValueError(f"'{field}' is not a token column of the interactions in {self.log.name}")
         ids = own[field] if field in own else self.log.columns[field]
         found, times = np.unique(ids[self.shown_rows], return_counts=True)
         return Counter(dict(zip(found.tolist(), times.tolist(), strict=True)))
 
     @property
     def user_counter(self) -> Counter[int]:
-        """How many interactions each user has, by id."""
+        """User id to number of interactions, for users who have any."""
         return self.counter(self.uid_field)
 
     @property
     def item_counter(self) -> Counter[int]:
-        """How many interactions each item has, by id."""
+        """Item id to number of interactions, for items that have any."""
         return self.counter(self.iid_field)
 
     @property
@@ -92,7 +95,7 @@ class Statistics(ABC):
 
     @property
     def sparsity(self) -> float:
-        """Share of the (user, item) pairs that have no interaction; RecBole counts the paddings among both."""
+        """Share of (user, item) pairs without interaction; as in RecBole, padding ids count as a user and an item."""
         return 1 - self.inter_num / self.n_users / self.n_items
 
     # --- fields --------------------------------------------------------------------------------------------------
@@ -104,7 +107,7 @@ class Statistics(ABC):
 
     @property
     def field2source(self) -> dict[str, FeatureSource]:
-        """Field name to the file that it comes from, or to being the id of users or items."""
+        """Field name to its :class:`FeatureSource`: the file it is read from, or the role of user or item id."""
         sides = ((FeatureSource.USER, "user"), (FeatureSource.ITEM, "item"))
         tables = [(source, self.log.features[side]) for source, side in sides if side in self.log.features]
         found = {name: source for source, table in tables for name in table.column_names}
@@ -112,7 +115,12 @@ class Statistics(ABC):
         return found | own | {self.uid_field: FeatureSource.USER_ID, self.iid_field: FeatureSource.ITEM_ID}
 
     def fields(self, ftype: object = None, source: object = None) -> list[str]:
-        """Return the fields of some types and sources; each a member, several, or None for any."""
+        """Return the names of the fields with the given types and sources.
+
+        Args:
+            ftype: a :class:`FeatureType`, several in a tuple, list or set, or None for any.
+            source: a :class:`FeatureSource`, several in a tuple, list or set, or None for any.
+        """
         types, sources = _several(ftype), _several(source)
         of = self.field2source
         return [
@@ -123,45 +131,45 @@ class Statistics(ABC):
 
     @property
     def float_like_fields(self) -> list[str]:
-        """The fields of numbers."""
+        """Names of the fields that hold numbers, single ones or sequences."""
         return self.fields((FeatureType.FLOAT, FeatureType.FLOAT_SEQ))
 
     @property
     def token_like_fields(self) -> list[str]:
-        """The fields of tokens."""
+        """Names of the fields that hold tokens, single ones or sequences."""
         return self.fields((FeatureType.TOKEN, FeatureType.TOKEN_SEQ))
 
     @property
     def seq_fields(self) -> list[str]:
-        """The fields of sequences."""
+        """Names of the fields that hold sequences."""
         return self.fields(_SEQUENCES)
 
     @property
     def non_seq_fields(self) -> list[str]:
-        """The fields of single values."""
+        """Names of the fields that hold single values."""
         return self.fields((FeatureType.TOKEN, FeatureType.FLOAT))
 
     @property
     def field2id_token(self) -> dict[str, np.ndarray]:
-        """Field of tokens to its tokens by id."""
+        """Token field to its tokens, an object array indexed by id."""
         vocabularies = {name: self._vocabulary(name) for name in self.token_like_fields}
         return {name: one.tokens(np.arange(len(one))) for name, one in vocabularies.items()}
 
     @property
     def field2token_id(self) -> dict[str, dict[str, int]]:
-        """Field of tokens to the id of each token."""
+        """Token field to a dict from each token to its id."""
         return {
             name: {str(token): at for at, token in enumerate(tokens)} for name, tokens in self.field2id_token.items()
         }
 
     @property
     def item_id_list_field(self) -> str:
-        """The field of the items before the target."""
+        """Name of the field with the items before the target."""
         return f"{self.iid_field}{self.config['LIST_SUFFIX']}"
 
     @property
     def item_list_length_field(self) -> str:
-        """The field of how many they are."""
+        """Name of the field with the number of items before the target."""
         return str(self.config["ITEM_LIST_LENGTH_FIELD"])
 
 

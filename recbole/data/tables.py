@@ -1,4 +1,4 @@
-"""What is read of a data set's atomic files, as tables: interactions, and the features of users and items."""
+"""Read a data set's atomic files as tables: interactions, and features of users and items."""
 
 from __future__ import annotations
 
@@ -29,10 +29,17 @@ SIDES = ("user", "item")
 def read_table(
     path: Path, columns: Iterable[str] | None, config: Config, fields: Mapping[str, str], sides: Iterable[str]
 ) -> pa.Table:
-    """Return the Arrow table of an atomic file that must hold the ids of ``sides``.
+    """Return the Arrow table of an atomic file.
+
+    Args:
+        path: the file; an ``.inter`` file must have a value in the id columns of each row.
+        columns: names of the columns to read; None for all.
+        config: reads ``field_separator``, ``seq_separator`` and ``bad_lines``.
+        fields: dict from ``"user"``, ``"item"`` and ``"time"`` to the name of their column.
+        sides: which of ``"user"`` and ``"item"`` the file must have as a token column.
 
     Raises:
-        UserError: for a missing file or column, a malformed line, or an interaction without user or item.
+        UserError: the file or a column is missing, a line is malformed, or an interaction has no user or item.
     """
     lenient, interactions = config["bad_lines"] == "leave_out", path.suffix == ".inter"
     separators = config["field_separator"], config["seq_separator"]
@@ -42,11 +49,14 @@ def read_table(
         if column not in table.types:
             raise UserError(f"{path}: no column '{column}' ({key}) is loaded")
         if table.types[column] is not FeatureType.TOKEN:
-            raise UserError(f"{path}:1: column '{column}' ({key}) should be a token: write '{column}:token'")
+            raise UserError(f"{path}:1: column '{column}' ({key}) should have the type token: write '{column}:token'")
     if not interactions:
         return table.table
     if table.types.get(fields["time"], FeatureType.FLOAT) is not FeatureType.FLOAT:
-        raise UserError(f"{path}:1: column '{fields['time']}' (TIME_FIELD) should be a number: write it with ':float'")
+        raise UserError(
+            f"{path}:1: column '{fields['time']}' (TIME_FIELD) should have the type float: "
+            f"write '{fields['time']}:float'"
+        )
     if lenient:
         return _without_missing(path, table.table, [fields[side] for side in sides])
     for side in sides:
@@ -55,16 +65,16 @@ def read_table(
 
 
 def _without_missing(path: Path, table: pa.Table, columns: Iterable[str]) -> pa.Table:
-    """Return the rows that have a user and an item, and tell how many have not."""
+    """Return the rows that have a user and an item, and log how many have not."""
     for column in columns:
         if missing := table[column].null_count:
-            logger.warning("%s: %d rows without %s are left out", path, missing, column)
+            logger.warning("%s: %d rows without %s are dropped", path, missing, column)
             table = table.filter(pc.is_valid(table[column]))
     return table.combine_chunks()
 
 
 def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
-    """Raise a UserError that names the first line without a user or an item; RecBole leaves such rows out."""
+    """Raise a UserError that names the first line without a user or item; RecBole drops such rows."""
     missing = table[column].null_count
     if not missing:
         return
@@ -74,7 +84,7 @@ def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
         number = next(islice(filled, row + 1, None))  # the first is the header
     raise UserError(
         f"{path}:{number}: column '{column}' ({key}) has no value, in {missing} of {len(table)} rows; "
-        "fill it in, or remove the rows"
+        "fill it in or remove these rows"
     )
 
 
@@ -82,9 +92,9 @@ def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
 
 
 def read_features(config: Config, fields: Mapping[str, str]) -> dict[str, pa.Table]:
-    """Return ``"user"`` and ``"item"`` to the table of their file, without the rows that have no id.
+    """Return a dict from ``"user"`` and ``"item"`` to the table of their feature file, without rows that have no id.
 
-    Those are read that ``load_col`` names; where it is null, those that are there.
+    The files that ``load_col`` names are read; if it is null, those that exist.
     """
     folder, name, wanted = Path(config["data_path"]), config["dataset"], config["load_col"]
     paths = {side: folder / f"{name}.{side}" for side in SIDES}
@@ -99,15 +109,15 @@ def read_features(config: Config, fields: Mapping[str, str]) -> dict[str, pa.Tab
 def features_within(
     features: Mapping[str, pa.Table], intervals: Mapping[str, str], loaded: Iterable[str]
 ) -> dict[str, pa.Table]:
-    """Return the features of the users and items whose own columns lie in the intervals of ``val_interval``.
+    """Return the features of those users and items whose values lie in the intervals of ``val_interval``.
 
     Args:
-        features: as :func:`read_features` returns them.
-        intervals: column to interval.
-        loaded: the columns of the interactions, which are filtered by themselves.
+        features: the dict that :func:`read_features` returned.
+        intervals: column name to interval.
+        loaded: names of the columns of the interactions, to which the caller applies the intervals.
 
     Raises:
-        UserError: there is no such column, or it holds tokens.
+        UserError: a column is not loaded, or it holds tokens.
     """
     kept, columns = dict(features), set(loaded)
     for column, text in intervals.items():
@@ -118,20 +128,20 @@ def features_within(
         for side in of:
             values = kept[side][column]
             if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-                raise UserError(f"val_interval: '{column}' holds tokens; only numbers lie in intervals")
+                raise UserError(f"val_interval: column '{column}' holds tokens, not numbers")
             number = values.to_numpy().astype(np.float64)
             kept[side] = kept[side].filter(pa.array(within(number, parse_intervals(text, f"val_interval: {column}"))))
     return kept
 
 
 def features_of(table: pa.Table, column: str, tokens: pa.Array, before: np.ndarray, after: np.ndarray) -> pa.Table:
-    """Return the features of those whom the filter by numbers of interactions has left.
+    """Return a feature table without the users (or items) that the filter by numbers of interactions removed.
 
     Args:
-        table: of the users or of the items.
-        column: of their ids.
-        tokens: string array of those with interactions.
-        before, after: int64 [tokens], how many each had before that filter, and has.
+        table: the features of users or of items.
+        column: the id column of the table.
+        tokens: Arrow string array of the users (or items) with interactions.
+        before, after: int64 [tokens], number of interactions of each before and after the filter.
     """
     banned = np.flatnonzero((before > 0) & (after == 0))
     gone = tokens.take(integers(banned)).cast(pa.string())
@@ -142,7 +152,7 @@ def features_of(table: pa.Table, column: str, tokens: pa.Array, before: np.ndarr
 
 
 def without_lists(table: pa.Table) -> tuple[pa.Table, dict[str, pa.ListArray]]:
-    """Return a table of single values, and its columns of sequences by name."""
+    """Return a table of the columns with single values, and the sequence columns by name."""
     names = [name for name, kind in zip(table.column_names, table.schema.types, strict=True) if pa.types.is_list(kind)]
     lists = {name: table[name].combine_chunks() for name in names}
     return (table.drop_columns(names) if names else table), lists

@@ -1,6 +1,6 @@
-"""64 bits of a token, the same wherever it stands: SipHash-2-4 (J.-P. Aumasson, D. Bernstein, INDOCRYPT 2012), mixed.
+"""64-bit hashes of tokens: SipHash-2-4 (J.-P. Aumasson, D. Bernstein, INDOCRYPT 2012) with a final mixing step.
 
-They are what ``pandas.util.hash_array`` gives, which takes a sixth of a second to import.
+They equal those of ``pandas.util.hash_array``, whose import takes a sixth of a second.
 """
 
 import numpy as np
@@ -13,11 +13,11 @@ _KEY = np.frombuffer(b"0123456789123456", dtype="<u8")
 _START = np.frombuffer(b"uespemosmodnarodarenegylsetybdet", dtype="<u8")
 _MIX = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
 _WORD = 8
-"""Bytes that go in at a time."""
+"""Number of bytes that the hash takes in at a time."""
 
 
 def token_hashes(tokens: pa.Array) -> npt.NDArray[np.int64]:
-    """Return 64 bits of each token's UTF-8, int64 [n].
+    """Return a 64-bit hash of each token's UTF-8 bytes, int64 [n].
 
     Args:
         tokens: Arrow string array without missing values.
@@ -28,7 +28,7 @@ def token_hashes(tokens: pa.Array) -> npt.NDArray[np.int64]:
     longest_first = np.argsort(-size, kind="stable")
     begin, left = offsets[:-1][longest_first], size[longest_first]
     for at in range(0, int(size.max(initial=0)) // _WORD * _WORD, _WORD):
-        going = np.count_nonzero(left >= at + _WORD)  # whole words of the longest tokens; the others have had theirs
+        going = np.count_nonzero(left >= at + _WORD)  # the tokens with a further whole word come first
         _absorb(state[:, :going], _words(text, begin[:going] + at))
     last = _words(text, begin + left // _WORD * _WORD)
     there = (left % _WORD * 8).astype(np.uint64)
@@ -45,7 +45,7 @@ def token_hashes(tokens: pa.Array) -> npt.NDArray[np.int64]:
 
 
 def _bytes(tokens: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Return the bytes of all tokens, a word of zeros after them, and where each begins and the last ends."""
+    """Return the bytes of all tokens, followed by a word of zeros, and the offsets of the tokens, int64 [n + 1]."""
     tokens = tokens.cast(pa.large_string())
     _, places, text = tokens.buffers()
     offsets = np.frombuffer(places, dtype=np.int64)[tokens.offset : tokens.offset + len(tokens) + 1]
@@ -57,19 +57,19 @@ def _bytes(tokens: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int6
 
 
 def _words(text: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]) -> Words:
-    """Return the eight bytes from each place on as a little-endian number, uint64 [n]."""
+    """Return the eight bytes from each position on as a little-endian number, uint64 [n]."""
     return text[at[:, None] + np.arange(_WORD)].view("<u8").ravel()
 
 
 def _absorb(state: Words, word: Words) -> None:
-    """Take a word (uint64 [n]) into the states, uint64 [4, n], in place."""
+    """Add a word (uint64 [n]) to the hash states, uint64 [4, n], in place."""
     state[3] ^= word
     _rounds(state, 2)
     state[0] ^= word
 
 
 def _rounds(state: Words, n: int) -> None:
-    """Mix the states, uint64 [4, n], in place."""
+    """Apply ``n`` SipHash rounds to the hash states, uint64 [4, n], in place."""
     v0, v1, v2, v3 = state
     steps = (v0, v1, 13), (None, v0, 32), (v2, v3, 16), (v0, v3, 21), (v2, v1, 17), (None, v2, 32)
     for _ in range(n):
@@ -82,5 +82,5 @@ def _rounds(state: Words, n: int) -> None:
 
 
 def _turned(words: Words, by: int) -> Words:
-    """Return words with their bits turned to the left."""
+    """Return words with their bits rotated to the left."""
     return words << np.uint64(by) | words >> np.uint64(64 - by)

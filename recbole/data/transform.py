@@ -1,4 +1,4 @@
-"""RecBole's transforms of sequences, on demand: see :mod:`recbole.doors.transforms`."""
+"""RecBole's sequence transforms, imported on demand; see :mod:`recbole.doors.transforms`."""
 
 from recbole.utils.on_demand import from_modules
 

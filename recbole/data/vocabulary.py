@@ -16,7 +16,7 @@ PADDING = "[PAD]"
 
 
 class Vocabulary:
-    """The tokens of one kind of thing. Id 0 is the padding; the others count up in order of first appearance.
+    """The tokens of one kind, such as users. Id 0 is the padding; other ids count up in order of first appearance.
 
     Args:
         tokens: Arrow string array of distinct tokens, without the padding.
@@ -29,7 +29,7 @@ class Vocabulary:
         return len(self.token_array)
 
     def extended(self, tokens: pa.Array) -> "Vocabulary":
-        """Return the vocabulary with further distinct tokens (Arrow string array) after its own."""
+        """Return a vocabulary with further distinct tokens (Arrow string array) after those of this one."""
         return Vocabulary(pa.concat_arrays([self.token_array[1:], tokens.cast(pa.string())]))
 
     def ids(self, tokens: Iterable[str]) -> np.ndarray:
@@ -38,7 +38,7 @@ class Vocabulary:
 
     @cached_property
     def hashes(self) -> np.ndarray:
-        """64 bits of each token, int64 [ids]: the same in every vocabulary that has it, wherever it stands there."""
+        """64-bit hash of each token, int64 [n_ids]; a token has the same hash in every vocabulary."""
         return token_hashes(self.token_array)
 
     def tokens(self, ids: npt.ArrayLike) -> np.ndarray:
@@ -50,10 +50,10 @@ class Vocabulary:
 def number_tokens(
     codes: np.ndarray, dictionary: pa.Array, extra: pa.Array | None = None
 ) -> tuple[np.ndarray, Vocabulary]:
-    """Give ids in order of appearance to dictionary codes, as RecBole numbers its tokens.
+    """Replace dictionary codes by ids in order of first appearance, as RecBole numbers its tokens.
 
     Args:
-        codes: int array [n] into ``dictionary``, in file order, without missing values.
+        codes: int array [n], indices into ``dictionary``, in file order, without missing values.
         dictionary: Arrow string array.
         extra: Arrow string array of further tokens (of a ``.user`` or ``.item`` file), numbered after the others.
 
@@ -61,11 +61,11 @@ def number_tokens(
         ``(ids, vocabulary)``: int32 ids [n] from 1, and the :class:`Vocabulary`.
 
     Raises:
-        UserError: a token is called as the padding is.
+        UserError: a token is ``[PAD]``, which is reserved for the padding.
     """
     first = np.full(len(dictionary), len(codes), dtype=np.int32)
     backwards = np.arange(len(codes) - 1, -1, -1, dtype=np.int32)
-    first[codes[::-1]] = backwards  # of several writes to a place the last one stays
+    first[codes[::-1]] = backwards  # the last write wins: the first appearance
     appeared = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(codes))]
     numbers = np.zeros(len(dictionary), dtype=np.int32)
     numbers[appeared] = np.arange(1, len(appeared) + 1)
@@ -73,6 +73,6 @@ def number_tokens(
     if extra is not None and len(extra):
         both = pa.chunked_array([tokens, extra.cast(tokens.type)])
         tokens = both.unique()
-    if PADDING in tokens.filter(pc.starts_with(tokens, PADDING)).to_pylist():  # a scalar of Arrow's imports pandas
-        raise UserError(f"the data have a user, an item or another token called {PADDING}, which stands for nothing")
+    if PADDING in tokens.filter(pc.starts_with(tokens, PADDING)).to_pylist():  # an Arrow scalar would import pandas
+        raise UserError(f"the data contain the token {PADDING}, which is reserved for padding: rename it")
     return numbers[codes], Vocabulary(tokens)

@@ -1,1 +1,1 @@
-"""What is to be forgotten, drawn from data alone: lists of sensitive items, forget sets, spam attacks, their files."""
+"""Generate, from the data alone, what is to be forgotten: lists of sensitive items, forget sets, spam attacks."""

@@ -1,12 +1,12 @@
-"""The draws of a bandwagon attack: how many fake profiles, how long, with which items, where and when.
+"""Random draws of a bandwagon attack: number and lengths of the fake profiles, their items, positions and times.
 
-A fake profile promotes one or two *targets*, items that few people know, among *fillers* that everybody knows, and so
-looks like a fan of what is in fashion (the bandwagon attack: Mobasher, Burke, Bhaumik and Williams, "Toward trustworthy
+A fake profile promotes one or two *targets*, which are unpopular items, among popular *fillers*, so that it looks like
+a user with mainstream taste (the bandwagon attack: Mobasher, Burke, Bhaumik and Williams, "Toward trustworthy
 recommender systems", ACM Transactions on Internet Technology 7(4), 2007; equation numbers not checked). All numbers and
-distributions are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341), as written at each
-function; ERASE's bits, drawn after ``np.random.seed(seed)``, are not reproduced.
+distributions are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341), as given at each
+function, but the random numbers that ERASE draws after ``np.random.seed(seed)`` are not reproduced.
 
-Everything is arrays: a profile is a run of rows, profiles lie one after the other, and items are whole numbers.
+All functions work on flat arrays: a profile is a run of consecutive rows, and items are integers.
 """
 
 import math
@@ -17,27 +17,30 @@ import numpy as np
 
 LEAST_LENGTH = 4
 LEAST_ITEMS = 15
-"""A fifth of them, the popular ones, can then fill the shortest profile without repetition."""
+"""With this many items, the most popular fifth can fill the shortest profile without repetition."""
 
 _FAR = 1e15  # NumPy's Poisson draws end at 9e18
 
 
 def n_fake(ratio: float, n_real: int) -> int:
-    """Return ``ceil(r S / (1 - r))``: so many fakes beside ``S`` real profiles are a share ``r`` of all.
+    """Return how many fake profiles make up a share ``r`` of all profiles: ``ceil(r S / (1 - r))`` for ``S`` real ones.
 
-    Exactly, in fractions: with floats, a 20th of 20 would be 2.
+    The result is exact: in floats, 19 real profiles and a share of 0.05 would give 2 instead of 1.
     """
     share = Fraction(str(float(ratio)))
     return math.ceil(share * n_real / (1 - share))
 
 
 def fifths(counts: np.ndarray, rank: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the most popular fifth of some items and the least popular, each int64, the more popular first.
+    """Return the most popular and the least popular fifth of some items.
 
     Args:
-        counts: int array [items], how often each occurs.
+        counts: int array [items], number of occurrences of each item.
         rank: int array [items]; of equally popular items the one of lower rank comes first.
-        among: bool [items], which take part.
+        among: bool [items], which items to consider.
+
+    Returns:
+        Two int64 arrays of indices of items, each beginning with the most popular.
     """
     order = np.lexsort((rank, -counts))
     order = order[among[order]]
@@ -46,16 +49,16 @@ def fifths(counts: np.ndarray, rank: np.ndarray, among: np.ndarray) -> tuple[np.
 
 
 def profile_lengths(generator: np.random.Generator, n: int, observed: np.ndarray, longest: int) -> np.ndarray:
-    """Draw the lengths of ``n`` profiles, int64.
+    """Draw the lengths of ``n`` profiles, int64 [n].
 
     ``clip(max(4, Poisson(lambda)), 4, longest)`` with a log-normal ``lambda`` of mean ``m = 0.8 mean(observed)`` and
     standard deviation ``s = std(observed)``: ``sigma^2 = ln(1 + s^2 / m^2)``, ``mu = ln m - sigma^2 / 2``.
 
     Args:
-        generator: of NumPy.
-        n: how many.
+        generator: NumPy random generator.
+        n: number of profiles.
         observed: int array, the lengths of the real profiles.
-        longest: the upper limit; 4 is reached even if that is less.
+        longest: the upper limit, unless it is below 4; the limit is then 4.
     """
     mean = 0.8 * observed.mean()
     variance = math.log1p((observed.std() / mean) ** 2)
@@ -64,7 +67,7 @@ def profile_lengths(generator: np.random.Generator, n: int, observed: np.ndarray
 
 
 def baskets_per_user(generator: np.random.Generator, n: int, observed: np.ndarray) -> np.ndarray:
-    """Draw how many baskets each of ``n`` fake users has, int64.
+    """Draw the number of baskets of each of ``n`` fake users, int64 [n].
 
     ``clip(max(4, int(N(0.8 A, 0.2 A))), 4, int(1.5 A))`` with ``A = max(4, int(mean(observed)))``.
     """
@@ -73,22 +76,23 @@ def baskets_per_user(generator: np.random.Generator, n: int, observed: np.ndarra
 
 
 def basket_sizes(generator: np.random.Generator, n: int, observed: np.ndarray, largest: int) -> np.ndarray:
-    """Draw the sizes of ``n`` baskets, int64.
+    """Draw the sizes of ``n`` baskets, int64 [n].
 
-    ``clip(max(2, int(N(0.9 mean, std))), 2, int(0.8 max))`` of the observed sizes, and not above ``largest``.
+    ``clip(max(2, int(N(0.9 mean, std))), 2, int(0.8 max))`` with mean, std and max of ``observed``; at most
+    ``largest``.
     """
     drawn = generator.normal(0.9 * observed.mean(), observed.std(), n).astype(np.int64)
     return np.clip(drawn, 2, max(2, min(int(0.8 * observed.max()), largest)))
 
 
 def target_slots(generator: np.random.Generator, lengths: np.ndarray, n_targets: int) -> np.ndarray:
-    """Choose where the targets of a profile stand: never first, never last.
+    """Choose the positions of the targets in each profile, never the first or the last.
 
-    Two places from a length of 6 on, else one, each uniform in ``[max(1, 0.2 L), max(2, 0.9 L))``, rounded down. If
-    both fall on one place, or there is but one target item, it stays at one.
+    A profile of length L has two positions if L is at least 6, else one, each drawn uniformly from ``[max(1, 0.2 L),
+    max(2, 0.9 L))``, rounded down. It has only one if both draws coincide or there is only one target item.
 
     Returns:
-        bool [rows].
+        bool [rows], True where a row holds a target.
     """
     low, high = np.maximum(1, lengths // 5), np.maximum(2, 9 * lengths // 10)
     place = (np.cumsum(lengths) - lengths) + generator.integers(low, high, (2, len(lengths)))
@@ -99,10 +103,12 @@ def target_slots(generator: np.random.Generator, lengths: np.ndarray, n_targets:
 
 
 def leading_slots(lengths: np.ndarray, n_targets: int) -> np.ndarray:
-    """Choose the first two rows of a basket of 5 or more items, else the first: for baskets, which are shuffled later.
+    """Choose the positions of the targets in each basket: the first two rows if it has 5 items or more, else the first.
+
+    If there is only one target item, always choose the first. Baskets are shuffled later.
 
     Returns:
-        bool [rows].
+        bool [rows], True where a row holds a target.
     """
     wanted = np.where((lengths >= 5) & (n_targets > 1), 2, 1)
     return _place_within(lengths) < np.repeat(wanted, lengths)
@@ -116,18 +122,18 @@ def fill(
     popular: np.ndarray,
     distinct: bool,
 ) -> np.ndarray:
-    """Draw the item of each row: a uniform target where ``slots`` says, elsewhere a uniform popular filler.
+    """Draw the item of each row: uniformly from ``targets`` where ``slots`` is True, else uniformly from ``popular``.
 
     Args:
-        generator: of NumPy.
-        lengths: int64 [profiles].
-        slots: bool [rows], up to two of a profile.
-        targets: int64 items.
-        popular: int64 items.
-        distinct: whether no item stands twice in a profile.
+        generator: NumPy random generator.
+        lengths: int64 [profiles], number of rows of each profile.
+        slots: bool [rows], at most two True per profile.
+        targets: int64, the target items.
+        popular: int64, the filler items.
+        distinct: whether an item may occur only once in a profile.
 
     Returns:
-        int64 [rows].
+        int64 [rows], the items.
     """
     n = len(lengths)
     owner = np.repeat(np.arange(n), lengths)
@@ -142,7 +148,7 @@ def fill(
 
 
 def _pairs(generator: np.random.Generator, n: int, n_targets: int, distinct: bool) -> np.ndarray:
-    """Draw two targets (int64 [2, n], numbers below ``n_targets``) for each profile."""
+    """Draw two targets for each of ``n`` profiles: indices below ``n_targets``, int64 [2, n]."""
     pair = generator.integers(n_targets, size=(2, n))
     if distinct:
         pair[1] = (pair[0] + 1 + generator.integers(max(n_targets - 1, 1), size=n)) % n_targets
@@ -156,16 +162,16 @@ def _draw(generator: np.random.Generator, sizes: np.ndarray, pool: int) -> np.nd
 def draw_distinct(generator: np.random.Generator, sizes: np.ndarray, pool: int) -> np.ndarray:
     """Draw ``sizes[i]`` different numbers below ``pool`` for each group ``i``, uniformly, in random order.
 
-    Repetitions are drawn again; where more than a quarter of the pool is wanted, the pool is shuffled instead, which
-    costs no more than four numbers for each that is kept.
+    Repeated numbers are drawn again. A group that needs more than a quarter of the pool gets the beginning of a
+    shuffled pool instead, which takes at most four random numbers for each number returned.
 
     Args:
-        generator: of NumPy.
-        sizes: int64 [groups], none above ``pool``.
-        pool: how many numbers there are.
+        generator: NumPy random generator.
+        sizes: int64 [groups], each at most ``pool``.
+        pool: how many numbers there are to draw from.
 
     Returns:
-        int64 [sum(sizes)], grouped.
+        int64 [sum(sizes)], one group after the other.
     """
     owner = np.repeat(np.arange(len(sizes)), sizes)
     drawn = np.empty(len(owner), np.int64)
@@ -182,7 +188,7 @@ def draw_distinct(generator: np.random.Generator, sizes: np.ndarray, pool: int) 
 
 
 def shuffled_order(generator: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
-    """Return the rows (int64 [rows]) with those of each profile in random order."""
+    """Return row indices (int64 [rows]) that shuffle the rows within each profile."""
     owner = np.repeat(np.arange(len(lengths)), lengths)
     return np.lexsort((generator.random(len(owner)), owner))
 
@@ -193,7 +199,8 @@ class ProfileClock:
 
     Attributes:
         first, last: the earliest and the latest time, rounded down.
-        mean_gap, std_gap: of the times between a profile's consecutive rows; 0 if no profile has two.
+        mean_gap, std_gap: mean and standard deviation of the times between consecutive rows of a profile; 0 if no
+            profile has two rows.
     """
 
     first: int
@@ -203,7 +210,12 @@ class ProfileClock:
 
     @classmethod
     def of(cls, owner: np.ndarray, time: np.ndarray) -> "ProfileClock":
-        """Measure a log: ``owner`` int [n] and ``time`` int64 or float64 [n] of its rows, in any order."""
+        """Measure a log.
+
+        Args:
+            owner: int [n], the profile of each row, in any order.
+            time: int64 or float64 [n], the time of each row.
+        """
         order = np.lexsort((time, owner))
         gaps = np.diff(time[order])[np.diff(owner[order]) == 0]
         mean, std = (float(gaps.mean()), float(gaps.std())) if len(gaps) else (0.0, 0.0)
@@ -212,10 +224,10 @@ class ProfileClock:
     def times(self, generator: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
         """Draw the time of each row of fake profiles, int64 [rows], ascending within a profile.
 
-        The first is uniform in ``[first, last)``. Each gap is ``max(1, round(g))``, ``g`` Weibull with mean
-        ``m = 0.7 mean_gap``: shape ``k = 1.2 / (std_gap / m)``, scale ``m / Gamma(1 + 1/k)``. No gap exceeds the whole
-        span of the log, which ERASE does not ask and without which heavy tails (small ``k``) leave the range of
-        numbers. ``k`` is ERASE's approximation: above a variation of 1 most gaps are far below the mean.
+        The first is uniform in ``[first, last)``. Each gap is ``max(1, round(g))``, ``g`` Weibull with mean ``m = 0.7
+        mean_gap``: shape ``k = 1.2 / (std_gap / m)``, scale ``m / Gamma(1 + 1/k)``. ``k`` is ERASE's approximation:
+        with ``std_gap > m``, most gaps are far below the mean. Unlike in ERASE, a gap is at most the time span of the
+        log, because heavy tails (small ``k``) would otherwise overflow.
         """
         start = generator.integers(self.first, max(self.last, self.first + 1), len(lengths))
         span = max(self.last - self.first, 1)
@@ -229,5 +241,5 @@ class ProfileClock:
 
 
 def _place_within(lengths: np.ndarray) -> np.ndarray:
-    """Return the place of each row in its profile, int64 [rows] from 0."""
+    """Return the index of each row within its profile, int64 [rows] from 0."""
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

@@ -1,4 +1,4 @@
-"""Baskets from rows of purchases, and their ``<name>_merged.json``."""
+"""Build baskets from rows of purchases, and write them as ``<name>_merged.json``."""
 
 import json
 from pathlib import Path
@@ -14,14 +14,15 @@ _USERS_AT_ONCE = 1 << 13
 
 
 def build_baskets(user: np.ndarray, basket: np.ndarray, item: np.ndarray, *when: np.ndarray) -> Baskets:
-    """Return the `Baskets` of some purchases, users ascending, each user's baskets in the order of time.
+    """Return the `Baskets` of some purchases: users ascending, the baskets of each user in the order of time.
 
-    An item that stands twice in a basket is kept once, where it stands first.
+    If an item occurs twice in a basket, only the first occurrence is kept.
 
     Args:
-        user, basket, item: int64 arrays [n]; a basket belongs to one user. Rows of a basket keep their order.
-        when: arrays [n]; what decides the order of a user's baskets, the most important first. A basket's time is
-            that of its earliest row; baskets of one time are in the order of their numbers.
+        user, basket, item: int64 arrays [n], one element per purchase. A basket belongs to one user, and its rows keep
+            their order.
+        when: arrays [n] that determine the order of a user's baskets, the most important first. A basket has the time
+            of its earliest row; baskets of the same time are ordered by their numbers.
     """
     order = np.lexsort((*when[::-1], basket))
     number, first = np.unique(basket[order], return_index=True)
@@ -36,7 +37,7 @@ def build_baskets(user: np.ndarray, basket: np.ndarray, item: np.ndarray, *when:
 
 
 def first_stranger(user: np.ndarray, basket: np.ndarray) -> int | None:
-    """Return the first row whose basket belongs to another user in an earlier row, or None.
+    """Return the index of the first row whose basket belonged to another user in an earlier row, or None.
 
     Args:
         user, basket: int64 arrays [n].
@@ -47,7 +48,7 @@ def first_stranger(user: np.ndarray, basket: np.ndarray) -> int | None:
 
 
 def keep_frequent(baskets: Baskets, n: int) -> Baskets:
-    """Keep the items that stand ``n`` times or more in baskets other than a user's last one."""
+    """Keep the items that occur at least ``n`` times in baskets other than the last one of a user."""
     last = np.cumsum(baskets.baskets_per_user) - 1
     history = ~np.isin(baskets.basket, last)
     items, code = np.unique(baskets.items, return_inverse=True)
@@ -61,12 +62,12 @@ def of_users(baskets: Baskets, chosen: np.ndarray) -> Baskets:
 
 
 def item_tokens(baskets: Baskets) -> pa.Array:
-    """Return the distinct items of the baskets, an Arrow string array."""
+    """Return the distinct items of the baskets as an Arrow string array."""
     return pa.array(np.unique(baskets.items)).cast(pa.string())
 
 
 def write_baskets(path: str | Path, baskets: Baskets) -> None:
-    """Write ``{user: [[item, …], …], …}``, a user a line, whole or not at all."""
+    """Write ``{user: [[item, …], …], …}``, one user per line; an interruption leaves no partial file."""
     of_basket = _offsets(baskets.items_per_basket)
     of_user = _offsets(baskets.baskets_per_user)
     with atomic_write(path) as file:
@@ -87,6 +88,6 @@ def _offsets(sizes: np.ndarray) -> np.ndarray:
 
 
 def _as_lists(strings: pa.Array, offsets: np.ndarray) -> pa.Array:
-    """Write runs of strings as JSON lists."""
+    """Return runs of strings, given by offsets, as JSON lists (Arrow string array)."""
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), strings), ", ")
     return pc.binary_join_element_wise("[", joined, "]", "")

@@ -1,4 +1,4 @@
-"""What to type: the command lines that make a file which a run misses."""
+"""Command lines, for messages, that generate a file which a run is missing."""
 
 import shlex
 from pathlib import Path
@@ -10,25 +10,25 @@ from recbole.generators.imitation import same_filter
 from recbole.generators.usual_filters import EVERYTHING, USUAL_FILTERS
 
 _FORM = ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "TIME_FIELD", "field_separator", "NEXT_BASKET_JSON")
-_BY_NUMBER = ("tafeng",)  # whose subsets may be numbers of users
+_BY_NUMBER = ("tafeng",)  # data sets whose subsets may be given as a number of users
 
 
 def clean_file(config: Config, task_type: str) -> Path:
-    """Return the path of the clean data; ``config`` has ``data_path``, ``dataset`` and ``NEXT_BASKET_JSON``."""
+    """Return the path of the clean data file. It reads ``data_path``, ``dataset`` and ``NEXT_BASKET_JSON``."""
     folder, dataset = Path(config["data_path"]), config["dataset"]
     baskets = config["NEXT_BASKET_JSON"] or f"{dataset}_merged.json"
     return folder / (baskets if task_type == "NBR" else f"{dataset}.inter")
 
 
 def making_command(config: Config, task_type: str, **flags: Any) -> str:
-    """Return the command line of make_forget_set.py that makes a file for a run.
+    """Return the command line of make_forget_set.py that generates a file for a run.
 
-    It has the run's configuration files if one of them says what form the data have.
+    It includes the run's configuration files if one of them describes the format of the data.
 
     Args:
         config: the run's `Config`; ``data_path`` is the data set's own folder.
-        task_type: ``CF``, ``SBR`` or ``NBR``; named where the folder has data of two tasks.
-        flags: what is to be made, flag to value; True for a switch.
+        task_type: ``CF``, ``SBR`` or ``NBR``; included if the folder has data for two tasks.
+        flags: further flags, name to value; True for a flag without value.
     """
     folder = Path(config["data_path"])
     where: dict[str, Any] = {}
@@ -46,18 +46,18 @@ def making_command(config: Config, task_type: str, **flags: Any) -> str:
 
 
 def _needs_files(config: Config) -> bool:
-    """Return whether a configuration file says of the data's form what is not known without it."""
-    known, _ = merge(packaged_layers("", config["dataset"])[0])  # of no model
+    """Return whether a configuration file sets columns or separators to other values than the packaged ones."""
+    known, _ = merge(packaged_layers("", config["dataset"])[0])  # without a model
     return any(config.source(key) in config.files and config[key] != known.get(key) for key in _FORM)
 
 
 def own_filters(config: Config, task_type: str) -> dict[str, Any]:
-    """Return the run's filters, of those that make_forget_set.py knows, name to value."""
+    """Return those of the run's filter settings that make_forget_set.py has as flags, name to value."""
     return {key: EVERYTHING if config[key] is None else config[key] for key in USUAL_FILTERS[task_type]}
 
 
 def filter_flags(config: Config, task_type: str) -> dict[str, Any]:
-    """Return those of `own_filters` that a `making_command` has to name."""
+    """Return those of `own_filters` that `making_command` has to include, because they are not the default."""
     usual, files = USUAL_FILTERS[task_type], _needs_files(config)
     own = own_filters(config, task_type)
     return {key: value for key, value in own.items() if files or not same_filter(key, value, usual[key])}
@@ -69,9 +69,9 @@ def prepared_datasets() -> list[str]:
 
 
 def preparing_command(dataset: str) -> str | None:
-    """Return the command line that prepares a data set or its subset, ``<name>_test`` or ``<name>_<users>``, or None.
+    """Return the command line that prepares a data set or its subset, ``<name>_test`` or ``<name>_<users>``.
 
-    None is for data of one's own.
+    Return None for a data set that the program does not provide.
     """
     name, _, part = dataset.rpartition("_")
     known = prepared_datasets()
@@ -85,6 +85,6 @@ def preparing_command(dataset: str) -> str | None:
 
 
 def _prepare(name: str) -> str:
-    """Return what prepares a data set: its script in a checkout, elsewhere the installed command."""
+    """Return the command that prepares a data set: its script in a checkout, otherwise the installed command."""
     script = f"dataset/{name}/prepare.py"
     return f"python {script}" if Path(script).is_file() else f"erase-bench prepare {name}"

@@ -1,9 +1,10 @@
-"""Which people ask for what: forget sets drawn from the sensitive items of a log.
+"""Forget sets: which users request the removal of which interactions with sensitive items.
 
-People who interacted with sensitive items are shuffled, and each in turn asks for all of those interactions to be
+Users who interacted with sensitive items are shuffled. One after the other requests that all of these interactions be
 forgotten, until a fraction of the log is reached. Rules, names and contents of the files follow ERASE (Lubitzsch, de
-Rijke and Schelter, SIGIR 2026, arXiv 2603.08341). Deviations: ERASE drops ratings below a threshold by default, and its
-next-basket categories share one random stream, so that leaving one out changes the others; here each set stands alone.
+Rijke and Schelter, SIGIR 2026, arXiv 2603.08341), with two differences. ERASE by default ignores interactions with
+ratings below a threshold. In ERASE next-basket categories share one random stream, so that leaving one out changes the
+others; here every set is drawn independently.
 """
 
 import random
@@ -30,22 +31,22 @@ def choose(
 ) -> np.ndarray:
     """Choose the rows of a forget set.
 
-    Users are taken in the order of their first sensitive row, shuffled by ``random.Random(seed)``, each with all of
-    their sensitive rows, until ``T = int(n_total * fraction)`` rows (all there are, if fewer) are reached. Rule ``A``:
-    the user who would exceed ``T`` is taken only if that comes strictly closer to ``T``. Rule ``B``: always.
-    With ``T = 0``, rule A takes nobody and rule B the first user. For one seed, the sets of growing fractions contain
-    each other.
+    Users are ordered by their first sensitive row and then shuffled by ``random.Random(seed)``. Each is taken with all
+    of their sensitive rows, until ``T = int(n_total * fraction)`` rows (or all sensitive rows, if fewer) are reached.
+    With rule ``A`` the user who would exceed ``T`` is taken only if the result is strictly closer to ``T``; with rule
+    ``B`` always. With ``T = 0``, rule A takes nobody and rule B the first user. With one seed, the set of a smaller
+    fraction is contained in that of a larger one.
 
     Args:
         users: int array [n], the user of each row, in file order.
-        items_sensitive: bool array [n].
+        items_sensitive: bool array [n], whether a row is sensitive.
         seed: any int.
         fraction: share of the log that is to be forgotten, from 0 to 1.
         rule: ``A`` or ``B``.
-        n_total: rows of the whole log, if ``users`` does not hold them all.
+        n_total: number of rows of the whole log; by default ``len(users)``.
 
     Returns:
-        int64 array: indices of the rows, grouped by user in shuffled order, within a user in file order.
+        int64 array: indices of the chosen rows, grouped by user in shuffled order, and in file order within a user.
     """
     rows = np.flatnonzero(items_sensitive)
     if not len(rows):
@@ -62,12 +63,18 @@ def choose(
 
 
 def target(n_total: int, fraction: float, available: int) -> int:
-    """Return how many rows to forget: ``int(n_total * fraction)``, or all there are if that is less."""
+    """Return how many rows to forget: ``int(n_total * fraction)``, or ``available`` if that is less."""
     return min(int(n_total * fraction), available)
 
 
 def _how_many(sizes: np.ndarray, wanted: int, rule: str) -> int:
-    """Return how many of the users, in this order, are taken; ``sizes`` int array [users] of rows of each."""
+    """Return how many users are taken.
+
+    Args:
+        sizes: int array [users], number of sensitive rows of each user, in shuffled order.
+        wanted: number of rows to reach.
+        rule: ``A`` or ``B``, see `choose`.
+    """
     total = np.cumsum(sizes)
     last = int(np.searchsorted(total, wanted))  # the first user who brings the total to `wanted` or beyond
     over = total[last] - wanted
@@ -83,26 +90,27 @@ def generate(
     """Draw a forget set and write it.
 
     Args:
-        log: a `RawInteractions` or a `RawBaskets`.
+        log: the log to draw from.
         sensitive: bool array [n], from ``log.sensitive(items)``.
         path: the file to write, see `recbole.generators.artefact_names.forget_set_name`.
         seed: any int.
-        fraction: share of the log, from 0 to 1.
-        rule: ``A`` or ``B``, see `choose`; ``RULES`` has the task's.
+        fraction: share of the log to forget, from 0 to 1.
+        rule: ``A`` or ``B``, see `choose`; ``RULES`` has the rule of each task.
 
     Returns:
-        dict: ``users``, ``rows``, ``items`` (distinct), ``target``, ``available``, ``rule``, ``fraction`` (as
-        asked) and ``achieved`` (the share of the log that the set is).
+        dict: ``users``, ``rows`` and ``items`` (numbers of distinct users, rows and distinct items in the set),
+        ``target`` (number of rows to reach), ``available`` (number of sensitive rows), ``rule``, ``fraction`` (as
+        given) and ``achieved`` (the set's share of the log).
 
     Raises:
-        UserError: the fraction is not a share, or no row is sensitive.
+        UserError: the fraction is not between 0 and 1, or no row is sensitive.
     """
     if not 0 <= fraction <= 1:
         raise UserError(f"the unlearning fraction must be between 0 and 1, not {fraction}")
     available = int(sensitive.sum())
     if not available:
         raise UserError(
-            f"{log.path}: no interaction can be asked for, the list of sensitive items has none of its items"
+            f"{log.path}: there is nothing to forget, no eligible user has an interaction with a sensitive item"
         )
     rows = choose(log.users, sensitive, seed, fraction, rule, log.n_total)
     log.write(path, rows)

@@ -1,15 +1,14 @@
-"""Clean logs and what spam imitates of them: fake users, sessions and baskets in the form of the real ones.
+"""Clean logs, and fake users, sessions and baskets that imitate them for a spam attack.
 
-For next-basket and session-based recommendation these are ERASE's. ERASE has no spam for collaborative filtering; there
-the design is ours. A fake user is like a fake session: lengths after those of real users, one or two targets away from
-both ends of the profile, popular fillers, gaps after those between a user's ratings. Nobody rates an item twice.
-Targets get the best rating of the scale; a filler gets a rating that some real user gave it, so that the profile does
-not stand out (in the literature's attack popular items get the best rating too: Mobasher, Burke, Bhaumik and Williams,
-TOIT 2007; equation numbers not checked).
+For next-basket and session-based recommendation the attacks are those of ERASE. ERASE has none for collaborative
+filtering; there the design is ours. A fake user is made like a fake session: its length follows those of real users,
+one or two targets are placed away from both ends of the profile, fillers are popular, and the gaps in time follow those
+between a real user's ratings. No user rates an item twice. Targets get the best rating of the scale. A filler gets a
+rating that some real user gave it, so that the profile does not stand out (in the literature's attack popular items get
+the best rating too: Mobasher, Burke, Bhaumik and Williams, TOIT 2007; equation numbers not checked).
 
-Users and rows are counted and measured as they stand in the file. Targets and fillers are taken from the items that
-training keeps (those that the run's filters leave), which ERASE does not look at: a target that a filter drops would
-promote nothing.
+Users and rows are counted in the unfiltered file. Targets and fillers are items that training keeps, that is, items
+that pass the run's filters. ERASE does not check this, but a target that a filter drops would promote nothing.
 """
 
 from abc import ABC, abstractmethod
@@ -36,17 +35,17 @@ from recbole.utils.intervals import parse_intervals
 
 SESSION_FIELD = "session_id"
 _FRESH = "fraud_"
-_LARGEST = 2**53  # beyond, numbers of double precision are not exact
+_LARGEST = 2**53  # larger integers are not exact in double precision
 
 
 @dataclass(frozen=True)
 class Fakes(ABC):
-    """Fake profiles.
+    """Fake profiles of an attack.
 
     Attributes:
-        n: how many.
-        items: int64 [rows], places among the clean log's ``tokens``.
-        is_target: bool [rows].
+        n: number of profiles.
+        items: int64 [rows], indices into the clean log's ``tokens``.
+        is_target: bool [rows], whether a row's item is a promoted target.
     """
 
     n: int
@@ -55,16 +54,16 @@ class Fakes(ABC):
 
     @abstractmethod
     def write(self, path: str | Path) -> None:
-        """Write them in the form of the clean log's file."""
+        """Write the profiles in the format of the clean log's file."""
 
 
 @dataclass(frozen=True)
 class FakeInteractions(Fakes):
-    """Fake users or sessions.
+    """Fake users (CF) or sessions (SBR).
 
     Attributes:
-        columns: dict from the names of the clean file's columns that are imitated to their values [rows].
-        types: dict from the same names to their types.
+        columns: name to values [rows], for those columns of the clean file that are imitated.
+        types: the same names to types.
         separator: the one character between columns.
     """
 
@@ -73,7 +72,7 @@ class FakeInteractions(Fakes):
     separator: str
 
     def write(self, path: str | Path) -> None:
-        """Write the rows under the clean file's header, as far as it is imitated."""
+        """Write the rows under the clean file's header, with the imitated columns only."""
         write_atomic(path, self.columns, self.types, self.separator)
 
 
@@ -82,28 +81,28 @@ class FakeBaskets(Fakes):
     """Fake users of a next-basket file.
 
     Attributes:
-        baskets: what they bought.
+        baskets: the users' baskets.
     """
 
     baskets: Baskets
 
     def write(self, path: str | Path) -> None:
-        """Write ``{user: [[item, …], …], …}``."""
+        """Write the baskets as JSON: ``{user: [[item, …], …], …}``."""
         write_baskets(path, self.baskets)
 
 
 class CleanInteractions:
-    """The raw interactions of an ``.inter`` file (CF, SBR), as far as spam imitates them.
+    """The interactions of an ``.inter`` file (CF, SBR), unfiltered, which fake profiles imitate.
 
     Attributes:
         path: the file.
         task_type: ``CF`` or ``SBR``.
         kind: what a profile is: ``users`` or ``sessions``.
-        n_profiles: how many there are.
-        n_rows: interactions.
-        tokens: Arrow string array of the items.
-        popular, unpopular: int64, places among ``tokens``.
-        filters: dict, the settings that say which items training keeps.
+        n_profiles: number of profiles.
+        n_rows: number of interactions.
+        tokens: Arrow string array of the distinct items.
+        popular, unpopular: int64, indices into ``tokens`` of the most and the least popular fifth of the items kept.
+        filters: the settings that determine which items training keeps, name to value.
     """
 
     def __init__(
@@ -117,13 +116,22 @@ class CleanInteractions:
         separator: str = "\t",
         intervals: dict[str, str] | None = None,
     ) -> None:
-        """Read the file. A session is what ``session_id`` numbers, or without such a column what ``user_field`` does.
+        """Read the file.
 
-        ``intervals`` (a dict of `INTERVALS`) say which items training keeps; the task's usual ones by default.
+        A profile in SBR is a session: the column ``session_id`` identifies it, or ``user_field`` if there is no such
+        column.
+
+        Args:
+            path: the file.
+            task_type: ``CF`` or ``SBR``.
+            user_field, item_field, rating_field, time_field: names of the columns.
+            separator: the one character between columns.
+            intervals: values of the settings `INTERVALS`, which determine the items that training keeps; by default
+                those of the task.
 
         Raises:
-            UserError: the file cannot be read, lacks a column or a value, has a number that cannot be, or has too few
-                items.
+            UserError: the file cannot be read, lacks a column or a value, has a rating or time that is not finite or
+                beyond 2^53, or has too few items.
         """
         self.filters = USUAL_FILTERS[task_type] | (intervals or {})
         self.path, self.task_type, self._separator = Path(path), task_type, separator
@@ -137,7 +145,7 @@ class CleanInteractions:
         names = [name for name in (self._user, self._profile, item_field, *numbers) if name]
         for name in numbers:
             if header.get(name, FeatureType.FLOAT) is not FeatureType.FLOAT:
-                raise UserError(f"{path}:1: column '{name}' must hold numbers, '{name}:float'")
+                raise UserError(f"{path}:1: column '{name}' must hold numbers: write '{name}:float'")
         table = read_filled(path, names, separator)
         _refuse_extreme(path, table.select(numbers))
         self._types = {name: header[name] for name in names}
@@ -146,7 +154,7 @@ class CleanInteractions:
 
     def _measure(self, table: pa.Table) -> None:
         if not self.n_rows:
-            raise UserError(f"{self.path}: no interactions")
+            raise UserError(f"{self.path}: the file holds no interactions")
         items = table[self._item].combine_chunks().dictionary_encode()
         profiles = table[self._profile].combine_chunks().dictionary_encode()
         self.tokens, item = items.dictionary, items.indices.to_numpy()
@@ -156,8 +164,8 @@ class CleanInteractions:
         self._lengths = np.bincount(owner)
         rows = core(owner, item, *(parse_intervals(self.filters[key], key) for key in INTERVALS))
         kept = np.bincount(item[rows], minlength=len(self.tokens)) > 0
-        said = f" with {' and '.join(f'--{key} {self.filters[key]!r}' for key in INTERVALS)}"
-        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), token_rank(self.tokens), kept, said)
+        text = f" with {' and '.join(f'--{key} {self.filters[key]!r}' for key in INTERVALS)}"
+        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), token_rank(self.tokens), kept, text)
         self._clock: bandwagon.ProfileClock | None = None
         if self._time in table.column_names:
             self._clock = bandwagon.ProfileClock.of(owner, table[self._time].to_numpy())
@@ -166,7 +174,7 @@ class CleanInteractions:
             self._ratings = _Ratings.of(item, table[self._rating].to_numpy(), len(self.tokens))
 
     def imitate(self, generator: np.random.Generator, n: int, targets: np.ndarray) -> FakeInteractions:
-        """Draw ``n`` fake profiles that promote the ``targets`` (int64, places among ``tokens``)."""
+        """Draw ``n`` fake profiles that promote ``targets`` (int64, indices into ``tokens``)."""
         once = self.task_type == "CF"
         longest = min(self._lengths.max(), len(self.popular) + 1) if once else self._lengths.max()
         lengths = bandwagon.profile_lengths(generator, n, self._lengths, longest)
@@ -189,7 +197,13 @@ class CleanInteractions:
 
 @dataclass(frozen=True)
 class _Ratings:
-    """What real users gave: ``values`` [n], the ``counts[i]`` of item ``i`` from ``starts[i]`` on."""
+    """The ratings of real users, grouped by item.
+
+    Attributes:
+        values: ratings [n]; item ``i`` has ``values[starts[i]:starts[i] + counts[i]]``.
+        starts: int64 [items].
+        counts: int64 [items].
+    """
 
     values: np.ndarray
     starts: np.ndarray
@@ -201,27 +215,32 @@ class _Ratings:
         return cls(rating[np.argsort(item, kind="stable")], np.cumsum(counts) - counts, counts)
 
     def draw(self, generator: np.random.Generator, items: np.ndarray, is_target: np.ndarray) -> np.ndarray:
-        """Return the rating of each row: the best there is for targets, a uniform one of the item's for fillers."""
+        """Return a rating for each row: the best of all for a target, a random one of the item's own for a filler."""
         some = self.values[self.starts[items] + generator.integers(self.counts[items])]
         return np.where(is_target, self.values.max(), some)
 
 
 class CleanBaskets:
-    """The raw baskets of a next-basket file, those of all users, as far as spam imitates them.
+    """The baskets of a next-basket file, of all users, which fake users imitate.
 
-    Baskets are sets, as in training: unlike in ERASE, no filler stands twice in a fake basket. Users with few baskets,
-    who take no part in training, are counted and measured too, as in ERASE; items that only they have are not taken.
+    Baskets are sets, as in training; unlike in ERASE, an item occurs only once in a fake basket. As in ERASE, users
+    with too few baskets for training are counted and imitated too. Items that only such users have are neither targets
+    nor fillers.
 
-    Attributes: as of `CleanInteractions`; ``n_rows`` are items in baskets.
+    The attributes are those of `CleanInteractions`; ``n_rows`` counts the items in all baskets.
     """
 
     task_type, kind = "NBR", "users"
 
     def __init__(self, path: str | Path, min_baskets: int = USUAL_FILTERS["NBR"]["MIN_NBR_BASKET_COUNT"]) -> None:
-        """Read the file; users with fewer than ``min_baskets`` take no part in training.
+        """Read the file.
+
+        Args:
+            path: the file.
+            min_baskets: users with fewer baskets take no part in training.
 
         Raises:
-            UserError: the file cannot be read, has another form, or too few items.
+            UserError: the file cannot be read, is malformed or has too few items.
         """
         self.path, self.filters = Path(path), {"MIN_NBR_BASKET_COUNT": min_baskets}
         self._clean = read_baskets(path).distinct().with_at_least(1)
@@ -230,11 +249,11 @@ class CleanBaskets:
         self.n_profiles, self.n_rows = len(self._clean.users), len(item)
         self._numbers = numbers
         kept = np.isin(numbers, self._clean.with_at_least(min_baskets).items)
-        said = f" with --MIN_NBR_BASKET_COUNT {min_baskets}"
-        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), np.arange(len(numbers)), kept, said)
+        text = f" with --MIN_NBR_BASKET_COUNT {min_baskets}"
+        self.popular, self.unpopular = _fifths(self.path, np.bincount(item), np.arange(len(numbers)), kept, text)
 
     def imitate(self, generator: np.random.Generator, n: int, targets: np.ndarray) -> FakeBaskets:
-        """Draw ``n`` fake users that promote the ``targets`` (int64, places among ``tokens``)."""
+        """Draw ``n`` fake users that promote ``targets`` (int64, indices into ``tokens``)."""
         clean = self._clean
         n_baskets = bandwagon.baskets_per_user(generator, n, clean.baskets_per_user)
         sizes = bandwagon.basket_sizes(generator, n_baskets.sum(), clean.items_per_basket, len(self.popular) + 1)
@@ -247,22 +266,22 @@ class CleanBaskets:
 
 
 def same_filter(key: str, one: Any, other: Any) -> bool:
-    """Return whether two values of a filter's setting mean the same, as ``[5,inf)`` and ``[5, inf)`` do."""
+    """Return whether two values of a filter setting mean the same, such as ``[5,inf)`` and ``[5, inf)``."""
     with suppress(UserError):
         return one == other or parse_intervals(one, key) == parse_intervals(other, key)
-    return False  # of those that differ, one is no interval
+    return False  # they differ, and one is not an interval
 
 
 def fresh_ids(tokens: pa.Array, n: int, preferred: pa.Array | None = None) -> pa.Array:
-    """Return ``n`` ids that nobody has.
+    """Return ``n`` ids that are not in use.
 
-    If all that there are are decimal integers, the ``n`` after the largest; else ``fraud_1`` and so on, after the
-    largest of that form.
+    If all existing ids are decimal integers, return the next ``n`` integers after the largest. Otherwise return
+    ``fraud_1``, ``fraud_2`` and so on, continuing after the largest id of that form.
 
     Args:
-        tokens: the ids that there are, an Arrow string array.
-        n: how many are needed.
-        preferred: an Arrow string array of ids to return if none of them is taken.
+        tokens: Arrow string array of the existing ids.
+        n: number of ids to return.
+        preferred: Arrow string array [n] of ids to return if none of them exists.
 
     Returns:
         Arrow string array [n].
@@ -280,7 +299,7 @@ def fresh_ids(tokens: pa.Array, n: int, preferred: pa.Array | None = None) -> pa
 
 
 def _refuse_extreme(path: str | Path, table: pa.Table) -> None:
-    """Raise a UserError for a time or rating that is not finite, or beyond 2^53."""
+    """Raise a UserError for a time or rating that is not finite or whose absolute value exceeds 2^53."""
     for name in table.column_names:
         values = table[name].to_numpy()
         bad = np.flatnonzero(~((values >= -_LARGEST) & (values <= _LARGEST)))
@@ -290,11 +309,16 @@ def _refuse_extreme(path: str | Path, table: pa.Table) -> None:
 
 
 def _fifths(
-    path: Path, counts: np.ndarray, rank: np.ndarray, kept: np.ndarray, said: str
+    path: Path, counts: np.ndarray, rank: np.ndarray, kept: np.ndarray, filters: str
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the popular and the unpopular items (int64) among those ``kept``; ``filters`` is for the message.
+
+    Raises:
+        UserError: training keeps too few items.
+    """
     if kept.sum() < bandwagon.LEAST_ITEMS:
         raise UserError(
-            f"{path}: spam needs {bandwagon.LEAST_ITEMS} items to hide among, training keeps {kept.sum()} of "
-            f"{len(kept)}{said}"
+            f"{path}: spam needs {bandwagon.LEAST_ITEMS} items or more, but training keeps {kept.sum()} of "
+            f"{len(kept)}{filters}"
         )
     return bandwagon.fifths(counts, rank, kept)

@@ -1,4 +1,4 @@
-"""The one order of tokens: for requests, for lists of items, in every task."""
+"""The order of tokens, the same for requests and lists of items in all tasks."""
 
 import re
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ _WHOLE_INT64 = r"^(0|[1-9][0-9]{0,17})$"
 
 
 def order_requests(tokens: Iterable[str]) -> list[str]:
-    """Return the tokens in the order in which requests are made, whatever order the file has them in.
+    """Return tokens in the order in which requests are made, independent of their order in a file.
 
-    Ascending as integers if every token is a decimal integer without a leading zero, else by Unicode code point. ERASE
-    sorts as integers or as text depending on how pandas happened to parse the file, and not alike in all its parts.
+    If every token is a decimal integer without a leading zero, they are sorted as integers, else by Unicode code point.
+    ERASE sorts as integers or as text depending on how pandas happened to parse the file, and not consistently.
 
     Args:
-        tokens: an iterable of str; repeated tokens are kept.
+        tokens: strings; repeated tokens are kept.
 
     Returns:
         list[str]: sorted.
@@ -30,9 +30,9 @@ def order_requests(tokens: Iterable[str]) -> list[str]:
 
 
 def token_rank(tokens: pa.Array) -> np.ndarray:
-    """Return the place (int64 [n]) of each of ``tokens`` in ascending order: as integers if all are, else by bytes.
+    """Return the index (int64 [n]) of each token in the sorted order of all ``tokens``.
 
-    That is the order of :func:`order_requests`.
+    The order is that of :func:`order_requests`: as integers if all are, else by UTF-8 bytes.
     """
     whole = pc.all(pc.match_substring_regex(tokens, _WHOLE_INT64)).as_py()
     order = pc.array_sort_indices(pc.cast(tokens, pa.int64()) if whole else tokens).to_numpy()

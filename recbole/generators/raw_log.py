@@ -1,6 +1,6 @@
-"""Logs as their files hold them, before training filters them: which rows may be asked for, and copies of those rows.
+"""Logs as in their files, before training filters them: which rows may be requested, and copies of those rows.
 
-Spam and the scenarios read columns of their files with the same checked reader, `read_filled`.
+`read_filled` reads columns of such files and checks that no value is missing.
 """
 
 import json
@@ -23,12 +23,12 @@ _RETURN = 13
 
 
 class RawInteractions:
-    """The raw interactions of an ``.inter`` file (CF, SBR), and their lines as they stand there.
+    """The unfiltered interactions of an ``.inter`` file (CF, SBR), and the text of their lines.
 
     Attributes:
-        users: int array [n], a number per row for each user.
-        items: Arrow string array [n].
-        n_total: rows of the file.
+        users: int array [n], a number for the user of each row.
+        items: Arrow string array [n], the item of each row.
+        n_total: number of rows of the file.
     """
 
     extension = "inter"
@@ -43,10 +43,14 @@ class RawInteractions:
         min_sensitive: int = 0,
         min_remaining: int = 0,
     ) -> None:
-        """Read the file's users, items and, if it has them, ratings.
+        """Read the file's users, items and, if there is a rating column, ratings.
 
-        A user is eligible with at least ``min_sensitive`` rows on sensitive items and at least ``min_remaining``
-        others.
+        Args:
+            path: the file.
+            user_field, item_field, rating_field: names of the columns.
+            separator: the one character between columns.
+            min_sensitive: a user with fewer sensitive rows makes no request.
+            min_remaining: a user with fewer other rows makes no request.
 
         Raises:
             UserError: the file cannot be read, a column is missing, or a row has no user or no item.
@@ -62,23 +66,27 @@ class RawInteractions:
         self._least = min_sensitive, min_remaining
 
     def sensitive(self, items: Iterable[str], rating_threshold: float | None = None) -> np.ndarray:
-        """Return the bool array [n] of the rows that may be asked for.
+        """Return which rows may be requested to be forgotten, bool [n].
 
-        Their item is listed, they have at least the threshold's rating if one is given, and their user may ask.
+        Their item is in ``items``, their rating is at least ``rating_threshold`` (if given), and their user has enough
+        sensitive and enough other rows.
+
+        Raises:
+            UserError: a threshold is given, and the file has no ratings.
         """
         rows = _listed(self.items, items)
         if rating_threshold is not None:
             if self._ratings is None:
-                raise UserError(f"{self.path} has no ratings to hold against a rating threshold of {rating_threshold}")
+                raise UserError(f"{self.path} has no ratings, which a rating threshold of {rating_threshold} needs")
             rows = rows & (self._ratings >= rating_threshold)
         n_users = self.users.max(initial=-1) + 1
-        asked = np.bincount(self.users[rows], minlength=n_users)
-        others = np.bincount(self.users, minlength=n_users) - asked
+        requested = np.bincount(self.users[rows], minlength=n_users)
+        others = np.bincount(self.users, minlength=n_users) - requested
         min_sensitive, min_remaining = self._least
-        return rows & ((asked >= min_sensitive) & (others >= min_remaining))[self.users]
+        return rows & ((requested >= min_sensitive) & (others >= min_remaining))[self.users]
 
     def write(self, path: str | Path, rows: np.ndarray) -> None:
-        """Write the header and the given rows as they stand in the log, with LF line ends."""
+        """Write the header and the given rows (int64 indices) with their text in the log and LF line ends."""
         starts, ends = self._lines
         with open(self.path, "rb") as source, atomic_write(path, "wb") as file:
             file.write(source.readline().removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n") + b"\n")
@@ -88,7 +96,7 @@ class RawInteractions:
 
     @cached_property
     def _lines(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the lines below the header start and end (int64 arrays [n]), without their line ends."""
+        """Byte positions where the lines below the header start and end (int64 [n] each), without line ends."""
         content = np.memmap(self.path, np.uint8, "r")
         blocks = range(0, len(content), _BLOCK)
         ends = np.concatenate([np.flatnonzero(content[at : at + _BLOCK] == _NEWLINE) + at for at in blocks])
@@ -98,21 +106,22 @@ class RawInteractions:
         ends = ends - (content[ends - 1] == _RETURN)
         filled = ends > starts
         if filled.sum() != self.n_total:
-            raise UserError(f"{self.path}: line ends other than LF and CRLF")
+            raise UserError(f"{self.path}: the file has line ends other than LF and CRLF")
         return starts[filled], ends[filled]
 
 
 class RawBaskets:
-    """The raw baskets of a next-basket file, ``{user: [[item, …], …]}`` (NBR), as one row per item in a basket.
+    """The unfiltered baskets of a next-basket file, ``{user: [[item, …], …]}`` (NBR), one row per item in a basket.
 
     Empty baskets are dropped, then users with fewer than ``min_baskets``.
 
     Attributes:
-        users: int array [n], the position of each row's user among ``tokens``.
-        items: Arrow string array [n].
-        n_total: rows, that is, items in baskets.
+        users: int array [n], index in ``tokens`` of each row's user.
+        items: Arrow string array [n], the item of each row.
+        n_total: number of rows, that is, of items in baskets.
         tokens: the users, in file order.
-        extension: of a forget set's name, ``json`` (users, who ask for all listed items) or ``inter`` (pairs).
+        extension: file extension of its forget sets: ``json`` for a list of users, who request all of their listed
+            items, or ``inter`` for pairs of user and item.
     """
 
     def __init__(
@@ -128,12 +137,13 @@ class RawBaskets:
 
         Args:
             path: the file.
-            min_baskets: users with fewer are left out, and nobody may ask who would be left with fewer.
-            in_baskets: a user asks only for the items that stand in so many of the user's baskets or more.
-            user_field, item_field, separator: of the pairs that are written where ``in_baskets`` is above 1.
+            min_baskets: users with fewer baskets are left out, and so are requests that would leave fewer baskets.
+            in_baskets: a user requests only items that are in at least this many of the user's baskets.
+            user_field, item_field, separator: column names and separator of the file of pairs, which is written if
+                ``in_baskets`` is above 1.
 
         Raises:
-            UserError: the file cannot be read or does not have that form.
+            UserError: the file cannot be read or is malformed.
         """
         self.path = Path(path)
         self.min_baskets, self._in_baskets = min_baskets, in_baskets
@@ -146,39 +156,45 @@ class RawBaskets:
         self.n_total = len(self.items)
 
     def sensitive(self, items: Iterable[str], rating_threshold: float | None = None) -> np.ndarray:
-        """Return the bool array [n] of the rows that may be asked for.
+        """Return which rows may be requested to be forgotten, bool [n].
 
-        An item counts once per basket, and only if the user has it in ``in_baskets`` baskets, and only for users who
-        keep ``min_baskets`` baskets without what they ask for.
+        Their item is in ``items`` and in at least ``in_baskets`` of the user's baskets, and without all such rows their
+        user keeps ``min_baskets`` baskets. Of equal items in a basket only the first is marked.
+
+        Raises:
+            UserError: a rating threshold is given.
         """
         if rating_threshold is not None:
-            raise UserError(f"{self.path}: baskets have no ratings to hold against a rating threshold")
-        asked = self._often(_listed(self.items, items))
-        remaining = np.unique(self._baskets[~asked])
+            raise UserError(f"{self.path}: baskets have no ratings, which a rating threshold needs")
+        requested = self._often(_listed(self.items, items))
+        remaining = np.unique(self._baskets[~requested])
         baskets_left = np.bincount(self._owners[remaining], minlength=len(self.tokens))
         rows = np.zeros(self.n_total, bool)
-        rows[self._once_per_basket(np.flatnonzero(asked & (baskets_left >= self.min_baskets)[self.users]))] = True
+        rows[self._once_per_basket(np.flatnonzero(requested & (baskets_left >= self.min_baskets)[self.users]))] = True
         return rows
 
     def _often(self, listed: np.ndarray) -> np.ndarray:
-        """Keep those of the listed rows, bool [n], whose user has the item in ``in_baskets`` baskets or more."""
+        """Return which of the ``listed`` rows (bool [n]) have an item in ``in_baskets`` of the user's baskets."""
         once = self._once_per_basket(np.flatnonzero(listed))
         pair = self.users * (int(self._item_codes.max(initial=0)) + 1) + self._item_codes
         pairs, n_baskets = np.unique(pair[once], return_counts=True)
         return listed & np.isin(pair, pairs[n_baskets >= self._in_baskets])
 
     def _once_per_basket(self, rows: np.ndarray) -> np.ndarray:
-        """Return the first of the given rows, int64, for each item and basket."""
+        """Return the first of the given rows (int64 indices) for each pair of item and basket."""
         _, first = np.unique(np.stack([self._baskets[rows], self._item_codes[rows]]), axis=1, return_index=True)
         return rows[first]
 
     @cached_property
     def _item_codes(self) -> np.ndarray:
-        """A number for each row's item, int64 [n]."""
+        """A number for the item of each row, int64 [n]."""
         return self.items.dictionary_encode().indices.to_numpy().astype(np.int64)
 
     def write(self, path: str | Path, rows: np.ndarray) -> None:
-        """Write who asks, in the rows' order: a flat JSON list of users, or their pairs with items, each once."""
+        """Write a forget set of the given rows, in their order, each user or pair once.
+
+        It is a JSON list of users, or an ``.inter`` file of pairs of user and item, as :attr:`extension` says.
+        """
         users = [self.tokens[user] for user in self.users[rows].tolist()]
         if self.extension == "json":
             with atomic_write(path) as file:
@@ -193,7 +209,13 @@ class RawBaskets:
 def read_filled(
     path: str | Path, columns: Sequence[str], separator: str = "\t", maybe_empty: Sequence[str] = ()
 ) -> pa.Table:
-    """Read columns of an atomic file, an Arrow table; each row has a value in all but those of ``maybe_empty``.
+    """Read columns of an atomic file as an Arrow table in which every row has a value.
+
+    Args:
+        path: the file.
+        columns: names of columns that must have a value in every row.
+        separator: the one character between columns.
+        maybe_empty: names of further columns, in which values may be missing.
 
     Raises:
         UserError: the file cannot be read, a column is missing, or a row has no value.

@@ -1,4 +1,4 @@
-"""Lists of sensitive items: one raw item token per line."""
+"""Lists of sensitive items: text files with one item token per line."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,11 +10,12 @@ from recbole.utils import UserError, atomic_write, suggest
 
 
 def read_sensitive_items(folder: str | Path, category: str) -> list[str]:
-    """Return the sensitive items of a category, as strings, each once, in the file's order.
+    """Return the distinct sensitive items of a category, as strings, in the order of the file.
 
     Args:
         folder: the data set's folder, ``dataset/<name>``.
-        category: the category's name; the file is ``sensitive_asins_<category>.txt``, or ``products`` or ``tracks``.
+        category: the category's name; its file is the first that exists of ``sensitive_asins_<category>.txt``,
+            ``sensitive_products_<category>.txt`` and ``sensitive_tracks_<category>.txt``.
 
     Raises:
         UserError: there is no such file, or it is empty or not UTF-8.
@@ -31,7 +32,7 @@ def read_sensitive_items(folder: str | Path, category: str) -> list[str]:
     try:
         lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8") from error
+        raise UserError(f"{path}: not UTF-8 text") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     items = list(dict.fromkeys(filter(None, map(str.strip, lines))))
@@ -41,7 +42,7 @@ def read_sensitive_items(folder: str | Path, category: str) -> list[str]:
 
 
 def list_categories(folder: str | Path) -> list[str]:
-    """Return the categories that the folder has lists for, sorted."""
+    """Return the categories for which the folder has lists, sorted."""
     paths = [
         (path, f"sensitive_{kind}_")
         for kind in SENSITIVE_KINDS
@@ -53,7 +54,7 @@ def list_categories(folder: str | Path) -> list[str]:
 def write_sensitive_items(folder: str | Path, category: str, items: Iterable[str]) -> Path:
     """Write the list of a category and return its path.
 
-    The items are written once each, in the order of `order_requests`.
+    The distinct items are written in the order of `order_requests`.
 
     Raises:
         UserError: there are no items, or the file cannot be written.

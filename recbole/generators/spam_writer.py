@@ -1,12 +1,12 @@
-"""Spam to be forgotten: a bandwagon attack on unpopular items, drawn from a clean log and kept in a file beside it.
+"""Spam to be forgotten: a bandwagon attack on unpopular items, drawn from a clean log and kept in a separate file.
 
-The fake profiles are never part of the log's own file. A run with ``--spam`` adds them, and unlearning has to remove
-what they did. What is drawn, and after whom, is said in `recbole.generators.bandwagon` and
-`recbole.generators.imitation`; names and metadata are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026,
-arXiv 2603.08341). The metadata have more keys, the SHA-256 of the fraud file and of the clean one and the filter that
-says what training keeps, and lack the time of day, so that one seed gives the same bytes on every machine. File names
-do not say how many items are promoted, nor under which filter: the metadata do, and an attack with others is not
-overwritten unasked.
+The fake profiles are never added to the log's own file. A run with ``--spam`` adds them to the training data, and
+unlearning has to remove their effect. `recbole.generators.bandwagon` describes what is drawn, and
+`recbole.generators.imitation` which real profiles it imitates. File names and metadata are those of ERASE (Lubitzsch,
+de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341). The metadata have further keys: the SHA-256 of the fraud file and
+of the clean one, and the filter that determines which items training keeps. They have no creation time, so that one
+seed gives the same bytes on every machine. The number of promoted items and the filter are in the metadata, but not in
+the file names; an attack that differs in them is only overwritten on request.
 """
 
 import json
@@ -22,14 +22,14 @@ from recbole.utils import UserError, sha256_of_file, stream, write_json
 from recbole.utils.staging import staged
 
 MOST_FAKES = 100
-"""As many times more fake profiles than real ones are drawn at most."""
+"""Upper limit for the number of fake profiles, as a multiple of the number of real ones."""
 
 
 class SpamWriter:
     """Draws and writes the attacks on one data set.
 
     Attributes:
-        clean: the log, a `CleanInteractions` or a `CleanBaskets`.
+        clean: the clean log.
     """
 
     def __init__(self, clean: CleanInteractions | CleanBaskets, folder: str | Path, dataset: str) -> None:
@@ -38,41 +38,46 @@ class SpamWriter:
         self._source_sha256 = sha256_of_file(clean.path)
 
     def paths(self, ratio: float, seed: int) -> tuple[Path, Path]:
-        """Return where the fraud file of an attack is, and what is told of it."""
+        """Return the paths of the fraud file of an attack and of its metadata."""
         fraud = fraud_name(self._dataset, self.clean.task_type, ratio, seed)
         return self._folder / fraud, self._folder / fraud_metadata_name(self._dataset, ratio, seed)
 
     def check(self, ratio: float, seed: int, n_target_items: int, overwrite: bool = False) -> None:
-        """Raise a UserError if the attack cannot be, or would overwrite one with other settings unasked."""
+        """Raise a UserError if the attack is impossible, or would overwrite a different one without ``overwrite``.
+
+        Args:
+            ratio: share of fakes among all users or sessions of the poisoned log.
+            seed: the attack's seed.
+            n_target_items: number of promoted items.
+            overwrite: whether an existing attack may be replaced.
+        """
         if not 0 < ratio < 1:
             raise UserError(f"the share of spam (--unlearning_fraction) must be between 0 and 1, not {ratio}")
         real, fake = self.clean.n_profiles, n_fake(ratio, self.clean.n_profiles)
         if fake > MOST_FAKES * real:
             raise UserError(
-                f"--unlearning_fraction {ratio}: {fake:,} fake {self.clean.kind} beside {real:,} real ones are more "
-                f"than {MOST_FAKES} times as many; take 0.99 or less"
+                f"--unlearning_fraction {ratio}: {fake:,} fake {self.clean.kind} are more than {MOST_FAKES} times "
+                f"the {real:,} real ones; take 0.99 or less"
             )
         available = len(self.clean.unpopular)
         if not 1 <= n_target_items <= available:
             raise UserError(
-                f"--n_target_items {n_target_items}: must be from 1 to {available}, the least popular fifth of the "
-                f"items that training keeps of {self.clean.path}"
+                f"--n_target_items {n_target_items}: must be from 1 to {available}, the number of items in the least "
+                f"popular fifth of those that training keeps of {self.clean.path}"
             )
         if not overwrite:
             self._check_found(*self.paths(ratio, seed), n_target_items)
 
     def _check_found(self, path: Path, metadata_path: Path, n_target_items: int) -> None:
-        """Raise a UserError if there is an attack that this one would not repeat."""
+        """Raise a UserError if an attack exists that differs from the one to write."""
         if not path.exists():
             return
         advice = "give --overwrite to replace it"
         found = _told(metadata_path)
         if found is None:
-            raise UserError(
-                f"{path} is there, and {metadata_path.name}, which would say how it was made, is not; {advice}"
-            )
+            raise UserError(f"{path} exists, but {metadata_path.name}, which says how it was made, does not; {advice}")
         if f"original_{self.clean.kind}" not in found:
-            raise UserError(f"{metadata_path} is of spam for another task than {self.clean.task_type}; {advice}")
+            raise UserError(f"{metadata_path} describes spam for another task than {self.clean.task_type}; {advice}")
         if found.get("n_target_items") != n_target_items:
             raise UserError(f"{path} promotes {found.get('n_target_items')} items, not {n_target_items}; {advice}")
         for key, value in self.clean.filters.items():
@@ -84,16 +89,18 @@ class SpamWriter:
     def write(self, ratio: float, seed: int, n_target_items: int) -> dict[str, Any]:
         """Draw an attack and write it; the same settings give the same bytes.
 
-        The fraud file appears after its description, and an older one goes before: it is never beside another's.
+        The fraud file is written after its metadata, and an older fraud file is removed first. So a fraud file is
+        never next to the metadata of another one.
 
         Args:
             ratio: share of fakes among all users or sessions of the poisoned log.
-            seed: an int from 0 on; with one seed and number of targets, every ratio has the same targets.
-            n_target_items: how many items are promoted.
+            seed: an int of at least 0. The targets depend only on the seed and their number, not on the ratio.
+            n_target_items: number of promoted items.
 
         Returns:
-            dict: ``paths``, ``real`` and ``fake`` (users or sessions), ``rows``, ``items`` (different ones),
-            ``targets`` (tokens), ``target_rows``.
+            dict: ``paths`` (fraud file, metadata), ``real`` and ``fake`` (numbers of users or sessions), ``rows``,
+            ``items`` (number of distinct items), ``targets`` (item tokens), ``target_rows`` (number of rows with a
+            target).
         """
         clean, generator = self.clean, stream(seed, "spam")
         targets = generator.choice(clean.unpopular, n_target_items, replace=False)
@@ -129,9 +136,9 @@ class SpamWriter:
 
 
 def _told(path: Path) -> dict[str, Any] | None:
-    """Return what a metadata file says, or ``None`` if there is none that can be read."""
+    """Return the content of a metadata file, or ``None`` if it is missing or malformed."""
     try:
-        told = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return told if isinstance(told, dict) else None
+    return content if isinstance(content, dict) else None

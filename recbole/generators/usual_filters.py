@@ -1,4 +1,4 @@
-"""Which settings decide what items training keeps, and what they are in ERASE's configurations."""
+"""The settings that determine which items training keeps, with their values in ERASE's configurations."""
 
 from typing import Any
 
@@ -9,4 +9,4 @@ USUAL_FILTERS: dict[str, dict[str, Any]] = {
     "SBR": dict.fromkeys(INTERVALS, EVERYTHING),
     "NBR": {"MIN_NBR_BASKET_COUNT": 4},
 }
-"""The filters of each task, name to value."""
+"""Task to its filter settings, name to value."""

@@ -54,7 +54,7 @@ def _refused(tmp_path, text):
 def test_a_key_that_is_set_twice_is_an_error_that_names_both_lines(tmp_path):
     assert (
         _refused(tmp_path, "epochs: 1\nseed: 3\nepochs: 2\n")
-        == "x.yaml, lines 1 and 3: 'epochs' is set twice; leave one"
+        == "x.yaml, lines 1 and 3: 'epochs' is set twice; remove one"
     )
     assert "lines 3 and 4" in _refused(tmp_path, "epochs: 1\neval_args:\n  order: TO\n  order: RO\n")
     with pytest.raises(UserError, match="set twice"):
@@ -70,7 +70,7 @@ def test_a_merged_key_may_be_set_again(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("metrics: &a [*a]\n", "holds itself"),
+        ("metrics: &a [*a]\n", "contains itself"),
         ("a: " + "[" * 5000 + "]" * 5000, "nested more than 50 deep"),
         ("a: " + "[" * 60 + "]" * 60, "nested more than 50 deep"),
         ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)), "100000"),

@@ -95,8 +95,8 @@ def test_header_only(file, tail):
         ("a:tokens\n", "d.inter:1: column 'a' has the unknown type 'tokens', did you mean 'token'?"),
         ("a:7\n", "d.inter:1: column 'a' has the unknown type '7', known are token, float, token_seq, float_seq"),
         ("a:token\ta:float\n", "d.inter:1: column 'a' appears twice"),
-        (b"a:token\nx\n\xff\n", "d.inter:3: not UTF-8"),
-        (b"\xff\xfea\x00", "d.inter:1: not UTF-8"),
+        (b"a:token\nx\n\xff\n", "d.inter:3: not UTF-8 text"),
+        (b"\xff\xfea\x00", "d.inter:1: not UTF-8 text"),
     ],
 )
 def test_mistakes_are_told_with_their_line(file, content, message):

@@ -71,7 +71,7 @@ def test_labels_and_names_make_the_digest(made):
         ("age", {"bins": [45, 35]}, "ascending"),
         ("age", {"bin": [35]}, "unknown key 'bin', did you mean 'bins'"),
         ("age", {"bins": [35], "groups": {}}, "both bins and groups"),
-        ("age", {"bins": [200]}, r"in 1 group\(s\)"),
+        ("age", {"bins": [200]}, r"to 1 group\(s\)"),
     ],
 )
 def test_what_cannot_be_is_one_line(made, name, spec, told):
@@ -80,12 +80,12 @@ def test_what_cannot_be_is_one_line(made, name, spec, told):
 
 
 def test_a_person_who_stands_there_twice_is_refused(made):
-    with pytest.raises(UserError, match="u1 stands there twice"):
+    with pytest.raises(UserError, match="u1 appears twice"):
         made("gender", [*USERS, "u1\tF\t1\tx\t1"])
 
 
 def test_no_file_is_one_line(config, small_dataset):
-    with pytest.raises(UserError, match=r"there is no .*small\.user: nothing is known of people's gender"):
+    with pytest.raises(UserError, match=r"cannot read the users' gender: there is no file .*small\.user"):
         read_attribute(small_dataset.config, small_dataset, "gender")
 
 

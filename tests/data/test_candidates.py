@@ -140,7 +140,7 @@ def test_repeatable_is_what_it_is_without_being_said(config, tmp_path, model, gi
 
 
 def test_sequences_repeat(config, tmp_path):
-    with pytest.raises(UserError, match=r"repeatable \(config_dict\): what comes next may have come before"):
+    with pytest.raises(UserError, match=r"repeatable \(config_dict\) cannot be False for sequential"):
         config(tmp_path, "GRU4Rec", repeatable=False).bind_model(get_model("GRU4Rec"))
 
 
@@ -148,7 +148,7 @@ def test_somebody_who_has_everything_is_refused(make):
     rows = [("u0", f"i{at}", at, 1) for at in range(9)] + [("u1", "i1", 1, 1)] * 3
     for mode in ("uni5", "pop5"):
         asked = make(mode, rows).eval_rows("test")
-        with pytest.raises(UserError, match="eval_args mode of test: somebody has every item"):
+        with pytest.raises(UserError, match="eval_args mode of test: a user has interacted with every item"):
             asked.sampled.draw(asked, 0, len(asked.entity))
 
 
@@ -164,7 +164,7 @@ def test_labels_are_those_of_the_rows(make, kind):
 
 
 def test_labels_that_are_not_there_are_asked_for(make):
-    with pytest.raises(UserError, match="eval_args mode labeled: there are no numbers in a column 'label'"):
+    with pytest.raises(UserError, match="eval_args mode labeled: no numeric column 'label' is loaded"):
         make("labeled").eval_rows("test")
 
 

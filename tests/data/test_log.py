@@ -180,7 +180,7 @@ def test_columns_of_a_type_that_cannot_be(load):
 def test_value_intervals_are_for_loaded_numbers(load):
     assert "'rating' is not among the loaded columns" in told(load, val_interval={"rating": "[3,5]"})
     message = told(load, val_interval={"item_id": "[3,5]"})
-    assert message.startswith("val_interval: 'item_id'") and "token" in message
+    assert message.startswith("val_interval: column 'item_id'") and "token" in message
 
 
 def test_a_feature_file_needs_its_ids(load):

@@ -237,18 +237,18 @@ def test_metrics_are_those_of_target_sets(folder):
     ("text", "message"),
     [
         ("{", "not a JSON file"),
-        ("[[1]]", "expected a JSON object of users' baskets, found list"),
+        ("[[1]]", "expected a JSON object with the baskets of each user, found list"),
         ('{"1": 5}', "user '1': expected a list of baskets, found 5"),
         ('{"1": [[1]], "2": [[1], 7]}', "user '2', basket 2: expected a list of items, found 7"),
-        ('{"1": [[1], [2, -3]]}', "user '1', basket 2: item -3 is not a whole number from 0 on"),
+        ('{"1": [[1], [2, -3]]}', "user '1', basket 2: item -3 is not a whole number from 0 to 2^63 - 1"),
         ('{"1": [[1.0]]}', "user '1', basket 1: item 1.0 is not a whole number"),
         ('{"1": [["1"]]}', "user '1', basket 1: item '1' is not a whole number"),
         ('{"1": [[true]]}', "user '1', basket 1: item True is not a whole number"),
         ('{"1": [[99999999999999999999]]}', "user '1', basket 1: item 99999999999999999999 is not"),
         ('{"1": [{"a": 1}]}', "user '1', basket 1: expected a list of items"),
         ('{"1": {"a": 1}}', "user '1': expected a list of baskets"),
-        ('{"1": [[1]], "1": [[2]]}', "user '1' stands there twice"),
-        ("{}", "no user has 4 baskets (MIN_NBR_BASKET_COUNT)"),
+        ('{"1": [[1]], "1": [[2]]}', "user '1' appears twice"),
+        ("{}", "no user has 4 baskets or more (MIN_NBR_BASKET_COUNT)"),
     ],
 )
 def test_mistakes_in_the_file_are_told_in_one_line(folder, text, message):

@@ -42,8 +42,8 @@ def test_what_would_not_read_back_is_not_written(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (HEADER.replace(",", ";") + "\nu;i;3\n", "columns stand between semicolons: set field_separator"),
-        (HEADER + "\nu,i,3\n", "columns stand between commas: set field_separator"),
+        (HEADER.replace(",", ";") + "\nu;i;3\n", "columns are separated by semicolons: set field_separator"),
+        (HEADER + "\nu,i,3\n", "columns are separated by commas: set field_separator"),
         ("user_id:token\trating:float\nu\t3,5\n", "'3,5' is not a number; decimals are written with a point"),
         ("user_id:token\n".encode("utf-16"), "not UTF-8"),
     ],
@@ -78,7 +78,7 @@ def test_a_row_of_a_batch_is_counted_as_in_a_list():
     for index in (-1, np.int64(-1), 4, np.int32(4)):
         assert batch[index]["x"].tolist() == [4]
     for index in (5, 7, -6, np.int64(7)):
-        with pytest.raises(IndexError, match="no row"):
+        with pytest.raises(IndexError, match="out of range"):
             batch[index]
 
 

@@ -78,7 +78,7 @@ def test_every_row_but_the_first_is_labelled_by_the_split_of_examples(sessions):
 
 
 def test_a_split_without_the_order_of_time_is_refused(sessions):
-    with pytest.raises(UserError, match="order of time"):
+    with pytest.raises(UserError, match="ordered by time"):
         sessions([[1, 2, 3]], eval_args={"order": "RO"})
 
 

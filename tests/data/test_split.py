@@ -86,5 +86,5 @@ def test_random_order_is_torchs_permutation():
 
 def test_order_by_time_needs_a_time():
     assert order_key("TO", "the time", 3, 2) == "the time"
-    with pytest.raises(UserError, match=r"order TO needs the column TIME_FIELD names.* only CF models can do without"):
+    with pytest.raises(UserError, match=r"order TO needs the column that TIME_FIELD names.* only CF models work"):
         order_key("TO", None, 3, 2)

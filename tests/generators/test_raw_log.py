@@ -23,7 +23,7 @@ def test_rating_threshold(tmp_path):
     assert raw.sensitive(["1"]).tolist() == [True, True, True]
     assert raw.sensitive(["1"], 3.5).tolist() == [False, True, False]
     (tmp_path / "s.inter").write_text("user_id:token\titem_id:token\na\t1\n")
-    with pytest.raises(UserError, match="no ratings to hold against a rating threshold"):
+    with pytest.raises(UserError, match="no ratings, which a rating threshold"):
         RawInteractions(tmp_path / "s.inter").sensitive(["1"], 3.5)
 
 
@@ -76,13 +76,13 @@ def test_pairs_are_written_where_users_alone_would_ask_for_more(shop, tmp_path):
     ("content", "message"),
     [
         ('{"7": [1, 2]}', "user '7', basket 1: expected a list of items, found 1"),
-        ('{"7": [[1.5]]}', "user '7', basket 1: item 1.5 is not a whole number from 0 on"),
+        ('{"7": [[1.5]]}', "user '7', basket 1: item 1.5 is not a whole number from 0 to 2"),
         ('{"7": [[1], ["x"]]}', "user '7', basket 2: item 'x' is not a whole number"),
         ('{"7": [[null]]}', "item None is not a whole number"),
         ('{"7": [[-4]]}', "item -4 is not a whole number"),
         ('{"7": [[true]]}', "item True is not a whole number"),
-        ('{"7": [[1]], "7": [[2]]}', "user '7' stands there twice"),
-        ("[]", "expected a JSON object of users' baskets, found list"),
+        ('{"7": [[1]], "7": [[2]]}', "user '7' appears twice"),
+        ("[]", "expected a JSON object with the baskets of each user, found list"),
         ("{", "not a JSON file"),
     ],
 )

@@ -95,7 +95,7 @@ def test_another_attack_is_not_overwritten_unasked(data, tmp_path):
     with pytest.raises(UserError, match=r"was made from other data than .* now holds; give --overwrite"):
         writer.check(RATIO, 2, 5)
     metadata_path.unlink()
-    with pytest.raises(UserError, match="which would say how it was made, is not; give --overwrite"):
+    with pytest.raises(UserError, match="which says how it was made, does not; give --overwrite"):
         writer.check(RATIO, 2, 5)
 
 
@@ -141,7 +141,7 @@ def test_there_are_at_most_a_hundred_fakes_for_each_real_profile(data, tmp_path)
     writer = SpamWriter(clean_log(data, "sessions"), tmp_path, "sessions")
     writer.check(0.99, 2, 5)
     with pytest.raises(
-        UserError, match=r"0\.99999999: 29,999,999,700 fake sessions beside 300 real ones are more than"
+        UserError, match=r"0\.99999999: 29,999,999,700 fake sessions are more than 100 times the 300 real"
     ):
         writer.check(0.99999999, 2, 5)
 

@@ -143,7 +143,7 @@ def test_a_new_partition_at_each_checkpoint(world, tmp_path):
 
 
 REFUSED = [
-    (("--num_shards", "5", "--partition", "ubp"), "--partition is of an ensemble: give --ensemble"),
+    (("--num_shards", "5", "--partition", "ubp"), "--partition applies only to ensembles: add --ensemble"),
     (("--ensemble", "sisa", "--model", "EASE"), "which EASE does not use; --unlearning_algorithm exact"),
     (
         ("--ensemble", "receraser", "--model", "NeuMF"),

@@ -150,10 +150,10 @@ def test_spam_is_not_overwritten_unasked(place, make):
         ((*SPAM, "--unlearning_fraction", "0.1", "1"), r"\(--unlearning_fraction\) must be between 0 and 1, not 1.0"),
         ((*SPAM, "--seed", "-1"), r"--seed should be an integer from 0 to 2\^63 - 1, not -1"),
         ((*SENSITIVE, "--seed", "2", "9" * 26), rf"--seed should be an integer from 0 to 2\^63 - 1, not {'9' * 26}"),
-        ((*SPAM, "--unlearning_fraction", "0.99999999"), "beside 30 real ones are more than 100 times as many"),
+        ((*SPAM, "--unlearning_fraction", "0.99999999"), "are more than 100 times the 30 real ones"),
         ((*SPAM, "--MIN_NBR_BASKET_COUNT", "-1"), "MIN_NBR_BASKET_COUNT"),
-        ((*SPAM[:-1], "30"), "--n_target_items 30: must be from 1 to 7, the least popular fifth"),
-        ((*SENSITIVE, "--rating_threshold", "3"), "no ratings to hold against a rating threshold"),
+        ((*SPAM[:-1], "30"), "30: must be from 1 to 7, the number of items in the least popular fifth"),
+        ((*SENSITIVE, "--rating_threshold", "3"), "no ratings, which a rating threshold"),
         (
             ("--dataset", "tini", *SPAM[2:]),
             r"no data set 'tini': looked for dataset/tini/tini.inter and .*mean 'tiny'\?",
@@ -304,7 +304,7 @@ def test_the_task_is_that_of_the_files(place, make, write_inter):
         place.folder / "dataset", rows, "user_id:token session_id:token item_id:token timestamp:float", "visits"
     )
     assert "visits (SBR): 60 sessions" in make("--dataset", "visits", *SPAM[2:]).out
-    assert "is of spam for another task than CF" in make("--dataset", "visits", *SPAM[2:], "--task_type", "CF").err
+    assert "describes spam for another task than CF" in make("--dataset", "visits", *SPAM[2:], "--task_type", "CF").err
     assert "visits (CF): 20 users" in make("--dataset", "visits", *SPAM[2:], "--task_type", "CF", "--overwrite").out
     folder = place.folder / "dataset" / "visits"
     baskets = {str(user): [draw.integers(0, 30, 4).tolist() for _ in range(5)] for user in range(20)}

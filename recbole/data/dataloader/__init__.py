@@ -1,4 +1,4 @@
-"""RecBole's loaders, on demand: see :mod:`recbole.doors.loaders`."""
+"""RecBole's data loaders, imported on demand; see :mod:`recbole.doors.loaders`."""
 
 from recbole.utils.on_demand import from_modules
 
