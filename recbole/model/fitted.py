@@ -103,8 +103,8 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
             learned = _unpacked(values["learned"], self.learned_shape)
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(
-                f"'other_parameter' holds no {self.learned_shape} array 'learned', as {type(self).__name__} needs on this "
-                f"data ({error}); it belongs to another model, data set or filter"
+                f"'other_parameter' holds no {self.learned_shape} array 'learned', as {type(self).__name__} needs on "
+                f"this data ({error}); it belongs to another model, data set or filter"
             ) from error
         self.know(cast("Learned", learned))
         self._fitted, self._updated = self._retained, True

@@ -15,8 +15,9 @@ from recbole.data.ids import distinct, without
 class InteractionGraph:
     """The bipartite graph of the distinct (user, item) pairs in the retained training interactions.
 
-    Nodes are numbered by user id, followed by ``n_users`` + item id. Its adjacency can be computed with other edge weights
-    (0 drops an edge) without rebuilding the graph. A graph never changes; :meth:`without` returns a new one.
+    A user's node number is the user id, an item's is ``n_users`` plus the item id. The adjacency can be computed with
+    other edge weights (0 drops an edge) without rebuilding the graph. A graph never changes; :meth:`without` returns a
+    new one.
 
     Attributes:
         tails: int64 [2 n_edges], the node at which each directed edge ends. Edges are sorted by start, then end node.
@@ -97,7 +98,7 @@ class InteractionGraph:
         return graph
 
     def _places(self, heads: torch.Tensor, tails: torch.Tensor) -> torch.Tensor:
-        """Return the index of each directed edge (head, tail), int64 [n], by bisection; -1 for edges not in the graph."""
+        """Return the index of each directed edge (head, tail), int64 [n], by bisection; -1 if not in the graph."""
         low, end = self._pointers[heads], self._pointers[heads + 1]
         high, last = end, max(len(self.tails) - 1, 0)
         if not len(self.tails) or not len(heads):
@@ -110,7 +111,7 @@ class InteractionGraph:
         return torch.where(there, low, -1)
 
     def degrees(self, weights: torch.Tensor | None = None) -> torch.Tensor:
-        """Return each node's summed edge weights plus 1e-7 (as in RecBole), float64 [n_nodes]; edges weigh 1 by default."""
+        """Return each node's summed edge weights (1 by default) plus RecBole's 1e-7, float64 [n_nodes]."""
         if weights is None:
             return self.counts.to(torch.float64) + 1e-7
         weights = weights.to(torch.float64)[self.pair]
@@ -136,11 +137,11 @@ class InteractionGraph:
     def csr(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sparse CSR tensor [n_nodes, n_nodes] with the given value for each directed edge [2 n_edges]."""
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")  # once per process PyTorch warns that they are in beta
+            warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")  # "in beta", once
             return torch.sparse_csr_tensor(self._pointers, self.tails, values, (self.n_nodes, self.n_nodes))
 
     def likeness(self, nodes: torch.Tensor) -> torch.Tensor:
-        """Return the inner product of the user's and the item's rows of ``nodes`` [n_nodes, d] for each pair, [n_edges]."""
+        """Return the inner product of the pair's two rows of ``nodes`` [n_nodes, d], for each pair, [n_edges]."""
         return _EdgeProducts.apply(self, nodes, nodes) / 2
 
     def weighted_mean(self, weights: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:

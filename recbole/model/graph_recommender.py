@@ -56,7 +56,7 @@ class GraphRecommender(GeneralRecommender, ABC):
         self._cache: _Cached | None = None
 
     def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
-        """Remove the edges of newly forgotten rows from the graph, then update what depends on it by :meth:`rebuild`."""
+        """Remove the edges of newly forgotten rows from the graph, then update what depends on it."""
         self._left = rows
         try:
             self.rebuild(dataset)
@@ -126,7 +126,7 @@ class GraphRecommender(GeneralRecommender, ABC):
         return self.representations()
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``table``, the user embedding parameters, and ``propagated``, the user embeddings of :meth:`forward`."""
+        """Return ``table``, the user embedding parameters, and ``propagated``, the users' :meth:`forward`."""
         propagated = UserView(lambda: self.forward()[0], ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"propagated": propagated}
 

@@ -139,7 +139,7 @@ class BiGNNLayer(nn.Module):
     def forward(
         self, lap_matrix: torch.Tensor, eye_matrix: torch.Tensor | None, features: torch.Tensor
     ) -> torch.Tensor:
-        """Return [nodes, out_dim] for ``L``, sparse [nodes, nodes], and ``E`` [nodes, in_dim]; ``eye_matrix`` is unused."""
+        """Return [nodes, out_dim] for ``L``, sparse [nodes, nodes], and ``E``, [nodes, in_dim]; ``I`` is unused."""
         near = torch.sparse.mm(lap_matrix, features)
         return self.linear(features + near) + self.interActTransform(near * features)
 

@@ -50,7 +50,7 @@ class Presences:
         return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def attended(self, heads: torch.Tensor, along: torch.Tensor, nodes: slice, lengths: torch.Tensor) -> torch.Tensor:
-        """Return ``z_i = sum_t (q . H_it) H_it``, float [nodes, d], where ``H`` is causal attention over all time steps.
+        """Return ``z_i = sum_t (q . H_it) H_it``, float [nodes, d], where ``H`` is causal attention over time steps.
 
         The attention is computed over states. A state of absence is weighted by the number of steps it represents.
 

@@ -1,7 +1,6 @@
 """Transformer layers with RecBole's parameter names, so that its checkpoints load.
 
-A. Vaswani et al., "Attention Is All You Need", NeurIPS 2017, in the arrangement of J. Devlin et al., "BERT", NAACL 2019:
-each sub-layer's output is added to its input, then normalised (equation numbers not checked).
+A. Vaswani et al., "Attention Is All You Need", NeurIPS 2017, arranged as in J. Devlin et al., "BERT", NAACL 2019: each sub-layer's output is added to its input, then normalised (equation numbers not checked).
 """
 
 import copy
@@ -163,8 +162,8 @@ class LightMultiHeadAttention(MultiHeadAttention):
     """Attention to a few pooled interests instead of all positions, plus attention between position embeddings.
 
     X. Fan et al., "Lighter and Better: Low-Rank Decomposed Self-Attention Networks for Next-Item Recommendation", SIGIR
-    2021 (equation numbers not checked). As in RecBole, both softmaxes run over the query positions, whereas in the paper
-    they run over the keys.
+    2021 (equation numbers not checked). As in RecBole, both softmaxes run over the query positions; in the paper they
+    run over the keys.
     """
 
     def __init__(
