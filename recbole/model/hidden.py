@@ -22,5 +22,5 @@ def checked_pairs(value: Any, n_items: int) -> torch.Tensor:
         raise UserError(f"'other_parameter' holds no int64 pairs of a user and an item under '{NAME}'")
     item = value[:, 1]
     if len(value) and (int(value.min()) < 1 or int(item.max()) >= n_items):
-        raise UserError(f"'{NAME}' hides items that are not among the {n_items - 1} of this data; it belongs to other data")
+        raise UserError(f"'{NAME}' hides items that are not among the {n_items - 1} of this data set")
     return value.cpu()

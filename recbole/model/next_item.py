@@ -46,8 +46,8 @@ def begun_alike(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[tor
 
     Returns:
         ``(longest, of)``. ``longest``, int64: the rows that are not a prefix of another row (one of several
-        equal rows), in lexical order. ``of``, int64 [batch]: for each row, an index into ``longest`` of a sequence that it
-        is a prefix of.
+        equal rows), in lexical order. ``of``, int64 [batch]: for each row, the index into ``longest`` of a sequence
+        that it is a prefix of.
     """
     items = item_seq.cpu().numpy()
     order = np.lexsort(items.T[::-1])  # a prefix sorts directly before its continuations, as padding is smallest
@@ -133,7 +133,7 @@ class NextItemRecommender(SequentialRecommender, ABC):
         return self._encode(interaction), self.item_embedding.weight, interaction[self.POS_ITEM_ID]
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores in the loss: of all items [batch, n_items] or, for BPR, of target and negative [batch, 2]."""
+        """Return the scores in the loss: of all items [batch, n_items], or for BPR of (target, negative) [batch, 2]."""
         encoded = self._encode(interaction)
         if self.loss_type == "CE":
             return encoded @ self.item_embedding.weight.T

@@ -1,6 +1,7 @@
 """Transformer layers with RecBole's parameter names, so that its checkpoints load.
 
-A. Vaswani et al., "Attention Is All You Need", NeurIPS 2017, arranged as in J. Devlin et al., "BERT", NAACL 2019: each sub-layer's output is added to its input, then normalised (equation numbers not checked).
+A. Vaswani et al., "Attention Is All You Need", NeurIPS 2017, arranged as in J. Devlin et al., "BERT", NAACL 2019:
+each sub-layer's output is added to its input, then normalised (equation numbers not checked).
 """
 
 import copy

@@ -158,7 +158,7 @@ def check_weights(own: Mapping[str, torch.Tensor], checkpoint: dict[str, Any], p
         raise UserError(f"{path}: holds no 'state_dict'; it is not a checkpoint of a model")
     for name, tensor in own.items():
         if not isinstance(state.get(name), torch.Tensor):
-            raise UserError(f"{path}: has no parameter '{name}'; the checkpoint belongs to another model than {kind}")
+            raise UserError(f"{path}: has no parameter '{name}'; it belongs to another model than {kind}")
         if not _same_kind(state[name].dtype, tensor.dtype):
             raise UserError(f"{path}: '{name}' is {state[name].dtype}, but {kind} needs {tensor.dtype}")
         if state[name].shape != tensor.shape:

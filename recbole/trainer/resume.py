@@ -104,9 +104,7 @@ class ResumeFile:
             yield
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            raise UserError(
-                f"{self.path} is not a snapshot of this run ({reason}); delete it to start over"
-            ) from error
+            raise UserError(f"{self.path} is not a snapshot of this run ({reason}); delete it to start over") from error
 
     def due(self) -> bool:
         """Return whether a snapshot is due: the pause is over, or a signal has requested the run to stop."""
