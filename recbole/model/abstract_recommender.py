@@ -178,13 +178,13 @@ class NextBasketRecommender(AbstractRecommender):
         """
 
         @functools.cache
-        def asked() -> tuple[EvalRows, int]:
+        def exposure() -> tuple[EvalRows, int]:
             if dataset is None:
                 raise ValueError(f"the view {name} is computed from basket histories; pass the dataset")
             return dataset.exposure_rows(np.arange(1, dataset.n_users)), dataset.n_users
 
         def matrix() -> torch.Tensor:
-            (rows, n_users), device = asked(), next(self.parameters()).device
+            (rows, n_users), device = exposure(), next(self.parameters()).device
             starts = range(0, len(rows.entity), self.people_at_once)
             parts = [vectors(rows.inputs[at : at + self.people_at_once].to(device)) for at in starts]
             made, entity = torch.cat(parts), torch.from_numpy(rows.entity).to(device)

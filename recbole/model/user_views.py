@@ -23,5 +23,5 @@ class UserView:
 
     @torch.no_grad()
     def values(self) -> torch.Tensor:
-        """Return the matrix without a gradient."""
+        """Return the matrix, float [n_users, d], detached."""
         return self.vectors().detach()

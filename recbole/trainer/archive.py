@@ -66,14 +66,14 @@ def checked_archive(path: Path) -> frozenset[str]:
     Raises:
         UserError: the file is not such an archive, is damaged, or its SHA-256 differs from that in its record.
     """
-    told = path.stat()
-    stamp = (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns)
+    status = path.stat()
+    stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     if path in _sound and _sound[path][0] == stamp:
         return _sound[path][1]
     digest = _expected(path)
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            members = list(_members(archive, file, told.st_size))
+            members = list(_members(archive, file, status.st_size))
             pickled = _read(members, file)
         names = _looked_up(pickled)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, struct.error, UnicodeError) as error:
@@ -84,20 +84,20 @@ def checked_archive(path: Path) -> frozenset[str]:
             f"{path}: its SHA-256 differs from that in {path.with_suffix('.json').name} next to it: one of the "
             "two was changed; restore it, or delete the .json if the .pth is the right one"
         )
-    if time.time() - told.st_mtime > _RACY:
+    if time.time() - status.st_mtime > _RACY:
         _sound[path] = stamp, names
     return names
 
 
 def _expected(path: Path) -> str | None:
     """Return the SHA-256 in the ``.json`` record next to a checkpoint; None without a record or without this key."""
-    beside = path.with_suffix(".json")
-    if path.suffix != ".pth" or not beside.exists():
+    record = path.with_suffix(".json")
+    if path.suffix != ".pth" or not record.exists():
         return None
-    said = read_json(beside, dict).get(SHA256)
-    if said is not None and not isinstance(said, str):
-        raise UserError(f"{beside}: {SHA256} is not a string; the file is not a record of this program")
-    return said
+    digest = read_json(record, dict).get(SHA256)
+    if digest is not None and not isinstance(digest, str):
+        raise UserError(f"{record}: {SHA256} is not a string; the file is not a record of this program")
+    return digest
 
 
 def _sha256(path: Path) -> str:

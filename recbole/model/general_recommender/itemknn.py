@@ -131,5 +131,5 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
 
 
 def _norms(table: scipy.sparse.csr_array) -> np.ndarray:
-    """Return the Euclidean norms of the columns."""
+    """Return the Euclidean norms of the columns, float64 [columns]."""
     return np.sqrt(table.multiply(table).sum(axis=0))

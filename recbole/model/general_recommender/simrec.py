@@ -111,12 +111,12 @@ class SimRec(GeneralRecommender):
         self._teach(False)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Build the teacher's graph of the retained training pairs."""
+        """Rebuild the teacher's graph from the retained training pairs."""
         self.teacher.rebuild(dataset)
         self.present = present_users(dataset, self.device)
 
     def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
-        """Take the edges of rows that were just forgotten out of the teacher's graph."""
+        """Remove the edges of newly forgotten rows from the teacher's graph."""
         self.teacher.rebuild_without(dataset, rows)
         self.present = self.teacher.present
 

@@ -39,7 +39,7 @@ class GRU4Rec(NextItemRecommender):
         xavier_uniform_(self.gru_layers.get_parameter("weight_ih_l0"))
 
     def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
-        """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
+        """Return the session vectors, float [batch, d]; arguments as in :meth:`NextItemRecommender.forward`."""
         packed, *places = pack(item_seq, item_seq_len)
         embedded = self.emb_dropout(self.item_embedding(packed.data), *places)
         _, last = run_gru(self.gru_layers, PackedSequence(embedded, *packed[1:]))

@@ -38,7 +38,7 @@ class NARM(NextItemRecommender):
         self.apply(xavier_normal_initialization)
 
     def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
-        """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
+        """Return the session vectors, float [batch, d]; arguments as in :meth:`NextItemRecommender.forward`."""
         packed, row, position = pack(item_seq, item_seq_len)
         embedded = self.emb_dropout(self.item_embedding(packed.data), row, position)
         states, last = run_gru(self.gru, PackedSequence(embedded, *packed[1:]))

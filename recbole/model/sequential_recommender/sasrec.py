@@ -47,7 +47,7 @@ class SASRec(NextItemRecommender):
             module.bias.data.zero_()
 
     def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
-        """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
+        """Return the session vectors, float [batch, d]; arguments as in :meth:`NextItemRecommender.forward`."""
         position = torch.arange(item_seq.shape[1], device=item_seq.device)
         embedded = self.item_embedding(item_seq) + self.position_embedding(position)
         hidden = self.dropout(self.LayerNorm(embedded))

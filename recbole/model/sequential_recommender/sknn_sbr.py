@@ -78,24 +78,24 @@ class SKNN_SBR(SequentialRecommender):
         """Return the scores [batch, n_items], at most 1."""
         item_seq = interaction[self.ITEM_SEQ].cpu().numpy()
         row, position = np.nonzero(item_seq)
-        asking = _item_sets(row, item_seq[row, position], (len(item_seq), self.n_items))
-        neighbours = self._neighbours(asking, self.number[interaction[self.USER_ID].cpu().numpy()])
+        sets = _item_sets(row, item_seq[row, position], (len(item_seq), self.n_items))
+        neighbours = self._neighbours(sets, self.number[interaction[self.USER_ID].cpu().numpy()])
         scores = (neighbours @ self.sessions).toarray()
         scores /= np.maximum(scores.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
         return torch.from_numpy(scores).float().to(self.fake_loss.device)
 
-    def _neighbours(self, asking: scipy.sparse.csr_array, own: np.ndarray) -> scipy.sparse.csr_array:
+    def _neighbours(self, sets: scipy.sparse.csr_array, own: np.ndarray) -> scipy.sparse.csr_array:
         """Return the similarities of each row's neighbours, sparse [batch, sessions].
 
         Args:
-            asking: the item sets of the batch's sequences, sparse [batch, n_items].
+            sets: the item sets of the batch's sequences, sparse [batch, n_items].
             own: int [batch], number of each row's own session, which is excluded; -1 if it has no item set.
         """
-        shared = (asking @ self.sessions.T).tocoo()
+        shared = (sets @ self.sessions.T).tocoo()
         row, session, both = shared.row, shared.col, shared.data
         other = session != own[row]
         row, session, both = _first(row[other], (-session[other],), self.sample_size, session[other], both[other])
-        similar = self.similarity(both, np.diff(asking.indptr)[row], self.sizes[session])
+        similar = self.similarity(both, np.diff(sets.indptr)[row], self.sizes[session])
         row, session, similar = _first(row, (-session, -similar), self.k, session, similar)
         return scipy.sparse.csr_array((similar, (row, session)), shape=shared.shape)
 

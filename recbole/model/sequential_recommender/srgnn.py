@@ -107,11 +107,11 @@ class SRGNN(NextItemRecommender):
         return torch.optim.lr_scheduler.StepLR(optimizer, **self.decay)
 
     def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
-        """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
+        """Return the session vectors, float [batch, d]; arguments as in :meth:`NextItemRecommender.forward`."""
         graph = session_graph(item_seq, self.n_items)
         hidden = self.gnn(graph, self.item_embedding(graph.items))
         last = hidden.index_select(0, graph.alias[item_seq_len.cumsum(0) - 1])
-        asked = self.linear_one(last).index_select(0, graph.row) + self.linear_two(hidden).index_select(0, graph.alias)
-        alpha = self.linear_three(torch.sigmoid(asked))
+        energy = self.linear_one(last).index_select(0, graph.row) + self.linear_two(hidden).index_select(0, graph.alias)
+        alpha = self.linear_three(torch.sigmoid(energy))
         session = torch.zeros_like(last).index_add(0, graph.row, alpha * hidden.index_select(0, graph.alias))
         return self.linear_transform(torch.cat([session, last], dim=1))
