@@ -55,7 +55,7 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         """Return a list with the one array learned from the retained pairs, fitted or updated first if needed."""
 
     def update(self, old: scipy.sparse.csr_matrix, new: scipy.sparse.csr_matrix) -> None:
-        """Update a model fitted to ``old`` to the counts ``new``; by default it is fitted again."""
+        """Update a model fitted to the counts ``old`` [n_users, n_items] to the counts ``new``; by default fit again."""
         self.fit(new)
 
     @abstractmethod
@@ -67,7 +67,7 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         """Return the scores [len(users), n_items] of users (ids, int64), given the ``matrix`` of the last fit."""
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero: there is nothing to learn by gradient."""
+        """Return a scalar zero; nothing is learned by gradient."""
         return next(self.parameters()).sum() * 0
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
