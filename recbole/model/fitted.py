@@ -55,7 +55,7 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         """Return a list with the one array learned from the retained pairs, fitted or updated first if needed."""
 
     def update(self, old: scipy.sparse.csr_matrix, new: scipy.sparse.csr_matrix) -> None:
-        """Update a model fitted to the counts ``old`` [n_users, n_items] to the counts ``new``; by default fit again."""
+        """Update a model fitted to counts ``old`` [n_users, n_items] to the counts ``new``; by default fit again."""
         self.fit(new)
 
     @abstractmethod
