@@ -120,7 +120,7 @@ class Config:
             self._set("unlearn_sample_selection_seed", values["seed"], "derived")
 
     def bind_model(self, model_class: type[Any]) -> None:
-        """Set ``MODEL_TYPE``, ``MODEL_INPUT_TYPE``, ``MODEL_TRIMS``, ``MODEL_READS_ROWS`` and ``repeatable`` for a model.
+        """Set ``MODEL_TYPE``, ``MODEL_INPUT_TYPE``, ``MODEL_TRIMS``, ``MODEL_READS_ROWS``, ``repeatable`` for a model.
 
         For a sequential model with ``loss_type: CE``, ``train_neg_sample_args`` becomes None: it is trained without
         negatives.

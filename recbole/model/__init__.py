@@ -1,6 +1,7 @@
-"""Models, found by name: class ``X`` lives in ``<folder>/x.py``. To add one, add the file.
+"""Models are found by name: class ``X`` is defined in ``<folder>/x.py``. To add a model, add such a file.
 
-Another distribution offers one by an entry point of the group :data:`recbole.utils.plugins.MODELS`, named as the class.
+Another distribution can offer a model through an entry point with the class's name, in the group
+:data:`recbole.utils.plugins.MODELS`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FOLDERS = ("general_recommender", "sequential_recommender", "next_basket_recomme
 
 
 def model_modules() -> dict[str, str]:
-    """Return model module name (lower case) to its dotted path, without importing any."""
+    """Return a dict from module name (model name in lower case) to dotted path, without importing any module."""
     found: dict[str, str] = {}
     for folder in FOLDERS:
         package = importlib.import_module(f"recbole.model.{folder}")
@@ -34,7 +35,8 @@ def get_model(name: str) -> type[AbstractRecommender]:
     """Return the model class called ``name``; only its own module is imported.
 
     Raises:
-        UserError: when there is no such model, naming the nearest, or what another distribution offers is none.
+        UserError: there is no such model (the message suggests the most similar name), or the entry point of another
+            distribution does not load a model class of this name.
     """
     found = _found(name)
     restore_dok_update()
@@ -60,7 +62,7 @@ def _offered(name: str, thing: Any) -> type[AbstractRecommender]:
     from recbole.model.recommender import AbstractRecommender
 
     if not (isinstance(thing, type) and issubclass(thing, AbstractRecommender) and thing.__name__ == name):
-        raise UserError(f"--model: {thing!r:.80} is offered as the model '{name}', and is no model class of that name")
+        raise UserError(f"--model: the entry point '{name}' loads {thing!r:.80}, not a model class of that name")
     return thing
 
 
@@ -70,7 +72,7 @@ def names() -> list[str]:
 
 
 def _class_names(modules: Iterable[str]) -> list[str]:
-    """The names that the packaged properties give the models, else the modules' own."""
+    """Return class names as spelled by the files in properties/model, or the module names where no file exists."""
     from pathlib import Path
 
     properties = Path(__file__).parent.parent / "properties" / "model"

@@ -1,4 +1,4 @@
-"""The base classes of each task's models, under RecBole's names."""
+"""One base class per task (CF, SBR, NBR), under RecBole's names."""
 
 import functools
 from collections.abc import Callable
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class GeneralRecommender(AbstractRecommender):
-    """A collaborative-filtering model: it knows users by their id."""
+    """Base class of collaborative-filtering models, which identify a user by an id."""
 
     type = ModelType.GENERAL
 
@@ -39,23 +39,23 @@ class GeneralRecommender(AbstractRecommender):
         self.device = config["device"]
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Return the matrices [n_users, d] and [n_items, d] of whose inner products the scores are, and nothing else.
+        """Return user [n_users, d] and item [n_items, d] embeddings whose inner products are the scores.
 
-        ``None``, as here, for a model that scores in another way.
+        The default, ``None``, is for a model whose scores are not inner products.
         """
         return None
 
     def pair_scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs before any squashing, differentiable."""
+        """Return the scores, float [batch], of (user, item) pairs before any sigmoid, differentiable."""
         return self.predict(interaction)
 
     def list_scores(self, user: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the :meth:`pair_scores` of each of some users (int64 [n]) and a list of items (int64 [n, k])."""
+        """Return the :meth:`pair_scores`, float [n, k], of users (int64 [n]) with k items each (int64 [n, k])."""
         pairs = {self.USER_ID: user.repeat_interleave(items.shape[1]), self.ITEM_ID: items.flatten()}
         return self.pair_scores(Interaction(pairs)).view(items.shape)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``table``, where there is one that goes by RecBole's name ``user_embedding``."""
+        """Return the view ``table``, the parameter ``user_embedding``, or {} if the model has no such table."""
         table = getattr(self, "user_embedding", None)
         if not isinstance(table, nn.Embedding):
             return {}
@@ -63,9 +63,9 @@ class GeneralRecommender(AbstractRecommender):
 
 
 class AutoEncoderMixin:
-    """What RecBole's auto-encoders share: users as rows of a rating matrix.
+    """Methods of RecBole's auto-encoders, which represent a user by a row of the rating matrix.
 
-    ``reads_rows`` says so: a pairwise model with it may be trained without negatives.
+    Pairwise models with ``reads_rows`` may be trained without negatives.
     """
 
     reads_rows = True
@@ -75,21 +75,21 @@ class AutoEncoderMixin:
     history_item_value: torch.Tensor
 
     def build_histroy_items(self, dataset: Dataset) -> None:  # RecBole's spelling
-        """Keep the retained training items of each user."""
+        """Store the retained training items of each user, and their values, as attributes."""
         self.history_item_id, self.history_item_value, _ = dataset.history_item_matrix()
         self.history_item_id = self.history_item_id.to(self.device)
         self.history_item_value = self.history_item_value.to(self.device)
 
     def get_rating_matrix(self, user: torch.Tensor) -> torch.Tensor:
-        """Return the rows of user ids (int64 [batch]), float [batch, n_items]."""
+        """Return the rating-matrix rows, float [batch, n_items], of users (ids, int64 [batch])."""
         rows = torch.zeros(len(user), self.n_items, device=self.device)
         return rows.scatter_(1, self.history_item_id[user], self.history_item_value[user])
 
 
 class SequentialRecommender(AbstractRecommender):
-    """A session-based model: it knows a user or session by the items so far.
+    """Base class of session-based models, which represent a session (or user) by its items so far.
 
-    ``input_type`` follows from the setting ``loss_type`` (CE or BPR) unless the class declares one.
+    Unless the class declares ``input_type``, the setting ``loss_type`` (CE or BPR) determines it.
     """
 
     type = ModelType.SEQUENTIAL
@@ -110,12 +110,12 @@ class SequentialRecommender(AbstractRecommender):
         self.device = config["device"]
 
     def gather_indexes(self, output: torch.Tensor, gather_index: torch.Tensor) -> torch.Tensor:
-        """Return ``output[row, gather_index[row]]``: [batch, length, d] and [batch] to [batch, d]."""
+        """Return ``output[row, gather_index[row]]``, float [batch, d], for [batch, length, d] and int64 [batch]."""
         index = gather_index.view(-1, 1, 1).expand(-1, -1, output.shape[-1])
         return output.gather(dim=1, index=index).squeeze(1)
 
     def get_attention_mask(self, item_seq: torch.Tensor, bidirectional: bool = False) -> torch.Tensor:
-        """Return what to add to attention scores: -10000 at padding and, unless ``bidirectional``, at later positions.
+        """Return an additive attention mask: -10000 at padding and, unless ``bidirectional``, later positions; else 0.
 
         Args:
             item_seq: int64 [batch, length], 0 is padding.
@@ -132,9 +132,10 @@ class SequentialRecommender(AbstractRecommender):
 
 
 class NextBasketRecommender(AbstractRecommender):
-    """A next-basket model: it knows a user by the baskets so far (:class:`~recbole.data.nbr.NextBasketDataset`).
+    """Base class of next-basket models, which represent a user by the baskets so far.
 
-    ``people_at_once`` is the most people of a piece (:meth:`pieces`).
+    Attributes:
+        people_at_once: the largest number of users in one piece of :meth:`pieces`.
     """
 
     type = ModelType.NEXT_BASKET
@@ -156,11 +157,11 @@ class NextBasketRecommender(AbstractRecommender):
         self.device = config["device"]
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of the batch's (baskets so far, item) pairs."""
+        """Return the scores, float [batch], of the batch's (basket history, item) pairs."""
         return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
 
     def pieces(self, interaction: Interaction) -> list[Interaction]:
-        """Return pieces of ``people_at_once`` people, or of fewer, for whom there is room for all items' scores."""
+        """Split a batch into pieces of at most ``people_at_once`` users and ``AT_ONCE`` scores (users times items)."""
         step = max(min(self.people_at_once, AT_ONCE // self.n_items), 1)
         return [interaction[at : at + step] for at in range(0, len(interaction), step)]
 
@@ -171,23 +172,23 @@ class NextBasketRecommender(AbstractRecommender):
         vectors: Callable[[Interaction], torch.Tensor],
         parameters: tuple[str, ...],
     ) -> dict[str, UserView]:
-        """Return one user view by its name: what the model makes of the baskets before each person's test target.
+        """Return ``{name: view}``: each user's representation, computed from the baskets before the user's test target.
 
         Args:
-            dataset: under a mask that stays as it is; None for a view that is named alone.
-            name: of the view.
-            vectors: from a batch of the task to what stands for its people, float [batch, d], differentiable.
-            parameters: that a protection moves.
+            dataset: the data, whose mask must not change while the view is used; None if the matrix is not read.
+            name: the name of the view.
+            vectors: maps a batch of basket histories to user representations, float [batch, d], differentiable.
+            parameters: names of the parameters that a protection of the view changes.
         """
 
         @functools.cache
-        def asked() -> tuple[EvalRows, int]:
+        def exposure() -> tuple[EvalRows, int]:
             if dataset is None:
-                raise ValueError(f"the view {name} is of histories: it needs the data")
+                raise ValueError(f"the view {name} is computed from basket histories; pass the dataset")
             return dataset.exposure_rows(np.arange(1, dataset.n_users)), dataset.n_users
 
         def matrix() -> torch.Tensor:
-            (rows, n_users), device = asked(), next(self.parameters()).device
+            (rows, n_users), device = exposure(), next(self.parameters()).device
             starts = range(0, len(rows.entity), self.people_at_once)
             parts = [vectors(rows.inputs[at : at + self.people_at_once].to(device)) for at in starts]
             made, entity = torch.cat(parts), torch.from_numpy(rows.entity).to(device)
@@ -196,7 +197,7 @@ class NextBasketRecommender(AbstractRecommender):
         return {name: UserView(matrix, parameters, table=False)}
 
     def target_matrix(self, interaction: Interaction) -> torch.Tensor:
-        """Return the target baskets as 0 and 1, float [batch, n_items]."""
+        """Return the target baskets as a multi-hot matrix, float [batch, n_items]; column 0 (padding) is 0."""
         items = interaction[self.TARGET_ITEMS]
         dtype = next(self.parameters()).dtype
         right = torch.zeros(len(items), self.n_items, dtype=dtype, device=items.device)

@@ -6,7 +6,7 @@ from torch import nn
 from recbole.utils import UserError, suggest
 
 Activation = str | type[nn.Module] | None
-"""What names an activation: RecBole's name, a module class, or nothing for none."""
+"""How an activation is given: RecBole's name, a module class, or None for no activation."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
@@ -23,10 +23,10 @@ def activation_layer(activation_name: Activation = "relu", emb_dim: int | None =
 
     Args:
         activation_name: one of RecBole's names in any case, or a module class.
-        emb_dim: size of what it is applied to, which ``"dice"`` needs.
+        emb_dim: size of the input's last dimension; only ``"dice"`` needs it.
 
     Raises:
-        UserError: for an unknown name.
+        UserError: the name is unknown.
     """
     if activation_name is None or isinstance(activation_name, type):
         return None if activation_name is None else activation_name()
@@ -34,17 +34,17 @@ def activation_layer(activation_name: Activation = "relu", emb_dim: int | None =
     if name == "none":
         return None
     if name == "dice":
-        return Dice(emb_dim)  # type: ignore[arg-type]  # a missing size is PyTorch's to refuse
+        return Dice(emb_dim)  # type: ignore[arg-type]  # PyTorch raises an error if the size is None
     if name not in _ACTIVATIONS:
         raise UserError(f"there is no activation '{activation_name}'{suggest(name, _ACTIVATIONS)}")
     return _ACTIVATIONS[name]()
 
 
 class Dice(nn.Module):
-    """``p x + (1 - p) a x`` with ``p = sigmoid(x)`` and a learned ``a`` for each of ``emb_size`` places.
+    """``p x + (1 - p) a x`` with ``p = sigmoid(x)`` and a learned ``a`` for each of ``emb_size`` units.
 
     G. Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018, where ``x`` is normalised over
-    the batch inside of the sigmoid; RecBole does without, as here.
+    the batch within the sigmoid; this is omitted here, as in RecBole.
     """
 
     def __init__(self, emb_size: int) -> None:

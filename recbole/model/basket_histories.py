@@ -1,4 +1,4 @@
-"""What next-basket models make of a batch of padded basket histories."""
+"""Sparse forms of a batch of padded basket histories, for next-basket models."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -7,16 +7,19 @@ import numpy as np
 import torch
 
 PAIRS_AT_ONCE = 2**22
-"""How many pairs of items are looked at together; 32 MiB of numbers."""
+"""About how many item pairs are held in memory at a time (32 MiB of int64)."""
 
 
 @dataclass(frozen=True)
 class Incidence:
-    """The items of a batch's history baskets, one entry for each, in the order of users, baskets, places.
+    """The items in a batch's history baskets, one entry per item, ordered by user, then basket, then position.
 
     Attributes:
-        n_users, n_slots: users in the batch, and baskets of the longest history.
-        user, slot, item: int64 [entries].
+        n_users: number of users (rows) in the batch.
+        n_slots: number of baskets in the longest history.
+        user: int64 [entries], row in the batch.
+        slot: int64 [entries], number of the basket in the history, from 0.
+        item: int64 [entries], item id.
     """
 
     n_users: int
@@ -27,7 +30,7 @@ class Incidence:
 
     @classmethod
     def of(cls, matrix: torch.Tensor) -> Self:
-        """Read the padded histories, int64 [users, slots, places]; 0 is no item."""
+        """Build from padded histories, int64 [users, slots, positions] of item ids; 0 is padding."""
         user, slot, place = matrix.nonzero(as_tuple=True)
         return cls(matrix.shape[0], matrix.shape[1], user, slot, matrix[user, slot, place])
 
@@ -37,14 +40,14 @@ class Incidence:
         return self.user * self.n_slots + self.slot
 
     def sums(self, table: torch.Tensor, of: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the sum of the rows of an embedding table over each basket.
+        """Return, for each basket, the sum of its items' rows in an embedding table.
 
         Args:
             table: [n_items, d].
-            of: bool [entries], which entries count; all by default.
+            of: bool [entries], True for the entries to sum; all by default.
 
         Returns:
-            [users, slots, d]; zeros where there is no basket.
+            float [users, slots, d]; zeros for padding baskets.
         """
         item, basket = (self.item, self.basket) if of is None else (self.item[of], self.basket[of])
         zeros = table.new_zeros(self.n_users * self.n_slots, table.shape[1])
@@ -54,32 +57,33 @@ class Incidence:
         """Return each user's distinct items.
 
         Returns:
-            ``(user, item, node, count)``: int64 [nodes] of users and items, sorted; int64 [entries], the node that each
-            entry is; and int64 [nodes], in how many baskets the item is.
+            ``(user, item, node, count)``, where a node is a distinct (user, item) pair. ``user`` and ``item``, int64
+            [nodes]: batch row and item id, sorted. ``node``, int64 [entries]: the node of each entry. ``count``, int64
+            [nodes]: number of the user's baskets with the item.
         """
         keys, node, count = torch.unique(self.user * n_items + self.item, return_inverse=True, return_counts=True)
         return keys // n_items, keys % n_items, node, count
 
 
 def pairs_within(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return all ordered pairs of places with the same value in an ascending int64 tensor, each with itself too."""
+    """Return two int64 tensors of indices: all ordered pairs with equal values in an ascending int64 tensor."""
     _, sizes = torch.unique_consecutive(groups, return_counts=True)
     starts = sizes.cumsum(0) - sizes
     partners = sizes.repeat_interleave(sizes)
     first = torch.arange(len(groups), device=groups.device).repeat_interleave(partners)
-    shift = starts.repeat_interleave(sizes) - (partners.cumsum(0) - partners)  # of an item's first partner
+    shift = starts.repeat_interleave(sizes) - (partners.cumsum(0) - partners)  # index of an entry's first partner
     return first, torch.arange(len(first), device=groups.device) + shift.index_select(0, first)
 
 
 def places_of_pairs(user: np.ndarray, item: np.ndarray, n_items: int) -> torch.Tensor:
-    """Return the places ``j n_items + i`` in an items by items matrix of all pairs (j, i) that some user has.
+    """Return flat indices ``j n_items + i`` into an item-by-item matrix for all item pairs (j, i) of some user.
 
     Args:
-        user, item: int64 [rows], of the interactions; an item is paired with itself too.
-        n_items: how many columns the matrix has.
+        user, item: int64 [rows], ids in the interactions; each item is also paired with itself.
+        n_items: number of rows and columns of the matrix.
 
     Returns:
-        int64, strictly ascending.
+        Strictly ascending indices, int64.
     """
     keys = torch.unique(torch.from_numpy(user.astype(np.int64) * n_items + item).to("cpu"))  # where the log is
     owner, item_of = keys // n_items, keys % n_items

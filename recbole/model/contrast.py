@@ -1,17 +1,16 @@
-"""Contrastive losses against many candidates, in bounded memory."""
+"""Contrastive losses with many candidates, computed in bounded memory."""
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
 PRODUCTS_AT_ONCE = 2**24
-"""How many inner products are held at a time: 64 MiB of float32."""
+"""Largest number of inner products held in memory at a time (64 MiB of float32)."""
 
 
 def log_partition(anchors: torch.Tensor, candidates: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return ``log sum_j exp(a . c_j / temperature)`` for each anchor, [n].
+    """Return ``log sum_j exp(a . c_j / temperature)`` for each anchor, float [n], differentiable twice.
 
-    With more products than ``PRODUCTS_AT_ONCE`` they are made piece by piece, and again in the backward pass;
-    differentiable twice either way.
+    More than ``PRODUCTS_AT_ONCE`` inner products are computed in pieces, and recomputed in the backward pass.
 
     Args:
         anchors: [n, d].
@@ -32,15 +31,15 @@ def log_partition(anchors: torch.Tensor, candidates: torch.Tensor, temperature: 
 def info_nce(
     anchors: torch.Tensor, candidates: torch.Tensor, positives: torch.Tensor, temperature: float
 ) -> torch.Tensor:
-    """Return how badly each anchor tells its own candidate from the others, [n].
+    """Return the InfoNCE loss of each anchor, float [n]: minus the log-softmax at its positive candidate.
 
     A. van den Oord et al., "Representation Learning with Contrastive Predictive Coding", arXiv:1807.03748 (2018;
     equation numbers not checked).
 
     Args:
-        anchors: [n, d], of length one to compare by cosine.
+        anchors: [n, d], with rows of norm 1 if similarities are to be cosines.
         candidates: [m, d], likewise.
-        positives: int64 [n], the anchors' own candidates.
+        positives: int64 [n], row of each anchor's positive candidate.
         temperature: positive number.
     """
     agreement = (anchors * candidates[positives]).sum(dim=1) / temperature

@@ -1,13 +1,13 @@
-"""What RecBole's model files expect of other libraries."""
+"""Restores a SciPy method that RecBole's model files call."""
 
 import sys
 
 
 def restore_dok_update() -> None:
-    """Give SciPy's ``dok_matrix`` back ``_update``, by which RecBole's graph models, and copies of them, fill it.
+    """Add the private method ``_update`` to SciPy's ``dok_matrix``, as RecBole's graph models need it.
 
-    The private method is gone since SciPy 1.13. It takes a dictionary from (row, column) to value. To be called once
-    the model's file is imported: where that did not import SciPy's matrices, they are not imported here.
+    SciPy 1.13 removed the method. It takes a dictionary from (row, column) to value. Call this function after the
+    model's file has been imported; if ``scipy.sparse`` has not been imported by then, nothing is done.
     """
     sparse = sys.modules.get("scipy.sparse")
     if sparse is not None and not hasattr(sparse.dok_matrix, "_update"):

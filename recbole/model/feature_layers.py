@@ -1,4 +1,4 @@
-"""Embeddings of the columns of users and items, under RecBole's names."""
+"""Embeddings of user and item features (columns), under RecBole's names."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -14,14 +14,14 @@ _LISTS = (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ)
 
 
 class FieldEmbedding(nn.Module):
-    """A column as vectors: of a token its own, of a number as many times the column's, of a list one pooled vector.
+    """Embeds a feature: a token has its own vector, a number scales the feature's vector, and a list is pooled.
 
     Args:
-        values: the column, [n_ids] or, of lists, [n_ids, longest], 0 where there is nothing.
-        kind: :class:`~recbole.utils.FeatureType` of the column.
-        n_tokens: how many ids the column's tokens have, the padding included; 1 for numbers.
-        size: length of the vectors.
-        pooling: ``"mean"``, ``"sum"`` or ``"max"`` over the elements of a list; nothing gives zeros.
+        values: the feature of each user or item id, [n_ids], or for lists [n_ids, longest], padded with 0.
+        kind: :class:`~recbole.utils.FeatureType` of the feature.
+        n_tokens: number of distinct tokens including the padding; 1 for numbers.
+        size: size of the embedding vectors.
+        pooling: ``"mean"``, ``"sum"`` or ``"max"`` over the elements of a list; an empty list gives zeros.
     """
 
     values: torch.Tensor
@@ -33,7 +33,7 @@ class FieldEmbedding(nn.Module):
         self.table = nn.Embedding(n_tokens, size)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the vectors of users or items, int64 [...] to [..., size]."""
+        """Return the feature's vectors, float [..., size], for user or item ids, int64 [...]."""
         values = self.values[ids]
         if self.kind in _NUMBERS:
             vectors = values.unsqueeze(-1) * self.table.weight[0]
@@ -50,7 +50,7 @@ class FieldEmbedding(nn.Module):
 
 
 class _FeatureEmbeddings(nn.Module):
-    """Looks up the columns of some kinds of things (``"user"``, ``"item"``)."""
+    """Embeds features of users and items; ``fields`` maps ``"user"`` or ``"item"`` to feature names."""
 
     def __init__(
         self,
@@ -84,11 +84,14 @@ class _FeatureEmbeddings(nn.Module):
         self.to(device)
 
     def forward(self, user_idx: torch.Tensor, item_idx: torch.Tensor) -> tuple[dict[str, torch.Tensor | None], ...]:
-        """Return ``(of tokens, of numbers)``, each a dict from the kind of thing to [..., fields, size] or None.
+        """Return ``(token features, number features)``, each a dict from ``"user"`` or ``"item"`` to embeddings.
 
         Args:
-            user_idx: int64 [batch]; not looked at where there are no users' columns.
-            item_idx: int64 [batch, length].
+            user_idx: int64 [batch], user ids; unused if there are no user features.
+            item_idx: int64 [batch, length], item ids.
+
+        Returns:
+            The values of both dicts are float [..., fields, size], or None without features of that type.
         """
         ids = {"user": user_idx, "item": item_idx}
         return tuple(
@@ -99,7 +102,7 @@ class _FeatureEmbeddings(nn.Module):
 
 
 class ContextSeqEmbLayer(_FeatureEmbeddings):
-    """Embeds every column of users and items, their ids included."""
+    """Embeds all user and item features, including the ids."""
 
     def __init__(self, dataset: Dataset, embedding_size: int, pooling_mode: str, device: torch.device | str) -> None:
         fields = {"user": list(dataset.get_user_feature()), "item": list(dataset.get_item_feature())}
@@ -107,7 +110,7 @@ class ContextSeqEmbLayer(_FeatureEmbeddings):
 
 
 class FeatureSeqEmbLayer(_FeatureEmbeddings):
-    """Embeds the ``selected_features`` of items."""
+    """Embeds only the item features listed in ``selected_features``."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What models share that are a closed function of the retained training pairs."""
+"""Base class of models that are computed in closed form from the retained training pairs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,22 +14,22 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, ModelType, UserError
 
 Learned = TypeVar("Learned", torch.Tensor, scipy.sparse.csc_array)
-"""The array that a model learns."""
+"""The type of the array that a model learns."""
 
 
 class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
-    """A model without gradients: fitted when it is first asked for scores, brought up to date after :meth:`rebuild`.
+    """A model without gradients. It is fitted when scores are first computed, and updated after each :meth:`rebuild`.
 
-    What was fitted in one go is not stored in a checkpoint: it is a function of the data under the checkpoint's mask,
-    from which the model is built when it is loaded. What has been brought up to date is stored, and used as it is, so
-    that what is evaluated is what the updates left. It may be as large as the catalogue squared, in every checkpoint
-    of unlearning and in the snapshot that a killed run goes on from.
+    A model that was fitted only once is not stored in checkpoints, because it can be computed from the retained data
+    when the checkpoint is loaded. The learned array of a model that was updated is stored and loaded unchanged, so that
+    the result of the updates is what is evaluated. The array may have n_items x n_items entries, in every unlearned
+    checkpoint and in the snapshot of an unlearning run.
 
-    A subclass defines :meth:`fit`, :meth:`scores`, :meth:`learned` and :meth:`know`, and :meth:`update` if it knows a
-    way that is cheaper than fitting anew.
+    A subclass defines :meth:`fit`, :meth:`scores`, :meth:`learned` and :meth:`know`. It also defines :meth:`update` if
+    updating can be cheaper than fitting again.
 
     Attributes:
-        learned_shape: the shape of the one array that :meth:`learned` returns in its list.
+        learned_shape: the shape of the array that :meth:`learned` returns in its list.
     """
 
     type = ModelType.TRADITIONAL  # type: ignore[assignment]  # see AbstractRecommender
@@ -42,32 +42,32 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         self.rebuild(dataset)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Take the retained training pairs; fitting waits for the next question."""
+        """Read the retained training pairs; fitting or updating is done when scores are next computed."""
         self._updated = self._fitted is not None
         self._retained = cast("scipy.sparse.csr_matrix", dataset.inter_matrix("csr").astype("float64"))
 
     @abstractmethod
     def fit(self, matrix: scipy.sparse.csr_matrix) -> None:
-        """Learn from counts of pairs, a SciPy CSR matrix [n_users, n_items]."""
+        """Fit the model to ``matrix``, the counts of (user, item) pairs, [n_users, n_items], float64."""
 
     @abstractmethod
     def learned(self) -> list[Learned]:
-        """Return what was learned from the retained pairs, up to date, in a list of one."""
+        """Return a list with the one array learned from the retained pairs, fitted or updated first if needed."""
 
     def update(self, old: scipy.sparse.csr_matrix, new: scipy.sparse.csr_matrix) -> None:
-        """Learn ``new`` having learned ``old``; by default, anew."""
+        """Update a model fitted to counts ``old`` [n_users, n_items] to the counts ``new``; by default fit again."""
         self.fit(new)
 
     @abstractmethod
     def know(self, learned: Learned) -> None:
-        """Take the array that :meth:`learned` returned for what was learned from the retained pairs."""
+        """Set the learned array, as returned by :meth:`learned`, instead of fitting."""
 
     @abstractmethod
     def scores(self, matrix: scipy.sparse.csr_matrix, users: np.ndarray) -> torch.Tensor:
-        """Return the scores [len(users), n_items] of user ids (int64 array), given the fitted ``matrix``."""
+        """Return the scores [len(users), n_items] of users (ids, int64), given the ``matrix`` of the last fit."""
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero: there is nothing to learn by gradient."""
+        """Return a scalar zero; nothing is learned by gradient."""
         return next(self.parameters()).sum() * 0
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
@@ -80,7 +80,7 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         return self._scores(interaction[self.USER_ID])
 
     def learn(self) -> None:
-        """Fit, or bring up to date, unless that has been done."""
+        """Fit or update the model to the retained pairs, unless that has been done."""
         if self._fitted is None:
             self.fit(self._retained)
         elif self._fitted is not self._retained:
@@ -88,14 +88,14 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         self._fitted = self._retained
 
     def other_parameter(self) -> dict[str, Any] | None:
-        """Return what updates left, ``{"learned": tensor, or tensors of a sparse array}``; ``None`` without any."""
+        """Return ``{"learned": tensor}`` (sparse arrays: a dict of tensors) for an updated model, else ``None``."""
         return {"learned": _packed(*self.learned())} if self._updated else None
 
     def load_other_parameter(self, values: Mapping[str, Any] | None) -> None:
-        """Know what :meth:`other_parameter` returned, instead of fitting.
+        """Load the array that :meth:`other_parameter` returned, instead of fitting; ``None`` changes nothing.
 
         Raises:
-            UserError: when it is not what this model learns from data of this size.
+            UserError: the array does not have the type, shape or finite values that this model needs.
         """
         if values is None:
             return
@@ -103,8 +103,8 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
             learned = _unpacked(values["learned"], self.learned_shape)
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(
-                f"'other_parameter' holds no {self.learned_shape} array 'learned', as {type(self).__name__} has it on "
-                f"this data ({error}); it is of another model, data set or filter"
+                f"'other_parameter' holds no {self.learned_shape} array 'learned', as {type(self).__name__} needs on "
+                f"this data ({error}); it belongs to another model, data set or filter"
             ) from error
         self.know(cast("Learned", learned))
         self._fitted, self._updated = self._retained, True
@@ -115,11 +115,11 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
 
 
 _SPARSE = ("data", "indices", "indptr")
-"""The attributes of a compressed sparse array, in the order in which SciPy takes them."""
+"""Attributes of a SciPy CSC array, in the order of its constructor's arguments."""
 
 
 def _packed(array: torch.Tensor | scipy.sparse.csc_array) -> torch.Tensor | dict[str, torch.Tensor]:
-    """Return a tensor as it is, and a SciPy CSC array as its parts: tensors by name."""
+    """Return a tensor unchanged, and a SciPy CSC array as a dict of tensors with the keys of ``_SPARSE``."""
     if scipy.sparse.issparse(array):
         return {name: torch.from_numpy(getattr(array, name)) for name in _SPARSE}
     return array
@@ -128,7 +128,7 @@ def _packed(array: torch.Tensor | scipy.sparse.csc_array) -> torch.Tensor | dict
 def _unpacked(
     value: torch.Tensor | dict[str, torch.Tensor], shape: tuple[int, int]
 ) -> torch.Tensor | scipy.sparse.csc_array:
-    """Return what was packed, once it is known to be whole; some other error than UserError if it is anything else."""
+    """Invert :func:`_packed` after checking shape and values; raise a ValueError or similar if they do not fit."""
     if isinstance(value, dict):
         data, indices, indptr = (_numbers(value[name]) for name in _SPARSE)
         _check_sparse(data, indices, indptr, shape)
@@ -136,34 +136,34 @@ def _unpacked(
     if value.shape != shape or value.layout is not torch.strided or value.device.type == "meta":
         raise ValueError(f"it is {tuple(value.shape)}, {value.layout}")
     if not value.is_floating_point() or not bool(value.isfinite().all()):
-        raise ValueError("it holds something else than finite numbers")
+        raise ValueError("it contains values that are not finite floats")
     return value
 
 
 def _numbers(value: torch.Tensor) -> np.ndarray:
     if value.dim() != 1 or value.layout is not torch.strided:
-        raise ValueError("its parts are no lists of numbers")
+        raise ValueError("its parts are not dense vectors")
     return value.cpu().numpy()
 
 
 def _check_sparse(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> None:
-    """Refuse, by a ValueError, the parts of a CSC array that point outside of it: SciPy itself believes them.
+    """Check the parts of a CSC array, which SciPy does not check; raise a ValueError if they are inconsistent.
 
     Args:
-        data: of its entries.
-        indices: their rows, by column.
-        indptr: where each column's begin, and the end.
-        shape: rows and columns.
+        data: float [entries], the values.
+        indices: int [entries], the row of each value, column by column.
+        indptr: int [columns + 1], where each column's entries start, and the end.
+        shape: number of rows and columns.
     """
     rows, columns = shape
     if data.dtype.kind != "f" or not np.isfinite(data).all():
-        raise ValueError("it holds something else than finite numbers")
+        raise ValueError("it contains values that are not finite floats")
     if any(part.dtype not in (np.int32, np.int64) for part in (indices, indptr)):
-        raise ValueError("its places are no integers")
+        raise ValueError("its indices are not integers")
     if len(indptr) != columns + 1 or indptr[0] != 0 or indptr[-1] != len(data) or (np.diff(indptr) < 0).any():
-        raise ValueError(f"its columns are not those of {columns}")
+        raise ValueError(f"its column pointers do not fit {columns} columns")
     if len(indices) != len(data) or (len(indices) and not 0 <= indices.min() <= indices.max() < rows):
-        raise ValueError(f"its entries are not in {rows} rows")
+        raise ValueError(f"its row indices do not fit {rows} rows")
     place = np.repeat(np.arange(columns, dtype=np.int64), np.diff(indptr)) * rows + indices
     if len(np.unique(place)) < len(place):
-        raise ValueError("it has two entries in one place")
+        raise ValueError("it has two entries at the same position")

@@ -1,4 +1,4 @@
-"""The user-item graph of the retained training pairs, and propagation over it."""
+"""The user-item graph of the retained training interactions, and propagation over it."""
 
 import warnings
 from copy import copy
@@ -13,19 +13,20 @@ from recbole.data.ids import distinct, without
 
 
 class InteractionGraph:
-    """The bipartite graph of retained training pairs; nodes are all user ids, then all item ids.
+    """The bipartite graph of the distinct (user, item) pairs in the retained training interactions.
 
-    Its adjacency can be weighted anew (a view that leaves edges out has zeros) without building it anew. Never changed:
-    what is :meth:`without` some pairs is another graph.
+    A user's node number is the user id, an item's is ``n_users`` plus the item id. The adjacency can be computed with
+    other edge weights (0 drops an edge) without rebuilding the graph. A graph never changes; :meth:`without` returns a
+    new one.
 
     Attributes:
-        tails: int64 [2 n_edges], where the directed edges end, sorted by the node that they leave, then by this one.
-        counts: int64 [n_nodes], how many edges leave each node.
+        tails: int64 [2 n_edges], the node at which each directed edge ends. Edges are sorted by start, then end node.
+        counts: int64 [n_nodes], number of edges that start at each node.
         n_nodes: ``n_users + n_items``.
 
     Args:
-        dataset: under the mask to build from.
-        device: where the tensors live.
+        dataset: the data; rows that its mask marks as forgotten give no edges.
+        device: device of the tensors.
     """
 
     def __init__(self, dataset: Dataset, device: torch.device | str | None = None) -> None:
@@ -48,31 +49,33 @@ class InteractionGraph:
 
     @cached_property
     def heads(self) -> torch.Tensor:
-        """Which node each directed edge leaves, int64 [2 n_edges]; with ``tails`` the adjacency's entries."""
+        """The node at which each directed edge starts, int64 [2 n_edges], in the order of ``tails``."""
         return torch.arange(self.n_nodes, device=self.tails.device).repeat_interleave(self.counts)
 
     @property
     def users(self) -> torch.Tensor:
-        """The users of the pairs, int64 [n_edges]; a pair stands there once, and they are sorted."""
+        """User id of each distinct pair, int64 [n_edges]; pairs are sorted by user, then item."""
         return self.heads[: len(self)]
 
     @cached_property
     def items(self) -> torch.Tensor:
-        """The items of the pairs, int64 [n_edges]."""
+        """Item id of each distinct pair, int64 [n_edges]."""
         return self.tails[: len(self)] - self.n_users
 
     @cached_property
     def pair(self) -> torch.Tensor:
-        """Which of the pairs each directed edge is, int64 [2 n_edges]."""
+        """Index of the pair to which each directed edge belongs, int64 [2 n_edges]."""
         pairs = torch.arange(len(self), device=self.tails.device)
         return torch.cat([pairs, torch.argsort(self.tails[: len(self)], stable=True)])
 
     def without(self, dataset: Dataset, rows: np.ndarray) -> Self:
-        """Return the graph of a mask that covers more, to the bit; the cost of finding the edges follows the rows.
+        """Return the graph after forgetting further interactions, bit-identical to one rebuilt from scratch.
+
+        Finding the edges takes time proportional to the number of training rows of the affected users.
 
         Args:
-            dataset: under a mask that covers the rows, and otherwise what the graph was built from.
-            rows: int64, log rows. A pair leaves with its last retained training row.
+            dataset: the data from which the graph was built, with a mask that now also marks ``rows`` as forgotten.
+            rows: int64, the log rows forgotten since. An edge is removed when its last training row is forgotten.
         """
         log, n_items = dataset.log, dataset.n_items
         theirs = log.rows_of(distinct(log.user[rows]))
@@ -95,7 +98,7 @@ class InteractionGraph:
         return graph
 
     def _places(self, heads: torch.Tensor, tails: torch.Tensor) -> torch.Tensor:
-        """Return where directed edges stand, int64 [n]; -1 for those that the graph does not have. By bisection."""
+        """Return the index of each directed edge (head, tail), int64 [n], by bisection; -1 if not in the graph."""
         low, end = self._pointers[heads], self._pointers[heads + 1]
         high, last = end, max(len(self.tails) - 1, 0)
         if not len(self.tails) or not len(heads):
@@ -108,7 +111,7 @@ class InteractionGraph:
         return torch.where(there, low, -1)
 
     def degrees(self, weights: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the summed weight of each node's edges, float64 [n_nodes], plus RecBole's 1e-7."""
+        """Return each node's summed edge weights (1 by default) plus RecBole's 1e-7, float64 [n_nodes]."""
         if weights is None:
             return self.counts.to(torch.float64) + 1e-7
         weights = weights.to(torch.float64)[self.pair]
@@ -121,9 +124,9 @@ class InteractionGraph:
         """Return ``D^power A D^power``, symmetric, as a sparse CSR tensor [n_nodes, n_nodes].
 
         Args:
-            weights: weight of each pair [n_edges], ones by default; ``D`` is recounted from them.
+            weights: weight of each pair [n_edges], 1 by default; the degrees ``D`` are computed from the weights.
             power: -0.5 for LightGCN's normalisation, 0 for the plain adjacency.
-            dtype: of the values, which are worked out in float64.
+            dtype: dtype of the result; computations are in float64.
         """
         scale = self.degrees(weights) ** power
         values = scale.repeat_interleave(self.counts).mul_(scale[self.tails])
@@ -132,21 +135,21 @@ class InteractionGraph:
         return self.csr(values.to(dtype))
 
     def csr(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the sparse CSR tensor [n_nodes, n_nodes] with a value for each of ``heads``, ``tails``."""
+        """Return the sparse CSR tensor [n_nodes, n_nodes] with the given value for each directed edge [2 n_edges]."""
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")  # "beta", once a process
+            warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")  # "in beta", once
             return torch.sparse_csr_tensor(self._pointers, self.tails, values, (self.n_nodes, self.n_nodes))
 
     def likeness(self, nodes: torch.Tensor) -> torch.Tensor:
-        """Return the inner product of both ends of each pair [n_edges], given a vector for each node [n_nodes, d]."""
+        """Return the inner product of the pair's two rows of ``nodes`` [n_nodes, d], for each pair, [n_edges]."""
         return _EdgeProducts.apply(self, nodes, nodes) / 2
 
     def weighted_mean(self, weights: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
-        """Return each node's mean of its neighbours' vectors [n_nodes, d], differentiable in ``weights`` too.
+        """Return the weighted mean of each node's neighbours, [n_nodes, d], differentiable in both arguments.
 
         Args:
-            weights: weight of each pair [n_edges]; a node whose edges weigh nothing gets zeros.
-            nodes: [n_nodes, d].
+            weights: weight of each pair [n_edges]; a node whose edge weights add up to 0 gets zeros.
+            nodes: [n_nodes, d], one vector per node.
         """
         total = _WeightedProduct.apply(self, weights, torch.cat([nodes, torch.ones_like(nodes[:, :1])], dim=1))
         size = total[:, -1:]
@@ -154,7 +157,7 @@ class InteractionGraph:
 
 
 class _EdgeProducts(torch.autograd.Function):
-    """``a_u . b_i + a_i . b_u`` for each pair (u, i); differentiable to any order, without scattering."""
+    """``a_u . b_i + a_i . b_u`` for each pair (u, i), differentiable to any order without scatter operations."""
 
     @staticmethod
     def forward(ctx: Any, graph: InteractionGraph, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -173,7 +176,7 @@ class _EdgeProducts(torch.autograd.Function):
 
 
 class _WeightedProduct(torch.autograd.Function):
-    """The adjacency with the weights of pairs, times a dense matrix; differentiable in both, to any order."""
+    """Product of the weighted adjacency and a dense matrix, differentiable in weights and matrix to any order."""
 
     @staticmethod
     def forward(ctx: Any, graph: InteractionGraph, weights: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
@@ -190,7 +193,7 @@ class _WeightedProduct(torch.autograd.Function):
 
 
 class _SymmetricProduct(torch.autograd.Function):
-    """``A @ x`` for a symmetric ``A``: its gradient is the same product again, to any order."""
+    """``A @ x`` for a symmetric ``A``; the gradient is the same product, so it is differentiable to any order."""
 
     @staticmethod
     def forward(ctx: Any, matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
@@ -203,5 +206,5 @@ class _SymmetricProduct(torch.autograd.Function):
 
 
 def propagate(matrix: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
-    """Return ``matrix @ embeddings`` for a symmetric sparse matrix, differentiable twice and more."""
+    """Return ``matrix @ embeddings`` for a symmetric sparse matrix, differentiable in ``embeddings`` to any order."""
     return _SymmetricProduct.apply(matrix.to(embeddings.dtype), embeddings)

@@ -1,4 +1,4 @@
-"""What models share that embed users and items by their place in the interaction graph."""
+"""Base class of models that propagate user and item embeddings over the interaction graph."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from recbole.model.user_views import UserView
 from recbole.utils import InputType
 
 _Cached = tuple[list[tuple[int, int, float]], torch.Tensor, tuple[torch.Tensor, torch.Tensor]]
-"""The state of the parameters, the adjacency, and the representations that they make."""
+"""The state of the parameters, the adjacency, and the representations computed from both."""
 
 
 class GraphRecommender(GeneralRecommender, ABC):
-    """Two embedding tables and the graph of the retained *training* pairs; scores are inner products.
+    """A model with two embedding tables and the graph of the retained *training* pairs; scores are inner products.
 
     A subclass defines :meth:`forward` and ``calculate_loss``.
 
     Attributes:
         graph: :class:`~recbole.model.graph.InteractionGraph`.
-        norm_adj_matrix: its normalised adjacency, sparse CSR [n_users + n_items, n_users + n_items].
+        norm_adj_matrix: normalised adjacency of the graph, sparse CSR [n_users + n_items, n_users + n_items].
     """
 
     input_type = InputType.PAIRWISE
@@ -34,7 +34,7 @@ class GraphRecommender(GeneralRecommender, ABC):
     batch_free: tuple[str, ...] = ("forward",)
     n_layers: int
     graph: InteractionGraph
-    _left: np.ndarray | None = None  # the rows that leave, for a rebuild that knows of them
+    _left: np.ndarray | None = None  # the newly forgotten log rows, during rebuild_without
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
@@ -45,18 +45,18 @@ class GraphRecommender(GeneralRecommender, ABC):
 
     @property
     def reach(self) -> float:  # type: ignore[override]  # it is only read
-        """An edge that leaves changes what is ``n_layers`` propagations away."""
+        """``n_layers``: removing an edge changes embeddings up to so many propagations away."""
         return self.n_layers
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Build the graph of the retained training pairs; in :meth:`rebuild_without`, from the one that is there."""
+        """Build the graph of the retained training pairs; within :meth:`rebuild_without`, from the current graph."""
         rows, self._left = self._left, None
         self.graph = InteractionGraph(dataset, self.device) if rows is None else self.graph.without(dataset, rows)
         self.norm_adj_matrix = self.graph.adjacency(dtype=self.user_embedding.weight.dtype)
         self._cache: _Cached | None = None
 
     def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
-        """Take the edges of rows that were just forgotten out of the graph, and derive the rest by :meth:`rebuild`."""
+        """Remove the edges of newly forgotten rows from the graph, then update what depends on it."""
         self._left = rows
         try:
             self.rebuild(dataset)
@@ -64,26 +64,27 @@ class GraphRecommender(GeneralRecommender, ABC):
             self._left = None
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the fields of users and of items: a propagation reads a row by the edges of its own examples.
+        """Return both embedding tables: a node without edges and examples is read by no propagation and no loss.
 
-        A subclass whose loss reads others, as a contrast with everybody does, overrides it or ``candidates``.
+        A subclass whose loss reads further rows, such as a contrast with all users, overrides this method or
+        ``candidates``.
         """
         items = (self.ITEM_ID, self.NEG_ITEM_ID)
         return {"user_embedding.weight": (self.USER_ID,), "item_embedding.weight": items}
 
     @abstractmethod
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what scores are made of: ``(users [n_users, d], items [n_items, d])``."""
+        """Return the embeddings whose inner products are the scores: ``(users [n_users, d], items [n_items, d])``."""
 
     def get_ego_embeddings(self) -> torch.Tensor:
-        """Return the parameters, users above items: [n_users + n_items, d]."""
+        """Return the embedding parameters before propagation, users then items: [n_users + n_items, d]."""
         return torch.cat([self.user_embedding.weight, self.item_embedding.weight])
 
     def layer_mean(self, matrices: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the mean of the parameters and of each propagation of them, ``(users, items)``.
+        """Return the mean of the embedding parameters and all propagated layers: ``(users [n, d], items [n, d])``.
 
         Args:
-            matrices: the symmetric matrix of each propagation in turn.
+            matrices: the symmetric matrix of each propagation, in order.
         """
         layer = total = self.get_ego_embeddings()
         for matrix in matrices:
@@ -92,26 +93,26 @@ class GraphRecommender(GeneralRecommender, ABC):
         return self.split(total / (len(matrices) + 1))
 
     def split(self, nodes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cut [n_users + n_items, d] into users and items."""
+        """Split a matrix [n_users + n_items, d] into users [n_users, d] and items [n_items, d]."""
         users, items = torch.split(nodes, [self.n_users, self.n_items])
         return users, items
 
     def egos(self, interaction: Interaction) -> tuple[torch.Tensor, ...]:
-        """Return the parameters of a batch's users, items and negative items, each [batch, d]."""
+        """Return the embedding parameters of a batch's users, items and negative items, each [batch, d]."""
         return self.gathered(self.user_embedding.weight, self.item_embedding.weight, interaction)
 
     def gathered(self, users: torch.Tensor, items: torch.Tensor, interaction: Interaction) -> tuple[torch.Tensor, ...]:
         """Return the rows of two tables for a batch's users, items and negative items, each [batch, d].
 
-        By ``index_select``, here and in other models: its second derivatives take a sixth of an index's.
+        This and other models use ``index_select``: its second derivatives take a sixth of the time of ``[]``.
         """
         sides = (users, self.USER_ID), (items, self.ITEM_ID), (items, self.NEG_ITEM_ID)
         return tuple(nodes.index_select(0, interaction[field]) for nodes, field in sides)
 
     def representations(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return :meth:`forward`; without gradients, computed once for each state of the parameters and the graph.
+        """Return :meth:`forward`, ``(users, items)``; without gradients it is cached until parameters or graph change.
 
-        The sums see writes through ``.data``, which the version counters miss.
+        The cache key includes the parameters' sums, because writes through ``.data`` do not change version counters.
         """
         if torch.is_grad_enabled():
             return self.forward()
@@ -121,11 +122,11 @@ class GraphRecommender(GeneralRecommender, ABC):
         return self._cache[2]
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the :meth:`representations`."""
+        """Return the embeddings of :meth:`representations`: users [n_users, d] and items [n_items, d]."""
         return self.representations()
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``table``, the parameters, and ``propagated``, what scores are made of."""
+        """Return ``table``, the user embedding parameters, and ``propagated``, the users' :meth:`forward`."""
         propagated = UserView(lambda: self.forward()[0], ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"propagated": propagated}
 

@@ -17,10 +17,10 @@ def _initialise(module: nn.Module, fill: Callable[[torch.Tensor], torch.Tensor])
 
 
 def xavier_normal_initialization(module: nn.Module) -> None:
-    """Fill embeddings and linear weights as Glorot & Bengio (AISTATS 2010), normal; biases with zero."""
+    """Fill embeddings and linear weights from Glorot & Bengio's (AISTATS 2010) normal distribution; zero biases."""
     _initialise(module, xavier_normal_)
 
 
 def xavier_uniform_initialization(module: nn.Module) -> None:
-    """Fill embeddings and linear weights as Glorot & Bengio (AISTATS 2010), uniform; biases with zero."""
+    """Fill embeddings and linear weights from Glorot & Bengio's (AISTATS 2010) uniform distribution; zero biases."""
     _initialise(module, xavier_uniform_)

@@ -1,4 +1,4 @@
-"""Dropout whose masks belong to examples, not to places in a batch."""
+"""Dropout whose mask depends on the example, not on its position in the batch."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -10,18 +10,18 @@ from torch.nn import functional
 from recbole.utils import keyed
 
 _WIDEST = 2**12
-"""More than a tensor's inner dimensions ever have, but for the last."""
+"""An upper bound for the size of a tensor's inner dimensions (all but the first and last)."""
 
 
 class KeyedDropout(nn.Module):
-    """Dropout, keyed in training by (seed, layer, epoch), the example's number, the position in it and the unit.
+    """Dropout whose mask is a hash of (seed, layer, epoch), the example's number, the position in it and the unit.
 
-    Without an example, every other example keeps its mask. N. Srivastava et al., "Dropout: A Simple Way to Prevent
-    Neural Networks from Overfitting", JMLR 2014. Of each hash four units take 16 bits, so that the probability is a
-    multiple of 2^-16; outside of a trainer's :func:`keyed_by` it is ``torch``'s dropout.
+    If an example is forgotten, all other examples therefore keep their masks. N. Srivastava et al., "Dropout: A Simple
+    Way to Prevent Neural Networks from Overfitting", JMLR 2014. Each 64-bit hash serves four units, so the probability
+    is rounded to a multiple of 2^-16. Outside the context :func:`keyed_by` this is PyTorch's dropout.
 
     Args:
-        p: the probability of a unit to be zeroed; the others are scaled by ``1 / (1 - p)``.
+        p: probability with which a unit is zeroed; the others are scaled by ``1 / (1 - p)``.
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -33,12 +33,12 @@ class KeyedDropout(nn.Module):
     def forward(
         self, x: torch.Tensor, row: torch.Tensor | None = None, position: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return ``x`` with units zeroed and the others scaled, in training.
+        """Return ``x`` with some units zeroed and the others scaled; in evaluation mode ``x`` unchanged.
 
         Args:
-            x: float [batch, ..., units], or [n, ..., units] of chosen places.
-            row: int64 [n], the batch's row that each place is of; the first dimension by default.
-            position: int64 [n], the place's number in its row.
+            x: float [batch, ..., units], or [n, ..., units] for n selected positions.
+            row: int64 [n], the batch row of each entry; by default the entries are the batch's rows.
+            position: int64 [n], the position of each entry within its row, or None.
         """
         if not self.training or not self.p:
             return x
@@ -52,7 +52,7 @@ class KeyedDropout(nn.Module):
         return x * self._kept(states, x.shape).to(x.dtype).mul_(1 / (1 - self.p))
 
     def _kept(self, states: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-        """Return which units stay, bool of a shape; its first dimension is that of the states."""
+        """Return a bool mask of the given shape, True for kept units; ``states`` (int64 [shape[0]]) are hash keys."""
         *inner, units = shape[1:]
         quarters = (units + 3) // 4
         place = torch.arange(quarters, device=states.device)
@@ -68,7 +68,7 @@ class KeyedDropout(nn.Module):
 
 @contextlib.contextmanager
 def keyed_by(layers: Sequence[tuple[int, KeyedDropout]], numbers: torch.Tensor | None) -> Iterator[None]:
-    """Let layers draw for the examples of a batch, whose numbers (int64 [batch]) these are, each by its key."""
+    """Context in which each layer uses its key and the example ``numbers`` (int64 [batch]) of the current batch."""
     for key, layer in layers:
         layer.key, layer.numbers = key, numbers
     try:
@@ -79,6 +79,6 @@ def keyed_by(layers: Sequence[tuple[int, KeyedDropout]], numbers: torch.Tensor |
 
 
 def keyed_layers(model: nn.Module, seed: int, epoch: int) -> list[tuple[int, KeyedDropout]]:
-    """Return a model's keyed dropouts, each with its key of an epoch."""
+    """Return ``(key, layer)`` for each :class:`KeyedDropout` of a model, with the keys for an epoch."""
     named = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, KeyedDropout)]
     return [(keyed.key(seed, "dropout", name, epoch), layer) for name, layer in named]

@@ -1,4 +1,4 @@
-"""Building blocks under RecBole's names, so that its checkpoints load and its model files run."""
+"""Layers under RecBole's names, so that its checkpoints load and its model files run."""
 
 import itertools
 import math
@@ -39,15 +39,15 @@ def _initialise(module: nn.Module, method: str) -> None:
 
 
 def normalised(linear: nn.Linear, norm: nn.BatchNorm1d, x: torch.Tensor) -> torch.Tensor:
-    """Return ``norm(linear(x))`` of a ``BatchNorm1d`` after a ``Linear`` with a bias.
+    """Return ``norm(linear(x))`` for ``x`` [..., in] and a linear layer with a bias.
 
-    With the statistics of training that is another linear layer, which spares passes over ``x`` [..., in] and, in
-    second derivatives, the many that PyTorch makes of a normalisation.
+    In evaluation mode both are merged into one linear layer. This saves passes over ``x``, and many more in second
+    derivatives, where PyTorch's batch normalisation is slow.
     """
     if norm.training:
         return norm(linear(x))
     mean, variance = norm.running_mean, norm.running_var
-    assert mean is not None and variance is not None, "a normalisation that keeps no statistics"
+    assert mean is not None and variance is not None, "the normalisation has no running statistics"
     gain = norm.weight * (variance + norm.eps).rsqrt()
     return F.linear(x, gain.unsqueeze(1) * linear.weight, gain * (linear.bias - mean) + norm.bias)
 
@@ -56,11 +56,12 @@ class MLPLayers(nn.Module):
     """Linear layers, each after a dropout and before an activation.
 
     Args:
-        layers: sizes, the input's first.
-        dropout: probability of each layer's input to be zeroed.
+        layers: layer sizes, starting with the input's.
+        dropout: probability with which each unit of a layer's input is zeroed.
         activation: see :func:`activation_layer`.
-        bn: normalise over the batch before the activation.
-        init_method: ``"norm"`` draws weights from N(0, 0.01^2) and zeroes biases; ``None`` leaves PyTorch's.
+        bn: whether to apply batch normalisation before the activation.
+        init_method: ``"norm"`` draws weights from N(0, 0.01^2) and zeroes biases; ``None`` keeps
+            PyTorch's initialisation.
         last_activation: False leaves the last layer without its activation.
     """
 
@@ -94,10 +95,10 @@ class CNNLayers(nn.Module):
     """Two-dimensional convolutions without padding, each before an activation.
 
     Args:
-        channels: the input's, then each layer's.
-        kernels, strides: one a layer.
+        channels: numbers of channels of the input and of each layer.
+        kernels, strides: kernel size and stride of each layer.
         activation: see :func:`activation_layer`.
-        init_method: as in :class:`MLPLayers`.
+        init_method: ``"norm"`` draws weights from N(0, 0.01^2) and zeroes biases; ``None`` keeps PyTorch's.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class CNNLayers(nn.Module):
 
 
 class BiGNNLayer(nn.Module):
-    """A step of NGCF: ``(L + I) E W + (L E * E) V``, with biases.
+    """One propagation layer of NGCF: ``(L + I) E W + (L E * E) V``, with biases.
 
     X. Wang et al., "Neural Graph Collaborative Filtering", SIGIR 2019 (equation numbers not checked).
     """
@@ -138,22 +139,23 @@ class BiGNNLayer(nn.Module):
     def forward(
         self, lap_matrix: torch.Tensor, eye_matrix: torch.Tensor | None, features: torch.Tensor
     ) -> torch.Tensor:
-        """Return [nodes, out_dim] for ``L``, sparse [nodes, nodes], and ``E``, [nodes, in_dim]; ``I`` is not read."""
+        """Return [nodes, out_dim] for ``L``, sparse [nodes, nodes], and ``E``, [nodes, in_dim]; ``I`` is unused."""
         near = torch.sparse.mm(lap_matrix, features)
         return self.linear(features + near) + self.interActTransform(near * features)
 
 
 class SequenceAttLayer(nn.Module):
-    """Weighs a sequence by a perceptron that sees each position beside the candidate: that of DIN.
+    """DIN's attention: a perceptron weighs each position of a sequence given the candidate item.
 
-    G. Zhou et al., KDD 2018 (see :class:`Dice`); ``k`` weighs ``MLP(q, k, q - k, q * k) / sqrt(d)`` for ``q``.
+    G. Zhou et al., KDD 2018 (see :class:`Dice`). A position's vector ``k`` has weight
+    ``MLP(q, k, q - k, q * k) / sqrt(d)`` for the candidate's vector ``q``.
 
     Args:
-        mask_mat: the positions, int64 [1, length].
-        att_hidden_size: sizes of the perceptron, the first one 4 d.
+        mask_mat: the position numbers 0, 1, ..., int64 [1, length].
+        att_hidden_size: layer sizes of the perceptron; the first one must be 4 d.
         activation: see :func:`activation_layer`.
-        softmax_stag: normalise the weights; otherwise padding has weight 0.
-        return_seq_weight: return the weights [batch, 1, length] rather than the weighted sum [batch, 1, d].
+        softmax_stag: whether to normalise the weights by a softmax; otherwise padding has weight 0.
+        return_seq_weight: whether to return the weights [batch, 1, length] instead of the weighted sum [batch, 1, d].
     """
 
     def __init__(
@@ -170,7 +172,7 @@ class SequenceAttLayer(nn.Module):
         self.dense = nn.Linear(att_hidden_size[-1], 1)
 
     def forward(self, queries: torch.Tensor, keys: torch.Tensor, keys_length: torch.Tensor) -> torch.Tensor:
-        """Return weights or sums for candidates [batch, d], sequences [batch, length, d] and lengths [batch]."""
+        """Return weights or weighted sums for candidates [batch, d], sequences [batch, length, d], lengths [batch]."""
         queries = queries.unsqueeze(1).expand_as(keys)
         seen = torch.cat([queries, keys, queries - keys, queries * keys], dim=-1)
         weights = self.dense(self.att_mlp_layers(seen)).squeeze(-1)
@@ -181,11 +183,11 @@ class SequenceAttLayer(nn.Module):
 
 
 class VanillaAttention(nn.Module):
-    """Weighs vectors by a two-layer perceptron's scores.
+    """Attention whose weights are a softmax over the scores of a two-layer perceptron.
 
     Args:
-        hidden_dim: the vectors' size.
-        attn_dim: the perceptron's inner size.
+        hidden_dim: size of the input vectors.
+        attn_dim: size of the perceptron's hidden layer.
     """
 
     def __init__(self, hidden_dim: int, attn_dim: int) -> None:
@@ -193,7 +195,7 @@ class VanillaAttention(nn.Module):
         self.projection = nn.Sequential(nn.Linear(hidden_dim, attn_dim), nn.ReLU(), nn.Linear(attn_dim, 1))
 
     def forward(self, input_tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ``(means [..., hidden_dim], weights [..., n])`` of ``[..., n, hidden_dim]``; weights add up to 1."""
+        """Return ``(weighted means [..., hidden_dim], weights [..., n])`` for input [..., n, hidden_dim]."""
         weights = self.projection(input_tensor).squeeze(-1).softmax(dim=-1)
         return (weights.unsqueeze(-1) * input_tensor).sum(dim=-2), weights
 

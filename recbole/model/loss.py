@@ -1,4 +1,4 @@
-"""Losses under RecBole's names."""
+"""Loss functions under RecBole's names."""
 
 from collections.abc import Iterable
 from typing import cast
@@ -11,7 +11,7 @@ class BPRLoss(nn.Module):
     """Bayesian personalised ranking: the mean of ``-log(gamma + sigmoid(pos - neg))``.
 
     S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009 (equation numbers not
-    checked). ``gamma`` is RecBole's guard against ``log 0``.
+    checked). ``gamma``, as in RecBole, avoids ``log 0``.
     """
 
     def __init__(self, gamma: float = 1e-10) -> None:
@@ -19,22 +19,23 @@ class BPRLoss(nn.Module):
         self.gamma = gamma
 
     def forward(self, pos_score: torch.Tensor, neg_score: torch.Tensor) -> torch.Tensor:
-        """Return the scalar mean over two score tensors of one shape."""
+        """Return the mean loss, a scalar, for two score tensors of equal shape."""
         return -torch.log(self.gamma + torch.sigmoid(pos_score - neg_score)).mean()
 
 
 class RegLoss(nn.Module):
-    """The sum of the parameters' Euclidean norms."""
+    """Regulariser: the sum of the parameters' Euclidean norms."""
 
     def forward(self, parameters: Iterable[torch.Tensor]) -> torch.Tensor:
-        """Return the scalar sum over an iterable of tensors."""
+        """Return the sum of the norms of the tensors, a scalar."""
         return sum(parameter.norm(2) for parameter in parameters)
 
 
 class EmbLoss(nn.Module):
-    """The norms of whole embedding batches, divided by the batch size, as RecBole regularises.
+    """RecBole's regulariser: the sum of the norms of whole batches of embeddings, divided by the batch size.
 
-    Without ``require_pow`` the norms are not squared (RecBole's default; the LightGCN paper squares and halves them).
+    By default the norms are not squared. With ``require_pow`` they are raised to the power ``norm`` and divided by
+    ``norm``; for 2 these are the squared and halved norms of the LightGCN paper.
     """
 
     def __init__(self, norm: float = 2) -> None:
@@ -42,7 +43,7 @@ class EmbLoss(nn.Module):
         self.norm = norm
 
     def forward(self, *embeddings: torch.Tensor, require_pow: bool = False) -> torch.Tensor:
-        """Return the scalar for tensors [batch, d]."""
+        """Return the regulariser, a scalar, for embeddings [batch, d]."""
         size = embeddings[-1].shape[0]
         if require_pow:
             return sum(torch.norm(e, p=self.norm) ** self.norm for e in embeddings) / size / self.norm
@@ -50,13 +51,13 @@ class EmbLoss(nn.Module):
 
 
 class EmbMarginLoss(nn.Module):
-    """The part of the squared embedding norms above 1, over the batch size."""
+    """Regulariser: the sum of the excess of each squared embedding norm over 1, divided by the batch size."""
 
     def __init__(self, power: float = 2) -> None:
         super().__init__()
         self.power = power
 
     def forward(self, *embeddings: torch.Tensor) -> torch.Tensor:
-        """Return the scalar for tensors [batch, d]."""
+        """Return the regulariser, a scalar, for embeddings [batch, d]."""
         excess = sum(((e**self.power).sum(dim=1) - 1.0).clamp_min(0).sum() for e in embeddings)
         return cast("torch.Tensor", excess) / embeddings[-1].shape[0]

@@ -1,4 +1,4 @@
-"""What the session models share: one vector for the items so far, held against every item's embedding."""
+"""Base class of session models that score items by the inner product of a session vector and item embeddings."""
 
 from abc import ABC, abstractmethod
 
@@ -18,10 +18,15 @@ _LOSSES = {"CE": nn.CrossEntropyLoss, "BPR": BPRLoss}
 
 
 def pack(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[PackedSequence, torch.Tensor, torch.Tensor]:
-    """Pack sequences (int64 [batch, width]) of some lengths, so that no step is spent on padding.
+    """Pack padded sequences, so that no computation is spent on padding.
+
+    Args:
+        item_seq: int64 [batch, width], item ids padded on the right.
+        item_seq_len: int64 [batch], lengths, at least 1.
 
     Returns:
-        The ``PackedSequence`` of the items, and the row and the position in it (int64 [items]) of each packed item.
+        ``(packed, row, position)``: the ``PackedSequence`` of item ids, and for each packed item its row in the batch
+        and its position in the sequence, both int64 [items].
     """
     rows, width = item_seq.shape
     place = torch.arange(rows * width, device=item_seq.device).view(rows, width)
@@ -33,14 +38,19 @@ def pack(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[PackedSequ
 
 
 def begun_alike(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return which sequences (int64 [batch, width]) of some lengths are not the beginning of another, and what are.
+    """Find the sequences in a batch that are not a prefix of another one.
+
+    Args:
+        item_seq: int64 [batch, width], item ids padded with 0 on the right.
+        item_seq_len: int64 [batch], lengths.
 
     Returns:
-        The rows that are no beginning (of equal ones: one), int64, in lexical order; and for each row of the batch the
-        place among these of one that it begins, int64 [batch].
+        ``(longest, of)``. ``longest``, int64: the rows that are not a prefix of another row (one of several
+        equal rows), in lexical order. ``of``, int64 [batch]: for each row, the index into ``longest`` of a sequence
+        that it is a prefix of.
     """
     items = item_seq.cpu().numpy()
-    order = np.lexsort(items.T[::-1])  # what begins others stands right before them: padding is the least
+    order = np.lexsort(items.T[::-1])  # a prefix sorts directly before its continuations, as padding is smallest
     items, lengths = items[order], item_seq_len.cpu().numpy()[order]
     differ = items[:-1] != items[1:]
     first = np.where(differ.any(axis=1), differ.argmax(axis=1), items.shape[1])
@@ -53,8 +63,8 @@ def begun_alike(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[tor
 class NextItemRecommender(SequentialRecommender, ABC):
     """Encodes a sequence as a vector and scores an item by the inner product with its (input) embedding.
 
-    A subclass makes ``item_embedding`` and a :meth:`forward`. The loss is the cross-entropy over the whole catalogue,
-    the padding's row included as in RecBole, or the BPR loss against drawn negatives (``loss_type: BPR``).
+    A subclass defines ``item_embedding`` and :meth:`forward`. The loss is the softmax cross-entropy over all items,
+    including the padding row as in RecBole, or the BPR loss with sampled negatives (``loss_type: BPR``).
     """
 
     trims = True
@@ -73,11 +83,11 @@ class NextItemRecommender(SequentialRecommender, ABC):
 
     @abstractmethod
     def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
-        """Return the vectors [batch, d] of sequences.
+        """Return the sequences' vectors, float [batch, d].
 
         Args:
-            item_seq: int64 [batch, width], oldest first, padded with 0 on the right.
-            item_seq_len: int64 [batch], at least 1.
+            item_seq: int64 [batch, width], item ids, oldest first, padded with 0 on the right.
+            item_seq_len: int64 [batch], sequence lengths, at least 1.
         """
 
     def _encode(self, interaction: Interaction) -> torch.Tensor:
@@ -85,19 +95,19 @@ class NextItemRecommender(SequentialRecommender, ABC):
 
     @property
     def is_cross_entropy(self) -> bool:
-        """Whether the loss is the cross-entropy over the catalogue, of which a subclass has changed nothing."""
+        """Whether the loss is the cross-entropy over all items and no subclass overrides it or its ``outputs``."""
         ours = (getattr(getattr(self, name), "__func__", None) for name in ("calculate_loss", "outputs", "loss_of"))
         own = NextItemRecommender.calculate_loss, NextItemRecommender.outputs, NextItemRecommender.loss_of
         return self.loss_type == "CE" and tuple(ours) == own
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the fields of items where their loss is against drawn negatives; a softmax reads them all."""
+        """Return the item table's fields if ``loss_type`` is BPR; {} for a softmax, which reads all items."""
         if self.loss_type == "CE":
             return {}
         return {"item_embedding.weight": (self.ITEM_SEQ, self.POS_ITEM_ID, self.NEG_ITEM_ID)}
 
     def pieces(self, interaction: Interaction) -> list[Interaction]:
-        """Return pieces of sequences of about the same length, each as wide as its longest."""
+        """Split a batch into pieces of sequences with similar length, each cut to its longest sequence."""
         lengths, size = interaction[self.ITEM_SEQ_LEN], rows_at_once(self.n_items if self.loss_type == "CE" else 2)
         return [self._cut(interaction[rows]) for rows in torch.argsort(lengths, stable=True).split(size)]
 
@@ -106,24 +116,24 @@ class NextItemRecommender(SequentialRecommender, ABC):
         return Interaction(interaction.interaction | {self.ITEM_SEQ: interaction[self.ITEM_SEQ][:, :width]})
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean loss of the batch's next items."""
+        """Return the batch's mean loss for the next items, a scalar."""
         return self.loss_of(self.outputs(interaction), interaction)
 
     def loss_sum(self, interaction: Interaction, outputs: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the loss of a batch as the sum over its rows; a cross-entropy without a graph of all scores."""
+        """Return the loss summed over the batch; a cross-entropy is computed without keeping all scores in memory."""
         if outputs is not None or not self.is_cross_entropy:
             return super().loss_sum(interaction, outputs)
         encoded = self._encode(interaction)
         return table_cross_entropy(encoded, self.item_embedding.weight, interaction[self.POS_ITEM_ID])
 
     def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """Return the sequences' vectors, the item table and the next items, or None: the loss is no cross-entropy."""
+        """Return ``(sequence vectors, item table, next items)``, or None if the loss is not the cross-entropy."""
         if not self.is_cross_entropy:
             return None
         return self._encode(interaction), self.item_embedding.weight, interaction[self.POS_ITEM_ID]
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores that the loss is of: [batch, n_items], or those of target and negative, [batch, 2]."""
+        """Return the scores in the loss: of all items [batch, n_items], or for BPR of (target, negative) [batch, 2]."""
         encoded = self._encode(interaction)
         if self.loss_type == "CE":
             return encoded @ self.item_embedding.weight.T
@@ -131,7 +141,7 @@ class NextItemRecommender(SequentialRecommender, ABC):
         return (encoded.unsqueeze(1) * self.item_embedding(items)).sum(dim=-1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
-        """Return the mean loss of the batch's next items, given their :meth:`outputs`."""
+        """Return the batch's mean loss for the next items, given the scores of :meth:`outputs`."""
         if self.loss_type == "CE":
             return self.loss_fct(outputs, interaction[self.POS_ITEM_ID])
         return self.loss_fct(*outputs.unbind(dim=1))

@@ -1,4 +1,4 @@
-"""The time steps of basket histories, told by those at which an item is there: at all others it is in one state."""
+"""Compact states for DNNTSP: one per basket with the item, and a single one for all baskets without it."""
 
 import warnings
 from dataclasses import dataclass
@@ -12,15 +12,17 @@ from recbole.model.basket_histories import Incidence
 
 @dataclass(frozen=True)
 class Presences:
-    """The states that nodes, a user's item each, can be in: one for all steps without the item, one for each with it.
+    """The distinct states of nodes; a node is one item of one user.
 
-    Nodes' rows stand one after the other, that of absence first, then those of presence in the order of time.
+    A node has one state for all time steps (baskets) without its item, called absence, and one for each step with it,
+    called presence. Each state is a row. The rows of a node are adjacent: absence, then presences in order of time.
 
     Attributes:
-        first: int64 [nodes], a node's row of absence.
-        size: int64 [nodes], how many rows a node has.
-        node, slot: int64 [rows], whose a row is, and at which step; -1 for absence.
-        of_entry: int64 [entries], the row of each entry of the history.
+        first: int64 [nodes], row index of each node's absence.
+        size: int64 [nodes], number of rows of each node.
+        node: int64 [rows], the node of each row.
+        slot: int64 [rows], the time step of each presence; -1 for absence.
+        of_entry: int64 [entries], row index of each entry of the history.
     """
 
     first: torch.Tensor
@@ -31,7 +33,7 @@ class Presences:
 
     @classmethod
     def of(cls, history: Incidence, node: torch.Tensor, n_nodes: int) -> Self:
-        """Return those of a history whose entries are of some nodes, int64 [entries]."""
+        """Build the states of a history from the node of each of its entries (int64 [entries])."""
         size = torch.bincount(node, minlength=n_nodes) + 1
         first = size.cumsum(0) - size
         order = torch.argsort(node, stable=True)  # entries are in the order of time
@@ -41,22 +43,22 @@ class Presences:
         return cls(first, size, torch.repeat_interleave(size), slot, of_entry)
 
     def groups(self, lengths: torch.Tensor) -> list[slice]:
-        """Return runs of neighbouring nodes with about the same ``size`` and history length (int64 [nodes])."""
+        """Return slices of adjacent nodes with similar ``size`` and history length (``lengths``, int64 [nodes])."""
         widths = torch.stack([power_above(self.size), power_above(lengths)])
         _, counts = torch.unique_consecutive(widths, return_counts=True, dim=1)
         ends = counts.cumsum(0).tolist()
         return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def attended(self, heads: torch.Tensor, along: torch.Tensor, nodes: slice, lengths: torch.Tensor) -> torch.Tensor:
-        """Return ``z_i = sum_t (q . H_it) H_it`` of some nodes, ``H`` being causal attention over all time steps.
+        """Return ``z_i = sum_t (q . H_it) H_it``, float [nodes, d], where ``H`` is causal attention over time steps.
 
-        The attention weighs states, those of absence by how many steps they stand for.
+        The attention is computed over states. A state of absence is weighted by the number of steps it represents.
 
         Args:
-            heads: float [rows, 3 d], queries, keys and values.
-            along: float [rows, heads], ``q`` times what each head has of the value.
-            nodes: at least one.
-            lengths: int64 [nodes], time steps of each.
+            heads: float [rows, 3 d], queries, keys and values of the states.
+            along: float [rows, heads], inner product of ``q`` with each head's part of the value.
+            nodes: the slice of nodes, not empty.
+            lengths: int64 [nodes], number of time steps of each node in the slice.
         """
         place, valid, log_times = self._steps(nodes, lengths, heads.dtype)
         states = (
@@ -75,20 +77,21 @@ class Presences:
     def _steps(
         self, nodes: slice, lengths: torch.Tensor, dtype: torch.dtype
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return what queries there are at some nodes, and what they look at.
+        """Return the attention queries of some nodes, and the states that they attend to.
 
-        A query is asked in absence at each of the time steps, then in each presence.
+        There is one query for the absence state at each time step, then one for each presence.
 
         Returns:
-            ``(place, valid, log_times)``: int64 [size, nodes], the rows of the nodes' states, padded to the largest
-            size; float [queries, nodes], 1 where the query is that of a time step, else 0; and [queries, size, nodes],
-            the logarithm of how many time steps up to the query's a state stands for.
+            ``(place, valid, log_times)``. ``place``, int64 [size, nodes]: row indices of the nodes' states, padded to
+            the largest size. ``valid``, float [queries, nodes]: 1 if the node is in this state at this step, else 0.
+            ``log_times``, float [queries, size, nodes]: logarithm of how many time steps up to the query's a state
+            represents.
         """
         first, size = self.first[nodes], self.size[nodes]
         step, t = (torch.arange(int(n.max()), device=size.device).unsqueeze(1) for n in (size, lengths))
         there = step < size
         place = (first + step).clamp_max(len(self.slot) - 1)
-        slot = torch.where(there, self.slot[place], len(t))[1:]  # after all steps where there is none
+        slot = torch.where(there, self.slot[place], len(t))[1:]  # len(t), after all steps, for padding
         present = slot.new_zeros(len(t) + 1, len(size)).scatter_(0, slot, 1)[:-1]
         time = torch.cat([t.expand_as(present), slot.clamp_max(len(t) - 1)])
         valid = torch.cat([(present == 0) & (t < lengths), there[1:]])
@@ -98,7 +101,7 @@ class Presences:
 
 
 def symmetric(i: torch.Tensor, j: torch.Tensor, values: torch.Tensor, n: int) -> torch.Tensor:
-    """Return a sparse [n, n] matrix by its entries, each with its mirror image: int64 places and float values."""
+    """Return a symmetric sparse CSR matrix [n, n]; ``i`` and ``j`` (int64) must contain both (i, j) and (j, i)."""
     order = torch.argsort(i * n + j)
     pointers = functional.pad(torch.bincount(i, minlength=n).cumsum(0), (1, 0))
     with warnings.catch_warnings():
@@ -107,5 +110,5 @@ def symmetric(i: torch.Tensor, j: torch.Tensor, values: torch.Tensor, n: int) ->
 
 
 def power_above(sizes: torch.Tensor) -> torch.Tensor:
-    """Return the least powers of two that are not below sizes (int64, at least 1), float64."""
+    """Return, float64, the smallest power of two that is at least each of ``sizes`` (int64, at least 1)."""
     return torch.exp2(torch.log2(sizes.double()).ceil())

@@ -1,7 +1,7 @@
-"""Which users a loss over whole tables is about: planted ones of whom everything is forgotten are nobody.
+"""The users over whom a loss that sums over whole tables is computed.
 
-Sums over rows are rounded by how many there are and in which order, so models look at the present users alone even
-where these are all: then the operations are the same ones.
+Injected users (spam) without retained rows are excluded, so that such a loss equals that on the clean data. Rounding in
+a sum depends on the number and order of its rows, so models select the present users even if these are all users.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from recbole.data import Dataset
 
 
 def present_users(dataset: Dataset, device: torch.device | str | None = None) -> torch.Tensor:
-    """Return the ids of all users but the planted ones without a retained training row, int64.
+    """Return the ids, int64, of all users except injected ones without a retained training row.
 
-    Genuine users stay, whatever they forget: a model that is trained without their rows has them in its tables too.
+    Genuine users are always included, because retrained models have them in their tables too.
     """
     there = np.arange(dataset.n_users) < dataset.first_fake
     there[dataset.log.user[dataset.train_rows]] = True
@@ -25,6 +25,6 @@ def present_users(dataset: Dataset, device: torch.device | str | None = None) ->
 def map_present(
     function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, present: torch.Tensor
 ) -> torch.Tensor:
-    """Return ``function(rows)``, a function of each row alone, with zeros in the rows that are not ``present``."""
+    """Apply a row-wise function to the rows with ids ``present`` (int64); all other rows of the result are zero."""
     found = function(rows.index_select(0, present))
     return found.new_zeros(len(rows), *found.shape[1:]).index_copy(0, present, found)

@@ -1,4 +1,4 @@
-"""What every model offers, under RecBole's names; the defaults let a plain RecBole model run untouched."""
+"""The base class of all models. It uses RecBole's names, and its defaults let an unmodified RecBole model run."""
 
 from __future__ import annotations
 
@@ -22,50 +22,51 @@ if TYPE_CHECKING:
     import scipy.sparse
 
 PAIRS_AT_ONCE = 2**18
-"""How many (user, item) pairs a model without a ranking of its own is asked about at a time."""
+"""How many (user, item) pairs the default :meth:`AbstractRecommender.full_sort_predict` scores in one batch."""
 
 
 class AbstractRecommender(nn.Module):
-    """A model: a loss to train on, and scores to rank by.
+    """A recommender: it defines a training loss and the scores by which items are ranked.
 
     Class attributes that a model declares:
 
     Attributes:
-        type: :class:`~recbole.utils.ModelType`; decides the data task.
-        input_type: :class:`~recbole.utils.InputType`; decides whether negatives stand beside positives.
+        type: :class:`~recbole.utils.ModelType`; decides the task (CF, SBR or NBR).
+        input_type: :class:`~recbole.utils.InputType`; decides whether training batches contain sampled
+            negative items.
         loss_reduction: ``"mean"`` if :meth:`calculate_loss` is the mean over the batch, ``"sum"`` if it is the sum.
-        loss_of_examples: whether that mean (sum) is over one term of each example. False if terms belong to a batch
-            (a norm that is not squared, examples contrasted with each other): several processes, each with its share
-            of every batch, then train another objective.
-        warm_up_epochs: how many epochs come before those of ``epochs``, which train something else than what ranks;
-            nothing is validated in them. Epochs are counted from the first of them.
-        row_tables: parameter name to the interaction fields that index its rows, for parameters that the loss
-            reads only through such look-ups. Second-order work is then confined to the rows that a request touches.
-        entry_tables: parameter name to the name of a buffer, for matrices of which single entries are stored: the
-            parameter is the vector of these, the buffer, int64 and ascending, says of each at which place in the flat
-            matrix it is. A batch reads the :meth:`entries` alone, and looks these up in the buffer.
-        user_fields, item_fields: the interaction fields that hold an example's user, and the items that are its input
-            or its target; set by the task's class. See :meth:`lookups`.
-        selective: names of the parameters that hold what the model learned of the requester alone; empty if it
-            learns nothing of single users.
+        loss_of_examples: whether this mean (sum) has one term per example. False if some terms depend on the whole
+            batch (an unsquared norm, examples contrasted with each other). Several processes that each compute the
+            loss on a part of every batch then optimise a different objective.
+        warm_up_epochs: number of extra epochs before the ``epochs`` of the configuration, which train an auxiliary part
+            (such as a teacher) and are not validated. Epoch numbers start with the first warm-up epoch.
+        row_tables: parameter name to the interaction fields that index its rows, for parameters that the loss reads
+            only through such look-ups. Second-order methods then compute with the rows that a request reads.
+        entry_tables: parameter name to the name of a buffer, for matrices of which only some entries are stored. The
+            parameter is the vector of stored values. The buffer (int64, ascending, same length) holds the index of
+            each value in the flattened matrix. A batch reads only its :meth:`entries`.
+        user_fields, item_fields: the interaction fields with an example's user id, and with its input and target item
+            ids. The base class of each task sets them; :meth:`lookups` uses them.
+        selective: names of the parameters that mainly represent the requesting user (session), such as the user
+            embeddings; empty if there are none.
         reach: how far the loss of an example depends on other interactions through what :meth:`rebuild` derives from
-            the data: None, not at all; 0, on those of the same user and item; n, on those n steps further in the
-            interaction graph, as with n propagations; ``math.inf``, on all.
-        rebuild_changes_scores: whether scores follow from what :meth:`rebuild` derives from the data, as those of a
-            propagation do; False where that serves the loss alone, or there is nothing.
-        batch_free: names of the methods without arguments whose result the loss takes whatever the batch, such as a
-            propagation over the graph: :meth:`loss_sums` calls them once for several batches.
+            the data. None: it does not. 0: on interactions of the same user or item. n: on interactions up to n
+            steps further in the interaction graph, as with n propagations. ``math.inf``: on all interactions.
+        rebuild_changes_scores: whether scores depend on what :meth:`rebuild` derives from the data, such as a graph.
+            False if only the loss depends on it, or if nothing is derived.
+        batch_free: names of methods without arguments whose result does not depend on the batch, such as a propagation
+            over the graph. :meth:`loss_sums` calls each of them once for several batches.
         convex: whether the loss is a convex function of the parameters.
-        trims: whether a sequence model takes batches cut to their longest sequence, and reads nothing but items; else
-            it gets RecBole's batches, ``MAX_ITEM_LIST_LENGTH`` wide and with a list of every loaded column.
-        trainable: whether there is anything to train by gradient.
+        trims: whether a sequence model accepts batches cut to their longest sequence and reads only item ids. If False
+            it gets RecBole's batches: ``MAX_ITEM_LIST_LENGTH`` wide, with one list per loaded column.
+        trainable: whether the model has parameters that are trained by gradient.
 
-    Attributes of an object:
+    Attributes of an instance:
 
     Attributes:
-        epochs_trained: for how many epochs it was, warm-up included; set by whoever trains or loads it.
-        hidden_pairs: (person, item) ids, int64 [n, 2] on the CPU, ascending: whom the evaluator shows which items no
-            more, whatever they score. None where nothing was ever hidden. Kept in checkpoints and by a rebuild.
+        epochs_trained: how many epochs the model was trained for, warm-up included; set when it is trained or loaded.
+        hidden_pairs: (user, item) ids, int64 [n, 2] on the CPU, in ascending order. The evaluator removes these items
+            from the user's candidates. None if nothing was hidden. Stored in checkpoints and kept by a rebuild.
     """
 
     type: ModelType = ModelType.GENERAL  # type: ignore[assignment]  # RecBole's name; hides the module's cast
@@ -105,13 +106,13 @@ class AbstractRecommender(nn.Module):
         raise NotImplementedError
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of the batch's (user or sequence, item) pairs."""
+        """Return the scores, float [batch], of the batch's (user or sequence, item) pairs."""
         raise NotImplementedError
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of every item, [batch, n_items] or flat [batch * n_items].
+        """Return the scores of all items, float [batch, n_items] or flattened to [batch * n_items].
 
-        The default asks :meth:`predict` for every pair, some rows at a time.
+        The default calls :meth:`predict` on every (row, item) pair, for a few rows at a time.
         """
         step = max(PAIRS_AT_ONCE // self.n_items, 1)
         scores = [self._every_pair(interaction[at : at + step]) for at in range(0, len(interaction), step)]
@@ -124,34 +125,34 @@ class AbstractRecommender(nn.Module):
         return self.predict(pairs).view(len(interaction), self.n_items)
 
     def logits(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items] that a softmax turns into probabilities, differentiable."""
+        """Return the scores, float [batch, n_items], as logits of a softmax over items, differentiable."""
         return self.full_sort_predict(interaction).view(len(interaction), -1)
 
     def represent(self, interaction: Interaction) -> torch.Tensor:
-        """Return what the model makes of a batch's users or sequences, [batch, d], differentiable; the scores here."""
+        """Return representations of a batch's users or sequences, [batch, d], differentiable; by default the logits."""
         return self.logits(interaction)[:, 1:]
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return by what the model, in eval mode, knows people: name to view, a table first; none here.
+        """Return matrices that represent users in eval mode: name to view, embedding tables first; by default {}.
 
-        Views of what is made of data need these; without, they are named alone.
+        Views that are computed from the data need ``dataset``; without it only names and parameters can be read.
         """
         return {}
 
     def entries(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return which of the stored entries of ``name`` a batch reads, int64, where ``entry_tables`` names it."""
+        """Return the positions (int64) in the stored vector ``name`` of ``entry_tables`` that a batch reads."""
         raise NotImplementedError
 
     def shape_of(self, name: str) -> tuple[int, int]:
-        """Return rows and columns of the matrix that ``entry_tables`` names."""
+        """Return the full shape (rows, columns) of the matrix ``name`` in ``entry_tables``."""
         raise NotImplementedError
 
     def rows_of_entries(self, name: str, entries: torch.Tensor) -> torch.Tensor:
-        """Return the row of the matrix ``name`` that each of its stored entries (int64, as numbers) is in, int64."""
+        """Return the matrix row (int64) of each of the given positions (int64) in the stored vector ``name``."""
         return self.get_buffer(self.entry_tables[name])[entries] // self.shape_of(name)[1]
 
     def entries_of_rows(self, name: str, rows: torch.Tensor) -> torch.Tensor:
-        """Return the numbers of the stored entries in some rows (int64, ascending) of the matrix ``name``, int64."""
+        """Return the positions (int64) in the stored vector ``name`` of all entries in given matrix rows (int64)."""
         ends = torch.stack([rows, rows + 1]) * self.shape_of(name)[1]
         first, end = torch.searchsorted(self.get_buffer(self.entry_tables[name]), ends)
         sizes = end - first
@@ -159,39 +160,38 @@ class AbstractRecommender(nn.Module):
         return torch.arange(len(shift), device=rows.device) + shift
 
     def erasable(self) -> tuple[str, ...]:
-        """Names of the trained tables and matrices: what may be drawn anew or made noisy; no biases, no gains."""
+        """Return the names of trained matrices, which may be reinitialised or get noise; no biases or gains."""
         trained = ((n, p) for n, p in self.named_parameters() if p.requires_grad)
         return tuple(n for n, p in trained if n in self.entry_tables or (p.dim() > 1 and p.shape[-1] > 1))
 
     def lookups(self) -> dict[str, tuple[str, ...]]:
-        """Return of which rows of which tables an example speaks: parameter name to interaction fields with their ids.
+        """Return which table rows represent an example's user and items: parameter name to the fields with row ids.
 
-        These are the rows of its user and of the items that are its input or its target. Unlike ``row_tables`` it does
-        not promise that the loss reads no others: a propagation or a softmax over the catalogue reads them all.
-        Algorithms that erase what the forgotten examples were about do it in these rows; ids below 1 are padding.
+        The items are the example's input and target items; ids below 1 are padding. Unlike with ``row_tables``, the
+        loss may read other rows too, as a propagation or a softmax over all items does. Algorithms that erase the
+        parameters of forgotten examples reset or perturb these rows.
 
-        By default they are the tables that go by RecBole's names ``user_embedding`` and ``item_embedding``, and those
-        of ``row_tables``. A model without either, say with a table of its own name, has its tables erased as a whole
-        unless it overrides this.
+        The default returns ``user_embedding`` and ``item_embedding`` (RecBole's names), where the model has them, and
+        the tables in ``row_tables``. For a model without any of these, whole tables are erased.
         """
         sides = {"user_embedding": self.user_fields, "item_embedding": self.item_fields}
         found = {name: fields for name, fields in sides.items() if isinstance(getattr(self, name, None), nn.Embedding)}
         return {f"{name}.weight": fields for name, fields in found.items() if fields} | dict(self.row_tables)
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return by which ids examples read tables: parameter name to the interaction fields that hold them.
+        """Return the tables whose rows are read only by examples with their id: parameter name to the fields with ids.
 
-        To declare a table is to promise that a row whose id no retained example has, which cannot be drawn as a
-        negative (by the items' fields) and is no :meth:`candidates` is read by no loss: training leaves it where it
-        started, but for weight decay. A propagation may read a row by other examples too, as long as it starts from
-        those of the row's own id. By default the tables of ``row_tables`` and ``entry_tables``.
+        A table may be listed only if no loss reads a row whose id occurs in no retained example, cannot be sampled as a
+        negative (item fields) and is not in :meth:`candidates`. Training then leaves this row at its initial value,
+        apart from weight decay. A propagation may read a row for other examples too, if it starts from examples with
+        the row's own id. The default returns the tables in ``row_tables`` and ``entry_tables``.
         """
         return dict(self.row_tables) | dict.fromkeys(self.entry_tables, ())
 
     def rows_read(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return which rows of a table of :meth:`reads` a batch's examples have the ids of, int64, with repetitions.
+        """Return the row ids (int64, with repetitions) that a batch's examples read in a table of :meth:`reads`.
 
-        These are the entries where ``entry_tables`` names it. Each example is to count for itself.
+        For a table of ``entry_tables`` these are positions in the stored vector. Every example contributes its own ids.
         """
         if name in self.entry_tables:
             return self.entries(name, interaction)
@@ -199,20 +199,20 @@ class AbstractRecommender(nn.Module):
         return torch.cat([interaction[field].reshape(-1) for field in fields])
 
     def candidates(self) -> dict[str, torch.Tensor]:
-        """Return rows of tables of :meth:`reads` that a loss reads whatever its examples are, int64; none here."""
+        """Return the row ids (int64) that every batch reads, by table name of :meth:`reads`; by default {}."""
         return {}
 
     def loss_sum(self, interaction: Interaction, outputs: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the loss of a batch as the sum over its rows, whatever the model's own reduction is.
+        """Return the loss of a batch, a scalar, summed over its rows whatever ``loss_reduction`` is.
 
-        With ``outputs``, those that :meth:`outputs` returned for the batch, it is a function of them.
+        If ``outputs`` (the result of :meth:`outputs` for the batch) is given, the loss is computed from them.
         """
         loss = self.calculate_loss(interaction) if outputs is None else self.loss_of(outputs, interaction)
         total = cast("torch.Tensor", sum(loss)) if isinstance(loss, tuple) else loss
         return total * len(interaction) if self.loss_reduction == "mean" else total
 
     def loss_sums(self, batches: Iterable[Interaction]) -> list[torch.Tensor]:
-        """Return the :meth:`loss_sum` of each of several batches, what is ``batch_free`` computed once for all."""
+        """Return the :meth:`loss_sum` of each batch; the ``batch_free`` methods are computed only once."""
         made = {name: functools.cache(getattr(self, name)) for name in self.batch_free}
         self.__dict__.update(made)
         try:
@@ -222,9 +222,10 @@ class AbstractRecommender(nn.Module):
                 del self.__dict__[name]
 
     def outputs(self, interaction: Interaction) -> torch.Tensor | None:
-        """Return what the batch's loss is a convex function of, a float tensor, differentiable; mostly [batch, ...].
+        """Return a differentiable float tensor, usually [batch, ...], of which the batch's loss is a convex function.
 
-        With :meth:`loss_of` it makes the Gauss-Newton form of the Hessian. ``None``, as here, if there is no such.
+        The Gauss-Newton form of the Hessian is computed from it and :meth:`loss_of`. The default, ``None``, means that
+        the model has no such tensor.
         """
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor | tuple[torch.Tensor, ...]:
@@ -232,32 +233,32 @@ class AbstractRecommender(nn.Module):
         raise NotImplementedError
 
     def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """Return float tensors [batch, d] and [items, d] of whose inner products the :meth:`outputs` are a matrix.
+        """Return ``(encoded, table, target)`` such that the :meth:`outputs` are ``encoded @ table.T``, or ``None``.
 
-        The third is of the right answers' rows, int64 [batch]. A model may declare them only where its loss is the
-        softmax's cross-entropy in these outputs: derivatives then take the scores in tiles. ``None``, as here, for any
-        other.
+        ``encoded`` is float [batch, d], ``table`` float [items, d], and ``target`` (int64 [batch]) holds the target
+        item's row for each example. Allowed only if the loss is the softmax cross-entropy of these outputs; derivatives
+        are then computed in tiles of scores. The default is ``None``.
         """
 
     def factor_pieces(self, interaction: Interaction) -> Sequence[Interaction]:
-        """Return :meth:`pieces` as derivatives of the :meth:`factors` had better be taken, which score nothing."""
+        """Split a batch, as :meth:`pieces` does, into sizes suited to :meth:`factors`, which computes no scores."""
         return self.pieces(interaction)
 
     def pieces(self, interaction: Interaction) -> Sequence[Interaction]:
-        """Return batches that hold a batch's examples between them, as derivatives of its loss had better be taken.
+        """Split a batch into smaller batches in which derivatives of its loss are cheaper to compute.
 
-        The sum of their :meth:`loss_sum` is the batch's. The batch itself, as here, unless a model knows a cheaper way.
+        Their :meth:`loss_sum` values add up to that of the batch. The default returns the batch unsplit.
         """
         return (interaction,)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Make anew what was derived from the data (a graph, item weights), from ``dataset`` under its current mask.
+        """Recompute what is derived from the data (a graph, item weights) from the rows that ``dataset`` retains.
 
-        The default constructs the model again and keeps the parameters, and the running statistics of normalisations,
-        which training made too; a model that derives nothing, or that knows a cheaper way, overrides this.
+        The default constructs a new model, then restores the parameters and the running statistics of normalisations.
+        A model that derives nothing, or that has a cheaper way, overrides this.
 
         Raises:
-            UserError: when the model cannot be constructed from the data again.
+            UserError: the model cannot be constructed from the reduced data.
         """
         state = torch.get_rng_state()
         try:
@@ -272,16 +273,16 @@ class AbstractRecommender(nn.Module):
         self.__dict__.update(fresh.__dict__)
 
     def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
-        """Bring what was derived from the data up to date; by default with a :meth:`rebuild`, to which it is equal.
+        """Update what is derived from the data after rows were forgotten; the result equals that of :meth:`rebuild`.
 
         Args:
-            dataset: under its current mask, which covers the rows.
-            rows: int64, the log rows that were forgotten since the last time; nothing else has changed.
+            dataset: the data, whose mask already marks the rows as forgotten.
+            rows: int64, the log rows forgotten since the last update; nothing else has changed.
         """
         self.rebuild(dataset)
 
     def _trained_state(self) -> dict[str, torch.Tensor]:
-        """Return what training left, by name: all parameters, and the buffers of normalisations."""
+        """Return all parameters and the buffers of normalisation layers, by name."""
         state: dict[str, torch.Tensor] = dict(self.named_parameters(remove_duplicate=False))
         for name, module in self.named_modules():
             if isinstance(module, nn.modules.batchnorm._NormBase):  # batch and instance normalisation
@@ -289,36 +290,35 @@ class AbstractRecommender(nn.Module):
         return state
 
     def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a checkpoint's tensors as this model holds them, by name, and make room for as many as there are.
+        """Convert a checkpoint's ``state_dict`` to this model's layout; parameters of variable size are resized.
 
-        For a model in which a file decides how many numbers are stored, or which has read other files in the past. The
-        tensors are as the file says and not checked yet. By default they are returned as they are.
+        Called before the tensors are checked. The default returns ``state`` unchanged.
 
         Raises:
-            UserError: they cannot be.
+            UserError: the tensors cannot be converted.
         """
         return state
 
     def learned(self) -> Sequence[torch.Tensor | scipy.sparse.sparray] | None:
-        """Return what the model knows of the retained data if that is a function of them in closed form.
+        """Return what a model learned in closed form from the retained data: a list of tensors or SciPy arrays.
 
-        Such a model declares by it that a :meth:`rebuild` is a retraining, so that it can delete exactly. It returns
-        tensors or SciPy arrays in a list, up to date with the last rebuild, that no later one changes in place.
-        ``None``, as here, for a model that is trained, or that learns nothing.
+        For such a model a :meth:`rebuild` equals retraining, so unlearning is exact. The arrays reflect the last
+        rebuild, and later rebuilds do not change them in place. The default, ``None``, means that the model is trained
+        by gradient or learns nothing.
         """
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
-        """Get ready for an epoch (int from 0) on the training data; does nothing by default.
+        """Prepare for an epoch (counted from 0) on the training data; the default does nothing.
 
-        Called before the epoch's first batch, and again where a killed run goes on inside the epoch. Randomness must
-        come from streams that are keyed by the seed and the epoch.
+        Called before the epoch's first batch, and again when a killed run resumes within the epoch. Random numbers must
+        be keyed by the seed and the epoch.
         """
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        """Return a learning-rate scheduler for training to step once an epoch; ``None``, as here, for none."""
+        """Return a learning-rate scheduler that is stepped once per epoch, or ``None`` (the default)."""
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode. What RecBole's trained models have kept of their parameters (``restore_…``) is dropped."""
+        """Set the mode, and drop the results that RecBole's trained models cache as attributes (``restore_…``)."""
         if self.trainable:
             for name in self.other_parameter_name:
                 if not isinstance(getattr(self, name, None), nn.Module):
@@ -326,9 +326,9 @@ class AbstractRecommender(nn.Module):
         return super().train(mode)
 
     def other_parameter(self) -> dict[str, Any] | None:
-        """Return the further attributes that RecBole's checkpoints carry, by name, or ``None``.
+        """Return the attributes to store in ``other_parameter`` of a checkpoint, by name; ``None`` if there are none.
 
-        These are what fitted models know, and what is hidden. Others of trained models follow from their parameters.
+        These are what closed-form models have learned, and ``hidden_pairs``. Trained models recompute all others.
         """
         hidden = {} if self.hidden_pairs is None else {HIDDEN: self.hidden_pairs}
         return {name: getattr(self, name) for name in self.other_parameter_name if not self.trainable} | hidden or None
@@ -337,7 +337,7 @@ class AbstractRecommender(nn.Module):
         """Set the attributes that :meth:`other_parameter` returned.
 
         Raises:
-            UserError: the hidden pairs are none of this data.
+            UserError: the hidden pairs do not fit this data.
         """
         for name, value in (values or {}).items():
             setattr(self, name, checked_pairs(value, self.n_items) if name == HIDDEN else value)

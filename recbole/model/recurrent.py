@@ -8,18 +8,18 @@ from torch.nn.utils.rnn import PackedSequence
 def run_gru(gru: nn.GRU, packed: PackedSequence) -> tuple[torch.Tensor, torch.Tensor]:
     """Run an ``nn.GRU`` without biases over packed sequences.
 
-    On a CPU, and where cuDNN is off for the sake of second derivatives, the steps are taken here: the same numbers, to
-    rounding, and the same derivatives of any order, in half the time. PyTorch's own steps cut their rows out of the
-    whole input, and the derivative of each such cut is as large as the input: with sequences of 50 items four fifths
-    of the backward pass are zeros.
+    On a CPU, and where cuDNN is disabled because second derivatives are needed, the steps are computed here instead of
+    by PyTorch. Values and derivatives of any order are equal up to rounding, in half the time. PyTorch slices the whole
+    input in every step, and the derivative of each slice is as large as the input: with sequences of 50 items four
+    fifths of its backward pass handle zeros.
 
     Args:
-        gru: ``nn.GRU`` of one direction, ``bias=False``.
-        packed: ``PackedSequence`` of float [items, d], of sequences in any order.
+        gru: unidirectional ``nn.GRU`` with ``bias=False``.
+        packed: ``PackedSequence`` with data float [items, d]; sequences may be in any order.
 
     Returns:
-        The states of the last layer, [items, hidden] in the order of ``packed.data``, and each sequence's last one,
-        [batch, hidden].
+        ``(states, last)``: the last layer's states, [items, hidden] in the order of ``packed.data``, and the last state
+        of each sequence, [batch, hidden].
     """
     if packed.data.is_cuda and torch.backends.cudnn.enabled:
         states, last = gru(packed)
@@ -36,7 +36,7 @@ def run_gru(gru: nn.GRU, packed: PackedSequence) -> tuple[torch.Tensor, torch.Te
 def _layer(
     inputs: torch.Tensor, sizes: list[int], of_input: torch.Tensor, of_state: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return all states of a layer and, in the order of the first step, each sequence's last."""
+    """Return all states of a layer [items, hidden], and each sequence's last state in the order of the first step."""
     hidden = of_state.shape[1]
     gates, new = (inputs @ of_input.T).split([2 * hidden, hidden], dim=1)
     state = inputs.new_zeros(sizes[0], hidden)

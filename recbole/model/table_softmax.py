@@ -1,4 +1,4 @@
-"""The cross-entropy of a softmax over a table's rows: its derivatives in tiles, so that no graph holds all scores."""
+"""Softmax cross-entropy over the rows of a table, with derivatives in tiles so that not all scores are in memory."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,30 +7,30 @@ import torch
 from torch.autograd.function import once_differentiable
 
 AT_ONCE = 2**22
-"""At most so many scores of (row, item) are worked on at a time, whatever the numbers of rows and items."""
+"""Largest number of (row, item) scores that are held in memory at a time."""
 
-_TILE = AT_ONCE // 2  # probabilities, and beside them what a direction makes of the scores
-_LEAST, _ROWS = 64, 128  # rows of a tile with all items
-_CACHED = 2**20  # scores of a tile that fit into caches
-_ITEMS = 2048  # that a product of a tile and a table takes at a time
+_TILE = AT_ONCE // 2  # the other half is for the scores' change along a direction
+_LEAST, _ROWS = 64, 128  # smallest and largest number of rows in a tile with all items
+_CACHED = 2**20  # scores in a tile, so that it fits into the CPU caches
+_ITEMS = 2048  # items per matrix product of a tile and a table
 
 
 def rows_fit(n_items: int) -> bool:
-    """Return whether a tile has room for all items of a table of so many, beside each other, with enough rows."""
+    """Return whether a tile can hold all ``n_items`` items for at least ``_LEAST`` rows."""
     return n_items * _LEAST <= _TILE
 
 
 def rows_at_once(n_items: int, most: int = 256) -> int:
-    """Return how many rows a piece of a batch had better have that scores so many items in each.
+    """Return a suitable number of rows per piece of a batch if each row has ``n_items`` scores.
 
-    As many as a tile has room for, so that a graph keeps their probabilities; ``most`` where it has room for more, and
-    where it has room for so few that items are taken in turn.
+    It is the number of rows that fit into one tile, so that their probabilities are kept, but no more than ``most``. It
+    is ``most`` too if all items do not fit into a tile and items are processed in turn.
     """
     return min(_TILE // n_items, most) if rows_fit(n_items) else most
 
 
 def _scores(rows: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-    """Return ``items @ rows.T`` for float [n, d] and [items, d], some items at a time: what is in caches is faster."""
+    """Return ``items @ rows.T``, [items, n], for rows [n, d] and items [items, d], in blocks that fit into caches."""
     out, rows = rows.new_empty(len(items), len(rows)), rows.T
     for at in range(0, len(items), _ITEMS):
         torch.mm(items[at : at + _ITEMS], rows, out=out[at : at + _ITEMS])
@@ -38,7 +38,7 @@ def _scores(rows: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
 
 
 def _pull(tile: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, to: tuple[torch.Tensor, torch.Tensor]) -> None:
-    """Add ``tile.T @ items`` [n, d] and ``tile @ rows`` [items, d] to two tensors, as :func:`_scores` does."""
+    """Add ``tile.T @ items`` [n, d] and ``tile @ rows`` [items, d] in place to the two tensors ``to``, in blocks."""
     of_rows, of_items = to
     for at in range(0, len(items), _ITEMS):
         part = slice(at, at + _ITEMS)
@@ -47,20 +47,21 @@ def _pull(tile: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, to: tuple
 
 
 class TableSoftmax:
-    """The softmax of ``encoded @ table.T``, and what its cross-entropy needs of it.
+    """The softmax of ``encoded @ table.T``, and first and second derivatives of its cross-entropy.
 
-    Scores are taken in tiles, [items, rows]: all items for some rows or, of a large table, some items for all rows.
-    Probabilities are kept if that is wanted and the tiles are of the first kind; else they are computed anew wherever
-    they are needed.
+    Scores are computed in tiles [items, rows]: all items for some rows or, for a large table, some items for all rows.
+    Probabilities are kept if ``keep`` is True and tiles contain all items. Otherwise they are recomputed whenever they
+    are needed.
 
     Args:
-        encoded: float [n, d], without a graph.
-        table: float [items, d], without a graph.
+        encoded: float [n, d], detached.
+        table: float [items, d], detached.
         keep: whether to keep the probabilities.
 
     Attributes:
-        top, total: float [n], a row's largest score and its sum of exponentials relative to that.
-        kept: the tiles' probabilities; none where they are not kept.
+        top: float [n], the largest score of each row.
+        total: float [n], each row's sum of ``exp(score - top)``.
+        kept: the probabilities of each tile; empty if they are not kept.
     """
 
     def __init__(self, encoded: torch.Tensor, table: torch.Tensor, keep: bool) -> None:
@@ -79,7 +80,7 @@ class TableSoftmax:
                 self.kept += (scores.div_(self.total[rows]),)
 
     def _tiles(self) -> Iterator[tuple[int, slice, slice]]:
-        """Yield each tile's number, rows and items."""
+        """Yield ``(number, rows, items)`` for each tile, the latter two as slices."""
         n, n_items = len(self.encoded), len(self.table)
         if rows_fit(n_items):
             step = max(min(_ROWS, _CACHED // n_items), _LEAST)
@@ -91,27 +92,28 @@ class TableSoftmax:
                 yield number, slice(0, n), slice(at, at + step)
 
     def _softmax(self, number: int, rows: slice, items: slice) -> torch.Tensor:
-        """Return a tile's probabilities."""
+        """Return the probabilities in a tile, float [items, rows]."""
         if self.kept:
             return self.kept[number]
         return _scores(self.encoded[rows], self.table[items]).sub_(self.top[rows]).exp_().div_(self.total[rows])
 
     def losses(self, target: torch.Tensor) -> torch.Tensor:
-        """Return the rows' cross-entropies, float [n], at targets (int64 [n])."""
+        """Return the cross-entropy of each row, float [n], for target items (int64 [n])."""
         right = (self.encoded * self.table[target]).sum(dim=1)
         return self.top - right + self.total.log()
 
     def pull(
         self, rows_hold: torch.Tensor, items_hold: torch.Tensor, target: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ``(p - y) items_hold`` and ``(p - y)' rows_hold``, ``p - y`` the derivative of the loss in the scores.
+        """Return ``(p - y) items_hold`` [n, d] and ``(p - y)' rows_hold`` [items, d].
 
-        They are its derivatives in ``encoded`` and ``table`` if these are what is held.
+        ``p - y`` is the derivative of the loss with respect to the scores. With ``rows_hold=encoded`` and
+        ``items_hold=table`` the results are the gradients with respect to ``encoded`` and ``table``.
 
         Args:
             rows_hold: float [n, d].
             items_hold: float [items, d].
-            target: int64 [n].
+            target: int64 [n], row of the target item in the table.
         """
         of_rows, of_items = -items_hold[target], torch.zeros_like(self.table)
         for tile in self._tiles():
@@ -122,15 +124,15 @@ class TableSoftmax:
     def gauss_newton(
         self, rows_move: torch.Tensor, items_move: torch.Tensor, weights: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the image of a direction under the loss's Hessian in the scores, from and to ``(encoded, table)``.
+        """Return the product of the Gauss-Newton matrix in ``(encoded, table)`` and a direction: [n, d], [items, d].
 
-        It is ``diag(p) - p p'`` for a row. The Hessian in ``(encoded, table)`` is this and the :meth:`pull` of the
-        direction.
+        The loss's Hessian in the scores of one row is ``diag(p) - p p'``. The full Hessian in ``(encoded, table)`` is
+        the Gauss-Newton matrix plus :meth:`pull` of the direction.
 
         Args:
-            rows_move: float [n, d].
-            items_move: float [items, d].
-            weights: float [n, 1], what each row counts; 1 by default.
+            rows_move: float [n, d], the direction's part for ``encoded``.
+            items_move: float [items, d], the direction's part for ``table``.
+            weights: float [n, 1], weight of each row; 1 by default.
         """
         images = of_rows, of_items = torch.zeros_like(self.encoded), torch.zeros_like(self.table)
         left, right = torch.cat([rows_move, self.encoded], dim=1), None
@@ -152,7 +154,7 @@ class TableSoftmax:
         return images
 
     def _means(self, left: torch.Tensor, items_move: torch.Tensor) -> torch.Tensor:
-        """Return a row's mean change of scores under its probabilities, [n], as ``left @ [table, items_move].T``."""
+        """Return each row's mean under its probabilities of the scores ``left @ [table, items_move].T``, [n]."""
         means = torch.zeros_like(self.top)
         for tile in self._tiles():
             p, items = self._softmax(*tile), tile[2]
@@ -160,12 +162,12 @@ class TableSoftmax:
         return means
 
     def parts(self) -> tuple[torch.Tensor, ...]:
-        """Return the tensors that it consists of, for :meth:`of`."""
+        """Return all tensors of this object, from which :meth:`of` restores it."""
         return self.encoded, self.table, self.top, self.total, *self.kept
 
     @classmethod
     def of(cls, encoded: torch.Tensor, table: torch.Tensor, *rest: torch.Tensor) -> "TableSoftmax":
-        """Return the one of some :meth:`parts`."""
+        """Restore an object from its :meth:`parts`."""
         softmax = cls.__new__(cls)
         softmax.encoded, softmax.table = encoded, table
         softmax.top, softmax.total, *kept = rest
@@ -174,14 +176,14 @@ class TableSoftmax:
 
 
 def table_cross_entropy(encoded: torch.Tensor, table: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the cross-entropy of the softmax of ``encoded @ table.T``, summed over the rows.
+    """Return the softmax cross-entropy of the scores ``encoded @ table.T``, a scalar summed over the rows.
 
-    It can be differentiated twice. No graph of it holds more than a tile's probabilities.
+    It can be differentiated twice. The autograd graph holds the probabilities of at most one tile.
 
     Args:
         encoded: float [n, d].
         table: float [items, d].
-        target: int64 [n], rows of the table.
+        target: int64 [n], row of the target item in the table.
     """
     return _Loss.apply(encoded, table, target)
 

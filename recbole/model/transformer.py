@@ -1,7 +1,7 @@
-"""Transformers, with RecBole's names for their parameters, so that its checkpoints load.
+"""Transformer layers with RecBole's parameter names, so that its checkpoints load.
 
-A. Vaswani et al., "Attention Is All You Need", NeurIPS 2017, as J. Devlin et al., "BERT", NAACL 2019, arrange it: each
-sub-layer's output is added to its input and normalised after (equation numbers not checked).
+A. Vaswani et al., "Attention Is All You Need", NeurIPS 2017, arranged as in J. Devlin et al., "BERT", NAACL 2019:
+each sub-layer's output is added to its input, then normalised (equation numbers not checked).
 """
 
 import copy
@@ -17,7 +17,7 @@ from recbole.utils import UserError
 
 
 class MultiHeadAttention(nn.Module):
-    """Self-attention with several heads, dropout on the attention, and a normalised residual."""
+    """Multi-head self-attention with dropout on the attention weights, a residual and a layer normalisation."""
 
     def __init__(
         self,
@@ -40,19 +40,19 @@ class MultiHeadAttention(nn.Module):
         self.out_dropout = KeyedDropout(hidden_dropout_prob)
 
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
-        """Cut [batch, length, d] into [batch, heads, length, d / heads]."""
+        """Reshape [batch, length, d] to [batch, heads, length, d / heads]."""
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
     def forward(
         self, input_tensor: torch.Tensor, attention_mask: torch.Tensor, asking: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return [batch, length, d], or one vector for each of the ``asking`` positions.
+        """Return the outputs of all positions [batch, length, d], or of the ``asking`` positions only [batch, n, d].
 
         Args:
             input_tensor: [batch, length, d].
-            attention_mask: added to the scores [batch, heads, length, length].
-            asking: [batch, n, d], the inputs at the only positions whose outputs are wanted, with the
-                ``attention_mask`` of those; all positions if ``None``.
+            attention_mask: added to the attention scores [batch, heads, queries, length].
+            asking: [batch, n, d], the inputs at the query positions; then ``attention_mask`` has one row per query.
+                ``None`` uses all positions as queries.
         """
         asking = input_tensor if asking is None else asking
         q, k, v = map(self._heads, (self.query(asking), self.key(input_tensor), self.value(input_tensor)))
@@ -62,7 +62,7 @@ class MultiHeadAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers at each position, with a normalised residual."""
+    """Two linear layers applied at each position, with a residual and a layer normalisation."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention, then a feed-forward network."""
+    """Multi-head self-attention followed by a feed-forward network."""
 
     def __init__(
         self, n_heads: int, hidden_size: int, intermediate_size: int, hidden_dropout_prob: float,
@@ -101,12 +101,12 @@ class TransformerLayer(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, asking: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the layer's output; for the arguments see :meth:`MultiHeadAttention.forward`."""
+        """Return the layer's output, with arguments and shapes as in :meth:`MultiHeadAttention.forward`."""
         return self.feed_forward(self.multi_head_attention(hidden_states, attention_mask, asking))
 
 
 class TransformerEncoder(nn.Module):
-    """Several :class:`TransformerLayer`; at first with equal weights, unless the model initialises them anew."""
+    """A stack of :class:`TransformerLayer`; all layers start with equal weights unless the model reinitialises them."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class TransformerEncoder(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, output_all_encoded_layers: bool = True
     ) -> list[torch.Tensor]:
-        """Return a list of the layers' outputs [batch, length, d], or with the last one's alone."""
+        """Return a list of all layers' outputs [batch, length, d], or a list with only the last one."""
         outputs = []
         for layer in self.layer:
             hidden_states = layer(hidden_states, attention_mask)
@@ -148,7 +148,7 @@ class TransformerEncoder(nn.Module):
 
 
 class ItemToInterestAggregation(nn.Module):
-    """Pools a sequence into ``k_interests`` means, weighed by a softmax over the positions."""
+    """Pools a sequence into ``k_interests`` weighted means, with softmax weights over the positions."""
 
     def __init__(self, seq_len: int, hidden_size: int, k_interests: int = 5) -> None:
         super().__init__()
@@ -160,11 +160,11 @@ class ItemToInterestAggregation(nn.Module):
 
 
 class LightMultiHeadAttention(MultiHeadAttention):
-    """Attention to a few interests instead of all positions, and to positions by their own vectors.
+    """Attention to a few pooled interests instead of all positions, plus attention between position embeddings.
 
     X. Fan et al., "Lighter and Better: Low-Rank Decomposed Self-Attention Networks for Next-Item Recommendation", SIGIR
-    2021 (equation numbers not checked). As in RecBole, whose parameter names these are, both softmaxes run over the
-    asking positions, where the paper has them over what is attended to.
+    2021 (equation numbers not checked). As in RecBole, both softmaxes run over the query positions; in the paper they
+    run over the keys.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class LightMultiHeadAttention(MultiHeadAttention):
         self.pos_ln = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
 
     def forward(self, input_tensor: torch.Tensor, pos_emb: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        """Return [batch, length, d] of the inputs, of that shape, and the positions' vectors [length, d]."""
+        """Return [batch, length, d] for inputs [batch, length, d] and position embeddings [length, d]."""
         key, value = self.key(input_tensor), self.value(input_tensor)
         pooled = self._heads(self.attpooling_key(key)), self._heads(self.attpooling_value(value))
         q, scale = self._heads(self.query(input_tensor)), math.sqrt(input_tensor.shape[-1] // self.n_heads)
@@ -198,7 +198,7 @@ class LightMultiHeadAttention(MultiHeadAttention):
 
 
 class LightTransformerEncoder(nn.Module):
-    """Several layers of :class:`LightMultiHeadAttention` and :class:`FeedForward`; at first with equal weights."""
+    """A stack of :class:`LightMultiHeadAttention` and :class:`FeedForward`; all layers start with equal weights."""
 
     def __init__(
         self, n_layers: int = 2, n_heads: int = 2, k_interests: int = 5, hidden_size: int = 64, seq_len: int = 50,
@@ -215,7 +215,7 @@ class LightTransformerEncoder(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, pos_emb: torch.Tensor, output_all_encoded_layers: bool = True
     ) -> list[torch.Tensor]:
-        """Return a list of the layers' outputs [batch, length, d], or with the last one's alone."""
+        """Return a list of all layers' outputs [batch, length, d], or a list with only the last one."""
         outputs = []
         for layer in self.layer:
             attend, feed = layer.get_submodule("multi_head_attention"), layer.get_submodule("feed_forward")

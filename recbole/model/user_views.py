@@ -1,4 +1,4 @@
-"""By what a model knows a person: the matrices that an attacker would look at, and a protection has to change."""
+"""User views: the matrices that represent users in a model, which attackers read and protections change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import torch
 
 @dataclass(frozen=True)
 class UserView:
-    """A matrix with a row for each person.
+    """A matrix with one row per user.
 
     Attributes:
-        vectors: returns it, float [n_users, d], differentiable in ``parameters``; the row of the padding (0), and of
-            people whom the model cannot be asked about, means nothing.
-        parameters: names of the parameters that a protection of the view moves.
-        table: whether it is a table of parameters itself, and nothing is computed.
+        vectors: returns the matrix, float [n_users, d], differentiable in ``parameters``. Row 0 (padding) and the rows
+            of users for whom the model has no input are meaningless.
+        parameters: names of the parameters that a protection of the view changes.
+        table: whether the matrix is itself a table of parameters, rather than computed from some.
     """
 
     vectors: Callable[[], torch.Tensor]
@@ -23,5 +23,5 @@ class UserView:
 
     @torch.no_grad()
     def values(self) -> torch.Tensor:
-        """Return the matrix without a gradient."""
+        """Return the matrix, float [n_users, d], detached."""
         return self.vectors().detach()

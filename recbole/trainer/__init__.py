@@ -1,4 +1,4 @@
-"""Training, and what is kept of it on disk.
+"""Training of models, and their checkpoints and snapshots on disk.
 
 :class:`TrainingLoop` is this package's own; RecBole's ``Trainer`` and ``HyperTuning`` come from :mod:`recbole.doors`.
 """
@@ -32,5 +32,5 @@ __getattr__ = from_modules(
         **dict.fromkeys(("Trainer", "TraditionalTrainer"), "recbole.doors.trainer"),
         "HyperTuning": "recbole.doors.tuning",
     },
-    {f"{name}Trainer": "there is one training loop here, and no other for single models" for name in _OWN_LOOPS},
+    {f"{name}Trainer": "this package has a single training loop for all models" for name in _OWN_LOOPS},
 )

@@ -1,9 +1,9 @@
-"""Files of tensors are checked as a whole before anything is built of them, our own as those of others.
+"""Checks of checkpoint files before and after they are unpickled, whichever program wrote them.
 
-Such a file is a zip archive of stored members: what is pickled, and the bytes of each storage. Every byte of every
-member is read once, against the archive's checksums and, where the record beside it names one, the file's SHA-256. What
-is pickled is looked through before it is followed, and what came of it afterwards, so that nothing that is built is
-much larger than the file, and no tensor looks outside of what was stored of it.
+A checkpoint is a zip archive of uncompressed members: a pickle, and the bytes of each tensor storage. Every byte is
+read once and compared with the archive's CRC-32 checksums and, if the ``.json`` record next to the file contains one,
+with the file's SHA-256. The pickle's instructions are inspected before it is loaded, and the loaded values afterwards.
+So no loaded object is much larger than the file, and no tensor refers to bytes outside its storage.
 """
 
 import hashlib
@@ -22,15 +22,15 @@ import torch
 from recbole.utils import UserError, read_json
 
 SHA256 = "file_sha256"
-"""What a record calls the SHA-256 of the checkpoint that it stands beside."""
+"""Key of a ``.json`` record for the SHA-256 of the checkpoint next to it."""
 
 _BLOCK = 2**20
-_HEADER = struct.Struct("<4s22xHH")  # of a member: its signature, and the lengths of its name and its extra field
+_HEADER = struct.Struct("<4s22xHH")  # header of a member: signature, lengths of name and extra field
 _MOST_PICKLED = 2**25
-"""Bytes of what is pickled, apart from the tensors'."""
+"""Largest size of the pickle in bytes, without the tensor storages."""
 
 _MOST_BUILT = 2**19
-"""Steps of a pickle that build something other than a number or a text."""
+"""Largest number of pickle instructions that build something other than a number or a string."""
 
 _CHEAP = frozenset({
     *("BININT", "BININT1", "BININT2", "BINFLOAT", "NONE", "NEWTRUE", "NEWFALSE", "BINGET", "LONG_BINGET"),
@@ -38,19 +38,19 @@ _CHEAP = frozenset({
 })  # fmt: skip
 _PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _LOOK_UP = frozenset({"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"})
-"""Steps that look something up by a name that is not told with them."""
+"""Pickle instructions that look up a global whose name is not part of the instruction."""
 
-_DEEPEST, _MOST_PARTS = 64, 2**22  # of nested values; parts are counted each time that they are met
+_DEEPEST, _MOST_PARTS = 64, 2**22  # of nested values; a shared part counts each time it occurs
 _LONGEST_NUMBER = 64  # bits
-_RACY = 1.0  # seconds in which a file may change again without being seen to, by its time of change
+_RACY = 1.0  # seconds after a write in which another write may leave the modification time unchanged
 
 _sound: dict[Path, tuple[tuple[int, ...], frozenset[str]]] = {}
-"""What was read already: a file's path to what changes when it is written, and to what it would build."""
+"""Files already checked: path to ``((device, inode, size, mtime_ns), names that the pickle looks up)``."""
 
 
 @dataclass(frozen=True)
 class _Member:
-    """A member of an archive: its name, where its bytes begin, how many there are, and their CRC-32."""
+    """A member of a zip archive: name, offset of its bytes in the file, size in bytes, and CRC-32."""
 
     name: str
     start: int
@@ -59,21 +59,21 @@ class _Member:
 
 
 def checked_archive(path: Path) -> frozenset[str]:
-    """Read a file once, and return what it would build: the names that its pickle looks up, ``module name``.
+    """Read and check a checkpoint file, and return the globals that its pickle looks up, as ``module name``.
 
-    A file that was checked before in this process and has not been written since is not read again.
+    A file that this process has checked before and that has not changed since is not read again.
 
     Raises:
-        UserError: it is no such archive, or is damaged.
+        UserError: the file is not such an archive, is damaged, or its SHA-256 differs from that in its record.
     """
-    told = path.stat()
-    stamp = (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns)
+    status = path.stat()
+    stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     if path in _sound and _sound[path][0] == stamp:
         return _sound[path][1]
     digest = _expected(path)
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            members = list(_members(archive, file, told.st_size))
+            members = list(_members(archive, file, status.st_size))
             pickled = _read(members, file)
         names = _looked_up(pickled)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, struct.error, UnicodeError) as error:
@@ -81,23 +81,23 @@ def checked_archive(path: Path) -> frozenset[str]:
         raise UserError(f"{path}: truncated or not a checkpoint ({reason})") from error
     if digest is not None and _sha256(path) != digest:
         raise UserError(
-            f"{path} is not the file that {path.with_suffix('.json').name} beside it tells of (its SHA-256 differs): "
-            "one of them was changed; restore it, or delete the .json if the .pth is the right one"
+            f"{path}: its SHA-256 differs from that in {path.with_suffix('.json').name} next to it: one of the "
+            "two was changed; restore it, or delete the .json if the .pth is the right one"
         )
-    if time.time() - told.st_mtime > _RACY:
+    if time.time() - status.st_mtime > _RACY:
         _sound[path] = stamp, names
     return names
 
 
 def _expected(path: Path) -> str | None:
-    """Return the SHA-256 that the record beside a checkpoint names, if there is one that does."""
-    beside = path.with_suffix(".json")
-    if path.suffix != ".pth" or not beside.exists():
+    """Return the SHA-256 in the ``.json`` record next to a checkpoint; None without a record or without this key."""
+    record = path.with_suffix(".json")
+    if path.suffix != ".pth" or not record.exists():
         return None
-    said = read_json(beside, dict).get(SHA256)
-    if said is not None and not isinstance(said, str):
-        raise UserError(f"{beside}: {SHA256} is not a text; it is no record of this program")
-    return said
+    digest = read_json(record, dict).get(SHA256)
+    if digest is not None and not isinstance(digest, str):
+        raise UserError(f"{record}: {SHA256} is not a string; the file is not a record of this program")
+    return digest
 
 
 def _sha256(path: Path) -> str:
@@ -106,10 +106,10 @@ def _sha256(path: Path) -> str:
 
 
 def _members(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> Iterator[_Member]:
-    """Yield the members in the order of their bytes; a ValueError if they are not stored, one after the other."""
+    """Yield the members by offset; raise a ValueError if one is compressed, encrypted, misplaced or overlapping."""
     listed = sorted(archive.infolist(), key=lambda info: info.header_offset)
     if len({info.filename for info in listed}) < len(listed):
-        raise ValueError("two members of one name")
+        raise ValueError("two members have the same name")
     end = 0
     for info in listed:
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:
@@ -124,10 +124,10 @@ def _members(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> Iterator[_
 
 
 def _read(members: list[_Member], file: IO[bytes]) -> bytes:
-    """Read every member against its checksum, and return what is pickled."""
+    """Compare every member with its CRC-32, and return the bytes of the pickle; a mismatch raises a ValueError."""
     pickled = [member for member in members if member.name.endswith("/data.pkl")]
     if len(pickled) != 1 or pickled[0].size > _MOST_PICKLED:
-        raise ValueError(f"it has {len(pickled)} data.pkl, not one of at most {_MOST_PICKLED // 2**20} MiB")
+        raise ValueError(f"it has {len(pickled)} members data.pkl, not one of at most {_MOST_PICKLED // 2**20} MiB")
     for member in members:
         file.seek(member.start)
         crc, left = 0, member.size
@@ -140,7 +140,7 @@ def _read(members: list[_Member], file: IO[bytes]) -> bytes:
 
 
 def _looked_up(pickled: bytes) -> frozenset[str]:
-    """Return the names that a pickle looks up; a ValueError of one that would build far more than it holds."""
+    """Return the globals that a pickle looks up; raise a ValueError if it would build too many objects."""
     names, built, puts = set(), 0, 0
     for step, argument, _ in pickletools.genops(pickled):
         if step.name == "GLOBAL":
@@ -158,10 +158,11 @@ def _looked_up(pickled: bytes) -> frozenset[str]:
 
 
 def check_content(content: Any, path: Path) -> dict[str, Any]:
-    """Return what came of a file, if it is a dictionary of plain values and tensors that lie in what was stored.
+    """Check that a loaded checkpoint is a dictionary of plain values and plain tensors, and return it unchanged.
 
     Raises:
-        UserError: it holds something else, holds itself, or is nested too often.
+        UserError: it is not a dictionary, contains itself, has too many or too deeply nested values, or has a tensor
+            that is sparse, complex, quantised or larger than its storage.
     """
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint, but a {type(content).__name__}")
@@ -173,7 +174,7 @@ def check_content(content: Any, path: Path) -> dict[str, Any]:
 
 
 def _count(value: Any, depth: int, known: dict[int, int | None]) -> int:
-    """Return how many parts a value has; a ValueError of what no checkpoint holds."""
+    """Return the number of nested values; raise a ValueError for values that no checkpoint contains."""
     if isinstance(value, torch.Tensor):
         _check_tensor(value)
         return 1
@@ -186,7 +187,7 @@ def _count(value: Any, depth: int, known: dict[int, int | None]) -> int:
     if id(value) in known:
         seen = known[id(value)]
         if seen is None:
-            raise ValueError("something that holds itself")
+            raise ValueError("a value that contains itself")
         return seen
     if depth > _DEEPEST:
         raise ValueError(f"values nested more than {_DEEPEST} deep")
@@ -204,6 +205,6 @@ def _count(value: Any, depth: int, known: dict[int, int | None]) -> int:
 def _check_tensor(value: torch.Tensor) -> None:
     plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_nested
     if not plain or value.is_complex() or value.is_quantized:
-        raise ValueError("a tensor that is no plain array of real numbers")
+        raise ValueError("a tensor that is not a dense array of real numbers")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise ValueError("a tensor of more numbers than are stored of it")
+        raise ValueError("a tensor that is larger than its storage")

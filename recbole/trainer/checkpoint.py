@@ -1,4 +1,4 @@
-"""Checkpoints: tensors plus plain metadata, written whole or not at all, read without running code."""
+"""Checkpoints: tensors and plain metadata, written atomically, and read without executing code from the file."""
 
 import hashlib
 import sys
@@ -17,12 +17,12 @@ from recbole.utils import UserError, atomic_write, sha256_of_file
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
-    """Write a dictionary of tensors and plain values, atomically, tensor by tensor: no second copy is in memory.
+    """Write a dictionary of tensors and plain values atomically, without a second copy of the tensors in memory.
 
-    Equal dictionaries give the same bytes, whatever is shared in them. A record beside an older ``.pth`` goes with it.
+    Equal dictionaries give identical bytes. If an older ``.pth`` is replaced, its ``.json`` record is deleted with it.
 
     Raises:
-        UserError: when the disk is full or the folder cannot be written to; an older file stays as it was.
+        UserError: the disk is full or the folder cannot be written to; an older file stays unchanged.
     """
     path = Path(path)
     told_by = path.with_suffix(".json") if path.suffix == ".pth" else None
@@ -38,18 +38,19 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
 
 
 _written: dict[Path, str] = {}
-"""SHA-256 of the checkpoints that this process has written."""
+"""SHA-256 (hexadecimal) of each checkpoint that this process has written, by absolute path."""
 
 
 def sha256_of_checkpoint(path: Path) -> str:
-    """Return the SHA-256 of a checkpoint: of what was written, if this process did, so that what befell it is seen."""
+    """Return a checkpoint's SHA-256, or that of the bytes this process wrote, so that later damage is noticed."""
     return _written.get(path.absolute()) or sha256_of_file(path)
 
 
 def _unshared(value: Any) -> Any:
-    """Return nested containers without two places that share one, and with one object for equal texts.
+    """Return a copy of nested containers in which no container is shared and equal strings are one object.
 
-    A pickle tells what is the same object, and after a snapshot was read other objects are the same than before.
+    A pickle records which objects are shared, and reading a snapshot changes that. Without this step, equal values
+    could give different bytes.
     """
     if isinstance(value, dict):
         return {_unshared(key): _unshared(part) for key, part in value.items()}
@@ -61,14 +62,14 @@ def _unshared(value: Any) -> Any:
 def save_unlearned(
     path: Path, released: dict[str, Any], config: Config, last_request: int, meta: dict[str, Any]
 ) -> None:
-    """Write an unlearned checkpoint, with RecBole's keys and those of the original for unlearned models.
+    """Write the checkpoint of an unlearned model, with the keys that RecBole and ERASE use.
 
     Args:
         path: the file.
-        released: ``state_dict`` and ``other_parameter``, as the algorithm lets them out.
+        released: ``state_dict`` and ``other_parameter`` of the model that the algorithm releases.
         config: the run's configuration.
-        last_request: index of the last request that was answered, which stands as the epoch.
-        meta: metadata of the checkpoint.
+        last_request: index (from 0) of the last processed request; stored under the key ``epoch``.
+        meta: metadata of the checkpoint (:meth:`State.meta`).
     """
     save_checkpoint(path, {
         "config": config.as_dict(),
@@ -83,7 +84,7 @@ def save_unlearned(
 
 
 class _Stream:
-    """A file that is hashed, and keeps what went wrong in writing: torch hides it behind an error about positions."""
+    """A file that hashes what is written, and keeps the OSError of a failed write, which ``torch.save`` replaces."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -103,23 +104,24 @@ class _Stream:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU. One that the original wrote is read too; its dictionary says ``original: True``.
+    """Read a checkpoint onto the CPU.
 
-    All of the file is read once and checked, see `recbole.trainer.archive`; the tensors of a file of this program's
-    then stay in it until they are looked at, so that weights alone take memory of their size alone.
+    The whole file is read once and checked (:mod:`recbole.trainer.archive`). The tensors of files written by this
+    program are then memory-mapped, so only tensors that are used take memory. Files written by RecBole or ERASE are
+    read too; their dictionary contains ``original: True``.
 
     Raises:
-        UserError: when the file is missing, damaged, no checkpoint, would run code, or is not the one that the record
-            beside it names.
+        UserError: the file is missing, damaged, not a checkpoint, would execute code, or its SHA-256 differs from that
+            in the ``.json`` record next to it.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: there is no such checkpoint; train it first, or look at --seed and --checkpoint_dir")
+        raise UserError(f"{path}: there is no such checkpoint; train it first, or check --seed and --checkpoint_dir")
     if checked_archive(path) <= _OURS:
         try:
-            with warnings.catch_warnings(action="ignore"):  # torch warns of pickle protocols other than its own
+            with warnings.catch_warnings(action="ignore"):  # torch warns about pickle protocols other than its own
                 content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:  # a pickle that nobody wrote leads to almost any
+        except Exception as error:  # a malformed pickle can raise almost any exception
             raise UserError(f"{path}: truncated or not a checkpoint ({_first_line(error)})") from error
     else:
         content = read_original(path)
@@ -132,7 +134,7 @@ _OURS = frozenset({
     "torch._utils _rebuild_parameter",
     *(f"torch {name}" for name in STORAGES),
 })  # fmt: skip
-"""What a file of this program's looks up."""
+"""The global names (``module name``) that the pickle in a file written by this program looks up."""
 
 
 def _first_line(error: Exception) -> str:
@@ -140,42 +142,43 @@ def _first_line(error: Exception) -> str:
 
 
 def check_weights(own: Mapping[str, torch.Tensor], checkpoint: dict[str, Any], path: str | Path, kind: str) -> None:
-    """Refuse a checkpoint without the parameters of a model.
+    """Check that a checkpoint contains all parameters of a model, with the same shapes and kinds of dtype.
 
     Args:
-        own: the model's state, or that of another of the same data.
+        own: ``state_dict`` of the model, or of another model with the same settings and data.
         checkpoint: the file's dictionary.
-        path: the file.
-        kind: the name of the model's class.
+        path: the file, for the message.
+        kind: name of the model's class, for the message.
 
     Raises:
-        UserError: naming the first parameter that is missing or of another shape.
+        UserError: a parameter is missing or has another shape or dtype; the message names the first one.
     """
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict):
         raise UserError(f"{path}: holds no 'state_dict'; it is not a checkpoint of a model")
     for name, tensor in own.items():
         if not isinstance(state.get(name), torch.Tensor):
-            raise UserError(f"{path}: has no parameter '{name}'; it is of another model than {kind}")
+            raise UserError(f"{path}: has no parameter '{name}'; it belongs to another model than {kind}")
         if not _same_kind(state[name].dtype, tensor.dtype):
-            raise UserError(f"{path}: '{name}' is {state[name].dtype}, {kind} has {tensor.dtype}")
+            raise UserError(f"{path}: '{name}' is {state[name].dtype}, but {kind} needs {tensor.dtype}")
         if state[name].shape != tensor.shape:
             raise UserError(
-                f"{path}: '{name}' is {tuple(state[name].shape)}, this data makes it {tuple(tensor.shape)}; "
-                "the checkpoint is of another data set, filter or embedding size"
+                f"{path}: '{name}' has shape {tuple(state[name].shape)}, but {tuple(tensor.shape)} on this data; "
+                "the checkpoint belongs to another data set, filter or embedding size"
             )
 
 
 def _same_kind(one: torch.dtype, other: torch.dtype) -> bool:
-    """Return whether numbers of one type may stand for those of another: real for real, else the same."""
+    """Return whether the dtypes are compatible: both floating point, or equal."""
     return one == other or (one.is_floating_point and other.is_floating_point)
 
 
 def load_weights(model: AbstractRecommender, checkpoint: dict[str, Any], path: str | Path) -> None:
-    """Put a checkpoint's parameters into a model.
+    """Load a checkpoint's parameters, and ``other_parameter`` if this program wrote it, into a model.
 
     Raises:
-        UserError: naming the first parameter that is missing or of another shape, or what else does not fit.
+        UserError: a parameter is missing or has another shape (the message names the first one), or
+            ``other_parameter`` does not fit the model.
     """
     if isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict):
         try:

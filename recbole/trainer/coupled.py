@@ -1,4 +1,4 @@
-"""Which random draws of a training belong to the examples' keys, and so are those of any model of another mask."""
+"""Which random draws in training are keyed by example, and so are the same for models trained on other masks."""
 
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
@@ -9,16 +9,17 @@ from recbole.model.keyed_dropout import KeyedDropout
 
 
 def coupled(config: Config, model: AbstractRecommender) -> list[str]:
-    """Return what a trained model shares with its twins, whatever any of them has forgotten.
+    """Return which random draws a trained model shares with models trained on other masks with the same seed.
 
     Args:
         config: reads ``train_neg_sample_args``.
-        model: of any mask.
+        model: the model, with any mask.
 
     Returns:
-        Of ``order``, ``negatives``, ``dropout`` and ``initial values`` those that were drawn by the example's (the
-        table row's) key: negatives only where some are drawn, dropout only where there is some and all of it is keyed.
-        A foreign dropout is seeded for each batch, and moves with its size. Empty for what is not trained.
+        Those of ``order``, ``negatives``, ``dropout`` and ``initial values`` that are keyed by example (initial values:
+        by table row). ``negatives`` is listed only if negatives are sampled. ``dropout`` is listed only if there is
+        dropout and all of it is :class:`KeyedDropout`; other dropout is seeded per batch and depends on the batch size.
+        The list is empty for a model that is not trained by gradient.
     """
     if not model.trainable:
         return []
@@ -38,7 +39,7 @@ def _has_keyed_dropout_alone(model: nn.Module) -> bool:
 
 
 def _is_foreign(layer: nn.Module) -> bool:
-    """Return whether a layer draws dropout from torch's own generator: torch's layers, or one that is called so."""
+    """Return whether a layer draws dropout from PyTorch's generator; classes named ``...Dropout`` count as well."""
     if isinstance(layer, KeyedDropout):
         return False
     if isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)):

@@ -1,4 +1,4 @@
-"""From a state to its model, and back from a file: training, retraining and loading are these functions."""
+"""Train a model for a state, save it and load it again; retraining is training for a state with forgotten rows."""
 
 import logging
 import time
@@ -30,13 +30,13 @@ logger = logging.getLogger("recbole")
 
 @dataclass(frozen=True)
 class Learned:
-    """A trained model, its best weights in place.
+    """A trained model with the weights of its best epoch.
 
     Attributes:
-        model: on its device, in evaluation mode.
-        progress: of its training.
-        building: wall and CPU seconds that making the model took; what has a closed form is fitted there.
-        also: whether the weights of another epoch were kept and saved too.
+        model: the model, on its device, in evaluation mode.
+        progress: epochs, losses, times and validation results of the training.
+        building: wall and CPU seconds for constructing the model; closed-form models that fit then are timed here.
+        also: whether the weights of a second epoch were kept and saved too.
     """
 
     model: AbstractRecommender
@@ -46,7 +46,7 @@ class Learned:
 
     @property
     def timing(self) -> dict[str, Any]:
-        """What a record tells of the training: seconds, epochs, the best validation."""
+        """The training's entries in a record: wall and CPU seconds, epochs, why it stopped, and the best validation."""
         progress, (wall, cpu) = self.progress, self.building
         return {
             "fit_seconds": wall + sum(progress.epoch_seconds) + sum(progress.valid_seconds),
@@ -61,9 +61,10 @@ class Learned:
 
 
 def new_model(run: Run, state: State) -> AbstractRecommender:
-    """Return an untrained model on the state's data, from the run's seed.
+    """Return an untrained model for the state's data, initialised from the run's seed.
 
-    Rows that a scenario planted change no initial value of others: these are the values of a model of the clean data.
+    Injected rows (spam) do not change the initial values of genuine users and items: these values are the same as in a
+    model built on the clean data.
     """
     model = _drawn(run, state.data, run.config["seed"])
     if state.dataset.clean is not None and model.trainable:
@@ -79,14 +80,14 @@ def _drawn(run: Run, data: Dataset, seed: int) -> AbstractRecommender:
 
 
 def _start_clean(run: Run, clean: Dataset, model: AbstractRecommender) -> None:
-    """Give a model of poisoned data the initial values of one of the clean data, and planted users their own.
+    """Overwrite initial values in place: those of a model on the clean data, and fresh draws for injected users.
 
-    These are rows of tables as large as the clean ones, and so of their distribution, drawn for the planted users.
+    The fresh draws are rows of tables of the clean size, so they have the same distribution as the clean rows.
     """
     seed, first = run.config["seed"], dict(_drawn(run, clean, run.config["seed"]).named_parameters())
     tables = {name: values for name, values in model.named_parameters() if name not in model.entry_tables}
     longer = {name: values for name, values in tables.items() if values.shape != first[name].shape}
-    for name, values in tables.items():  # entries are drawn each by its own place as it is
+    for name, values in tables.items():  # entry tables already draw each value from its own matrix index
         values[: len(first[name])] = first[name]
     block, left = 0, {name: values[len(first[name]) :] for name, values in longer.items()}
     while any(len(rows) for rows in left.values()):
@@ -107,16 +108,17 @@ def learn(
     also: tuple[State, int] | None = None,
     build: Callable[[Run, State], AbstractRecommender] = new_model,
 ) -> Learned:
-    """Train a model of a state, and save it where the state has a file.
+    """Train a model for a state, and save it if the state has a file.
 
     Args:
         run: settings and the model's class.
-        state: which data it is of.
-        deadline: no epoch begins that would go past it; by default ``max_training_hours``.
-        resume: snapshots to go on from; removed by the caller when all that depends on them is written.
-        board: of TensorBoard.
-        also: where the weights of another epoch than the best are saved too, and which epoch that is.
-        build: makes the model that is to be trained.
+        state: the data to train on, the mask, and the file to write.
+        deadline: no epoch starts that would end after it; by default ``max_training_hours`` from now.
+        resume: snapshots from which a killed run resumes. The caller deletes the file once all results are written.
+        board: TensorBoard writer, or None.
+        also: a second state and an epoch (from 0) whose weights are saved in that state's file, in addition to the
+            best epoch's.
+        build: returns the untrained model.
 
     Raises:
         UserError: training diverged, or the file cannot be written.
@@ -143,14 +145,14 @@ def learn(
 def save_weights(
     state: State, epoch: int, run: Run, weights: dict[str, torch.Tensor], more: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a model that nobody trains on: its weights of an epoch (-1: of none), without what optimised them.
+    """Write a checkpoint without optimizer state, for a model that is not trained further.
 
     Args:
-        state: the model's.
-        epoch: the number that stands in the file.
+        state: the model's state, with a file.
+        epoch: the epoch of the weights, from 0, as stored in the file; -1 if they belong to no epoch.
         run: settings and the model's class.
         weights: the model's ``state_dict``.
-        more: further metadata, plain values.
+        more: further metadata of plain values.
     """
     logger.info("Saving current: %s", state.file)
     save_checkpoint(state.file, {
@@ -166,7 +168,7 @@ def save_weights(
 
 
 def save_trained(run: Run, state: State, trainer: TrainingLoop) -> None:
-    """Write the best weights of a training that has ended, with its optimizer, to the state's file."""
+    """Write the best weights of a finished training, and the optimizer state of that epoch, to the state's file."""
     best = trainer.best_state or {}
     save_checkpoint(state.file, {
         "config": run.config.as_dict(),
@@ -181,38 +183,41 @@ def save_trained(run: Run, state: State, trainer: TrainingLoop) -> None:
 
 
 def load(run: Run, state: State, stored: Stored | None = None) -> AbstractRecommender:
-    """Return a trained model, what it derives from the data built under the state's mask.
+    """Load a trained model; what it derives from the data (such as a graph) is built from the retained rows.
 
     Args:
         run: settings and the model's class.
-        state: what the file should be of.
-        stored: the file's content; by default that of the state's own file.
+        state: the data and mask that the checkpoint must belong to.
+        stored: the checkpoint's content; by default it is read from the state's file.
+
+    Returns:
+        The model, on its device, in evaluation mode.
 
     Raises:
-        UserError: when the file is of other data, another mask or another shape.
+        UserError: the checkpoint belongs to other data or another mask, or its tensors have other shapes.
     """
     stored = Stored.read(state.file) if stored is None else stored
     model = new_model(run, state)
     load_weights(model, stored.content, stored.path)
     check_data(state, stored)
-    epoch = stored.content.get("epoch")  # the last that counts, from 0
+    epoch = stored.content.get("epoch")  # the last trained epoch, from 0
     model.epochs_trained = epoch + 1 if isinstance(epoch, int) else 0
     model.eval()
     return model
 
 
 def check(state: State, stored: Stored, like: AbstractRecommender) -> None:
-    """Refuse, before any work, what :func:`load` would: a file of other data, another mask or another shape.
+    """Check, before any work starts, that :func:`load` will accept a checkpoint.
 
-    Shapes are not looked at of a model that makes room for what a file stores.
+    Shapes are not checked for models that resize their parameters to the file (:meth:`make_room`).
 
     Args:
-        state: what the file should be of.
-        stored: the file's content.
-        like: a model of the same settings.
+        state: the data and mask that the checkpoint must belong to.
+        stored: the checkpoint's content.
+        like: a model with the same settings, whose shapes are expected.
 
     Raises:
-        UserError: in one line.
+        UserError: the checkpoint belongs to other data or another mask, or its tensors have other shapes.
     """
     if type(like).make_room is AbstractRecommender.make_room:
         check_weights(like.state_dict(), stored.content, stored.path, type(like).__name__)
@@ -220,10 +225,10 @@ def check(state: State, stored: Stored, like: AbstractRecommender) -> None:
 
 
 def check_data(state: State, stored: Stored) -> None:
-    """Refuse a file of other data or another mask.
+    """Check that a checkpoint belongs to a state's data and mask; files without metadata are accepted.
 
     Raises:
-        UserError: in one line.
+        UserError: the checkpoint belongs to other data, other requests, or another mask.
     """
     path, content = stored.path, stored.content
     meta = content.get("meta") if isinstance(content, dict) else None
@@ -231,8 +236,10 @@ def check_data(state: State, stored: Stored) -> None:
         if meta.get("dataset") != state.dataset.log.fingerprint:
             raise UserError(f"{path}: was trained on other data (file, filter or split) than {state.dataset.log.name}")
         if meta.get("mask") != state.mask:
-            raise UserError(f"{path}: has another mask than is asked for; was the forget set made anew since?")
+            raise UserError(
+                f"{path}: belongs to another forget set or to other requests; was the forget set regenerated since?"
+            )
         if stored.version and stored.settings is not None and stored.settings.get("mask") != state.mask_digest:
             raise UserError(
-                f"{path}: has forgotten other rows than are asked for; were the sensitive items listed anew since?"
+                f"{path}: has forgotten other rows than this run requires; were the sensitive items changed since?"
             )

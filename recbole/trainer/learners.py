@@ -1,4 +1,4 @@
-"""The optimizers that ``learner`` names, made as a configuration says."""
+"""Creates the optimizer that the configuration key ``learner`` names."""
 
 import torch
 
@@ -18,15 +18,20 @@ OPTIMIZERS = {
     "sparse_adam": SparseAdam,
 }
 _ADAM = (0.9, 0.999, 1e-8)
-"""PyTorch's beta1, beta2 and eps."""
+"""PyTorch's defaults for beta1, beta2 and eps."""
 _FEW = 4
-"""A table of which a batch reads fewer rows than one in so many moves row by row."""
+"""A table is updated row by row if a batch reads at most one of this many of its rows."""
 
 
 def make_optimizer(config: Config, model: torch.nn.Module, learning_rate: float | None = None) -> torch.optim.Optimizer:
-    """Return the optimizer that ``learner``, ``learning_rate``, ``weight_decay`` and its own settings describe.
+    """Return the optimizer for all of a model's parameters, as the configuration says.
 
-    It has all parameters: those that are frozen get no gradient and stay, until they are thawed.
+    Frozen parameters are included; they get no gradient and do not change until they are unfrozen.
+
+    Args:
+        config: reads ``learner``, ``learning_rate``, ``weight_decay``, and ``adam_*`` or ``adagrad_accumulator``.
+        model: the model to optimise.
+        learning_rate: replaces that of the configuration, unless None.
     """
     name = config["learner"].lower()
     options = {"lr": learning_rate or config["learning_rate"], "weight_decay": config["weight_decay"] or 0.0}
@@ -40,9 +45,10 @@ def make_optimizer(config: Config, model: torch.nn.Module, learning_rate: float 
 
 
 def rows_alone(optimizer: torch.optim.Optimizer, model: AbstractRecommender, batch: Interaction) -> None:
-    """Leave of the gradients of tables that are only looked up (``row_tables``) the rows of a batch, as sparse ones.
+    """Replace gradients of look-up tables (``row_tables``) by sparse ones with only the rows that a batch reads.
 
-    The others are zero. This is done where they then move nothing: by Adagrad without weight decay.
+    All other rows have zero gradients. Done only for Adagrad without weight decay, which does not change such rows, and
+    only for tables of which a batch reads few rows.
     """
     if not isinstance(optimizer, Adagrad) or optimizer.decays:
         return

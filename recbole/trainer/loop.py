@@ -1,4 +1,4 @@
-"""Training: one loop, validated, stopped early, resumable to the bit."""
+"""The training loop: validation, early stopping, and snapshots from which a killed run resumes bit-identically."""
 
 import logging
 import math
@@ -36,19 +36,19 @@ _OUT_OF_TIME = "time budget"
 
 
 class TrainingLoop:
-    """Fits a model on training batches and keeps the weights that were best on the validation rows.
+    """Trains a model and keeps the weights of the epoch with the best validation score.
 
     Args:
         config: the run's configuration.
-        model: a recommender, on its device.
-        dataset: the data under the mask to train on.
+        model: a recommender, already on its device.
+        dataset: the data; rows that its mask marks as forgotten are not trained on.
         resume: a :class:`~recbole.trainer.resume.ResumeFile`, or None to run without snapshots.
         board: a TensorBoard ``SummaryWriter`` or None.
-        deadline: no epoch begins that would go past it; by default ``max_training_hours``.
-        also: the epoch whose weights are kept beside the best ones, or None.
+        deadline: no epoch starts that would end after it; by default ``max_training_hours`` from now.
+        also: an epoch (from 0) whose weights are kept in addition to the best ones, or None.
 
     Attributes:
-        kept: those weights, by name, when training has ended; None if time was up before.
+        kept: the weights of epoch ``also``, by name, once training has ended; None if the time ran out before.
     """
 
     def __init__(
@@ -68,17 +68,17 @@ class TrainingLoop:
         self.best_state: dict[str, Any] | None = None
         self.also = also
         self.kept: dict[str, torch.Tensor] | None = None
-        self.fitted: Progress | None = None  # what was told of training, once it goes on for the sake of ``kept``
+        self.fitted: Progress | None = None  # progress at the end of training proper, once it continues for ``kept``
         self.valid = dataset.eval_rows("valid")
 
     def fit(self) -> Progress:
-        """Train, and leave the best weights in the model.
+        """Train the model and load the best weights into it.
 
         Returns:
-            :class:`Progress`, complete.
+            The final :class:`Progress`.
 
         Raises:
-            UserError: when the loss is no longer a number.
+            UserError: the loss is no longer finite.
         """
         if self.model.trainable:
             self._fit_by_gradient()
@@ -94,14 +94,15 @@ class TrainingLoop:
         return progress
 
     def _go_on(self, last: int) -> None:
-        """Train on, after the best weights were chosen, to the epoch whose weights are kept too.
+        """Continue training to epoch ``last`` and store its weights in ``kept``.
 
-        Nothing is validated, and what :meth:`fit` tells of training stays as it is. Who has no time left does not.
+        Nothing is validated, and the progress that :meth:`fit` returns does not change. Does nothing if the time budget
+        is used up or the model is not trained by gradient.
         """
         if self.progress.stopped == _OUT_OF_TIME or not self.model.trainable:
             return
         if self.fitted is None:
-            logger.info("going on to epoch %d, for its weights alone", last)
+            logger.info("continuing to epoch %d, only to keep its weights", last)
             self.fitted, self.progress = self.progress, replace(self.progress)
         while self.progress.epoch <= last:
             self._train_epoch()
@@ -127,8 +128,8 @@ class TrainingLoop:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp and bool(config["enable_scaler"]))
         if world_size() > 1 and not self.model.loss_of_examples:
             logger.warning(
-                "%s's loss has terms that belong to a batch: %d processes, each with its share of every batch, train "
-                "another objective than one", type(self.model).__name__, world_size(),
+                "%s's loss has terms that depend on the whole batch: %d processes, each with a part of every batch, "
+                "optimise a different objective than one process", type(self.model).__name__, world_size(),
             )  # fmt: skip
         self._load_snapshot()
         progress, epochs = self.progress, config["epochs"] + self.model.warm_up_epochs
@@ -160,9 +161,9 @@ class TrainingLoop:
         self._tick(started)
 
     def _seed_batch(self) -> None:
-        """Seed torch's own generators for a batch: what models draw there that have no keyed draws."""
+        """Seed PyTorch's global generators for a batch, for models that draw random numbers from them."""
         seed = int(keyed.bits(self.generators, self.progress.batch)) % 2**63
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would look at every kind of device
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would query every kind of device
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
@@ -174,9 +175,9 @@ class TrainingLoop:
         return wall
 
     def _step(self, batch: Interaction) -> float:
-        """Take one optimizer step on a batch, of which this process has its share; return the batch's loss.
+        """Take one optimizer step and return the batch's loss; this process computes its part of the batch.
 
-        An empty one, of which everybody was forgotten, makes no step.
+        A batch whose examples are all forgotten is empty. It makes no step and returns 0.
         """
         if not len(batch):
             return 0.0
@@ -241,7 +242,7 @@ class TrainingLoop:
                 self.board.add_scalar(f"Valid/{metric.replace('@', '_')}", value, epoch)
 
     def _validate(self, epoch: int) -> tuple[dict[str, float], float]:
-        """Score the validation rows and keep the weights if they are the best; ties count as better, as in RecBole."""
+        """Return validation metrics and score; keep the weights if the score is the best (or equal, as in RecBole)."""
         progress, config = self.progress, self.config
         if not len(self.valid.inputs):
             self._keep(epoch)
@@ -265,7 +266,7 @@ class TrainingLoop:
         return self.best_state
 
     def _over_budget(self) -> bool:
-        """RecBole's rule in ERASE: the first epoch runs; a later one only if the last one's time is still left."""
+        """Stop, as ERASE does, if another epoch as long as the last would exceed the budget; the first always runs."""
         progress = self.progress
         if self.deadline.seconds is None or not progress.epoch_seconds or progress.batch:
             return False
@@ -318,7 +319,7 @@ class TrainingLoop:
 
 
 def _progress(values: dict[str, Any]) -> Progress:
-    """Return what a snapshot says of training; a TypeError if it says something else."""
+    """Return the progress stored in a snapshot; raises a TypeError if a value has the wrong type."""
     usual = vars(Progress(best_score=0.0))
     if values["best_score"] is None:
         usual["best_score"] = None
@@ -326,7 +327,7 @@ def _progress(values: dict[str, Any]) -> Progress:
 
 
 def _make_dense(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Make sparse gradients dense: what is to be scaled, clipped or summed over processes must be."""
+    """Make sparse gradients dense, as scaling, clipping and summing over processes require."""
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.to_dense()

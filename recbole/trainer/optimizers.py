@@ -1,4 +1,4 @@
-"""PyTorch's optimizers without their precautions against being compiled."""
+"""PyTorch's optimizers without the wrappers for ``torch.compile``, which take long to import."""
 
 import inspect
 from abc import abstractmethod
@@ -8,11 +8,11 @@ import torch
 
 
 class Uncompiled(torch.optim.Optimizer):
-    """What an optimizer has in common with others, as it is before PyTorch wraps it for its compiler.
+    """Mixin that removes PyTorch's compiler wrappers from the methods of an optimizer.
 
-    The wrappers keep the compiler from what it cannot trace. They import it for that, which takes as long as importing
-    torch itself, and nothing here is compiled. They also switch gradients off during a step, as is done here. Not a
-    number differs. To be named before PyTorch's class among the bases.
+    The wrappers import the compiler, which takes as long as importing PyTorch itself; nothing here is compiled. They
+    also disable gradients during a step, and so does this class; all numbers are the same. List this class before
+    PyTorch's optimizer among the bases.
     """
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
@@ -27,11 +27,11 @@ class Uncompiled(torch.optim.Optimizer):
 
 
 class ByRow(torch.optim.Optimizer):
-    """What optimizers share that move by themselves what a sparse gradient is of. To be named before the optimizer."""
+    """Mixin for optimizers with their own update for sparse gradients. List it before the optimizer among the bases."""
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Make one step; sparse gradients are used up."""
+        """Make one step. Sparse gradients are applied by :meth:`_move`, dense ones by the optimizer."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None and parameter.grad.is_sparse:
@@ -40,7 +40,7 @@ class ByRow(torch.optim.Optimizer):
 
     @abstractmethod
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
-        """Move a parameter with a sparse gradient and take that away, or make it dense."""
+        """Update a parameter by its sparse gradient and set that to None, or make the gradient dense."""
 
 
 class Adam(Uncompiled, torch.optim.Adam):
@@ -64,20 +64,20 @@ class RMSprop(Uncompiled, torch.optim.RMSprop):
 
 
 def check_state(optimizer: torch.optim.Optimizer) -> None:
-    """Refuse what an optimizer was given to go on from, if it does not fit its parameters.
+    """Check a loaded optimizer state: the types of its options, and the shapes of its tensors.
 
     Raises:
-        TypeError: an option is of another type than its default.
-        ValueError: what is kept of a parameter is no number and of another size.
+        TypeError: an option has another type than its default, or a parameter's state is not a tensor (or number).
+        ValueError: a tensor of the state has another shape than its parameter.
     """
     for group in optimizer.param_groups:
         for name, usual in optimizer.defaults.items():
             if name not in group or (usual is not None and not isinstance(group[name], type(usual))):
-                raise TypeError(f"the optimizer's {name} is not like {usual!r}")
+                raise TypeError(f"the optimizer's {name} has another type than {usual!r}")
     for parameter, kept in optimizer.state.items():
         for name, value in kept.items():
             counts = name == "step" and isinstance(value, (int, float))
             if not counts and not isinstance(value, torch.Tensor):
-                raise TypeError(f"the optimizer's {name} is no number")
+                raise TypeError(f"the optimizer's {name} is not a tensor")
             if not counts and value.shape != (() if name == "step" else parameter.shape):
-                raise ValueError(f"the optimizer's {name} is of another size")
+                raise ValueError(f"the optimizer's {name} has another shape than its parameter")

@@ -1,7 +1,8 @@
-"""Reading checkpoints that RecBole 1.x or its fork ERASE wrote, without running their code.
+"""Reads checkpoints written by RecBole 1.x or its fork ERASE without executing code from them.
 
-Those files are pickles that hold a ``Config`` object beside the tensors. Here every class but a few tensor builders
-becomes an inert record of what it was, so nothing of the file is executed.
+Such a file is a pickle with a ``Config`` object in addition to the tensors. While it is read, a few functions that
+build tensors are replaced by our own, and every other known class by :class:`Inert`, which only stores its arguments.
+Unknown classes are refused.
 """
 
 import collections
@@ -35,7 +36,7 @@ STORAGES = {
         "Bool": "bool",
     }.items()
 }
-"""torch's types of storages that checkpoints have, by name; others are of no plain real numbers."""
+"""Name of a PyTorch storage class to its dtype; storages of other (such as complex) numbers are refused."""
 
 _INERT = {
     ("recbole.config.configurator", "Config"),
@@ -50,7 +51,7 @@ _INERT_PREFIXES = ("recbole.model.", "recbole.utils.enum_type", "recbole.trainer
 
 
 class Inert:
-    """Stands for an object of a class that is not to be run: its arguments and its state, nothing else."""
+    """Replaces an object whose class must not be executed; it stores the constructor's arguments and the state."""
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
@@ -72,7 +73,7 @@ def _numpy_scalar(dtype: Any, value: bytes = b"") -> Any:
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler that knows tensors and plain containers, and makes everything else allowed inert."""
+    """An unpickler that builds tensors and plain containers, and replaces other allowed classes by :class:`Inert`."""
 
     def __init__(self, archive: zipfile.ZipFile, prefix: str, path: Path) -> None:
         super().__init__(archive.open(f"{prefix}/data.pkl"))
@@ -99,7 +100,7 @@ class _Reader(pickle.Unpickler):
     def persistent_load(self, reference: Any) -> torch.Tensor:
         kind, dtype, key, _, count = reference
         if kind != "storage" or not isinstance(dtype, torch.dtype):
-            raise UserError(f"{self.path}: refused: it holds something that is not a tensor")
+            raise UserError(f"{self.path}: refused: it stores something other than tensors")
         if (key, dtype) not in self.storages:
             data = bytearray(self.archive.read(f"{self.prefix}/data/{key}"))
             self.storages[key, dtype] = (
@@ -109,18 +110,18 @@ class _Reader(pickle.Unpickler):
 
 
 def read_original(path: Path) -> dict[str, Any]:
-    """Return the checkpoint dictionary of a file that the original wrote.
+    """Return the checkpoint dictionary of a file that RecBole or ERASE wrote.
 
-    ``config`` is the plain final configuration, ``original`` is True, and the optimizer's state is left out.
+    In it ``config`` is the final configuration as a plain dictionary, ``original`` is True, and ``optimizer`` is None.
 
     Raises:
-        UserError: when the file is truncated, is no such checkpoint, or would run code.
+        UserError: the file is truncated, is not such a checkpoint, or would execute code.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             members = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             if len(members) != 1:
-                raise UserError(f"{path}: not a checkpoint: it has {len(members)} data.pkl members, not one")
+                raise UserError(f"{path}: not a checkpoint: it has {len(members)} data.pkl members instead of one")
             checkpoint = _Reader(archive, members[0].removesuffix("/data.pkl"), path).load()
     except UserError:
         raise
@@ -132,14 +133,14 @@ def read_original(path: Path) -> dict[str, Any]:
 
 
 def _plain_config(config: Any) -> dict[str, Any]:
-    """Return the final configuration dictionary out of an inert ``Config``."""
+    """Return the plain values of the final configuration stored in an inert ``Config``."""
     state = getattr(config, "state", None) or {}
     final = state.get("final_config_dict", {}) if isinstance(state, dict) else {}
     return {k: v for k, v in final.items() if isinstance(v, (str, int, float, bool, list, dict, type(None)))}
 
 
 def follow_original(config: Config, content: Any, path: str | Path) -> None:
-    """Order interactions as the original did when one of its checkpoints is scored."""
+    """Set ``time_precision`` to ``single`` for a checkpoint of RecBole or ERASE, so that rows are ordered as there."""
     if isinstance(content, dict) and content.get("original") and config["time_precision"] != "single":
         logger.info("%s was written by the original: time_precision: single is switched on", path)
         config["time_precision"] = "single"

@@ -1,4 +1,4 @@
-"""The folders of a run: where its checkpoints, logs and curves go. Variants are folders; file names are ERASE's."""
+"""The folders of a run's checkpoints, logs and TensorBoard curves. A variant is a subfolder; file names are ERASE's."""
 
 import hashlib
 import re
@@ -16,18 +16,18 @@ from recbole.utils import UserError
 _SAFE = re.compile(r"[A-Za-z0-9._+-]+")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]")
 _LONGEST = 60
-"""Bytes of a settings folder's name."""
+"""Largest length in bytes of a settings folder's name."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the files of a run are.
+    """The folders in which a run's files are stored.
 
     Attributes:
-        checkpoints: of base and retrained models, and the parent of the settings folders.
-        logs: of logs and per-request records.
-        board: of TensorBoard.
-        settings: name of the settings folder, empty for default hyper-parameters.
+        checkpoints: folder of base and retrained models, and parent of the settings folders.
+        logs: folder of logs and per-request records.
+        board: folder of TensorBoard files.
+        settings: name of the settings folder; empty for default hyper-parameters.
     """
 
     checkpoints: Path
@@ -37,10 +37,10 @@ class Places:
 
     @classmethod
     def of(cls, config: Config) -> "Places":
-        """Return a run's places: ``checkpoint_dir``, ``log_dir`` and ``variant``.
+        """Return the folders for the settings ``checkpoint_dir``, ``log_dir``, ``variant`` and ``ensemble``.
 
         Raises:
-            UserError: when the variant's name is no folder's.
+            UserError: the variant's name is not allowed as a folder name.
         """
         saved, variant = Path(config["checkpoint_dir"]), config["variant"]
         beside = Path("log") if config.source("checkpoint_dir") == "default: overall.yaml" else saved / "log"
@@ -55,18 +55,18 @@ class Places:
         return places.within(f"ensemble_{ensemble_name(config)}") if config["ensemble"] else places
 
     def within(self, folder: str) -> "Places":
-        """Return the places in folders of a name inside of these."""
+        """Return the subfolders called ``folder`` of all three folders."""
         return replace(self, checkpoints=self.checkpoints / folder, logs=self.logs / folder, board=self.board / folder)
 
     def with_settings(self, name: str) -> "Places":
-        """Return the places of an unlearned model whose hyper-parameters are named so; an empty name: the same."""
+        """Return the subfolders for a settings name (:func:`settings_name`); for an empty name, the same folders."""
         if not name:
             return self
         return replace(self.within(name), settings=name)
 
 
 def ensemble_name(config: Config) -> str:
-    """Return what a run's ensemble is called: its name, and the settings that differ from what that stands for."""
+    """Return the ensemble's name followed by the settings that differ from its defaults, such as ``NAME+key_value``."""
     other = settings_name(differing(config, get_model(config["model"]).type))
     return f"{config['ensemble']}+{other}" if other else str(config["ensemble"])
 
@@ -76,11 +76,11 @@ def settings_name(given: Mapping[str, Any], preset: str | None = None) -> str:
 
     Args:
         given: hyper-parameters that differ from their defaults (with a preset: from the preset's values).
-        preset: its name.
+        preset: the preset's name, or None.
 
     Returns:
-        Such as ``damping_0.5`` or ``preset_tuned+damping_0.5``, keys sorted; ``settings_<digest>`` where that would be
-        longer than 60 bytes; empty for nothing.
+        A name such as ``damping_0.5`` or ``preset_tuned+damping_0.5`` with sorted keys, or ``settings_<digest>`` if
+        that would exceed 60 bytes. Empty without settings and preset.
     """
     parts = [f"preset_{preset}"] if preset else []
     parts += [f"{key}_{_UNSAFE.sub('-', _number(given[key]))}" for key in sorted(given)]

@@ -1,11 +1,24 @@
-"""How far a training has come."""
+"""The progress of a training."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Progress:
-    """Where training stands; plain values, so that a snapshot can hold it."""
+    """The progress of a training, in plain values so that a snapshot can store it.
+
+    Attributes:
+        epoch, batch: the next epoch and batch to train, from 0; warm-up epochs count.
+        loss: sum of the batch losses in the current epoch so far.
+        best_epoch: the epoch with the best validation score, -1 if there is none yet.
+        best_score: its validation score; None before the first validation.
+        best_result: its validation metrics, name to value.
+        bad_steps: validations since the best one.
+        seconds, cpu_seconds: wall and CPU time so far.
+        epoch_seconds, valid_seconds: wall seconds of each epoch's training, and of each validation.
+        losses: summed loss of each epoch.
+        stopped: why training ended early; empty if it did not.
+    """
 
     epoch: int = 0
     batch: int = 0

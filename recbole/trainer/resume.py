@@ -1,4 +1,4 @@
-"""The one file that a killed run goes on from."""
+"""Snapshots: the file from which a killed run resumes."""
 
 import contextlib
 import hashlib
@@ -20,31 +20,32 @@ from recbole.utils.files import remove
 logger = logging.getLogger("recbole")
 
 SNAPSHOT_SECONDS = 30.0
-"""A snapshot is taken when the last one is older, at the earliest; see ``SNAPSHOT_SHARE``."""
+"""Minimum number of seconds between two snapshots; ``SNAPSHOT_SHARE`` may lengthen it."""
 
 SNAPSHOT_SHARE = 0.1
-"""At most this share of the time goes into snapshots: one that took more than some 3 s is followed by a longer pause,
-one that took more than 6 s by more than a minute.
+"""Largest share of the run time that is spent on writing snapshots.
 
-The environment's ``ERASE_SNAPSHOT_SECONDS`` overrides both: it is the pause, whatever a snapshot takes.
+A snapshot that took t seconds is followed by a pause of at least 9 t seconds, so the pause exceeds
+``SNAPSHOT_SECONDS`` if t is above 3.3 s. The environment variable ``ERASE_SNAPSHOT_SECONDS`` overrides both constants:
+it sets the pause in seconds, however long a snapshot takes.
 """
 
 _LAYOUT = 7
-"""Version of the snapshot format; increment it when the keys of a snapshot, or what they hold, change."""
+"""Version of the snapshot format; increment it when the keys or values of a snapshot change."""
 
 
 def fingerprint(**parts: Any) -> str:
-    """Return a SHA-256 over plain values, and a snapshot's layout: what it must agree with to be gone on from."""
+    """Return the SHA-256 (hexadecimal) of plain values and the snapshot format; a run resumes only if it is equal."""
     return hashlib.sha256(json.dumps([_LAYOUT, parts], sort_keys=True, default=str).encode()).hexdigest()
 
 
 def alike(value: Any, example: Any) -> Any:
-    """Return a plain value from a snapshot, if it is of the kind that an example is: a count, number, text, or several.
+    """Return a value from a snapshot unchanged, after checking that it has the type of an example value.
 
-    Lists are of numbers, dictionaries of numbers by name.
+    A list or dictionary may contain only numbers, and an int must be at least -1. For a float any number is accepted.
 
     Raises:
-        TypeError: it is of another kind.
+        TypeError: the value has another type.
     """
     if isinstance(example, (list, dict)):
         parts = value.values() if isinstance(value, dict) else value
@@ -63,23 +64,23 @@ def _is_number(value: Any) -> bool:
 
 
 def _said_pause() -> float | None:
-    """Return the pause that the environment sets, in seconds, or None."""
+    """Return the seconds between snapshots that the environment sets, or None."""
     said = os.environ.get("ERASE_SNAPSHOT_SECONDS") or None
     with contextlib.suppress(ValueError):
-        if said is None or float(said) >= 0:  # which what is no number is not
+        if said is None or float(said) >= 0:
             return None if said is None else float(said)
-    raise UserError(f"the environment's ERASE_SNAPSHOT_SECONDS should be a number of seconds, not {said!r:.100}")
+    raise UserError(f"ERASE_SNAPSHOT_SECONDS in the environment should be a number of seconds, not {said!r:.100}")
 
 
 class ResumeFile:
-    """Snapshots of a run, in ``<stem>.resume``.
+    """Reads and writes the snapshots of a run in one file, ``<stem>.resume``.
 
     Args:
         path: the file.
-        identity: the run's :func:`fingerprint`; a snapshot of another run is not gone on from.
+        identity: the run's :func:`fingerprint`; snapshots with another one are ignored.
 
     Raises:
-        UserError: the environment's pause is no number of seconds.
+        UserError: ``ERASE_SNAPSHOT_SECONDS`` in the environment is not a number of seconds.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
@@ -90,7 +91,7 @@ class ResumeFile:
         self.last, self.took = time.monotonic(), 0.0
 
     def load(self) -> dict[str, Any] | None:
-        """Return the snapshot to go on from, or None."""
+        """Return the snapshot to resume from; None if there is none, or (with a warning) if it is unusable."""
         looked_for_snapshot()
         if not self.path.exists():
             return None
@@ -100,39 +101,37 @@ class ResumeFile:
             logger.warning("%s cannot be read (%s); starting over", self.path, error)
             return None
         if state.get("identity") != self.identity:
-            logger.warning("%s is of a run with other arguments, config, data or version; starting over", self.path)
+            logger.warning("%s is from a run with other arguments, config, data or version; starting over", self.path)
             return None
         can_go_on_from(self.path)
         return state
 
     @contextlib.contextmanager
     def restoring(self) -> Iterator[None]:
-        """Put the parts of a snapshot in place inside of this block.
+        """Context in which a snapshot is loaded into the run; its errors become one UserError.
 
         Raises:
-            UserError: they do not fit the run that it says it is of.
+            UserError: the snapshot does not fit the run.
         """
         try:
             yield
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            raise UserError(
-                f"{self.path} is not what this run wrote ({reason}); delete it, and the run starts over"
-            ) from error
+            raise UserError(f"{self.path} is not a snapshot of this run ({reason}); delete it to start over") from error
 
     def due(self) -> bool:
-        """Return whether it is time for a snapshot: the last one is old, or a signal has asked the run to stop."""
+        """Return whether a snapshot is due: the pause is over, or a signal has requested the run to stop."""
         return asked_to_stop() or time.monotonic() - self.last >= max(self.pause, self.took * (1 / self.share - 1))
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a snapshot, atomically, with the state of torch's random generators.
+        """Write a snapshot atomically, together with the state of PyTorch's random generators.
 
         Raises:
-            Stopped: a signal has asked the run to stop; the snapshot is written.
+            Stopped: a signal has requested the run to stop. The snapshot has been written by then.
         """
         started = time.monotonic()
         generators: dict[str, Any] = {"cpu": torch.get_rng_state()}
-        if torch.cuda.is_initialized():  # by a run on the CPU it is not
+        if torch.cuda.is_initialized():  # False in a run on the CPU
             generators["cuda"] = torch.cuda.get_rng_state_all()
         save_checkpoint(self.path, state | {"identity": self.identity, "generators": generators})
         self.last = time.monotonic()
@@ -142,11 +141,11 @@ class ResumeFile:
 
     @staticmethod
     def restore_generators(state: dict[str, Any]) -> None:
-        """Put torch's random generators into the state of a snapshot."""
+        """Restore PyTorch's random generators to their state in a snapshot."""
         torch.set_rng_state(state["generators"]["cpu"])
         if "cuda" in state["generators"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["generators"]["cuda"][: torch.cuda.device_count()])
 
     def remove(self) -> None:
-        """Delete the file, and what a kill left of writing it: the run is complete."""
+        """Delete the file, and temporary files of interrupted writes; called when the run is complete."""
         remove(self.path)

@@ -1,4 +1,4 @@
-"""Adagrad for models with large tables of which a batch touches little."""
+"""Adagrad for models with large tables of which each batch reads few rows."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from recbole.trainer import optimizers
 
 
 class Adagrad(optimizers.ByRow, optimizers.Adagrad):
-    """Adagrad, which for a sparse gradient computes only what moves.
+    """Adagrad that, for a sparse gradient, updates only the rows in it.
 
-    What has no gradient stays, and so does its sum of squares: a sparse gradient moves the rows that it has, and the
-    numbers are those of the dense one, to the bit. Where everything moves (weight decay) it is made dense.
+    Rows without a gradient keep their values and their sums of squares, so the results are bit-identical to those with
+    a dense gradient. With weight decay all rows change, and sparse gradients are made dense.
     """
 
     @property
     def decays(self) -> bool:
-        """Whether some parameters decay."""
+        """Whether any parameter group has weight decay."""
         return any(group["weight_decay"] for group in self.param_groups)
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:

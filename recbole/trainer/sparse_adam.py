@@ -1,4 +1,4 @@
-"""Adam for models with large tables of which a batch touches little."""
+"""Adam for models with large tables of which each batch reads few entries."""
 
 import math
 from typing import Any
@@ -9,16 +9,16 @@ from recbole.trainer import optimizers
 
 
 class Adam(optimizers.ByRow, optimizers.Adam):
-    """Adam, which for a sparse gradient computes only what moves.
+    """Adam that, for a sparse gradient, updates only the entries that still change noticeably.
 
-    D. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015. After its last gradient an entry is moved
-    on by momentum, each step by ``beta1 / sqrt(beta2)`` of the one before, or less. So a step moves the entries with a
-    gradient and those that had one in the last ``n`` steps, where ``n`` (some 200) is such that all motion left to an
-    entry is less than the learning rate times the rounding error of 1. The others stand still. Nothing differs from
-    Adam by more than that, and by rounding. Moments are stored as they were at an entry's last gradient, with the
-    number of that step, ``last``; what they are later follows in closed form.
+    D. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015. After its last gradient an entry still
+    moves by momentum, in each step by at most ``beta1 / sqrt(beta2)`` of the previous change. A step therefore updates
+    the entries with a gradient and those that had one in the last ``n`` steps. ``n`` (about 200) is chosen so that the
+    changes left out add up to less than the learning rate times the rounding error of 1. The result differs from
+    Adam's only by that and by rounding. Moments are stored as of an entry's last gradient, with the number of that
+    step in ``last``, and later values are computed from them in closed form.
 
-    Where everything moves (weight decay) or may never rest (``beta1 >= sqrt(beta2)``), sparse gradients are made dense.
+    With weight decay, or if ``beta1 >= sqrt(beta2)`` (changes need not shrink), sparse gradients are made dense.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -26,7 +26,7 @@ class Adam(optimizers.ByRow, optimizers.Adam):
         self._moving: dict[torch.Tensor, list[torch.Tensor]] = {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up a state; which entries are moving is found in it when it is needed."""
+        """Load a state; the set of entries that still move is recomputed from it at the next step."""
         super().load_state_dict(state_dict)
         self._moving = {}
 
@@ -59,11 +59,11 @@ class Adam(optimizers.ByRow, optimizers.Adam):
         _descend(parameter, place, first * beta1 ** (step - last), second * beta2 ** (step - last), step, group)
 
     def _use_up(self, parameter: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
-        """Take the gradient away and count a step.
+        """Remove a parameter's sparse gradient, create its state if needed, and count a step.
 
         Returns:
-            ``(place, gradient, state)``: int64 [n], which entries of the flat parameter have a gradient, that [n], and
-            the parameter's state.
+            ``(place, gradient, state)``: indices into the flattened parameter, int64 [n]; their gradients, float [n];
+            and the parameter's state, a dict with ``step``, ``exp_avg`` and ``exp_avg_sq``.
         """
         gradient, parameter.grad = _gradient(parameter).coalesce(), None
         state = self.state[parameter]
@@ -81,11 +81,11 @@ class Adam(optimizers.ByRow, optimizers.Adam):
 
 
 class SparseAdam(Adam):
-    """Adam that leaves alone what a sparse gradient does not mention; with dense gradients it is Adam.
+    """Lazy Adam: with a sparse gradient, entries outside it do not change; with dense gradients it equals Adam.
 
-    The lazy variant is PyTorch's ``SparseAdam``, which takes no dense gradients. Entries without a gradient keep their
-    value and their moments, where Adam would go on moving them by momentum: a different method. Weight decay, too, is
-    for dense gradients alone.
+    The lazy update is that of PyTorch's ``SparseAdam``, which does not accept dense gradients. Entries without a
+    gradient keep their values and moments, whereas Adam would still move them by momentum. Weight decay applies only
+    to parameters with dense gradients.
     """
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ def _descend(
     step: float,
     group: dict[str, Any],
 ) -> None:
-    """Move entries of a parameter by Adam's rule from their moments."""
+    """Update entries ``place`` of a flattened parameter in place by Adam's rule, given their moments."""
     beta1, beta2 = group["betas"]
     unbiased = (second / (1 - beta2**step)).sqrt_().add_(group["eps"])
     change = first.div_(unbiased).mul_(-group["lr"] / (1 - beta1**step))
@@ -119,10 +119,10 @@ def _descend(
 
 
 def _horizon(beta1: float, beta2: float, precision: float) -> int:
-    """Return after how many steps without a gradient the motion left to an entry is below ``precision`` times ``lr``.
+    """Return the number of steps without gradient after which all later changes are below ``precision`` times ``lr``.
 
     By Cauchy and Schwarz ``first / sqrt(second)`` is at most ``(1 - beta1) / sqrt((1 - beta2) (1 - beta1^2 / beta2))``,
-    and so is the motion of a step over ``lr``; later ones are a geometric series.
+    and so is the change in one step divided by ``lr``. The later changes are bounded by a geometric series.
     """
     ratio = beta1 / math.sqrt(beta2)
     if not ratio:

@@ -1,4 +1,4 @@
-"""Which data a model is of: a state is a value, and training, loading and saving are functions of it."""
+"""States: a :class:`State` says which data a model belongs to; training, loading and saving take one as argument."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,33 +19,33 @@ from recbole.utils.distributed import world_size
 
 @dataclass(frozen=True)
 class Done:
-    """Which requests a model has forgotten.
+    """Which deletion requests a model has processed.
 
     Attributes:
-        sha256: of the file that the requests are from.
-        count: how many of them, in their order.
+        sha256: SHA-256 of the forget-set file that the requests come from.
+        count: how many requests have been processed, from the first one in the fixed order.
     """
 
     sha256: str
     count: int
 
     def described(self) -> dict[str, Any]:
-        """Return it as metadata name it."""
+        """Return it as checkpoint metadata: ``forget_set_sha256`` (hexadecimal) and ``requests_done``."""
         return {"forget_set_sha256": self.sha256, "requests_done": self.count}
 
 
 @dataclass(frozen=True)
 class State:
-    """Which data a model is of.
+    """Which data a model belongs to, and in which file it is stored.
 
     Attributes:
-        kind: ``base``, ``retrained``, ``unlearned`` or ``clean``; ``shard`` of a part of an ensemble.
-        dataset: what the model was given at the start, nothing forgotten; rows that a scenario planted stand last.
-        forgotten: bool [rows], which of them it has forgotten since.
-        done: the requests that this follows from; None where nobody asked.
-        checkpoint: which of the stops of an unlearning run this is, 0 to 3, or None.
-        path: its file; None where nothing is saved.
-        n_planted: how many of the rows, the last ones, a scenario planted.
+        kind: ``base``, ``retrained``, ``unlearned``, ``clean``, or ``shard`` for one model of an ensemble.
+        dataset: the data before anything is forgotten; injected rows (spam) are the last rows of its log.
+        forgotten: bool [rows], the mask: True for log rows that the model has forgotten.
+        done: the requests that led to this mask; None if there were no requests.
+        checkpoint: index (0 to 3) of the checkpoint in an unlearning run, or None.
+        path: the model's file; None if the model is not saved.
+        n_planted: number of injected rows at the end of the log.
     """
 
     kind: str
@@ -58,36 +58,36 @@ class State:
 
     @property
     def file(self) -> Path:
-        """Its file, where it has to have one."""
+        """The model's file. A state without a file raises a ValueError."""
         if self.path is None:
             raise ValueError(f"a {self.kind} state without a file is neither saved nor read")
         return self.path
 
     @property
     def data(self) -> Dataset:
-        """The data that it is of: its rows under its mask."""
-        return self.dataset.masked(self.forgotten.copy())  # to forget there changes nothing here
+        """The dataset with this state's mask applied."""
+        return self.dataset.masked(self.forgotten.copy())  # a copy: later deletions from it do not change this state
 
     @property
     def planted(self) -> np.ndarray:
-        """Bool [rows], those that a scenario planted."""
+        """Bool [rows], True for the rows that a scenario injected."""
         rows = len(self.dataset.log)
         return np.arange(rows) >= rows - self.n_planted
 
     @property
     def mask(self) -> dict[str, Any] | None:
-        """What metadata say of its mask: the forget set's SHA-256 and the requests done; None where nobody asked."""
+        """The mask's metadata: the forget set's SHA-256 and the number of processed requests; None without requests."""
         return None if self.done is None else self.done.described()
 
     @property
     def mask_digest(self) -> str | None:
-        """SHA-256 of which rows it has forgotten, in hexadecimal digits; None where it has forgotten nothing."""
+        """SHA-256 of the packed mask, in hexadecimal digits; None if no row is forgotten."""
         if not self.forgotten.any():
             return None
         return hashlib.sha256(np.packbits(self.forgotten).tobytes()).hexdigest()
 
     def meta(self, identity: Identity) -> dict[str, Any]:
-        """Return what its checkpoint says of itself."""
+        """Return the ``meta`` dictionary of the model's checkpoint: kind, data, mask, settings, digest, version."""
         return {
             "kind": self.kind,
             "dataset": self.dataset.log.fingerprint,
@@ -100,31 +100,31 @@ class State:
 
 @dataclass(frozen=True)
 class Run:
-    """What the states of a run have in common.
+    """The settings and model class that all states of a run share.
 
     Attributes:
-        config: the settings, bound to the model's class.
-        model_class: the recommender.
+        config: the configuration for this model class.
+        model_class: class of the recommender.
     """
 
     config: Config
     model_class: type[AbstractRecommender]
 
     def identity(self, state: State) -> Identity:
-        """Return what makes the trained model of a state: settings, data, mask."""
+        """Return the identity of a state's trained model: the settings, the data and the mask that determine it."""
         config, shared = self.config, world_size() > 1 and not self.model_class.loss_of_examples
         settings = deciding(config.as_dict(), config["model"], config.undeclared)
         more = {"dataset": state.dataset.log.fingerprint, "mask": state.mask_digest}
         return Identity(settings | more | ({"processes": world_size()} if shared else {}))
 
     def unlearned_identity(self, state: State, base: Identity, base_sha256: str, hyper: Mapping[str, Any]) -> Identity:
-        """Return what makes an unlearned model of a state.
+        """Return the identity of a state's unlearned model.
 
         Args:
-            state: the model's.
-            base: the model that the requests were put to, and the SHA-256 of its file.
-            base_sha256: of the base's file.
-            hyper: every hyper-parameter of the algorithm, and what else the scenario says.
+            state: the state of the unlearned model.
+            base: identity of the model that the requests were applied to.
+            base_sha256: SHA-256 of the base model's file.
+            hyper: all hyper-parameters of the algorithm, and further settings of the scenario.
         """
         config = self.config
         return Identity({

@@ -1,4 +1,4 @@
-"""What a checkpoint on disk says of itself, held against what a run is about."""
+"""Comparison of a checkpoint's stored settings, data and mask with those of the current run."""
 
 import logging
 from collections.abc import Collection
@@ -29,9 +29,11 @@ class Stored:
 
     Attributes:
         path: the file.
-        content: its dictionary.
-        settings: what made the model; None for a file of the original or of RecBole, which do not say all of it.
-        version: of the results' mathematics; 0 for files of this program's first version, None for others'.
+        content: the file's dictionary.
+        settings: the settings that determined the model; None for files written by RecBole or ERASE, which do not
+            store all of them.
+        version: ``RESULTS_VERSION`` when the file was written; 0 for files of this program's first version, None for
+            files of other programs.
     """
 
     path: Path
@@ -44,7 +46,7 @@ class Stored:
         """Read a checkpoint.
 
         Raises:
-            UserError: when there is none, it is damaged, or says something else of itself than checkpoints do.
+            UserError: the file is missing or damaged, or its metadata is not that of a checkpoint.
         """
         content = load_checkpoint(path)
         for key, kind in _KINDS.items():
@@ -55,20 +57,21 @@ class Stored:
         for key, kind in _KINDS_OF_META.items():
             _check_kind(path, f"meta {key}", meta.get(key), kind)
         if not isinstance(meta.get("dataset"), str):
-            raise UserError(f"{path}: its 'meta' names no data; it is not of this program")
+            raise UserError(f"{path}: its 'meta' names no dataset; the file was not written by this program")
         if meta.get("settings") is not None:
             return cls(path, content, meta["settings"], meta.get("results_version"))
         return cls(path, content, _settings_of_first_version(content, meta), 0)
 
     @property
     def identity(self) -> Identity | None:
-        """What made the model, if the file says it."""
+        """The identity (settings, data and mask) of the model; None if the file does not store it."""
         return None if self.settings is None else Identity(self.settings)
 
     def differences(self, expected: Identity, but: Collection[str] = ()) -> list[tuple[str, Any, Any]]:
-        """Return (key, expected value, stored value) of what differs from the expected model.
+        """Return ``(key, expected value, stored value)`` for each setting that differs from the expected identity.
 
-        A file of the first version does not say which rows its mask has; its requests are compared when it is loaded.
+        Keys in ``but`` are ignored. Files of the first version do not store the mask's digest, so ``mask`` is ignored
+        too; their requests are compared when the model is loaded.
         """
         if self.identity is None:
             return [("written by", "this program", "the original")]
@@ -76,7 +79,7 @@ class Stored:
         return expected.differences(self.identity, (*but, *unknown))
 
     def say_version(self) -> None:
-        """Say in one line when the file's numbers are of another version of the mathematics."""
+        """Log one line if the file was written with another ``RESULTS_VERSION``."""
         if self.version is not None and self.version != recbole.RESULTS_VERSION:
             logger.info(
                 "%s: results version %s, this program's is %s: numbers differ by more than rounding",
@@ -86,14 +89,14 @@ class Stored:
 
 _KINDS: dict[str, type] = {"config": dict, "meta": dict, "state_dict": dict, "epoch": int}
 _KINDS_OF_META: dict[str, type] = {"settings": dict, "mask": dict, "results_version": int, "kind": str}
-"""What these parts of a checkpoint are, where they are there."""
+"""Expected types of the entries of a checkpoint and of its ``meta``, if present."""
 
 
 def _check_kind(path: Path, key: str, value: Any, kind: type) -> None:
-    """Refuse a part of a checkpoint that is something else, or dictionaries of more than plain values (`canonical`).
+    """Check the type of one entry of a checkpoint; dictionaries other than ``state_dict`` may hold only plain values.
 
     Raises:
-        UserError: naming the part.
+        UserError: the entry has another type; the message names its key.
     """
     if value is None:
         return
@@ -104,11 +107,11 @@ def _check_kind(path: Path, key: str, value: Any, kind: type) -> None:
         except (TypeError, ValueError):
             good = False
     if not good:
-        raise UserError(f"{path}: its '{key}' is not what this program writes there; it is of another program")
+        raise UserError(f"{path}: its '{key}' is not what this program writes there; another program wrote the file")
 
 
 def _settings_of_first_version(content: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the settings of a file that stores its configuration and no digest; None of an unlearned model."""
+    """Return the settings of a file that has a configuration but no digest; None for an unlearned model."""
     config = content.get("config")
     if not isinstance(config, dict) or meta.get("kind") not in ("base", "retrained") or "model" not in config:
         return None
@@ -116,15 +119,15 @@ def _settings_of_first_version(content: dict[str, Any], meta: dict[str, Any]) ->
 
 
 def adopt(config: Config, stored: Stored, but: Collection[str] = ()) -> None:
-    """Take the settings that made a model from its checkpoint, where the command line does not give them.
+    """Copy the settings that determined a model from its checkpoint into the run's configuration.
 
     Args:
-        config: the run's settings, changed.
+        config: the run's settings, changed in place.
         stored: the checkpoint.
-        but: keys that mean something else in this run.
+        but: keys that are not copied, because they have another meaning in this run.
 
     Raises:
-        UserError: the command line gives another value than the checkpoint has.
+        UserError: the command line sets a key to another value than the checkpoint has.
     """
     if stored.settings is None:
         _agree_with_original(config, stored)
@@ -136,8 +139,8 @@ def adopt(config: Config, stored: Stored, but: Collection[str] = ()) -> None:
     asked = [pair for pair in differing if pair[0] in config.on_command_line]
     if asked:
         raise UserError(
-            f"{stored.path} was made by other settings than the command line gives: {told(asked)}; leave them away, "
-            "or train with them first (--variant NAME keeps both)"
+            f"{stored.path} was trained with other settings than the command line gives: {told(asked)}; omit these "
+            "flags, or first train with them (--variant NAME keeps both models)"
         )
     written = [pair for pair in differing if pair[0] in config.asked]
     if written:
@@ -147,10 +150,10 @@ def adopt(config: Config, stored: Stored, but: Collection[str] = ()) -> None:
 
 
 def _agree_with_original(config: Config, stored: Stored) -> None:
-    """Hold the architecture and the data's keys against those of a file of the original's.
+    """Compare the model's and the data's settings with those in a file written by RecBole or ERASE.
 
     Raises:
-        UserError: naming the keys that differ.
+        UserError: settings differ; the message names their keys.
     """
     theirs = stored.content.get("config")
     if not isinstance(theirs, dict):
@@ -163,11 +166,11 @@ def _agree_with_original(config: Config, stored: Stored) -> None:
         Identity({key: value for key, _, value in pairs})
     )
     if found:
-        raise UserError(f"{stored.path} was made by other settings: {told(found)}; give the file's")
+        raise UserError(f"{stored.path} was trained with other settings: {told(found)}; use those of the file")
 
 
 def _comparable(own: Any, theirs: Any) -> Any:
-    """Return a value of the original's as it is written here: modes and keys that mean the same."""
+    """Return a setting of RecBole or ERASE in this program's notation, so that equal meanings compare as equal."""
     if isinstance(own, dict) and isinstance(theirs, dict):
         return {key: _comparable(own[key], theirs[key]) if key in theirs else own[key] for key in own}
     if isinstance(own, dict) and isinstance(theirs, str):
@@ -176,10 +179,10 @@ def _comparable(own: Any, theirs: Any) -> Any:
 
 
 def refuse_to_replace(path: Path, state: State, expected: Identity, overwrite: bool) -> None:
-    """Refuse a run that would write over a file of other settings.
+    """Check that a run does not overwrite a checkpoint that was made with other settings, unless ``overwrite``.
 
     Raises:
-        UserError: naming the keys that differ.
+        UserError: ``path`` exists and its settings differ from ``expected``; the message names their keys.
     """
     if overwrite or not path.exists():
         return
@@ -189,6 +192,6 @@ def refuse_to_replace(path: Path, state: State, expected: Identity, overwrite: b
         found = [("mask", str(state.mask), str(stored.content["meta"].get("mask")))]
     if found:
         raise UserError(
-            f"{path} is there, made by other settings: {told(found)}; --overwrite replaces it, --variant NAME or "
-            "--checkpoint_dir goes elsewhere"
+            f"{path} exists and was made with other settings: {told(found)}; --overwrite replaces it, --variant NAME "
+            "or --checkpoint_dir uses another folder"
         )

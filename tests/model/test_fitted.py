@@ -140,7 +140,7 @@ def test_a_checkpoint_holds_what_updates_left(build, name, options, monkeypatch)
     loaded.load_other_parameter(model.other_parameter())
     monkeypatch.setattr(type(model), "fit", lambda *_: pytest.fail("fitted anew"))
     assert torch.equal(scores(loaded, reduced), scores(model, reduced))
-    with pytest.raises(UserError, match="is of another model"):
+    with pytest.raises(UserError, match="belongs to another model"):
         loaded.load_other_parameter({"learned": torch.zeros(3, 4)})
     assert loaded.other_parameter() is not None, "a copy of the checkpoint is whole"
 
@@ -183,7 +183,7 @@ def test_a_sparse_array_from_outside_is_checked_before_anything_indexes_by_it(bu
     try:
         loaded.load_other_parameter({"learned": learned})
     except UserError as error:
-        assert "\n" not in str(error) and "is of another model" in str(error)
+        assert "\n" not in str(error) and "belongs to another model" in str(error)
     else:
         assert scores(loaded, dataset).isfinite().all()
 
@@ -197,7 +197,7 @@ def test_a_dense_array_from_outside_is_finite_numbers(build, change):
     model.rebuild(dataset)
     learned = model.other_parameter()["learned"]
     loaded = type(model)(dataset.config, dataset)
-    with pytest.raises(UserError, match="is of another model"):
+    with pytest.raises(UserError, match="belongs to another model"):
         loaded.load_other_parameter({"learned": change(learned)})
 
 

@@ -421,7 +421,7 @@ def test_half_a_neumf(build, half):
     [
         ("SGL", {"type": "EX"}, "ED, ND, RW"),
         ("NeuMF", {"use_pretrain": True}, "use_pretrain"),
-        ("NeuMF", {"mf_train": False, "mlp_train": False}, "nothing is left"),
+        ("NeuMF", {"mf_train": False, "mlp_train": False}, "needs at least one of them"),
         ("WMF", {"train_neg_sample_args": {"distribution": "uniform", "sample_num": 1}}, "null"),
     ],
 )

@@ -82,7 +82,7 @@ def test_what_is_no_model_of_that_name_is_told(tmp_path, monkeypatch):
     install(tmp_path, plugins.MODELS, {"Spots": "toy_model:Dots", "Thing": "toy_model:torch"})
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("Spots", "Thing"):
-        with pytest.raises(UserError, match=f"is offered as the model '{name}', and is no model class of that name"):
+        with pytest.raises(UserError, match=f"the entry point '{name}' loads .*, not a model class of that name"):
             get_model(name)
     with pytest.raises(UserError, match="there is no model 'Spot', did you mean 'Spots'"):
         get_model("Spot")

@@ -257,7 +257,7 @@ def test_a_checkpoint_without_weights(place, refused):
 def test_a_retrained_model_of_another_forget_set_is_found_before_the_work(place, refused, here):
     assert here(place.folder, TRAINS, *RETRAIN).status == 0
     edit(place.forget_set, lambda text: text.rsplit("\n", 2)[0] + "\n")
-    assert "was the forget set made anew since?" in refused(UNLEARNS)
+    assert "was the forget set regenerated since?" in refused(UNLEARNS)
 
 
 # --- folders ------------------------------------------------------------------------------------------------------

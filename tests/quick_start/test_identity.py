@@ -190,7 +190,7 @@ def test_a_retrained_model_of_another_sensitive_list_is_refused(tmp_path, capsys
         assert train_main([*common, *RETRAIN]) == 0
         (data / "sensitive_asins_odd.txt").write_text(many)
         assert unlearn_main([*common, "--unlearning_algorithm", "exact"]) == 2
-    assert "has forgotten other rows than are asked for" in capsys.readouterr().err
+    assert "has forgotten other rows than this run requires" in capsys.readouterr().err
     assert place.saved.is_dir()
 
 

@@ -277,7 +277,7 @@ def test_a_snapshot_that_does_not_fit_is_told(tmp_path):
     resume = ResumeFile(tmp_path / "x.resume", "run")
     resume.save({"a": 1})
     for fault in (KeyError("b"), TypeError("c"), RuntimeError("size mismatch\nof d"), IndexError()):
-        told = r"x\.resume is not what this run wrote .* delete it"
+        told = r"x\.resume is not a snapshot of this run .* delete it"
         with pytest.raises(UserError, match=told) as error, resume.restoring():
             raise fault
         assert "\n" not in str(error.value)

@@ -147,7 +147,7 @@ def test_several_processes_are_told_when_they_train_another_objective(
     warnings = list(dict.fromkeys(r.getMessage() for r in caplog.records if r.levelno == logging.WARNING))
     assert len([line for line in warnings if "another objective" in line]) == told
     if told:
-        assert warnings[0].startswith("LightGCN's loss has terms that belong to a batch: 2 processes")
+        assert warnings[0].startswith("LightGCN's loss has terms that depend on the whole batch: 2 processes")
 
 
 @pytest.mark.parametrize("model", ["LightGCN", "SGL", "SpectralCF", "DCCF", "SimRec"])

@@ -12,10 +12,10 @@ from recbole.utils import InputType
 
 
 class BPR(GeneralRecommender):
-    """Scores are inner products ``u . i``, trained by the pairwise BPR loss, without regularisation as in RecBole.
+    """Matrix factorisation, ``score = u . i``, trained with the pairwise BPR loss and, as in RecBole, no regulariser.
 
     S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009. The paper regularises the
-    factors; RecBole leaves that to ``weight_decay``.
+    factors; here, as in RecBole, ``weight_decay`` does so.
     """
 
     input_type = InputType.PAIRWISE
@@ -38,15 +38,15 @@ class BPR(GeneralRecommender):
         """Do nothing: the model derives nothing from the data."""
 
     def get_user_embedding(self, user: torch.Tensor) -> torch.Tensor:
-        """Return the factors [batch, d] of user ids."""
-        return self.user_embedding.weight.index_select(0, user)  # its derivative takes a third of a look-up's
+        """Return the factors [batch, d] for user ids, int64 [batch]."""
+        return self.user_embedding.weight.index_select(0, user)  # its derivative takes a third of a look-up's time
 
     def get_item_embedding(self, item: torch.Tensor) -> torch.Tensor:
-        """Return the factors [batch, d] of item ids."""
+        """Return the factors [batch, d] for item ids, int64 [batch]."""
         return self.item_embedding.weight.index_select(0, item)
 
     def forward(self, user: torch.Tensor, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the factors of users and of items."""
+        """Return the factors of users and of items, each [batch, d]."""
         return self.get_user_embedding(user), self.get_item_embedding(item)
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
@@ -60,11 +60,11 @@ class BPR(GeneralRecommender):
         return torch.stack([(user * positive).sum(dim=1), (user * negative).sum(dim=1)], dim=1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
-        """Return the mean BPR loss, given the :meth:`outputs`."""
+        """Return the mean BPR loss, given the scores of :meth:`outputs`."""
         return self.loss(*outputs.unbind(dim=1))
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the factors of all users and items."""
+        """Return the factors of all users [n_users, d] and items [n_items, d]."""
         return self.user_embedding.weight, self.item_embedding.weight
 
     def predict(self, interaction: Interaction) -> torch.Tensor:

@@ -14,20 +14,21 @@ from recbole.model.present import map_present, present_users
 
 
 class DCCF(GraphRecommender):
-    """Graph convolution beside attention to latent intents, each of which also reweights the graph's edges.
+    """Graph convolution combined with attention to latent intents; both also reweight the graph's edges.
 
     X. Ren et al., "Disentangled Contrastive Collaborative Filtering", SIGIR 2023. Written from memory of the paper and
     of how the authors' published program behaves; equation numbers not checked. A layer takes ``E`` to
     ``E + Z + R + H_z + H_r``:
 
-    * ``Z``: LightGCN's propagation of ``E``;
-    * ``R = softmax(E C) C^T``: a mixture of ``n_intents`` prototypes ``C`` [d, K], those of users and of items apart;
-    * ``H_z``, ``H_r``: each node's mean of its neighbours' ``E``, an edge weighing ``(1 + cos) / 2`` of its ends in
-      ``Z`` or in ``R``.
+    * ``Z`` is LightGCN's propagation of ``E``;
+    * ``R = softmax(E C) C^T`` is a mixture of ``n_intents`` prototypes ``C`` [d, K]; users and items have separate
+      prototypes;
+    * ``H_z`` and ``H_r`` are each node's weighted mean of its neighbours' ``E``. An edge has the weight
+      ``(1 + cos) / 2``, where ``cos`` is the cosine of its two nodes in ``Z`` (for ``H_z``) or ``R`` (for ``H_r``).
 
-    The embeddings are the sum of all layers. From the program: the contrastive losses are averages over the batch's
-    distinct users (items), which are each other's negatives, and the regularisers are squared norms that are not
-    divided by the batch size. Those terms belong to a batch, not to its examples one by one.
+    The final embeddings are the sum of all layers. As in the authors' program, the contrastive losses are means over
+    the batch's distinct users (items), which serve as each other's negatives, and the regularisers are squared norms
+    that are not divided by the batch size. These terms depend on the whole batch, not on single examples.
     """
 
     loss_of_examples = False
@@ -58,12 +59,12 @@ class DCCF(GraphRecommender):
         return torch.cat([of_users, mixed(items, self.item_intent)])
 
     def _reweighted(self, guide: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
-        """Return each node's mean of its neighbours, weighted by how alike the ends of an edge are in ``guide``."""
+        """Return each node's mean of its neighbours in ``nodes``, weighted by the edge's cosine in ``guide``."""
         alike = self.graph.likeness(F.normalize(guide, dim=1))
         return self.graph.weighted_mean((1 + alike) / 2, nodes)
 
     def layers(self) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
-        """Return the sum of all layers [n_users + n_items, d], and ``(Z, R, H_z, H_r)`` of each layer."""
+        """Return the sum of all layers, [n_users + n_items, d], and a list with ``(Z, R, H_z, H_r)`` for each layer."""
         nodes = total = self.get_ego_embeddings()
         parts: list[tuple[torch.Tensor, ...]] = []
         for _ in range(self.n_layers):
@@ -78,7 +79,7 @@ class DCCF(GraphRecommender):
         return self.split(self.layers()[0])
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean BPR loss, the two regularisers and the weighted contrastive losses, added."""
+        """Return the sum of the mean BPR loss, the two regularisers and the weighted contrastive losses."""
         total, parts = self.layers()
         u, p, n = self.gathered(*self.split(total), interaction)
         ranking = F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).mean()

@@ -1,4 +1,4 @@
-"""ItemKNN, and UserKNN."""
+"""ItemKNN and UserKNN."""
 
 from typing import cast
 
@@ -14,18 +14,19 @@ from recbole.model.fitted import FittedRecommender
 from recbole.utils import UserError
 
 PAIRS_AT_ONCE = 2**22
-"""How many similarities are held at a time."""
+"""Largest number of similarities (columns times items or users) computed at a time."""
 
 
 class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
-    """Scores an item by the summed similarity of those of its ``k`` nearest items that the user has.
+    """Scores an item by the summed similarity of those of its ``k`` nearest items that the user has interacted with.
 
     M. Deshpande, G. Karypis, "Item-Based Top-N Recommendation Algorithms", TOIS 2004 (equation numbers not checked).
-    The similarity is the cosine of two items' columns with ``shrink`` (and RecBole's 1e-6) added to the denominator.
-    ``knn_method: user`` compares users instead, and scores an item by the similarity of the ``k`` nearest users that
-    have it. Among equally near neighbours the lower id wins; RecBole leaves that open.
+    The similarity is the cosine of two items' columns, with ``shrink`` (and RecBole's 1e-6) added to the denominator.
+    With ``knn_method: user`` users are compared instead, and an item is scored by the summed similarity of those of the
+    ``k`` nearest users that have interacted with it. Among equally similar neighbours those with lower ids are chosen;
+    in RecBole the choice is arbitrary.
 
-    Forgetting is exact: only neighbourhoods that a change can alter are counted anew.
+    Forgetting is exact; only neighbourhoods that a change can alter are recomputed.
     """
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
@@ -37,15 +38,15 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         self.fake_loss = nn.Parameter(torch.zeros(1))
 
     def fit(self, matrix: scipy.sparse.csr_matrix) -> None:
-        """Find the nearest neighbours of every item (or user)."""
+        """Compute the ``k`` nearest neighbours of every item (or user)."""
         table = self._table(matrix)
         self.w = self._neighbours(table, np.arange(table.shape[1]))
 
     def update(self, old: scipy.sparse.csr_matrix, new: scipy.sparse.csr_matrix) -> None:
-        """Bring the neighbours up to date; a column that did not change is searched again only if need be.
+        """Update the neighbours; an unchanged column's neighbours are searched again only if they may differ.
 
-        Of such a column only the similarities to the changed ones are new. It keeps its neighbours, with what these are
-        now, unless one of them falls to its least, or another rises to it.
+        For an unchanged column only the similarities to changed columns are new. It keeps its neighbours with updated
+        similarities, unless a neighbour's falls to the column's k-th largest similarity, or another one rises to it.
         """
         before, after = self._table(old), self._table(new)
         changed = np.flatnonzero(np.diff(cast("scipy.sparse.csr_array", before != after).tocsc().indptr))
@@ -56,7 +57,7 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
             self._replace(again, self._neighbours(after, again))
 
     def _refresh(self, table: scipy.sparse.csr_array, changed: np.ndarray) -> np.ndarray:
-        """Put the new similarities to the changed columns in; return the columns that may have other neighbours."""
+        """Update similarities to the changed columns; return indices of columns whose neighbours may differ, int64."""
         norms = _norms(table)
         value = (table.T @ table.tocsc()[:, changed]).toarray()
         value /= norms[:, None] * norms[changed] + self.shrink + 1e-6
@@ -76,7 +77,7 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         return np.flatnonzero(doubtful.any(axis=1))
 
     def _replace(self, columns: np.ndarray, fresh: scipy.sparse.csc_array) -> None:
-        """Put fresh similarities, sparse [all, len(columns)], in the place of columns."""
+        """Replace the given columns of the similarities by ``fresh``, sparse [all, len(columns)]."""
         kept = np.ones(self.w.shape[1])
         kept[columns] = 0
         place = scipy.sparse.csc_array(
@@ -85,11 +86,11 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         self.w = (self.w @ scipy.sparse.diags_array(kept) + fresh @ place).tocsc()
 
     def _table(self, matrix: scipy.sparse.csr_matrix) -> scipy.sparse.csr_array:
-        """Return the matrix with what is compared in its columns."""
+        """Return the matrix with the compared objects (items or users) as columns."""
         return scipy.sparse.csr_array(matrix if self.method == "item" else matrix.T)
 
     def _neighbours(self, table: scipy.sparse.csr_array, columns: np.ndarray) -> scipy.sparse.csc_array:
-        """Return the similarities of the ``k`` nearest to each of the columns, sparse CSC [all, len(columns)]."""
+        """Return each column's similarities to its ``k`` nearest neighbours, sparse CSC [all, len(columns)]."""
         norms = _norms(table)
         by_column = table.tocsc()
         step = max(PAIRS_AT_ONCE // table.shape[1], 1)
@@ -112,12 +113,12 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         return scipy.sparse.csc_array((value[best], (row[best], place[best])), shape=products.shape)
 
     def learned(self) -> list[scipy.sparse.csc_array]:
-        """Return the similarities, sparse."""
+        """Return a list with the similarities to nearest neighbours, sparse CSC [n_items, n_items] (or of users)."""
         self.learn()
         return [self.w]
 
     def know(self, learned: scipy.sparse.csc_array) -> None:
-        """Take the similarities."""
+        """Set the similarities, sparse CSC as returned by :meth:`learned`."""
         self.w = learned
 
     def scores(self, matrix: scipy.sparse.csr_matrix, users: np.ndarray) -> torch.Tensor:
@@ -130,5 +131,5 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
 
 
 def _norms(table: scipy.sparse.csr_array) -> np.ndarray:
-    """Return the Euclidean norms of the columns."""
+    """Return the Euclidean norms of the columns, float64 [columns]."""
     return np.sqrt(table.multiply(table).sum(axis=0))

@@ -10,11 +10,11 @@ from recbole.model.loss import BPRLoss, EmbLoss
 
 
 class LightGCN(GraphRecommender):
-    """Embeddings averaged over ``n_layers`` of propagation on the normalised graph, trained by BPR.
+    """Embeddings averaged over ``n_layers`` propagations on the normalised graph, trained with the BPR loss.
 
     X. He et al., "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation", SIGIR 2020
     (equation numbers not checked). The graph holds the retained *training* pairs. The regulariser is RecBole's
-    (:class:`~recbole.model.loss.EmbLoss`): norms that are not squared unless ``require_pow``.
+    (:class:`~recbole.model.loss.EmbLoss`), whose norms are squared only with ``require_pow``.
     """
 
     loss_of_examples = False
@@ -33,7 +33,7 @@ class LightGCN(GraphRecommender):
         return self.layer_mean([self.norm_adj_matrix] * self.n_layers)
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean BPR loss plus ``reg_weight`` times the norms of the batch's parameters."""
+        """Return the mean BPR loss plus ``reg_weight`` times the norms of the batch's embedding parameters."""
         u, p, n = self.gathered(*self.forward(), interaction)
         loss = self.mf_loss((u * p).sum(dim=1), (u * n).sum(dim=1))
         return loss + self.reg_weight * self.reg_loss(*self.egos(interaction), require_pow=self.require_pow)

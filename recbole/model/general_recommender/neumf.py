@@ -16,11 +16,11 @@ from recbole.utils import InputType, UserError
 
 
 class NeuMF(GeneralRecommender):
-    """Matrix factorisation and a multi-layer perceptron, each with tables of its own, under one linear layer.
+    """Matrix factorisation and a multi-layer perceptron with separate embeddings, combined by a linear layer.
 
     X. He et al., "Neural Collaborative Filtering", WWW 2017 (equation numbers not checked). Trained on positives and
-    negatives by the mean binary cross-entropy. ``mf_train`` and ``mlp_train`` choose the halves. RecBole's pre-trained
-    halves (``use_pretrain``) are not supported: its files are pickled models.
+    sampled negatives with the mean binary cross-entropy. ``mf_train`` and ``mlp_train`` switch on the two parts.
+    RecBole's pre-trained parts (``use_pretrain``) are not supported, because their files are pickled models.
     """
 
     input_type = InputType.POINTWISE
@@ -33,7 +33,7 @@ class NeuMF(GeneralRecommender):
         if config["use_pretrain"]:
             raise UserError("use_pretrain: NeuMF starts from random parameters only; set it to False")
         if not (self.mf_train or self.mlp_train):
-            raise UserError("mf_train and mlp_train are both False: nothing is left of NeuMF")
+            raise UserError("mf_train and mlp_train are both False; NeuMF needs at least one of them")
         self.LABEL = config["LABEL_FIELD"]
         mf_size, mlp_size, hidden = config["mf_embedding_size"], config["mlp_embedding_size"], config["mlp_hidden_size"]
         self.user_mf_embedding = nn.Embedding(self.n_users, mf_size)
@@ -56,7 +56,7 @@ class NeuMF(GeneralRecommender):
         """Do nothing: the model derives nothing from the data."""
 
     def forward(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-        """Return the logits of (user, item) pairs, of the ids' shape."""
+        """Return the logits of (user, item) pairs; arguments and result have the same shape."""
         halves = []
         if self.mf_train:
             halves.append(self.user_mf_embedding(user) * self.item_mf_embedding(item))
@@ -66,7 +66,7 @@ class NeuMF(GeneralRecommender):
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return the tables of the halves that there are, ``gmf`` and ``mlp``."""
+        """Return the user tables: ``gmf`` with ``mf_train``, ``mlp`` with ``mlp_train``."""
         halves = {"gmf": ("mf", self.mf_train), "mlp": ("mlp", self.mlp_train)}
         names = {view: f"user_{half}_embedding.weight" for view, (half, there) in halves.items() if there}
         return {view: UserView(partial(self.get_parameter, name), (name,)) for view, name in names.items()}
@@ -81,7 +81,7 @@ class NeuMF(GeneralRecommender):
         return self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
 
     def list_scores(self, user: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the logits [n, k] of users and lists, a user's share in the first layer computed once for the list."""
+        """Return the logits [n, k]; the user's part of the first MLP layer is computed once for all k items."""
         if self.training or not self.mlp_train:
             return super().list_scores(user, items)
         halves, layers = [], self.mlp_layers.mlp_layers
@@ -94,7 +94,7 @@ class NeuMF(GeneralRecommender):
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return probabilities [batch] of (user, item) pairs."""
+        """Return the interaction probabilities [batch] of (user, item) pairs."""
         return torch.sigmoid(self.pair_scores(interaction))
 
     def _every_pair(self, interaction: Interaction) -> torch.Tensor:

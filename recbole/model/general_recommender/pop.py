@@ -11,9 +11,9 @@ from recbole.utils import InputType, ModelType
 
 
 class Pop(GeneralRecommender):
-    """Scores an item by how many retained training interactions it has.
+    """Scores an item by its number of retained training interactions.
 
-    RecBole's Pop counts an item at most once a batch, because it assigns without accumulating; this one counts.
+    RecBole's Pop counts an item at most once per batch, because it assigns instead of accumulating.
     """
 
     type = ModelType.TRADITIONAL
@@ -32,19 +32,19 @@ class Pop(GeneralRecommender):
         self.item_cnt = torch.from_numpy(counts).unsqueeze(1).to(self.item_cnt.device)
 
     def learned(self) -> list[torch.Tensor]:
-        """Return the counts."""
+        """Return a list with the item counts, int64 [n_items, 1]."""
         return [self.item_cnt]
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero: counting is done when the model is built."""
+        """Return zero; items are counted when the model is built."""
         return self.fake_loss.sum() * 0
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return counts over the largest count, [batch]."""
+        """Return the items' counts divided by the largest count, float [batch]."""
         return self._scores()[interaction[self.ITEM_ID]]
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the same scores for everybody, [batch, n_items]."""
+        """Return the scores [batch, n_items], equal for all users."""
         return self._scores().expand(len(interaction), -1)
 
     def _scores(self) -> torch.Tensor:

@@ -10,9 +10,9 @@ from recbole.utils import InputType, ModelType, keyed
 
 
 class Random(GeneralRecommender):
-    """Scores that are a fixed random function of (user, item), so that an evaluation can be repeated.
+    """Scores each (user, item) pair by a hash of seed, user and item, so that evaluations are repeatable.
 
-    RecBole's Random draws one vector a batch and gives it to all its users; this one differs from user to user.
+    RecBole's Random draws one score vector per batch, which all users of the batch share.
     """
 
     type = ModelType.TRADITIONAL
@@ -28,17 +28,17 @@ class Random(GeneralRecommender):
         """Do nothing: the model derives nothing from the data."""
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero: there is nothing to learn."""
+        """Return zero; there is nothing to learn."""
         return self.fake_loss.sum() * 0
 
     def _hash(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
         return keyed.uniform(self.key, user, item).float()
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return scores in [0, 1), [batch]."""
+        """Return the scores of (user, item) pairs, float [batch] in [0, 1)."""
         return self._hash(interaction[self.USER_ID], interaction[self.ITEM_ID])
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return scores in [0, 1), [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items] in [0, 1)."""
         user = interaction[self.USER_ID].unsqueeze(1)
         return self._hash(user, torch.arange(self.n_items, device=user.device))

@@ -16,18 +16,19 @@ VIEWS = ("ED", "ND", "RW")
 
 
 class SGL(GraphRecommender):
-    """LightGCN that also learns to recognise a node in two thinned views of the graph.
+    """LightGCN with a contrastive loss between the embeddings of a node in two views with dropped edges.
 
     J. Wu et al., "Self-supervised Graph Learning for Recommendation", SIGIR 2021 (equation numbers not checked). All
-    losses are sums over the batch, and all users (items) are negatives of a user (item), the padding row among them,
-    as in RecBole.
+    losses are sums over the batch. All other users (items), including the padding row as in RecBole, are negatives of a
+    user (item).
 
-    Views are drawn anew in each epoch. Whether an edge stays is a function of (seed, epoch, view, layer, user, item)
-    alone, so runs repeat, killed runs resume to the same bits, and forgetting an edge removes that edge and no other.
-    In evaluation mode the views are those of one fixed key: second-order methods see one operator. RecBole leaves out
-    exactly a share of the edges; here each edge goes by its own draw.
+    Views are drawn in each epoch. Whether an edge is kept depends only on (seed, epoch, view, layer, user, item). So
+    runs are repeatable, killed runs resume bit-identically, and forgetting an edge does not change the choice of other
+    edges. In evaluation mode the views are fixed, so that second-order methods have a constant operator. RecBole drops
+    an exact fraction of the edges; here each edge is dropped independently.
 
-    ``type``: ED drops edges, ND drops nodes, RW drops other edges in each layer; with probability ``drop_ratio``.
+    The setting ``type`` is ED (drop edges), ND (drop nodes) or RW (drop different edges in each layer). The probability
+    is ``drop_ratio``.
     """
 
     loss_reduction = "sum"
@@ -48,25 +49,25 @@ class SGL(GraphRecommender):
         self.apply(xavier_uniform_initialization)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Build the graph of the retained training pairs; the views follow when they are needed."""
+        """Build the graph of the retained training pairs; views are drawn when they are needed."""
         super().rebuild(dataset)
         self._views: tuple[int | str, list[list[torch.Tensor]]] | None = None
         self.present = present_users(dataset, self.device)
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the field of users; all items are candidates."""
+        """Return the user table only; every item row is read as a negative in the contrastive loss."""
         return {"user_embedding.weight": (self.USER_ID,)}
 
     def candidates(self) -> dict[str, torch.Tensor]:
-        """Return the users that each user is told from."""
+        """Return the ids of the users that serve as negatives in the contrastive loss."""
         return {"user_embedding.weight": self.present}
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
-        """Take up the views of an epoch."""
+        """Select the views of an epoch."""
         self.epoch = epoch
 
     def views(self) -> list[list[torch.Tensor]]:
-        """Return the two views, each the matrices of its propagations."""
+        """Return the two views, each a list with the sparse adjacency of each propagation."""
         key = self.epoch if self.training else "fixed"
         if self._views is None or self._views[0] != key:
             self._views = (key, [self._view(key, number) for number in range(2)])
@@ -79,7 +80,7 @@ class SGL(GraphRecommender):
         return matrices if self.view_type == "RW" else matrices * self.n_layers
 
     def _kept(self, key: int) -> torch.Tensor:
-        """Return which edges stay, bool [n_edges]."""
+        """Return which edges are kept, bool [n_edges], for a view with the given random key."""
         users, items = self.graph.users, self.graph.items
         if self.view_type == "ND":
             sides = [
@@ -90,15 +91,15 @@ class SGL(GraphRecommender):
         return keyed.uniform(key, users, items) >= self.drop_ratio
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the embeddings propagated on the whole graph ``(users [n_users, d], items [n_items, d])``."""
+        """Return the embeddings propagated on the whole graph, ``(users [n_users, d], items [n_items, d])``."""
         return self.layer_mean([self.norm_adj_matrix] * self.n_layers)
 
     def seen(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return the embeddings propagated in each of the two views, ``(users, items)`` each."""
+        """Return the embeddings propagated in each of the two views, a list of two ``(users, items)``."""
         return [self.layer_mean(matrices) for matrices in self.views()]
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the summed BPR loss, the regulariser and the weighted contrastive loss."""
+        """Return the sum of the summed BPR loss, the weighted regulariser and the weighted contrastive loss."""
         u, p, n = self.gathered(*self.forward(), interaction)
         ranking = F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).sum()
         first, second = self.seen()
@@ -109,7 +110,7 @@ class SGL(GraphRecommender):
         return ranking + self.reg_weight * self.reg_loss(*self.egos(interaction)) + self.ssl_weight * contrast
 
     def _contrast(self, first: torch.Tensor, second: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
-        """Return the summed loss of telling each of ``nodes`` in the first view from all others in the second."""
+        """Return the summed InfoNCE loss of ``nodes`` (row indices) between two views, with all rows as negatives."""
         nodes, counts = torch.unique(nodes, return_counts=True)
         anchors, candidates = F.normalize(first.index_select(0, nodes), dim=1), F.normalize(second, dim=1)
         return (counts * info_nce(anchors, candidates, nodes, self.ssl_tau)).sum()

@@ -21,14 +21,14 @@ from recbole.model.user_views import UserView
 from recbole.utils import InputType, torch_seed
 
 Lesson = tuple[Sequence[torch.Tensor], list[torch.Tensor], torch.Tensor]
-"""What the teacher says: layers of users and of items, ids of triples, and its scores of these."""
+"""The teacher's output: layers ``(users, items)``, triples ``[u, i, j]`` of ids, and ``y_ui - y_uj``."""
 
 
 class Teacher(GraphRecommender):
-    """LightGCN as SimRec's authors train it: layers are added up, and every node is its own neighbour too.
+    """LightGCN as used by SimRec's authors: layers are summed, and each node is also its own neighbour.
 
-    A layer takes ``E`` to ``D^-1/2 (A + I) D^-1/2 E``, ``D`` counting the node itself. The loss is the mean BPR loss
-    plus ``teacher_reg_weight`` times the squared norms of the two tables.
+    A layer maps ``E`` to ``D^-1/2 (A + I) D^-1/2 E``, where the degree ``D`` counts the node itself. The loss is the
+    mean BPR loss plus ``teacher_reg_weight`` times the squared norms of the two tables.
     """
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
@@ -46,7 +46,7 @@ class Teacher(GraphRecommender):
         self.present = present_users(dataset, self.device)
 
     def layers(self) -> list[torch.Tensor]:
-        """Return the parameters and each layer, every one [n_users + n_items, d]."""
+        """Return the embedding parameters and all layers, each [n_users + n_items, d]."""
         layers = [self.get_ego_embeddings()]
         for _ in range(self.n_layers):
             layers.append(propagate(self.norm_adj_matrix, layers[-1]) + self.of_itself * layers[-1])
@@ -57,7 +57,7 @@ class Teacher(GraphRecommender):
         return self.split(cast("torch.Tensor", sum(self.layers())))
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean BPR loss plus the regulariser."""
+        """Return the mean BPR loss plus ``teacher_reg_weight`` times the squared norms."""
         u, p, n = self.gathered(*self.forward(), interaction)
         users = self.user_embedding.weight.index_select(0, self.present)
         norms = users.square().sum() + self.item_embedding.weight.square().sum()
@@ -69,27 +69,28 @@ class SimRec(GeneralRecommender):
 
     L. Xia et al., "Graph-less Collaborative Filtering", WWW 2023; the paper itself was not read. The losses, the
     teacher and the defaults were checked against the authors' published program (github.com/HKUDS/SimRec). With
-    ``x(e) = e + LeakyReLU(W e)`` and ``y_ui = x(e_u) . x(e_i)`` the loss adds up:
+    ``x(e) = e + LeakyReLU(W e)`` and ``y_ui = x(e_u) . x(e_i)`` the loss is the sum of:
 
     * the main task, ``-mean y_ui`` over the batch;
-    * ``soft_weight`` times the prediction-level distillation: over random (u, i, j), the cross-entropy between the
-      teacher's and the student's ``sigmoid((y_ui - y_uj) / soft_tau)``;
-    * ``distill_weight`` times the embedding-level distillation: contrast of the teacher's layers from the second on
-      with the student's tables, by cosine, all users (items) being candidates;
+    * ``soft_weight`` times the prediction-level distillation: for random triples (u, i, j), the cross-entropy
+      between the teacher's and the student's ``sigmoid((y_ui - y_uj) / soft_tau)``;
+    * ``distill_weight`` times the embedding-level distillation: the contrastive loss, by cosine, between the sum of the
+      teacher's layers from the second on and the student's tables, with all users (items) as candidates;
     * ``contrast_weight`` times the adaptive regulariser: ``log sum exp(y / contrast_tau)`` of users against all items,
-      users against all users and items against all items, a node weighing ``1 + epsilon`` where the two
+      users against all users and items against all items. A node has the weight ``1 + epsilon`` if the two
       distillations' gradients agree more with each other than with the main task's, else ``1 - epsilon``;
     * ``reg_weight`` times the squared norms of the two tables.
 
-    Unlike the program this one has no small constants inside logarithms, and trains its teacher itself, for
-    ``teacher_epochs`` (the program loads one that was trained for 100 epochs). ERASE's SimRec leaves its teacher at
-    random and ranks by the raw tables.
+    Unlike the authors' program, this class adds no small constants inside logarithms, and it trains the teacher itself
+    for ``teacher_epochs`` (the program loads a teacher trained for 100 epochs). ERASE's SimRec leaves its teacher
+    untrained and ranks by the raw tables.
 
-    The :class:`Teacher` is trained in the first ``teacher_epochs`` epochs, which are not among those of ``epochs``, by
-    the same optimizer on the same training pairs, and then stays as it is; a run whose time is up before has an
-    untrained student. It is not asked for recommendations, but it is in the checkpoint, and unlearning does not change
-    it: only a retrained SimRec has a teacher that never saw what was forgotten. Its graph follows the mask. All losses
-    but the main one belong to a batch, not to its examples one by one. In evaluation mode the random triples are fixed.
+    The :class:`Teacher` is trained in the first ``teacher_epochs`` epochs, in addition to ``epochs``, by the same
+    optimizer on the same training pairs, and is then frozen. If the time budget ends before, the student is untrained.
+    The teacher is not used for recommendations, but it is stored in the checkpoint, and unlearning does not change its
+    parameters: only a retrained SimRec has a teacher that never saw the forgotten interactions. Edges of forgotten
+    interactions are removed from its graph. All losses except the main one depend on the whole batch. In evaluation
+    mode the random triples are fixed.
     """
 
     input_type = InputType.PAIRWISE  # the teacher needs negatives
@@ -110,36 +111,36 @@ class SimRec(GeneralRecommender):
         self._teach(False)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Build the teacher's graph of the retained training pairs."""
+        """Rebuild the teacher's graph from the retained training pairs."""
         self.teacher.rebuild(dataset)
         self.present = present_users(dataset, self.device)
 
     def rebuild_without(self, dataset: Dataset, rows: np.ndarray) -> None:
-        """Take the edges of rows that were just forgotten out of the teacher's graph."""
+        """Remove the edges of newly forgotten rows from the teacher's graph."""
         self.teacher.rebuild_without(dataset, rows)
         self.present = self.teacher.present
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the field of users; all items are candidates."""
+        """Return the user table only; every item row is read by the contrastive losses."""
         return {"user_embedding.weight": (self.USER_ID,)}
 
     def candidates(self) -> dict[str, torch.Tensor]:
-        """Return the users that each user is told from."""
+        """Return the ids of the users that serve as negatives in the contrastive losses."""
         return {"user_embedding.weight": self.present}
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
-        """Train the teacher in the first epochs, then the student."""
+        """Train the teacher in the first ``teacher_epochs`` epochs, then the student."""
         self._teach(epoch < self.warm_up_epochs)
 
     def _teach(self, teaching: bool) -> None:
-        """Let the teacher be trained and nothing else, or the other way round."""
+        """Freeze the student and train the teacher, or, if ``teaching`` is False, the reverse."""
         self.teaching = teaching
         for parameter in self.parameters():
             parameter.requires_grad_(not teaching)
         self.teacher.requires_grad_(teaching)
 
     def features(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Return ``x(e)`` for rows of either table."""
+        """Return ``x(e)``, [..., d], for rows of either embedding table."""
         return embeddings + F.leaky_relu(self.layer(embeddings), 0.5)
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -147,12 +148,12 @@ class SimRec(GeneralRecommender):
         return self.features(self.user_embedding.weight), self.features(self.item_embedding.weight)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``table``, the student's parameters, and ``features``, what scores are made of."""
+        """Return ``table``, the student's user embeddings, and ``features``, their ``x(e)``."""
         features = UserView(lambda: self.features(self.user_embedding.weight), ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"features": features}
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the sum of the five terms, see the class; in the first epochs the teacher's loss."""
+        """Return the sum of the five terms in the class docstring; while the teacher is trained, the teacher's loss."""
         if self.teaching:
             return self.teacher.calculate_loss(interaction)
         user, item = interaction[self.USER_ID], interaction[self.ITEM_ID]
@@ -166,7 +167,7 @@ class SimRec(GeneralRecommender):
         return total + self._spread(tables, distinct, weights) + self.config["reg_weight"] * norms
 
     def _lesson(self) -> Lesson:
-        """Return what the teacher says: its layers from the second on, random triples, and its scores of those."""
+        """Return the teacher's output: the sum of its layers from the second on, random triples, and their scores."""
         teacher, layers = self.teacher, self.teacher.layers()
         users, items = teacher.split(cast("torch.Tensor", sum(layers)))
         triples = self._triples(users.device)
@@ -174,7 +175,7 @@ class SimRec(GeneralRecommender):
         return later, triples, _preference(users, items, triples)
 
     def _triples(self, device: torch.device) -> list[torch.Tensor]:
-        """Return random user, item and item ids, each int64 [soft_samples]; the same ones in evaluation mode."""
+        """Return random user, item and item ids, each int64 [soft_samples]; they are fixed in evaluation mode."""
         generator = None
         if not self.training:
             generator = torch.Generator(device).manual_seed(torch_seed(self.config["seed"], "triples"))
@@ -212,10 +213,10 @@ class SimRec(GeneralRecommender):
         user: torch.Tensor,
         item: torch.Tensor,
     ) -> list[torch.Tensor]:
-        """Return each distinct node's weight in the regulariser, ``(users, items)``, as constants.
+        """Return the weights of distinct users and items in the regulariser, a list of two float vectors, detached.
 
-        In evaluation mode, where derivatives are taken, they are 1: they jump with the parameters, so that no
-        derivative tells by how much the loss changes.
+        In evaluation mode, where second-order methods take derivatives, all weights are 1, because the true weights are
+        discontinuous in the parameters.
         """
         if not self.training:
             return [torch.ones(len(nodes), device=nodes.device, dtype=tables[0].dtype) for nodes in distinct]
@@ -256,7 +257,7 @@ class SimRec(GeneralRecommender):
 
 
 def _preference(users: torch.Tensor, items: torch.Tensor, triples: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return ``y_ui - y_uj`` for triples of ids (u, i, j)."""
+    """Return ``y_ui - y_uj``, float [n], for triples (u, i, j) of ids, each int64 [n]."""
     user, one, other = triples
     difference = items.index_select(0, one) - items.index_select(0, other)
     return (users.index_select(0, user) * difference).sum(dim=1)

@@ -15,11 +15,11 @@ from recbole.model.present import map_present, present_users
 
 
 class SpectralCF(GraphRecommender):
-    """Layers ``X <- sigmoid((I + L) X W)`` with ``L = I - D^-1 A``; embeddings are all layers' outputs side by side.
+    """Layers ``X <- sigmoid((I + L) X W)`` with ``L = I - D^-1 A``; embeddings are the concatenated layers.
 
     L. Zheng et al., "Spectral Collaborative Filtering", RecSys 2018 (equation numbers not checked). As in RecBole the
     paper's ``U U^T`` and ``U Lambda U^T`` are replaced by the identity and the Laplacian, which needs no
-    eigenvectors. The regulariser is RecBole's: norms, not squared, of the embeddings after the layers.
+    eigenvectors. The regulariser is RecBole's: the unsquared norms of the final embeddings.
     """
 
     loss_of_examples = False
@@ -45,7 +45,7 @@ class SpectralCF(GraphRecommender):
         self.inverse_degrees = (1 / self.graph.degrees()).to(dtype).unsqueeze(1)
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the embeddings ``(users, items)``, each [n, (n_layers + 1) * d]."""
+        """Return the embeddings ``(users, items)``, [n_users or n_items, (n_layers + 1) * d]."""
         layers = [self.get_ego_embeddings()]
         for weight in self.filters:
             layer = layers[-1]

@@ -1,4 +1,4 @@
-"""WMF: weighted matrix factorisation on all of the data."""
+"""WMF: weighted matrix factorisation without negative sampling."""
 
 import numpy as np
 import torch
@@ -22,22 +22,22 @@ class WMF(GeneralRecommender):
 
         sum_(u,i) ((1 - w) r^2 - 2 r) + w sum_u p_u^T S p_u
 
-    Those papers step through users. Here an example is a pair and carries its share ``1 / |pairs of u|`` of the user's
-    last term, so that the sum over all examples is the whole loss. A pair that is no longer in the training data
-    carries no share: forgetting it takes its first term away and leaves it as one of the unobserved, as retraining
-    does. During training the user's factors go through a dropout, as in RecEraser's WMF.
+    Those papers use one example per user. Here an example is a (user, item) pair, which has the share
+    ``1 / |pairs of u|`` of the user's term ``w p_u^T S p_u``, so that the sum over all examples is the whole loss. A
+    forgotten pair has share 0: forgetting it removes its first term and treats it as unobserved, as retraining does.
+    During training, dropout is applied to the user's factors, as in RecEraser's WMF.
     """
 
     input_type = InputType.POINTWISE
     loss_reduction = "sum"
-    reach = 0  # by the shares
+    reach = 0  # because of the shares
     rebuild_changes_scores = False
     selective = ("user_embedding.weight",)
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         if config["train_neg_sample_args"]:
-            raise UserError("train_neg_sample_args: WMF learns from all data without samples; set it to null")
+            raise UserError("train_neg_sample_args: WMF uses no sampled negatives; set it to null")
         self.negative_weight = config["negative_weight"]
         self.user_embedding = nn.Embedding(self.n_users, config["embedding_size"])
         self.item_embedding = nn.Embedding(self.n_items, config["embedding_size"])
@@ -47,29 +47,29 @@ class WMF(GeneralRecommender):
         self.rebuild(dataset)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Count the retained training pairs of each user, and note which pairs they are."""
+        """Store each user's share, 1 / number of retained training interactions, and the set of retained pairs."""
         users, items = dataset.log.user[dataset.train_rows], dataset.log.item[dataset.train_rows]
         counts = np.bincount(users, minlength=self.n_users)
         self._share = torch.from_numpy(1 / np.maximum(counts, 1)).to(self.device)
         self._pairs = torch.from_numpy(distinct(users * self.n_items + items)).to(self.device)
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the field of users; all items are read by every pair."""
+        """Return the user table only; every example reads all item rows."""
         return {"user_embedding.weight": (self.USER_ID,)}
 
     def _shares(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-        """Return which share of its user's unobserved items each pair answers for, float64 [batch]."""
+        """Return each pair's share of its user's term over all items, float64 [batch]; 0 for forgotten pairs."""
         key = user * self.n_items + item
         at = torch.searchsorted(self._pairs, key).clamp_max(max(len(self._pairs) - 1, 0))
         known = self._pairs[at] == key if len(self._pairs) else torch.zeros_like(key, dtype=torch.bool)
         return torch.where(known, self._share[user], 0.0)
 
     def forward(self, user: torch.Tensor, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the factors of users and of items."""
+        """Return the factors of users and of items, each [batch, d]."""
         return self.user_embedding(user), self.item_embedding(item)
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the batch's part of the sum over all data."""
+        """Return the batch's part of the loss, summed over its pairs."""
         user, item = interaction[self.USER_ID], interaction[self.ITEM_ID]
         p, q = self.forward(user, item)
         p = self.dropout(p)
@@ -80,7 +80,7 @@ class WMF(GeneralRecommender):
         return ((1 - w) * r.square() - 2 * r + w * self._shares(user, item).to(p.dtype) * everywhere).sum()
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the factors of all users and items."""
+        """Return the factors of all users [n_users, d] and items [n_items, d]."""
         return self.user_embedding.weight, self.item_embedding.weight
 
     def predict(self, interaction: Interaction) -> torch.Tensor:

@@ -18,7 +18,7 @@ from recbole.model.user_views import UserView
 from recbole.utils import UserError
 
 AT_ONCE = 2**16
-"""About so many time steps a piece of a batch has: a person's baskets, for each item in each of them."""
+"""Approximate number of time steps per piece of a batch: for each user, number of baskets times items in them."""
 
 
 class DNNTSP(NextBasketRecommender):
@@ -26,8 +26,8 @@ class DNNTSP(NextBasketRecommender):
 
     L. Yu et al., "Predicting Temporal Sets with Deep Neural Networks", KDD 2020 (equation numbers not checked; sizes
     and biases as in the authors' code). A user's nodes are the distinct items of the history. Let W_ij be the number
-    of baskets with both i and j, W_ii = 1, all over their maximum; A_t has W_ij where basket t holds both, W_ii on its
-    diagonal and 0 elsewhere; E are item embeddings::
+    of baskets with both i and j, and W_ii = 1, all divided by their maximum. A_t has the entry W_ij if basket t
+    contains both items, W_ii on its diagonal, and 0 elsewhere. E are item embeddings, BN is batch normalisation::
 
         H_t = relu(BN(L A_t H_t)), twice, from H_t = E at every t
         H = causal multi-head self-attention over t, node by node
@@ -35,12 +35,12 @@ class DNNTSP(NextBasketRecommender):
         e_i = (1 - alpha_i) E_i + alpha_i z_i for items of the history, else E_i
         score_i = w . e_i + b;  loss = multi-label soft margin of the scores against the next basket
 
-    The mean of the loss is over items (padding aside) and users. An item outside the history scores the same for
-    everybody, so the scores are computed as ``E w + b`` plus a change at the items of the history. Of the A_t only the
-    pairs that share a basket are held.
+    The loss is the mean over users and items without padding. An item outside the history has the same score for all
+    users, so the scores are computed as ``E w + b`` plus a change at the items in the history. Only non-zero entries of
+    A_t are stored.
 
-    Batch normalisation counts the true baskets of each user; with ``legacy_bn`` also the time steps that pad a batch,
-    as in the original code, where A_t is the identity. The paper's users' frequencies do not occur in its code.
+    Batch normalisation uses the real baskets of each user. With ``legacy_bn`` it also uses padding time steps, where
+    A_t is the identity, as in the authors' code. The user frequencies in the paper are not in that code, nor here.
     """
 
     rebuild_changes_scores = False
@@ -49,7 +49,7 @@ class DNNTSP(NextBasketRecommender):
         super().__init__(config, dataset)
         size, self.n_heads = config["embedding_size"], config["n_heads"]
         if size % self.n_heads:
-            raise UserError(f"n_heads: {self.n_heads} heads do not divide embedding_size {size}")
+            raise UserError(f"n_heads: embedding_size {size} is not a multiple of {self.n_heads}")
         self.legacy_bn = config["legacy_bn"]
         self.item_embedding = nn.Embedding(self.n_items, size)
         self.convolutions = nn.ModuleList(nn.Linear(size, size) for _ in range(2))
@@ -60,14 +60,14 @@ class DNNTSP(NextBasketRecommender):
         self.output = nn.Linear(size, 1)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Do nothing: the graphs are made of each batch's histories."""
+        """Do nothing: the graphs are built from the histories in each batch."""
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the field of the items that have a gate: those of histories. The embeddings of all items are read."""
+        """Return the gate ``alpha``, read for items in histories; the embeddings of all items are always read."""
         return {"alpha": (self.HISTORY_ITEMS,)}
 
     def pieces(self, interaction: Interaction) -> list[Interaction]:
-        """Return pieces of people with about as many baskets, whose items have about :data:`AT_ONCE` time steps."""
+        """Split a batch into pieces of users with similar history lengths and about :data:`AT_ONCE` time steps each."""
         lengths = interaction[self.HISTORY_LENGTH]
         order = torch.argsort(lengths, stable=True)
         steps = lengths * (interaction[self.HISTORY_ITEMS] > 0).sum(dim=(1, 2))
@@ -82,19 +82,19 @@ class DNNTSP(NextBasketRecommender):
         return scores.index_put((user, item), change.squeeze(1), accumulate=True)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``summary``, the mean of a person's z; the last map into z is the attention's of values."""
+        """Return ``summary``, each user's mean of z; a protection changes the attention's value projection."""
         return self.views_of_histories(dataset, "summary", self._mean_summary, ("value.weight",))
 
     def _mean_summary(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean of z over each user's nodes, [batch, d]."""
+        """Return the mean of z over each user's nodes, float [batch, d]."""
         user, _, _, z = self._nodes(interaction)
         count = torch.bincount(user, minlength=len(interaction)).clamp_min(1).unsqueeze(1)
         return z.new_zeros(len(interaction), z.shape[1]).index_add(0, user, z) / count
 
     def _nodes(self, interaction: Interaction) -> tuple[torch.Tensor, ...]:
-        """Return the nodes' users and items, int64 [nodes], embeddings and z, float [nodes, d].
+        """Return the nodes' users (batch rows) and items, int64 [nodes], and their embeddings and z, float [nodes, d].
 
-        Where the normalisations have their statistics already, states that are equal are computed once.
+        In evaluation mode equal states are computed only once, because batch normalisation has fixed statistics.
         """
         history = Incidence.of(interaction[self.HISTORY_ITEMS])
         user, item, node, lengths = self._placed(history, interaction[self.HISTORY_LENGTH])
@@ -103,9 +103,10 @@ class DNNTSP(NextBasketRecommender):
         return user, item, embedded, z
 
     def _placed(self, history: Incidence, lengths: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the nodes' users and items, the node of each entry, and the nodes' history lengths.
+        """Return the nodes' users and items, the node of each entry, and the nodes' history lengths, all int64.
 
-        Nodes of short histories come first; out of training, first of these those that are in few baskets.
+        Nodes are sorted by history length, in evaluation mode first by the number of baskets with the item (in powers
+        of two).
         """
         user, item, node, count = history.nodes(self.n_items)
         lengths = lengths[user]
@@ -118,7 +119,7 @@ class DNNTSP(NextBasketRecommender):
     def _at_presences(
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
-        """Return z [nodes, d] by the states that nodes can be in: one in all baskets without the item."""
+        """Return z [nodes, d] from the distinct states of each node (see :class:`Presences`), in evaluation mode."""
         presences = Presences.of(history, node, len(user))
         first, second, weight, largest = self._edges(history, user, node)
         rows = torch.arange(len(presences.node), device=user.device)
@@ -134,7 +135,7 @@ class DNNTSP(NextBasketRecommender):
     def _at_all_steps(
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
-        """Return z [nodes, d] by the states of all time steps, of which the normalisations take statistics."""
+        """Return z [nodes, d] from the states at all time steps, as batch normalisation needs in training."""
         kept = torch.full_like(lengths, history.n_slots) if self.legacy_bn else lengths
         start = kept.cumsum(0) - kept
         of_node = torch.repeat_interleave(kept)
@@ -149,7 +150,7 @@ class DNNTSP(NextBasketRecommender):
         return self._summaries(self._convolved(embedded.index_select(0, of_node), mix), lengths, kept)
 
     def _convolved(self, states: torch.Tensor, mix: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Return states [rows, d] after the convolutions; ``mix`` multiplies them by the A of all users and baskets."""
+        """Return states [rows, d] after the two convolutions; ``mix`` multiplies states by all A_t."""
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             states = torch.relu(normalised(cast("nn.Linear", convolution), cast("nn.BatchNorm1d", norm), mix(states)))
         return states
@@ -157,11 +158,12 @@ class DNNTSP(NextBasketRecommender):
     def _edges(
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return where two different items share a basket.
+        """Return all ordered pairs of different items in the same basket.
 
         Returns:
-            ``(first, second, weight, largest)``: int64 [edges], entries of the history; float [edges, 1], W between the
-            two; and [users], the maximum that it is divided by.
+            ``(first, second, weight, largest)``. ``first`` and ``second``, int64 [edges]: the two entries of the
+            history. ``weight``, float [edges, 1]: their W. ``largest``, float [users]: the maximum by which W was
+            divided.
         """
         first, second = pairs_within(history.basket)
         differ = node[first] != node[second]
@@ -173,26 +175,26 @@ class DNNTSP(NextBasketRecommender):
         return first, second, (weight / largest[user[i]]).unsqueeze(1), largest
 
     def _heads(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the states' queries, keys and values, [rows, 3 d]."""
+        """Return the concatenated queries, keys and values of states [rows, d], [rows, 3 d]."""
         return functional.linear(states, torch.cat([self.query.weight, self.key.weight, self.value.weight]))
 
     def _along(self, states: torch.Tensor) -> torch.Tensor:
-        """Return what each head's values of states come to along q, [rows, n_heads]."""
+        """Return each head's inner product of q and the states' values, [rows, n_heads]."""
         along = self.value.weight * self.aggregate.weight.T
         return functional.linear(states, along.unflatten(0, (self.n_heads, -1)).sum(dim=1))
 
     def _summaries(self, states: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        """Return z [nodes, d]; nodes whose lengths have the same power of two above them are padded together."""
+        """Return z [nodes, d]; nodes whose lengths round up to the same power of two are padded together."""
         sizes = power_above(lengths).unique_consecutive(return_counts=True)[1].tolist()
         kept = kept.split(sizes)
         heads = self._heads(states).split([int(part.sum()) for part in kept])
         return torch.cat(list(map(self._summary, heads, lengths.split(sizes), kept)))
 
     def _summary(self, heads: torch.Tensor, lengths: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        """Return z [nodes, d] from the nodes' queries, keys and values [sum of kept, 3 d]."""
+        """Return z [nodes, d] from ``heads`` [sum of ``kept``, 3 d], the queries, keys and values at all steps."""
         t = torch.arange(int(lengths.max()), device=lengths.device)
         place = ((kept.cumsum(0) - kept).unsqueeze(1) + t).clamp_max(len(heads) - 1)
-        padded = heads.index_select(0, place.flatten()).view(*place.shape, -1)  # nothing looks beyond a node's length
+        padded = heads.index_select(0, place.flatten()).view(*place.shape, -1)  # steps beyond the length get weight 0
         query, key, value = (h.unflatten(2, (self.n_heads, -1)).transpose(1, 2) for h in padded.chunk(3, dim=2))
         attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         attended = attended.transpose(1, 2).flatten(2)
@@ -200,36 +202,36 @@ class DNNTSP(NextBasketRecommender):
         return (weights * attended).sum(dim=1)
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the multi-label soft margin loss, the mean over items and users."""
+        """Return the multi-label soft margin loss, averaged over items and users."""
         right = self.target_matrix(interaction)[:, 1:]
         return functional.multilabel_soft_margin_loss(self.forward(interaction)[:, 1:], right)
 
     def loss_sum(self, interaction: Interaction, outputs: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the loss of a batch as the sum over its rows; out of training without a tensor of all scores."""
+        """Return the loss summed over users; in evaluation mode it is computed without a [batch, n_items] tensor."""
         own = outputs is None and not self.training
         return super().loss_sum(interaction, self.outputs(interaction) if own else outputs)
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
-        """Return the different ones of the scores: those of all items for whoever has no history of them, then nodes'.
+        """Return the distinct scores in a batch, float [n_items + nodes].
 
-        They are [n_items + nodes]. The scores of a user are the former but where there is a node, so that a convex
-        function of scores is one of these.
+        The first ``n_items`` are the items' scores for users without the item in their history; the others are the
+        scores of the nodes. Every score of the batch is one of these, so the loss is a convex function of them.
         """
         _, item, embedded, z = self._nodes(interaction)
         change = self.alpha.index_select(0, item) * (z - embedded)
         return torch.cat([self.output(self.item_embedding.weight), self.output(embedded + change)]).squeeze(1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
-        """Return the multi-label soft margin loss, given the :meth:`outputs`."""
+        """Return the multi-label soft margin loss, given the distinct scores of :meth:`outputs`."""
         times, right = self._counts(interaction)
         times, right = times.to(outputs.dtype), right.to(outputs.dtype)
         total = times @ functional.softplus(outputs) - right @ outputs
         return total / ((self.n_items - 1) * len(interaction))
 
     def _counts(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return of how many of the batch's scores each output is one, and how many of these are of target items.
+        """Return how often each output occurs among the batch's scores, and how often for a target item.
 
-        Both are int64 [n_items + nodes]; the padding's are 0.
+        Both are int64 [n_items + nodes], and 0 for padding.
         """
         history = Incidence.of(interaction[self.HISTORY_ITEMS])
         user, item, *_ = self._placed(history, interaction[self.HISTORY_LENGTH])

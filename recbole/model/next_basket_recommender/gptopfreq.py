@@ -1,4 +1,4 @@
-"""The user's own most frequent items, then everybody's."""
+"""GP-TopFreq: the user's own most frequent items, then the globally most frequent ones."""
 
 import numpy as np
 import torch
@@ -11,11 +11,11 @@ from recbole.model.basket_histories import Incidence
 
 
 class GPTopFreq(NextBasketRecommender):
-    """Ranks by the number of the user's baskets with the item, and where these are equal by everybody's.
+    """Ranks items by the number of the user's baskets with the item; ties by the number over all users.
 
-    The baseline GP-TopFreq of M. Li et al., "A Next Basket Recommendation Reality Check", TOIS 2023. Everybody's are
-    the retained baskets up to and including the training targets; the user's own are all in the history that is asked
-    about. :class:`PTopFreq` and :class:`GTopFreq` know one of the two.
+    The baseline GP-TopFreq of M. Li et al., "A Next Basket Recommendation Reality Check", TOIS 2023. Global
+    counts are over the retained baskets up to and including the training targets; the user's own are over the history
+    in the evaluated example. :class:`PTopFreq` uses only the user's own counts, :class:`GTopFreq` only the global ones.
     """
 
     trainable = False
@@ -30,20 +30,20 @@ class GPTopFreq(NextBasketRecommender):
         self.rebuild(dataset)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Count the items of the retained training baskets, over the largest count plus one: below 1."""
+        """Set each item's popularity: its count in retained training baskets / (largest count + 1), below 1."""
         counts = np.bincount(dataset.log.item[dataset.train_rows], minlength=self.n_items)
         self.popularity = torch.from_numpy(counts / (counts.max(initial=0) + 1)).to(self.popularity)
 
     def learned(self) -> list[torch.Tensor]:
-        """Return everybody's frequencies; a user's own are read from the question."""
+        """Return a list with the popularity of all items, float [n_items]; a user's own counts are not learned."""
         return [self.popularity]
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero: there is nothing to learn."""
+        """Return zero; there is nothing to learn."""
         return self.fake_loss.sum() * 0
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]: a whole number of baskets plus a popularity below 1."""
+        """Return the scores [batch, n_items]: the number of the user's baskets plus the popularity, as enabled."""
         scores = self.popularity.new_zeros(len(interaction), self.n_items)
         if self.general:
             scores += self.popularity

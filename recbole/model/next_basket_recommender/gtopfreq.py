@@ -1,9 +1,9 @@
-"""Everybody's most frequent items."""
+"""The globally most frequent items."""
 
 from recbole.model.next_basket_recommender.gptopfreq import GPTopFreq
 
 
 class GTopFreq(GPTopFreq):
-    """Ranks by the number of training baskets with the item, the same for everybody; see :class:`GPTopFreq`."""
+    """Ranks items by the number of training baskets with them, equally for all users. See :class:`GPTopFreq`."""
 
     personal = False

@@ -4,6 +4,6 @@ from recbole.model.next_basket_recommender.gptopfreq import GPTopFreq
 
 
 class PTopFreq(GPTopFreq):
-    """Ranks by the number of the user's baskets with the item; see :class:`GPTopFreq`. Ties are in no fixed order."""
+    """Ranks items by the number of the user's baskets with them; ties have no fixed order. See :class:`GPTopFreq`."""
 
     general = False

@@ -19,14 +19,14 @@ from recbole.model.user_views import UserView
 from recbole.utils import UserError, keyed
 
 LARGE = 6_000_000
-"""Of more entries of the gate Adam moves in a step those that have momentum; of fewer it is faster to move all."""
+"""With more gate entries than this, Adam gets sparse gradients; with fewer, updating all entries is faster."""
 
 
 class Sets2Sets(NextBasketRecommender):
-    r"""A recurrent encoder of baskets, attention over them, and a gate that mixes in the user's own repeats.
+    r"""A GRU encoder of baskets with attention, and a gate that mixes in the user's own item frequencies.
 
     H. Hu, X. He, "Sets2Sets: Learning from Sequential Sets with Neural Networks", KDD 2019 (equation numbers not
-    checked). With x_t the sum of the item embeddings of basket t of T, and E' a second embedding::
+    checked). Let x_t be the sum of the item embeddings in basket t of T, and E' a second embedding table::
 
         o_1 .. o_T, h = GRU(x_1 .. x_T)                         d = sum of E' over basket T
         a = softmax over t <= T of A [d; h]                     c = sum_t a_t o_t
@@ -35,23 +35,23 @@ class Sets2Sets(NextBasketRecommender):
         logit_i = l_i (1 - [f_i > 0] v_i) + f_i v_i             p = softmax(logit)
         loss = sum_i w_i (p_i - y_i)^2 + lambda mean over bought i and other j of exp(p_j - p_i)
 
-    ``w_i`` is the largest item frequency over that of ``i`` in the retained training baskets, 0 for items that are in
-    none; 1 with ``inverse_frequency_weights: False``. The weights cost accuracy: with them the best ``p`` follows how
-    much likelier than usual an item is, not how likely. What is reported as a score is the logit: it ranks as ``p``
-    does, and its softmax is ``p``.
+    ``w_i`` is the largest item frequency divided by that of ``i`` in the retained training baskets, and 0 for items in
+    none; with ``inverse_frequency_weights: False`` all are 1. These weights reduce accuracy, because the optimal ``p``
+    then reflects how much likelier than usual an item is, not how likely it is. Scores are the logits, which rank items
+    as ``p`` does.
 
-    Everything is computed for a batch at once, and exactly: ``v_i`` matters only where ``f_i > 0``, so that of the
-    n_items x n_items gate only the pairs of items of one user's history are read; the pairwise term is a product of
-    two means. Of the gate the entries are stored that a training history may read, whatever is forgotten:
-    ``gate_weight`` [stored] has them, ``gate_places`` their places, ``j n_items + i`` of G_ij. Any other is what it was
-    at the start, a number drawn by its place (``gate_key``) when a history reads it. ``learner: sparse_adam`` updates
-    those pairs alone that a batch reads, which is a lazy Adam.
+    All computations are batched and exact. ``v_i`` matters only if ``f_i > 0``, so only gate entries for pairs of items
+    in one user's history are read. The pairwise term is computed as a product of two means. Of the n_items x n_items
+    gate G, only entries that some training history (before forgetting) reads are stored: ``gate_weight`` [stored] holds
+    their values, and ``gate_places`` their flat indices, ``j n_items + i`` for G_ij. All other entries keep their
+    initial value, a hash of ``gate_key`` and the index, which is computed when needed. With ``learner: sparse_adam``
+    only the entries that a batch reads are updated (lazy Adam).
 
-    Unlike the original code, empty slots get no attention (there they share in it with zero vectors) and padding no
-    probability. Like it, the pairwise term has no gradient unless ``set_loss_gradient``.
+    Unlike in the authors' code, padding slots get no attention (there they take part with zero vectors) and the padding
+    item has no probability. As there, the pairwise term has no gradient unless ``set_loss_gradient``.
     """
 
-    reach = math.inf  # by the item weights
+    reach = math.inf  # because of the item weights
     rebuild_changes_scores = False
     entry_tables = {"gate_weight": "gate_places"}  # noqa: RUF012
     item_weight: torch.Tensor
@@ -92,7 +92,7 @@ class Sets2Sets(NextBasketRecommender):
     def _initialise(self) -> None:
         for name, parameter in self.named_parameters():
             if name == "gate_weight":
-                continue  # it has been drawn
+                continue  # already initialised
             if "embedding" in name:
                 nn.init.normal_(parameter, std=0.02)
             elif parameter.dim() > 1:
@@ -101,24 +101,24 @@ class Sets2Sets(NextBasketRecommender):
                 nn.init.zeros_(parameter)
 
     def lookups(self) -> dict[str, tuple[str, ...]]:
-        """Return the fields of embeddings, gate and output layer, whose rows are items all."""
+        """Return the embeddings, the gate and the output layer; their rows are items."""
         inputs = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_weight")
         return dict.fromkeys(inputs, (self.HISTORY_ITEMS,)) | {"output.weight": self.item_fields}
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the field of histories for embeddings and gate; the output layer is read for all items."""
+        """Return the embeddings and the gate, read for items in histories; all rows of the output layer are read."""
         tables = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_bias", "gate_weight")
         return dict.fromkeys(tables, (self.HISTORY_ITEMS,))
 
     def rows_read(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return which rows (entries of the gate) a batch's examples read; of the decoder's those of last baskets."""
+        """Return the row ids that a batch reads, int64; in the decoder's table only items in last baskets."""
         if name != "decoder_embedding.weight":
             return super().rows_read(name, interaction)
         history = Incidence.of(interaction[self.HISTORY_ITEMS])
         return history.item[history.slot == interaction[self.HISTORY_LENGTH][history.user] - 1]
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Count the items of the retained training baskets, and weigh the loss by that."""
+        """Recompute the item weights ``w`` of the loss from the retained training baskets."""
         if not self.weighted:
             self.item_weight.fill_(1.0)
             return
@@ -137,7 +137,7 @@ class Sets2Sets(NextBasketRecommender):
         return self._repeats(logits, history, lengths)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``state``, the s of the person's history; the last map into it is the decoder's step."""
+        """Return ``state``, the decoder state s of each user's history; a protection changes the decoder."""
 
         def state(interaction: Interaction) -> torch.Tensor:
             return self._state(Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH])
@@ -146,10 +146,10 @@ class Sets2Sets(NextBasketRecommender):
         return self.views_of_histories(dataset, "state", state, decoder)
 
     def _state(self, history: Incidence, lengths: torch.Tensor) -> torch.Tensor:
-        """Return s, [batch, hidden]."""
+        """Return the decoder state s, [batch, hidden]."""
         row = torch.arange(len(lengths), device=lengths.device)
         outputs, _ = self.encoder(history.sums(self.encoder_embedding.weight))
-        h = outputs[row, lengths - 1]  # what comes after the last basket does not reach it
+        h = outputs[row, lengths - 1]  # padding after the last basket does not affect it
         last = history.slot == lengths[history.user] - 1
         d = history.sums(self.decoder_embedding.weight, last).sum(dim=1)
         attention = self.attention(torch.cat([d, h], dim=1))[:, : history.n_slots]
@@ -161,7 +161,7 @@ class Sets2Sets(NextBasketRecommender):
         return s.squeeze(1)
 
     def _repeats(self, logits: torch.Tensor, history: Incidence, lengths: torch.Tensor) -> torch.Tensor:
-        """Mix the users' own frequencies into the logits, in place, at the items of their histories."""
+        """Mix the frequencies f into the logits [batch, n_items - 1] at items in the histories, in place."""
         user, item, _, count = history.nodes(self.n_items)
         f = count.to(logits.dtype) / lengths[user]
         of, to = pairs_within(user)
@@ -173,7 +173,7 @@ class Sets2Sets(NextBasketRecommender):
     # --- the gate --------------------------------------------------------------------------------------------------
 
     def _gate(self, places: torch.Tensor) -> torch.Tensor:
-        """Return the gate's numbers at some places, int64 [n], the stored and the others."""
+        """Return the gate's values, float [n], at flat indices (int64 [n]), stored or not."""
         if not len(self.gate_places):
             return self._drawn(places, self.gate_weight.dtype)
         number, stored = self._number(places)
@@ -186,34 +186,35 @@ class Sets2Sets(NextBasketRecommender):
         return torch.where(stored, values, self._drawn(places, values.dtype))
 
     def _number(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return which of the stored entries each place is, int64 [n], and whether it is one, bool [n]."""
+        """Return the position of flat indices in ``gate_places``, int64 [n], and whether they are stored, bool [n]."""
         number = torch.searchsorted(self.gate_places, places).clamp_max_(len(self.gate_places) - 1)
         return number, self.gate_places.index_select(0, number) == places
 
     def _drawn(self, places: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """Return what was drawn for some places, int64 [n]: evenly, as X. Glorot and Y. Bengio do, AISTATS 2010."""
+        """Return the initial values at flat indices (int64 [n]): Glorot and Bengio's (AISTATS 2010) uniform."""
         bound = math.sqrt(6 / (2 * self.n_items))
         drawn = keyed.uniform(int(self.gate_key), places // self.n_items, places % self.n_items)
         return (bound * (2 * drawn - 1)).to(dtype)
 
     def entries(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return which stored entries of the gate a batch reads: pairs of items of one user's history."""
+        """Return the positions in ``gate_weight``, int64, that a batch reads: pairs of items in one user's history."""
         user, item, *_ = Incidence.of(interaction[self.HISTORY_ITEMS]).nodes(self.n_items)
         of, to = pairs_within(user)
         number, stored = self._number(item.index_select(0, of) * self.n_items + item.index_select(0, to))
         return number[stored]
 
     def shape_of(self, name: str) -> tuple[int, int]:
-        """Return the gate's rows and columns; G_ij is in row j."""
+        """Return the gate's full shape; G_ij is in row j, column i."""
         return self.n_items, self.n_items
 
     def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Store the entries that the file stores; of a whole gate those that any history of the data reads.
+        """Resize the gate to the entries that a checkpoint stores, and return the converted ``state_dict``.
 
-        Files of the first version, and of the original, have a whole gate, [n_items, n_items].
+        Files of this program's first version and of the authors' code store the whole gate, [n_items, n_items]. Of it
+        the entries are kept that any history in the data reads.
 
         Raises:
-            UserError: the places are not ascending ones of the gate, or not as many as there are numbers.
+            UserError: ``gate_places`` is not ascending, outside the gate, or not as long as ``gate_weight``.
         """
         values = state.get("gate_weight")
         if not isinstance(values, torch.Tensor):
@@ -231,10 +232,10 @@ class Sets2Sets(NextBasketRecommender):
         return state
 
     def _checked(self, places: Any, n: int) -> torch.Tensor:
-        """Return the places of ``n`` entries as a file has them.
+        """Check the ``gate_places`` of a file with ``n`` entries, and return them.
 
         Raises:
-            UserError: they are none.
+            UserError: they are not ``n`` strictly ascending flat indices (int64) into the gate.
         """
         fits = isinstance(places, torch.Tensor) and places.layout == torch.strided
         fits = fits and places.dtype == torch.int64 and places.shape == (n,)
@@ -246,7 +247,7 @@ class Sets2Sets(NextBasketRecommender):
         )
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean over the users of the weighted squares plus ``set_loss_weight`` times the pairwise term."""
+        """Return the mean over users of weighted squared errors plus ``set_loss_weight`` times the pairwise term."""
         return self.loss_of(self.outputs(interaction), interaction)
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
@@ -254,10 +255,10 @@ class Sets2Sets(NextBasketRecommender):
         return self._logits(interaction).softmax(dim=1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
-        """Return the loss, given the :meth:`outputs`.
+        """Return the loss, given the probabilities of :meth:`outputs`.
 
-        A pairwise term without a gradient is told in training alone: in evaluation mode, where derivatives are taken
-        and losses are compared, the loss is the function that the gradient is of.
+        A pairwise term without gradient is included only in training mode. In evaluation mode, where second-order
+        methods take derivatives, the loss is the function whose gradient is used.
         """
         bought = interaction[self.TARGET_ITEMS] > 0
         column, weight = (interaction[self.TARGET_ITEMS] - 1).clamp_min(0), self.item_weight[1:]
@@ -268,12 +269,12 @@ class Sets2Sets(NextBasketRecommender):
         return (squares + self.set_loss_weight * self._pairwise(outputs, column, bought)).mean()
 
     def _pairwise(self, p: torch.Tensor, column: torch.Tensor, bought: torch.Tensor) -> torch.Tensor:
-        """Return the mean over pairs (bought i, other j) of exp(p_j - p_i): mean exp(-p_i) times mean exp(p_j).
+        """Return each user's mean of exp(p_j - p_i) over (bought i, other j): mean exp(-p_i) times mean exp(p_j).
 
         Args:
-            p: float [batch, n_items - 1].
-            column: int64 [batch, targets], the columns of the targets.
-            bought: bool [batch, targets], False in the places without a target.
+            p: float [batch, n_items - 1], the items' probabilities.
+            column: int64 [batch, targets], columns of the target items in ``p``.
+            bought: bool [batch, targets], False for padding.
         """
         p = p if self.set_loss_gradient else p.detach()
         own, n = p.gather(1, column), bought.sum(dim=1)
@@ -286,7 +287,7 @@ class Sets2Sets(NextBasketRecommender):
 
 
 class _SparselyRead(torch.autograd.Function):
-    """``weight[number]`` of a vector, with a sparse gradient, for one derivative."""
+    """``weight[number]`` for a vector, with a sparse gradient; differentiable once."""
 
     @staticmethod
     def forward(ctx: Any, weight: torch.Tensor, number: torch.Tensor) -> torch.Tensor:

@@ -16,17 +16,18 @@ from recbole.utils import UserError
 
 
 class TIFUKNN(NextBasketRecommender):
-    """Item frequencies that fade with time, the user's own and those of the nearest users.
+    """Time-decayed item frequencies of the user, combined with those of the nearest users.
 
     H. Hu, X. He, J. Gao, Z. Zhang, "Modeling Personalized Item Frequency Information for Next-basket Recommendation",
     SIGIR 2020 (equation numbers not checked). Baskets b_1 .. b_T, multi-hot, are cut into groups of ``group_size``, the
-    last one with what remains. A group of n baskets has the vector 1/n sum_j r_b^(n-j) b_j; the user, with K groups,
-    1/K sum_k r_g^(K-k) of the groups' vectors. The score is ``alpha`` times the user's vector plus ``1 - alpha`` times
-    the mean vector of the ``n_neighbors`` nearest other users by Euclidean distance.
+    last one with what remains. A group of n baskets has the vector 1/n sum_j r_b^(n-j) b_j. A user with K groups
+    has the vector 1/K sum_k r_g^(K-k) g_k, where g_k are the groups' vectors. The score is ``alpha`` times
+    the user's vector plus ``1 - alpha`` times the mean vector of the ``n_neighbors`` nearest other users by Euclidean
+    distance.
 
-    The neighbours are described by their retained baskets up to and including the training target; the authors' code
-    takes what it is tested on a moment earlier, everybody's baskets but the last. Which groups are cut short when
-    ``group_size`` does not divide T is not fixed by the paper's words; here it is the last.
+    Neighbours are represented by their retained baskets up to and including the training target. The authors' code
+    represents them by all baskets except the last. The paper does not say which group is shorter if ``group_size`` does
+    not divide T; here it is the last one.
     """
 
     trainable = False
@@ -37,12 +38,12 @@ class TIFUKNN(NextBasketRecommender):
         self.within_decay, self.group_decay = config["within_decay_rate"], config["group_decay_rate"]
         self.alpha = config["alpha"]
         if self.group_size < 1 or self.n_neighbors < 1:
-            raise UserError("group_size and n_neighbors: both are 1 or more")
+            raise UserError("group_size and n_neighbors must be 1 or more")
         self.fake_loss = nn.Parameter(torch.zeros(1))
         self.rebuild(dataset)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Describe every user with a retained training basket."""
+        """Compute the vectors of all users with a retained training basket."""
         self.n_users, rows = dataset.n_users, torch.from_numpy(dataset.train_rows)
         log = cast("BasketLog", dataset.log)
         log_user, item, basket = (torch.from_numpy(a)[rows] for a in (log.user, log.item, log.basket))
@@ -60,18 +61,18 @@ class TIFUKNN(NextBasketRecommender):
         self.users = users.to(self.device)
 
     def learned(self) -> list[scipy.sparse.csr_array]:
-        """Return the users' vectors, sparse [n_users, n_items]."""
+        """Return a list with the users' vectors, a sparse matrix [n_users, n_items]."""
         user = self.users.repeat_interleave(self.vectors.crow_indices().diff())
         values, *place = (x.cpu().numpy() for x in (self.vectors.values(), user, self.vectors.col_indices()))
         return [scipy.sparse.csr_array((values, place), shape=(self.n_users, self.n_items))]
 
     def _weights(self, user: torch.Tensor, slot: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return what each entry adds to its user's vector.
+        """Return the weight of each entry (item in a basket) in its user's vector, float [entries].
 
         Args:
-            user: int64 [entries], places in ``lengths``.
-            slot: int64 [entries], the number of the entry's basket among the user's, from 0.
-            lengths: int64 [users], baskets of each.
+            user: int64 [entries], index of the user in ``lengths``.
+            slot: int64 [entries], number of the entry's basket among the user's baskets, from 0.
+            lengths: int64 [users], number of baskets of each user.
         """
         group, place = slot // self.group_size, slot % self.group_size
         n_groups = -(-lengths // self.group_size)[user]
@@ -80,7 +81,7 @@ class TIFUKNN(NextBasketRecommender):
         return within * self.group_decay ** (n_groups - 1 - group).float() / n_groups
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero: there is nothing to learn."""
+        """Return zero; there is nothing to learn."""
         return self.fake_loss.sum() * 0
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
@@ -92,8 +93,8 @@ class TIFUKNN(NextBasketRecommender):
         return self.alpha * own + (1 - self.alpha) * self._neighborhood(own, interaction[self.USER_ID])
 
     def _neighborhood(self, own: torch.Tensor, user: torch.Tensor) -> torch.Tensor:
-        """Return the mean vector [batch, n_items] of each user's nearest others."""
-        nearness = 2 * (self.vectors @ own.T).T - self.squares  # the squared distance, negated, but for |own|^2
+        """Return the mean vector of each user's nearest other users, [batch, n_items]."""
+        nearness = 2 * (self.vectors @ own.T).T - self.squares  # |own|^2 - squared distance
         nearness.masked_fill_(user.unsqueeze(1) == self.users, -torch.inf)
         k = min(self.n_neighbors, len(self.users) - 1)
         nearest = nearness.topk(k, dim=1).indices
@@ -102,8 +103,8 @@ class TIFUKNN(NextBasketRecommender):
 
 
 def _csr_tensor(matrix: scipy.sparse.csr_array) -> torch.Tensor:
-    """Return a SciPy CSR matrix as a sparse CSR tensor, whose products are several times as fast as COO's."""
+    """Convert a SciPy CSR matrix to a sparse CSR tensor, whose products are several times faster than with COO."""
     pointers, columns, values = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
-    with warnings.catch_warnings():  # torch tells every process once that these tensors are in beta
+    with warnings.catch_warnings():  # once per process PyTorch warns that CSR tensors are in beta
         warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
         return torch.sparse_csr_tensor(pointers, columns, values, matrix.shape, check_invariants=False)

@@ -13,16 +13,16 @@ from recbole.model.next_item import NextItemRecommender, begun_alike, pack
 from recbole.model.recurrent import run_gru
 
 _TOGETHER = 1024
-"""At most so many sequences are read together where no scores are taken."""
+"""Largest number of sequences in a piece of :meth:`GRU4Rec.factor_pieces`."""
 
 
 class GRU4Rec(NextItemRecommender):
-    """A recurrent network reads the session; its last state, mapped to item space, predicts the next item.
+    """A GRU reads the session; its last state, projected to the item embedding space, predicts the next item.
 
     B. Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks", ICLR 2016, as Y. K. Tan et al.,
     "Improved Recurrent Neural Networks for Session-based Recommendations", DLRS 2016, train it: every prefix is an
-    example (equation numbers not checked). RecBole's version: item embeddings, no biases in the GRU, softmax over all
-    items instead of sampled ranking losses.
+    example (equation numbers not checked). As in RecBole there are item embeddings, no biases in the GRU, and a softmax
+    over all items instead of ranking losses with sampled items.
     """
 
     selective = ("item_embedding.weight", "dense.weight", "dense.bias")
@@ -39,14 +39,14 @@ class GRU4Rec(NextItemRecommender):
         xavier_uniform_(self.gru_layers.get_parameter("weight_ih_l0"))
 
     def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
-        """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
+        """Return the session vectors, float [batch, d]; arguments as in :meth:`NextItemRecommender.forward`."""
         packed, *places = pack(item_seq, item_seq_len)
         embedded = self.emb_dropout(self.item_embedding(packed.data), *places)
         _, last = run_gru(self.gru_layers, PackedSequence(embedded, *packed[1:]))
         return self.dense(last)
 
     def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """Return :meth:`NextItemRecommender.factors`; sequences that begin another are read as part of that."""
+        """Return :meth:`NextItemRecommender.factors`; a sequence that is a prefix of another is not read separately."""
         if self.training or not self._reads_once:
             return super().factors(interaction)
         item_seq, lengths = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
@@ -59,7 +59,7 @@ class GRU4Rec(NextItemRecommender):
         return encoded, self.item_embedding.weight, interaction[self.POS_ITEM_ID]
 
     def factor_pieces(self, interaction: Interaction) -> list[Interaction]:
-        """Return pieces of many sequences in lexical order, so that those that begin alike are in one piece."""
+        """Split a batch into pieces of lexically sorted sequences, so that common prefixes are in one piece."""
         if not self._reads_once:
             return self.pieces(interaction)
         sequences = interaction[self.ITEM_SEQ]
@@ -68,5 +68,5 @@ class GRU4Rec(NextItemRecommender):
 
     @property
     def _reads_once(self) -> bool:
-        """Whether the vector of a sequence is a state that :meth:`forward` passes on the way to a longer one's."""
+        """Whether a prefix's vector can be taken from the states of a longer sequence in :meth:`forward`."""
         return self.is_cross_entropy and type(self).forward is GRU4Rec.forward

@@ -13,10 +13,11 @@ from recbole.model.recurrent import run_gru
 
 
 class NARM(NextItemRecommender):
-    """A recurrent network reads the session; its last state asks, by attention, which items it was about.
+    """A GRU reads the session; attention with the last state as query selects the relevant items.
 
     With states ``h_1 .. h_t``: ``alpha_j = v . sigmoid(A1 h_j + A2 h_t)``, ``c = [sum_j alpha_j h_j ; h_t]``, and an
-    item with embedding ``e`` scores ``e . B c``. The weights are not normalised.
+    item with embedding ``e`` scores ``e . B c``. The attention
+    weights ``alpha`` are not normalised.
 
     J. Li et al., "Neural Attentive Session-based Recommendation", CIKM 2017 (equation numbers not checked).
     """
@@ -37,7 +38,7 @@ class NARM(NextItemRecommender):
         self.apply(xavier_normal_initialization)
 
     def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
-        """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
+        """Return the session vectors, float [batch, d]; arguments as in :meth:`NextItemRecommender.forward`."""
         packed, row, position = pack(item_seq, item_seq_len)
         embedded = self.emb_dropout(self.item_embedding(packed.data), row, position)
         states, last = run_gru(self.gru, PackedSequence(embedded, *packed[1:]))

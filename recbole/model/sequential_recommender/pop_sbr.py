@@ -1,4 +1,4 @@
-"""Popularity, for sessions."""
+"""Popularity for session-based recommendation."""
 
 import numpy as np
 import torch
@@ -9,9 +9,10 @@ from recbole.utils import ModelType
 
 
 class Pop_SBR(Pop):
-    """Scores an item by how many retained training examples it is the target of; asked exactly what session models are.
+    """Scores an item by the number of retained training examples with it as target.
 
-    ERASE's Pop_SBR counts an item at most once a batch, and is asked other questions than the session models.
+    It is evaluated on the same test examples as the other session models. ERASE's Pop_SBR counts an item at most once
+    per batch, and is evaluated on other examples than the session models.
     """
 
     type = ModelType.SEQUENTIAL
@@ -19,6 +20,6 @@ class Pop_SBR(Pop):
     trainable = False
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Count the targets of the retained training examples."""
+        """Count how often each item is the target of a retained training example."""
         counts = np.bincount(dataset.log.item[dataset.train_examples()], minlength=self.n_items)
         self.item_cnt = torch.from_numpy(counts).unsqueeze(1).to(self.item_cnt.device)

@@ -11,11 +11,11 @@ from recbole.model.next_item import NextItemRecommender
 
 
 class SASRec(NextItemRecommender):
-    """Causal self-attention over the items so far; the last position predicts the next item.
+    """Causal self-attention over the session's items; the last position's output predicts the next item.
 
     W.-C. Kang, J. McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018 (equation numbers not checked).
-    RecBole's version: normalisation after each residual and GELU as in BERT, and a softmax over all items at the last
-    position instead of one sampled negative at each.
+    As in RecBole, layers are normalised after each residual and use GELU (as BERT does), and the loss is a softmax over
+    all items at the last position, not one sampled negative at each position.
     """
 
     selective = ("item_embedding.weight",)
@@ -47,7 +47,7 @@ class SASRec(NextItemRecommender):
             module.bias.data.zero_()
 
     def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
-        """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
+        """Return the session vectors, float [batch, d]; arguments as in :meth:`NextItemRecommender.forward`."""
         position = torch.arange(item_seq.shape[1], device=item_seq.device)
         embedded = self.item_embedding(item_seq) + self.position_embedding(position)
         hidden = self.dropout(self.LayerNorm(embedded))

@@ -1,4 +1,4 @@
-"""Nearest neighbours of sessions."""
+"""Session-based nearest neighbours."""
 
 import numpy as np
 import scipy.sparse
@@ -18,18 +18,18 @@ _SIMILARITIES = {
     "cosine": lambda both, one, other: both / np.sqrt(one * other),
     "binary": lambda both, one, other: 2 * both / (one + other),
 }
-"""Name to a function of the sizes of two sets' intersection and of the sets."""
+"""Name to similarity function, with arguments: size of the intersection, and sizes of the two sets."""
 
 
 class SKNN_SBR(SequentialRecommender):
-    """Scores an item by the similarities of the neighbouring sessions that have it, over the largest such sum.
+    """Scores an item by the summed similarity of the neighbouring sessions with it, divided by the largest score.
 
-    Neighbours of a session are the ``k`` most similar, as sets of items, of the ``sample_size`` most recent other
-    sessions that share an item with it; the more recent of equally similar ones. A session's set are its retained
-    items up to its last training target.
+    Candidates are the ``sample_size`` most recent other sessions that share an item with the session. Its neighbours
+    are the ``k`` candidates most similar to it as sets of items; more recent ones win ties. A session's item set is the
+    set of its retained items up to and including its last training target.
 
     D. Jannach, M. Ludewig, "When Recurrent Neural Networks meet the Neighborhood for Session-Based Recommendation",
-    RecSys 2017 (equation numbers not checked). ERASE leaves each session's last training target out of its set.
+    RecSys 2017 (equation numbers not checked). ERASE omits each session's last training target from its set.
     """
 
     input_type = InputType.POINTWISE
@@ -46,7 +46,7 @@ class SKNN_SBR(SequentialRecommender):
         self.rebuild(dataset)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Collect the sessions' item sets; sessions are numbered from the oldest to the most recent last item."""
+        """Collect the sessions' item sets; sessions are numbered by the time of their last item, oldest first."""
         log = dataset.log
         users = distinct(log.user[dataset.train_examples()])
         rows = log.rows_of(users)
@@ -59,7 +59,7 @@ class SKNN_SBR(SequentialRecommender):
         self.sizes = np.diff(self.sessions.indptr)
 
     def learned(self) -> list[scipy.sparse.csr_array]:
-        """Return the sessions' item sets, sparse [n_users, n_items]."""
+        """Return a list with the sessions' item sets, a sparse matrix [n_users, n_items] of ones."""
         place = np.flatnonzero(self.number >= 0)
         sets = self.sessions[self.number[place]].tocoo()
         return [
@@ -67,7 +67,7 @@ class SKNN_SBR(SequentialRecommender):
         ]
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero: nothing is trained."""
+        """Return zero; nothing is trained."""
         return self.fake_loss.sum() * 0
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
@@ -78,30 +78,30 @@ class SKNN_SBR(SequentialRecommender):
         """Return the scores [batch, n_items], at most 1."""
         item_seq = interaction[self.ITEM_SEQ].cpu().numpy()
         row, position = np.nonzero(item_seq)
-        asking = _item_sets(row, item_seq[row, position], (len(item_seq), self.n_items))
-        neighbours = self._neighbours(asking, self.number[interaction[self.USER_ID].cpu().numpy()])
+        sets = _item_sets(row, item_seq[row, position], (len(item_seq), self.n_items))
+        neighbours = self._neighbours(sets, self.number[interaction[self.USER_ID].cpu().numpy()])
         scores = (neighbours @ self.sessions).toarray()
         scores /= np.maximum(scores.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
         return torch.from_numpy(scores).float().to(self.fake_loss.device)
 
-    def _neighbours(self, asking: scipy.sparse.csr_array, own: np.ndarray) -> scipy.sparse.csr_array:
-        """Return the similarities [batch, sessions] of each row's neighbours, sparse.
+    def _neighbours(self, sets: scipy.sparse.csr_array, own: np.ndarray) -> scipy.sparse.csr_array:
+        """Return the similarities of each row's neighbours, sparse [batch, sessions].
 
         Args:
-            asking: the rows' item sets, [batch, n_items].
-            own: int [batch], the number of each row's own session, or -1.
+            sets: the item sets of the batch's sequences, sparse [batch, n_items].
+            own: int [batch], number of each row's own session, which is excluded; -1 if it has no item set.
         """
-        shared = (asking @ self.sessions.T).tocoo()
+        shared = (sets @ self.sessions.T).tocoo()
         row, session, both = shared.row, shared.col, shared.data
         other = session != own[row]
         row, session, both = _first(row[other], (-session[other],), self.sample_size, session[other], both[other])
-        similar = self.similarity(both, np.diff(asking.indptr)[row], self.sizes[session])
+        similar = self.similarity(both, np.diff(sets.indptr)[row], self.sizes[session])
         row, session, similar = _first(row, (-session, -similar), self.k, session, similar)
         return scipy.sparse.csr_array((similar, (row, session)), shape=shared.shape)
 
 
 def _item_sets(rows: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> scipy.sparse.csr_array:
-    """Return the sets as a sparse matrix of ones, each item once a row."""
+    """Return a sparse matrix of the given shape with ones at (rows, items); duplicates count once."""
     sets = scipy.sparse.csr_array((np.ones(len(rows)), (rows, items)), shape=shape)
     sets.sum_duplicates()
     sets.data[:] = 1.0
@@ -109,7 +109,7 @@ def _item_sets(rows: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> s
 
 
 def _first(row: np.ndarray, keys: tuple[np.ndarray, ...], n: int, *values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Keep the ``n`` entries of each row that come first by ``keys`` (the last key first, as in ``np.lexsort``)."""
+    """Keep each row's first ``n`` entries sorted by ``keys`` (last key is primary, as in ``np.lexsort``)."""
     order = np.lexsort((*keys, row))
     row = row[order]
     kept = np.arange(len(row)) - np.searchsorted(row, row) < n

@@ -14,13 +14,13 @@ from recbole.model.next_item import NextItemRecommender
 
 @dataclass(frozen=True)
 class SessionGraph:
-    """Sequences as one graph, whose nodes are the distinct (sequence, item) pairs.
+    """A batch of sequences as one graph; its nodes are the distinct (sequence, item) pairs.
 
     Attributes:
-        items: int64 [nodes].
-        alias: int64 [positions], the node of each position of all sequences, one sequence after the other.
-        row: int64 [positions], the sequence that a position is of.
-        source, target: int64 [edges], the nodes of items that followed each other, each pair once.
+        items: int64 [nodes], item id of each node.
+        alias: int64 [positions], node at each position of the concatenated sequences.
+        row: int64 [positions], batch row of each position.
+        source, target: int64 [edges], nodes of consecutive items; a repeated transition is one edge.
     """
 
     items: torch.Tensor
@@ -40,13 +40,13 @@ def session_graph(item_seq: torch.Tensor, n_items: int) -> SessionGraph:
 
 
 def _mean(values: torch.Tensor, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-    """Return, for each node, the mean of the values [nodes, d] at the starts of the edges that end there, or zero."""
+    """Return each node's mean of the values [nodes, d] over its incoming edges, [nodes, d]; zero without edges."""
     total = torch.zeros_like(values).index_add(0, end, values.index_select(0, start))
     return total / torch.bincount(end, minlength=len(values)).clamp_min(1).unsqueeze(1)
 
 
 class GNN(nn.Module):
-    """The gated graph network: ``step`` rounds of messages along and against the edges, then a GRU-like update.
+    """Gated graph network: ``step`` rounds of messages along and against the edges, each with a GRU-like update.
 
     Y. Li et al., "Gated Graph Sequence Neural Networks", ICLR 2016 (equation numbers not checked).
     """
@@ -64,7 +64,7 @@ class GNN(nn.Module):
         self.linear_edge_out = nn.Linear(d, d)
 
     def forward(self, graph: SessionGraph, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the nodes' new vectors, [nodes, d]."""
+        """Return the updated node vectors, [nodes, d], for initial vectors ``hidden`` [nodes, d]."""
         for _ in range(self.step):
             before = _mean(self.linear_edge_in(hidden), graph.source, graph.target) + self.b_iah
             after = _mean(self.linear_edge_out(hidden), graph.target, graph.source) + self.b_ioh
@@ -77,14 +77,14 @@ class GNN(nn.Module):
 
 
 class SRGNN(NextItemRecommender):
-    """A graph network over the session's items; the last item asks, by attention, which of them matter.
+    """A graph network over the session's items; attention with the last item as query weighs them.
 
-    With node vectors ``h`` along the session: ``alpha_j = q . sigmoid(W1 h_t + W2 h_j)`` and the session is
+    With node vectors ``h_1 .. h_t`` along the session: ``alpha_j = q . sigmoid(W1 h_t + W2 h_j)`` and the session is
     ``W3 [sum_j alpha_j h_j ; h_t]``.
 
     S. Wu et al., "Session-based Recommendation with Graph Neural Networks", AAAI 2019 (equation numbers not checked).
-    A repeated transition is one edge, as in RecBole; the learning rate falls by ``lr_dc`` every ``lr_dc_step`` epochs,
-    as in the authors' program and in ERASE.
+    A repeated transition is one edge, as in RecBole; the learning rate is multiplied by ``lr_dc`` every ``lr_dc_step``
+    epochs, as in the authors' program and in ERASE.
     """
 
     selective = ("item_embedding.weight", "linear_transform.weight", "linear_transform.bias")
@@ -103,15 +103,15 @@ class SRGNN(NextItemRecommender):
             parameter.data.uniform_(-1 / math.sqrt(d), 1 / math.sqrt(d))
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.StepLR:
-        """Return the learning rate's decay by steps."""
+        """Return a scheduler that multiplies the learning rate by ``lr_dc`` every ``lr_dc_step`` epochs."""
         return torch.optim.lr_scheduler.StepLR(optimizer, **self.decay)
 
     def forward(self, item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> torch.Tensor:
-        """Return the vectors [batch, d]; see :meth:`NextItemRecommender.forward`."""
+        """Return the session vectors, float [batch, d]; arguments as in :meth:`NextItemRecommender.forward`."""
         graph = session_graph(item_seq, self.n_items)
         hidden = self.gnn(graph, self.item_embedding(graph.items))
         last = hidden.index_select(0, graph.alias[item_seq_len.cumsum(0) - 1])
-        asked = self.linear_one(last).index_select(0, graph.row) + self.linear_two(hidden).index_select(0, graph.alias)
-        alpha = self.linear_three(torch.sigmoid(asked))
+        energy = self.linear_one(last).index_select(0, graph.row) + self.linear_two(hidden).index_select(0, graph.alias)
+        alpha = self.linear_three(torch.sigmoid(energy))
         session = torch.zeros_like(last).index_add(0, graph.row, alpha * hidden.index_select(0, graph.alias))
         return self.linear_transform(torch.cat([session, last], dim=1))
