@@ -19,11 +19,11 @@ class Exact(UnlearningAlgorithm):
     """Updates a model in closed form to what it would be without the forgotten rows.
 
     For models that implement :meth:`~recbole.model.abstract_recommender.AbstractRecommender.learned`. Popularity and
-    frequencies are counted again; ItemKNN's neighbourhoods are computed again where a count changed; EASE's inverse gets
-    a low-rank update by the Woodbury identity. Apart from rounding, nothing remains of the forgotten rows, at a fraction
-    of the cost of fitting. Checkpoints include what the deletions left if it is not counted again at each request. So do
-    the snapshots of a run: EASE's ``n_items``^2 numbers are written to each, so that a killed run ends with bit-identical
-    results.
+    frequencies are counted again; ItemKNN's neighbourhoods are computed again where a count changed; EASE's inverse
+    gets a low-rank update by the Woodbury identity. Apart from rounding, nothing remains of the forgotten rows, at a
+    fraction of the cost of fitting. Checkpoints include what the deletions left if it is not counted again at each
+    request. So do the snapshots of a run: EASE's ``n_items``^2 numbers are written to each, so that a killed run ends
+    with bit-identical results.
 
     The time budget does not apply: a request takes milliseconds, and a partial deletion would be invalid.
     """

@@ -21,16 +21,16 @@ from recbole.utils.deadline import Deadline
 class Filter(UnlearningAlgorithm):
     """Baseline: forgotten items are never recommended to the user again, but the model does not change.
 
-    It shows what measures of recommendation lists alone cannot detect. No parameter changes. The model stores the (user,
-    item) pairs to hide, in its checkpoints' ``other_parameter``, and the evaluator removes these items from the user's
-    candidates, as it does with the history: their score is minus infinity. Therefore the exposure of forgotten items is
-    zero, and their rank is the last. Their log-odds would be the logarithm of zero, and are null in the result table. In
-    the model's ``logits``, representations and parameters, nothing has changed except what is rebuilt from the data (a
-    graph, as in every other algorithm).
+    It shows what measures of recommendation lists alone cannot detect. No parameter changes. The model stores the
+    (user, item) pairs to hide, in its checkpoints' ``other_parameter``, and the evaluator removes these items from the
+    user's candidates, as it does with the history: their score is minus infinity. Therefore the exposure of forgotten
+    items is zero, and their rank is the last. Their log-odds would be the logarithm of zero, and are null in the result
+    table. In the model's ``logits``, representations and parameters, nothing has changed except what is rebuilt from
+    the data (a graph, as in every other algorithm).
 
     All rows of a request are hidden, including those held out for validation and test. A request is ``applied`` if it
-    adds pairs, with a relative change of 0. One without a training example is ``skipped`` as usual, though its pairs are
-    hidden too. The time budget does not apply, because a request takes milliseconds.
+    adds pairs, with a relative change of 0. One without a training example is ``skipped`` as usual, though its pairs
+    are hidden too. The time budget does not apply, because a request takes milliseconds.
 
     Session models are refused: a session is over when it requests deletion, and does not come back. Hiding an item from
     all sessions that continue with the same items would be another method. Models in closed form are refused because
@@ -65,8 +65,8 @@ class Filter(UnlearningAlgorithm):
         """
         if not model.trainable:
             raise UserError(
-                f"filter hides what a trained model remembers, and {type(model).__name__} is fitted anew to the retained "
-                "data; use --unlearning_algorithm exact for models in closed form"
+                f"filter hides what a trained model remembers, and {type(model).__name__} is fitted anew to the "
+                "retained data; use --unlearning_algorithm exact for models in closed form"
             )
 
     @classmethod

@@ -54,9 +54,9 @@ class Gif(InfluenceAlgorithm):
     of removing it, the rest of the example is included on ``G'``.
 
     Differences from ERASE: the series is multiplied by ``1 / s`` (in ERASE the step has the size of 101 gradients);
-    ``G'`` is the training graph without the edges; the gradient is that of the forgotten interactions, not of the user's
-    whole history; recurrent models have a Hessian; and there is no fine-tuning, as in the paper. A series that grows is
-    rejected. ERASE's scale of 1000 is meant for the Hessian of a mean loss; here it is that of a sum.
+    ``G'`` is the training graph without the edges; the gradient is that of the forgotten interactions, not of the
+    user's whole history; recurrent models have a Hessian; and there is no fine-tuning, as in the paper. A series that
+    grows is rejected. ERASE's scale of 1000 is meant for the Hessian of a mean loss; here it is that of a sum.
     """
 
     name = "gif"
@@ -85,7 +85,7 @@ class Gif(InfluenceAlgorithm):
                 products = [system.product(slice(part, None, parts), parts) for part in range(parts)]
                 found = lissa(products, *how, out_of_time=out_of_time)
         if found.ended == "growth" and not found.scale and math.isfinite(found.residual):
-            raise NotApplied("diverged", "no curvature found along the change of the gradient: try a --gif_scale_factor")
+            raise NotApplied("diverged", "no curvature along the change of the gradient: try a --gif_scale_factor")
         if found.ended == "growth" and (found.bend or math.isfinite(found.residual)):
             raise NotApplied("diverged", f"the series grows{self._advice(found.bend, found.scale)}")
         work = self.settled(found) | {"damping": found.damping / system.n, "scale": found.scale}

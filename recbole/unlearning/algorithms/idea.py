@@ -38,9 +38,9 @@ class Idea(CertifiedAlgorithm):
     distance to the retrained parameters.
 
     The paper's bound uses the loss's Lipschitz constant and maximum, and would be hundreds of times the parameters'
-    size here. This implementation measures it: if a function's curvature is at least ``damping``, the distance from a point
-    to its minimum is at most its gradient norm there divided by ``damping``. Bounds of successive requests are summed,
-    and each release draws its own noise for the sum so far.
+    size here. This implementation measures it: if a function's curvature is at least ``damping``, the distance from a
+    point to its minimum is at most its gradient norm there divided by ``damping``. Bounds of successive requests are
+    summed, and each release draws its own noise for the sum so far.
 
     Differences from ERASE: the sign and the factor ``1/m`` are the paper's (in ERASE the step reinforced what was to be
     forgotten); the square root is in the numerator; the bound is a bound; the noise is on what is released, not on the

@@ -16,9 +16,9 @@ class Neggrad(DescentAlgorithm):
     The name is from A. Golatkar, A. Achille, S. Soatto, "Eternal Sunshine of the Spotless Net: Selective Forgetting in
     Deep Networks", CVPR 2020, which compares with it (equation numbers not checked). The loss of an example that is
     already predicted wrongly has no upper bound, so nothing in the method says when to stop. The model is only
-    preserved by few and small steps: ``neggrad_steps`` of SGD without momentum over the examples that contained a forgotten
-    row, as they were before. Negatives are drawn as in training, and again for each step. If a part of an example is
-    retained (a shorter session, the rest of a basket), the ascent is nevertheless on the whole example.
+    preserved by few and small steps: ``neggrad_steps`` of SGD without momentum over the examples that contained a
+    forgotten row, as they were before. Negatives are drawn as in training, and again for each step. If a part of an
+    example is retained (a shorter session, the rest of a basket), the ascent is nevertheless on the whole example.
     """
 
     name = "neggrad"

@@ -75,8 +75,8 @@ class Scif(InfluenceAlgorithm):
         pairwise = negatives.times > 0 and negatives.input_type is InputType.PAIRWISE
         if not self.hyper.scif_negatives and pairwise and not (self.alone and negatives.by_person):
             raise UserError(
-                "--scif_negatives 0: all possible negatives can be used only if the step changes no rows but the user's "
-                f"own, which is not so for {type(model).__name__}; set 1 or more"
+                "--scif_negatives 0: all possible negatives can be used only if the step changes no rows but the "
+                f"user's own, which is not so for {type(model).__name__}; set 1 or more"
             )
 
     @property

@@ -20,7 +20,7 @@ class SeifHyper(HyperParameters):
     seif_erase_std: float = hyperparameter(
         0.01, "noise before the repair, relative to the root mean square of a table or matrix", least=0
     )
-    seif_erase_std_final: float = hyperparameter(0.005, "noise before the last epoch of the repair, relative as well", least=0)
+    seif_erase_std_final: float = hyperparameter(0.005, "noise before the last epoch, also relative", least=0)
     seif_repair_epochs: int = hyperparameter(4, "epochs of fine-tuning", least=1)
     seif_repair_samples: int = hyperparameter(32, "retained examples per epoch, per forgotten example", least=0)
     seif_forget_class_weight: float = hyperparameter(
@@ -41,16 +41,17 @@ class Seif(ErasingAlgorithm):
 
     The original erases once. Here requests follow one another, and noise on every table at each of them, with a repair
     on few examples, would destroy a recommender. So in look-up tables (the model's ``lookups``) noise is added only to
-    the rows of the forgotten examples. In collaborative filtering these are the requesting user and the forgotten items;
-    in a session model, the items of the prefixes and targets that contained a forgotten item; in a basket model, the
-    items of the user's history and target. Other rows that a loss reads, by a propagation, a softmax over the catalogue
-    or negatives, do not change. Dense matrices, and tables of a model that declares no look-ups, get noise everywhere.
+    the rows of the forgotten examples. In collaborative filtering these are the requesting user and the forgotten
+    items; in a session model, the items of the prefixes and targets that contained a forgotten item; in a basket model,
+    the items of the user's history and target. Other rows that a loss reads, by a propagation, a softmax over the
+    catalogue or negatives, do not change. Dense matrices, and tables of a model that declares no look-ups, get noise
+    everywhere.
 
     The noise's standard deviation is relative to the tensor's root mean square, because weights of recommenders differ
-    in scale: 0.6 would be many times an embedding. ERASE's ``theta (1 + 0.6 eps)`` makes weights larger at each request.
-    The repair uses the requesting users' own retained examples in addition to sampled ones. Each example has its own
-    weight; in ERASE a batch has one weight, which Adam cancels. ERASE's unused ``seif_weight_decay`` takes effect here,
-    and is 0 by default because it would shrink all rows. The original's cosine schedule is left out.
+    in scale: 0.6 would be many times an embedding. ERASE's ``theta (1 + 0.6 eps)`` makes weights larger at each
+    request. The repair uses the requesting users' own retained examples in addition to sampled ones. Each example has
+    its own weight; in ERASE a batch has one weight, which Adam cancels. ERASE's unused ``seif_weight_decay`` takes
+    effect here, and is 0 by default because it would shrink all rows. The original's cosine schedule is left out.
     """
 
     name = "seif"
@@ -96,7 +97,7 @@ class Seif(ErasingAlgorithm):
             parameter.index_add_(0, rows, std * parameter.square().mean().sqrt() * noise.to(parameter.device))
 
     def _weighted(self, descent: Descent, examples: np.ndarray, items: np.ndarray, epoch: int) -> torch.Tensor:
-        """Return the weighted mean of the training loss. Examples whose target is a forgotten item have a smaller weight.
+        """Return the weighted mean of the training loss. Examples whose target is a forgotten item count less.
 
         Args:
             descent: the case's steps.

@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
 @contextlib.contextmanager
 def second_order(model: AbstractRecommender) -> Iterator[None]:
-    """Prepare a block for second derivatives: no dropout, full precision, and only kernels that are twice differentiable.
+    """Prepare a block for second derivatives: no dropout, full precision, and twice differentiable kernels only.
 
     That excludes cuDNN and fused attention.
     """
