@@ -24,7 +24,7 @@ def scenarios() -> dict[str, type[Scenario]]:
     for name, point in plugins.offered(plugins.SCENARIOS, found).items():
         cls = plugins.load(point)
         if not (inspect.isclass(cls) and issubclass(cls, Scenario) and cls.name == name):
-            raise UserError(f"{point.value} is offered as the scenario '{name}', but is not a Scenario of that name")
+            raise UserError(f"{point.value} is offered as the scenario '{name}', and is no Scenario of that name")
         found[name] = cls
     return found
 

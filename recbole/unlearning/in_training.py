@@ -62,7 +62,7 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         """
         if model_class.type is not ModelType.GENERAL:
             raise UserError(
-                f"{cls.name} needs trained user embeddings, and {model_class.__name__} builds them of histories"
+                f"{cls.name} needs trained user embeddings, and {model_class.__name__} builds them from histories"
             )
         super().check_class(model_class)
 

@@ -44,9 +44,9 @@ def protect(trained, capsys):
     [
         (("--attribute", "gender"), "scif forgets interactions, and --attribute names none; --unlearning_algorithm "),
         (("--unlearning_algorithm", "d2d"), "d2d makes an attribute of people unreadable: say which one"),
-        (("--attribute", "gender", "--unlearning_batchsize", "2"), "--protect_batches says who comes when"),
-        (("--attribute", "gender", "--unlearning_fraction", "0.1"), "--protect_fraction says how many"),
-        (("--attribute", "gender", "gender"), "names one twice"),
+        (("--attribute", "gender", "--unlearning_batchsize", "2"), "--protect_batches sets the number of requests"),
+        (("--attribute", "gender", "--unlearning_fraction", "0.1"), "--protect_fraction sets the share of users"),
+        (("--attribute", "gender", "gender"), "each attribute may be given only once"),
         (("--attribute", "gender", "--protect_fraction", "1.5"), "should be a number in (0, 1]"),
         (("--attribute", "gender", "--protect_batches", "0"), "should be an integer of at least 1"),
         (("--attribute", "gender", "--spam"), "both say what is to be forgotten"),

@@ -139,7 +139,7 @@ def _pairs(path: Path, user_field: str, item_field: str, separator: str) -> tupl
 def _user(path: Path, at: int, user: Any) -> str:
     if type(user) not in (str, int):
         found = type(user).__name__  # the value itself may be too large to print, in a hostile file
-        raise UserError(f"{path}: element {at} is of type {found}, expected a user id (a string or an integer)")
+        raise UserError(f"{path}: element {at} is of type {found}, expected a user id (a string or a whole number)")
     text = str(user)
     found = ""
     if not text:
@@ -147,9 +147,9 @@ def _user(path: Path, at: int, user: Any) -> str:
     elif len(text) > _LONGEST_ID:
         found = f"has {len(text)} characters"
     elif _NO_TEXT.search(text):
-        found = "holds half of a surrogate pair"
+        found = "holds half a surrogate pair"
     if found:
-        raise UserError(f"{path}: element {at} {found}, expected a user id (a string or an integer)")
+        raise UserError(f"{path}: element {at} {found}, expected a user id (a string or a whole number)")
     return text
 
 
@@ -186,7 +186,7 @@ def _read_pickle(path: Path) -> list[Any]:
             if code.name in _CODE:
                 break  # loading stops here too: `_PlainUnpickler.find_class` raises, and names the class
             if code.name not in _PLAIN:
-                raise UserError(f"{path}: refused: holds more than a list of strings and integers ({code.name})")
+                raise UserError(f"{path}: refused: holds more than a list of strings and whole numbers ({code.name})")
             if code.name.endswith("PUT") and int(str(argument)) > len(content):  # would reserve that much memory
                 raise UserError(f"{path}: refused: damaged or hostile ({code.name} {argument!s:.20})")
         users = _PlainUnpickler(path, content).load()

@@ -107,4 +107,4 @@ class Gif(InfluenceAlgorithm):
             name, least = "damping", -bend / scale
         else:  # with more damping the series would not converge either
             name, least = "scale_factor", -bend / damping
-        return f" along an eigenvalue of {bend:.2g}: try --gif_{name} above {1.05 * least:.2g}"  # never rounded down
+        return f" where the curvature is {bend:.2g}: try --gif_{name} above {1.05 * least:.2g}"  # never rounded down
