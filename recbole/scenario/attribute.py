@@ -82,7 +82,10 @@ class Attribute(Scenario):
         return [str(name) for name in (asked if isinstance(asked, (list, tuple)) else [asked])]
 
     def part_of_names(self) -> str:
-        """Return the protected attributes and, if ``protect_fraction`` is set, the draw of the users."""
+        """Return the part of file names that says what is forgotten: the protected attributes.
+
+        If ``protect_fraction`` is set, the share and the seed of the draw of users come before them.
+        """
         from recbole.trainer.names import draw_part
 
         config, share = self.config, self.config[_FRACTION]

@@ -61,8 +61,8 @@ class AttributeRequests(Requests):
     def report(self) -> str:
         """Return one line for the log: how many users are protected in which attribute."""
         last = {piece.attribute.name: piece for piece in self.pieces}
-        told = [f"{len(piece.protected)} users ({piece.attribute})" for piece in last.values()]
-        return f"{len(self)} requests protect " + "; ".join(told)
+        parts = [f"{len(piece.protected)} users ({piece.attribute})" for piece in last.values()]
+        return f"{len(self)} requests protect " + "; ".join(parts)
 
 
 def attribute_requests(

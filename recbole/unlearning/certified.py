@@ -152,7 +152,7 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
             ``state_dict``, ``other_parameter`` and ``certificate``, see :meth:`UnlearningAlgorithm.release`.
         """
         released = super().release(checkpoint)
-        noise, told = self.noise(checkpoint)
+        noise, entries = self.noise(checkpoint)
         if noise is not None:
             subspace = Subspace(self.model)
             parts = dict(zip(subspace.names, subspace.unflatten(noise), strict=True))
@@ -160,10 +160,10 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
                 name: value.detach() + parts[name] if name in parts else value
                 for name, value in released["state_dict"].items()
             }
-        self.deltas[checkpoint] = told["delta"]
-        return released | {"certificate": self._certificate(checkpoint, told)}
+        self.deltas[checkpoint] = entries["delta"]
+        return released | {"certificate": self._certificate(checkpoint, entries)}
 
-    def _certificate(self, checkpoint: int, told: dict[str, Any]) -> dict[str, Any]:
+    def _certificate(self, checkpoint: int, entries: dict[str, Any]) -> dict[str, Any]:
         since = {
             at: [self.deltas[later] for later in range(at, checkpoint + 1) if later in self.deltas]
             for at in range(checkpoint + 1)
@@ -172,7 +172,7 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         fails = {
             "no epsilon is given: nothing is certified": epsilon is None,
             "epsilon is above 1, for which the Gaussian mechanism is not proved": epsilon is not None and epsilon > 1,
-            "delta is 1: the noise hides nothing": not told["delta"] < 1,
+            "delta is 1: the noise hides nothing": not entries["delta"] < 1,
         }
         broken = sorted(self.broken | {reason for reason, applies in fails.items() if applies})
         composed = {
@@ -184,7 +184,7 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
             for at, all_ in since.items()
         }
         return {
-            "epsilon": epsilon, **told, "composed": composed, "secret": self.secret is not None,
+            "epsilon": epsilon, **entries, "composed": composed, "secret": self.secret is not None,
             "holds": not broken, "broken": broken, "assumed": ASSUMED,
         }  # fmt: skip
 

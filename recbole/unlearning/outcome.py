@@ -85,5 +85,5 @@ def failures_as_outcomes() -> Iterator[None]:
 def _in_short(error: Exception) -> str:
     memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "memory" in str(error).lower()
     kind = "out of memory" if memory else type(error).__name__
-    told = (str(error).strip().splitlines() or [""])[0][:200]
-    return f"{kind}: {told}" if told else kind
+    message = (str(error).strip().splitlines() or [""])[0][:200]
+    return f"{kind}: {message}" if message else kind

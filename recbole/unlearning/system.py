@@ -101,7 +101,7 @@ class System:
         """Compute the loss and the gradient at the current parameters, and keep them as :attr:`here`.
 
         Args:
-            product: a product over all of ``sample``, which has the graphs for it.
+            product: a Hessian or Gauss-Newton product over all of ``sample``. Its autograd graphs are used.
 
         Raises:
             NotApplied: the loss is not finite.

@@ -45,27 +45,29 @@ def find_attack(config: Config, task_type: str) -> Attack:
     draw = config["unlearning_fraction"], config["unlearn_sample_selection_seed"]
     path, described = folder / fraud_name(dataset, task_type, *draw), folder / fraud_metadata_name(dataset, *draw)
     command = _command(config, task_type)
-    anew = f"make it again with: {command} --overwrite"
+    advice = f"make it again with: {command} --overwrite"
     for needed in (path, described):
         if not needed.is_file():
             raise UserError(f"there is no {needed}; make it with: {command}")
-    told = read_json(described, dict)
-    targets = told.get("target_items")
+    metadata = read_json(described, dict)
+    targets = metadata.get("target_items")
     if not isinstance(targets, list) or not targets or not all(isinstance(item, (str, int)) for item in targets):
-        raise UserError(f"{described}: target_items must be a list of items; {anew}")
-    if len(targets) != config["n_target_items"] or told.get("n_target_items", len(targets)) != len(targets):
+        raise UserError(f"{described}: target_items must be a list of items; {advice}")
+    if len(targets) != config["n_target_items"] or metadata.get("n_target_items", len(targets)) != len(targets):
         raise UserError(
             f"{described}: the spam promotes {len(targets)} items, but n_target_items is "
-            f"{config['n_target_items']}; {anew}"
+            f"{config['n_target_items']}; {advice}"
         )
     for key, file in (("artifact_sha256", path), ("source_sha256", clean_file(config, task_type))):
-        if key in told and (not file.is_file() or told[key] != sha256_of_file(file)):
-            raise UserError(f"{described}: {key} does not match {file}; {anew}")
-    return Attack(path, sha256_of_file(path), [str(item) for item in targets], _remedy(config, task_type, told, anew))
+        if key in metadata and (not file.is_file() or metadata[key] != sha256_of_file(file)):
+            raise UserError(f"{described}: {key} does not match {file}; {advice}")
+    return Attack(
+        path, sha256_of_file(path), [str(item) for item in targets], _remedy(config, task_type, metadata, advice)
+    )
 
 
-def _remedy(config: Config, task_type: str, told: dict[str, Any], anew: str) -> str:
-    """Return what to do about an attack that does not fit the data: ``anew``, or that spam cannot help.
+def _remedy(config: Config, task_type: str, metadata: dict[str, Any], advice: str) -> str:
+    """Return what to do about an attack that does not fit the data: ``advice``, or that spam cannot help.
 
     Making the attack again changes nothing if it already is the one that the command would make. The cause is then
     a filter that spam cannot be drawn for.
@@ -73,13 +75,13 @@ def _remedy(config: Config, task_type: str, told: dict[str, Any], anew: str) -> 
     Args:
         config: the run's `Config`.
         task_type: ``CF``, ``SBR`` or ``NBR``.
-        told: content of the attack's metadata file.
-        anew: the advice to make the attack again, with the command.
+        metadata: content of the attack's metadata file.
+        advice: the advice to make the attack again, with the command.
     """
     filters = own_filters(config, task_type)
-    known = all(key in told and same_filter(key, told[key], value) for key, value in filters.items())
-    if not known or "artifact_sha256" not in told or "source_sha256" not in told:
-        return anew
+    known = all(key in metadata and same_filter(key, metadata[key], value) for key, value in filters.items())
+    if not known or "artifact_sha256" not in metadata or "source_sha256" not in metadata:
+        return advice
     others = " or ".join(key for key in _OTHER_FILTERS if config[key]) or "other filters"
     return f"this spam fits {' and '.join(filters)}; spam cannot be drawn for {others}"
 

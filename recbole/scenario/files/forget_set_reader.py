@@ -191,8 +191,8 @@ def _read_pickle(path: Path) -> list[Any]:
                 raise UserError(f"{path}: refused: damaged or hostile ({code.name} {argument!s:.20})")
         users = _PlainUnpickler(path, content).load()
     except _DAMAGED as error:
-        told = str(error).splitlines() or [type(error).__name__]
-        raise UserError(f"{path}: not a readable pickle ({told[0]:.80})") from error
+        message = str(error).splitlines() or [type(error).__name__]
+        raise UserError(f"{path}: not a readable pickle ({message[0]:.80})") from error
     if not isinstance(users, list):
         raise UserError(f"{path}: expected a list of users, found {type(users).__name__}")
     return users

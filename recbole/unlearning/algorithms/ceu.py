@@ -52,7 +52,7 @@ class LastSystem:
     complete: bool
 
     def as_plain(self) -> dict[str, Any]:
-        """Return the content as dictionaries, lists, numbers and tensors, to be saved in a snapshot."""
+        """Return the fields as a dictionary of lists, numbers and tensors, to be saved in a snapshot."""
         batches, weights = self.sample
         moving = None if self.moving is None else [batch.interaction for batch in self.moving]
         return {
@@ -156,11 +156,11 @@ class Ceu(CertifiedAlgorithm):
             A flat vector over all parameters, or ``None`` for no noise; and a dictionary with ``delta``, ``sigma`` and
             ``gradient_residual``, and if there is noise also ``noise_products`` and ``noise_residual``.
         """
-        hyper, told = self.hyper, {"delta": 0.0, "sigma": self.hyper.ceu_sigma, "gradient_residual": self.error}
+        hyper, entries = self.hyper, {"delta": 0.0, "sigma": self.hyper.ceu_sigma, "gradient_residual": self.error}
         if self.error:
-            told["delta"] = min(1.0, 1.5 * math.exp(-0.5 * (hyper.ceu_sigma * hyper.ceu_epsilon / self.error) ** 2))
+            entries["delta"] = min(1.0, 1.5 * math.exp(-0.5 * (hyper.ceu_sigma * hyper.ceu_epsilon / self.error) ** 2))
         if self.last is None or not hyper.ceu_sigma:  # no request has been answered, or sigma is 0
-            return None, told
+            return None, entries
         tilt = hyper.ceu_sigma * self.normal(checkpoint)
         system = self.last.system(self.model, self.moves(self.model))
         with second_order(self.model):
@@ -171,8 +171,8 @@ class Ceu(CertifiedAlgorithm):
             )  # fmt: skip
         if not math.isfinite(found.residual + found.bend):
             self.broken.add("the noise of a release could not be computed: the curvature is not finite")
-            return None, told | {"sigma": 0.0, "delta": 1.0}
+            return None, entries | {"sigma": 0.0, "delta": 1.0}
         if found.raised:
             self.broken.add("the noise of a release needed a larger lambda than that of the objective")
-        told |= {"noise_products": found.iterations, "noise_residual": found.residual}
-        return system.subspace.widen(found.x, -tilt / (hyper.ceu_lambda * system.n)), told
+        entries |= {"noise_products": found.iterations, "noise_residual": found.residual}
+        return system.subspace.widen(found.x, -tilt / (hyper.ceu_lambda * system.n)), entries

@@ -70,7 +70,7 @@ class Gif(InfluenceAlgorithm):
         return Scope(hyper.gif_k_hops, n_affected, hyper.retain_samples_used_for_update, hyper.influence_negatives)
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the step ``h / s``.
+        """Return the result of the Neumann series, ``h / s`` in the class's notation, as the step.
 
         Raises:
             NotApplied: the series grows, no curvature is found, the time is up, or a value is not finite.

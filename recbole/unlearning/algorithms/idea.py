@@ -87,9 +87,9 @@ class Idea(CertifiedAlgorithm):
             ``sigma_of_epsilon_1``, ``sigma`` and ``delta``.
         """
         hyper, bound = self.hyper, self.error
-        told = {"distance_bound": bound, "sigma_of_epsilon_1": gaussian_sigma(1.0, hyper.idea_delta, bound)}
+        entries = {"distance_bound": bound, "sigma_of_epsilon_1": gaussian_sigma(1.0, hyper.idea_delta, bound)}
         sigma, delta = hyper.idea_sigma, 1.0 if bound else 0.0
         if hyper.idea_epsilon is not None:
             sigma = max(sigma, gaussian_sigma(hyper.idea_epsilon, hyper.idea_delta, bound))
             delta = min(1.0, gaussian_delta(hyper.idea_epsilon, bound, sigma))
-        return (sigma * self.normal(checkpoint) if sigma else None), told | {"sigma": sigma, "delta": delta}
+        return (sigma * self.normal(checkpoint) if sigma else None), entries | {"sigma": sigma, "delta": delta}
