@@ -48,8 +48,8 @@ class Sensitive(Scenario):
         Flag(
             "stopping_rule",
             str,
-            "whether the user with whom the share is exceeded is included: A: only if the result is closer to the "
-            "share, B: always (default: A for CF, else B)",
+            "whether to include the user who makes the total exceed the share: A, only if that is closer to the share "
+            "than without the user; B, always (default: A for CF, else B)",
             choices=("A", "B"),
         ),
         Flag(

@@ -14,7 +14,7 @@ _NO_ROWS = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeRequest(Request):
-    """A request of some users that an attribute can no longer be inferred from the model. No row leaves the data.
+    """A request by some users to unlearn an attribute of theirs from the model. No row leaves the data.
 
     Attributes:
         attribute: the attribute, with the group of every user.

@@ -90,7 +90,7 @@ class InfluenceAlgorithm(StepAlgorithm):
 
     @abstractmethod
     def scope(self, case: Case) -> Scope:
-        """Return how many examples the linear system of a case is made of."""
+        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
 
     @abstractmethod
     def step(self, case: Case, system: System) -> Step:

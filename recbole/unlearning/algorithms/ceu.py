@@ -114,7 +114,7 @@ class Ceu(CertifiedAlgorithm):
         return self.hyper.ceu_epsilon
 
     def scope(self, case: Case) -> Scope:
-        """Return how many examples the linear system of a case is made of."""
+        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
         hyper = self.hyper
         return Scope(hyper.ceu_k_hops, hyper.ceu_hessian_samples, hyper.ceu_hessian_samples, hyper.influence_negatives)
 

@@ -39,7 +39,7 @@ class GifHyper(InfluenceHyper):
 
 
 class Gif(InfluenceAlgorithm):
-    """The influence of interactions, both as training examples and as graph edges, by a Neumann series.
+    """Removes the influence of interactions, as training examples and as graph edges, by a Neumann series.
 
     J. Wu, Y. Yang, Y. Qian, Y. Sui, X. Wang, X. He, "GIF: A General Graph Unlearning Strategy via Influence Function",
     WWW 2023, arXiv:2304.02835 (equation numbers not checked). Let ``S`` be the forgotten examples, ``I`` the examples
@@ -64,7 +64,7 @@ class Gif(InfluenceAlgorithm):
     hyper: GifHyper
 
     def scope(self, case: Case) -> Scope:
-        """Return how many examples the linear system of a case is made of."""
+        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
         hyper = self.hyper
         n_affected = 128 * len(case.change.before) if hyper.gif_retain_samples is None else hyper.gif_retain_samples
         return Scope(hyper.gif_k_hops, n_affected, hyper.retain_samples_used_for_update, hyper.influence_negatives)
@@ -105,6 +105,6 @@ class Gif(InfluenceAlgorithm):
             name, least = "scale_factor", bend / (2 - damping)
         elif bend + scale > 0 or not damping:
             name, least = "damping", -bend / scale
-        else:  # with more damping the series would not converge either
+        else:  # the damping that it takes would be too large for the series to converge
             name, least = "scale_factor", -bend / damping
         return f" where the curvature is {bend:.2g}: try --gif_{name} above {1.05 * least:.2g}"  # never rounded down

@@ -62,7 +62,7 @@ class Idea(CertifiedAlgorithm):
         return self.hyper.idea_epsilon
 
     def scope(self, case: Case) -> Scope:
-        """Return how many examples the linear system of a case is made of."""
+        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
         hyper = self.hyper
         return Scope(
             hyper.idea_k_hops, hyper.idea_hessian_samples, hyper.idea_hessian_samples, hyper.influence_negatives

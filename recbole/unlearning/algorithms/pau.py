@@ -23,7 +23,7 @@ class PauHyper(ProtectHyper):
 
 
 class Pau(ProtectionAlgorithm):
-    r"""Makes coding each group's embeddings apart as costly as all together: attribute unlearning after training.
+    r"""Makes separate coding of the groups' embeddings as costly as joint coding: attribute unlearning after training.
 
     Named after PAU (WWW 2025), whose text was not available. Only its objective is known here, from secondary sources,
     so the signs are derived. The rate of coding the rows z of a matrix of m users up to a precision epsilon is (Y. Ma

@@ -91,7 +91,7 @@ class Scif(InfluenceAlgorithm):
         return tuple(name for name in model.selective if name in everything) if model.selective else everything
 
     def scope(self, case: Case) -> Scope:
-        """Return how many examples the linear system of a case is made of."""
+        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
         n = self.hyper.scif_hessian_samples
         return Scope(math.inf, n, n, self.hyper.scif_negatives)
 

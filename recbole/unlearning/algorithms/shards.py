@@ -44,7 +44,7 @@ class ShardsHyper(NoHyperParameters):
 
 
 class Shards(UnlearningAlgorithm):
-    """Trains the shards of an ensemble that a request affects again without its rows, and the aggregation too.
+    """Retrains the shards of an ensemble that contained a forgotten row, and then the aggregation.
 
     It locates the shards of the forgotten rows, trains their models again from their initial values, and then trains
     the aggregation of all models. L. Bourtoule et al., "Machine Unlearning", S&P 2021; for recommendation C. Chen et

@@ -46,7 +46,7 @@ class _Jacobian:
 
 
 class _Tail(NamedTuple):
-    """The loss of a part as a function of its outputs, which may be factors.
+    """The loss of a part of the data as a function of the model's outputs (or of its factors).
 
     Attributes:
         loss: the loss at the current outputs.
