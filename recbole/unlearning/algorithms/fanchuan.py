@@ -72,7 +72,7 @@ class Fanchuan(DescentAlgorithm):
         with second_order(model):
             differentiable = model.logits(example).requires_grad
         if not differentiable:
-            raise UserError(f"fanchuan needs predictions with a gradient; those of {type(model).__name__} have none")
+            raise UserError(f"fanchuan trains on predictions, and those of {type(model).__name__} have no gradient")
 
     def descend(self, descent: Descent) -> dict[str, Any]:
         """Make predictions uniform, then contrast and repair in turn.
