@@ -127,7 +127,7 @@ class Attribute(Scenario):
         """Return the evaluation inputs of a checkpoint, in which the users protected by then are the requesting ones.
 
         Args:
-            forgotten: bool [rows of the log]; nothing is forgotten in this scenario, so it is not used.
+            forgotten: bool [rows of the log]; all False, because nothing is forgotten in this scenario.
             checkpoint: number of the checkpoint, 0 to 3; ``None`` for the base model.
         """
         from recbole.unlearning.schedule import checkpoint_sizes

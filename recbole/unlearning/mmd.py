@@ -92,7 +92,7 @@ def mmd_estimate(
 
 
 def _weights(points: torch.Tensor, n_first: int) -> torch.Tensor:
-    """Return the weights w of all points, float [n]."""
+    """Return the weight of each point, float [n]: 1 / n_0 in the first group, -1 / n_1 in the second."""
     weight = points.new_full((len(points),), 1 / n_first)
     weight[n_first:] = -1 / (len(points) - n_first)
     return weight
