@@ -51,7 +51,7 @@ def protect(trained, capsys):
         (("--attribute", "gender", "--protect_batches", "0"), "should be an integer of at least 1"),
         (("--attribute", "gender", "--spam"), "both say what is to be forgotten"),
         (("--attribute", "income", "--unlearning_algorithm", "u2u"), "no column 'income'"),
-        (("--attribute", "gender", "--protect_fraction", "0.01", "--unlearning_algorithm", "u2u"), "is nobody"),
+        (("--attribute", "gender", "--protect_fraction", "0.01", "--unlearning_algorithm", "u2u"), "selects no user"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(protect, arguments, told):
