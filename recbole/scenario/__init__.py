@@ -1,1 +1,1 @@
-"""Where requests come from and what is asked about them: one file for each scenario, and what they read."""
+"""Scenarios: where deletion requests come from, and how their effect is evaluated."""

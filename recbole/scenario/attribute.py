@@ -1,4 +1,4 @@
-"""Attributes: people ask that what the model knows of their gender, age and the like be unreadable."""
+"""The attribute scenario: users request that their gender, age or the like can no longer be inferred from the model."""
 
 from __future__ import annotations
 
@@ -24,49 +24,55 @@ _FRACTION, _BATCHES = "protect_fraction", "protect_batches"
 
 
 class Attribute(Scenario):
-    """A trained model is changed so that an attribute of people cannot be read off their vectors.
+    """A trained model is changed so that an attribute of users cannot be inferred from their embeddings.
 
-    The attribute was never trained on; nothing leaves the data, so that no retrained model stands for comparison:
-    distances are from the base. People arrive in ``protect_batches`` requests for each attribute, and each request
-    protects those so far. Who is among the protected (``protect_fraction`` of all) and who comes first follow from the
-    data and ``--forget_set_seed``, whatever the attribute.
+    The model was never trained on the attribute, and no row leaves the data. There is therefore no retrained model to
+    compare with, and distances are measured from the base model. For each attribute, users arrive in
+    ``protect_batches`` requests, and each request protects the users who have arrived so far. Which users are
+    protected (``protect_fraction`` of all), and in which order they arrive, depends only on the data and
+    ``--forget_set_seed``: it is the same for every attribute.
     """
 
     name = "attribute"
     kind = "attribute"
     removes = False
     flags = (
-        Flag("attribute", str, "attributes of people to make unreadable, one after another, such as gender", nargs="+"),
-        Flag(_FRACTION, float, "share of people whose attribute is protected (default: 1); part of file names"),
-        Flag(_BATCHES, int, "requests in which these people arrive, for each attribute (default: 4)"),
-        Flag("attack_seeds", int, "how often attackers try to read the attribute; 0: never (default: 1)"),
+        Flag("attribute", str, "attributes of users to unlearn, one after another, such as gender", nargs="+"),
+        Flag(_FRACTION, float, "share of users whose attribute is unlearned (default: 1); part of file names"),
+        Flag(_BATCHES, int, "number of requests over which these users are spread, for each attribute (default: 4)"),
+        Flag("attack_seeds", int, "attacks on the attribute, each with another seed; 0: no attack (default: 1)"),
     )
     probes = ("distance",)
 
     @classmethod
     def chosen(cls, config: Config) -> bool:
-        """Return whether the run is about attributes."""
+        """Return whether the run's settings name an attribute."""
         return bool(config["attribute"])
 
     def settle(self) -> None:
-        """Refuse what is for requests that take rows out of the data."""
+        """Check the attributes' names, and unset the unlearning fraction, which has no meaning here.
+
+        Raises:
+            UserError: an attribute is named twice, or a setting is given that applies only to requests that remove
+                rows from the data.
+        """
         config = self.config
         for key, instead in {
-            "forget_set": "it names an attribute, and no interactions",
-            "sensitive_category": "it names an attribute, and no interactions",
-            "unlearning_fraction": "--protect_fraction says how many people are protected",
-            "retrain_checkpoint_idx_to_match": "nothing leaves the data, so that there is nothing to train again",
-            "other_seeds": "nothing leaves the data, so that there are no retrained models",
+            "forget_set": "requests name an attribute, not interactions",
+            "sensitive_category": "requests name an attribute, not interactions",
+            "unlearning_fraction": "--protect_fraction sets the share of users who are protected",
+            "retrain_checkpoint_idx_to_match": "no interaction leaves the data, so nothing is retrained",
+            "other_seeds": "no interaction leaves the data, so there are no retrained models",
         }.items():
             if key in config.asked and config[key] is not None:
-                raise UserError(f"{key} ({config.asked[key]}) means nothing with --attribute: {instead}")
+                raise UserError(f"{key} ({config.asked[key]}) does not apply with --attribute: {instead}")
         if config["unlearning_batchsize"] not in (None, 1):
             raise UserError(
-                "unlearning_batchsize means nothing with --attribute: --protect_batches says who comes when"
+                "unlearning_batchsize does not apply with --attribute: --protect_batches sets the number of requests"
             )
         names = self.attributes
         if len(set(names)) < len(names):
-            raise UserError(f"--attribute: {' '.join(names)} names one twice")
+            raise UserError(f"--attribute {' '.join(names)}: each attribute may be given only once")
         config["unlearning_fraction"] = None
 
     @property
@@ -76,7 +82,10 @@ class Attribute(Scenario):
         return [str(name) for name in (asked if isinstance(asked, (list, tuple)) else [asked])]
 
     def part_of_names(self) -> str:
-        """Return which attributes are protected and, where a person said it, of which share of people."""
+        """Return the part of file names that says what is forgotten: the protected attributes.
+
+        If ``protect_fraction`` is set, the share and the seed of the draw of users come before them.
+        """
         from recbole.trainer.names import draw_part
 
         config, share = self.config, self.config[_FRACTION]
@@ -98,23 +107,29 @@ class Attribute(Scenario):
         share = 1.0 if config[_FRACTION] is None else config[_FRACTION]
         found = attribute_requests(attributes, order, round(share * len(people)), config[_BATCHES])
         if not len(found.protected(len(found))):
-            raise UserError(f"--{_FRACTION} {share} of {len(people)} people is nobody whose attribute is known")
+            raise UserError(f"--{_FRACTION} {share} of {len(people)} users selects no user whose attribute is known")
         return found
 
     def requests(self) -> AttributeRequests:
-        """Read the people's attributes, and return who is protected when.
+        """Read the users' attributes, and return which users each request protects.
 
         Raises:
-            UserError: as :func:`~recbole.data.attributes.read_attribute`, or nobody would be protected.
+            UserError: the file of users is missing or does not fit (see
+                :func:`~recbole.data.attributes.read_attribute`), or no user to protect has a known attribute.
         """
         return self._requests
 
     def decides(self) -> Mapping[str, Any]:
-        """Return what makes an unlearned model beside base and algorithm: who is protected in what."""
+        """Return the digest of the attribute labels and of the users whom each request protects."""
         return {"protected": self._requests.sha256}
 
     def view(self, forgotten: np.ndarray, checkpoint: int | None) -> Views:
-        """Return the questions of a checkpoint, with the people who are protected by then as those who asked."""
+        """Return the evaluation inputs of a checkpoint, in which the users protected by then are the requesting ones.
+
+        Args:
+            forgotten: bool [rows of the log]; all False, because nothing is forgotten in this scenario.
+            checkpoint: number of the checkpoint, 0 to 3; ``None`` for the base model.
+        """
         from recbole.unlearning.schedule import checkpoint_sizes
 
         view = super().view(forgotten, None)

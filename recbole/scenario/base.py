@@ -1,4 +1,4 @@
-"""What a scenario is: which data, whose requests, which questions, against which models, under which names."""
+"""The base class of scenarios: which data, deletion requests, evaluation and file names a run has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from recbole.utils import UserError
 from recbole.utils.flag import Flag
 
-if TYPE_CHECKING:  # the flags of --help come from here: what only a run needs is imported by the run
+if TYPE_CHECKING:  # --help reads the flags from this module, so what only a run needs is imported later
     import argparse
     from collections.abc import Mapping
     from pathlib import Path
@@ -31,26 +31,31 @@ logger = logging.getLogger("recbole")
 
 
 class Scenario(ABC):
-    """One way in which people come to ask, and what is to be seen of it; a subclass is one file in this folder.
+    """One setting in which users submit deletion requests, and how the result is evaluated.
 
-    It is made from the settings, of which :meth:`settle` may set those that follow from others; :meth:`open` gives it
-    the data. What it does not say otherwise is as for sensitive items.
+    Each scenario is a subclass in a file of its own in this folder. The constructor gets the settings, and calls
+    :meth:`settle`, which may set further settings that follow from them. :meth:`open` supplies the data. Methods and
+    attributes that a subclass does not override behave as in the scenario of sensitive items.
 
     Args:
         config: the run's settings.
 
     Attributes:
-        name: what the scenario is called.
-        flags: of run_recbole.py and unlearn.py, beside those that every scenario has.
-        making_flags: of make_forget_set.py.
-        kind: what its requests name, ``rows`` or ``attribute``; an algorithm says which kinds it serves.
-        removes: whether its requests take rows out of the data, so that a model can be retrained without them.
-        plants: whether it adds rows to the data that the base model is trained on.
-        probes: what is asked at each checkpoint, beside utility.
-        usual_fraction: the ``unlearning_fraction`` of a run that does not say it; None: it has to.
+        name: the scenario's name. An abstract class has an empty one.
+        flags: command-line flags that run_recbole.py and unlearn.py accept for this scenario, in addition to those
+            that all scenarios share.
+        making_flags: command-line flags that make_forget_set.py accepts for this scenario.
+        kind: what a request of this scenario names: ``rows`` of the log, or an ``attribute`` of users. An algorithm
+            lists the kinds that it can answer.
+        removes: whether requests remove rows from the data, so that a model can be retrained without these rows.
+        plants: whether the scenario injects rows into the data that the base model is trained on.
+        probes: names of the evaluations that are run at each checkpoint, in addition to utility.
+        usual_fraction: the ``unlearning_fraction`` that is used if the settings give none. ``None`` means that there
+            is no such default, and the user has to give a fraction.
         places: the run's folders.
-        dataset: the run's data, planted rows included, nothing forgotten.
-        listed: bool [n_items], the items of the sensitive list, or None without a sensitive category.
+        dataset: the run's data, including injected rows, with nothing forgotten. Set by :meth:`open`.
+        listed: bool [n_items], True for the items on the sensitive list; ``None`` without a sensitive category. Set by
+            :meth:`open`.
     """
 
     name: ClassVar[str] = ""
@@ -74,26 +79,26 @@ class Scenario(ABC):
     @classmethod
     @abstractmethod
     def chosen(cls, config: Config) -> bool:
-        """Return whether a run's settings ask for this scenario."""
+        """Return whether a run's settings select this scenario."""
 
     def settle(self) -> None:  # noqa: B027 - most scenarios have nothing to set
-        """Set the settings that follow from others in this scenario.
+        """Set the settings that follow from other settings in this scenario.
 
         Raises:
-            UserError: when two settings contradict each other.
+            UserError: two settings contradict each other.
         """
 
     def is_asked(self) -> bool:
-        """Return whether a person said what is to be forgotten."""
+        """Return whether the user set any of this scenario's flags, on the command line or in a file."""
         return any(flag.key in self.config.asked for flag in self.flags)
 
     @abstractmethod
     def part_of_names(self) -> str:
-        """Return what the names of retrained and unlearned models say of what is forgotten."""
+        """Return the part of retrained and unlearned models' file names that says what is forgotten."""
 
     @property
     def names(self) -> Naming:
-        """What the run's files are called."""
+        """The :class:`~recbole.trainer.Naming` that file names of this run are built from."""
         from recbole.trainer import Naming
 
         config = self.config
@@ -102,43 +107,51 @@ class Scenario(ABC):
     # --- data and requests ---------------------------------------------------------------------------------------
 
     def open(self, clean: Dataset) -> Dataset:
-        """Return the run's data.
+        """Return the run's data, and keep them in :attr:`dataset`.
 
         Args:
-            clean: what is on disk, filtered, numbered and split.
+            clean: the data from disk, already filtered, numbered and split.
 
         Raises:
-            UserError: when what the scenario adds or looks for is missing or does not fit.
+            UserError: a file that the scenario needs is missing, or does not fit the data.
         """
         self.dataset = self.planted(clean)
         self.listed = listed_items(self.config, self.dataset)
         return self.dataset
 
     def planted(self, clean: Dataset) -> Dataset:
-        """Return the clean data and, after them, the rows that the scenario plants."""
+        """Return the data with the rows that the scenario injects appended; the clean data by default."""
         return clean
 
     @property
     def n_planted(self) -> int:
-        """How many rows the scenario planted."""
+        """How many rows the scenario injected into the data."""
         return 0
 
     @abstractmethod
     def requests(self) -> Requests:
-        """Return what is to be forgotten, in the order that all programs share.
+        """Return the deletion requests, in the order that all programs share.
 
         Raises:
-            UserError: when there is no such file, or nothing of it is in the data.
+            UserError: the file that lists the requests is missing, or none of its entries is in the data.
         """
 
     def decides(self) -> Mapping[str, Any]:
-        """Return what makes an unlearned model beside base, algorithm and mask, plain values."""
+        """Return what identifies an unlearned model in addition to its base, algorithm and mask.
+
+        Keys and values are plain (JSON) values; a checkpoint that was made with other values is not reused.
+        """
         return {}
 
-    # --- questions and references --------------------------------------------------------------------------------
+    # --- evaluation and reference models -----------------------------------------------------------------------------
 
     def view(self, forgotten: np.ndarray, checkpoint: int | None) -> Views:
-        """Return the questions of a checkpoint (bool [rows] is forgotten by then), or of nothing forgotten (None)."""
+        """Return the fixed evaluation inputs of a checkpoint, the same for all models.
+
+        Args:
+            forgotten: bool [rows of the log], True for the rows that are forgotten by this checkpoint.
+            checkpoint: number of the checkpoint, 0 to 3; ``None`` for the data with nothing forgotten.
+        """
         from recbole.evaluator import build_views
 
         seed, asked = self.config["unlearn_sample_selection_seed"], self.test_rows
@@ -146,18 +159,24 @@ class Scenario(ABC):
 
     @cached_property
     def test_rows(self) -> EvalRows:
-        """The test rows of the run's data, nothing forgotten: one object, which the views of all checkpoints share."""
+        """The test rows of the run's data with nothing forgotten.
+
+        It is one object, which the views of all checkpoints share, so that its results can be reused.
+        """
         return self.dataset.eval_rows("test")
 
     def questions(self) -> tuple[EvalSettings, list[Probe[Views]]]:
-        """Return the settings of an evaluation, and the probes in the order of their result rows."""
+        """Return the settings of an evaluation, and its probes in the order of their result rows."""
         from recbole.evaluator import EvalSettings, get_probe
 
         utility = () if self.config["sensitive_eval_only"] else ("utility",)
         return EvalSettings.from_config(self.config), [get_probe(name)() for name in (*utility, *self.probes)]
 
     def fake(self) -> np.ndarray:
-        """Return the planted users (or sessions), int64: none of them counts among other people."""
+        """Return the ids of the injected users (SBR: sessions), int64.
+
+        Evaluation leaves them out of the users who submitted no request.
+        """
         from recbole.evaluator import NOBODY
 
         return NOBODY
@@ -165,54 +184,64 @@ class Scenario(ABC):
     def ask(
         self, model: Recommender, beside: Path | None = None, reference: Reference | None = None, /, **about: Any
     ) -> list[dict[str, Any]]:
-        """Put to a model the questions that are the same at every checkpoint, and return rows of the result table.
+        """Evaluate a model on what does not depend on the checkpoint, and return rows of the result table.
 
         Args:
-            model: any recommender of this data.
-            beside: what the paths begin with of files that are written of it, if any are.
-            reference: the retrained model to be compared with, in rows with ``minus``, or None.
-            about: columns of the rows: ``model``, ``algorithm``, ``checkpoint``.
+            model: any recommender trained on this data.
+            beside: path prefix of the files that this evaluation may write; ``None`` writes no file.
+            reference: the retrained model to compare with, in rows whose column ``minus`` is set; ``None`` compares
+                with no model.
+            about: values of columns that all rows get, such as ``model``, ``algorithm`` and ``checkpoint``.
         """
         return []
 
     def references(self, run: Run, about: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the rows of models other than base, retrained and unlearned that stand for comparison.
+        """Return result rows of further models to compare with, such as one trained without spam.
+
+        These are models other than the base, the retrained and the unlearned ones. There are none by default.
 
         Args:
-            run: settings and the model's class.
-            about: columns that all rows of the run have.
+            run: the settings, and the model's class.
+            about: values of columns that all rows of the run get.
         """
         return []
 
-    def tell(self, rows: list[dict[str, Any]]) -> None:  # noqa: B027 - nothing is told by default
-        """Log what the rows of one model say of :meth:`ask`'s questions."""
+    def tell(self, rows: list[dict[str, Any]]) -> None:  # noqa: B027 - nothing is logged by default
+        """Log the values that :meth:`ask` contributed to the result rows of one model; nothing by default."""
 
     def about(self) -> dict[str, Any]:
-        """Return what a run's record says of the scenario."""
+        """Return the entries of a run's JSON record that describe the scenario."""
         return {"spam": None}
 
     # --- making --------------------------------------------------------------------------------------------------
 
     @classmethod
     def wanted(cls, asked: argparse.Namespace) -> bool:
-        """Return whether the arguments of make_forget_set.py ask for this scenario."""
+        """Return whether the arguments of make_forget_set.py select this scenario."""
         return False
 
     @classmethod
     def make(cls, asked: argparse.Namespace, source: Source) -> Made | None:
-        """Write and tell what a run of this scenario reads; return what the next commands are about."""
-        raise UserError(f"there is nothing to be made for the scenario '{cls.name}'")
+        """Write the files that a run of this scenario reads, and print a summary of them.
+
+        Returns:
+            One of the draws, for the commands that the program suggests next; ``None`` if all of them are empty.
+        """
+        raise UserError(f"make_forget_set.py has nothing to make for the scenario '{cls.name}'")
 
     def path(self, name: str) -> Path:
-        """Return the path of a base or retrained model's checkpoint by its name."""
+        """Return the path of a base or retrained model's checkpoint, given its file name."""
         return self.places.checkpoints / name
 
 
 def listed_items(config: Config, dataset: Dataset) -> np.ndarray | None:
-    """Return which items are on the sensitive list of the run's category, bool [n_items]; None without a category.
+    """Return which items are on the sensitive list of the run's category.
+
+    Returns:
+        bool [n_items], or ``None`` if the run has no sensitive category.
 
     Raises:
-        UserError: there is no such list, or none of its items is in the data.
+        UserError: the list is missing, or none of its items is in the data.
     """
     import numpy as np
 
@@ -223,7 +252,7 @@ def listed_items(config: Config, dataset: Dataset) -> np.ndarray | None:
         return None
     ids = dataset.log.vocabulary["item"].ids(read_sensitive_items(config["data_path"], category))
     if not (ids > 0).any():
-        raise UserError(f"none of the sensitive items of '{category}' is in {dataset.log.name}; look at the id spaces")
+        raise UserError(f"none of the sensitive items of '{category}' is in {dataset.log.name}; do the ids match?")
     mask = np.zeros(dataset.n_items, dtype=bool)
     mask[ids[ids > 0]] = True
     logger.info("sensitive category %s: %d of %d listed items are in the data", category, mask.sum(), len(ids))

@@ -1,4 +1,4 @@
-"""The scenarios: found by looking into this folder, and among what other distributions offer."""
+"""The known scenarios: those in this folder, and those that other installed distributions offer."""
 
 import importlib
 import inspect
@@ -13,10 +13,10 @@ from recbole.utils import UserError, plugins
 
 @cache
 def scenarios() -> dict[str, type[Scenario]]:
-    """Return name to class, this package's own first.
+    """Return all scenarios, name to class, with this package's own first.
 
     Raises:
-        UserError: when what another distribution offers is no scenario of that name.
+        UserError: another distribution's entry point does not lead to a :class:`Scenario` of the same name.
     """
     modules = [importlib.import_module(f"{room.__name__}.{m.name}") for m in pkgutil.iter_modules(room.__path__)]
     classes = [cls for module in modules for cls in vars(module).values() if inspect.isclass(cls)]
@@ -30,15 +30,15 @@ def scenarios() -> dict[str, type[Scenario]]:
 
 
 def scenario_of(config: Config) -> Scenario:
-    """Return the scenario that a run's settings ask for, its settings settled.
+    """Return the scenario that a run's settings select, with its settings completed.
 
     Raises:
-        UserError: when they ask for several, or contradict each other.
+        UserError: the settings select several scenarios, or contradict each other.
     """
     from recbole.scenario.sensitive import Sensitive
 
     chosen = [cls for cls in scenarios().values() if cls is not Sensitive and cls.chosen(config)]
     if len(chosen) > 1:
         names = " and ".join(f"--{cls.name}" for cls in chosen)
-        raise UserError(f"{names} both say what is to be forgotten: leave one away")
+        raise UserError(f"{names} both say what is to be forgotten: give only one of them")
     return (chosen[0] if chosen else Sensitive)(config)

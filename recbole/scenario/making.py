@@ -1,4 +1,4 @@
-"""What is drawn from: the clean data of a data set, its task and its columns; and what is told of the draws."""
+"""What make_forget_set.py passes to scenarios (the clean data), and what it gets back (a description of one draw)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +9,14 @@ from recbole.config import Config
 
 @dataclass(frozen=True)
 class Source:
-    """The clean data: the file, its task, the settings that name its columns, and how to draw from it.
+    """The clean data that forget sets or spam are drawn from, and the draws to make.
 
     Attributes:
-        path: the file.
+        path: the file of the clean data.
         task: ``CF``, ``SBR`` or ``NBR``.
-        config: the settings.
-        fractions: the shares of the log, or of spam, that are asked for.
-        seeds: the draws that are asked for.
+        config: the settings, among others the names of the file's columns.
+        fractions: shares to draw: of the log's interactions for forget sets, of users (SBR: sessions) for spam.
+        seeds: seeds to draw with. One draw is made for each pair of a seed and a fraction.
     """
 
     path: Path
@@ -28,12 +28,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Made:
-    """One of the draws, for the commands that use it.
+    """One of the draws, as the commands that use it need to know it.
 
     Attributes:
-        flags: what says on the command line which scenario it is.
-        fraction, seed: of the draw.
-        trains: whether training has to know of it.
+        flags: command-line flags that select the scenario, such as ``--spam --n_target_items 10``.
+        fraction: the share that was drawn.
+        seed: the seed of the draw.
+        trains: whether the training of the base model needs these flags too.
     """
 
     flags: str
@@ -43,5 +44,5 @@ class Made:
 
 
 def once(values: list[Any]) -> list[Any]:
-    """Return the values without repetition, in their order."""
+    """Return the distinct values, in the order of their first occurrence."""
     return list(dict.fromkeys(values))

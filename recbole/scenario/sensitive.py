@@ -1,4 +1,4 @@
-"""Sensitive items: people ask that what they did with items of a category be forgotten."""
+"""The scenario of sensitive items: users request that their interactions with items of a category be forgotten."""
 
 from __future__ import annotations
 
@@ -27,44 +27,50 @@ METHOD, FORGET_SEED = "unlearning_sample_selection_method", "unlearn_sample_sele
 
 
 class Sensitive(Scenario):
-    """The scenario of a run that asks for no other: a forget set of people's interactions with sensitive items.
+    """A forget set: users' interactions with sensitive items. This is the scenario of a run that selects no other.
 
-    The forget set is drawn by make_forget_set.py, or a file of one's own (``forget_set``).
+    The forget set is drawn by make_forget_set.py, or is a file that the user supplies (``forget_set``).
     """
 
     name = "sensitive"
     flags = (
-        Flag("sensitive_category", str, "category that people want forgotten, such as meat"),
-        Flag("forget_set", str, "file of what is to be forgotten, instead of one drawn by make_forget_set.py"),
-        Flag(METHOD, str, "forget set's name (default: sensitive_category_<--sensitive_category>)"),
+        Flag("sensitive_category", str, "category of items to be forgotten, such as meat"),
+        Flag("forget_set", str, "your own file of what is to be forgotten, instead of one drawn by make_forget_set.py"),
+        Flag(METHOD, str, "name of the forget set (default: sensitive_category_<--sensitive_category>)"),
     )
     making_flags = (
-        Flag("sensitive_category", str, "categories, such as horror; 'all': each that has a list", nargs="+"),
+        Flag("sensitive_category", str, "categories, such as horror; 'all': every category with a list", nargs="+"),
         Flag(
-            "rating_threshold", float, "ask only for interactions rated so or better, as ERASE does (default: for all)"
+            "rating_threshold",
+            float,
+            "forget only interactions with at least this rating, as ERASE does (default: all interactions)",
         ),
         Flag(
             "stopping_rule",
             str,
-            "the person who would exceed the share is taken A: if that comes closer to it, B: always "
-            "(default: A for CF, else B)",
+            "whether to include the user who makes the total exceed the share: A, only if that is closer to the share "
+            "than without the user; B, always (default: A for CF, else B)",
             choices=("A", "B"),
         ),
         Flag(
             "min_baskets",
             int,
-            "NBR: ask only for items that the person has in so many baskets or more (default: 1, all of them); above 1 "
-            "the set is .inter, pairs. A category called ..._repeated, as Ta-Feng has, is for 2",
+            "NBR: forget only items that occur in at least this many of the user's baskets (default: 1, all items); "
+            "above 1 the file lists (user, item) pairs, .inter. Categories called ..._repeated (Ta-Feng) need 2",
         ),
     )
 
     @classmethod
     def chosen(cls, config: Config) -> bool:
-        """Return True: a run is about sensitive items unless it is about something else."""
+        """Return True: this is the scenario of every run that selects no other."""
         return True
 
     def settle(self) -> None:
-        """Name the forget set after its category, or after the file of one's own."""
+        """Name the forget set after its category, or after the file that the user supplies.
+
+        Raises:
+            UserError: another setting selects another forget set than the file ``forget_set``.
+        """
         config = self.config
         if config["forget_set"] is not None:
             for key, value in own_forget_set(config).items():
@@ -73,7 +79,10 @@ class Sensitive(Scenario):
             config[METHOD] = sensitive_method(config["sensitive_category"])
 
     def part_of_names(self) -> str:
-        """Return the draw and the way in which it was drawn; a forget set of one's own has its name alone."""
+        """Return the draw (share and seed) and the forget set's name.
+
+        For a file that the user supplies it is the name alone.
+        """
         from recbole.trainer.names import draw_part
 
         config = self.config
@@ -82,7 +91,11 @@ class Sensitive(Scenario):
         return f"{draw}{METHOD}_{config[METHOD]}"
 
     def requests(self) -> Requests:
-        """Look the forget set up in the data."""
+        """Read the forget set, and return one request for each user (SBR: session) in it.
+
+        Raises:
+            UserError: the forget set is missing or malformed, or none of its interactions is in the data.
+        """
         from recbole.generators.order import order_requests
         from recbole.scenario.files.forget_set_reader import find_forget_set, read_forget_set
         from recbole.unlearning.request import find_requests
@@ -93,18 +106,26 @@ class Sensitive(Scenario):
             path, dataset.task_type, dataset.uid_field, dataset.iid_field, config["field_separator"]
         )
         if self.listed is None and None in forget_set.items:
-            raise UserError(f"{path} lists users and no items: say which they want forgotten with --sensitive_category")
+            raise UserError(f"{path} lists users but no items: name the items to forget with --sensitive_category")
         ordered = order_requests(set(forget_set.entities))
         return find_requests(dataset, forget_set.entities, forget_set.items, ordered, forget_set.sha256, self.listed)
 
     @classmethod
     def wanted(cls, asked: argparse.Namespace) -> bool:
-        """Return whether categories are named."""
+        """Return whether the arguments name a sensitive category."""
         return bool(asked.sensitive_category)
 
     @classmethod
     def make(cls, asked: argparse.Namespace, source: Source) -> Made | None:
-        """Draw the forget sets of all categories, seeds and fractions."""
+        """Draw and write the forget sets of all categories, seeds and fractions, and print a line for each.
+
+        Returns:
+            The first draw that is not empty, or ``None`` if all are empty.
+
+        Raises:
+            UserError: a share is not in (0, 1], a list of items is missing, or the log has no interaction with a
+                category's items.
+        """
         from recbole.generators.forget_set import RULES
         from recbole.generators.sensitive_lists import read_sensitive_items
 
@@ -122,12 +143,12 @@ class Sensitive(Scenario):
         sensitive = {category: log.sensitive(items, asked.rating_threshold) for category, items in lists.items()}
         for category, rows in sensitive.items():
             if not rows.any():
-                raise UserError(f"{source.path}: no interaction with an item of '{category}' can be asked for")
+                raise UserError(f"{source.path}: no interaction with an item of '{category}' can be forgotten")
         rule = asked.stopping_rule or RULES[source.task]
         dataset, filled = source.config["dataset"], []
         print(f"{dataset} ({source.task}): {log.n_total:,} interactions in {source.path}; stopping rule {rule}")
         for category, rows in sensitive.items():
-            print(f"\n{category}: {len(lists[category]):,} items listed, {rows.sum():,} interactions may be asked for")
+            print(f"\n{category}: {len(lists[category]):,} items listed, {rows.sum():,} interactions may be forgotten")
             print(f"{'seed':>6}{'fraction':>10}{'requests':>10}{'interactions':>14}{'items':>8}{'reached':>10}  file")
             for seed, fraction in product(source.seeds, source.fractions):
                 if _draw(log, rows, paths[category, seed, fraction], seed, fraction, rule):
@@ -136,10 +157,16 @@ class Sensitive(Scenario):
 
 
 def own_forget_set(config: Config) -> dict[str, Any]:
-    """Return the settings that follow from a ``forget_set`` of one's own: its :func:`short_stem` is in the names.
+    """Return the settings that follow from a forget set that the user supplies (``forget_set``).
+
+    The file's :func:`short_stem` takes the place of the drawing method in file names. There is no unlearning fraction
+    and no seed of the draw.
+
+    Returns:
+        Setting name to value.
 
     Raises:
-        UserError: another setting picks another forget set.
+        UserError: another setting selects another forget set.
     """
     asked = config.asked
     implied = {METHOD: short_stem(config["forget_set"]), "unlearning_fraction": None, FORGET_SEED: None}
@@ -150,15 +177,16 @@ def own_forget_set(config: Config) -> dict[str, Any]:
 
 
 def contradiction(config: Config, other: str) -> str:
-    """Return what to say of a ``forget_set`` beside another setting that picks what is forgotten."""
+    """Return the error message for settings with a ``forget_set`` and another choice of what is forgotten."""
     either, other = (f"{key} {config[key]} ({config.asked[key]})" for key in ("forget_set", other))
-    return f"{either} and {other} both say what is to be forgotten: leave one away"
+    return f"{either} and {other} both say what is to be forgotten: give only one of them"
 
 
 def short_stem(path: str) -> str:
-    """Return a file's name without its ending; of a long one the beginning, and a digest of the whole of it.
+    """Return a file's name without its extension, shortened to at most 40 bytes.
 
-    File systems take names of 255 bytes, and those of unlearned models are long without it.
+    A longer one is cut to 31 bytes, followed by 8 hexadecimal digits of the SHA-256 of the whole. File systems allow
+    names of 255 bytes, and those of unlearned models are long already.
     """
     stem = Path(path).stem
     content = os.fsencode(stem)
@@ -168,7 +196,16 @@ def short_stem(path: str) -> str:
 
 
 def _draw(log: RawInteractions | RawBaskets, rows: Any, path: Path, seed: int, fraction: float, rule: str) -> bool:
-    """Draw one forget set, tell of it, and return whether anything is in it."""
+    """Draw and write one forget set, print a line about it, and return whether it holds any interaction.
+
+    Args:
+        log: the clean data.
+        rows: bool [n], the interactions that may be drawn.
+        path: the file to write.
+        seed: of the draw.
+        fraction: share of the log to draw, from 0 to 1.
+        rule: ``A`` or ``B``, see ``--stopping_rule``.
+    """
     from recbole.generators.forget_set import generate
 
     before = sha256_of_file(path) if path.is_file() else None
@@ -180,39 +217,54 @@ def _draw(log: RawInteractions | RawBaskets, rows: Any, path: Path, seed: int, f
 
 def _news(made: dict[str, Any], before: str | None, path: Path) -> str:
     if not made["rows"]:
-        return " (EMPTY: one person alone is more than twice the share; take a larger one)"
-    return "" if before is None else " (as it was)" if before == sha256_of_file(path) else " (REPLACES another draw)"
+        return " (EMPTY: the first user alone has twice the share or more; use a larger share)"
+    return "" if before is None else " (unchanged)" if before == sha256_of_file(path) else " (REPLACES another draw)"
 
 
 def _free_name(source: Source, extension: str, method: str, seed: int, fraction: float) -> str:
-    """Return the name of a set to write; a run would not know which to read if there were one in another format."""
+    """Return the file name of a forget set to be written.
+
+    Raises:
+        UserError: the same set already exists in another format, and a run would not know which of the two to read.
+    """
     folder, dataset = Path(source.config["data_path"]), source.config["dataset"]
     name = forget_set_name(dataset, method, seed, fraction, extension)
     for other in forget_set_names(dataset, method, seed, fraction, source.task):
         if other != name and (folder / other).exists():
-            raise UserError(f"{folder / other} is there, and would be read as the same set as {name}: move it away")
+            raise UserError(f"{folder / other} exists, and would be read as the same set as {name}: move it")
     return name
 
 
 def _in_baskets(source: Source, asked: int | None) -> int:
-    """Return in how many of a person's baskets an item has to stand to be asked for."""
+    """Return the number of a user's baskets that must contain an item for it to be forgotten; 1 by default.
+
+    Raises:
+        UserError: ``--min_baskets`` is less than 1, or is given for data without baskets.
+    """
     if asked is None:
         return 1
     if source.task != "NBR":
-        raise UserError(f"--min_baskets {asked}: {source.path} ({source.task}) has no baskets, that is for NBR")
+        raise UserError(f"--min_baskets {asked} applies only to NBR: {source.path} ({source.task}) has no baskets")
     if asked < 1:
-        raise UserError(f"--min_baskets should be 1 or more, not {asked}")
+        raise UserError(f"--min_baskets must be 1 or more, not {asked}")
     return asked
 
 
 def _categories(source: Source, asked: list[str], in_baskets: int) -> list[str]:
-    """Return the categories; ``all`` are those whose names say of repeated items what ``in_baskets`` does."""
+    """Return the sensitive categories to draw from, without repetition.
+
+    ``all`` stands for every category that has a list of items. Some categories are meant for repeated items, by their
+    names (``..._repeated``): ``all`` includes these if ``in_baskets`` is above 1, and the others if it is 1.
+
+    Raises:
+        UserError: there is no such category, or one for repeated items is named and ``--min_baskets`` is not given.
+    """
     folder, repeated = Path(source.config["data_path"]), in_baskets > 1
     if asked != ["all"]:
         for category in asked:
             said = baskets_said(category, source.task)
             if said > 1 and not repeated:
-                raise UserError(f"the sets of '{category}' are of repeated items: give --min_baskets {said}")
+                raise UserError(f"the forget sets of '{category}' hold repeated items only: give --min_baskets {said}")
         return once(asked)
     from recbole.generators.sensitive_lists import list_categories
 

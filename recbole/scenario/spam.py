@@ -1,4 +1,4 @@
-"""Spam: fake users, sessions or baskets promote unpopular items, and all that they did is to be forgotten."""
+"""The spam scenario: fake users, sessions or baskets promote unpopular items, and unlearning should remove them."""
 
 from __future__ import annotations
 
@@ -35,30 +35,31 @@ logger = logging.getLogger("recbole")
 
 
 class Spam(Scenario):
-    """A bandwagon attack in the training data, which unlearning is to undo.
+    """A bandwagon attack is injected into the training data, and unlearning should undo its effect.
 
-    The data are the clean log followed by the attack's rows (`recbole.generators.spam_writer`); filters, ids and labels
-    are the clean log's alone, so that the data with all spam masked are the clean data. There is one request for each
-    fake user (SBR: session): to forget all its rows. Genuine people are asked: what they are shown of the promoted
-    items, on the clean data's test rows; a model trained without spam stands for comparison.
+    The run's data are the clean log followed by the attack's rows (see `recbole.generators.spam_writer`). Filters, ids
+    and split labels follow from the clean log only, so the data with all spam masked equal the clean data. There is one
+    request for each fake user (SBR: session), which forgets all rows of that user. The evaluation measures how much
+    genuine users are recommended the promoted items, on the clean data's test rows. A model trained without spam is
+    included for comparison.
 
     Attributes:
         clean: the data without the attack.
-        attack: :class:`~recbole.scenario.files.attack.Attack`.
+        attack: the attack's files, see :class:`~recbole.scenario.files.attack.Attack`.
         targets: int64, ids of the promoted items.
     """
 
     name = "spam"
     plants, usual_fraction = True, 0.01
     flags = (
-        Flag("spam", bool, "spam attack: add fake interactions; these are what is forgotten", False),
-        Flag("n_target_items", int, "items that the spammer promotes; part of file names (default: 10)", 10),
+        Flag("spam", bool, "spam attack: fake interactions are added, and unlearning forgets them", False),
+        Flag("n_target_items", int, "number of items that the spam promotes; part of file names (default: 10)", 10),
     )
     making_flags = (
         Flag("spam", bool, "make spam instead of a forget set"),
-        Flag("n_target_items", int, "items that the spammer promotes (default: 10)"),
+        Flag("n_target_items", int, "number of items that the spam promotes (default: 10)"),
         *(
-            Flag(key, str, f"the run's own filter, for items that it keeps (default: {usual} for CF)")
+            Flag(key, str, f"filter of the run; spam promotes only items that it keeps (default: {usual} for CF)")
             for key, usual in USUAL_FILTERS["CF"].items()
         ),
         Flag("overwrite", bool, "replace spam that was made with another number of items or from other data"),
@@ -66,20 +67,24 @@ class Spam(Scenario):
 
     @classmethod
     def chosen(cls, config: Config) -> bool:
-        """Return whether the run is about spam."""
+        """Return whether the setting ``spam`` is on."""
         return bool(config["spam"])
 
     def settle(self) -> None:
-        """Set the share of spam where a person did not."""
+        """Set the share of spam to 0.01 if the user did not set ``unlearning_fraction``.
+
+        Raises:
+            UserError: ``forget_set`` is set too.
+        """
         config = self.config
         if config["forget_set"] is not None:
             raise UserError(contradiction(config, "spam"))
         if str(config.source("unlearning_fraction")).startswith("default"):
             config["unlearning_fraction"] = self.usual_fraction
-            config.warnings.append(f"spam without unlearning_fraction: {self.usual_fraction} is taken")
+            config.warnings.append(f"spam without unlearning_fraction: the default, {self.usual_fraction}, is used")
 
     def part_of_names(self) -> str:
-        """Return the draw of the attack and how many items it promotes."""
+        """Return the draw of the attack (share and seed) and the number of items that it promotes."""
         from recbole.trainer.names import draw_part
 
         config = self.config
@@ -87,10 +92,10 @@ class Spam(Scenario):
         return f"{draw}_n_target_items_{config['n_target_items']}"
 
     def planted(self, clean: Dataset) -> Dataset:
-        """Return the clean data followed by the attack.
+        """Return the clean data followed by the attack's rows.
 
         Raises:
-            UserError: when the attack is missing, is not the one that the run is about, or does not fit the data.
+            UserError: the attack is missing, is another one than the settings describe, or does not fit the data.
         """
         import numpy as np
 
@@ -102,7 +107,7 @@ class Spam(Scenario):
         if len(unknown):
             item = self.attack.target_items[unknown[0]]
             raise UserError(
-                f"{self.attack.path}: promotes '{item}', which the filters do not leave in the clean data; "
+                f"{self.attack.path} promotes '{item}', which the run's filters remove from the clean data; "
                 f"{self.attack.remedy}"
             )
         poisoned = _poisoned(clean, self.attack)
@@ -114,17 +119,17 @@ class Spam(Scenario):
 
     @property
     def n_planted(self) -> int:
-        """How many rows the attack has."""
+        """How many rows the attack adds to the log."""
         return len(self.dataset.log) - len(self.clean.log)
 
     def fake(self) -> np.ndarray:
-        """Return the ids of the fake users (or sessions), int64."""
+        """Return the ids of the fake users (SBR: sessions), int64."""
         import numpy as np
 
         return np.arange(self.clean.n_users, self.dataset.n_users)
 
     def requests(self) -> Requests:
-        """Return one request for each fake user, in the order that all programs share."""
+        """Return one request for each fake user (SBR: session), in the order that all programs share."""
         from recbole.generators.order import order_requests
         from recbole.unlearning.request import requests_of
 
@@ -138,16 +143,26 @@ class Spam(Scenario):
 
     @cached_property
     def test_rows(self) -> EvalRows:
-        """The test rows of the data with the attack: those of the clean data, and fake people's."""
+        """The test rows of the data with the attack: those of the clean data and those of the fake users."""
         return self.dataset.eval_rows("test").resembling(self.clean_rows, self.fake())
 
     def ask(
         self, model: Recommender, beside: Path | None = None, reference: Reference | None = None, /, **about: Any
     ) -> list[dict[str, Any]]:
-        """Return what genuine people are shown by a model: utility and promoted items.
+        """Evaluate which lists a model recommends to genuine users: their utility, and the promoted items in them.
 
-        With ``beside`` the promoted items' probabilities are written too. The model may be of the
-        poisoned or of the clean data: genuine people have one id in both.
+        The model may be trained on the poisoned or on the clean data: genuine users have the same ids in both.
+
+        Args:
+            model: any recommender trained on this data.
+            beside: path prefix of the file of the promoted items' probabilities, which is written if the setting
+                ``save_interaction_probabilities`` is on; ``None`` writes no file.
+            reference: the retrained model to compare with, in rows whose column ``minus`` is set; ``None`` compares
+                with no model.
+            about: values of columns that all rows get, such as ``model``, ``algorithm`` and ``checkpoint``.
+
+        Returns:
+            Rows of the result table; none with ``sensitive_eval_only``.
         """
         from recbole.evaluator import EvalSettings, TargetView, evaluate
         from recbole.evaluator.probes.targets import Targets
@@ -164,7 +179,10 @@ class Spam(Scenario):
         return evaluate(model, view, settings, [Targets(keep)], reference, **about)
 
     def _write_probabilities(self, path: Path, asked: EvalRows, found: TargetScores) -> None:
-        """Write ERASE's interaction probabilities as arrays of internal ids; only the promoted items are named."""
+        """Write ERASE's interaction probabilities to an ``.npz`` file.
+
+        Its arrays hold internal ids. Tokens are written for the promoted items only.
+        """
         import numpy as np
 
         with atomic_write(path, "wb") as file:
@@ -179,10 +197,10 @@ class Spam(Scenario):
             )
 
     def references(self, run: Run, about: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return :meth:`ask`'s rows of the model that never saw the spam, if there is one of these data; else none.
+        """Return the rows of :meth:`ask` for the model trained without spam.
 
-        It is loaded on the clean data, as its table of users is smaller; the questions are the clean data's in any
-        case.
+        There are none if that model has not been trained on these data. It is loaded with the clean data, because its
+        user table has no rows for fake users. Its evaluation inputs are those of the clean data in any case.
         """
         import numpy as np
 
@@ -194,13 +212,13 @@ class Spam(Scenario):
             return []
         path = self.path(replace(self.names, planted=False).base())
         if not path.exists():
-            logger.info("no clean model (%s) to compare with: the same training without --spam makes it", path.name)
+            logger.info("no model trained without spam (%s) to compare with: train it without --spam", path.name)
             return []
         try:
             state = State("clean", self.clean, np.zeros(len(self.clean.log), dtype=bool))
             model = load(run, state, Stored.read(path))
         except UserError as error:
-            logger.warning("the clean model is left out: %s", error)
+            logger.warning("no comparison with the model trained without spam: %s", error)
             return []
         identity = run.identity(state)
         stem = Path(self.names.base()).stem
@@ -208,7 +226,7 @@ class Spam(Scenario):
         return self.ask(model, self.places.logs / f"{stem}_clean", **{**about, **own})
 
     def tell(self, rows: list[dict[str, Any]]) -> None:
-        """Log what the rows of one model say of the promoted items, if anything."""
+        """Log how often, and at which rank, one model recommends the promoted items, if its rows have such values."""
         about_targets = [row for row in rows if row["metric"].startswith("target_")]
         if not about_targets:
             return
@@ -225,7 +243,11 @@ class Spam(Scenario):
         )  # fmt: skip
 
     def about(self) -> dict[str, Any]:
-        """Return what a run's record says of the attack."""
+        """Return the entry ``spam`` of a run's record.
+
+        It holds ``sha256`` of the attack's file, ``fake_entities``, ``fake_interactions`` (counts) and
+        ``target_items`` (tokens).
+        """
         return {
             "spam": {
                 "sha256": self.attack.sha256,
@@ -237,12 +259,17 @@ class Spam(Scenario):
 
     @classmethod
     def wanted(cls, asked: argparse.Namespace) -> bool:
-        """Return whether spam is asked for."""
+        """Return whether ``--spam`` is given."""
         return bool(asked.spam)
 
     @classmethod
     def make(cls, asked: argparse.Namespace, source: Source) -> Made:
-        """Draw the attacks of all seeds and shares."""
+        """Draw and write the attacks of all seeds and shares, and print a summary of each.
+
+        Raises:
+            UserError: a share or the number of promoted items does not fit the data, or files of another attack would
+                be overwritten. Nothing is written then.
+        """
         from recbole.generators.spam_writer import SpamWriter
 
         n_targets = source.config["n_target_items"] if asked.n_target_items is None else asked.n_target_items
@@ -259,7 +286,7 @@ class Spam(Scenario):
             print(
                 f"\nseed {seed}, share {fraction}: {made['fake']:,} fake {clean.kind} ({share:.2%} of all with them), "
                 f"{made['rows']:,} interactions with {made['items']:,} items, {made['target_rows']:,} of them with the "
-                f"{len(made['targets'])} promoted\n  promoted: {' '.join(made['targets'])}"
+                f"{len(made['targets'])} promoted items\n  promoted: {' '.join(made['targets'])}"
             )
             for path in made["paths"]:
                 print(f"  wrote {path}")

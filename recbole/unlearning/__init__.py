@@ -1,1 +1,1 @@
-"""Unlearning: requests, the pipeline that takes them in order, and what the algorithms are made of."""
+"""Unlearning: deletion requests, the loop that answers them in order, and the algorithms and their common parts."""

@@ -1,4 +1,4 @@
-"""What every unlearning algorithm is, and what most are: a step, worked out aside, checked, and then put in place."""
+"""Base classes of unlearning algorithms: any algorithm, and those that compute one parameter update per request."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -37,26 +37,30 @@ __all__ = [
 
 
 class UnlearningAlgorithm(ABC):
-    """Changes a trained model so that it forgets, request by request.
+    """Base class of unlearning algorithms, which change a trained model request by request.
 
-    To add one: a module in ``algorithms/``, or an entry point of another distribution
-    (:data:`recbole.utils.plugins.ALGORITHMS`), with a subclass that has a ``name``, a ``Hyper`` dataclass and a
-    :meth:`forget`; most are a :class:`StepAlgorithm`. Flags, help and configuration keys follow from those.
+    To add an algorithm, write a subclass with a ``name``, a ``Hyper`` dataclass and a :meth:`forget` method. It goes
+    into a module in ``algorithms/``, or is offered by another distribution's entry point
+    (:data:`recbole.utils.plugins.ALGORITHMS`). Most algorithms extend :class:`StepAlgorithm`. Flags, help texts and
+    configuration keys are generated from the fields of ``Hyper``.
 
     Args:
         config: the run's configuration.
         model: the model to change, in place.
-        dataset: the data under the current mask; :meth:`forget` sets its bits.
+        dataset: the data under the current mask; :meth:`forget` marks further rows as forgotten, in place.
 
     Attributes:
-        bench: the model and the data under the current mask, with what is counted of them.
-        hyper: the hyper-parameters' values.
-        serves_ensembles: whether it is for ensembles, and for nothing else.
-        kinds: what the requests that it answers may name: ``rows`` of the log, or an ``attribute`` of people.
-        puts_off: whether what :meth:`forget` says is applied is done by :meth:`complete`.
+        name: the algorithm's name on the command line.
+        Hyper: the dataclass of its hyper-parameters.
+        bench: the model and the data under the current mask, with their random streams and counts.
+        hyper: the hyper-parameters' values, an instance of ``Hyper``.
+        serves_ensembles: whether the algorithm works on ensembles. It then works on nothing else.
+        kinds: the kinds of requests that it can answer: requests for ``rows`` of the log, or for an ``attribute`` of
+            users.
+        puts_off: whether :meth:`complete` does the work for requests that :meth:`forget` reports as applied.
 
     Raises:
-        UserError: when the algorithm means nothing on the model, or a hyper-parameter is out of bounds.
+        UserError: the algorithm does not apply to the model, or a hyper-parameter is out of bounds.
     """
 
     name: ClassVar[str] = ""
@@ -76,59 +80,56 @@ class UnlearningAlgorithm(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the model lives."""
+        """The device that the model's parameters are on."""
         return self.bench.device
 
-    @classmethod  # noqa: B027 - most have nothing to refuse
+    @classmethod  # noqa: B027 - most algorithms apply to all classes
     def check_class(cls, model_class: type[AbstractRecommender]) -> None:
-        """Refuse a class of models that the algorithm means nothing on; asked before anything is loaded.
+        """Refuse a model class that the algorithm does not apply to. Called before anything is loaded.
 
         Raises:
-            UserError: with the reason.
+            UserError: the algorithm does not apply; the message says why.
         """
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse a model that the algorithm means nothing on.
-
-        Raises:
-            UserError: with the reason.
-        """
+        """Refuse a model that the algorithm does not apply to, with a ``UserError`` that says why."""
         if not model.trainable or not self.moves(model):
             raise UserError(
                 f"{self.name} changes parameters that were learned by gradient, and {type(model).__name__} has none; "
-                "--unlearning_algorithm exact deletes from models that are fitted"
+                "use --unlearning_algorithm exact for models in closed form"
             )
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return the names of the parameters that the algorithm may change; no other is touched."""
+        """Return the names of the parameters that the algorithm may change. It changes no others."""
         return trained(model)
 
     @abstractmethod
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Forget what is asked for: mask it, then change the model.
+        """Mark the requests' rows as forgotten, then change the model accordingly.
 
         Args:
-            requests: one, or several that are answered together, in their order; nothing is known of later ones.
-            deadline: until when to end.
+            requests: one request, or several that are answered together, in their order. The algorithm never sees
+                later requests.
+            deadline: the time limit for these requests.
 
         Returns:
-            :class:`Outcome`; unless it is ``applied`` or ``reinitialised`` the parameters are as they were.
+            How the requests ended. Unless ``status`` is ``applied`` or ``reinitialised``, the parameters are unchanged.
         """
 
     def answer_on_examples(
         self, requests: Sequence[Request], deadline: Deadline, answer: Callable[[Case, Clock], Outcome]
     ) -> Outcome:
-        """Mask the requests' rows and, if a training example held one of them, have the model changed.
+        """Mark the requests' rows as forgotten, and call ``answer`` if a training example contained one of them.
 
         Args:
-            requests, deadline: as of :meth:`forget`.
-            answer: changes the model for a case whose bits are set, and returns how that ended. It may raise
-                ``NotApplied``, or fail for want of memory or of larger numbers; the model must then be as it was. It
-                ends the laps of the phases on the clock that it gets.
+            requests, deadline: the requests, and their time limit.
+            answer: changes the model for a case, and returns how that ended. The rows are already forgotten when it is
+                called. It may raise ``NotApplied``, or run out of memory or of floating-point range; it must then leave
+                the model unchanged. It ends the laps of the phases (``prepare``, ``solve``, ``apply``) on the clock.
 
         Returns:
-            :class:`Outcome`, complete.
+            How the requests ended, including seconds, idle requests and numbers of examples.
         """
         clock = Clock(self.device, *PHASES)
         change = self.bench.forget(np.concatenate([request.rows for request in requests]))
@@ -147,52 +148,71 @@ class UnlearningAlgorithm(ABC):
         return outcome
 
     def _cause(self, reason: NotApplied) -> str:
-        """Return why a step was not made; what an algorithm met may go back to parameters that were broken before."""
+        """Return the reason to record for a step that was not made.
+
+        A divergence is put down to the model's parameters if one of them is not finite: they were so before the
+        request.
+        """
         if reason.status == "diverged":
             for name, parameter in self.model.named_parameters():
                 if not torch.isfinite(parameter).all():
-                    return f"the model's parameters are not finite, and were not before the request: {name}"
+                    return f"the model's parameters were not finite already before the request: {name}"
         return reason.reason
 
     def complete(self) -> bool:
-        """Do what :meth:`forget` has put off, if anything, and return whether there was; called before a checkpoint."""
+        """Do the work that :meth:`forget` postponed, and return whether there was any.
+
+        The pipeline calls this before each checkpoint.
+        """
         return False
 
-    def work_beside(self, stem: Path) -> None:  # noqa: B027 - most do no work that a kill should not undo
-        """Take up, and keep, unfinished work of a request in files whose paths begin with a stem."""
+    def work_beside(self, stem: Path) -> None:  # noqa: B027 - most algorithms store nothing
+        """Store intermediate results in files, so that a killed run need not compute them again; and use those found.
+
+        Algorithms whose requests are quick do nothing here.
+
+        Args:
+            stem: prefix of the files' paths.
+        """
 
     def finish(self) -> None:  # noqa: B027
-        """Remove the files of :meth:`work_beside`: all that depends on them is written."""
+        """Remove the files of :meth:`work_beside`, once all results that depend on them are written."""
 
     def costs(self) -> dict[str, Any]:
-        """Return what a record tells of the costs beside seconds per request; plain values."""
+        """Return cost figures for the run's record, in addition to seconds per request. Plain (JSON) values."""
         return {}
 
     def memory(self) -> dict[str, Any]:
-        """Return what the algorithm knows of earlier requests, beside parameters and mask, for the snapshot.
+        """Return the algorithm's state for a snapshot, in addition to the parameters and the mask.
 
-        Plain values, lists, dictionaries and tensors.
+        It may hold numbers, strings, lists, dictionaries and tensors. Most algorithms have no such state.
         """
         return {}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Take up a snapshot.
+        """Continue from a snapshot.
 
         Args:
-            state_dict: the parameters.
-            forgotten: bool [len(log)], the mask of what had been forgotten by then.
-            memory: what :meth:`memory` returned.
+            state_dict: the model's parameters and buffers.
+            forgotten: bool [rows of the log], True for rows that were forgotten when the snapshot was taken.
+            memory: what :meth:`memory` returned then; ``None`` if there is no such state.
         """
         self.model.load_state_dict(state_dict)
         self.bench.restore(forgotten)
 
     def release(self, checkpoint: int) -> dict[str, Any]:
-        """Return what is saved of the model at a checkpoint (from 0): ``state_dict`` and ``other_parameter``.
+        """Return what is saved of the model at a checkpoint.
 
-        And ``certificate``: of an algorithm that gives a guarantee, what is guaranteed (plain values), else None. The
-        model itself stays as it is: the requests after the checkpoint start from it.
+        The model itself does not change: later requests continue from it, whatever is added to the saved copy.
+
+        Args:
+            checkpoint: number of the checkpoint, from 0.
+
+        Returns:
+            ``state_dict`` and ``other_parameter``, as in any checkpoint, and ``certificate``: the guarantee as plain
+            values, or ``None`` for an algorithm that gives none.
         """
         return {
             "state_dict": self.model.state_dict(),
@@ -203,12 +223,12 @@ class UnlearningAlgorithm(ABC):
 
 @dataclass
 class Step:
-    """A change of parameters that has been worked out but not made.
+    """A parameter update that has been computed but not applied.
 
     Attributes:
-        subspace: that it lives in.
-        delta: flat vector to add.
-        work: what it cost.
+        subspace: the parameters that it updates.
+        delta: float [dimension of the subspace], added to the parameters.
+        work: counts of the work done, such as ``n_hvp``, for the request's log line.
     """
 
     subspace: Subspace
@@ -217,10 +237,11 @@ class Step:
 
 
 class StepAlgorithm(UnlearningAlgorithm):
-    """An algorithm that works out one :class:`Step` for each case, aside; to add one takes a :meth:`solve`.
+    """Computes one :class:`Step` for each case, and then applies it. Subclasses implement :meth:`solve`.
 
-    Rows that nothing reads any more, of the parameters that the algorithm moves, take no part in the step: they get
-    the values of a model that was trained without their readers (:mod:`recbole.unlearning.unread`).
+    Some table rows may no longer be read by any retained example, such as the embedding of a user who forgets
+    everything. The step leaves these rows out, and they are set to the values that they would have in a model trained
+    without the forgotten examples (see :mod:`recbole.unlearning.unread`).
     """
 
     Hyper: ClassVar[type[HyperParameters]] = HyperParameters
@@ -232,32 +253,33 @@ class StepAlgorithm(UnlearningAlgorithm):
 
     @cached_property
     def initial(self) -> InitialValues:
-        """What rows get that nothing reads any more."""
+        """The values for table rows that no retained example reads any more."""
         return InitialValues(self.config, self.model, self.dataset)
 
     def observe(self, case: Case) -> Any:
-        """Look at the model while what it derives from the data (a graph) still holds what is to be forgotten.
+        """Inspect the model before it is rebuilt, while its graph still holds the interactions to be forgotten.
 
-        Whatever this returns is given to :meth:`solve`, which comes after the model's ``rebuild``.
+        Returns:
+            Anything; it is passed to :meth:`solve`, which is called after the rebuild.
 
         Raises:
-            NotApplied: as of :meth:`solve`.
+            NotApplied: the time is up, or the step diverged.
         """
 
     @abstractmethod
     def solve(self, case: Case, observed: Any) -> Step:
-        """Work out the change of parameters for a case.
+        """Compute the parameter update for a case.
 
         Args:
-            case: the requests, the examples as they were and as they are, and the deadline.
+            case: the requests, the affected training examples before and after forgetting, and the deadline.
             observed: what :meth:`observe` returned.
 
         Raises:
-            NotApplied: when the time is up or the step diverged.
+            NotApplied: the time is up, or the step diverged.
         """
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mask the requests' rows, work out the step, check it, and put it in place."""
+        """Mark the requests' rows as forgotten, then compute, check and apply the step."""
         return self.answer_on_examples(requests, deadline, self._answer)
 
     def _answer(self, case: Case, clock: Clock) -> Outcome:
@@ -274,7 +296,7 @@ class StepAlgorithm(UnlearningAlgorithm):
         else:
             step = self.solve(case, observed)
             clock.lap("solve")
-            initial = self._initial()  # made before anything is put in place: what follows takes no memory
+            initial = self._initial()  # allocated before the step is applied: nothing after it can run out of memory
             outcome = self._apply(step)
         if outcome.status == "applied":
             outcome.reset = reset
@@ -307,7 +329,11 @@ class StepAlgorithm(UnlearningAlgorithm):
         return Outcome("applied", relative_change=relative, work=step.work)
 
     def _initial(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Return the rows that nothing reads any more, by parameter, and what they are set to; all of it aside."""
+        """Return the rows that no retained example reads any more, and their new values.
+
+        Returns:
+            Parameter name to (row indices, int64 [n]; values, [n, ...]). The parameters do not change yet.
+        """
         found = {}
         for name, rows in self.bench.unread.items():
             parameter = self.model.get_parameter(name)
@@ -315,7 +341,7 @@ class StepAlgorithm(UnlearningAlgorithm):
         return found
 
     def _reinitialise(self, outcome: Outcome, initial: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
-        """Set the rows that nothing reads any more, and note in the outcome how many they are."""
+        """Write the values from :meth:`_initial` into the parameters, and count the rows in the outcome."""
         with torch.no_grad():
             for name, (rows, values) in initial.items():
                 self.model.get_parameter(name)[rows] = values

@@ -1,4 +1,4 @@
-"""Requests that name an attribute of people, and no row of the log."""
+"""Requests of the attribute scenario, which name an attribute of users instead of rows of the log."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,11 +14,12 @@ _NO_ROWS = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeRequest(Request):
-    """The wish of some people that an attribute of theirs be unreadable; nothing leaves the data.
+    """A request by some users to unlearn an attribute of theirs from the model. No row leaves the data.
 
     Attributes:
-        attribute: which, with everybody's group.
-        protected: int64 ids, ascending: these people, and those who asked before them for the same attribute.
+        attribute: the attribute, with the group of every user.
+        protected: int64 user ids, ascending: the requesting users, and those of earlier requests for the same
+            attribute.
     """
 
     attribute: UserAttribute
@@ -26,7 +27,7 @@ class AttributeRequest(Request):
 
     @property
     def groups(self) -> list[np.ndarray]:
-        """The protected people of each group of whom there are any, int64 ids, in the order of the groups."""
+        """User ids (int64) of the protected users in each group that has any, in the order of the groups."""
         label = self.attribute.label[self.protected]
         found = [self.protected[label == group] for group in range(len(self.attribute.groups))]
         return [people for people in found if len(people)]
@@ -34,7 +35,7 @@ class AttributeRequest(Request):
 
 @dataclass(frozen=True)
 class AttributeRequests(Requests):
-    """Requests for one attribute after another, in each of which people arrive in batches.
+    """The requests of a run, one attribute after another. Each attribute's users arrive in several requests.
 
     Attributes:
         pieces: the requests, in their order.
@@ -46,18 +47,22 @@ class AttributeRequests(Requests):
         return self.pieces[index]
 
     def chosen(self, places: Sequence[int]) -> "AttributeRequests":
-        """Return the requests at some places, in that order, as they are."""
+        """Return the requests at some positions, in the given order. They keep their indices."""
         return _of_pieces(tuple(self.pieces[at] for at in places))
 
     def protected(self, n_done: int) -> np.ndarray:
-        """Return whom the first ``n_done`` requests protect, in whatever attribute, int64 ids, ascending."""
+        """Return the users whom the first ``n_done`` requests protect, in any attribute.
+
+        Returns:
+            User ids, int64, ascending.
+        """
         return np.unique(np.concatenate([_NO_ROWS, *(piece.protected for piece in self.pieces[:n_done])]))
 
     def report(self) -> str:
-        """Return one line about who is protected in what."""
+        """Return one line for the log: how many users are protected in which attribute."""
         last = {piece.attribute.name: piece for piece in self.pieces}
-        told = [f"{len(piece.protected)} people ({piece.attribute})" for piece in last.values()]
-        return f"{len(self)} requests protect " + "; ".join(told)
+        parts = [f"{len(piece.protected)} users ({piece.attribute})" for piece in last.values()]
+        return f"{len(self)} requests protect " + "; ".join(parts)
 
 
 def attribute_requests(
@@ -66,10 +71,11 @@ def attribute_requests(
     """Return the requests of a run.
 
     Args:
-        attributes: one after another.
-        order: int64, everybody in the order in which they arrive, the same for all attributes.
-        n_protected: how many of them are protected, the first ones; of these, people whose group is not known are not.
-        n_batches: in how many requests they arrive, for each attribute.
+        attributes: the attributes, in the order in which they are protected.
+        order: int64, all user ids in the order in which users arrive, the same for all attributes.
+        n_protected: how many users of ``order``, from its start, are to be protected. Those among them whose group is
+            not known are left out.
+        n_batches: number of requests for each attribute.
     """
     pieces: list[AttributeRequest] = []
     for attribute in attributes:
@@ -83,7 +89,7 @@ def attribute_requests(
 
 
 def _of_pieces(pieces: tuple[AttributeRequest, ...]) -> AttributeRequests:
-    """Return the requests, with the SHA-256 of all labels and of who is protected at each of them."""
+    """Return the requests, with a SHA-256 of all labels and of the users whom each request protects."""
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece.attribute.sha256.encode() + piece.protected.astype("<i8").tobytes())

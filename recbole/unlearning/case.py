@@ -1,4 +1,4 @@
-"""What an unlearning algorithm may ask of the data: the examples of a request, and retained ones."""
+"""What algorithms work with: the model and the masked data, and the training examples that a request affects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,18 +20,19 @@ from recbole.utils.deadline import Deadline
 
 
 class Workbench:
-    """What one request after another works on: the model, and the data under the current mask.
+    """The model and the masked data, which all requests of a run work on in turn.
 
     Args:
         config: the run's configuration.
-        model: the model that is to forget, as it was built on the data.
+        model: the model that is to forget, built on the data.
         dataset: the data under the current mask.
 
     Attributes:
-        negatives: :class:`~recbole.data.Negatives` for the model's batches.
-        n_train: number of training examples that are left.
-        readers: counts who reads which rows, for an algorithm that sets it.
-        unread: rows that nothing reads any more since the last forgetting, once the model is rebuilt.
+        negatives: the sampler of negatives for the model's batches, see :class:`~recbole.data.Negatives`.
+        n_train: number of retained training examples.
+        readers: counts which table rows retained examples read; ``None`` unless the algorithm sets it.
+        unread: parameter name to the rows (int64, ascending) that lost their last reader in the latest :meth:`forget`.
+            Rows that the model reads without an example are removed from it by :meth:`rebuild`.
     """
 
     readers: Readers | None = None
@@ -45,11 +46,11 @@ class Workbench:
 
     @property
     def device(self) -> torch.device:
-        """Where the model lives."""
+        """The device that the model's parameters are on."""
         return next(self.model.parameters()).device
 
     def forget(self, rows: np.ndarray) -> Change:
-        """Mask log rows (int64) and return the :class:`~recbole.data.Change` that this makes."""
+        """Mark log rows (int64 indices) as forgotten, and return the training examples that this changes."""
         change = self.dataset.forget(rows)
         self.n_train -= len(change.before) - len(change.after)
         self.negatives.forget(change.rows)
@@ -58,7 +59,7 @@ class Workbench:
         return change
 
     def rebuild(self) -> None:
-        """Bring what the model derives from the data (a graph) up to date with the mask."""
+        """Bring up to date what the model derives from the data, such as its graph."""
         if self._new:
             self.model.rebuild_without(self.dataset, np.concatenate(self._new))
         else:
@@ -68,7 +69,7 @@ class Workbench:
             self.unread = self.readers.unread(self.unread)
 
     def restore(self, forgotten: np.ndarray) -> None:
-        """Mask what had been forgotten when a snapshot was taken (bool [len(log)]), too, and rebuild the model."""
+        """Mark the rows that a snapshot had forgotten (bool [rows of the log]) as forgotten, and rebuild the model."""
         rows = np.flatnonzero(forgotten & ~self.dataset.forgotten)
         self.dataset.forgotten[rows] = True
         self.negatives.forget(rows)
@@ -79,25 +80,26 @@ class Workbench:
             self.readers.count()
 
     def stream(self, index: int, *name: str | int) -> np.random.Generator:
-        """Return the random stream of that name of the request with that index."""
+        """Return the random generator for a request's index and a purpose (``name``: strings and numbers)."""
         return stream(self.config["seed"], "unlearn", index, *name)
 
     def with_negatives(self, batch: Interaction, times: int, index: int, *name: str | int) -> Interaction:
-        """Return a batch with ``times`` negatives for each positive, drawn from a request's stream of that name."""
+        """Return a batch with ``times`` negatives per positive, drawn by the generator ``stream(index, *name)``."""
         return self.negatives.add(batch, in_turn(self.stream(index, *name, "negatives")), times)
 
 
 @dataclass(frozen=True)
 class Case:
-    """Requests that are answered together, with all that the work on them needs.
+    """Requests that are answered together, with everything that an algorithm needs to answer them.
 
-    What is drawn comes from streams that are keyed by the run's seed, the first request's index and what it is for.
+    Random draws come from streams that are keyed by the run's seed, the first request's index and the purpose, so that
+    they can be repeated.
 
     Attributes:
-        requests: in their order, at least one.
-        change: the training examples as they were and as they are.
-        deadline: until when they are to be answered.
-        bench: the model, and the data under a mask that covers the requests.
+        requests: the requests in their order, at least one.
+        change: the training examples that contain a forgotten row, before and after forgetting.
+        deadline: the time limit for the requests.
+        bench: the model, and the data under a mask that includes the requests' rows.
     """
 
     requests: Sequence[Request]
@@ -111,16 +113,16 @@ class Case:
         return self.requests[0].index
 
     def check_time(self, when: str) -> None:
-        """Raise ``NotApplied`` when the time is up; ``when`` says what was or was not done, as "before the gradients".
+        """Stop if the time is up; ``when`` completes the message, as in "before the gradients".
 
         Raises:
-            NotApplied: with status ``timeout``.
+            NotApplied: the time is up; its status is ``timeout``.
         """
         if self.deadline.passed():
             raise NotApplied("timeout", f"time was up {when}")
 
     def idle(self) -> dict[str, str]:
-        """Return why there was nothing to do for those of the requests of whom no training example changes."""
+        """Return the requests of which no row is in a training example: the entity's token to the reason."""
         user, before = self.bench.dataset.log.user, self.change.before
         touched = distinct(before[self.bench.dataset.uid_field].numpy()) if len(before) else np.zeros(0, np.int64)
         return {
@@ -130,7 +132,10 @@ class Case:
         }
 
     def reset(self, names: Sequence[str]) -> list[str]:
-        """Return the entities of which only ``unread`` rows hold what was forgotten, among the parameters ``names``."""
+        """Return the entities' tokens of requests whose examples read only ``unread`` rows of the given parameters.
+
+        Setting these rows to their initial values is all that such a request needs.
+        """
         bench, before = self.bench, self.change.before
         tables = bench.model.row_tables
         if not bench.unread or bench.model.reach is not None or not set(names) <= set(tables):
@@ -145,34 +150,35 @@ class Case:
         return found
 
     def _is_unread(self, name: str, batch: Interaction) -> bool:
+        """Return whether all rows of a table that a batch looks up are read by no retained example."""
         ids = torch.cat([batch[field].reshape(-1) for field in self.bench.model.row_tables[name] if field in batch])
         return bool(torch.isin(ids[ids > 0], self.bench.unread.get(name, ids[:0])).all())
 
     # --- random streams ------------------------------------------------------------------------------------------
 
     def stream(self, *name: str | int) -> np.random.Generator:
-        """Return the case's random stream of that name (strings and numbers)."""
+        """Return the case's random generator for a purpose, named by strings and numbers."""
         return self.bench.stream(self.index, *name)
 
     def with_negatives(self, batch: Interaction, times: int, *name: str | int) -> Interaction:
-        """Return a batch with negatives drawn from the case's stream of that name (strings and numbers)."""
+        """Return a batch with ``times`` negatives per positive, drawn by the generator ``stream(*name)``."""
         return self.bench.with_negatives(batch, times, self.index, *name)
 
     @property
     def pairwise(self) -> bool:
-        """Whether each positive has negatives beside it in its row."""
+        """Whether the model compares each positive with negatives in the same row (BPR and the like)."""
         negatives = self.bench.negatives
         return negatives.times > 0 and negatives.input_type is InputType.PAIRWISE
 
     def uniforms(self, *name: str | int) -> Uniforms:
-        """Return what negatives are drawn by, from the case's stream of that name (strings and numbers)."""
+        """Return a source of uniform random numbers to draw negatives with, from the case's stream of that name."""
         return in_turn(self.stream(*name))
 
     def multiplicity(self, wanted: int) -> tuple[int, int]:
-        """Return how many negatives to put beside each positive, and how many rows of a batch an example then makes.
+        """Return the number of negatives per positive, and the number of batch rows per example.
 
         An example's loss is the mean over its rows. A pairwise loss is an expectation over negatives, which ``wanted``
-        draws estimate better than one; a pointwise loss has its negatives as rows, in the proportion of training.
+        draws estimate better than one. A pointwise loss has each negative as a row of its own, as many as in training.
         """
         negatives = self.bench.negatives
         if not negatives.times:
@@ -184,9 +190,10 @@ class Case:
     # --- examples ------------------------------------------------------------------------------------------------
 
     def paired(self, times: int = 1) -> tuple[Interaction, Interaction]:
-        """Return ``(before, after)``; a target that is in both has the same negatives in both.
+        """Return the training examples with a forgotten row, before and after forgetting, with negatives.
 
-        A model that takes negatives gets ``times`` for each positive, as rows one after the other.
+        An example that is in both has the same negatives in both: ``times`` for each positive, as consecutive blocks of
+        rows, if the model uses negatives.
         """
         change, negatives = self.change, self.bench.negatives
         before = self.with_negatives(change.before, times, "request")
@@ -195,35 +202,44 @@ class Case:
         return before, negatives.like(change.after, before, change.kept, times)
 
     def context(self, times: int = 1, limit: int = 4096) -> tuple[Interaction, float]:
-        """Return the requesters' retained training examples, at most ``limit``, and which share of them that is."""
+        """Return retained training examples of the requesting users, with negatives.
+
+        There are at most ``limit`` of them. Also returns the fraction of these users' examples that the batch contains.
+        """
         return self._drawn(self.bench.dataset.examples_of(self.change.entities), limit, "context", times)
 
     def retained(self, n: int, times: int = 1) -> tuple[Interaction, float]:
-        """Return ``n`` (or fewer) retained training examples, drawn evenly, and which share of them that is."""
+        """Return ``n`` (or fewer) retained training examples, drawn uniformly, with ``times`` negatives per positive.
+
+        Also returns the fraction of all retained training examples that the batch contains.
+        """
         drawn = self.retained_examples(n)
         batch = self.with_negatives(self.bench.dataset.collate(drawn), times, "retained")
         return batch, max(len(drawn), 1) / max(self.bench.n_train, 1)
 
     def retained_examples(self, n: int | None, name: str = "retained") -> np.ndarray:
-        """Return the numbers of ``n`` (or fewer) retained training examples, drawn evenly; ``None`` gives all."""
+        """Return the numbers (int64) of ``n`` or fewer retained training examples, drawn uniformly.
+
+        With ``n`` of ``None`` all are returned. ``name`` is that of the random stream.
+        """
         if n is None or n >= self.bench.n_train:
             return self.bench.dataset.train_examples()
         return self.bench.dataset.draw_examples(n, self.stream(name))
 
     def affected(self, hops: float, limit: int, times: int = 1) -> tuple[list[tuple[Interaction, float]], bool]:
-        """Return other retained examples whose loss changes when the rows leave what the model derives from the data.
+        """Return retained examples of unchanged content whose loss changes because a graph loses edges.
 
-        These are the examples near the rows and, of the others, those with a negative that is near: what an item's
-        neighbours were shifts it wherever it is read. Those of ``change.after`` are not among them.
+        These are examples near the forgotten rows in the graph, and others with a negative near them: an item's
+        representation depends on its neighbours wherever it is used. Examples of ``change.after`` are not included.
 
         Args:
-            hops: how far to look in the graph, at most; the model's own ``reach`` may be less.
-            limit: at most so many examples near the rows, and so many of the others, whose negatives are looked at.
-            times: negatives for each positive.
+            hops: the largest distance in the graph; the model's own ``reach`` may be smaller.
+            limit: the largest number of examples near the rows, and of other examples whose negatives are inspected.
+            times: number of negatives for each positive.
 
         Returns:
-            Batches, each with the weight of its rows' losses: nothing for a model whose losses do not depend on other
-            people's rows. And whether they hold all affected examples, as far as the model reaches.
+            Batches, each with the weight of its rows' losses, and whether they contain all affected examples. There are
+            no batches for a model whose losses do not depend on other users' interactions.
         """
         reach = self.bench.model.reach
         if reach is None or not limit:
@@ -241,7 +257,10 @@ class Case:
     def _reached_by_negatives(
         self, hops: float, limit: int, known: np.ndarray, times: int
     ) -> tuple[Interaction, float]:
-        """Return rows of examples besides known ones whose negative is near the rows, and of which share they are."""
+        """Return rows whose negative is near the forgotten rows, and the fraction of the examples that was inspected.
+
+        About ``limit`` examples are inspected, without the ``known`` ones (int64, ascending).
+        """
         data, negatives = self.bench.dataset, self.bench.negatives
         examples, size = self._others(limit, known, "reached by negatives")
         batch = self.with_negatives(data.collate(examples), times, "reached by negatives")
@@ -250,15 +269,15 @@ class Case:
         return batch[np.flatnonzero(held(drawn, data.items_near(self.change.rows, hops)))], len(examples) / size
 
     def curvature_sample(self, n: int, times: int = 1) -> tuple[list[Interaction], list[float], bool]:
-        """Return retained examples that stand for all: batches, and the weight of each of their loss sums.
+        """Return retained examples that represent all of them in a Hessian.
 
-        A small uniform sample would rarely touch the rows of look-up tables that belong to the requesters, so that
-        their block of the Hessian would be zero. Therefore the requesters' own examples (at most 4096, or ``n``, with
-        ``times`` negatives), those of others on the same items and the rest of the data (at most ``n`` of each) are
-        drawn apart, each weighted to its number.
+        A small uniform sample would rarely look up the requesting users' table rows, and would estimate their block of
+        the Hessian as zero. Therefore three strata are sampled separately, each weighted by its size: the requesting
+        users' own examples (at most 4096, or ``n`` if larger, with ``times`` negatives per positive), those of other
+        users on the same items, and the rest (at most ``n`` each).
 
         Returns:
-            The batches, their weights, and whether they hold all retained examples.
+            The batches, the weight of each batch's loss sum, and whether they contain all retained examples.
         """
         data, n_train = self.bench.dataset, self.bench.n_train
         own = data.examples_of(self.change.entities)
@@ -278,20 +297,23 @@ class Case:
         return batches, weights, n >= n_train
 
     def some(self, examples: np.ndarray, limit: int, name: str) -> tuple[np.ndarray, float]:
-        """Return at most ``limit`` of the examples (int64), drawn evenly, and which share of them that is."""
+        """Return at most ``limit`` of some examples (int64 numbers), and the fraction of them that this is.
+
+        They are drawn uniformly from the random stream of that name.
+        """
         if len(examples) <= limit:
             return examples, 1.0
         return self.stream(name).choice(examples, limit, replace=False), limit / len(examples)
 
     def _others(self, n: int, known: np.ndarray, name: str) -> tuple[np.ndarray, int]:
-        """Return about ``n`` retained training examples besides known ones, drawn evenly, and how many such there are.
+        """Return a uniform sample of the retained examples without known ones, and how many such examples there are.
 
-        A draw that finds none of them is made again, four times as large: there is at least one where there are any.
+        A draw that contains none is repeated at four times the size, so at least one is returned if there are any.
 
         Args:
-            n: how many are drawn, the known ones among them; at least 1.
-            known: int64, ascending, retained examples.
-            name: of the stream.
+            n: number of examples to draw before the known ones are removed, at least 1.
+            known: int64, ascending, numbers of retained examples.
+            name: name of the random stream.
         """
         size, found = self.bench.n_train - len(known), known[:0]
         while size and not len(found):

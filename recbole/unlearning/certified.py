@@ -1,4 +1,4 @@
-"""What CEU and IDEA share: steps without noise whose error is measured, and noise on what is let out."""
+"""The base of CEU and IDEA: steps without noise, whose error is measured, and noise on the copies that are released."""
 
 import hashlib
 from abc import abstractmethod
@@ -23,30 +23,32 @@ from recbole.utils import UserError, torch_seed
 from recbole.utils.deadline import Deadline
 
 ASSUMED = (
-    "the objective is the losses with damping as their regularisation; what requests leave over adds up, and so do "
+    "the training objective is the loss with damping as its regularisation; the errors of requests add up, and so do "
     "the epsilons and deltas of all releases since a request (basic composition)"
 )
 LEAST_SECRET = 16
-"""Bytes of a ``--release_secret``."""
+"""Smallest number of bytes in a ``--release_secret`` file."""
 
 
 class CertifiedAlgorithm(InfluenceAlgorithm):
-    """An influence method whose guarantee rests on noise.
+    """An influence-function algorithm that gives a certificate based on noise.
 
-    The model itself takes steps without noise, from one request to the next, and :meth:`error` adds up how far they
-    may be from retraining. Noise is added to a copy when a model is let out, at each of the four checkpoints
-    (:meth:`release`). Were the noise a part of the model, every request would start from the last one's, and the next
-    step would be measured from there: errors and noise would drive each other up.
+    The model itself is updated without noise, from one request to the next, and :attr:`error` sums up how far each
+    update may be from retraining. Noise is added to a copy of the model when it is released, which happens at each of
+    the four checkpoints (:meth:`release`). If the model itself were noisy, every request would start from the last
+    one's noise, and errors and noise would amplify each other.
 
-    A request that is answered before checkpoint ``j`` shows in the releases ``j`` to ``c``: what they tell of it
-    composes, and the certificate of release ``c`` says so for every earlier checkpoint. The noise is keyed by (seed,
-    algorithm, checkpoint), so that runs can be repeated: whoever knows the seed can take it off. ``--release_secret``
-    keys it by a file's bytes instead, for use outside of a benchmark (torch's generator is no cryptographic one).
+    A request that is answered before checkpoint ``j`` affects the releases ``j`` to ``c``. What these reveal about it
+    composes, and the certificate of release ``c`` gives the composed epsilon and delta for every earlier checkpoint.
+    The noise is generated from (seed, algorithm, checkpoint), so that runs are reproducible. Anyone who knows the seed
+    can therefore subtract it. For use outside of a benchmark, ``--release_secret`` generates it from the bytes of a
+    secret file instead; torch's generator is not cryptographically secure, though.
 
     Attributes:
-        error: the errors of all requests since the base model, summed; what of, says the algorithm.
-        broken: which assumptions of the guarantee did not hold for a request.
-        deltas: of the releases so far, by checkpoint.
+        secret: bytes of the ``--release_secret`` file; ``None`` without one.
+        error: the errors of all requests since the base model, summed. Subclasses say which error this is.
+        broken: assumptions of the guarantee that did not hold for some request, as text.
+        deltas: delta of each release so far, by checkpoint.
     """
 
     certifies: ClassVar[bool] = True
@@ -59,17 +61,27 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         self.deltas: dict[int, float] = {}
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Answer requests as every influence method does; one that fails stays in the model, whatever the noise."""
+        """Answer requests as every influence method does.
+
+        A request that times out or diverges voids the guarantee, because the model still holds its data.
+        """
         outcome = super().forget(requests, deadline)
         if outcome.status in ("timeout", "diverged"):
-            self.broken.add("a request timed out or diverged: the model holds what it asked to forget")
+            self.broken.add("a request timed out or diverged: the model still holds its data")
         return outcome
 
     def measured(self, case: Case, system: System, x: torch.Tensor, right: torch.Tensor, damping: float) -> float:
-        """Return :meth:`System.residual`.
+        """Return :meth:`System.residual`, the gradient norm that is left at the end of a step.
+
+        Args:
+            case: the requests.
+            system: their linear system.
+            x: the step, a flat vector.
+            right: right-hand side of the system, a flat vector.
+            damping: damping of the mean loss.
 
         Raises:
-            NotApplied: when it is not finite, or time is up.
+            NotApplied: the norm is not finite, or the time is up.
         """
         case.check_time("before the certificate")
         residual = system.residual(x, right, damping)
@@ -78,16 +90,16 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         return residual
 
     def count(self, error: float, system: System, work: dict[str, Any]) -> list[str]:
-        """Add a request's error, and return which assumptions do not hold for it.
+        """Add a request's error to the sum, and return which assumptions of the guarantee do not hold for it.
 
         Args:
-            error: the request's.
-            system: the request's.
-            work: of :meth:`newton`.
+            error: error of the request's step.
+            system: the request's linear system.
+            work: the figures that :meth:`newton` returned.
         """
         fails = {
             "the loss is not convex in the parameters": not self.model.convex,
-            "the curvature is not the Hessian's, or raised": work["curvature"] != "hessian" or work["raised"],
+            "the Hessian was replaced, or its damping raised": work["curvature"] != "hessian" or work["raised"],
             "gradient, curvature and residual are estimated from a sample": not system.complete,
             "negatives are drawn": self.bench.negatives.times > 0,
             "max_norm may cut the step": self.hyper.max_norm is not None,
@@ -98,13 +110,19 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         return broken
 
     def memory(self) -> dict[str, Any]:
-        """Return what the guarantee goes by."""
+        """Return ``error``, ``broken`` (a sorted list) and ``deltas``, on which the guarantee depends."""
         return {"error": self.error, "broken": sorted(self.broken), "deltas": dict(self.deltas)}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Take up a snapshot, with what the guarantee goes by."""
+        """Continue from a snapshot, including the state of the guarantee.
+
+        Args:
+            state_dict: the model's parameters and buffers.
+            forgotten: bool [rows of the log], True for rows that were forgotten when the snapshot was taken.
+            memory: what :meth:`memory` returned; ``None`` if there is none.
+        """
         super().restore(state_dict, forgotten, memory)
         if memory:
             self.error, self.broken = memory["error"], set(memory["broken"])
@@ -113,19 +131,28 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
     @property
     @abstractmethod
     def epsilon(self) -> float | None:
-        """Epsilon of one release; None where none is given, and nothing is certified."""
+        """Epsilon of one release; ``None`` if none was set, and then nothing is certified."""
 
     @abstractmethod
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """Return what is added to the model at a checkpoint, and the certificate's ``sigma``, ``delta`` and the like.
+        """Return the noise to add to the model at a checkpoint, and entries of the certificate.
 
-        The noise is flat, over the whole tables of all parameters; None where there is none.
+        Returns:
+            A flat vector over all parameters, or ``None`` for no noise; and a dictionary with ``sigma``, ``delta`` and
+            figures of the algorithm.
         """
 
     def release(self, checkpoint: int) -> dict[str, Any]:
-        """Return a copy of the model with noise, and its ``certificate``; the model stays as it is."""
+        """Return a noisy copy of the model, and its certificate. The model itself does not change.
+
+        Args:
+            checkpoint: number of the checkpoint, from 0.
+
+        Returns:
+            ``state_dict``, ``other_parameter`` and ``certificate``, see :meth:`UnlearningAlgorithm.release`.
+        """
         released = super().release(checkpoint)
-        noise, told = self.noise(checkpoint)
+        noise, entries = self.noise(checkpoint)
         if noise is not None:
             subspace = Subspace(self.model)
             parts = dict(zip(subspace.names, subspace.unflatten(noise), strict=True))
@@ -133,10 +160,10 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
                 name: value.detach() + parts[name] if name in parts else value
                 for name, value in released["state_dict"].items()
             }
-        self.deltas[checkpoint] = told["delta"]
-        return released | {"certificate": self._certificate(checkpoint, told)}
+        self.deltas[checkpoint] = entries["delta"]
+        return released | {"certificate": self._certificate(checkpoint, entries)}
 
-    def _certificate(self, checkpoint: int, told: dict[str, Any]) -> dict[str, Any]:
+    def _certificate(self, checkpoint: int, entries: dict[str, Any]) -> dict[str, Any]:
         since = {
             at: [self.deltas[later] for later in range(at, checkpoint + 1) if later in self.deltas]
             for at in range(checkpoint + 1)
@@ -144,8 +171,8 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         epsilon = self.epsilon
         fails = {
             "no epsilon is given: nothing is certified": epsilon is None,
-            "epsilon is above 1, where the Gaussian mechanism is not proved": epsilon is not None and epsilon > 1,
-            "delta is 1: the noise hides nothing": not told["delta"] < 1,
+            "epsilon is above 1, for which the Gaussian mechanism is not proved": epsilon is not None and epsilon > 1,
+            "delta is 1: the noise hides nothing": not entries["delta"] < 1,
         }
         broken = sorted(self.broken | {reason for reason, applies in fails.items() if applies})
         composed = {
@@ -157,12 +184,12 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
             for at, all_ in since.items()
         }
         return {
-            "epsilon": epsilon, **told, "composed": composed, "secret": self.secret is not None,
+            "epsilon": epsilon, **entries, "composed": composed, "secret": self.secret is not None,
             "holds": not broken, "broken": broken, "assumed": ASSUMED,
         }  # fmt: skip
 
     def normal(self, checkpoint: int) -> torch.Tensor:
-        """Return standard normal noise over all parameters, flat, from the checkpoint's stream."""
+        """Return standard normal noise over all parameters for a checkpoint, as a flat vector."""
         seed = torch_seed(self.config["seed"], "release", self.name, checkpoint)
         if self.secret is not None:
             key = hashlib.sha256(b"%s|%s|%d" % (self.secret, self.name.encode(), checkpoint)).digest()
@@ -171,7 +198,11 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
 
 
 def _secret(path: str | None) -> bytes | None:
-    """Return a secret file's bytes, None without one."""
+    """Return the bytes of the secret file, or ``None`` if no path is given.
+
+    Raises:
+        UserError: the file cannot be read, or has fewer than 16 bytes.
+    """
     if path is None:
         return None
     try:
@@ -179,5 +210,5 @@ def _secret(path: str | None) -> bytes | None:
     except OSError as error:
         raise UserError(f"--release_secret: {path} cannot be read: {error.strerror}") from None
     if len(secret) < LEAST_SECRET:
-        raise UserError(f"--release_secret: {path} holds {len(secret)} bytes; {LEAST_SECRET} or more are a secret")
+        raise UserError(f"--release_secret: {path} holds {len(secret)} bytes; {LEAST_SECRET} or more are needed")
     return secret

@@ -1,8 +1,8 @@
-"""What the files of ``algorithms/`` declare, read without importing them.
+"""Names and hyper-parameters of this package's algorithms, read from their source text without importing them.
 
-A command line needs the algorithms' names and hyper-parameters, and to import an algorithm is to import torch: nobody
-who asks for ``--help`` should wait for that. So the text of a file is looked at: at the class that says its ``name``,
-and at the dataclass that it calls its ``Hyper``, which alone is executed. What cannot be had that way is imported.
+A command line needs both for ``--help``, and importing an algorithm imports torch, which takes seconds. So a source
+file is parsed instead. The class that assigns ``name`` is the algorithm; of the file, only the dataclass that this
+class assigns to ``Hyper`` is executed. A file whose dataclass cannot be executed on its own is imported.
 """
 
 import ast
@@ -19,14 +19,14 @@ from recbole.unlearning.hyper import NoHyperParameters
 
 @dataclass(frozen=True)
 class Declared:
-    """An algorithm of this package that is not imported yet.
+    """An algorithm of this package that has not been imported yet.
 
     Attributes:
-        name: of the algorithm.
-        module: dotted name of its file.
-        cls: name of its class there.
+        name: the algorithm's name on the command line.
+        module: dotted name of its module.
+        cls: name of its class in that module.
         about: first line of the class's docstring.
-        hyper: dataclass of its hyper-parameters, with their types, defaults and help.
+        hyper: dataclass of its hyper-parameters, with types, defaults and help texts.
     """
 
     name: str
@@ -36,17 +36,17 @@ class Declared:
     hyper: type[NoHyperParameters]
 
     def load(self) -> type[Any]:
-        """Return the class."""
+        """Import the module, and return the algorithm's class."""
         found: type[Any] = getattr(importlib.import_module(self.module), self.cls)
         return found
 
 
 def declared(path: Path, module: str) -> list[Declared]:
-    """Return the algorithms of a file.
+    """Return the algorithms that a source file declares.
 
     Args:
-        path: of the file.
-        module: its dotted name.
+        path: path of the file.
+        module: dotted name of its module.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -62,13 +62,13 @@ def declared(path: Path, module: str) -> list[Declared]:
 
 
 def _assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
-    """Return what a class's body assigns to plain names."""
+    """Return what a class body assigns to plain names, as name to expression."""
     plain = [line for line in node.body if isinstance(line, ast.Assign)]
     return {target.id: line.value for line in plain for target in line.targets if isinstance(target, ast.Name)}
 
 
 def _hyper(named: ast.expr | None, classes: Mapping[str, ast.ClassDef]) -> type[NoHyperParameters] | None:
-    """Return the dataclass that a file calls an algorithm's ``Hyper``; None when the file has to be imported for it."""
+    """Return the dataclass that an algorithm assigns to ``Hyper``; ``None`` if it cannot be executed on its own."""
     names = dict(vars(hyper))
     if not isinstance(named, ast.Name):
         return None
@@ -82,7 +82,7 @@ def _hyper(named: ast.expr | None, classes: Mapping[str, ast.ClassDef]) -> type[
         return None
     try:
         exec(compile(ast.Module(lines, type_ignores=[]), "<hyper-parameters>", "exec"), names)
-    except NameError:  # a constant of the file, or something that it imports
+    except NameError:  # the dataclass uses a constant or an import of the file
         return None
     found: type[NoHyperParameters] = names[named.id]
     return found

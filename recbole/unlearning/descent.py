@@ -1,4 +1,4 @@
-"""What first-order algorithms share: optimisation steps that are made on the model and then taken back."""
+"""The base of first-order algorithms: optimiser steps on the model, whose sum becomes one parameter update."""
 
 import contextlib
 from abc import abstractmethod
@@ -20,12 +20,15 @@ from recbole.unlearning.second_order.subspace import Subspace, trained
 from recbole.utils import UserError
 
 BATCH_SIZE = 256
-"""Examples of an optimisation step, as in ERASE."""
+"""Largest number of examples in an optimiser step, as in ERASE."""
 
 
 @contextlib.contextmanager
 def preserved(model: AbstractRecommender) -> Iterator[None]:
-    """Lets a model be changed, and puts parameters, buffers and mode back as they were, whatever happens."""
+    """Let a block change a model, and restore the model's parameters, buffers and mode afterwards, even after errors.
+
+    Inside the block dropout is off and computations are in full precision.
+    """
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     try:
         with second_order(model):
@@ -38,11 +41,16 @@ def preserved(model: AbstractRecommender) -> Iterator[None]:
 
 
 class Descent:
-    """The optimisation steps of a case, counted, and the batches that they are of.
+    """The optimiser steps of one case: makes them, counts them, and supplies their batches.
+
+    Args:
+        case: the requests to answer.
 
     Attributes:
-        case: the one.
-        taken: how many steps there were so far.
+        case: the requests to answer.
+        taken: number of steps made so far.
+        model: the model, which the steps change.
+        dataset: the data under a mask that includes the requests' rows.
     """
 
     def __init__(self, case: Case) -> None:
@@ -50,7 +58,11 @@ class Descent:
         self.model, self.dataset = case.bench.model, case.bench.dataset
 
     def check_time(self) -> None:
-        """Raise ``NotApplied`` when the case's time is up."""
+        """Stop if the case's time is up.
+
+        Raises:
+            NotApplied: the time is up; its status is ``timeout``.
+        """
         self.case.check_time(f"after {self.taken} optimisation steps")
 
     def take(
@@ -60,16 +72,16 @@ class Descent:
         rates: Mapping[str, torch.Tensor] | None = None,
         longest: float | None = None,
     ) -> None:
-        """Make one step down the loss that ``loss()`` returns.
+        """Make one optimiser step on a loss.
 
         Args:
-            optimizer: whose step it is.
-            loss: returns a scalar.
-            rates: what scales the entries of gradients, by the parameter's name.
-            longest: cut the gradient to this Euclidean length; by default it is as long as it is.
+            optimizer: makes the step.
+            loss: returns the loss to decrease, a scalar tensor.
+            rates: parameter name to a factor for each entry of its gradient; ``None`` scales nothing.
+            longest: Euclidean norm to which the gradient is clipped; ``None`` does not clip.
 
         Raises:
-            NotApplied: when the time is up.
+            NotApplied: the time is up; its status is ``timeout``.
         """
         self.check_time()
         optimizer.zero_grad(set_to_none=True)
@@ -84,45 +96,69 @@ class Descent:
         self.taken += 1
 
     def batches(self, examples: np.ndarray, name: str, epoch: int = 0) -> Iterator[np.ndarray]:
-        """Yield training examples (int64) in batches of at most 256, as numbers, in an order of the case's own."""
+        """Yield training examples in random order, in batches of at most 256.
+
+        Args:
+            examples: int64, numbers of the examples.
+            name: name of the random stream for the order.
+            epoch: number of the epoch, which changes the order.
+
+        Yields:
+            int64, numbers of a batch's examples.
+        """
         order = self.case.stream(name, epoch).permutation(examples)
         for start in range(0, len(order), BATCH_SIZE):
             yield order[start : start + BATCH_SIZE]
 
     def mean_loss(self, examples: np.ndarray, name: str, epoch: int = 0) -> torch.Tensor:
-        """Return the training loss of some examples, the mean over their rows, with fresh negatives."""
+        """Return the mean training loss over the rows of a batch, with newly drawn negatives.
+
+        Args:
+            examples: int64, numbers of the batch's examples, at least one.
+            name: name of the random stream for negatives.
+            epoch: number of the epoch, which changes the negatives.
+        """
         return self.mean_loss_of(self.dataset.collate(examples), name, epoch, int(examples[0]))
 
     def mean_loss_of(self, batch: Interaction, *name: str | int) -> torch.Tensor:
-        """Return the training loss of a batch, the mean over its rows, with negatives of the stream of that name."""
+        """Return the mean training loss over the rows of a batch.
+
+        Args:
+            batch: positives, to which negatives are added.
+            name: strings and numbers that name the random stream for negatives.
+        """
         batch = self.case.with_negatives(batch, self.case.bench.negatives.times, *name)
         return self.model.loss_sum(batch.to(self.case.bench.device)) / len(batch)
 
     def forgotten(self) -> Iterator[Interaction]:
-        """Yield the examples that held a forgotten row, as they were, in batches of at most 256."""
+        """Yield the examples that contained a forgotten row, as they were before, in batches of at most 256."""
         forget = self.case.change.before
         for start in range(0, len(forget), BATCH_SIZE):
             yield forget[start : start + BATCH_SIZE]
 
 
 class DescentAlgorithm(StepAlgorithm):
-    """Erases by some steps and repairs by others, all of which make one :class:`Step` or none.
+    """Makes optimiser steps that erase and steps that repair, and returns their sum as one :class:`Step`.
 
-    A request's time may run out, or its numbers may, between erasing and repairing: the model is then as it was.
-    Dropout is off, batch statistics are those of training, optimizers and their states belong to the request, and no
-    scheduler is stepped.
+    If a request runs out of time between erasing and repairing, or a number overflows, the model stays as it was.
+    Dropout is off, and batch normalisation works as in evaluation. Optimisers and their state are created for each
+    request, and no learning-rate scheduler is used. Subclasses implement :meth:`descend`.
     """
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         super().__init__(config, model, dataset)
-        self.sgd(1.0).step()  # nothing to do yet; what torch imports on first use is not on the first request's clock
+        self.sgd(1.0).step()  # changes nothing; makes torch import what it needs before the first request is timed
 
     @abstractmethod
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Change ``self.model``, by :meth:`Descent.take` above all, and return what to note in ``work``."""
+        """Change ``self.model``, mainly by :meth:`Descent.take`.
+
+        Returns:
+            What to record in the outcome's ``work``: key to number.
+        """
 
     def solve(self, case: Case, observed: None) -> Step:
-        """Return the difference that :meth:`descend` made, as a step."""
+        """Return the change that :meth:`descend` makes to the parameters, as a step."""
         whole, descent = Subspace(self.model), Descent(case)
         before = whole.vector()
         with preserved(self.model):
@@ -131,16 +167,20 @@ class DescentAlgorithm(StepAlgorithm):
         return Step(whole, delta, work | {"n_steps": descent.taken})
 
     def sgd(self, learning_rate: float, momentum: float = 0.9) -> torch.optim.SGD:
-        """Return an optimizer of its own over the parameters that training moves."""
+        """Return a new SGD optimiser over the trained parameters."""
         parameters = dict(self.model.named_parameters())
         return SGD([parameters[n] for n in trained(self.model)], lr=learning_rate, momentum=momentum)
 
 
 class ErasingAlgorithm(DescentAlgorithm):
-    """Erases in the model's ``erasable`` tables and matrices, before it repairs."""
+    """Erases in the model's ``erasable`` tables and matrices, and then repairs."""
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse a model without any, too."""
+        """Refuse a model without trained parameters, or without ``erasable`` tables and matrices.
+
+        Raises:
+            UserError: the model has none.
+        """
         super().check(model)
         if not model.erasable():
             raise UserError(
@@ -148,11 +188,14 @@ class ErasingAlgorithm(DescentAlgorithm):
             )
 
     def reached(self, batch: Interaction) -> dict[str, torch.Tensor]:
-        """Return name to rows (int64, ascending) of the erasable tables and matrices that a batch's examples speak of.
+        """Return the rows of the erasable tables and matrices that belong to a batch's examples.
 
-        In a table that the model's ``lookups`` declare these are the rows of the batch's ids, in all others all rows;
-        the padding's never. Of a matrix of which single entries are stored (``entry_tables``) they are the numbers of
-        the entries in such rows.
+        In a table that the model's ``lookups`` list, these are the rows of the batch's ids; in other parameters, all
+        rows. Padding rows are left out. For a matrix of which single entries are stored (``entry_tables``), they are
+        the indices of the stored entries in these rows.
+
+        Returns:
+            Parameter name to int64 indices, ascending.
         """
         lookups, padding, found = self.model.lookups(), padding_rows(self.model), {}
         for name in self.model.erasable():

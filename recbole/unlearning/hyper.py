@@ -1,4 +1,4 @@
-"""Hyper-parameters of the algorithms: dataclasses from which flags, help, keys and documentation follow."""
+"""Hyper-parameters of the algorithms, as dataclasses from which flags, help texts and configuration keys are made."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -9,18 +9,27 @@ from recbole.utils import UserError
 def hyperparameter(
     default: Any, help_text: str, above: float | None = None, least: float | None = None, most: float | None = None
 ) -> Any:
-    """Return a dataclass field for a hyper-parameter: its default, its help, and the values that it may have."""
+    """Return a dataclass field for a hyper-parameter.
+
+    Args:
+        default: its default value; ``None`` stands for a value that the algorithm chooses, or for none.
+        help_text: its help text.
+        above: values must be larger than this.
+        least: the smallest value allowed.
+        most: the largest value allowed.
+    """
     return field(default=default, metadata={"help": help_text, "above": above, "least": least, "most": most})
 
 
 @dataclass(frozen=True)
 class NoHyperParameters:
-    """Base of the algorithms' hyper-parameters: none.
+    """Base class of the algorithms' hyper-parameters; it has none itself.
 
-    A field's name is its command-line flag and configuration key; ``metadata["help"]`` is its help.
+    A field's name is its command-line flag and configuration key, and ``metadata["help"]`` is its help text. Values of
+    ``None`` are not checked.
 
     Raises:
-        UserError: when a value is outside the bounds that :func:`hyperparameter` was given.
+        UserError: a value is outside the bounds that :func:`hyperparameter` was given.
     """
 
     def __post_init__(self) -> None:
@@ -39,7 +48,7 @@ class NoHyperParameters:
 
 @dataclass(frozen=True)
 class HyperParameters(NoHyperParameters):
-    """What algorithms that work out a step have in common."""
+    """Hyper-parameters of all algorithms that compute one step per request."""
 
     max_norm: float | None = hyperparameter(
         None, "largest Euclidean norm of one request's parameter change (default: no limit)", above=0
@@ -48,51 +57,52 @@ class HyperParameters(NoHyperParameters):
 
 @dataclass(frozen=True)
 class InfluenceHyper(HyperParameters):
-    """What the hyper-parameters of SCIF, GIF, CEU and IDEA have in common."""
+    """Hyper-parameters that GIF, CEU and IDEA share."""
 
     influence_negatives: int = hyperparameter(
-        64, "fixed negatives for each positive of a pairwise model, averaged over", least=1
+        64, "fixed negatives per positive over which a pairwise loss is averaged", least=1
     )
 
 
 @dataclass(frozen=True)
 class FinetuneHyper(HyperParameters):
-    """What steps on retained examples take: of ``finetune``, and of the repair of ``neggrad_repair``."""
+    """Hyper-parameters of fine-tuning on retained examples, in ``finetune`` and ``neggrad_repair``."""
 
     finetune_rate: float = hyperparameter(0.2, "learning rate on retained examples", above=0)
     finetune_clip: float = hyperparameter(
-        0.5, "Euclidean length that gradients of retained examples are cut to", above=0
+        0.5, "Euclidean norm to which gradients on retained examples are clipped", above=0
     )
-    finetune_samples: int = hyperparameter(2048, "retained examples to fine-tune on, for each forgotten one", least=1)
+    finetune_samples: int = hyperparameter(2048, "retained examples to fine-tune on, per forgotten example", least=1)
 
 
 @dataclass(frozen=True)
 class NeggradHyper(HyperParameters):
-    """What ascent on forgotten examples takes: of ``neggrad``, and of the first half of ``neggrad_repair``."""
+    """Hyper-parameters of gradient ascent on forgotten examples, in ``neggrad`` and ``neggrad_repair``."""
 
-    neggrad_rate: float = hyperparameter(0.06, "learning rate of the ascent", above=0)
+    neggrad_rate: float = hyperparameter(0.06, "learning rate of the gradient ascent", above=0)
     neggrad_clip: float = hyperparameter(
-        0.05, "Euclidean length that a forgotten example's share of the gradient is cut to", above=0
+        0.05, "Euclidean norm to which the gradient is clipped, per forgotten example in a batch", above=0
     )
-    neggrad_steps: int = hyperparameter(4, "steps up the loss of each forgotten example", least=1)
+    neggrad_steps: int = hyperparameter(4, "gradient-ascent steps on each forgotten example", least=1)
 
 
 @dataclass(frozen=True)
 class ViewHyper(NoHyperParameters):
-    """Which of a model's user views are protected: of all algorithms that make an attribute unreadable."""
+    """Hyper-parameters of all algorithms that unlearn an attribute: which user embeddings are protected."""
 
     protect_view: str = hyperparameter(
-        "all", "user views to protect: table, the first one; propagated, what is computed of it; or all"
+        "all", "user embeddings to protect: table (the trained table), propagated (those computed from it), or all"
     )
 
 
 @dataclass(frozen=True)
 class ProtectHyper(ViewHyper):
-    """What changing a trained model's user vectors takes: of ``u2u``, ``d2d`` and ``pau``."""
+    """Hyper-parameters of ``u2u``, ``d2d`` and ``pau``, which change a trained model's user embeddings."""
 
     protect_regulariser: str = hyperparameter(
-        "rank_margin", "what holds the recommendations: rank_margin (of the original top 20), l2 (distance), or none"
+        "rank_margin",
+        "penalty that preserves recommendations: rank_margin (original top-20 order), l2 (parameter change), none",
     )
     protect_weight: float = hyperparameter(1e-6, "weight of the regulariser", least=0)
-    protect_steps: int = hyperparameter(500, "Adam's steps for each request, everybody in each of them", least=1)
-    protect_rate: float = hyperparameter(1e-3, "Adam's learning rate", above=0)
+    protect_steps: int = hyperparameter(500, "steps of Adam per request, each on all protected users", least=1)
+    protect_rate: float = hyperparameter(1e-3, "learning rate of Adam", above=0)

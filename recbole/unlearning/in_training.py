@@ -1,4 +1,4 @@
-"""What algorithms have in common that make an attribute unreadable by training again: yardsticks, no unlearning."""
+"""The base of algorithms that hide an attribute by training again from scratch: reference points, not unlearning."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -29,16 +29,22 @@ from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
 
 Labelled = dict[str, torch.Tensor]
-"""Attribute to the group of each protected person, int64 [n_users], -1 of everybody else."""
+"""Attribute name to each user's group, int64 [n_users]; -1 for users who are not protected."""
 
 
 class InTrainingAlgorithm(AttributeAlgorithm):
-    """A model is trained again from scratch, with a penalty added to its loss; to add one takes a :meth:`penalty`.
+    """Trains a model from scratch with a penalty added to the loss. Subclasses implement :meth:`penalty`.
 
-    That is no unlearning: the trained model is thrown away. It shows what protection costs where it may be trained in.
-    Requests are noted, and answered together at each checkpoint by one training on all of the data, with the base's
-    settings and seed, of which validation chooses the epoch as usual; the penalty is of everybody who is protected by
-    then, in all attributes together. The training is not cut off by the budget: half of one is none.
+    This is not unlearning, because the trained model is thrown away. It shows what protection costs if a model may be
+    trained for it. Requests are only recorded, and are answered together at each checkpoint, by one training on all of
+    the data with the base model's settings and seed. Validation chooses the epoch as usual. The penalty covers all
+    users who are protected by then, in all attributes. The time budget does not apply: a partly trained model would not
+    be a result.
+
+    Attributes:
+        asked: attribute name to the latest request for it.
+        stale: whether a request has been recorded since the last training.
+        snapshot: path of the training's snapshots; ``None`` writes none.
     """
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
@@ -49,27 +55,38 @@ class InTrainingAlgorithm(AttributeAlgorithm):
 
     @classmethod
     def check_class(cls, model_class: type[AbstractRecommender]) -> None:
-        """Refuse models that do not know people by their id."""
+        """Refuse model classes without trained user embeddings.
+
+        Raises:
+            UserError: the class has none, or is not a collaborative-filtering model.
+        """
         if model_class.type is not ModelType.GENERAL:
             raise UserError(
-                f"{cls.name} trains vectors of people's own, and {model_class.__name__} makes them of histories"
+                f"{cls.name} needs trained user embeddings, and {model_class.__name__} builds them from histories"
             )
         super().check_class(model_class)
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return all trained parameters."""
+        """Return the names of all trained parameters."""
         return trained(model)
 
     @abstractmethod
     def penalty(self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled) -> "Penalty":
-        """Return what is added to the loss of a model that is to be trained."""
+        """Return the module that computes the term added to the loss.
+
+        Args:
+            model: the new model, before training.
+            views: its protected user embeddings, name to view.
+            labels: attribute name to the group of each protected user, see :data:`Labelled`.
+        """
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Note who is to be protected; the training is left to :meth:`complete`."""
+        """Record which users are to be protected. :meth:`complete` trains the model."""
         clock = Clock(self.device, *PHASES)
         noted = [cast(AttributeRequest, request) for request in requests]
-        idle = {one.entity: "the protected people are of fewer than two groups" for one in noted if len(one.groups) < 2}
+        too_few = "the protected users belong to fewer than two groups"
+        idle = {one.entity: too_few for one in noted if len(one.groups) < 2}
         self.asked |= {one.attribute.name: one for one in noted if one.entity not in idle}
         self.stale = self.stale or len(idle) < len(noted)
         clock.lap("prepare")
@@ -78,7 +95,11 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         return Outcome(status, reason, seconds=clock.phases, idle=idle, work=work)
 
     def complete(self) -> bool:
-        """Train a model with the penalty of all who are protected by now; return whether anybody new is."""
+        """Train a model with the penalty for all users who are protected by now.
+
+        Returns:
+            Whether it trained; it does not if no user has been added since the last training.
+        """
         if not self.stale:
             return False
         config = self.config.with_values(max_training_hours=None)
@@ -92,7 +113,7 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         return True
 
     def _with_penalty(self, run: Run, state: State) -> AbstractRecommender:
-        """Return a new model whose loss has the penalty, and whose parameters hold the penalty's own."""
+        """Return a new model whose loss includes the penalty, and whose parameters include the penalty's."""
         model = cast(GeneralRecommender, new_model(run, state))
         labels = {name: self._labels(request) for name, request in self.asked.items()}
         penalty = self.penalty(model, chosen_views(model, self.dataset, self.hyper.protect_view), labels)
@@ -119,16 +140,20 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         return ResumeFile(self.snapshot, fingerprint(made=made, version=recbole.__version__))
 
     def work_beside(self, stem: Path) -> None:
-        """Keep snapshots of training in a file of a stem."""
+        """Store snapshots of the training in the file ``<stem>.training.resume``."""
         self.snapshot = stem.with_name(f"{stem.name}.training.resume")
 
     def finish(self) -> None:
-        """Remove that file."""
+        """Remove the file of training snapshots."""
         if self.snapshot is not None:
             ResumeFile(self.snapshot, "").remove()
 
     def memory(self) -> dict[str, Any]:
-        """Return who is protected in what, and whether the model was trained so."""
+        """Return the recorded requests, and whether the model still has to be trained for them.
+
+        Returns:
+            ``asked``, one dictionary per attribute, and ``stale``, a bool.
+        """
         asked = [
             {"index": one.index, "entity": one.entity, "name": one.attribute.name, "groups": list(one.attribute.groups),
              "label": one.attribute.label.tolist(), "protected": one.protected.tolist()}
@@ -139,7 +164,13 @@ class InTrainingAlgorithm(AttributeAlgorithm):
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Take up a snapshot."""
+        """Continue from a snapshot.
+
+        Args:
+            state_dict: the model's parameters and buffers.
+            forgotten: bool [rows of the log]; no row is forgotten in this scenario.
+            memory: what :meth:`memory` returned; ``None`` if there is none.
+        """
         super().restore(state_dict, forgotten)
         for one in (memory or {}).get("asked", ()):
             attribute = UserAttribute(one["name"], tuple(one["groups"]), np.array(one["label"], dtype=np.int64))
@@ -151,12 +182,12 @@ class InTrainingAlgorithm(AttributeAlgorithm):
 
 
 class Penalty(nn.Module):
-    """What is added to a model's training loss: a module, whose state is in the snapshots of the training.
+    """The term that is added to a model's training loss, as a module. Snapshots of the training include its state.
 
     Args:
-        model: that is trained.
-        views: its user views that are protected.
-        labels: who is protected in what.
+        model: the model to train.
+        views: its protected user embeddings, name to view.
+        labels: attribute name to the group of each protected user, see :data:`Labelled`.
     """
 
     def __init__(self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled) -> None:

@@ -1,4 +1,4 @@
-"""What SCIF, GIF, CEU and IDEA share: how the training objective's gradient changes, and the system that stands in."""
+"""The base of SCIF, GIF, CEU and IDEA: the change of the training objective's gradient, and the linear system."""
 
 import math
 from abc import abstractmethod
@@ -25,49 +25,51 @@ from recbole.utils import UserError
 Curvature = HessianProduct | GaussNewtonProduct
 
 EXACTLY = {"tolerance": 1e-6}
-"""How systems are solved that leave nothing out."""
+"""Solver settings for a system that includes all examples."""
 
 ROUGHLY = {"tolerance": 1e-3}
-"""How those are that are estimated from a sample: to where there is no more ``progress`` either.
+"""Solver settings for a system that is estimated from a sample; ``progress`` is added to them.
 
 See :func:`~recbole.unlearning.second_order.solvers.positive_solution`.
 """
 
 
 class InfluenceAlgorithm(StepAlgorithm):
-    """An influence-function step in the parameters that the algorithm moves; all, by default.
+    """Updates parameters by an influence-function step: all parameters, unless a subclass selects some.
 
-    Let ``t`` minimise the sum ``L`` of the training losses over ``n`` examples, and ``L'`` be the sum without the
-    forgotten rows. ``grad L'(t) = g_after - g_before`` over the examples whose loss changes: those that contained a
-    forgotten row (all others cancel), and, where the model propagates over a graph, those within ``hops`` of it or with
-    a negative that is (:meth:`Case.affected <recbole.unlearning.case.Case.affected>`), at most ``n_affected`` of each,
-    weighted to their number; ``before`` on the old graph, ``after`` on the new one.
-    What was forgotten becomes a possible negative of the person's other examples, whose expected loss this changes too:
-    the gradient of that (:class:`~recbole.unlearning.negatives_change.NegativesChange`) is a part of ``g_after``. A
-    damped Newton step towards the minimum of ``L'`` is ``t <- t - (H / n + damping I)^-1 (g_after - g_before) / n``.
+    Let ``t`` minimise the sum ``L`` of the training losses over ``n`` examples, and let ``L'`` be the sum without the
+    forgotten rows. Then ``grad L'(t) = g_after - g_before``, summed over the examples whose loss changes; all others
+    cancel. These are the examples that contained a forgotten row. If the model propagates over a graph, they are also
+    the examples within ``hops`` of a forgotten row and those with a negative within ``hops`` (:meth:`Case.affected
+    <recbole.unlearning.case.Case.affected>`): at most ``n_affected`` of each, weighted accordingly, with the old graph
+    in ``g_before`` and the new one in ``g_after``. A forgotten item also becomes a possible negative for the user's
+    other examples. The gradient of that change in expected loss
+    (:class:`~recbole.unlearning.negatives_change.NegativesChange`) is a part of ``g_after``. A damped Newton step
+    towards the minimum of ``L'`` is ``t <- t - (H / n + damping I)^-1 (g_after - g_before) / n``.
 
-    ``H`` is the Hessian of the requesters' retained examples and of drawn ones that stand for the others
-    (:meth:`curvature_sample`), ``n_hessian`` from those on the same items and from the rest of the data each, with
-    negatives that are drawn after the change: it has its own part in the change of negatives. Unless
-    these are all examples, tables that the model reads only through look-ups (``row_tables``) move in the rows that the
-    changed examples look up: a sample knows the curvature of no other row.
+    ``H`` is the Hessian of the requesting users' retained examples and of sampled ones that represent the others
+    (:meth:`curvature_sample`): ``n_hessian`` from the examples on the same items, and as many from the rest. Negatives
+    in ``H`` are drawn after the change. Unless ``H`` includes all examples, tables that the model reads only through
+    look-ups (``row_tables``) change only in the rows that the affected examples look up, because a sample does not know
+    the curvature of other rows.
     """
 
     Hyper: ClassVar[type[HyperParameters]] = InfluenceHyper
     progress: ClassVar[float] = 1e-2
-    """Of a system that is estimated from a sample: where an iteration adds a smaller share than this to what the step
-    changes, it is the last. From there on twice as many leave forgotten log-odds, NDCG and the divergence of others
-    about where they are; the gradient that certificates measure changes either way, being mostly that of a loss that is
-    not quadratic (``docs/algorithms.md``, "Where the iterations end")."""
+    """Relative progress per iteration below which a system estimated from a sample is not solved any further.
+
+    Twice as many iterations would hardly change forgotten log-odds, NDCG and the divergence of others' predictions.
+    They would change the gradient that certificates measure, which is mostly due to the loss not being quadratic
+    (``docs/algorithms.md``, "Where the iterations end")."""
 
     certifies: ClassVar[bool] = False
-    """Whether the gradient where a step ends is wanted too."""
+    """Whether the gradient at the end of a step is needed, for a certificate."""
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         super().__init__(config, model, dataset)
         first = dataset.collate(dataset.train_examples()[:1])
         example = self.bench.with_negatives(first, self.bench.negatives.times, 0, "probe")
-        reason = "is there a part in it that is detached, or that torch can differentiate once only?"
+        reason = "is a part of the loss detached, or can torch differentiate it only once?"
         cause: Exception | None = None
         try:
             differentiable = has_curvature(model, example, self.moves(model))
@@ -79,31 +81,38 @@ class InfluenceAlgorithm(StepAlgorithm):
                 f"{reason}"
             ) from cause
         self.gauss_newton = has_outputs(model, example)
-        _ = dataset.log.by_item  # by which examples near a request are found: made before the first one's clock starts
+        _ = dataset.log.by_item  # the index that finds examples near a request, built before the first one is timed
 
     @property
     def alone(self) -> bool:
-        """Whether nobody's loss but the requesters' depends on what moves."""
+        """Whether only the requesting users' losses depend on the parameters that the step changes."""
         return False
 
     @abstractmethod
     def scope(self, case: Case) -> Scope:
-        """Return the :class:`Scope` of a case."""
+        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
 
     @abstractmethod
     def step(self, case: Case, system: System) -> Step:
-        """Return the step that a case's system makes, on the model that holds nothing of the forgotten rows any more.
+        """Return the step for a case's linear system. The model has been rebuilt without the forgotten rows.
 
         Raises:
-            NotApplied: as of :meth:`solve`.
+            NotApplied: the time is up, or the step diverged.
         """
 
     def curvature_sample(self, case: Case, n: int, times: int) -> tuple[list[Interaction], list[float], bool]:
-        """Return :meth:`Case.curvature_sample <recbole.unlearning.case.Case.curvature_sample>`; a hook."""
+        """Return the examples of the Hessian; subclasses may override this.
+
+        See :meth:`Case.curvature_sample <recbole.unlearning.case.Case.curvature_sample>` for arguments and result.
+        """
         return case.curvature_sample(n, times)
 
     def changed(self, case: Case, scope: Scope, negatives: NegativesChange) -> tuple[Weighted, Weighted]:
-        """Return the touched examples as they were and as they are, with negatives, and what each batch counts."""
+        """Return the examples with a forgotten row, before and after forgetting, with negatives and weights.
+
+        Returns:
+            Weighted batches of the examples before, and of those after.
+        """
         change = case.change
         if case.pairwise and (not scope.negatives or (self.alone and negatives.cheap(change.before))):
             return negatives.expected(change.before), negatives.expected(change.after)
@@ -112,10 +121,11 @@ class InfluenceAlgorithm(StepAlgorithm):
         return [(before, 1 / rows)], [(after, 1 / rows)]
 
     def observe(self, case: Case) -> System:
-        """Return the :class:`System` with its ``difference`` still that of before the change.
+        """Return the linear system of a case, whose ``difference`` is not complete yet.
 
-        The change of negatives is taken off already, on the old graph: what is drawn for the affected examples is drawn
-        under the new mask, before and after.
+        ``difference`` holds the gradient before forgetting, on the old graph, minus the gradient of the change in
+        negatives. The latter is computed here because the negatives of affected examples are drawn under the new mask
+        in both gradients. :meth:`System.settle` subtracts the gradient after forgetting.
         """
         scope, change, negatives = self.scope(case), case.change, NegativesChange(case)
         before, after = self.changed(case, scope, negatives)
@@ -135,7 +145,7 @@ class InfluenceAlgorithm(StepAlgorithm):
         return System(n, subspace, *new, sample[:2], moving, complete, difference, count, self.certifies)
 
     def solve(self, case: Case, observed: System) -> Step:
-        """Return the :meth:`step` of the settled system."""
+        """Complete the linear system from :meth:`observe`, and return its :meth:`step`."""
         case.check_time("before the gradients")
         observed.settle(case.bench.unread)
         step = self.step(case, observed)
@@ -147,21 +157,32 @@ class InfluenceAlgorithm(StepAlgorithm):
     ) -> tuple[torch.Tensor, dict[str, Any]]:
         """Solve ``(H + n damping I) x = right`` by conjugate gradients.
 
-        A system that is estimated from a sample has the Gauss-Newton form of ``H`` where the model has one, as for
-        networks in J. Bae et al., "If Influence Functions are the Answer, Then What is the Question?", NeurIPS 2022
-        (equation numbers not checked), and is solved :data:`ROUGHLY`: it knows no better, and the last percent takes
-        half of the iterations. What must make :attr:`progress` is ``right . x``: to first order, by how much the step
-        raises the losses that the request takes away, less those that it leaves. A complete one is solved with ``H``
-        itself, to the end, and takes the Gauss-Newton form where ``H`` is not positive.
+        A system with all examples uses ``H`` itself, and is solved to convergence (:data:`EXACTLY`). If ``H`` is not
+        positive definite, its Gauss-Newton form replaces it. A system that is estimated from a sample uses the
+        Gauss-Newton form from the start, if the model has one, as J. Bae et al. do for networks in "If Influence
+        Functions are the Answer, Then What is the Question?", NeurIPS 2022 (equation numbers not checked). It is solved
+        :data:`ROUGHLY`, because its sampling error is larger, and the last percent takes half of the iterations. It
+        stops when :attr:`progress` of ``right . x`` ends, which is to first order the increase of the forgotten loss
+        minus that of what replaces it.
 
-        If a model has no such form, or conjugate gradients do not settle, the damping is raised
-        (:func:`~recbole.unlearning.second_order.solvers.positive_solution`). It is raised too where a step goes so far
-        that the losses show less than a quarter of the :meth:`System.gain` that the system promises, as D. W. Marquardt
-        does it, "An Algorithm for Least-Squares Estimation of Nonlinear Parameters", SIAM J. 1963 (equation numbers not
-        checked).
+        The damping is raised if a model has no Gauss-Newton form or conjugate gradients do not converge
+        (:func:`~recbole.unlearning.second_order.solvers.positive_solution`). It is raised too if a step's
+        :meth:`System.gain` is below a quarter, as in D. W. Marquardt, "An Algorithm for Least-Squares Estimation of
+        Nonlinear Parameters", SIAM J. 1963 (equation numbers not checked).
+
+        Args:
+            case: the requests.
+            system: their linear system.
+            right: flat right-hand side.
+            damping: damping of the mean loss.
+            iterations: the largest number of iterations.
 
         Returns:
-            ``x`` and the parts of ``work`` that tell how it was found.
+            The flat solution ``x``, and entries of ``work``: ``n_hvp``, ``n_gradients``, ``residual``, ``solver``,
+            ``damping``, ``raised`` and ``curvature``.
+
+        Raises:
+            NotApplied: the time is up, or a value is not finite.
         """
         with second_order(self.model):
             product, instead, replaced = self.operator(system)
@@ -181,9 +202,11 @@ class InfluenceAlgorithm(StepAlgorithm):
         return found.x, self.settled(found) | how
 
     def operator(self, system: System) -> tuple[Curvature, Callable[[], LinearMap | None], bool]:
-        """Return a system's curvature, what takes its place where it is not positive, and whether it is a replacement.
+        """Return the curvature of a system.
 
-        Which of Hessian and Gauss-Newton form is which: see :meth:`newton`.
+        Returns:
+            The product to solve with; a function that returns the product to use if that one is not positive, or
+            ``None``; and whether the first is the Gauss-Newton form. :meth:`newton` says which form is used when.
         """
         replaced = self.gauss_newton and not system.complete
         product = system.gauss_newton() if replaced else system.product()
@@ -191,7 +214,11 @@ class InfluenceAlgorithm(StepAlgorithm):
 
     @staticmethod
     def settled(found: Solution) -> dict[str, Any]:
-        """Return the parts of ``work`` that tell how a solver ended; raise ``NotApplied`` if it found nothing."""
+        """Return the entries of ``work`` that describe how a solver ended.
+
+        Raises:
+            NotApplied: the time was up, or a value is not finite.
+        """
         if found.ended == "timeout":
             raise NotApplied("timeout", f"time was up after {found.iterations} Hessian products")
         if not math.isfinite(found.residual + found.bend):
@@ -200,5 +227,5 @@ class InfluenceAlgorithm(StepAlgorithm):
 
 
 def _split(batches: Weighted) -> tuple[list[Interaction], list[float]]:
-    """Return batches, and what each counts."""
+    """Split weighted batches into the batches and their weights."""
     return [batch for batch, _ in batches], [weight for _, weight in batches]

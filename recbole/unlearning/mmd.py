@@ -1,26 +1,26 @@
-r"""The squared maximum mean discrepancy of two groups under five Gaussian kernels, and its gradient, in blocks.
+r"""Squared maximum mean discrepancy (MMD) between two groups under five Gaussian kernels, and its gradient, in blocks.
 
-For points z_1 .. z_n of which n_0 are of one group and n_1 of the other, with w_i = 1/n_0 or -1/n_1::
+For points z_1 .. z_n, of which n_0 belong to one group and n_1 to the other, with w_i = 1/n_0 or -1/n_1::
 
     MMD^2 = sum_ij w_i w_j k(z_i, z_j)          k(x, y) = sum_{r < 5} exp(-|x - y|^2 / (2^r b))
 
-which is the biased estimate, diagonal included, and 0 for two equal groups. The bandwidth b is a quarter of the mean
-of |z_i - z_j|^2 over i != j, and is not differentiated. All five kernels are powers of t = exp(-|x - y|^2 / (16 b)).
-With k' = dk / d|x - y|^2 the gradient is ``4 w_i sum_j w_j k'_ij (z_i - z_j)``: it takes squared distances alone, so
-that it is finite where points coincide. (A. Gretton et al., "A Kernel Two-Sample Test", JMLR 2012; equation numbers not
-checked.)
+This is the biased estimate: it includes the diagonal, and is 0 for equal groups. The bandwidth b is a quarter of the
+mean of |z_i - z_j|^2 over i != j, and is treated as a constant. All five kernels are powers of
+t = exp(-|x - y|^2 / (16 b)). With k' = dk / d|x - y|^2 the gradient in z_i is ``4 w_i sum_j w_j k'_ij (z_i - z_j)``. It
+uses squared distances only, so it is finite where points coincide. (A. Gretton et al., "A Kernel Two-Sample Test",
+JMLR 2012; equation numbers not checked.)
 """
 
 import torch
 
 TILE = 512
-"""Points on each side of a block that is computed at a time."""
+"""Number of points on each side of a block that is computed at once."""
 
 _POWERS = 5
 
 
 def bandwidth(points: torch.Tensor) -> float:
-    """Return b, a quarter of the mean squared distance between different ones of the points, float [n, d], n > 1."""
+    """Return b, a quarter of the mean squared distance between distinct points, given as float [n, d] with n > 1."""
     n = len(points)
     centred = points - points.mean(dim=0)
     total = 2 * n * float(centred.square().sum(dtype=torch.float64))
@@ -30,13 +30,16 @@ def bandwidth(points: torch.Tensor) -> float:
 
 
 def mmd(points: torch.Tensor, n_first: int) -> tuple[float, torch.Tensor]:
-    """Return MMD^2 of two groups, and the gradient.
+    """Return MMD^2 between two groups, and its gradient.
 
-    Every pair is looked at: O(n^2 d) time, O(n d) memory.
+    All pairs are computed, in O(n^2 d) time and O(n d) memory.
 
     Args:
-        points: float [n, d], those of the first group first.
-        n_first: how many these are.
+        points: float [n, d], with the first group's points first.
+        n_first: size of the first group.
+
+    Returns:
+        The value, and the gradient, float [n, d].
     """
     points, weight = points - points.mean(dim=0), _weights(points, n_first)
     width, gradient, value = 16 * bandwidth(points), torch.zeros_like(points), 0.0
@@ -55,12 +58,18 @@ def mmd(points: torch.Tensor, n_first: int) -> tuple[float, torch.Tensor]:
 def mmd_estimate(
     points: torch.Tensor, n_first: int, rows: tuple[torch.Tensor, torch.Tensor]
 ) -> tuple[float, torch.Tensor]:
-    """Return what :func:`mmd` does, estimated without bias (but for b) from some points compared with all.
+    """Return an estimate of :func:`mmd` in which only some points are compared with all others.
+
+    It is unbiased given the bandwidth, and takes O(n (|rows|) d) time.
 
     Args:
-        points, n_first: as of :func:`mmd`.
-        rows: int64 places among the points of the first group, and of the second, drawn evenly, which are compared with
-            everybody: O(n (|rows|) d) time.
+        points: float [n, d], with the first group's points first.
+        n_first: size of the first group.
+        rows: int64 row indices of the points to compare with all others, those of the first group and those of the
+            second, each drawn uniformly.
+
+    Returns:
+        The value, and the gradient, float [n, d].
     """
     points, weight = points - points.mean(dim=0), _weights(points, n_first)
     places, sizes = torch.cat(rows), (n_first, len(points) - n_first)
@@ -83,7 +92,7 @@ def mmd_estimate(
 
 
 def _weights(points: torch.Tensor, n_first: int) -> torch.Tensor:
-    """Return the w of all points, float [n]."""
+    """Return the weight of each point, float [n]: 1 / n_0 in the first group, -1 / n_1 in the second."""
     weight = points.new_full((len(points),), 1 / n_first)
     weight[n_first:] = -1 / (len(points) - n_first)
     return weight
@@ -92,7 +101,13 @@ def _weights(points: torch.Tensor, n_first: int) -> torch.Tensor:
 def _kernel(
     left: torch.Tensor, right: torch.Tensor, width: float, diagonal: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return k and k', [a, b] each, of points [a, d] and [b, d]; ``diagonal`` if they are the same ones."""
+    """Return the kernel k and its derivative k', both [a, b], for points [a, d] and [b, d].
+
+    Args:
+        left, right: the points.
+        width: 16 times the bandwidth.
+        diagonal: whether both are the same points.
+    """
     distance = torch.addmm(right.square().sum(dim=1).unsqueeze(0), left, right.T, alpha=-2)
     distance.add_(left.square().sum(dim=1, keepdim=True)).clamp_min_(0)
     if diagonal:
@@ -107,7 +122,7 @@ def _kernel(
 
 
 def _mean_pull(own: torch.Tensor, slope: torch.Tensor, others: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Return ``sum_j w_j k'_ij (z_i - z_j)``, float [own, d]."""
+    """Return ``sum_j w_j k'_ij (z_i - z_j)`` for each point i of ``own``, float [own, d]."""
     return (slope @ weight).unsqueeze(1) * own - slope @ (weight.unsqueeze(1) * others)
 
 
@@ -120,6 +135,6 @@ def _pull(
     slope: torch.Tensor,
     times: float,
 ) -> None:
-    """Add to the gradient of some points what others pull at them."""
+    """Add to some points' gradient the terms of their pairs with other points, multiplied by ``times``, in place."""
     pulled = _mean_pull(points[own], slope, points[others], weight[others])
     gradient[own] += times * weight[own].unsqueeze(1) * pulled

@@ -1,23 +1,25 @@
-"""How forgetting moves the losses of examples that stay: through the negatives that training draws for them.
+"""How forgetting changes the losses of retained examples through the negatives that training draws for them.
 
-Training draws negatives among what a person does not have. What they forget, they do not have any more, and it becomes
-a negative of their other examples; with popularity, it is drawn less often for everybody.
+Training draws negatives from the items that a user has not interacted with. A forgotten item is one of these from then
+on, so it becomes a possible negative for the user's other examples. With popularity sampling, it is also drawn less
+often for everyone else.
 
-Let an item ``i`` be proposed with weight ``w_i`` (uniform: 1; popularity: its training count to the power ``alpha``)
-and refused if the person has it. With old weights ``w`` and new ones ``w'``, let ``a_f`` be what the weight of an item
-``f`` among a person's possible negatives grows by: ``w'_f`` where it has just become one, ``w'_f - w_f`` where it was
-one, nothing where it is none. With ``Z`` and ``Z' = Z + sum_f a_f`` the total weights before and after, and ``l_i`` the
-loss of an example with the negative ``i``, its regulariser included, the example's expected loss changes by::
+Let an item ``i`` be proposed with weight ``w_i`` (uniform: 1; popularity: its training count to the power ``alpha``),
+and rejected if the user has interacted with it. With old weights ``w`` and new weights ``w'``, let ``a_f`` be the
+increase in weight of an item ``f`` among a user's possible negatives: ``w'_f`` if it has just become one, ``w'_f -
+w_f`` if it was one before, and 0 if it is none. Let ``Z`` and ``Z' = Z + sum_f a_f`` be the total weights before and
+after, and ``l_i`` the loss of an example with the negative ``i``, including its regulariser. Then the example's
+expected loss changes by::
 
     sum_f a_f (l_f - mean_old l) / Z'  =  sum_f a_f (l_f - mean_new l) / Z
 
-The right-hand form is what is computed: what is drawn under the new mask stands for ``mean_new``. Several averaged
-negatives have the same expectation; a pointwise loss, the mean over a positive and its ``k`` negatives, changes by
-``k / (1 + k)`` of that.
+The right-hand side is what is computed, with draws under the new mask for ``mean_new``. Averaging over several
+negatives has the same expectation. A pointwise loss, the mean over a positive and its ``k`` negatives, changes by
+``k / (1 + k)`` times that.
 
-A sampler that refuses nothing but the target, as that of sessions, has no such change, and a model that draws no
-negatives (a softmax over the catalogue, all pairs, closed forms) has none. What a model contrasts within a batch, as
-SGL and DCCF do, or draws for itself, as SimRec does, does not follow this rule and is left out.
+There is no such change for a sampler that rejects only the target, as in session-based recommendation, nor for a model
+that draws no negatives (a softmax over the catalogue, all pairs, closed forms). Contrasts within a batch, as in SGL and
+DCCF, and negatives that a model draws by itself, as in SimRec, do not follow this rule and are not included.
 """
 
 import numpy as np
@@ -30,37 +32,37 @@ from recbole.unlearning.case import Case
 from recbole.utils import InputType
 
 MOST_SCORES = 2**22
-"""Of an expectation over all possible negatives; where there are more, :data:`DRAWN` negatives stand for them."""
+"""Largest number of scores for an expectation over all possible negatives; beyond, :data:`DRAWN` draws estimate it."""
 
 DRAWN = 64
-"""How many draws stand for all possible negatives where these are too many."""
+"""Number of draws that estimate the mean over all possible negatives if there are too many of them."""
 
 FEW = 8
-"""Draws of each of the requesters' examples that stand for ``mean_new``: it counts a hundredth of them or so."""
+"""Number of draws per example of the requesting users that estimate ``mean_new``, a small part of the change."""
 
 MOST_ROWS = 2**18
-"""Of a sum that may be estimated; of more, so many are drawn."""
+"""Largest number of rows in a sum that may be estimated; from a longer one, this many are drawn."""
 
 PIECE = 2**16
-"""Rows of a batch of an expectation, so that the losses of few are computed at a time."""
+"""Number of rows per batch, which limits the memory that computing their losses takes."""
 
 MOST_WEIGHTS = 64
-"""How many different weights rows of a sum that may be estimated have; with more, equal weights are drawn."""
+"""Largest number of distinct weights in a sum that may be estimated; beyond, rows are drawn with equal weights."""
 
 Weighted = list[tuple[Interaction, float]]
-"""Batches, and what the loss sum of each counts."""
+"""Batches, each with the weight of its loss sum."""
 
 
 class NegativesChange:
-    """The change that a case makes to people's expected losses through their negatives, as batches with weights.
+    """The change in users' expected losses that a case causes through their negatives, as weighted batches.
 
     Args:
-        case: whose rows are forgotten.
+        case: the requests, whose rows are already forgotten.
 
     Attributes:
-        items: int64, ascending: the forgotten items of training rows.
-        applies: whether anything changes: there are negatives, and what they are drawn among follows from the rows.
-        count: of how many (person, item) pairs the item has become a possible negative of the person.
+        items: int64, ascending, ids of the items in forgotten training rows.
+        applies: whether there is any change: the model draws negatives, and which ones depends on the forgotten rows.
+        count: number of (user, item) pairs whose item has become a possible negative for the user.
     """
 
     def __init__(self, case: Case) -> None:
@@ -75,13 +77,14 @@ class NegativesChange:
             self.count = len(without(pairs, self._held(case.change.entities)[0]))
 
     def of_requesters(self, times: int = FEW) -> Weighted:
-        """Return the change of the requesters' examples: of those that stay and, as they were, of the touched ones.
+        """Return the change of the requesting users' losses.
 
-        A touched example's loss was expected over the old negatives, while those beside it are drawn under the new
-        mask: this change is the difference.
+        It includes retained examples and, as they were before, the examples with a forgotten row. For the latter the
+        training loss was an expectation over the old negatives, while the negatives that accompany them elsewhere are
+        drawn under the new mask: this change is the difference.
 
         Args:
-            times: draws for each example that stand for ``mean_new``; 0 takes all possible negatives.
+            times: number of draws per example that estimate ``mean_new``; 0 uses all possible negatives.
         """
         if not self.applies:
             return []
@@ -92,11 +95,11 @@ class NegativesChange:
         return self._change(batch, np.repeat([1.0, 1 / share], [len(change.before), len(own)]), times)
 
     def of_others(self, n: int, times: int = 1) -> Weighted:
-        """Return the change of everybody else's examples, estimated from at most ``n`` of them; none if uniform.
+        """Return the change of all other users' losses, estimated from a sample. Empty for uniform sampling.
 
         Args:
-            n: examples that are drawn.
-            times: as of :meth:`of_requesters`.
+            n: the largest number of examples in the sample.
+            times: number of draws per example that estimate ``mean_new``; 0 uses all possible negatives.
         """
         if not self.applies or np.array_equal(self.old, self.new):
             return []
@@ -106,16 +109,16 @@ class NegativesChange:
         return self._change(self.data.collate(others), np.full(len(others), scale), times)
 
     def expected(self, batch: Interaction, scale: float = 1.0) -> Weighted:
-        """Return a batch's loss with each example's mean over its possible negatives, after the change.
+        """Return a batch's loss, averaged over each example's possible negatives after the change.
 
         Args:
-            batch: positives of a pairwise model.
-            scale: what the batch counts.
+            batch: positives for a pairwise model.
+            scale: weight of the batch.
         """
         return self._mean(batch, np.full(len(batch), scale), 0, "expected")
 
     def cheap(self, batch: Interaction) -> bool:
-        """Return whether :meth:`expected` of a batch is one sum of at most :data:`MOST_ROWS` rows for each person."""
+        """Return whether :meth:`expected` of a batch takes at most :data:`MOST_ROWS` scores; False unless uniform."""
         uniform = self.negatives.by_person and self.negatives.sampler.popularity is None
         return uniform and len(batch) * self.data.n_items <= MOST_ROWS
 
@@ -125,13 +128,24 @@ class NegativesChange:
         return self.data.log.user[rows] * self.data.n_items + self.data.log.item[rows]
 
     def _held(self, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return keys of the (person, item) pairs of retained training rows, and of those and the forgotten ones."""
+        """Return the (user, item) pairs of retained training rows, and of retained and forgotten ones, as keys.
+
+        Args:
+            people: int64, user ids.
+
+        Returns:
+            Two int64 arrays, ascending; a key is ``user * n_items + item``.
+        """
         rows = self.data.log.rows_of(people)
         keys, left = self._keys(rows), self.data.in_training(rows)
         return distinct(keys[left]), distinct(keys[left | held(rows, self.rows)])
 
     def _shift(self, people: np.ndarray) -> np.ndarray:
-        """Return ``a_f / Z``, float64 [people, items], for people (int64, ascending) and the forgotten items."""
+        """Return ``a_f / Z`` for users and the forgotten items, float64 [users, items].
+
+        Args:
+            people: int64, ascending, user ids.
+        """
         n_items = self.data.n_items
         now, before = self._held(people)
         total = self.old.sum() - np.bincount(
@@ -142,14 +156,18 @@ class NegativesChange:
         return grown / total[:, None]
 
     def _share(self, people: np.ndarray) -> np.ndarray:
-        """Return the chance of each item as a negative of people (int64, ascending), float64 [people, n_items]."""
+        """Return each item's probability of being drawn as a negative, float64 [users, n_items].
+
+        Args:
+            people: int64, ascending, user ids.
+        """
         held_now = self._held(people)[0]
         share = np.tile(self.new, (len(people), 1))
         share[np.searchsorted(people, held_now // self.data.n_items), held_now % self.data.n_items] = 0.0
         return share / share.sum(axis=1, keepdims=True)
 
     def _people(self, batch: Interaction) -> tuple[np.ndarray, np.ndarray]:
-        """Return the people of a batch, ascending, and each example's place among them."""
+        """Return a batch's distinct users (ids, ascending), and the position of each example's user among them."""
         users = batch[self.negatives.given].cpu().numpy()
         people = distinct(users)
         return people, np.searchsorted(people, users)
@@ -157,7 +175,7 @@ class NegativesChange:
     # --- batches -------------------------------------------------------------------------------------------------
 
     def _change(self, batch: Interaction, scale: np.ndarray, times: int) -> Weighted:
-        """Return the change of examples' expected losses, each times a number (float64 [batch])."""
+        """Return the change of examples' expected losses, each multiplied by a factor (float64 [batch])."""
         if not len(batch):
             return []
         if self.negatives.input_type is InputType.POINTWISE:
@@ -169,7 +187,14 @@ class NegativesChange:
         return listed + self._mean(batch, -shift.sum(axis=1), times, "mean")
 
     def _mean(self, batch: Interaction, weights: np.ndarray, times: int, name: str) -> Weighted:
-        """Return each example's mean loss over its negatives after the change, times a weight (float64 [batch])."""
+        """Return each example's mean loss over its negatives after the change, multiplied by a weight.
+
+        Args:
+            batch: positives.
+            weights: float64 [batch].
+            times: number of draws per example that estimate the mean; 0 uses all possible negatives, if not too many.
+            name: part of the random stream's name.
+        """
         some = np.flatnonzero(weights)
         batch, weights = batch[some], weights[some]
         if not times and len(some) * self.data.n_items <= MOST_SCORES:
@@ -186,14 +211,14 @@ class NegativesChange:
     def _batches(
         self, batch: Interaction, example: np.ndarray, items: np.ndarray, weights: np.ndarray, most: int | None
     ) -> Weighted:
-        """Return rows with weights of their own as batches of rows with one weight.
+        """Group rows with individual weights into batches whose rows share one weight.
 
         Args:
-            batch: examples.
-            example: int64 [rows], each row's example.
-            items: int64 [rows], its negative.
+            batch: the examples.
+            example: int64 [rows], the index in ``batch`` of each row's example.
+            items: int64 [rows], each row's negative.
             weights: float64 [rows].
-            most: the sum may be estimated, by so many rows; None for the sum itself.
+            most: number of rows with which the sum may be estimated; ``None`` computes the exact sum.
         """
         found: Weighted = []
         values, which = np.unique(weights, return_inverse=True)
@@ -218,7 +243,7 @@ class NegativesChange:
 
 
 def _systematic(weights: np.ndarray, n: int, generator: np.random.Generator) -> np.ndarray:
-    """Return ``n`` places (int64, ascending), drawn in proportion to weights above 0, as evenly as that goes."""
+    """Return ``n`` positions (int64, ascending), by systematic sampling in proportion to positive weights."""
     ends = np.cumsum(weights)
     at = np.searchsorted(ends, (np.arange(n) + generator.random()) / n * ends[-1], side="right")
     return np.minimum(at, len(weights) - 1)

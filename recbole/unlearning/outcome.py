@@ -1,4 +1,4 @@
-"""How a request ends."""
+"""How a request ends: its outcome, and the exception that an algorithm raises to leave the model unchanged."""
 
 import contextlib
 import re
@@ -10,24 +10,26 @@ import numpy as np
 import torch
 
 PHASES = ("prepare", "solve", "apply")
-"""What the seconds of a request go to."""
+"""Phases of a request, for which seconds are reported."""
 
 
 @dataclass
 class Outcome:
-    """How a request, or a batch of them, ended and what it cost.
+    """How a request, or a batch of requests, ended and what it cost.
 
     Attributes:
-        status: ``applied``, ``reinitialised``, ``skipped``, ``timeout`` or ``diverged``. ``reinitialised``: nothing was
-            done but to set rows that no retained example reads any more to their initial values.
-        reason: why it is not ``applied``.
-        relative_change: norm of the step over the norm of the parameters (rows) that may change.
-        seconds: by phase, see :data:`PHASES`.
-        n_examples: training examples that contained a forgotten row, and how many of them are left.
-        work: what the algorithm counted: ``n_hvp``, ``residual`` and the like.
-        reinitialised: how many rows (of a matrix of single entries: these) were set to initial values, by parameter.
-        reset: those of the requests for which that was all, by entity.
-        idle: why there was nothing to do for those of the requests for which there was not, by entity.
+        status: ``applied``, ``reinitialised``, ``skipped``, ``timeout`` or ``diverged``. With ``reinitialised``, the
+            only change was to set rows that no retained example reads any more to their initial values.
+        reason: why the status is not ``applied``; otherwise empty.
+        relative_change: Euclidean norm of the step, divided by that of the parameters (table rows) that could change.
+        seconds: seconds spent, by phase (:data:`PHASES`).
+        n_examples: number of training examples that contained a forgotten row, and how many of them still exist without
+            it (an SBR prefix or an NBR basket can lose an item).
+        work: counts and figures of the algorithm, such as ``n_hvp`` and ``residual``.
+        reinitialised: parameter name to the number of rows that were set to initial values. For a matrix of which
+            single entries are stored, it is the number of entries.
+        reset: entities of those requests in a batch for which setting rows to initial values was the only change.
+        idle: entities of those requests in a batch that needed no change, each with the reason.
     """
 
     status: str
@@ -44,7 +46,12 @@ class Outcome:
 
 
 class NotApplied(Exception):
-    """Raised by an algorithm to leave the model as it is; ``status`` is ``timeout``, ``diverged`` or ``skipped``."""
+    """Raised by an algorithm to leave the model unchanged.
+
+    Args:
+        status: ``timeout``, ``diverged`` or ``skipped``.
+        reason: why no step is made.
+    """
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)
@@ -54,16 +61,16 @@ class NotApplied(Exception):
 _TOO_MUCH = re.compile(
     r"out of memory|allocate|overflow|alloc_failed|float nan|float infinity|too large", re.IGNORECASE
 )
-"""What torch and NumPy say in errors of general types when memory or the range of numbers is exceeded."""
+"""Matches errors of general types that torch and NumPy raise for a lack of memory or an overflow."""
 
 
 @contextlib.contextmanager
 def failures_as_outcomes() -> Iterator[None]:
-    """Have numbers or memory that are exceeded inside of this block tell how the request ended.
+    """Turn errors of memory and of floating-point range inside the block into ``NotApplied``.
 
     Raises:
-        NotApplied: ``diverged``, with the reason, for an overflow, a division by zero, a matrix that cannot be
-            factorised, and for memory that is not to be had, of the machine or of the device.
+        NotApplied: an overflow, a division by zero, a matrix that cannot be factorised, or a lack of memory on the host
+            or the device. The status is ``diverged``.
     """
     try:
         yield
@@ -78,5 +85,5 @@ def failures_as_outcomes() -> Iterator[None]:
 def _in_short(error: Exception) -> str:
     memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "memory" in str(error).lower()
     kind = "out of memory" if memory else type(error).__name__
-    told = (str(error).strip().splitlines() or [""])[0][:200]
-    return f"{kind}: {told}" if told else kind
+    message = (str(error).strip().splitlines() or [""])[0][:200]
+    return f"{kind}: {message}" if message else kind

@@ -1,4 +1,4 @@
-"""Requests one after another, in their order, with stops to save."""
+"""The loop of an unlearning run: requests are answered one after another, with checkpoints in between."""
 
 import logging
 import statistics
@@ -25,23 +25,24 @@ from recbole.utils.device import now
 logger = logging.getLogger("recbole")
 
 STATUSES = ("applied", "reinitialised", "skipped", "timeout", "diverged")
-"""How requests end."""
+"""The possible outcomes of a request."""
 
 
 class Pipeline:
-    """Puts requests to an unlearning algorithm.
+    """Passes the requests of a run to an unlearning algorithm, in their order.
 
     Args:
-        algorithm: an :class:`~recbole.unlearning.algorithm.UnlearningAlgorithm` on the base model.
-        requests: :class:`~recbole.unlearning.request.Requests`; the algorithm sees one piece of them at a time.
-        batch_size: requests that are forgotten together.
-        resume: :class:`~recbole.trainer.ResumeFile` or None.
-        log_path: where the per-request JSON lines go.
-        deadline: of the whole run; none by default. A piece may use its even share of it, and no more than is left;
-            what others did not use is not handed on. With nothing left it is a ``timeout`` that did not run: its rows
-            are forgotten, the parameters stay.
-        show_progress: draw a progress bar on a terminal.
-        sizes: after how many requests it stops to save, ascending; by default at the four checkpoints.
+        algorithm: the algorithm, constructed with the base model.
+        requests: the requests of the run. The algorithm only sees those that it is to answer next.
+        batch_size: number of requests that are forgotten together.
+        resume: file of the snapshots from which a killed run continues; ``None`` writes none.
+        log_path: file of the log with one JSON line per request; ``None`` writes none.
+        deadline: time limit of the whole run; ``None`` sets none. Each chunk of requests gets an even share of the
+            time, or what is left of it if that is less. Time that a chunk does not use is not passed on. With no time
+            left, a chunk is marked as forgotten, its status is ``timeout``, and the parameters do not change.
+        show_progress: whether to draw a progress bar on a terminal.
+        sizes: numbers of requests after which a checkpoint is saved, ascending; by default those of
+            :func:`~recbole.unlearning.schedule.checkpoint_sizes`.
     """
 
     def __init__(
@@ -62,18 +63,22 @@ class Pipeline:
         self.log_path, self.show_progress = log_path, show_progress
         self.done, self.outcomes = 0, Counter[str]()
         self.total, self.cpu_seconds = 0.0, 0.0
-        self.changes: list[float] = []  # relative ones, of the pieces that were applied
-        self.seconds: list[float] = []  # these and the CPU's are of the requests that worked
-        self.settled = 0  # how many of these were before the last checkpoint
+        self.changes: list[float] = []  # relative change of each chunk that was applied
+        self.seconds: list[float] = []  # of each request that the algorithm worked on; CPU seconds likewise
+        self.settled = 0  # how many entries of `seconds` are from before the last checkpoint
 
     def run(self, save: Callable[[int, int, dict[str, Any]], object]) -> dict[str, Any]:
-        """Forget everything; call ``save(checkpoint, n_done, summary)`` at each of the stops, numbered from 0.
+        """Answer all requests, and save a checkpoint at each stop.
+
+        Args:
+            save: called at each stop with the checkpoint's number from 0, the number of requests answered so far, and
+                the :meth:`summary`.
 
         Returns:
-            The :meth:`summary`.
+            The :meth:`summary` at the end.
 
         Raises:
-            UserError: when the log cannot be written, or lacks requests that the snapshot counts.
+            UserError: the log cannot be written, or it lacks requests that the snapshot counts.
         """
         log_size = self._load_snapshot()
         log = RequestLog(self.log_path, log_size) if self.log_path else None
@@ -102,7 +107,7 @@ class Pipeline:
         return self.summary()
 
     def _forget(self, start: int, stop: int) -> dict[str, Any]:
-        """Forget requests ``start`` to ``stop - 1`` together and return the record of it."""
+        """Answer requests ``start`` to ``stop - 1`` together, and return their record for the log."""
         requests = self.requests.between(start, stop)
         device = self.algorithm.device
         began, cpu = now(device), time.process_time()
@@ -126,9 +131,10 @@ class Pipeline:
         return record
 
     def _complete(self, log: RequestLog | None, stop: int) -> None:
-        """Have done what was put off; its seconds are shared evenly by the requests since the last checkpoint.
+        """Let the algorithm do the work that it postponed.
 
-        Where it fails they are ``diverged``, and a line of the log says so.
+        The seconds are added in equal parts to the requests answered since the last checkpoint. If the work fails, these
+        requests become ``diverged``, which is logged.
         """
         device, worked = self.algorithm.device, len(self.seconds) - self.settled
         began, cpu = now(device), time.process_time()
@@ -147,18 +153,18 @@ class Pipeline:
         self.total += seconds if tried else 0.0
 
     def _take_back(self, failure: NotApplied, worked: int, log: RequestLog | None, stop: int) -> None:
-        """Count the last requests that worked, so many of those up to ``stop``, by what became of them in the end."""
+        """Change the outcome of the last ``worked`` requests before index ``stop`` from applied to the failure's status."""
         self.outcomes["applied"] -= worked
         self.outcomes[failure.status] += worked
         start = max((size for size in self.sizes if size < stop), default=0)
         of = f"requests {start} to {stop - 1}"
-        logger.warning("%s, what was put off until the checkpoint: %s: %s", of, failure.status, failure.reason)
+        logger.warning("%s: the work postponed to the checkpoint failed: %s: %s", of, failure.status, failure.reason)
         if log is not None:
             told = {"status": failure.status, "reason": failure.reason, "put_off": worked}
             log.add({"index": start, "n_requests": stop - start} | told)
 
     def _count(self, outcome: Outcome, n_requests: int, seconds: float, cpu: float) -> None:
-        """Add what became of some requests that were answered together, in so many seconds, to what was done."""
+        """Add the outcome of ``n_requests`` requests that were answered together to the counts and seconds."""
         worked = n_requests - len(outcome.idle) - len(outcome.reset)
         self.outcomes[outcome.status] += worked
         self.outcomes["skipped"] += len(outcome.idle)
@@ -171,12 +177,13 @@ class Pipeline:
             self.cpu_seconds += cpu
 
     def summary(self) -> dict[str, Any]:
-        """Return what was done so far: the counts of requests, and seconds.
+        """Return counts and costs of the requests answered so far.
 
-        ``worked`` of them had something to do: they were applied, timed out or diverged. What was ``reinitialised`` is
-        no work of the algorithm's. Means and the 95th percentile
-        are over these, each with an even share of its piece's seconds, and None without any; ``seconds_total`` is of
-        everything.
+        Keys: ``total`` and ``done``, numbers of requests; one count for each of :data:`STATUSES`; ``worked``, the
+        number of requests that the algorithm worked on (applied, timed out or diverged); ``seconds_total`` for
+        everything; ``seconds_mean``, ``seconds_p95`` and ``cpu_seconds_mean`` over the requests in ``worked``, each
+        with an equal part of its chunk's seconds, ``None`` if there are none; ``median_relative_change`` over the
+        chunks that were applied.
         """
         seconds = sorted(self.seconds)
         count = len(seconds)
@@ -208,7 +215,11 @@ class Pipeline:
         })  # fmt: skip
 
     def _load_snapshot(self) -> int:
-        """Go on from the snapshot, if there is one; return the length of the log, in bytes, that it counts on."""
+        """Continue from the snapshot, if there is one.
+
+        Returns:
+            The length of the log in bytes when the snapshot was taken; 0 without a snapshot.
+        """
         state = self.resume.load() if self.resume is not None else None
         if self.resume is None or state is None:
             return 0
@@ -218,7 +229,7 @@ class Pipeline:
         return int(state["log_size"])
 
     def _restore(self, resume: ResumeFile, state: dict[str, Any]) -> int:
-        """Put a snapshot in place, and return how many requests it has done."""
+        """Restore the state from a snapshot, and return how many requests it had answered."""
         self._check_log(alike(state["log_size"], 0), resume.path)
         self.done, self.outcomes = alike(state["done"], 0), Counter(alike(state["outcomes"], {}))
         self.total, self.cpu_seconds = alike(state["total"], 0.0), alike(state["cpu_seconds"], 0.0)
@@ -232,10 +243,10 @@ class Pipeline:
         return n_done
 
     def _check_log(self, size: int, snapshot: Path) -> None:
-        """Refuse a log that has lost what was in it when the snapshot was taken."""
+        """Refuse to continue if the log is shorter than when the snapshot was taken."""
         there = self.log_path.stat().st_size if self.log_path and self.log_path.is_file() else 0
         if there < size:
             raise UserError(
-                f"{self.log_path} lacks requests of the interrupted run ({there} of {size} bytes are there); "
+                f"{self.log_path} lacks requests of the interrupted run (it has {there} of {size} bytes); "
                 f"delete {snapshot} to start over"
             )

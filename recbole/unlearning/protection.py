@@ -1,4 +1,4 @@
-"""What algorithms have in common that make an attribute unreadable in a trained model, by moving people's vectors."""
+"""Base classes of algorithms that unlearn an attribute from a trained model by changing user embeddings."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ REGULARISERS = ("rank_margin", "l2", "none")
 
 
 class AttributeAlgorithm(UnlearningAlgorithm):
-    """An algorithm whose requests name an attribute of people; nothing leaves the data.
+    """An algorithm whose requests name an attribute of users. No row leaves the data.
 
     Attributes:
-        views: the user views that are protected, by name.
+        views: the user embeddings that are protected, name to :class:`~recbole.model.user_views.UserView`.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("attribute",)
@@ -41,30 +41,43 @@ class AttributeAlgorithm(UnlearningAlgorithm):
 
     @classmethod
     def check_class(cls, model_class: type[AbstractRecommender]) -> None:
-        """Refuse a class of models that never has a user view."""
+        """Refuse a model class that has no user embeddings.
+
+        Raises:
+            UserError: it has none.
+        """
         if model_class.user_views is AbstractRecommender.user_views:
             raise _no_view(cls.name, model_class.__name__)
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse a model without a user view."""
+        """Refuse a model that has no user embeddings, or is not trained.
+
+        Raises:
+            UserError: it has none.
+        """
         if not model.trainable or not model.user_views():
             raise _no_view(self.name, type(model).__name__)
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return the parameters of all user views."""
+        """Return the names of the parameters that all user embeddings are computed from."""
         return tuple(dict.fromkeys(name for view in model.user_views().values() for name in view.parameters))
 
 
 def _no_view(algorithm: str, model: str) -> UserError:
-    return UserError(f"{algorithm} changes a trained model's user vectors, and {model} has no user view")
+    return UserError(f"{algorithm} changes a trained model's user embeddings, and {model} has none (no user view)")
 
 
 def chosen_views(model: AbstractRecommender, dataset: Dataset, which: str) -> dict[str, UserView]:
-    """Return the views of a model that a run protects.
+    """Return the user embeddings that a run protects, name to view.
+
+    Args:
+        model: a trained model.
+        dataset: its data.
+        which: value of ``--protect_view``.
 
     Raises:
-        UserError: there is no such choice, or the model has no such view.
+        UserError: the value is unknown, or the model has no such view.
     """
     if which not in VIEWS:
         raise UserError(f"--protect_view should be {', '.join(VIEWS)}, not '{which}'{suggest(which, VIEWS)}")
@@ -81,13 +94,14 @@ def chosen_views(model: AbstractRecommender, dataset: Dataset, which: str) -> di
 
 
 class ProtectionAlgorithm(AttributeAlgorithm):
-    """Adam on the parameters of the protected views, everybody in each step; to add one takes an :meth:`objective`.
+    """Changes protected user embeddings with Adam. Subclasses implement :meth:`objective`.
 
-    Minimised is the objective, the sum over the protected views, plus ``protect_weight`` times the regulariser: the
-    order of the original model's lists (:mod:`recbole.unlearning.rank_margin`), or the squared distance from the
-    original parameters. Where the attribute is one of several, those protected before it are not looked at again.
-    Only the views' parameters move; in a table these are the rows of the protected people. The step of a request is
-    all of Adam's steps together: if time runs out before the last, or a number is not finite, none of it is left.
+    Each step uses all protected users. The loss is the objective, summed over the protected views, plus
+    ``protect_weight`` times a regulariser. The regulariser preserves the order of the original model's lists
+    (:mod:`recbole.unlearning.rank_margin`), or penalises the squared distance from the original parameters. With
+    several attributes, a request's loss contains only its own attribute, not those protected earlier. Only the views'
+    parameters change; in an embedding table, only the rows of the protected users. If the time runs out before the last
+    step, or a number is not finite, the parameters go back to their values from before the request.
     """
 
     Hyper = ProtectHyper
@@ -108,20 +122,20 @@ class ProtectionAlgorithm(AttributeAlgorithm):
     def objective(
         self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
     ) -> tuple[float, torch.Tensor]:
-        """Return how well the groups can be told apart, and the gradient in the vectors.
+        """Return a measure of how well the groups can be told apart, and its gradient.
 
         Args:
-            view: its name.
-            vectors: float [n_users, d], of one view; without a gradient.
-            groups: int64 ids of each group of the protected people, two or more, none empty.
-            at: the request's index and the step's number, for random streams.
+            view: name of the view.
+            vectors: float [n_users, d], the view's user embeddings, without a graph.
+            groups: int64 user ids of the protected users in each group; two groups or more, none empty.
+            at: the request's index and the step's number, to key random streams with.
 
         Returns:
-            A number, and float [n_users, d].
+            The value to minimise, and its gradient in ``vectors``, float [n_users, d].
         """
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Protect the people of the requests so far, in one attribute after the other."""
+        """Protect the users of the requests so far, one request's attribute after another."""
         clock = Clock(self.device, *PHASES)
         before = {name: parameter.detach().clone() for name, parameter in self.moved.items()}
         outcome = Outcome("skipped")
@@ -158,14 +172,14 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         return Outcome("applied", relative_change=change / max(size, 1e-30))
 
     def _protect(self, request: AttributeRequest, deadline: Deadline) -> None:
-        """Take Adam's steps for one request, in place.
+        """Make all of Adam's steps for one request, in place.
 
         Raises:
-            NotApplied: the time is up, a number is not finite, or there is nobody to be told apart.
+            NotApplied: the time is up, a number is not finite, or the protected users form fewer than two groups.
         """
         groups = [torch.from_numpy(people).to(self.device) for people in request.groups]
         if len(groups) < 2:
-            raise NotApplied("skipped", "the protected people are of fewer than two groups")
+            raise NotApplied("skipped", "the protected users belong to fewer than two groups")
         only = torch.from_numpy(request.protected).to(self.device)
         people = only if all(view.table for view in self.views.values()) else None
         optimizer = torch.optim.Adam(self.moved.values(), lr=self.hyper.protect_rate)
@@ -186,11 +200,11 @@ class ProtectionAlgorithm(AttributeAlgorithm):
             if not torch.isfinite(torch.tensor(values[-1], device="cpu")):
                 break
         if not all(bool(p.isfinite().all()) for p in self.moved.values()) or values[-1] != values[-1]:
-            raise NotApplied("diverged", f"a number is not finite after {len(values)} steps")
+            raise NotApplied("diverged", f"a value is not finite after {len(values)} steps")
         self.work |= {"objective_first": values[0], "objective_last": values[-1], "n_protected": len(request.protected)}
 
     def _gradients(self, groups: Sequence[torch.Tensor], at: tuple[int, int]) -> tuple[float, Gradients]:
-        """Return the objective of the protected views, and its gradients in the parameters."""
+        """Return the objective, summed over the protected views, and its gradients, by parameter name."""
         with torch.enable_grad():
             made = tuple(view.vectors() for view in self.views.values())
         named = zip(self.views, made, strict=True)

@@ -1,6 +1,6 @@
-r"""What holds recommendations where people's vectors move: the order of everybody's original list.
+r"""The rank-margin regulariser: it preserves the order of every user's original recommendations.
 
-With r_u(1..20) the items that the original model recommends to person u, and s the scores of the model that moves::
+With r_u(1..20) the items that the original model recommends to user u, and s the scores of the model being changed::
 
     sum_u sum_{n < 20} max(0, s(u, r_u(n + 1)) - s(u, r_u(n)) + 0.05)
 """
@@ -22,11 +22,11 @@ Gradients = dict[str, torch.Tensor]
 
 
 class RankMargin:
-    """The regulariser of a model, with the lists that the model recommends when this is made.
+    """The regulariser for a model. The original top-20 lists are computed when it is constructed.
 
     Args:
-        model: in evaluation mode.
-        dataset: under a mask that stays as it is; a list holds nothing that the person has.
+        model: the model, in evaluation mode.
+        dataset: the data, whose mask must not change. Items of a user's history are not in the user's list.
     """
 
     def __init__(self, model: AbstractRecommender, dataset: Dataset) -> None:
@@ -41,11 +41,14 @@ class RankMargin:
     def value_and_gradients(
         self, parameters: Mapping[str, torch.nn.Parameter], people: torch.Tensor | None = None
     ) -> tuple[float, Gradients]:
-        """Return the sum, and its gradients in some parameters.
+        """Return the regulariser's value, and its gradients.
 
         Args:
-            parameters: by name.
-            people: int64 ids, ascending, of those whose lists count; everybody's by default.
+            parameters: the parameters to differentiate by, by name.
+            people: int64 user ids, ascending, whose lists are included; ``None`` for all users.
+
+        Returns:
+            The value, and parameter name to gradient.
         """
         rows = torch.arange(len(self.entity), device=self.entity.device)
         if people is not None:
@@ -67,7 +70,7 @@ class RankMargin:
         return value, found
 
     def _scores(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield lists, int64 [some, 20], and their scores, differentiable, some people at a time."""
+        """Yield lists (item ids, int64 [n, 20]) and their differentiable scores (float [n, 20]) for chunks of users."""
         model = self.model
         for some in rows.split(_ASKED_AT_ONCE):
             lists = self.lists[some]
@@ -84,7 +87,13 @@ class RankMargin:
         parameters: Mapping[str, torch.nn.Parameter],
         rows: torch.Tensor,
     ) -> tuple[float, Gradients]:
-        """Return the sum and its gradients where scores are inner products; nothing is kept but two matrices."""
+        """Return value and gradients for a model whose scores are inner products of user and item embeddings.
+
+        Args:
+            vectors: user matrix [n_users, d] and item matrix [n_items, d], with their graphs.
+            parameters: the parameters to differentiate by, by name.
+            rows: int64, indices of the users' lists.
+        """
         users, items = (matrix.detach() for matrix in vectors)
         of_users, of_items = torch.zeros_like(users), torch.zeros_like(items)
         value = 0.0
@@ -102,7 +111,16 @@ class RankMargin:
 def through(
     made: tuple[torch.Tensor, ...], gradients: tuple[torch.Tensor, ...], parameters: Mapping[str, torch.nn.Parameter]
 ) -> Gradients:
-    """Return the gradients in parameters of something whose gradients in matrices that are made of them are known."""
+    """Return gradients in parameters, by the chain rule, from gradients in matrices computed from them.
+
+    Args:
+        made: the matrices, with their graphs.
+        gradients: the gradient in each matrix.
+        parameters: the parameters, by name.
+
+    Returns:
+        Parameter name to gradient; zeros for a parameter that no matrix depends on.
+    """
     pairs = [pair for pair in zip(made, gradients, strict=True) if pair[0].requires_grad]
     outputs, seeds = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     parts = torch.autograd.grad(outputs, list(parameters.values()), seeds, allow_unused=True)
@@ -111,7 +129,12 @@ def through(
 
 
 def _hinges(scores: torch.Tensor, lists: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the sum of the hinges of lists, int64 [rows, 20], and its gradient in their scores, float [rows, 20]."""
+    """Return the sum of all hinge terms, and its gradient in the scores, float [n, 20].
+
+    Args:
+        scores: float [n, 20], scores of the lists' items.
+        lists: int64 [n, 20], item ids; 0 is padding, which has no term.
+    """
     gap = scores[:, 1:] - scores[:, :-1] + MARGIN
     active = (gap.detach() > 0) & (lists[:, 1:] > 0)
     slope = torch.zeros_like(scores)

@@ -1,4 +1,4 @@
-"""The algorithms, this package's own and those of other installed distributions, and their hyper-parameters."""
+"""Registry of the unlearning algorithms, this package's own and those of other installed distributions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ ERASE_ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
 
 @dataclass(frozen=True)
 class HyperParameter:
-    """One flag: its name, type, default and help, and the algorithms that read it."""
+    """A hyper-parameter as the command line shows it.
+
+    Attributes:
+        name: name of its flag and configuration key.
+        type: type of its values, such as ``float``.
+        default: its default value.
+        help: its help text.
+        algorithms: names of the algorithms that have it.
+    """
 
     name: str
     type: type
@@ -36,7 +44,7 @@ class HyperParameter:
 
 @cache
 def _own() -> dict[str, Declared]:
-    """Return this package's algorithms by name: what the files of ``algorithms/`` declare."""
+    """Return the algorithms in this package's folder ``algorithms/``, by name, without importing them."""
     folder = Path(algorithms.__path__[0])
     names = [module.name for module in pkgutil.iter_modules(algorithms.__path__)]
     found = [one for name in names for one in declared(folder / f"{name}.py", f"{algorithms.__name__}.{name}")]
@@ -45,7 +53,7 @@ def _own() -> dict[str, Declared]:
 
 @cache
 def _others() -> dict[str, type[UnlearningAlgorithm]]:
-    """Return the algorithms of other distributions by name."""
+    """Return the algorithm classes that other distributions offer, by name."""
     return {name: _loaded(point) for name, point in plugins.offered(plugins.ALGORITHMS, _own()).items()}
 
 
@@ -53,14 +61,14 @@ def _loaded(point: EntryPoint) -> type[UnlearningAlgorithm]:
     """Return the class that an entry point names.
 
     Raises:
-        UserError: when it cannot be imported, is no algorithm, or goes by another name.
+        UserError: the class cannot be imported, is not a complete algorithm, or its ``name`` is not the entry point's.
     """
     cls = plugins.load(point)
     offer = f"the installed {point.group} '{point.name}' ({point.value})"
     if not _is_algorithm(cls):
-        raise UserError(f"{offer} is no subclass of UnlearningAlgorithm with a name and everything that is abstract")
+        raise UserError(f"{offer} must be a subclass of UnlearningAlgorithm with a name and no abstract methods")
     if cls.name != point.name:
-        raise UserError(f"{offer} calls itself '{cls.name}': the entry point's name must be the class's")
+        raise UserError(f"{offer} has the name '{cls.name}': entry point and class must have the same name")
     return cls
 
 
@@ -72,12 +80,12 @@ def _is_algorithm(thing: Any) -> bool:
 
 
 def algorithm_names() -> list[str]:
-    """Return the names of the algorithms: ERASE's seven, then others that are there."""
+    """Return the names of all algorithms: ERASE's seven first, then the others in alphabetical order."""
     return [*ERASE_ALGORITHMS, *sorted({*_own(), *_others()} - set(ERASE_ALGORITHMS))]
 
 
 def own_names() -> list[str]:
-    """Return the names of the algorithms that this package has itself, in the order of :func:`algorithm_names`."""
+    """Return the names of this package's own algorithms, in the order of :func:`algorithm_names`."""
     return [*ERASE_ALGORITHMS, *sorted(set(_own()) - set(ERASE_ALGORITHMS))]
 
 
@@ -85,7 +93,7 @@ def get_algorithm(name: str) -> type[UnlearningAlgorithm]:
     """Return the class of an algorithm.
 
     Raises:
-        UserError: when there is none of that name, naming the nearest.
+        UserError: there is no algorithm of that name; the message suggests a similar name.
     """
     if name in _own():
         return _own()[name].load()
@@ -95,10 +103,10 @@ def get_algorithm(name: str) -> type[UnlearningAlgorithm]:
 
 
 def about(name: str) -> str:
-    """Return the first line of what an algorithm's class says of itself.
+    """Return the first line of the docstring of an algorithm's class.
 
     Raises:
-        UserError: as :func:`get_algorithm`.
+        UserError: there is no algorithm of that name.
     """
     if name in _own():
         return _own()[name].about
@@ -106,10 +114,13 @@ def about(name: str) -> str:
 
 
 def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]:
-    """Return the :class:`HyperParameter` of some algorithms, by default of all, one for each name, sorted by name.
+    """Return the hyper-parameters of some algorithms, each once, sorted by name.
+
+    Args:
+        names: the algorithms' names; ``None`` for all algorithms.
 
     Raises:
-        UserError: when two algorithms declare the same name with another type or default.
+        UserError: two algorithms declare the same name with different types or defaults.
     """
     found: dict[str, HyperParameter] = {}
     for name in algorithm_names() if names is None else names:
@@ -125,14 +136,14 @@ def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]
 
 
 def _plain_type(hint: Any) -> type:
-    """Return ``float`` for ``float | None``."""
+    """Return the type that is not ``None`` in a union, such as ``float`` for ``float | None``."""
     if isinstance(hint, types.UnionType):
         return next(kind for kind in typing.get_args(hint) if kind is not type(None))
     return hint
 
 
 def markdown() -> str:
-    """Return the table of this package's own hyper-parameters that docs/algorithms.md shows."""
+    """Return the table of this package's own hyper-parameters for docs/algorithms.md."""
     lines = ["| flag | default | of | |", "|---|---|---|---|"]
     for one in hyper_parameters(own_names()):
         default = "" if one.default is None else f"`{one.default}`"

@@ -1,4 +1,4 @@
-"""A request is a value: who asks, and which rows of the log are to be forgotten."""
+"""Deletion requests: which user (or session) submitted a request, and which rows of the log it forgets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,14 @@ from recbole.utils import UserError
 
 @dataclass(frozen=True)
 class Request:
-    """One person's (or session's) wish.
+    """The deletion request of one user (SBR: session).
 
     Attributes:
-        index: its place in the fixed order, from 0.
-        entity: the raw token of the user or session.
-        rows: int64, the log rows to forget, in every split; empty when the entity or all of its items are unknown.
-        unknown: why nothing of it is in the data, or an empty string.
+        index: position in the fixed order of requests, from 0.
+        entity: raw token of the user (SBR: session).
+        rows: int64, indices of the log rows to forget, from all splits. Empty if the user, or all of the listed items,
+            are not in the data.
+        unknown: the reason why ``rows`` is empty; an empty string if it is not.
     """
 
     index: int
@@ -30,15 +31,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Requests:
-    """All requests of a forget set, in their order.
+    """All requests of a forget set, in their order. Indexing returns a :class:`Request`.
 
     Attributes:
-        entities: raw tokens, in order.
-        rows: int64, the rows of all requests, one request after the other.
-        offsets: int64 [n + 1] into ``rows``.
-        known: bool [n], whether the entity is in the data.
-        unknown_pairs: how many listed (entity, item) pairs the data does not hold.
-        sha256: of the forget-set file.
+        entities: raw tokens of the users (SBR: sessions), one for each request.
+        rows: int64, log-row indices of all requests, concatenated.
+        offsets: int64 [n + 1]; request ``i`` forgets ``rows[offsets[i]:offsets[i + 1]]``.
+        known: bool [n], whether the user (SBR: session) is in the data.
+        unknown_pairs: number of listed (user, item) pairs that are not in the data.
+        sha256: SHA-256 of the forget set's file.
     """
 
     entities: list[str]
@@ -63,20 +64,29 @@ class Requests:
         return [self[index] for index in range(start, stop)]
 
     def chosen(self, places: Sequence[int]) -> "Requests":
-        """Return the requests at some places (at least one), in that order; each gets its new place as its index."""
+        """Return some of the requests, in the given order. Their new positions become their indices.
+
+        Args:
+            places: positions of the requests, at least one.
+        """
         rows = [self[at].rows for at in places]
         offsets = np.concatenate([[0], np.cumsum([len(part) for part in rows])]).astype(np.int64)
         names, known = [self.entities[at] for at in places], self.known[np.asarray(places)]
         return Requests(names, np.concatenate(rows), offsets, known, self.unknown_pairs, self.sha256)
 
     def mask(self, n_done: int, n_rows: int) -> np.ndarray:
-        """Return the bool mask [n_rows] of what the first ``n_done`` requests forget."""
+        """Return which rows the first ``n_done`` requests forget, bool [n_rows].
+
+        Args:
+            n_done: number of requests.
+            n_rows: number of rows of the log.
+        """
         forgotten = np.zeros(n_rows, dtype=bool)
         forgotten[self.rows[: self.offsets[n_done]]] = True
         return forgotten
 
     def report(self) -> str:
-        """Return one line about what was found of the forget set."""
+        """Return one line for the log: numbers of requests, of rows to forget, and of entries not in the data."""
         lost = int((~self.known).sum())
         text = f"{len(self)} requests, {len(self.rows)} interactions to forget"
         if lost or self.unknown_pairs:
@@ -92,20 +102,21 @@ def find_requests(
     sha256: str,
     listed: np.ndarray | None = None,
 ) -> Requests:
-    """Look a forget set up in the data.
+    """Look up the entries of a forget set in the data.
 
     Args:
-        dataset: any :class:`~recbole.data.Dataset`.
-        entities, items: parallel lists of raw tokens; an item of ``None`` stands for every listed item.
-        ordered: the distinct entities in the order in which their requests come.
-        sha256: of the forget-set file.
-        listed: bool [n_items], the items that ``None`` stands for.
+        dataset: the data.
+        entities: raw token of the user (SBR: session), for each pair of the forget set.
+        items: raw token of the item, for each pair; ``None`` stands for all items in ``listed``.
+        ordered: the distinct users (SBR: sessions), in the order of their requests.
+        sha256: SHA-256 of the forget set's file.
+        listed: bool [n_items], the items that ``None`` stands for; not needed if no item is ``None``.
 
     Returns:
-        :class:`Requests`; one for each distinct entity, also for those that the data does not know.
+        One request for each token in ``ordered``, including those that are not in the data.
 
     Raises:
-        UserError: when the forget set is empty, or none of it is in the data.
+        UserError: the forget set is empty, or none of its pairs is in the data.
     """
     log = dataset.log
     if not len(ordered):
@@ -120,11 +131,11 @@ def find_requests(
     rows = log.rows_of(distinct(users[known]))
     keys = log.user[rows] * n_items + log.item[rows]
     hit = held(keys, pairs)
-    if listed is not None:  # item id 0 stands for all that are listed
+    if listed is not None:  # item id 0 stands for all listed items
         hit |= listed[log.item[rows]] & held(log.user[rows] * n_items, pairs)
     rows, keys = rows[hit], keys[hit]
     if not len(rows):
-        raise UserError("none of the forget set's (entity, item) pairs is in the data; is it of another data set?")
+        raise UserError("none of the forget set's (entity, item) pairs is in the data; is it for another data set?")
     order = np.argsort(place[log.user[rows]], kind="stable")
     counts = np.bincount(place[log.user[rows]], minlength=len(ordered))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -133,12 +144,12 @@ def find_requests(
 
 
 def requests_of(dataset: Dataset, entities: Sequence[str], sha256: str) -> Requests:
-    """Return one request for each of the entities (raw tokens of the data, in their order): to forget all its rows.
+    """Return one request for each of some users (SBR: sessions), which forgets all of their rows.
 
     Args:
-        dataset: any :class:`~recbole.data.Dataset`.
-        entities: list of tokens.
-        sha256: of the file that they are from.
+        dataset: the data.
+        entities: raw tokens, all of which are in the data, in the order of the requests.
+        sha256: SHA-256 of the file that the tokens are from.
     """
     users = dataset.log.vocabulary["user"].ids(entities)
     offsets = np.concatenate([[0], np.cumsum(np.diff(dataset.log.offsets)[users])])

@@ -1,4 +1,4 @@
-"""The log of a run's requests, one JSON line each."""
+"""The log of a run's requests, with one JSON line per request."""
 
 import contextlib
 import json
@@ -12,16 +12,18 @@ from recbole.utils.files import finite
 
 
 class RequestLog:
-    """JSON lines, one a request; what a killed run wrote after its last snapshot is cut off again.
+    """A file with one JSON line per request (or batch of requests).
+
+    A killed run may have written lines after its last snapshot. These are removed when the run continues.
 
     One with ``put_off`` says of how many requests before it the work failed that was put off until a checkpoint.
 
     Args:
-        path: the file.
-        size: bytes of it to go on after; it has as many.
+        path: path of the file.
+        size: number of bytes to keep of an existing file; 0 starts a new one. The file must have at least that many.
 
     Raises:
-        UserError: from every method, when the file cannot be written.
+        UserError: the file cannot be written. Every method may raise this.
     """
 
     def __init__(self, path: str | os.PathLike[str], size: int = 0) -> None:
@@ -40,12 +42,12 @@ class RequestLog:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
 
     def add(self, record: dict[str, Any]) -> None:
-        """Append one record; numbers that are not finite are written as ``null``."""
+        """Append one record; NaN and infinite numbers are written as ``null``."""
         with self._telling():
             self.file.write(json.dumps(finite(record), allow_nan=False).encode() + b"\n")
 
     def size(self) -> int:
-        """Return the file's length in bytes, everything on the disk."""
+        """Return the file's length in bytes, after forcing all of it to disk."""
         with self._telling():
             self.file.flush()
             os.fsync(self.file.fileno())

@@ -1,20 +1,25 @@
-"""When an unlearning run stops to save: after which requests, and which are forgotten together."""
+"""When an unlearning run saves checkpoints, and which requests are answered together."""
 
 N_CHECKPOINTS = 4
 LAST = N_CHECKPOINTS - 1
-"""The number of the last checkpoint, at which everything is forgotten."""
+"""The number of the last checkpoint, by which all requests are answered."""
 
 
 def checkpoint_sizes(n: int) -> list[int]:
-    """Return after how many of ``n`` requests the four checkpoints are taken."""
+    """Return the numbers of requests, of ``n`` in all, after which the four checkpoints are saved."""
     return [n // 4 + 1, n // 2 + 1, 3 * n // 4 + 1, n]
 
 
 def chunks(n: int, batch_size: int, sizes: list[int]) -> list[tuple[int, int]]:
-    """Cut ``n`` requests into pieces of at most ``batch_size`` that never cross a checkpoint.
+    """Split ``n`` requests into chunks of at most ``batch_size`` that do not cross a checkpoint.
+
+    Args:
+        n: number of requests.
+        batch_size: the largest number of requests that are answered together.
+        sizes: numbers of requests after which checkpoints are saved.
 
     Returns:
-        A list of ``(start, stop)``.
+        Pairs ``(start, stop)`` of request indices; ``stop`` is excluded.
     """
     cuts, start = [], 0
     for stop in sorted({*sizes, n}):

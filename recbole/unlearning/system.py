@@ -1,4 +1,4 @@
-"""The linear system of an influence step, and what a model must have for one."""
+"""The linear system that an influence-function step solves, and checks that a model has what such a step needs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ from recbole.unlearning.second_order.subspace import Subspace
 
 @dataclass(frozen=True)
 class Scope:
-    """What a request's system is made of.
+    """How many examples a request's linear system is made of.
 
     Attributes:
-        hops: how far in the graph examples count as affected.
-        n_affected: at most so many affected examples.
-        n_hessian: at most so many examples of the others' in the Hessian.
-        negatives: for each positive of a pairwise model; 0 takes all possible ones.
+        hops: largest graph distance at which an example counts as affected.
+        n_affected: largest number of affected examples.
+        n_hessian: largest number of other users' examples, per stratum, that the Hessian is estimated from.
+        negatives: number of negatives per positive for a pairwise model; 0 uses all possible ones.
     """
 
     hops: float
@@ -39,20 +39,21 @@ class Scope:
 
 @dataclass
 class System:
-    """The linear system of one request: ``(H + n damping I) x = difference``, in sums of losses.
+    """The linear system of one request, ``(H + n damping I) x = difference``, for sums of losses.
 
     Attributes:
-        n: number of training examples that are left.
-        subspace: that it lives in.
-        new: batches whose losses count after the change, with their ``weights``.
-        sample: ``(batches, weights)`` that stand for all retained examples; ``H`` is the Hessian of their losses.
-        moving: batches that look up the rows that may move; None for all that are read.
-        complete: whether neither ``sample`` nor the examples whose losses change leave one out.
-        difference: flat, the gradient of the losses before the change; minus that after it once :meth:`settle` is
-            called.
-        new_negatives: of how many (person, item) pairs the item has become a possible negative of the person.
-        certified: whether the gradient where a step ends will be wanted too.
-        unread: rows that nothing reads any more, which stay out of the system.
+        n: number of retained training examples.
+        subspace: the parameters to update.
+        new: batches of the examples whose loss changes, after forgetting.
+        weights: weight of each batch's loss sum in ``new``.
+        sample: ``(batches, weights)`` that represent all retained examples; ``H`` is the Hessian of their losses.
+        moving: batches whose examples look up the table rows that may be updated; ``None`` for all rows that are read.
+        complete: whether ``sample`` and the examples whose loss changes are complete, not sampled.
+        difference: flat, the gradient of the changed losses before forgetting; :meth:`settle` subtracts the gradient
+            after forgetting from it.
+        new_negatives: number of (user, item) pairs whose item has become a possible negative for the user.
+        certified: whether the gradient at the end of the step will be needed for a certificate.
+        unread: parameter name to rows (int64) that no retained example reads any more. They are not updated.
     """
 
     n: int
@@ -70,11 +71,11 @@ class System:
     _there: tuple[torch.Tensor, tuple[float, torch.Tensor]] | None = field(default=None, init=False, repr=False)
 
     def settle(self, unread: Mapping[str, torch.Tensor] | None = None) -> None:
-        """Take the gradient after the change off, now that the model holds nothing of the forgotten rows any more.
+        """Subtract the gradient after forgetting from ``difference``. The model must have been rebuilt before.
 
         Args:
-            unread: rows (int64, by parameter) that nothing reads any more. No example that is left has a derivative in
-                them, so that with no ``difference`` there they are out of the system.
+            unread: parameter name to rows (int64) that no retained example reads any more. ``difference`` is set to
+                zero there. Retained examples have no derivative in these rows, so the solution is zero there too.
         """
         with second_order(self.subspace.model):
             self.difference -= gradient(self.subspace, self.new, self.weights)
@@ -82,20 +83,28 @@ class System:
         self.subspace.clear(self.difference, self.unread)
 
     def product(self, part: slice = slice(None), times: int = 1) -> HessianProduct:
-        """Return ``v -> H v``, estimated from a slice of each batch's rows, which counts ``times``."""
+        """Return the map ``v -> H v``.
+
+        Args:
+            part: the rows of each batch that ``H`` is estimated from; all rows by default.
+            times: factor that scales the estimate, the inverse of the fraction of rows.
+        """
         batches, weights = self.sample
         return HessianProduct(self.subspace, [b[part] for b in batches], times, weights)
 
     def gauss_newton(self) -> GaussNewtonProduct:
-        """Return ``v -> G v``, ``G`` the Gauss-Newton form of ``H``."""
+        """Return the map ``v -> G v``, where ``G`` is the Gauss-Newton approximation of ``H``."""
         batches, weights = self.sample
         return GaussNewtonProduct(self.subspace, batches, 1.0, weights)
 
     def look(self, product: HessianProduct | GaussNewtonProduct) -> None:
-        """Note where the system stands, from a product of all of ``sample``.
+        """Compute the loss and the gradient at the current parameters, and keep them as :attr:`here`.
+
+        Args:
+            product: a Hessian or Gauss-Newton product over all of ``sample``. Its autograd graphs are used.
 
         Raises:
-            NotApplied: when the losses are not finite there.
+            NotApplied: the loss is not finite.
         """
         self._here = product.loss_and_gradient()
         if not math.isfinite(self.here[0]):
@@ -103,11 +112,17 @@ class System:
 
     @property
     def here(self) -> tuple[float, torch.Tensor]:
-        """The retained examples' summed losses, a number, and their gradient, flat; :meth:`look` comes first."""
+        """Retained examples' summed loss at the current parameters, and its flat gradient; :meth:`look` sets both."""
         return self._here
 
     def there(self, x: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """Return what :attr:`here` is, where a step ends (the last one is kept), to the bit for one of nothing."""
+        """Return the retained examples' summed loss and its flat gradient at the end of a step.
+
+        The last result is kept. For a step of zeros it is :attr:`here`, bit-identical.
+
+        Args:
+            x: the step, a flat vector.
+        """
         if not x.any():
             return self.here
         if self._there is None or self._there[0] is not x:
@@ -116,19 +131,24 @@ class System:
         return self._there[1]
 
     def loss_there(self, x: torch.Tensor) -> float:
-        """Return the retained examples' summed losses where a step ends; of a certified one :meth:`there` is taken."""
+        """Return the retained examples' summed loss at the end of a step ``x``, a flat vector."""
         if self.certified:
             return self.there(x)[0]
         with second_order(self.subspace.model):
             return total_loss(self.subspace, *self.sample, shift=x)
 
     def gain(self, x: torch.Tensor, right: torch.Tensor, damping: float) -> float:
-        """Return the ratio of the actual to the predicted decrease of the new objective: the trust-region ratio.
+        """Return the trust-region ratio: the actual decrease of the new objective over the predicted one.
 
-        The predicted decrease is ``right . x - x A x / 2 = (right . x + n damping |x|^2) / 2`` where ``x`` solves the
-        system, and the change of the losses with their gradient at ``theta`` taken for that of a minimum is what is
-        compared: 1 where they are quadratic. Differences within rounding count as the predicted decrease; for a step to
-        where the losses are not finite the ratio is minus infinity.
+        For an ``x`` that solves the system the predicted decrease is ``right . x - x A x / 2 = (right . x + n damping
+        |x|^2) / 2``. The gradient at the current parameters counts as that of a minimum, so only the change of the loss
+        beyond its linear part is compared. The ratio is 1 for a quadratic loss, and for differences within rounding
+        error. It is minus infinity if the loss is not finite at the end of the step.
+
+        Args:
+            x: the step, a flat vector.
+            right: right-hand side of the system, a flat vector.
+            damping: damping of the mean loss.
         """
         start, slope = self.here
         end = self.loss_there(x)
@@ -141,27 +161,32 @@ class System:
         return (float(right @ x) - rise) / promised
 
     def residual(self, x: torch.Tensor, right: torch.Tensor, damping: float) -> float:
-        """Return a bound on the norm of the new objective's gradient at ``theta + x``.
+        """Return an upper bound on the norm of the new objective's gradient at the end of a step.
 
-        With ``G`` the retained examples' summed loss this is ``|grad G(theta + x) - grad G(theta) + n damping x -
-        right|``: zero where ``x`` solves the system and the loss is quadratic, and otherwise both of their errors.
-        That takes ``theta`` for a minimum of the old objective. Where the loss is convex and no example is left out,
-        the gradient at ``theta`` of the losses with ``n damping / 2 |theta|^2`` is added: it is of this objective that
-        the papers' guarantees are.
+        With ``G`` the retained examples' summed loss it is ``|grad G(theta + x) - grad G(theta) + n damping x -
+        right|``. That is zero if ``x`` solves the system exactly and the loss is quadratic. It assumes that ``theta``
+        minimises the old objective. For a convex loss and a complete system, this assumption is not needed: the norm of
+        the gradient at ``theta`` of the new losses with ``n damping / 2 |theta|^2``, which is the objective that the
+        papers' guarantees apply to, is added.
+
+        Args:
+            x: the step, a flat vector.
+            right: right-hand side of the system, a flat vector.
+            damping: damping of the mean loss.
         """
         slope = self.here[1]
         moved = self.there(x)[1] - slope
         slack: float | torch.Tensor = 0.0
         if self.complete and self.subspace.model.convex:
-            pull = self.n * damping * self.subspace.whole().vector()  # in rows that no example reads too
+            pull = self.n * damping * self.subspace.whole().vector()  # also in rows that no example reads
             left = self.subspace.widen(slope + self.difference + self.subspace.narrow(pull), pull)
-            self.subspace.whole().clear(left, self.unread)  # these rows are a retrained model's
+            self.subspace.whole().clear(left, self.unread)  # these rows get a retrained model's values
             slack = left.norm()
         return float((moved + self.n * damping * x - right).norm() + slack)
 
 
 def has_outputs(model: AbstractRecommender, batch: Interaction) -> bool:
-    """Return whether the model's loss is the function of its ``outputs`` that it says it is."""
+    """Return whether the model's ``outputs`` reproduce its training loss on a batch, as it declares."""
     batch = batch.to(next(model.parameters()).device)
     with second_order(model), torch.no_grad():
         outputs = model.outputs(batch)
@@ -173,10 +198,16 @@ def has_outputs(model: AbstractRecommender, batch: Interaction) -> bool:
 def has_curvature(
     model: AbstractRecommender, batch: Interaction, names: Sequence[str] | None = None, step: float = 1e-3
 ) -> bool:
-    """Return whether second derivatives are there where a difference of gradients says that they are not zero.
+    """Return whether torch finds second derivatives of the loss where they are not zero.
 
-    An operation that can be differentiated once only does not always fail: torch may leave it out without a word, and
-    the Hessian is then zero.
+    They are compared with finite differences of gradients. An operation that can be differentiated only once does not
+    always raise an error: torch may silently treat its second derivative as zero.
+
+    Args:
+        model: a recommender.
+        batch: training examples with negatives.
+        names: names of the parameters; ``None`` for all trained ones.
+        step: step of the finite differences.
     """
     with second_order(model):
         subspace = Subspace(model, names, [batch])

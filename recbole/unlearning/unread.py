@@ -1,8 +1,9 @@
-"""Rows of tables that nothing reads any more, and the values that a model without their readers has in them.
+"""Table rows that no retained example reads any more, and the values that a retrained model has in them.
 
-A person who forgets everything leaves a row behind that no retained example reads. Its gradient and its curvature are
-zero from then on, and a damped step knows of nothing to hold it: it would be the forgotten examples' gradient over the
-damping, however far that goes. A retrained model has the row where it started, less what weight decay took off it.
+An example is a user who forgets everything: no retained example reads the user's embedding. Its gradient and curvature
+in the retained loss are zero, so nothing bounds a damped step there: it would be the forgotten examples' gradient
+divided by the damping, which can be very large. A retrained model leaves the row at its initial value, except for
+weight decay.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,22 +22,22 @@ from recbole.trainer.state import Run, State
 from recbole.utils import InputType
 
 Rows = Mapping[str, torch.Tensor]
-"""Parameter name to rows of it (of a matrix of single entries: these), int64, ascending."""
+"""Parameter name to indices of its rows, or of its entries if single entries are stored; int64, ascending."""
 
 AT_ONCE = 2**10
-"""How many examples are counted at a time."""
+"""Number of examples that are counted at once."""
 
 
 class Readers:
-    """How many times retained examples read each row of the tables that they read by ids (``Model.reads``).
+    """Counts how often retained examples read each row of the tables that are indexed by ids (``Model.reads``).
 
-    A table of items among which negatives are drawn evenly is not counted: each of its rows may be drawn.
+    An item table is left out if negatives are drawn uniformly from all items, because any of its rows may be drawn.
 
     Args:
         model: a recommender.
         dataset: the data under the current mask.
-        negatives: the model's.
-        names: of the parameters that may change.
+        negatives: the sampler of negatives for the model's batches.
+        names: names of the parameters that may change.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Readers:
         self.count()
 
     def count(self) -> None:
-        """Count the retained examples' reads."""
+        """Count the reads of all retained training examples, from scratch."""
         parameters = dict(self.model.named_parameters())
         self.counts = {name: torch.zeros(len(parameters[name]), dtype=torch.int64) for name in self.names}
         examples = self.dataset.train_examples() if self.names else np.empty(0, dtype=np.int64)
@@ -64,7 +65,11 @@ class Readers:
         return read
 
     def read(self, name: str, batch: Interaction) -> torch.Tensor:
-        """Return which rows of a table a batch's examples read, int64, with repetitions; never the padding's."""
+        """Return which rows of a table a batch's examples read.
+
+        Returns:
+            int64 row indices, one for each read, without padding rows.
+        """
         if not len(batch):
             return torch.empty(0, dtype=torch.int64)
         device = next(self.model.parameters()).device
@@ -72,7 +77,14 @@ class Readers:
         return rows if name in self.model.entry_tables else rows[rows > 0]
 
     def follow(self, change: Change) -> dict[str, torch.Tensor]:
-        """Take a change into account, and return the rows that no retained example reads since."""
+        """Update the counts, and return the rows that have lost their last reader.
+
+        Args:
+            change: the training examples with a forgotten row, before and after forgetting.
+
+        Returns:
+            Parameter name to int64 row indices, ascending; only parameters with such rows.
+        """
         read = self._add(change.before, -1)
         self._add(change.after, 1)
         lost = {name: torch.unique(rows[self.counts[name][rows] == 0]) for name, rows in read.items()}
@@ -82,12 +94,12 @@ class Readers:
 
     @property
     def _undrawn(self) -> torch.Tensor:
-        """Which items are never drawn as negatives, bool [n_items]."""
+        """Which items are never drawn as negatives, bool [n_items]; empty if negatives are drawn uniformly."""
         popularity = self.negatives.sampler.popularity
         return torch.from_numpy(popularity.now == 0) if popularity is not None else torch.zeros(0, dtype=torch.bool)
 
     def unread(self, lost: Rows) -> dict[str, torch.Tensor]:
-        """Return those of the rows that are no candidates either, for a model that is rebuilt under the mask."""
+        """Return the given rows without the model's ``candidates``, which a loss reads whatever its examples are."""
         candidates, left = self.model.candidates(), dict(lost)
         for name in candidates.keys() & left.keys():
             left[name] = left[name][~torch.isin(left[name], candidates[name].cpu())]
@@ -95,25 +107,33 @@ class Readers:
 
 
 def draws(negatives: Negatives, fields: Sequence[str]) -> bool:
-    """Return whether drawn negatives are among the ids of some interaction fields."""
+    """Return whether some of the given interaction fields hold drawn negatives.
+
+    Args:
+        negatives: the sampler of negatives for the model's batches.
+        fields: names of interaction fields.
+    """
     return negatives.times > 0 and not {negatives.iid_field, negatives.negative_field}.isdisjoint(fields)
 
 
 def initial_model(config: Config, model: AbstractRecommender, dataset: Dataset) -> AbstractRecommender:
-    """Return a model as training starts from it, by the run's seed; torch's generators stay where they are."""
+    """Return a new model with the initial values from which training with the run's seed starts.
+
+    The state of torch's global random generators does not change.
+    """
     with torch.random.fork_rng(devices=[config["device"]] if "cuda" in str(config["device"]) else []):
         return new_model(Run(config, type(model)), State("base", dataset, dataset.forgotten))
 
 
 class InitialValues:
-    """The values that rows have in a model that was trained, from the run's seed, without a reader of theirs.
+    """The values that a table row has after training in which no example reads it.
 
-    These are the initial ones, and what the optimizer makes of them where nothing but weight decay moves them, in as
-    many steps as the base's training took. Without weight decay they are a retrained model's, to the bit.
+    These are its initial values for the run's seed, changed by weight decay alone, over as many optimiser steps as the
+    base model's training took. Without weight decay they are bit-identical to a retrained model's.
 
     Args:
         config: the run's configuration.
-        model: the trained model; ``epochs_trained`` says for how long.
+        model: the trained model; its ``epochs_trained`` is the number of epochs.
         dataset: the data.
     """
 
@@ -125,15 +145,20 @@ class InitialValues:
         self.places = {name: fresh.get_buffer(buffer) for name, buffer in model.entry_tables.items() if name in wanted}
 
     def of(self, name: str, rows: torch.Tensor) -> torch.Tensor:
-        """Return the values of some rows of a parameter, [n, ...]."""
+        """Return the values of some rows of a parameter, [n, ...].
+
+        Args:
+            name: the parameter's name.
+            rows: int64 [n], row indices.
+        """
         table = self.tables[name]
         rows = rows.to(table.device)
-        if name in self.places:  # a file may store other entries than a new model
+        if name in self.places:  # a checkpoint may store other entries than a new model
             rows = torch.searchsorted(self.places[name], self.model.get_buffer(self.model.entry_tables[name])[rows])
         return self._shrunk(table[rows]) if self.config["weight_decay"] else table[rows]
 
     def _shrunk(self, values: torch.Tensor) -> torch.Tensor:
-        """Return what training makes of values that no example reads."""
+        """Return initial values after all optimiser steps of the training with a gradient of zero."""
         alone = torch.nn.ParameterList([torch.nn.Parameter(values.clone())])
         optimizer = make_optimizer(self.config, alone)
         scheduler = self.model.scheduler(optimizer)

@@ -47,14 +47,14 @@ def protect(trained, capsys):
             "scif forgets interactions and cannot unlearn a user attribute (--attribute); use --unlearning_algorithm ",
         ),
         (("--unlearning_algorithm", "d2d"), "d2d unlearns a user attribute: name it"),
-        (("--attribute", "gender", "--unlearning_batchsize", "2"), "--protect_batches says who comes when"),
-        (("--attribute", "gender", "--unlearning_fraction", "0.1"), "--protect_fraction says how many"),
-        (("--attribute", "gender", "gender"), "names one twice"),
+        (("--attribute", "gender", "--unlearning_batchsize", "2"), "--protect_batches sets the number of requests"),
+        (("--attribute", "gender", "--unlearning_fraction", "0.1"), "--protect_fraction sets the share of users"),
+        (("--attribute", "gender", "gender"), "each attribute may be given only once"),
         (("--attribute", "gender", "--protect_fraction", "1.5"), "should be a number in (0, 1]"),
         (("--attribute", "gender", "--protect_batches", "0"), "should be an integer of at least 1"),
         (("--attribute", "gender", "--spam"), "both say what is to be forgotten"),
         (("--attribute", "income", "--unlearning_algorithm", "u2u"), "no column 'income'"),
-        (("--attribute", "gender", "--protect_fraction", "0.01", "--unlearning_algorithm", "u2u"), "is nobody"),
+        (("--attribute", "gender", "--protect_fraction", "0.01", "--unlearning_algorithm", "u2u"), "selects no user"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(protect, arguments, told):

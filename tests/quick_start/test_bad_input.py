@@ -149,7 +149,7 @@ def test_a_missing_forget_set(place, refused):
         assert f"there is no dataset/tiny/{place.forget_set.name}; make it with: {make}\n" in refused(
             script, *arguments
         )
-    assert "name a file of your own with --forget_set" in refused(
+    assert "give a file of your own with --forget_set" in refused(
         UNLEARNS, "--unlearning_sample_selection_method", "mine"
     )
     assert "seed_5" in refused(UNLEARNS, "--forget_set_seed", "5")

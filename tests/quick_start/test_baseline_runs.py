@@ -53,4 +53,4 @@ def test_what_is_hidden_is_hidden_when_checkpoints_are_read_again(told, place, h
 def test_sessions_are_refused_before_anything_is_looked_for(place, here):
     told = here(place.folder, "unlearn.py", *FILTER, "--model", "GRU4Rec")
     assert told.status == 2 and told.err.count("\n") == 1
-    assert "GRU4Rec recommends to sessions, which have ended" in told.err
+    assert "GRU4Rec recommends to sessions, which do not" in told.err

@@ -75,7 +75,7 @@ def test_a_set_is_drawn_and_told(place, make):
     assert [command.split()[0] for command in commands] == ["run_recbole.py", "run_recbole.py", "unlearn.py"]
     assert all("--sensitive_category horror --unlearning_fraction 0.05" in command for command in commands[1:])
     before = files(place.data)
-    assert "(as it was)" in make(*SENSITIVE).out and files(place.data) == before
+    assert "(unchanged)" in make(*SENSITIVE).out and files(place.data) == before
     assert "(REPLACES another draw)" in make(*SENSITIVE, "--stopping_rule", "B").out
 
 
@@ -141,7 +141,10 @@ def test_spam_is_not_overwritten_unasked(place, make):
         ((*SPAM, "--rating_threshold", "0"), "--rating_threshold belongs to the sensitive scenario"),
         ((*SENSITIVE, "--n_target_items", "0"), "--n_target_items belongs to the spam scenario"),
         ((*SPAM, "--min_baskets", "2"), "--min_baskets belongs to the sensitive scenario"),
-        ((*SENSITIVE, "--min_baskets", "2"), r"--min_baskets 2: .*tiny.inter \(CF\) has no baskets, that is for NBR"),
+        (
+            (*SENSITIVE, "--min_baskets", "2"),
+            r"--min_baskets 2 applies only to NBR: .*tiny.inter \(CF\) has no baskets",
+        ),
         ((*SENSITIVE, "--min_baskets", "x"), "argument --min_baskets: invalid int value: 'x'"),
         (SENSITIVE[:-2], "--unlearning_fraction, such as 0.001"),
         ((*SENSITIVE[:-1], "0.1", "1.5"), "--unlearning_fraction must be between 0 and 1, not 1.5"),
@@ -165,7 +168,7 @@ def test_spam_is_not_overwritten_unasked(place, make):
         ((*SENSITIVE[:3], "horor", *SENSITIVE[4:]), "no list of sensitive items .* did you mean 'horror'"),
         (
             (*SENSITIVE[:3], "horror", "empty", *SENSITIVE[4:]),
-            "no interaction with an item of 'empty' can be asked for",
+            "no interaction with an item of 'empty' can be forgotten",
         ),
         ((*SPAM, "--targets", "3"), "unrecognized arguments: --targets 3"),
         ((*SPAM, "--config_files", "none.yaml"), "none.yaml"),
@@ -197,7 +200,7 @@ def test_a_list_in_another_format_is_in_the_way(place, make):
     stale.touch()
     asked = ("--dataset", "shop", "--sensitive_category", "odd", "--unlearning_fraction", "0.1", "0.05")
     told = make(*asked)
-    assert told.status == 2 and f"{stale.relative_to(place.folder)} is there, and would be read as the same" in told.err
+    assert told.status == 2 and f"{stale.relative_to(place.folder)} exists, and would be read as the same" in told.err
     assert set(folder.iterdir()) == {stale, folder / "shop_merged.json", folder / "sensitive_asins_odd.txt"}
     stale.unlink()
     assert make(*asked).status == 0 and stale.with_suffix(".json").is_file()
@@ -221,13 +224,13 @@ SHOP = ("--dataset", "shop", "--unlearning_fraction", "0.05", "0.5")
 def test_what_people_bought_again(shop, make):
     told = make(*SHOP, "--sensitive_category", "odd_repeated", "--min_baskets", "2")
     assert told.status == 0, told.err
-    assert "odd_repeated: 2 items listed, 18 interactions may be asked for" in told.out
+    assert "odd_repeated: 2 items listed, 18 interactions may be forgotten" in told.out
     stem = "shop_unlearn_pairs_sensitive_category_odd_repeated_seed_2_unlearning_fraction"
     small, large = (read_forget_set(shop / f"{stem}_{share}.inter", "NBR") for share in (0.05, 0.5))
     assert set(large.entities) == {"1", "4", "7"} and set(large.items) == {"1"}
     assert len(small.entities) == 1 and large.entities[0] == small.entities[0]
     before = files(shop)
-    assert "(as it was)" in make(*SHOP, "--sensitive_category", "all", "--min_baskets", "2").out
+    assert "(unchanged)" in make(*SHOP, "--sensitive_category", "all", "--min_baskets", "2").out
     assert files(shop) == before
 
 
@@ -241,10 +244,10 @@ def test_min_baskets_of_one_is_all_of_them(shop, make):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("odd", "--min_baskets", "0"), "--min_baskets should be 1 or more, not 0"),
-        (("odd", "--min_baskets", "7"), "no interaction with an item of 'odd' can be asked for"),
-        (("odd_repeated",), "the sets of 'odd_repeated' are of repeated items: give --min_baskets 2"),
-        (("odd_repeated", "--min_baskets", "1"), "the sets of 'odd_repeated' are of repeated items"),
+        (("odd", "--min_baskets", "0"), "--min_baskets must be 1 or more, not 0"),
+        (("odd", "--min_baskets", "7"), "no interaction with an item of 'odd' can be forgotten"),
+        (("odd_repeated",), "the forget sets of 'odd_repeated' hold repeated items only: give --min_baskets 2"),
+        (("odd_repeated", "--min_baskets", "1"), "the forget sets of 'odd_repeated' hold repeated items only"),
     ],
 )
 def test_mistakes_about_baskets_are_told_in_one_line(shop, make, arguments, message):
@@ -257,7 +260,7 @@ def test_mistakes_about_baskets_are_told_in_one_line(shop, make, arguments, mess
 def test_repeated_sets_are_not_mistaken_for_whole_ones(shop, make):
     assert make(*SHOP, "--sensitive_category", "odd").status == 0
     told = make(*SHOP, "--sensitive_category", "odd", "--min_baskets", "2")
-    assert told.status == 2 and ".json is there, and would be read as the same set as " in told.err
+    assert told.status == 2 and ".json exists, and would be read as the same set as " in told.err
 
 
 def test_the_hint_of_a_run_makes_a_set_of_repeated_items(shop, place, make, capsys):
@@ -350,7 +353,7 @@ def test_users_of_30music_need_three_and_three(place, make, write_inter):
     data = write_inter(place.folder / "dataset", rows, dataset="30music").parent
     (data / "sensitive_asins_explicit.txt").write_text("i0\ni1\ni2\n")
     told = make("--dataset", "30music", "--sensitive_category", "explicit", "--unlearning_fraction", "1")
-    assert told.status == 0 and "3 items listed, 3 interactions may be asked for" in told.out
+    assert told.status == 0 and "3 items listed, 3 interactions may be forgotten" in told.out
     (chosen,) = data.glob("*_unlearn_pairs_*")
     assert set(read_forget_set(chosen, "SBR").entities) == {"many"}
 

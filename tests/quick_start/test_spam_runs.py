@@ -331,14 +331,14 @@ def test_a_missing_attack_stops_every_program_and_says_how_it_is_made(place, tol
 
 def test_another_number_of_promoted_items_is_an_error_and_not_a_silent_clean_run(told):
     status, err = told("run_recbole.py", *SPAM[:3], "--n_target_items", "10")
-    assert status == 2 and "the spam promotes 2 items, the run is about 10" in err
-    assert err.endswith(f"make it anew with: {MAKE.format(10, 2)} --overwrite\n")
+    assert status == 2 and "the spam promotes 2 items, but n_target_items is 10" in err
+    assert err.endswith(f"make it again with: {MAKE.format(10, 2)} --overwrite\n")
 
 
 def test_promoted_items_are_items_of_the_data(place, told):
     place.described.write_text(json.dumps({"target_items": ["31", "nowhere"]}))
     status, err = told("run_recbole.py", *SPAM)
-    assert status == 2 and "promotes 'nowhere', which the filters do not leave in the clean data" in err
+    assert status == 2 and "promotes 'nowhere', which the run's filters remove from the clean data" in err
 
 
 EVERYTHING = ["--user_inter_num_interval", "[0,inf)", "--item_inter_num_interval", "[0,inf)"]
@@ -363,7 +363,7 @@ def test_the_command_of_the_message_makes_spam_for_the_runs_own_filter(tmp_path,
         assert make_forget_set_main(["--dataset", "tiny", *spam[:-2], *everything, "--overwrite"]) == 0
         capsys.readouterr()
         assert train_main(words(place, *spam, *kept)) == 2
-        advice = capsys.readouterr().err.partition("make it anew with: python make_forget_set.py ")[2]
+        advice = capsys.readouterr().err.partition("make it again with: python make_forget_set.py ")[2]
         assert make_forget_set_main(shlex.split(advice)) == 0
         assert train_main(words(place, *spam, *kept)) == 0
 
@@ -375,10 +375,10 @@ def test_no_command_is_offered_for_a_filter_that_spam_cannot_be_drawn_for(tmp_pa
         capsys.readouterr()
         assert train_main(words(place, *spam, "--val_interval", "{timestamp: '[1,inf)'}")) == 2
     told = capsys.readouterr().err
-    assert told.endswith("; it cannot be drawn for val_interval\n") and "make_forget_set.py" not in told
+    assert told.endswith("; spam cannot be drawn for val_interval\n") and "make_forget_set.py" not in told
 
 
 def test_a_file_that_was_changed_is_an_error(place, told):
     place.fraud.write_text(place.fraud.read_text() + "9\t1\t99\n")
     status, err = told("run_recbole.py", *SPAM)
-    assert status == 2 and f"artifact_sha256 is not that of {place.fraud.relative_to(place.folder)}" in err
+    assert status == 2 and f"artifact_sha256 does not match {place.fraud.relative_to(place.folder)}" in err

@@ -95,7 +95,7 @@ def test_the_command_has_the_runs_own_filter(tmp_path, settings, task, users, it
 
 
 def anew(folder, said=""):
-    return f"make it anew with: {MAKE.format(folder)}{said} --seed 2 --overwrite"
+    return f"make it again with: {MAKE.format(folder)}{said} --seed 2 --overwrite"
 
 
 def test_the_command_has_the_least_number_of_baskets(tmp_path, settings):
@@ -103,7 +103,7 @@ def test_the_command_has_the_least_number_of_baskets(tmp_path, settings):
     attack(tmp_path, "NBR")
     assert find_attack(settings, "NBR").remedy == anew(tmp_path, " --MIN_NBR_BASKET_COUNT 20")
     attack(tmp_path, "NBR", MIN_NBR_BASKET_COUNT=20)
-    assert "it cannot be drawn for other filters" in find_attack(settings, "NBR").remedy
+    assert "spam cannot be drawn for other filters" in find_attack(settings, "NBR").remedy
 
 
 def test_no_command_is_offered_that_would_make_the_same_again(tmp_path, settings):
@@ -114,7 +114,7 @@ def test_no_command_is_offered_that_would_make_the_same_again(tmp_path, settings
         assert find_attack(settings, "CF").remedy == anew(tmp_path)
     attack(tmp_path, **made_for)
     assert find_attack(settings, "CF").remedy == (
-        "this is the spam for user_inter_num_interval and item_inter_num_interval; it cannot be drawn for val_interval"
+        "this spam fits user_inter_num_interval and item_inter_num_interval; spam cannot be drawn for val_interval"
     )
 
 
@@ -133,12 +133,12 @@ def test_the_command_has_the_files_that_say_what_form_the_data_have(tmp_path, se
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        ({"target_items": ["7", "8", "9"], "n_target_items": 3}, "promotes 3 items, the run is about 2 ("),
-        ({"n_target_items": 3}, "promotes 2 items, the run is about 2"),
-        ({"target_items": []}, "target_items should list items"),
-        ({"target_items": "7 8"}, "target_items should list items"),
-        ({"artifact_sha256": "0"}, "artifact_sha256 is not that of "),
-        ({"source_sha256": "0"}, "source_sha256 is not that of "),
+        ({"target_items": ["7", "8", "9"], "n_target_items": 3}, "promotes 3 items, but n_target_items is 2;"),
+        ({"n_target_items": 3}, "promotes 2 items, but n_target_items is 2;"),
+        ({"target_items": []}, "target_items must be a list of items"),
+        ({"target_items": "7 8"}, "target_items must be a list of items"),
+        ({"artifact_sha256": "0"}, "artifact_sha256 does not match "),
+        ({"source_sha256": "0"}, "source_sha256 does not match "),
     ],
 )  # fmt: skip
 def test_another_attack_is_refused_with_the_command_that_replaces_it(tmp_path, settings, told, message):
@@ -154,5 +154,5 @@ def test_a_changed_file_is_refused(tmp_path, settings):
     for path, key in ((fake, "artifact_sha256"), (clean, "source_sha256")):
         attack(tmp_path)
         path.write_text("other")
-        with pytest.raises(UserError, match=f"{key} is not that of {path}"):
+        with pytest.raises(UserError, match=f"{key} does not match {path}"):
             find_attack(settings, "CF")

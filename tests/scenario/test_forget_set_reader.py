@@ -91,35 +91,35 @@ def test_code_in_a_pickle_is_not_run(tmp_path, monkeypatch, protocol):
     (tmp_path / "owned").unlink()
     path = tmp_path / "f.pkl"
     path.write_bytes(content)
-    assert error_of(path, "NBR").startswith("f.pkl: refused: would run code (")
+    assert error_of(path, "NBR").startswith("f.pkl: refused: reading it would run code (")
     assert not (tmp_path / "owned").exists()
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"cos\nsystem\n(S'true'\ntR.", "f.pkl: refused: would run code ('os.system')"),
-        (b"c\x1b[2J\x0bos\n" + b"x" * 9999 + b"\n.", "f.pkl: refused: would run code ('\\x1b[2J\\x0bos.xxx"),
+        (b"cos\nsystem\n(S'true'\ntR.", "f.pkl: refused: reading it would run code ('os.system')"),
+        (b"c\x1b[2J\x0bos\n" + b"x" * 9999 + b"\n.", "f.pkl: refused: reading it would run code ('\\x1b[2J\\x0bos.xxx"),
         (pickle.dumps(["a\nb", "x" * 10**6]), "f.pkl: element 1 has 1000000 characters, expected a user id"),
-        (b"(S'12'\nl.", "f.pkl: refused: more than a list of strings and whole numbers (STRING)"),
-        (b"(ios\nsystem\n.", "f.pkl: refused: would run code ('os.system')"),
+        (b"(S'12'\nl.", "f.pkl: refused: holds more than a list of strings and whole numbers (STRING)"),
+        (b"(ios\nsystem\n.", "f.pkl: refused: reading it would run code ('os.system')"),
         (b"]p" + b"9" * 4000 + b"\n.", "f.pkl: refused: damaged or hostile (PUT 99999999999999999999)"),
         (b"\x80\x02]r\xff\xff\xff\x7f.", "f.pkl: refused: damaged or hostile (LONG_BINPUT 2147483647)"),
-        (b"\x82\x01.", "f.pkl: refused: more than a list of strings and whole numbers (EXT1)"),
-        (pickle.dumps([1.5]), "f.pkl: refused: more than a list of strings and whole numbers (BINFLOAT)"),
+        (b"\x82\x01.", "f.pkl: refused: holds more than a list of strings and whole numbers (EXT1)"),
+        (pickle.dumps([1.5]), "f.pkl: refused: holds more than a list of strings and whole numbers (BINFLOAT)"),
         (pickle.dumps("12"), "f.pkl: expected a list of users, found str"),
         (pickle.dumps([["1"]]), "f.pkl: element 0 is of type list, expected a user id (a string or a whole number)"),
-        (b"Vx\nVy\na.", "f.pkl: not a pickle ('str' object has no attribute 'append'"),
+        (b"Vx\nVy\na.", "f.pkl: not a readable pickle ('str' object has no attribute 'append'"),
         (b"]" * 20_000 + b"a" * 19_999 + b".", "f.pkl: element 0 is of type list"),  # too deep to be printed
         (pickle.dumps([doubled(60)]), "f.pkl: element 0 is of type list"),  # too large
         (pickle.dumps(["1", "\ud800"]), "f.pkl: element 1 holds half a surrogate pair, expected a user id"),
-        (b"\x80\x04\x8d" + b"\xff" * 8 + b".", "f.pkl: not a pickle ("),
-        (pickle.dumps(["1", "2"])[:-4], "f.pkl: not a pickle ("),
-        (b"", "f.pkl: not a pickle ("),
-        (b"# text", "f.pkl: not a pickle ("),
-        (b"\x80\x04\x8c\x01\xff\x94.", "f.pkl: not a pickle ("),
-        (b"g5\n.", "f.pkl: not a pickle ("),
-        (b"e.", "f.pkl: not a pickle ("),
+        (b"\x80\x04\x8d" + b"\xff" * 8 + b".", "f.pkl: not a readable pickle ("),
+        (pickle.dumps(["1", "2"])[:-4], "f.pkl: not a readable pickle ("),
+        (b"", "f.pkl: not a readable pickle ("),
+        (b"# text", "f.pkl: not a readable pickle ("),
+        (b"\x80\x04\x8c\x01\xff\x94.", "f.pkl: not a readable pickle ("),
+        (b"g5\n.", "f.pkl: not a readable pickle ("),
+        (b"e.", "f.pkl: not a readable pickle ("),
     ],
 )
 def test_other_pickles_are_refused(tmp_path, content, message):
@@ -140,8 +140,8 @@ def test_no_bytes_get_past_the_reader(tmp_path_factory, content):
 @pytest.mark.parametrize(
     ("name", "content", "task_type", "message"),
     [
-        ("f.json", '["1"]', "CF", "f.json: a forget set for CF is a file that ends in .inter"),
-        ("f.txt", "1", "NBR", "f.txt: a forget set for NBR is a file that ends in .inter, .json or .pkl"),
+        ("f.json", '["1"]', "CF", "f.json: the name of a forget set for CF must end in .inter"),
+        ("f.txt", "1", "NBR", "f.txt: the name of a forget set for NBR must end in .inter, .json or .pkl"),
         ("f.json", '{"1": []}', "NBR", "f.json: expected a JSON list, found dict"),
         (
             "f.json",

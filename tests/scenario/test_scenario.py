@@ -27,7 +27,7 @@ def test_the_forget_set_is_named_after_the_category():
 def test_spam_without_a_fraction_says_which_one_it_takes():
     config = opened({"unlearning_fraction": 1e-5}, spam="True").config
     assert config["unlearning_fraction"] == 0.01
-    assert config.warnings == ["spam without unlearning_fraction: 0.01 is taken"]
+    assert config.warnings == ["spam without unlearning_fraction: the default, 0.01, is used"]
     assert scenario_of(config).config.warnings == config.warnings
     config = opened(spam="True", unlearning_fraction="0.5").config
     assert config["unlearning_fraction"] == 0.5 and config.warnings == []

@@ -95,7 +95,7 @@ class AttributeContract:
 
     @pytest.mark.parametrize("name", ["GRU4Rec", "EASE"])
     def test_a_model_that_knows_nobody_is_refused(self, worlds, name):
-        with pytest.raises(UserError, match=r"no user view|of histories"):
+        with pytest.raises(UserError, match=r"no user view|from histories"):
             self.start(worlds(name))
 
     def test_a_view_that_is_not_there_is_named(self, worlds):

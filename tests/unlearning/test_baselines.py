@@ -288,7 +288,7 @@ def test_what_is_reset_already_is_skipped(bpr):
     assert ask(algorithm, bpr.requests[0].rows).status == "applied"
     more = np.setdiff1d(np.flatnonzero((log.user == requester(bpr)) & (log.split == 0)), bpr.requests[0].rows)
     outcome = ask(algorithm, more, 1)
-    assert (outcome.status, outcome.reason) == ("skipped", "the requester's rows hold their initial values already")
+    assert (outcome.status, outcome.reason) == ("skipped", "the user's rows already have their initial values")
 
 
 def test_without_time_nobody_is_reset(bpr):
@@ -300,5 +300,5 @@ def test_without_time_nobody_is_reset(bpr):
 
 @pytest.mark.parametrize("name", ["GRU4Rec", "DNNTSP", "Pop"])
 def test_a_model_that_holds_nothing_of_a_person_is_not_reset(worlds, name):
-    with pytest.raises(UserError, match=f"{name} has no trained table with a row for each person"):
+    with pytest.raises(UserError, match=f"{name} has no trained table with a row for each user"):
         worlds(name).start("reset")

@@ -202,10 +202,10 @@ def offers(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "thing", "reason"),
     [
-        ("toy", "THING", r"erase_bench.algorithms 'toy' \(toy:THING\) is no subclass of UnlearningAlgorithm"),
-        ("toy", "ToyHyper", "is no subclass of UnlearningAlgorithm"),
-        ("unfinished", "UNFINISHED", "no subclass of UnlearningAlgorithm with a name and everything that is abstract"),
-        ("other", "Toy", r"'other' \(toy:Toy\) calls itself 'toy': the entry point's name must be the class's"),
+        ("toy", "THING", r"erase_bench.algorithms 'toy' \(toy:THING\) must be a subclass of UnlearningAlgorithm"),
+        ("toy", "ToyHyper", "must be a subclass of UnlearningAlgorithm"),
+        ("unfinished", "UNFINISHED", "must be a subclass of UnlearningAlgorithm with a name and no abstract methods"),
+        ("other", "Toy", r"'other' \(toy:Toy\) has the name 'toy': entry point and class must have the same name"),
         ("toy", "Missing", "toys offers .* cannot be imported"),
         ("scif", "Toy", "toys offers .* 'scif', which this package has"),
         ("clash", "Clash", "--damping: 'clash' and 'scif' declare it with another type or default"),

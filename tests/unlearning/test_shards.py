@@ -182,7 +182,7 @@ def killed(*_of):
 def test_one_model_is_refused(ensembles):
     place = ensembles("BPR")
     model = get_model("BPR")(place.config, place.data())
-    with pytest.raises(UserError, match="BPR is one model of all data: give --ensemble"):
+    with pytest.raises(UserError, match="BPR is a single model trained on all data: give --ensemble"):
         Shards(place.config, model, place.data())
 
 
@@ -281,9 +281,9 @@ def test_killed_among_the_shards_of_a_new_partition_it_ends_with_the_same_bits(r
 @pytest.mark.parametrize(
     ("preset", "settings", "said"),
     [
-        ("sisa", {}, "--partition random does not look at what a row says"),
-        ("sisa", {"partition": "hash"}, "--partition hash does not look at what a row says"),
-        ("ultrare", {"materialise": "eager"}, "leave --materialise eager away"),
+        ("sisa", {}, "--repartition does not apply to --partition random"),
+        ("sisa", {"partition": "hash"}, "--repartition does not apply to --partition hash"),
+        ("ultrare", {"materialise": "eager"}, "excludes --materialise eager"),
     ],
 )
 def test_a_new_partition_that_means_nothing_is_refused(ensembles, preset, settings, said):

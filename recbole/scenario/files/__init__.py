@@ -1,1 +1,1 @@
-"""The files that scenarios read: forget sets, and spam attacks."""
+"""Readers of the files that scenarios need: forget sets and spam attacks."""

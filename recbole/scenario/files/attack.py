@@ -1,4 +1,4 @@
-"""Finding the spam attack that a run is about, and seeing that it is the one that was asked for."""
+"""Finding the spam attack that a run's settings describe, and checking that its files match them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,9 @@ class Attack:
 
     Attributes:
         path: the file of the fake interactions.
-        sha256: of its bytes.
+        sha256: SHA-256 of that file's bytes.
         target_items: tokens of the promoted items.
-        remedy: what to do if it does not suit the clean data that the run's filters leave.
+        remedy: how to obtain an attack that fits the clean data under the run's filters, to end an error message with.
     """
 
     path: Path
@@ -31,51 +31,63 @@ class Attack:
 
 
 def find_attack(config: Config, task_type: str) -> Attack:
-    """Return the attack that a run with ``--spam`` is about.
+    """Return the attack that the settings of a run with ``--spam`` describe.
 
     Args:
         config: the run's `Config`.
         task_type: ``CF``, ``SBR`` or ``NBR``.
 
     Raises:
-        UserError: a file is missing, or does not fit the run, its description or the clean data; with the command that
-            makes it.
+        UserError: a file is missing, or the attack does not match the run, its metadata file or the clean data. The
+            message ends with the command that makes a matching attack.
     """
     folder, dataset = Path(config["data_path"]), config["dataset"]
     draw = config["unlearning_fraction"], config["unlearn_sample_selection_seed"]
     path, described = folder / fraud_name(dataset, task_type, *draw), folder / fraud_metadata_name(dataset, *draw)
     command = _command(config, task_type)
-    anew = f"make it anew with: {command} --overwrite"
+    advice = f"make it again with: {command} --overwrite"
     for needed in (path, described):
         if not needed.is_file():
             raise UserError(f"there is no {needed}; make it with: {command}")
-    told = read_json(described, dict)
-    targets = told.get("target_items")
+    metadata = read_json(described, dict)
+    targets = metadata.get("target_items")
     if not isinstance(targets, list) or not targets or not all(isinstance(item, (str, int)) for item in targets):
-        raise UserError(f"{described}: target_items should list items; {anew}")
-    if len(targets) != config["n_target_items"] or told.get("n_target_items", len(targets)) != len(targets):
+        raise UserError(f"{described}: target_items must be a list of items; {advice}")
+    if len(targets) != config["n_target_items"] or metadata.get("n_target_items", len(targets)) != len(targets):
         raise UserError(
-            f"{described}: the spam promotes {len(targets)} items, the run is about {config['n_target_items']} "
-            f"(n_target_items); {anew}"
+            f"{described}: the spam promotes {len(targets)} items, but n_target_items is "
+            f"{config['n_target_items']}; {advice}"
         )
     for key, file in (("artifact_sha256", path), ("source_sha256", clean_file(config, task_type))):
-        if key in told and (not file.is_file() or told[key] != sha256_of_file(file)):
-            raise UserError(f"{described}: {key} is not that of {file}; {anew}")
-    return Attack(path, sha256_of_file(path), [str(item) for item in targets], _remedy(config, task_type, told, anew))
+        if key in metadata and (not file.is_file() or metadata[key] != sha256_of_file(file)):
+            raise UserError(f"{described}: {key} does not match {file}; {advice}")
+    return Attack(
+        path, sha256_of_file(path), [str(item) for item in targets], _remedy(config, task_type, metadata, advice)
+    )
 
 
-def _remedy(config: Config, task_type: str, told: dict[str, Any], anew: str) -> str:
-    """Return ``anew``, unless the attack is already the one that it makes: for filters that spam is not drawn for."""
+def _remedy(config: Config, task_type: str, metadata: dict[str, Any], advice: str) -> str:
+    """Return what to do about an attack that does not fit the data: ``advice``, or that spam cannot help.
+
+    Making the attack again changes nothing if it already is the one that the command would make. The cause is then
+    a filter that spam cannot be drawn for.
+
+    Args:
+        config: the run's `Config`.
+        task_type: ``CF``, ``SBR`` or ``NBR``.
+        metadata: content of the attack's metadata file.
+        advice: the advice to make the attack again, with the command.
+    """
     filters = own_filters(config, task_type)
-    known = all(key in told and same_filter(key, told[key], value) for key, value in filters.items())
-    if not known or "artifact_sha256" not in told or "source_sha256" not in told:
-        return anew
+    known = all(key in metadata and same_filter(key, metadata[key], value) for key, value in filters.items())
+    if not known or "artifact_sha256" not in metadata or "source_sha256" not in metadata:
+        return advice
     others = " or ".join(key for key in _OTHER_FILTERS if config[key]) or "other filters"
-    return f"this is the spam for {' and '.join(filters)}; it cannot be drawn for {others}"
+    return f"this spam fits {' and '.join(filters)}; spam cannot be drawn for {others}"
 
 
 def _command(config: Config, task_type: str) -> str:
-    """Return the command line that makes the attack, for the items that the run's own filters leave."""
+    """Return the command line that makes the attack for the items that the run's own filters keep."""
     return making_command(
         config,
         task_type,

@@ -1,4 +1,4 @@
-"""Reading a forget set: the benchmark's, the original's, or a user's own."""
+"""Reading a forget set: one made by this benchmark or by ERASE, or a file that the user supplies."""
 
 import io
 import pickle
@@ -32,14 +32,15 @@ _PLAIN = {
 
 @dataclass(frozen=True)
 class ForgetSet:
-    """What is to be forgotten: pairs of an entity (user or session) and an item, each pair once, in the file's order.
+    """What is to be forgotten: distinct pairs of a user (SBR: session) and an item, in the file's order.
 
     Attributes:
-        entities: one token per pair.
-        items: one token per pair; ``None`` (next-basket lists of users) means every sensitive item of that user.
+        entities: the user's (SBR: session's) token, for each pair.
+        items: the item's token, for each pair. ``None`` stands for all sensitive items of that user (NBR, files that
+            list users).
         path: the file.
-        sha256: of the file's bytes.
-        n_rows: rows of the file, repeated ones included.
+        sha256: SHA-256 of the file's bytes.
+        n_rows: number of rows in the file, counting repeated ones.
     """
 
     entities: tuple[str, ...]
@@ -50,15 +51,17 @@ class ForgetSet:
 
 
 def find_forget_set(config: Config, task_type: str) -> Path:
-    """Return the path of the forget set that a run is about.
+    """Return the path of the forget set that a run's settings describe.
 
     Args:
-        config: reads ``forget_set``, a file of one's own; else ``dataset``, ``data_path``, ``unlearning_fraction``,
-            ``unlearning_sample_selection_method`` and ``unlearn_sample_selection_seed``.
+        config: the run's settings. ``forget_set`` is the path of a file that the user supplies; without it the path
+            follows from ``dataset``, ``data_path``, ``unlearning_fraction``, ``unlearning_sample_selection_method`` and
+            ``unlearn_sample_selection_seed``.
         task_type: ``CF``, ``SBR`` or ``NBR``.
 
     Raises:
-        UserError: a setting is missing; there is no such file, with the command that makes it; or there are several.
+        UserError: a setting is missing, the file is missing (the message has the command that makes it), or it exists
+            in several formats.
     """
     if config["forget_set"] is not None:
         return Path(config["forget_set"])
@@ -66,13 +69,13 @@ def find_forget_set(config: Config, task_type: str) -> Path:
     if method is None:
         raise UserError("say what is to be forgotten: --sensitive_category, or --forget_set with a file of your own")
     if fraction is None:
-        raise UserError("say how much is to be forgotten: --unlearning_fraction, such as 0.001")
+        raise UserError("say what share is to be forgotten: --unlearning_fraction, such as 0.001")
     seed = config["unlearn_sample_selection_seed"]
     names = forget_set_names(config["dataset"], method, seed, fraction, task_type)
     paths = [Path(config["data_path"]) / name for name in names]
     there = [path for path in paths if path.exists()]
     if len(there) > 1:
-        raise UserError(f"{' and '.join(map(str, there))} are both there: keep the one that is to be forgotten")
+        raise UserError(f"{' and '.join(map(str, there))} both exist: keep only the one to use")
     if not there:
         raise UserError(f"there is no {paths[0]}{_advice(config, task_type, method, fraction, seed)}")
     return there[0]
@@ -82,7 +85,7 @@ def _advice(config: Config, task_type: str, method: str, fraction: float, seed: 
     category = category_of(method)
     there = sorted(path.name for path in Path(config["data_path"]).glob("*_unlearn_pairs_*"))
     if category is None:
-        return "; name a file of your own with --forget_set"
+        return "; give a file of your own with --forget_set"
     filters = filter_flags(config, task_type) if task_type == "NBR" else {}
     in_baskets = baskets_said(category, task_type)
     filters |= {"min_baskets": in_baskets} if in_baskets > 1 else {}
@@ -96,18 +99,19 @@ def read_forget_set(
 ) -> ForgetSet:
     """Read a forget set.
 
-    An ``.inter`` file (every task) holds pairs, one per row; other columns than the two are not looked at. For
-    next-basket recommendation, a ``.json`` or ``.pkl`` file holds a list of users. Tokens are always strings.
+    An ``.inter`` file (all tasks) holds one pair per row; columns other than those of the user and the item are
+    ignored. For next-basket recommendation, a ``.json`` or ``.pkl`` file holds a list of users. Tokens are always
+    strings. A pickle is read without running any code that it may hold.
 
     Args:
         path: the file.
         task_type: ``CF``, ``SBR`` or ``NBR``.
-        user_field: the column of the entity that asks.
-        item_field: the column of the item.
-        separator: the one character between columns.
+        user_field: name of the column with the user (SBR: session).
+        item_field: name of the column with the item.
+        separator: the character between columns.
 
     Raises:
-        UserError: the file cannot be read, has not that form, or holds no request.
+        UserError: the file cannot be read, has another format, or is empty.
     """
     path = Path(path)
     items: list[str] | list[None]
@@ -119,7 +123,7 @@ def read_forget_set(
         items = [None] * len(entities)
     else:
         right = ".inter, .json or .pkl" if task_type == "NBR" else ".inter"
-        raise UserError(f"{path}: a forget set for {task_type} is a file that ends in {right}")
+        raise UserError(f"{path}: the name of a forget set for {task_type} must end in {right}")
     if not entities:
         raise UserError(f"{path}: the forget set is empty; make one with a larger fraction")
     unique = list(dict.fromkeys(zip(entities, items, strict=True)))
@@ -134,7 +138,7 @@ def _pairs(path: Path, user_field: str, item_field: str, separator: str) -> tupl
 
 def _user(path: Path, at: int, user: Any) -> str:
     if type(user) not in (str, int):
-        found = type(user).__name__  # what a hostile file holds may be too large to print
+        found = type(user).__name__  # the value itself may be too large to print, in a hostile file
         raise UserError(f"{path}: element {at} is of type {found}, expected a user id (a string or a whole number)")
     text = str(user)
     found = ""
@@ -150,19 +154,27 @@ def _user(path: Path, at: int, user: Any) -> str:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Reads lists, strings and whole numbers; whatever would import or call something is refused."""
+    """Reads lists, strings and integers from a pickle, and refuses whatever would import or call something."""
 
     def __init__(self, path: Path, content: bytes) -> None:
         super().__init__(io.BytesIO(content))
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
-        """Refuse: every call in a pickle starts with this look-up."""
-        raise UserError(f"{self._path}: refused: would run code ({f'{module}.{name}'[:80]!r})")
+        """Refuse to look up a class or function; every call in a pickle starts with such a look-up.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(f"{self._path}: refused: reading it would run code ({f'{module}.{name}'[:80]!r})")
 
 
 def _read_pickle(path: Path) -> list[Any]:
-    """Return the list in a pickle without running any code that it may hold."""
+    """Return the list that a pickle holds, without running any code in it.
+
+    Raises:
+        UserError: the file cannot be read, holds anything but a list of strings and integers, or is damaged.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -172,15 +184,15 @@ def _read_pickle(path: Path) -> list[Any]:
     try:
         for code, argument, _ in pickletools.genops(content):
             if code.name in _CODE:
-                break  # loading ends here too, in `_PlainUnpickler.find_class`, which names what is asked for
+                break  # loading stops here too: `_PlainUnpickler.find_class` raises, and names the class
             if code.name not in _PLAIN:
-                raise UserError(f"{path}: refused: more than a list of strings and whole numbers ({code.name})")
-            if code.name.endswith("PUT") and int(str(argument)) > len(content):  # would reserve memory for such a table
+                raise UserError(f"{path}: refused: holds more than a list of strings and whole numbers ({code.name})")
+            if code.name.endswith("PUT") and int(str(argument)) > len(content):  # would reserve that much memory
                 raise UserError(f"{path}: refused: damaged or hostile ({code.name} {argument!s:.20})")
         users = _PlainUnpickler(path, content).load()
     except _DAMAGED as error:
-        told = str(error).splitlines() or [type(error).__name__]
-        raise UserError(f"{path}: not a pickle ({told[0]:.80})") from error
+        message = str(error).splitlines() or [type(error).__name__]
+        raise UserError(f"{path}: not a readable pickle ({message[0]:.80})") from error
     if not isinstance(users, list):
         raise UserError(f"{path}: expected a list of users, found {type(users).__name__}")
     return users

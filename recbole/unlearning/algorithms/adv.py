@@ -1,4 +1,4 @@
-"""Adversarial training: a model is trained again against someone who reads the attribute."""
+"""Adversarial training: trains a model from scratch against an adversary that infers the attribute."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,28 +15,28 @@ from recbole.unlearning.hyper import ViewHyper, hyperparameter
 from recbole.unlearning.in_training import InTrainingAlgorithm, Labelled, Penalty
 
 HIDDEN = 16
-"""Units of the adversary's hidden layer."""
+"""Number of units in the adversary's hidden layer."""
 
 
 @dataclass(frozen=True)
 class AdvHyper(ViewHyper):
     """The hyper-parameters of ``adv``."""
 
-    adv_weight: float = hyperparameter(1.0, "weight of the adversary's cross-entropy in the loss", above=0)
+    adv_weight: float = hyperparameter(1.0, "weight of the adversary's cross-entropy in the training loss", above=0)
     adv_reversal: float = hyperparameter(
-        0.5, "factor by which its gradient is reversed on the way to the vectors", above=0
+        0.5, "factor of the reversed gradient from the adversary to the user embeddings", above=0
     )
 
 
 class Adv(InTrainingAlgorithm):
-    """Yardstick: trained again from scratch against an adversary, whose gradient is reversed on the way to the vectors.
+    """Yardstick: training from scratch against an adversary, whose gradient is reversed in the user embeddings.
 
-    Gradient reversal is of Y. Ganin, V. Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", ICML 2015; the
-    sizes are those of the program of Y. Li et al., "Making Users Indistinguishable", MM 2023: a perceptron of one
-    hidden layer reads the attribute off the vectors of each batch's people, and learns by the same optimizer as the
-    model. There is one for each attribute and protected view, with as many outputs as there are groups.
+    Gradient reversal is from Y. Ganin, V. Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", ICML 2015.
+    The sizes are those in the program of Y. Li et al., "Making Users Indistinguishable", MM 2023: a perceptron with one
+    hidden layer infers the attribute from the embeddings of each batch's users, and is trained by the same optimiser as
+    the model. There is one for each attribute and protected view, with one output per group.
 
-    It hides from this adversary and from nobody else: whoever learns anew may read the attribute better than before.
+    The attribute is hidden from this adversary only: an attacker trained afterwards may infer it better than before.
     """
 
     name = "adv"
@@ -44,12 +44,19 @@ class Adv(InTrainingAlgorithm):
     hyper: AdvHyper
 
     def penalty(self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled) -> Penalty:
-        """Return the adversaries' loss."""
+        """Return the module that computes the adversaries' loss."""
         return Adversaries(model, views, labels, self.hyper)
 
 
 class Adversaries(Penalty):
-    """The penalty of :class:`Adv`."""
+    """The penalty of :class:`Adv`.
+
+    Args:
+        model: the model to train.
+        views: its protected user embeddings, name to view.
+        labels: attribute name to each user's group, int64 [n_users]; -1 for users who are not protected.
+        hyper: the hyper-parameters.
+    """
 
     def __init__(
         self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled, hyper: AdvHyper
@@ -65,7 +72,7 @@ class Adversaries(Penalty):
         })  # fmt: skip
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
-        """Return the weighted cross-entropy, summed over adversaries, of the batch's protected people."""
+        """Return the weighted cross-entropy for the batch's protected users, summed over adversaries."""
         user = interaction[self.user_field]
         total = torch.zeros((), device=user.device)
         for view, of in self.views.items():
@@ -79,7 +86,7 @@ class Adversaries(Penalty):
 
 
 class _Reversed(torch.autograd.Function):
-    """The identity, whose gradient is taken times a negative factor."""
+    """The identity function, whose gradient is multiplied by a negative factor."""
 
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, factor: float) -> torch.Tensor:

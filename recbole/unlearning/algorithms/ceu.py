@@ -23,27 +23,27 @@ from recbole.unlearning.system import Scope, System
 
 @dataclass(frozen=True)
 class CeuHyper(InfluenceHyper):
-    """CEU's hyper-parameters."""
+    """The hyper-parameters of ``ceu``."""
 
     ceu_lambda: float = hyperparameter(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
     ceu_sigma: float = hyperparameter(
-        1e-3, "standard deviation of the noise in the gradient of the summed loss", least=0
+        1e-3, "standard deviation of the noise on the gradient of the summed loss", least=0
     )
     ceu_epsilon: float = hyperparameter(0.1, "epsilon of the certificate", above=0)
-    ceu_cg_iterations: int = hyperparameter(100, "most conjugate-gradient iterations of a request", least=1)
-    ceu_hessian_samples: int = hyperparameter(1024, "drawn examples that stand for the others in the Hessian", least=1)
-    ceu_k_hops: int = hyperparameter(4, "how far in the graph examples count as affected", least=0)
+    ceu_cg_iterations: int = hyperparameter(100, "largest number of conjugate-gradient iterations per request", least=1)
+    ceu_hessian_samples: int = hyperparameter(1024, "sampled examples that represent others in the Hessian", least=1)
+    ceu_k_hops: int = hyperparameter(4, "graph distance within which examples count as affected", least=0)
 
 
 @dataclass(frozen=True)
 class LastSystem:
-    """What the Hessian of the last request was of: all that is needed to have it again.
+    """The examples in the last request's Hessian, from which the Hessian can be computed again.
 
     Attributes:
-        n: number of training examples that were left.
-        sample: ``(batches, weights)`` that stood for all retained examples.
-        moving: batches that look up the rows that could move; None for all.
-        complete: whether nothing was left out.
+        n: number of training examples that were retained.
+        sample: ``(batches, weights)`` that represented all retained examples.
+        moving: batches that look up the rows that could change; ``None`` for all rows that are read.
+        complete: whether all examples were included, without sampling.
     """
 
     n: int
@@ -52,7 +52,7 @@ class LastSystem:
     complete: bool
 
     def as_plain(self) -> dict[str, Any]:
-        """Return it as dictionaries, lists, numbers and tensors."""
+        """Return the fields as a dictionary of lists, numbers and tensors, to be saved in a snapshot."""
         batches, weights = self.sample
         moving = None if self.moving is None else [batch.interaction for batch in self.moving]
         return {
@@ -62,35 +62,42 @@ class LastSystem:
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "LastSystem":
-        """Return what :meth:`as_plain` was made of."""
+        """Return the object from which :meth:`as_plain` made ``plain``."""
         batches, moving = [Interaction(columns) for columns in plain["batches"]], plain["moving"]
         rows = None if moving is None else [Interaction(columns) for columns in moving]
         return cls(plain["n"], (batches, plain["weights"]), rows, plain["complete"])
 
     def system(self, model: AbstractRecommender, names: tuple[str, ...]) -> System:
-        """Return the system of that curvature, at the model as it is, for any right-hand side."""
+        """Return a linear system with this curvature, at the model's current parameters, for any right-hand side.
+
+        Args:
+            model: the model.
+            names: names of the parameters to include.
+        """
         subspace = Subspace(model, names, [*self.sample[0], *(self.moving or ())], self.moving)
         return System(self.n, subspace, [], [], self.sample, self.moving, self.complete, subspace.vector())
 
 
 class Ceu(CertifiedAlgorithm):
-    """An influence step, and at each release the step towards a randomly tilted objective.
+    """An influence-function step; each release adds the step that a random linear term of the objective causes.
 
     K. Wu, J. Shen, Y. Ning, T. Wang, W. H. Wang, "Certified Edge Unlearning for Graph Neural Networks", KDD 2023
-    (equation numbers not checked). The model is trained on ``L(t) + n lambda / 2 |t|^2 + b . t`` with ``b`` drawn from
-    ``N(0, sigma^2 I)``, and unlearns by ``t <- t + (H / n + lambda I)^-1 (g_old - g_new) / n``. Where the objective is
-    strongly convex, the gradient that is left there, ``r``, is hidden by ``b``: the result is (epsilon, delta)
-    indistinguishable from retraining with ``delta = 1.5 exp(-(sigma epsilon / r)^2 / 2)``, as in C. Guo, T. Goldstein,
-    A. Hannun, L. van der Maaten, "Certified Data Removal from Machine Learning Models", ICML 2020.
+    (equation numbers not checked). In the paper a model is trained on ``L(t) + n lambda / 2 |t|^2 + b . t`` with ``b``
+    drawn from ``N(0, sigma^2 I)``, and unlearns by ``t <- t + (H / n + lambda I)^-1 (g_old - g_new) / n``. If the
+    objective is strongly convex, ``b`` hides the gradient ``r`` that is left after the step: the result is (epsilon,
+    delta) indistinguishable from retraining with ``delta = 1.5 exp(-(sigma epsilon / r)^2 / 2)``, as in C. Guo, T.
+    Goldstein, A. Hannun, L. van der Maaten, "Certified Data Removal from Machine Learning Models", ICML 2020.
 
-    Nobody's recommender was trained with a tilt, so each release brings its own: to first order ``b`` moves the minimum
-    by ``-(H / n + lambda I)^-1 b / n``, with the Hessian of the last request, which is exact for quadratic objectives.
-    Rows that the Hessian knows nothing of have a diagonal system, and ``-b / (n lambda)``. ``r`` is measured, and
-    summed over the requests since the base model: the papers bound it by Lipschitz constants that nobody knows here.
+    Recommenders are not trained with such a random term, so it is added at each release: to first order ``b`` moves the
+    minimum by ``-(H / n + lambda I)^-1 b / n``, with the Hessian of the last request. This is exact for quadratic
+    objectives. Rows that this Hessian does not include move by ``-b / (n lambda)``. ``r`` is measured and summed over
+    the requests since the base model; the papers bound it by Lipschitz constants, which are unknown here.
 
-    Unlike ERASE: the step has the paper's sign and is divided by the number of training examples, not by the few that
-    were forgotten; lambda is added once; the noise goes where the certificate needs it, and its size follows; it is on
-    what is released, not on the model that the next request starts from.
+    Differences from ERASE: the step has the paper's sign, and is divided by the number of training examples, not by
+    that of the forgotten ones; lambda is added once; the noise enters where the certificate needs it, in the size that
+    it needs; and it is on what is released, not on the model that the next request starts from.
+
+    The inherited ``error`` is the sum of the gradient norms ``r``.
     """
 
     name = "ceu"
@@ -107,12 +114,12 @@ class Ceu(CertifiedAlgorithm):
         return self.hyper.ceu_epsilon
 
     def scope(self, case: Case) -> Scope:
-        """Return the :class:`~recbole.unlearning.system.Scope` of a case."""
+        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
         hyper = self.hyper
         return Scope(hyper.ceu_k_hops, hyper.ceu_hessian_samples, hyper.ceu_hessian_samples, hyper.influence_negatives)
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the step, without noise; see the class."""
+        """Return the damped Newton step, without noise, and add the gradient norm that it leaves to the sum."""
         hyper, right = self.hyper, system.difference
         x, work = self.newton(case, system, right, hyper.ceu_lambda, hyper.ceu_cg_iterations)
         residual = self.measured(case, system, x, right, hyper.ceu_lambda)
@@ -122,28 +129,38 @@ class Ceu(CertifiedAlgorithm):
         return Step(system.subspace, x, work)
 
     def memory(self) -> dict[str, Any]:
-        """Return what the guarantee goes by, and the last request's curvature."""
+        """Return the state of the guarantee, and ``last``, from which the last request's Hessian can be computed."""
         return super().memory() | {"last": None if self.last is None else self.last.as_plain()}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Take up a snapshot, with the last request's curvature."""
+        """Continue from a snapshot, including the state of the guarantee and the last request's Hessian.
+
+        Args:
+            state_dict: the model's parameters and buffers.
+            forgotten: bool [rows of the log], True for rows that were forgotten when the snapshot was taken.
+            memory: what :meth:`memory` returned; ``None`` if there is none.
+        """
         super().restore(state_dict, forgotten, memory)
         last = (memory or {}).get("last")
         self.last = None if last is None else LastSystem.of_plain(last)
 
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """Return how far a random tilt moves the minimum, and what that is worth.
+        """Return how far a random linear term moves the minimum, and entries of the certificate.
 
-        The system is solved to a thousandth, or as far as ``ceu_cg_iterations`` reach; its damping is raised where the
-        curvature is not positive.
+        The linear system is solved to a relative residual of 0.001, or for ``ceu_cg_iterations``. Its damping is raised
+        if the curvature is not positive.
+
+        Returns:
+            A flat vector over all parameters, or ``None`` for no noise; and a dictionary with ``delta``, ``sigma`` and
+            ``gradient_residual``, and if there is noise also ``noise_products`` and ``noise_residual``.
         """
-        hyper, told = self.hyper, {"delta": 0.0, "sigma": self.hyper.ceu_sigma, "gradient_residual": self.error}
+        hyper, entries = self.hyper, {"delta": 0.0, "sigma": self.hyper.ceu_sigma, "gradient_residual": self.error}
         if self.error:
-            told["delta"] = min(1.0, 1.5 * math.exp(-0.5 * (hyper.ceu_sigma * hyper.ceu_epsilon / self.error) ** 2))
-        if self.last is None or not hyper.ceu_sigma:  # there is nothing to hide, or nothing to hide it with
-            return None, told
+            entries["delta"] = min(1.0, 1.5 * math.exp(-0.5 * (hyper.ceu_sigma * hyper.ceu_epsilon / self.error) ** 2))
+        if self.last is None or not hyper.ceu_sigma:  # no request has been answered, or sigma is 0
+            return None, entries
         tilt = hyper.ceu_sigma * self.normal(checkpoint)
         system = self.last.system(self.model, self.moves(self.model))
         with second_order(self.model):
@@ -153,9 +170,9 @@ class Ceu(CertifiedAlgorithm):
                 instead=instead,
             )  # fmt: skip
         if not math.isfinite(found.residual + found.bend):
-            self.broken.add("the noise of a release could not be worked out: the curvature is not finite")
-            return None, told | {"sigma": 0.0, "delta": 1.0}
+            self.broken.add("the noise of a release could not be computed: the curvature is not finite")
+            return None, entries | {"sigma": 0.0, "delta": 1.0}
         if found.raised:
-            self.broken.add("the noise of a release took a larger lambda than the objective has")
-        told |= {"noise_products": found.iterations, "noise_residual": found.residual}
-        return system.subspace.widen(found.x, -tilt / (hyper.ceu_lambda * system.n)), told
+            self.broken.add("the noise of a release needed a larger lambda than that of the objective")
+        entries |= {"noise_products": found.iterations, "noise_residual": found.residual}
+        return system.subspace.widen(found.x, -tilt / (hyper.ceu_lambda * system.n)), entries

@@ -10,29 +10,31 @@ from recbole.unlearning.mmd import mmd, mmd_estimate
 from recbole.unlearning.protection import ProtectionAlgorithm
 
 ALL_PAIRS = 10_000
-"""Of two groups with at most so many people together every pair is looked at in each step."""
+"""Largest total size of two groups of which every pair is computed in each step."""
 
 
 @dataclass(frozen=True)
 class D2dHyper(ProtectHyper):
-    """The hyper-parameters of D2D."""
+    """The hyper-parameters of ``d2d``."""
 
     d2d_block: int = hyperparameter(
-        1024, "of two groups of more than 10,000 people: how many are compared with all in a step", least=2
+        1024, "users compared with all others per step, if two groups have more than 10,000 users", least=2
     )
 
 
 class D2d(ProtectionAlgorithm):
-    """Makes the groups' distributions of vectors one: post-training attribute unlearning by maximum mean discrepancy.
+    """Gives the groups' embeddings one distribution: attribute unlearning after training by maximum mean discrepancy.
 
     Y. Li et al., "Making Users Indistinguishable: Attribute-wise Unlearning in Recommender Systems", MM 2023 (equation
-    numbers not checked): the sum, over all groups but the first, of the squared maximum mean discrepancy from the
-    first, with the five Gaussian kernels and the bandwidth of the authors' program (:mod:`recbole.unlearning.mmd`). A
-    step takes all pairs in O(people^2 d) time; of many people, as many as ``d2d_block``, drawn anew in each step, are
-    compared with everybody, which is an estimate without bias in O(people x block x d). Memory is O(people x d).
+    numbers not checked). The objective is the sum, over all groups but the first, of the squared maximum mean
+    discrepancy from the first group, with the five Gaussian kernels and the bandwidth of the authors' program
+    (:mod:`recbole.unlearning.mmd`). A step computes all pairs in O(users^2 d) time. If two groups have more than 10,000
+    users together, ``d2d_block`` users, drawn again in each step, are compared with all users of both groups. This
+    estimate is unbiased, and takes O(users x block x d). Memory is O(users x d).
 
-    An attacker who is trained on some of the protected people and asked about others may be wrong more often than by
-    chance: equal means of all make the mean of the ones the opposite of that of the others. That is no privacy.
+    An attacker who is trained on some protected users and tested on others may be wrong more often than by chance: if
+    the groups' means over all users are equal, a difference in one half is the opposite of that in the other half. This
+    is not a sign of privacy.
     """
 
     name = "d2d"
@@ -42,7 +44,7 @@ class D2d(ProtectionAlgorithm):
     def objective(
         self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
     ) -> tuple[float, torch.Tensor]:
-        """Return the sum of the discrepancies, and its gradient."""
+        """Return the sum of the discrepancies, and its gradient, float [n_users, d]."""
         first, gradient, total = groups[0], torch.zeros_like(vectors), 0.0
         for number, other in enumerate(groups[1:], start=1):
             both, n = torch.cat([first, other]), len(first)
@@ -57,7 +59,17 @@ class D2d(ProtectionAlgorithm):
     def _drawn(
         self, sizes: tuple[int, int], at: tuple[int, int], view: str, number: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the places of those who are compared with all: of two groups as many as the group's share of them."""
+        """Return the users of two groups who are compared with all others, in proportion to the groups' sizes.
+
+        Args:
+            sizes: sizes of the two groups.
+            at: the request's index and the step's number.
+            view: name of the view.
+            number: number of the second group.
+
+        Returns:
+            Two int64 tensors with row indices into the groups' concatenation.
+        """
         generator = self.bench.stream(at[0], "d2d", view, number, at[1])
         share = min(self.hyper.d2d_block / sum(sizes), 1.0)
         some = [generator.choice(n, max(round(share * n), 1), replace=False) for n in sizes]

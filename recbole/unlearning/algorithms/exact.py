@@ -1,4 +1,4 @@
-"""Exact deletion, from models that are a function of the data in closed form."""
+"""Exact deletion from models that are a closed-form function of the data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,35 +16,40 @@ from recbole.utils.deadline import Deadline
 
 
 class Exact(UnlearningAlgorithm):
-    """The model is brought to what it would have been without the forgotten rows: counted, or solved, anew.
+    """Updates a model in closed form to what it would be without the forgotten rows.
 
-    For models that declare :meth:`~recbole.model.abstract_recommender.AbstractRecommender.learned`. Popularity and
-    frequencies are counted again, neighbourhoods where a count changed (ItemKNN), and EASE's inverse loses a few ranks
-    by the identity of Woodbury. What is left of the forgotten rows is nothing but rounding, for a fraction of the cost
-    of fitting. Checkpoints carry what the deletions left, where it is not counted anew at each request, and so do the
-    snapshots of a run: EASE's ``n_items``^2 numbers are written at each, for a killed run to end with the same bits.
+    For models that implement :meth:`~recbole.model.abstract_recommender.AbstractRecommender.learned`. Popularity and
+    frequencies are counted again; ItemKNN's neighbourhoods are computed again where a count changed; EASE's inverse
+    gets a low-rank update by the Woodbury identity. Apart from rounding, nothing remains of the forgotten rows, at a
+    fraction of the cost of fitting. Checkpoints include what the deletions left if it is not counted again at each
+    request. So do the snapshots of a run: EASE's ``n_items``^2 numbers are written to each, so that a killed run ends
+    with bit-identical results.
 
-    The time budget is not enforced: a request takes milliseconds, and a partial deletion would be invalid.
+    The time budget does not apply: a request takes milliseconds, and a partial deletion would be invalid.
     """
 
     name = "exact"
     Hyper = NoHyperParameters
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse a model that is not a function of the data in closed form."""
+        """Refuse a model that is not a closed-form function of the data.
+
+        Raises:
+            UserError: it is not.
+        """
         if model.learned() is None:
             raise UserError(
-                f"exact deletes from models that are a function of the data in closed form, and {type(model).__name__} "
-                "is none: it is trained, or knows nothing of the data"
+                f"exact applies only to models that are a function of the data in closed form, and "
+                f"{type(model).__name__} is none: it is trained by gradient, or learns nothing"
             )
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return no parameter: what changes is what the model derives from the data."""
+        """Return no parameter: only what the model derives from the data changes."""
         return ()
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mask the requests' rows, delete what the model knew of them, and measure by how much that changed it."""
+        """Mark the requests' rows as forgotten, update the model, and measure by how much it changed."""
         return self.answer_on_examples(requests, deadline, self._delete)
 
     def _delete(self, case: Case, clock: Clock) -> Outcome:
@@ -56,15 +61,15 @@ class Exact(UnlearningAlgorithm):
         size = sum(_square(array) for array in before) ** 0.5
         clock.lap("apply")
         if change == 0:
-            return Outcome("skipped", "the deletion changes nothing that the model knows")
+            return Outcome("skipped", "the deletion does not change the model")
         return Outcome("applied", relative_change=change / max(size, 1e-30))
 
     def _learned(self) -> Sequence[Any]:
-        """Return what the model knows, tensors or SciPy arrays; :meth:`check` has seen that there is some."""
+        """Return the model's closed-form arrays, tensors or SciPy arrays."""
         return self.model.learned() or ()
 
 
 def _square(array: Any) -> float:
-    """Return the sum of squares of a tensor or of a SciPy array."""
+    """Return the sum of squares of a tensor or a SciPy array."""
     values = array if isinstance(array, torch.Tensor) else torch.from_numpy(array.data)
     return float(torch.linalg.vector_norm(values.double())) ** 2

@@ -1,4 +1,4 @@
-"""Fanchuan: towards uniform predictions, then contrast and repair by turns."""
+"""Fanchuan: a step towards uniform predictions, then contrastive and repair steps in turn."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -21,39 +21,45 @@ from recbole.utils import UserError
 
 @dataclass(frozen=True)
 class FanchuanHyper(HyperParameters):
-    """Fanchuan's hyper-parameters; ERASE has them as constants."""
+    """The hyper-parameters of ``fanchuan``; in ERASE they are constants."""
 
-    fanchuan_rounds: int = hyperparameter(8, "rounds of contrast and repair", least=0)
-    fanchuan_temperature: float = hyperparameter(1.15, "temperature of the contrast", above=0)
-    fanchuan_erase_rate: float = hyperparameter(5e-3, "learning rate of the step to uniform predictions", least=0)
-    fanchuan_contrast_rate: float = hyperparameter(3e-5, "learning rate of the contrast", least=0)
-    fanchuan_repair_rate: float = hyperparameter(1e-4, "learning rate of the repair", least=0)
-    fanchuan_repair_samples: int = hyperparameter(16, "retained examples of a repair, for each forgotten one", least=0)
-    fanchuan_classes: int = hyperparameter(64, "drawn items that a forgotten item is to be no likelier than", least=1)
+    fanchuan_rounds: int = hyperparameter(8, "rounds of contrastive and repair steps", least=0)
+    fanchuan_temperature: float = hyperparameter(1.15, "temperature of the contrastive loss", above=0)
+    fanchuan_erase_rate: float = hyperparameter(5e-3, "learning rate of the step towards uniform predictions", least=0)
+    fanchuan_contrast_rate: float = hyperparameter(3e-5, "learning rate of the contrastive steps", least=0)
+    fanchuan_repair_rate: float = hyperparameter(1e-4, "learning rate of the repair steps", least=0)
+    fanchuan_repair_samples: int = hyperparameter(
+        16, "retained examples per round of repair, per forgotten example", least=0
+    )
+    fanchuan_classes: int = hyperparameter(
+        64, "drawn items with which the forgotten items are made equally likely", least=1
+    )
 
 
 class Fanchuan(DescentAlgorithm):
-    """Predictions for forgotten examples are made uniform, and their representations alike to everybody's.
+    """Makes predictions for forgotten examples uniform, and their representations similar to everyone's.
 
     The winning entry of the NeurIPS 2023 Machine Unlearning Challenge, by team "fanchuan", without a paper of its own;
-    see E. Triantafillou et al., "Are we making progress in unlearning?", arXiv:2406.09073. After the published
-    programs, three optimizers in turn: once over the forgotten examples ``KL(uniform | softmax(logits))``; then, some
-    rounds of ``-mean log softmax(z_forget . z_retain / temperature)``, whose minimum is at equal similarity to all of a
-    batch of retained examples, *their* ``z`` detached, followed by a repair on retained examples.
+    see E. Triantafillou et al., "Are we making progress in unlearning?", arXiv:2406.09073. The published programs use
+    three optimisers in turn. The first minimises ``KL(uniform | softmax(logits))`` in one pass over the forgotten
+    examples. Some rounds follow, each of which minimises ``-mean log softmax(z_forget . z_retain / temperature)`` and
+    then repairs on retained examples. The minimum of that contrastive loss is at equal similarity to all retained
+    examples of a batch, whose own ``z`` is detached.
 
-    In the challenge a forgotten picture is nobody's business any more, whatever its class. Here the input is a person
-    whose other interests are to stay, so uniform means: the person's forgotten items are no likelier than items that
-    the person has nothing to do with. Of ``fanchuan_classes`` different items that a request draws (all, in a smaller
-    catalogue), an example's softmax is over those that its user (session, owner of the baskets) neither has among the
-    training data, as an input or a target, nor forgets, and over what this user forgets; without any of the former it
-    has no part in the step. Examples are those that held a forgotten row, with the inputs that they had. ``z`` are the
-    logits, as in the original, unless a model has another ``represent``; they are normalised, since inner products over
-    a catalogue instead of ten classes drown any temperature. Optimizers are SGD with momentum 0.9; the original's
-    schedules and its weight decay, which would reach everybody's rows, are left out.
+    In the challenge, the class of a forgotten picture does not matter any more. Here the input is a user whose other
+    interests should stay. Uniform therefore means that the user's forgotten items are no likelier than items that the
+    user has nothing to do with. Each request draws ``fanchuan_classes`` distinct items (all items of a smaller
+    catalogue). An example's softmax is over the items that its user forgets, and over those drawn items that its user
+    (session, owner of the baskets) neither has in the training data nor forgets. If there are none of the latter, the
+    example is left out of the step. Examples are those that contained a forgotten row, with their inputs as they were
+    before. ``z`` are the logits, as in the original, unless a model overrides ``represent``. They are normalised,
+    because inner products over a catalogue instead of ten classes would be too large for any temperature. Optimisers
+    are SGD with momentum 0.9. The original's schedules are left out, and so is its weight decay, which would change all
+    rows.
 
-    Unlike ERASE: retained partners are detached; three optimizers instead of one Adam, by whose momentum rows without
-    a gradient drift; logits, not probabilities that go through a second softmax; no contrast with the person's own
-    other examples, whose gradient is zero.
+    Differences from ERASE: retained partners are detached; there are three optimisers instead of one Adam, whose
+    momentum moves rows without a gradient; logits are used, not probabilities that go through a second softmax; and
+    there is no contrast with the user's own other examples, whose gradient is zero.
     """
 
     name = "fanchuan"
@@ -66,10 +72,14 @@ class Fanchuan(DescentAlgorithm):
         with second_order(model):
             differentiable = model.logits(example).requires_grad
         if not differentiable:
-            raise UserError(f"fanchuan descends on predictions, and {type(model).__name__}'s have no gradient")
+            raise UserError(f"fanchuan trains on predictions, and those of {type(model).__name__} have no gradient")
 
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Erase, then contrast and repair by turns."""
+        """Make predictions uniform, then contrast and repair in turn.
+
+        Returns:
+            ``n_classes``, the number of drawn items.
+        """
         hyper, case = self.hyper, descent.case
         pieces = list(descent.forgotten())
         erase, contrast, repair = (
@@ -90,7 +100,7 @@ class Fanchuan(DescentAlgorithm):
         return {"n_classes": len(drawn)}
 
     def _from_uniform(self, batch: Interaction, change: Change, drawn: np.ndarray) -> torch.Tensor:
-        """Return the mean over a batch of ``KL(uniform | p)``, with ``p`` over each example's :meth:`_classes`."""
+        """Return the mean of ``KL(uniform | p)`` over a batch, with ``p`` over each example's :meth:`_classes`."""
         found = self._classes(batch[self.dataset.uid_field].numpy(), change.rows, drawn)
         classes, known = (torch.from_numpy(array).to(self.device) for array in found)
         logits = self.model.logits(batch.to(self.device))[:, classes].masked_fill(~known, -torch.inf)
@@ -100,16 +110,16 @@ class Fanchuan(DescentAlgorithm):
         return ((-log_p.sum(dim=1) / count - count.log()) * apart).sum() / len(batch)
 
     def _classes(self, users: np.ndarray, rows: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what the forgotten items are to be no likelier than.
+        """Return the items over which each example's softmax is taken.
 
         Args:
-            users: int64 [n], of each example.
-            rows: int64, the log rows that are forgotten.
-            drawn: int64 [k], different items.
+            users: int64 [n], each example's user id.
+            rows: int64, indices of the forgotten log rows.
+            drawn: int64 [k], distinct item ids.
 
         Returns:
-            Items, int64 [m], the ``k`` drawn ones and then the forgotten ones; and which of them count for each
-            example, bool [n, m]: drawn ones that its user neither has nor forgets, and those that this user forgets.
+            Item ids, int64 [m]: the ``k`` drawn ones, then the forgotten ones. And which of them each example uses,
+            bool [n, m]: drawn ones that its user neither has nor forgets, and items that its user forgets.
         """
         log, n_items = self.dataset.log, self.dataset.n_items
         theirs = log.rows_of(distinct(users))

@@ -1,4 +1,4 @@
-"""Filter: a baseline that hides what was to be forgotten, and forgets nothing."""
+"""Filter: a baseline that hides the forgotten items from lists without changing the model."""
 
 from collections.abc import Sequence
 
@@ -19,22 +19,22 @@ from recbole.utils.deadline import Deadline
 
 
 class Filter(UnlearningAlgorithm):
-    """Baseline: forgotten items are never recommended to the person again, and the model knows them as before.
+    """Baseline: forgotten items are never recommended to the user again, but the model does not change.
 
-    The trap of every measure that looks at lists alone. No parameter changes; the model keeps the (person, item) pairs
-    that were asked for, saved in its checkpoints' ``other_parameter``, and the evaluator takes these items out of that
-    person's candidates as it does with history: they score minus infinity. So the exposure of forgotten items is zero
-    and their rank the last. Their log-odds, the logarithm of nothing, are null in the result table. Whoever looks into
-    the model, at its ``logits``, its representations or its parameters, finds it unchanged but for what is rebuilt
-    from the data (a graph, as in every other algorithm).
+    It shows what measures of recommendation lists alone cannot detect. No parameter changes. The model stores the
+    (user, item) pairs to hide, in its checkpoints' ``other_parameter``, and the evaluator removes these items from the
+    user's candidates, as it does with the history: their score is minus infinity. Therefore the exposure of forgotten
+    items is zero, and their rank is the last. Their log-odds would be the logarithm of zero, and are null in the result
+    table. In the model's ``logits``, representations and parameters, nothing has changed except what is rebuilt from
+    the data (a graph, as in every other algorithm).
 
-    Of a request all rows are hidden, those held out for validation and test too. A request is ``applied`` when pairs
-    were added, with a relative change of 0; one without a training example is ``skipped`` as everywhere, though its
-    pairs are hidden all the same. None is cut off by the budget, of which it would use milliseconds.
+    All rows of a request are hidden, including those held out for validation and test. A request is ``applied`` if it
+    adds pairs, with a relative change of 0. One without a training example is ``skipped`` as usual, though its pairs
+    are hidden too. The time budget does not apply, because a request takes milliseconds.
 
-    Sessions are refused: a session has ended when it asks, nobody comes back under its name, and to hide an item from
-    everybody who goes on with the same items would be another method. Models that are fitted are refused, since they
-    know what their data hold at each loading: hidden or not, what was forgotten is deleted exactly.
+    Session models are refused: a session is over when it requests deletion, and does not come back. Hiding an item from
+    all sessions that continue with the same items would be another method. Models in closed form are refused because
+    they are recomputed from the data each time they are loaded, so that forgotten rows are deleted exactly anyway.
     """
 
     name = "filter"
@@ -46,38 +46,46 @@ class Filter(UnlearningAlgorithm):
 
     @classmethod
     def check_class(cls, model_class: type[AbstractRecommender]) -> None:
-        """Refuse models of sessions."""
+        """Refuse session models.
+
+        Raises:
+            UserError: the class is a session model.
+        """
         if model_class.type is ModelType.SEQUENTIAL:
             raise UserError(
-                f"filter hides items from a person who comes back, and {model_class.__name__} recommends to sessions, "
-                "which have ended"
+                f"filter hides items from users who return, and {model_class.__name__} recommends to sessions, "
+                "which do not"
             )
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse models that are fitted."""
+        """Refuse models in closed form.
+
+        Raises:
+            UserError: the model is in closed form.
+        """
         if not model.trainable:
             raise UserError(
-                f"filter hides what a trained model keeps, and {type(model).__name__} is fitted anew to what is "
-                "retained; --unlearning_algorithm exact deletes from models that are fitted"
+                f"filter hides what a trained model remembers, and {type(model).__name__} is fitted anew to the "
+                "retained data; use --unlearning_algorithm exact for models in closed form"
             )
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return no parameter."""
+        """Return no parameter: none changes."""
         return ()
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mask the requests' rows, and hide their pairs."""
+        """Mark the requests' rows as forgotten, and hide their (user, item) pairs."""
         outcome = self.answer_on_examples(requests, deadline, self._rebuilt)
         n_new = self._hide(np.concatenate([request.rows for request in requests]))
         if outcome.status == "applied":
             outcome.work["n_hidden"] = n_new
             if not n_new:
-                outcome.status, outcome.reason = "skipped", "the pairs are hidden already"
+                outcome.status, outcome.reason = "skipped", "the pairs are already hidden"
         return outcome
 
     def _hidden(self) -> torch.Tensor:
-        """Return the pairs that the model hides so far, int64 [n, 2]."""
+        """Return the hidden (user, item) pairs so far, ids, int64 [n, 2]."""
         pairs = self.model.hidden_pairs
         return torch.zeros(0, 2, dtype=torch.int64) if pairs is None else pairs
 
@@ -87,7 +95,7 @@ class Filter(UnlearningAlgorithm):
         return Outcome("applied")
 
     def _hide(self, rows: np.ndarray) -> int:
-        """Add the pairs of log rows (int64) to those that the model hides, and return how many are new."""
+        """Add the pairs in log rows (int64 indices) to the hidden ones, and return how many are new."""
         log, n_items = self.dataset.log, self.dataset.n_items
         before = self._hidden().cpu().numpy()
         keys = distinct(

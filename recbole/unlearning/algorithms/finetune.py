@@ -1,4 +1,4 @@
-"""Finetune: a baseline that goes on training without what was forgotten."""
+"""Finetune: a baseline that trains on without the forgotten data."""
 
 from functools import partial
 from typing import Any
@@ -8,13 +8,13 @@ from recbole.unlearning.hyper import FinetuneHyper
 
 
 class Finetune(DescentAlgorithm):
-    """Baseline: a little more training on retained data alone, and the forgotten fade if they do.
+    """Baseline: a little more training on retained data only, in the hope that the model forgets the rest.
 
-    The forgotten examples are never looked at; that training forgets what it no longer sees ("catastrophic
-    forgetting") is all that this relies on. Each request draws ``finetune_samples`` retained examples of anybody's for
-    each forgotten one, with training's own loss and negatives, in batches of at most 256, and takes a step of SGD
-    (momentum 0.9) for each batch. Training's optimizer is mostly Adam, by whose momentum and scaling rows without a
-    gradient drift; its state is not kept either.
+    The forgotten examples are never used. The method relies on catastrophic forgetting: training forgets what it no
+    longer sees. For each request, ``finetune_samples`` retained examples per forgotten one are drawn from all users.
+    The loss and the negatives are those of training. There is one step of SGD (momentum 0.9) per batch of at most 256.
+    Training's own optimiser is usually Adam, whose momentum and scaling move rows that have no gradient; also, its
+    state is not saved.
     """
 
     name = "finetune"
@@ -22,7 +22,11 @@ class Finetune(DescentAlgorithm):
     hyper: FinetuneHyper
 
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Take steps on retained examples."""
+        """Fine-tune on retained examples.
+
+        Returns:
+            ``n_retained``, the number of examples.
+        """
         hyper, case = self.hyper, descent.case
         examples = case.retained_examples(hyper.finetune_samples * len(case.change.before), "repair")
         optimizer = self.sgd(hyper.finetune_rate)

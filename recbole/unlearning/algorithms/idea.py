@@ -1,4 +1,4 @@
-"""IDEA: certified unlearning by an influence step, and noise on the parameters that are let out."""
+"""IDEA: certified unlearning by an influence-function step, with noise on the released parameters."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,39 +15,41 @@ from recbole.unlearning.system import Scope, System
 
 @dataclass(frozen=True)
 class IdeaHyper(InfluenceHyper):
-    """IDEA's hyper-parameters."""
+    """The hyper-parameters of ``idea``."""
 
     idea_damping: float = hyperparameter(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
-    idea_sigma: float = hyperparameter(0.0, "least standard deviation of the noise on every parameter", least=0)
+    idea_sigma: float = hyperparameter(0.0, "smallest standard deviation of the noise on every parameter", least=0)
     idea_epsilon: float | None = hyperparameter(
-        None, "epsilon of the certificate, from which the noise follows (default: none is given, no noise)", above=0
+        None, "epsilon of the certificate, which determines the noise (default: not set, no noise)", above=0
     )
     idea_delta: float = hyperparameter(0.01, "delta of the certificate", above=0, most=1)
-    idea_iterations: int = hyperparameter(100, "most conjugate-gradient iterations of a request", least=1)
-    idea_hessian_samples: int = hyperparameter(1024, "drawn examples that stand for the others in the Hessian", least=1)
-    idea_k_hops: int = hyperparameter(4, "how far in the graph examples count as affected", least=0)
+    idea_iterations: int = hyperparameter(100, "largest number of conjugate-gradient iterations per request", least=1)
+    idea_hessian_samples: int = hyperparameter(1024, "sampled examples that represent others in the Hessian", least=1)
+    idea_k_hops: int = hyperparameter(4, "graph distance within which examples count as affected", least=0)
 
 
 class Idea(CertifiedAlgorithm):
-    """An influence step, and noise as large as the distance that may be left to the retrained parameters.
+    """An influence-function step, with noise on releases in proportion to the remaining distance from retraining.
 
     Y. Dong, B. Zhang, Z. Lei, N. Zou, J. Li, "IDEA: A Flexible Framework of Certified Unlearning for Graph Neural
     Networks", KDD 2024, arXiv:2407.19398 (equation numbers not checked). With ``m`` training examples the step is
-    ``-(1/m) H^-1 (grad L_add - grad L_sub)``, ``H`` the mean Hessian, and what is released is its end plus
-    ``N(0, sigma^2 I)`` with ``sigma >= bound sqrt(2 ln(1.25 / delta)) / epsilon``, ``bound`` on the distance to the
-    retrained parameters.
+    ``-(1/m) H^-1 (grad L_add - grad L_sub)``, where ``H`` is the mean Hessian. Released are the parameters after the
+    step plus ``N(0, sigma^2 I)`` with ``sigma >= bound sqrt(2 ln(1.25 / delta)) / epsilon``, where ``bound`` limits the
+    distance to the retrained parameters.
 
-    The paper's bound needs the loss's Lipschitz constant and maximum, and is worth hundreds of times the parameters
-    here. This one is measured: a function whose curvature is ``damping`` or more has its minimum no further from a
-    point than its gradient there, over ``damping``. Requests come one after another, so their bounds are summed, and
-    each release draws its own noise for the sum so far.
+    The paper's bound uses the loss's Lipschitz constant and maximum, and would be hundreds of times the parameters'
+    size here. This implementation measures it: if a function's curvature is at least ``damping``, the distance from a
+    point to its minimum is at most its gradient norm there divided by ``damping``. Bounds of successive requests are
+    summed, and each release draws its own noise for the sum so far.
 
-    Unlike ERASE: the paper's sign and ``1/m`` (there the step reinforced what was to be forgotten); the root stands in
-    the numerator; the bound is one; noise is on what is released, not on the model that the next request starts from;
-    no fine-tuning, as in the paper; no least noise (ERASE's ``idea_sigma`` is 0.1, more than most embeddings can bear).
-    And no epsilon by default: the noise that one of up to 1 asks for is hundreds of times the embeddings wherever the
-    damping lets a step forget, so that a default would leave nothing of a model. The certificate then says which noise
-    an epsilon of 1 would take.
+    Differences from ERASE: the sign and the factor ``1/m`` are the paper's (in ERASE the step reinforced what was to be
+    forgotten); the square root is in the numerator; the bound is a bound; the noise is on what is released, not on the
+    model that the next request starts from; there is no fine-tuning, as in the paper; and there is no minimum noise
+    (ERASE's ``idea_sigma`` is 0.1, which is more than most embeddings tolerate). There is also no epsilon by default:
+    the noise for an epsilon of up to 1 is hundreds of times the size of the embeddings, unless the damping is so large
+    that a step forgets nothing. The certificate reports the noise that an epsilon of 1 would need.
+
+    The inherited ``error`` is the sum of these distance bounds.
     """
 
     name = "idea"
@@ -56,18 +58,18 @@ class Idea(CertifiedAlgorithm):
 
     @property
     def epsilon(self) -> float | None:
-        """Epsilon of one release."""
+        """Epsilon of one release; ``None`` if none was set, and then nothing is certified."""
         return self.hyper.idea_epsilon
 
     def scope(self, case: Case) -> Scope:
-        """Return the :class:`~recbole.unlearning.system.Scope` of a case."""
+        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
         hyper = self.hyper
         return Scope(
             hyper.idea_k_hops, hyper.idea_hessian_samples, hyper.idea_hessian_samples, hyper.influence_negatives
         )
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the step, without noise; see the class."""
+        """Return the damped Newton step, without noise, and add its distance bound to the sum."""
         hyper, right = self.hyper, system.difference
         x, work = self.newton(case, system, right, hyper.idea_damping, hyper.idea_iterations)
         residual = self.measured(case, system, x, right, hyper.idea_damping)
@@ -78,11 +80,16 @@ class Idea(CertifiedAlgorithm):
         return Step(system.subspace, x, work)
 
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """Return normal noise for the distances summed since the base model, and what it is worth."""
+        """Return the noise for the distance bounds summed since the base model, and entries of the certificate.
+
+        Returns:
+            A flat vector over all parameters, or ``None`` for no noise; and a dictionary with ``distance_bound``,
+            ``sigma_of_epsilon_1``, ``sigma`` and ``delta``.
+        """
         hyper, bound = self.hyper, self.error
-        told = {"distance_bound": bound, "sigma_of_epsilon_1": gaussian_sigma(1.0, hyper.idea_delta, bound)}
+        entries = {"distance_bound": bound, "sigma_of_epsilon_1": gaussian_sigma(1.0, hyper.idea_delta, bound)}
         sigma, delta = hyper.idea_sigma, 1.0 if bound else 0.0
         if hyper.idea_epsilon is not None:
             sigma = max(sigma, gaussian_sigma(hyper.idea_epsilon, hyper.idea_delta, bound))
             delta = min(1.0, gaussian_delta(hyper.idea_epsilon, bound, sigma))
-        return (sigma * self.normal(checkpoint) if sigma else None), told | {"sigma": sigma, "delta": delta}
+        return (sigma * self.normal(checkpoint) if sigma else None), entries | {"sigma": sigma, "delta": delta}

@@ -1,4 +1,4 @@
-"""Kookmin: draw the least decisive weights anew, then fine-tune."""
+"""Kookmin: re-initialise weights with a small gradient difference, then fine-tune."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -15,39 +15,43 @@ from recbole.utils import torch_seed
 
 @dataclass(frozen=True)
 class KookminHyper(HyperParameters):
-    """Kookmin's hyper-parameters."""
+    """The hyper-parameters of ``kookmin``."""
 
-    kookmin_init_rate: float = hyperparameter(0.01, "share of the reached weights that is drawn anew", above=0, most=1)
+    kookmin_init_rate: float = hyperparameter(
+        0.01, "fraction of the forgotten examples' weights to re-initialise", above=0, most=1
+    )
     kookmin_learning_rate: float = hyperparameter(
-        1e-3, "learning rate of weights drawn anew; a tenth for others", above=0
+        1e-3, "learning rate for re-initialised weights; a tenth of it for others", above=0
     )
     kookmin_repair_samples: int = hyperparameter(
-        16, "retained examples to fine-tune on, for each forgotten one", least=0
+        16, "retained examples to fine-tune on, per forgotten example", least=0
     )
 
 
 class Kookmin(ErasingAlgorithm):
-    """Weights that the forgotten and the retained examples pull least apart are drawn anew, and all are fine-tuned.
+    """Re-initialises the weights on which forgotten and retained examples disagree least, then fine-tunes all.
 
     An entry of the NeurIPS 2023 Machine Unlearning Challenge by a team of Kookmin University, without a paper of its
     own; see E. Triantafillou et al., "Are we making progress in unlearning? Findings from the first NeurIPS unlearning
-    competition", arXiv:2406.09073. After the published programs: with ``s = grad (L_retain - L_forget)`` over the
-    forgotten examples and as many retained ones (here also what is left of those that lose an item), in each
-    convolution the share of weights with the smallest ``|s|`` is drawn anew, and the network is fine-tuned on retained
-    data by SGD, the other weights at a tenth of the learning rate.
+    competition", arXiv:2406.09073. The published programs compute ``s = grad (L_retain - L_forget)`` over the forgotten
+    examples and as many retained ones (here also over what remains of examples that lose an item). In each convolution
+    they re-initialise a fraction of the weights, those with the smallest ``|s|``. They fine-tune the network on
+    retained data by SGD, with a tenth of the learning rate for the other weights.
 
-    In a recommender most rows of a table have nothing to do with a request: their ``s`` is zero, hence smallest. In
-    ERASE the rows of the first users in the table are drawn anew at every request. Here the choice is, in the model's
-    ``erasable`` tables and matrices, among the rows that the forgotten examples pull at; in look-up tables (the model's
-    ``lookups``) only among those of the examples' own user and items: in collaborative filtering the requester and the
-    forgotten items, in a session model the items of the prefixes and targets that held a forgotten one, in a basket
-    model the items of the requester's history and target. So neither drawn negatives nor what a propagation or a
-    softmax over the catalogue reads besides are drawn anew. Dense matrices, and tables of a drop-in model that declares
-    nothing, are looked at as a whole; gains of normalisations and biases are left alone. Values are drawn as the
-    original draws them for linear layers: evenly in ``+- 1 / sqrt(columns)``. The ratio of learning rates scales
-    gradients, so the optimizer is SGD (momentum 0.9): under ERASE's Adam it cancels. Left out are the original's weight
-    decay, which would shrink everybody's rows at each request, and its schedule over epochs, since there is a fraction
-    of one.
+    In a recommender most rows of a table have nothing to do with a request: their ``s`` is zero, which is the smallest
+    value. In ERASE the rows of the first users in the table are re-initialised at every request. Here weights are
+    chosen among the rows of the model's ``erasable`` tables and matrices in which the forgotten examples have a
+    gradient. In look-up tables (the model's ``lookups``) these must also be rows of the examples' own user and items.
+    In collaborative filtering these are the requesting user and the forgotten items; in a session model, the items of
+    the prefixes and targets that contained a forgotten item; in a basket model, the items of the user's history and
+    target. Negatives, and rows that only a propagation or a softmax over the catalogue reads, are therefore not
+    re-initialised. Dense matrices, and tables of a model that declares no look-ups, are considered as a whole;
+    normalisation gains and biases do not change.
+
+    Values are drawn as the original draws them for linear layers, uniformly in ``+- 1 / sqrt(columns)``. The ratio of
+    learning rates is applied to the gradients, so the optimiser is SGD (momentum 0.9): with ERASE's Adam the ratio
+    cancels. The original's weight decay is left out, because it would shrink all rows at each request, and so is its
+    schedule over epochs, because a repair lasts for a fraction of an epoch.
     """
 
     name = "kookmin"
@@ -55,7 +59,11 @@ class Kookmin(ErasingAlgorithm):
     hyper: KookminHyper
 
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Draw weights anew and fine-tune."""
+        """Re-initialise weights, then fine-tune.
+
+        Returns:
+            ``n_drawn_anew``, the number of weights that were re-initialised.
+        """
         case = descent.case
         rates = self._draw_anew(descent)
         examples = case.retained_examples(self.hyper.kookmin_repair_samples * len(case.change.before), "repair")
@@ -65,7 +73,11 @@ class Kookmin(ErasingAlgorithm):
         return {"n_drawn_anew": int(sum((rate == 1).sum() for rate in rates.values()))}
 
     def _draw_anew(self, descent: Descent) -> dict[str, torch.Tensor]:
-        """Draw weights anew in the model; return name to tensor of each entry's relative learning rate."""
+        """Re-initialise weights of the model, in place.
+
+        Returns:
+            Parameter name to the relative learning rate of each entry: 1 if re-initialised, else 0.1.
+        """
         descent.check_time()
         case = descent.case
         times, _ = case.multiplicity(1)
@@ -94,12 +106,14 @@ class Kookmin(ErasingAlgorithm):
         return rates
 
     def _pulled(self, name: str, rows: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
-        """Return which rows of a table have a gradient, bool; of a matrix of single entries, which are in such a row.
+        """Return which rows of a table have a gradient, bool [n].
+
+        For a matrix of which single entries are stored, the result says which entries are in a row that has one.
 
         Args:
-            name: the table's.
-            rows: int64, of it.
-            pull: the gradient in these.
+            name: the parameter's name.
+            rows: int64 [n], row indices (or entries).
+            pull: the gradient in these rows (or entries).
         """
         if name not in self.model.entry_tables:
             return pull.flatten(1).any(dim=1)
@@ -107,7 +121,10 @@ class Kookmin(ErasingAlgorithm):
         return torch.isin(owner, owner[pull != 0])
 
     def _least(self, saliency: torch.Tensor) -> torch.Tensor:
-        """Return the indices [k, dims] of the share of entries that is the least salient, at least one if any."""
+        """Return the indices [k, dims] of the entries with the smallest saliency.
+
+        ``k`` is the fraction ``kookmin_init_rate`` of all entries, but at least one if there are any.
+        """
         count = max(int(self.hyper.kookmin_init_rate * saliency.numel()), min(saliency.numel(), 1))
         chosen = torch.topk(saliency.reshape(-1), count, largest=False).indices
         return torch.stack(torch.unravel_index(chosen, saliency.shape), dim=1)

@@ -1,4 +1,4 @@
-"""MMD in training: a model is trained again so that groups have one distribution of vectors."""
+"""MMD in training: trains a model from scratch so that the groups' embeddings have the same distribution."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from recbole.unlearning.mmd import mmd
 class MmdTrainingHyper(ViewHyper):
     """The hyper-parameters of ``mmd_training``."""
 
-    mmd_weight: float = hyperparameter(1.0, "weight of the discrepancy in the loss", above=0)
-    mmd_every: int = hyperparameter(50, "batches from one to the next that it is added to", least=1)
+    mmd_weight: float = hyperparameter(1.0, "weight of the discrepancy in the training loss", above=0)
+    mmd_every: int = hyperparameter(50, "the discrepancy is added to the loss of every n-th batch", least=1)
 
 
 class MmdTraining(InTrainingAlgorithm):
-    """Yardstick: trained again from scratch, the groups' maximum mean discrepancy added to the loss.
+    """Yardstick: training from scratch with the groups' maximum mean discrepancy added to the loss.
 
-    ``retrain`` of the program of Y. Li et al., "Making Users Indistinguishable", MM 2023, which is no retraining
-    without the attribute: nothing of that ever was in the data. The discrepancy is that of ``d2d``, of all protected
-    people, and added to each fiftieth batch, as there.
+    This is the option ``retrain`` in the program of Y. Li et al., "Making Users Indistinguishable", MM 2023. It is no
+    retraining without the attribute, which the data never contained. The discrepancy is that of ``d2d``, between all
+    protected users. It is added to every fiftieth batch by default, as in that program.
     """
 
     name = "mmd_training"
@@ -34,12 +34,19 @@ class MmdTraining(InTrainingAlgorithm):
     hyper: MmdTrainingHyper
 
     def penalty(self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled) -> Penalty:
-        """Return the discrepancy of all protected people, on some of the batches."""
+        """Return the module that computes the discrepancy between all protected users, in some of the batches."""
         return Discrepancy(model, views, labels, self.hyper)
 
 
 class Discrepancy(Penalty):
-    """The penalty of :class:`MmdTraining`."""
+    """The penalty of :class:`MmdTraining`.
+
+    Args:
+        model: the model to train.
+        views: its protected user embeddings, name to view.
+        labels: attribute name to each user's group, int64 [n_users]; -1 for users who are not protected.
+        hyper: the hyper-parameters.
+    """
 
     batches: torch.Tensor
 
@@ -55,7 +62,7 @@ class Discrepancy(Penalty):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device=model.device))
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
-        """Return the weighted discrepancy, differentiable, or 0 on a batch that goes without."""
+        """Return the weighted discrepancy, differentiable; 0 for a batch that it is not added to."""
         self.batches += 1
         total = torch.zeros((), device=self.batches.device)
         if int(self.batches) % self.hyper.mmd_every:
@@ -69,7 +76,7 @@ class Discrepancy(Penalty):
 
 
 def _discrepancy(points: torch.Tensor, n_first: int) -> torch.Tensor:
-    """Return :func:`~recbole.unlearning.mmd.mmd` with its gradient attached."""
+    """Return the value of :func:`~recbole.unlearning.mmd.mmd` as a tensor with that function's gradient."""
     value, gradient = mmd(points.detach(), n_first)
     pulled = (points * gradient).sum()
     return pulled - pulled.detach() + value

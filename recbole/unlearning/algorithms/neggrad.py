@@ -1,4 +1,4 @@
-"""NegGrad: a baseline that climbs the loss of what was forgotten."""
+"""NegGrad: a baseline with gradient ascent on the forgotten examples."""
 
 from functools import partial
 from typing import Any
@@ -11,15 +11,14 @@ from recbole.unlearning.hyper import NeggradHyper
 
 
 class Neggrad(DescentAlgorithm):
-    """Baseline: a few steps up the training loss of the forgotten examples, and nothing else.
+    """Baseline: a few steps of gradient ascent on the training loss of the forgotten examples.
 
-    Known by this name from A. Golatkar, A. Achille, S. Soatto, "Eternal Sunshine of the Spotless Net: Selective
-    Forgetting in Deep Networks", CVPR 2020, which compares with it (equation numbers not checked). The loss of an
-    example that is wrong already has no bound, so that nothing in the method says when to stop: what keeps it from ruin
-    is that its steps are few and small, ``neggrad_steps`` of SGD without momentum over the examples that held a
-    forgotten row, as they were. Training's own negatives stand beside them, drawn anew for each step. An example of
-    which something is retained (a shorter session, the rest of a basket) is climbed on as a whole, what is retained
-    of it included.
+    The name is from A. Golatkar, A. Achille, S. Soatto, "Eternal Sunshine of the Spotless Net: Selective Forgetting in
+    Deep Networks", CVPR 2020, which compares with it (equation numbers not checked). The loss of an example that is
+    already predicted wrongly has no upper bound, so nothing in the method says when to stop. The model is only
+    preserved by few and small steps: ``neggrad_steps`` of SGD without momentum over the examples that contained a
+    forgotten row, as they were before. Negatives are drawn as in training, and again for each step. If a part of an
+    example is retained (a shorter session, the rest of a basket), the ascent is nevertheless on the whole example.
     """
 
     name = "neggrad"
@@ -27,7 +26,11 @@ class Neggrad(DescentAlgorithm):
     hyper: NeggradHyper
 
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Take steps up the loss of forgotten examples."""
+        """Run gradient ascent on the forgotten examples.
+
+        Returns:
+            ``n_ascended``, the number of examples.
+        """
         hyper = self.hyper
         optimizer = self.sgd(hyper.neggrad_rate, momentum=0.0)
         for step in range(hyper.neggrad_steps):
@@ -37,5 +40,5 @@ class Neggrad(DescentAlgorithm):
         return {"n_ascended": len(descent.case.change.before)}
 
     def _negative(self, descent: Descent, batch: Interaction, *name: int) -> torch.Tensor:
-        """Return the sum over a batch's examples of their training losses, negative."""
+        """Return the negative of the training loss, summed over a batch's examples."""
         return -len(batch) * descent.mean_loss_of(batch, "ascent", *name)

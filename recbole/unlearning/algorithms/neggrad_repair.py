@@ -1,4 +1,4 @@
-"""NegGrad with a repair: a baseline that climbs on what was forgotten and then goes on training."""
+"""NegGrad with a repair: a baseline with gradient ascent on forgotten examples and then fine-tuning."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,22 +11,26 @@ from recbole.unlearning.hyper import FinetuneHyper, NeggradHyper
 
 @dataclass(frozen=True)
 class NeggradRepairHyper(NeggradHyper, FinetuneHyper):
-    """Those of ``neggrad`` and of ``finetune``."""
+    """The hyper-parameters of ``neggrad`` and ``finetune``."""
 
 
 class NeggradRepair(Neggrad, Finetune):
-    """Baseline: the steps of ``neggrad`` up, then those of ``finetune`` down, as one step.
+    """Baseline: the gradient ascent of ``neggrad``, followed by the fine-tuning of ``finetune``, as one step.
 
-    The repair takes back what the ascent broke of others, and some of what it forgot. M. Kurmanji, P. Triantafillou,
-    J. Hayes, E. Triantafillou, "Towards Unbounded Machine Unlearning", NeurIPS 2023, compare with a NegGrad+ that
-    climbs on forgotten and descends on retained examples in the same steps, with a weight between them (equation
-    numbers not checked); here one follows the other, as in the three challenge entries.
+    The repair undoes damage that the ascent did to other predictions, and also some of the forgetting. M. Kurmanji, P.
+    Triantafillou, J. Hayes, E. Triantafillou, "Towards Unbounded Machine Unlearning", NeurIPS 2023, compare with a
+    NegGrad+ that ascends on forgotten and descends on retained examples in the same steps, with a weight between them
+    (equation numbers not checked). Here the two follow one another, as in the three challenge entries.
     """
 
     name = "neggrad_repair"
-    Hyper = NeggradRepairHyper  # type: ignore[assignment]  # of both
+    Hyper = NeggradRepairHyper  # type: ignore[assignment]  # both classes' hyper-parameters
     hyper: NeggradRepairHyper
 
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Climb, then repair."""
+        """Run gradient ascent on the forgotten examples, then fine-tune on retained ones.
+
+        Returns:
+            ``n_ascended`` and ``n_retained``, the numbers of examples.
+        """
         return Neggrad.descend(self, descent) | Finetune.descend(self, descent)

@@ -14,36 +14,38 @@ from recbole.unlearning.protection import ProtectionAlgorithm
 
 @dataclass(frozen=True)
 class PauHyper(ProtectHyper):
-    """The hyper-parameters of PAU."""
+    """The hyper-parameters of ``pau``."""
 
     pau_epsilon: float = hyperparameter(
-        0.5, "precision of the coding rates, for vectors of mean squared length 1", above=0
+        0.5, "precision of the coding rates, for embeddings scaled to a mean squared length of 1", above=0
     )
-    pau_weight: float = hyperparameter(2.0, "weight of keeping the rate of all vectors; above 1", above=1)
+    pau_weight: float = hyperparameter(2.0, "weight of preserving the coding rate of all embeddings; above 1", above=1)
 
 
 class Pau(ProtectionAlgorithm):
-    r"""Makes it as costly to code each group's vectors apart as all together: post-training attribute unlearning.
+    r"""Makes separate coding of the groups' embeddings as costly as joint coding: attribute unlearning after training.
 
-    Named after PAU (WWW 2025), which could not be read: what is known of it here is its objective, at third hand, so
-    the signs are derived. The rate that codes the rows z of a matrix of m people up to a precision epsilon is (Y. Ma
-    et al., "Segmentation of Multivariate Mixed Data via Lossy Data Coding and Compression", PAMI 2007; equation
-    numbers not checked), with S the mean of z z^T, S_j that of group j of m_j people, and D the number of columns::
+    Named after PAU (WWW 2025), whose text was not available. Only its objective is known here, from secondary sources,
+    so the signs are derived. The rate of coding the rows z of a matrix of m users up to a precision epsilon is (Y. Ma
+    et al., "Segmentation of Multivariate Mixed Data via Lossy Data Coding and Compression", PAMI 2007; equation numbers
+    not checked), with S the mean of z z^T, S_j the same mean for the m_j users of group j, and D the number of
+    columns::
 
         R = 1/2 logdet(I + D / epsilon^2 S)          R_c = sum_j (m_j / m) 1/2 logdet(I + D / epsilon^2 S_j)
 
-    S is the mean of the S_j weighted by m_j / m, and logdet is strictly concave on positive matrices, so that
-    ``R_c <= R`` by Jensen, with equality if and only if all S_j are equal. To learn classes one maximises R - R_c; to
-    hide them it is to become zero, and without R falling, since R is the room in which people differ::
+    S is the mean of the S_j with weights m_j / m, and logdet is strictly concave on positive definite matrices, so
+    ``R_c <= R`` by Jensen's inequality, with equality if and only if all S_j are equal. R - R_c is maximised to learn
+    classes. To hide them it must become zero, without a decrease of R, which measures how much users differ::
 
         minimise  -R_c + lambda |R - b|,  b the original R
 
-    PAU also holds the groups' norms. With lambda > 1 that is not needed: stretching all vectors raises R_c by no more
-    than R, as (I + X)^-1 is operator convex, so that no growth pays above b. Vectors are divided by the root of their
-    original mean squared length, once. The S_j of vectors say nothing of the sign of a group's mean: two groups at m
-    and -m have equal ones. So a 1 stands before each vector here, which puts the means into the S_j.
+    PAU also fixes the groups' norms. With lambda > 1 this is not necessary: scaling all embeddings up raises R_c by no
+    more than R, as (I + X)^-1 is operator convex, so growth beyond b never pays off. Embeddings are divided, once, by
+    the root of their original mean squared length. The S_j of embeddings do not depend on the sign of a group's mean:
+    two groups with means m and -m can have equal ones. Therefore each embedding is extended by a constant 1 here, which
+    includes the means in the S_j.
 
-    A step takes O(people x d^2 + groups x d^3).
+    A step takes O(users x d^2 + groups x d^3).
     """
 
     name = "pau"
@@ -57,7 +59,7 @@ class Pau(ProtectionAlgorithm):
     def objective(
         self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
     ) -> tuple[float, torch.Tensor]:
-        """Return the objective of one view, and its gradient."""
+        """Return one view's objective, and its gradient, float [n_users, d]."""
         people = torch.cat(list(groups))
         base, places = (
             self.base[view][people],
@@ -74,7 +76,13 @@ class Pau(ProtectionAlgorithm):
 
 
 def rates(vectors: torch.Tensor, groups: Sequence[torch.Tensor], epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return R and R_c of vectors, float [m, d], whose groups are given as int64 places among them; differentiable."""
+    """Return R and R_c of embeddings, as differentiable scalar tensors.
+
+    Args:
+        vectors: float [m, d], embeddings of the protected users.
+        groups: int64 row indices of each group.
+        epsilon: precision of the coding.
+    """
     points = torch.cat([vectors.new_ones(len(vectors), 1), vectors], dim=1)
     factor, eye = points.shape[1] / epsilon**2, torch.eye(points.shape[1], dtype=torch.float64, device=points.device)
 

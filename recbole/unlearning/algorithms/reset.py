@@ -1,4 +1,4 @@
-"""Reset: a baseline that draws the requester's rows anew."""
+"""Reset: a baseline that sets the requesting user's embeddings back to their initial values."""
 
 from collections.abc import Sequence
 
@@ -20,16 +20,15 @@ from recbole.utils.deadline import Deadline
 
 
 class Reset(UnlearningAlgorithm):
-    """Baseline: all that the model holds of the requester alone gets its initial value, as if nothing was ever learned.
+    """Baseline: the parameters that belong to the requesting user alone get their initial values back.
 
-    These are the person's rows of the tables that the model's ``lookups`` index by its ``user_fields``; their values
-    are those that a new model of the run's seed has there, which are also those that retraining starts from. Nothing
-    is trained afterwards. So the requester's other interests are lost with what was to be forgotten, for good: this
-    shows what forgetting costs that forgets the person. What the forgotten interactions left in everybody's rows, of
-    the items above all, stays.
+    These are the user's rows in the tables that the model's ``lookups`` index by its ``user_fields``. The values are
+    those of a new model with the run's seed, from which retraining starts too. Nothing is trained afterwards. The
+    user's other interests are lost along with what was to be forgotten: this baseline shows the cost of forgetting a
+    whole user. What the forgotten interactions left in shared parameters, above all in item embeddings, stays.
 
-    A model without a row of a person, as those of sessions and baskets are, is refused. Rows of items that nobody has
-    any more are not looked at: they are nobody's own, and hardly ever asked for.
+    Models without a row per user, as for sessions and baskets, are refused. Rows of items that no user has any more are
+    not reset: they belong to no user, and are hardly ever recommended.
     """
 
     name = "reset"
@@ -41,21 +40,25 @@ class Reset(UnlearningAlgorithm):
         self.initial = {name: new.get_parameter(name).detach() for name in self.moves(model)}
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse a model that holds nothing of a person."""
+        """Refuse a model without a table row per user.
+
+        Raises:
+            UserError: the model has none.
+        """
         if not self.moves(model):
             raise UserError(
-                f"reset draws the requester's own rows anew, and {type(model).__name__} has no trained table with a "
-                "row for each person"
+                f"reset sets the requesting user's own rows to initial values, and {type(model).__name__} has no "
+                "trained table with a row for each user"
             )
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return the tables with a row for each person."""
+        """Return the names of the tables that have a row per user."""
         own, lookups = set(model.user_fields), model.lookups()
         return tuple(name for name in trained(model) if name in lookups and set(lookups[name]) <= own)
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mask the requests' rows, and put the initial values of the people's own rows in place."""
+        """Mark the requests' rows as forgotten, and set the users' own table rows to their initial values."""
         return self.answer_on_examples(requests, deadline, self._reset)
 
     def _reset(self, case: Case, clock: Clock) -> Outcome:
@@ -72,7 +75,7 @@ class Reset(UnlearningAlgorithm):
             table[people] = initial[people]
         clock.lap("apply")
         if change == 0:
-            return Outcome("skipped", "the requester's rows hold their initial values already")
+            return Outcome("skipped", "the user's rows already have their initial values")
         return Outcome("applied", relative_change=change / max(size, 1e-30), work={"n_rows": len(people) * len(tables)})
 
 

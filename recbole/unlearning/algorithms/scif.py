@@ -16,20 +16,20 @@ from recbole.utils import InputType, UserError
 
 @dataclass(frozen=True)
 class ScifHyper(HyperParameters):
-    """SCIF's hyper-parameters."""
+    """The hyper-parameters of ``scif``."""
 
     damping: float = hyperparameter(1e-5, "added to the diagonal of the mean loss's Hessian", above=0)
-    scif_iterations: int = hyperparameter(100, "most conjugate-gradient iterations of a request", least=1)
+    scif_iterations: int = hyperparameter(100, "largest number of conjugate-gradient iterations per request", least=1)
     scif_negatives: int = hyperparameter(
-        64, "fixed negatives for each positive of a pairwise model, averaged over; 0: all possible ones", least=0
+        64, "fixed negatives per positive over which a pairwise loss is averaged; 0: all possible ones", least=0
     )
     scif_hessian_samples: int = hyperparameter(
-        256, "retained examples that the Hessian of shared parameters is estimated from", least=1
+        256, "retained examples from which the Hessian of shared parameters is estimated", least=1
     )
 
 
 class Scif(InfluenceAlgorithm):
-    """One influence-function step for each request, in the parameters that hold what is known of the requester.
+    """One influence-function step per request, in the parameters that belong to the requesting user.
 
     Y. Li, C. Chen, X. Zheng, Y. Zhang, B. Gong, J. Wang, "Selective and Collaborative Influence Function for Efficient
     Recommendation Unlearning", arXiv:2304.10199 (2023). The full text was not at hand, so the step is derived here
@@ -42,25 +42,27 @@ class Scif(InfluenceAlgorithm):
 
         t <- t - (H / n + damping I)^-1 (g_after - g_before) / n
 
-    *Selective*: ``t`` are the model's ``selective`` parameters; for factor models the user table. There ``H`` is block
-    diagonal over users, so only the requester's row moves, in a system of the size of one embedding that is solved to
-    convergence. *Collaborative*: everybody else's embeddings, the items' above all, stay as the retained data made
-    them.
+    *Selective*: ``t`` are the model's ``selective`` parameters, which for factor models are the user table. ``H`` is
+    block diagonal over users there, so only the requesting user's row changes. Its linear system has the size of one
+    embedding, and is solved to convergence. *Collaborative*: all other embeddings, above all those of items, keep the
+    values that the retained data gave them.
 
-    Where ``t`` are tables of requesters that the loss reads by look-ups (BPR, NeuMF), ``H`` is that of the requester's
-    own retained examples: nobody else's loss depends on those rows. Elsewhere it is estimated as for the other
-    influence methods, from ``scif_hessian_samples`` retained examples of each kind. A pairwise loss is averaged over
-    ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises. Session models know
-    nobody; there ``t`` are the item table and what maps to it, which everybody shares.
+    If ``t`` are tables of users that the loss reads by look-ups (BPR, NeuMF), ``H`` is the Hessian of the requesting
+    user's own retained examples, because no other user's loss depends on these rows. Otherwise it is estimated as in
+    the other influence methods, from ``scif_hessian_samples`` retained examples of each kind. A pairwise loss is
+    averaged over ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises. Session
+    models have no user parameters: there ``t`` are the item table and the layers that map to it, which all sessions
+    share.
 
-    Where only requesters' rows move, the expectation itself can be had, over all items that the person may have as
-    negatives. That of the forgotten examples, where most of the error of draws is, is taken whenever negatives are
-    uniform and it makes at most 2^18 scores. ``scif_negatives`` of 0 takes it for the person's other examples and in
-    ``H`` too, if that makes at most 2^22 scores, and 64 draws beyond: on ml-100k for twenty times the cost.
+    If only rows of requesting users change, the expectation over negatives can be computed exactly, over all items that
+    the user may have as negatives. For the forgotten examples, where most of the sampling error is, this is done if
+    negatives are uniform and it takes at most 2^18 scores. With ``scif_negatives`` of 0 it is also done for the user's
+    other examples and in ``H`` if that takes at most 2^22 scores (beyond that, 64 draws are used), which costs twenty
+    times as much on ml-100k.
 
-    Unlike ERASE: one fixed operator instead of another minibatch in each iteration, no ascent on retained data, sums
-    instead of sums of means, the requester's row instead of the whole user table, divided by ``n`` and not by the
-    number of sampled rows.
+    Differences from ERASE: one fixed operator instead of another minibatch in each iteration; no ascent on retained
+    data; sums instead of sums of means; the requesting user's row instead of the whole user table; and division by
+    ``n``, not by the number of sampled rows.
     """
 
     name = "scif"
@@ -73,28 +75,32 @@ class Scif(InfluenceAlgorithm):
         pairwise = negatives.times > 0 and negatives.input_type is InputType.PAIRWISE
         if not self.hyper.scif_negatives and pairwise and not (self.alone and negatives.by_person):
             raise UserError(
-                "--scif_negatives 0: all possible negatives are taken only where nothing but the requester's rows "
-                f"moves, which is not so in {type(model).__name__}; set 1 or more"
+                "--scif_negatives 0: all possible negatives can be used only if the step changes no rows but the "
+                f"user's own, which is not so for {type(model).__name__}; set 1 or more"
             )
 
     @property
     def alone(self) -> bool:
-        """Whether tables of requesters, which the loss reads by look-ups, are all that moves."""
+        """Whether the step changes nothing but tables of users that the loss reads by look-ups."""
         return bool(self.model.selective) and set(self.model.selective) <= set(self.model.row_tables)
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return the ``selective`` parameters that are trained; all that are, where a model names none."""
+        """Return the trained ``selective`` parameters, or all trained parameters if the model declares none."""
         everything = super().moves(model)
         return tuple(name for name in model.selective if name in everything) if model.selective else everything
 
     def scope(self, case: Case) -> Scope:
-        """Return the :class:`~recbole.unlearning.system.Scope` of a case."""
+        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
         n = self.hyper.scif_hessian_samples
         return Scope(math.inf, n, n, self.hyper.scif_negatives)
 
     def curvature_sample(self, case: Case, n: int, times: int) -> tuple[list[Interaction], list[float], bool]:
-        """Return the requesters' own examples alone where nobody else's loss depends on what moves."""
+        """Return the examples of the Hessian: the requesting users' own if no other loss depends on what changes.
+
+        Otherwise they are those of :meth:`Case.curvature_sample <recbole.unlearning.case.Case.curvature_sample>`, which
+        also describes arguments and result.
+        """
         if not self.alone:
             return super().curvature_sample(case, n, times)
         if not times and case.pairwise:
@@ -106,7 +112,7 @@ class Scif(InfluenceAlgorithm):
         return [batch], [1 / (share * rows)], share == 1
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the damped Newton step; see the class."""
+        """Return the damped Newton step."""
         hyper = self.hyper
         x, work = self.newton(case, system, system.difference, hyper.damping, hyper.scif_iterations)
         return Step(system.subspace, x, work)

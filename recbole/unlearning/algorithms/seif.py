@@ -1,4 +1,4 @@
-"""SEIF: noise, then weighted fine-tuning."""
+"""SEIF: noise on parameters, then weighted fine-tuning."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -15,41 +15,43 @@ from recbole.utils import torch_seed
 
 @dataclass(frozen=True)
 class SeifHyper(HyperParameters):
-    """SEIF's hyper-parameters."""
+    """The hyper-parameters of ``seif``."""
 
     seif_erase_std: float = hyperparameter(
-        0.01, "noise before the repair, in root mean squares of a table or matrix", least=0
+        0.01, "noise before the repair, relative to the root mean square of a table or matrix", least=0
     )
-    seif_erase_std_final: float = hyperparameter(0.005, "noise before the last epoch of the repair, likewise", least=0)
-    seif_repair_epochs: int = hyperparameter(4, "epochs of the repair", least=1)
-    seif_repair_samples: int = hyperparameter(32, "retained examples of an epoch, for each forgotten one", least=0)
+    seif_erase_std_final: float = hyperparameter(0.005, "noise before the last epoch, also relative", least=0)
+    seif_repair_epochs: int = hyperparameter(4, "epochs of fine-tuning", least=1)
+    seif_repair_samples: int = hyperparameter(32, "retained examples per epoch, per forgotten example", least=0)
     seif_forget_class_weight: float = hyperparameter(
-        0.05, "weight of retained examples whose target was forgotten", least=0
+        0.05, "weight of retained examples whose target is a forgotten item", least=0
     )
-    seif_learning_rate: float = hyperparameter(7e-4, "learning rate of the repair", above=0)
-    seif_momentum: float = hyperparameter(0.9, "momentum of the repair", least=0)
-    seif_weight_decay: float = hyperparameter(0.0, "weight decay of the repair, on every parameter", least=0)
+    seif_learning_rate: float = hyperparameter(7e-4, "learning rate of fine-tuning", above=0)
+    seif_momentum: float = hyperparameter(0.9, "momentum of fine-tuning", least=0)
+    seif_weight_decay: float = hyperparameter(0.0, "weight decay of fine-tuning, on every parameter", least=0)
 
 
 class Seif(ErasingAlgorithm):
-    """Noise on what the forgotten examples read, healed by fine-tuning on retained examples.
+    """Adds noise to the parameters that the forgotten examples read, then fine-tunes on retained examples.
 
     An entry of the NeurIPS 2023 Machine Unlearning Challenge by team "Seif", without a paper of its own; see
-    E. Triantafillou et al., "Are we making progress in unlearning?", arXiv:2406.09073. After the published programs:
-    add ``N(0, 0.6^2)`` to the convolutions, fine-tune 4 epochs on retained data by SGD with class weights, and add
-    ``N(0, 0.005^2)`` before the last epoch. Forgotten examples are never looked at.
+    E. Triantafillou et al., "Are we making progress in unlearning?", arXiv:2406.09073. The published programs add
+    ``N(0, 0.6^2)`` to the convolutions, fine-tune for 4 epochs on retained data by SGD with class weights, and add
+    ``N(0, 0.005^2)`` before the last epoch. Forgotten examples are never used.
 
-    The original erases once; here requests follow one another, and noise on every table at each of them, with a repair
-    that sees a handful of examples, leaves nothing of a recommender. So in look-up tables (the model's ``lookups``) the
-    noise is on the rows of the forgotten examples: in collaborative filtering of the requester and the forgotten items;
-    in a session model of the items of the prefixes and targets that held a forgotten one; in a basket model of the
-    items of the requester's history and target. What else a loss reads, by a propagation or a softmax over the
-    catalogue, and drawn negatives are left alone. Dense matrices, and tables of a drop-in model that declares nothing,
-    are shaken as a whole. Noise is additive with a deviation in root mean squares of the tensor: weights of
-    recommenders come in all scales, 0.6 would be many times an embedding, and ERASE's ``theta (1 + 0.6 eps)`` makes
-    weights larger at each request. The repair sees the requesters' own retained examples beside drawn ones. Each
-    example has its weight; in ERASE a batch has one, which Adam cancels. ERASE's unused ``seif_weight_decay`` works,
-    and is 0 because it would shrink everybody's rows. The original's cosine schedule is left out.
+    The original erases once. Here requests follow one another, and noise on every table at each of them, with a repair
+    on few examples, would destroy a recommender. So in look-up tables (the model's ``lookups``) noise is added only to
+    the rows of the forgotten examples. In collaborative filtering these are the requesting user and the forgotten
+    items; in a session model, the items of the prefixes and targets that contained a forgotten item; in a basket model,
+    the items of the user's history and target. Other rows that a loss reads, by a propagation, a softmax over the
+    catalogue or negatives, do not change. Dense matrices, and tables of a model that declares no look-ups, get noise
+    everywhere.
+
+    The noise's standard deviation is relative to the tensor's root mean square, because weights of recommenders differ
+    in scale: 0.6 would be many times an embedding. ERASE's ``theta (1 + 0.6 eps)`` makes weights larger at each
+    request. The repair uses the requesting users' own retained examples in addition to sampled ones. Each example has
+    its own weight; in ERASE a batch has one weight, which Adam cancels. ERASE's unused ``seif_weight_decay`` takes
+    effect here, and is 0 by default because it would shrink all rows. The original's cosine schedule is left out.
     """
 
     name = "seif"
@@ -57,7 +59,11 @@ class Seif(ErasingAlgorithm):
     hyper: SeifHyper
 
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Erase and repair."""
+        """Add noise, then fine-tune, with less noise before the last epoch.
+
+        Returns:
+            ``n_repair``, the number of examples.
+        """
         hyper, case, change = self.hyper, descent.case, descent.case.change
         reached = self.reached(change.before)
         items = distinct(self.dataset.log.item[change.rows])
@@ -74,7 +80,14 @@ class Seif(ErasingAlgorithm):
         return {"n_repair": len(examples)}
 
     def _shake(self, descent: Descent, reached: dict[str, torch.Tensor], std: float, turn: int) -> None:
-        """Add noise to rows of tables and matrices (name to int64), ``std`` of each one's root mean square in size."""
+        """Add noise to rows of tables and matrices, in place.
+
+        Args:
+            descent: the case's steps.
+            reached: parameter name to int64 row indices.
+            std: standard deviation, relative to the root mean square of the whole parameter.
+            turn: number that keys the random stream.
+        """
         descent.check_time()
         seed = torch_seed(self.config["seed"], "noise", self.name, descent.case.index, turn)
         generator = torch.Generator().manual_seed(seed)
@@ -84,7 +97,14 @@ class Seif(ErasingAlgorithm):
             parameter.index_add_(0, rows, std * parameter.square().mean().sqrt() * noise.to(parameter.device))
 
     def _weighted(self, descent: Descent, examples: np.ndarray, items: np.ndarray, epoch: int) -> torch.Tensor:
-        """Return the mean training loss, in which examples with a forgotten item as target count less."""
+        """Return the weighted mean of the training loss. Examples whose target is a forgotten item count less.
+
+        Args:
+            descent: the case's steps.
+            examples: int64, numbers of the batch's examples.
+            items: int64, ascending, ids of the forgotten items.
+            epoch: number of the epoch, which changes the negatives.
+        """
         light = self.dataset.aims_at(examples, items)
         weight = np.where(light, self.hyper.seif_forget_class_weight, 1.0)
         total = sum(

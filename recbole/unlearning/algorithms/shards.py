@@ -1,4 +1,4 @@
-"""Exact unlearning of an ensemble: the shards that held a forgotten row are trained again from their start."""
+"""Exact unlearning of an ensemble: shards that contained a forgotten row are trained again from scratch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,33 +33,41 @@ class ShardsHyper(NoHyperParameters):
     """The hyper-parameters of ``shards``."""
 
     materialise: str = hyperparameter(
-        "lazy", "when hit shards are trained again: eager, after each request, or lazy, at the checkpoints; same bits"
+        "lazy",
+        "when affected shards are trained again: eager (after each request) or lazy (at the checkpoints), same result",
     )
     repartition: bool = hyperparameter(
         False,
-        "at each checkpoint partition what is retained anew and train everything on it, to see what a partition "
-        "of the full log tells of forgotten rows",
+        "at each checkpoint partition the retained data again and train everything on it, to see what a partition "
+        "of the full log reveals about forgotten rows",
     )
 
 
 class Shards(UnlearningAlgorithm):
-    """Deletes from an ensemble: what a request hits is trained again without it, and so is the aggregation.
+    """Retrains the shards of an ensemble that contained a forgotten row, and then the aggregation.
 
-    Locate the shards of the rows, mask these, train the hit shards' models from their initial values, then what puts
-    the models together. L. Bourtoule et al., "Machine Unlearning", S&P 2021; for recommendation C. Chen et al.,
-    "Recommendation Unlearning", WWW 2022.
+    It locates the shards of the forgotten rows, trains their models again from their initial values, and then trains
+    the aggregation of all models. L. Bourtoule et al., "Machine Unlearning", S&P 2021; for recommendation C. Chen et
+    al., "Recommendation Unlearning", WWW 2022.
 
-    Every shard's model is a function of its retained rows, so the ensemble is, to the bit, what training all of it from
-    scratch without the rows makes, with the partition that the base has: whatever the order of the requests, and
-    whether the shards are trained again after each of them (``eager``) or once at each checkpoint (``lazy``, in between
-    which the stale shards must not answer anybody). A row that was held out for validation hits its shard too, as it
-    had a say in when training stopped; one held out for the test hits none.
+    Each shard's model is a function of its retained rows. The ensemble is therefore bit-identical to one trained from
+    scratch without the forgotten rows, given the base's partition. That holds in any order of requests, and whether
+    shards are trained after each request (``eager``) or once at each checkpoint (``lazy``; in between, the affected
+    shards must not be used). A row held out for validation affects its shard too, because it influenced when training
+    stopped. A row held out for the test affects no shard.
 
-    The partition stays, so a partition that looked at the data may still tell of a forgotten row: ``exact_level`` E1 in
-    the record; with E2 (``hash``) nothing does. With ``repartition`` nothing does either: at each checkpoint what is
-    retained is partitioned anew, by vectors that are trained anew on it, and all shards and the aggregation are trained
-    on that. It is no way to delete, as it costs what the first training did, but the yardstick for what the partition
-    tells. The time budget is not enforced: shards that are trained in part would be no valid deletion.
+    The partition does not change. If it was computed from the interactions, it may still reveal a forgotten row
+    (``exact_level`` E1 in the record); if it was not (``hash``), nothing does (E2). With ``repartition`` nothing does
+    either: at each checkpoint the retained data are partitioned again, by embeddings that are trained again on them,
+    and all shards and the aggregation are trained on that partition. This costs as much as the first training, so it is
+    no way to unlearn; it is the yardstick for what the partition reveals. The time budget does not apply: partly
+    trained shards would not be a valid deletion.
+
+    Attributes:
+        partition: int, the base's shard of each log row.
+        workspace: files of finished shards and of snapshots of training.
+        hits: the affected shards of each request so far, in the order of the requests.
+        trainings: cost figures of each training so far.
     """
 
     name = "shards"
@@ -81,30 +89,37 @@ class Shards(UnlearningAlgorithm):
         self.trainings: list[dict[str, Any]] = []
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse what is no ensemble."""
+        """Refuse a model that is not an ensemble.
+
+        Raises:
+            UserError: it is not.
+        """
         if not isinstance(model, Ensemble):
             raise UserError(
-                f"shards deletes from an ensemble, and {type(model).__name__} is one model of all data: give "
-                "--ensemble, here and where the base is trained"
+                f"shards applies only to ensembles, and {type(model).__name__} is a single model trained on all data: "
+                "give --ensemble, both here and when training the base model"
             )
 
     def _check_repartition(self) -> None:
-        """Refuse to partition anew where that means nothing."""
+        """Refuse ``--repartition`` with settings that it does not apply to."""
         if self.config["partition"] in ("hash", "random"):
             raise UserError(
-                f"--repartition: --partition {self.config['partition']} does not look at what a row says, so it has "
-                "nothing of a forgotten one to tell"
+                f"--repartition does not apply to --partition {self.config['partition']}, which does not depend on the "
+                "interactions and so reveals nothing about a forgotten one"
             )
         if self.hyper.materialise == "eager":
-            raise UserError("--repartition trains everything anew at each checkpoint: leave --materialise eager away")
+            raise UserError("--repartition trains everything at each checkpoint, and excludes --materialise eager")
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return no parameter: none is moved, some are trained again."""
+        """Return no parameter: shards are trained again, not updated."""
         return ()
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mask the requests' rows, and train again what they hit, or leave that to :meth:`complete`."""
+        """Mark the requests' rows as forgotten.
+
+        With ``eager`` the affected shards are trained right away; with ``lazy``, in :meth:`complete`.
+        """
         clock = Clock(self.device, *PHASES)
         change = self.bench.forget(np.concatenate([request.rows for request in requests]))
         hits = {request.entity: self._hit(np.intersect1d(request.rows, change.rows)) for request in requests}
@@ -120,7 +135,7 @@ class Shards(UnlearningAlgorithm):
             try:
                 with failures_as_outcomes():
                     self.complete()
-            except NotApplied as reason:  # the shards stay stale, and are trained again with the next
+            except NotApplied as reason:  # these shards are trained again with the next request
                 outcome.status, outcome.reason = reason.status, reason.reason
             after = _values(self.model)
             size = float(torch.linalg.vector_norm(before))
@@ -130,17 +145,23 @@ class Shards(UnlearningAlgorithm):
         return outcome
 
     def _hit(self, rows: np.ndarray) -> list[int]:
-        """Return the shards whose models log rows (int64) had a part in, ascending."""
+        """Return the shards whose models were trained or validated on some log rows (int64 indices), ascending."""
         counted = rows[self.dataset.log.split[rows] != TEST]
         return distinct(self.model.shard_of.cpu().numpy()[counted]).tolist()
 
     @property
     def stale(self) -> list[int]:
-        """The shards whose models still know of a forgotten row, ascending."""
+        """Numbers of the shards whose models still depend on a forgotten row, ascending."""
         return self._hit(np.flatnonzero(self.dataset.forgotten & ~self.model.without.cpu().numpy()))
 
     def complete(self) -> bool:
-        """Train the stale shards again, or all on a partition of what is left, and the aggregation, if any is stale."""
+        """Train the shards that still depend on a forgotten row, and then the aggregation.
+
+        With ``repartition`` the retained data are partitioned again, and all shards are trained.
+
+        Returns:
+            Whether anything was trained.
+        """
         stale, model = self.stale, self.model
         if stale:
             state = State("unlearned", self.dataset, self.dataset.forgotten.copy())
@@ -152,55 +173,61 @@ class Shards(UnlearningAlgorithm):
             learned = learn_ensemble(run, state, shard_of, self.workspace, fresh)
             model.load_state_dict(learned.model.state_dict())
             self.trainings.append(learned.costs.described() | told)
-        else:  # of rows held out for the test no model knows
+        else:  # no model has seen the rows held out for the test
             model.without.copy_(torch.from_numpy(self.dataset.forgotten))
         self.bench.rebuild()
         model.eval()
         return bool(stale)
 
     def _repartitioned(self, run: Run, state: State) -> tuple[dict[str, Any], np.ndarray]:
-        """Return the partition of what is retained, int16 [rows], and before it what is told of it."""
+        """Return costs of a new partition of the retained data, and the partition itself, int16 [rows of the log]."""
         found = make_partition(run, state, self.workspace)
         kept = ~state.forgotten & (state.dataset.log.split == TRAIN)
         alike = agreement(self.partition[kept], found.shard_of[kept], run.config["num_shards"])
         return found.cost | {"partition_agreement": alike}, found.shard_of
 
     def memory(self) -> dict[str, Any]:
-        """Return what was hit, and what the trainings took."""
+        """Return ``hits`` and ``trainings``."""
         return {"hits": self.hits, "trainings": self.trainings}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Take up a snapshot; which shards are stale follows from what the parameters say they are without."""
+        """Continue from a snapshot. The model's own buffers tell which shards still have to be trained.
+
+        Args:
+            state_dict: the model's parameters and buffers.
+            forgotten: bool [rows of the log], True for rows that were forgotten when the snapshot was taken.
+            memory: what :meth:`memory` returned; ``None`` if there is none.
+        """
         super().restore(state_dict, forgotten)
         if memory is not None:
             self.hits, self.trainings = memory["hits"], memory["trainings"]
 
     def work_beside(self, stem: Path) -> None:
-        """Keep shards that are trained already, and snapshots of training, in files of a stem."""
+        """Store finished shards, and snapshots of training, in files whose paths begin with ``stem``."""
         self.workspace = Workspace(stem)
 
     def finish(self) -> None:
-        """Remove these files."""
+        """Remove the files of :meth:`work_beside`."""
         self.workspace.remove()
 
     def costs(self) -> dict[str, Any]:
-        """Return how many shards were hit, and what their training took and would have taken request by request."""
+        """Return the affected shards and costs of training, see :meth:`Bill.described`, and ``materialise``."""
         bill = Bill(self.hits, self.trainings, int(self.config["num_shards"]), self.hyper.repartition)
         return bill.described() | {"materialise": self.hyper.materialise}
 
 
 @dataclass(frozen=True)
 class Bill:
-    """What requests cost.
+    """What requests to an ensemble cost.
 
     Attributes:
-        hits: the shards that each request hit, in the order of the requests.
-        trainings: what each training took: :meth:`~recbole.ensemble.learning.Costs.described`; with ``repartition`` its
-            partition too, ``partition_seconds`` and ``partition_cpu_seconds``, and ``partition_agreement``.
-        n_shards: of the ensemble.
-        repartition: whether every training was of all shards, on a partition of its own.
+        hits: numbers of the shards that each request affected, in the order of the requests.
+        trainings: cost figures of each training, see :meth:`~recbole.ensemble.learning.Costs.described`. With
+            ``repartition`` they include ``partition_seconds``, ``partition_cpu_seconds`` and ``partition_agreement``.
+        n_shards: number of shards in the ensemble.
+        repartition: whether every training used a new partition, and trained all shards.
     """
 
     hits: Sequence[Sequence[int]]
@@ -209,13 +236,15 @@ class Bill:
     repartition: bool = False
 
     def described(self) -> dict[str, Any]:
-        """Return it as a record holds it.
+        """Return the costs as entries of a record.
 
-        ``shards_hit`` is by request, ``dirty_shards`` how many different ones were hit by then, and
-        ``expected_dirty_shards`` what ``K (1 - (1 - 1/K)^r)`` would be of r requests that hit one each. Trainings are
-        summed; ``projected_eager_seconds`` is the time that eager work takes at the mean seconds of a shard's training,
-        ``projected_eager_cpu_seconds`` its CPU time. ``partition_agreement`` is by training: the adjusted Rand index of
-        its partition and the base's, over the training rows that are left.
+        ``shards_hit`` is the number of affected shards for each request, and ``dirty_shards`` the number of distinct
+        shards affected up to that request. ``expected_dirty_shards`` is ``K (1 - (1 - 1/K)^r)``, its expectation for r
+        requests that affect one random shard each. ``shards_trained``, ``shard_seconds``, ``aggregate_seconds`` and
+        their CPU seconds are sums over all trainings. ``projected_eager_seconds`` is the time that training after each
+        request would take, given the mean seconds of each shard's trainings, and ``projected_eager_cpu_seconds`` its
+        CPU time. With ``repartition``, ``partition_agreement`` is the adjusted Rand index between each training's
+        partition and the base's, over the retained training rows.
         """
         dirty: set[int] = set()
         found = [len(dirty := dirty | set(hit)) for hit in self.hits]
@@ -238,19 +267,19 @@ class Bill:
         }
 
     def _sum(self, name: str) -> float:
-        """Return the sum over trainings of what each took, or what each of its shards did."""
+        """Return the sum of one cost figure over trainings; a figure given per shard is summed over shards too."""
         taken = [training.get(name, 0.0) for training in self.trainings]
         return sum(sum(one.values()) if isinstance(one, Mapping) else one for one in taken)
 
     def _projected(self, clock: str) -> float:
-        """Return what eager work takes by a clock: of each request its shards and the rest of a training, at means."""
+        """Return the time that training after each request would take, by a clock, at mean costs."""
         mean, every = self._mean(f"shard_{clock}"), range(self.n_shards)
         eager = [sum(mean.get(one, 0.0) for one in (every if self.repartition else hit)) for hit in self.hits if hit]
         rest = self._sum(f"aggregate_{clock}") + self._sum(f"partition_{clock}")
         return sum(eager) + rest / max(len(self.trainings), 1) * len(eager)
 
     def _mean(self, name: str) -> dict[int, float]:
-        """Return the mean seconds, named so, of each shard's trainings."""
+        """Return a cost figure's mean over each shard's trainings, in seconds: shard number to mean."""
         taken: dict[int, list[float]] = {}
         for training in self.trainings:
             for shard, seconds in training[name].items():
@@ -259,5 +288,5 @@ class Bill:
 
 
 def _values(model: Ensemble) -> torch.Tensor:
-    """Return all parameters as one vector, float64."""
+    """Return all parameters of the ensemble as one float64 vector."""
     return torch.cat([parameter.detach().double().reshape(-1).cpu() for parameter in model.parameters()])

@@ -11,27 +11,29 @@ from recbole.unlearning.protection import ProtectionAlgorithm
 
 @dataclass(frozen=True)
 class U2uHyper(ProtectHyper):
-    """The hyper-parameters of U2U."""
+    """The hyper-parameters of ``u2u``."""
 
     u2u_repulsion: float = hyperparameter(
-        0.0, "how much people of one group are pushed apart, as the paper says and its program does not", least=0
+        0.0, "weight of pushing users of the same group apart, as in the paper but not in its program", least=0
     )
 
 
 class U2u(ProtectionAlgorithm):
-    """Pulls people of different groups together, pair by pair: post-training attribute unlearning, user to user.
+    """Pulls users of different groups together, pair by pair: user-to-user attribute unlearning after training.
 
     Y. Li et al., "Making Users Indistinguishable: Attribute-wise Unlearning in Recommender Systems", MM 2023 (equation
-    numbers not checked). With e_u a person's vector, over all pairs of people of different groups, and of one group::
+    numbers not checked). With e_u the embedding of user u, and sums over all pairs of users of different groups and of
+    the same group, the objective is::
 
         sum_{a_i != a_j} |e_i - e_j|^2 - gamma sum_{a_i = a_j} |e_i - e_j|^2
 
-    The authors' program has no second sum (gamma = 0, the default here); its minimum is that everybody is the same.
-    With ``u2u_repulsion`` the second is there, and the sum has no minimum: Adam's steps and the regulariser alone bound
-    it. Both are differences of closed forms, ``sum_{i < j of n} |e_i - e_j|^2 = n sum_i |e_i|^2 - |sum_i e_i|^2``, so
-    that a step takes O(people x d). More than two groups are all pulled together.
+    The authors' program does not have the second sum (gamma = 0, the default here). At the minimum of the first sum all
+    users have the same embedding. With ``u2u_repulsion`` as gamma, the objective has no minimum: only the number of
+    Adam's steps and the regulariser bound it. Both sums follow from the closed form ``sum_{i < j of n} |e_i - e_j|^2 =
+    n sum_i |e_i|^2 - |sum_i e_i|^2``, so a step takes O(users x d). With more than two groups, all are pulled together.
 
-    What is left is not unreadable: the groups end as narrow clusters in different places, which trees tell apart.
+    The result still reveals the attribute: the groups end as narrow clusters in different places, which decision trees
+    can tell apart.
     """
 
     name = "u2u"
@@ -41,14 +43,23 @@ class U2u(ProtectionAlgorithm):
     def objective(
         self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
     ) -> tuple[float, torch.Tensor]:
-        """Return the sum over pairs, and its gradient."""
+        """Return the sum over pairs, and its gradient, float [n_users, d]."""
         return user_to_user(vectors, groups, self.hyper.u2u_repulsion)
 
 
 def user_to_user(
     vectors: torch.Tensor, groups: Sequence[torch.Tensor], repulsion: float = 0.0
 ) -> tuple[float, torch.Tensor]:
-    """Return U2U's sum over the pairs of groups (int64 ids), and its gradient in the vectors, float [n_users, d]."""
+    """Return U2U's sum over pairs, and its gradient in the embeddings.
+
+    Args:
+        vectors: float [n_users, d], user embeddings.
+        groups: int64 user ids of each group.
+        repulsion: weight gamma of the sum over pairs of the same group.
+
+    Returns:
+        The sum, and its gradient, float [n_users, d].
+    """
     everybody = torch.cat(list(groups))
     gradient = torch.zeros_like(vectors)
     value = _add_pairs(vectors, everybody, 1.0, gradient)
@@ -58,7 +69,14 @@ def user_to_user(
 
 
 def _add_pairs(vectors: torch.Tensor, people: torch.Tensor, times: float, gradient: torch.Tensor) -> float:
-    """Return ``times`` the sum of squared distances between all pairs of some people, and add its gradient."""
+    """Return ``times`` the sum of squared distances over all pairs of some users, and add its gradient in place.
+
+    Args:
+        vectors: float [n_users, d], user embeddings.
+        people: int64, user ids.
+        times: a factor.
+        gradient: float [n_users, d], to which the sum's gradient is added.
+    """
     own, n = vectors[people].double(), len(people)
     total = own.sum(dim=0)
     gradient.index_add_(0, people, (2 * times * (n * own - total)).to(gradient.dtype))

@@ -1,7 +1,7 @@
-"""What second-order methods share: gradients and Hessian products in a parameter subspace (solvers are next door).
+"""Gradients and Hessian-vector products in a parameter subspace, for second-order methods.
 
-The operator is fixed for a request: fixed examples, fixed negatives, dropout off. ``H`` is the Hessian of a *sum* of
-losses over those examples, in the chosen parameters with all others held still.
+The operator is fixed for a request: fixed examples, fixed negatives, no dropout. ``H`` is the Hessian of the *sum* of
+the losses over these examples, in the subspace's parameters, with all other parameters fixed.
 """
 
 import contextlib
@@ -18,21 +18,21 @@ from recbole.unlearning.second_order.subspace import Subspace, flatten_gradient
 from recbole.utils.device import full_precision
 
 KEPT_BYTES = 2**31
-"""Of what is kept between products: graphs, gradients and probabilities. What is beyond is computed anew at each."""
+"""Largest size of the graphs, gradients and probabilities kept between products; the rest is recomputed each time."""
 
 PART_BYTES = 2**27
-"""Of what graphs of pieces save for their derivatives; with more, a part of a product is full."""
+"""Size of the tensors that graphs save at which a part of a product takes no further piece."""
 
 
 Answer = TypeVar("Answer")
 
 
 class Part(NamedTuple):
-    """Some pieces' share of a map.
+    """The share of some pieces of the data in a map.
 
     Attributes:
-        image: from a vector in the parameters' shapes to its image, flat.
-        here: returns the pieces' weighted losses, a number, and their gradient, flat, where the map is taken.
+        image: maps a vector, given in the parameters' shapes, to its image as a flat vector.
+        here: returns the pieces' weighted loss (a number) and its flat gradient at the current parameters.
     """
 
     image: Callable[[Sequence[torch.Tensor]], torch.Tensor]
@@ -41,9 +41,12 @@ class Part(NamedTuple):
 
 @contextlib.contextmanager
 def second_order(model: AbstractRecommender) -> Iterator[None]:
-    """Dropout off, full precision, and only kernels that can be differentiated twice: no cuDNN, the math attention."""
+    """Prepare a block for second derivatives: no dropout, full precision, and twice differentiable kernels only.
+
+    That excludes cuDNN and fused attention.
+    """
     training = model.training
-    if training:  # it is a walk through all modules
+    if training:  # eval() visits all modules, which takes time
         model.eval()
     try:
         with (
@@ -63,7 +66,10 @@ def gradient(
     weights: Sequence[float] | None = None,
     shift: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return the gradient of the batches' summed losses, flat; see :func:`loss_and_gradient`."""
+    """Return the flat gradient of the batches' summed losses.
+
+    The arguments are those of :func:`loss_and_gradient`.
+    """
     return loss_and_gradient(subspace, batches, weights, shift)[1]
 
 
@@ -73,13 +79,13 @@ def loss_and_gradient(
     weights: Sequence[float] | None = None,
     shift: torch.Tensor | None = None,
 ) -> tuple[float, torch.Tensor]:
-    """Return the batches' summed losses as a number, and their gradient, flat.
+    """Return the batches' summed losses (a number), and their flat gradient.
 
     Args:
-        subspace: to differentiate in.
-        batches: some may be empty.
-        weights: what each batch's sum counts; 1 by default.
-        shift: flat vector that is added to the parameters first.
+        subspace: the parameters to differentiate by.
+        batches: batches of examples; empty ones are allowed.
+        weights: weight of each batch's loss sum; ``None`` for 1.
+        shift: flat vector that is added to the parameters first; ``None`` adds nothing.
     """
     values = subspace.values(shift)
     total, slope = 0.0, torch.zeros(sum(v.numel() for v in values), dtype=values[0].dtype, device=values[0].device)
@@ -96,7 +102,10 @@ def total_loss(
     weights: Sequence[float] | None,
     shift: torch.Tensor | None = None,
 ) -> float:
-    """Return the batches' summed losses as a number; the arguments are those of :func:`gradient`."""
+    """Return the batches' summed losses, a number.
+
+    The arguments are those of :func:`loss_and_gradient`.
+    """
     values = subspace.values(shift)
     with torch.no_grad():
         return sum(float(subspace.loss(values, *group)) for group in _groups(subspace.model, batches, weights))
@@ -107,7 +116,13 @@ def cut_by(
     batches: Sequence[Interaction],
     weights: Sequence[float] | None,
 ) -> list[tuple[Interaction, float]]:
-    """Return the pieces that a model's method cuts batches into, each with its batch's weight; none of an empty one."""
+    """Return the pieces into which a model's method splits batches, each with the weight of its batch.
+
+    Args:
+        cut: the method, such as ``model.pieces``.
+        batches: batches of examples; empty ones have no pieces.
+        weights: weight of each batch's loss sum; ``None`` for 1.
+    """
     weighted = zip(batches, weights or [1.0] * len(batches), strict=True)
     return [(piece, weight) for batch, weight in weighted if len(batch) for piece in cut(batch)]
 
@@ -115,7 +130,10 @@ def cut_by(
 def _groups(
     model: AbstractRecommender, batches: Sequence[Interaction], weights: Sequence[float] | None
 ) -> list[tuple[Sequence[Interaction], Sequence[float]]]:
-    """Return the pieces whose losses are taken together, with their weights: all that share work, or each alone."""
+    """Return groups of pieces whose losses are computed together, with their weights.
+
+    Pieces that can share work, such as a graph propagation, form one group; otherwise each piece is a group.
+    """
     pieces = cut_by(model.pieces, batches, weights)
     if not model.batch_free or not pieces:
         return [((piece,), (weight,)) for piece, weight in pieces]
@@ -123,12 +141,12 @@ def _groups(
 
 
 class Held:
-    """Counts the bytes of what graphs save while it is entered, each storage once.
+    """Counts the bytes of the tensors that autograd graphs save while this context is entered, each storage once.
 
-    Storages are held meanwhile: the address of one that is freed would be the next one's.
+    The storages are kept alive meanwhile, because the address of a freed one may be used again.
 
     Attributes:
-        bytes: so far.
+        bytes: number of bytes so far.
     """
 
     def __init__(self) -> None:
@@ -137,20 +155,21 @@ class Held:
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self.count, lambda tensor: tensor)
 
     def count(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Count a tensor, and return it; a sparse one is a constant, such as a graph, which nothing keeps longer.
+        """Count a tensor, and return it detached. Sparse tensors are constants such as a graph, and are not counted.
 
-        What is returned is kept in place of the tensor: detached, as torch asks for, since a node that saved its own
-        output with its graph would be a reference cycle that nothing ever frees. Torch attaches the graph again.
+        The graph keeps what is returned in place of the tensor. It is detached, as torch requires: a node that saved
+        its own output together with its graph would be a reference cycle, and never be freed. Torch attaches the graph
+        again when the tensor is used.
         """
         if tensor.layout == torch.strided:
             storage = tensor.untyped_storage()
-            if storage._cdata not in self._seen:  # a tensor without memory of its own has no data_ptr
+            if storage._cdata not in self._seen:  # a tensor that has no memory of its own has no data_ptr
                 self._seen[storage._cdata] = storage
                 self.bytes += storage.nbytes()
         return tensor.detach()
 
     def count_all(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Count tensors that are kept beside a graph."""
+        """Count tensors that are kept in addition to a graph."""
         for tensor in tensors:
             self.count(tensor)
 
@@ -164,20 +183,20 @@ class Held:
 
 
 class Product(ABC):
-    """``v -> scale * A v``, ``A`` a sum over the pieces that the model takes some fixed batches in.
+    """The map ``v -> scale * A v``, where ``A`` is a sum over the pieces into which the model splits fixed batches.
 
-    Pieces are taken in parts. A part's graph is made at the first product and kept for the later ones, as long as all
-    that is kept stays below :data:`KEPT_BYTES`, and the first part's always; the others' are made anew at each product,
-    one at a time.
+    Pieces are grouped into parts. A part's graph is built at the first product. It is kept for later products as long
+    as everything kept stays below :data:`KEPT_BYTES`; that of the first part is always kept. The others are rebuilt at
+    each product, one at a time.
 
     Args:
-        subspace: to differentiate in.
-        batches: some may be empty.
+        subspace: the parameters to differentiate by.
+        batches: batches of examples; empty ones are allowed.
         scale: a factor.
-        weights: what each batch's sum counts; 1 by default.
+        weights: weight of each batch's loss sum; ``None`` for 1.
 
     Attributes:
-        count: products so far.
+        count: number of products so far.
     """
 
     def __init__(
@@ -190,7 +209,7 @@ class Product(ABC):
         self.subspace, self.values = subspace, subspace.values()
         self.scale, self.count = scale, 0
         self.pieces = self._cut(batches, weights)
-        self.kept: dict[int, tuple[Part, int]] = {}  # a part, by its first piece, and the first of the next
+        self.kept: dict[int, tuple[Part, int]] = {}  # first piece to its part and the next part's first piece
         self.kept_bytes = 0
 
     def __call__(self, vector: torch.Tensor) -> torch.Tensor:
@@ -201,7 +220,10 @@ class Product(ABC):
         return total.mul_(self.scale)
 
     def loss_and_gradient(self) -> tuple[float, torch.Tensor]:
-        """Return what :func:`loss_and_gradient` does, times ``scale``, from the graphs that products are taken of."""
+        """Return the batches' summed losses (a number) and their flat gradient, both times ``scale``.
+
+        They are taken from the graphs that products use.
+        """
         total, slope = 0.0, flatten_gradient([None] * len(self.values), self.values)
         for loss, own in self._each(lambda part: part.here()):
             total += loss
@@ -209,7 +231,7 @@ class Product(ABC):
         return total * self.scale, slope.mul_(self.scale)
 
     def _each(self, asked: Callable[[Part], Answer]) -> Iterator[Answer]:
-        """Yield what each part answers; one that is not kept is gone before the next is made."""
+        """Apply a function to each part, and yield the results. A part that is not kept is freed before the next."""
         at = 0
         while at < len(self.pieces):
             part, at = self.kept[at] if at in self.kept else self._made(at)
@@ -218,7 +240,7 @@ class Product(ABC):
             yield answer
 
     def _made(self, start: int) -> tuple[Part, int]:
-        """Return the part that begins with a piece, and the first piece after it."""
+        """Build the part that begins with piece ``start``; return it and the first piece of the next part."""
         held, traced, at = Held(), [], start
         with held:
             while at < len(self.pieces) and (at == start or held.bytes < PART_BYTES):
@@ -231,24 +253,24 @@ class Product(ABC):
         return part, at
 
     def room(self, held: Held) -> int:
-        """Return how many bytes more may be kept beside what is, and what is held."""
+        """Return how many more bytes may be kept, in addition to what is kept already and what ``held`` counted."""
         return KEPT_BYTES - self.kept_bytes - held.bytes
 
     @abstractmethod
     def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
-        """Return the pieces, with their weights."""
+        """Split batches into pieces, and return these with their weights."""
 
     @abstractmethod
     def _trace(self, piece: Any, weight: Any) -> Any:
-        """Return what a part needs of a piece, with its graph."""
+        """Run the model on a piece, and return what a part needs of it, with its graph."""
 
     @abstractmethod
     def _part(self, traced: list[Any], held: Held) -> Part:
-        """Return the part of some traced pieces; what it keeps beside graphs is to be counted."""
+        """Return the part of some traced pieces. Tensors kept in addition to graphs must be counted in ``held``."""
 
 
 class HessianProduct(Product):
-    """``v -> scale * H v`` for the summed losses of fixed batches; see :class:`Product`."""
+    """The map ``v -> scale * H v`` for the summed losses of fixed batches; see :class:`Product`."""
 
     def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
         return _groups(self.subspace.model, batches, weights)
@@ -258,10 +280,10 @@ class HessianProduct(Product):
 
     def _part(self, traced: list[torch.Tensor], held: Held) -> Part:
         loss = sum(traced[1:], traced[0])
-        values = self.values  # not the product itself: what it keeps must not hold it
+        values = self.values  # the closure must not refer to the product, which keeps it: a reference cycle
         first = torch.autograd.grad(loss, values, create_graph=True, allow_unused=True)
         curved = [place for place, slope in enumerate(first) if slope is not None and slope.requires_grad]
-        slopes = [first[place] for place in curved]  # gradients that have derivatives themselves
+        slopes = [first[place] for place in curved]  # gradients that can be differentiated again
         held.count_all([slope for slope in first if slope is not None])
         total = float(loss.detach())
 

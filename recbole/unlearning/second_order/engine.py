@@ -13,18 +13,21 @@ def pulled_back(
     vectors: Sequence[torch.Tensor],
     create_graph: bool = False,
 ) -> tuple[torch.Tensor, ...]:
-    """Return ``sum_i J_i' v_i`` for each input, None for one that no output depends on; the graph is kept.
+    """Return ``sum_i J_i' v_i`` for each input, where ``J_i`` is the Jacobian of output ``i``. The graph is kept.
 
-    What ``torch.autograd.grad`` returns, to the bit. For the sake of compiled programs that compares the shapes of
-    outputs and vectors as symbols: the first time it imports SymPy, and each time it takes a fifth of the product in a
-    system of the size of one embedding. The engine refuses other shapes as well. It is private to PyTorch: where it is
-    gone, ``torch.autograd.grad`` is asked.
+    The result is bit-identical to that of ``torch.autograd.grad``, which compares shapes symbolically for the sake of
+    compiled programs: it imports SymPy at the first call, and takes a fifth of the time of a product in a system as
+    small as one embedding. The engine checks shapes too. It is private to PyTorch, so ``torch.autograd.grad`` is used
+    if a version does not have it.
 
     Args:
-        outputs: with a graph.
-        inputs: what is differentiated by.
-        vectors: of the outputs' shapes.
-        create_graph: whether the result has derivatives itself.
+        outputs: tensors with a graph.
+        inputs: tensors to differentiate by.
+        vectors: one vector per output, of the output's shape.
+        create_graph: whether the result can be differentiated itself.
+
+    Returns:
+        One tensor per input; ``None`` for an input that no output depends on.
     """
     if _RUN is None:
         return torch.autograd.grad(

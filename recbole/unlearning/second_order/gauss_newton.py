@@ -1,4 +1,4 @@
-"""Products with the Gauss-Newton form of a loss's Hessian."""
+"""Products with the Gauss-Newton approximation of a loss's Hessian."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,14 +13,18 @@ from recbole.unlearning.second_order.subspace import flatten_gradient
 
 
 class _Jacobian:
-    """The derivative ``J`` of some tensors in the parameters' values.
+    """The Jacobian ``J`` of some tensors with respect to the parameters' values.
 
-    ``J v`` is the derivative of ``u -> J' u``, so backward passes do for both directions.
+    ``J v`` is computed as the derivative of ``u -> J' u``, so that only backward passes are needed.
+
+    Args:
+        outputs: the tensors, with their graphs.
+        values: the parameters' values.
     """
 
     def __init__(self, outputs: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
         self.outputs, self.values = outputs, values
-        self.live = [at for at, output in enumerate(outputs) if output.requires_grad]  # a table may be held still
+        self.live = [at for at, output in enumerate(outputs) if output.requires_grad]  # a table may be fixed
         self.u = [output.new_zeros(()).expand(output.shape).requires_grad_() for output in outputs]
         pulled = self._pulled(self.u, create_graph=True)
         self.place = [at for at, part in enumerate(pulled) if part is not None]
@@ -31,23 +35,23 @@ class _Jacobian:
         return pulled_back(outputs, self.values, vectors, create_graph)
 
     def push(self, shaped: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Return ``J v``."""
+        """Return ``J v`` for a vector in the parameters' shapes."""
         along = [shaped[at] for at in self.place]
         pushed = pulled_back(self.pulled, self.u, along)
         return tuple(torch.zeros_like(u) if part is None else part for part, u in zip(pushed, self.u, strict=True))
 
     def pull(self, slopes: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return ``J' u``, flat."""
+        """Return ``J' u`` as a flat vector, for one tensor per output."""
         return flatten_gradient(self._pulled(slopes), self.values)
 
 
 class _Tail(NamedTuple):
-    """A loss as a function of what a part's pieces lead to.
+    """The loss of a part of the data as a function of the model's outputs (or of its factors).
 
     Attributes:
-        loss: there.
-        slopes: returns its derivatives.
-        bend: from a change of these to the image under its Hessian.
+        loss: the loss at the current outputs.
+        slopes: returns its gradient in the outputs.
+        bend: maps a change of the outputs to the loss's Hessian times that change.
     """
 
     loss: float
@@ -56,13 +60,13 @@ class _Tail(NamedTuple):
 
 
 class GaussNewtonProduct(Product):
-    """``v -> scale * J' B J v``: :class:`HessianProduct` without the curvature of the model's outputs.
+    """The map ``v -> scale * J' B J v``: :class:`HessianProduct` without the curvature of the model's outputs.
 
     N. Schraudolph, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", Neural Computation 2002
-    (equation numbers not checked). ``J`` is the Jacobian of the model's ``outputs``, ``B`` the loss's Hessian in them.
-    A loss that is convex in the outputs makes it positive semidefinite; outputs that are linear in the chosen
-    parameters make it the Hessian. Where the model has ``factors``, ``J`` is their Jacobian, and that of the scores in
-    them belongs to ``B``. A model without them must have ``outputs``.
+    (equation numbers not checked). ``J`` is the Jacobian of the model's ``outputs``, and ``B`` the Hessian of the loss
+    in these outputs. The map is positive semidefinite for a loss that is convex in the outputs, and equals the Hessian
+    for outputs that are linear in the parameters. For a model with ``factors``, ``J`` is the Jacobian of these, and
+    ``B`` includes that of the scores in the factors. The model must have ``outputs`` or ``factors``.
     """
 
     def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
@@ -86,7 +90,7 @@ class GaussNewtonProduct(Product):
         )
 
     def _of_outputs(self, traced: list[tuple[Any, ...]]) -> _Tail:
-        """Return the loss as a function of the pieces' outputs."""
+        """Return the loss as a function of the outputs of the pieces."""
         free = [outputs.detach().requires_grad_() for _, outputs, _, _ in traced]
         losses = [
             weight * self.subspace.model.loss_sum(piece.to(own.device), own)
@@ -101,9 +105,9 @@ class GaussNewtonProduct(Product):
         )
 
     def _of_factors(self, traced: list[tuple[Any, ...]], held: Held) -> _Tail:
-        """Return the softmax's cross-entropy as a function of the pieces' vectors and of the table.
+        """Return the softmax cross-entropy as a function of the pieces' encodings and of the item table.
 
-        Its probabilities are kept if there is room for them beside the graphs.
+        Its probabilities are kept if there is memory for them in addition to the graphs.
         """
         encoded, table = [factors[0].detach() for factors, *_ in traced], traced[0][0][1].detach()
         sizes, rows = [len(part) for part in encoded], torch.cat(encoded)

@@ -1,4 +1,4 @@
-"""The space that products of a symmetric map span, and conjugate gradients in it."""
+"""The Krylov space of a symmetric map and a vector, and conjugate gradients in it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 import torch
 
 LinearMap = Callable[[torch.Tensor], torch.Tensor]
-"""A linear map of flat vectors, the same at every call."""
+"""A linear map from flat vectors to flat vectors, the same at every call."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """What an iterative solver found.
+    """What an iterative solver found for ``A x = b`` (with damping on the diagonal).
 
     Attributes:
-        x: the flat solution.
-        iterations: how many products it took.
-        residual: ``|b - A x| / |b|``, as the recursion has it, from which rounding parts it.
-        ended: ``converged``, ``iterations`` (the limit), ``progress`` (too little of it), ``negative curvature``,
-            ``growth`` or ``timeout``.
+        x: the solution, a flat vector.
+        iterations: number of products with the map.
+        residual: ``|b - A x| / |b|`` by the recursion; the true residual differs from it by rounding errors.
+        ended: why the solver stopped: ``converged``, ``iterations`` (their limit), ``progress`` (too little of it),
+            ``negative curvature``, ``growth`` (of a series) or ``timeout``.
         damping: what was added to the diagonal.
-        bend: after ``negative curvature``, the damped operator's Rayleigh quotient along the direction that showed it;
-            after ``growth``, the eigenvalue of ``A``, about, along which the series grows.
-        replaced: whether ``positive_solution`` has put another map in the place of ``A``.
-        raised: whether it has raised the damping.
-        scale: of a Neumann series.
+        bend: after ``negative curvature``, the Rayleigh quotient of the damped map along the direction that showed it.
+            After ``growth``, approximately the eigenvalue of ``A`` along which the series grows. Otherwise 0.
+        replaced: whether ``positive_solution`` replaced ``A`` by another map.
+        raised: whether ``positive_solution`` raised the damping.
+        scale: scale of a Neumann series; 0 for other solvers.
     """
 
     x: torch.Tensor
@@ -40,7 +40,12 @@ class Solution:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """A :class:`Solution` by its coordinates in a Krylov space's basis; it says no word of other maps or dampings."""
+    """A :class:`Solution` whose ``x`` is given by its coordinates in the basis of a Krylov space.
+
+    Attributes:
+        x: the coordinates.
+        iterations, residual, ended, damping, bend: the same as in :class:`Solution`.
+    """
 
     x: list[float]
     iterations: int
@@ -51,25 +56,26 @@ class Coordinates:
 
 
 class KrylovSpace:
-    """The space that the powers of a symmetric map span on a vector ``b``, with its Lanczos basis.
+    """The space spanned by a vector ``b`` and the powers of a symmetric map on it, with its Lanczos basis.
 
-    C. Lanczos, "An Iteration Method for the Solution of the Eigenvalue Problem", J. Res. NBS 1950 (equation numbers
-    not checked): in an orthonormal basis, one product a vector, the map is a tridiagonal matrix. Adding to its
-    diagonal leaves the space as it is, so that systems with another damping cost numbers, not products.
+    C. Lanczos, "An Iteration Method for the Solution of the Eigenvalue Problem", J. Res. NBS 1950 (equation numbers not
+    checked). In an orthonormal basis, which takes one product per vector, the map is a tridiagonal matrix. Adding a
+    constant to its diagonal does not change the space, so systems with another damping take no further products.
 
     Args:
-        product: the same linear map at every call.
+        product: the linear map, the same at every call.
         b: flat vector, not zero.
-        out_of_time: asked before every product.
+        out_of_time: called before every product; the space stops growing once it returns True.
 
     Attributes:
-        norm: of ``b``.
-        diagonal: of the tridiagonal matrix, ``beside`` right of it: one more than belongs to the matrix.
-        n_products: so far.
+        norm: Euclidean norm of ``b``.
+        diagonal: diagonal of the tridiagonal matrix.
+        beside: its off-diagonal, with one more element than the matrix has: the link to the next basis vector.
+        n_products: number of products so far.
     """
 
     MOST_BYTES = 2**30
-    """A basis that would take more is not kept: another damping than the first then costs its products again."""
+    """Largest size of a basis that is kept. Beyond it, every damping after the first repeats the products."""
 
     def __init__(self, product: LinearMap, b: torch.Tensor, out_of_time: Callable[[], bool]) -> None:
         self.product, self.b, self.out_of_time = product, b, out_of_time
@@ -83,17 +89,19 @@ class KrylovSpace:
     def conjugate_gradients(
         self, damping: float, tolerance: float, iterations: int, progress: float = 0.0
     ) -> Coordinates:
-        """Return the :class:`Coordinates` of the solution in the basis, which grows as far as is needed.
+        """Return the solution's :class:`Coordinates` in the basis, which grows as far as necessary.
 
-        The iterates and residuals are those of M. Hestenes and E. Stiefel's recursion, from the factors ``L D L'`` of
-        the tridiagonal matrix: its pivots ``D`` are the curvatures along the conjugate directions. The first damping's
-        solution is added up on the way.
+        The iterates and residuals are those of the recursion by M. Hestenes and E. Stiefel, from the factors ``L D L'``
+        of the tridiagonal matrix. Its pivots ``D`` are the curvatures along the conjugate directions. The solution
+        for the first damping is also summed up as a vector.
 
         Args:
-            damping, tolerance, iterations: as of ``conjugate_gradients``.
-            progress: stop where ``b . x``, twice what the quadratic model has fallen by, has risen by a smaller share
-                per iteration over the last tenth of them, at least ten: J. Martens, "Deep Learning via Hessian-free
-                Optimization", ICML 2010 (equation numbers not checked).
+            damping: added to the diagonal.
+            tolerance: residual norm, relative to the norm of ``b``, at which the iteration stops.
+            iterations: the largest number of iterations.
+            progress: the iteration stops if ``b . x``, which is twice the decrease of the quadratic model, has grown by
+                a smaller fraction per iteration over the last tenth of all iterations (at least ten of them): J.
+                Martens, "Deep Learning via Hessian-free Optimization", ICML 2010 (equation numbers not checked).
         """
         first = not self.diagonal
         x, direction = (torch.zeros_like(self.b if first else self.b[:0]) for _ in range(2))
@@ -133,7 +141,7 @@ class KrylovSpace:
         return Coordinates(steps, len(links), residual, ended, damping, bend)
 
     def grow(self) -> bool:
-        """Add a basis vector at the cost of a product; return whether there was time for it."""
+        """Add a basis vector, which takes one product. Return False, without a product, if the time is up."""
         if self.out_of_time():
             return False
         coefficient, length, vector = self._next(len(self.diagonal), *self.vectors[-2:])
@@ -146,7 +154,15 @@ class KrylovSpace:
         return True
 
     def _next(self, at: int, *last: torch.Tensor) -> tuple[float, float, torch.Tensor]:
-        """Return the row ``at`` of the tridiagonal matrix, right of its diagonal, and the basis vector after it."""
+        """Take one product.
+
+        Args:
+            at: index of the row of the tridiagonal matrix to compute.
+            last: the last basis vector, preceded by the one before it if there is one.
+
+        Returns:
+            The row's diagonal element, its off-diagonal element to the right, and the next basis vector.
+        """
         vector = last[-1]
         self.n_products += 1
         image = self.product(vector)
@@ -158,7 +174,7 @@ class KrylovSpace:
         return coefficient, length, image / length if length else image
 
     def _again(self) -> Iterator[torch.Tensor]:
-        """Yield the basis vectors that were not kept; stop when the time is up."""
+        """Compute and yield the basis vectors again if they were not kept; stop when the time is up."""
         last: tuple[torch.Tensor, ...] = (self.b / self.norm,)
         for at in range(len(self.diagonal)):
             yield last[-1]
@@ -167,12 +183,12 @@ class KrylovSpace:
             last = (last[-1], self._next(at, *last)[2])
 
     def lift(self, found: Coordinates) -> Solution:
-        """Return the solution that coordinates stand for."""
+        """Return the solution with the given coordinates as a flat vector."""
         x, ended = self._sum(found)
         return Solution(x, found.iterations, found.residual, ended, found.damping, found.bend)
 
     def _sum(self, found: Coordinates) -> tuple[torch.Tensor, str]:
-        """Return the vector of coordinates, and how it ended: as they did, unless the time is up in between."""
+        """Return the vector with the given coordinates, and why the solver stopped: ``timeout`` if that was now."""
         if self.first and found.damping == self.first[0]:
             return self.first[1], found.ended
         x, left = torch.zeros_like(self.b), list(found.x)
@@ -184,5 +200,8 @@ class KrylovSpace:
 
 
 def norm(vector: torch.Tensor) -> float:
-    """Return the Euclidean norm, summed in double precision: squares of single numbers underflow below 1e-22."""
+    """Return the Euclidean norm, summed in double precision.
+
+    In single precision, squares of numbers below 1e-22 would underflow.
+    """
     return float(torch.linalg.vector_norm(vector, dtype=torch.float64))

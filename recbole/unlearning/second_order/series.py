@@ -1,4 +1,4 @@
-"""Neumann's series for a damped inverse: in a Krylov space, or over parts of the data in turn (LiSSA)."""
+"""The Neumann series for a damped inverse, summed in a Krylov space, or over parts of the data in turn (LiSSA)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,28 +22,29 @@ def neumann(
 ) -> Solution:
     """Solve ``(A + scale damping I) x = b`` by the Neumann series ``1/s sum_j (I - A/s - damping I)^j b``.
 
-    It converges if the eigenvalues of ``A / s + damping`` lie between 0 and 2; the residual ``b - A x - s damping x``
-    then never grows, and otherwise, once it has begun to, never stops: one that grows, by more than rounding, is
-    refused. Cut off early, the series has not yet moved along directions of little curvature: that too regularises.
+    The series converges if the eigenvalues of ``A / s + damping`` lie between 0 and 2. The residual ``b - A x - s
+    damping x`` then never grows. Otherwise, once it has begun to grow it never stops, so a series whose residual grows
+    by more than rounding error is rejected. A series that is cut off early has hardly moved along directions of little
+    curvature, which acts as a regulariser.
 
-    The sum is a polynomial of ``A``, which is evaluated on the tridiagonal matrix of a Krylov space as soon as that
-    gives the sum to ``tolerance``: a few products where the recursion takes one for each term. In floating-point
-    numbers that is as exact as the recursion (C. Musco, C. Musco, A. Sidford, "Stability of the Lanczos Method for
-    Matrix Function Approximation", SODA 2018).
+    The sum is a polynomial in ``A``. It is evaluated on the tridiagonal matrix of a Krylov space as soon as that gives
+    the sum to within ``tolerance``, which takes a few products instead of one per term. In floating-point numbers this
+    is as accurate as the recursion (C. Musco, C. Musco, A. Sidford, "Stability of the Lanczos Method for Matrix
+    Function Approximation", SODA 2018).
 
     Args:
-        product: the same symmetric linear map ``A`` at every call.
+        product: the symmetric linear map ``v -> A v``, the same at every call.
         b: flat right-hand side.
-        scale: ``s``, at least half the largest eigenvalue of ``A``; None: what the eigenvalues that show in the
-            Krylov space ask for (:func:`_scaled`), once another product moves it by no more than a percent.
-        damping: as above; relative to ``scale``.
-        terms: at most so many.
-        tolerance: of the residual relative to ``b``, where the series stops, and of the sum.
-        out_of_time: asked before every product.
+        scale: ``s``, at least half of the largest eigenvalue of ``A``. ``None`` derives it from the eigenvalues found
+            in the Krylov space (:func:`_scaled`), once another product changes it by at most one percent.
+        damping: see above; it is relative to ``scale``.
+        terms: the largest number of terms.
+        tolerance: relative residual at which the series stops, and relative error of the sum.
+        out_of_time: called before every product; the series stops once it returns True.
 
     Returns:
-        :class:`~recbole.unlearning.second_order.krylov.Solution`; its ``bend`` tells along which eigenvalue a
-        series grows. Where there is no eigenvalue to take for a scale, it grows with a ``scale`` of 0.
+        The solution. If ``ended`` is ``growth``, ``bend`` is the eigenvalue along which the series grows, and ``scale``
+        is 0 if no eigenvalue was found to derive it from.
     """
     if not b.any():
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", (scale or 0.0) * damping, scale=scale or 0.0)
@@ -59,7 +60,7 @@ def neumann(
             return replace(none, iterations=space.n_products, residual=1.0)
         if scale is None and abs(chosen - before) > 0.01 * chosen:
             sums = None
-    if sums.ended == "growth":  # nobody will want the sum
+    if sums.ended == "growth":  # the sum is of no use
         bend = _bend(space, chosen, damping)
         return replace(none, iterations=space.n_products, residual=sums.residual, bend=bend, scale=chosen)
     found = space.lift(Coordinates(sums.coordinates, 0, sums.residual, sums.ended, chosen * damping))
@@ -71,17 +72,20 @@ def _finite(space: KrylovSpace) -> bool:
 
 
 def _spectrum(space: KrylovSpace) -> tuple[np.ndarray, np.ndarray]:
-    """Return the eigenvalues of the tridiagonal matrix and its eigenvectors, as columns."""
+    """Return the eigenvalues of the tridiagonal matrix, and its eigenvectors as columns."""
     return eigh_tridiagonal(np.array(space.diagonal), np.array(space.beside[:-1]))
 
 
 def _scaled(
     space: KrylovSpace, scale: float | None, damping: float, terms: int, tolerance: float
 ) -> tuple[float, "_Sums | None"]:
-    """Return a scale and the series' sums by it; where none is given, one that the eigenvalues so far ask for.
+    """Return a scale and the partial sums of the series with it.
 
-    That is the largest of them (absolute values); if the series grows by that, along negative ones, so much more that
-    the damping, a share of the scale, outweighs these. 0 and None where all of them are 0.
+    If ``scale`` is ``None``, it is the largest absolute eigenvalue found so far. If the series grows with it because of
+    negative eigenvalues, it is raised until the damping, which is relative to the scale, outweighs them.
+
+    Returns:
+        The scale and the sums; 0 and ``None`` if all eigenvalues are 0.
     """
     values = _spectrum(space)[0]
     largest = float(np.abs(values).max()) if scale is None else scale
@@ -95,7 +99,10 @@ def _scaled(
 
 
 def _bend(space: KrylovSpace, scale: float, damping: float, most: int = 10) -> float:
-    """Return the eigenvalue that is worst for the series, after more products while it moves by a percent, or 0."""
+    """Return the eigenvalue along which the series grows most.
+
+    Up to ``most`` further products refine it, until it changes by at most one percent.
+    """
     bend, before = 0.0, math.inf
     for _ in range(most):
         if space.diagonal:
@@ -107,19 +114,19 @@ def _bend(space: KrylovSpace, scale: float, damping: float, most: int = 10) -> f
 
 
 class _Sums:
-    """The partial sums of the series on the tridiagonal matrix of a Krylov space, up to where it stops.
+    """The partial sums of the series on the tridiagonal matrix of a Krylov space, up to the term where it stops.
 
-    The error of the approximation obeys the recursion of the series: after each term the matrix leaves out the
-    product of ``beside[-1]`` and the sum's last coordinate. They are added up, as they grow, to a bound.
+    The error of the approximation follows the series' own recursion: after each term, the product of ``beside[-1]`` and
+    the sum's last coordinate is missing from the matrix. The bound adds these terms up as they grow.
 
     Attributes:
-        ended: ``converged``, ``growth`` or ``iterations``, all terms.
-        residual: there, over ``|b|``.
-        coordinates: of the sum in the basis.
-        known: whether the approximation is as good as the tolerance.
+        ended: ``converged``, ``growth``, or ``iterations`` if all terms are used.
+        residual: residual norm at that point, relative to the norm of ``b``.
+        coordinates: the sum's coordinates in the basis of the Krylov space.
+        known: whether the approximation is within the tolerance.
     """
 
-    @np.errstate(over="ignore", invalid="ignore")  # of terms after the stop
+    @np.errstate(over="ignore", invalid="ignore")  # terms after the stop may overflow
     def __init__(self, space: KrylovSpace, scale: float, damping: float, terms: int, tolerance: float) -> None:
         values, vectors = _spectrum(space)
         shrink = 1 - values / scale - damping
@@ -145,16 +152,19 @@ def lissa(
     terms: int = 100,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Solution:
-    """Take another part of the data in each term of the series of :func:`neumann`.
+    """Compute the series of :func:`neumann` with another part of the data in each term.
 
     N. Agarwal, B. Bullins, E. Hazan, "Second-Order Stochastic Optimization for Machine Learning in Linear Time", JMLR
-    2017 (equation numbers not checked). Whether the series grew is known only from its last residual, which takes a
-    product of every part.
+    2017 (equation numbers not checked). Whether the series grew is only known from its last residual, which takes a
+    product with every part.
 
     Args:
-        products: linear maps, taken in turn, whose mean is ``A``.
-        b, damping, terms, out_of_time: as of :func:`neumann`.
-        scale: likewise; products of the mean find the largest eigenvalue.
+        products: linear maps, used in turn, whose mean is ``A``.
+        b: flat right-hand side.
+        scale: ``s``, at least half of the largest eigenvalue of ``A``; ``None`` estimates it with products of the mean.
+        damping: added to the diagonal, relative to ``scale``.
+        terms: number of terms.
+        out_of_time: called before every term; the series stops once it returns True.
     """
 
     def mean(v: torch.Tensor) -> torch.Tensor:

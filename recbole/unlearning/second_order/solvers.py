@@ -1,4 +1,4 @@
-"""Iterative solvers for a symmetric linear map that is known by its products alone; each tells its residual."""
+"""Iterative solvers for symmetric linear systems whose matrix is known only through matrix-vector products."""
 
 import math
 from collections.abc import Callable
@@ -17,18 +17,18 @@ def conjugate_gradients(
     iterations: int = 100,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Solution:
-    """Solve ``(A + damping I) x = b`` for a symmetric ``A`` given by its products.
+    """Solve ``(A + damping I) x = b`` for a symmetric ``A``, which is given by its products.
 
-    M. Hestenes, E. Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems", J. Res. NBS 1952. Along a
-    direction of negative curvature the iteration stops with what it has, as in truncated Newton methods.
+    M. Hestenes, E. Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems", J. Res. NBS 1952. As in
+    truncated Newton methods, the iteration stops at a direction of negative curvature, and returns the current iterate.
 
     Args:
-        product: the same linear map at every call.
+        product: the linear map ``v -> A v``, the same at every call.
         b: flat right-hand side.
-        damping: added to the diagonal.
-        tolerance: of the residual relative to ``b``.
-        iterations: at most so many products.
-        out_of_time: asked before every product.
+        damping: added to the diagonal of ``A``.
+        tolerance: residual norm, relative to the norm of ``b``, at which the iteration stops.
+        iterations: the largest number of products.
+        out_of_time: called before every product; the iteration stops once it returns True.
     """
     if not b.any():
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", damping)
@@ -48,23 +48,30 @@ def positive_solution(
     instead: Callable[[], LinearMap | None] = lambda: None,
     trusted: Callable[[Solution], bool] = lambda found: True,
 ) -> Solution:
-    """Solve ``(A + d I) x = b`` by conjugate gradients, ``d`` the first from ``damping`` up that makes it a safe step.
+    """Solve ``(A + d I) x = b`` by conjugate gradients, with a ``d >= damping`` that gives a safe step.
 
-    Away from a minimum a Hessian has negative eigenvalues, along which a Newton step climbs, or all but none, along
-    which it goes too far and the iteration does not settle. At the first negative curvature another ``A`` takes over if
-    there is one. Otherwise, as in Levenberg's and Marquardt's methods, the diagonal is raised, by twice the negative
-    curvature met and at least to the double, until the operator is positive wherever the solver looks, the residual is
-    a tenth or less, and ``trusted`` accepts the solution (a caller can compare the losses themselves). All dampings
-    share one Krylov space, so that a raised one costs hardly a product while the space's basis is kept.
+    Away from a minimum a Hessian can have negative eigenvalues, along which a Newton step increases the loss, or very
+    small ones, along which a step goes too far and the iteration does not converge. At the first negative curvature,
+    ``A`` is replaced by ``instead()``, if there is one. Otherwise the damping is raised, as in the methods of Levenberg
+    and Marquardt: by twice the negative curvature found, and at least to double its value. This is repeated until no
+    negative curvature is found, the relative residual is at most a tenth, and ``trusted`` accepts the solution. All
+    dampings share one Krylov space, so that raising the damping takes hardly any products while its basis is kept.
 
     Args:
-        product, b, damping, tolerance, iterations, out_of_time: as of :func:`conjugate_gradients`.
-        progress: as of :meth:`~recbole.unlearning.second_order.krylov.KrylovSpace.conjugate_gradients`.
-        instead: returns the product of a positive semidefinite ``A`` for where the first is not, or None.
-        trusted: is given a :class:`Solution` and says whether it will do; must be true of one that is small enough.
+        product: the linear map ``v -> A v``, the same at every call.
+        b: flat right-hand side.
+        damping: the first damping to try.
+        tolerance: residual norm, relative to the norm of ``b``, at which the iteration stops.
+        iterations: the largest number of products for one damping.
+        out_of_time: called before every product; the iteration stops once it returns True.
+        progress: relative progress per iteration below which the iteration stops, see
+            :meth:`~recbole.unlearning.second_order.krylov.KrylovSpace.conjugate_gradients`.
+        instead: returns the product of a positive semidefinite replacement for ``A``, or ``None`` if there is none.
+        trusted: returns whether a solution is acceptable. It must accept every sufficiently small one.
 
     Returns:
-        :class:`Solution`; its ``damping`` says whether anything had to be raised, ``iterations`` counts all products.
+        The solution. Its ``damping`` is the one used, ``raised`` and ``replaced`` say what was changed, and
+        ``iterations`` counts all products.
     """
     if not b.any():
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", damping)

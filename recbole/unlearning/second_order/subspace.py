@@ -1,4 +1,4 @@
-"""The parameters that a request may move, as one flat vector."""
+"""The parameters that a request may change, as one flat vector."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 
 
 class _Reached(nn.Module):
-    """Lets ``functional_call`` reach a model's methods."""
+    """A wrapper whose ``forward`` calls one of the model's methods by name, for use with ``functional_call``."""
 
     def __init__(self, model: AbstractRecommender) -> None:
         super().__init__()
@@ -23,21 +23,24 @@ class _Reached(nn.Module):
 
 
 class Subspace:
-    """The parameters that a request may move, as one flat vector.
+    """The parameters that a request may change, as one flat vector.
 
-    A table that the model reads only through look-ups (``row_tables``) takes part with the rows that the batches look
-    up, and with a table of just those rows in the computation. The gradient and the Hessian of the batches' losses
-    are zero in every other row, where the damped solution ``(H + damping I)^-1 g`` is therefore zero too: leaving the
-    rows out is exact, and the cost does not depend on the size of the catalogue. Likewise a matrix of which a batch
-    reads single entries (``entry_tables``) takes part with these, as a table whose rows are one number each.
+    A table that the model reads only through look-ups (``row_tables``) is reduced to the rows that the batches look up,
+    and the computation uses a table of these rows only. In all other rows the gradient and the Hessian of the batches'
+    losses are zero, and so is the damped solution ``(H + damping I)^-1 g``. Leaving the rows out is therefore exact,
+    and makes the cost independent of the catalogue's size. Likewise a matrix of which a batch reads single entries
+    (``entry_tables``) is reduced to these entries, as a table with one number per row.
 
     Args:
         model: a recommender.
-        names: names of the chosen parameters; all that are trained by default.
-        batches: every batch whose loss will be taken; None for whole tables.
-        moving: those of the batches whose rows may move, while rows that only the others look up are held still; all
-            of them by default.
-        entries: whether to look at ``entry_tables`` as such; else all of their entries take part.
+        names: names of the parameters to include; ``None`` for all trained ones.
+        batches: every batch whose loss will be computed; ``None`` includes whole tables.
+        moving: those batches whose rows may change. Rows that only other batches look up stay fixed. ``None`` for all.
+        entries: whether to reduce ``entry_tables``; otherwise all of their entries are included.
+
+    Attributes:
+        names: names of the parameters, in the order of the flat vector.
+        rows: parameter name to the row indices (int64, ascending) that are included; other parameters are whole.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Subspace:
         self._places = {buffer: model.get_buffer(buffer)[self._read[n]] for n, buffer in places.items()}
 
     def _rows(self, name: str, batches: Sequence[Interaction]) -> torch.Tensor:
-        """Return the rows (of a matrix of single entries: these) that batches look up, int64, ascending."""
+        """Return the rows (for a matrix of single entries, the entries) that batches look up, int64, ascending."""
         device = self._device
         if name not in self.model.entry_tables:
             fields = self.model.row_tables[name]
@@ -77,12 +80,16 @@ class Subspace:
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The model's own chosen parameters by name, whole."""
+        """The model's own parameters by name, whole and with their gradients."""
         parameters = dict(self.model.named_parameters())  # a rebuilt model may hold others
         return {n: parameters[n] for n in self.names}
 
     def values(self, shift: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """Return copies of the chosen parameters (their chosen rows), plus a flat ``shift``, as leaf tensors."""
+        """Return copies of the included parameters (or their included rows), as leaf tensors that require a gradient.
+
+        Args:
+            shift: a flat vector to add; ``None`` adds nothing.
+        """
         chosen = self._chosen({n: p.detach() for n, p in self.parameters.items()})
         if shift is not None:
             chosen = [value + part for value, part in zip(chosen, self.unflatten(shift), strict=True)]
@@ -92,44 +99,60 @@ class Subspace:
         return [t[self.rows[n]] if n in self.rows else t for n, t in tensors.items()]
 
     def vector(self) -> torch.Tensor:
-        """Return the chosen parameters (their chosen rows) as one flat vector."""
+        """Return the included parameters (or their included rows) as one flat vector."""
         return flatten(self._chosen({n: p.detach() for n, p in self.parameters.items()}))
 
     def narrow(self, vector: torch.Tensor) -> torch.Tensor:
-        """Return the part that lies in this subspace of a flat vector over the same parameters' whole tables."""
+        """Return the part of a flat vector over the parameters' whole tables that lies in this subspace."""
         return flatten(self._chosen(dict(zip(self.names, self.whole().unflatten(vector), strict=True))))
 
     def widen(self, vector: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
-        """Return ``rest``, flat over the same parameters' whole tables, with ``vector`` in place of what lies here."""
+        """Return a flat vector over the parameters' whole tables.
+
+        Args:
+            vector: values in this subspace, flat.
+            rest: values elsewhere, flat, over the whole tables.
+        """
         parts = [part.clone() for part in self.whole().unflatten(rest)]
         for name, part, own in zip(self.names, parts, self.unflatten(vector), strict=True):
             part[self.rows.get(name, slice(None))] = own
         return flatten(parts)
 
     def clear(self, vector: torch.Tensor, rows: Mapping[str, torch.Tensor]) -> None:
-        """Set a flat vector to zero, in place, in rows (int64) of the parameters that are named."""
+        """Set some rows of a flat vector to zero, in place.
+
+        Args:
+            vector: flat, in this subspace.
+            rows: parameter name to int64 row indices in the whole table.
+        """
         for name, part in zip(self.names, self.unflatten(vector), strict=True):
             if name in rows:
                 there = rows[name].to(part.device)
                 part[torch.isin(self.rows[name], there) if name in self.rows else there] = 0.0
 
     def whole(self) -> "Subspace":
-        """Return the subspace of the same parameters with whole tables."""
+        """Return the subspace with the same parameters and whole tables."""
         return Subspace(self.model, self.names) if self.rows else self
 
     def loss(
         self, values: Sequence[torch.Tensor], batches: Sequence[Interaction], weights: Sequence[float]
     ) -> torch.Tensor:
-        """Return the weighted sum of batches' loss sums as a function of the chosen parameters' values."""
+        """Return the weighted sum of batches' loss sums as a function of parameter values.
+
+        Args:
+            values: values of the included parameters, see :meth:`values`.
+            batches: batches whose ids this subspace includes.
+            weights: weight of each batch's loss sum.
+        """
         losses = self._call("loss_sums", values, [self._renumber(batch) for batch in batches])
         return sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
 
     def outputs(self, values: Sequence[torch.Tensor], batch: Interaction) -> torch.Tensor:
-        """Return the model's ``outputs`` on a batch, or None, as a function of the chosen parameters' values."""
+        """Return the model's ``outputs`` on a batch as a function of parameter values; ``None`` if it has none."""
         return self._call("outputs", values, self._renumber(batch))
 
     def factors(self, values: Sequence[torch.Tensor], batch: Interaction) -> tuple[torch.Tensor, ...] | None:
-        """Return the model's ``factors`` on a batch, or None, as a function of the chosen parameters' values."""
+        """Return the model's ``factors`` on a batch as a function of parameter values; ``None`` if it has none."""
         return self._call("factors", values, self._renumber(batch))
 
     def _call(self, method: str, values: Sequence[torch.Tensor], asked: Any) -> Any:
@@ -138,7 +161,7 @@ class Subspace:
         return functional_call(self._module, swapped, (method, asked))
 
     def _table(self, name: str, value: torch.Tensor) -> torch.Tensor:
-        """Return the rows that are read, of which those that may move have the values given."""
+        """Return the table rows that are read: the given values where rows may change, the model's elsewhere."""
         if name not in self._moving:
             return value
         still = self.parameters[name].detach()[self._read[name]]
@@ -149,7 +172,7 @@ class Subspace:
         return next(self.model.parameters()).device
 
     def _renumber(self, batch: Interaction) -> Interaction:
-        """Return a batch whose ids are numbers of the rows that are read."""
+        """Return a batch whose ids are replaced by positions in the reduced tables."""
         columns = {
             field: torch.searchsorted(self._read[self._fields[field]], column) if field in self._fields else column
             for field, column in batch.to(self._device).interaction.items()
@@ -157,7 +180,7 @@ class Subspace:
         return Interaction(columns)
 
     def unflatten(self, vector: torch.Tensor) -> list[torch.Tensor]:
-        """Split a flat vector into the chosen parameters' shapes."""
+        """Split a flat vector into tensors with the shapes of the included parameters (or rows)."""
         wholes = {n: p.shape for n, p in self.parameters.items()}
         shapes = [(len(self.rows[n]), *shape[1:]) if n in self.rows else tuple(shape) for n, shape in wholes.items()]
         parts = torch.split(vector, [int(torch.Size(shape).numel()) for shape in shapes])
@@ -173,7 +196,7 @@ class Subspace:
                     parameter.add_(part)
 
     def put(self, values: Sequence[torch.Tensor]) -> None:
-        """Set the chosen parameters (their chosen rows) to what :meth:`values` returned, in place."""
+        """Set the included parameters (or rows) to values that :meth:`values` returned, in place."""
         with torch.no_grad():
             for (name, parameter), value in zip(self.parameters.items(), values, strict=True):
                 if name in self.rows:
@@ -182,21 +205,26 @@ class Subspace:
                     parameter.copy_(value)
 
     def norm(self) -> float:
-        """Return the Euclidean norm of the chosen parameters (their chosen rows)."""
+        """Return the Euclidean norm of the included parameters (or rows)."""
         squares = (value.detach().double().square().sum() for value in self.values())
         return float(torch.sqrt(sum(squares, torch.zeros(()))))
 
 
 def trained(model: AbstractRecommender) -> tuple[str, ...]:
-    """Return the names of the parameters that training moves."""
+    """Return the names of the parameters that require a gradient."""
     return tuple(name for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
 def flatten(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Concatenate tensors to one flat vector."""
+    """Concatenate tensors into one flat vector."""
     return torch.cat([tensor.reshape(-1) for tensor in tensors])
 
 
 def flatten_gradient(parts: Iterable[torch.Tensor | None], values: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Concatenate the parts of a gradient to one flat vector; one that is None counts as zeros, shaped as its value."""
+    """Concatenate the parts of a gradient into one flat vector.
+
+    Args:
+        parts: one gradient per parameter; ``None`` counts as zeros.
+        values: the parameters, for the shapes of the zeros.
+    """
     return flatten(torch.zeros_like(v) if part is None else part for part, v in zip(parts, values, strict=True))
