@@ -133,8 +133,8 @@ class Pipeline:
     def _complete(self, log: RequestLog | None, stop: int) -> None:
         """Let the algorithm do the work that it postponed.
 
-        The seconds are added in equal parts to the requests answered since the last checkpoint. If the work fails, these
-        requests become ``diverged``, which is logged.
+        The seconds are added in equal parts to the requests answered since the last checkpoint. If the work fails,
+        these requests become ``diverged``, which is logged.
         """
         device, worked = self.algorithm.device, len(self.seconds) - self.settled
         began, cpu = now(device), time.process_time()
@@ -153,7 +153,7 @@ class Pipeline:
         self.total += seconds if tried else 0.0
 
     def _take_back(self, failure: NotApplied, worked: int, log: RequestLog | None, stop: int) -> None:
-        """Change the outcome of the last ``worked`` requests before index ``stop`` from applied to the failure's status."""
+        """Change the outcome of the last ``worked`` requests before index ``stop`` to the failure's status."""
         self.outcomes["applied"] -= worked
         self.outcomes[failure.status] += worked
         start = max((size for size in self.sizes if size < stop), default=0)
