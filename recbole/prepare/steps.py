@@ -43,9 +43,8 @@ def command_line(
         by_number: whether ``--subset`` may also be a number of users.
 
     Returns:
-        The options: ``source`` (path or None), ``output`` (path), ``name`` (of the data set to write), ``subset`` (a
-        share of the users as float, a number of users as int, or None), ``seed`` (int) and ``rating_threshold`` (float
-        or None).
+        The options: ``source`` (path or None), ``output`` (path), ``name`` (of the data set to write), ``subset``
+        (share of users: float, number of users: int, or None), ``seed`` and ``rating_threshold`` (float or None).
 
     Raises:
         UserError: the subset, the seed or the threshold is out of range, or a count differs (``--check``).
@@ -53,9 +52,7 @@ def command_line(
     """
     command = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_argument("--from", dest="source", type=Path, metavar="DIR", help=f"a folder with {wanted}")
-    command.add_argument(
-        "--output", type=Path, default=folder, metavar="DIR", help="where to write (default: %(default)s)"
-    )
+    command.add_argument("--output", type=Path, default=folder, metavar="DIR", help="output folder (%(default)s)")
     threshold = "forget only interactions rated R or higher, as ERASE does (default: all; file names do not change)"
     command.add_argument(
         "--rating_threshold", type=float, metavar="R", help=threshold if ratings else argparse.SUPPRESS
@@ -64,9 +61,7 @@ def command_line(
     command.add_argument(
         "--subset", metavar="S", help=f"write the data set {folder.name}_test with a share S of the users{numbers}"
     )
-    command.add_argument(
-        "--seed", type=int, default=2, metavar="N", help="seed for drawing the subset's users (default: %(default)s)"
-    )
+    command.add_argument("--seed", type=int, default=2, metavar="N", help="seed of the subset (default: %(default)s)")
     command.add_argument(
         "--check", action="store_true", help="only compare the counts of the prepared files with the published ones"
     )
@@ -316,7 +311,7 @@ def _drawn(options: argparse.Namespace, n_users: int) -> np.ndarray:
     """
     size = options.subset if isinstance(options.subset, int) else max(1, int(n_users * options.subset))
     if size > n_users:
-        raise UserError(f"--subset: {size} users are more than the {n_users} users in the data")
+        raise UserError(f"--subset: the data have {n_users} users, fewer than {size}")
     chosen = np.zeros(n_users, bool)
     chosen[stream(options.seed, "subset").choice(n_users, size, replace=False)] = True
     return chosen

@@ -69,7 +69,7 @@ def _said_pause() -> float | None:
     with contextlib.suppress(ValueError):
         if said is None or float(said) >= 0:
             return None if said is None else float(said)
-    raise UserError(f"ERASE_SNAPSHOT_SECONDS in the environment should be a number of seconds, not {said!r:.100}")
+    raise UserError(f"the environment variable ERASE_SNAPSHOT_SECONDS should be a number of seconds, not {said!r:.100}")
 
 
 class ResumeFile:

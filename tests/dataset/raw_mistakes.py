@@ -45,7 +45,7 @@ MISTAKES = [
     ("movielens", "rating.csv", lambda content: content[:40], "rating.csv: no rows"),
     ("movielens", "movie.csv.gz", cut_off, "movie.csv.gz:"),
     ("movielens", "movie.csv.gz", damaged, "the compressed file is damaged here"),
-    ("movielens", "tag.csv", None, "holds no tag.csv or tags.csv (plain, or as .gz)"),
+    ("movielens", "tag.csv", None, "contains no tag.csv or tags.csv (plain, or as .gz)"),
     (
         "goodreads",
         "goodreads_interactions.csv",
@@ -70,7 +70,7 @@ MISTAKES = [
         replaced(b'{"rating": 4.5', b'{"rating": "4.5"'),
         "'rating' is \"4.5\", expected",
     ),
-    ("amazon_reviews_books", "Books.jsonl", replaced(b'"asin": ', b'"ASIN": '), "Books.jsonl:1: there is no 'asin'"),
+    ("amazon_reviews_books", "Books.jsonl", replaced(b'"asin": ', b'"ASIN": '), "Books.jsonl:1: 'asin' is missing"),
     ("amazon_reviews_books", "Books.jsonl", cut_off, "not JSON"),
     (
         "amazon_reviews_books",
@@ -99,7 +99,7 @@ MISTAKES = [
     ("movielens", "rating.csv", replaced(b"4.0", b"-inf"), ": column 'rating': -inf is not a finite number"),
     ("movielens", "rating.csv", replaced(b'00"', b'00.5"'), "is not a time such as 2005-04-02 23:53:47"),
     ("movielens", "rating.csv", replaced(b'00"', b'00Z"'), "is not a time such as 2005-04-02 23:53:47"),
-    ("movielens", "rating.csv", replaced(b'"rating"', b'"movieId"'), "rating.csv:1: the column 'movieId' stands there"),
+    ("movielens", "rating.csv", replaced(b'"rating"', b'"movieId"'), "rating.csv:1: the column 'movieId' occurs twice"),
     ("movielens", "rating.csv", replaced(b",4.0", b'\t1",4.0'), "rating.csv:"),
     (
         "goodreads",
@@ -155,7 +155,7 @@ MISTAKES = [
         "amazon_reviews_books",
         "meta_Books.jsonl.gz",
         zipped(b'{"title": "\\uD83D"}\n'),
-        "gz:1: '\\ud83d' is half a char",
+        "gz:1: '\\ud83d' is an unpaired surrogate",
     ),
     (
         "amazon_reviews_books",
@@ -191,7 +191,7 @@ MISTAKES = [
         "30music",
         "relations/sessions.idomaar",
         replaced(b'"objects":[{', b'"objects":[null,{'),
-        ":2: 'objects' holds one wi",
+        ":2: 'objects' contains an entity without an id",
     ),
     (
         "30music",
@@ -241,7 +241,7 @@ OPTIONS = [
     (
         "movielens",
         ("--rating_threshold", "5"),
-        "category 'violence': its 2 items have no interaction with a rating of 5 or better that may be asked for\n",
+        "category 'violence': its 2 items have no interaction with a rating of 5 or better that users may request",
     ),
     ("nowp", ("--subset", "1.5"), "--subset: should be a share from 0 to 1, such as 0.01, not 1.5"),
     ("nowp", ("--subset", "many"), "--subset: should be a share from 0 to 1, such as 0.01, not many"),

@@ -201,7 +201,7 @@ def test_subset_of_the_people(source, tmp_path):
             b"Horror",
             b"Drama",
             ("--rating_threshold", "5.5"),
-            "ratings of ml-100k are from 1 to 5, not 5.5",
+            "should be between 1 and 5, as the ratings of ml-100k, not 5.5",
         ),
         ("ml-100k.item", b"Children's", b"Drama", (), "no item in the data belongs to the category 'childrens'"),
     ],

@@ -100,7 +100,7 @@ def test_subset_is_beside_the_data_set(source, monkeypatch):
     [
         ('{"1": [[1], [-2]]}', (), "user '1', basket 2: item -2 is not a whole number from 0 to 2^63 - 1"),
         ('{"1": [[1], [2]]}', (), "nobody has 4 baskets"),
-        ('{"1": [[1], [2], [3], [4]]}', ("--subset", 2), "--subset: 2 users are more than the 1 that there are"),
+        ('{"1": [[1], [2], [3], [4]]}', ("--subset", 2), "--subset: the data have 1 users, fewer than 2"),
         (
             '{"1": [[1], [2], [3], [4]]}',
             ("--subset", "x"),

@@ -66,7 +66,7 @@ def test_the_files_are_the_lists_and_a_tenth_of_train_is_for_validation(split, t
     assert len(parts["valid"]) == len(pairs(train)) // 10
     assert sorted(parts["train"] + parts["valid"]) == sorted(pairs(train))
     assert len({user for user, _ in parts["valid"]}) > N_USERS / 2, "drawn from all users"
-    assert f"for validation: {len(parts['valid']):,} of the {len(pairs(train)):,} rows" in done.stdout
+    assert f"for validation: {len(parts['valid']):,} of {len(pairs(train)):,} rows" in done.stdout
     assert len(list((tmp_path / "out").glob("*unlearn_pairs*"))) == 2 * 5 * 3
     again = prepare(name, "--from", source, "--output", tmp_path / "again")
     assert again.stdout == done.stdout
@@ -132,7 +132,7 @@ def test_a_user_of_the_lists_is_grouplenss_next_person(split, tmp_path, first):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("train.txt", None, "holds no train.txt"),
+        ("train.txt", None, "contains no train.txt"),
         ("test.txt", "0 1 x\n", "test.txt:1: expected whole numbers, a user followed by the user's items"),
         ("train.txt", "0 1\n\n", "train.txt:2: expected whole numbers"),
         ("train.txt", "0 -1\n", "train.txt:1: expected whole numbers"),

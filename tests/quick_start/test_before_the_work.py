@@ -68,8 +68,8 @@ def test_a_result_file_that_would_become_the_record_of_a_checkpoint_is_refused(w
         (("--reference_checkpoint", "saved/gone.pth"), "there is no such checkpoint"),
         (("--sensitive_eval_only",), "needs --sensitive_category"),
         (("--metric_decimal_place", "400"), "from 0 to 17"),
-        (("--dataset", "../../tiny"), "part of file names"),
-        (("--sensitive_category", "../horror"), "part of file names"),
+        (("--dataset", "../../tiny"), "because file names contain it"),
+        (("--sensitive_category", "../horror"), "because file names contain it"),
     ],
 )
 def test_a_mistake_is_found_before_training(trained, here, arguments, told):

@@ -220,7 +220,7 @@ def test_a_device_is_named_by_one_flag(parse, monkeypatch):
         ("--device cpu --use_gpu", "--device cpu and --use_gpu True are at odds"),
         ("--device cuda:1 --gpu_id 0", "--device cuda:1 and --gpu_id 0 are at odds"),
         ("--device cuda:0 --use_gpu=false", "--device cuda:0 and --use_gpu false are at odds"),
-        ("--device cuda:2", "--device cuda:2: there are 2 CUDA devices"),
+        ("--device cuda:2", "--device cuda:2 does not exist: there are 2 CUDA devices"),
         ("--device gpu", "--device should be cpu or cuda:N, like cuda:0, not 'gpu'"),
         ("--device cuda:", "--device should be cpu or cuda:N, like cuda:0, not 'cuda:'"),
         ("--device cuda:0 --nproc 2", "--device cuda:0 names one GPU"),
@@ -242,7 +242,7 @@ def test_a_flag_for_the_device_wins_over_files(tmp_path):
 
 def test_a_gpu_that_is_not_there_is_not_replaced_by_the_cpu(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(UserError, match="--device cuda:0: there are 0 CUDA devices"):
+    with pytest.raises(UserError, match="--device cuda:0 does not exist: there are 0 CUDA devices"):
         train("--device cuda:0")
 
 

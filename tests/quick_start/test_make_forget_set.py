@@ -371,6 +371,6 @@ def test_the_script(place):
         for arguments in (("--help",), (*SENSITIVE[:3], "horor", *SENSITIVE[4:]))
     ]
     assert [done.returncode for done in ran] == [0, 2]
-    for word in ("python make_forget_set.py --dataset ml-100k --spam", "what comes next", "--stopping_rule"):
+    for word in ("python make_forget_set.py --dataset ml-100k --spam", "Exit status", "--stopping_rule"):
         assert word in ran[0].stdout
     assert ran[1].stderr.count("\n") == 1 and ran[1].stdout == ""
