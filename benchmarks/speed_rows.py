@@ -37,7 +37,14 @@ PUT = {
 }  # fmt: skip
 """Which algorithms have requests put to them, by model."""
 
-AS_ERASE = {"GRU4Rec": ("scif", "ceu", "idea"), "NARM": ("scif",), "SASRec": ("scif",), "SRGNN": ("scif",)}
+AS_ERASE = {
+    "GRU4Rec": ("scif", "ceu", "idea"),
+    "NARM": ("scif",),
+    "SASRec": ("scif",),
+    "SRGNN": ("scif",),
+    "DNNTSP": ("scif",),
+    "Sets2Sets": ("scif",),
+}
 """Which of them by ERASE's values too (``--preset erase``), by which the original was measured: the defaults damp less,
 and take more iterations."""
 
