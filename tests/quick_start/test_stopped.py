@@ -36,22 +36,28 @@ def test_a_signal_leaves_a_snapshot_that_the_same_command_goes_on_from(place, st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*SIGNALS, "SIGKILL"])
-def test_several_processes_end_with_their_launcher_and_the_same_command_goes_on(place, start, name):
-    """Each goes on from where the one before was stopped."""
+def test_several_processes_end_with_their_launcher_and_the_same_command_goes_on(place, start):
+    """Each run continues from where the one before it was stopped."""
+    for name in (*SIGNALS, "SIGKILL"):
+        stop_several(place, start, name, continues=name != SIGNALS[0])
+
+
+def stop_several(place, start, name, continues):
+    """Start two processes and send their launcher a signal; check its message, and whether the run continued."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = str(listener.getsockname()[1])
     number, several = getattr(signal, name), ("--variant", "several", "--nproc", "2", "--port", port)
     with start(place.folder, *LONG, *several, ERASE_SNAPSHOT_SECONDS="0") as process:
-        known = bool(list(place.saved.glob("several/*.resume")))
+        continuing = False
         while "training [" not in (line := process.stdout.readline()):
             assert line, process.stderr.read()
+            continuing |= "continuing at epoch" in line
         process.stdout.readline()
         process.send_signal(number)
         _, err = process.communicate(timeout=60)  # which waits for all that hold the streams
     (snapshot,) = place.saved.glob("several/*.resume")
-    assert known == (name != SIGNALS[0])
+    assert continuing == continues
     if name == "SIGKILL":
         assert process.returncode == -9
         return
