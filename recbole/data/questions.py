@@ -79,9 +79,9 @@ class EvalRows:
         positives: the relevant item ids of each row.
         history: item ids that the ranking of each row leaves out, because the user already has them.
         n_skipped: number of rows that are missing because forgetting left them without a relevant item or an input.
-        like: evaluation rows under another mask, if many are the same there, see :meth:`resembling`; None if not given.
+        like: the rows under another mask that shares many rows with this one, see :meth:`resembling`; or None.
         place: int64 [rows], index of the same row in ``like``, -1 if it is not there; None without ``like``.
-        vocabulary: the log's tokens of ``"user"`` and ``"item"``, which order equal scores; if None, ids order them.
+        vocabulary: the tokens of ``"user"`` and ``"item"``; ties in score are ordered by tokens, or by ids if None.
         sampled: draws the candidates; None if all items are candidates.
         labelled: items with labels, in the mode ``labeled``; None in other modes.
         training: the data set that says how popular items are; None if popularity is not needed.

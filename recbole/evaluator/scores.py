@@ -40,8 +40,8 @@ def score_batches(
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield ``(start, scores)`` for successive batches of the rows.
 
-    Padding (item 0) and items hidden by the ``filter`` baseline always score minus infinity. With ``masked`` so do the
-    items in a row's history and those not sampled as candidates.
+    Padding (item 0) and items hidden by the ``filter`` baseline always score minus infinity. If ``masked`` is True, the
+    items in a row's history and the items not sampled as candidates score minus infinity too.
 
     Args:
         model: a recommender; it is put in evaluation mode.

@@ -19,7 +19,7 @@ class BPRLoss(nn.Module):
         self.gamma = gamma
 
     def forward(self, pos_score: torch.Tensor, neg_score: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss, a scalar, for two score tensors of equal shape."""
+        """Return the loss averaged over all elements, a scalar. Both score tensors have the same shape."""
         return -torch.log(self.gamma + torch.sigmoid(pos_score - neg_score)).mean()
 
 

@@ -155,7 +155,7 @@ class ItemToInterestAggregation(nn.Module):
         self.theta = nn.Parameter(torch.randn(hidden_size, k_interests))
 
     def forward(self, input_tensor: torch.Tensor) -> torch.Tensor:
-        """Map [batch, length, d] to [batch, k_interests, d]."""
+        """Return the ``k_interests`` weighted means [batch, k_interests, d] of a sequence [batch, length, d]."""
         return (input_tensor @ self.theta).softmax(dim=-2).transpose(-1, -2) @ input_tensor
 
 

@@ -147,5 +147,5 @@ class ResumeFile:
             torch.cuda.set_rng_state_all(state["generators"]["cuda"][: torch.cuda.device_count()])
 
     def remove(self) -> None:
-        """Delete the file, and temporary files of interrupted writes; called when the run is complete."""
+        """Delete the snapshot file and temporary files left by interrupted writes, when the run is complete."""
         remove(self.path)

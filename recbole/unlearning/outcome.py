@@ -23,13 +23,13 @@ class Outcome:
         reason: why the status is not ``applied``; otherwise empty.
         relative_change: Euclidean norm of the step, divided by that of the parameters (table rows) that could change.
         seconds: seconds spent, by phase (:data:`PHASES`).
-        n_examples: number of training examples that contained a forgotten row, and how many of them still exist without
-            it (an SBR prefix or an NBR basket can lose an item).
+        n_examples: two counts: training examples that contained a forgotten row, and those of them that still exist
+            without it (an SBR prefix or an NBR basket can lose an item).
         work: counts and figures of the algorithm, such as ``n_hvp`` and ``residual``.
-        reinitialised: parameter name to the number of rows that were set to initial values. For a matrix of which
-            single entries are stored, it is the number of entries.
-        reset: entities of those requests in a batch for which setting rows to initial values was the only change.
-        idle: entities of those requests in a batch that needed no change, each with the reason.
+        reinitialised: parameter name to the number of rows that were set to initial values (for a matrix that stores
+            single entries: the number of entries).
+        reset: entities of the requests in a batch whose only effect was to set rows to initial values.
+        idle: entity to reason, for the requests in a batch that needed no change.
     """
 
     status: str

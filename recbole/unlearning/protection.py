@@ -113,7 +113,7 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         self.moved = {name: model.get_parameter(name) for name in names}
         said = self.hyper.protect_regulariser
         if said not in REGULARISERS:
-            raise UserError(f"--protect_regulariser should be {', '.join(REGULARISERS)}, not '{said}'")
+            raise UserError(f"--protect_regulariser should be one of {', '.join(REGULARISERS)}, not '{said}'")
         kept = said if self.hyper.protect_weight else "none"
         self.original = {name: p.detach().clone() for name, p in self.moved.items()} if kept == "l2" else None
         self.lists = RankMargin(model.eval(), dataset) if kept == "rank_margin" else None

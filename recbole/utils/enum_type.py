@@ -43,7 +43,7 @@ class FeatureSource(Enum):
 
 
 class EvaluatorType(Enum):
-    """Ranking metrics over candidates, or metrics of single predicted values."""
+    """The kind of a metric: RANKING orders candidates (NDCG), VALUE compares predictions with labels (RMSE)."""
 
     RANKING = 1
     VALUE = 2

@@ -148,5 +148,5 @@ class ProtectionContract(AttributeContract):
         assert work["objective_last"] < work["objective_first"]
 
     def test_a_regulariser_that_is_not_there_is_refused(self, single):
-        with pytest.raises(UserError, match="should be rank_margin, l2, none, not 'l1'"):
+        with pytest.raises(UserError, match="should be one of rank_margin, l2, none, not 'l1'"):
             self.start(single, protect_regulariser="l1")

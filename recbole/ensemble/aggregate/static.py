@@ -43,7 +43,7 @@ class Static(Aggregator):
         """Check that the model is trained on (user, item) pairs; session and basket models have no negatives per user.
 
         Raises:
-            UserError: it is not.
+            UserError: the model is a session or basket model.
         """
         if not isinstance(model, GeneralRecommender):
             raise UserError(

@@ -39,7 +39,7 @@ class PartitionInput:
         item_vectors: pretrained item embeddings, finite float32 [n_items, d].
         capacity_factor: for ``ubp``, ``ibp`` and ``inbp``: a shard holds at most this many times its even share of the
             users, items or rows, rounded up.
-        iterations: for ``ubp``, ``ibp`` and ``inbp``: the most iterations. Other partitions have their own number.
+        iterations: for ``ubp``, ``ibp`` and ``inbp``: the most iterations. Other partitions ignore it.
         anchor_update: for ``ubp``, ``ibp`` and ``inbp``: how a shard's anchor moves. "vector" moves it to the mean
             embedding of the shard's members. "scalar_compat" sets every component to the mean over all components of
             all members, as RecEraser's released code does.

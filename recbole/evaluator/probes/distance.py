@@ -40,7 +40,7 @@ class Distance(Probe[Views]):
     def ask(
         self, model: Recommender, view: Views, settings: EvalSettings, reference: Reference | None = None
     ) -> list[Row]:
-        """Return one row per distance and population, each with its interval."""
+        """Return one row per distance from the reference and group of users, with its confidence interval."""
         if reference is None:
             return []
         other, name, twin = reference

@@ -270,7 +270,7 @@ class Product(ABC):
 
 
 class HessianProduct(Product):
-    """The map ``v -> scale * H v`` for the summed losses of fixed batches; see :class:`Product`."""
+    """The map ``v -> scale * H v`` with the Hessian H of the loss summed over fixed batches; see :class:`Product`."""
 
     def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
         return _groups(self.subspace.model, batches, weights)

@@ -34,7 +34,7 @@ def neumann(
 
     Args:
         product: the symmetric linear map ``v -> A v``, the same at every call.
-        b: flat right-hand side.
+        b: the right-hand side, flat [n].
         scale: ``s``, at least half of the largest eigenvalue of ``A``. ``None`` derives it from the eigenvalues found
             in the Krylov space (:func:`_scaled`), once another product changes it by at most one percent.
         damping: see above; it is relative to ``scale``.
@@ -152,10 +152,10 @@ def lissa(
     terms: int = 100,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Solution:
-    """Compute the series of :func:`neumann` with another part of the data in each term.
+    """Compute the series of :func:`neumann`, using the next part of the data in each term instead of all of it.
 
     N. Agarwal, B. Bullins, E. Hazan, "Second-Order Stochastic Optimization for Machine Learning in Linear Time", JMLR
-    2017 (equation numbers not checked). Whether the series grew is only known from its last residual, which takes a
+    2017 (equation numbers not checked). Divergence is only detected at the end, from the residual, which costs one
     product with every part.
 
     Args:
