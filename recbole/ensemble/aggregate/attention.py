@@ -105,7 +105,7 @@ class Attention(Aggregator):
         return (side(transferred) * transferred).sum(dim=0)
 
     def loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return a scalar: a batch's loss in the model on all data, with aggregated embeddings, plus the transfer's L2."""
+        """Return a scalar: a batch's loss in the model on all data with aggregated embeddings, plus the L2 penalty."""
         module = self._whole[0]
         users, items = (self._table(name, interaction) for name in (USERS, ITEMS))
         tables = {f"whole.{USERS}": dropout(users, self.p, self.training), f"whole.{ITEMS}": items}
