@@ -1,7 +1,8 @@
-"""``prepare.py --check``: the counts of what was prepared beside the published ones."""
+"""``prepare.py --check`` compares the counts of a prepared data set with the published ones."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from recbole.prepare.counting import check_together, opened
@@ -13,22 +14,37 @@ PUBLISHED = "published.yaml"
 SOURCE_COUNTS = "source_counts.json"
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A count that differs from the published figure.
+
+    Attributes:
+        stage: ``source`` (the raw files) or ``prepared``.
+        gap: the count minus the published figure.
+        text: a description, for the error message.
+    """
+
+    stage: str
+    gap: int
+    text: str
+
+
 def note_source(folder: Path, counts: Mapping[str, int]) -> None:
-    """Write how much the raw files held, before any filter, for a later check."""
+    """Write the counts of the raw files, before any filter, for a later check."""
     write_json(folder / SOURCE_COUNTS, dict(counts))
 
 
 def check(options: argparse.Namespace, folder: Path) -> None:
-    """Print the counts of a prepared data set, those of its raw files too, beside the published ones.
+    """Print the counts of a prepared data set and of its raw files next to the published ones, and compare them.
 
-    Of a subset nothing is published: it is held against itself alone, as what is at least so is for the whole.
+    No counts are published for subsets; for them only the files are checked against each other.
 
     Args:
-        options: see `steps.command_line`.
-        folder: the data set's, with its published figures.
+        options: the options from `steps.command_line`.
+        folder: the folder of the data set, which contains ``published.yaml``.
 
     Raises:
-        UserError: nothing was prepared, a count differs, or the files do not belong together.
+        UserError: nothing was prepared, a count differs, or the files are not from one preparation.
     """
     data = opened(options.output, options.name)
     published = read_published(folder / PUBLISHED)
@@ -37,21 +53,21 @@ def check(options: argparse.Namespace, folder: Path) -> None:
     say(f"{options.name}: {data.path}")
     path = options.output / SOURCE_COUNTS
     source = read_json(path, dict) if path.is_file() else None
-    told = beside("source", source, published.source) + beside("prepared", data.counts(), published.prepared)
-    if told:
-        raise UserError(f"{options.name}: {'; '.join(told)}: {reason(published, source, told)}")
+    found = compared("source", source, published.source) + compared("prepared", data.counts(), published.prepared)
+    if found:
+        raise UserError(f"{options.name}: {'; '.join(one.text for one in found)}: {reason(published, source, found)}")
     check_together(data, published.at_least)
     known = published.source.figures or published.prepared.figures
     say("the counts hold" if known else "no size is published: the files agree with each other, more cannot be checked")
 
 
-def beside(stage: str, found: Mapping[str, int] | None, published: Section) -> list[str]:
-    """Print the counts of one stage beside the published figures; return a text for each that differs.
+def compared(stage: str, found: Mapping[str, int] | None, published: Section) -> list[Difference]:
+    """Print the counts of one stage next to the published figures, and return those that differ.
 
     Args:
         stage: ``source`` or ``prepared``.
-        found: what is counted to how many; None where it was not counted.
-        published: the figures.
+        found: name (such as ``users``) to count; None if nothing was counted.
+        published: the published figures.
     """
     if found is None:
         if published.figures:
@@ -68,28 +84,28 @@ def beside(stage: str, found: Mapping[str, int] | None, published: Section) -> l
         if figure is None or (count is not None and figure.agrees(count)):
             continue
         if count is None:
-            differing.append(f"no {words} are counted in the {stage} data, {figure} are published")
+            text = f"no {words} are counted in the {stage} data, {figure} are published"
+            differing.append(Difference(stage, -figure.value, text))
             continue
         gap = count - figure.value
         share = f" ({100 * gap / figure.value:+.3g} %)" if figure.value else ""
         more = "more" if gap > 0 else "fewer"
-        differing.append(f"{count:,} {stage} {words}, {abs(gap):,} {more} than the {figure} published{share}")
+        text = f"{count:,} {stage} {words}, {abs(gap):,} {more} than the {figure} published{share}"
+        differing.append(Difference(stage, gap, text))
     if published.origin:
         say(f"  (published figures of the {stage} data: {published.origin})")
     return differing
 
 
-def reason(published: Published, source: Mapping[str, int] | None, told: list[str]) -> str:
-    """Return a likely reason for counts that differ (``told``, see `beside`)."""
-    of_source = any(" source " in one for one in told)
+def reason(published: Published, source: Mapping[str, int] | None, found: Sequence[Difference]) -> str:
+    """Return a likely reason for the differences ``found``."""
+    of_source = any(one.stage == "source" for one in found)
     section = published.source if of_source else published.prepared
     if section.reason:
         return section.reason
     if of_source:
-        fewer = any(" fewer than " in one for one in told)
-        return (
-            f"another release of the raw files, or {'one that is cut off' if fewer else 'rows that stand there twice'}"
-        )
+        fewer = any(one.gap < 0 for one in found)
+        return f"another release of the raw files, or {'a truncated one' if fewer else 'one with repeated rows'}"
     if source is not None and published.source.figures:
         return "the raw files have the published counts, so a filter differs from that of the published figures"
     return "another version of the raw files, or other filters, than those of the published figures"

@@ -1,4 +1,4 @@
-"""How much of everything the files of a prepared data set hold, and whether those files belong together."""
+"""Counts of a prepared data set (users, items, ...), and checks that its files are from one preparation."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -42,7 +42,7 @@ class Interactions:
         self._columns = {name: table[name].combine_chunks().dictionary_encode() for name in self._names}
 
     def counts(self) -> dict[str, int]:
-        """Return how many interactions, users, sessions and items there are, and rows of the files of a split."""
+        """Return the numbers of interactions, users, sessions and items, and of rows in the files of a given split."""
         words = {"user_id": "users", "session_id": "sessions", "item_id": "items"}
         found = {"interactions": len(self._columns["item_id"])}
         found |= {words[name]: len(column.dictionary) for name, column in self._columns.items()}
@@ -53,7 +53,7 @@ class Interactions:
         return found
 
     def least(self) -> dict[str, int]:
-        """Return the fewest rows of a user and of an item."""
+        """Return the smallest number of rows of a user, and of an item."""
         return {
             "rows_per_user": int(np.bincount(self._codes(self._names[0])).min()),
             "rows_per_item": int(np.bincount(self._codes("item_id")).min()),
@@ -65,7 +65,7 @@ class Interactions:
         return self._columns["item_id"].dictionary
 
     def strangers(self, paths: Iterable[Path]) -> str | None:
-        """Return what in some forget sets is no row of the log, with the name of the file, or None."""
+        """Return a description of the first forget-set row (in the files ``paths``) that is not in the log, or None."""
         user = self._names[0]
         n_items = len(self.items)
         log = self._codes(user).astype(np.int64) * n_items + self._codes("item_id")
@@ -79,7 +79,7 @@ class Interactions:
             if not known.all():
                 at = int(np.argmin(known))
                 pair = f"{user} {asked[user][at]} with item {asked['item_id'][at]}"
-                return f"{path.name}: {pair} is no row of {self.path.name}"
+                return f"{path.name}: {pair} is not in {self.path.name}"
         return None
 
     def _codes(self, name: str) -> np.ndarray:
@@ -103,7 +103,7 @@ class Purchases:
         self._baskets = read_baskets(path)
 
     def counts(self) -> dict[str, int]:
-        """Return how many items in baskets, users, baskets and different items there are."""
+        """Return the numbers of purchases (items in baskets), users, baskets and distinct items."""
         own = self._baskets
         return {
             "interactions": len(own.items),
@@ -113,7 +113,7 @@ class Purchases:
         }
 
     def least(self) -> dict[str, int]:
-        """Return the fewest baskets of a user, and the fewest items of a basket."""
+        """Return the smallest number of baskets of a user, and of items in a basket."""
         own = self._baskets
         return {
             "baskets_per_user": int(own.baskets_per_user.min()),
@@ -126,14 +126,14 @@ class Purchases:
         return pa.array(np.unique(self._baskets.items)).cast(pa.string())
 
     def strangers(self, paths: Iterable[Path]) -> str | None:
-        """Return which user or item of some forget sets the baskets do not have, with the file's name, or None."""
+        """Return a description of the first user or item in the forget sets ``paths`` that has no basket, or None."""
         users = pa.array(self._baskets.users)
         for path in paths:
             asked = self._asked(path)
             for name, known in {"user": users, "item": self.items}.items():
                 told = pa.array(asked.get(name, ()), pa.string())
                 if len(unknown := told.filter(pc.invert(pc.is_in(told, known)))):
-                    return f"{path.name}: {name} {unknown[0]} does not stand in {self.path.name}"
+                    return f"{path.name}: {name} {unknown[0]} is not in {self.path.name}"
         return None
 
     @staticmethod
@@ -145,10 +145,10 @@ class Purchases:
 
 
 def opened(folder: Path, name: str) -> Interactions | Purchases:
-    """Return what was prepared in a folder.
+    """Read the prepared data set in a folder.
 
     Raises:
-        UserError: nothing was, or the file cannot be read.
+        UserError: nothing was prepared there, or the file cannot be read.
     """
     inter, merged = folder / f"{name}.inter", folder / f"{name}_merged.json"
     if inter.is_file():
@@ -159,14 +159,14 @@ def opened(folder: Path, name: str) -> Interactions | Purchases:
 
 
 def check_together(data: Interactions | Purchases, at_least: Mapping[str, int]) -> None:
-    """Hold what was prepared against itself: its lists of items, its forget sets, and what is always so.
+    """Check that the sensitive items and forget sets of a prepared data set occur in it, and its smallest counts.
 
     Args:
-        data: what was prepared.
-        at_least: what is counted, such as ``rows_per_user``, to the least that the preparation leaves.
+        data: the prepared data set.
+        at_least: name of a count, such as ``rows_per_user``, to the minimum that the preparation guarantees.
 
     Raises:
-        UserError: something is not as the preparation leaves it.
+        UserError: a check failed.
     """
     found = data.least()
     for what, least in at_least.items():
@@ -181,7 +181,7 @@ def check_together(data: Interactions | Purchases, at_least: Mapping[str, int]) 
     for path in sorted(folder.glob("sensitive_asins_*.txt")):
         listed = pa.array(path.read_text(encoding="utf-8").split("\n")[:-1], pa.string())
         if len(unknown := listed.filter(pc.invert(pc.is_in(listed, data.items)))):
-            raise UserError(f"{path.name}: item {unknown[0]} does not stand in {data.path.name}; {_STALE}")
+            raise UserError(f"{path.name}: item {unknown[0]} is not in {data.path.name}; {_STALE}")
     name = data.path.name.removesuffix("_merged.json").removesuffix(".inter")
     if strangers := data.strangers(sorted(folder.glob(f"{name}_unlearn_pairs_*"))):
         raise UserError(f"{strangers}; {_STALE}")

@@ -142,10 +142,10 @@ def test_source_figures_without_source_counts_are_not_checked(folder, capsys):
         ("prepared: {baskets: 3}", "no baskets are counted in the prepared data, 3 are published"),
         (
             "source: {users: 4}",
-            "small: 3 source users, 1 fewer than the 4 published (-25 %): another release of the raw files, or one "
-            "that is cut off",
+            "small: 3 source users, 1 fewer than the 4 published (-25 %): another release of the raw files, or a "
+            "truncated one",
         ),
-        ("source: {users: 2}", "1 more than the 2 published (+50 %): another release of the raw files, or rows that"),
+        ("source: {users: 2}", "1 more than the 2 published (+50 %): another release of the raw files, or one with"),
         ("source: {users: 3}\nprepared: {users: 4}", "(-50 %): the raw files have the published counts, so a filter"),
     ],
 )
@@ -171,7 +171,7 @@ def test_a_subset_is_held_against_itself_alone(folder, capsys):
     checked(folder, subset=0.5)
     assert "no size is published" in capsys.readouterr().out
     (folder / "sensitive_asins_c.txt").write_text("a\nz\n")
-    assert "item z does not stand in small.inter; these files are not of one preparation" in refusal(folder, subset=0.5)
+    assert "item z is not in small.inter; these files are not of one preparation" in refusal(folder, subset=0.5)
 
 
 @pytest.mark.parametrize(
@@ -193,14 +193,14 @@ def test_a_row_to_forget_that_is_not_in_the_log(folder, row):
     (folder / "published.yaml").unlink()
     next(folder.glob("small_unlearn_pairs_*")).write_text(HEADER + f"{ROWS[2]}\n{row}\n")
     user, _, item = row.split("\t")
-    assert f"_0.5.inter: user_id {user} with item {item} is no row of small.inter; these files" in refusal(folder)
+    assert f"_0.5.inter: user_id {user} with item {item} is not in small.inter; these files" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("end", "content", "told"),
     [
-        ("c_seed_2_unlearning_fraction_0.5.json", '["2", "7"]', "user 7 does not stand in small_merged.json"),
-        ("d_seed_2_unlearning_fraction_0.5.inter", "user_id:token\titem_id:token\n1\t50\n", "item 50 does not stand"),
+        ("c_seed_2_unlearning_fraction_0.5.json", '["2", "7"]', "user 7 is not in small_merged.json"),
+        ("d_seed_2_unlearning_fraction_0.5.inter", "user_id:token\titem_id:token\n1\t50\n", "item 50 is not in"),
     ],
 )
 def test_somebody_to_forget_who_has_no_baskets(baskets, end, content, told):
