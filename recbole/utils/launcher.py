@@ -131,7 +131,7 @@ def launch(nproc: int, world_size: int, group_offset: int, address: str, port: s
         with waiting():
             for local in range(nproc):
                 numbered = own | {"RANK": str(group_offset + local), "LOCAL_RANK": str(local)}
-                # of another session, so that what a terminal sends reaches them from here alone
+                # a new session each, so that they receive a terminal's signals only through this process
                 workers.append(subprocess.Popen([sys.executable, *argv], env=numbered, start_new_session=True))
             if not group_offset:
                 _main.append(workers[0])
@@ -143,9 +143,9 @@ def launch(nproc: int, world_size: int, group_offset: int, address: str, port: s
 
 
 def _free(port: str) -> str:
-    """Return a port that nobody listens at: the given one, or any for 0."""
+    """Return the given port after checking that it is free, or any free port for 0."""
     with socket.socket() as listener:
-        if os.name == "posix":  # elsewhere it means that two may listen
+        if os.name == "posix":  # on Windows the option would let two processes listen
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("", int(port)))
@@ -155,10 +155,12 @@ def _free(port: str) -> str:
 
 
 def _status(workers: Sequence[subprocess.Popen[bytes]], first: int) -> int:
-    """Wait for the workers, the first's rank is given, hand a signal on to them, and return the status of the run.
+    """Wait for the workers, pass a signal on to them, and return the exit status of the run.
+
+    ``first`` is the rank of the first worker.
 
     Raises:
-        Stopped: a signal ended one of them alone.
+        Stopped: a signal ended a single worker.
     """
     handed_on = False
     while True:
@@ -177,12 +179,12 @@ def _status(workers: Sequence[subprocess.Popen[bytes]], first: int) -> int:
 
 
 def tells() -> bool:
-    """Return whether this process says how a run ended.
+    """Return whether this process reports how a run ended.
 
-    Of several that is the main one, which has the snapshots; and who launched them, where it was stopped and the main
-    one did not say so.
+    With several processes the main one does, because it writes the snapshots. The launcher does if it was stopped and
+    the main process did not report that.
     """
     try:
         return not launched() or os.environ["RANK"] == "0" if not _main else _main[0].returncode < 128
-    except UserError:  # which nobody else will say
+    except UserError:  # no other process will report it
         return True
