@@ -27,6 +27,9 @@ UltraRE (Y. Li et al., "UltraRE: Enhancing RecEraser for Recommendation Unlearni
 2023).
 """
 
+_REGULARISERS = {"static": 1.0, "attention": 1e-5}
+"""The default of ``aggregate_reg`` of each aggregation that has a regulariser."""
+
 _CHOICES = {"partition": PARTITIONS, "aggregate": AGGREGATES, "anchor_update": ANCHOR_UPDATES}
 
 
@@ -53,6 +56,12 @@ def settle_ensemble(config: Config, model_type: ModelType) -> None:
             config[key] = value
         if config[key] not in _CHOICES[key]:
             raise UserError(f"--{key} should be one of {', '.join(_CHOICES[key])}, not '{config[key]}'")
+    if config["aggregate_reg"] is None:
+        config["aggregate_reg"] = _regulariser(config)
+
+
+def _regulariser(config: Config) -> float:
+    return _REGULARISERS.get(config["aggregate"], _REGULARISERS["attention"])
 
 
 def _usual(name: str, model_type: ModelType) -> dict[str, Any]:
@@ -66,4 +75,5 @@ def differing(config: Config, model_type: ModelType) -> dict[str, Any]:
     """Return the settings of a run's ensemble that differ from those of its name and from the defaults."""
     defaults = packaged("overall.yaml").values
     usual = {key: defaults[key] for key in marked("of_ensembles")} | _usual(config["ensemble"], model_type)
+    usual["aggregate_reg"] = _regulariser(config)
     return {key: config[key] for key, value in usual.items() if key != "ensemble" and config[key] not in (value, None)}

@@ -104,7 +104,27 @@ def test_static_weights_are_those_of_scores_and_learn_by_bpr(worlds):
         expected = 0.25 * parts[0] + 0.75 * parts[1]
         torch.testing.assert_close(model.aggregate.scores(batch), expected)
         above = expected.gather(1, batch["item_id"][:, None]) - expected.gather(1, batch["neg_item_id"][:, None])
-        torch.testing.assert_close(model.aggregate.loss(batch), -above.sigmoid().log().mean())
+        norm = (0.25**2 + 0.75**2) ** 0.5
+        torch.testing.assert_close(model.aggregate.loss(batch), -above.sigmoid().log().mean() + norm)
+
+
+def test_the_norm_keeps_one_shard_from_taking_all_static_weight(worlds):
+    """The first shard ranks the training items of all users higher than the others do; BPR alone asks no other."""
+    weights = {}
+    for reg in (0.0, 1.0):
+        model, batch = untrained(worlds, "BPR", "grapheraser", aggregate_reg=reg)
+        right = torch.zeros(model.shards[0].n_users, model.n_items, dtype=torch.float64)
+        right[batch["user_id"], batch["item_id"]] = 1.0
+        for shard, height in zip(model.shards, (2.0, 0.1, 0.1), strict=True):
+            shard.predict = lambda pairs, height=height: height * right[pairs["user_id"], pairs["item_id"]]
+        optimizer = torch.optim.Adam(model.aggregate.parameters(), lr=0.1)
+        for _ in range(200):
+            optimizer.zero_grad()
+            model.aggregate.loss(batch).backward()
+            optimizer.step()
+        weights[reg] = model.aggregate.weights().detach()
+    assert weights[0.0][0] > 0.95
+    assert 0.34 < weights[1.0][0] < 0.7
 
 
 def check_gradients(aggregation, batch):

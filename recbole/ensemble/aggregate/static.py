@@ -22,11 +22,15 @@ class Static(Aggregator):
     after each step, and divided by their sum after training.
 
     What is kept: one weight per shard, non-negative, with sum 1, learned on retained training data while everything
-    else is frozen. What differs: scores are not probabilities and a user has many right items, so the loss is BPR,
-    which ranks a retained training item above a negative. The ranking does not depend on the sum of the weights, but
-    the BPR loss falls as the sum grows: weights normalised only after training would be learned at a different scale
-    than they are used at. So they are a softmax of unconstrained parameters at every step. The norm is left out,
-    because among weights with sum 1 it is smallest for equal weights, where training starts.
+    else is frozen, and the norm of the weights in the loss (times ``aggregate_reg``, 1 by default as in the paper).
+    What differs: scores are not probabilities and a user has many right items, so the loss is BPR, which ranks a
+    retained training item above a negative. The BPR loss falls as the sum of the weights grows, so weights normalised
+    only after training would be learned at a different scale than they are used at. So they are a softmax of
+    unconstrained parameters at every step.
+
+    With partitions by user only a user's own shard knows the user. The BPR loss alone would put all weight on the
+    shards with the most rows and leave all other users with arbitrary scores; the norm, which is smallest for equal
+    weights, prevents this.
     """
 
     name = "static"
@@ -36,7 +40,7 @@ class Static(Aggregator):
         super().__init__(config, shards)
         self.logits = nn.Parameter(torch.zeros(len(shards), device=config["device"]))
         self.item, self.negative = config["ITEM_ID_FIELD"], config["NEG_PREFIX"] + config["ITEM_ID_FIELD"]
-        self.bpr = BPRLoss()
+        self.bpr, self.reg = BPRLoss(), config["aggregate_reg"]
 
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
@@ -69,6 +73,7 @@ class Static(Aggregator):
         return self.weights() @ parts
 
     def loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean BPR loss over a batch of (user, item, negative item)."""
+        """Return the mean BPR loss over a batch of (user, item, negative item), plus the weights' weighted L2 norm."""
         negatives = Interaction({**interaction.interaction, self.item: interaction[self.negative]})
-        return self.bpr(self.predict(interaction), self.predict(negatives))
+        bpr = self.bpr(self.predict(interaction), self.predict(negatives))
+        return bpr + self.reg * self.weights().norm()
