@@ -89,7 +89,7 @@ def check_ensemble(config: Config, model_class: type[AbstractRecommender], datas
         )
     if aggregator.of_users and partition.by != "user":
         raise UserError(
-            f"--aggregate {aggregator.name} takes a user's embedding from the user's own shard, but --partition "
+            f"--aggregate {aggregator.name} relies on the model of each user's own shard, but --partition "
             f"{partition.name} spreads a user's rows over shards; use --partition ot, ubp or bekm"
         )
     objects = {"user": dataset.n_users - 1, "item": dataset.n_items - 1}.get(partition.by, dataset.inter_num)

@@ -1,5 +1,6 @@
 """What puts shards' models together: the formulas, their gradients, and what they refuse."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -110,13 +111,17 @@ def test_static_weights_are_those_of_scores_and_learn_by_bpr(worlds):
 
 def test_the_norm_keeps_one_shard_from_taking_all_static_weight(worlds):
     """The first shard ranks the training items of all users higher than the others do; BPR alone asks no other."""
+
+    def above(pairs, right, height):
+        return height * right[pairs["user_id"], pairs["item_id"]]
+
     weights = {}
     for reg in (0.0, 1.0):
         model, batch = untrained(worlds, "BPR", "grapheraser", aggregate_reg=reg)
         right = torch.zeros(model.shards[0].n_users, model.n_items, dtype=torch.float64)
         right[batch["user_id"], batch["item_id"]] = 1.0
         for shard, height in zip(model.shards, (2.0, 0.1, 0.1), strict=True):
-            shard.predict = lambda pairs, height=height: height * right[pairs["user_id"], pairs["item_id"]]
+            shard.predict = partial(above, right=right, height=height)
         optimizer = torch.optim.Adam(model.aggregate.parameters(), lr=0.1)
         for _ in range(200):
             optimizer.zero_grad()
@@ -176,6 +181,15 @@ def test_merging_takes_a_user_from_the_own_shard(worlds):
     torch.testing.assert_close(model.full_sort_predict(batch), own @ items.T)
 
 
+def test_own_takes_all_scores_of_a_user_from_the_own_shard(worlds):
+    model, batch = untrained(worlds, "BPR", "sisa", partition="ubp", aggregate="own")
+    own = [model.shards[int(user) % 3] for user in batch["user_id"]]
+    expected = torch.stack([shard.full_sort_predict(batch)[row] for row, shard in enumerate(own)])
+    assert torch.equal(model.full_sort_predict(batch), expected)
+    torch.testing.assert_close(model.predict(batch), expected.gather(1, batch["item_id"][:, None])[:, 0])
+    assert not model.aggregate.trained
+
+
 def test_merging_goes_by_the_rows_that_a_user_retains(worlds):
     """Wherever a forgotten row is."""
     place = Place(worlds("BPR"), "ultrare")
@@ -198,3 +212,8 @@ def test_merging_goes_by_the_rows_that_a_user_retains(worlds):
 def test_what_a_model_lacks_is_told(worlds, name, ensemble, said):
     with pytest.raises(UserError, match=said):
         untrained(worlds, name, ensemble)
+
+
+def test_own_is_refused_for_models_without_users(worlds):
+    with pytest.raises(UserError, match=r"own.*DNNTSP does not"):
+        untrained(worlds, "DNNTSP", "sisa", aggregate="own")
