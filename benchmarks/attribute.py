@@ -86,10 +86,10 @@ class Step:
 def cells_of(plan):
     """Return the cells that a cells file (parsed YAML) defines, name to :class:`Cell`."""
     cells = {}
-    for name, told in plan["cells"].items():
-        first = cells[told["like"]].settings if "like" in told else plan["settings"]
-        settings = first | told.get("settings", {})
-        cells[name] = Cell(name, told.get("seeds", plan["seeds"]), settings, told.get("named", False))
+    for name, given in plan["cells"].items():
+        first = cells[given["like"]].settings if "like" in given else plan["settings"]
+        settings = first | given.get("settings", {})
+        cells[name] = Cell(name, given.get("seeds", plan["seeds"]), settings, given.get("named", False))
     return cells
 
 
@@ -98,13 +98,14 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, type=Path, help="folder for results, checkpoints and logs")
     parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --table")
-    parser.add_argument("--cells", type=Path, default=Path(__file__).with_suffix(".yaml"), help="the cells and methods")
+    cells_file = Path(__file__).with_suffix(".yaml")
+    parser.add_argument("--cells", type=Path, default=cells_file, help="file of cells and methods (attribute.yaml)")
     parser.add_argument("--only", nargs="+", help="run only these cells")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="only these parts (default: all)")
     parser.add_argument("--attributes", nargs="+", help="attributes to unlearn, instead of those in the cells file")
     parser.add_argument("--methods", nargs="*", help="run only these methods; without a name, attack only the base")
     parser.add_argument("--seeds", type=int, nargs="+", help="model seeds, instead of those in the cells file")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no step after this time")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no step after this many minutes")
     parser.add_argument("--timeout", type=float, default=3600, help="time limit of one step in s (default: 3600)")
     parser.add_argument("--table", type=Path, help="run nothing; write existing results to this .md file and as .csv")
     args = parser.parse_args(argv)

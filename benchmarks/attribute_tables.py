@@ -62,10 +62,10 @@ def long(found):
         of_attribute = "" if name == BASE else attribute
         for row in record["metrics"]:
             if row["split"] == "test" or row["metric"].startswith("attack_"):
-                told = {
+                columns = {
                     key: row.get(key) for key in ("model", "view", "population", "metric", "k", "value", "low", "high")
                 }
-                yield {"cell": cell, "attribute": of_attribute, "seed": seed, "step": name, **told}
+                yield {"cell": cell, "attribute": of_attribute, "seed": seed, "step": name, **columns}
 
 
 def utility(found):
@@ -152,8 +152,8 @@ def null(found):
             attacker, *shuffled = row["population"].split("/")[1:]
             who = UNTRAINED if row["model"] == UNTRAINED else TRAINING_ROWS if row["view"] == "history" else method
             line = lines.setdefault((cell, attribute, who, row["view"]), {})
-            told = f"null [{row['low']:.2f}, {row['high']:.2f}]" if shuffled else f"{row['value']:.3f}"
-            line[attacker] = f"{line[attacker]}, {told}" if attacker in line else told
+            text = f"null [{row['low']:.2f}, {row['high']:.2f}]" if shuffled else f"{row['value']:.3f}"
+            line[attacker] = f"{line[attacker]}, {text}" if attacker in line else text
     keys = ("cell", "attribute", "method", "view")
     attackers = list(dict.fromkeys(attacker for of in lines.values() for attacker in of))
     return [dict(zip(keys, key, strict=True)) | {a: of.get(a, "") for a in attackers} for key, of in lines.items()]

@@ -254,12 +254,12 @@ class Renumbered:
 
     def full_sort_predict(self, interaction):
         """Return the scores of all items, float [rows, n_items], with columns ordered by the whole log's item ids."""
-        asked = Interaction({self.field: self.users[interaction[self.field]]})
-        return self.model.full_sort_predict(asked).view(-1, self.n_items)[:, self.items]
+        renumbered = Interaction({self.field: self.users[interaction[self.field]]})
+        return self.model.full_sort_predict(renumbered).view(-1, self.n_items)[:, self.items]
 
 
 # --- the comparison --------------------------------------------------------------------------------------------------
-def asked_all(args, setup, state):
+def all_models(args, setup, state):
     """Load all models; `setup` and `state` are those of the kind ``masked``.
 
     Returns:
@@ -271,11 +271,11 @@ def asked_all(args, setup, state):
         own, at = (setup, state) if kind == MASKED else opened(args, kind)
         found = models_of(args, kind, own, at)
         if kind in (COMPACT, ANEW):
-            (users, items), (rows, people) = new_ids(whole, at.data), labels_moved(whole, at.data)
+            (users, items), (rows, movers) = new_ids(whole, at.data), labels_moved(whole, at.data)
             same = [int((ids == np.arange(len(ids))).sum()) - 1 for ids in (users, items)]
             lines.append(
                 f"{kind}: {len(at.data.log)} interactions; {same[0]} of {len(users) - 1} users and {same[1]} of "
-                f"{len(items) - 1} items keep their ids; {rows} split labels of {people} users differ"
+                f"{len(items) - 1} items keep their ids; {rows} split labels of {movers} users differ"
             )
             found = [Renumbered(model, whole, at.data) for model in found]
         models[kind] = [Asked(model) for model in found]
@@ -330,7 +330,7 @@ def main(argv):
         for kind in KINDS:
             for seed in args.seeds:
                 train(args, kind, seed)
-        models, lines = asked_all(args, setup, state)
+        models, lines = all_models(args, setup, state)
     except UserError as error:
         print(f"compact.py: {error}", file=sys.stderr)
         return 2

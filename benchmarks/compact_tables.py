@@ -57,7 +57,7 @@ def interval(values):
     return float(np.mean(values)), float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
 
 
-def told(value, half, digits=4):
+def with_interval(value, half, digits=4):
     """Return a value and its interval as text, ``value [low, high]``; `half` is half the interval's length."""
     return f"{value:.{digits}f} [{value - half:.{digits}f}, {value + half:.{digits}f}]"
 
@@ -74,7 +74,7 @@ def distance_table(found):
         for pair in PAIRS:
             three = of[pair], of[pair[0], pair[0]], of[pair[1], pair[1]]
             cells[", ".join(pair)] = f"{apart(of[pair]):.4f}"
-            cells[f"{', '.join(pair)}: excess"] = told(*jackknifed(excess, three))
+            cells[f"{', '.join(pair)}: excess"] = with_interval(*jackknifed(excess, three))
             cells[f"{', '.join(pair)}: same seed"] = f"{np.diag(of[pair]).mean():.4f}"
         lines[heading] = cells
     return pd.DataFrame(lines).rename_axis("models").reset_index()
@@ -90,7 +90,7 @@ def value_table(values):
     for kind in (COMPACT, ANEW, BASE):
         difference = {key: np.subtract(values[kind][key], values[MASKED][key]) for key in COLUMNS}
         names[f"{kind} - {MASKED}, paired by seed"] = difference
-    lines = {name: {key: told(*interval(one[key])) for key in COLUMNS} for name, one in names.items()}
+    lines = {name: {key: with_interval(*interval(one[key])) for key in COLUMNS} for name, one in names.items()}
     for name, cells in lines.items():
         if name.startswith(ANEW):
             cells["NDCG@10"] = ""  # some of these test rows of requesting users were training rows

@@ -149,9 +149,9 @@ def judged(measure: Measure, values: dict[str, list[float]]) -> tuple[int, dict[
         seeds in which it holds.
     """
     ladders = [dict(zip(values, of_seed, strict=True)) for of_seed in zip(*values.values(), strict=True)]
-    told = [relations(measure, ladder) for ladder in ladders]
-    holds = {name: sum(one[name] for one in told) for name in told[0]}
-    return sum(all(one.values()) for one in told), {name: n for name, n in holds.items() if n < len(told)}
+    checked = [relations(measure, ladder) for ladder in ladders]
+    holds = {name: sum(one[name] for one in checked) for name in checked[0]}
+    return sum(all(one.values()) for one in checked), {name: n for name, n in holds.items() if n < len(checked)}
 
 
 def separation(values: dict[str, list[float]]) -> float:

@@ -107,8 +107,8 @@ def prepare(args, name):
             return made | {"status": "failed", "reason": f"the raw files: {made.get('reason', made['status'])}"}
         size = sum(path.stat().st_size for path in raw.rglob("*") if path.is_file())
         words = [sys.executable, ROOT / "dataset" / name / "prepare.py", "--from", raw, "--output", data]
-        told = {"megabytes": size / 1e6, "generating": made["cpu"]}
-        return outcome(run(words, ROOT, limit=args.limit), args.limit) | told
+        about_raw = {"megabytes": size / 1e6, "generating": made["cpu"]}
+        return outcome(run(words, ROOT, limit=args.limit), args.limit) | about_raw
     finally:
         shutil.rmtree(raw, ignore_errors=True)
 
@@ -148,16 +148,16 @@ def key_of(part):
 def line(results, name, share, steps):
     """Return one row of the table, a list of cells for `COLUMNS`; `steps` is the requested number of training steps."""
     parts = {part: results.get(f"{name} {part}") for part in PARTS}
-    made, loaded, asked = parts["prepare"], parts["load"] or {}, parts["request"] or {}
+    made, loaded, request = parts["prepare"], parts["load"] or {}, parts["request"] or {}
     cells = [name, f"{share:g}", shown(made.get("megabytes"))]
     cells += [f"{loaded[key]:,}" if key in loaded else "" for key in ("rows", "people", "items")]
     cells.append(MODELS[name])
     for part, found in parts.items():
         peak = found and found["peak_mib"]
         fewer = part == "steps" and found and found.get("steps", steps) < steps
-        told = f" ({found['steps']})" if fewer else ""
-        cells += [cost(found, key_of(part)) + told, f"{peak:,.0f}" if peak else ""]
-    return [*cells, ", ".join(f"{n} {kind}" for kind, n in asked.get("outcomes", {}).items())]
+        in_brackets = f" ({found['steps']})" if fewer else ""
+        cells += [cost(found, key_of(part)) + in_brackets, f"{peak:,.0f}" if peak else ""]
+    return [*cells, ", ".join(f"{n} {kind}" for kind, n in request.get("outcomes", {}).items())]
 
 
 def table(args, results):

@@ -238,8 +238,8 @@ def table(report, args):
             print(f"{name:<42}{cells}{'-' if memory is None else f'{memory:.0f}':>10}  {reason(mine)[:60]}")
     for name, found in report.content["parts"].get("contract", {}).items():
         for device, counts in found.items():
-            told = ", ".join(f"{counts[key]} {key}" for key in ("passed", "failed", "error", "skipped"))
-            print(f"\n{name} on {device}: {told}; {counts['ended']}")
+            outcomes = ", ".join(f"{counts[key]} {key}" for key in ("passed", "failed", "error", "skipped"))
+            print(f"\n{name} on {device}: {outcomes}; {counts['ended']}")
     strict = report.content["parts"].get("strict", {})
     for name, found in strict.items():
         if reason(found[args.device]):

@@ -1,4 +1,4 @@
-r"""Try every unlearning algorithm on every model, several seeds, and print one table.
+r"""Run every unlearning algorithm on every model with several seeds, and print tables of the results.
 
     python benchmarks/grid.py --data dataset --work results/grid --jobs 2
     python benchmarks/grid.py --work results/grid --table results/grid.md
@@ -74,13 +74,13 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, type=Path, help="folder for results, checkpoints and logs")
     parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --table")
-    parser.add_argument("--cells", type=Path, default=Path(__file__).with_suffix(".yaml"), help="file of the cells")
+    parser.add_argument("--cells", type=Path, default=Path(__file__).with_suffix(".yaml"), help="default: grid.yaml")
     parser.add_argument("--models", nargs="+", help="run only these cells")
     parser.add_argument("--algorithms", nargs="*", help="run only these; without a name, only train the models")
     parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5], help="model seeds (default: 2 3 5)")
     parser.add_argument("--preset", help="run the algorithms with this preset of unlearn.py")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: 1)")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no step after this time")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no step after this many minutes")
     parser.add_argument("--timeout", type=float, default=900, help="time limit of one step in seconds (default: 900)")
     parser.add_argument(
         "--table",

@@ -108,10 +108,10 @@ def life(run, folder, seconds=None):
         status = 70
         try:
             os.chdir(folder)
-            told = call(run)
-            if told["resumed"]:
+            report = call(run)
+            if report["resumed"]:
                 goes_on.touch()
-            status = told["status"]
+            status = report["status"]
         finally:
             os._exit(status)
     ended = os.WEXITED | os.WNOWAIT | os.WNOHANG

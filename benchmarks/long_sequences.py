@@ -70,7 +70,7 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, type=Path, help="folder for records and base models")
     parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --table")
-    parser.add_argument("--cells", type=Path, default=ROOT / "benchmarks/grid.yaml", help="file of the cells")
+    parser.add_argument("--cells", type=Path, default=ROOT / "benchmarks/grid.yaml", help="default: grid.yaml")
     parser.add_argument("--models", nargs="+", default=list(REQUESTS), help="run only these cells")
     parser.add_argument("--algorithms", nargs="+", help="run only these algorithms")
     parser.add_argument("--requests", type=int, help="number of requests (default: 500 for BPR, 100 for GRU4Rec)")
@@ -105,22 +105,22 @@ class Subject:
         self.args, self.cell = args, cell
         settings = {"model": cell, **args.known[cell]}
         category = settings["sensitive_category"]
-        everybody = args.work.resolve() / f"{settings['dataset']}_{category}_everybody.inter"
+        forget_set = args.work.resolve() / f"{settings['dataset']}_{category}_everybody.inter"
         settings = {key: value for key, value in settings.items() if key not in OF_FORGETTING}
         settings |= {"data_path": args.data.resolve(), "checkpoint_dir": args.work.resolve() / "saved"}
-        settings |= {"forget_set": everybody, "seed": args.seed, "show_progress": False, "tensorboard": False}
+        settings |= {"forget_set": forget_set, "seed": args.seed, "show_progress": False, "tensorboard": False}
         file = ROOT / "configs" / f"config_{settings['model'].lower()}.yaml"
         words = ["--config_files", file, *(f"--{key}={value}" for key, value in settings.items())]
         words += ["--unlearning_algorithm", args.tried[cell][0]]
         self.config = configured(*unlearn_arguments(list(map(str, words))))
-        write_everybody(self.config, category, everybody)
+        write_all_users(self.config, category, forget_set)
         self.setup = begin(self.config, scenario_of(self.config), forgetting=True)
-        wanted, every = args.requests or REQUESTS[cell], self.setup.asked
+        n_requests, every = args.requests or REQUESTS[cell], self.setup.asked
         known = np.flatnonzero(np.diff(every.offsets))
-        if len(known) < wanted:
-            raise UserError(f"{cell}: {len(known)} users have items of the category {category}, fewer than {wanted}")
-        self.requests = every.chosen(known[:wanted])
-        self.stops = [*(stop for stop in STOPS if stop < wanted), wanted]
+        if len(known) < n_requests:
+            raise UserError(f"{cell}: {len(known)} users have items of category {category}, fewer than {n_requests}")
+        self.requests = every.chosen(known[:n_requests])
+        self.stops = [*(stop for stop in STOPS if stop < n_requests), n_requests]
 
     @cached_property
     def stored(self):
@@ -160,7 +160,7 @@ class Subject:
         """Return the evaluation view (users, candidates, test rows) after the first ``count`` requests."""
         return self.setup.scenario.view(self.state("retrained", count).forgotten, count)
 
-    def told(self, model, count):
+    def evaluated(self, model, count):
         """Evaluate a model after ``count`` requests; return the values by heading of ``WANTED``, NaN if undefined."""
         probes = [get_probe(name)() for name in ("utility", "forgotten")]
         settings = EvalSettings((find_metric("NDCG"),), (10,), self.config["eval_batch_size"])
@@ -175,7 +175,7 @@ class Subject:
         }  # fmt: skip
 
 
-def write_everybody(config, category, path):
+def write_all_users(config, category, path):
     """Write a forget set with all interactions with items of a category to ``path``, unless the file exists."""
     if path.exists():
         return
@@ -213,9 +213,9 @@ def reference(subject, count):
         return
     learned = learn(subject.setup, subject.state("retrained", count))
     timing = learned.timing
-    told = {"base": subject.told(subject.base(), count), "retrained": subject.told(learned.model, count)}
+    found = {"base": subject.evaluated(subject.base(), count), "retrained": subject.evaluated(learned.model, count)}
     costs = {CPU_SECONDS: timing["fit_cpu_seconds"], "epoch": timing["best_epoch"]}
-    write_json(path, {"about": about, **costs, **told})
+    write_json(path, {"about": about, **costs, **found})
     print(f"{path.stem}: {timing['fit_cpu_seconds']:.1f} CPU s", flush=True)
 
 
@@ -248,9 +248,9 @@ def released(algorithm, checkpoint):
 
     Later requests do not change the copied tensors of the ``state_dict``.
     """
-    told = algorithm.release(checkpoint)
-    weights = {name: value.detach().clone() for name, value in told["state_dict"].items()}
-    return {"state_dict": weights, "other_parameter": told["other_parameter"]}
+    content = algorithm.release(checkpoint)
+    weights = {name: value.detach().clone() for name, value in content["state_dict"].items()}
+    return {"state_dict": weights, "other_parameter": content["other_parameter"]}
 
 
 def run_sequence(subject, name, order, batch_size):
@@ -286,13 +286,13 @@ def run_sequence(subject, name, order, batch_size):
         pipeline.run(save)
     except OutOfTime:
         print(f"{subject.cell} {name}: stopped at the time limit of {limit:g} s", flush=True)
-    told = []
+    evaluated = []
     for count, content, costs in stops:
         of = Stored(subject.args.work / f"{name} after {count}", content, None, None)
         model = load(setup, subject.state("unlearned", count), of)
-        told.append({"count": count, **costs, **subject.told(model, count)})
+        evaluated.append({"count": count, **costs, **subject.evaluated(model, count)})
     summary = pipeline.summary()
-    return {"done": summary["done"], "limit": limit, "requests": summary, "cpu": watched.cpu, "stops": told}
+    return {"done": summary["done"], "limit": limit, "requests": summary, "cpu": watched.cpu, "stops": evaluated}
 
 
 def sequence(subject, name, order, batch_size):

@@ -26,8 +26,8 @@ def number(value):
 
 def ended(record):
     """Return as text the number of requests by outcome, and after how many requests the sequence was stopped, if so."""
-    told, done, total = ", ".join(outcomes([record])), record["done"], record["about"]["requests"]
-    return told if done == total else f"{told}; stopped after {done} of {total}, at {record['limit']:g} s"
+    by_outcome, done, total = ", ".join(outcomes([record])), record["done"], record["about"]["requests"]
+    return by_outcome if done == total else f"{by_outcome}; stopped after {done} of {total}, at {record['limit']:g} s"
 
 
 def per_request(record):
@@ -64,11 +64,11 @@ def main_table(records, references):
     counts = sorted(references)
     retraining = sum(one[CPU_SECONDS] for one in references.values()) / len(references)
 
-    def line(name, stops, told="", each="", released="", passes=""):
+    def line(name, stops, text="", each="", released="", passes=""):
         cells = {f"{heading}: {n}": number(stops[n][heading]) if n in stops else ""
                  for heading in (NDCG_10, LOG_ODDS) for n in counts}  # fmt: skip
         costs = {"CPU s/request": each, "CPU s/release": released, "passes retraining at": passes}
-        return {"": name, "outcomes": told, **cells, **costs}
+        return {"": name, "outcomes": text, **cells, **costs}
 
     lines = [line("base", {n: one["base"] for n, one in references.items()})]
     for name, record in records.items():
@@ -101,8 +101,8 @@ def variant_table(found, last):
         ends = [stop for record in records for stop in record["stops"] if stop["count"] == last]
         cells = {key: spread([end[key] for end in ends]) if ends else "" for key in (NDCG_10, LOG_ODDS)}
         each = sum(sum(record["cpu"]) for record in records) / max(sum(record["done"] for record in records), 1)
-        told = "; ".join(dict.fromkeys(ended(record) for record in records))
-        lines.append({"": name, "requests": variant, "outcomes": told, **cells, "CPU s/request": f"{each:.3g}"})
+        by_outcome = "; ".join(dict.fromkeys(ended(record) for record in records))
+        lines.append({"": name, "requests": variant, "outcomes": by_outcome, **cells, "CPU s/request": f"{each:.3g}"})
     return pd.DataFrame(lines)
 
 

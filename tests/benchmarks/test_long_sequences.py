@@ -138,7 +138,7 @@ def test_records_of_another_base_are_refused_in_one_line(long, given, capsys):
 
 def test_too_few_people_are_refused(long, given, capsys):
     assert long.main([*given, "--requests", "1000"]) == 2
-    assert "users have items of the category odd, fewer than 1000" in capsys.readouterr().err
+    assert "users have items of category odd, fewer than 1000" in capsys.readouterr().err
 
 
 def test_where_requests_have_cost_what_a_retraining_does(tables):
