@@ -172,7 +172,7 @@ def checkpoint_of(args, cell, seed, name):
     folder = folder_of(args, cell, seed, name)
     found = [path for path in folder.rglob(which) if name == BASE or "unlearn_epoch" in path.name]
     if len(found) != 1:
-        raise UserError(f"{folder}: {len(found)} checkpoints {which}, and there should be one")
+        raise UserError(f"{folder} contains {len(found)} checkpoints {which}, but exactly one is expected")
     return found[0]
 
 

@@ -138,7 +138,7 @@ def train(args, kind, seed):
     status = attempt([sys.executable, *map(str, script), *words_of(args, kind, seed)], args.work, log, None)
     print(f"{kind} {seed}: exit {status}", flush=True)
     if status:
-        raise UserError(f"{kind}, seed {seed}: exit status {status}; look at {log}")
+        raise UserError(f"the training of {kind}, seed {seed}, failed with exit status {status}; see {log}")
 
 
 def models_of(args, kind, setup, state):

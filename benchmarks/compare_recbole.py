@@ -113,7 +113,7 @@ def run(command, folder):
         lines = output.read().strip().splitlines()
     if process.returncode:
         last = lines[-1] if lines else "no output"
-        raise UserError(f"exit status {process.returncode} of {' '.join(map(str, command))}: {last}")
+        raise UserError(f"exit status {process.returncode} from the command {' '.join(map(str, command))}: {last}")
     return usage
 
 

@@ -128,7 +128,7 @@ def train(args, cell, setup, index):
     status = attempt([sys.executable, str(ROOT / "run_recbole.py"), *words], args.work, log, None)
     print(f"{log.stem}: exit {status}", flush=True)
     if status:
-        raise UserError(f"{log.stem}: exit status {status}; look at {log}")
+        raise UserError(f"the training of {log.stem} failed with exit status {status}; see {log}")
 
 
 def trained(setup, index, same_epoch=False):

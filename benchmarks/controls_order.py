@@ -71,17 +71,20 @@ def _distance(metric: str, population: str, similarity: bool = False, k: int | N
 
 
 def _pairs(metric: str, split: str, rises: bool = False) -> Measure:
+    """Return a measure of the forgotten pairs, which should fall (or with ``rises`` rise) with more forgetting."""
     wanted = {"metric": metric, "split": split, "minus": None, "population": "requesting", "masking": "all"}
     falling = (OVER, RETRAINED, HALF, BASE)
     return Measure(wanted, (falling[::-1] if rises else falling,), digits=2)
 
 
 def _exposure(metric: str, population: str = "requesting") -> Measure:
+    """Return a measure of forgotten or sensitive items in the lists of a population; it should fall with forgetting."""
     chains = ((OVER, RETRAINED, HALF, BASE),)
     return Measure(VIEW | {"metric": metric, "k": K, "population": population}, chains, digits=3)
 
 
 def _utility(metric: str) -> Measure:
+    """Return a measure of utility, which should be similar for all trained models, and lower for the untrained one."""
     return Measure(VIEW | {"metric": metric, "k": K}, ((UNTRAINED, RETRAINED),), alike=(BASE, HALF, OVER))
 
 

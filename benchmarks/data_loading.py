@@ -209,7 +209,7 @@ def parse_args():
     parser.add_argument("--sizes", type=int, nargs="*", default=[100_000, 1_000_000], help="interactions in the logs")
     parser.add_argument("--tafeng", type=Path, help="folder that contains tafeng_merged.json")
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--side", nargs=3, help="internal: measure one side, given its name, its data and a small log")
+    parser.add_argument("--side", nargs=3, help="internal: measure one side, given its name, its data and warm-up data")
     return parser.parse_args()
 
 

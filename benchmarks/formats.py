@@ -104,7 +104,7 @@ def prepare(args, name):
     made = outcome(run(words, ROOT, limit=args.limit), args.limit)
     try:
         if made["status"] != "done":
-            return made | {"status": "failed", "reason": f"the raw files: {made.get('reason', made['status'])}"}
+            return made | {"status": "failed", "reason": f"generating raw files: {made.get('reason', made['status'])}"}
         size = sum(path.stat().st_size for path in raw.rglob("*") if path.is_file())
         words = [sys.executable, ROOT / "dataset" / name / "prepare.py", "--from", raw, "--output", data]
         about_raw = {"megabytes": size / 1e6, "generating": made["cpu"]}

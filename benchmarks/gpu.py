@@ -245,7 +245,7 @@ def table(report, args):
         if reason(found[args.device]):
             print(f"strict: {name}: {reason(found[args.device])[:150]}")
     repeated = sum(not reason(found[args.device]) for found in strict.values())
-    print(f"\nstrict: {repeated} of {len(strict)} ran; everything is in {report.path}")
+    print(f"\nstrict: {repeated} of {len(strict)} ran; all results are in {report.path}")
 
 
 def about(args):
@@ -265,7 +265,7 @@ def about(args):
 def check(args):
     """Print which packages are missing; return the parts that can run, or None if nothing can run."""
     if sys.version_info < (3, 11) or missing(NEEDED):
-        print(f"this needs Python 3.11 or newer with {' and '.join(NEEDED)}; missing: {missing(NEEDED)}")
+        print(f"gpu.py needs Python 3.11 or newer with {' and '.join(NEEDED)}; missing packages: {missing(NEEDED)}")
         return None
     import torch
 

@@ -69,6 +69,7 @@ class Data:
         return self.states[model]
 
     def _config(self, model, task):
+        """Return the configuration for a model on the generated data of its task."""
         settings = {
             "data_path": str(Path(self.folder.name) / task.name),
             "load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "eval_args": {"order": "TO"},
@@ -79,6 +80,7 @@ class Data:
         return config
 
     def _write(self, folder, task, per_user):
+        """Generate the data set ``synthetic`` of a task in a folder, with `per_user` interactions for each user."""
         n_rows = ROWS[self.size]
         n_users, n_items = n_rows // per_user, max(n_rows // 50, 50)
         draw = np.random.default_rng(2)
@@ -229,6 +231,7 @@ def of_propagation(found, size, way, device):
 
 
 def _csr(ends, n_nodes):
+    """Return a function that propagates node embeddings by torch's CSR product; `ends` is int64 [2, edges]."""
     from recbole.model.graph import propagate
 
     counts = torch.bincount(ends[0], minlength=n_nodes)
@@ -241,6 +244,7 @@ def _csr(ends, n_nodes):
 
 
 def _convolution(ends):
+    """Return a function that propagates node embeddings by torch_geometric's LGConv; `ends` is int64 [2, edges]."""
     from torch_geometric.nn import LGConv
 
     layer = LGConv()

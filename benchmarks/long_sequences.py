@@ -235,6 +235,7 @@ class Watched:
         self.forget, self.until, self.cpu = forget, Deadline(limit), []
 
     def __call__(self, requests, _):
+        """Process requests, measure the CPU seconds, and return the outcome; the pipeline's deadline is replaced."""
         began = time.process_time()
         outcome = self.forget(requests, self.until)
         if self.until.passed():
