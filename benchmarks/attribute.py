@@ -1,20 +1,22 @@
-r"""What do attackers read of people's gender and age in a model, before and after attribute unlearning?
+r"""How well do inference attacks predict users' gender and age from a model, before and after attribute unlearning?
 
     python benchmarks/attribute.py --data dataset --work results/attribute
     python benchmarks/attribute.py --data dataset --work results/attribute --parts share null
     python benchmarks/attribute.py --work results/attribute --table results/attribute.md
 
-A cell is a model on a data set; the cells and methods stand in `attribute.yaml`. Its parts are, for each seed:
+A cell is a model on a data set. `attribute.yaml` defines the cells and the unlearning methods. A cell has three parts:
 
-- `inside`: the base and, for each attribute, each method, every one attacked by each attacker on each view, by folds of
-  all people: the released protocol;
-- `share`, one seed: the methods again, for 60 % of the people, attacked in all protocols, and the base on the same
-  people: from outside, by insiders, by who chooses attacker and sign, and who is protected;
-- `null`, one seed: what attackers come to with shuffled groups on the base and d2d, and with the base's training rows
-  and untrained model.
+- `inside`, all seeds: the base model is trained and, for each attribute, unlearned with each method. Every attacker
+  attacks each of these models on each view (user embeddings, recommended lists), by cross-validation over all users.
+  This is the protocol of the authors' program.
+- `share`, first seed only: the methods unlearn the attribute for only 60 % of the users. These models, and the base
+  with the same users marked as protected, are attacked under all protocols of `erase-bench attack`.
+- `null`, first seed only: reference values for the AUC. The groups are randomly shuffled (on base and d2d), or the
+  attack uses base's training rows or its initial, untrained parameters instead of the trained model.
 
-Every step is the documented command in a process of its own: `run_recbole.py`, `unlearn.py`, `erase-bench attack`. What
-is done is skipped, so that it can be run in parts and goes on after a kill; `--minutes` stops starting steps.
+Every step runs a documented command in its own process: `run_recbole.py`, `unlearn.py` or `erase-bench attack`. Steps
+with a result file are skipped, so the benchmark can be run in parts and resumed after a kill. No step starts after
+`--minutes`.
 """
 
 import argparse
@@ -34,14 +36,14 @@ from recbole.utils import UserError
 
 BASE, PARTS = "base", ("inside", "share", "null")
 SHARE = 0.6
-"""Of the people, who are protected in the part of that name."""
+"""Fraction of the users whose attribute is unlearned in the part ``share``."""
 
 _ATTACK = (
     f"import sys; sys.path.insert(0, {str(ROOT)!r}); from recbole.quick_start.attack import main; sys.exit(main())"
 )
 _NULL_OF = (BASE, "d2d")
 _ALL_AT_ONCE = {"protect_batches": 1, "attack_seeds": 0}
-"""Of `unlearn.py`: everybody asks in one request; the attacks are steps of their own."""
+"""Settings of `unlearn.py`: one request protects all users, and no attacks, which are separate steps here."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ class Cell:
     """A model on a data set.
 
     Attributes:
-        name: what it is called.
-        seeds: of the models; the first is that of the parts of one seed.
-        settings: of training and evaluation.
-        named: run only where it is asked for by name.
+        name: the name in the cells file.
+        seeds: seeds of the models. The parts ``share`` and ``null`` use only the first.
+        settings: settings for training and evaluation, name to value.
+        named: whether the cell is run only if ``--only`` names it.
     """
 
     name: str
@@ -63,14 +65,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Step:
-    """A command, and what it needs.
+    """A command and the steps whose checkpoints it needs.
 
     Attributes:
-        name: of the result, without the cell and seed.
+        name: the name of the result, without cell and seed.
         kind: ``base``, ``unlearn`` or ``attack``.
-        settings: of `unlearn.py`, or the words of the attack.
-        of: of an attack, the step that made what is attacked.
-        protected_of: of an attack, the step whose protected people are read.
+        settings: settings for `unlearn.py` (name to value), or flags of the attack (name to list of values).
+        of: for an attack, the name of the step whose model is attacked.
+        protected_of: for an attack, the name of the step that tells which users are protected. None: the users that the
+            attacked model protects, or all users for the base.
     """
 
     name: str
@@ -81,29 +84,30 @@ class Step:
 
 
 def cells_of(plan):
-    """Return the cells of a plan, name to :class:`Cell`."""
+    """Return the cells that a cells file (parsed YAML) defines, name to :class:`Cell`."""
     cells = {}
-    for name, told in plan["cells"].items():
-        first = cells[told["like"]].settings if "like" in told else plan["settings"]
-        settings = first | told.get("settings", {})
-        cells[name] = Cell(name, told.get("seeds", plan["seeds"]), settings, told.get("named", False))
+    for name, given in plan["cells"].items():
+        first = cells[given["like"]].settings if "like" in given else plan["settings"]
+        settings = first | given.get("settings", {})
+        cells[name] = Cell(name, given.get("seeds", plan["seeds"]), settings, given.get("named", False))
     return cells
 
 
 def parse_args(argv):
-    """Return the arguments, ``cells`` those that are wanted by name."""
+    """Return the arguments, with the selected ``cells`` (name to :class:`Cell`) and ``methods`` (name to settings)."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, type=Path, help="folder for results, checkpoints and logs")
     parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --table")
-    parser.add_argument("--cells", type=Path, default=Path(__file__).with_suffix(".yaml"), help="what is tried")
-    parser.add_argument("--only", nargs="+", help="only these cells")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--attributes", nargs="+", help="instead of the cells file's")
-    parser.add_argument("--methods", nargs="*", help="only these; none attacks the base alone")
-    parser.add_argument("--seeds", type=int, nargs="+", help="instead of the cells file's")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing after so long")
-    parser.add_argument("--timeout", type=float, default=3600, help="seconds for one step (default: 3600)")
-    parser.add_argument("--table", type=Path, help="run nothing; write what is there as Markdown, and as .csv")
+    cells_file = Path(__file__).with_suffix(".yaml")
+    parser.add_argument("--cells", type=Path, default=cells_file, help="file of cells and methods (attribute.yaml)")
+    parser.add_argument("--only", nargs="+", help="run only these cells")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="only these parts (default: all)")
+    parser.add_argument("--attributes", nargs="+", help="attributes to unlearn, instead of those in the cells file")
+    parser.add_argument("--methods", nargs="*", help="run only these methods; without a name, attack only the base")
+    parser.add_argument("--seeds", type=int, nargs="+", help="model seeds, instead of those in the cells file")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no step after this many minutes")
+    parser.add_argument("--timeout", type=float, default=3600, help="time limit of one step in s (default: 3600)")
+    parser.add_argument("--table", type=Path, help="run nothing; write existing results to this .md file and as .csv")
     args = parser.parse_args(argv)
     plan = yaml.safe_load(args.cells.read_text(encoding="utf-8"))
     cells = cells_of(plan)
@@ -111,7 +115,7 @@ def parse_args(argv):
         if set(wanted or ()) - set(known):
             parser.error(f"--{flag}: not in {args.cells.name}: {', '.join(sorted(set(wanted) - set(known)))}")
     if not (args.table or args.data):
-        parser.error("--data says where the data is")
+        parser.error("--data is needed: the folder of the prepared data sets")
     args.cells = {n: c for n, c in cells.items() if (n in args.only if args.only else args.table or not c.named)}
     args.methods = {m: s for m, s in plan["methods"].items() if args.methods is None or m in args.methods}
     args.attributes = args.attributes or plan["attributes"]
@@ -121,7 +125,7 @@ def parse_args(argv):
 
 # --- the steps -------------------------------------------------------------------------------------------------------
 def steps_of(args, part, attribute):
-    """Return the steps of a part, in order; the base's own comes first, as the first of all parts."""
+    """Return the steps of a part for one attribute, in order. Training the base is the first step of every part."""
     made = {m: {"attribute": attribute} | settings for m, settings in args.methods.items()}
     steps = [Step(BASE, BASE)]
     if part == "inside":
@@ -149,31 +153,31 @@ def steps_of(args, part, attribute):
 
 
 def result_path(args, cell, seed, name):
-    """Return where the result of a step is."""
+    """Return the path of a step's result file."""
     return args.work / "steps" / f"{cell.name}_{seed}_{name.replace(' ', '_')}.json"
 
 
 def folder_of(args, cell, seed, name):
-    """Return the folder of a method's checkpoints, or of the base's."""
+    """Return the folder for the checkpoints of a step, given its name."""
     return args.work / "saved" / f"{cell.name} {seed}" / name
 
 
 def checkpoint_of(args, cell, seed, name):
-    """Return the checkpoint that a step made: the base, or the last one of an unlearning run.
+    """Return the path of the checkpoint that a step wrote: the base, or the last checkpoint of an unlearning run.
 
     Raises:
-        UserError: it is not there, or there are several.
+        UserError: the step's folder holds no such file, or several.
     """
     which = "*_best.pth" if name == BASE else "*_to_match_3.pth"
     folder = folder_of(args, cell, seed, name)
     found = [path for path in folder.rglob(which) if name == BASE or "unlearn_epoch" in path.name]
     if len(found) != 1:
-        raise UserError(f"{folder}: {len(found)} checkpoints {which}, and there should be one")
+        raise UserError(f"{folder} contains {len(found)} checkpoints {which}, but exactly one is expected")
     return found[0]
 
 
 def command(args, cell, seed, step):
-    """Return the command line of a step."""
+    """Return the command line of a step, a list of strings."""
     result = result_path(args, cell, seed, step.name)
     if step.kind == "attack":
         words = [sys.executable, "-c", _ATTACK, checkpoint_of(args, cell, seed, step.of)]
@@ -201,20 +205,23 @@ def command(args, cell, seed, step):
 
 
 def _yaml(value):
-    """Return a setting as a command line takes it."""
+    """Return the value of a setting as command-line text: YAML, with ``null`` for None."""
     if isinstance(value, (dict, list)):
         return yaml.safe_dump(value, default_flow_style=True, width=1000).strip()
     return "null" if value is None else str(value)
 
 
 def seeds_of(args, cell, part):
-    """Return the seeds of a part of a cell: of all parts but ``inside`` one."""
+    """Return the seeds with which a part of a cell is run: all for ``inside``, only the first for other parts."""
     seeds = args.seeds or cell.seeds
     return seeds if part == "inside" else seeds[:1]
 
 
 def wanted(args):
-    """Yield ``(part, cell, seed, attribute, step)``: of each part the first seed of all cells, then the next one."""
+    """Yield ``(part, cell, seed, attribute, step)`` in running order.
+
+    Within a part all cells are run with their first seed, then all cells with their next seed, and so on.
+    """
     for part in args.parts:
         every = {name: seeds_of(args, cell, part) for name, cell in args.cells.items()}
         for at in range(max(map(len, every.values()))):
@@ -225,7 +232,7 @@ def wanted(args):
 
 
 def run_all(args):
-    """Run what is missing; what needs something that failed, or that was not run, is left out."""
+    """Run the steps without a result, except those that need the checkpoint of a failed step."""
     (args.work / "steps").mkdir(parents=True, exist_ok=True)
     args.deadline = time.monotonic() + 60 * args.minutes
     failed = set()
@@ -241,7 +248,7 @@ def run_all(args):
 
 
 def records_of(args):
-    """Return what is there: (part, cell, attribute, seed, name of the step) to its record, None where it is not."""
+    """Return (part, cell, attribute, seed, step name) to the record in the result file, None if the file is missing."""
     return {
         (part, cell.name, attribute, seed, step.name): read_if_there(result_path(args, cell, seed, step.name))
         for part, cell, seed, attribute, step in wanted(args)
@@ -249,7 +256,7 @@ def records_of(args):
 
 
 def main(argv):
-    """Run what is missing, or show what is there; return the exit status."""
+    """Run the missing steps, or with ``--table`` show the existing results. Return the exit status."""
     args = parse_args(argv)
     try:
         if args.table is None:

@@ -1,4 +1,4 @@
-"""The tables of :mod:`attribute`: what recommendations are worth, and what attackers read, beside how nothing looks."""
+"""The tables that :mod:`attribute` writes: utility, AUC of inference attacks, and reference values of the AUC."""
 
 from collections import defaultdict
 from statistics import mean
@@ -16,22 +16,24 @@ UTILITY = {"HR@10": "hitagainst", "NDCG@10": "ndcgagainst"}
 AUC = "attack_auc"
 
 NOTES = {
-    "utility": "One right item among 100, ties against it. Means and standard deviations over seeds.",
-    "inside": "AUC of attackers who know four of five folds of all people: mean and standard deviation over seeds, and "
-    "the interval over people (ends: means over seeds).",
-    "share": "AUC where 60 % of the people are protected, one seed: `worst` chose attacker and view on people whom it "
-    "knows, `adaptive` the sign, too.",
-    "null": "AUC beside what shuffled groups come to (200 times, of trees and MLP 20 times), one seed. training rows: "
-    "what no model needs to hide better; untrained: the model's initial values.",
+    "utility": "HR and NDCG with one relevant item among 100 candidates, ties counted against it. Means and standard "
+    "deviations over seeds.",
+    "inside": "AUC of attackers who know four of five folds of all users: mean and standard deviation over seeds, and "
+    "the interval over users (ends: means over seeds).",
+    "share": "AUC with 60 % of the users protected, one seed. `worst` selects attacker and view on the users whose "
+    "group it knows; `adaptive` also selects the sign of the predictions.",
+    "null": "AUC, and in brackets the interval with randomly shuffled groups (200 permutations; 20 for trees and MLP), "
+    "one seed. training rows: attack on the users' training interactions instead of a model, which no model needs to "
+    "hide better; untrained: attack on the model's initial parameters.",
 }
 
 
 def tables(records, path):
-    """Write all tables as Markdown, and every row as .csv beside it; return the text.
+    """Write all tables to a Markdown file, and all result rows to a .csv file next to it. Return the Markdown text.
 
     Args:
-        records: (part, cell, attribute, seed, name of the step) to the record of its result file, or None.
-        path: of the Markdown file.
+        records: (part, cell, attribute, seed, step name) to the record in the result file, or None if it is missing.
+        path: path of the Markdown file.
     """
     found = {key: record for key, record in records.items() if record is not None}
     made = {"utility": utility(found), "inside": inside(found), "share": share(found), "null": null(found)}
@@ -45,13 +47,13 @@ def tables(records, path):
 
 
 def method_of(name):
-    """Return the method of a step, and whether it is the attack on it."""
+    """Return (method, whether the step is an attack) for the name of a step."""
     words = name.split()
     return (BASE if name == BASE else words[1]), words[-1] == "attack"
 
 
 def long(found):
-    """Yield every row of utility and attacks once, with its step before it."""
+    """Yield each test and attack row of the records once, as a dictionary that begins with cell and step."""
     seen = set()
     for (_, cell, attribute, seed, name), record in found.items():
         if (cell, seed, name) in seen:
@@ -60,14 +62,14 @@ def long(found):
         of_attribute = "" if name == BASE else attribute
         for row in record["metrics"]:
             if row["split"] == "test" or row["metric"].startswith("attack_"):
-                told = {
+                columns = {
                     key: row.get(key) for key in ("model", "view", "population", "metric", "k", "value", "low", "high")
                 }
-                yield {"cell": cell, "attribute": of_attribute, "seed": seed, "step": name, **told}
+                yield {"cell": cell, "attribute": of_attribute, "seed": seed, "step": name, **columns}
 
 
 def utility(found):
-    """Return a line for each cell, attribute and method, of the methods where all are protected."""
+    """Return the utility table, a dictionary per cell, attribute and method; only models that protect all users."""
     values = defaultdict(lambda: defaultdict(dict))
     for (part, cell, attribute, seed, name), record in found.items():
         method, is_attack = method_of(name)
@@ -87,7 +89,7 @@ def utility(found):
 
 
 def order(found, key):
-    """Return where a line stands: as the steps do."""
+    """Return the sort key of a line: the positions of its (cell, attribute, method) in the order of the steps."""
     cells = list(dict.fromkeys(one[1] for one in found))
     methods = list(dict.fromkeys(method_of(one[4])[0] for one in found))
     attributes = ["", *dict.fromkeys(one[2] for one in found)]
@@ -95,12 +97,12 @@ def order(found, key):
 
 
 def areas(record, **wanted):
-    """Return the rows of AUC of an attack's record."""
+    """Return the AUC rows of an attack's record that match the given columns (name to value)."""
     return matching(record["metrics"], {"metric": AUC, **wanted})
 
 
 def inside(found):
-    """Return a line for each cell, attribute, method and view, a column for each attacker."""
+    """Return the table for ``inside``: a dictionary per cell, attribute, method and view; a column per attacker."""
     rows = defaultdict(lambda: defaultdict(list))
     for (part, cell, attribute, _, name), record in found.items():
         method, is_attack = method_of(name)
@@ -116,13 +118,16 @@ def inside(found):
 
 
 def with_interval(rows):
-    """Return the mean and deviation of rows, one a seed, and the means of the ends of their intervals."""
+    """Return as text the mean and deviation of rows (one per seed), and the mean ends of their intervals."""
     low, high = (mean(row[end] for row in rows) for end in ("low", "high"))
     return f"{mean_and_deviation([row['value'] for row in rows], '.3f')} [{low:.2f}, {high:.2f}]"
 
 
 def share(found):
-    """Return a line for each cell, attribute, protocol and who chose, a column for each method."""
+    """Return the table for ``share``: a dictionary per cell, attribute, protocol and selection; a column per method.
+
+    The selection rule of the attacker is ``worst`` or ``adaptive`` (see :data:`NOTES`).
+    """
     lines = defaultdict(dict)
     for (part, cell, attribute, _, name), record in found.items():
         method, is_attack = method_of(name)
@@ -136,7 +141,10 @@ def share(found):
 
 
 def null(found):
-    """Return a line for each cell, attribute, method and view, a column for each attacker: AUC, and what nothing is."""
+    """Return the table for ``null``: a dictionary per cell, attribute, method and view; a column per attacker.
+
+    A cell holds the AUC, followed by the interval with shuffled groups where this was computed.
+    """
     lines = {}
     for (part, cell, attribute, _, name), record in found.items():
         method, is_attack = method_of(name)
@@ -144,15 +152,15 @@ def null(found):
             attacker, *shuffled = row["population"].split("/")[1:]
             who = UNTRAINED if row["model"] == UNTRAINED else TRAINING_ROWS if row["view"] == "history" else method
             line = lines.setdefault((cell, attribute, who, row["view"]), {})
-            told = f"null [{row['low']:.2f}, {row['high']:.2f}]" if shuffled else f"{row['value']:.3f}"
-            line[attacker] = f"{line[attacker]}, {told}" if attacker in line else told
+            text = f"null [{row['low']:.2f}, {row['high']:.2f}]" if shuffled else f"{row['value']:.3f}"
+            line[attacker] = f"{line[attacker]}, {text}" if attacker in line else text
     keys = ("cell", "attribute", "method", "view")
     attackers = list(dict.fromkeys(attacker for of in lines.values() for attacker in of))
     return [dict(zip(keys, key, strict=True)) | {a: of.get(a, "") for a in attackers} for key, of in lines.items()]
 
 
 def not_run(records):
-    """Return what has no result, a line for each part and cell."""
+    """Return text with the number of steps without a result, one line per part and cell."""
     missing = defaultdict(set)
     for (part, cell, _, seed, name), record in records.items():
         if record is None:

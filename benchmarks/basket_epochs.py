@@ -1,12 +1,13 @@
-"""Where does an epoch of the next-basket models go?
+"""How is the training time of next-basket models distributed over the phases of a training step?
 
     python benchmarks/basket_epochs.py --data dataset/tafeng --out results/basket_epochs.json
 
-Takes ``--steps`` training batches of the model's own configuration (ERASE's batch size: 1 for Sets2Sets, 64 for
-DNNTSP), one thread, on the CPU, and times what the trainer does in each; the steps before, which warm up, do not count.
-An epoch is the mean step times the number of batches. ``Sets2Sets`` trains with Adam, as by default, which goes through
-all that is stored of the item-by-item gate; ``Sets2Sets+lazy`` is ``learner: sparse_adam``, another method.
-``--profile`` prints PyTorch's table of operators.
+Runs ``--steps`` training steps with the model's configuration in ``configs/`` (ERASE's batch size: 1 for Sets2Sets, 64
+for DNNTSP) on the CPU with one thread, and measures the time of each phase: collating the batch, forward, backward, and
+optimizer. Five warm-up steps before them are not counted. The time of an epoch is estimated as the mean time of a step
+times the number of batches. ``Sets2Sets`` trains with the default optimizer Adam, which updates all stored entries of
+the item-by-item gate in each step. ``Sets2Sets+lazy`` uses ``learner: sparse_adam``, which is a different training
+method. ``--profile`` prints PyTorch's table of operators.
 """
 
 import argparse
@@ -33,34 +34,35 @@ CASES = {
     "Sets2Sets": ("Sets2Sets", "adam", 5),
     "Sets2Sets+lazy": ("Sets2Sets", "sparse_adam", 5),
 }
-"""Model, learner and steps to warm up, by name."""
+"""Name of the case to (model, learner, number of warm-up steps)."""
 
 
 def parse_args():
-    """Return the arguments."""
+    """Return the command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, type=Path, help="folder NAME with NAME_merged.json in it")
-    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--data", required=True, type=Path, help="folder NAME that contains NAME_merged.json")
+    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), help="run only these (default: all)")
+    parser.add_argument("--steps", type=int, default=100, help="training steps to measure (default: 100)")
     parser.add_argument("--profile", action="store_true", help="print PyTorch's table of operators")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args()
 
 
 class Laps:
-    """Adds up seconds by phase."""
+    """A stopwatch that adds up the wall seconds spent in each phase of a training step."""
 
     def __init__(self):
         self.seconds, self.last = dict.fromkeys(PHASES, 0.0), time.perf_counter()
 
     def lap(self, phase):
+        """Add the time since the last call to a phase."""
         now = time.perf_counter()
         self.seconds[phase] += now - self.last
         self.last = now
 
 
 def prepare(args, case):
-    """Return model, optimizer and training batches of a case."""
+    """Return the model, its optimizer and its training batches for a case."""
     name, learner, _ = CASES[case]
     settings = {"data_path": str(args.data.resolve().parent), "use_gpu": False, "seed": 2, "learner": learner}
     config = Config(name, args.data.name, [str(ROOT / "configs" / f"config_{name.lower()}.yaml")], settings)
@@ -72,7 +74,7 @@ def prepare(args, case):
 
 
 def run(model, optimizer, batches, steps):
-    """Take some steps (an iterator of batches is used up by as many); return the laps."""
+    """Run training steps on the next batches of an iterator; return the total seconds by phase."""
     laps = Laps()
     for _ in range(steps):
         batch = next(batches)
@@ -88,7 +90,7 @@ def run(model, optimizer, batches, steps):
 
 
 def measure(args, case):
-    """Return what a case costs; with ``--profile``, print its operators."""
+    """Measure a case and return a dictionary with its times and memory. With ``--profile`` print the operators."""
     model, optimizer, loader = prepare(args, case)
     model.train()
     warm_up = CASES[case][2]
@@ -114,7 +116,7 @@ def measure(args, case):
 
 
 def main():
-    """Measure every case, print a table, write the JSON file."""
+    """Measure every selected case, print a table, and write the JSON file."""
     args = parse_args()
     torch.set_num_threads(1)
     print(f"{'case':<18}{'step, ms':>10}" + "".join(f"{p:>11}" for p in PHASES) + f"{'batches':>9}{'epoch, s':>10}")
@@ -124,7 +126,7 @@ def main():
         laps = one["step_ms"]
         columns = "".join(f"{laps[p]:>11.2f}" for p in PHASES)
         print(f"{case:<18}{laps['all']:>10.2f}{columns}{one['batches_per_epoch']:>9}{one['epoch_seconds']:>10.0f}")
-    print(f"epoch: the mean of {args.steps} steps times the batches of an epoch; peak memory of all of it", end=" ")
+    print(f"epoch: the mean of {args.steps} steps times the batches of an epoch; peak memory of the process:", end=" ")
     print(f"{found[-1]['peak_mib']:.0f} MiB")
     if args.out:
         write_json(args.out, {"steps": args.steps, "torch": torch.__version__, "cases": found})

@@ -1,4 +1,4 @@
-"""The clock and the memory of a measured part, in its own process."""
+"""Measure CPU time, wall time and peak memory of a block of code in the current process."""
 
 import contextlib
 import math
@@ -9,13 +9,17 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def clocked(limit):
-    """Give a dictionary that has ``cpu``, ``wall`` (seconds) and ``peak_mib`` once the block has ended.
+    """Measure the costs of a ``with`` block.
 
     Args:
-        limit: CPU seconds after which the system ends this process.
+        limit: CPU seconds of the block after which the system kills this process with SIGXCPU.
+
+    Yields:
+        A dictionary with ``before_mib``, the memory at the start. When the block has ended it also contains ``cpu``
+        and ``wall`` in seconds, and ``peak_mib``, the largest memory of the process during the block.
     """
     cost = {"before_mib": resident("VmRSS")}
-    with contextlib.suppress(OSError):  # else the peak is that of the process
+    with contextlib.suppress(OSError):  # resets the peak; if it fails, the peak since the process started is reported
         Path("/proc/self/clear_refs").write_text("5")
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -27,13 +31,16 @@ def clocked(limit):
 
 
 def cpu_seconds():
-    """Return this process's CPU seconds. Under a limit ``time.process_time`` ticks in hundredths; this does not."""
+    """Return the CPU seconds used by this process (user and system).
+
+    ``time.process_time`` has a resolution of only 10 ms once a CPU limit is set; this function does not.
+    """
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
 def resident(kind):
-    """Return this process's memory, MiB: ``VmRSS``, now, or ``VmHWM``, the most that it was."""
+    """Return this process's memory in MiB: the current one for the kind ``VmRSS``, the peak for ``VmHWM``."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith(kind):

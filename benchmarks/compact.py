@@ -1,26 +1,27 @@
-r"""How far is a model retrained under a mask from a fresh run on a file without the forgotten rows?
+r"""How far is a model retrained with masked rows from a fresh run on a file without the forgotten rows?
 
     python benchmarks/compact.py --data dataset --work results/compact --table results/compact.md
 
 A retrained model keeps the ids, the row numbers and the number of rows of the whole log, and leaves the forgotten rows
-out of its batches. Somebody who deletes those rows from the file and starts anew gets other ids, row numbers, orders
-and negatives, and another split, since each person's rows are split by their number. With several seeds of the model
-and one forget set, four kinds of model are trained by the documented command:
+out of its batches. If the rows are deleted from the file and training starts from scratch, then ids, row numbers,
+orders and negatives differ, and so does the split, because the size of a user's test part depends on the number of the
+user's rows. Four kinds of model are trained with the documented command, for several model seeds and one forget set:
 
-- base: on the whole file;
-- masked: retrained without what was asked for (`--retrain_checkpoint_idx_to_match 3`);
-- compact: on a file without those rows, each of the others with the split label that it has in the whole log, so that
-  nothing but ids and random numbers differs from masked. A split cannot be given to `run_recbole.py`, so this script
-  runs it (`compact.py given-split ...`) with the rule replaced by a column of the file;
-- anew: on the same file, split anew.
+- base: trained on the whole file;
+- masked: retrained without the requested rows (`--retrain_checkpoint_idx_to_match 3`);
+- compact: trained on a file without those rows, where every other row keeps the split label that it has in the whole
+  log. Only ids and random numbers therefore differ from masked. `run_recbole.py` does not accept given split labels for
+  such a file, so this script calls it (`compact.py given-split ...`) with a rule that reads them from a column;
+- anew: trained on the same file, with a new split.
 
-All are asked about the same people, candidates and test rows, those of masked, ids being mapped through tokens. It is
-refused where the filters would drop more from the compact file: models would have other catalogues.
+All models are evaluated for the same users, candidates and test rows, which are those of masked; ids are mapped through
+tokens. The script stops with an error if the filters drop more users or items from the compact file, because the models
+would then have different catalogues.
 
-Distances of models of different seeds are means over pairs. Their excess is the mean distance of one kind from another
-less the mean of the spreads of the two: zero where the kinds are one distribution. Its interval, and those of means, is
-Student's over seeds (jackknife; 95 %). A model of the work folder is not trained again; results of `grid.py` can be
-copied there, each .pth with its .json.
+Distances between models are means over pairs of different seeds. The excess is the mean distance between two kinds
+minus the mean of the distances within each kind; it is zero if both kinds follow one distribution. Intervals are 95 %,
+Student's t over seeds (for the excess by the jackknife). A model that is already in the work folder is not trained
+again. Models of `grid.py` can be copied there, each .pth file with its .json file.
 """
 
 import argparse
@@ -60,17 +61,17 @@ DISTANCES = {"JS": ("js_divergence", None), "1 - Jaccard@10": ("jaccard", 10)}
 
 
 def parse_args(argv):
-    """Return the arguments, with the settings of the cell."""
+    """Return the arguments; ``settings`` (name to value) are those of the cell in `grid.yaml`, ``model`` its model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, type=Path, help="folder of the prepared data sets")
     parser.add_argument("--work", required=True, type=Path, help="folder for files, checkpoints and logs")
-    parser.add_argument("--cell", default="BPR", help="of grid.yaml, a CF model: data, forget set, settings")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5, 7, 11, 13, 17, 19], help="of the models")
+    parser.add_argument("--cell", default="BPR", help="a cell of grid.yaml with a CF model (default: BPR)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5, 7, 11, 13, 17, 19], help="model seeds")
     parser.add_argument("--table", type=Path, help="write the tables to this Markdown file")
-    parser.add_argument("--docs", type=Path, help="write them into this page too")
+    parser.add_argument("--docs", type=Path, help="also write the tables into this page, between its two markers")
     args = parser.parse_args(argv)
     if len(set(args.seeds)) < max(len(args.seeds), 3):
-        parser.error("--seeds: three different ones at least, for an interval over them")
+        parser.error("--seeds: intervals over seeds need at least three seeds, all different")
     args.settings = yaml.safe_load((ROOT / "benchmarks" / "grid.yaml").read_text(encoding="utf-8"))["models"][args.cell]
     args.settings.pop("algorithms", None)
     args.model = args.settings.pop("model", args.cell)
@@ -81,7 +82,7 @@ def parse_args(argv):
 # --- the models ------------------------------------------------------------------------------------------------------
 @contextmanager
 def given_split():
-    """Take the split labels of pairs from a column of their file, as long as this lasts."""
+    """Within the ``with`` block, data sets read the split label of each pair from a column of the data file."""
     rule = GeneralDataset.label
     GeneralDataset.label = staticmethod(lambda config, log: log.columns[SPLIT].astype(np.int8))
     try:
@@ -91,7 +92,7 @@ def given_split():
 
 
 def words_of(args, kind, seed):
-    """Return the words of `run_recbole.py` that train a model."""
+    """Return the arguments of `run_recbole.py` that train a model of a kind with a seed, a list of strings."""
     settings = {"model": args.model, "seed": seed, "checkpoint_dir": args.work / kind, "tensorboard": False}
     settings |= args.settings | {"data_path": args.work / "data" if kind in (COMPACT, ANEW) else args.data}
     if kind == MASKED:
@@ -104,13 +105,13 @@ def words_of(args, kind, seed):
 
 
 def scenario_and_config(args, kind, seed):
-    """Return the scenario and the settings of a model's run."""
+    """Return the scenario and the configuration of the run that trains a model of a kind with a seed."""
     config = configured(*train_arguments(words_of(args, kind, seed), "compact.py"))
     return scenario_of(config), config
 
 
 def opened(args, kind):
-    """Return the :class:`~recbole.quick_start.setup.Setup` of a kind, and the state of its models."""
+    """Return the :class:`~recbole.quick_start.setup.Setup` for the models of a kind (first seed), and their state."""
     scenario, config = scenario_and_config(args, kind, args.seeds[0])
     with given_split() if kind == COMPACT else nullcontext():
         setup = begin(config, scenario, forgetting=kind == MASKED)
@@ -118,16 +119,16 @@ def opened(args, kind):
 
 
 def path_of(args, kind, seed):
-    """Return where a model is."""
+    """Return the path of a model's checkpoint."""
     scenario, _ = scenario_and_config(args, kind, seed)
     return scenario.path(scenario.names.retrained(LAST) if kind == MASKED else scenario.names.base())
 
 
 def train(args, kind, seed):
-    """Train a model, unless it is there.
+    """Train a model in a process of its own, unless its files exist.
 
     Raises:
-        UserError: it did not come to its end.
+        UserError: the training failed.
     """
     path = path_of(args, kind, seed)
     if path.exists() and path.with_suffix(".json").exists():
@@ -137,42 +138,44 @@ def train(args, kind, seed):
     status = attempt([sys.executable, *map(str, script), *words_of(args, kind, seed)], args.work, log, None)
     print(f"{kind} {seed}: exit {status}", flush=True)
     if status:
-        raise UserError(f"{kind}, seed {seed}: exit status {status}; look at {log}")
+        raise UserError(f"the training of {kind}, seed {seed}, failed with exit status {status}; see {log}")
 
 
 def models_of(args, kind, setup, state):
-    """Return the models of a kind, one a seed.
+    """Load the models of a kind, a list with one model per seed; `setup` and `state` are those of :func:`opened`.
 
     Raises:
-        UserError: a file is of other settings, data or rows.
+        UserError: a checkpoint was trained with other settings, data or rows.
     """
     found = []
     for seed in args.seeds:
         stored = Stored.read(path_of(args, kind, seed))
         differing = stored.differences(setup.identity(state), ("seed",))
         if differing:
-            raise UserError(f"{stored.path} was made by other settings: {differing[0]}")
+            raise UserError(f"{stored.path} was trained with other settings: {differing[0]}")
         found.append(load(setup, state, stored))
     return found
 
 
 # --- the compact file ------------------------------------------------------------------------------------------------
 def write_compact(dataset, source, path):
-    """Write the retained lines of a file, in its order, each with the split label that its pair has in the whole log.
+    """Write the retained lines of a data file to a new file, each with the split label of its pair in the whole log.
+
+    Lines keep their order. Lines that are forgotten or that the data set's filters drop are left out.
 
     Args:
-        dataset: the whole log, each (user, item) once, under its mask.
-        source: its file.
-        path: of the new one.
+        dataset: the data set read from the whole file, with the forgotten rows masked.
+        source: path of the whole file.
+        path: path of the new file, which has the further column ``split``.
 
     Raises:
-        UserError: a pair is in the log more than once.
+        UserError: the log contains a (user, item) pair more than once.
     """
     log, (user, item) = dataset.log, (dataset.uid_field, dataset.iid_field)
     pairs = list(zip(*(log.vocabulary[s].tokens(getattr(log, s)).tolist() for s in ("user", "item")), strict=True))
     label = dict(zip(pairs, np.where(dataset.forgotten, -1, log.split).tolist(), strict=True))
     if len(label) < len(pairs):
-        raise UserError(f"{source}: holds a pair more than once; labels are given to pairs")
+        raise UserError(f"{source}: contains a pair more than once, but split labels are assigned to pairs")
     with open(source, newline="", encoding="utf-8") as lines, atomic_write(path) as file:
         reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
         header = next(reader)
@@ -185,7 +188,7 @@ def write_compact(dataset, source, path):
 
 
 def make_file(args, setup, state):
-    """Write the compact file and the settings that read its labels, unless they are there."""
+    """Write the compact file, unless it exists, and a settings file that makes its split column readable."""
     name, columns = setup.config["dataset"], setup.config["load_col"]["inter"]
     folder = args.work / "data" / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -196,10 +199,10 @@ def make_file(args, setup, state):
 
 
 def new_ids(whole, dataset):
-    """Return, for each user and for each item of the whole log, its id in other data (int64 each).
+    """Return two arrays, int64 [n_users] and [n_items]: position is an id in the whole log, value the id in `dataset`.
 
     Raises:
-        UserError: the two do not have the same users and items.
+        UserError: the two data sets do not have the same users and items.
     """
     found = []
     for side in ("user", "item"):
@@ -207,34 +210,34 @@ def new_ids(whole, dataset):
         other = dataset.log.vocabulary[side]
         ids = other.ids(tokens.tokens(np.arange(len(tokens))))
         if (ids < 0).any() or len(other) != len(tokens):
-            raise UserError(f"the {side}s of the compact file are others: they cannot be asked the same")
+            raise UserError(f"the {side}s of the compact file differ from those of the whole log: nothing to compare")
         found.append(ids)
     return found
 
 
 def labels_moved(whole, dataset):
-    """Return of how many pairs, and of how many people, the split label is another than in the whole log.
+    """Return (number of pairs, number of their users) whose split label in `dataset` differs from the whole log's.
 
     Raises:
-        UserError: the retained pairs are not the same.
+        UserError: `dataset` does not contain exactly the retained pairs of the whole log.
     """
     (users, items), mask = new_ids(whole, dataset), ~whole.forgotten
     keys = [users[whole.log.user[mask]] * len(items) + items[whole.log.item[mask]]]
     keys.append(dataset.log.user * len(items) + dataset.log.item)
     orders = [np.argsort(key) for key in keys]
     if not np.array_equal(keys[0][orders[0]], keys[1][orders[1]]):
-        raise UserError("the compact file has other pairs than the retained ones; delete it to make it anew")
+        raise UserError("the compact file has other pairs than the retained ones; delete it so that it is rewritten")
     moved = whole.log.split[mask][orders[0]] != dataset.log.split[orders[1]]
     return int(moved.sum()), len(np.unique(dataset.log.user[orders[1]][moved]))
 
 
 class Renumbered:
-    """A model of other data, asked and answering in the ids of the whole log.
+    """Wraps a model trained on other data so that its inputs and outputs use the ids of the whole log.
 
     Args:
         model: the recommender.
-        whole: the whole log's data set.
-        dataset: the model's.
+        whole: the data set of the whole log.
+        dataset: the data set that the model was trained on.
     """
 
     def __init__(self, model, whole, dataset):
@@ -250,24 +253,29 @@ class Renumbered:
         return self.model.parameters()
 
     def full_sort_predict(self, interaction):
-        """Return the scores of all items, [rows, n_items], in the order of the whole log's ids."""
-        asked = Interaction({self.field: self.users[interaction[self.field]]})
-        return self.model.full_sort_predict(asked).view(-1, self.n_items)[:, self.items]
+        """Return the scores of all items, float [rows, n_items], with columns ordered by the whole log's item ids."""
+        renumbered = Interaction({self.field: self.users[interaction[self.field]]})
+        return self.model.full_sort_predict(renumbered).view(-1, self.n_items)[:, self.items]
 
 
 # --- the comparison --------------------------------------------------------------------------------------------------
-def asked_all(args, setup, state):
-    """Return the models by kind, asked in the ids of the whole log, and lines about what differs."""
+def all_models(args, setup, state):
+    """Load all models; `setup` and `state` are those of the kind ``masked``.
+
+    Returns:
+        ``(models, lines)``: kind to a list of models (one per seed) that use the ids of the whole log, and lines of
+        text that say how many ids and split labels differ from the whole log.
+    """
     whole, models, lines = state.data, {}, []
     for kind in KINDS:
         own, at = (setup, state) if kind == MASKED else opened(args, kind)
         found = models_of(args, kind, own, at)
         if kind in (COMPACT, ANEW):
-            (users, items), (rows, people) = new_ids(whole, at.data), labels_moved(whole, at.data)
+            (users, items), (rows, movers) = new_ids(whole, at.data), labels_moved(whole, at.data)
             same = [int((ids == np.arange(len(ids))).sum()) - 1 for ids in (users, items)]
             lines.append(
-                f"{kind}: {len(at.data.log)} interactions; {same[0]} of {len(users) - 1} people and {same[1]} of "
-                f"{len(items) - 1} items keep their ids; {rows} split labels of {people} people are others"
+                f"{kind}: {len(at.data.log)} interactions; {same[0]} of {len(users) - 1} users and {same[1]} of "
+                f"{len(items) - 1} items keep their ids; {rows} split labels of {movers} users differ"
             )
             found = [Renumbered(model, whole, at.data) for model in found]
         models[kind] = [Asked(model) for model in found]
@@ -275,7 +283,13 @@ def asked_all(args, setup, state):
 
 
 def compared(models, view, settings):
-    """Return the two tables: of distances, and of utility and forgetting."""
+    """Return two tables (data frames): distances between the models, and their utility and forgetting.
+
+    Args:
+        models: kind to a list of models, one per seed.
+        view: the evaluation view of the kind ``masked``.
+        settings: metrics, list lengths and batch size of the evaluation.
+    """
     probes = [get_probe(name)() for name in ("utility", "forgotten")]
     values = {}
     for kind, some in models.items():
@@ -289,7 +303,7 @@ def compared(models, view, settings):
             of[pair] = np.zeros((n, n))
         for s, t in np.ndindex(n, n):
             if s >= t and pair[0] == pair[1]:
-                continue  # a distance is symmetric
+                continue  # distances are symmetric, so one half of the matrix is enough
             between = distances(models[pair[0]][s], models[pair[1]][t], view.shown, (10,), settings.batch_size)
             for name, key in DISTANCES.items():
                 each = 1 - between[key] if name.startswith("1 - ") else between[key]
@@ -302,7 +316,7 @@ def compared(models, view, settings):
 
 
 def main(argv):
-    """Train what is missing, compare, and print the tables; return the exit status."""
+    """Train the missing models, compare all, and print the tables. Return the exit status."""
     if argv[:1] == [GIVEN_SPLIT]:
         with given_split():
             return train_main(argv[1:])
@@ -316,7 +330,7 @@ def main(argv):
         for kind in KINDS:
             for seed in args.seeds:
                 train(args, kind, seed)
-        models, lines = asked_all(args, setup, state)
+        models, lines = all_models(args, setup, state)
     except UserError as error:
         print(f"compact.py: {error}", file=sys.stderr)
         return 2

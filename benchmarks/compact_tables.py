@@ -1,4 +1,7 @@
-"""The tables of `compact.py`: distances between kinds of models, utility and forgetting, with intervals over seeds."""
+"""The tables that `compact.py` prints: distances between kinds of models, utility and forgetting.
+
+All have 95 % intervals over seeds.
+"""
 
 import numpy as np
 import pandas as pd
@@ -16,45 +19,54 @@ COLUMNS = {
 
 
 def apart(found):
-    """Return the mean distance of models of different seeds.
+    """Return the mean distance between models of different seeds.
 
     Args:
-        found: float64 [seeds, seeds], the distance of each model of one kind from each of another.
+        found: float64 [seeds, seeds], the distance between each model of one kind and each model of another kind.
     """
     return float(found[~np.eye(len(found), dtype=bool)].mean())
 
 
 def excess(across, one, other):
-    """Return how much further two kinds are apart than models of one kind: zero where they are one distribution.
+    """Return the mean distance between two kinds minus the mean of the distances within each kind.
+
+    It is zero if the models of both kinds follow one distribution. Pairs of models with the same seed are left out.
 
     Args:
-        across, one, other: float64 [seeds, seeds], the distances between the kinds and inside of each.
+        across: float64 [seeds, seeds], distances between the models of the two kinds.
+        one: float64 [seeds, seeds], distances between models of the first kind.
+        other: float64 [seeds, seeds], distances between models of the second kind.
     """
     return apart(across) - (apart(one) + apart(other)) / 2
 
 
 def jackknifed(statistic, matrices):
-    """Return a statistic of matrices [seeds, seeds] and half the length of its 95 % interval over seeds."""
+    """Return a statistic and half the length of its 95 % jackknife interval over seeds.
+
+    Args:
+        statistic: a function of the matrices that returns a float.
+        matrices: float64 arrays [seeds, seeds]; the jackknife leaves out the row and column of one seed at a time.
+    """
     n, whole = len(matrices[0]), statistic(*matrices)
     left = [statistic(*(np.delete(np.delete(one, at, 0), at, 1) for one in matrices)) for at in range(n)]
     return whole, interval(n * whole - (n - 1) * np.array(left))[1]
 
 
 def interval(values):
-    """Return the mean of values, one a seed, and half the length of its 95 % interval (Student's t)."""
+    """Return the mean of values (one per seed) and half the length of its 95 % interval (Student's t)."""
     return float(np.mean(values)), float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
 
 
-def told(value, half, digits=4):
-    """Return a mean with its interval as text."""
+def with_interval(value, half, digits=4):
+    """Return a value and its interval as text, ``value [low, high]``; `half` is half the interval's length."""
     return f"{value:.{digits}f} [{value - half:.{digits}f}, {value + half:.{digits}f}]"
 
 
 def distance_table(found):
-    """Return the table of distances.
+    """Return the table of distances, a data frame with a row per pair of kinds and a column per heading.
 
     Args:
-        found: heading to (kind, kind) to float64 [seeds, seeds].
+        found: heading to (kind, kind) to distances, float64 [seeds, seeds].
     """
     lines = {}
     for heading, of in found.items():
@@ -62,24 +74,24 @@ def distance_table(found):
         for pair in PAIRS:
             three = of[pair], of[pair[0], pair[0]], of[pair[1], pair[1]]
             cells[", ".join(pair)] = f"{apart(of[pair]):.4f}"
-            cells[f"{', '.join(pair)}: excess"] = told(*jackknifed(excess, three))
+            cells[f"{', '.join(pair)}: excess"] = with_interval(*jackknifed(excess, three))
             cells[f"{', '.join(pair)}: same seed"] = f"{np.diag(of[pair]).mean():.4f}"
         lines[heading] = cells
     return pd.DataFrame(lines).rename_axis("models").reset_index()
 
 
 def value_table(values):
-    """Return the table of utility and forgetting.
+    """Return the table of utility and forgetting, with a row per kind and per difference from ``masked``.
 
     Args:
-        values: kind to heading to one value a seed.
+        values: kind to heading to values, float64 [seeds].
     """
     names = {kind: values[kind] for kind in KINDS}
     for kind in (COMPACT, ANEW, BASE):
         difference = {key: np.subtract(values[kind][key], values[MASKED][key]) for key in COLUMNS}
         names[f"{kind} - {MASKED}, paired by seed"] = difference
-    lines = {name: {key: told(*interval(one[key])) for key in COLUMNS} for name, one in names.items()}
+    lines = {name: {key: with_interval(*interval(one[key])) for key in COLUMNS} for name, one in names.items()}
     for name, cells in lines.items():
         if name.startswith(ANEW):
-            cells["NDCG@10"] = ""  # of people who asked, some rows of this test were trained on
+            cells["NDCG@10"] = ""  # some of these test rows of requesting users were training rows
     return pd.DataFrame(lines).T.rename_axis("models").reset_index()

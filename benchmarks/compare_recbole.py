@@ -1,15 +1,18 @@
-r"""Hold a model against RecBole 1.2.1: the same data, split and settings, several seeds, whole processes.
+r"""Compare a model with its counterpart in RecBole 1.2.1, on the same data and split, with several seeds.
 
     python benchmarks/compare_recbole.py --peer-python peer/bin/python --model BPR --data dataset/ml-100k \
         --config configs/config_bpr.yaml --seeds 2 3 5 7 11 --out results/compare_bpr.json
 
-`recbole_peer.py` says how the peer's environment is made. The two run one after the other, seed by seed, each as a
-process of its own with one thread, on the CPU, in a temporary folder. The peer's YAML file is written from our
-effective settings. Interactions are ordered by float32 timestamps on both sides (`time_precision: single`).
+RecBole is called the peer below; `recbole_peer.py` explains how to create its environment. For each seed the peer and
+this program run one after the other, each in its own process with one thread, on the CPU, in a temporary folder. The
+peer's YAML file is written from the effective settings of this program. Both sides order interactions by float32
+timestamps (`time_precision: single`). The script compares
 
-Are the split's examples the same ones (for the first seed: a split by time does not depend on it)? Are the metrics
-the same but for seed noise (Welch's t-test; the random numbers differ, so equal bits are not to be expected)? What do
-loading, an epoch, a validation and the whole process cost? Exit status 1: the splits differ; 2: a side failed.
+- the examples of each split (only for the first seed, because a split by time does not depend on the seed);
+- the metrics, by Welch's t-test over seeds; equal values are not expected, since the random numbers differ;
+- the cost of loading, of an epoch, of a validation and of the whole process.
+
+Exit status: 0 if the splits are equal, 1 if they differ, 2 if a side failed.
 """
 
 import argparse
@@ -37,7 +40,7 @@ from recbole.utils import UserError, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 TOLD_TO_PEER = ("topk", "train_neg_sample_args")
-"""Settings that the peer is told even where they are our defaults, since its own differ or follow another rule."""
+"""Settings written to the peer's file even where they have our default value, because RecBole's defaults differ."""
 COSTS = {
     "load_seconds": "load, s",
     "epoch": "epoch, s",
@@ -50,22 +53,22 @@ COSTS = {
 
 
 def parse_args():
-    """Return the arguments, with paths that hold from any folder."""
+    """Return the command-line arguments, with absolute paths."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer-python", required=True, type=Path, help="interpreter that has RecBole 1.2.1")
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True, type=Path, help="folder NAME with NAME.inter in it")
-    parser.add_argument("--config", required=True, type=Path, nargs="+", help="our YAML files, the last one wins")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5, 7, 11])
+    parser.add_argument("--peer-python", required=True, type=Path, help="interpreter with RecBole 1.2.1 installed")
+    parser.add_argument("--model", required=True, help="name of a model that both programs have")
+    parser.add_argument("--data", required=True, type=Path, help="folder NAME that contains NAME.inter")
+    parser.add_argument("--config", required=True, type=Path, nargs="+", help="YAML files; later ones take precedence")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5, 7, 11], help="model seeds")
     parser.add_argument("--out", required=True, type=Path, help="JSON file to write")
-    parser.add_argument("--peer-config", type=Path, help="YAML file of settings for the peer alone")
+    parser.add_argument("--peer-config", type=Path, help="YAML file with settings only for the peer")
     parser.add_argument("--peer-cache", type=Path, help="folder that keeps the peer's results, for later comparisons")
     args = parser.parse_args()
     for name in ("data", "out", "peer_config", "peer_cache"):
         path = getattr(args, name)
         setattr(args, name, path and path.resolve())
     args.config = [path.resolve() for path in args.config]
-    args.peer_python = args.peer_python.absolute()  # a virtual environment's link must not be followed
+    args.peer_python = args.peer_python.absolute()  # resolve() would follow the link out of the virtual environment
     return args
 
 
@@ -73,7 +76,7 @@ def parse_args():
 
 
 def our_config(args, seed):
-    """Return our configuration, as our runs have it."""
+    """Return the configuration with which this program runs for a seed."""
     settings = {"data_path": str(args.data.parent), "time_precision": "single", "use_gpu": False, "seed": seed}
     config = Config(args.model, args.data.name, list(map(str, args.config)), command_line=settings)
     config.bind_model(get_model(args.model))
@@ -81,7 +84,11 @@ def our_config(args, seed):
 
 
 def write_peer_config(args, config, path):
-    """Write what the model's and the data set's properties and the configuration files say, for RecBole to read."""
+    """Write the peer's YAML file and return its path.
+
+    It holds the settings from the properties of model and data set and from the configuration files, `TOLD_TO_PEER`,
+    and the contents of ``--peer-config``.
+    """
     ours_alone = ("default: overall.yaml", "command line", "program", "derived")
     keys = {key for key in config if config.source(key) not in ours_alone}.union(TOLD_TO_PEER)
     settings = {key: value for key, value in config.as_dict().items() if key in keys}
@@ -92,48 +99,52 @@ def write_peer_config(args, config, path):
 
 
 def run(command, folder):
-    """Run a command to its end, in ``folder`` with one thread; return its resource usage.
+    """Run a command in ``folder`` with one thread, wait for its end, and return its resource usage (``os.wait4``).
 
     Raises:
-        UserError: when it fails, with its last line.
+        UserError: the command fails; the message contains its last line of output.
     """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(list(map(str, command)), cwd=folder, env=environment, stdout=said, stderr=said)
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(list(map(str, command)), cwd=folder, env=environment, stdout=output, stderr=output)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        lines = said.read().strip().splitlines()
+        output.seek(0)
+        lines = output.read().strip().splitlines()
     if process.returncode:
         last = lines[-1] if lines else "no output"
-        raise UserError(f"exit status {process.returncode} of {' '.join(map(str, command))}: {last}")
+        raise UserError(f"exit status {process.returncode} from the command {' '.join(map(str, command))}: {last}")
     return usage
 
 
 def run_peer(args, seed, peer_config, folder):
-    """Return the peer's report for a seed, from the cache if it is there."""
+    """Return the peer's report for a seed, as a dictionary. It is read from the cache if it is stored there.
+
+    Raises:
+        UserError: the peer fails, or the cached report was measured with other settings.
+    """
     path = (args.peer_cache or folder) / f"{args.model}_{args.data.name}_seed_{seed}.json"
     if not path.exists():
         run([*peer_command(args, seed, peer_config), "--out", path], folder)
     report = json.loads(path.read_text())
     if report["config_sha256"] != hashlib.sha256(peer_config.read_bytes()).hexdigest():
-        raise UserError(f"{path}: was measured with other settings; delete it or choose another --peer-cache")
+        raise UserError(f"{path} was measured with other settings; delete it or choose another --peer-cache")
     return report
 
 
 def peer_command(args, seed, peer_config):
-    """Return the peer's command line, without what it is to write."""
+    """Return the peer's command line, without the flag for its output file."""
     options = {"--model": args.model, "--data": args.data, "--config": peer_config, "--seed": seed}
     return [args.peer_python, ROOT / "benchmarks" / "recbole_peer.py", *words(options)]
 
 
 def words(options):
-    """Return a dictionary of options as words of a command line."""
+    """Return options (flag to value) as a flat list for a command line."""
     return [word for pair in options.items() for word in pair]
 
 
 def run_ours(args, seed, folder):
-    """Return our report for a seed, in the peer's form."""
+    """Train and evaluate with this program; return the report for a seed, with the keys of the peer's report."""
     path = folder / f"ours_seed_{seed}.json"
     options = {
         "--model": args.model,
@@ -165,7 +176,12 @@ def run_ours(args, seed, folder):
 
 
 def compare_data(args, counts, peer_config, folder):
-    """Compare counts, ids and the examples of each part; return both counts and how many things differ."""
+    """Compare counts, ids and the examples of each split.
+
+    Returns:
+        A dictionary with ``counts``, the counts (users, items, rows, examples of each split) of both sides, and
+        ``differing``, the number of differences by kind.
+    """
     path = folder / "split.npz"
     run([*peer_command(args, args.seeds[0], peer_config), "--split-out", path], folder)
     config = our_config(args, seed=args.seeds[0])
@@ -188,13 +204,21 @@ def compare_data(args, counts, peer_config, folder):
 
 
 def one_sided(ours, theirs):
-    """Return how many rows of two tables (dictionaries of columns) have no equal in the other one."""
+    """Return how many rows of two tables (column name to array) have no equal row in the other table."""
     tables = [pd.DataFrame(table).astype(str).assign(side=side) for table, side in ((ours, 1), (theirs, -1))]
     return int(pd.concat(tables).groupby(list(ours))["side"].sum().abs().sum())
 
 
 def compare_metrics(pairs):
-    """Return for each metric, of test and of the best validation, mean and deviation per side and Welch's p."""
+    """Compare the metrics on the test split and those of the best validation.
+
+    Args:
+        pairs: (the peer's report, our report) for each seed.
+
+    Returns:
+        Name of the metric to a dictionary with mean and standard deviation of each side over seeds, the difference of
+        the means, and the p-value of Welch's t-test (None with a single seed).
+    """
     from scipy.stats import ttest_ind
 
     table = {}
@@ -214,7 +238,11 @@ def compare_metrics(pairs):
 
 
 def compare_costs(pairs):
-    """Return for each cost the median over seeds per side, and of the ratio peer / ours with its range."""
+    """Return for each cost the median over seeds of each side, and the median and range of the ratio peer / ours.
+
+    Args:
+        pairs: (the peer's report, our report) for each seed.
+    """
     table = {}
     known = [cost for cost in COSTS if all(cost in costs(report) for pair in pairs for report in pair)]
     for cost in known:
@@ -230,7 +258,10 @@ def compare_costs(pairs):
 
 
 def costs(report):
-    """Return what a run cost: of its epochs and validations the median one, nothing of these if there were none."""
+    """Return the costs of a run, key of `COSTS` to value; epochs and validations are left out if there were none.
+
+    The costs of an epoch and of a validation are medians over the run, in seconds.
+    """
     known = {key: report[key] for key in ("load_seconds", "cpu_seconds", "peak_rss_mib")}
     if not report["epoch_seconds"] or not report["valid_seconds"]:
         return known
@@ -243,7 +274,7 @@ def costs(report):
 
 
 def print_tables(report):
-    """Print what the JSON file holds, without single runs."""
+    """Print the contents of the JSON file as tables, without the single runs."""
     counts = report["data"]["counts"]
     print(f"{report['model']} on {report['dataset']}, seeds {report['seeds']}\n")
     print(f"{'':<32}{'RecBole':>12}{'ours':>12}")
@@ -264,7 +295,7 @@ def print_tables(report):
 
 
 def main():
-    """Run both, compare, print and write; return the exit status."""
+    """Run both programs, compare them, and print and write the results. Return the exit status."""
     args = parse_args()
     pairs = []
     with tempfile.TemporaryDirectory() as name:

@@ -1,26 +1,27 @@
-r"""Does every measure that is printed order models whose order is known?
+r"""Does every measure in the result tables rank models correctly whose true order is known?
 
     python benchmarks/controls.py --data dataset --work results/controls --table results/controls.md
 
-A ladder of models, from none to too much of forgetting, is asked the questions of the last checkpoint:
+A ladder of five models, from no forgetting to too much of it, is evaluated on the test rows of the last checkpoint:
 
 - base: has forgotten nothing;
 - half: retrained without the first half of the requests (`--retrain_checkpoint_idx_to_match 1`);
-- retrained: without all of them (3);
-- over-forgotten: the retrained model with other scores for those who asked: what somebody asked to forget scores one
-  less than the lowest of all other items. Everybody else gets the retrained model's scores;
-- untrained: the initial values of the model.
+- retrained: retrained without all requests (`--retrain_checkpoint_idx_to_match 3`);
+- over-forgotten: the retrained model, where the scores of each requesting user's forgotten items are set to one less
+  than the lowest score of all other items. Other users get the retrained model's scores;
+- untrained: the model with its initial parameters.
 
-Distances are from models retrained without all requests from other seeds than those of the ladder, so that no step
-shares random numbers with its yardstick; they are means over these references. `controls_order.py` says of each
-measure which order it should have; the table, in how many seeds it has it (the steps of one seed against each other)
-and what fails.
+Distances are means over reference models, which are retrained without all requests. Their seeds differ from those of
+the ladder, so that no model shares random numbers with its reference. `controls_order.py` defines the expected order
+for each measure. The table reports in how many seeds the five models of that seed have this order, and which relations
+fail.
 
-Each model is that of the epoch which its own validation selected. With `--same_epoch` half and retrained are as they
-were at the epoch that was selected for the base of their seed, so that nothing but the rows differs.
+Each model is taken from the epoch that its own validation selected. With `--same_epoch` half and retrained are taken
+from the epoch that was selected for the base model of the same seed, so that only the training rows differ.
 
-A model of the work folder is not trained again, and `controls_<cell>.json` not made again for the same seeds; models of
-`grid.py` can be copied into its `saved`, each .pth with its .json. The settings are those of cells of `grid.yaml`.
+Existing models in the work folder are not trained again, and `controls_<cell>.json` is not rewritten for the same
+seeds. Models of `grid.py` can be copied into `saved` in the work folder, each .pth file with its .json file. The
+settings are those of the cells in `grid.yaml`.
 """
 
 import argparse
@@ -52,26 +53,26 @@ from recbole.utils import UserError
 from recbole.utils.files import atomic_write, write_json
 
 AT = {BASE: None, HALF: 1, RETRAINED: LAST}
-"""Which checkpoint of the forget set the trained steps are retrained for."""
+"""Trained step of the ladder to the index of the checkpoint that it is retrained for; None for the base model."""
 
 
 def parse_args(argv):
-    """Return the arguments, with the settings of the cells."""
+    """Return the command-line arguments; ``known`` holds the settings of the selected cells, name to dictionary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, type=Path, help="folder of the prepared data sets")
     parser.add_argument("--work", required=True, type=Path, help="folder for checkpoints, logs and results")
     parser.add_argument(
-        "--cells", nargs="+", default=["BPR", "GRU4Rec"], help="of grid.yaml: data, forget set, settings"
+        "--cells", nargs="+", default=["BPR", "GRU4Rec"], help="cells of grid.yaml (default: BPR GRU4Rec)"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5, 13, 17, 19], help="of the ladder's models")
-    parser.add_argument("--references", type=int, nargs="+", default=[7, 11], help="seeds of the references")
-    parser.add_argument("--same_epoch", action="store_true", help="half and retrained at the epoch of the seed's base")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5, 13, 17, 19], help="seeds of the ladder")
+    parser.add_argument("--references", type=int, nargs="+", default=[7, 11], help="seeds of the reference models")
+    parser.add_argument("--same_epoch", action="store_true", help="take half and retrained from base's selected epoch")
     parser.add_argument("--table", type=Path, help="write the tables to this Markdown file")
-    parser.add_argument("--docs", type=Path, help="write them into this page too")
+    parser.add_argument("--docs", type=Path, help="also write the tables into this page, between the cell's markers")
     args = parser.parse_args(argv)
     if len({*args.seeds, *args.references}) < len(args.seeds) + len(args.references):
         parser.error(
-            "--seeds, --references: a seed stands twice; a reference of the ladder's shares its random numbers"
+            "--seeds, --references: a seed is given twice, so a reference shares its random numbers with the ladder"
         )
     known = yaml.safe_load((ROOT / "benchmarks" / "grid.yaml").read_text(encoding="utf-8"))["models"]
     if set(args.cells) - set(known):
@@ -83,7 +84,7 @@ def parse_args(argv):
 
 # --- the models ------------------------------------------------------------------------------------------------------
 def words_of(args, cell, seed, index):
-    """Return the words of `run_recbole.py` that train the base (index None), or retrain for a checkpoint."""
+    """Return the arguments of `run_recbole.py` that train the base (index None), or retrain for a checkpoint."""
     settings = {key: value for key, value in args.known[cell].items() if key != "algorithms"}
     settings |= {"seed": seed, "data_path": args.data, "checkpoint_dir": args.work / "saved", "tensorboard": False}
     if index is None:
@@ -95,13 +96,13 @@ def words_of(args, cell, seed, index):
 
 
 def opened(args, cell):
-    """Return the :class:`~recbole.quick_start.setup.Setup` of a cell, with the first of the ladder's seeds."""
+    """Return the :class:`~recbole.quick_start.setup.Setup` of a cell, with the first seed of the ladder."""
     config = configured(*train_arguments(words_of(args, cell, args.seeds[0], LAST), "controls.py"))
     return begin(config, scenario_of(config), forgetting=True)
 
 
 def seeded(setup, seed):
-    """Return a setup with another seed of the model, on the same data and requests."""
+    """Return a copy of a setup with another model seed, for the same data and requests."""
     scenario = copy.copy(setup.scenario)
     scenario.config = copy.deepcopy(setup.config)
     scenario.config["seed"] = seed
@@ -109,15 +110,15 @@ def seeded(setup, seed):
 
 
 def state_of(setup, index):
-    """Return the state of the base (None), or of the model retrained for a checkpoint."""
+    """Return the state of the base model (index None), or of the model retrained for a checkpoint."""
     return setup.base() if index is None else setup.retrained(index)
 
 
 def train(args, cell, setup, index):
-    """Train a model, unless it is there.
+    """Train a model in its own process, unless its files exist.
 
     Raises:
-        UserError: it did not come to its end.
+        UserError: the training failed.
     """
     path, seed = state_of(setup, index).file, setup.config["seed"]
     if path.exists() and path.with_suffix(".json").exists():
@@ -127,30 +128,36 @@ def train(args, cell, setup, index):
     status = attempt([sys.executable, str(ROOT / "run_recbole.py"), *words], args.work, log, None)
     print(f"{log.stem}: exit {status}", flush=True)
     if status:
-        raise UserError(f"{log.stem}: exit status {status}; look at {log}")
+        raise UserError(f"the training of {log.stem} failed with exit status {status}; see {log}")
 
 
 def trained(setup, index, same_epoch=False):
-    """Return a trained model; a retrained one, if so wanted, as it was at the epoch that was selected for the base.
+    """Load a trained model.
+
+    Args:
+        setup: the setup with the model's seed.
+        index: the checkpoint that it is retrained for; None for the base.
+        same_epoch: load a retrained model from the epoch that was selected for the base.
 
     Raises:
-        UserError: its file is of other settings, data or rows, or is not there: training may have ended before.
+        UserError: the file was trained with other settings, data or rows, or does not exist. With `same_epoch` it does
+            not exist if the retraining ended before this epoch.
     """
     state = setup.retrained_same_epoch(index) if same_epoch and index is not None else state_of(setup, index)
     stored = Stored.read(state.file)
     differing = stored.differences(setup.identity(state), ())
     if differing:
-        raise UserError(f"{stored.path} was made by other settings: {differing[0]}")
+        raise UserError(f"{stored.path} was trained with other settings: {differing[0]}")
     return load(setup, state, stored)
 
 
 class OverForgotten:
-    """A model that scores what a person asked to forget one less than the lowest of all other items.
+    """Wraps a model; the scores of a user's forgotten items become one less than the lowest score of all other items.
 
     Args:
         model: the recommender.
-        field: which column of a batch holds the person.
-        forgotten: person to the ids of the items (int64 tensor); nobody else's scores change.
+        field: the column of a batch that contains the user ids.
+        forgotten: user id to the ids of the forgotten items (int64 tensor). Scores of other users do not change.
     """
 
     def __init__(self, model, field, forgotten):
@@ -165,24 +172,24 @@ class OverForgotten:
         return self.model.parameters()
 
     def full_sort_predict(self, interaction):
-        """Return the scores of all items, [rows, n_items]."""
+        """Return the scores of all items, float [rows, n_items]."""
         scores = self.model.full_sort_predict(interaction).view(-1, self.n_items).clone()
-        for row, person in enumerate(interaction[self.field].tolist()):
-            if person in self.forgotten:
-                scores[row, self.forgotten[person]] = torch.inf
-                scores[row, self.forgotten[person]] = scores[row, 1:].min() - 1
+        for row, user in enumerate(interaction[self.field].tolist()):
+            if user in self.forgotten:
+                scores[row, self.forgotten[user]] = torch.inf
+                scores[row, self.forgotten[user]] = scores[row, 1:].min() - 1
         return scores
 
 
 def forgotten_items(dataset, mask):
-    """Return who asked, to the ids of the items of their forgotten rows (int64 tensor, each once)."""
-    people = dataset.log.user[mask]
+    """Return the id of each requesting user to the distinct item ids in the user's forgotten rows (int64 tensor)."""
+    users = dataset.log.user[mask]
     items = dataset.log.item[mask]
-    return {int(person): torch.from_numpy(items[people == person]).unique() for person in set(people.tolist())}
+    return {int(user): torch.from_numpy(items[users == user]).unique() for user in set(users.tolist())}
 
 
 def ladder(setup, same_epoch=False):
-    """Return the models of a seed by step, each as it is asked."""
+    """Return the five models of a seed, step of the ladder to :class:`~recbole.evaluator.Asked`."""
     last = setup.retrained(LAST)
     models = {step: trained(setup, index, same_epoch) for step, index in AT.items()}
     forgotten = forgotten_items(last.dataset, last.forgotten)
@@ -193,7 +200,7 @@ def ladder(setup, same_epoch=False):
 
 # --- the comparison --------------------------------------------------------------------------------------------------
 def measured(model, view, settings, references):
-    """Return the value of every measure by heading, of distances the mean over references."""
+    """Return the value of every measure for a model, by heading; distances are means over the reference models."""
     probes = [get_probe(name)() for name in ("utility", "exposure", "forgotten")]
     wanted = {name: measure.wanted for name, measure in MEASURES.items()}
     found = values_of(evaluate(model, view, settings, probes), wanted)
@@ -207,7 +214,7 @@ def measured(model, view, settings, references):
 
 
 def compared(args, cell):
-    """Train what is missing of a cell, and return its values: heading to step to one value a seed."""
+    """Train the missing models of a cell and evaluate all. Returns heading to step to a list with a value per seed."""
     setup = opened(args, cell)
     for seed in args.references:
         train(args, cell, seeded(setup, seed), LAST)
@@ -226,7 +233,7 @@ def compared(args, cell):
 
 
 def result(args, cell):
-    """Return what is there of a cell with these seeds, else what is compared now and written: heading, step, seeds."""
+    """Return the values of a cell, as :func:`compared` does; read from its JSON file if seeds and settings match."""
     path = args.work / f"controls_{cell}.json"
     about = {"seeds": args.seeds, "references": args.references, "same_epoch": args.same_epoch}
     there = read_if_there(path)
@@ -238,7 +245,7 @@ def result(args, cell):
 
 
 def main(argv):
-    """Train what is missing, compare, and write and print the tables; return the exit status."""
+    """Train the missing models, evaluate all, and write and print the tables. Return the exit status."""
     args = parse_args(argv)
     logging.getLogger("recbole").setLevel(logging.ERROR)
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""What `controls.py` expects of every measure on a ladder of models, and whether its values have that order."""
+"""The order that `controls.py` expects for each measure on its ladder of models, and the check of this order."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,29 +9,32 @@ import pandas as pd
 from recbole.report.columns import VIEW, Wanted
 
 STEPS = BASE, HALF, RETRAINED, OVER, UNTRAINED = "base", "half", "retrained", "over-forgotten", "untrained"
-"""The ladder, from the model that has forgotten nothing to the one that never learned."""
+"""The steps of the ladder, from the base model, which has forgotten nothing, to the untrained model."""
 
 K = 10
-"""Length of the lists that are looked at."""
+"""Length of the recommended lists in all measures of lists."""
 
 ALIKE = 0.1
-"""Utility is alike where it differs from the retrained model's by less than this share of what training gains."""
+"""Utility counts as similar if its difference from the retrained model is below this share of the gain by training.
+
+The gain is the utility of the retrained model minus that of the untrained model.
+"""
 
 EQUAL = 1e-9
-"""Relative difference up to which two values that should be the same are."""
+"""Relative difference up to which two values count as equal."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure, and what it should say of the ladder.
+    """A measure, and the relations that its values should have on the ladder.
 
     Attributes:
-        wanted: which row of the result table it is.
-        chains: steps in the order of their values, ascending and without ties.
-        same: pairs of steps that are the same model for what is asked.
-        alike: steps whose value should be near the retrained model's, measured by how far the untrained one is below.
-        digits: how its values are shown.
-        of_reference: whether it needs a model to be measured from.
+        wanted: column values that select its row in the result table.
+        chains: tuples of steps; in each, the values should be strictly ascending.
+        same: pairs of steps with equal values, because the two models have the same scores in these rows.
+        alike: steps whose value should be similar to the retrained model's, see :data:`ALIKE`.
+        digits: number of decimals in the table.
+        of_reference: whether the measure is a distance from a reference model.
     """
 
     wanted: Wanted
@@ -43,11 +46,16 @@ class Measure:
 
 
 def _distance(metric: str, population: str, similarity: bool = False, k: int | None = None) -> Measure:
-    """Return a distance from the reference: least of the retrained model, growing on both sides of it.
+    """Return a distance from the reference, which should be smallest for retrained and grow in both directions.
 
-    People who asked for nothing are asked the same by the retrained and the over-forgotten model. Of `rank_change`,
-    which looks at forgotten items alone, nothing is known of over-forgotten against untrained: the last place of the
-    catalogue against a random one.
+    For users without requests the retrained and the over-forgotten model are identical. `rank_change` depends only on
+    forgotten items. For it, the order of over-forgotten (last rank) and untrained (random rank) is unknown.
+
+    Args:
+        metric: name of the metric.
+        population: ``requesting`` or ``others``, the users it is averaged over.
+        similarity: whether the metric is larger for more similar models, which reverses the order.
+        k: list length, or None.
     """
     wanted = {"metric": metric, "k": k, "population": population}
     wanted |= {"split": "test", "minus": None, "view": "current", "masking": "all"}
@@ -63,17 +71,20 @@ def _distance(metric: str, population: str, similarity: bool = False, k: int | N
 
 
 def _pairs(metric: str, split: str, rises: bool = False) -> Measure:
+    """Return a measure of the forgotten pairs, which should fall (or with ``rises`` rise) with more forgetting."""
     wanted = {"metric": metric, "split": split, "minus": None, "population": "requesting", "masking": "all"}
     falling = (OVER, RETRAINED, HALF, BASE)
     return Measure(wanted, (falling[::-1] if rises else falling,), digits=2)
 
 
 def _exposure(metric: str, population: str = "requesting") -> Measure:
+    """Return a measure of forgotten or sensitive items in the lists of a population; it should fall with forgetting."""
     chains = ((OVER, RETRAINED, HALF, BASE),)
     return Measure(VIEW | {"metric": metric, "k": K, "population": population}, chains, digits=3)
 
 
 def _utility(metric: str) -> Measure:
+    """Return a measure of utility, which should be similar for all trained models, and lower for the untrained one."""
     return Measure(VIEW | {"metric": metric, "k": K}, ((UNTRAINED, RETRAINED),), alike=(BASE, HALF, OVER))
 
 
@@ -104,15 +115,18 @@ MEASURES: dict[str, Measure] = {
     f"NDCG@{K}": _utility("ndcg"),
     f"recall@{K}": _utility("recall"),
 }
-"""Every measure that a comparison prints, by heading."""
+"""All measures that are checked, by heading in the table."""
 
 
 def relations(measure: Measure, values: dict[str, float]) -> dict[str, bool]:
-    """Return what a measure should say of one ladder, in words, and whether it does; nothing holds of a NaN.
+    """Return the relations that a measure should have on the models of one seed.
 
     Args:
-        measure: what is expected.
-        values: step to value.
+        measure: the measure with the expected order.
+        values: step of the ladder to the value of the measure.
+
+    Returns:
+        Text of each relation, such as ``base > half``, to whether it holds. A relation with a NaN does not hold.
     """
     found = {}
     for chain in measure.chains:
@@ -127,23 +141,29 @@ def relations(measure: Measure, values: dict[str, float]) -> dict[str, bool]:
 
 
 def judged(measure: Measure, values: dict[str, list[float]]) -> tuple[int, dict[str, int]]:
-    """Return in how many seeds a measure has all of its order, and in how many each relation that ever fails holds.
+    """Check the expected order of a measure in each seed.
 
     Args:
-        measure: what is expected.
-        values: step to one value a seed, the seeds in one order.
+        measure: the measure with the expected order.
+        values: step of the ladder to a list with one value per seed, in the same order of seeds for all steps.
+
+    Returns:
+        The number of seeds in which all relations hold; and for each relation that fails in any seed, the number of
+        seeds in which it holds.
     """
     ladders = [dict(zip(values, of_seed, strict=True)) for of_seed in zip(*values.values(), strict=True)]
-    told = [relations(measure, ladder) for ladder in ladders]
-    holds = {name: sum(one[name] for one in told) for name in told[0]}
-    return sum(all(one.values()) for one in told), {name: n for name, n in holds.items() if n < len(told)}
+    checked = [relations(measure, ladder) for ladder in ladders]
+    holds = {name: sum(one[name] for one in checked) for name in checked[0]}
+    return sum(all(one.values()) for one in checked), {name: n for name, n in holds.items() if n < len(checked)}
 
 
 def separation(values: dict[str, list[float]]) -> float:
-    """Return the mean over seeds of what base and retrained model differ by, over its standard error; NaN of one seed.
+    """Return the paired difference base - retrained, its mean over seeds divided by its standard error.
+
+    It is NaN with one seed, or if the standard error is zero.
 
     Args:
-        values: step to one value a seed, the seeds in one order.
+        values: step of the ladder to a list with one value per seed, in the same order of seeds for all steps.
     """
     difference = np.subtract(values[BASE], values[RETRAINED])
     if len(difference) < 2:
@@ -153,10 +173,10 @@ def separation(values: dict[str, list[float]]) -> float:
 
 
 def table(values: dict[str, dict[str, list[float]]]) -> pd.DataFrame:
-    """Return the table of a model: means over seeds, base against retrained, in how many seeds the order is there.
+    """Return the table of a cell, a row per measure: means over seeds, :func:`separation`, and the check of the order.
 
     Args:
-        values: heading to step to one value a seed.
+        values: heading to step of the ladder to a list with one value per seed.
     """
     lines = []
     for name, of_steps in values.items():

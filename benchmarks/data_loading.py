@@ -1,15 +1,16 @@
-r"""What does it cost to get the data ready, beside RecBole 1.2.1? Seconds and memory, in one run.
+r"""How much CPU time and memory does data loading take, compared with RecBole 1.2.1?
 
     python benchmarks/data_loading.py --peer-python peer/bin/python --tafeng dataset/tafeng --out results/loading.json
 
-Sessions: a log of ``--sizes`` interactions is drawn (session lengths are 2 plus geometric, 8 in the mean; items follow
-Zipf's law). From the same file each side builds its data set, split into train, valid and test, with windows of at most
-50 items; then it makes the first batch of validation, and every training batch of an epoch, for SASRec but without a
-model. Each side is a process of its own with one thread, one after the other; `recbole_peer.py` says how the peer's
-environment is made. Baskets: loading Ta-Feng; there is no peer.
+Sessions: for each of ``--sizes`` a log with this number of interactions is generated (session lengths are 2 plus a
+geometric number, with mean 8; items follow Zipf's law). From the same file both programs build their data set for
+SASRec, split into train, valid and test, with windows of at most 50 items. Then they build the first validation batch,
+and all training batches of an epoch; no model is built. Each program runs in its own process with one thread, one after
+the other. RecBole is called the peer; `recbole_peer.py` explains how to create its environment. Baskets: this program
+alone loads Ta-Feng, since RecBole has no next-basket data.
 
-Seconds are CPU seconds. Memory is the peak of the process: all of it, and less what it had after its imports, which is
-some 300 MiB on either side, whatever the data. A log of ten sessions comes before, off the clock.
+Seconds are CPU seconds. Memory is the peak of the process, reported as a whole and minus the memory after the imports
+(about 300 MiB for both programs). Before the measurement both load a log of 80 interactions, which is not counted.
 """
 
 import argparse
@@ -38,24 +39,24 @@ SETTINGS = {
 
 
 class Meter:
-    """Notes CPU seconds and peak memory of one stage after the other; made when everything is imported."""
+    """Records CPU seconds and peak memory of consecutive stages. Create it when all imports are done."""
 
     def __init__(self):
         self.stages, self.imports = {}, peak_mib()
 
     def start(self):
-        """Begin, once the libraries are warm."""
+        """Start the clock for the first stage."""
         self.last = time.process_time()
 
     def note(self, stage):
-        """End a stage."""
+        """End a stage, record its costs under a name, and start the clock for the next stage."""
         now, peak = time.process_time(), peak_mib()
         self.stages[stage] = {"cpu_seconds": now - self.last, "peak_mib": peak, "over_imports_mib": peak - self.imports}
         self.last = time.process_time()
 
 
 def peak_mib():
-    """Return the largest memory that this process has had, MiB."""
+    """Return the peak memory of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -63,7 +64,7 @@ def peak_mib():
 
 
 def our_side(model, **settings):
-    """Return a function that builds our data set from a folder: ``(dataset, batches, config)``."""
+    """Return a function that builds our data set from a folder and returns ``(dataset, batches, config)``."""
     sys.path.insert(0, str(ROOT))
     from recbole.config import Config
     from recbole.data import TrainBatches, create_dataset
@@ -81,7 +82,7 @@ def our_side(model, **settings):
 
 
 def our_sessions(folder, first):
-    """Build our data set and its batches; return the meter."""
+    """Build our data set and its batches; return the :class:`Meter`. The log in `first` is for warming up."""
     build, meter = our_side("SASRec", **SETTINGS), Meter()
     build(first)
     meter.start()
@@ -97,13 +98,13 @@ def our_sessions(folder, first):
 
 
 def peer_sessions(folder, first):
-    """Build RecBole's data set and its batches; return the meter."""
+    """Build RecBole's data set and its batches; return the :class:`Meter`. The log in `first` is for warming up."""
     os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
     from recbole.utils import init_logger, init_seed
 
-    sys.argv = sys.argv[:1]  # RecBole would read our options as its own
+    sys.argv = sys.argv[:1]  # otherwise RecBole would parse this script's flags
 
     def build(folder):
         settings = SETTINGS | {"data_path": str(folder.parent), "state": "WARNING"}
@@ -126,7 +127,7 @@ def peer_sessions(folder, first):
 
 
 def our_baskets(folder, first):
-    """Load a file of baskets; return the meter."""
+    """Load a data set of baskets; return the :class:`Meter`. The data in `first` are for warming up."""
     build, meter = our_side("DNNTSP", MIN_NBR_BASKET_COUNT=4, use_gpu=False), Meter()
     build(first)
     meter.start()
@@ -143,7 +144,7 @@ SIDES = {"ours": our_sessions, "peer": peer_sessions, "baskets": our_baskets}
 
 
 def draw_sessions(folder, size, seed=2):
-    """Write a log of ``size`` interactions in the folder's ``.inter`` file."""
+    """Generate a log of ``size`` interactions and write it to the folder as ``<folder name>.inter``."""
     import numpy as np
 
     draw = np.random.default_rng(seed)
@@ -159,7 +160,13 @@ def draw_sessions(folder, size, seed=2):
 
 
 def measure(python, side, folder):
-    """Return what a side measured, in a process of its own that stands in an empty folder."""
+    """Measure one side in its own process, in a temporary folder; return its results as a dictionary.
+
+    Args:
+        python: the interpreter.
+        side: a key of `SIDES`.
+        folder: the folder of the data set to load.
+    """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as work:
         first = Path(work) / "ten"
@@ -178,7 +185,7 @@ UNITS = {"cpu_seconds": "CPU s", "peak_mib": "peak, MiB", "over_imports_mib": "p
 
 
 def compare(args, size):
-    """Measure both sides on a log of ``size`` interactions, print them, return them."""
+    """Measure both programs on a generated log of ``size`` interactions; print and return the results."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "sessions"
         draw_sessions(folder, size)
@@ -196,18 +203,18 @@ def compare(args, size):
 
 
 def parse_args():
-    """Return the arguments."""
+    """Return the command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer-python", type=Path, help="interpreter that has RecBole 1.2.1; without it no sessions")
+    parser.add_argument("--peer-python", type=Path, help="interpreter with RecBole 1.2.1; without it no session data")
     parser.add_argument("--sizes", type=int, nargs="*", default=[100_000, 1_000_000], help="interactions in the logs")
-    parser.add_argument("--tafeng", type=Path, help="folder that holds tafeng_merged.json")
+    parser.add_argument("--tafeng", type=Path, help="folder that contains tafeng_merged.json")
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--side", nargs=3, help="for the benchmark itself: a side, its data, and a small log")
+    parser.add_argument("--side", nargs=3, help="internal: measure one side, given its name, its data and warm-up data")
     return parser.parse_args()
 
 
 def main():
-    """Measure one side, or everything."""
+    """Measure one side (``--side``), or start the processes that measure all sides, and print and write the results."""
     args = parse_args()
     if args.side:
         side, *folders = args.side

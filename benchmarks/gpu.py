@@ -1,17 +1,17 @@
-"""What a GPU does with the models and algorithms: whether it agrees with the CPU, what it costs, what it takes.
+"""Check models and unlearning algorithms on a GPU: agreement with the CPU, run time, memory, and determinism.
 
     bash benchmarks/gpu.sh
     bash benchmarks/gpu.sh --device cpu --size tiny --out results/trial.json
 
-Makes its data, installs nothing, needs no network, and stops within --minutes (8). What is missing is told first; what
-cannot run without it is left out. Results are written to one JSON file as they come, so that a run that is stopped
-leaves what it has. The parts, each with a share of the time:
+The script generates its data, installs nothing, needs no network, and stops within --minutes (8). It first reports
+missing packages, and leaves out the parts that need them. Results are written to one JSON file after each measurement,
+so a stopped run keeps its results. Each part has a share of the time:
 
-* ``contract``: the tests of the algorithms' contract on the device, those first that compare it with the CPU (pytest);
-* ``models``: seconds of an epoch and of questions, and memory, beside the CPU of the same machine;
-* ``algorithms``: seconds of a request, beside the CPU, and the size of the change that was made on each;
-* ``propagation``: torch's CSR product beside torch_geometric's LGConv;
-* ``strict``: models and algorithms where operators that a GPU cannot repeat to the bit are errors.
+* ``contract``: the contract tests of the algorithms on the device (pytest), first those that compare it with the CPU;
+* ``models``: seconds for an epoch and for scoring, and memory, compared with the CPU of the same machine;
+* ``algorithms``: seconds for an unlearning request and the relative size of its change, on the device and on the CPU;
+* ``propagation``: graph propagation by torch's sparse CSR product, compared with torch_geometric's LGConv;
+* ``strict``: models and algorithms again, where operators without a deterministic GPU implementation raise an error.
 """
 
 import argparse
@@ -28,43 +28,48 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # makes cuBLAS deterministic; it is read when cuBLAS starts
 
 NEEDED = ("torch", "numpy")
 FOR_MODELS = ("scipy", "pandas", "pyarrow", "yaml", "tqdm")
 FOR_TESTS = ("pytest",)
 SHARES = {"contract": 0.26, "models": 0.26, "algorithms": 0.26, "propagation": 0.06, "strict": 0.16}
-"""Of the time; what a part leaves goes to those after it."""
+"""Each part's share of the time. Time that a part does not use is left to the following parts."""
 
 AT_MOST = {"strict": 20.0, "models": 20.0, "algorithms": 15.0, "propagation": 10.0}
-"""Seconds of one measurement."""
+"""Time limit of a single measurement in seconds, by part."""
 
 COLUMNS = {"models": "epoch_seconds", "algorithms": "request_seconds", "propagation": "seconds"}
 
 
 class TooLong(BaseException):
-    """A measurement took more than its time; nobody but us may catch it."""
+    """A measurement exceeded its time limit. A BaseException, so that measured code does not catch it."""
 
 
 def parse_args(argv=None):
-    """Return the arguments."""
+    """Return the command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda:0", help="cuda:N, or cpu to try the script (default: cuda:0)")
-    parser.add_argument("--size", choices=("tiny", "full"), default="full", help="of the data (default: full)")
-    parser.add_argument("--minutes", type=float, default=8.0, help="for everything (default: 8)")
-    parser.add_argument("--parts", nargs="+", choices=tuple(SHARES), default=list(SHARES), help="default: all")
+    parser.add_argument("--size", choices=("tiny", "full"), default="full", help="size of the data (default: full)")
+    parser.add_argument("--minutes", type=float, default=8.0, help="time limit of the whole run (default: 8)")
+    parser.add_argument("--parts", nargs="+", choices=tuple(SHARES), default=list(SHARES), help="default: all parts")
     parser.add_argument("--only", nargs="+", help="names of models and algorithms to measure (default: all)")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu.json", help="default: results/gpu.json")
     return parser.parse_args(argv)
 
 
 def missing(names):
-    """Return which of some packages are not there."""
+    """Return the packages among `names` that are not installed."""
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
 class Report:
-    """The JSON file, written anew after every measurement."""
+    """The results of the run, written to a JSON file after every measurement.
+
+    Args:
+        path: path of the file.
+        about: information about the machine, which is stored with the results.
+    """
 
     def __init__(self, path, about):
         self.path, self.content, self.started = path, about | {"complete": False, "parts": {}}, time.monotonic()
@@ -72,18 +77,18 @@ class Report:
         self.write()
 
     def write(self):
-        """Write the file aside and put it in its place."""
-        aside = self.path.with_name(f".{self.path.name}.new")
+        """Write the file under a temporary name, and rename it."""
+        temporary = self.path.with_name(f".{self.path.name}.new")
         self.content["seconds"] = self.elapsed()
-        aside.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
-        os.replace(aside, self.path)
+        temporary.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, self.path)
 
     def elapsed(self):
-        """Return seconds since the start."""
+        """Return the wall seconds since the start."""
         return time.monotonic() - self.started
 
     def add(self, part, name, device, found):
-        """Take up one measurement, and say so."""
+        """Add the result of a measurement (name to value), write the file, and print a line."""
         self.content["parts"].setdefault(part, {}).setdefault(name, {})[device] = found
         self.write()
         shown = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
@@ -93,7 +98,10 @@ class Report:
 
 @contextlib.contextmanager
 def limit(seconds):
-    """Raise :class:`TooLong` inside, as soon as Python gets to it, once so many seconds are over."""
+    """Raise :class:`TooLong` within the ``with`` block after a number of seconds.
+
+    A kernel that is running then is finished first, since Python handles signals only between its instructions.
+    """
 
     def ring(*_):
         raise TooLong
@@ -108,20 +116,23 @@ def limit(seconds):
 
 
 def measured(seconds, function, *arguments):
-    """Return what a function puts into its first argument, and how it failed: a failure is a result, too."""
+    """Call ``function(found, *arguments)`` with a time limit; return the dictionary ``found`` that it filled.
+
+    If the function raises an exception or exceeds its limit, the reason is stored under ``failed``.
+    """
     found = {}
     try:
         with limit(seconds):
             function(found, *arguments)
     except TooLong:
         found["failed"] = f"more than {seconds:.0f} s"
-    except Exception as error:  # whatever a kernel may raise
+    except Exception as error:  # kernels raise many kinds of exceptions
         found["failed"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return found
 
 
 def run_tests(report, device, seconds):
-    """Run the contract's tests on the device, those that compare it with the CPU first."""
+    """Run the algorithms' contract tests on the device, first those that compare the device with the CPU."""
     end = time.monotonic() + seconds
     environment = os.environ | {"ERASE_TEST_DEVICE": device, "PYTHONPATH": str(ROOT)}
     classes = " or ".join(f"Test{name}" for name in ("Scif", "Kookmin", "Fanchuan", "Gif", "Ceu", "Idea", "Seif"))
@@ -136,7 +147,12 @@ def run_tests(report, device, seconds):
 
 
 def counted(process, seconds):
-    """Return how many tests a running pytest has told of, by outcome, and which failed; end it when its time is up."""
+    """Read the output of a running pytest until it ends or its time is up, then kill it, and count the outcomes.
+
+    Returns:
+        A dictionary with the number of tests for each outcome (``passed``, ``failed``, ``error``, ``skipped``),
+        ``ended`` (whether all tests ran), ``last`` (the last line of output), and ``failures`` (test names), if any.
+    """
     counts, failures, last = {"PASSED": 0, "FAILED": 0, "ERROR": 0, "SKIPPED": 0}, [], ""
     ended = "its time was up"
     try:
@@ -158,7 +174,15 @@ def counted(process, seconds):
 
 
 def measure(report, part, args, seconds, data):
-    """Run one part's measurements, one after the other, while its time lasts."""
+    """Run the measurements of a part (``strict``, ``models`` or ``algorithms``) in sequence, until its time is up.
+
+    Args:
+        report: the :class:`Report` that takes the results.
+        part: the name of the part.
+        args: the command-line arguments.
+        seconds: the time of the part in seconds. Measurements that do not fit are reported as left out.
+        data: the generated data, a ``gpu_parts.Data``.
+    """
     import gpu_parts
 
     pairs = [(" on ".join(pair), pair) for pair in gpu_parts.PAIRS]
@@ -184,7 +208,7 @@ def measure(report, part, args, seconds, data):
 
 
 def propagation(report, args, seconds):
-    """Measure both ways of propagating over a graph."""
+    """Measure both implementations of graph propagation, on the device and on the CPU."""
     import gpu_parts
 
     for way in gpu_parts.WAYS:
@@ -197,12 +221,12 @@ def propagation(report, args, seconds):
 
 
 def reason(found):
-    """Return why there is no number, if there is none."""
+    """Return why a measurement has no result; an empty text if it has one."""
     return found.get("failed", found.get("left_out", ""))
 
 
 def table(report, args):
-    """Print what was found, a line each, the device beside the CPU."""
+    """Print the results, a line per measurement, with columns for the device and the CPU."""
     devices = list(dict.fromkeys((args.device, "cpu")))
     for part, column in COLUMNS.items():
         print(f"\n{f'{part} ({column})':<42}{''.join(f'{device:>12}' for device in devices)}{'MiB':>10}")
@@ -214,18 +238,18 @@ def table(report, args):
             print(f"{name:<42}{cells}{'-' if memory is None else f'{memory:.0f}':>10}  {reason(mine)[:60]}")
     for name, found in report.content["parts"].get("contract", {}).items():
         for device, counts in found.items():
-            told = ", ".join(f"{counts[key]} {key}" for key in ("passed", "failed", "error", "skipped"))
-            print(f"\n{name} on {device}: {told}; {counts['ended']}")
+            outcomes = ", ".join(f"{counts[key]} {key}" for key in ("passed", "failed", "error", "skipped"))
+            print(f"\n{name} on {device}: {outcomes}; {counts['ended']}")
     strict = report.content["parts"].get("strict", {})
     for name, found in strict.items():
         if reason(found[args.device]):
             print(f"strict: {name}: {reason(found[args.device])[:150]}")
     repeated = sum(not reason(found[args.device]) for found in strict.values())
-    print(f"\nstrict: {repeated} of {len(strict)} ran; everything is in {report.path}")
+    print(f"\nstrict: {repeated} of {len(strict)} ran; all results are in {report.path}")
 
 
 def about(args):
-    """Return which machine this is."""
+    """Return information about the machine and the software, as a dictionary."""
     import torch
 
     card = torch.cuda.get_device_name(args.device) if args.device != "cpu" else None
@@ -239,9 +263,9 @@ def about(args):
 
 
 def check(args):
-    """Say what is missing; return the parts that can run, or None if there is nothing to be done."""
+    """Print which packages are missing; return the parts that can run, or None if nothing can run."""
     if sys.version_info < (3, 11) or missing(NEEDED):
-        print(f"this needs Python 3.11 or newer with {' and '.join(NEEDED)}; missing: {missing(NEEDED)}")
+        print(f"gpu.py needs Python 3.11 or newer with {' and '.join(NEEDED)}; missing packages: {missing(NEEDED)}")
         return None
     import torch
 
@@ -254,14 +278,14 @@ def check(args):
     )
     for part in args.parts:
         if without[part]:
-            print(f"without {', '.join(without[part])} there is no part '{part}'")
+            print(f"part '{part}' is left out because of missing packages: {', '.join(without[part])}")
     if missing(["torch_geometric"]):
-        print("without torch_geometric only torch's own propagation is measured")
+        print("torch_geometric is not installed, so only torch's own propagation is measured")
     return [part for part in SHARES if part in args.parts and not without[part]]
 
 
 def main(argv=None):
-    """Run the parts; return 0 where all ran, 1 where something failed, 2 where nothing could run."""
+    """Run the parts; return the exit status: 0 if all succeeded, 1 if a measurement failed, 2 if nothing could run."""
     args = parse_args(argv)
     started = time.monotonic()
     parts = check(args)
@@ -289,7 +313,7 @@ def main(argv=None):
                 measure(report, part, args, seconds, data)
         report.content["complete"] = True
     except KeyboardInterrupt:
-        print("stopped; what there is is written")
+        print("stopped; the results so far are written")
     report.write()
     table(report, args)
     results = [found for part in report.content["parts"].values() for item in part.values() for found in item.values()]

@@ -1,4 +1,4 @@
-"""What `gpu.py` measures: data that it makes, steps of training, requests, the propagation over a graph."""
+"""The measurements of `gpu.py` on generated data: training steps, unlearning requests, and graph propagation."""
 
 import json
 import tempfile
@@ -25,24 +25,24 @@ MODELS = sorted(path.stem for path in (PROPERTIES / "model").glob("*.yaml"))
 FORGETTING = ("BPR", "LightGCN", "GRU4Rec", "SASRec", "DNNTSP")
 PAIRS = [(name, model) for name in ERASE_ALGORITHMS for model in FORGETTING]
 ROWS = {"tiny": 2_000, "full": 100_000}
-"""Interactions of the data that is made, for each task."""
+"""Number of generated interactions for each task, by size."""
 
 STEPS = {"tiny": 2, "full": 10}
-"""Batches that stand for an epoch."""
+"""Number of training batches from which the time of an epoch is estimated, by size."""
 
 TRAINED = {"tiny": 2, "full": 20}
-"""Batches of training before requests."""
+"""Number of training batches before the unlearning requests, by size."""
 
 
 class Data:
-    """Synthetic data of the three tasks, in a folder that is gone in the end; items follow Zipf's law."""
+    """Synthetic data for the three tasks, in a temporary folder; the popularity of items follows Zipf's law."""
 
     def __init__(self, size):
         self.size, self.tasks, self.states = size, {}, {}
         self.folder = tempfile.TemporaryDirectory(prefix="erase-gpu-")
 
     def of(self, model):
-        """Return a configuration of the model's own, and the data set of its task, nothing forgotten."""
+        """Return a new configuration for a model, and the data set of the model's task with no row forgotten."""
         task = get_model(model).type
         task = ModelType.GENERAL if task is ModelType.TRADITIONAL else task
         if task not in self.tasks:
@@ -53,12 +53,15 @@ class Data:
         return config, type(read)(config, read.log, np.zeros(len(read.log), dtype=bool))
 
     def prepare(self):
-        """Make and read the data of every task."""
+        """Generate and read the data of every task."""
         for model in ("BPR", "GRU4Rec", "DNNTSP"):
             self.of(model)
 
     def trained(self, model, device):
-        """Return the parameters of a model after a few batches on a device, on the CPU; the same at every call."""
+        """Return the parameters of a model (name to tensor on the CPU) after a few training batches.
+
+        The model is trained on the device of the first call; later calls return the same parameters.
+        """
         if model not in self.states:
             config, dataset, fresh = built(self, model, device)
             steps(config, dataset, fresh, TRAINED[self.size])
@@ -66,6 +69,7 @@ class Data:
         return self.states[model]
 
     def _config(self, model, task):
+        """Return the configuration for a model on the generated data of its task."""
         settings = {
             "data_path": str(Path(self.folder.name) / task.name),
             "load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "eval_args": {"order": "TO"},
@@ -76,6 +80,7 @@ class Data:
         return config
 
     def _write(self, folder, task, per_user):
+        """Generate the data set ``synthetic`` of a task in a folder, with `per_user` interactions for each user."""
         n_rows = ROWS[self.size]
         n_users, n_items = n_rows // per_user, max(n_rows // 50, 50)
         draw = np.random.default_rng(2)
@@ -95,9 +100,9 @@ class Data:
 
 
 def built(data, name, device, strict=False):
-    """Return a model on a device, from the same seed on each, with its configuration and data.
+    """Return the configuration, the data set, and a new model on a device, initialised from the same seed on each.
 
-    With ``strict``, operators that a GPU cannot repeat to the bit raise instead of being warned of.
+    With ``strict`` operators without a deterministic implementation raise an error; otherwise PyTorch only warns.
     """
     config, dataset = data.of(name)
     config["device"] = torch.device(device)
@@ -108,9 +113,10 @@ def built(data, name, device, strict=False):
 
 
 def steps(config, dataset, model, n_steps):
-    """Train for some batches after two that do not count; return seconds a batch, and batches of an epoch.
+    """Train for some batches and measure them; two batches before them are not counted.
 
-    It stops where an epoch's first batches do.
+    Returns:
+        ``(seconds per batch, number of batches in an epoch)``. If an epoch has fewer batches, all of them are used.
     """
     batches, device = TrainBatches(config, dataset, model.input_type), config["device"]
     optimizer, seconds = make_optimizer(config, model), []
@@ -132,7 +138,11 @@ def steps(config, dataset, model, n_steps):
 
 
 def of_model(found, data, name, device, strict=False):
-    """Find what a model costs: seconds of an epoch (from some of its batches), of 1,000 questions, and memory."""
+    """Measure a model and store the results in the dictionary `found`.
+
+    These are the seconds for building the model, for an epoch (estimated from some batches), and for scoring all items
+    in 1,000 test rows, and the peak memory.
+    """
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     began = now(device)
@@ -145,20 +155,28 @@ def of_model(found, data, name, device, strict=False):
             "epoch_batches": n_batches,
             "epoch_seconds": seconds * n_batches,
         }
-    asked = dataset.eval_rows("test").inputs[:1000].to(device)
+    inputs = dataset.eval_rows("test").inputs[:1000].to(device)
     model.eval()
     with torch.no_grad():
-        model.full_sort_predict(asked[:2])
+        model.full_sort_predict(inputs[:2])
         began = now(device)
-        model.full_sort_predict(asked)
-    found["thousand_questions_seconds"] = (now(device) - began) * 1000 / len(asked)
+        model.full_sort_predict(inputs)
+    found["thousand_questions_seconds"] = (now(device) - began) * 1000 / len(inputs)
     found |= peak_memory(device)
 
 
 def of_algorithm(found, data, pair, device, strict=False):
-    """Find what an algorithm's requests cost on a model of a few batches: one that counts, after one that does not.
+    """Measure two unlearning requests on a model trained for a few batches, and store the results in `found`.
 
-    ``relative_change`` is of the last; it should be the same on both devices, to a few digits.
+    The first request warms up (``first_request_seconds``). The other keys describe the second: ``request_seconds``,
+    ``status``, ``relative_change``, which should agree between devices to a few digits, and peak memory.
+
+    Args:
+        found: dictionary for the results.
+        data: the generated :class:`Data`.
+        pair: (algorithm, model).
+        device: where it runs, such as ``cuda:0``.
+        strict: whether operators without a deterministic implementation raise an error.
     """
     name, model_name = pair
     state = data.trained(model_name, device)
@@ -185,7 +203,17 @@ WAYS = ("torch CSR", "torch_geometric LGConv")
 
 
 def of_propagation(found, size, way, device):
-    """Find the seconds of a propagation of 64 numbers over a graph and back, after three that do not count."""
+    """Measure a forward and backward pass of graph propagation with embeddings of size 64.
+
+    Stores in `found` the mean ``seconds`` of ten passes (after three warm-up passes), and the numbers of ``edges`` and
+    ``nodes``.
+
+    Args:
+        found: dictionary for the results.
+        size: ``tiny`` or ``full``.
+        way: the implementation, one of `WAYS`.
+        device: where it runs, such as ``cuda:0``.
+    """
     n_edges = EDGES[size]
     n_nodes = n_edges // 20
     draw = torch.Generator().manual_seed(2)
@@ -203,18 +231,20 @@ def of_propagation(found, size, way, device):
 
 
 def _csr(ends, n_nodes):
+    """Return a function that propagates node embeddings by torch's CSR product; `ends` is int64 [2, edges]."""
     from recbole.model.graph import propagate
 
     counts = torch.bincount(ends[0], minlength=n_nodes)
     degrees = counts.clamp_min(1).float()
     values = (degrees[ends[0]] * degrees[ends[1]]).rsqrt()
     pointers = torch.cat([degrees.new_zeros(1, dtype=torch.int64), counts.cumsum(0)])
-    with warnings.catch_warnings(action="ignore"):  # "beta"
+    with warnings.catch_warnings(action="ignore"):  # torch warns that sparse CSR tensors are in beta
         matrix = torch.sparse_csr_tensor(pointers, ends[1], values, (n_nodes, n_nodes), check_invariants=False)
     return lambda nodes: propagate(matrix, nodes)
 
 
 def _convolution(ends):
+    """Return a function that propagates node embeddings by torch_geometric's LGConv; `ends` is int64 [2, edges]."""
     from torch_geometric.nn import LGConv
 
     layer = LGConv()

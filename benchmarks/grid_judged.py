@@ -1,9 +1,10 @@
-"""Does an algorithm do something, does it do harm, and what does it cost: the short table of `grid.py`.
+"""The short table of `grid.py`: does an algorithm have an effect, does it harm utility, and what does it cost?
 
-All numbers are of the last checkpoint, means over seeds. The *way* is how far the mean log-odds of the forgotten pairs
-that were trained on get from the model before (the base; where it stands between them, the null row) to the retrained
-one: 100 % is there, more is beyond. *Something* is a tenth of it or more, towards retraining; *harm* is more
-than 5 % of the base's NDCG@10, the bounds of the verdict of every run (`recbole/report/verdict.py`).
+All numbers are means over seeds at the last checkpoint. The *way* is how far the mean log-odds of the forgotten
+training pairs move from the model before unlearning (the rebuilt base model if a run has one, otherwise the base) to
+the retrained model: 100 % means that they are equal to the retrained model's, more that they are even lower. An
+algorithm *does something* if the way is at least a tenth, and *does harm* if NDCG@10 falls by more than 5 % of the base
+model's. The verdict on every run uses the same bounds (`recbole/report/verdict.py`).
 """
 
 import numpy as np
@@ -18,24 +19,33 @@ LOG_ODDS = "forgotten log-odds"
 JUDGED = {LOG_ODDS: FORGOTTEN_PAIRS[LOG_ODDS], "NDCG@10": NDCG, "JS others": JS_OTHERS}
 
 LEAST_WAY = 0.05
-"""Log-odds: where base and retrained are nearer, a share of the way says nothing."""
+"""If the log-odds of base and retrained differ by less than this, the way is not computed."""
 
 FAR = 100
-"""From here on, ten thousand per cent, a number only says that a model is gone."""
+"""From this ratio on (10,000 %), a value is shown as ``far beyond``."""
 
 
 def judged_table(found, last):
-    """Return the table, a row a (cell, algorithm).
+    """Return the table, a data frame with one row per cell and algorithm.
 
     Args:
-        found: ``(cell, name of the run) -> records``, one a seed.
-        last: the checkpoint.
+        found: (cell, name of the run) to a list with one record per seed.
+        last: index of the last checkpoint.
     """
     return pd.DataFrame([line_of(*about, [judged(one, last) for one in of], of) for about, of in found.items()])
 
 
 def judged(record, last):
-    """Return what a record says of one seed: the way, the change of NDCG@10 and of others' divergence, the cost."""
+    """Return the measures of one seed, a dictionary of floats; unknown values are NaN.
+
+    ``headroom`` is the log-odds of the retrained model minus those before unlearning, ``way`` a fraction of it,
+    ``NDCG@10`` and ``JS others`` are relative changes. The costs are those of
+    :func:`~recbole.report.costs.cpu_costs`.
+
+    Args:
+        record: the record of an unlearning run.
+        last: index of the last checkpoint.
+    """
     rows = own_rows(record)
     of = {kind: values_of(matching(rows, {"checkpoint": last, "model": kind}), JUDGED) for kind in kinds(rows)}
     before, ours, retrained = of["rebuilt" if "rebuilt" in of else "base"], of["unlearned"], of["retrained"]
@@ -51,12 +61,19 @@ def judged(record, last):
 
 
 def kinds(rows):
-    """Return the kinds of models in some rows."""
+    """Return the kinds of models in some result rows, a set."""
     return {row["model"] for row in rows}
 
 
 def line_of(cell, name, seeds, records):
-    """Return a row of the table."""
+    """Return a row of the table, heading to cell.
+
+    Args:
+        cell: name of the cell.
+        name: name of the run.
+        seeds: what :func:`judged` returns, one per seed.
+        records: the records, one per seed.
+    """
     frame = pd.DataFrame(seeds, dtype=float)
     mean = frame.mean()
     lost = frame["NDCG@10"] < -TOLERATED
@@ -76,7 +93,12 @@ def line_of(cell, name, seeds, records):
 
 
 def shown(values, form):
-    """Return the mean and the range over seeds as text, without digits that mean nothing; empty if nothing is known."""
+    """Return mean and range over seeds as text, such as ``38% [25%, 50%]``; empty if all values are NaN.
+
+    Args:
+        values: a series of floats, one per seed.
+        form: the format of each number.
+    """
     values = values.dropna()
     if values.empty:
         return ""

@@ -1,4 +1,4 @@
-"""How close the grid's unlearned models are to retrained ones, over seeds: the other table of `grid.py`."""
+"""The second table of `grid.py`: distances between unlearned and retrained models, over seeds."""
 
 import pandas as pd
 
@@ -8,17 +8,17 @@ from recbole.report.records import completed
 from recbole.report.seeds import over_seeds
 
 MEASURES = ("JS requesting", "JS others", "1 - Jaccard@10 requesting", "rank change requesting")
-"""The distances that are shown."""
+"""The distances in the table."""
 
 _QUANTITIES = (COUPLED, SAME_EPOCH, EXCESS, COUPLING)
 
 
 def seeds_table(found, last):
-    """Return the distances from retrained models at a checkpoint, a row a (cell, measure, model).
+    """Return the distances from retrained models at a checkpoint, a data frame with a row per cell, distance and model.
 
     Args:
-        found: ``(cell, name of the run) -> records``, one a seed.
-        last: the checkpoint.
+        found: (cell, name of the run) to a list with one record per seed.
+        last: index of the checkpoint.
     """
     lines = []
     for (of, name), records in found.items():
@@ -32,11 +32,11 @@ def seeds_table(found, last):
                 cells = dict.fromkeys(_QUANTITIES, "") | {quantity: cell(*three) for quantity, *three in numbers}
                 called = name if model == "unlearned" else model
                 lines.append({"cell": of, "distance": measure, "": called, "seeds": some["seeds"].max()} | cells)
-    # base and yardsticks stand once, whatever was run on them
+    # the lines of base and retrained models occur in the records of all algorithms, and are kept once
     table = pd.DataFrame(lines).drop_duplicates(["cell", "distance", ""])
     return table.sort_values(["cell", "distance"], kind="stable", key=_in_order)
 
 
 def _in_order(column):
-    """Return the place of each value of a column in the order of their first appearance."""
+    """Return the sort keys of a column (a series): each value's position in the order of first appearance."""
     return column.map({value: at for at, value in enumerate(column.unique())})

@@ -1,17 +1,19 @@
-"""Does a run that is killed with signal 9, and given again, leave the bits of a run that nobody disturbed?
+"""Does a run that is killed with signal 9 and started again give results bit-identical to an undisturbed run?
 
     python benchmarks/kills.py --kills 30 --seed 1
 
-BPR, GRU4Rec and DNNTSP, on the small data of `same_bits_runs.py`: a base model, the model retrained without the whole
-forget set with its weights at the base's epoch, and an unlearning run. Each is run once undisturbed. Then, so many
-times in all, a run is started on what it found, killed at a moment that is uniform over the CPU seconds that it took
-undisturbed (and a twentieth more, so that some kills come too late), and the same command is given again. What is there
-then is compared with what the undisturbed run left, names and all: each tensor to the bit, records and result rows but
-for times, the outcomes of requests, tables and arrays. A run that is killed on a snapshot has to go on from it.
+Each of BPR, GRU4Rec and DNNTSP, on the small data of `same_bits_runs.py`, has three commands: training the base model,
+retraining without the whole forget set (which also stores the weights at the base model's epoch), and an unlearning
+run. Each command is run once undisturbed. Then, in each of --kills trials, a command is started on a copy of the folder
+as it was before the undisturbed run, killed at a random moment, and given again. The moment is uniform between 0 and
+105 % of the CPU seconds of the undisturbed run, so that some kills come after completion. The files in the folder are
+then compared with those of the undisturbed run: file names, tensors (bit by bit), records and result rows except times,
+outcomes of requests, tables and arrays. A run that was killed after it had written a snapshot must resume from it.
 
-A run is a child of this process, which has imported everything: the moments lie in the run, not in its imports. Pauses
-between snapshots are short, so that there are some; --pause 0 takes one whenever one can be taken, so that kills hit
-the writing too. Linux alone. Exit status: 0 all the same, 1 something differs.
+Each run is a forked child of this process, which has already imported everything, so kills hit the run and not its
+imports. The pauses between snapshots are short (--pause), so that runs write several. With --pause 0 a snapshot is
+written at every opportunity, so that kills also hit the writing. Works only on Linux. Exit status: 0 if all results
+are identical, 1 if any differ.
 """
 
 import argparse
@@ -33,28 +35,30 @@ from same_bits_differences import Differences
 from same_bits_runs import TASKS, call, furnish, matrix
 
 EPOCHS = {"BPR": 60, "GRU4Rec": 20, "DNNTSP": 40, "SimRec": 15, "EASE": 1}
-"""How long each model is trained: about a second; not so EASE, which is fitted."""
+"""Number of training epochs by model, about one second of training; EASE is fitted in closed form."""
 
 ALGORITHMS = {"BPR": "gif", "GRU4Rec": "ceu", "DNNTSP": "scif", "SimRec": "scif", "EASE": "exact"}
+"""Model to the algorithm of its unlearning run."""
+
 USUAL = ("BPR", "GRU4Rec", "DNNTSP")
-"""What each model is unlearned by."""
+"""The models that are run by default."""
 
 PLACES = ("before the first snapshot", "between snapshots", "after a model was written", "after completion")
-"""Where a kill can hit a run, by what it has left."""
+"""The stage of a run at which a kill hit it, determined from the files that it left."""
 
 LATE = 1.05
-"""Moments are uniform up to so many times what the undisturbed run took."""
+"""The latest moment of a kill, as a multiple of the CPU seconds of the undisturbed run."""
 
 
 class Step(NamedTuple):
-    """One command.
+    """A command and its undisturbed run.
 
     Attributes:
-        run: the :class:`~same_bits_runs.Run`.
-        found: the folder as the command finds it.
-        left: the folder as the undisturbed run leaves it.
-        seconds: CPU seconds that it took.
-        status: its exit status.
+        run: the command, a :class:`~same_bits_runs.Run`.
+        found: path of a folder with the files as they are before the command.
+        left: path of a folder with the files as the undisturbed run leaves them.
+        seconds: CPU seconds of the undisturbed run.
+        status: exit status of the undisturbed run.
     """
 
     run: object
@@ -65,7 +69,13 @@ class Step(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a run ended: its exit status, minus the signal that killed it; its CPU seconds; whether it went on."""
+    """How a run ended.
+
+    Attributes:
+        status: the exit status, or minus the number of the signal that killed it.
+        seconds: CPU seconds.
+        resumed: whether the run resumed from a snapshot.
+    """
 
     status: int
     seconds: float
@@ -73,7 +83,7 @@ class Ended(NamedTuple):
 
 
 def runs_of(model):
-    """Return the commands of a model: base, retraining, unlearning."""
+    """Return the three commands for a model in order: training the base model, retraining, unlearning."""
     found = {run.label: run for run in matrix([model], rounding=False)}
     training = ("--epochs", str(EPOCHS[model]), "--stopping_step", "1000")
     runs = [found[f"{model} sensitive {name}"] for name in ("base", "retrained 3", ALGORITHMS[model])]
@@ -81,15 +91,15 @@ def runs_of(model):
 
 
 def life(run, folder, seconds=None):
-    """Run a command in a child of this process, in a folder.
+    """Run a command in a forked child process, and wait for its end.
 
     Args:
         run: the command.
-        folder: where.
-        seconds: CPU seconds after which it is killed; None: never.
+        folder: the folder in which it runs.
+        seconds: CPU seconds after which it is killed with signal 9; None: it is not killed.
 
     Returns:
-        :class:`Ended`.
+        How the run ended, an :class:`Ended`.
     """
     goes_on = folder.with_name(f"{folder.name}.goes_on")
     goes_on.unlink(missing_ok=True)
@@ -98,10 +108,10 @@ def life(run, folder, seconds=None):
         status = 70
         try:
             os.chdir(folder)
-            told = call(run)
-            if told["resumed"]:
+            report = call(run)
+            if report["resumed"]:
                 goes_on.touch()
-            status = told["status"]
+            status = report["status"]
         finally:
             os._exit(status)
     ended = os.WEXITED | os.WNOWAIT | os.WNOHANG
@@ -115,15 +125,15 @@ def life(run, folder, seconds=None):
 
 
 def cpu_seconds(pid):
-    """Return the CPU seconds of a child that this process has not waited for; infinity of one that has ended."""
+    """Return the CPU seconds that a running child process has used; infinity if it has ended."""
     try:
-        return time.clock_gettime((~pid << 3) | 2)  # how Linux names the CPU clock of a process
+        return time.clock_gettime((~pid << 3) | 2)  # Linux's id for the CPU clock of a process
     except OSError:
         return float("inf")
 
 
 def undisturbed(model, work):
-    """Run the commands of a model and return the steps, each a :class:`Step`."""
+    """Run the commands for a model without a kill, in subfolders of ``work``; return a list of :class:`Step`."""
     steps, found = [], work / model / "0"
     furnish(found, TASKS[model], rounding=False)
     for at, run in enumerate(runs_of(model), start=1):
@@ -136,12 +146,12 @@ def undisturbed(model, work):
 
 
 def place_of(status, found, folder):
-    """Return which of :data:`PLACES` a kill hit.
+    """Return the stage at which a kill hit a run, one of :data:`PLACES`.
 
     Args:
-        status: of the run: minus the signal, or how it ended before.
-        found: the folder as the run found it.
-        folder: as it left it.
+        status: minus the number of the signal, or the exit status (0 or more) if the run ended before the kill.
+        found: a folder with the files as they were before the run.
+        folder: the folder in which it ran.
     """
     if status >= 0:
         return PLACES[3]
@@ -153,34 +163,37 @@ def place_of(status, found, folder):
 
 
 def compared(step, folder, ended, place):
-    """Return the :class:`~same_bits_differences.Differences` of a second life's folder from the undisturbed run's.
+    """Compare a folder after a killed run and its repetition with the folder of the undisturbed run.
 
     Args:
         step: the command.
-        folder: where it was run twice.
-        ended: how the second life :class:`Ended`.
-        place: which of :data:`PLACES` the first one's kill hit.
+        folder: the folder in which the command was killed and run again.
+        ended: how the second run ended.
+        place: the stage at which the first run was killed, one of :data:`PLACES`.
+
+    Returns:
+        The differences, a :class:`~same_bits_differences.Differences`.
     """
     result = Differences()
     result.values("status", step.status, ended.status)
     result.values("went on from a snapshot", place in PLACES[1:3], ended.resumed)
     for side in (step.left, folder):
-        for path in side.rglob("*.log"):  # tells times on every line
+        for path in side.rglob("*.log"):  # log files contain the time on every line
             path.unlink()
     result.folders(step.left, folder)
     return result
 
 
 def trial(step, folder, moment):
-    """Kill a run and give its command again.
+    """Kill a run, give its command again, and compare the result with the undisturbed run.
 
     Args:
         step: the command.
-        folder: to run it in; made here.
-        moment: when it is killed, as a share of what the undisturbed run took.
+        folder: path of the folder to run it in, which must not exist yet.
+        moment: the moment of the kill, as a share of the CPU seconds of the undisturbed run.
 
     Returns:
-        ``(place, differences)``: which of :data:`PLACES` was hit, and :class:`Differences`.
+        ``(place, differences)``: the stage of the kill, one of :data:`PLACES`, and a :class:`Differences`.
     """
     shutil.copytree(step.found, folder)
     place = place_of(life(step.run, folder, moment * step.seconds).status, step.found, folder)
@@ -188,17 +201,17 @@ def trial(step, folder, moment):
 
 
 def parse_args(argv):
-    """Return the arguments."""
+    """Return the command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=30, help="how many, over all commands (default: 30)")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
-    parser.add_argument("--only", nargs="+", choices=list(EPOCHS), default=list(USUAL), help="these models")
+    parser.add_argument("--kills", type=int, default=30, help="number of kills over all commands (default: 30)")
+    parser.add_argument("--seed", type=int, default=1, help="seed for the moments of the kills (default: 1)")
+    parser.add_argument("--only", nargs="+", choices=list(EPOCHS), default=list(USUAL), help="only these models")
     parser.add_argument("--pause", type=float, default=0.1, help="seconds between snapshots (default: 0.1)")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
-    """Kill, resume, compare; return the exit status."""
+    """Run all commands undisturbed, then all trials, and print the results. Return the exit status."""
     args = parse_args(argv)
     os.environ["ERASE_SNAPSHOT_SECONDS"] = str(args.pause)
     draw, hit, differ = random.Random(args.seed), collections.Counter(), 0
@@ -206,7 +219,7 @@ def main(argv=None):
         home = Path(work).resolve()
         furnish(home / "warm", "CF", rounding=False)
         with contextlib.chdir(home / "warm"):
-            call(runs_of("BPR")[0])  # imports everything
+            call(runs_of("BPR")[0])  # imports all modules, so that the forked children do not
         steps = [step for model in args.only for step in undisturbed(model, home)]
         for step in steps:
             print(f"{step.run.label}: {step.seconds:.1f} s, exit {step.status}", flush=True)

@@ -1,26 +1,30 @@
-r"""What becomes of an unlearning algorithm, and of the model, when requests keep coming?
+r"""How do unlearned models, and the costs of unlearning, develop over a long sequence of requests?
 
     python benchmarks/long_sequences.py --data dataset --work results/long --orders 3 --batch_sizes 1 5 25 --models BPR
     python benchmarks/long_sequences.py --data dataset --work results/long --models GRU4Rec
     python benchmarks/long_sequences.py --work results/long --table results/long.md
 
-Everybody who has an item of the cell's category asks; the first 500 (BPR) or 100 (GRU4Rec) of them whom the data know,
-in the fixed order, are put to each algorithm one after another, by its default values. Data and training are those of
-`grid.yaml`, and so are the algorithms: the seven, and the baselines that the model can have. After 1, 10, 50, 100 and
-500 requests it is noted how requests ended, the CPU seconds so far, NDCG@10 of everybody on the test rows that are
-left, and the mean log-odds of the trained pairs that were forgotten so far. What is asked is the model that would be
-saved (`UnlearningAlgorithm.release`, whose cost is told apart), not the one that the requests after it start from.
-Base, and a model retrained without exactly those rows, are asked the same: forgotten items can be recommended to them
-again, so that the base's NDCG falls too. What the retrainings cost in the mean is the cost of one. Where a sequence
-ends before its requests have cost that, `~` and the number that follows from their mean stand.
+Every user (or session) with an item of the cell's category submits a request to forget these items. The first 500 (BPR)
+or 100 (GRU4Rec) requests that concern rows of the log, in the fixed order, are processed by each algorithm one after
+another, with default hyper-parameters. `grid.yaml` defines data, training and algorithms: the seven algorithms of
+ERASE, and the baselines that apply to the model.
 
-`--orders 3` puts the same requests in three shuffled orders too, one at a time, and `--batch_sizes` in the fixed order,
-so many together. These are asked at the end alone, where everything is forgotten and one retrained model serves all.
+After 1, 10, 50, 100 and 500 requests the script records the outcomes of the requests, the CPU seconds so far, NDCG@10
+over all users on the retained test rows, and the mean log-odds of the training pairs forgotten so far. It evaluates the
+model that would be saved (`UnlearningAlgorithm.release`; its cost is reported separately), while later requests
+continue from the model itself. The base model and a model retrained without exactly those rows are evaluated in the
+same way. Forgotten items count as candidates again, so the base model's NDCG falls too. The cost of a retraining is the
+mean over these retrainings. The tables give the number of requests that cost as much as one retraining; if a sequence
+ends before, this number is extrapolated from the mean cost and marked with `~`.
 
-Each sequence has a JSON file in `--work`, and so has each retrained model; what is there is not made again. A sequence
-that takes longer than `--limit` (by the clock) ends between two requests, and its record and the tables say after how
-many; with a higher limit it is made anew. `--saved` names a folder with base models, such as the `saved` of `grid.py`;
-one that is not there is trained.
+`--orders 3` also processes the same requests in three shuffled orders, one at a time. `--batch_sizes` processes them in
+the fixed order in batches of these sizes. These sequences are evaluated only at their end, where all of them have
+forgotten the same rows, so that one retrained model is the reference for all.
+
+Each sequence and each retrained model has a JSON file in `--work`; existing ones are not computed again. A sequence
+stops between two requests when it has taken longer than `--limit` (wall time). Its record and the tables then give the
+number of processed requests, and it is repeated if the script is run with a higher limit. `--saved` names a folder with
+base models, such as the folder `saved` of `grid.py`; a missing base model is trained.
 """
 
 import argparse
@@ -62,20 +66,20 @@ WANTED = {NDCG_10: NDCG, LOG_ODDS: FORGOTTEN_PAIRS["forgotten log-odds"]}
 
 
 def parse_args(argv):
-    """Return the arguments, with the settings of the cells and what is tried on each."""
+    """Return the command-line arguments, with ``known`` (cell to settings) and ``tried`` (cell to algorithm names)."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", required=True, type=Path, help="folder of records and of base models")
+    parser.add_argument("--work", required=True, type=Path, help="folder for records and base models")
     parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --table")
-    parser.add_argument("--cells", type=Path, default=ROOT / "benchmarks/grid.yaml", help="settings of the models")
-    parser.add_argument("--models", nargs="+", default=list(REQUESTS), help="only these cells")
-    parser.add_argument("--algorithms", nargs="+", help="only these")
-    parser.add_argument("--requests", type=int, help="how many (default: 500 for BPR, 100 for GRU4Rec)")
-    parser.add_argument("--orders", type=int, default=0, help="shuffled orders, beside the fixed one (default: 0)")
-    parser.add_argument("--batch_sizes", type=int, nargs="+", default=[1], help="requests forgotten together")
-    parser.add_argument("--seed", type=int, default=2, help="of the models, and of the orders (default: 2)")
-    parser.add_argument("--saved", type=Path, help="folder with base models")
-    parser.add_argument("--limit", type=float, default=3600, help="seconds for one sequence (default: 3600)")
-    parser.add_argument("--table", type=Path, help="run nothing; write the tables of what is there, as Markdown")
+    parser.add_argument("--cells", type=Path, default=ROOT / "benchmarks/grid.yaml", help="default: grid.yaml")
+    parser.add_argument("--models", nargs="+", default=list(REQUESTS), help="run only these cells")
+    parser.add_argument("--algorithms", nargs="+", help="run only these algorithms")
+    parser.add_argument("--requests", type=int, help="number of requests (default: 500 for BPR, 100 for GRU4Rec)")
+    parser.add_argument("--orders", type=int, default=0, help="shuffled orders, besides the fixed one (default: 0)")
+    parser.add_argument("--batch_sizes", type=int, nargs="+", default=[1], help="requests per batch (default: 1)")
+    parser.add_argument("--seed", type=int, default=2, help="seed of the models and of the orders (default: 2)")
+    parser.add_argument("--saved", type=Path, help="folder with trained base models (default: saved in --work)")
+    parser.add_argument("--limit", type=float, default=3600, help="time limit of a sequence in seconds (default: 3600)")
+    parser.add_argument("--table", type=Path, help="run nothing; write tables of the existing records to this .md file")
     args = parser.parse_args(argv)
     known = yaml.safe_load(args.cells.read_text(encoding="utf-8"))["models"]
     unknown = [cell for cell in args.models if cell not in known or not (args.requests or cell in REQUESTS)]
@@ -87,40 +91,44 @@ def parse_args(argv):
 
 
 class Subject:
-    """A cell's base model, the requests to it in their fixed order, and what models are asked after some of them.
+    """A cell's base model, its requests in their fixed order, and the evaluation after some number of requests.
 
     Args:
-        args: the arguments.
-        cell: of them.
+        args: the command-line arguments.
+        cell: the name of the cell.
 
     Raises:
-        UserError: the base model is of other settings, or too few people can ask.
+        UserError: fewer users than requests have items of the category.
     """
 
     def __init__(self, args, cell):
         self.args, self.cell = args, cell
         settings = {"model": cell, **args.known[cell]}
         category = settings["sensitive_category"]
-        everybody = args.work.resolve() / f"{settings['dataset']}_{category}_everybody.inter"
+        forget_set = args.work.resolve() / f"{settings['dataset']}_{category}_everybody.inter"
         settings = {key: value for key, value in settings.items() if key not in OF_FORGETTING}
         settings |= {"data_path": args.data.resolve(), "checkpoint_dir": args.work.resolve() / "saved"}
-        settings |= {"forget_set": everybody, "seed": args.seed, "show_progress": False, "tensorboard": False}
+        settings |= {"forget_set": forget_set, "seed": args.seed, "show_progress": False, "tensorboard": False}
         file = ROOT / "configs" / f"config_{settings['model'].lower()}.yaml"
         words = ["--config_files", file, *(f"--{key}={value}" for key, value in settings.items())]
         words += ["--unlearning_algorithm", args.tried[cell][0]]
         self.config = configured(*unlearn_arguments(list(map(str, words))))
-        write_everybody(self.config, category, everybody)
+        write_all_users(self.config, category, forget_set)
         self.setup = begin(self.config, scenario_of(self.config), forgetting=True)
-        wanted, every = args.requests or REQUESTS[cell], self.setup.asked
+        n_requests, every = args.requests or REQUESTS[cell], self.setup.asked
         known = np.flatnonzero(np.diff(every.offsets))
-        if len(known) < wanted:
-            raise UserError(f"{cell}: {len(known)} people of the data can ask for {category}, not {wanted}")
-        self.requests = every.chosen(known[:wanted])
-        self.stops = [*(stop for stop in STOPS if stop < wanted), wanted]
+        if len(known) < n_requests:
+            raise UserError(f"{cell}: {len(known)} users have items of category {category}, fewer than {n_requests}")
+        self.requests = every.chosen(known[:n_requests])
+        self.stops = [*(stop for stop in STOPS if stop < n_requests), n_requests]
 
     @cached_property
     def stored(self):
-        """The base model's checkpoint; trained now if it is neither in ``--saved`` nor in the work folder."""
+        """The base model's checkpoint. The model is trained if it is neither in ``--saved`` nor in the work folder.
+
+        Raises:
+            UserError: the checkpoint was trained with other settings.
+        """
         state = self.setup.base()
         path = state.file if self.args.saved is None else self.args.saved / state.file.name
         if not path.exists():
@@ -130,31 +138,36 @@ class Subject:
         stored = Stored.read(path)
         differing = stored.differences(self.setup.identity(state))
         if differing:
-            raise UserError(f"{stored.path} was made by other settings: {differing[0]}")
+            raise UserError(f"{stored.path} was trained with other settings: {differing[0]}")
         return stored
 
     def base(self):
-        """Return a fresh copy of the base model."""
+        """Return a new copy of the base model, loaded from its checkpoint."""
         return load(self.setup, self.setup.base(), self.stored)
 
     def state(self, kind, count):
-        """Return the state of a model that has forgotten so many requests of the fixed order; it has no file."""
+        """Return the state (without a file) of a model that has forgotten the first ``count`` requests.
+
+        Args:
+            kind: the kind of model, such as ``retrained`` or ``unlearned``.
+            count: the number of requests.
+        """
         mask = self.requests.mask(count, len(self.setup.dataset.log))
         return State(kind, self.setup.dataset, mask, Done(self.requests.sha256, count))
 
-    @cache  # noqa: B019 - as long as the subject
+    @cache  # noqa: B019 - the cache may live as long as the subject
     def view(self, count):
-        """Return the questions after so many requests."""
+        """Return the evaluation view (users, candidates, test rows) after the first ``count`` requests."""
         return self.setup.scenario.view(self.state("retrained", count).forgotten, count)
 
-    def told(self, model, count):
-        """Return what a model is worth after so many requests, by the headings of ``WANTED``; NaN of what has none."""
+    def evaluated(self, model, count):
+        """Evaluate a model after ``count`` requests; return the values by heading of ``WANTED``, NaN if undefined."""
         probes = [get_probe(name)() for name in ("utility", "forgotten")]
         settings = EvalSettings((find_metric("NDCG"),), (10,), self.config["eval_batch_size"])
         return values_of(evaluate(Asked.of(model), self.view(count), settings, probes), WANTED)
 
     def about(self, **more):
-        """Return what a record is of, besides ``more``."""
+        """Return a dictionary that identifies a record: cell, seed, base model, requests, version, and ``more``."""
         base = self.setup.identity(self.setup.base())
         return {
             "cell": self.cell, "seed": self.args.seed, "base": base.digest, "requests": len(self.requests),
@@ -162,8 +175,8 @@ class Subject:
         }  # fmt: skip
 
 
-def write_everybody(config, category, path):
-    """Write the forget set of everybody who has an item of a category, unless it is there."""
+def write_all_users(config, category, path):
+    """Write a forget set with all interactions with items of a category to ``path``, unless the file exists."""
     if path.exists():
         return
     folder, fields = Path(config["data_path"]), ("USER_ID_FIELD", "ITEM_ID_FIELD", "RATING_FIELD", "field_separator")
@@ -173,48 +186,56 @@ def write_everybody(config, category, path):
 
 
 def there(path, about):
-    """Return the record of a path, None where there is none.
+    """Return the record in a file, or None if the file does not exist.
+
+    Args:
+        path: path of the file.
+        about: what the record should be identified by, see :meth:`Subject.about`.
 
     Raises:
-        UserError: it is of something else.
+        UserError: the record is identified by other values.
     """
     record = read_if_there(path)
     if record is not None and record["about"] != about:
         others = [key for key in about if record["about"].get(key) != about[key]]
-        raise UserError(f"{path} is of another {', '.join(others)}: move it away, or take another --work")
+        raise UserError(f"{path} has another {', '.join(others)}: move it away, or use another --work")
     return record
 
 
 def reference(subject, count):
-    """Retrain without the first ``count`` requests, and note what that cost and what it and the base are worth."""
+    """Retrain without the first ``count`` requests, unless this was done, and write a record.
+
+    The record contains the cost of the retraining, and the evaluation of the base and the retrained model.
+    """
     path = subject.args.work / f"{subject.cell}_reference_{count}.json"
     about = subject.about(count=count)
     if there(path, about) is not None:
         return
     learned = learn(subject.setup, subject.state("retrained", count))
     timing = learned.timing
-    told = {"base": subject.told(subject.base(), count), "retrained": subject.told(learned.model, count)}
+    found = {"base": subject.evaluated(subject.base(), count), "retrained": subject.evaluated(learned.model, count)}
     costs = {CPU_SECONDS: timing["fit_cpu_seconds"], "epoch": timing["best_epoch"]}
-    write_json(path, {"about": about, **costs, **told})
+    write_json(path, {"about": about, **costs, **found})
     print(f"{path.stem}: {timing['fit_cpu_seconds']:.1f} CPU s", flush=True)
 
 
 class OutOfTime(Exception):
-    """Raised to end a sequence before its end."""
+    """Raised to stop a sequence at its time limit."""
 
 
 class Watched:
-    """Stands before ``algorithm.forget``, notes the CPU seconds of each call, and ends the sequence at its limit.
+    """Wraps ``algorithm.forget``: records the CPU seconds of each call, and stops the sequence at its time limit.
 
     Args:
-        forget: the algorithm's.
-        limit: seconds by the clock, from now on. What is cut off by it does not count as answered.
+        forget: the method of the algorithm.
+        limit: wall seconds from now. A call that ends after the limit raises :class:`OutOfTime` and is not recorded.
     """
 
     def __init__(self, forget, limit):
         self.forget, self.until, self.cpu = forget, Deadline(limit), []
 
     def __call__(self, requests, _):
+        """Process requests, measure the CPU seconds, and return the outcome; the pipeline's deadline is replaced."""
         began = time.process_time()
         outcome = self.forget(requests, self.until)
         if self.until.passed():
@@ -224,16 +245,29 @@ class Watched:
 
 
 def released(algorithm, checkpoint):
-    """Return what would be saved of the model now, as a checkpoint's content; requests after this do not change it."""
-    told = algorithm.release(checkpoint)
-    weights = {name: value.detach().clone() for name, value in told["state_dict"].items()}
-    return {"state_dict": weights, "other_parameter": told["other_parameter"]}
+    """Return a copy of what would be saved of the model now: ``state_dict`` and ``other_parameter``.
+
+    Later requests do not change the copied tensors of the ``state_dict``.
+    """
+    content = algorithm.release(checkpoint)
+    weights = {name: value.detach().clone() for name, value in content["state_dict"].items()}
+    return {"state_dict": weights, "other_parameter": content["other_parameter"]}
 
 
 def run_sequence(subject, name, order, batch_size):
-    """Put the requests to an algorithm, in the fixed order (0) or in a shuffled one, and return the record.
+    """Process the requests with an algorithm, and evaluate the model at the stops.
 
-    Models are asked when the sequence has ended: building one draws random numbers.
+    Models are evaluated after the whole sequence, because building a model draws random numbers.
+
+    Args:
+        subject: the :class:`Subject`.
+        name: the name of the algorithm.
+        order: 0 for the fixed order; another number is the index of a shuffled order.
+        batch_size: the number of requests that are processed together.
+
+    Returns:
+        The record: a dictionary with the number of processed requests (``done``), the time limit, the outcomes, the CPU
+        seconds of each call, and the evaluation at each stop.
     """
     setup, n, limit = subject.setup, len(subject.requests), subject.args.limit
     places = stream(subject.args.seed, "order", order).permutation(n) if order else range(n)
@@ -252,18 +286,18 @@ def run_sequence(subject, name, order, batch_size):
     try:
         pipeline.run(save)
     except OutOfTime:
-        print(f"{subject.cell} {name}: the limit of {limit:g} s has passed", flush=True)
-    told = []
+        print(f"{subject.cell} {name}: stopped at the time limit of {limit:g} s", flush=True)
+    evaluated = []
     for count, content, costs in stops:
         of = Stored(subject.args.work / f"{name} after {count}", content, None, None)
         model = load(setup, subject.state("unlearned", count), of)
-        told.append({"count": count, **costs, **subject.told(model, count)})
+        evaluated.append({"count": count, **costs, **subject.evaluated(model, count)})
     summary = pipeline.summary()
-    return {"done": summary["done"], "limit": limit, "requests": summary, "cpu": watched.cpu, "stops": told}
+    return {"done": summary["done"], "limit": limit, "requests": summary, "cpu": watched.cpu, "stops": evaluated}
 
 
 def sequence(subject, name, order, batch_size):
-    """Run a sequence, unless its record is there, and write it; one that a lower limit ended is run anew."""
+    """Run a sequence and write its record, unless the record exists. One that a lower limit stopped is run again."""
     path = subject.args.work / f"{subject.cell}_{name}_order_{order}_batch_{batch_size}.json"
     about = subject.about(algorithm=name, order=order, batch_size=batch_size)
     record = there(path, about)
@@ -276,7 +310,7 @@ def sequence(subject, name, order, batch_size):
 
 
 def run_all(args):
-    """Make what is missing of every cell: retrained models, then sequences."""
+    """Compute the missing records of every selected cell: first the retrained models, then the sequences."""
     for cell in args.models:
         subject = Subject(args, cell)
         for count in subject.stops:
@@ -288,7 +322,7 @@ def run_all(args):
 
 
 def main(argv):
-    """Run what is missing, or write and print the tables; return the exit status."""
+    """Compute the missing records, or with ``--table`` write and print the tables. Return the exit status."""
     args = parse_args(argv)
     logging.getLogger("recbole").setLevel(logging.ERROR)
     torch.set_num_threads(1)

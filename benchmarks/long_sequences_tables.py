@@ -1,4 +1,4 @@
-"""The tables of `long_sequences.py`, from the records in its work folder."""
+"""The tables of `long_sequences.py`, built from the records in its work folder."""
 
 import itertools
 import math
@@ -15,31 +15,34 @@ CPU_SECONDS, RELEASE_SECONDS = "cpu_seconds", "release_cpu_seconds"
 
 
 def number(value):
-    """Return a value of a record as text; ``none`` where it has none: log-odds of what is hidden, or without pairs."""
+    """Return a value of a record as text; ``none`` for None or NaN.
+
+    Log-odds have no value if all forgotten pairs are hidden (algorithm ``filter``), or if there are no training pairs.
+    """
     if value is None or math.isnan(value):
         return "none"
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}"
 
 
 def ended(record):
-    """Return how the requests of a sequence ended, and how far it came if it was cut off."""
-    told, done, total = ", ".join(outcomes([record])), record["done"], record["about"]["requests"]
-    return told if done == total else f"{told}; stopped after {done} of {total}, at {record['limit']:g} s"
+    """Return as text the number of requests by outcome, and after how many requests the sequence was stopped, if so."""
+    by_outcome, done, total = ", ".join(outcomes([record])), record["done"], record["about"]["requests"]
+    return by_outcome if done == total else f"{by_outcome}; stopped after {done} of {total}, at {record['limit']:g} s"
 
 
 def per_request(record):
-    """Return the CPU seconds of a request in the mean, whatever became of it; NaN where none was answered."""
+    """Return the mean CPU seconds of a processed request, whatever its outcome; NaN if none was processed."""
     return sum(record["cpu"]) / record["done"] if record["done"] else math.nan
 
 
 def passes_at(record, retraining):
-    """Return after how many requests they have cost what one retraining does, as text.
+    """Return as text the number of requests that together cost as much CPU time as one retraining.
 
-    Where a sequence ended before, the number follows from its mean, and ``~`` stands before it.
+    If the sequence ended before, the number is extrapolated from the mean cost, and ``~`` is put before it.
 
     Args:
-        record: of requests one at a time.
-        retraining: CPU seconds.
+        record: the record of a sequence with one request at a time.
+        retraining: CPU seconds of one retraining.
     """
     for at, spent in enumerate(itertools.accumulate(record["cpu"]), start=1):
         if spent >= retraining:
@@ -49,20 +52,23 @@ def passes_at(record, retraining):
 
 
 def main_table(records, references):
-    """Return what became of each algorithm of a model along the fixed order, of releases the dearest.
+    """Return the table of a cell for the fixed order with one request at a time, a data frame.
+
+    It has lines for base, each algorithm and retrained, with metrics after each number of requests. The cost of a
+    release is the largest of the sequence.
 
     Args:
-        records: algorithm to the record of its sequence, one request at a time.
-        references: number of requests to the record of its retrained model.
+        records: algorithm to the record of its sequence.
+        references: number of requests to the record of the model retrained without these requests.
     """
     counts = sorted(references)
     retraining = sum(one[CPU_SECONDS] for one in references.values()) / len(references)
 
-    def line(name, stops, told="", each="", released="", passes=""):
+    def line(name, stops, text="", each="", released="", passes=""):
         cells = {f"{heading}: {n}": number(stops[n][heading]) if n in stops else ""
                  for heading in (NDCG_10, LOG_ODDS) for n in counts}  # fmt: skip
         costs = {"CPU s/request": each, "CPU s/release": released, "passes retraining at": passes}
-        return {"": name, "outcomes": told, **cells, **costs}
+        return {"": name, "outcomes": text, **cells, **costs}
 
     lines = [line("base", {n: one["base"] for n, one in references.items()})]
     for name, record in records.items():
@@ -76,7 +82,7 @@ def main_table(records, references):
 
 
 def spread(values):
-    """Return numbers as text: one, or the least and the greatest of several."""
+    """Return numbers as text: the smallest and the largest, or one if they are equal; ``none`` if any is unknown."""
     known = [value for value in values if value is not None and not math.isnan(value)]
     if len(known) < len(values) or not known:
         return number(None)
@@ -84,24 +90,33 @@ def spread(values):
 
 
 def variant_table(found, last):
-    """Return what each algorithm left when everything was forgotten, by order and batch size.
+    """Return the table after the last request, a data frame with a line per algorithm and variant.
 
     Args:
-        found: (algorithm, what it is called) to the records of its sequences.
-        last: the number of requests.
+        found: (algorithm, name of the variant) to the records of its sequences, as :func:`variants` returns them.
+        last: the number of requests in a complete sequence.
     """
     lines = []
     for (name, variant), records in found.items():
         ends = [stop for record in records for stop in record["stops"] if stop["count"] == last]
         cells = {key: spread([end[key] for end in ends]) if ends else "" for key in (NDCG_10, LOG_ODDS)}
         each = sum(sum(record["cpu"]) for record in records) / max(sum(record["done"] for record in records), 1)
-        told = "; ".join(dict.fromkeys(ended(record) for record in records))
-        lines.append({"": name, "requests": variant, "outcomes": told, **cells, "CPU s/request": f"{each:.3g}"})
+        by_outcome = "; ".join(dict.fromkeys(ended(record) for record in records))
+        lines.append({"": name, "requests": variant, "outcomes": by_outcome, **cells, "CPU s/request": f"{each:.3g}"})
     return pd.DataFrame(lines)
 
 
 def variants(work, cell, names):
-    """Return what is there of a cell besides the fixed order one at a time, that first; see :func:`variant_table`."""
+    """Return the existing records of a cell, (algorithm, name of the variant) to a list of records.
+
+    A variant is an order and a batch size; the fixed order with one request at a time comes first. Algorithms that were
+    run in only one variant are left out.
+
+    Args:
+        work: the folder with the records.
+        cell: the name of the cell.
+        names: the algorithms of the cell.
+    """
     found = {}
     for name in names:
         mine = [read_if_there(path) for path in sorted(work.glob(f"{cell}_{name}_order_*_batch_*.json"))]
@@ -117,15 +132,15 @@ def variants(work, cell, names):
 
 
 def write_tables(work, tried, path):
-    """Write and print the tables of what is there.
+    """Write and print the tables of all existing records.
 
     Args:
-        work: the folder of the records.
-        tried: cell to the algorithms that are tried on it.
-        path: of the Markdown file.
+        work: the folder with the records.
+        tried: cell to the names of its algorithms.
+        path: path of the Markdown file.
 
     Raises:
-        UserError: nothing is there.
+        UserError: the folder contains no record of a retrained model.
     """
     texts = []
     for cell, names in tried.items():
@@ -141,7 +156,7 @@ def write_tables(work, tried, path):
             texts.append(f"{cell}, the same requests in other orders and together, after the last:")
             texts.append(as_markdown(variant_table(found, max(references))))
     if not texts:
-        raise UserError(f"{work} holds no retrained model's record: run it first")
+        raise UserError(f"{work} contains no record of a retrained model: run long_sequences.py without --table first")
     with atomic_write(path) as file:
         file.write("\n\n".join(texts) + "\n")
     print("\n\n".join(texts))

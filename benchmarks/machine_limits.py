@@ -1,4 +1,8 @@
-"""What the machine could do at best: parts of `parts.py` that are a lower limit of others."""
+"""Measurements for `parts.py` that give lower limits of what other parts can cost on this machine.
+
+Each function takes the specification of a part, a dictionary with ``limit`` in CPU seconds, and returns a dictionary
+with the costs that :func:`clocked.clocked` measures.
+"""
 
 import itertools
 import json
@@ -9,7 +13,7 @@ from clocked import clocked
 
 
 def reading(spec):
-    """Read a file from its first to its last byte, no more."""
+    """Read all bytes of the file ``spec["file"]`` without parsing; the result also has their number, ``bytes``."""
     total, buffer = 0, bytearray(1 << 20)
     with clocked(spec["limit"]) as cost, open(spec["file"], "rb", buffering=0) as file:
         while n := file.readinto(buffer):
@@ -18,7 +22,7 @@ def reading(spec):
 
 
 def parsing(spec):
-    """Read a file as Arrow reads separated values, or Python's ``json`` baskets, into memory."""
+    """Parse the file ``spec["file"]`` into memory: .json with Python's ``json``, others as tab-separated with Arrow."""
     from pyarrow import csv
 
     path = Path(spec["file"])
@@ -31,7 +35,11 @@ def parsing(spec):
 
 
 def product(spec):
-    """Multiply matrices: ``people`` vectors of ``width`` numbers with ``items`` of them, in batches of 4,096 people."""
+    """Compute all user-item scores as matrix products, in batches of up to 4,096 users.
+
+    ``spec`` has the number of users (``people``), of items (``items``) and the embedding size (``width``). The CPU
+    seconds are scaled from full batches to the number of users; the result also has the number of ``multiplications``.
+    """
     import torch
 
     torch.set_num_threads(1)

@@ -90,7 +90,7 @@ def test_other_rows_are_refused(compact, fresh, whole):
 
 def test_a_lost_item_is_refused(compact, config, whole, write_inter, tmp_path):
     write_inter(tmp_path / "less", [("u1", "i1", 1), ("u2", "i1", 2)])
-    with pytest.raises(UserError, match="users of the compact file are others"):
+    with pytest.raises(UserError, match="users of the compact file differ"):
         compact.new_ids(whole, create_dataset(config(tmp_path / "less"), ModelType.GENERAL))
 
 

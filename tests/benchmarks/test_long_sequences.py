@@ -133,12 +133,12 @@ def test_records_of_another_base_are_refused_in_one_line(long, given, capsys):
     capsys.readouterr()
     assert long.main([*words, "--seed", "3"]) == 2
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "is of another seed, base" in told
+    assert told.count("\n") == 1 and "has another seed, base" in told
 
 
 def test_too_few_people_are_refused(long, given, capsys):
     assert long.main([*given, "--requests", "1000"]) == 2
-    assert "people of the data can ask for odd, not 1000" in capsys.readouterr().err
+    assert "users have items of category odd, fewer than 1000" in capsys.readouterr().err
 
 
 def test_where_requests_have_cost_what_a_retraining_does(tables):
