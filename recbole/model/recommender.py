@@ -337,9 +337,11 @@ class AbstractRecommender(nn.Module):
         """Set the attributes that :meth:`other_parameter` returned.
 
         Raises:
-            UserError: the hidden pairs do not fit this data.
+            UserError: the model has no such attribute to load, or the hidden pairs do not fit this data.
         """
         for name, value in (values or {}).items():
+            if name not in (HIDDEN, *self.other_parameter_name):
+                raise UserError(f"'other_parameter' holds {name!r}, which {type(self).__name__} does not load")
             setattr(self, name, checked_pairs(value, self.n_items) if name == HIDDEN else value)
 
     def __str__(self) -> str:
