@@ -31,8 +31,8 @@ _PLAIN = {
     NOTHING_CHANGED: "Nothing changed: after all requests the model's recommendations are (nearly) the same. Try "
     "larger steps: a smaller --damping (or the algorithm's own damping flag, see --help), a larger --max_norm if one "
     "is set, or --preset tuned.",
-    UTILITY_LOST: "Utility is lost: NDCG@10 is more than 5 % below the base model's, or unknown. Try smaller steps: a larger "
-    "--damping (or the algorithm's own damping flag, see --help), a --max_norm, or --preset tuned.",
+    UTILITY_LOST: "Utility is lost: NDCG@10 is more than 5 % below the base model's, or unknown. Try smaller steps: a "
+    "larger --damping (or the algorithm's own damping flag, see --help), a --max_norm, or --preset tuned.",
     ALL_DIVERGED: "All diverged: every request that required work failed, and the model is unchanged. Try a larger "
     "--damping, with gif a larger --gif_scale_factor; the log gives the reason for each request.",
     NOTHING_TO_FORGET: "Nothing to forget: the forgotten interactions are no less visible in the retrained model than "
