@@ -1,4 +1,4 @@
-"""Registry of the unlearning algorithms, this package's own and those of other installed distributions."""
+"""Finds unlearning algorithms by name: this package's own and those of other installed distributions."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def _loaded(point: EntryPoint) -> type[UnlearningAlgorithm]:
     """Return the class that an entry point names.
 
     Raises:
-        UserError: the class cannot be imported, is not a complete algorithm, or its ``name`` is not the entry point's.
+        UserError: the class cannot be imported, is no complete algorithm, or its ``name`` differs from the entry
+            point's.
     """
     cls = plugins.load(point)
     offer = f"the installed {point.group} '{point.name}' ({point.value})"
@@ -130,7 +131,9 @@ def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]
             kind, before = _plain_type(hints[one.name]), found.get(one.name)
             others = before.algorithms if before else ()
             if before and (before.type, before.default) != (kind, one.default):
-                raise UserError(f"--{one.name}: '{name}' and '{others[0]}' declare it with another type or default")
+                raise UserError(
+                    f"--{one.name}: algorithms '{name}' and '{others[0]}' declare different types or defaults for it"
+                )
             found[one.name] = HyperParameter(one.name, kind, one.default, one.metadata["help"], (*others, name))
     return [found[name] for name in sorted(found)]
 
@@ -143,7 +146,7 @@ def _plain_type(hint: Any) -> type:
 
 
 def markdown() -> str:
-    """Return the table of this package's own hyper-parameters for docs/algorithms.md."""
+    """Return the table of this package's own hyper-parameters in docs/algorithms.md, as Markdown text."""
     lines = ["| flag | default | of | |", "|---|---|---|---|"]
     for one in hyper_parameters(own_names()):
         default = "" if one.default is None else f"`{one.default}`"
