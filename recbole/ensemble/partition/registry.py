@@ -22,7 +22,7 @@ def get_partition(name: str) -> type[Partition]:
     """Return the class of the partition with this name.
 
     Raises:
-        UserError: there is none; the message suggests the nearest name.
+        UserError: there is no such partition; the message suggests the most similar name.
     """
     if name not in partition_names():
         raise UserError(f"--partition: there is no '{name}'{suggest(name, partition_names())}")
