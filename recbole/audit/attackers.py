@@ -39,6 +39,7 @@ class Features:
 
 
 def _logistic(seed: int, wide: bool = False) -> Any:
+    """Return an untrained logistic regression with standardised columns, for ``wide`` features or others."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -48,6 +49,7 @@ def _logistic(seed: int, wide: bool = False) -> Any:
 
 
 def _trees(seed: int) -> Any:
+    """Return an untrained gradient-boosted tree classifier of scikit-learn."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
@@ -56,12 +58,14 @@ def _trees(seed: int) -> Any:
 
 
 def _mlp(seed: int) -> Any:
+    """Return an untrained multi-layer perceptron with one hidden layer."""
     from sklearn.neural_network import MLPClassifier
 
     return MLPClassifier((_HIDDEN,), alpha=1, max_iter=500, learning_rate_init=0.01, random_state=seed)
 
 
 def _xgboost(seed: int) -> Any:
+    """Return an untrained XGBoost classifier."""
     from xgboost import XGBClassifier
 
     return XGBClassifier(

@@ -1,4 +1,4 @@
-"""Attack protocols: which users' groups the attacker knows, and which users' groups are predicted."""
+"""Attack protocols: which users' groups the attacker knows, and which users' groups it predicts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

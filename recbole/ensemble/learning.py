@@ -61,7 +61,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class LearnedEnsemble(Learned):
-    """A trained ensemble.
+    """A trained ensemble: the fields of :class:`~recbole.trainer.learn.Learned`, and the costs.
 
     Attributes:
         costs: the cost of training the shards' models and the aggregation.

@@ -130,7 +130,7 @@ def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
     shard_of = _of_all_rows(state.dataset, partition, rows, partition.assign(given), config["num_shards"])
     shard_of[state.forgotten] = np.flatnonzero(state.forgotten) % config["num_shards"]
     sizes = np.bincount(shard_of[~state.forgotten], minlength=config["num_shards"])
-    logger.info("partition %s: %s", partition.name, ", ".join(map(str, sizes)))
+    logger.info("partition %s: rows per shard: %s", partition.name, ", ".join(map(str, sizes)))
     cost = {"seconds": now(config["device"]) - wall, "cpu_seconds": time.process_time() - cpu}
     found = Partitioned(shard_of, about | {"shard_rows": sizes.tolist()}, **cost)
     workspace.keep(kept, digest, shard_of=torch.from_numpy(shard_of), about=dict(found.about), cost=cost)

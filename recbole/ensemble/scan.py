@@ -140,7 +140,7 @@ def scan(run: Run, dataset: Dataset, stored: Mapping[str, torch.Tensor], train: 
 
 
 def _by_part(stored: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
-    """Return the names of a checkpoint's parameters, by the number of their shard or :data:`AGGREGATE`."""
+    """Return the names of a checkpoint's tensors, grouped by shard number (as a string) or :data:`AGGREGATE`."""
     found: dict[str, list[str]] = {}
     for name in stored:
         head, _, rest = name.partition(".")

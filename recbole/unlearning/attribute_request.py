@@ -59,7 +59,7 @@ class AttributeRequests(Requests):
         return np.unique(np.concatenate([_NO_ROWS, *(piece.protected for piece in self.pieces[:n_done])]))
 
     def report(self) -> str:
-        """Return one line for the log: how many users are protected in which attribute."""
+        """Return one line for the log: the number of requests, and of users who are protected in each attribute."""
         last = {piece.attribute.name: piece for piece in self.pieces}
         parts = [f"{len(piece.protected)} users ({piece.attribute})" for piece in last.values()]
         return f"{len(self)} requests protect " + "; ".join(parts)

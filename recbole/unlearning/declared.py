@@ -19,7 +19,7 @@ from recbole.unlearning.hyper import NoHyperParameters
 
 @dataclass(frozen=True)
 class Declared:
-    """An algorithm of this package that has not been imported yet.
+    """What the source file of an algorithm declares; the algorithm itself need not be imported.
 
     Attributes:
         name: the algorithm's name on the command line.

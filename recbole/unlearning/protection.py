@@ -69,6 +69,7 @@ class AttributeAlgorithm(UnlearningAlgorithm):
 
 
 def _no_view(algorithm: str, model: str) -> UserError:
+    """Return the error for a model without user embeddings, given the names of algorithm and model."""
     return UserError(
         f"{algorithm} changes a trained model's user embeddings, and {model} has none (no user view); choose another "
         "--model or --unlearning_algorithm"
@@ -193,10 +194,11 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         return Outcome("applied", relative_change=change / max(size, 1e-30))
 
     def _protect(self, request: AttributeRequest, deadline: Deadline) -> None:
-        """Make all of Adam's steps for one request, in place.
+        """Change the parameters by all Adam steps for one request, in place.
 
         Raises:
-            NotApplied: the time is up, a number is not finite, or the protected users form fewer than two groups.
+            NotApplied: the time is up (``timeout``), a number is not finite (``diverged``), or the protected users
+                belong to fewer than two groups (``skipped``).
         """
         groups = [torch.from_numpy(people).to(self.device) for people in request.groups]
         if len(groups) < 2:
@@ -243,4 +245,5 @@ class ProtectionAlgorithm(AttributeAlgorithm):
 
 
 def _square(values: torch.Tensor) -> float:
+    """Return the sum of squares, computed in double precision."""
     return float(values.square().sum(dtype=torch.float64))

@@ -25,7 +25,7 @@ ERASE_ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
 
 @dataclass(frozen=True)
 class HyperParameter:
-    """A hyper-parameter as the command line shows it.
+    """A hyper-parameter of one or several algorithms, as the command line offers it.
 
     Attributes:
         name: name of its flag and configuration key.
@@ -44,7 +44,7 @@ class HyperParameter:
 
 @cache
 def _own() -> dict[str, Declared]:
-    """Return the algorithms in this package's folder ``algorithms/``, by name, without importing them."""
+    """Return what the files in ``algorithms/`` declare: algorithm name to declaration. Nothing is imported."""
     folder = Path(algorithms.__path__[0])
     names = [module.name for module in pkgutil.iter_modules(algorithms.__path__)]
     found = [one for name in names for one in declared(folder / f"{name}.py", f"{algorithms.__name__}.{name}")]
@@ -53,7 +53,7 @@ def _own() -> dict[str, Declared]:
 
 @cache
 def _others() -> dict[str, type[UnlearningAlgorithm]]:
-    """Return the algorithm classes that other distributions offer, by name."""
+    """Return the algorithms that other installed distributions offer: name to class."""
     return {name: _loaded(point) for name, point in plugins.offered(plugins.ALGORITHMS, _own()).items()}
 
 
@@ -74,6 +74,7 @@ def _loaded(point: EntryPoint) -> type[UnlearningAlgorithm]:
 
 
 def _is_algorithm(thing: Any) -> bool:
+    """Return whether an object is a subclass of ``UnlearningAlgorithm`` with a name and no abstract methods."""
     from recbole.unlearning.algorithm import UnlearningAlgorithm
 
     is_one = isinstance(thing, type) and issubclass(thing, UnlearningAlgorithm)

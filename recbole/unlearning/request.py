@@ -54,10 +54,8 @@ class Requests:
 
     def __getitem__(self, index: int) -> Request:
         rows = self.rows[self.offsets[index] : self.offsets[index + 1]]
-        reason = (
-            "" if len(rows) else ("no such item in the data" if self.known[index] else "no such entity in the data")
-        )
-        return Request(index, self.entities[index], rows, reason)
+        absent = "item" if self.known[index] else "user (session)"
+        return Request(index, self.entities[index], rows, "" if len(rows) else f"no such {absent} in the data")
 
     def between(self, start: int, stop: int) -> list[Request]:
         """Return requests ``start`` to ``stop - 1``."""
@@ -90,7 +88,7 @@ class Requests:
         lost = int((~self.known).sum())
         text = f"{len(self)} requests, {len(self.rows)} interactions to forget"
         if lost or self.unknown_pairs:
-            text += f"; skipped: {lost} unknown entities, {self.unknown_pairs} (entity, item) pairs not in the data"
+            text += f"; not in the data, skipped: {lost} users (sessions), {self.unknown_pairs} (user, item) pairs"
         return text
 
 
@@ -136,8 +134,8 @@ def find_requests(
     rows, keys = rows[hit], keys[hit]
     if not len(rows):
         raise UserError(
-            "none of the forget set's (user or session, item) pairs is in the data: it belongs to another data set, or "
-            "filters of this run removed its interactions"
+            "none of the forget set's (user, item) or (session, item) pairs is in the data: it belongs to another data "
+            "set, or filters of this run removed its interactions"
         )
     order = np.argsort(place[log.user[rows]], kind="stable")
     counts = np.bincount(place[log.user[rows]], minlength=len(ordered))

@@ -1,4 +1,4 @@
-"""The linear system that an influence-function step solves, and checks that a model has what such a step needs."""
+"""The linear system that an influence-function step solves, and checks of what such a step needs from a model."""
 
 import math
 from collections.abc import Mapping, Sequence

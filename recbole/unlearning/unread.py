@@ -106,7 +106,7 @@ class Readers:
 
     @property
     def _undrawn(self) -> torch.Tensor:
-        """Which items are never drawn as negatives, bool [n_items]; empty if negatives are drawn uniformly."""
+        """Mask of the items that are never drawn as negatives, bool [n_items]; empty if draws are uniform."""
         popularity = self.negatives.sampler.popularity
         return torch.from_numpy(popularity.now == 0) if popularity is not None else torch.zeros(0, dtype=torch.bool)
 

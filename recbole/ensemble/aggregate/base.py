@@ -119,7 +119,10 @@ class OfVectors(Aggregator):
             )
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Update the members, and discard the combined embeddings, which are computed again on their next use."""
+        """Update ``members``, and discard the combined embeddings, which are computed again on their next use.
+
+        See :meth:`Aggregator.follow` for the arguments.
+        """
         super().follow(members, whole, user_shard)
         self._made = None
 

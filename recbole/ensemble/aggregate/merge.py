@@ -23,7 +23,10 @@ class Merge(OfVectors):
     user_shard: torch.Tensor
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Update the members and the shard of each user, and discard the combined embeddings."""
+        """Update ``members`` and the shard of each user, and discard the combined embeddings.
+
+        See :meth:`Aggregator.follow <recbole.ensemble.aggregate.base.Aggregator.follow>` for the arguments.
+        """
         super().follow(members, whole, user_shard)
         self.user_shard = user_shard
 

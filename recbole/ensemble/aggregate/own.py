@@ -41,7 +41,7 @@ class Own(Aggregator):
             )
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Update the members and the shard of each user (``user_shard``, int64 [n_users])."""
+        """Update ``members`` and the shard of each user (``user_shard``, int64 [n_users])."""
         super().follow(members, whole, user_shard)
         self.user_shard = user_shard
 

@@ -56,7 +56,7 @@ class Static(Aggregator):
             )
 
     def weights(self) -> torch.Tensor:
-        """Return the weights of the shards with training examples, float [members]; they sum to one."""
+        """Return the weights of the shards with training examples, float [len(members)]; they sum to one."""
         return self.logits[torch.tensor(self.members, device=self.logits.device)].softmax(dim=0)
 
     def scores(self, interaction: Interaction) -> torch.Tensor:

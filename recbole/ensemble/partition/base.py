@@ -63,12 +63,12 @@ class PartitionInput:
     anchor_update: AnchorUpdate = "vector"
 
     def __post_init__(self) -> None:
-        """Check the settings."""
+        """Check the settings; see the class for errors."""
         check_shards(self.n_shards)
         if not 1 <= self.capacity_factor < np.inf:
             raise UserError(f"--capacity_factor: {self.capacity_factor} is not a finite number of 1 or more")
         if self.iterations < 1:
-            raise UserError(f"the partition's iterations: {self.iterations} is less than 1")
+            raise UserError(f"--partition_iterations: {self.iterations} is less than 1")
         if self.anchor_update not in get_args(AnchorUpdate):
             known = ", ".join(get_args(AnchorUpdate))
             raise UserError(f"--anchor_update: there is no '{self.anchor_update}'; known: {known}")
@@ -112,7 +112,7 @@ class Partition(ABC):
     by: ClassVar[Kind]
 
     def assign(self, given: PartitionInput) -> np.ndarray:
-        """Return the shard of each row, int16 [N].
+        """Divide the training rows into shards; return the shard of each row, int16 [N].
 
         Raises:
             UserError: there are more shards than objects, or an input that the partition needs is missing.

@@ -20,7 +20,7 @@ HIDDEN = 16
 
 @dataclass(frozen=True)
 class AdvHyper(ViewHyper):
-    """The hyper-parameters of ``adv``."""
+    """Hyper-parameters of the algorithm ``adv``; the help text of each field describes it."""
 
     adv_weight: float = hyperparameter(1.0, "weight of the adversary's cross-entropy in the training loss", above=0)
     adv_reversal: float = hyperparameter(

@@ -1,4 +1,4 @@
-"""CEU: certified edge unlearning."""
+"""CEU (certified edge unlearning): influence-function steps, with noise on releases that certifies them."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from recbole.unlearning.system import Scope, System
 
 @dataclass(frozen=True)
 class CeuHyper(InfluenceHyper):
-    """The hyper-parameters of ``ceu``."""
+    """Hyper-parameters of the algorithm ``ceu``; the help text of each field describes it."""
 
     ceu_lambda: float = hyperparameter(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
     ceu_sigma: float = hyperparameter(
@@ -62,7 +62,7 @@ class LastSystem:
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "LastSystem":
-        """Return the object from which :meth:`as_plain` made ``plain``."""
+        """Return the object for a dictionary that :meth:`as_plain` returned."""
         batches, moving = [Interaction(columns) for columns in plain["batches"]], plain["moving"]
         rows = None if moving is None else [Interaction(columns) for columns in moving]
         return cls(plain["n"], (batches, plain["weights"]), rows, plain["complete"])
@@ -110,7 +110,7 @@ class Ceu(CertifiedAlgorithm):
 
     @property
     def epsilon(self) -> float:
-        """Epsilon of one release."""
+        """Epsilon of the (epsilon, delta) guarantee of one release."""
         return self.hyper.ceu_epsilon
 
     def scope(self, case: Case) -> Scope:

@@ -1,4 +1,4 @@
-"""D2D: distribution-to-distribution attribute unlearning."""
+"""D2D (distribution to distribution): attribute unlearning that aligns the embeddings of user groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ALL_PAIRS = 10_000
 
 @dataclass(frozen=True)
 class D2dHyper(ProtectHyper):
-    """The hyper-parameters of ``d2d``."""
+    """Hyper-parameters of the algorithm ``d2d``; the help text of each field describes it."""
 
     d2d_block: int = hyperparameter(
         1024, "users compared with all others per step, if two groups have more than 10,000 users", least=2

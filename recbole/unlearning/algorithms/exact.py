@@ -54,6 +54,7 @@ class Exact(UnlearningAlgorithm):
         return self.answer_on_examples(requests, deadline, self._delete)
 
     def _delete(self, case: Case, clock: Clock) -> Outcome:
+        """Update the model to the retained data, and measure its relative change."""
         before = self._learned()
         self.bench.rebuild()
         after = self._learned()

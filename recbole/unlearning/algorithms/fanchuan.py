@@ -21,7 +21,7 @@ from recbole.utils import UserError
 
 @dataclass(frozen=True)
 class FanchuanHyper(HyperParameters):
-    """The hyper-parameters of ``fanchuan``; in ERASE they are constants."""
+    """Hyper-parameters of the algorithm ``fanchuan``, which are constants in ERASE; see the fields' help texts."""
 
     fanchuan_rounds: int = hyperparameter(8, "rounds of contrastive and repair steps", least=0)
     fanchuan_temperature: float = hyperparameter(1.15, "temperature of the contrastive loss", above=0)

@@ -1,4 +1,4 @@
-"""GIF: graph influence function."""
+"""GIF (graph influence function): a Newton step by a Neumann series."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from recbole.unlearning.system import Scope, System
 
 @dataclass(frozen=True)
 class GifHyper(InfluenceHyper):
-    """The hyper-parameters of ``gif``."""
+    """Hyper-parameters of the algorithm ``gif``; the help text of each field describes it."""
 
     gif_damping: float = hyperparameter(
         0.01, "damping: fraction of the scale that is added to the diagonal of the summed Hessian", least=0

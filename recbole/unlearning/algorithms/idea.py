@@ -15,7 +15,7 @@ from recbole.unlearning.system import Scope, System
 
 @dataclass(frozen=True)
 class IdeaHyper(InfluenceHyper):
-    """The hyper-parameters of ``idea``."""
+    """Hyper-parameters of the algorithm ``idea``; the help text of each field describes it."""
 
     idea_damping: float = hyperparameter(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
     idea_sigma: float = hyperparameter(0.0, "smallest standard deviation of the noise on every parameter", least=0)

@@ -15,7 +15,7 @@ from recbole.utils import torch_seed
 
 @dataclass(frozen=True)
 class KookminHyper(HyperParameters):
-    """The hyper-parameters of ``kookmin``."""
+    """Hyper-parameters of the algorithm ``kookmin``; the help text of each field describes it."""
 
     kookmin_init_rate: float = hyperparameter(
         0.01, "fraction of the forgotten examples' weights to re-initialise", above=0, most=1

@@ -15,7 +15,7 @@ from recbole.unlearning.mmd import mmd
 
 @dataclass(frozen=True)
 class MmdTrainingHyper(ViewHyper):
-    """The hyper-parameters of ``mmd_training``."""
+    """Hyper-parameters of the algorithm ``mmd_training``; the help text of each field describes it."""
 
     mmd_weight: float = hyperparameter(1.0, "weight of the discrepancy in the training loss", above=0)
     mmd_every: int = hyperparameter(50, "the discrepancy is added to the loss of every n-th batch", least=1)
@@ -35,7 +35,7 @@ class MmdTraining(InTrainingAlgorithm):
     hyper: MmdTrainingHyper
 
     def penalty(self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled) -> Penalty:
-        """Return the module that computes the discrepancy between all protected users, in some of the batches."""
+        """Return the module that computes the discrepancy between the groups of protected users, in some batches."""
         return Discrepancy(model, views, labels, self.hyper)
 
 
@@ -80,7 +80,12 @@ class Discrepancy(Penalty):
 
 
 def _discrepancy(points: torch.Tensor, n_first: int) -> torch.Tensor:
-    """Return the value of :func:`~recbole.unlearning.mmd.mmd` as a tensor with that function's gradient."""
+    """Return the squared discrepancy of :func:`~recbole.unlearning.mmd.mmd` as a differentiable scalar tensor.
+
+    Args:
+        points: float [n, d], user embeddings with their autograd graph, the first group's first.
+        n_first: size of the first group.
+    """
     value, gradient = mmd(points.detach(), n_first)
     pulled = (points * gradient).sum()
     return pulled - pulled.detach() + value

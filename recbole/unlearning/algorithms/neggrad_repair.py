@@ -11,7 +11,7 @@ from recbole.unlearning.hyper import FinetuneHyper, NeggradHyper
 
 @dataclass(frozen=True)
 class NeggradRepairHyper(NeggradHyper, FinetuneHyper):
-    """The hyper-parameters of ``neggrad`` and ``finetune``."""
+    """Hyper-parameters of the algorithm ``neggrad_repair``: those of ``neggrad`` and ``finetune``."""
 
 
 class NeggradRepair(Neggrad, Finetune):

@@ -1,4 +1,4 @@
-"""PAU: attribute unlearning by coding rates."""
+"""PAU: attribute unlearning that makes the coding rates of user groups and of all users equal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from recbole.unlearning.protection import ProtectionAlgorithm
 
 @dataclass(frozen=True)
 class PauHyper(ProtectHyper):
-    """The hyper-parameters of ``pau``."""
+    """Hyper-parameters of the algorithm ``pau``; the help text of each field describes it."""
 
     pau_epsilon: float = hyperparameter(
         0.5, "precision of the coding rates, for embeddings scaled to a mean squared length of 1", above=0

@@ -81,4 +81,5 @@ class Reset(UnlearningAlgorithm):
 
 
 def _square(values: torch.Tensor) -> float:
+    """Return the sum of squares."""
     return float(values.double().square().sum())

@@ -1,4 +1,4 @@
-"""SCIF: selective and collaborative influence function."""
+"""SCIF (selective and collaborative influence function): a Newton step in the requesting user's parameters."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from recbole.utils import InputType, UserError
 
 @dataclass(frozen=True)
 class ScifHyper(HyperParameters):
-    """The hyper-parameters of ``scif``."""
+    """Hyper-parameters of the algorithm ``scif``; the help text of each field describes it."""
 
     damping: float = hyperparameter(1e-5, "added to the diagonal of the mean loss's Hessian", above=0)
     scif_iterations: int = hyperparameter(100, "largest number of conjugate-gradient iterations per request", least=1)
@@ -89,7 +89,7 @@ class Scif(InfluenceAlgorithm):
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return the trained ``selective`` parameters, or all trained parameters if the model declares none."""
+        """Return the names of the trained ``selective`` parameters, or of all trained ones if the model has none."""
         everything = super().moves(model)
         return tuple(name for name in model.selective if name in everything) if model.selective else everything
 

@@ -15,7 +15,7 @@ from recbole.utils import torch_seed
 
 @dataclass(frozen=True)
 class SeifHyper(HyperParameters):
-    """The hyper-parameters of ``seif``."""
+    """Hyper-parameters of the algorithm ``seif``; the help text of each field describes it."""
 
     seif_erase_std: float = hyperparameter(
         0.01, "noise before the repair, relative to the root mean square of a table or matrix", least=0

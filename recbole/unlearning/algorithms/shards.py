@@ -30,7 +30,7 @@ _CLOCKS = ("seconds", "cpu_seconds")
 
 @dataclass(frozen=True)
 class ShardsHyper(NoHyperParameters):
-    """The hyper-parameters of ``shards``."""
+    """Hyper-parameters of the algorithm ``shards``; the help text of each field describes it."""
 
     materialise: str = hyperparameter(
         "lazy",

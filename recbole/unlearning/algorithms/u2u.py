@@ -1,4 +1,4 @@
-"""U2U: user-to-user attribute unlearning."""
+"""U2U (user to user): attribute unlearning that pulls users of different groups together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from recbole.unlearning.protection import ProtectionAlgorithm
 
 @dataclass(frozen=True)
 class U2uHyper(ProtectHyper):
-    """The hyper-parameters of ``u2u``."""
+    """Hyper-parameters of the algorithm ``u2u``; the help text of each field describes it."""
 
     u2u_repulsion: float = hyperparameter(
         0.0, "weight of pushing users of the same group apart, as in the paper but not in its program", least=0
@@ -53,7 +53,7 @@ class U2u(ProtectionAlgorithm):
 def user_to_user(
     vectors: torch.Tensor, groups: Sequence[torch.Tensor], repulsion: float = 0.0
 ) -> tuple[float, torch.Tensor]:
-    """Return U2U's sum over pairs, and its gradient in the embeddings.
+    """Return U2U's objective, a sum over pairs of users (:class:`U2u`), and its gradient in the embeddings.
 
     Args:
         vectors: float [n_users, d], user embeddings.

@@ -254,7 +254,7 @@ class Product(ABC):
         return part, at
 
     def room(self, held: Held) -> int:
-        """Return how many more bytes may be kept, in addition to what is kept already and what ``held`` counted."""
+        """Return how many bytes may still be kept, after what is kept already and what ``held`` has counted."""
         return KEPT_BYTES - self.kept_bytes - held.bytes
 
     @abstractmethod

@@ -82,8 +82,8 @@ def _scaled(
 ) -> tuple[float, "_Sums | None"]:
     """Return a scale and the partial sums of the series with it.
 
-    If ``scale`` is ``None``, it is the largest absolute eigenvalue found so far. If the series grows with it because of
-    negative eigenvalues, it is raised until the damping, which is relative to the scale, outweighs them.
+    If ``scale`` is ``None``, it is the largest absolute eigenvalue found so far. If the series diverges with it because
+    of negative eigenvalues, it is raised until the damping, which is relative to the scale, outweighs them.
 
     Returns:
         The scale and the sums; 0 and ``None`` if all eigenvalues found are 0.
@@ -100,9 +100,9 @@ def _scaled(
 
 
 def _bend(space: KrylovSpace, scale: float, damping: float, most: int = 10) -> float:
-    """Return the eigenvalue along which the series grows most.
+    """Return the eigenvalue of the map along which the series diverges fastest.
 
-    Up to ``most`` further products refine it, until it changes by at most one percent.
+    The estimate is refined by up to ``most`` further products, until one changes it by at most one percent.
     """
     bend, before = 0.0, math.inf
     for _ in range(most):

@@ -174,7 +174,7 @@ class Subspace:
         return next(self.model.parameters()).device
 
     def _renumber(self, batch: Interaction) -> Interaction:
-        """Return a batch whose ids are replaced by positions in the reduced tables."""
+        """Return a copy of a batch in which ids are replaced by row positions in the reduced tables."""
         columns = {
             field: torch.searchsorted(self._read[self._fields[field]], column) if field in self._fields else column
             for field, column in batch.to(self._device).interaction.items()
@@ -189,7 +189,7 @@ class Subspace:
         return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def add(self, vector: torch.Tensor) -> None:
-        """Add a flat vector to the model's parameters, in place."""
+        """Add a flat vector to the included parameters (or rows) of the model, in place."""
         with torch.no_grad():
             for (name, parameter), part in zip(self.parameters.items(), self.unflatten(vector), strict=True):
                 if name in self.rows:
