@@ -106,7 +106,7 @@ class Ensemble(AbstractRecommender):
         self.dataset = dataset
         shard_of = self.shard_of.cpu().numpy()
         for k, model in enumerate(self.shards):
-            model.rebuild(part_of(dataset, shard_of, k))  # type: ignore[operator]  # a module list's are recommenders
+            model.rebuild(part_of(dataset, shard_of, k))  # type: ignore[operator]  # the modules are recommenders
         self._follow()
 
     def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -208,7 +208,7 @@ def train_all(
         for shard in order:
             yield shard, _logged(shard, shards.train(shard, workspace))
         return
-    context = get_context("forkserver")  # imports torch only once, and has no threads, which fork would not copy
+    context = get_context("forkserver")  # its server imports torch once and has no threads, which a fork would lose
     context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(min(workers, len(order)), context, _begin_worker) as pool:
         futures = {shard: pool.submit(_work, shards, shard, workspace) for shard in order}

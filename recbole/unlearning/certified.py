@@ -31,7 +31,7 @@ LEAST_SECRET = 16
 
 
 class CertifiedAlgorithm(InfluenceAlgorithm):
-    """An influence-function algorithm that gives a certificate based on noise.
+    """Base class of influence-function algorithms that certify unlearning by noise on the released models.
 
     The model itself is updated without noise, from one request to the next, and :attr:`error` sums up how far each
     update may be from retraining. Noise is added to a copy of the model when the copy is released, at each of the four

@@ -155,6 +155,9 @@ class DescentAlgorithm(StepAlgorithm):
     def descend(self, descent: Descent) -> dict[str, Any]:
         """Change ``self.model`` in place, mainly by :meth:`Descent.take`.
 
+        Args:
+            descent: makes optimiser steps for the requests, and supplies their batches.
+
         Returns:
             Counts to record in the outcome's ``work``: name to number.
         """

@@ -35,7 +35,7 @@ Labelled = dict[str, torch.Tensor]
 class InTrainingAlgorithm(AttributeAlgorithm):
     """Base class of methods that train a model from scratch with a penalty on the attribute added to the loss.
 
-    Subclasses implement :meth:`penalty`. This is not unlearning, because the trained model is discarded. It shows what
+    Subclasses implement :meth:`penalty`. This is not unlearning, because the base model is discarded. It shows what
     protection costs if a model may be trained for it. Requests are only recorded. At each checkpoint one training on
     all of the data, with the base model's settings and seed, answers all requests so far. Validation chooses the epoch
     as usual. The penalty covers all users who are protected by then, in all attributes. The time budget does not apply,

@@ -35,7 +35,9 @@ See :func:`~recbole.unlearning.second_order.solvers.positive_solution`.
 
 
 class InfluenceAlgorithm(StepAlgorithm):
-    """Updates parameters by an influence-function step: all parameters, unless a subclass selects some.
+    """Base class of algorithms that make one influence-function step per request.
+
+    The step changes all parameters, unless a subclass selects some.
 
     Let ``t`` be the trained parameters, which minimise the sum ``L`` of the training losses, and let ``L'`` be the sum
     over the ``n`` examples after forgetting. Since ``grad L(t) = 0``, ``grad L'(t) = g_after - g_before``: the

@@ -64,7 +64,7 @@ class Pipeline:
         self.done, self.outcomes = 0, Counter[str]()
         self.total, self.cpu_seconds = 0.0, 0.0
         self.changes: list[float] = []  # relative change of each chunk that was applied
-        self.seconds: list[float] = []  # of each request that the algorithm worked on; CPU seconds likewise
+        self.seconds: list[float] = []  # wall seconds of each request that the algorithm worked on
         self.settled = 0  # how many entries of `seconds` are from before the last checkpoint
 
     def run(self, save: Callable[[int, int, dict[str, Any]], object]) -> dict[str, Any]:

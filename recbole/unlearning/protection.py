@@ -82,8 +82,8 @@ def chosen_views(model: AbstractRecommender, dataset: Dataset, which: str) -> di
     Args:
         model: a trained model.
         dataset: its data.
-        which: value of ``--protect_view``: ``all``, or the first of the views that are embedding ``table``s or that are
-            ``propagated`` (computed from parameters).
+        which: value of ``--protect_view``: ``all`` for all views, ``table`` for the first one that is an embedding
+            table, ``propagated`` for the first one that is computed from parameters.
 
     Raises:
         UserError: the value is unknown, or the model has no such view.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recbole.unlearning.algorithm import UnlearningAlgorithm
 
 ERASE_ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
+"""Names of the algorithms that ERASE has too."""
 
 
 @dataclass(frozen=True)

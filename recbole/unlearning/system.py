@@ -114,7 +114,7 @@ class System:
 
     @property
     def here(self) -> tuple[float, torch.Tensor]:
-        """Retained examples' summed loss at the current parameters and its flat gradient, as :meth:`look` set them."""
+        """Retained examples' summed loss at the current parameters, and its flat gradient; :meth:`look` computes both."""
         return self._here
 
     def there(self, x: torch.Tensor) -> tuple[float, torch.Tensor]:
@@ -180,7 +180,7 @@ class System:
         moved = self.there(x)[1] - slope
         slack: float | torch.Tensor = 0.0
         if self.complete and self.subspace.model.convex:
-            pull = self.n * damping * self.subspace.whole().vector()  # also in rows that no example reads
+            pull = self.n * damping * self.subspace.whole().vector()  # in all rows, also those that no example reads
             left = self.subspace.widen(slope + self.difference + self.subspace.narrow(pull), pull)
             self.subspace.whole().clear(left, self.unread)  # these rows get a retrained model's values
             slack = left.norm()

@@ -173,7 +173,7 @@ class InitialValues:
         return self._shrunk(table[rows]) if self.config["weight_decay"] else table[rows]
 
     def _shrunk(self, values: torch.Tensor) -> torch.Tensor:
-        """Return what initial values become in as many optimiser steps as the training had, with zero gradients."""
+        """Return initial values after as many optimiser steps as the training had, with zero gradients throughout."""
         alone = torch.nn.ParameterList([torch.nn.Parameter(values.clone())])
         optimizer = make_optimizer(self.config, alone)
         scheduler = self.model.scheduler(optimizer)

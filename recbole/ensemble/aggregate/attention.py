@@ -161,4 +161,4 @@ class _LossModule(nn.Module):
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
         """Return the loss of a batch."""
-        return self.whole.calculate_loss(interaction)  # type: ignore[return-value]  # one term in these models
+        return self.whole.calculate_loss(interaction)  # type: ignore[return-value]  # the loss has one term

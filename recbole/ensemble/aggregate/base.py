@@ -62,7 +62,7 @@ class Aggregator(nn.Module, ABC):
             model: the model of a shard, trained or not.
 
         Raises:
-            UserError: it cannot; the message says why.
+            UserError: the aggregation cannot combine such models; the message says why.
         """
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:

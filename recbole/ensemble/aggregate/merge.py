@@ -38,7 +38,7 @@ class Merge(OfVectors):
         Returns:
             User embeddings, float [n_users, d], and item embeddings, float [n_items, d].
         """
-        every = [model.vectors() for model in self.shards]  # type: ignore[operator]  # refused without
+        every = [model.vectors() for model in self.shards]  # type: ignore[operator]  # see refuse()
         users = torch.stack([users for users, _ in every])
         items = torch.stack([items for _, items in self.pairs]).mean(dim=0)
         return users[self.user_shard, torch.arange(users.shape[1], device=users.device)], items

@@ -114,6 +114,9 @@ class Partition(ABC):
     def assign(self, given: PartitionInput) -> np.ndarray:
         """Divide the training rows into shards; return the shard of each row, int16 [N].
 
+        Args:
+            given: the rows, and the settings.
+
         Raises:
             UserError: there are more shards than objects, or an input that the partition needs is missing.
         """

@@ -180,7 +180,7 @@ class Shards(UnlearningAlgorithm):
             learned = learn_ensemble(run, state, shard_of, self.workspace, fresh)
             model.load_state_dict(learned.model.state_dict())
             self.trainings.append(learned.costs.described() | told)
-        else:  # no model has seen the rows held out for the test
+        else:  # new forgotten rows, if any, were held out for the test: no model depends on them
             model.without.copy_(torch.from_numpy(self.dataset.forgotten))
         self.bench.rebuild()
         model.eval()

@@ -164,7 +164,7 @@ class Held:
         """
         if tensor.layout == torch.strided:
             storage = tensor.untyped_storage()
-            if storage._cdata not in self._seen:  # a tensor that has no memory of its own has no data_ptr
+            if storage._cdata not in self._seen:  # data_ptr() fails for tensors without memory
                 self._seen[storage._cdata] = storage
                 self.bytes += storage.nbytes()
         return tensor.detach()
@@ -210,7 +210,7 @@ class Product(ABC):
         self.subspace, self.values = subspace, subspace.values()
         self.scale, self.count = scale, 0
         self.pieces = self._cut(batches, weights)
-        self.kept: dict[int, tuple[Part, int]] = {}  # first piece to its part and the next part's first piece
+        self.kept: dict[int, tuple[Part, int]] = {}  # first piece number to (part, next part's first piece number)
         self.kept_bytes = 0
 
     def __call__(self, vector: torch.Tensor) -> torch.Tensor:
@@ -287,7 +287,7 @@ class HessianProduct(Product):
 
     def _part(self, traced: list[torch.Tensor], held: Held) -> Part:
         loss = sum(traced[1:], traced[0])
-        values = self.values  # the closure must not refer to the product, which keeps it: a reference cycle
+        values = self.values  # the closure must not refer to self, which keeps it: that would be a reference cycle
         first = torch.autograd.grad(loss, values, create_graph=True, allow_unused=True)
         curved = [place for place, slope in enumerate(first) if slope is not None and slope.requires_grad]
         slopes = [first[place] for place in curved]  # gradients that can be differentiated again

@@ -24,7 +24,7 @@ class _Jacobian:
 
     def __init__(self, outputs: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
         self.outputs, self.values = outputs, values
-        self.live = [at for at, output in enumerate(outputs) if output.requires_grad]  # a table may be fixed
+        self.live = [at for at, output in enumerate(outputs) if output.requires_grad]  # not a fixed table
         self.u = [output.new_zeros(()).expand(output.shape).requires_grad_() for output in outputs]
         pulled = self._pulled(self.u, create_graph=True)
         self.place = [at for at, part in enumerate(pulled) if part is not None]

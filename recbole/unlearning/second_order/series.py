@@ -60,7 +60,7 @@ def neumann(
             return replace(none, iterations=space.n_products, residual=1.0)
         if scale is None and abs(chosen - before) > 0.01 * chosen:
             sums = None
-    if sums.ended == "growth":  # the sum is of no use
+    if sums.ended == "growth":  # a diverging series has no sum
         bend = _bend(space, chosen, damping)
         return replace(none, iterations=space.n_products, residual=sums.residual, bend=bend, scale=chosen)
     found = space.lift(Coordinates(sums.coordinates, 0, sums.residual, sums.ended, chosen * damping))

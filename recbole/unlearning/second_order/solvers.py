@@ -29,6 +29,9 @@ def conjugate_gradients(
         tolerance: residual norm, relative to the norm of ``b``, at which the iteration stops.
         iterations: the largest number of products.
         out_of_time: called before every product; the iteration stops once it returns True.
+
+    Returns:
+        The last iterate; its ``ended`` says why the iteration stopped.
     """
     if not b.any():
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", damping)

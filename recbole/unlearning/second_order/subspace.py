@@ -81,7 +81,7 @@ class Subspace:
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
         """The model's own ``nn.Parameter`` objects by name; tables are not reduced to rows."""
-        parameters = dict(self.model.named_parameters())  # a rebuilt model may hold others
+        parameters = dict(self.model.named_parameters())  # read anew: a rebuild may replace them
         return {n: parameters[n] for n in self.names}
 
     def values(self, shift: torch.Tensor | None = None) -> list[torch.Tensor]:
