@@ -114,7 +114,7 @@ class System:
 
     @property
     def here(self) -> tuple[float, torch.Tensor]:
-        """Retained examples' summed loss at the current parameters, and its flat gradient; :meth:`look` computes both."""
+        """Retained examples' summed loss at the current parameters and its flat gradient; :meth:`look` sets both."""
         return self._here
 
     def there(self, x: torch.Tensor) -> tuple[float, torch.Tensor]:
