@@ -1,1 +1,1 @@
-"""Attribute inference attacks: how well users' attributes can be predicted from a trained model."""
+"""Attribute inference attacks, which measure how well users' attributes can be predicted from a trained model."""

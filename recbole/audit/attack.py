@@ -1,4 +1,9 @@
-"""Runs attribute inference attacks on a model and returns their success as rows of the result table."""
+"""Runs attribute inference attacks, and returns their metrics as rows of the result table.
+
+A *view* is what an attacker sees of the users in a model, such as their embeddings or their recommended lists. An
+*attacker* is a classifier that predicts a user's group from a view. A *protocol* says whose groups the attacker knows
+and whose it predicts (:mod:`recbole.audit.protocols`).
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,20 +20,20 @@ from recbole.evaluator.table import Table
 from recbole.utils import stream
 
 WORST, ADAPTIVE, SHUFFLED = "worst", "adaptive", "shuffled"
-"""Parts of the column ``population``, after the protocol.
+"""Values in the column ``population`` of the result table, in addition to the names of attackers.
 
-``worst``: the (view, attacker) pair with the best AUC on inner folds of the users that the attacker knows.
-``adaptive``: the same, but an AUC below .5 counts as 1 - AUC and the attacker's predictions are then inverted.
-``shuffled``, after the attacker: group labels were shuffled.
+``<protocol>/worst``: the (view, attacker) pair with the best AUC on inner folds of the users whose groups are known.
+``<protocol>/adaptive``: the same, but an AUC below .5 counts as 1 - AUC, and the predictions are then inverted.
+``<protocol>/<attacker>/shuffled``: the attacker on shuffled group labels.
 """
 
 ANY = "any"
-"""The column ``view`` of an attacker that chooses its own view."""
+"""The value in the column ``view`` for ``worst`` and ``adaptive``, which choose a view themselves."""
 
 CHANCE = 0.5
 _ENDS = 2.5, 97.5
 _FEWER = 10
-"""Attackers other than logistic regression, which are that much slower, run on this many times fewer shufflings."""
+"""Attackers other than logistic regression are slower, and run on fewer shufflings by this factor."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class AttackSettings:
         protocols: names of :data:`~recbole.audit.protocols.PROTOCOLS`.
         attackers: names of :data:`~recbole.audit.attackers.ATTACKERS`.
         seeds: how many times each protocol is run, each time with other folds.
-        folds: the number of folds in cross-validations.
+        folds: the number of folds in protocols with cross-validation.
         balanced: True drops users at random until all groups are as large as the smallest. False keeps all users and
             weights them inversely to their group's size.
         choose: whether :data:`WORST` and :data:`ADAPTIVE` are computed, which triples the time.
@@ -59,17 +64,34 @@ Candidate = tuple[str, str]
 
 @dataclass
 class _Tally:
-    """The attacked users' shares in the metrics (see :func:`shares`) and their ids, by (view, population)."""
+    """Collects the results of attacks on users, from which rows of the result table are computed.
+
+    Attributes:
+        shares: (view, population) to float64 arrays [users, metrics], one per round: each user's share in the metrics,
+            see :func:`~recbole.audit.measures.shares`.
+        people: (view, population) to int64 arrays with the ids of these users.
+    """
 
     shares: dict[Candidate, list[Floats]] = field(default_factory=dict)
     people: dict[Candidate, list[Ids]] = field(default_factory=dict)
 
     def add(self, view: str, population: str, scores: Floats, group: Ids, people: Ids) -> None:
+        """Add a round's predictions.
+
+        Args:
+            view, population: values of these columns of the result table.
+            scores: float64 [n, groups], predicted group probabilities.
+            group: int64 [n], true groups.
+            people: int64 [n], user ids.
+        """
         self.shares.setdefault((view, population), []).append(shares(scores, group))
         self.people.setdefault((view, population), []).append(people)
 
     def rows(self) -> list[Row]:
-        """Return one row per view, population and metric: the mean over folds and seeds, with a 95 % interval."""
+        """Return one row per view, population and metric: the mean over folds and seeds, with a 95 % interval.
+
+        The interval is that of a mean over users, each of whom may have been attacked in several rounds.
+        """
         table = Table()
         for (view, population), parts in self.shares.items():
             values, people = np.concatenate(parts), np.concatenate(self.people[view, population])
@@ -82,16 +104,16 @@ class _Tally:
 
 
 def attack(views: Mapping[str, Features], people: People, settings: AttackSettings) -> list[Row]:
-    """Run all feasible protocols of attribute inference attacks.
+    """Run attribute inference attacks by all protocols of the settings that are feasible.
 
     Args:
-        views: view name to what an attacker sees, one row per user.
+        views: view name to features, one row per user.
         people: the users, as many as the views have rows.
         settings: protocols, attackers, seeds and folds.
 
     Returns:
-        Rows of the result table: one per protocol, view, attacker and metric and, if ``choose``, one per protocol and
-            metric for ``worst`` and for ``adaptive``. Protocols that are :func:`infeasible` have none.
+        Rows of the result table: one per protocol, view, attacker and metric. With ``choose`` there are also one per
+        protocol and metric for ``worst``, and one for ``adaptive``. Protocols that are :func:`infeasible` have no rows.
 
     Raises:
         UserError: a protocol is unknown.
@@ -109,7 +131,7 @@ def attack(views: Mapping[str, Features], people: People, settings: AttackSettin
 
 
 def infeasible(people: People, settings: AttackSettings) -> dict[str, str]:
-    """Return the protocols that cannot be run with these users, each with the reason.
+    """Return the protocols that cannot be run with these users: protocol name to reason, as text.
 
     Raises:
         UserError: a protocol is unknown.
@@ -119,16 +141,19 @@ def infeasible(people: People, settings: AttackSettings) -> dict[str, str]:
 
 
 def shuffled(views: Mapping[str, Features], people: People, settings: AttackSettings, times: int = 200) -> list[Row]:
-    """Return the attack metrics when group labels are shuffled among the protected users: the level of no information.
+    """Return the attack metrics on group labels that are shuffled among the protected users.
+
+    These are the values to expect of an attacker for whom the views contain no information about the attribute.
 
     Args:
-        views: view name to what an attacker sees.
-        people: the users.
+        views: view name to features, one row per user.
+        people: the users, as many as the views have rows.
         settings: attackers, folds and balancing; the protocol is always ``inside``.
         times: the number of shufflings for logistic regression; a tenth of it for other attackers.
 
     Returns:
-        Rows of the result table: the mean over shufflings, with the central 95 % of them as low and high.
+        Rows of the result table: the mean over shufflings, with their 2.5 % and 97.5 % quantiles as low and high. Empty
+        if the protocol ``inside`` is infeasible.
     """
     table = Table()
     if infeasible(people, replace(settings, protocols=("inside",))):
@@ -156,6 +181,7 @@ def shuffled(views: Mapping[str, Features], people: People, settings: AttackSett
 
 
 def _candidates(views: Mapping[str, Features], settings: AttackSettings) -> Iterator[Candidate]:
+    """Yield all pairs of a view and an attacker."""
     return ((view, attacker) for view in views for attacker in settings.attackers)
 
 
@@ -167,7 +193,19 @@ def _round(
     key: tuple[int, str, int],
     tally: _Tally,
 ) -> None:
-    """Run one round: every candidate attacks, and the best on inner folds is recorded as worst and as adaptive too."""
+    """Run one round of a protocol, and add its results to ``tally``.
+
+    Every (view, attacker) pair predicts the groups of the test users. With ``choose``, the results of the pairs chosen
+    on inner folds of the known users are added again, as ``worst`` and as ``adaptive``.
+
+    Args:
+        views: view name to features, one row per user.
+        group: int64, the label of each user.
+        split: the users whose label is known, and those whose label is predicted.
+        settings: attackers, balancing and ``choose``.
+        key: seed, protocol and number of the round, which key the random streams.
+        tally: receives the results.
+    """
     seed, protocol, number = key
     told: dict[Candidate, Floats] = {}
     validated: dict[Candidate, float] = {}
@@ -191,6 +229,7 @@ def _round(
 def _read(
     views: Mapping[str, Features], one: Candidate, group: Ids, split: Split, seed: int, settings: AttackSettings
 ) -> Floats:
+    """Return the group probabilities that one (view, attacker) pair predicts, float64 [test users, groups]."""
     view, attacker = one
     known = group[split.train]
     weights = None if settings.balanced else (len(known) / np.bincount(known) / len(np.unique(known)))[known]

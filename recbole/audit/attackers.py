@@ -1,4 +1,4 @@
-"""The attackers: classifiers trained on the features of users whose group is known."""
+"""The attackers: classifiers that predict the group of a user, trained on users whose group is known."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 _HIDDEN = 100
 _ROUNDS, _DEPTH, _RATE = 50, 4, 0.5
 _WIDE_STRENGTH = 0.01
-"""The inverse regularisation strength C on wide features (more columns than users); more accurate there than 1."""
+"""Logistic regression's inverse regularisation strength C on ``wide`` features, where it is more accurate than 1."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What an attacker sees of each user.
+    """The features of all users, from which an attacker predicts their groups.
 
     Attributes:
-        matrix: float64 [n, d].
-        wide: the same information in many columns that are mostly zero, float64 [n, items], used by logistic
-            regression; None if there is none.
+        matrix: float64 [n, d], one row per user.
+        wide: the same information before its reduction to d columns, sparse float64 [n, items]. Logistic regression
+            uses it instead of ``matrix``. None if there is no such form.
     """
 
     matrix: Floats
@@ -39,6 +39,7 @@ class Features:
 
 
 def _logistic(seed: int, wide: bool = False) -> Any:
+    """Return an untrained logistic regression with standardised columns, for ``wide`` features or others."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -48,6 +49,7 @@ def _logistic(seed: int, wide: bool = False) -> Any:
 
 
 def _trees(seed: int) -> Any:
+    """Return an untrained gradient-boosted tree classifier of scikit-learn."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
@@ -56,12 +58,14 @@ def _trees(seed: int) -> Any:
 
 
 def _mlp(seed: int) -> Any:
+    """Return an untrained multi-layer perceptron with one hidden layer."""
     from sklearn.neural_network import MLPClassifier
 
     return MLPClassifier((_HIDDEN,), alpha=1, max_iter=500, learning_rate_init=0.01, random_state=seed)
 
 
 def _xgboost(seed: int) -> Any:
+    """Return an untrained XGBoost classifier."""
     from xgboost import XGBClassifier
 
     return XGBClassifier(
@@ -81,13 +85,16 @@ unscaled columns. ``xgboost``: XGBoost with the settings of ``trees``.
 """
 
 USUAL = ("logistic", "trees", "mlp")
-"""The attackers that need only scikit-learn. ``trees`` replaces XGBoost among them."""
+"""The attackers that need only scikit-learn, where ``trees`` takes the place of XGBoost."""
 
 _PACKAGES = {"sklearn": "scikit-learn", "xgboost": "xgboost"}
 
 
 def check_installed(attackers: tuple[str, ...] = USUAL) -> None:
     """Check that the packages that the attackers need are installed.
+
+    Args:
+        attackers: names of attackers.
 
     Raises:
         UserError: a package is not installed.
@@ -101,7 +108,7 @@ def check_installed(attackers: tuple[str, ...] = USUAL) -> None:
 def read(
     attacker: str, features: Features, train: Ids, groups: Ids, test: Ids, seed: int, weights: Floats | None = None
 ) -> Floats:
-    """Train an attacker on users whose group is known, and predict the groups of other users.
+    """Train an attacker on users whose group is known, and return its predictions for other users.
 
     Args:
         attacker: one of :data:`ATTACKERS`.
@@ -110,7 +117,7 @@ def read(
         groups: int64 [m], their groups, numbered from 0; each group occurs.
         test: int64 [n], row indices of the users to predict.
         seed: the attacker's random seed.
-        weights: float64 [m], sample weights of the known users; None weights all alike.
+        weights: float64 [m], sample weights of the known users; None gives all the same weight.
 
     Returns:
         The probability of each group, float64 [n, groups].
@@ -128,7 +135,7 @@ def read(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Limit the numerical libraries to one thread, for bit-identical results on any machine of a kind."""
+    """Context manager that limits numerical libraries to one thread, so that results do not depend on their number."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):

@@ -1,4 +1,4 @@
-"""An attribute and the users who have it, and the views of them that an attacker gets from a model."""
+"""The attribute that attackers predict, and the features of users (views) that they get from a model."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Audited:
-    """A user attribute in a data set, and which users are protected.
+    """A user attribute in a data set, and the users for whom it was to be unlearned.
 
     Attributes:
         attribute: the attribute that attackers predict.
-        protected: bool [n_users], whether a user's attribute was to be unlearned.
+        protected: bool [n_users], True for users whose attribute was to be unlearned (protected users).
     """
 
     attribute: UserAttribute
@@ -42,7 +42,7 @@ class Audited:
         return int((self.protected & (self.attribute.label >= 0)).sum())
 
     def sizes(self) -> dict[str, int]:
-        """Return the number of users in each group, by group name."""
+        """Return the number of users in each group: group name to number. Users of unknown group are not counted."""
         counts = np.bincount(self.attribute.label[self.attribute.known], minlength=len(self.attribute.groups))
         return dict(zip(self.attribute.groups, map(int, counts), strict=True))
 
@@ -51,30 +51,40 @@ class Audited:
 
     @property
     def people(self) -> People:
-        """The users in the form that :func:`attack` takes."""
+        """The users, in the form that :func:`~recbole.audit.attack.attack` takes."""
         return People(self.attribute.label, self.protected, self.attribute.groups)
 
     def rows(self, views: Mapping[str, Features], settings: AttackSettings) -> list[Row]:
-        """Run the attacks and return rows of the result table, with the attribute's name in the column ``split``."""
+        """Run attacks, and return rows of the result table with the attribute's name in the column ``split``.
+
+        Args:
+            views: view name to features, one row per user id.
+            settings: protocols, attackers, seeds and folds.
+
+        Raises:
+            UserError: a protocol is unknown.
+        """
         return self.named(attack(views, self.people, settings))
 
     def named(self, rows: list[Row]) -> list[Row]:
-        """Return the rows with the attribute's name in the column ``split``."""
+        """Return rows of the result table with the attribute's name in the column ``split``."""
         table = Table(split=self.attribute.name)
         table.extend(rows)
         return table.rows
 
 
 def everybody(attribute: UserAttribute) -> Audited:
-    """Return an attribute with all users protected."""
+    """Return an attribute for which all users are protected."""
     return Audited(attribute, np.ones(len(attribute.label), dtype=bool))
 
 
 def views_of(model: AbstractRecommender, dataset: Dataset, wanted: Sequence[str] | None = None) -> dict[str, Features]:
-    """Return what attackers see of each user in a model: its user views, such as embeddings, and its recommended lists.
+    """Return the features of users that attackers get from a model.
+
+    These are the model's user views (matrices that represent users, such as embeddings) and its recommended lists.
 
     Args:
-        model: the model under attack.
+        model: the model under attack, which is set to evaluation mode.
         dataset: the data, with the model's mask of forgotten rows.
         wanted: names of views; None returns all.
 

@@ -1,4 +1,4 @@
-"""Attack metrics, written as means over users, so that intervals can be computed by resampling users."""
+"""Attack metrics, expressed as means over users, so that confidence intervals can be computed by resampling users."""
 
 import numpy as np
 
@@ -13,14 +13,14 @@ group against the rest), balanced accuracy (the mean recall of the groups), and 
 
 
 def shares(scores: Floats, group: Ids) -> Floats:
-    """Return each user's share in the :data:`METRICS`; the mean of the shares over users is the metric.
+    """Return each user's share in the :data:`METRICS`: numbers whose mean over the users is the metric.
 
-    A share is the metric plus the user's first-order influence on it, so that an interval for the mean of the shares is
-    an interval for the metric. For the AUC these are DeLong's placements (E. DeLong et al., Biometrics 1988; equation
-    numbers not checked).
+    A share is the metric plus the user's first-order influence on it, so that a confidence interval for the mean of the
+    shares is one for the metric. For the AUC the shares follow from DeLong's placements (E. DeLong et al., Biometrics
+    1988; equation numbers not checked).
 
     Args:
-        scores: float64 [n, groups], group probabilities; rows sum to one.
+        scores: float64 [n, groups], predicted group probabilities; rows sum to one.
         group: int64 [n], the true groups. Groups that do not occur are ignored.
 
     Returns:
@@ -38,17 +38,17 @@ def shares(scores: Floats, group: Ids) -> Floats:
 
 
 def auc(scores: Floats, group: Ids) -> float:
-    """Return the area under the ROC curve for group probabilities (float64 [n, groups]) and true groups (int64 [n])."""
+    """Return the area under the ROC curve, see :data:`METRICS`; arguments as in :func:`shares`."""
     return float(shares(scores, group)[:, 0].mean())
 
 
 def turned(scores: Floats) -> Floats:
-    """Return inverted group probabilities (float64 [n, groups]): the least likely group becomes the most likely."""
+    """Invert group probabilities (float64 [n, groups]): the least likely group becomes the most likely one."""
     return (1 - scores) / (scores.shape[1] - 1)
 
 
 def _area(score: Floats, member: np.ndarray) -> Floats:
-    """Return the users' shares in the AUC of a score (float64 [n]) for membership in a group (bool [n])."""
+    """Return each user's share, float64 [n], in the AUC of a score (float64 [n]) for group membership (bool [n])."""
     if member.all() or not member.any():
         return np.full(len(score), np.nan)
     placed = np.empty(len(score))
@@ -59,12 +59,19 @@ def _area(score: Floats, member: np.ndarray) -> Floats:
 
 
 def _below(others: Floats, score: Floats) -> Floats:
-    """Return the share of ``others`` that is below each score; equal ones count one half."""
+    """Return, for each score, the fraction of ``others`` that is smaller; equal ones count one half. float64 [n]."""
     ordered = np.sort(others)
     return (np.searchsorted(ordered, score) + np.searchsorted(ordered, score, "right")) / (2 * len(others))
 
 
 def _recall(told: Ids, member: np.ndarray, group: int) -> Floats:
+    """Return each user's share, float64 [n], in the recall of a group.
+
+    Args:
+        told: int64 [n], predicted groups.
+        member: bool [n], whether a user is in the group.
+        group: the group's number.
+    """
     right = told[member] == group
     recall = np.full(len(told), right.mean())
     recall[member] += (right - right.mean()) / member.mean()
@@ -72,6 +79,7 @@ def _recall(told: Ids, member: np.ndarray, group: int) -> Floats:
 
 
 def _f1(told: np.ndarray, member: np.ndarray) -> Floats:
+    """Return each user's share, float64 [n], in a group's F1, given predicted and true membership (bool [n] each)."""
     both, either = 2.0 * (told & member), told.astype(float) + member
     f1 = both.mean() / either.mean()
     return f1 + (both - f1 * either) / either.mean()

@@ -1,4 +1,4 @@
-"""Attack protocols: which users' groups the attacker knows, and which users' groups are predicted."""
+"""Attack protocols: which users' groups the attacker knows, and which users' groups it predicts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,18 +9,21 @@ from recbole.evaluator.kinds import Ids, Mask
 from recbole.utils import UserError, stream
 
 INSIDERS = {"insider_10": 0.10, "insider_25": 0.25, "insider_50": 0.50}
-PROTOCOLS = ("inside", "outside", "outside_reversed", *INSIDERS, "who")
-"""The names of the protocols.
+"""Name of an insider protocol to the fraction of protected users whose group the attacker knows."""
 
-``inside``: cross-validation among the protected users. ``outside``: the attacker knows the unprotected users and
-predicts the protected ones. ``outside_reversed``: the attacker knows the protected users and predicts the others.
-``insider_10`` and so on: the attacker knows that percentage of the protected users and predicts the rest of them.
-``who``: cross-validation among all users, where the attacker predicts whether a user is protected.
+PROTOCOLS = ("inside", "outside", "outside_reversed", *INSIDERS, "who")
+"""The names of the protocols. Protected users are those whose attribute was to be unlearned.
+
+``inside``: cross-validation among the protected users. ``outside``: the attacker knows the groups of the other users
+and predicts those of the protected ones. ``outside_reversed``: the attacker knows the groups of the protected users and
+predicts those of the others. ``insider_10`` and so on: the attacker knows the groups of that percentage of the
+protected users and predicts those of the rest. ``who``: cross-validation among all users, where the attacker predicts
+whether a user is protected.
 """
 
 
 INNER_FOLDS = 3
-"""The number of folds among the known users on which the best attacker is chosen."""
+"""The number of folds, among the users whose group is known, on which the best attacker is chosen."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Split:
 
     Attributes:
         train: int64, ids of the users whose group the attacker knows.
-        test: int64, ids of the users whose group it predicts.
+        test: int64, ids of the users whose group the attacker predicts.
     """
 
     train: Ids
@@ -38,11 +41,11 @@ class Split:
 
 @dataclass(frozen=True)
 class People:
-    """The users in an attack.
+    """The users in an attack, with their true groups.
 
     Attributes:
         group: int64 [n], each user's group, numbered from 0. -1 means unknown; such users are left out.
-        protected: bool [n], whether a user's attribute was to be unlearned.
+        protected: bool [n], whether the user's attribute was to be unlearned.
         names: the groups' names.
     """
 
@@ -59,9 +62,9 @@ class People:
         return ("not protected", "protected") if protocol == "who" else self.names
 
     def sides(self, protocol: str) -> tuple[Ids, Ids]:
-        """Return the ids of users who may be known, and of users to predict (int64 each).
+        """Return the ids of users whose group may be known, and of users whose group is predicted (int64 each).
 
-        Except in the ``outside`` protocols the two are the same users, who are then split into folds.
+        Except in the ``outside`` protocols, both are the same users, whom :func:`splits` divides into folds.
         """
         known = self.group >= 0
         inside, outside = np.flatnonzero(known & self.protected), np.flatnonzero(known & ~self.protected)
@@ -71,7 +74,12 @@ class People:
 
 
 def obstacle(people: People, protocol: str, folds: int) -> str | None:
-    """Return why a protocol cannot be run, or None if it can. Every fold needs users from every group.
+    """Return why a protocol cannot be run, as text, or None if it can. Every fold needs users from every group.
+
+    Args:
+        people: the users.
+        protocol: name of the protocol.
+        folds: the number of folds in protocols with cross-validation.
 
     Raises:
         UserError: the protocol is unknown.
@@ -97,7 +105,7 @@ def splits(people: People, protocol: str, seed: int, folds: int, balanced: bool)
         protocol: one of :data:`PROTOCOLS` for which :func:`obstacle` returns None.
         seed: seed for folds and balancing.
         folds: the number of folds in protocols with cross-validation.
-        balanced: drop users at random until the groups are as large as the smallest.
+        balanced: whether to drop users at random until all groups are as large as the smallest.
     """
     draw, group = stream(seed, "attack", protocol), people.of(protocol)
     known, read = (balance(side, group, draw) if balanced else side for side in people.sides(protocol))
@@ -112,21 +120,41 @@ def splits(people: People, protocol: str, seed: int, folds: int, balanced: bool)
 
 
 def cross(people: Ids, group: Ids, folds: int, draw: np.random.Generator) -> Iterator[Split]:
-    """Yield the rounds of a cross-validation of users (int64 ids): each fold is predicted once from the other folds."""
+    """Yield the rounds of a cross-validation: each fold is predicted once from the other folds.
+
+    Args:
+        people: int64, ids of the users.
+        group: int64, the group of each user id; every fold gets users from every group.
+        folds: the number of folds.
+        draw: the random generator.
+    """
     fold = fold_of(people, group, folds, draw)
     for one in range(folds):
         yield Split(people[fold != one], people[fold == one])
 
 
 def balance(people: Ids, group: Ids, draw: np.random.Generator) -> Ids:
-    """Return a random subset of the users (int64 ids, ascending) in which all groups are as large as the smallest."""
+    """Return a random subset of the users in which all groups are as large as the smallest, int64 ids, ascending.
+
+    Args:
+        people: int64, ids of the users.
+        group: int64, the group of each user id.
+        draw: the random generator.
+    """
     members = [people[group[people] == one] for one in np.unique(group[people])]
     least = min(map(len, members))
     return np.sort(np.concatenate([draw.permutation(some)[:least] for some in members]))
 
 
 def fold_of(people: Ids, group: Ids, folds: int, draw: np.random.Generator) -> Ids:
-    """Return a random fold for each user, int64, such that each group is spread evenly over the folds."""
+    """Return a random fold for each user, int64 [len(people)], such that each group is spread evenly over the folds.
+
+    Args:
+        people: int64, ids of the users.
+        group: int64, the group of each user id.
+        folds: the number of folds, which are numbered from 0.
+        draw: the random generator.
+    """
     fold, begun = np.empty(len(people), dtype=np.int64), 0
     for one in np.unique(group[people]):
         place = draw.permutation(np.flatnonzero(group[people] == one))

@@ -1,1 +1,1 @@
-"""Sharded ensembles (SISA and its successors): one model per shard of the data, so that rows are unlearned exactly."""
+"""Sharded ensembles (SISA and its successors), which train one model per shard of the data to unlearn rows exactly."""

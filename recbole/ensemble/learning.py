@@ -1,4 +1,4 @@
-"""Trains an ensemble: first the model of each shard, then the aggregation that combines their scores."""
+"""Trains an ensemble: first the model of each shard, then the aggregation that combines the models' scores."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("recbole")
 
 Weights = Mapping[str, torch.Tensor]
-"""A model's ``state_dict``."""
+"""A model's ``state_dict``: parameter or buffer name to tensor."""
 
 
 @dataclass(frozen=True)
 class Costs:
     """The cost of training an ensemble.
 
-    Shards whose weights were given to :func:`learn_ensemble` as ``known`` are left out.
+    Shards that :func:`learn_ensemble` did not train, because their weights were given as ``known``, are left out.
 
     Attributes:
         shards, shards_cpu: shard number to wall and CPU seconds of its training.
-        examples, epochs: shard number to the number of training examples and of epochs.
+        examples, epochs: shard number to the number of its training examples and epochs.
         aggregate, aggregate_cpu: wall and CPU seconds of training the aggregation.
     """
 
@@ -52,7 +52,7 @@ class Costs:
     aggregate_cpu: float = 0.0
 
     def described(self) -> dict[str, Any]:
-        """Return the costs under the names that records use, with shard numbers as strings."""
+        """Return the costs as JSON values under the names that a run's record uses, with shard numbers as strings."""
         named = {"shard_seconds": self.shards, "shard_cpu_seconds": self.shards_cpu}
         named |= {"shard_examples": self.examples, "shard_epochs": self.epochs}  # type: ignore[dict-item]
         by_shard = {name: {str(k): value for k, value in of.items()} for name, of in named.items()}
@@ -61,7 +61,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class LearnedEnsemble(Learned):
-    """A trained ensemble.
+    """A trained ensemble: the fields of :class:`~recbole.trainer.learn.Learned`, and the costs.
 
     Attributes:
         costs: the cost of training the shards' models and the aggregation.
@@ -71,7 +71,7 @@ class LearnedEnsemble(Learned):
 
     @property
     def timing(self) -> dict[str, Any]:
-        """The timing columns of a record. Numbers of epochs are those of the aggregation, not of the shards."""
+        """The timing entries of a run's record. Numbers of epochs are those of the aggregation, not of the shards."""
         costs = self.costs
         return super().timing | {
             "fit_seconds": sum(costs.shards.values()) + costs.aggregate,
@@ -87,23 +87,23 @@ def learn_ensemble(
     known: Mapping[int, Weights] | None = None,
     board: SummaryWriter | None = None,
 ) -> LearnedEnsemble:
-    """Train an ensemble for a state. Only unfinished work is saved; the result is returned.
+    """Train an ensemble on the retained rows of a state, and return it. Only unfinished work is saved to files.
 
-    A shard's model depends only on the shard's rows, the mask, its seed and the settings. The aggregation depends on
-    these models, the settings and all retained rows. So the result does not depend on which shards were trained before,
-    or in which order.
+    A shard's model depends only on the shard's rows, the mask of forgotten rows, the shard's seed and the settings. The
+    aggregation depends on these models, the settings and all retained rows. So the result does not depend on which
+    shards were trained before, or in which order.
 
     Args:
         run: the settings, and the ensemble's class.
-        state: the data to train on.
+        state: the data to train on, with the mask of forgotten rows.
         shard_of: int16 [rows], the shard of each log row.
-        workspace: where unfinished work is saved, so that the same call can continue after being killed; None saves
-            none.
+        workspace: where unfinished work is saved, so that the same call can continue after an interruption; None saves
+            nothing.
         known: shard number to weights, for shards that are already trained on the state's rows; None for none.
-        board: the TensorBoard writer for the aggregation, or None.
+        board: the TensorBoard writer for the training of the aggregation; None writes nothing.
 
     Raises:
-        UserError: a training diverged, or the disk is full.
+        UserError: a training diverged, or a file cannot be written.
     """
     config, known, workspace = run.config, known or {}, workspace or Workspace()
     shards = Shards(Run(config, get_model(config["model"])), state, shard_of)
@@ -120,6 +120,7 @@ def learn_ensemble(
 
 
 def _note(costs: Costs, shard: int, trained: Trained) -> None:
+    """Add the cost of a shard's training to ``costs``, in place."""
     costs.shards[shard], costs.shards_cpu[shard] = trained.seconds, trained.cpu_seconds
     costs.examples[shard], costs.epochs[shard] = trained.examples, trained.epochs
 
@@ -132,7 +133,7 @@ def _aggregate(
     workspace: Workspace,
     board: SummaryWriter | None,
 ) -> Learned:
-    """Build the ensemble from the shards' weights, and train its aggregation if that has parameters."""
+    """Build the ensemble from the shards' weights, and train its aggregation if the aggregation has parameters."""
     config, kind = run.config, get_aggregator(run.config["aggregate"])
     own = {"seed": torch_seed(config["seed"], "aggregate"), "epochs": config["aggregate_epochs"], "weight_decay": 0.0}
     if kind.input_type is not None:
@@ -158,6 +159,7 @@ def _aggregate(
 
 
 def _digests(weights: Mapping[int, Weights]) -> list[str]:
+    """Return the SHA-256 (hexadecimal) of each shard's weights, in the order of the shard numbers."""
     found = []
     for shard in sorted(weights):
         digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""The ensemble as a model: the models of its shards, and an aggregation that combines their scores."""
+"""The ensemble as a recommender: the models of its shards, and an aggregation that combines their scores."""
 
 from __future__ import annotations
 
@@ -18,28 +18,36 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import UserError
 
 SHARD_OF, WITHOUT = "shard_of", "without"
-"""The tensors that an ensemble's checkpoint holds in addition to parameters; see :class:`Ensemble`."""
+"""Names of the buffers that an ensemble's checkpoint holds in addition to parameters; see :class:`Ensemble`."""
 
 
 def part_of(dataset: Dataset, shard_of: np.ndarray, shard: int) -> Dataset:
-    """Return the data that a shard's model is trained on: the shard's rows, with the data's mask of forgotten rows."""
+    """Return the data on which a shard's model is trained: the shard's rows, with the data's mask of forgotten rows.
+
+    Args:
+        dataset: all data.
+        shard_of: int16 [rows], the shard of each log row.
+        shard: the shard's number.
+    """
     return dataset.part(shard_of != shard).masked(dataset.forgotten)
 
 
 class Ensemble(AbstractRecommender):
-    """The frozen models of all shards, and an aggregation of their scores, which :meth:`calculate_loss` trains.
+    """A recommender made of the models of all shards and an aggregation, which combines their scores.
 
-    The ensemble has no shards until :meth:`build` receives a partition, from the training code or from a checkpoint.
+    Training an ensemble with :meth:`calculate_loss` changes only the aggregation; the shards' models were trained
+    before and are fixed. The ensemble has no shards until :meth:`build` receives a partition, from the training code or
+    from a checkpoint.
 
     Args:
-        config: its ``model``, ``aggregate`` and ``num_shards`` are read.
+        config: the settings, of which ``model``, ``aggregate`` and ``num_shards`` determine the ensemble.
         dataset: all data, with the mask of forgotten rows.
 
     Attributes:
         of: the class of the shards' models.
-        shards: the shards' models.
+        shards: the shards' models, by shard number.
         shard_of: int16 [log rows], the shard of each row.
-        without: bool [log rows], the rows that were forgotten when the parameters were trained.
+        without: bool [log rows], True for rows that were forgotten when the parameters were trained.
         aggregate: the aggregation.
     """
 
@@ -56,7 +64,11 @@ class Ensemble(AbstractRecommender):
         self.shards = nn.ModuleList()
 
     def build(self, shard_of: np.ndarray) -> None:
-        """Create the shards' models and the aggregation for a partition (the shard of each log row, int [rows])."""
+        """Create the shards' models and the aggregation, with untrained parameters.
+
+        Args:
+            shard_of: int [rows], the shard of each log row.
+        """
         self.register_buffer(SHARD_OF, torch.from_numpy(shard_of.astype(np.int16)))
         self.register_buffer(WITHOUT, torch.from_numpy(self.dataset.forgotten.copy()))
         models = self._models([part_of(self.dataset, shard_of, k) for k in range(int(self.config["num_shards"]))])
@@ -65,7 +77,7 @@ class Ensemble(AbstractRecommender):
         self._follow()
 
     def _follow(self) -> None:
-        """Tell the aggregation which shards have training examples, and which shard holds each user."""
+        """Update in the aggregation which shards have training examples, and which shard holds each user's rows."""
         log, of = self.dataset.log, self.shard_of.cpu().numpy()
         parts = [part_of(self.dataset, of, k) for k in range(len(self.shards))]
         members = [k for k, part in enumerate(parts) if len(part.train_examples())]
@@ -76,31 +88,39 @@ class Ensemble(AbstractRecommender):
         self.aggregate.follow(members, whole, torch.from_numpy(user_shard).to(self.device))
 
     def _models(self, datasets: Sequence[Dataset]) -> list[AbstractRecommender]:
-        """Create one model per data set, without advancing torch's random generator; their parameters are set later."""
+        """Create one model per data set; the state of torch's global random generator does not change.
+
+        The callers set the parameters later, or do not use them.
+        """
         state = torch.get_rng_state()
         models = [self.of(self.config, dataset).to(self.device) for dataset in datasets]
         torch.set_rng_state(state)
         return models
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Update the shards' models and the aggregation after the mask of forgotten rows has changed."""
+        """Update what the shards' models and the aggregation derive from the data, after the mask has changed.
+
+        Args:
+            dataset: all data, with the new mask of forgotten rows.
+        """
         self.dataset = dataset
         shard_of = self.shard_of.cpu().numpy()
         for k, model in enumerate(self.shards):
-            model.rebuild(part_of(dataset, shard_of, k))  # type: ignore[operator]  # a module list's are recommenders
+            model.rebuild(part_of(dataset, shard_of, k))  # type: ignore[operator]  # the modules are recommenders
         self._follow()
 
     def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Build the ensemble for the partition in a checkpoint's state, so that the state can be loaded.
+        """Build the ensemble for the partition in a checkpoint, so that the checkpoint's parameters can be loaded.
 
         Args:
             state: the checkpoint's ``state_dict``.
 
         Returns:
-            ``state``.
+            ``state``, unchanged.
 
         Raises:
-            UserError: the checkpoint is not an ensemble's, or has another number of rows or too many shards.
+            UserError: the checkpoint is not an ensemble's, or has another number of rows or too many shards. The caller
+                puts the file's path before the message.
         """
         shard_of = state.get(SHARD_OF)
         if not isinstance(shard_of, torch.Tensor) or shard_of.dtype != torch.int16:
@@ -115,19 +135,19 @@ class Ensemble(AbstractRecommender):
         return state
 
     def train(self, mode: bool = True) -> Self:
-        """Set the aggregation's training mode; the frozen models of the shards stay in evaluation mode."""
+        """Set the aggregation's training mode; the models of the shards stay in evaluation mode."""
         super().train(mode)
         self.shards.eval()
         return self
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the loss of a batch for training the aggregation."""
+        """Return the loss of a batch for training the aggregation, a scalar."""
         return self.aggregate.loss(interaction)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] for (user or sequence, item) pairs."""
+        """Return the scores, float [batch], of (user or sequence, item) pairs."""
         return self.aggregate.predict(interaction)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of all items, [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return self.aggregate.scores(interaction)

@@ -1,7 +1,7 @@
-"""The partition of an ensemble's rows into shards.
+"""Computes the partition of an ensemble's rows into shards.
 
-It is computed once on the full log and stored in the checkpoint, or (``--repartition``) computed again on what is
-retained.
+It is computed once on the full log and stored in the checkpoint. With ``--repartition`` it is computed again on the
+retained rows at each checkpoint of the unlearning run.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Partitioned:
 
     Attributes:
         shard_of: int16 [rows], the shard of each log row, in all splits.
-        about: what a record says about the partition: ``partition`` (its name), ``exact_level``, ``shard_rows`` (number
-            of rows per shard) and, if it uses embeddings, their SHA-256 ``pretrained_sha256``.
-        seconds, cpu_seconds: wall and CPU seconds that computing it took, including pretraining of embeddings.
+        about: the entries about the partition in a run's record: ``partition`` (its name), ``exact_level``,
+            ``shard_rows`` (number of retained rows per shard) and, if it uses embeddings, ``pretrained_sha256``.
+        seconds, cpu_seconds: wall and CPU seconds that computing it took, including the training of embeddings.
     """
 
     shard_of: np.ndarray = field(repr=False)
@@ -54,7 +54,7 @@ class Partitioned:
 
     @property
     def cost(self) -> dict[str, float]:
-        """Wall and CPU seconds under the names that records use."""
+        """Wall and CPU seconds under the names that a run's record uses."""
         return {"partition_seconds": self.seconds, "partition_cpu_seconds": self.cpu_seconds}
 
 
@@ -62,7 +62,7 @@ def check_ensemble(config: Config, model_class: type[AbstractRecommender], datas
     """Check, before any training, that the model and the data fit the chosen partition and aggregation.
 
     Args:
-        config: its ``partition``, ``aggregate`` and ``num_shards`` are read.
+        config: the settings, of which ``partition``, ``aggregate`` and ``num_shards`` are checked.
         model_class: the class of the shards' models.
         dataset: the run's data.
 
@@ -99,15 +99,17 @@ def check_ensemble(config: Config, model_class: type[AbstractRecommender], datas
 
 
 def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
-    """Compute the partition of the rows that a state retains, or read it from the workspace.
+    """Compute the partition of a state's retained rows, or read it from the workspace.
 
-    Rows that the state has forgotten get a shard from their row index, so that the partition depends only on retained
-    rows.
+    Forgotten rows get a shard by their row index, so that the partition depends only on retained rows.
 
     Args:
         run: the ensemble's settings.
-        state: the base model's state, which has forgotten nothing, or a later one.
-        workspace: where the partition is saved while the shards are trained.
+        state: the data and the mask of forgotten rows: that of the base model, with nothing forgotten, or a later one.
+        workspace: where the partition is saved until the ensemble is trained.
+
+    Returns:
+        The partition of all log rows, including those held out for validation and test.
 
     Raises:
         UserError: there are more shards than rows, users or items to divide.
@@ -128,7 +130,7 @@ def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
     shard_of = _of_all_rows(state.dataset, partition, rows, partition.assign(given), config["num_shards"])
     shard_of[state.forgotten] = np.flatnonzero(state.forgotten) % config["num_shards"]
     sizes = np.bincount(shard_of[~state.forgotten], minlength=config["num_shards"])
-    logger.info("partition %s: %s", partition.name, ", ".join(map(str, sizes)))
+    logger.info("partition %s: rows per shard: %s", partition.name, ", ".join(map(str, sizes)))
     cost = {"seconds": now(config["device"]) - wall, "cpu_seconds": time.process_time() - cpu}
     found = Partitioned(shard_of, about | {"shard_rows": sizes.tolist()}, **cost)
     workspace.keep(kept, digest, shard_of=torch.from_numpy(shard_of), about=dict(found.about), cost=cost)
@@ -136,7 +138,7 @@ def make_partition(run: Run, state: State, workspace: Workspace) -> Partitioned:
 
 
 def agreement(one: np.ndarray, other: np.ndarray, n_shards: int) -> float:
-    """Return the adjusted Rand index of two partitions of the same rows, whatever the numbering of the shards.
+    """Return the adjusted Rand index of two partitions of the same rows. The numbers of the shards do not matter.
 
     L. Hubert, P. Arabie, "Comparing partitions", Journal of Classification 1985 (equation numbers not checked).
 
@@ -159,6 +161,7 @@ def agreement(one: np.ndarray, other: np.ndarray, n_shards: int) -> float:
 def _given(
     run: Run, dataset: Dataset, rows: np.ndarray, vectors: tuple[np.ndarray, np.ndarray] | None
 ) -> PartitionInput:
+    """Return the partition's input for some log rows (int indices) and user and item embeddings, if it needs them."""
     config, log = run.config, dataset.log
     users, items = (None, None) if vectors is None else vectors
     return PartitionInput(
@@ -181,10 +184,11 @@ def _given(
 def _of_all_rows(
     dataset: Dataset, partition: Partition, rows: np.ndarray, assigned: np.ndarray, n_shards: int
 ) -> np.ndarray:
-    """Return the shard of every log row, int16 [rows], given the shards of some rows.
+    """Extend a partition of some log rows to all rows; return the shard of every log row, int16 [rows].
 
-    The other rows go to the shard that has most of their user's rows (of their item's, if items are partitioned); in a
-    tie to the one with the lowest number. Users without any assigned row go to shard ``id % n_shards``.
+    The other rows go to the shard that has most of their user's rows (of their item's rows, if items are partitioned);
+    in a tie, to the shard with the lowest number. The rows of users (items) without any assigned row go to shard
+    ``id % n_shards``.
 
     Args:
         dataset: the data.
@@ -204,7 +208,7 @@ def _of_all_rows(
 
 
 def _pretrained(run: Run, state: State, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
-    """Return user and item embeddings, float32 [n_users, d] and [n_items, d], of a WMF trained on the state's data."""
+    """Train WMF on the state's retained data; return its embeddings, float32 [n_users, d] and [n_items, d]."""
     config, model_class = run.config, get_model("WMF")
     own = packaged("model/WMF.yaml").values | {
         "model": "WMF", "MODEL_INPUT_TYPE": InputType.POINTWISE, "ensemble": None, "weight_decay": 0.0,

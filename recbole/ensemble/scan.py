@@ -1,4 +1,4 @@
-"""The residual scan: checks whether any part of an ensemble still depends on forgotten rows."""
+"""The residual scan, which checks whether any part of an ensemble still depends on forgotten rows."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Finding:
 
     Attributes:
         of: the number of a shard as a string, or :data:`AGGREGATE`.
-        what: what was compared: ``examples``, ``negatives``, ``derived`` (graphs, pair weights and other tensors
-            computed from data), ``validation``, ``parameters`` or, after repartitioning, ``partition``.
-        clean: whether it stays bit-identical when the contents of the forgotten rows are changed.
+        what: what was compared: training ``examples``, ``negatives``, ``derived`` (graphs, pair weights and other
+            tensors computed from data), ``validation`` rows, ``parameters`` or, after repartitioning, ``partition``.
+        clean: whether this is bit-identical after the contents of the forgotten rows were changed.
     """
 
     of: str
@@ -48,8 +48,8 @@ class ShardRows:
 
     Attributes:
         shard: the shard's number.
-        given, left: the number of rows before and after.
-        before, after: SHA-256, in hexadecimal, of user tokens, item tokens and splits of the rows before and after.
+        given, left: the number of rows before and after forgetting.
+        before, after: SHA-256, in hexadecimal, of the rows' user tokens, item tokens and splits, before and after.
     """
 
     shard: int
@@ -65,7 +65,10 @@ def manifest(dataset: Dataset, shard_of: np.ndarray, forgotten: np.ndarray) -> l
     Args:
         dataset: all data.
         shard_of: int16 [rows], the shard of each row.
-        forgotten: bool [rows].
+        forgotten: bool [rows], the mask of forgotten rows.
+
+    Returns:
+        One element per shard, in the order of the shard numbers.
     """
     found = []
     for shard in range(int(shard_of.max(initial=-1)) + 1):
@@ -76,6 +79,7 @@ def manifest(dataset: Dataset, shard_of: np.ndarray, forgotten: np.ndarray) -> l
 
 
 def _digest(dataset: Dataset, rows: np.ndarray) -> str:
+    """Return the SHA-256 (hexadecimal) of user tokens, item tokens and splits of log rows (int indices)."""
     log, digest = dataset.log, hashlib.sha256()
     for side, ids in (("user", log.user[rows]), ("item", log.item[rows])):
         digest.update(np.ascontiguousarray(log.vocabulary[side].hashes[ids]).tobytes())
@@ -84,7 +88,12 @@ def _digest(dataset: Dataset, rows: np.ndarray) -> str:
 
 
 def rewritten(dataset: Dataset, rows: np.ndarray) -> Dataset:
-    """Return a copy of the data in which the chosen log rows (bool [rows]) have another item and another rating."""
+    """Return a copy of the data in which some log rows have another item and another rating.
+
+    Args:
+        dataset: the data.
+        rows: bool [rows], the rows to change.
+    """
     log, config = dataset.log, dataset.config
     item, columns = log.item.copy(), dict(log.columns)
     item[rows] = item[rows] % (dataset.n_items - 1) + 1
@@ -99,10 +108,10 @@ def rewritten(dataset: Dataset, rows: np.ndarray) -> Dataset:
 def scan(run: Run, dataset: Dataset, stored: Mapping[str, torch.Tensor], train: bool = True) -> Iterator[Finding]:
     """Compare an ensemble's checkpoint with what it would be if the forgotten rows had other contents.
 
-    Everything computed from data is computed twice with the checkpoint's mask: from the data as they are, and from a
-    copy in which the forgotten rows are changed. Whatever differs still depends on forgotten rows. With ``train``, the
-    whole ensemble is trained from scratch on the changed data, and its parameters are compared with the file's. If the
-    file was made with ``--repartition``, its partition is computed again and compared too.
+    All that is computed from data is computed twice with the checkpoint's mask of forgotten rows: from the data as they
+    are, and from a copy in which the forgotten rows have other contents. What differs still depends on forgotten rows.
+    With ``train``, the whole ensemble is trained from scratch on the changed data, and its parameters are compared with
+    the checkpoint's. With ``--repartition``, the partition is computed again on the changed data and compared too.
 
     Args:
         run: the settings, and the ensemble's class.
@@ -111,7 +120,7 @@ def scan(run: Run, dataset: Dataset, stored: Mapping[str, torch.Tensor], train: 
         train: whether to compare parameters, which costs a full training of the ensemble.
 
     Yields:
-        One finding per shard (and for the aggregation) and thing compared.
+        One finding for each comparison, of each shard and of the aggregation.
     """
     shard_of, forgotten = stored[SHARD_OF].cpu().numpy(), stored[WITHOUT].cpu().numpy()
     other = rewritten(dataset, forgotten)
@@ -131,7 +140,7 @@ def scan(run: Run, dataset: Dataset, stored: Mapping[str, torch.Tensor], train: 
 
 
 def _by_part(stored: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
-    """Return the names of a checkpoint's parameters, by the number of their shard or :data:`AGGREGATE`."""
+    """Return the names of a checkpoint's tensors, grouped by shard number (as a string) or :data:`AGGREGATE`."""
     found: dict[str, list[str]] = {}
     for name in stored:
         head, _, rest = name.partition(".")
@@ -141,7 +150,13 @@ def _by_part(stored: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
 
 
 def _derived(run: Run, of: str, here: Dataset, there: Dataset) -> Iterator[Finding]:
-    """Compare examples, negatives, derived tensors and validation rows of two data sets, and yield the findings."""
+    """Compare training examples, negatives, derived tensors and validation rows of two data sets; yield the findings.
+
+    Args:
+        run: the settings.
+        of: the value of :attr:`Finding.of`.
+        here, there: the data sets.
+    """
     one, other = (data.train_examples() for data in (here, there))
     same = np.array_equal(one, other) and _same_batch(here.collate(one), there.collate(other))
     yield Finding(of, "examples", same)
@@ -157,17 +172,18 @@ def _derived(run: Run, of: str, here: Dataset, there: Dataset) -> Iterator[Findi
 
 
 def _first_batches(run: Run, data: Dataset, most: int = 8) -> list[Interaction]:
-    """Return the first training batches (at most ``most``), including their negatives."""
+    """Return the first training batches of epoch 0 (at most ``most``), including their negatives."""
     batches = TrainBatches(run.config, data, cast(InputType, run.config["MODEL_INPUT_TYPE"]))
     return [batch for batch, _ in zip(batches.epoch(0), range(most), strict=False)]
 
 
 def _same_batch(one: Interaction, other: Interaction) -> bool:
+    """Return whether two batches have the same fields and bit-identical columns."""
     return one.columns == other.columns and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def _tensors_of(run: Run, data: Dataset) -> dict[str, torch.Tensor]:
-    """Return the buffers and tensor attributes that a model computes from data, by name; parameters are left out."""
+    """Return the buffers and tensor attributes of a new model, by name; parameters are left out."""
     torch.manual_seed(0)
     model = get_model(run.config["model"])(run.config, data)
     found = dict(model.named_buffers())
@@ -182,6 +198,7 @@ def _same_tensors(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Ten
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether two dense or sparse CSR tensors are bit-identical."""
     if one.layout == torch.sparse_csr and other.layout == torch.sparse_csr:
         parts: list[Any] = [(t.crow_indices(), t.col_indices(), t.values()) for t in (one, other)]
         return all(torch.equal(a, b) for a, b in zip(*parts, strict=True))

@@ -35,28 +35,28 @@ logger = logging.getLogger("recbole")
 
 @dataclass(frozen=True)
 class PartRun(Run):
-    """A run that trains one part of an ensemble.
+    """The settings of a training of one part of an ensemble: a shard's model, the aggregation, or embeddings.
 
     Attributes:
-        more: what the part's model depends on in addition to settings, data and mask.
+        more: name to value of what the part's model depends on in addition to settings, data and mask.
     """
 
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def identity(self, state: State) -> Identity:
-        """Return the identity of a state's model: everything that determines its parameters."""
+        """Return the identity of the model trained on a state: all settings and data that determine its parameters."""
         return Identity(dict(super().identity(state).settings) | dict(self.more))
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The trained model of a shard.
+    """The trained model of a shard, and its cost.
 
     Attributes:
-        weights: its ``state_dict``, on the CPU.
-        examples: the number of its training examples.
+        weights: the model's ``state_dict``, on the CPU.
+        examples: the number of training examples.
         epochs: the number of training epochs; 0 for an empty shard, whose weights are the initial ones.
-        seconds, cpu_seconds: wall and CPU seconds of its training.
+        seconds, cpu_seconds: wall and CPU seconds of the training.
     """
 
     weights: dict[str, torch.Tensor]
@@ -68,7 +68,9 @@ class Trained:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The files of unfinished work: finished parts (shards, the partition), and snapshots of parts in training.
+    """The files of an ensemble that is not finished: finished parts, and snapshots of parts in training.
+
+    Parts are the shards, the partition, the embeddings for it and the aggregation.
 
     Attributes:
         stem: the path with which the files' paths begin; None saves nothing.
@@ -77,10 +79,11 @@ class Workspace:
     stem: Path | None = None
 
     def _finished(self, part: str) -> Path | None:
+        """Return the path of a finished part's file; None if nothing is saved."""
         return None if self.stem is None else self.stem.with_name(f"{self.stem.name}.{part}.part")
 
     def known(self, part: str, digest: str) -> dict[str, Any] | None:
-        """Return the saved content of a finished part, or None if there is none with this digest.
+        """Return the saved content of a finished part, or None if no file with this digest exists.
 
         Args:
             part: the part's name, such as ``shard_0``.
@@ -96,14 +99,20 @@ class Workspace:
         return stored
 
     def keep(self, part: str, digest: str, **content: Any) -> None:
-        """Save a finished part (tensors and plain values), together with the digest of what it depends on."""
+        """Save a finished part to its file.
+
+        Args:
+            part: the part's name, such as ``shard_0``.
+            digest: identifies everything that the part depends on.
+            content: tensors and JSON values.
+        """
         path = self._finished(part)
         if path is not None:
             save_checkpoint(path, {"digest": digest} | content)
             can_go_on_from(path)
 
     def resume(self, part: str, identity: Identity) -> ResumeFile | None:
-        """Return the snapshot file for a part in training; None if nothing is saved."""
+        """Return the snapshot file for a part in training, for the given identity; None if nothing is saved."""
         if self.stem is None:
             return None
         path = self.stem.with_name(f"{self.stem.name}.{part}.resume")
@@ -119,11 +128,11 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Shards:
-    """The shards of one state: settings, data and partition.
+    """The shards of an ensemble on one state: settings, data and partition.
 
     Attributes:
         run: the ensemble's settings, with the class of the shards' models.
-        state: the ensemble's state.
+        state: the data, with the mask of forgotten rows.
         shard_of: int16 [rows], the shard of each log row.
     """
 
@@ -132,9 +141,10 @@ class Shards:
     shard_of: np.ndarray = field(repr=False)
 
     def part(self, shard: int) -> tuple[PartRun, State]:
-        """Return the run and the state for training a shard's model.
+        """Return the settings and the data for training a shard's model.
 
-        Shard 0 has the run's own seed, so that an ensemble with a single shard equals the model trained on all data.
+        Each shard has its own seed. That of shard 0 is the run's, so that an ensemble with a single shard equals the
+        model trained on all data. A limit on the training time is divided evenly among the shards.
         """
         config, absent = self.run.config, self.shard_of != shard
         seed = torch_seed(config["seed"], "shard", shard) if shard else config["seed"]
@@ -146,7 +156,11 @@ class Shards:
         return run, State("shard", given, forgotten, n_planted=self.state.n_planted)
 
     def train(self, shard: int, workspace: Workspace) -> Trained:
-        """Train a shard's model, or continue or read the result of an interrupted run; return the trained model."""
+        """Return a shard's trained model.
+
+        It is read from the workspace if it is finished there. Otherwise it is trained, from the workspace's snapshot if
+        there is one, and saved to the workspace.
+        """
         run, state = self.part(shard)
         identity, name = run.identity(state), f"shard_{shard}"
         if stored := workspace.known(name, identity.digest):
@@ -161,6 +175,7 @@ class Shards:
 
 
 def _train(run: PartRun, state: State, resume: ResumeFile | None) -> Trained:
+    """Train a shard's model; without training examples it keeps its initial parameters."""
     wall, cpu = now(run.config["device"]), time.process_time()
     examples, epochs = len(state.data.train_examples()), 0
     if examples:
@@ -181,19 +196,19 @@ def train_all(
         shards: settings, data and partition.
         wanted: numbers of the shards to train.
         workspace: where unfinished work is saved.
-        workers: the number of worker processes. Each trains one shard at a time and passes its model on in the
-            workspace's files. With 1, or a workspace without files, shards are trained in this process.
+        workers: the number of worker processes. Each trains one shard at a time and saves the model to the workspace,
+            from which this process reads it. With 1, or a workspace without files, this process trains the shards.
 
     Raises:
         UserError: a training diverged, or a file cannot be written.
-        MemoryError: there is too little for a training, or the system ended its process.
+        MemoryError: a training ran out of memory, or the system killed a worker process.
     """
     order = sorted(wanted)
     if min(workers, len(order)) < 2 or workspace.stem is None:
         for shard in order:
             yield shard, _logged(shard, shards.train(shard, workspace))
         return
-    context = get_context("forkserver")  # imports torch only once, and has no threads, which fork would not copy
+    context = get_context("forkserver")  # its server imports torch once and has no threads, which a fork would lose
     context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(min(workers, len(order)), context, _begin_worker) as pool:
         futures = {shard: pool.submit(_work, shards, shard, workspace) for shard in order}
@@ -204,7 +219,10 @@ def train_all(
                     raise UserError(mistake)
                 yield shard, _logged(shard, shards.train(shard, workspace))  # reads the file that the worker wrote
         except BrokenProcessPool as error:
-            raise MemoryError("a process that trained a shard was killed, probably for memory") from error
+            raise MemoryError(
+                "a worker process that trained a shard was killed, probably because memory ran out; a smaller "
+                "--shard_workers needs less"
+            ) from error
         finally:
             if asked_to_stop():  # the next run continues from the workers' snapshots
                 for process in active_children():
@@ -213,13 +231,13 @@ def train_all(
 
 
 def _begin_worker() -> None:
-    """Ignore signals, which the parent process handles, and exit when the parent does."""
+    """Prepare a worker process: ignore signals, which the parent process handles, and exit when the parent does."""
     ignore_signals()
     die_with_starter()
 
 
 def _work(shards: Shards, shard: int, workspace: Workspace) -> str:
-    """Train a shard in a worker process and save it; return the message of a user's mistake, or an empty string."""
+    """Train a shard in a worker process, and save it; return the message of a ``UserError``, or an empty string."""
     try:
         shards.train(shard, workspace)
     except UserError as error:
@@ -228,6 +246,7 @@ def _work(shards: Shards, shard: int, workspace: Workspace) -> str:
 
 
 def _logged(shard: int, trained: Trained) -> Trained:
+    """Log a shard's number of examples, epochs and seconds, and return ``trained``."""
     logger.info(
         "shard %d: %d training examples, %d epochs, %.1fs", shard, trained.examples, trained.epochs, trained.seconds
     )

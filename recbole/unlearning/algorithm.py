@@ -1,4 +1,4 @@
-"""Base classes of unlearning algorithms: any algorithm, and those that compute one parameter update per request."""
+"""Base classes of all unlearning algorithms, and of those that compute one parameter update per request."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class UnlearningAlgorithm(ABC):
-    """Base class of unlearning algorithms, which change a trained model request by request.
+    """Base class of unlearning algorithms. An instance changes one trained model, request by request.
 
     To add an algorithm, write a subclass with a ``name``, a ``Hyper`` dataclass and a :meth:`forget` method. It goes
     into a module in ``algorithms/``, or is offered by another distribution's entry point
@@ -47,17 +47,18 @@ class UnlearningAlgorithm(ABC):
     Args:
         config: the run's configuration.
         model: the model to change, in place.
-        dataset: the data under the current mask; :meth:`forget` marks further rows as forgotten, in place.
+        dataset: the data, with its mask of forgotten rows; :meth:`forget` adds rows to the mask, in place.
 
     Attributes:
         name: the algorithm's name on the command line.
         Hyper: the dataclass of its hyper-parameters.
-        bench: the model and the data under the current mask, with their random streams and counts.
+        bench: the model, the data and the sampler of negatives, see :class:`~recbole.unlearning.case.Workbench`.
         hyper: the hyper-parameters' values, an instance of ``Hyper``.
-        serves_ensembles: whether the algorithm works on ensembles. It then works on nothing else.
-        kinds: the kinds of requests that it can answer: requests for ``rows`` of the log, or for an ``attribute`` of
-            users.
-        puts_off: whether :meth:`complete` does the work for requests that :meth:`forget` reports as applied.
+        serves_ensembles: True if the algorithm works only on ensembles, False if only on single models.
+        kinds: the kinds of requests that it can answer: requests to forget ``rows`` of the log, or to unlearn an
+            ``attribute`` of users.
+        puts_off: whether :meth:`forget` only records requests, as ``applied``, and :meth:`complete` changes the model.
+            If :meth:`complete` fails, these requests are recorded as ``diverged``.
 
     Raises:
         UserError: the algorithm does not apply to the model, or a hyper-parameter is out of bounds.
@@ -80,28 +81,28 @@ class UnlearningAlgorithm(ABC):
 
     @property
     def device(self) -> torch.device:
-        """The device that the model's parameters are on."""
+        """The device of the model's parameters."""
         return self.bench.device
 
     @classmethod  # noqa: B027 - most algorithms apply to all classes
     def check_class(cls, model_class: type[AbstractRecommender]) -> None:
-        """Refuse a model class that the algorithm does not apply to. Called before anything is loaded.
+        """Refuse a model class that the algorithm does not apply to. Called before data and model are loaded.
 
         Raises:
             UserError: the algorithm does not apply; the message says why.
         """
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse a model that the algorithm does not apply to, with a ``UserError`` that says why."""
+        """Raise a ``UserError`` that says why if the algorithm does not apply to the model."""
         if not model.trainable or not self.moves(model):
             raise UserError(
-                f"{self.name} changes parameters that were learned by gradient, and {type(model).__name__} has none; "
-                "use --unlearning_algorithm exact for models in closed form"
+                f"{self.name} changes parameters trained by gradient descent, and {type(model).__name__} has none; use "
+                "--unlearning_algorithm exact, which is for models that are computed from the data in closed form"
             )
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return the names of the parameters that the algorithm may change. It changes no others."""
+        """Return the names of the parameters that the algorithm may change; by default all trained parameters."""
         return trained(model)
 
     @abstractmethod
@@ -114,7 +115,7 @@ class UnlearningAlgorithm(ABC):
             deadline: the time limit for these requests.
 
         Returns:
-            How the requests ended. Unless ``status`` is ``applied`` or ``reinitialised``, the parameters are unchanged.
+            The outcome. The parameters are unchanged unless its ``status`` is ``applied`` or ``reinitialised``.
         """
 
     def answer_on_examples(
@@ -124,12 +125,12 @@ class UnlearningAlgorithm(ABC):
 
         Args:
             requests, deadline: the requests, and their time limit.
-            answer: changes the model for a case, and returns how that ended. The rows are already forgotten when it is
-                called. It may raise ``NotApplied``, or run out of memory or of floating-point range; it must then leave
-                the model unchanged. It ends the laps of the phases (``prepare``, ``solve``, ``apply``) on the clock.
+            answer: changes the model, and returns the outcome. Called after the rows were marked as forgotten. It calls
+                ``clock.lap(phase)`` at the end of each phase (``prepare``, ``solve``, ``apply``). It may raise
+                ``NotApplied``, a memory error or an overflow, and must then leave the model unchanged.
 
         Returns:
-            How the requests ended, including seconds, idle requests and numbers of examples.
+            The outcome, with seconds per phase, requests without effect (``idle``) and numbers of changed examples.
         """
         clock = Clock(self.device, *PHASES)
         change = self.bench.forget(np.concatenate([request.rows for request in requests]))
@@ -148,28 +149,28 @@ class UnlearningAlgorithm(ABC):
         return outcome
 
     def _cause(self, reason: NotApplied) -> str:
-        """Return the reason to record for a step that was not made.
+        """Return the reason to record for a request that was not applied.
 
-        A divergence is put down to the model's parameters if one of them is not finite: they were so before the
-        request.
+        For the status ``diverged`` that is a parameter of the model that is not finite, if there is one: since nothing
+        was applied, it was not finite before the request either.
         """
         if reason.status == "diverged":
             for name, parameter in self.model.named_parameters():
                 if not torch.isfinite(parameter).all():
-                    return f"the model's parameters were not finite already before the request: {name}"
+                    return f"a parameter of the model was NaN or infinite already before the request: {name}"
         return reason.reason
 
     def complete(self) -> bool:
         """Do the work that :meth:`forget` postponed, and return whether there was any.
 
-        The pipeline calls this before each checkpoint.
+        The pipeline calls this before it saves a checkpoint.
         """
         return False
 
     def work_beside(self, stem: Path) -> None:  # noqa: B027 - most algorithms store nothing
-        """Store intermediate results in files, so that a killed run need not compute them again; and use those found.
+        """From now on, store intermediate results in files, and use the files that an interrupted run has left.
 
-        Algorithms whose requests are quick do nothing here.
+        The default does nothing, for algorithms whose requests are quick.
 
         Args:
             stem: prefix of the files' paths.
@@ -179,20 +180,20 @@ class UnlearningAlgorithm(ABC):
         """Remove the files of :meth:`work_beside`, once all results that depend on them are written."""
 
     def costs(self) -> dict[str, Any]:
-        """Return cost figures for the run's record, in addition to seconds per request. Plain (JSON) values."""
+        """Return cost figures for the run's record, beyond the seconds per request: name to JSON value."""
         return {}
 
     def memory(self) -> dict[str, Any]:
-        """Return the algorithm's state for a snapshot, in addition to the parameters and the mask.
+        """Return the algorithm's state for a snapshot, beyond the parameters and the mask of forgotten rows.
 
-        It may hold numbers, strings, lists, dictionaries and tensors. Most algorithms have no such state.
+        Values are numbers, strings, lists, dictionaries and tensors. Most algorithms have no such state.
         """
         return {}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Continue from a snapshot.
+        """Restore the state of a snapshot: the model, the mask of forgotten rows and the algorithm's own state.
 
         Args:
             state_dict: the model's parameters and buffers.
@@ -203,15 +204,15 @@ class UnlearningAlgorithm(ABC):
         self.bench.restore(forgotten)
 
     def release(self, checkpoint: int) -> dict[str, Any]:
-        """Return what is saved of the model at a checkpoint.
+        """Return the content of a checkpoint file.
 
-        The model itself does not change: later requests continue from it, whatever is added to the saved copy.
+        An algorithm may add noise to this copy. The model itself does not change, and later requests continue from it.
 
         Args:
             checkpoint: number of the checkpoint, from 0.
 
         Returns:
-            ``state_dict`` and ``other_parameter``, as in any checkpoint, and ``certificate``: the guarantee as plain
+            ``state_dict`` and ``other_parameter``, as in any checkpoint, and ``certificate``: the guarantee as JSON
             values, or ``None`` for an algorithm that gives none.
         """
         return {
@@ -226,9 +227,9 @@ class Step:
     """A parameter update that has been computed but not applied.
 
     Attributes:
-        subspace: the parameters that it updates.
-        delta: float [dimension of the subspace], added to the parameters.
-        work: counts of the work done, such as ``n_hvp``, for the request's log line.
+        subspace: the parameters (or table rows) that it updates.
+        delta: float [dimension of the subspace], the vector to add to these parameters.
+        work: counts of the work done, such as ``n_hvp`` (Hessian-vector products), for the request's log line.
     """
 
     subspace: Subspace
@@ -237,7 +238,7 @@ class Step:
 
 
 class StepAlgorithm(UnlearningAlgorithm):
-    """Computes one :class:`Step` for each case, and then applies it. Subclasses implement :meth:`solve`.
+    """Base class of algorithms that compute one :class:`Step` per request; subclasses implement :meth:`solve`.
 
     Some table rows may no longer be read by any retained example, such as the embedding of a user who forgets
     everything. The step leaves these rows out, and they are set to the values that they would have in a model trained
@@ -253,14 +254,14 @@ class StepAlgorithm(UnlearningAlgorithm):
 
     @cached_property
     def initial(self) -> InitialValues:
-        """The values for table rows that no retained example reads any more."""
+        """The values to which table rows are set that no retained example reads any more."""
         return InitialValues(self.config, self.model, self.dataset)
 
     def observe(self, case: Case) -> Any:
-        """Inspect the model before it is rebuilt, while its graph still holds the interactions to be forgotten.
+        """Compute what needs the model as it was, while its graph still holds the interactions to be forgotten.
 
         Returns:
-            Anything; it is passed to :meth:`solve`, which is called after the rebuild.
+            Any value, by default ``None``. :meth:`solve` receives it after the model was rebuilt.
 
         Raises:
             NotApplied: the time is up, or the step diverged.
@@ -268,7 +269,7 @@ class StepAlgorithm(UnlearningAlgorithm):
 
     @abstractmethod
     def solve(self, case: Case, observed: Any) -> Step:
-        """Compute the parameter update for a case.
+        """Return the parameter update for a case, without applying it.
 
         Args:
             case: the requests, the affected training examples before and after forgetting, and the deadline.
@@ -279,7 +280,7 @@ class StepAlgorithm(UnlearningAlgorithm):
         """
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mark the requests' rows as forgotten, then compute, check and apply the step."""
+        """Mark the requests' rows as forgotten, then compute the update and apply it if it is finite."""
         return self.answer_on_examples(requests, deadline, self._answer)
 
     def _answer(self, case: Case, clock: Clock) -> Outcome:
@@ -305,6 +306,7 @@ class StepAlgorithm(UnlearningAlgorithm):
         return outcome
 
     def _apply(self, step: Step) -> Outcome:
+        """Add a step, clipped to ``max_norm``, to the parameters, except in rows that no retained example reads."""
         unread = self.bench.unread
         step.subspace.clear(step.delta, unread)
         if not torch.isfinite(step.delta).all():

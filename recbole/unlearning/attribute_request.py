@@ -1,4 +1,4 @@
-"""Requests of the attribute scenario, which name an attribute of users instead of rows of the log."""
+"""Requests of the attribute scenario: to unlearn an attribute of users, such as gender, instead of forgetting rows."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ _NO_ROWS = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeRequest(Request):
-    """A request by some users to unlearn an attribute of theirs from the model. No row leaves the data.
+    """A request by some users to unlearn one of their attributes from the model. No row of the data is forgotten.
 
     Attributes:
-        attribute: the attribute, with the group of every user.
-        protected: int64 user ids, ascending: the requesting users, and those of earlier requests for the same
-            attribute.
+        attribute: the attribute, with the group (such as an age group) of every user.
+        protected: int64 user ids, ascending, of the users who are protected after this request: those who submit it,
+            and those of earlier requests for the same attribute.
     """
 
     attribute: UserAttribute
@@ -27,7 +27,7 @@ class AttributeRequest(Request):
 
     @property
     def groups(self) -> list[np.ndarray]:
-        """User ids (int64) of the protected users in each group that has any, in the order of the groups."""
+        """The protected users' ids (int64, ascending) by group, in the order of the groups; empty ones are left out."""
         label = self.attribute.label[self.protected]
         found = [self.protected[label == group] for group in range(len(self.attribute.groups))]
         return [people for people in found if len(people)]
@@ -35,7 +35,7 @@ class AttributeRequest(Request):
 
 @dataclass(frozen=True)
 class AttributeRequests(Requests):
-    """The requests of a run, one attribute after another. Each attribute's users arrive in several requests.
+    """The requests of a run: several for the first attribute, each adding protected users, then for the next one.
 
     Attributes:
         pieces: the requests, in their order.
@@ -47,7 +47,7 @@ class AttributeRequests(Requests):
         return self.pieces[index]
 
     def chosen(self, places: Sequence[int]) -> "AttributeRequests":
-        """Return the requests at some positions, in the given order. They keep their indices."""
+        """Return the requests at some positions (from 0), in the given order. Each keeps its own index."""
         return _of_pieces(tuple(self.pieces[at] for at in places))
 
     def protected(self, n_done: int) -> np.ndarray:
@@ -59,7 +59,7 @@ class AttributeRequests(Requests):
         return np.unique(np.concatenate([_NO_ROWS, *(piece.protected for piece in self.pieces[:n_done])]))
 
     def report(self) -> str:
-        """Return one line for the log: how many users are protected in which attribute."""
+        """Return one line for the log: the number of requests, and of users who are protected in each attribute."""
         last = {piece.attribute.name: piece for piece in self.pieces}
         parts = [f"{len(piece.protected)} users ({piece.attribute})" for piece in last.values()]
         return f"{len(self)} requests protect " + "; ".join(parts)
@@ -68,14 +68,14 @@ class AttributeRequests(Requests):
 def attribute_requests(
     attributes: Sequence[UserAttribute], order: np.ndarray, n_protected: int, n_batches: int
 ) -> AttributeRequests:
-    """Return the requests of a run.
+    """Return the requests of a run, ``n_batches`` for each attribute.
 
     Args:
         attributes: the attributes, in the order in which they are protected.
-        order: int64, all user ids in the order in which users arrive, the same for all attributes.
-        n_protected: how many users of ``order``, from its start, are to be protected. Those among them whose group is
+        order: int64, all user ids in the order in which users submit requests, the same for all attributes.
+        n_protected: number of users, from the start of ``order``, who are protected in the end. Users whose group is
             not known are left out.
-        n_batches: number of requests for each attribute.
+        n_batches: number of requests for each attribute, among which its users are divided evenly.
     """
     pieces: list[AttributeRequest] = []
     for attribute in attributes:
@@ -89,7 +89,7 @@ def attribute_requests(
 
 
 def _of_pieces(pieces: tuple[AttributeRequest, ...]) -> AttributeRequests:
-    """Return the requests, with a SHA-256 of all labels and of the users whom each request protects."""
+    """Wrap requests in :class:`AttributeRequests`, with a SHA-256 of all labels and all protected users."""
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece.attribute.sha256.encode() + piece.protected.astype("<i8").tobytes())

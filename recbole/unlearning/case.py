@@ -1,4 +1,4 @@
-"""What algorithms work with: the model and the masked data, and the training examples that a request affects."""
+"""What algorithms work with: the model, the data, and the training examples that a request affects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ from recbole.utils.deadline import Deadline
 
 
 class Workbench:
-    """The model and the masked data, which all requests of a run work on in turn.
+    """The model and the data that the requests of a run change one after another.
 
     Args:
         config: the run's configuration.
         model: the model that is to forget, built on the data.
-        dataset: the data under the current mask.
+        dataset: the data, with its mask of forgotten rows.
 
     Attributes:
         negatives: the sampler of negatives for the model's batches, see :class:`~recbole.data.Negatives`.
         n_train: number of retained training examples.
         readers: counts which table rows retained examples read; ``None`` unless the algorithm sets it.
-        unread: parameter name to the rows (int64, ascending) that lost their last reader in the latest :meth:`forget`.
-            Rows that the model reads without an example are removed from it by :meth:`rebuild`.
+        unread: parameter name to the table rows (int64, ascending) that no retained example reads since the latest
+            :meth:`forget`. :meth:`rebuild` removes those that the loss of every batch reads (``candidates``).
     """
 
     readers: Readers | None = None
@@ -46,7 +46,7 @@ class Workbench:
 
     @property
     def device(self) -> torch.device:
-        """The device that the model's parameters are on."""
+        """The device of the model's parameters."""
         return next(self.model.parameters()).device
 
     def forget(self, rows: np.ndarray) -> Change:
@@ -59,7 +59,7 @@ class Workbench:
         return change
 
     def rebuild(self) -> None:
-        """Bring up to date what the model derives from the data, such as its graph."""
+        """Recompute what the model derives from the data, such as its graph, without the forgotten rows."""
         if self._new:
             self.model.rebuild_without(self.dataset, np.concatenate(self._new))
         else:
@@ -69,7 +69,7 @@ class Workbench:
             self.unread = self.readers.unread(self.unread)
 
     def restore(self, forgotten: np.ndarray) -> None:
-        """Mark the rows that a snapshot had forgotten (bool [rows of the log]) as forgotten, and rebuild the model."""
+        """Mark the rows of a snapshot's mask (bool [rows of the log]) as forgotten, and rebuild the model."""
         rows = np.flatnonzero(forgotten & ~self.dataset.forgotten)
         self.dataset.forgotten[rows] = True
         self.negatives.forget(rows)
@@ -80,7 +80,12 @@ class Workbench:
             self.readers.count()
 
     def stream(self, index: int, *name: str | int) -> np.random.Generator:
-        """Return the random generator for a request's index and a purpose (``name``: strings and numbers)."""
+        """Return the random generator for a request and a purpose, keyed by the run's seed as well.
+
+        Args:
+            index: the request's index.
+            name: strings and numbers that identify the purpose.
+        """
         return stream(self.config["seed"], "unlearn", index, *name)
 
     def with_negatives(self, batch: Interaction, times: int, index: int, *name: str | int) -> Interaction:
@@ -99,7 +104,7 @@ class Case:
         requests: the requests in their order, at least one.
         change: the training examples that contain a forgotten row, before and after forgetting.
         deadline: the time limit for the requests.
-        bench: the model, and the data under a mask that includes the requests' rows.
+        bench: the model, and the data, whose mask of forgotten rows includes the requests' rows.
     """
 
     requests: Sequence[Request]
@@ -113,7 +118,10 @@ class Case:
         return self.requests[0].index
 
     def check_time(self, when: str) -> None:
-        """Stop if the time is up; ``when`` completes the message, as in "before the gradients".
+        """Raise an exception if the time is up.
+
+        Args:
+            when: completes the message "time was up ...", as in "before the gradients".
 
         Raises:
             NotApplied: the time is up; its status is ``timeout``.
@@ -122,7 +130,7 @@ class Case:
             raise NotApplied("timeout", f"time was up {when}")
 
     def idle(self) -> dict[str, str]:
-        """Return the requests of which no row is in a training example: the entity's token to the reason."""
+        """Return the requests of which no row is in a training example: raw token of the user (session) to reason."""
         user, before = self.bench.dataset.log.user, self.change.before
         touched = distinct(before[self.bench.dataset.uid_field].numpy()) if len(before) else np.zeros(0, np.int64)
         return {
@@ -132,9 +140,15 @@ class Case:
         }
 
     def reset(self, names: Sequence[str]) -> list[str]:
-        """Return the entities' tokens of requests whose examples read only ``unread`` rows of the given parameters.
+        """Return the requests for which setting ``unread`` rows to their initial values is enough.
 
-        Setting these rows to their initial values is all that such a request needs.
+        Their examples read no other rows of the given parameters.
+
+        Args:
+            names: names of the parameters that the algorithm may change.
+
+        Returns:
+            Raw tokens of the requests' users (sessions).
         """
         bench, before = self.bench, self.change.before
         tables = bench.model.row_tables
@@ -150,14 +164,14 @@ class Case:
         return found
 
     def _is_unread(self, name: str, batch: Interaction) -> bool:
-        """Return whether all rows of a table that a batch looks up are read by no retained example."""
+        """Return whether no retained example reads any of the table rows that a batch looks up."""
         ids = torch.cat([batch[field].reshape(-1) for field in self.bench.model.row_tables[name] if field in batch])
         return bool(torch.isin(ids[ids > 0], self.bench.unread.get(name, ids[:0])).all())
 
     # --- random streams ------------------------------------------------------------------------------------------
 
     def stream(self, *name: str | int) -> np.random.Generator:
-        """Return the case's random generator for a purpose, named by strings and numbers."""
+        """Return the case's random generator for a purpose, which strings and numbers identify."""
         return self.bench.stream(self.index, *name)
 
     def with_negatives(self, batch: Interaction, times: int, *name: str | int) -> Interaction:
@@ -171,14 +185,17 @@ class Case:
         return negatives.times > 0 and negatives.input_type is InputType.PAIRWISE
 
     def uniforms(self, *name: str | int) -> Uniforms:
-        """Return a source of uniform random numbers to draw negatives with, from the case's stream of that name."""
+        """Return uniform random numbers for drawing negatives, from the generator ``stream(*name)``."""
         return in_turn(self.stream(*name))
 
     def multiplicity(self, wanted: int) -> tuple[int, int]:
         """Return the number of negatives per positive, and the number of batch rows per example.
 
-        An example's loss is the mean over its rows. A pairwise loss is an expectation over negatives, which ``wanted``
+        An example's loss is the mean over its rows. A pairwise loss is an expectation over negatives, which several
         draws estimate better than one. A pointwise loss has each negative as a row of its own, as many as in training.
+
+        Args:
+            wanted: the number of negatives per positive for a pairwise loss; others ignore it.
         """
         negatives = self.bench.negatives
         if not negatives.times:
@@ -192,8 +209,10 @@ class Case:
     def paired(self, times: int = 1) -> tuple[Interaction, Interaction]:
         """Return the training examples with a forgotten row, before and after forgetting, with negatives.
 
-        An example that is in both has the same negatives in both: ``times`` for each positive, as consecutive blocks of
-        rows, if the model uses negatives.
+        An example that is in both batches has the same negatives in both.
+
+        Args:
+            times: number of negatives per positive, as consecutive blocks of rows; ignored by models without negatives.
         """
         change, negatives = self.change, self.bench.negatives
         before = self.with_negatives(change.before, times, "request")
@@ -202,9 +221,9 @@ class Case:
         return before, negatives.like(change.after, before, change.kept, times)
 
     def context(self, times: int = 1, limit: int = 4096) -> tuple[Interaction, float]:
-        """Return retained training examples of the requesting users, with negatives.
+        """Return at most ``limit`` retained examples of the requesting users, with ``times`` negatives per positive.
 
-        There are at most ``limit`` of them. Also returns the fraction of these users' examples that the batch contains.
+        Also returns the fraction of these users' retained training examples that the batch contains.
         """
         return self._drawn(self.bench.dataset.examples_of(self.change.entities), limit, "context", times)
 
@@ -218,28 +237,30 @@ class Case:
         return batch, max(len(drawn), 1) / max(self.bench.n_train, 1)
 
     def retained_examples(self, n: int | None, name: str = "retained") -> np.ndarray:
-        """Return the numbers (int64) of ``n`` or fewer retained training examples, drawn uniformly.
+        """Return the numbers (int64) of retained training examples, drawn uniformly.
 
-        With ``n`` of ``None`` all are returned. ``name`` is that of the random stream.
+        Args:
+            n: how many; fewer are returned if there are fewer. ``None`` returns all.
+            name: name of the random stream.
         """
         if n is None or n >= self.bench.n_train:
             return self.bench.dataset.train_examples()
         return self.bench.dataset.draw_examples(n, self.stream(name))
 
     def affected(self, hops: float, limit: int, times: int = 1) -> tuple[list[tuple[Interaction, float]], bool]:
-        """Return retained examples of unchanged content whose loss changes because a graph loses edges.
+        """Return retained examples without a forgotten row whose loss changes because the model's graph loses edges.
 
-        These are examples near the forgotten rows in the graph, and others with a negative near them: an item's
-        representation depends on its neighbours wherever it is used. Examples of ``change.after`` are not included.
+        These are the examples near the forgotten rows in the interaction graph, and examples with a negative near them.
+        Examples of ``change.after`` are not included.
 
         Args:
-            hops: the largest distance in the graph; the model's own ``reach`` may be smaller.
+            hops: the largest graph distance. The model's ``reach`` applies if it is smaller.
             limit: the largest number of examples near the rows, and of other examples whose negatives are inspected.
             times: number of negatives for each positive.
 
         Returns:
-            Batches, each with the weight of its rows' losses, and whether they contain all affected examples. There are
-            no batches for a model whose losses do not depend on other users' interactions.
+            Pairs of a batch and the weight of its rows' losses, and whether they contain all affected examples. The
+            list is empty for a model whose losses do not depend on other users' interactions.
         """
         reach = self.bench.model.reach
         if reach is None or not limit:
@@ -257,9 +278,9 @@ class Case:
     def _reached_by_negatives(
         self, hops: float, limit: int, known: np.ndarray, times: int
     ) -> tuple[Interaction, float]:
-        """Return rows whose negative is near the forgotten rows, and the fraction of the examples that was inspected.
+        """Return batch rows whose negative is near the forgotten rows, and the fraction of examples inspected for it.
 
-        About ``limit`` examples are inspected, without the ``known`` ones (int64, ascending).
+        About ``limit`` examples are inspected; ``known`` ones (int64 numbers, ascending) are left out.
         """
         data, negatives = self.bench.dataset, self.bench.negatives
         examples, size = self._others(limit, known, "reached by negatives")
@@ -269,12 +290,15 @@ class Case:
         return batch[np.flatnonzero(held(drawn, data.items_near(self.change.rows, hops)))], len(examples) / size
 
     def curvature_sample(self, n: int, times: int = 1) -> tuple[list[Interaction], list[float], bool]:
-        """Return retained examples that represent all of them in a Hessian.
+        """Return a weighted sample of the retained examples, from which the Hessian of their summed loss is estimated.
 
         A small uniform sample would rarely look up the requesting users' table rows, and would estimate their block of
         the Hessian as zero. Therefore three strata are sampled separately, each weighted by its size: the requesting
-        users' own examples (at most 4096, or ``n`` if larger, with ``times`` negatives per positive), those of other
-        users on the same items, and the rest (at most ``n`` each).
+        users' own examples, those of other users on the same items, and the rest.
+
+        Args:
+            n: the largest sample of each stratum; of the requesting users' examples at least 4096 are used.
+            times: number of negatives per positive for the requesting users' examples; others have one.
 
         Returns:
             The batches, the weight of each batch's loss sum, and whether they contain all retained examples.
@@ -297,18 +321,18 @@ class Case:
         return batches, weights, n >= n_train
 
     def some(self, examples: np.ndarray, limit: int, name: str) -> tuple[np.ndarray, float]:
-        """Return at most ``limit`` of some examples (int64 numbers), and the fraction of them that this is.
+        """Return at most ``limit`` of some examples (int64 numbers), drawn uniformly, and the fraction drawn.
 
-        They are drawn uniformly from the random stream of that name.
+        ``name`` is that of the random stream.
         """
         if len(examples) <= limit:
             return examples, 1.0
         return self.stream(name).choice(examples, limit, replace=False), limit / len(examples)
 
     def _others(self, n: int, known: np.ndarray, name: str) -> tuple[np.ndarray, int]:
-        """Return a uniform sample of the retained examples without known ones, and how many such examples there are.
+        """Return a uniform sample of the retained examples that are not known, and how many such examples there are.
 
-        A draw that contains none is repeated at four times the size, so at least one is returned if there are any.
+        If a sample contains known examples only, one of four times the size is drawn, and so on.
 
         Args:
             n: number of examples to draw before the known ones are removed, at least 1.

@@ -1,17 +1,26 @@
-"""The Gaussian mechanism of differential privacy: noise for a given guarantee, and the guarantee of a given noise."""
+"""The Gaussian mechanism of differential privacy: which noise gives which (epsilon, delta) guarantee."""
 
 import math
 
 
 def gaussian_delta(epsilon: float, sensitivity: float, sigma: float) -> float:
-    """Return the ``delta`` that noise of standard deviation ``sigma`` gives; inverse of :func:`gaussian_sigma`."""
+    """Return the delta that Gaussian noise guarantees for a given epsilon; the inverse of :func:`gaussian_sigma`.
+
+    Args:
+        epsilon: epsilon of the guarantee, above 0.
+        sensitivity: the largest Euclidean distance that the noise has to hide; 0 gives a delta of 0.
+        sigma: standard deviation of the noise.
+
+    Returns:
+        The delta, which is up to 1.25; 1 or more is no guarantee.
+    """
     if sensitivity == 0:
         return 0.0
     return 1.25 * math.exp(-0.5 * (epsilon * sigma / sensitivity) ** 2)
 
 
 def gaussian_sigma(epsilon: float, delta: float, sensitivity: float) -> float:
-    """Return the standard deviation of the noise, ``sensitivity sqrt(2 ln(1.25 / delta)) / epsilon``.
+    """Return the standard deviation of the noise for a guarantee: ``sensitivity sqrt(2 ln(1.25 / delta)) / epsilon``.
 
     The guarantee is proved for ``epsilon`` up to 1. C. Dwork, A. Roth, "The Algorithmic Foundations of Differential
     Privacy", 2014 (equation numbers not checked).

@@ -1,4 +1,4 @@
-"""The base of CEU and IDEA: steps without noise, whose error is measured, and noise on the copies that are released."""
+"""The base class of CEU and IDEA, which measure the error of each step and add noise to the released copies."""
 
 import hashlib
 from abc import abstractmethod
@@ -31,24 +31,25 @@ LEAST_SECRET = 16
 
 
 class CertifiedAlgorithm(InfluenceAlgorithm):
-    """An influence-function algorithm that gives a certificate based on noise.
+    """Base class of influence-function algorithms that certify unlearning by noise on the released models.
 
     The model itself is updated without noise, from one request to the next, and :attr:`error` sums up how far each
-    update may be from retraining. Noise is added to a copy of the model when it is released, which happens at each of
-    the four checkpoints (:meth:`release`). If the model itself were noisy, every request would start from the last
-    one's noise, and errors and noise would amplify each other.
+    update may be from retraining. Noise is added to a copy of the model when the copy is released, at each of the four
+    checkpoints (:meth:`release`). If the model itself were noisy, every request would start from the noise of the
+    previous ones, and errors and noise would amplify each other.
 
-    A request that is answered before checkpoint ``j`` affects the releases ``j`` to ``c``. What these reveal about it
-    composes, and the certificate of release ``c`` gives the composed epsilon and delta for every earlier checkpoint.
+    A request that is answered before checkpoint ``j`` affects all releases from ``j`` on, and their epsilons and deltas
+    add up. The certificate of a release states these sums for every earlier checkpoint ``j``.
+
     The noise is generated from (seed, algorithm, checkpoint), so that runs are reproducible. Anyone who knows the seed
-    can therefore subtract it. For use outside of a benchmark, ``--release_secret`` generates it from the bytes of a
-    secret file instead; torch's generator is not cryptographically secure, though.
+    can therefore subtract it. For use outside of a benchmark, ``--release_secret`` generates the noise from the bytes
+    of a secret file instead. Even so, torch's generator is not cryptographically secure.
 
     Attributes:
         secret: bytes of the ``--release_secret`` file; ``None`` without one.
-        error: the errors of all requests since the base model, summed. Subclasses say which error this is.
-        broken: assumptions of the guarantee that did not hold for some request, as text.
-        deltas: delta of each release so far, by checkpoint.
+        error: the errors of all requests since the base model, summed. Subclasses define the error.
+        broken: violated assumptions of the guarantee, as text; with any of them it does not hold.
+        deltas: checkpoint number to the delta of its release, for all releases so far.
     """
 
     certifies: ClassVar[bool] = True
@@ -61,9 +62,9 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         self.deltas: dict[int, float] = {}
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Answer requests as every influence method does.
+        """Mark the requests' rows as forgotten, then compute and apply the step.
 
-        A request that times out or diverges voids the guarantee, because the model still holds its data.
+        A request that times out or diverges voids the guarantee, because the model still depends on its rows.
         """
         outcome = super().forget(requests, deadline)
         if outcome.status in ("timeout", "diverged"):
@@ -71,7 +72,9 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         return outcome
 
     def measured(self, case: Case, system: System, x: torch.Tensor, right: torch.Tensor, damping: float) -> float:
-        """Return :meth:`System.residual`, the gradient norm that is left at the end of a step.
+        """Return a bound on the norm of the new objective's gradient at the end of a step.
+
+        See :meth:`System.residual <recbole.unlearning.system.System.residual>`.
 
         Args:
             case: the requests.
@@ -81,7 +84,7 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
             damping: damping of the mean loss.
 
         Raises:
-            NotApplied: the norm is not finite, or the time is up.
+            NotApplied: the norm is not finite (``diverged``), or the time is up (``timeout``).
         """
         case.check_time("before the certificate")
         residual = system.residual(x, right, damping)
@@ -96,6 +99,9 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
             error: error of the request's step.
             system: the request's linear system.
             work: the figures that :meth:`newton` returned.
+
+        Returns:
+            The violated assumptions, as text; they are also added to :attr:`broken`.
         """
         fails = {
             "the loss is not convex in the parameters": not self.model.convex,
@@ -110,13 +116,13 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         return broken
 
     def memory(self) -> dict[str, Any]:
-        """Return ``error``, ``broken`` (a sorted list) and ``deltas``, on which the guarantee depends."""
+        """Return the attributes ``error``, ``broken`` (as a sorted list) and ``deltas`` for a snapshot."""
         return {"error": self.error, "broken": sorted(self.broken), "deltas": dict(self.deltas)}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Continue from a snapshot, including the state of the guarantee.
+        """Restore the state of a snapshot, including that of the guarantee.
 
         Args:
             state_dict: the model's parameters and buffers.
@@ -131,15 +137,15 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
     @property
     @abstractmethod
     def epsilon(self) -> float | None:
-        """Epsilon of one release; ``None`` if none was set, and then nothing is certified."""
+        """Epsilon of one release; ``None`` if the user set none, so that nothing is certified."""
 
     @abstractmethod
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
         """Return the noise to add to the model at a checkpoint, and entries of the certificate.
 
         Returns:
-            A flat vector over all parameters, or ``None`` for no noise; and a dictionary with ``sigma``, ``delta`` and
-            figures of the algorithm.
+            The noise, a flat vector over all parameters, or ``None`` for no noise; and a dictionary with ``sigma`` (its
+            standard deviation), ``delta`` and figures of the algorithm.
         """
 
     def release(self, checkpoint: int) -> dict[str, Any]:
@@ -164,6 +170,7 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         return released | {"certificate": self._certificate(checkpoint, entries)}
 
     def _certificate(self, checkpoint: int, entries: dict[str, Any]) -> dict[str, Any]:
+        """Return the certificate of a release as JSON values, given the entries that :meth:`noise` returned."""
         since = {
             at: [self.deltas[later] for later in range(at, checkpoint + 1) if later in self.deltas]
             for at in range(checkpoint + 1)
@@ -189,7 +196,7 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
         }  # fmt: skip
 
     def normal(self, checkpoint: int) -> torch.Tensor:
-        """Return standard normal noise over all parameters for a checkpoint, as a flat vector."""
+        """Return the standard normal noise of a checkpoint, a flat vector over all parameters."""
         seed = torch_seed(self.config["seed"], "release", self.name, checkpoint)
         if self.secret is not None:
             key = hashlib.sha256(b"%s|%s|%d" % (self.secret, self.name.encode(), checkpoint)).digest()
@@ -198,7 +205,7 @@ class CertifiedAlgorithm(InfluenceAlgorithm):
 
 
 def _secret(path: str | None) -> bytes | None:
-    """Return the bytes of the secret file, or ``None`` if no path is given.
+    """Return the bytes of the ``--release_secret`` file, or ``None`` if no path is given.
 
     Raises:
         UserError: the file cannot be read, or has fewer than 16 bytes.

@@ -1,8 +1,8 @@
 """Names and hyper-parameters of this package's algorithms, read from their source text without importing them.
 
-A command line needs both for ``--help``, and importing an algorithm imports torch, which takes seconds. So a source
-file is parsed instead. The class that assigns ``name`` is the algorithm; of the file, only the dataclass that this
-class assigns to ``Hyper`` is executed. A file whose dataclass cannot be executed on its own is imported.
+The command line needs both for ``--help``, but importing an algorithm imports torch, which takes seconds. Source files
+are therefore parsed instead. A class that assigns a string to ``name`` is an algorithm. Only the dataclass that it
+assigns to ``Hyper`` is executed. If that fails because it uses other names of the file, the file is imported.
 """
 
 import ast
@@ -19,7 +19,7 @@ from recbole.unlearning.hyper import NoHyperParameters
 
 @dataclass(frozen=True)
 class Declared:
-    """An algorithm of this package that has not been imported yet.
+    """What the source file of an algorithm declares; the algorithm itself need not be imported.
 
     Attributes:
         name: the algorithm's name on the command line.
@@ -36,13 +36,13 @@ class Declared:
     hyper: type[NoHyperParameters]
 
     def load(self) -> type[Any]:
-        """Import the module, and return the algorithm's class."""
+        """Import the algorithm's module, and return its class."""
         found: type[Any] = getattr(importlib.import_module(self.module), self.cls)
         return found
 
 
 def declared(path: Path, module: str) -> list[Declared]:
-    """Return the algorithms that a source file declares.
+    """Return the algorithms that a source file declares, in the order of the file.
 
     Args:
         path: path of the file.
@@ -62,7 +62,7 @@ def declared(path: Path, module: str) -> list[Declared]:
 
 
 def _assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
-    """Return what a class body assigns to plain names, as name to expression."""
+    """Return the assignments to plain names in a class body: name to the assigned expression."""
     plain = [line for line in node.body if isinstance(line, ast.Assign)]
     return {target.id: line.value for line in plain for target in line.targets if isinstance(target, ast.Name)}
 
@@ -89,5 +89,6 @@ def _hyper(named: ast.expr | None, classes: Mapping[str, ast.ClassDef]) -> type[
 
 
 def _imported(module: str, cls: str) -> type[NoHyperParameters]:
+    """Import a module, and return the ``Hyper`` dataclass of one of its classes."""
     found: type[NoHyperParameters] = getattr(importlib.import_module(module), cls).Hyper
     return found

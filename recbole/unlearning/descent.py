@@ -1,4 +1,4 @@
-"""The base of first-order algorithms: optimiser steps on the model, whose sum becomes one parameter update."""
+"""Base classes of first-order algorithms, whose optimiser steps on the model add up to one parameter update."""
 
 import contextlib
 from abc import abstractmethod
@@ -25,9 +25,9 @@ BATCH_SIZE = 256
 
 @contextlib.contextmanager
 def preserved(model: AbstractRecommender) -> Iterator[None]:
-    """Let a block change a model, and restore the model's parameters, buffers and mode afterwards, even after errors.
+    """Context manager that restores a model's parameters, buffers and training mode at its end, even after an error.
 
-    Inside the block dropout is off and computations are in full precision.
+    Inside the block dropout is off, and computations are in full float32 precision.
     """
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     try:
@@ -41,7 +41,7 @@ def preserved(model: AbstractRecommender) -> Iterator[None]:
 
 
 class Descent:
-    """The optimiser steps of one case: makes them, counts them, and supplies their batches.
+    """Makes and counts the optimiser steps for the requests of one case, and supplies their batches.
 
     Args:
         case: the requests to answer.
@@ -49,8 +49,8 @@ class Descent:
     Attributes:
         case: the requests to answer.
         taken: number of steps made so far.
-        model: the model, which the steps change.
-        dataset: the data under a mask that includes the requests' rows.
+        model: the model, which the steps change in place.
+        dataset: the data, whose mask of forgotten rows includes the requests' rows.
     """
 
     def __init__(self, case: Case) -> None:
@@ -58,7 +58,7 @@ class Descent:
         self.model, self.dataset = case.bench.model, case.bench.dataset
 
     def check_time(self) -> None:
-        """Stop if the case's time is up.
+        """Raise an exception if the requests' time is up.
 
         Raises:
             NotApplied: the time is up; its status is ``timeout``.
@@ -75,10 +75,11 @@ class Descent:
         """Make one optimiser step on a loss.
 
         Args:
-            optimizer: makes the step.
+            optimizer: the optimiser of the model's parameters.
             loss: returns the loss to decrease, a scalar tensor.
-            rates: parameter name to a factor for each entry of its gradient; ``None`` scales nothing.
-            longest: Euclidean norm to which the gradient is clipped; ``None`` does not clip.
+            rates: parameter name to the factors by which its gradient is multiplied, of the parameter's shape; ``None``
+                multiplies nothing.
+            longest: Euclidean norm to which the gradient over all parameters is clipped; ``None`` does not clip.
 
         Raises:
             NotApplied: the time is up; its status is ``timeout``.
@@ -111,38 +112,39 @@ class Descent:
             yield order[start : start + BATCH_SIZE]
 
     def mean_loss(self, examples: np.ndarray, name: str, epoch: int = 0) -> torch.Tensor:
-        """Return the mean training loss over the rows of a batch, with newly drawn negatives.
+        """Return the mean training loss of some examples, a scalar tensor, with newly drawn negatives.
 
         Args:
-            examples: int64, numbers of the batch's examples, at least one.
+            examples: int64, numbers of the examples, at least one.
             name: name of the random stream for negatives.
             epoch: number of the epoch, which changes the negatives.
         """
         return self.mean_loss_of(self.dataset.collate(examples), name, epoch, int(examples[0]))
 
     def mean_loss_of(self, batch: Interaction, *name: str | int) -> torch.Tensor:
-        """Return the mean training loss over the rows of a batch.
+        """Return the mean training loss over the rows of a batch, a scalar tensor.
 
         Args:
-            batch: positives, to which negatives are added.
+            batch: positives, to which as many negatives are added as in training.
             name: strings and numbers that name the random stream for negatives.
         """
         batch = self.case.with_negatives(batch, self.case.bench.negatives.times, *name)
         return self.model.loss_sum(batch.to(self.case.bench.device)) / len(batch)
 
     def forgotten(self) -> Iterator[Interaction]:
-        """Yield the examples that contained a forgotten row, as they were before, in batches of at most 256."""
+        """Yield the examples that contained a forgotten row, as before forgetting, in batches of at most 256."""
         forget = self.case.change.before
         for start in range(0, len(forget), BATCH_SIZE):
             yield forget[start : start + BATCH_SIZE]
 
 
 class DescentAlgorithm(StepAlgorithm):
-    """Makes optimiser steps that erase and steps that repair, and returns their sum as one :class:`Step`.
+    """Base class of algorithms that train the model for some optimiser steps and return the total change as a step.
 
-    If a request runs out of time between erasing and repairing, or a number overflows, the model stays as it was.
-    Dropout is off, and batch normalisation works as in evaluation. Optimisers and their state are created for each
-    request, and no learning-rate scheduler is used. Subclasses implement :meth:`descend`.
+    Some steps erase, such as gradient ascent on forgotten examples, and others repair, on retained examples. If the
+    time runs out during these steps, or a number overflows, the model stays as it was. Dropout is off, and batch
+    normalisation works as in evaluation. Optimisers and their state are created for each request, and no learning-rate
+    scheduler is used. Subclasses implement :meth:`descend`.
     """
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
@@ -151,14 +153,17 @@ class DescentAlgorithm(StepAlgorithm):
 
     @abstractmethod
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Change ``self.model``, mainly by :meth:`Descent.take`.
+        """Change ``self.model`` in place, mainly by :meth:`Descent.take`.
+
+        Args:
+            descent: makes optimiser steps for the requests, and supplies their batches.
 
         Returns:
-            What to record in the outcome's ``work``: key to number.
+            Counts to record in the outcome's ``work``: name to number.
         """
 
     def solve(self, case: Case, observed: None) -> Step:
-        """Return the change that :meth:`descend` makes to the parameters, as a step."""
+        """Return the change that :meth:`descend` makes to the parameters as a step; the model itself is restored."""
         whole, descent = Subspace(self.model), Descent(case)
         before = whole.vector()
         with preserved(self.model):
@@ -167,13 +172,16 @@ class DescentAlgorithm(StepAlgorithm):
         return Step(whole, delta, work | {"n_steps": descent.taken})
 
     def sgd(self, learning_rate: float, momentum: float = 0.9) -> torch.optim.SGD:
-        """Return a new SGD optimiser over the trained parameters."""
+        """Return a new SGD optimiser over the trained parameters, without weight decay."""
         parameters = dict(self.model.named_parameters())
         return SGD([parameters[n] for n in trained(self.model)], lr=learning_rate, momentum=momentum)
 
 
 class ErasingAlgorithm(DescentAlgorithm):
-    """Erases in the model's ``erasable`` tables and matrices, and then repairs."""
+    """Base class of algorithms that re-initialise or perturb weights, and then fine-tune on retained examples.
+
+    Only the embedding tables and weight matrices that the model's ``erasable`` returns are re-initialised or perturbed.
+    """
 
     def check(self, model: AbstractRecommender) -> None:
         """Refuse a model without trained parameters, or without ``erasable`` tables and matrices.
@@ -184,18 +192,19 @@ class ErasingAlgorithm(DescentAlgorithm):
         super().check(model)
         if not model.erasable():
             raise UserError(
-                f"{self.name} erases in trained tables and matrices, and {type(model).__name__} has none (erasable)"
+                f"{self.name} re-initialises or perturbs trained embedding tables and weight matrices, and "
+                f"{type(model).__name__} has none: its method erasable() returns no name"
             )
 
     def reached(self, batch: Interaction) -> dict[str, torch.Tensor]:
-        """Return the rows of the erasable tables and matrices that belong to a batch's examples.
+        """Return which rows of the erasable tables and matrices represent a batch's examples.
 
-        In a table that the model's ``lookups`` list, these are the rows of the batch's ids; in other parameters, all
-        rows. Padding rows are left out. For a matrix of which single entries are stored (``entry_tables``), they are
-        the indices of the stored entries in these rows.
+        In a table that the model's ``lookups`` list, these are the rows of the batch's user and item ids; in other
+        parameters, all rows. Padding rows are left out.
 
         Returns:
-            Parameter name to int64 indices, ascending.
+            Parameter name to int64 row indices, ascending. For a matrix of which only some entries are stored (the
+            model's ``entry_tables``), the values are the positions of the stored entries in these rows instead.
         """
         lookups, padding, found = self.model.lookups(), padding_rows(self.model), {}
         for name in self.model.erasable():

@@ -1,4 +1,4 @@
-"""Hyper-parameters of the algorithms, as dataclasses from which flags, help texts and configuration keys are made."""
+"""Dataclasses of the algorithms' hyper-parameters, from which flags, help texts and configuration keys are made."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -12,11 +12,11 @@ def hyperparameter(
     """Return a dataclass field for a hyper-parameter.
 
     Args:
-        default: its default value; ``None`` stands for a value that the algorithm chooses, or for none.
+        default: its default value; ``None`` if the algorithm then chooses a value or does without one.
         help_text: its help text.
-        above: values must be larger than this.
-        least: the smallest value allowed.
-        most: the largest value allowed.
+        above: values must be larger than this; ``None`` for no such bound.
+        least: the smallest value allowed; ``None`` for no such bound.
+        most: the largest value allowed; ``None`` for no such bound.
     """
     return field(default=default, metadata={"help": help_text, "above": above, "least": least, "most": most})
 

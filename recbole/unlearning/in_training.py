@@ -1,4 +1,4 @@
-"""The base of algorithms that hide an attribute by training again from scratch: reference points, not unlearning."""
+"""Base classes of reference methods that hide a user attribute by training a new model: not unlearning."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -29,22 +29,22 @@ from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
 
 Labelled = dict[str, torch.Tensor]
-"""Attribute name to each user's group, int64 [n_users]; -1 for users who are not protected."""
+"""Attribute name to each user's group number, int64 [n_users]; -1 for users who are not protected."""
 
 
 class InTrainingAlgorithm(AttributeAlgorithm):
-    """Trains a model from scratch with a penalty added to the loss. Subclasses implement :meth:`penalty`.
+    """Base class of methods that train a model from scratch with a penalty on the attribute added to the loss.
 
-    This is not unlearning, because the trained model is thrown away. It shows what protection costs if a model may be
-    trained for it. Requests are only recorded, and are answered together at each checkpoint, by one training on all of
-    the data with the base model's settings and seed. Validation chooses the epoch as usual. The penalty covers all
-    users who are protected by then, in all attributes. The time budget does not apply: a partly trained model would not
-    be a result.
+    Subclasses implement :meth:`penalty`. This is not unlearning, because the base model is discarded. It shows what
+    protection costs if a model may be trained for it. Requests are only recorded. At each checkpoint one training on
+    all of the data, with the base model's settings and seed, answers all requests so far. Validation chooses the epoch
+    as usual. The penalty covers all users who are protected by then, in all attributes. The time budget does not apply,
+    because a partly trained model would not be a result.
 
     Attributes:
-        asked: attribute name to the latest request for it.
+        asked: attribute name to the latest request for it, which lists all users protected so far.
         stale: whether a request has been recorded since the last training.
-        snapshot: path of the training's snapshots; ``None`` writes none.
+        snapshot: path of the file for snapshots of the training; ``None`` writes none.
     """
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
@@ -73,16 +73,21 @@ class InTrainingAlgorithm(AttributeAlgorithm):
 
     @abstractmethod
     def penalty(self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled) -> "Penalty":
-        """Return the module that computes the term added to the loss.
+        """Return the module that computes the penalty, a term added to the training loss.
 
         Args:
             model: the new model, before training.
-            views: its protected user embeddings, name to view.
+            views: its protected matrices of user embeddings, name to view.
             labels: attribute name to the group of each protected user, see :data:`Labelled`.
         """
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Record which users are to be protected. :meth:`complete` trains the model."""
+        """Record which users are to be protected. The model changes later, in :meth:`complete`.
+
+        Args:
+            requests: attribute requests, in their order.
+            deadline: not used.
+        """
         clock = Clock(self.device, *PHASES)
         noted = [cast(AttributeRequest, request) for request in requests]
         too_few = "the protected users belong to fewer than two groups"
@@ -128,11 +133,13 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         return model
 
     def _labels(self, request: AttributeRequest) -> torch.Tensor:
+        """Return the group of each protected user, int64 [n_users]; -1 for the others."""
         label = np.full(self.dataset.n_users, -1)
         label[request.protected] = request.attribute.label[request.protected]
         return torch.from_numpy(label).to(self.device)
 
     def _resume(self, run: Run, state: State) -> ResumeFile | None:
+        """Return the snapshot file of the training, ``None`` if there is none; the requests are in its fingerprint."""
         if self.snapshot is None:
             return None
         asked = [(one.attribute.sha256, one.protected.tolist()) for one in self.asked.values()]
@@ -152,7 +159,7 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         """Return the recorded requests, and whether the model still has to be trained for them.
 
         Returns:
-            ``asked``, one dictionary per attribute, and ``stale``, a bool.
+            ``asked``, a list with one dictionary per attribute, and ``stale``, a bool.
         """
         asked = [
             {"index": one.index, "entity": one.entity, "name": one.attribute.name, "groups": list(one.attribute.groups),
@@ -164,12 +171,12 @@ class InTrainingAlgorithm(AttributeAlgorithm):
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Continue from a snapshot.
+        """Restore the state of a snapshot, including the recorded requests.
 
         Args:
             state_dict: the model's parameters and buffers.
             forgotten: bool [rows of the log]; no row is forgotten in this scenario.
-            memory: what :meth:`memory` returned; ``None`` if there is none.
+            memory: what :meth:`memory` returned; ``None`` restores no requests.
         """
         super().restore(state_dict, forgotten)
         for one in (memory or {}).get("asked", ()):
@@ -182,11 +189,13 @@ class InTrainingAlgorithm(AttributeAlgorithm):
 
 
 class Penalty(nn.Module):
-    """The term that is added to a model's training loss, as a module. Snapshots of the training include its state.
+    """Base class of penalties: modules that map a training batch to a scalar term of the loss.
+
+    Snapshots of the training include the module's parameters and buffers.
 
     Args:
         model: the model to train.
-        views: its protected user embeddings, name to view.
+        views: its protected matrices of user embeddings, name to view.
         labels: attribute name to the group of each protected user, see :data:`Labelled`.
     """
 

@@ -1,4 +1,4 @@
-"""The base of SCIF, GIF, CEU and IDEA: the change of the training objective's gradient, and the linear system."""
+"""The base class of SCIF, GIF, CEU and IDEA: influence-function steps, and the linear systems that they solve."""
 
 import math
 from abc import abstractmethod
@@ -28,42 +28,46 @@ EXACTLY = {"tolerance": 1e-6}
 """Solver settings for a system that includes all examples."""
 
 ROUGHLY = {"tolerance": 1e-3}
-"""Solver settings for a system that is estimated from a sample; ``progress`` is added to them.
+"""Solver settings for a system that is estimated from a sample, in addition to ``progress``.
 
 See :func:`~recbole.unlearning.second_order.solvers.positive_solution`.
 """
 
 
 class InfluenceAlgorithm(StepAlgorithm):
-    """Updates parameters by an influence-function step: all parameters, unless a subclass selects some.
+    """Base class of algorithms that make one influence-function step per request.
 
-    Let ``t`` minimise the sum ``L`` of the training losses over ``n`` examples, and let ``L'`` be the sum without the
-    forgotten rows. Then ``grad L'(t) = g_after - g_before``, summed over the examples whose loss changes; all others
-    cancel. These are the examples that contained a forgotten row. If the model propagates over a graph, they are also
-    the examples within ``hops`` of a forgotten row and those with a negative within ``hops`` (:meth:`Case.affected
-    <recbole.unlearning.case.Case.affected>`): at most ``n_affected`` of each, weighted accordingly, with the old graph
-    in ``g_before`` and the new one in ``g_after``. A forgotten item also becomes a possible negative for the user's
-    other examples. The gradient of that change in expected loss
-    (:class:`~recbole.unlearning.negatives_change.NegativesChange`) is a part of ``g_after``. A damped Newton step
-    towards the minimum of ``L'`` is ``t <- t - (H / n + damping I)^-1 (g_after - g_before) / n``.
+    The step changes all parameters, unless a subclass selects some.
 
-    ``H`` is the Hessian of the requesting users' retained examples and of sampled ones that represent the others
+    Let ``t`` be the trained parameters, which minimise the sum ``L`` of the training losses, and let ``L'`` be the sum
+    over the ``n`` examples after forgetting. Since ``grad L(t) = 0``, ``grad L'(t) = g_after - g_before``: the
+    gradients of the examples whose loss changes, after and before forgetting. A damped Newton step towards the minimum
+    of ``L'`` is ``t <- t - (H / n + damping I)^-1 (g_after - g_before) / n``.
+
+    The examples whose loss changes are those that contained a forgotten row. If the model propagates over a graph, they
+    are also the examples within graph distance ``hops`` of a forgotten row, and those with a negative within ``hops``
+    (:meth:`Case.affected <recbole.unlearning.case.Case.affected>`). At most ``n_affected`` of each are used, weighted
+    accordingly, with the old graph in ``g_before`` and the new one in ``g_after``. A forgotten item also becomes a
+    possible negative for the user's other examples. The gradient of that change in expected loss
+    (:class:`~recbole.unlearning.negatives_change.NegativesChange`) is a part of ``g_after``.
+
+    ``H`` is the Hessian of the requesting users' retained examples and of samples that represent all others
     (:meth:`curvature_sample`): ``n_hessian`` from the examples on the same items, and as many from the rest. Negatives
-    in ``H`` are drawn after the change. Unless ``H`` includes all examples, tables that the model reads only through
+    in ``H`` are drawn after forgetting. Unless ``H`` includes all examples, tables that the model reads only through
     look-ups (``row_tables``) change only in the rows that the affected examples look up, because a sample does not know
     the curvature of other rows.
     """
 
     Hyper: ClassVar[type[HyperParameters]] = InfluenceHyper
     progress: ClassVar[float] = 1e-2
-    """Relative progress per iteration below which a system estimated from a sample is not solved any further.
+    """Relative progress per iteration at which conjugate gradients stop, for a system estimated from a sample.
 
-    Twice as many iterations would hardly change forgotten log-odds, NDCG and the divergence of others' predictions.
-    They would change the gradient that certificates measure, which is mostly due to the loss not being quadratic
+    Twice as many iterations hardly change the forgotten log-odds, NDCG, or the divergence of other users' predictions.
+    They do change the gradient norm that certificates measure, but that is mostly due to the loss not being quadratic
     (``docs/algorithms.md``, "Where the iterations end")."""
 
     certifies: ClassVar[bool] = False
-    """Whether the gradient at the end of a step is needed, for a certificate."""
+    """Whether a certificate needs the gradient at the end of each step."""
 
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         super().__init__(config, model, dataset)
@@ -77,8 +81,8 @@ class InfluenceAlgorithm(StepAlgorithm):
             differentiable, reason, cause = False, " ".join(str(error).split()), error
         if not differentiable:
             raise UserError(
-                f"{self.name} needs second derivatives of the loss of {type(model).__name__}, and torch finds none: "
-                f"{reason}"
+                f"{self.name} needs second derivatives of the training loss, and torch computes none for "
+                f"{type(model).__name__}: {reason}"
             ) from cause
         self.gauss_newton = has_outputs(model, example)
         _ = dataset.log.by_item  # the index that finds examples near a request, built before the first one is timed
@@ -90,11 +94,11 @@ class InfluenceAlgorithm(StepAlgorithm):
 
     @abstractmethod
     def scope(self, case: Case) -> Scope:
-        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
+        """Return the limits on examples and negatives for a case's linear system."""
 
     @abstractmethod
     def step(self, case: Case, system: System) -> Step:
-        """Return the step for a case's linear system. The model has been rebuilt without the forgotten rows.
+        """Return the parameter update for a case's linear system, after the model was rebuilt.
 
         Raises:
             NotApplied: the time is up, or the step diverged.
@@ -110,8 +114,13 @@ class InfluenceAlgorithm(StepAlgorithm):
     def changed(self, case: Case, scope: Scope, negatives: NegativesChange) -> tuple[Weighted, Weighted]:
         """Return the examples with a forgotten row, before and after forgetting, with negatives and weights.
 
+        Args:
+            case: the requests.
+            scope: its ``negatives`` is read.
+            negatives: the change of negatives that the requests cause.
+
         Returns:
-            Weighted batches of the examples before, and of those after.
+            Two lists of weighted batches: the examples before, and those that still exist after forgetting.
         """
         change = case.change
         if case.pairwise and (not scope.negatives or (self.alone and negatives.cheap(change.before))):
@@ -121,11 +130,11 @@ class InfluenceAlgorithm(StepAlgorithm):
         return [(before, 1 / rows)], [(after, 1 / rows)]
 
     def observe(self, case: Case) -> System:
-        """Return the linear system of a case, whose ``difference`` is not complete yet.
+        """Return the linear system of a case, without the gradient after forgetting, which needs the rebuilt model.
 
-        ``difference`` holds the gradient before forgetting, on the old graph, minus the gradient of the change in
-        negatives. The latter is computed here because the negatives of affected examples are drawn under the new mask
-        in both gradients. :meth:`System.settle` subtracts the gradient after forgetting.
+        Its ``difference`` is the gradient before forgetting, on the old graph, minus the gradient of the change in
+        negatives. The latter is subtracted here because both gradients draw negatives under the new mask.
+        :meth:`System.settle <recbole.unlearning.system.System.settle>` subtracts the gradient after forgetting.
         """
         scope, change, negatives = self.scope(case), case.change, NegativesChange(case)
         before, after = self.changed(case, scope, negatives)
@@ -157,13 +166,15 @@ class InfluenceAlgorithm(StepAlgorithm):
     ) -> tuple[torch.Tensor, dict[str, Any]]:
         """Solve ``(H + n damping I) x = right`` by conjugate gradients.
 
-        A system with all examples uses ``H`` itself, and is solved to convergence (:data:`EXACTLY`). If ``H`` is not
-        positive definite, its Gauss-Newton form replaces it. A system that is estimated from a sample uses the
-        Gauss-Newton form from the start, if the model has one, as J. Bae et al. do for networks in "If Influence
-        Functions are the Answer, Then What is the Question?", NeurIPS 2022 (equation numbers not checked). It is solved
-        :data:`ROUGHLY`, because its sampling error is larger, and the last percent takes half of the iterations. It
-        stops when :attr:`progress` of ``right . x`` ends, which is to first order the increase of the forgotten loss
-        minus that of what replaces it.
+        A system with all examples uses ``H`` itself, and is solved to convergence (settings :data:`EXACTLY`). If ``H``
+        is not positive definite, its Gauss-Newton form replaces it.
+
+        A system that is estimated from a sample uses the Gauss-Newton form from the start, if the model has one, as J.
+        Bae et al. do for networks in "If Influence Functions are the Answer, Then What is the Question?", NeurIPS 2022
+        (equation numbers not checked). Its settings are :data:`ROUGHLY`: the sampling error is larger than a percent,
+        and the last percent would take half of the iterations. Iterations also end when ``right . x`` grows by less
+        than the fraction :attr:`progress` per iteration. To first order, ``right . x`` is the increase of the loss
+        before forgetting minus the increase of the loss after it.
 
         The damping is raised if a model has no Gauss-Newton form or conjugate gradients do not converge
         (:func:`~recbole.unlearning.second_order.solvers.positive_solution`). It is raised too if a step's
@@ -173,13 +184,14 @@ class InfluenceAlgorithm(StepAlgorithm):
         Args:
             case: the requests.
             system: their linear system.
-            right: flat right-hand side.
+            right: right-hand side of the system, a flat vector.
             damping: damping of the mean loss.
             iterations: the largest number of iterations.
 
         Returns:
-            The flat solution ``x``, and entries of ``work``: ``n_hvp``, ``n_gradients``, ``residual``, ``solver``,
-            ``damping``, ``raised`` and ``curvature``.
+            The solution ``x``, a flat vector, and entries of the outcome's ``work``: ``n_hvp`` (Hessian-vector
+            products), ``n_gradients``, ``residual`` (relative), ``solver`` (why it stopped), ``damping`` (in the end),
+            ``raised`` (whether it was raised) and ``curvature`` (``hessian`` or ``gauss-newton``).
 
         Raises:
             NotApplied: the time is up, or a value is not finite.
@@ -202,11 +214,11 @@ class InfluenceAlgorithm(StepAlgorithm):
         return found.x, self.settled(found) | how
 
     def operator(self, system: System) -> tuple[Curvature, Callable[[], LinearMap | None], bool]:
-        """Return the curvature of a system.
+        """Return the matrix-vector products with which a system is solved; :meth:`newton` says which are used when.
 
         Returns:
-            The product to solve with; a function that returns the product to use if that one is not positive, or
-            ``None``; and whether the first is the Gauss-Newton form. :meth:`newton` says which form is used when.
+            The product with ``H`` or its Gauss-Newton form; a function that returns the product to use instead if that
+            one is not positive definite, or ``None`` if there is none; and whether the first is the Gauss-Newton form.
         """
         replaced = self.gauss_newton and not system.complete
         product = system.gauss_newton() if replaced else system.product()
@@ -217,10 +229,10 @@ class InfluenceAlgorithm(StepAlgorithm):
         """Return the entries of ``work`` that describe how a solver ended.
 
         Raises:
-            NotApplied: the time was up, or a value is not finite.
+            NotApplied: the time was up (``timeout``), or a value is not finite (``diverged``).
         """
         if found.ended == "timeout":
-            raise NotApplied("timeout", f"time was up after {found.iterations} Hessian products")
+            raise NotApplied("timeout", f"time was up after {found.iterations} Hessian-vector products")
         if not math.isfinite(found.residual + found.bend):
             raise NotApplied("diverged", "the gradients or their derivatives are not finite")
         return {"n_hvp": found.iterations, "n_gradients": 2, "residual": found.residual, "solver": found.ended}

@@ -20,7 +20,7 @@ _POWERS = 5
 
 
 def bandwidth(points: torch.Tensor) -> float:
-    """Return b, a quarter of the mean squared distance between distinct points, given as float [n, d] with n > 1."""
+    """Return the bandwidth b of points (float [n, d], n > 1): a quarter of their mean squared pairwise distance."""
     n = len(points)
     centred = points - points.mean(dim=0)
     total = 2 * n * float(centred.square().sum(dtype=torch.float64))
@@ -30,7 +30,7 @@ def bandwidth(points: torch.Tensor) -> float:
 
 
 def mmd(points: torch.Tensor, n_first: int) -> tuple[float, torch.Tensor]:
-    """Return MMD^2 between two groups, and its gradient.
+    """Return MMD^2 between two groups of points, and its gradient in the points.
 
     All pairs are computed, in O(n^2 d) time and O(n d) memory.
 
@@ -58,15 +58,14 @@ def mmd(points: torch.Tensor, n_first: int) -> tuple[float, torch.Tensor]:
 def mmd_estimate(
     points: torch.Tensor, n_first: int, rows: tuple[torch.Tensor, torch.Tensor]
 ) -> tuple[float, torch.Tensor]:
-    """Return an estimate of :func:`mmd` in which only some points are compared with all others.
+    """Return an estimate of :func:`mmd` that compares only a sample of the points with all points.
 
-    It is unbiased given the bandwidth, and takes O(n (|rows|) d) time.
+    The estimate is unbiased for a given bandwidth, and takes O(n m d) time for a sample of m points.
 
     Args:
         points: float [n, d], with the first group's points first.
         n_first: size of the first group.
-        rows: int64 row indices of the points to compare with all others, those of the first group and those of the
-            second, each drawn uniformly.
+        rows: int64 row indices of the sample in the first group, and in the second group, each drawn uniformly.
 
     Returns:
         The value, and the gradient, float [n, d].
@@ -135,6 +134,15 @@ def _pull(
     slope: torch.Tensor,
     times: float,
 ) -> None:
-    """Add to some points' gradient the terms of their pairs with other points, multiplied by ``times``, in place."""
+    """Add ``times w_i sum_j w_j k'_ij (z_i - z_j)`` to the gradient of each point i of ``own``, in place.
+
+    Args:
+        gradient: float [n, d], changed in the rows ``own``.
+        points: float [n, d].
+        weight: float [n], the weights w.
+        own, others: the points i, and the points j, as slices.
+        slope: float [own, others], the derivatives k'.
+        times: a factor.
+    """
     pulled = _mean_pull(points[own], slope, points[others], weight[others])
     gradient[own] += times * weight[own].unsqueeze(1) * pulled

@@ -2,7 +2,7 @@
 
 Training draws negatives from the items that a user has not interacted with. A forgotten item is one of these from then
 on, so it becomes a possible negative for the user's other examples. With popularity sampling, it is also drawn less
-often for everyone else.
+often for all other users.
 
 Let an item ``i`` be proposed with weight ``w_i`` (uniform: 1; popularity: its training count to the power ``alpha``),
 and rejected if the user has interacted with it. With old weights ``w`` and new weights ``w'``, let ``a_f`` be the
@@ -32,36 +32,39 @@ from recbole.unlearning.case import Case
 from recbole.utils import InputType
 
 MOST_SCORES = 2**22
-"""Largest number of scores for an expectation over all possible negatives; beyond, :data:`DRAWN` draws estimate it."""
+"""Largest number of scores for a mean over all possible negatives; above it, :data:`DRAWN` draws estimate the mean."""
 
 DRAWN = 64
 """Number of draws that estimate the mean over all possible negatives if there are too many of them."""
 
 FEW = 8
-"""Number of draws per example of the requesting users that estimate ``mean_new``, a small part of the change."""
+"""Number of draws per example of the requesting users that estimate ``mean_new l``, a small part of the change."""
 
 MOST_ROWS = 2**18
-"""Largest number of rows in a sum that may be estimated; from a longer one, this many are drawn."""
+"""Largest number of rows in a sum that may be estimated; of a longer sum, this many rows are drawn."""
 
 PIECE = 2**16
 """Number of rows per batch, which limits the memory that computing their losses takes."""
 
 MOST_WEIGHTS = 64
-"""Largest number of distinct weights in a sum that may be estimated; beyond, rows are drawn with equal weights."""
+"""Largest number of distinct weights in a sum that may be estimated; above it, rows are drawn in proportion to them."""
 
 Weighted = list[tuple[Interaction, float]]
 """Batches, each with the weight of its loss sum."""
 
 
 class NegativesChange:
-    """The change in users' expected losses that a case causes through their negatives, as weighted batches.
+    """The change in expected training losses that requests cause because other negatives can be drawn afterwards.
+
+    It is returned as weighted batches: their losses, times the weights, add up to the change.
 
     Args:
-        case: the requests, whose rows are already forgotten.
+        case: the requests, whose rows are already marked as forgotten.
 
     Attributes:
         items: int64, ascending, ids of the items in forgotten training rows.
-        applies: whether there is any change: the model draws negatives, and which ones depends on the forgotten rows.
+        applies: whether there is any change, which requires that negatives are drawn per user and that a training row
+            was forgotten.
         count: number of (user, item) pairs whose item has become a possible negative for the user.
     """
 
@@ -79,12 +82,12 @@ class NegativesChange:
     def of_requesters(self, times: int = FEW) -> Weighted:
         """Return the change of the requesting users' losses.
 
-        It includes retained examples and, as they were before, the examples with a forgotten row. For the latter the
-        training loss was an expectation over the old negatives, while the negatives that accompany them elsewhere are
-        drawn under the new mask: this change is the difference.
+        It covers their retained examples and the examples with a forgotten row, as they were before. The gradient
+        before forgetting should average the latter over the old negatives, but its negatives are drawn under the new
+        mask. Subtracting this change corrects for that.
 
         Args:
-            times: number of draws per example that estimate ``mean_new``; 0 uses all possible negatives.
+            times: number of draws per example that estimate ``mean_new l``; 0 uses all possible negatives.
         """
         if not self.applies:
             return []
@@ -95,11 +98,13 @@ class NegativesChange:
         return self._change(batch, np.repeat([1.0, 1 / share], [len(change.before), len(own)]), times)
 
     def of_others(self, n: int, times: int = 1) -> Weighted:
-        """Return the change of all other users' losses, estimated from a sample. Empty for uniform sampling.
+        """Return the change of all other users' losses, estimated from a sample.
+
+        The list is empty if negatives are drawn uniformly, because other users' losses do not change then.
 
         Args:
             n: the largest number of examples in the sample.
-            times: number of draws per example that estimate ``mean_new``; 0 uses all possible negatives.
+            times: number of draws per example that estimate ``mean_new l``; 0 uses all possible negatives.
         """
         if not self.applies or np.array_equal(self.old, self.new):
             return []
@@ -109,39 +114,43 @@ class NegativesChange:
         return self._change(self.data.collate(others), np.full(len(others), scale), times)
 
     def expected(self, batch: Interaction, scale: float = 1.0) -> Weighted:
-        """Return a batch's loss, averaged over each example's possible negatives after the change.
+        """Return weighted batches for a batch's loss, averaged over each example's possible negatives after forgetting.
 
         Args:
             batch: positives for a pairwise model.
-            scale: weight of the batch.
+            scale: weight of the loss of each example.
         """
         return self._mean(batch, np.full(len(batch), scale), 0, "expected")
 
     def cheap(self, batch: Interaction) -> bool:
-        """Return whether :meth:`expected` of a batch takes at most :data:`MOST_ROWS` scores; False unless uniform."""
+        """Return whether :meth:`expected` takes at most :data:`MOST_ROWS` scores for a batch.
+
+        Always False unless negatives are drawn uniformly.
+        """
         uniform = self.negatives.by_person and self.negatives.sampler.popularity is None
         return uniform and len(batch) * self.data.n_items <= MOST_ROWS
 
     # --- weights -------------------------------------------------------------------------------------------------
 
     def _keys(self, rows: np.ndarray) -> np.ndarray:
+        """Return the key ``user * n_items + item`` of log rows (int64 indices), int64 [rows]."""
         return self.data.log.user[rows] * self.data.n_items + self.data.log.item[rows]
 
     def _held(self, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the (user, item) pairs of retained training rows, and of retained and forgotten ones, as keys.
+        """Return the (user, item) pairs of some users' training rows, as the keys of :meth:`_keys`.
 
         Args:
             people: int64, user ids.
 
         Returns:
-            Two int64 arrays, ascending; a key is ``user * n_items + item``.
+            Two int64 arrays, ascending: the pairs of retained rows, and those of retained and newly forgotten rows.
         """
         rows = self.data.log.rows_of(people)
         keys, left = self._keys(rows), self.data.in_training(rows)
         return distinct(keys[left]), distinct(keys[left | held(rows, self.rows)])
 
     def _shift(self, people: np.ndarray) -> np.ndarray:
-        """Return ``a_f / Z`` for users and the forgotten items, float64 [users, items].
+        """Return ``a_f / Z`` (see the module's formula) for users and forgotten items, float64 [users, items].
 
         Args:
             people: int64, ascending, user ids.
@@ -156,7 +165,7 @@ class NegativesChange:
         return grown / total[:, None]
 
     def _share(self, people: np.ndarray) -> np.ndarray:
-        """Return each item's probability of being drawn as a negative, float64 [users, n_items].
+        """Return each item's probability of being drawn as a user's negative now, float64 [users, n_items].
 
         Args:
             people: int64, ascending, user ids.
@@ -167,7 +176,7 @@ class NegativesChange:
         return share / share.sum(axis=1, keepdims=True)
 
     def _people(self, batch: Interaction) -> tuple[np.ndarray, np.ndarray]:
-        """Return a batch's distinct users (ids, ascending), and the position of each example's user among them."""
+        """Return a batch's distinct user ids (int64, ascending), and each example's position in them (int64)."""
         users = batch[self.negatives.given].cpu().numpy()
         people = distinct(users)
         return people, np.searchsorted(people, users)
@@ -175,7 +184,13 @@ class NegativesChange:
     # --- batches -------------------------------------------------------------------------------------------------
 
     def _change(self, batch: Interaction, scale: np.ndarray, times: int) -> Weighted:
-        """Return the change of examples' expected losses, each multiplied by a factor (float64 [batch])."""
+        """Return weighted batches for the change of examples' expected losses.
+
+        Args:
+            batch: the examples.
+            scale: float64 [batch], a factor for each example.
+            times: number of draws per example that estimate ``mean_new l``; 0 uses all possible negatives.
+        """
         if not len(batch):
             return []
         if self.negatives.input_type is InputType.POINTWISE:
@@ -187,7 +202,7 @@ class NegativesChange:
         return listed + self._mean(batch, -shift.sum(axis=1), times, "mean")
 
     def _mean(self, batch: Interaction, weights: np.ndarray, times: int, name: str) -> Weighted:
-        """Return each example's mean loss over its negatives after the change, multiplied by a weight.
+        """Return weighted batches for each example's mean loss over its negatives after forgetting, times a weight.
 
         Args:
             batch: positives.
@@ -238,6 +253,7 @@ class NegativesChange:
         return found
 
     def _pieces(self, batch: Interaction, example: np.ndarray, items: np.ndarray, weight: float) -> Weighted:
+        """Return rows of one weight as batches of at most :data:`PIECE` rows; arguments as in :meth:`_batches`."""
         parts = [slice(at, at + PIECE) for at in range(0, len(example), PIECE)]
         return [(self.negatives.alone(batch[example[part]], items[part]), weight) for part in parts]
 

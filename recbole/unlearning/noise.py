@@ -1,4 +1,4 @@
-"""Gaussian noise over parameters, the same on every device, and zero in the padding rows of embedding tables."""
+"""Gaussian noise for parameters, the same on every device, and zero in the padding rows of embedding tables."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from recbole.unlearning.second_order.subspace import Subspace
 
 
 def padding_rows(model: nn.Module) -> dict[str, int]:
-    """Return the padding rows of a model's embedding tables, which always stay zero: parameter name to row index."""
+    """Return the padding row of each embedding table, which always stays zero: parameter name to row index."""
     return {
         f"{name}.weight".lstrip("."): module.padding_idx
         for name, module in model.named_modules()
@@ -16,10 +16,10 @@ def padding_rows(model: nn.Module) -> dict[str, int]:
 
 
 def normal(subspace: Subspace, seed: int) -> torch.Tensor:
-    """Return standard normal noise over a subspace of parameters, as a flat vector; zero in padding rows.
+    """Return standard normal noise for the parameters of a subspace, as a flat vector; zero in padding rows.
 
     Args:
-        subspace: the parameters.
+        subspace: the parameters (or table rows).
         seed: seed of the generator, see :func:`~recbole.utils.torch_seed`.
     """
     generator = torch.Generator().manual_seed(seed)

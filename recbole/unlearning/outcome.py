@@ -1,4 +1,4 @@
-"""How a request ends: its outcome, and the exception that an algorithm raises to leave the model unchanged."""
+"""The outcome of a request, and the exception that an algorithm raises if it leaves the model unchanged."""
 
 import contextlib
 import re
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 PHASES = ("prepare", "solve", "apply")
-"""Phases of a request, for which seconds are reported."""
+"""Phases of a request, whose seconds are reported separately."""
 
 
 @dataclass
@@ -21,15 +21,16 @@ class Outcome:
         status: ``applied``, ``reinitialised``, ``skipped``, ``timeout`` or ``diverged``. With ``reinitialised``, the
             only change was to set rows that no retained example reads any more to their initial values.
         reason: why the status is not ``applied``; otherwise empty.
-        relative_change: Euclidean norm of the step, divided by that of the parameters (table rows) that could change.
-        seconds: seconds spent, by phase (:data:`PHASES`).
+        relative_change: Euclidean norm of the parameter update, divided by that of the parameters (or table rows) that
+            the algorithm could change.
+        seconds: wall seconds spent, by phase (:data:`PHASES`).
         n_examples: two counts: training examples that contained a forgotten row, and those of them that still exist
             without it (an SBR prefix or an NBR basket can lose an item).
-        work: counts and figures of the algorithm, such as ``n_hvp`` and ``residual``.
+        work: counts and figures of the algorithm, such as ``n_hvp`` (Hessian-vector products) and ``residual``.
         reinitialised: parameter name to the number of rows that were set to initial values (for a matrix that stores
             single entries: the number of entries).
-        reset: entities of the requests in a batch whose only effect was to set rows to initial values.
-        idle: entity to reason, for the requests in a batch that needed no change.
+        reset: users (sessions) of the requests in a batch whose only effect was to set rows to initial values.
+        idle: user (session) to reason, for the requests in a batch that needed no change.
     """
 
     status: str
@@ -46,11 +47,11 @@ class Outcome:
 
 
 class NotApplied(Exception):
-    """Raised by an algorithm to leave the model unchanged.
+    """Raised by an algorithm that cannot answer a request and leaves the model unchanged.
 
     Args:
-        status: ``timeout``, ``diverged`` or ``skipped``.
-        reason: why no step is made.
+        status: the request's status: ``timeout``, ``diverged`` or ``skipped``.
+        reason: why the model does not change, as text for the request log.
     """
 
     def __init__(self, status: str, reason: str) -> None:
@@ -61,12 +62,12 @@ class NotApplied(Exception):
 _TOO_MUCH = re.compile(
     r"out of memory|allocate|overflow|alloc_failed|float nan|float infinity|too large", re.IGNORECASE
 )
-"""Matches errors of general types that torch and NumPy raise for a lack of memory or an overflow."""
+"""Matches the messages of ``RuntimeError`` and ``ValueError`` that mean a lack of memory or an overflow."""
 
 
 @contextlib.contextmanager
 def failures_as_outcomes() -> Iterator[None]:
-    """Turn errors of memory and of floating-point range inside the block into ``NotApplied``.
+    """Context manager that converts memory errors and numerical errors in its block to ``NotApplied``.
 
     Raises:
         NotApplied: an overflow, a division by zero, a matrix that cannot be factorised, or a lack of memory on the host
@@ -83,6 +84,7 @@ def failures_as_outcomes() -> Iterator[None]:
 
 
 def _in_short(error: Exception) -> str:
+    """Return the kind of an error and the first line of its message, cut to 200 characters."""
     memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "memory" in str(error).lower()
     kind = "out of memory" if memory else type(error).__name__
     message = (str(error).strip().splitlines() or [""])[0][:200]

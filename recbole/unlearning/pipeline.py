@@ -1,4 +1,4 @@
-"""The loop of an unlearning run: requests are answered one after another, with checkpoints in between."""
+"""The loop of an unlearning run, which answers requests one after another and saves checkpoints in between."""
 
 import logging
 import statistics
@@ -25,21 +25,21 @@ from recbole.utils.device import now
 logger = logging.getLogger("recbole")
 
 STATUSES = ("applied", "reinitialised", "skipped", "timeout", "diverged")
-"""The possible outcomes of a request."""
+"""The possible statuses of a request, see :class:`~recbole.unlearning.outcome.Outcome`."""
 
 
 class Pipeline:
-    """Passes the requests of a run to an unlearning algorithm, in their order.
+    """Passes the requests of a run to an unlearning algorithm, in their order, in chunks answered together.
 
     Args:
         algorithm: the algorithm, constructed with the base model.
-        requests: the requests of the run. The algorithm only sees those that it is to answer next.
-        batch_size: number of requests that are forgotten together.
-        resume: file of the snapshots from which a killed run continues; ``None`` writes none.
-        log_path: file of the log with one JSON line per request; ``None`` writes none.
-        deadline: time limit of the whole run; ``None`` sets none. Each chunk of requests gets an even share of the
-            time, or what is left of it if that is less. Time that a chunk does not use is not passed on. With no time
-            left, a chunk is marked as forgotten, its status is ``timeout``, and the parameters do not change.
+        requests: the requests of the run. The algorithm never sees later requests than those it is answering.
+        batch_size: largest number of requests in a chunk.
+        resume: file of the snapshots from which an interrupted run continues; ``None`` writes none.
+        log_path: file of the log with one JSON line per chunk; ``None`` writes none.
+        deadline: time limit of the whole run; ``None`` sets none. Each chunk gets an even share of the time, or what is
+            left of it if that is less. Time that a chunk does not use is not passed on. With no time left, the rows of
+            a chunk are marked as forgotten, its status is ``timeout``, and the parameters do not change.
         show_progress: whether to draw a progress bar on a terminal.
         sizes: numbers of requests after which a checkpoint is saved, ascending; by default those of
             :func:`~recbole.unlearning.schedule.checkpoint_sizes`.
@@ -64,15 +64,15 @@ class Pipeline:
         self.done, self.outcomes = 0, Counter[str]()
         self.total, self.cpu_seconds = 0.0, 0.0
         self.changes: list[float] = []  # relative change of each chunk that was applied
-        self.seconds: list[float] = []  # of each request that the algorithm worked on; CPU seconds likewise
+        self.seconds: list[float] = []  # wall seconds of each request that the algorithm worked on
         self.settled = 0  # how many entries of `seconds` are from before the last checkpoint
 
     def run(self, save: Callable[[int, int, dict[str, Any]], object]) -> dict[str, Any]:
-        """Answer all requests, and save a checkpoint at each stop.
+        """Answer all requests, and save a checkpoint after each number of requests in ``sizes``.
 
         Args:
-            save: called at each stop with the checkpoint's number from 0, the number of requests answered so far, and
-                the :meth:`summary`.
+            save: saves a checkpoint. It is called with the checkpoint's number from 0, the number of requests answered
+                so far, and the :meth:`summary`.
 
         Returns:
             The :meth:`summary` at the end.
@@ -131,10 +131,10 @@ class Pipeline:
         return record
 
     def _complete(self, log: RequestLog | None, stop: int) -> None:
-        """Let the algorithm do the work that it postponed.
+        """Let the algorithm do the work that it postponed to the checkpoint after request ``stop - 1``.
 
-        The seconds are added in equal parts to the requests answered since the last checkpoint. If the work fails,
-        these requests become ``diverged``, which is logged.
+        The seconds are divided equally among the requests that were worked on since the last checkpoint. If the work
+        fails and the algorithm postpones all work (``puts_off``), these requests become ``diverged``, which is logged.
         """
         device, worked = self.algorithm.device, len(self.seconds) - self.settled
         began, cpu = now(device), time.process_time()
@@ -153,7 +153,7 @@ class Pipeline:
         self.total += seconds if tried else 0.0
 
     def _take_back(self, failure: NotApplied, worked: int, log: RequestLog | None, stop: int) -> None:
-        """Change the outcome of the last ``worked`` requests before index ``stop`` to the failure's status."""
+        """Count ``worked`` requests before index ``stop`` as failed instead of applied, and log the failure."""
         self.outcomes["applied"] -= worked
         self.outcomes[failure.status] += worked
         start = max((size for size in self.sizes if size < stop), default=0)
@@ -164,7 +164,13 @@ class Pipeline:
             log.add({"index": start, "n_requests": stop - start} | told)
 
     def _count(self, outcome: Outcome, n_requests: int, seconds: float, cpu: float) -> None:
-        """Add the outcome of ``n_requests`` requests that were answered together to the counts and seconds."""
+        """Add a chunk's outcome to the counts and seconds.
+
+        Args:
+            outcome: the outcome.
+            n_requests: number of requests in the chunk.
+            seconds, cpu: wall and CPU seconds of the chunk.
+        """
         worked = n_requests - len(outcome.idle) - len(outcome.reset)
         self.outcomes[outcome.status] += worked
         self.outcomes["skipped"] += len(outcome.idle)
@@ -180,10 +186,10 @@ class Pipeline:
         """Return counts and costs of the requests answered so far.
 
         Keys: ``total`` and ``done``, numbers of requests; one count for each of :data:`STATUSES`; ``worked``, the
-        number of requests that the algorithm worked on (applied, timed out or diverged); ``seconds_total`` for
-        everything; ``seconds_mean``, ``seconds_p95`` and ``cpu_seconds_mean`` over the requests in ``worked``, each
-        with an equal part of its chunk's seconds, ``None`` if there are none; ``median_relative_change`` over the
-        chunks that were applied.
+        number of requests that the algorithm worked on (applied, timed out or diverged); ``seconds_total``, wall
+        seconds of all requests; ``seconds_mean``, ``seconds_p95`` (95th percentile) and ``cpu_seconds_mean`` over the
+        requests in ``worked``, each with an equal part of its chunk's seconds, ``None`` if there are none;
+        ``median_relative_change`` over the chunks that were applied, ``None`` if there are none.
         """
         seconds = sorted(self.seconds)
         count = len(seconds)
@@ -200,6 +206,7 @@ class Pipeline:
         }
 
     def _save_snapshot(self, resume: ResumeFile, log: RequestLog | None) -> None:
+        """Write a snapshot of the run: the model, the algorithm's state, the counts and the length of the log."""
         resume.save({
             "done": self.done,
             "outcomes": dict(self.outcomes),
@@ -229,7 +236,7 @@ class Pipeline:
         return int(state["log_size"])
 
     def _restore(self, resume: ResumeFile, state: dict[str, Any]) -> int:
-        """Restore the state from a snapshot, and return how many requests it had answered."""
+        """Restore the run's state from a snapshot, and return how many requests had been answered by then."""
         self._check_log(alike(state["log_size"], 0), resume.path)
         self.done, self.outcomes = alike(state["done"], 0), Counter(alike(state["outcomes"], {}))
         self.total, self.cpu_seconds = alike(state["total"], 0.0), alike(state["cpu_seconds"], 0.0)
@@ -243,7 +250,15 @@ class Pipeline:
         return n_done
 
     def _check_log(self, size: int, snapshot: Path) -> None:
-        """Refuse to continue if the log is shorter than when the snapshot was taken."""
+        """Refuse to continue if the log is shorter than when the snapshot was taken.
+
+        Args:
+            size: length of the log in bytes at that time.
+            snapshot: path of the snapshot, for the message.
+
+        Raises:
+            UserError: the log is missing or shorter.
+        """
         there = self.log_path.stat().st_size if self.log_path and self.log_path.is_file() else 0
         if there < size:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Base classes of algorithms that unlearn an attribute from a trained model by changing user embeddings."""
+"""Base classes of algorithms that unlearn a user attribute, such as gender, by changing user embeddings."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -21,14 +21,18 @@ from recbole.utils.clock import Clock
 from recbole.utils.deadline import Deadline
 
 VIEWS = ("table", "propagated", "all")
+"""Values of ``--protect_view``: which matrices of user embeddings are protected."""
+
 REGULARISERS = ("rank_margin", "l2", "none")
+"""Values of ``--protect_regulariser``: what preserves the recommendations."""
 
 
 class AttributeAlgorithm(UnlearningAlgorithm):
-    """An algorithm whose requests name an attribute of users. No row leaves the data.
+    """Base class of algorithms that unlearn an attribute of users. No row of the data is forgotten.
 
     Attributes:
-        views: the user embeddings that are protected, name to :class:`~recbole.model.user_views.UserView`.
+        views: the protected user embeddings: name to :class:`~recbole.model.user_views.UserView`, a matrix with one row
+            per user, such as the embedding table or the embeddings propagated from it.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("attribute",)
@@ -41,40 +45,45 @@ class AttributeAlgorithm(UnlearningAlgorithm):
 
     @classmethod
     def check_class(cls, model_class: type[AbstractRecommender]) -> None:
-        """Refuse a model class that has no user embeddings.
+        """Refuse a model class without user embeddings.
 
         Raises:
-            UserError: it has none.
+            UserError: the class has none.
         """
         if model_class.user_views is AbstractRecommender.user_views:
             raise _no_view(cls.name, model_class.__name__)
 
     def check(self, model: AbstractRecommender) -> None:
-        """Refuse a model that has no user embeddings, or is not trained.
+        """Refuse a model without user embeddings, or one that is not trained by gradient descent.
 
         Raises:
-            UserError: it has none.
+            UserError: the model has no user embeddings, or is not trainable.
         """
         if not model.trainable or not model.user_views():
             raise _no_view(self.name, type(model).__name__)
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return the names of the parameters that all user embeddings are computed from."""
+        """Return the names of the parameters that change when all of the model's user views are protected."""
         return tuple(dict.fromkeys(name for view in model.user_views().values() for name in view.parameters))
 
 
 def _no_view(algorithm: str, model: str) -> UserError:
-    return UserError(f"{algorithm} changes a trained model's user embeddings, and {model} has none (no user view)")
+    """Return the error for a model without user embeddings, given the names of algorithm and model."""
+    return UserError(
+        f"{algorithm} changes a trained model's user embeddings, and {model} has none (no user view); choose another "
+        "--model or --unlearning_algorithm"
+    )
 
 
 def chosen_views(model: AbstractRecommender, dataset: Dataset, which: str) -> dict[str, UserView]:
-    """Return the user embeddings that a run protects, name to view.
+    """Return the matrices of user embeddings (views) that a run protects, name to view.
 
     Args:
         model: a trained model.
         dataset: its data.
-        which: value of ``--protect_view``.
+        which: value of ``--protect_view``: ``all`` for all views, ``table`` for the first one that is an embedding
+            table, ``propagated`` for the first one that is computed from parameters.
 
     Raises:
         UserError: the value is unknown, or the model has no such view.
@@ -94,14 +103,20 @@ def chosen_views(model: AbstractRecommender, dataset: Dataset, which: str) -> di
 
 
 class ProtectionAlgorithm(AttributeAlgorithm):
-    """Changes protected user embeddings with Adam. Subclasses implement :meth:`objective`.
+    """Base class of algorithms that minimise an objective in the protected user embeddings with Adam.
 
-    Each step uses all protected users. The loss is the objective, summed over the protected views, plus
-    ``protect_weight`` times a regulariser. The regulariser preserves the order of the original model's lists
-    (:mod:`recbole.unlearning.rank_margin`), or penalises the squared distance from the original parameters. With
-    several attributes, a request's loss contains only its own attribute, not those protected earlier. Only the views'
-    parameters change; in an embedding table, only the rows of the protected users. If the time runs out before the last
-    step, or a number is not finite, the parameters go back to their values from before the request.
+    Subclasses implement :meth:`objective`. Each step uses all protected users. The loss is the objective, summed over
+    the protected views (matrices of user embeddings), plus ``protect_weight`` times a regulariser. The regulariser
+    preserves the order of the original model's recommendations (:mod:`recbole.unlearning.rank_margin`), or penalises
+    the squared distance from the original parameters. With several attributes, a request's loss contains only its own
+    attribute, not those protected earlier. Only the views' parameters change; in an embedding table, only the rows of
+    the protected users. If the time runs out before the last step, or a number is not finite, the parameters get back
+    their values from before the request.
+
+    Attributes:
+        moved: name to parameter, for the parameters that change.
+        original: name to the original values of these parameters; ``None`` unless the regulariser is ``l2``.
+        lists: the regulariser ``rank_margin``; ``None`` with another one or with a weight of 0.
     """
 
     Hyper = ProtectHyper
@@ -126,16 +141,21 @@ class ProtectionAlgorithm(AttributeAlgorithm):
 
         Args:
             view: name of the view.
-            vectors: float [n_users, d], the view's user embeddings, without a graph.
+            vectors: float [n_users, d], the view's user embeddings, without an autograd graph.
             groups: int64 user ids of the protected users in each group; two groups or more, none empty.
-            at: the request's index and the step's number, to key random streams with.
+            at: the request's index and the step's number, which key the random streams.
 
         Returns:
             The value to minimise, and its gradient in ``vectors``, float [n_users, d].
         """
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Protect the users of the requests so far, one request's attribute after another."""
+        """Change the embeddings of the protected users, for one request after another.
+
+        Args:
+            requests: attribute requests to answer together, in their order.
+            deadline: the time limit for these requests.
+        """
         clock = Clock(self.device, *PHASES)
         before = {name: parameter.detach().clone() for name, parameter in self.moved.items()}
         outcome = Outcome("skipped")
@@ -160,11 +180,13 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         return outcome
 
     def _put(self, values: Gradients) -> None:
+        """Set the parameters to the given values, in place."""
         with torch.no_grad():
             for name, parameter in self.moved.items():
                 parameter.copy_(values[name])
 
     def _changed(self, before: Gradients) -> Outcome:
+        """Return the outcome, given the parameters before the requests: ``skipped`` if none has changed."""
         change = sum(_square(p.detach() - before[name]) for name, p in self.moved.items()) ** 0.5
         size = sum(map(_square, before.values())) ** 0.5
         if change == 0:
@@ -172,10 +194,11 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         return Outcome("applied", relative_change=change / max(size, 1e-30))
 
     def _protect(self, request: AttributeRequest, deadline: Deadline) -> None:
-        """Make all of Adam's steps for one request, in place.
+        """Change the parameters by all Adam steps for one request, in place.
 
         Raises:
-            NotApplied: the time is up, a number is not finite, or the protected users form fewer than two groups.
+            NotApplied: the time is up (``timeout``), a number is not finite (``diverged``), or the protected users
+                belong to fewer than two groups (``skipped``).
         """
         groups = [torch.from_numpy(people).to(self.device) for people in request.groups]
         if len(groups) < 2:
@@ -212,6 +235,7 @@ class ProtectionAlgorithm(AttributeAlgorithm):
         return sum(value for value, _ in found), through(made, tuple(gradient for _, gradient in found), self.moved)
 
     def _regulariser(self, people: torch.Tensor | None) -> tuple[float, Gradients]:
+        """Return the regulariser's value and gradients; ``people`` are user ids (int64), ``None`` for all users."""
         if self.lists is not None:
             return self.lists.value_and_gradients(self.moved, people)
         if self.original is None:
@@ -221,4 +245,5 @@ class ProtectionAlgorithm(AttributeAlgorithm):
 
 
 def _square(values: torch.Tensor) -> float:
+    """Return the sum of squares, computed in double precision."""
     return float(values.square().sum(dtype=torch.float64))

@@ -1,6 +1,7 @@
-r"""The rank-margin regulariser: it preserves the order of every user's original recommendations.
+r"""The rank-margin regulariser, which preserves the order of every user's original recommendations.
 
-With r_u(1..20) the items that the original model recommends to user u, and s the scores of the model being changed::
+Let r_u(1), ..., r_u(20) be the items that the original model recommends to user u, best first, and s the scores of the
+model that is being changed. The regulariser is::
 
     sum_u sum_{n < 20} max(0, s(u, r_u(n + 1)) - s(u, r_u(n)) + 0.05)
 """
@@ -15,18 +16,22 @@ from recbole.evaluator.asked import Asked
 from recbole.model.abstract_recommender import AbstractRecommender, GeneralRecommender
 
 LENGTH, MARGIN = 20, 0.05
+"""Number of recommended items per user, and the margin between the scores of two successive items."""
+
 _PEOPLE_AT_ONCE = 4096
 _ASKED_AT_ONCE = 256
 
 Gradients = dict[str, torch.Tensor]
+"""Parameter name to gradient, of the parameter's shape."""
 
 
 class RankMargin:
-    """The regulariser for a model. The original top-20 lists are computed when it is constructed.
+    """The rank-margin regulariser of one model, with the model's original top-20 lists.
 
     Args:
-        model: the model, in evaluation mode.
-        dataset: the data, whose mask must not change. Items of a user's history are not in the user's list.
+        model: the model, in evaluation mode. Its lists are computed at once, and later changes do not affect them.
+        dataset: the data, whose mask of forgotten rows must not change. A user's list has no items of the user's
+            history.
     """
 
     def __init__(self, model: AbstractRecommender, dataset: Dataset) -> None:
@@ -45,10 +50,10 @@ class RankMargin:
 
         Args:
             parameters: the parameters to differentiate by, by name.
-            people: int64 user ids, ascending, whose lists are included; ``None`` for all users.
+            people: int64 user ids, ascending, whose terms are included; ``None`` for all users.
 
         Returns:
-            The value, and parameter name to gradient.
+            The sum over these users, and parameter name to gradient (of the parameter's shape).
         """
         rows = torch.arange(len(self.entity), device=self.entity.device)
         if people is not None:
@@ -70,7 +75,10 @@ class RankMargin:
         return value, found
 
     def _scores(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield lists (item ids, int64 [n, 20]) and their differentiable scores (float [n, 20]) for chunks of users."""
+        """Yield item ids (int64 [n, 20]) and differentiable scores (float [n, 20]) of lists, for n users at a time.
+
+        ``rows`` holds the users' row indices in :attr:`lists` (int64).
+        """
         model = self.model
         for some in rows.split(_ASKED_AT_ONCE):
             lists = self.lists[some]
@@ -90,7 +98,7 @@ class RankMargin:
         """Return value and gradients for a model whose scores are inner products of user and item embeddings.
 
         Args:
-            vectors: user matrix [n_users, d] and item matrix [n_items, d], with their graphs.
+            vectors: user matrix [n_users, d] and item matrix [n_items, d], with their autograd graphs.
             parameters: the parameters to differentiate by, by name.
             rows: int64, indices of the users' lists.
         """
@@ -111,12 +119,12 @@ class RankMargin:
 def through(
     made: tuple[torch.Tensor, ...], gradients: tuple[torch.Tensor, ...], parameters: Mapping[str, torch.nn.Parameter]
 ) -> Gradients:
-    """Return gradients in parameters, by the chain rule, from gradients in matrices computed from them.
+    """Apply the chain rule: return gradients in parameters, given gradients in matrices computed from them.
 
     Args:
-        made: the matrices, with their graphs.
-        gradients: the gradient in each matrix.
-        parameters: the parameters, by name.
+        made: the matrices, with their autograd graphs.
+        gradients: the gradient in each matrix, of the matrix's shape.
+        parameters: the parameters to differentiate by, by name.
 
     Returns:
         Parameter name to gradient; zeros for a parameter that no matrix depends on.
@@ -133,7 +141,7 @@ def _hinges(scores: torch.Tensor, lists: torch.Tensor) -> tuple[torch.Tensor, to
 
     Args:
         scores: float [n, 20], scores of the lists' items.
-        lists: int64 [n, 20], item ids; 0 is padding, which has no term.
+        lists: int64 [n, 20], item ids; 0 is padding, which contributes no term.
     """
     gap = scores[:, 1:] - scores[:, :-1] + MARGIN
     active = (gap.detach() > 0) & (lists[:, 1:] > 0)

@@ -1,4 +1,4 @@
-"""Registry of the unlearning algorithms, this package's own and those of other installed distributions."""
+"""Finds unlearning algorithms by name: this package's own and those of other installed distributions."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from recbole.unlearning.algorithm import UnlearningAlgorithm
 
 ERASE_ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
+"""Names of the algorithms that ERASE has too."""
 
 
 @dataclass(frozen=True)
 class HyperParameter:
-    """A hyper-parameter as the command line shows it.
+    """A hyper-parameter of one or several algorithms, as the command line offers it.
 
     Attributes:
         name: name of its flag and configuration key.
@@ -44,7 +45,7 @@ class HyperParameter:
 
 @cache
 def _own() -> dict[str, Declared]:
-    """Return the algorithms in this package's folder ``algorithms/``, by name, without importing them."""
+    """Return what the files in ``algorithms/`` declare: algorithm name to declaration. Nothing is imported."""
     folder = Path(algorithms.__path__[0])
     names = [module.name for module in pkgutil.iter_modules(algorithms.__path__)]
     found = [one for name in names for one in declared(folder / f"{name}.py", f"{algorithms.__name__}.{name}")]
@@ -53,7 +54,7 @@ def _own() -> dict[str, Declared]:
 
 @cache
 def _others() -> dict[str, type[UnlearningAlgorithm]]:
-    """Return the algorithm classes that other distributions offer, by name."""
+    """Return the algorithms that other installed distributions offer: name to class."""
     return {name: _loaded(point) for name, point in plugins.offered(plugins.ALGORITHMS, _own()).items()}
 
 
@@ -61,7 +62,8 @@ def _loaded(point: EntryPoint) -> type[UnlearningAlgorithm]:
     """Return the class that an entry point names.
 
     Raises:
-        UserError: the class cannot be imported, is not a complete algorithm, or its ``name`` is not the entry point's.
+        UserError: the class cannot be imported, is no complete algorithm, or its ``name`` differs from the entry
+            point's.
     """
     cls = plugins.load(point)
     offer = f"the installed {point.group} '{point.name}' ({point.value})"
@@ -73,6 +75,7 @@ def _loaded(point: EntryPoint) -> type[UnlearningAlgorithm]:
 
 
 def _is_algorithm(thing: Any) -> bool:
+    """Return whether an object is a subclass of ``UnlearningAlgorithm`` with a name and no abstract methods."""
     from recbole.unlearning.algorithm import UnlearningAlgorithm
 
     is_one = isinstance(thing, type) and issubclass(thing, UnlearningAlgorithm)
@@ -130,7 +133,9 @@ def hyper_parameters(names: Iterable[str] | None = None) -> list[HyperParameter]
             kind, before = _plain_type(hints[one.name]), found.get(one.name)
             others = before.algorithms if before else ()
             if before and (before.type, before.default) != (kind, one.default):
-                raise UserError(f"--{one.name}: '{name}' and '{others[0]}' declare it with another type or default")
+                raise UserError(
+                    f"--{one.name}: algorithms '{name}' and '{others[0]}' declare different types or defaults for it"
+                )
             found[one.name] = HyperParameter(one.name, kind, one.default, one.metadata["help"], (*others, name))
     return [found[name] for name in sorted(found)]
 
@@ -143,7 +148,7 @@ def _plain_type(hint: Any) -> type:
 
 
 def markdown() -> str:
-    """Return the table of this package's own hyper-parameters for docs/algorithms.md."""
+    """Return the table of this package's own hyper-parameters in docs/algorithms.md, as Markdown text."""
     lines = ["| flag | default | of | |", "|---|---|---|---|"]
     for one in hyper_parameters(own_names()):
         default = "" if one.default is None else f"`{one.default}`"

@@ -20,7 +20,7 @@ class Request:
         entity: raw token of the user (SBR: session).
         rows: int64, indices of the log rows to forget, from all splits. Empty if the user, or all of the listed items,
             are not in the data.
-        unknown: the reason why ``rows`` is empty; an empty string if it is not.
+        unknown: why ``rows`` is empty, as text; an empty string if there are rows.
     """
 
     index: int
@@ -54,20 +54,18 @@ class Requests:
 
     def __getitem__(self, index: int) -> Request:
         rows = self.rows[self.offsets[index] : self.offsets[index + 1]]
-        reason = (
-            "" if len(rows) else ("no such item in the data" if self.known[index] else "no such entity in the data")
-        )
-        return Request(index, self.entities[index], rows, reason)
+        absent = "item" if self.known[index] else "user (session)"
+        return Request(index, self.entities[index], rows, "" if len(rows) else f"no such {absent} in the data")
 
     def between(self, start: int, stop: int) -> list[Request]:
         """Return requests ``start`` to ``stop - 1``."""
         return [self[index] for index in range(start, stop)]
 
     def chosen(self, places: Sequence[int]) -> "Requests":
-        """Return some of the requests, in the given order. Their new positions become their indices.
+        """Return some of the requests, in the given order. Each request's index becomes its new position.
 
         Args:
-            places: positions of the requests, at least one.
+            places: current positions of the requests, from 0, at least one.
         """
         rows = [self[at].rows for at in places]
         offsets = np.concatenate([[0], np.cumsum([len(part) for part in rows])]).astype(np.int64)
@@ -75,7 +73,7 @@ class Requests:
         return Requests(names, np.concatenate(rows), offsets, known, self.unknown_pairs, self.sha256)
 
     def mask(self, n_done: int, n_rows: int) -> np.ndarray:
-        """Return which rows the first ``n_done`` requests forget, bool [n_rows].
+        """Return the mask of the rows that the first ``n_done`` requests forget, bool [n_rows].
 
         Args:
             n_done: number of requests.
@@ -86,11 +84,11 @@ class Requests:
         return forgotten
 
     def report(self) -> str:
-        """Return one line for the log: numbers of requests, of rows to forget, and of entries not in the data."""
+        """Return one line for the log: the numbers of requests, of rows to forget, and of entries not in the data."""
         lost = int((~self.known).sum())
         text = f"{len(self)} requests, {len(self.rows)} interactions to forget"
         if lost or self.unknown_pairs:
-            text += f"; skipped: {lost} unknown entities, {self.unknown_pairs} (entity, item) pairs not in the data"
+            text += f"; not in the data, skipped: {lost} users (sessions), {self.unknown_pairs} (user, item) pairs"
         return text
 
 
@@ -102,12 +100,12 @@ def find_requests(
     sha256: str,
     listed: np.ndarray | None = None,
 ) -> Requests:
-    """Look up the entries of a forget set in the data.
+    """Look up the (user, item) pairs of a forget set in the data, and return them as deletion requests.
 
     Args:
         dataset: the data.
         entities: raw token of the user (SBR: session), for each pair of the forget set.
-        items: raw token of the item, for each pair; ``None`` stands for all items in ``listed``.
+        items: raw token of the item, for each pair; ``None`` stands for all of the user's items in ``listed``.
         ordered: the distinct users (SBR: sessions), in the order of their requests.
         sha256: SHA-256 of the forget set's file.
         listed: bool [n_items], the items that ``None`` stands for; not needed if no item is ``None``.
@@ -135,7 +133,10 @@ def find_requests(
         hit |= listed[log.item[rows]] & held(log.user[rows] * n_items, pairs)
     rows, keys = rows[hit], keys[hit]
     if not len(rows):
-        raise UserError("none of the forget set's (entity, item) pairs is in the data; is it for another data set?")
+        raise UserError(
+            "none of the forget set's (user, item) or (session, item) pairs is in the data: it belongs to another data "
+            "set, or filters of this run removed its interactions"
+        )
     order = np.argsort(place[log.user[rows]], kind="stable")
     counts = np.bincount(place[log.user[rows]], minlength=len(ordered))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -157,5 +158,6 @@ def requests_of(dataset: Dataset, entities: Sequence[str], sha256: str) -> Reque
 
 
 def _item_ids(log: InteractionLog, items: Sequence[str | None]) -> np.ndarray:
+    """Return the ids of raw item tokens, int64: -1 for a token that is not in the data, 0 for ``None``."""
     ids = log.vocabulary["item"].ids([item if item is not None else "" for item in items])
     return np.where([item is None for item in items], 0, ids)

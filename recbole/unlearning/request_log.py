@@ -1,4 +1,4 @@
-"""The log of a run's requests, with one JSON line per request."""
+"""The log of a run's requests, a file with one JSON line per request."""
 
 import contextlib
 import json
@@ -12,15 +12,16 @@ from recbole.utils.files import finite
 
 
 class RequestLog:
-    """A file with one JSON line per request (or batch of requests).
+    """Writes a file with one JSON line per request, or per batch of requests that are answered together.
 
-    A killed run may have written lines after its last snapshot. These are removed when the run continues.
+    An interrupted run may have written lines after its last snapshot. They are removed when the run continues.
 
-    One with ``put_off`` says of how many requests before it the work failed that was put off until a checkpoint.
+    A line with the key ``put_off`` reports that work failed which had been postponed to a checkpoint. Its value is the
+    number of preceding requests that the failed work belonged to.
 
     Args:
-        path: path of the file.
-        size: number of bytes to keep of an existing file; 0 starts a new one. The file must have at least that many.
+        path: path of the file; its folder is created if necessary.
+        size: number of bytes to keep of an existing file, which must have at least that many; 0 starts a new file.
 
     Raises:
         UserError: the file cannot be written. Every method may raise this.
@@ -36,18 +37,19 @@ class RequestLog:
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
+        """Convert an ``OSError`` in the block to a ``UserError``."""
         try:
             yield
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
 
     def add(self, record: dict[str, Any]) -> None:
-        """Append one record; NaN and infinite numbers are written as ``null``."""
+        """Append one record as a JSON line; NaN and infinite numbers are written as ``null``."""
         with self._telling():
             self.file.write(json.dumps(finite(record), allow_nan=False).encode() + b"\n")
 
     def size(self) -> int:
-        """Return the file's length in bytes, after forcing all of it to disk."""
+        """Write all records to disk (``fsync``), and return the file's length in bytes."""
         with self._telling():
             self.file.flush()
             os.fsync(self.file.fileno())

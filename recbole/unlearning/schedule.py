@@ -2,11 +2,11 @@
 
 N_CHECKPOINTS = 4
 LAST = N_CHECKPOINTS - 1
-"""The number of the last checkpoint, by which all requests are answered."""
+"""Index (from 0) of the last checkpoint, which is saved after all requests."""
 
 
 def checkpoint_sizes(n: int) -> list[int]:
-    """Return the numbers of requests, of ``n`` in all, after which the four checkpoints are saved."""
+    """Return after how many of ``n`` requests each of the four checkpoints is saved, ascending."""
     return [n // 4 + 1, n // 2 + 1, 3 * n // 4 + 1, n]
 
 
@@ -19,7 +19,7 @@ def chunks(n: int, batch_size: int, sizes: list[int]) -> list[tuple[int, int]]:
         sizes: numbers of requests after which checkpoints are saved.
 
     Returns:
-        Pairs ``(start, stop)`` of request indices; ``stop`` is excluded.
+        One pair ``(start, stop)`` per chunk, which consists of the requests ``start`` to ``stop - 1``.
     """
     cuts, start = [], 0
     for stop in sorted({*sizes, n}):

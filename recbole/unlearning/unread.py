@@ -1,9 +1,9 @@
 """Table rows that no retained example reads any more, and the values that a retrained model has in them.
 
-An example is a user who forgets everything: no retained example reads the user's embedding. Its gradient and curvature
-in the retained loss are zero, so nothing bounds a damped step there: it would be the forgotten examples' gradient
-divided by the damping, which can be very large. A retrained model leaves the row at its initial value, except for
-weight decay.
+If a user forgets all interactions, no retained example reads the user's embedding. The retained loss has no gradient
+and no curvature in this row, so only the damping bounds a Newton step there: the step would be the forgotten examples'
+gradient divided by the damping, which can be very large. A retrained model leaves the row at its initial value, except
+for weight decay.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,22 +22,28 @@ from recbole.trainer.state import Run, State
 from recbole.utils import InputType
 
 Rows = Mapping[str, torch.Tensor]
-"""Parameter name to indices of its rows, or of its entries if single entries are stored; int64, ascending."""
+"""Parameter name to row indices (int64, ascending); for a parameter in ``entry_tables``, positions of its entries."""
 
 AT_ONCE = 2**10
-"""Number of examples that are counted at once."""
+"""Number of examples whose reads are counted at once."""
 
 
 class Readers:
-    """Counts how often retained examples read each row of the tables that are indexed by ids (``Model.reads``).
+    """Counts how often retained examples read each row of the tables that are indexed by ids.
 
-    An item table is left out if negatives are drawn uniformly from all items, because any of its rows may be drawn.
+    These are the tables that the model's ``reads`` method returns. An item table is left out if negatives are drawn
+    uniformly from all items, because any of its rows may be drawn.
 
     Args:
         model: a recommender.
-        dataset: the data under the current mask.
+        dataset: the data, with its mask of forgotten rows.
         negatives: the sampler of negatives for the model's batches.
         names: names of the parameters that may change.
+
+    Attributes:
+        names: names of the tables whose reads are counted.
+        counts: table name to the number of reads of each row, int64 [rows].
+        drawn: names of those among the given parameters whose rows are also read by drawn negatives.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class Readers:
             self._add(self.dataset.collate(examples[start : start + AT_ONCE]), 1)
 
     def _add(self, batch: Interaction, sign: int) -> dict[str, torch.Tensor]:
+        """Add a batch's reads, times ``sign``, to the counts; return the rows read, see :meth:`read`, by table name."""
         read = {name: self.read(name, batch) for name in self.names}
         for name, rows in read.items():
             self.counts[name].index_add_(0, rows, torch.full_like(rows, sign))
@@ -67,8 +74,12 @@ class Readers:
     def read(self, name: str, batch: Interaction) -> torch.Tensor:
         """Return which rows of a table a batch's examples read.
 
+        Args:
+            name: name of the table.
+            batch: training examples without negatives.
+
         Returns:
-            int64 row indices, one for each read, without padding rows.
+            int64 row indices, with one element for each read, without padding rows.
         """
         if not len(batch):
             return torch.empty(0, dtype=torch.int64)
@@ -77,13 +88,14 @@ class Readers:
         return rows if name in self.model.entry_tables else rows[rows > 0]
 
     def follow(self, change: Change) -> dict[str, torch.Tensor]:
-        """Update the counts, and return the rows that have lost their last reader.
+        """Update the counts after rows were forgotten, and return the rows that no example reads any more.
 
         Args:
             change: the training examples with a forgotten row, before and after forgetting.
 
         Returns:
-            Parameter name to int64 row indices, ascending; only parameters with such rows.
+            Parameter name to int64 row indices, ascending: rows that were read before and are not now. Parameters
+            without such rows are left out.
         """
         read = self._add(change.before, -1)
         self._add(change.after, 1)
@@ -94,12 +106,12 @@ class Readers:
 
     @property
     def _undrawn(self) -> torch.Tensor:
-        """Which items are never drawn as negatives, bool [n_items]; empty if negatives are drawn uniformly."""
+        """Mask of the items that are never drawn as negatives, bool [n_items]; empty if draws are uniform."""
         popularity = self.negatives.sampler.popularity
         return torch.from_numpy(popularity.now == 0) if popularity is not None else torch.zeros(0, dtype=torch.bool)
 
     def unread(self, lost: Rows) -> dict[str, torch.Tensor]:
-        """Return the given rows without the model's ``candidates``, which a loss reads whatever its examples are."""
+        """Return the given rows without those that the loss of every batch reads (the model's ``candidates``)."""
         candidates, left = self.model.candidates(), dict(lost)
         for name in candidates.keys() & left.keys():
             left[name] = left[name][~torch.isin(left[name], candidates[name].cpu())]
@@ -107,29 +119,32 @@ class Readers:
 
 
 def draws(negatives: Negatives, fields: Sequence[str]) -> bool:
-    """Return whether some of the given interaction fields hold drawn negatives.
+    """Return whether a training batch contains drawn negatives in any of some interaction fields.
 
     Args:
         negatives: the sampler of negatives for the model's batches.
-        fields: names of interaction fields.
+        fields: names of the interaction fields.
     """
     return negatives.times > 0 and not {negatives.iid_field, negatives.negative_field}.isdisjoint(fields)
 
 
 def initial_model(config: Config, model: AbstractRecommender, dataset: Dataset) -> AbstractRecommender:
-    """Return a new model with the initial values from which training with the run's seed starts.
+    """Return a new model with the initial parameters from which training with the run's seed starts.
 
-    The state of torch's global random generators does not change.
+    Args:
+        config: the run's configuration.
+        model: a model of the same class.
+        dataset: the data. The state of torch's global random generators does not change.
     """
     with torch.random.fork_rng(devices=[config["device"]] if "cuda" in str(config["device"]) else []):
         return new_model(Run(config, type(model)), State("base", dataset, dataset.forgotten))
 
 
 class InitialValues:
-    """The values that a table row has after training in which no example reads it.
+    """The values that a table row has at the end of a training in which no example reads it.
 
-    These are its initial values for the run's seed, changed by weight decay alone, over as many optimiser steps as the
-    base model's training took. Without weight decay they are bit-identical to a retrained model's.
+    These are the row's initial values for the run's seed, changed by weight decay alone, over as many optimiser steps
+    as the base model's training took. Without weight decay they are bit-identical to a retrained model's.
 
     Args:
         config: the run's configuration.
@@ -145,7 +160,7 @@ class InitialValues:
         self.places = {name: fresh.get_buffer(buffer) for name, buffer in model.entry_tables.items() if name in wanted}
 
     def of(self, name: str, rows: torch.Tensor) -> torch.Tensor:
-        """Return the values of some rows of a parameter, [n, ...].
+        """Return the values of some rows of a parameter, float [n, ...].
 
         Args:
             name: the parameter's name.
@@ -158,7 +173,7 @@ class InitialValues:
         return self._shrunk(table[rows]) if self.config["weight_decay"] else table[rows]
 
     def _shrunk(self, values: torch.Tensor) -> torch.Tensor:
-        """Return initial values after all optimiser steps of the training with a gradient of zero."""
+        """Return initial values after as many optimiser steps as the training had, with zero gradients throughout."""
         alone = torch.nn.ParameterList([torch.nn.Parameter(values.clone())])
         optimizer = make_optimizer(self.config, alone)
         scheduler = self.model.scheduler(optimizer)

@@ -176,7 +176,7 @@ def test_a_forget_set_of_nothing(place, refused, content, told):
 def test_unknown_users_are_counted_reported_and_skipped_alike(place, here):
     """With strangers in the forget set, retraining and unlearning end with the bits of a run without them."""
     ends = []
-    line = "11 requests, {} interactions to forget; skipped: 2 unknown entities, 3 (entity, item) pairs not in the data"
+    line = "11 requests, {} interactions to forget; not in the data, skipped: 2 users (sessions), 3 (user, item) pairs"
     for strangers in ("", "x\ti1\nu00\tnothing\nz\ti2\n"):  # last in order: streams are keyed by the index
         edit(place.forget_set, lambda text: text + strangers)  # noqa: B023
         for path in place.saved.glob("*retrain*"):

@@ -321,7 +321,7 @@ class StepContract(AlgorithmContract):
         before = weights(algorithm.model)
         outcome = ask(algorithm, bpr.requests[0].rows, 0)
         assert outcome.status == "diverged" and same(weights(algorithm.model), before)
-        assert outcome.reason.endswith("were not finite already before the request: user_embedding.weight")
+        assert outcome.reason.endswith("was NaN or infinite already before the request: user_embedding.weight")
 
     def test_derivatives_that_are_not_finite_are_told_as_such(self, world):
         algorithm = self.start(world)
@@ -330,7 +330,7 @@ class StepContract(AlgorithmContract):
         algorithm.model.loss_sum = lambda *batch: summed(*batch) * torch.nan  # which a model may take by itself
         outcome = ask(algorithm, world.requests[0].rows, 0)
         assert outcome.status == "diverged" and "not finite" in outcome.reason, outcome
-        assert "parameters" not in outcome.reason and same(weights(algorithm.model), world.state)
+        assert "before the request" not in outcome.reason and same(weights(algorithm.model), world.state)
 
     def test_a_model_without_gradient_is_refused(self, worlds):
         world = worlds("BPR")

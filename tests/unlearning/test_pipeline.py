@@ -16,6 +16,12 @@ from recbole.unlearning.outcome import NotApplied, Outcome
 from recbole.unlearning.request_log import RequestLog
 from recbole.utils import deadline, device
 
+SKIPPED = {
+    UNKNOWN: "no such user (session) in the data",
+    NO_ITEM: "no such item in the data",
+    NO_TRAIN: "no training example",
+}
+
 
 @pytest.mark.parametrize(
     ("n", "sizes"), [(3, [1, 2, 3, 3]), (4, [2, 3, 4, 4]), (5, [2, 3, 4, 5]), (11, [3, 6, 9, 11]), (16, [5, 9, 13, 16])]
@@ -63,9 +69,8 @@ def test_outcomes_are_counted_and_recorded(config, small_dataset, tmp_path):
     assert [record["index"] for record in records] == list(range(11))
     assert [record["entity"] for record in records] == run.requests.entities == sorted(run.requests.entities)
     by_entity = {record["entity"]: record for record in records}
-    assert (by_entity[UNKNOWN]["status"], by_entity[UNKNOWN]["reason"]) == ("skipped", "no such entity in the data")
-    assert (by_entity[NO_ITEM]["status"], by_entity[NO_ITEM]["reason"]) == ("skipped", "no such item in the data")
-    assert (by_entity[NO_TRAIN]["status"], by_entity[NO_TRAIN]["reason"]) == ("skipped", "no training example")
+    assert all(by_entity[name]["status"] == "skipped" for name in SKIPPED)
+    assert {name: by_entity[name]["reason"] for name in SKIPPED} == SKIPPED
     assert by_entity[NO_TRAIN]["rows"] > 0 and by_entity[UNKNOWN]["rows"] == 0
     applied = [record for record in records if record["status"] == "applied"]
     assert len(applied) == 8
@@ -94,9 +99,7 @@ def test_who_had_nothing_to_do_is_skipped_whatever_the_batch(config, small_datas
     if size > 1:
         single = {r["entity"]: r["reason"] for r in run.records() if "skipped" not in r and r["reason"]}
         idle = {name: why for record in run.records() for name, why in record.get("skipped", {}).items()} | single
-        assert idle == {
-            UNKNOWN: "no such entity in the data", NO_ITEM: "no such item in the data", NO_TRAIN: "no training example",
-        }  # fmt: skip
+        assert idle == SKIPPED
 
 
 def test_without_anything_to_do_there_are_no_means(config, small_dataset):

@@ -208,7 +208,7 @@ def offers(tmp_path, monkeypatch):
         ("other", "Toy", r"'other' \(toy:Toy\) has the name 'toy': entry point and class must have the same name"),
         ("toy", "Missing", "toys offers .* cannot be imported"),
         ("scif", "Toy", "toys offers .* 'scif', which this package has"),
-        ("clash", "Clash", "--damping: 'clash' and 'scif' declare it with another type or default"),
+        ("clash", "Clash", "--damping: algorithms 'clash' and 'scif' declare different types or defaults"),
     ],
 )
 def test_a_wrong_offer_is_told_in_one_line(offers, name, thing, reason):

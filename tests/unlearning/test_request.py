@@ -63,11 +63,11 @@ def test_what_is_unknown_is_counted_and_keeps_its_turn(dataset):
     assert requests.entities == ["nobody", "u1", "u10", "u9"]
     assert list(requests.known) == [False, True, True, True]
     reasons = [requests[at].unknown for at in range(4)]
-    assert reasons == ["no such entity in the data", "", "no such item in the data", ""]
+    assert reasons == ["no such user (session) in the data", "", "no such item in the data", ""]
     assert [len(requests[at].rows) for at in range(4)] == [0, 1, 0, 1]
     assert requests.unknown_pairs == 4
     assert requests.report() == (
-        "4 requests, 2 interactions to forget; skipped: 1 unknown entities, 4 (entity, item) pairs not in the data"
+        "4 requests, 2 interactions to forget; not in the data, skipped: 1 users (sessions), 4 (user, item) pairs"
     )
     assert found(dataset, pairs[:1]).report() == "1 requests, 1 interactions to forget"
 

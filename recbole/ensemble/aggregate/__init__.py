@@ -1,6 +1,7 @@
-"""Aggregations: ways to combine the scores of the shards' models, one per file.
+"""Aggregations, which combine the scores of the shards' models into those of the ensemble; one per file.
 
-To add one, add a file here and its name to ``AGGREGATES`` in ``recbole/config/ensembles.py``.
+To add one, add a file here with a subclass of ``Aggregator``, and the file's name to ``AGGREGATES`` in
+``recbole/config/ensembles.py``.
 """
 
 import importlib
@@ -14,7 +15,7 @@ def get_aggregator(name: str) -> type[Aggregator]:
     """Return the class of the aggregation with this name.
 
     Raises:
-        UserError: there is none; the message suggests the nearest name.
+        UserError: there is no such aggregation; the message suggests the most similar name.
     """
     if name not in AGGREGATES:
         raise UserError(f"--aggregate: there is no '{name}'{suggest(name, AGGREGATES)}")

@@ -14,11 +14,16 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import UserError
 
 USERS, ITEMS = "user_embedding.weight", "item_embedding.weight"
-"""The names of the embedding tables. Attention requires a model that has no other parameters."""
+"""The names of the embedding tables. The attention aggregation requires a model without other parameters."""
 
 
 class _Side(nn.Module):
-    """The attention network for users or for items: ``h^T relu(W x + b)``."""
+    """The attention network for users or for items, which maps an embedding x to ``h^T relu(W x + b)``.
+
+    Args:
+        d: the width of the embeddings. The hidden layer has half of it.
+        device: the device of the parameters.
+    """
 
     def __init__(self, d: int, device: torch.device) -> None:
         super().__init__()
@@ -29,24 +34,25 @@ class _Side(nn.Module):
         self.h = nn.Parameter(torch.full((k,), 0.01, device=device))
 
     def forward(self, transferred: torch.Tensor) -> torch.Tensor:
-        """Return attention weights [members, n, 1], with sum 1 over members, for mapped embeddings [members, n, d]."""
+        """Return attention weights, float [shards, n, 1], with sum 1 over shards, for embeddings [shards, n, d]."""
         hidden = (transferred @ self.weight.T + self.bias).relu()
         return (hidden @ self.h).softmax(dim=0).unsqueeze(2)
 
 
 class Attention(Aggregator):
-    """Each user (and item) embedding is the attention-weighted sum of the shards' embeddings after a linear map.
+    """Combines the embeddings of each user (and item) by an attention-weighted sum over shards, after a linear map.
 
     C. Chen et al., "Recommendation Unlearning", WWW 2022, Eqs. 5 to 8 in the numbering of its slides. Shard i's
-    embedding ``p^i_u`` is mapped to ``p^i_tr = W^i p^i + b^i``, with the same map for users and items. The weights
+    embedding ``p^i_u`` is mapped to ``p^i_tr = W^i p^i_u + b^i``, with the same map for users and items. The weights
     ``alpha^i_u`` are the softmax over shards of ``h_1^T relu(W_1 p^i_tr + b_1)``, and ``p_u = sum_i alpha^i_u p^i_tr``.
-    Items have ``W_2, b_2, h_2``. The results become the embedding tables of a model of the shards' class on all
-    retained data, whose own loss trains the attention. For LightGCN they are propagated over that model's graph. Each
-    batch adds ``aggregate_reg`` / 2 times the squared L2 norm of the maps to the loss, and dropout applies to the
-    users' embeddings.
+    Items have ``W_2, b_2, h_2``.
 
-    ``W^i`` is initialised by Glorot & Bengio's uniform rule, ``b^i`` by zeros, and ``h`` by 0.01, so that the start is
-    close to the mean of the mapped embeddings.
+    The results become the embedding tables of a model of the shards' class on all retained data, whose own loss trains
+    the attention. For LightGCN they are propagated over that model's graph. ``aggregate_reg`` / 2 times the squared L2
+    norm of the maps is added to the loss of each batch, and dropout applies to the users' embeddings.
+
+    ``W^i`` is initialised by Glorot & Bengio's uniform rule, ``b^i`` by zeros, and ``h`` by 0.01, so that at the start
+    the result is close to the mean of the mapped embeddings.
     """
 
     name = "attention"
@@ -67,10 +73,10 @@ class Attention(Aggregator):
 
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
-        """Check that the model's only parameters are a user and an item embedding table with equal width.
+        """Check that the model's only parameters are a user and an item embedding table of equal width.
 
         Raises:
-            UserError: it has others.
+            UserError: the model has other parameters.
         """
         OfVectors.refuse.__func__(cls, model)  # type: ignore[attr-defined]
         shapes = {name: parameter.shape[1:] for name, parameter in model.named_parameters()}
@@ -81,18 +87,18 @@ class Attention(Aggregator):
             )
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Replace the model on all data and the list of shards that take part."""
+        """Replace the model on all data (``whole``) and the numbers of shards with training examples (``members``)."""
         super().follow(members, whole, user_shard)
         if whole is not None:
             self._whole, self._filled = [_LossModule(whole.eval())], False
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode. The aggregated embeddings are computed again on their next use."""
+        """Set the training mode. The aggregated embeddings are computed again on their next use."""
         self._filled = False
         return super().train(mode)
 
     def rows(self, name: str, ids: torch.Tensor | None = None) -> torch.Tensor:
-        """Return aggregated embeddings, [n, d], differentiable with respect to the aggregation's parameters.
+        """Return aggregated embeddings, float [n, d], differentiable with respect to the aggregation's parameters.
 
         Args:
             name: :data:`USERS` or :data:`ITEMS`, the table.
@@ -113,10 +119,10 @@ class Attention(Aggregator):
         return loss + self.reg / 2 * (self.transfer.square().sum() + self.shift.square().sum())
 
     def _table(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return an embedding table [ids, d] in which at least the rows that a batch's loss reads are aggregated.
+        """Return an embedding table, float [ids, d], in which the rows that a batch's loss reads are aggregated.
 
-        If the model declares that it reads only embeddings of ids in the batch (it has no propagation), the other rows
-        are zeros. Otherwise all rows are aggregated.
+        For a model without a propagation, which declares that it reads only embeddings of ids in the batch, the other
+        rows are zeros. Otherwise all rows are aggregated.
         """
         whole = self._whole[0].whole
         read = {} if whole.reach else whole.reads()
@@ -138,11 +144,11 @@ class Attention(Aggregator):
         return whole
 
     def scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of all items, [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return self._model().full_sort_predict(interaction)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] for (user, item) pairs."""
+        """Return the scores, float [batch], of (user, item) pairs."""
         return self._model().predict(interaction)
 
 
@@ -155,4 +161,4 @@ class _LossModule(nn.Module):
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
         """Return the loss of a batch."""
-        return self.whole.calculate_loss(interaction)  # type: ignore[return-value]  # one term in these models
+        return self.whole.calculate_loss(interaction)  # type: ignore[return-value]  # the loss has one term

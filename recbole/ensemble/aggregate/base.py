@@ -16,20 +16,21 @@ from recbole.utils import InputType, UserError
 
 
 class Aggregator(nn.Module, ABC):
-    """Computes an ensemble's scores from the frozen models of its shards.
+    """Base class of aggregations, which compute an ensemble's scores from the models of its shards.
 
-    Shards without training examples take no part, because their models are untrained. A subclass with parameters is
-    trained by :meth:`loss` on all retained examples.
+    The shards' models are fixed: only the aggregation's own parameters are trained, by :meth:`loss` on all retained
+    examples. Shards without training examples are left out, because their models are untrained.
 
     Args:
         config: the run's settings.
-        shards: the shards' models, in order.
+        shards: the shards' models, by shard number.
 
     Attributes:
-        name: its name in ``--aggregate``.
-        input_type: how its training batches have negatives, if different from the shards' models; else None.
+        name: the value of ``--aggregate`` that selects the class.
+        input_type: the form of its training batches (pointwise, pairwise, ...); None for that of the shards' models.
         of_users: whether it requires all rows of a user to be in one shard.
         asks_whole: whether it needs a model of the shards' class built on all retained data.
+        members: numbers of the shards with training examples, ascending.
     """
 
     name: ClassVar[str] = ""
@@ -55,39 +56,49 @@ class Aggregator(nn.Module, ABC):
 
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
-        """Check that a shard's model has what the aggregation needs; the base class needs nothing.
+        """Check that the aggregation can combine models like the given one; the base class accepts all.
+
+        Args:
+            model: the model of a shard, trained or not.
 
         Raises:
-            UserError: it has not; the message says why.
+            UserError: the aggregation cannot combine such models; the message says why.
         """
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
         """Update the aggregation after a change of the data or of the shards' parameters.
 
         Args:
-            members: numbers of the shards with training examples.
-            whole: a model of the shards' class built on all retained data, with meaningless parameters; None unless
+            members: numbers of the shards with training examples, ascending.
+            whole: a model of the shards' class built on all retained data, with untrained parameters; None unless
                 ``asks_whole``.
-            user_shard: int64 [n_users], the shard of each user's rows; meaningless if a user's rows are spread over
-                shards.
+            user_shard: int64 [n_users], the shard of each user's rows. Not to be used if a user's rows are spread over
+                several shards.
         """
         self.members = list(members)
 
     @abstractmethod
     def scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of all items, [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
 
     @abstractmethod
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] for (user or sequence, item) pairs."""
+        """Return the scores, float [batch], of (user or sequence, item) pairs."""
 
     def loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the loss of a batch for training the aggregation's parameters, if it has any."""
+        """Return the loss of a batch, a scalar, for training the aggregation's parameters.
+
+        Raises:
+            NotImplementedError: the aggregation has no parameters.
+        """
         raise NotImplementedError
 
 
 class OfVectors(Aggregator):
-    """An aggregation that combines embeddings: one per user and item, with inner products as scores."""
+    """Base class of aggregations that combine the shards' embeddings into one embedding per user and item.
+
+    Scores are inner products of the combined embeddings. Subclasses implement :meth:`combined`.
+    """
 
     def __init__(self, config: Config, shards: Sequence[AbstractRecommender]) -> None:
         super().__init__(config, shards)
@@ -99,7 +110,7 @@ class OfVectors(Aggregator):
         """Check that the model's scores are inner products of user and item embeddings.
 
         Raises:
-            UserError: they are not.
+            UserError: the scores are computed in another way.
         """
         if not isinstance(model, GeneralRecommender) or type(model).vectors is GeneralRecommender.vectors:
             raise UserError(
@@ -108,31 +119,35 @@ class OfVectors(Aggregator):
             )
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Update the members, and discard the combined embeddings, which are computed again on their next use."""
+        """Update ``members``, and discard the combined embeddings, which are computed again on their next use.
+
+        See :meth:`Aggregator.follow` for the arguments.
+        """
         super().follow(members, whole, user_shard)
         self._made = None
 
     @property
     def pairs(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """User embeddings [n_users, d] and item embeddings [n_items, d] of each shard with training examples."""
+        """User [n_users, d] and item [n_items, d] embeddings (float) of each shard with training examples."""
         return [pair for model in self.models if isinstance(model, GeneralRecommender) and (pair := model.vectors())]
 
     @abstractmethod
     def combined(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the combined user and item embeddings, [n_users, d] and [n_items, d]."""
+        """Return the combined user and item embeddings, float [n_users, d] and [n_items, d]."""
 
     def _vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the result of :meth:`combined`, which is cached until the data or the shards change."""
         if self._made is None:
             with torch.no_grad():
                 self._made = self.combined()
         return self._made
 
     def scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of all items, [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         users, items = self._vectors()
         return users[interaction[self.fields[0]]] @ items.T
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] for (user, item) pairs."""
+        """Return the scores, float [batch], of (user, item) pairs."""
         users, items = self._vectors()
         return (users[interaction[self.fields[0]]] * items[interaction[self.fields[1]]]).sum(dim=1)

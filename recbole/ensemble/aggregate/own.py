@@ -12,11 +12,11 @@ from recbole.utils import UserError
 
 
 class Own(Aggregator):
-    """``y_ui`` is the score that the model of user u's own shard gives to item i.
+    """Scores items for a user with the model of the user's own shard alone, without any combination.
 
-    Not from a publication: the yardstick for aggregations of partitions by user. The other shards' models have never
-    seen the user, so this is what remains of an ensemble if nothing is combined. It needs no training, and a request
-    changes only the scores of users in the shards that it hits.
+    It is not from a publication, but a reference for aggregations of partitions by user, in which the other shards'
+    models are not trained on the user's rows. It needs no training, and a request changes only the scores of users in
+    the shards that it affects.
     """
 
     name = "own"
@@ -29,34 +29,39 @@ class Own(Aggregator):
 
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
-        """Check that the model scores items for users.
+        """Check that the model scores items for users who are given by an id.
 
         Raises:
             UserError: the model is a session or basket model.
         """
         if not isinstance(model, GeneralRecommender):
             raise UserError(
-                f"--aggregate own needs a model that scores items for users, but {type(model).__name__} does not; "
+                f"--aggregate own needs a model that scores items for user ids, but {type(model).__name__} does not; "
                 "use --aggregate mean"
             )
 
     def follow(self, members: Sequence[int], whole: AbstractRecommender | None, user_shard: torch.Tensor) -> None:
-        """Update the members and the shard of each user (``user_shard``, int64 [n_users])."""
+        """Update ``members`` and the shard of each user (``user_shard``, int64 [n_users])."""
         super().follow(members, whole, user_shard)
         self.user_shard = user_shard
 
     def scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of all items, [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return self._by_shard(interaction, lambda model, part: model.full_sort_predict(part).view(len(part), -1))
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] for (user, item) pairs."""
+        """Return the scores, float [batch], of (user, item) pairs."""
         return self._by_shard(interaction, lambda model, part: model.predict(part))
 
     def _by_shard(
         self, interaction: Interaction, score: Callable[[AbstractRecommender, Interaction], torch.Tensor]
     ) -> torch.Tensor:
-        """Return the scores of a batch's rows, each by the model of its user's shard, in the order of the batch."""
+        """Return the scores of a batch's rows by the models of their users' shards, in the order of the batch.
+
+        Args:
+            interaction: the batch.
+            score: maps a model and a part of the batch to scores, float [part, ...].
+        """
         shards = self.user_shard[interaction[self.user]]
         rows = [torch.nonzero(shards == shard)[:, 0] for shard in shards.unique().tolist()]
         parts = [score(self.shards[int(shards[at[0]])], interaction[at]) for at in rows]

@@ -18,19 +18,19 @@ class Static(Aggregator):
 
     This adapts LBAggr in M. Chen et al., "Graph Unlearning", CCS 2022 (equation numbers not checked) to recommendation.
     In the paper a shard's model gives class probabilities of a node. The weights minimise the cross-entropy of a
-    softmax of their weighted sum (a second softmax, of probabilities), plus the weights' norm. They are clamped at zero
-    after each step, and divided by their sum after training.
+    softmax of the weighted sum of these probabilities (a second softmax), plus the norm of the weights. They are
+    clamped at zero after each step, and divided by their sum after training.
 
-    What is kept: one weight per shard, non-negative, with sum 1, learned on retained training data while everything
-    else is frozen, and the norm of the weights in the loss (times ``aggregate_reg``, 1 by default as in the paper).
-    What differs: scores are not probabilities and a user has many right items, so the loss is BPR, which ranks a
-    retained training item above a negative. The BPR loss falls as the sum of the weights grows, so weights normalised
-    only after training would be learned at a different scale than they are used at. So they are a softmax of
-    unconstrained parameters at every step.
+    As in the paper, there is one weight per shard, non-negative, with sum 1. It is learned on retained training data,
+    with the shards' models fixed, and the loss includes the norm of the weights (times ``aggregate_reg``, 1 by default
+    as in the paper). Two things differ. Scores are not probabilities and a user has many positive items, so the loss is
+    BPR, which ranks a retained training item above a negative. And the weights are a softmax of unconstrained
+    parameters at every step: the BPR loss falls as the sum of the weights grows, so weights that are normalised only
+    after training would be used at another scale than that at which they were learned.
 
-    With partitions by user only a user's own shard knows the user. The BPR loss alone would put all weight on the
-    shards with the most rows and leave all other users with arbitrary scores; the norm, which is smallest for equal
-    weights, prevents this.
+    With partitions by user, only the model of a user's own shard was trained on the user's rows. The BPR loss alone
+    would put all weight on the shards with the most rows and leave all other users with arbitrary scores. The norm,
+    which is smallest for equal weights, prevents this.
     """
 
     name = "static"
@@ -44,7 +44,7 @@ class Static(Aggregator):
 
     @classmethod
     def refuse(cls, model: AbstractRecommender) -> None:
-        """Check that the model is trained on (user, item) pairs; session and basket models have no negatives per user.
+        """Check that the model is trained on (user, item) pairs with negatives per user.
 
         Raises:
             UserError: the model is a session or basket model.
@@ -56,24 +56,24 @@ class Static(Aggregator):
             )
 
     def weights(self) -> torch.Tensor:
-        """Return the weights of the shards with training examples, float [members]; they sum to one."""
+        """Return the weights of the shards with training examples, float [len(members)]; they sum to one."""
         return self.logits[torch.tensor(self.members, device=self.logits.device)].softmax(dim=0)
 
     def scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of all items, [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         total = torch.zeros((), device=self.logits.device)
         for weight, model in zip(self.weights(), self.models, strict=True):
             total = total + weight * model.full_sort_predict(interaction).view(len(interaction), -1)
         return total
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] for (user, item) pairs, differentiable with respect to the weights."""
+        """Return the scores, float [batch], of (user, item) pairs, differentiable with respect to the weights."""
         with torch.no_grad():
             parts = torch.stack([model.predict(interaction) for model in self.models])
         return self.weights() @ parts
 
     def loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean BPR loss over a batch of (user, item, negative item), plus the weights' weighted L2 norm."""
+        """Return the mean BPR loss of (user, item, negative) rows plus ``aggregate_reg`` |weights|, a scalar."""
         negatives = Interaction({**interaction.interaction, self.item: interaction[self.negative]})
         bpr = self.bpr(self.predict(interaction), self.predict(negatives))
         return bpr + self.reg * self.weights().norm()

@@ -1,1 +1,1 @@
-"""Partitions: ways to divide the training rows into shards, one per file; ``registry.py`` finds them by name."""
+"""Partitions, which divide the training rows into shards; one per file. ``registry.py`` finds them by name."""

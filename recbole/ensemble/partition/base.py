@@ -16,7 +16,7 @@ AnchorUpdate = Literal["vector", "scalar_compat"]
 ExactLevel = Literal["E1", "E2"]
 Kind = Literal["row", "user", "item"]
 MOST_SHARDS = 2**15 - 1
-"""The largest number of shards, since shard numbers are int16."""
+"""The largest number of shards, because shard numbers are stored as int16."""
 
 _LARGEST = 1e8
 """The largest absolute value of an embedding component for which products of squared distances fit in float32."""
@@ -24,7 +24,7 @@ _LARGEST = 1e8
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionInput:
-    """The training rows, what is known of their users and items, and settings of the partition.
+    """The input of a partition: the training rows, tokens and embeddings of users and items, and settings.
 
     Attributes:
         users: int32 [N], the user id of each row, from 1.
@@ -33,16 +33,16 @@ class PartitionInput:
         n_items: the number of item ids, including padding (0).
         n_shards: the number of shards, K.
         seed: the seed for random draws and the key for hashes.
-        user_tokens: the users' tokens [n_users]; None for an id without one.
-        item_tokens: the items' tokens [n_items]; None for an id without one.
-        user_vectors: pretrained user embeddings, finite float32 [n_users, d].
-        item_vectors: pretrained item embeddings, finite float32 [n_items, d].
+        user_tokens: the raw token of each user id, [n_users], with None for an id without one; or None.
+        item_tokens: the raw token of each item id, [n_items], with None for an id without one; or None.
+        user_vectors: pretrained user embeddings, finite float32 [n_users, d]; None for partitions without embeddings.
+        item_vectors: pretrained item embeddings, finite float32 [n_items, d]; None for partitions without embeddings.
         capacity_factor: for ``ubp``, ``ibp`` and ``inbp``: a shard holds at most this many times its even share of the
             users, items or rows, rounded up.
         iterations: for ``ubp``, ``ibp`` and ``inbp``: the most iterations. Other partitions ignore it.
-        anchor_update: for ``ubp``, ``ibp`` and ``inbp``: how a shard's anchor moves. "vector" moves it to the mean
-            embedding of the shard's members. "scalar_compat" sets every component to the mean over all components of
-            all members, as RecEraser's released code does.
+        anchor_update: for ``ubp``, ``ibp`` and ``inbp``: how a shard's anchor (its centre) moves. "vector" moves it to
+            the mean embedding of the shard's members. "scalar_compat" sets every component to the mean over all
+            components of all members, as RecEraser's released code does.
 
     Raises:
         UserError: the number of shards, the capacity factor, the iterations or the anchor update is invalid.
@@ -63,35 +63,43 @@ class PartitionInput:
     anchor_update: AnchorUpdate = "vector"
 
     def __post_init__(self) -> None:
-        """Check the settings."""
+        """Check the settings; see the class for errors."""
         check_shards(self.n_shards)
         if not 1 <= self.capacity_factor < np.inf:
             raise UserError(f"--capacity_factor: {self.capacity_factor} is not a finite number of 1 or more")
         if self.iterations < 1:
-            raise UserError(f"the partition's iterations: {self.iterations} is less than 1")
+            raise UserError(f"--partition_iterations: {self.iterations} is less than 1")
         if self.anchor_update not in get_args(AnchorUpdate):
             known = ", ".join(get_args(AnchorUpdate))
             raise UserError(f"--anchor_update: there is no '{self.anchor_update}'; known: {known}")
 
 
 def check_shards(n_shards: int) -> None:
-    """Raise a :class:`~recbole.utils.UserError` if the number of shards is not from 1 to :data:`MOST_SHARDS`."""
+    """Check the number of shards.
+
+    Raises:
+        UserError: it is not from 1 to :data:`MOST_SHARDS`.
+    """
     if not 1 <= n_shards <= MOST_SHARDS:
         raise UserError(f"--num_shards: {n_shards} is not from 1 to {MOST_SHARDS}")
 
 
 def capacity(n: int, n_shards: int, factor: float) -> int:
-    """Return how many of ``n`` objects fit in a shard: ``factor`` (as an exact decimal) times n / K, rounded up."""
+    """Return how many of ``n`` objects fit in one of K shards: ``factor`` times n / K, rounded up.
+
+    The factor counts as an exact decimal number, so that there are no rounding errors.
+    """
     return ceil(Fraction(str(factor)) * n / n_shards)
 
 
 class Partition(ABC):
-    """A way to divide the training rows into shards. To add one, add a file here named like the class's ``name``.
+    """Base class of partitions, which divide the training rows into K shards.
 
-    The objects that are divided are rows, users or items; a user or an item takes all its rows along.
+    The objects that are divided are rows, users or items. All rows of a user (or item) go to the same shard. To add a
+    partition, add a file here that is named like the class's ``name``.
 
     Attributes:
-        name: its name in ``--partition``.
+        name: the value of ``--partition`` that selects the class.
         exact_level: "E2" if a row's shard depends only on its own tokens and the seed. "E1" if it also depends on other
             rows or on their number, so that forgotten rows leave a trace in the partition.
         needs_vectors: whether it needs pretrained embeddings.
@@ -104,7 +112,10 @@ class Partition(ABC):
     by: ClassVar[Kind]
 
     def assign(self, given: PartitionInput) -> np.ndarray:
-        """Return the shard of each row, int16 [N].
+        """Divide the training rows into shards; return the shard of each row, int16 [N].
+
+        Args:
+            given: the rows, and the settings.
 
         Raises:
             UserError: there are more shards than objects, or an input that the partition needs is missing.
@@ -117,7 +128,7 @@ class Partition(ABC):
         """Return the shard of each row, int16 [N]; the input has been checked."""
 
     def _check(self, given: PartitionInput, n: int) -> None:
-        """Check an input with ``n`` objects.
+        """Check an input with ``n`` objects to divide.
 
         Raises:
             UserError: there are fewer than K objects, or embeddings are missing, not finite or too large.
@@ -134,15 +145,18 @@ class Partition(ABC):
                 raise UserError(f"--partition {self.name}: pretrained {whose} embeddings are not finite, or beyond 1e8")
 
     def _drawn(self, n: int, given: PartitionInput) -> np.ndarray:
-        """Return K distinct random indices below ``n``, int64 [K]: the objects at which the anchors start."""
+        """Return K distinct random indices below ``n``, int64 [K]: the objects at which the shards' anchors start."""
         return stream(given.seed, "partition", self.name).choice(n, given.n_shards, replace=False)
 
 
 class EntityPartition(Partition):
-    """A partition that divides users or items, each of which takes all its rows along."""
+    """Base class of partitions that divide users or items; all rows of a user (or item) go to the same shard."""
 
     def of_entities(self, given: PartitionInput) -> np.ndarray:
-        """Return the shard of each user or item id, int16 [n_users] or [n_items]; -1 for ids without rows and padding.
+        """Return the shard of each user (or item) id.
+
+        Returns:
+            int16 [n_users] or [n_items]; -1 for padding and for ids without rows.
 
         Raises:
             UserError: there are more shards than users or items with rows, or a needed input is missing.
@@ -162,9 +176,14 @@ class EntityPartition(Partition):
         return self.of_entities(given)[self._entities(given)[0]]
 
     def _entities(self, given: PartitionInput) -> tuple[np.ndarray, int]:
-        """Return the user (or item) id of each row, int32 [N], and the number of such ids."""
+        """Return the user (or item) id of each row, int32 [N], and the number of user (or item) ids."""
         return (given.users, given.n_users) if self.by == "user" else (given.items, given.n_items)
 
     @abstractmethod
     def _place(self, ids: np.ndarray, given: PartitionInput) -> np.ndarray:
-        """Return the shard of each user (or item), int16 [n], given the ids that have rows, int64 [n], ascending."""
+        """Return the shard of each user (or item) that has rows, int16 [n].
+
+        Args:
+            ids: int64 [n], ascending, the ids with rows.
+            given: the input, which has been checked.
+        """

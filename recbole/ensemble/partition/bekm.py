@@ -13,7 +13,7 @@ _ITERATIONS = 20
 
 
 def graph_capacity(n: int, n_shards: int) -> int:
-    """Return how many of ``n`` nodes fit in a shard: n / K plus .005 of the other nodes, rounded up."""
+    """Return how many of ``n`` nodes fit in one of K shards: n / K + .005 (n - n / K), rounded up."""
     even = Fraction(n, n_shards)
     return ceil(even + _SLACK * (n - even))
 
@@ -21,10 +21,10 @@ def graph_capacity(n: int, n_shards: int) -> int:
 class KMeansPartition(EntityPartition):
     """Groups users with similar embeddings, like ``ubp``, but with GraphEraser's shard capacity.
 
-    M. Chen et al., "Graph Unlearning", CCS 2022: at most n / K + .005 (n - n / K) users per shard, mean embeddings as
-    anchors, at most 20 iterations, ending early when no anchor moves. The paper divides a graph's nodes. Here only
-    users are divided, since an item in a single shard would be missing from all others. RecEraser's settings (capacity
-    factor, iterations, anchor update) are ignored.
+    M. Chen et al., "Graph Unlearning", CCS 2022. A shard has at most n / K + .005 (n - n / K) of the n users. Its
+    anchor (centre) is the mean embedding of its users. There are at most 20 iterations, fewer if no anchor moves. The
+    paper divides a graph's nodes. Here only users are divided, since an item in a single shard would be missing from
+    all others. RecEraser's settings (capacity factor, iterations, anchor update) are ignored.
     """
 
     name = "bekm"

@@ -13,25 +13,26 @@ from recbole.utils.keyed import bits, key
 
 _ITERATIONS = 100
 _WEIGHT = 2**32
-"""The total weight of an item, shared evenly by its rows. It is a whole number so that sums, and ties, are exact."""
+"""The weight of an item, which its rows share evenly. It is an integer, so that sums and ties are exact."""
 
 
 class LabelPropagation(EntityPartition):
     """Groups users who have items in common, with GraphEraser's shard capacity; needs no embeddings.
 
-    M. Chen et al., "Graph Unlearning", CCS 2022: nodes start in a random even division. In each iteration every node
-    wants to move to the shard that has most of its neighbours (ties are broken at random). Nodes move in descending
-    order of that number, or wait for a free place. It ends when no node moves, or after 100 iterations.
+    M. Chen et al., "Graph Unlearning", CCS 2022. The nodes start in random shards of equal size. In each iteration the
+    target of a node is the shard that has most of its neighbours; ties are broken at random. Nodes move to their
+    targets in descending order of the number of neighbours there, or wait until the target has room. It ends when no
+    node moves, or after 100 iterations.
 
-    Here the nodes are users, since an item in a single shard would be missing from all others. Their similarity comes
-    from the bipartite graph: each row of an item has the weight one over the item's number of rows, and the similarity
-    of two users is the sum of these weights over their common items. Summing over items first takes O(N K) and avoids
-    the edges between users, of which popular items would make nearly all. Users without common items stay in their
-    shard (GraphEraser's code moves such nodes to shard 0). Only users who move are processed one by one.
+    Here the nodes are users, since an item in a single shard would be missing from all others. The similarity of two
+    users is the sum, over their common items, of one over the item's number of rows, and replaces the number of
+    neighbours. Summing over items first takes O(N K), and needs no edges between users, nearly all of which would come
+    from popular items. Users without common items stay in their shard (GraphEraser's code moves such nodes to shard 0).
+    Only users who move are processed one by one.
 
-    If nearly all users have items in common, as in MovieLens, all soon want to move to the largest shard. It is full
-    after a few moves, the others wait, and the result is close to the random start. RecEraser's capacity factor and
-    iterations are ignored.
+    If nearly all users have items in common, as in MovieLens, all users soon have the largest shard as target. It is
+    full after a few moves, the others wait, and the result is close to the random start. RecEraser's capacity factor
+    and iterations are ignored.
     """
 
     name = "blpa"
@@ -56,7 +57,7 @@ class LabelPropagation(EntityPartition):
 
 
 class _Neighbours:
-    """The similarity of each user with the users of each shard.
+    """Computes the similarity of each user with the users of each shard, see :class:`LabelPropagation`.
 
     Args:
         given: the training rows.
@@ -74,7 +75,12 @@ class _Neighbours:
         self._own = squares @ self._weight
 
     def in_shards(self, shards: np.ndarray, n_shards: int) -> np.ndarray:
-        """Return the similarity of each user with each shard's other users, int64 [n, K], in units of 1 / 2^32."""
+        """Return the summed similarity of each user with each shard's other users, int64 [n, K], in units of 2^-32.
+
+        Args:
+            shards: int16 [n], the shard of each user.
+            n_shards: the number of shards, K.
+        """
         member = np.zeros((len(shards), n_shards), dtype=np.int64)
         member[np.arange(len(shards)), shards] = 1
         near = self._rows @ ((self._columns @ member) * self._weight[:, None])
@@ -88,7 +94,7 @@ def _most(near: np.ndarray, shards: np.ndarray, state: torch.Tensor) -> np.ndarr
     Ties are broken at random. A user who is similar to nobody keeps the current shard.
 
     Args:
-        near: int64 [n, K], similarities.
+        near: int64 [n, K], each user's similarity with each shard.
         shards: int16 [n], the users' current shards.
         state: the random state, see :func:`~recbole.utils.keyed.bits`.
     """
@@ -102,15 +108,15 @@ def _most(near: np.ndarray, shards: np.ndarray, state: torch.Tensor) -> np.ndarr
 
 
 def exchange(shards: np.ndarray, wanted: np.ndarray, moves: np.ndarray, limit: int) -> np.ndarray:
-    """Return the users' shards, int16 [n], after those who want to move have tried, one after the other.
+    """Move users to their target shards one after another, as far as there is room; return the shards, int16 [n].
 
-    A user moves if the shard has room, and otherwise waits in the shard's queue. When a user leaves a shard, the first
-    in its queue moves in, which frees a place for the next queue, and so on.
+    If the target is full, a user waits in its queue. When a user leaves a shard, the first user in the queue of that
+    shard moves in. This makes room in the shard that this user left, and so on.
 
     Args:
         shards: int16 [n], the users' current shards.
-        wanted: int16 [n], the shards they want to move to.
-        moves: int [m], indices of the users who want to move, in order.
+        wanted: int16 [n], the users' target shards.
+        moves: int [m], indices of the users whose target is another shard, in the order in which they move.
         limit: the capacity of a shard in users.
     """
     now, to = shards.tolist(), wanted.tolist()

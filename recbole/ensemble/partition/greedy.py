@@ -1,10 +1,10 @@
-"""Fills shards of limited size around anchors: RecEraser's greedy algorithm, computed exactly but faster.
+"""Fills shards of limited size around anchors (one centre per shard): RecEraser's greedy algorithm, exact but faster.
 
 Algorithm 2 in C. Chen et al., "Recommendation Unlearning" (RecEraser), WWW 2022, sorts all K * N (shard, object) pairs
-by distance, and puts each object in the first shard that has room. :func:`fill` finds the same shards without sorting
-or storing the pairs. While no shard is full, each object goes to its nearest one. A shard becomes full at the
-(distance, object) key of the last object that it takes. The shard for which this key is smallest is closed there; the
-objects behind that key go to their nearest open shard; and so on, at most K times.
+by distance, and puts each object in the first shard that has room. :func:`fill` computes the same shards without
+sorting or storing the pairs. First each object goes to its nearest shard. A shard with too many objects would become
+full at the (distance, object) sort key of the last object that fits. The shard for which this key is smallest is
+closed, and its objects with larger keys go to their nearest open shards. This is repeated, at most K times.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,19 +14,19 @@ import numpy as np
 
 Some = TypeVar("Some", slice, np.ndarray)
 Distances = Callable[[slice | np.ndarray], Callable[[int], np.ndarray]]
-"""Takes objects (a slice, or int32 [n]) and returns a function from a shard to their distances from it, float32 [n]."""
+"""Maps objects (a slice, or indices int32 [n]) to a function that maps a shard to their distances, float32 [n]."""
 
 Moment = tuple[float, int]
-"""The sort key of a (shard, object) pair: distance, then object number."""
+"""The sort key of a (shard, object) pair: the distance, then the object's index."""
 
 _NEVER: Moment = (np.inf, 2**31)  # sorts after every object at any distance
 _AT_ONCE = 2**14
-"""The number of objects whose distances are computed at once; a few such arrays fit in a processor's cache."""
+"""The number of objects whose distances are computed at once; some arrays of this size fit in a processor's cache."""
 
 _ROWS_COUNTED_AT_ONCE = 2**22
 _VECTORS_AT_ONCE = 2**12
 CHANGED_AT_LEAST = 0.001
-"""The iterations end when less than this share of the objects changes its shard."""
+"""The iterations end when less than this fraction of the objects changes its shard."""
 
 
 def pieces(n: int, at_once: int) -> Iterator[slice]:
@@ -35,12 +35,14 @@ def pieces(n: int, at_once: int) -> Iterator[slice]:
 
 
 def fill(distances: Distances, n: int, limits: Sequence[int]) -> np.ndarray:
-    """Return the shards that a walk over all (object, shard) pairs in the order of (distance, object, shard) gives.
+    """Assign objects to shards greedily, in ascending order of (distance, object, shard) over all pairs.
+
+    Each object goes to the first shard in this order that has room.
 
     Args:
         distances: the distances; negative and infinite ones are allowed, NaN is not.
         n: the number of objects.
-        limits: the capacity of each shard, at least 1; together at least n.
+        limits: the capacity of each shard in objects, at least 1; together at least n.
 
     Returns:
         int16 [n], the shard of each object.
@@ -74,8 +76,8 @@ def _nearest(distance: Callable[[int], np.ndarray], is_open: Sequence[int]) -> t
     """Return each object's distance from the nearest open shard, float32 [n], and that shard, int16 [n].
 
     Args:
-        distance: shard to distances, float32 [n].
-        is_open: open shards, ascending; in a tie the first is taken.
+        distance: maps a shard to the objects' distances from it, float32 [n].
+        is_open: numbers of the open shards, ascending; in a tie the first is taken.
     """
     least = distance(is_open[0])
     which = np.full(len(least), is_open[0], dtype=np.int16)
@@ -95,7 +97,13 @@ def _grouped(shards: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _full_at(members: np.ndarray, nearest: np.ndarray, limit: int) -> Moment:
-    """Return the key at which a shard becomes full, or ``_NEVER`` if it has at most ``limit`` objects."""
+    """Return the sort key of the last object that fits in a shard, or ``_NEVER`` if all of its objects fit.
+
+    Args:
+        members: int32, indices of the shard's objects.
+        nearest: float32 [n], each object's distance from its shard.
+        limit: the shard's capacity.
+    """
     if len(members) <= limit:
         return _NEVER
     distance = nearest[members]
@@ -106,19 +114,22 @@ def _full_at(members: np.ndarray, nearest: np.ndarray, limit: int) -> Moment:
 
 
 def _later(members: np.ndarray, nearest: np.ndarray, moment: Moment) -> np.ndarray:
-    """Return those of a shard's objects whose key comes after a given key."""
+    """Return which of a shard's objects (int32 indices) have a larger sort key than ``moment``."""
     distance = nearest[members]
     last, member = np.float32(moment[0]), moment[1]
     return members[(distance > last) | ((distance == last) & (members > member))]
 
 
 class Anchors:
-    """The anchors of all shards: one point per shard in the space of the user or item embeddings.
+    """The anchors of all shards: one point per shard (its centre) in the space of the user or item embeddings.
 
     Args:
         vectors: embeddings, float32 [m, d].
         first: indices of the embeddings at which the anchors start, int [K].
         scalar: whether anchors move by "scalar_compat"; see ``PartitionInput.anchor_update``.
+
+    Attributes:
+        places: the anchors, float32 [K, d].
     """
 
     def __init__(self, vectors: np.ndarray, first: np.ndarray, scalar: bool = False) -> None:
@@ -160,12 +171,12 @@ def _counts(owners: np.ndarray, shards: np.ndarray, m: int, n_shards: int) -> np
 
 
 def settle(step: Callable[[], np.ndarray], iterations: int, least: float = CHANGED_AT_LEAST) -> np.ndarray:
-    """Repeat a step until few objects change their shard; return the last shards, int16 [n].
+    """Repeat a step until few objects change their shard; return the last step's shards, int16 [n].
 
     Args:
-        step: returns the shards for the current anchors, and moves the anchors.
-        iterations: the most steps.
-        least: stop when fewer than this share of the objects changes its shard, or none.
+        step: returns the objects' shards for the current anchors, int16 [n], and moves the anchors.
+        iterations: the largest number of steps.
+        least: the steps end when less than this fraction of the objects changes its shard, or none does.
     """
     shards = step()
     for _ in range(iterations - 1):
@@ -182,11 +193,11 @@ def around_anchors(
     """Alternate between filling shards around anchors and moving the anchors; return the shards, int16 [n].
 
     Args:
-        anchors: the anchors at their start.
+        anchors: the anchors at their start; they are moved in place.
         ids: int [n], the index of each object's embedding.
-        limit: the capacity of each shard.
-        iterations: the most iterations.
-        least: stop when fewer than this share of the objects changes its shard.
+        limit: the capacity of each shard in objects.
+        iterations: the largest number of iterations.
+        least: the iterations end when less than this fraction of the objects changes its shard, or none does.
     """
 
     def step() -> np.ndarray:
@@ -199,7 +210,7 @@ def around_anchors(
 
 
 def by_table(table: np.ndarray, ids: np.ndarray) -> Distances:
-    """Return distances that are looked up in a table [K, m], where object j has column ``ids[j]`` (int [n])."""
+    """Return distances that are looked up in a table, float32 [K, m]; object j has the column ``ids[j]`` (int [n])."""
 
     def of(some: slice | np.ndarray) -> Callable[[int], np.ndarray]:
         at = ids[some].astype(np.intp)

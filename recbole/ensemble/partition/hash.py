@@ -1,4 +1,4 @@
-"""Shards by a keyed hash of the user's token: the only partition that does not depend on the data."""
+"""Shards by a keyed hash of the user's token: a user's shard does not depend on any interaction."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def shards_of_tokens(tokens: Sequence[str | None], n_shards: int, seed: int) -> 
     """Return the shard of each token, int16 [n], by a hash of seed and token; -1 for a token that is None.
 
     Raises:
-        UserError: the number of shards is out of range.
+        UserError: the number of shards is not from 1 to 32767.
     """
     check_shards(n_shards)
     column = pa.array(tokens, pa.string(), from_pandas=True)
@@ -27,7 +27,7 @@ def shards_of_tokens(tokens: Sequence[str | None], n_shards: int, seed: int) -> 
 
 
 class HashPartition(EntityPartition):
-    """Assigns each user a shard by a keyed hash of the user's token.
+    """Assigns each user a shard by a hash of the user's raw token, with the seed as the key.
 
     A user's shard does not depend on any other user or on any row. Shard sizes are random, and a shard may be empty.
     """

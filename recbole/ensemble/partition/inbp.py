@@ -9,11 +9,13 @@ from recbole.ensemble.partition.greedy import Anchors, Distances, by_table, fill
 
 
 class InteractionPartition(Partition):
-    """Groups rows with similar user and item embeddings; a distance is the product of the two squared distances.
+    """Groups rows (interactions) with similar user embeddings and similar item embeddings.
 
-    An anchor is a pair of embeddings, which starts as those of a random row. A row's distance is the product of one
-    entry in each of two small tables, [K, n_users] and [K, n_items]. Anchors move by the number of rows that each user
-    (and item) has in each shard. So no array has as many entries as rows times shards.
+    A shard's anchor is a user embedding and an item embedding, which start as those of a random row. The distance of a
+    row from an anchor is the product of the squared distances of its user and of its item. It is computed from one
+    entry in each of two small tables, [K, n_users] and [K, n_items]. An anchor moves to the means over the shard's
+    rows, computed from the number of rows that each user (and item) has in the shard. So no array has as many entries
+    as rows times shards.
     """
 
     name = "inbp"
@@ -39,7 +41,7 @@ class InteractionPartition(Partition):
 
 
 def _product(left: Distances, right: Distances) -> Distances:
-    """Return the products of two distances for the same objects."""
+    """Return the distances that are the products of two given distances, for the same objects and shards."""
 
     def of(some: slice | np.ndarray) -> Callable[[int], np.ndarray]:
         one, other = left(some), right(some)

@@ -7,26 +7,27 @@ from recbole.ensemble.partition.greedy import Anchors, by_table, fill, pieces, s
 
 _ROUNDS = 10
 _SMOOTHNESS = 0.02
-"""The weight of the entropy term, as a share of the mean cost."""
+"""The weight of the entropy term, as a fraction of the mean cost (squared distance)."""
 
 _SWEEPS = 300
 _OFF_BY = 1e-3
-"""The iterations end when each shard's load is within this share of the even load."""
+"""Sinkhorn iterations end when each shard's load differs from the even load by less than this fraction of it."""
 
 _USERS_AT_ONCE = 2**13
 
 
 class TransportPartition(EntityPartition):
-    """Groups users with similar embeddings in shards with equal numbers of users.
+    """Groups users with similar embeddings in shards with equal numbers of users, by optimal transport.
 
-    Y. Li et al., "UltraRE", NeurIPS 2023: K random users are the first centroids. A transport plan with the least total
-    squared distance, in which users have equal weights and shards equal loads, assigns users to shards, and centroids
-    move to the means. This is repeated until no user changes, at most ten times.
+    Y. Li et al., "UltraRE", NeurIPS 2023. The first centroids are the embeddings of K random users. Users are assigned
+    to shards by the transport plan with the least total squared distance, in which users have equal weights and shards
+    equal loads. Then each centroid moves to the mean of its users. This is repeated until no user changes the shard, at
+    most ten times.
 
-    Here the plan comes from Sinkhorn iterations with an entropy weight of a fiftieth of the mean cost, where the paper
-    uses a solver. Each user goes to the shard with the largest share in the plan, the surest users first, or to the
-    next one if that shard has n / K users (rounded up) already. Only this limit differs from an argmax per user.
-    RecEraser's settings (capacity factor, iterations, anchor update) are ignored.
+    The paper computes the plan with a solver; here it is computed by Sinkhorn iterations, with an entropy weight of a
+    fiftieth of the mean cost. Each user goes to the shard with the user's largest share in the plan. If that shard
+    already has n / K users (rounded up), the user goes to the one with the next largest share. Users with larger shares
+    are assigned first. RecEraser's settings (capacity factor, iterations, anchor update) are ignored.
     """
 
     name = "ot"
@@ -53,17 +54,18 @@ class TransportPartition(EntityPartition):
 
 
 def smoothness_of(cost: np.ndarray) -> float:
-    """Return the weight of the entropy term for a table of costs, or 1 if all costs are 0."""
+    """Return the weight of the entropy term for a table of costs, float32 [K, n]; 1 if all costs are 0."""
     return _SMOOTHNESS * float(cost.mean(dtype=np.float64)) or 1.0
 
 
 def prices(cost: np.ndarray, smoothness: float, start: np.ndarray) -> np.ndarray:
-    """Return one price per shard, float64 [K], that evens out the shards' loads: Sinkhorn iterations in the log domain.
+    """Compute one price per shard, float64 [K], such that all shards have equal loads.
 
-    The users' potentials follow from the shards' prices and are not stored.
+    The prices are the shards' dual potentials in optimal transport with an entropy term, computed by Sinkhorn
+    iterations in the log domain. The users' potentials follow from them and are not stored.
 
     Args:
-        cost: float32 [K, n].
+        cost: float32 [K, n], the cost (squared distance) of each user in each shard.
         smoothness: the weight of the entropy term, in units of the cost.
         start: the prices to start from, float64 [K].
     """
@@ -83,6 +85,11 @@ def unlikeliness(cost: np.ndarray, smoothness: float, price: np.ndarray) -> np.n
     """Return minus the logarithm of the share of each user's weight that goes to each shard, float32 [K, n].
 
     A user's shares sum to 1; the transport plan is the shares times the user's weight 1 / n.
+
+    Args:
+        cost: float32 [K, n], the cost of each user in each shard.
+        smoothness: the weight of the entropy term, in units of the cost.
+        price: float64 [K], the price of each shard, which is added to its costs.
     """
     energy = (cost + price.astype(np.float32)[:, None]) / np.float32(smoothness)
     energy -= energy.min(axis=0)

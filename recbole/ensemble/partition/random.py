@@ -9,8 +9,8 @@ from recbole.utils import stream
 class RandomPartition(Partition):
     """Assigns rows to shards at random, such that the shards' sizes differ by at most one row.
 
-    The assignment is a random permutation of the rows. It depends on their number, so rows that are forgotten later
-    leave that trace, but not on their contents.
+    The assignment depends on the seed and on the number of rows, but not on their contents. The number includes rows
+    that are forgotten later; this is the only trace that they leave in the partition.
     """
 
     name = "random"

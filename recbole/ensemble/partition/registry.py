@@ -12,7 +12,7 @@ from recbole.utils import UserError, suggest
 
 @cache
 def partition_names() -> tuple[str, ...]:
-    """Return the names of the partitions, sorted. Files are searched for their ``name`` without importing them."""
+    """Return the names of the partitions, sorted. Files are searched for a line ``name = ...``, not imported."""
     folder = Path(partition.__path__[0])
     modules = sorted(module.name for module in pkgutil.iter_modules(partition.__path__))
     return tuple(one for one in modules if f'\n    name = "{one}"\n' in (folder / f"{one}.py").read_text("utf-8"))
@@ -22,7 +22,7 @@ def get_partition(name: str) -> type[Partition]:
     """Return the class of the partition with this name.
 
     Raises:
-        UserError: there is none; the message suggests the nearest name.
+        UserError: there is no such partition; the message suggests the most similar name.
     """
     if name not in partition_names():
         raise UserError(f"--partition: there is no '{name}'{suggest(name, partition_names())}")

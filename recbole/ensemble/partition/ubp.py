@@ -11,7 +11,8 @@ from recbole.ensemble.partition.greedy import Anchors, around_anchors
 class UserPartition(EntityPartition):
     """Groups users with similar embeddings, in shards with similar numbers of users.
 
-    Shards are balanced in users, not in rows: one with many active users may have several times the rows of another.
+    C. Chen et al., "Recommendation Unlearning" (RecEraser), WWW 2022. Shards are balanced in users, not in rows: a
+    shard with many active users may have several times as many rows as another.
     """
 
     name = "ubp"

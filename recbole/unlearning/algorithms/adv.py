@@ -1,4 +1,4 @@
-"""Adversarial training: trains a model from scratch against an adversary that infers the attribute."""
+"""Adversarial training: trains a new model against an adversary that infers the users' attribute."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ HIDDEN = 16
 
 @dataclass(frozen=True)
 class AdvHyper(ViewHyper):
-    """The hyper-parameters of ``adv``."""
+    """Hyper-parameters of the algorithm ``adv``; the help text of each field describes it."""
 
     adv_weight: float = hyperparameter(1.0, "weight of the adversary's cross-entropy in the training loss", above=0)
     adv_reversal: float = hyperparameter(
@@ -29,12 +29,13 @@ class AdvHyper(ViewHyper):
 
 
 class Adv(InTrainingAlgorithm):
-    """Yardstick: training from scratch against an adversary, whose gradient is reversed in the user embeddings.
+    """Reference: training from scratch against an adversary, whose gradient is reversed in the user embeddings.
 
     Gradient reversal is from Y. Ganin, V. Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", ICML 2015.
     The sizes are those in the program of Y. Li et al., "Making Users Indistinguishable", MM 2023: a perceptron with one
     hidden layer infers the attribute from the embeddings of each batch's users, and is trained by the same optimiser as
-    the model. There is one for each attribute and protected view, with one output per group.
+    the model. There is one perceptron for each attribute and each protected matrix of user embeddings (view), with one
+    output per group.
 
     The attribute is hidden from this adversary only: an attacker trained afterwards may infer it better than before.
     """
@@ -49,11 +50,11 @@ class Adv(InTrainingAlgorithm):
 
 
 class Adversaries(Penalty):
-    """The penalty of :class:`Adv`.
+    """The penalty of :class:`Adv`: the adversaries and their loss.
 
     Args:
         model: the model to train.
-        views: its protected user embeddings, name to view.
+        views: its protected matrices of user embeddings, name to view.
         labels: attribute name to each user's group, int64 [n_users]; -1 for users who are not protected.
         hyper: the hyper-parameters.
     """
@@ -72,7 +73,10 @@ class Adversaries(Penalty):
         })  # fmt: skip
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
-        """Return the weighted cross-entropy for the batch's protected users, summed over adversaries."""
+        """Return the adversaries' weighted cross-entropy for the batch's protected users, a scalar tensor.
+
+        It is summed over adversaries. Its gradient is reversed in the model's parameters, but not in the adversaries'.
+        """
         user = interaction[self.user_field]
         total = torch.zeros((), device=user.device)
         for view, of in self.views.items():
@@ -86,7 +90,7 @@ class Adversaries(Penalty):
 
 
 class _Reversed(torch.autograd.Function):
-    """The identity function, whose gradient is multiplied by a negative factor."""
+    """The identity function with a reversed gradient: backward multiplies it by ``-factor``."""
 
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, factor: float) -> torch.Tensor:

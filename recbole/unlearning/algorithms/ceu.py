@@ -1,4 +1,4 @@
-"""CEU: certified edge unlearning."""
+"""CEU (certified edge unlearning): influence-function steps, with noise on releases that certifies them."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from recbole.unlearning.system import Scope, System
 
 @dataclass(frozen=True)
 class CeuHyper(InfluenceHyper):
-    """The hyper-parameters of ``ceu``."""
+    """Hyper-parameters of the algorithm ``ceu``; the help text of each field describes it."""
 
     ceu_lambda: float = hyperparameter(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
     ceu_sigma: float = hyperparameter(
@@ -37,11 +37,11 @@ class CeuHyper(InfluenceHyper):
 
 @dataclass(frozen=True)
 class LastSystem:
-    """The examples in the last request's Hessian, from which the Hessian can be computed again.
+    """The examples of the last request's Hessian, from which its products can be computed again.
 
     Attributes:
         n: number of training examples that were retained.
-        sample: ``(batches, weights)`` that represented all retained examples.
+        sample: ``(batches, weights)`` of the examples in the Hessian, which represent all retained ones.
         moving: batches that look up the rows that could change; ``None`` for all rows that are read.
         complete: whether all examples were included, without sampling.
     """
@@ -62,13 +62,13 @@ class LastSystem:
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "LastSystem":
-        """Return the object from which :meth:`as_plain` made ``plain``."""
+        """Return the object for a dictionary that :meth:`as_plain` returned."""
         batches, moving = [Interaction(columns) for columns in plain["batches"]], plain["moving"]
         rows = None if moving is None else [Interaction(columns) for columns in moving]
         return cls(plain["n"], (batches, plain["weights"]), rows, plain["complete"])
 
     def system(self, model: AbstractRecommender, names: tuple[str, ...]) -> System:
-        """Return a linear system with this curvature, at the model's current parameters, for any right-hand side.
+        """Return a linear system with this Hessian at the model's current parameters, without a right-hand side.
 
         Args:
             model: the model.
@@ -79,14 +79,14 @@ class LastSystem:
 
 
 class Ceu(CertifiedAlgorithm):
-    """An influence-function step; each release adds the step that a random linear term of the objective causes.
+    """An influence-function step; releases get the noise that a random linear term in the objective would cause.
 
     K. Wu, J. Shen, Y. Ning, T. Wang, W. H. Wang, "Certified Edge Unlearning for Graph Neural Networks", KDD 2023
-    (equation numbers not checked). In the paper a model is trained on ``L(t) + n lambda / 2 |t|^2 + b . t`` with ``b``
-    drawn from ``N(0, sigma^2 I)``, and unlearns by ``t <- t + (H / n + lambda I)^-1 (g_old - g_new) / n``. If the
-    objective is strongly convex, ``b`` hides the gradient ``r`` that is left after the step: the result is (epsilon,
-    delta) indistinguishable from retraining with ``delta = 1.5 exp(-(sigma epsilon / r)^2 / 2)``, as in C. Guo, T.
-    Goldstein, A. Hannun, L. van der Maaten, "Certified Data Removal from Machine Learning Models", ICML 2020.
+    (equation numbers not checked). In the paper the parameters ``t`` minimise ``L(t) + n lambda / 2 |t|^2 + b . t``
+    with ``b`` drawn from ``N(0, sigma^2 I)``. Unlearning is ``t <- t + (H / n + lambda I)^-1 (g_old - g_new) / n``. If
+    the objective is strongly convex, ``b`` hides the gradient that is left after the step, of norm ``r``: the result is
+    (epsilon, delta) indistinguishable from retraining with ``delta = 1.5 exp(-(sigma epsilon / r)^2 / 2)``, as in C.
+    Guo, T. Goldstein, A. Hannun, L. van der Maaten, "Certified Data Removal from Machine Learning Models", ICML 2020.
 
     Recommenders are not trained with such a random term, so it is added at each release: to first order ``b`` moves the
     minimum by ``-(H / n + lambda I)^-1 b / n``, with the Hessian of the last request. This is exact for quadratic
@@ -94,8 +94,8 @@ class Ceu(CertifiedAlgorithm):
     the requests since the base model; the papers bound it by Lipschitz constants, which are unknown here.
 
     Differences from ERASE: the step has the paper's sign, and is divided by the number of training examples, not by
-    that of the forgotten ones; lambda is added once; the noise enters where the certificate needs it, in the size that
-    it needs; and it is on what is released, not on the model that the next request starts from.
+    that of the forgotten ones; lambda is added once; the noise is placed and scaled as the certificate requires; and it
+    is added to the released copies, not to the model from which the next request starts.
 
     The inherited ``error`` is the sum of the gradient norms ``r``.
     """
@@ -110,16 +110,16 @@ class Ceu(CertifiedAlgorithm):
 
     @property
     def epsilon(self) -> float:
-        """Epsilon of one release."""
+        """Epsilon of the (epsilon, delta) guarantee of one release."""
         return self.hyper.ceu_epsilon
 
     def scope(self, case: Case) -> Scope:
-        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
+        """Return the limits on examples and negatives for a case's linear system."""
         hyper = self.hyper
         return Scope(hyper.ceu_k_hops, hyper.ceu_hessian_samples, hyper.ceu_hessian_samples, hyper.influence_negatives)
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the damped Newton step, without noise, and add the gradient norm that it leaves to the sum."""
+        """Return the damped Newton step, without noise, and add the remaining gradient norm to the sum ``error``."""
         hyper, right = self.hyper, system.difference
         x, work = self.newton(case, system, right, hyper.ceu_lambda, hyper.ceu_cg_iterations)
         residual = self.measured(case, system, x, right, hyper.ceu_lambda)
@@ -129,13 +129,13 @@ class Ceu(CertifiedAlgorithm):
         return Step(system.subspace, x, work)
 
     def memory(self) -> dict[str, Any]:
-        """Return the state of the guarantee, and ``last``, from which the last request's Hessian can be computed."""
+        """Return the guarantee's state and ``last``, the examples of the last request's Hessian, for a snapshot."""
         return super().memory() | {"last": None if self.last is None else self.last.as_plain()}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Continue from a snapshot, including the state of the guarantee and the last request's Hessian.
+        """Restore the state of a snapshot, including that of the guarantee and the last request's Hessian.
 
         Args:
             state_dict: the model's parameters and buffers.
@@ -147,14 +147,17 @@ class Ceu(CertifiedAlgorithm):
         self.last = None if last is None else LastSystem.of_plain(last)
 
     def noise(self, checkpoint: int) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        """Return how far a random linear term moves the minimum, and entries of the certificate.
+        """Return the noise of a release, and entries of its certificate.
 
-        The linear system is solved to a relative residual of 0.001, or for ``ceu_cg_iterations``. Its damping is raised
-        if the curvature is not positive.
+        The noise is how far a random linear term of the objective moves the minimum, to first order.
+
+        Its linear system is solved to a relative residual of 0.001, in at most ``ceu_cg_iterations`` iterations. The
+        damping is raised if the curvature is not positive.
 
         Returns:
-            A flat vector over all parameters, or ``None`` for no noise; and a dictionary with ``delta``, ``sigma`` and
-            ``gradient_residual``, and if there is noise also ``noise_products`` and ``noise_residual``.
+            The noise, a flat vector over all parameters, or ``None`` for no noise; and a dictionary with ``delta``,
+            ``sigma`` and ``gradient_residual``. With noise it also has ``noise_products`` (number of matrix-vector
+            products) and ``noise_residual`` (relative residual).
         """
         hyper, entries = self.hyper, {"delta": 0.0, "sigma": self.hyper.ceu_sigma, "gradient_residual": self.error}
         if self.error:

@@ -1,4 +1,4 @@
-"""D2D: distribution-to-distribution attribute unlearning."""
+"""D2D (distribution to distribution): attribute unlearning that aligns the embeddings of user groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from recbole.unlearning.mmd import mmd, mmd_estimate
 from recbole.unlearning.protection import ProtectionAlgorithm
 
 ALL_PAIRS = 10_000
-"""Largest total size of two groups of which every pair is computed in each step."""
+"""Largest number of users in two groups together for which each step computes every pair."""
 
 
 @dataclass(frozen=True)
 class D2dHyper(ProtectHyper):
-    """The hyper-parameters of ``d2d``."""
+    """Hyper-parameters of the algorithm ``d2d``; the help text of each field describes it."""
 
     d2d_block: int = hyperparameter(
         1024, "users compared with all others per step, if two groups have more than 10,000 users", least=2
@@ -23,7 +23,7 @@ class D2dHyper(ProtectHyper):
 
 
 class D2d(ProtectionAlgorithm):
-    """Gives the groups' embeddings one distribution: attribute unlearning after training by maximum mean discrepancy.
+    """Gives the embeddings of all user groups one distribution, by their maximum mean discrepancy, after training.
 
     Y. Li et al., "Making Users Indistinguishable: Attribute-wise Unlearning in Recommender Systems", MM 2023 (equation
     numbers not checked). The objective is the sum, over all groups but the first, of the squared maximum mean
@@ -32,9 +32,9 @@ class D2d(ProtectionAlgorithm):
     users together, ``d2d_block`` users, drawn again in each step, are compared with all users of both groups. This
     estimate is unbiased, and takes O(users x block x d). Memory is O(users x d).
 
-    An attacker who is trained on some protected users and tested on others may be wrong more often than by chance: if
-    the groups' means over all users are equal, a difference in one half is the opposite of that in the other half. This
-    is not a sign of privacy.
+    An attacker who is trained on some protected users and tested on others may be right less often than by chance. If
+    the groups have equal means over all users, a difference between them in one half of the users has the opposite sign
+    in the other half. This is not a sign of privacy.
     """
 
     name = "d2d"
@@ -44,7 +44,10 @@ class D2d(ProtectionAlgorithm):
     def objective(
         self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
     ) -> tuple[float, torch.Tensor]:
-        """Return the sum of the discrepancies, and its gradient, float [n_users, d]."""
+        """Return the sum of the squared discrepancies, and its gradient in ``vectors``, float [n_users, d].
+
+        See :meth:`ProtectionAlgorithm.objective <recbole.unlearning.protection.ProtectionAlgorithm.objective>`.
+        """
         first, gradient, total = groups[0], torch.zeros_like(vectors), 0.0
         for number, other in enumerate(groups[1:], start=1):
             both, n = torch.cat([first, other]), len(first)
@@ -59,7 +62,7 @@ class D2d(ProtectionAlgorithm):
     def _drawn(
         self, sizes: tuple[int, int], at: tuple[int, int], view: str, number: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the users of two groups who are compared with all others, in proportion to the groups' sizes.
+        """Draw the users of two groups who are compared with all users, in proportion to the groups' sizes.
 
         Args:
             sizes: sizes of the two groups.
@@ -68,7 +71,7 @@ class D2d(ProtectionAlgorithm):
             number: number of the second group.
 
         Returns:
-            Two int64 tensors with row indices into the groups' concatenation.
+            Two int64 tensors, for the first and the second group, of row indices in the groups' concatenation.
         """
         generator = self.bench.stream(at[0], "d2d", view, number, at[1])
         share = min(self.hyper.d2d_block / sum(sizes), 1.0)

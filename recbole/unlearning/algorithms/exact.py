@@ -16,14 +16,15 @@ from recbole.utils.deadline import Deadline
 
 
 class Exact(UnlearningAlgorithm):
-    """Updates a model in closed form to what it would be without the forgotten rows.
+    """Updates a model that is computed from the data in closed form to what it would be without the forgotten rows.
 
-    For models that implement :meth:`~recbole.model.abstract_recommender.AbstractRecommender.learned`. Popularity and
-    frequencies are counted again; ItemKNN's neighbourhoods are computed again where a count changed; EASE's inverse
-    gets a low-rank update by the Woodbury identity. Apart from rounding, nothing remains of the forgotten rows, at a
-    fraction of the cost of fitting. Checkpoints include what the deletions left if it is not counted again at each
-    request. So do the snapshots of a run: EASE's ``n_items``^2 numbers are written to each, so that a killed run ends
-    with bit-identical results.
+    It applies to models that implement :meth:`~recbole.model.abstract_recommender.AbstractRecommender.learned`.
+    Popularity and frequencies are counted again, ItemKNN's neighbourhoods are computed again where a count changed, and
+    EASE's inverse gets a low-rank update by the Woodbury identity. Apart from rounding, nothing remains of the
+    forgotten rows, at a fraction of the cost of fitting.
+
+    An array that is updated rather than counted again, such as EASE's inverse with ``n_items``^2 numbers, is stored in
+    every checkpoint and every snapshot of the run. An interrupted run therefore ends with bit-identical results.
 
     The time budget does not apply: a request takes milliseconds, and a partial deletion would be invalid.
     """
@@ -35,24 +36,25 @@ class Exact(UnlearningAlgorithm):
         """Refuse a model that is not a closed-form function of the data.
 
         Raises:
-            UserError: it is not.
+            UserError: it is not such a function.
         """
         if model.learned() is None:
             raise UserError(
-                f"exact applies only to models that are a function of the data in closed form, and "
-                f"{type(model).__name__} is none: it is trained by gradient, or learns nothing"
+                "exact applies only to models that are computed from the data in closed form, and "
+                f"{type(model).__name__} is none: it is trained by gradient descent, or learns nothing from the data"
             )
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return no parameter: only what the model derives from the data changes."""
+        """Return no names: no parameter changes, only what the model derives from the data."""
         return ()
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
-        """Mark the requests' rows as forgotten, update the model, and measure by how much it changed."""
+        """Mark the requests' rows as forgotten, update the model, and measure its relative change."""
         return self.answer_on_examples(requests, deadline, self._delete)
 
     def _delete(self, case: Case, clock: Clock) -> Outcome:
+        """Update the model to the retained data, and measure its relative change."""
         before = self._learned()
         self.bench.rebuild()
         after = self._learned()
@@ -65,7 +67,7 @@ class Exact(UnlearningAlgorithm):
         return Outcome("applied", relative_change=change / max(size, 1e-30))
 
     def _learned(self) -> Sequence[Any]:
-        """Return the model's closed-form arrays, tensors or SciPy arrays."""
+        """Return the arrays that the model computed from the data, as tensors or SciPy arrays."""
         return self.model.learned() or ()
 
 

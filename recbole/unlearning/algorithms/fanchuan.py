@@ -1,4 +1,4 @@
-"""Fanchuan: a step towards uniform predictions, then contrastive and repair steps in turn."""
+"""Fanchuan: steps towards uniform predictions, then contrastive steps and fine-tuning in turn."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from recbole.utils import UserError
 
 @dataclass(frozen=True)
 class FanchuanHyper(HyperParameters):
-    """The hyper-parameters of ``fanchuan``; in ERASE they are constants."""
+    """Hyper-parameters of the algorithm ``fanchuan``, which are constants in ERASE; see the fields' help texts."""
 
     fanchuan_rounds: int = hyperparameter(8, "rounds of contrastive and repair steps", least=0)
     fanchuan_temperature: float = hyperparameter(1.15, "temperature of the contrastive loss", above=0)
@@ -37,29 +37,28 @@ class FanchuanHyper(HyperParameters):
 
 
 class Fanchuan(DescentAlgorithm):
-    """Makes predictions for forgotten examples uniform, and their representations similar to everyone's.
+    """Makes predictions for forgotten examples uniform, and their representations similar to all retained ones.
 
     The winning entry of the NeurIPS 2023 Machine Unlearning Challenge, by team "fanchuan", without a paper of its own;
     see E. Triantafillou et al., "Are we making progress in unlearning?", arXiv:2406.09073. The published programs use
     three optimisers in turn. The first minimises ``KL(uniform | softmax(logits))`` in one pass over the forgotten
-    examples. Some rounds follow, each of which minimises ``-mean log softmax(z_forget . z_retain / temperature)`` and
-    then repairs on retained examples. The minimum of that contrastive loss is at equal similarity to all retained
-    examples of a batch, whose own ``z`` is detached.
+    examples. Some rounds follow. Each minimises ``-mean log softmax(z_forget . z_retain / temperature)``, where ``z``
+    are representations, and then fine-tunes on retained examples (repair). The minimum of that contrastive loss is at
+    equal similarity to all retained examples of a batch, whose own ``z`` is detached.
 
     In the challenge, the class of a forgotten picture does not matter any more. Here the input is a user whose other
-    interests should stay. Uniform therefore means that the user's forgotten items are no likelier than items that the
-    user has nothing to do with. Each request draws ``fanchuan_classes`` distinct items (all items of a smaller
-    catalogue). An example's softmax is over the items that its user forgets, and over those drawn items that its user
-    (session, owner of the baskets) neither has in the training data nor forgets. If there are none of the latter, the
-    example is left out of the step. Examples are those that contained a forgotten row, with their inputs as they were
-    before. ``z`` are the logits, as in the original, unless a model overrides ``represent``. They are normalised,
-    because inner products over a catalogue instead of ten classes would be too large for any temperature. Optimisers
-    are SGD with momentum 0.9. The original's schedules are left out, and so is its weight decay, which would change all
-    rows.
+    interests should stay. Uniform therefore means that the user's forgotten items are no likelier than items without
+    any relation to the user. Each request draws ``fanchuan_classes`` distinct items (all items of a smaller catalogue).
+    The softmax of an example is over the items that its user (session) forgets, and over the drawn items without an
+    interaction of the user, retained or forgotten. If no drawn item remains, the example is left out of the step.
+    Examples are those that contained a forgotten row, with their inputs as they were before. ``z`` are the logits, as
+    in the original, unless a model overrides ``represent``. They are normalised, because inner products over a
+    catalogue instead of ten classes would be too large for any temperature. Optimisers are SGD with momentum 0.9. The
+    original's schedules are left out, and so is its weight decay, which would change all rows.
 
-    Differences from ERASE: retained partners are detached; there are three optimisers instead of one Adam, whose
-    momentum moves rows without a gradient; logits are used, not probabilities that go through a second softmax; and
-    there is no contrast with the user's own other examples, whose gradient is zero.
+    Differences from ERASE: representations of retained examples are detached; there are three optimisers instead of
+    one Adam, whose momentum moves rows without a gradient; logits are used, not probabilities that go through a second
+    softmax; and the contrastive loss has no term for the user's own other examples, whose gradient is zero.
     """
 
     name = "fanchuan"
@@ -72,10 +71,12 @@ class Fanchuan(DescentAlgorithm):
         with second_order(model):
             differentiable = model.logits(example).requires_grad
         if not differentiable:
-            raise UserError(f"fanchuan trains on predictions, and those of {type(model).__name__} have no gradient")
+            raise UserError(
+                f"fanchuan differentiates the model's logits, and those of {type(model).__name__} have no gradient"
+            )
 
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Make predictions uniform, then contrast and repair in turn.
+        """Make predictions for forgotten examples uniform, then take contrastive and repair steps in turn.
 
         Returns:
             ``n_classes``, the number of drawn items.
@@ -100,7 +101,7 @@ class Fanchuan(DescentAlgorithm):
         return {"n_classes": len(drawn)}
 
     def _from_uniform(self, batch: Interaction, change: Change, drawn: np.ndarray) -> torch.Tensor:
-        """Return the mean of ``KL(uniform | p)`` over a batch, with ``p`` over each example's :meth:`_classes`."""
+        """Return the mean of ``KL(uniform | p)`` over a batch, a scalar tensor, with ``p`` over :meth:`_classes`."""
         found = self._classes(batch[self.dataset.uid_field].numpy(), change.rows, drawn)
         classes, known = (torch.from_numpy(array).to(self.device) for array in found)
         logits = self.model.logits(batch.to(self.device))[:, classes].masked_fill(~known, -torch.inf)
@@ -110,7 +111,7 @@ class Fanchuan(DescentAlgorithm):
         return ((-log_p.sum(dim=1) / count - count.log()) * apart).sum() / len(batch)
 
     def _classes(self, users: np.ndarray, rows: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the items over which each example's softmax is taken.
+        """Return the items over which each example's softmax is computed.
 
         Args:
             users: int64 [n], each example's user id.
@@ -118,8 +119,8 @@ class Fanchuan(DescentAlgorithm):
             drawn: int64 [k], distinct item ids.
 
         Returns:
-            Item ids, int64 [m]: the ``k`` drawn ones, then the forgotten ones. And which of them each example uses,
-            bool [n, m]: drawn ones that its user neither has nor forgets, and items that its user forgets.
+            Item ids, int64 [m]: the ``k`` drawn items, then the forgotten ones. And a mask of the items that each
+            example uses, bool [n, m]: drawn items without an interaction of its user, and items that its user forgets.
         """
         log, n_items = self.dataset.log, self.dataset.n_items
         theirs = log.rows_of(distinct(users))
@@ -131,6 +132,7 @@ class Fanchuan(DescentAlgorithm):
         return np.concatenate([drawn, items]), known
 
     def _contrast(self, batch: Interaction, partners: Interaction) -> torch.Tensor:
+        """Return the contrastive loss of forgotten examples (``batch``) with retained ones, a scalar tensor."""
         with torch.no_grad():
             others = normalize(self.model.represent(partners.to(self.device)), dim=1)
         own = normalize(self.model.represent(batch.to(self.device)), dim=1)

@@ -1,4 +1,4 @@
-"""Filter: a baseline that hides the forgotten items from lists without changing the model."""
+"""Filter: a baseline that hides forgotten items from recommendation lists without changing the model."""
 
 from collections.abc import Sequence
 
@@ -21,20 +21,20 @@ from recbole.utils.deadline import Deadline
 class Filter(UnlearningAlgorithm):
     """Baseline: forgotten items are never recommended to the user again, but the model does not change.
 
-    It shows what measures of recommendation lists alone cannot detect. No parameter changes. The model stores the
-    (user, item) pairs to hide, in its checkpoints' ``other_parameter``, and the evaluator removes these items from the
-    user's candidates, as it does with the history: their score is minus infinity. Therefore the exposure of forgotten
-    items is zero, and their rank is the last. Their log-odds would be the logarithm of zero, and are null in the result
-    table. In the model's ``logits``, representations and parameters, nothing has changed except what is rebuilt from
-    the data (a graph, as in every other algorithm).
+    It shows what metrics of recommendation lists alone cannot detect. No parameter changes. The (user, item) pairs to
+    hide are stored with the model, in ``other_parameter`` of its checkpoints. The evaluator removes these items from
+    the user's candidates, as it does with the items of the history, by a score of minus infinity. Therefore the
+    exposure of forgotten items is zero, and they have the last rank. Their log-odds would be the logarithm of zero, and
+    are null in the result table. The model's parameters, logits and representations do not change, apart from what
+    every algorithm rebuilds from the data (such as a graph).
 
     All rows of a request are hidden, including those held out for validation and test. A request is ``applied`` if it
     adds pairs, with a relative change of 0. One without a training example is ``skipped`` as usual, though its pairs
     are hidden too. The time budget does not apply, because a request takes milliseconds.
 
-    Session models are refused: a session is over when it requests deletion, and does not come back. Hiding an item from
-    all sessions that continue with the same items would be another method. Models in closed form are refused because
-    they are recomputed from the data each time they are loaded, so that forgotten rows are deleted exactly anyway.
+    Session models are refused: a session has ended when it requests deletion, and gets no further recommendations.
+    Hiding an item from all sessions that continue with the same items would be another method. Models in closed form
+    are refused because they are computed from the retained data, so that forgotten rows are deleted exactly anyway.
     """
 
     name = "filter"
@@ -71,7 +71,7 @@ class Filter(UnlearningAlgorithm):
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return no parameter: none changes."""
+        """Return no names: no parameter changes."""
         return ()
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
@@ -85,11 +85,12 @@ class Filter(UnlearningAlgorithm):
         return outcome
 
     def _hidden(self) -> torch.Tensor:
-        """Return the hidden (user, item) pairs so far, ids, int64 [n, 2]."""
+        """Return the (user, item) id pairs that are hidden so far, int64 [n, 2]."""
         pairs = self.model.hidden_pairs
         return torch.zeros(0, 2, dtype=torch.int64) if pairs is None else pairs
 
     def _rebuilt(self, case: Case, clock: Clock) -> Outcome:
+        """Rebuild what the model derives from the data, such as its graph; no parameter changes."""
         self.bench.rebuild()
         clock.lap("prepare")
         return Outcome("applied")

@@ -1,4 +1,4 @@
-"""Finetune: a baseline that trains on without the forgotten data."""
+"""Finetune: a baseline that continues training on retained data."""
 
 from functools import partial
 from typing import Any
@@ -10,11 +10,11 @@ from recbole.unlearning.hyper import FinetuneHyper
 class Finetune(DescentAlgorithm):
     """Baseline: a little more training on retained data only, in the hope that the model forgets the rest.
 
-    The forgotten examples are never used. The method relies on catastrophic forgetting: training forgets what it no
-    longer sees. For each request, ``finetune_samples`` retained examples per forgotten one are drawn from all users.
-    The loss and the negatives are those of training. There is one step of SGD (momentum 0.9) per batch of at most 256.
-    Training's own optimiser is usually Adam, whose momentum and scaling move rows that have no gradient; also, its
-    state is not saved.
+    The forgotten examples are never used. The method relies on catastrophic forgetting: a model forgets data on which
+    it is no longer trained. For each request, ``finetune_samples`` retained examples per forgotten one are drawn from
+    all users. The loss and the negatives are those of training. There is one step of SGD (momentum 0.9) per batch of at
+    most 256 examples. Adam, with which most models are trained, is not used, because its momentum moves rows that have
+    no gradient, and because checkpoints do not contain its state.
     """
 
     name = "finetune"

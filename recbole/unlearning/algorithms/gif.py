@@ -1,4 +1,4 @@
-"""GIF: graph influence function."""
+"""GIF (graph influence function): a Newton step by a Neumann series."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from recbole.unlearning.system import Scope, System
 
 @dataclass(frozen=True)
 class GifHyper(InfluenceHyper):
-    """The hyper-parameters of ``gif``."""
+    """Hyper-parameters of the algorithm ``gif``; the help text of each field describes it."""
 
     gif_damping: float = hyperparameter(
         0.01, "damping: fraction of the scale that is added to the diagonal of the summed Hessian", least=0
@@ -42,21 +42,22 @@ class Gif(InfluenceAlgorithm):
     """Removes the influence of interactions, as training examples and as graph edges, by a Neumann series.
 
     J. Wu, Y. Yang, Y. Qian, Y. Sui, X. Wang, X. He, "GIF: A General Graph Unlearning Strategy via Influence Function",
-    WWW 2023, arXiv:2304.02835 (equation numbers not checked). Let ``S`` be the forgotten examples, ``I`` the examples
-    that the forgotten edges influence, ``G`` the graph with the edges and ``G'`` the graph without them. With sums of
-    losses::
+    WWW 2023, arXiv:2304.02835 (equation numbers not checked). Let ``t`` be the parameters, ``S`` the forgotten
+    examples, ``I`` the examples that the forgotten edges influence, ``G`` the graph with these edges and ``G'`` the
+    graph without them. ``L_S`` and ``L_I`` are sums of losses, ``H`` is the Hessian of the retained examples' summed
+    loss, ``s`` is the scale and ``d`` is ``gif_damping``. The iteration for ``h`` sums a Neumann series::
 
         delta = grad [L_S(G) + L_I(G)] - grad L_I(G'),   h <- delta + (1 - d) h - H h / s,   t <- t + h / s
 
     ``h / s`` converges to ``(H + s d I)^-1 delta``, so the damping of the mean loss is ``s d / n``. Unless it is given,
-    ``s`` is the largest eigenvalue of ``H`` found in the products of the series itself. If the series grows with that,
-    ``s`` is raised until ``s d`` outweighs the most negative eigenvalue. If a forgotten row changes an example instead
-    of removing it, the rest of the example is included on ``G'``.
+    ``s`` is the largest eigenvalue of ``H`` found in the products of the series itself. If the series diverges with
+    that, ``s`` is raised until ``s d`` outweighs the most negative eigenvalue. If a forgotten row changes an example
+    instead of removing it, ``L_I(G')`` includes the rest of the example.
 
-    Differences from ERASE: the series is multiplied by ``1 / s`` (in ERASE the step has the size of 101 gradients);
-    ``G'`` is the training graph without the edges; the gradient is that of the forgotten interactions, not of the
-    user's whole history; recurrent models have a Hessian; and there is no fine-tuning, as in the paper. A series that
-    grows is rejected. ERASE's scale of 1000 is meant for the Hessian of a mean loss; here it is that of a sum.
+    Differences from ERASE: the series is multiplied by ``1 / s`` (without that, ERASE's step has the size of 101
+    gradients); ``G'`` is the training graph without the edges; the gradient is that of the forgotten interactions, not
+    of the user's whole history; recurrent models have a Hessian; and there is no fine-tuning, as in the paper. A series
+    that diverges is rejected. ERASE's scale of 1000 is meant for a mean loss's Hessian, but ``H`` is that of a sum.
     """
 
     name = "gif"
@@ -64,16 +65,16 @@ class Gif(InfluenceAlgorithm):
     hyper: GifHyper
 
     def scope(self, case: Case) -> Scope:
-        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
+        """Return the limits on examples and negatives for a case's linear system."""
         hyper = self.hyper
         n_affected = 128 * len(case.change.before) if hyper.gif_retain_samples is None else hyper.gif_retain_samples
         return Scope(hyper.gif_k_hops, n_affected, hyper.retain_samples_used_for_update, hyper.influence_negatives)
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the result of the Neumann series, ``h / s`` in the class's notation, as the step.
+        """Return the result of the Neumann series (``h / s`` in the class's docstring) as the step.
 
         Raises:
-            NotApplied: the series grows, no curvature is found, the time is up, or a value is not finite.
+            NotApplied: the series diverges, no curvature is found, the time is up, or a value is not finite.
         """
         hyper, out_of_time = self.hyper, case.deadline.passed
         parts, scale = hyper.gif_parts, hyper.gif_scale_factor
@@ -85,9 +86,10 @@ class Gif(InfluenceAlgorithm):
                 products = [system.product(slice(part, None, parts), parts) for part in range(parts)]
                 found = lissa(products, *how, out_of_time=out_of_time)
         if found.ended == "growth" and not found.scale and math.isfinite(found.residual):
-            raise NotApplied("diverged", "no curvature along the change of the gradient: try a --gif_scale_factor")
+            reason = "the Hessian is 0 along the change of the gradient, so it gives no scale: set --gif_scale_factor"
+            raise NotApplied("diverged", reason)
         if found.ended == "growth" and (found.bend or math.isfinite(found.residual)):
-            raise NotApplied("diverged", f"the series grows{self._advice(found.bend, found.scale)}")
+            raise NotApplied("diverged", f"the Neumann series diverges{self._advice(found.bend, found.scale)}")
         work = self.settled(found) | {"damping": found.damping / system.n, "scale": found.scale}
         return Step(system.subspace, found.x, work)
 
@@ -95,8 +97,11 @@ class Gif(InfluenceAlgorithm):
         """Return which flag to set so that the series converges, as the end of a message.
 
         Args:
-            bend: the eigenvalue along which the series grows; 0 if it is not known, and then there is no advice.
+            bend: the Hessian's eigenvalue along which the series diverges; 0 if it is not known, which gives no advice.
             scale: scale of the series.
+
+        Returns:
+            The end of the message; an empty string for no advice.
         """
         if not bend:
             return ""
@@ -107,4 +112,5 @@ class Gif(InfluenceAlgorithm):
             name, least = "damping", -bend / scale
         else:  # the damping that it takes would be too large for the series to converge
             name, least = "scale_factor", -bend / damping
-        return f" where the curvature is {bend:.2g}: try --gif_{name} above {1.05 * least:.2g}"  # never rounded down
+        advice = f"set --gif_{name} above {1.05 * least:.2g}"  # 5 % more than needed, so that rounding does no harm
+        return f" along an eigenvector of the Hessian with eigenvalue {bend:.2g}: {advice}"

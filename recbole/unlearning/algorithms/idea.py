@@ -15,7 +15,7 @@ from recbole.unlearning.system import Scope, System
 
 @dataclass(frozen=True)
 class IdeaHyper(InfluenceHyper):
-    """The hyper-parameters of ``idea``."""
+    """Hyper-parameters of the algorithm ``idea``; the help text of each field describes it."""
 
     idea_damping: float = hyperparameter(3e-5, "added to the diagonal of the mean loss's Hessian", above=0)
     idea_sigma: float = hyperparameter(0.0, "smallest standard deviation of the noise on every parameter", least=0)
@@ -33,23 +33,25 @@ class Idea(CertifiedAlgorithm):
 
     Y. Dong, B. Zhang, Z. Lei, N. Zou, J. Li, "IDEA: A Flexible Framework of Certified Unlearning for Graph Neural
     Networks", KDD 2024, arXiv:2407.19398 (equation numbers not checked). With ``m`` training examples the step is
-    ``-(1/m) H^-1 (grad L_add - grad L_sub)``, where ``H`` is the mean Hessian. Released are the parameters after the
-    step plus ``N(0, sigma^2 I)`` with ``sigma >= bound sqrt(2 ln(1.25 / delta)) / epsilon``, where ``bound`` limits the
-    distance to the retrained parameters.
+    ``-(1/m) H^-1 (grad L_add - grad L_sub)``, where ``H`` is the mean Hessian, and ``L_sub`` and ``L_add`` are the
+    losses of the changed examples before and after forgetting. The released parameters are those after the step plus
+    noise ``N(0, sigma^2 I)`` with ``sigma >= bound sqrt(2 ln(1.25 / delta)) / epsilon``, where ``bound`` is an upper
+    bound on the distance to the retrained parameters.
 
-    The paper's bound uses the loss's Lipschitz constant and maximum, and would be hundreds of times the parameters'
-    size here. This implementation measures it: if a function's curvature is at least ``damping``, the distance from a
-    point to its minimum is at most its gradient norm there divided by ``damping``. Bounds of successive requests are
-    summed, and each release draws its own noise for the sum so far.
+    The paper's bound uses the Lipschitz constant and the maximum of the loss, and would be hundreds of times the size
+    of the parameters here. This implementation measures a bound instead: if a function's curvature is at least
+    ``damping``, the distance from a point to the minimum is at most the gradient norm at the point divided by
+    ``damping``. Bounds of successive requests are summed, and each release draws its own noise for the sum so far.
 
-    Differences from ERASE: the sign and the factor ``1/m`` are the paper's (in ERASE the step reinforced what was to be
-    forgotten); the square root is in the numerator; the bound is a bound; the noise is on what is released, not on the
-    model that the next request starts from; there is no fine-tuning, as in the paper; and there is no minimum noise
-    (ERASE's ``idea_sigma`` is 0.1, which is more than most embeddings tolerate). There is also no epsilon by default:
-    the noise for an epsilon of up to 1 is hundreds of times the size of the embeddings, unless the damping is so large
-    that a step forgets nothing. The certificate reports the noise that an epsilon of 1 would need.
+    Differences from ERASE: the sign and the factor ``1/m`` are the paper's (ERASE's step reinforces what is to be
+    forgotten); the square root is in the numerator; ``bound`` is an upper bound on the distance, which ERASE's value is
+    not; the noise is added to the released copies, not to the model from which the next request starts; there is no
+    fine-tuning, as in the paper; and there is no minimum noise (ERASE's ``idea_sigma`` is 0.1, which is more than most
+    embeddings tolerate). There is also no epsilon by default: the noise for an epsilon of up to 1 is hundreds of times
+    the size of the embeddings, unless the damping is so large that a step forgets nothing. The certificate reports the
+    noise that an epsilon of 1 would need.
 
-    The inherited ``error`` is the sum of these distance bounds.
+    The inherited ``error`` is the sum of the distance bounds.
     """
 
     name = "idea"
@@ -58,18 +60,18 @@ class Idea(CertifiedAlgorithm):
 
     @property
     def epsilon(self) -> float | None:
-        """Epsilon of one release; ``None`` if none was set, and then nothing is certified."""
+        """Epsilon of one release; ``None`` if the user set none, so that nothing is certified."""
         return self.hyper.idea_epsilon
 
     def scope(self, case: Case) -> Scope:
-        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
+        """Return the limits on examples and negatives for a case's linear system."""
         hyper = self.hyper
         return Scope(
             hyper.idea_k_hops, hyper.idea_hessian_samples, hyper.idea_hessian_samples, hyper.influence_negatives
         )
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the damped Newton step, without noise, and add its distance bound to the sum."""
+        """Return the damped Newton step, without noise, and add its distance bound to the sum ``error``."""
         hyper, right = self.hyper, system.difference
         x, work = self.newton(case, system, right, hyper.idea_damping, hyper.idea_iterations)
         residual = self.measured(case, system, x, right, hyper.idea_damping)
@@ -83,8 +85,9 @@ class Idea(CertifiedAlgorithm):
         """Return the noise for the distance bounds summed since the base model, and entries of the certificate.
 
         Returns:
-            A flat vector over all parameters, or ``None`` for no noise; and a dictionary with ``distance_bound``,
-            ``sigma_of_epsilon_1``, ``sigma`` and ``delta``.
+            The noise, a flat vector over all parameters, or ``None`` for no noise; and a dictionary with
+            ``distance_bound`` (the sum), ``sigma_of_epsilon_1`` (the standard deviation that an epsilon of 1 would
+            need), ``sigma`` (the noise's standard deviation) and ``delta``.
         """
         hyper, bound = self.hyper, self.error
         entries = {"distance_bound": bound, "sigma_of_epsilon_1": gaussian_sigma(1.0, hyper.idea_delta, bound)}

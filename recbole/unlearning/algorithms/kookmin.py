@@ -15,7 +15,7 @@ from recbole.utils import torch_seed
 
 @dataclass(frozen=True)
 class KookminHyper(HyperParameters):
-    """The hyper-parameters of ``kookmin``."""
+    """Hyper-parameters of the algorithm ``kookmin``; the help text of each field describes it."""
 
     kookmin_init_rate: float = hyperparameter(
         0.01, "fraction of the forgotten examples' weights to re-initialise", above=0, most=1
@@ -38,20 +38,20 @@ class Kookmin(ErasingAlgorithm):
     they re-initialise a fraction of the weights, those with the smallest ``|s|``. They fine-tune the network on
     retained data by SGD, with a tenth of the learning rate for the other weights.
 
-    In a recommender most rows of a table have nothing to do with a request: their ``s`` is zero, which is the smallest
-    value. In ERASE the rows of the first users in the table are re-initialised at every request. Here weights are
+    In a recommender most table rows are unrelated to a request: their ``s`` is zero, which is the smallest value. In
+    ERASE the rows of the first users in the table are therefore re-initialised at every request. Here weights are
     chosen among the rows of the model's ``erasable`` tables and matrices in which the forgotten examples have a
-    gradient. In look-up tables (the model's ``lookups``) these must also be rows of the examples' own user and items.
-    In collaborative filtering these are the requesting user and the forgotten items; in a session model, the items of
-    the prefixes and targets that contained a forgotten item; in a basket model, the items of the user's history and
-    target. Negatives, and rows that only a propagation or a softmax over the catalogue reads, are therefore not
-    re-initialised. Dense matrices, and tables of a model that declares no look-ups, are considered as a whole;
-    normalisation gains and biases do not change.
+    gradient. In look-up tables (the model's ``lookups``) the rows must also be those of the examples' own user and
+    items. In collaborative filtering these are the requesting user and the forgotten items; in a session model, the
+    items of the prefixes and targets that contained a forgotten item; in a basket model, the items of the user's
+    history and target. Rows of negatives, and rows that only a propagation or a softmax over the catalogue reads, are
+    therefore not re-initialised. In dense matrices, and in tables of a model that declares no look-ups, all rows count.
+    Gains and biases of normalisations do not change.
 
-    Values are drawn as the original draws them for linear layers, uniformly in ``+- 1 / sqrt(columns)``. The ratio of
-    learning rates is applied to the gradients, so the optimiser is SGD (momentum 0.9): with ERASE's Adam the ratio
-    cancels. The original's weight decay is left out, because it would shrink all rows at each request, and so is its
-    schedule over epochs, because a repair lasts for a fraction of an epoch.
+    New values are drawn as the original draws them for linear layers, uniformly in ``+- 1 / sqrt(columns)``. The ratio
+    of learning rates is applied to the gradients. The optimiser is SGD (momentum 0.9), because with ERASE's Adam the
+    ratio cancels. The original's weight decay is left out, because it would shrink all rows at each request. So is its
+    learning-rate schedule over epochs, because the fine-tuning takes a fraction of an epoch.
     """
 
     name = "kookmin"
@@ -59,7 +59,7 @@ class Kookmin(ErasingAlgorithm):
     hyper: KookminHyper
 
     def descend(self, descent: Descent) -> dict[str, Any]:
-        """Re-initialise weights, then fine-tune.
+        """Re-initialise weights, then fine-tune on retained examples.
 
         Returns:
             ``n_drawn_anew``, the number of weights that were re-initialised.
@@ -76,7 +76,8 @@ class Kookmin(ErasingAlgorithm):
         """Re-initialise weights of the model, in place.
 
         Returns:
-            Parameter name to the relative learning rate of each entry: 1 if re-initialised, else 0.1.
+            Parameter name to the relative learning rate of each entry (of the parameter's shape): 1 if it was
+            re-initialised, else 0.1.
         """
         descent.check_time()
         case = descent.case
@@ -106,9 +107,9 @@ class Kookmin(ErasingAlgorithm):
         return rates
 
     def _pulled(self, name: str, rows: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
-        """Return which rows of a table have a gradient, bool [n].
+        """Return in which rows of a table the gradient is not zero, bool [n].
 
-        For a matrix of which single entries are stored, the result says which entries are in a row that has one.
+        For a matrix of which single entries are stored, the result says for each entry whether its row has a gradient.
 
         Args:
             name: the parameter's name.
@@ -121,9 +122,9 @@ class Kookmin(ErasingAlgorithm):
         return torch.isin(owner, owner[pull != 0])
 
     def _least(self, saliency: torch.Tensor) -> torch.Tensor:
-        """Return the indices [k, dims] of the entries with the smallest saliency.
+        """Return the indices of the ``k`` entries with the smallest saliency, int64 [k, dims].
 
-        ``k`` is the fraction ``kookmin_init_rate`` of all entries, but at least one if there are any.
+        ``k`` is the fraction ``kookmin_init_rate`` of all entries, rounded down, but at least 1 if there are any.
         """
         count = max(int(self.hyper.kookmin_init_rate * saliency.numel()), min(saliency.numel(), 1))
         chosen = torch.topk(saliency.reshape(-1), count, largest=False).indices

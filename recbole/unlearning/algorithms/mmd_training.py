@@ -1,4 +1,4 @@
-"""MMD in training: trains a model from scratch so that the groups' embeddings have the same distribution."""
+"""MMD in training: trains a new model in which the embeddings of all user groups have the same distribution."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,18 +15,19 @@ from recbole.unlearning.mmd import mmd
 
 @dataclass(frozen=True)
 class MmdTrainingHyper(ViewHyper):
-    """The hyper-parameters of ``mmd_training``."""
+    """Hyper-parameters of the algorithm ``mmd_training``; the help text of each field describes it."""
 
     mmd_weight: float = hyperparameter(1.0, "weight of the discrepancy in the training loss", above=0)
     mmd_every: int = hyperparameter(50, "the discrepancy is added to the loss of every n-th batch", least=1)
 
 
 class MmdTraining(InTrainingAlgorithm):
-    """Yardstick: training from scratch with the groups' maximum mean discrepancy added to the loss.
+    """Reference: training from scratch with the groups' maximum mean discrepancy added to the loss.
 
-    This is the option ``retrain`` in the program of Y. Li et al., "Making Users Indistinguishable", MM 2023. It is no
-    retraining without the attribute, which the data never contained. The discrepancy is that of ``d2d``, between all
-    protected users. It is added to every fiftieth batch by default, as in that program.
+    This is the option ``retrain`` in the program of Y. Li et al., "Making Users Indistinguishable", MM 2023. Despite
+    that name it does not retrain without the attribute, which was never among the training data. The discrepancy is
+    that of ``d2d``, between the groups of all protected users. It is added to the loss of every fiftieth batch by
+    default, as in that program.
     """
 
     name = "mmd_training"
@@ -34,7 +35,7 @@ class MmdTraining(InTrainingAlgorithm):
     hyper: MmdTrainingHyper
 
     def penalty(self, model: GeneralRecommender, views: Mapping[str, UserView], labels: Labelled) -> Penalty:
-        """Return the module that computes the discrepancy between all protected users, in some of the batches."""
+        """Return the module that computes the discrepancy between the groups of protected users, in some batches."""
         return Discrepancy(model, views, labels, self.hyper)
 
 
@@ -43,9 +44,12 @@ class Discrepancy(Penalty):
 
     Args:
         model: the model to train.
-        views: its protected user embeddings, name to view.
+        views: its protected matrices of user embeddings, name to view.
         labels: attribute name to each user's group, int64 [n_users]; -1 for users who are not protected.
         hyper: the hyper-parameters.
+
+    Attributes:
+        batches: number of batches so far, a scalar int64 buffer.
     """
 
     batches: torch.Tensor
@@ -62,7 +66,7 @@ class Discrepancy(Penalty):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device=model.device))
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
-        """Return the weighted discrepancy, differentiable; 0 for a batch that it is not added to."""
+        """Return the weighted discrepancy, a differentiable scalar; 0 for batches in which it is not computed."""
         self.batches += 1
         total = torch.zeros((), device=self.batches.device)
         if int(self.batches) % self.hyper.mmd_every:
@@ -76,7 +80,12 @@ class Discrepancy(Penalty):
 
 
 def _discrepancy(points: torch.Tensor, n_first: int) -> torch.Tensor:
-    """Return the value of :func:`~recbole.unlearning.mmd.mmd` as a tensor with that function's gradient."""
+    """Return the squared discrepancy of :func:`~recbole.unlearning.mmd.mmd` as a differentiable scalar tensor.
+
+    Args:
+        points: float [n, d], user embeddings with their autograd graph, the first group's first.
+        n_first: size of the first group.
+    """
     value, gradient = mmd(points.detach(), n_first)
     pulled = (points * gradient).sum()
     return pulled - pulled.detach() + value

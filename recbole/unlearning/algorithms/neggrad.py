@@ -15,8 +15,8 @@ class Neggrad(DescentAlgorithm):
 
     The name is from A. Golatkar, A. Achille, S. Soatto, "Eternal Sunshine of the Spotless Net: Selective Forgetting in
     Deep Networks", CVPR 2020, which compares with it (equation numbers not checked). The loss of an example that is
-    already predicted wrongly has no upper bound, so nothing in the method says when to stop. The model is only
-    preserved by few and small steps: ``neggrad_steps`` of SGD without momentum over the examples that contained a
+    already predicted wrongly has no upper bound, so the method has no criterion for when to stop. Only few and small
+    steps keep the model useful: ``neggrad_steps`` passes of SGD without momentum over the examples that contained a
     forgotten row, as they were before. Negatives are drawn as in training, and again for each step. If a part of an
     example is retained (a shorter session, the rest of a basket), the ascent is nevertheless on the whole example.
     """
@@ -29,7 +29,7 @@ class Neggrad(DescentAlgorithm):
         """Run gradient ascent on the forgotten examples.
 
         Returns:
-            ``n_ascended``, the number of examples.
+            ``n_ascended``, the number of forgotten examples.
         """
         hyper = self.hyper
         optimizer = self.sgd(hyper.neggrad_rate, momentum=0.0)
@@ -40,5 +40,5 @@ class Neggrad(DescentAlgorithm):
         return {"n_ascended": len(descent.case.change.before)}
 
     def _negative(self, descent: Descent, batch: Interaction, *name: int) -> torch.Tensor:
-        """Return the negative of the training loss, summed over a batch's examples."""
+        """Return the negative of the training loss, summed over a batch's rows, a scalar tensor."""
         return -len(batch) * descent.mean_loss_of(batch, "ascent", *name)

@@ -1,4 +1,4 @@
-"""NegGrad with a repair: a baseline with gradient ascent on forgotten examples and then fine-tuning."""
+"""NegGrad with a repair: a baseline with gradient ascent on forgotten examples, then fine-tuning on retained ones."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +11,17 @@ from recbole.unlearning.hyper import FinetuneHyper, NeggradHyper
 
 @dataclass(frozen=True)
 class NeggradRepairHyper(NeggradHyper, FinetuneHyper):
-    """The hyper-parameters of ``neggrad`` and ``finetune``."""
+    """Hyper-parameters of the algorithm ``neggrad_repair``: those of ``neggrad`` and ``finetune``."""
 
 
 class NeggradRepair(Neggrad, Finetune):
     """Baseline: the gradient ascent of ``neggrad``, followed by the fine-tuning of ``finetune``, as one step.
 
-    The repair undoes damage that the ascent did to other predictions, and also some of the forgetting. M. Kurmanji, P.
-    Triantafillou, J. Hayes, E. Triantafillou, "Towards Unbounded Machine Unlearning", NeurIPS 2023, compare with a
-    NegGrad+ that ascends on forgotten and descends on retained examples in the same steps, with a weight between them
-    (equation numbers not checked). Here the two follow one another, as in the three challenge entries.
+    The fine-tuning repairs damage that the ascent did to other predictions, and also undoes some of the forgetting. M.
+    Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou, "Towards Unbounded Machine Unlearning", NeurIPS 2023,
+    compare with NegGrad+, which ascends on forgotten and descends on retained examples in the same steps, with a weight
+    between the two losses (equation numbers not checked). Here the descent follows the ascent, as in the three entries
+    of the NeurIPS 2023 Machine Unlearning Challenge (``kookmin``, ``fanchuan``, ``seif``).
     """
 
     name = "neggrad_repair"
@@ -31,6 +32,6 @@ class NeggradRepair(Neggrad, Finetune):
         """Run gradient ascent on the forgotten examples, then fine-tune on retained ones.
 
         Returns:
-            ``n_ascended`` and ``n_retained``, the numbers of examples.
+            ``n_ascended`` and ``n_retained``, the numbers of forgotten and of retained examples.
         """
         return Neggrad.descend(self, descent) | Finetune.descend(self, descent)

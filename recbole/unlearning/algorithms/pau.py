@@ -1,4 +1,4 @@
-"""PAU: attribute unlearning by coding rates."""
+"""PAU: attribute unlearning that makes the coding rates of user groups and of all users equal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from recbole.unlearning.protection import ProtectionAlgorithm
 
 @dataclass(frozen=True)
 class PauHyper(ProtectHyper):
-    """The hyper-parameters of ``pau``."""
+    """Hyper-parameters of the algorithm ``pau``; the help text of each field describes it."""
 
     pau_epsilon: float = hyperparameter(
         0.5, "precision of the coding rates, for embeddings scaled to a mean squared length of 1", above=0
@@ -26,23 +26,24 @@ class Pau(ProtectionAlgorithm):
     r"""Makes separate coding of the groups' embeddings as costly as joint coding: attribute unlearning after training.
 
     Named after PAU (WWW 2025), whose text was not available. Only its objective is known here, from secondary sources,
-    so the signs are derived. The rate of coding the rows z of a matrix of m users up to a precision epsilon is (Y. Ma
-    et al., "Segmentation of Multivariate Mixed Data via Lossy Data Coding and Compression", PAMI 2007; equation numbers
-    not checked), with S the mean of z z^T, S_j the same mean for the m_j users of group j, and D the number of
-    columns::
+    so the signs are derived. R is the rate of coding the embeddings z of m users, up to a precision epsilon, and R_c is
+    the rate of coding each group separately (Y. Ma et al., "Segmentation of Multivariate Mixed Data via Lossy Data
+    Coding and Compression", PAMI 2007; equation numbers not checked). S is the mean of z z^T over all users, S_j the
+    same mean over the m_j users of group j, and D the number of columns::
 
         R = 1/2 logdet(I + D / epsilon^2 S)          R_c = sum_j (m_j / m) 1/2 logdet(I + D / epsilon^2 S_j)
 
     S is the mean of the S_j with weights m_j / m, and logdet is strictly concave on positive definite matrices, so
-    ``R_c <= R`` by Jensen's inequality, with equality if and only if all S_j are equal. R - R_c is maximised to learn
-    classes. To hide them it must become zero, without a decrease of R, which measures how much users differ::
+    ``R_c <= R`` by Jensen's inequality, with equality if and only if all S_j are equal. Methods that learn classes
+    maximise R - R_c. To hide the groups, R - R_c must become zero, without a decrease of R, which measures how much
+    users differ::
 
         minimise  -R_c + lambda |R - b|,  b the original R
 
     PAU also fixes the groups' norms. With lambda > 1 this is not necessary: scaling all embeddings up raises R_c by no
-    more than R, as (I + X)^-1 is operator convex, so growth beyond b never pays off. Embeddings are divided, once, by
-    the root of their original mean squared length. The S_j of embeddings do not depend on the sign of a group's mean:
-    two groups with means m and -m can have equal ones. Therefore each embedding is extended by a constant 1 here, which
+    more than R, as (I + X)^-1 is operator convex, so growth of R beyond b never lowers the objective. Embeddings are
+    divided by the root of their original mean squared length. The S_j do not depend on the sign of a group's mean: two
+    groups with means m and -m can have equal S_j. Therefore each embedding is extended by a constant 1 here, which
     includes the means in the S_j.
 
     A step takes O(users x d^2 + groups x d^3).
@@ -59,7 +60,10 @@ class Pau(ProtectionAlgorithm):
     def objective(
         self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
     ) -> tuple[float, torch.Tensor]:
-        """Return one view's objective, and its gradient, float [n_users, d]."""
+        """Return the objective for one matrix of user embeddings, and its gradient in ``vectors``, float [n_users, d].
+
+        See :meth:`ProtectionAlgorithm.objective <recbole.unlearning.protection.ProtectionAlgorithm.objective>`.
+        """
         people = torch.cat(list(groups))
         base, places = (
             self.base[view][people],
@@ -76,10 +80,10 @@ class Pau(ProtectionAlgorithm):
 
 
 def rates(vectors: torch.Tensor, groups: Sequence[torch.Tensor], epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return R and R_c of embeddings, as differentiable scalar tensors.
+    """Return the joint coding rate R and the group-wise rate R_c of :class:`Pau`, as differentiable scalar tensors.
 
     Args:
-        vectors: float [m, d], embeddings of the protected users.
+        vectors: float [m, d], embeddings of the protected users, already divided by their original root mean square.
         groups: int64 row indices of each group.
         epsilon: precision of the coding.
     """

@@ -20,15 +20,15 @@ from recbole.utils.deadline import Deadline
 
 
 class Reset(UnlearningAlgorithm):
-    """Baseline: the parameters that belong to the requesting user alone get their initial values back.
+    """Baseline: the parameters that belong only to the requesting user are set back to their initial values.
 
     These are the user's rows in the tables that the model's ``lookups`` index by its ``user_fields``. The values are
-    those of a new model with the run's seed, from which retraining starts too. Nothing is trained afterwards. The
-    user's other interests are lost along with what was to be forgotten: this baseline shows the cost of forgetting a
-    whole user. What the forgotten interactions left in shared parameters, above all in item embeddings, stays.
+    those of a new model with the run's seed, from which retraining starts too. Nothing is trained afterwards. What the
+    model learned from the user's retained interactions is lost too: this baseline shows the cost of forgetting a whole
+    user. The influence of the forgotten interactions on shared parameters, above all on item embeddings, remains.
 
-    Models without a row per user, as for sessions and baskets, are refused. Rows of items that no user has any more are
-    not reset: they belong to no user, and are hardly ever recommended.
+    Models without a table row per user, such as session and basket models, are refused. Rows of items without any
+    retained interaction are not reset: they belong to no user, and are hardly ever recommended.
     """
 
     name = "reset"
@@ -62,6 +62,7 @@ class Reset(UnlearningAlgorithm):
         return self.answer_on_examples(requests, deadline, self._reset)
 
     def _reset(self, case: Case, clock: Clock) -> Outcome:
+        """Rebuild the model, and reset the rows of the requesting users who had a training example that changes."""
         case.check_time("before it began")
         self.bench.rebuild()
         clock.lap("prepare")
@@ -80,4 +81,5 @@ class Reset(UnlearningAlgorithm):
 
 
 def _square(values: torch.Tensor) -> float:
+    """Return the sum of squares."""
     return float(values.double().square().sum())

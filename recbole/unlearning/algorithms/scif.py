@@ -1,4 +1,4 @@
-"""SCIF: selective and collaborative influence function."""
+"""SCIF (selective and collaborative influence function): a Newton step in the requesting user's parameters."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from recbole.utils import InputType, UserError
 
 @dataclass(frozen=True)
 class ScifHyper(HyperParameters):
-    """The hyper-parameters of ``scif``."""
+    """Hyper-parameters of the algorithm ``scif``; the help text of each field describes it."""
 
     damping: float = hyperparameter(1e-5, "added to the diagonal of the mean loss's Hessian", above=0)
     scif_iterations: int = hyperparameter(100, "largest number of conjugate-gradient iterations per request", least=1)
@@ -36,9 +36,9 @@ class Scif(InfluenceAlgorithm):
     (equation numbers not checked).
 
     Let ``J(t) = 1/n sum_i l_i(t)`` be the training objective and ``t`` its trained parameters, so ``grad J(t) = 0``.
-    Without the forgotten rows the examples ``before`` become ``after``, the objective is
-    ``J'(t) = J(t) + (L_after(t) - L_before(t)) / n``, and ``grad J'(t) = (g_after - g_before) / n``. A Newton step
-    towards the optimum of ``J'``, with ``H`` the summed Hessian of the retained examples, is::
+    Forgetting turns the changed examples ``before`` into the examples ``after``. The objective becomes ``J'(t) = J(t) +
+    (L_after(t) - L_before(t)) / n``, so ``grad J'(t) = (g_after - g_before) / n``. A Newton step towards the optimum of
+    ``J'``, with ``H`` the summed Hessian of the retained examples, is::
 
         t <- t - (H / n + damping I)^-1 (g_after - g_before) / n
 
@@ -51,18 +51,18 @@ class Scif(InfluenceAlgorithm):
     user's own retained examples, because no other user's loss depends on these rows. Otherwise it is estimated as in
     the other influence methods, from ``scif_hessian_samples`` retained examples of each kind. A pairwise loss is
     averaged over ``scif_negatives`` fixed negatives, which estimates the expectation that training minimises. Session
-    models have no user parameters: there ``t`` are the item table and the layers that map to it, which all sessions
+    models have no user parameters. There ``t`` are the item table and the layers that map to it, which all sessions
     share.
 
     If only rows of requesting users change, the expectation over negatives can be computed exactly, over all items that
-    the user may have as negatives. For the forgotten examples, where most of the sampling error is, this is done if
-    negatives are uniform and it takes at most 2^18 scores. With ``scif_negatives`` of 0 it is also done for the user's
-    other examples and in ``H`` if that takes at most 2^22 scores (beyond that, 64 draws are used), which costs twenty
-    times as much on ml-100k.
+    can be negatives of the user. For the forgotten examples, which cause most of the sampling error, this is done if
+    negatives are drawn uniformly and it takes at most 2^18 scores. With ``scif_negatives`` of 0 it is also done for the
+    user's other examples and in ``H``, which costs twenty times as much on ml-100k. If that takes more than 2^22
+    scores, 64 draws are used instead.
 
-    Differences from ERASE: one fixed operator instead of another minibatch in each iteration; no ascent on retained
-    data; sums instead of sums of means; the requesting user's row instead of the whole user table; and division by
-    ``n``, not by the number of sampled rows.
+    Differences from ERASE: one fixed Hessian instead of that of another minibatch in each iteration; no ascent on
+    retained data; sums of losses instead of sums of means; the requesting user's row instead of the whole user table;
+    and division by ``n``, not by the number of sampled rows.
     """
 
     name = "scif"
@@ -75,28 +75,31 @@ class Scif(InfluenceAlgorithm):
         pairwise = negatives.times > 0 and negatives.input_type is InputType.PAIRWISE
         if not self.hyper.scif_negatives and pairwise and not (self.alone and negatives.by_person):
             raise UserError(
-                "--scif_negatives 0: all possible negatives can be used only if the step changes no rows but the "
-                f"user's own, which is not so for {type(model).__name__}; set 1 or more"
+                "--scif_negatives 0: all possible negatives can be used only if the step changes no parameters but the "
+                f"requesting user's own rows, which is not so for {type(model).__name__}; set 1 or more"
             )
 
     @property
     def alone(self) -> bool:
-        """Whether the step changes nothing but tables of users that the loss reads by look-ups."""
+        """Whether the step changes only user tables that the loss reads by look-ups.
+
+        Then only the requesting users' losses depend on the rows that change.
+        """
         return bool(self.model.selective) and set(self.model.selective) <= set(self.model.row_tables)
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return the trained ``selective`` parameters, or all trained parameters if the model declares none."""
+        """Return the names of the trained ``selective`` parameters, or of all trained ones if the model has none."""
         everything = super().moves(model)
         return tuple(name for name in model.selective if name in everything) if model.selective else everything
 
     def scope(self, case: Case) -> Scope:
-        """Return the graph distance, and the numbers of examples and negatives, for a case's linear system."""
+        """Return the limits on examples and negatives for a case's linear system."""
         n = self.hyper.scif_hessian_samples
         return Scope(math.inf, n, n, self.hyper.scif_negatives)
 
     def curvature_sample(self, case: Case, n: int, times: int) -> tuple[list[Interaction], list[float], bool]:
-        """Return the examples of the Hessian: the requesting users' own if no other loss depends on what changes.
+        """Return the examples of the Hessian: the requesting users' own, if only these users' losses change.
 
         Otherwise they are those of :meth:`Case.curvature_sample <recbole.unlearning.case.Case.curvature_sample>`, which
         also describes arguments and result.
@@ -112,7 +115,7 @@ class Scif(InfluenceAlgorithm):
         return [batch], [1 / (share * rows)], share == 1
 
     def step(self, case: Case, system: System) -> Step:
-        """Return the damped Newton step."""
+        """Return the damped Newton step for a case's linear system."""
         hyper = self.hyper
         x, work = self.newton(case, system, system.difference, hyper.damping, hyper.scif_iterations)
         return Step(system.subspace, x, work)

@@ -1,4 +1,4 @@
-"""SEIF: noise on parameters, then weighted fine-tuning."""
+"""SEIF: noise on parameters, then fine-tuning with weighted examples."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from recbole.utils import torch_seed
 
 @dataclass(frozen=True)
 class SeifHyper(HyperParameters):
-    """The hyper-parameters of ``seif``."""
+    """Hyper-parameters of the algorithm ``seif``; the help text of each field describes it."""
 
     seif_erase_std: float = hyperparameter(
         0.01, "noise before the repair, relative to the root mean square of a table or matrix", least=0
@@ -39,18 +39,18 @@ class Seif(ErasingAlgorithm):
     ``N(0, 0.6^2)`` to the convolutions, fine-tune for 4 epochs on retained data by SGD with class weights, and add
     ``N(0, 0.005^2)`` before the last epoch. Forgotten examples are never used.
 
-    The original erases once. Here requests follow one another, and noise on every table at each of them, with a repair
-    on few examples, would destroy a recommender. So in look-up tables (the model's ``lookups``) noise is added only to
-    the rows of the forgotten examples. In collaborative filtering these are the requesting user and the forgotten
-    items; in a session model, the items of the prefixes and targets that contained a forgotten item; in a basket model,
-    the items of the user's history and target. Other rows that a loss reads, by a propagation, a softmax over the
-    catalogue or negatives, do not change. Dense matrices, and tables of a model that declares no look-ups, get noise
-    everywhere.
+    The original erases once. Here requests follow one another. Noise on every table at each request, followed by
+    fine-tuning on few examples, would destroy a recommender. So in look-up tables (the model's ``lookups``) noise is
+    added only to the rows of the forgotten examples. In collaborative filtering these are the requesting user and the
+    forgotten items; in a session model, the items of the prefixes and targets that contained a forgotten item; in a
+    basket model, the items of the user's history and target. Other rows that a loss reads, by a propagation, a softmax
+    over the catalogue or negatives, get no noise. Dense matrices, and tables of a model that declares no look-ups, get
+    noise everywhere.
 
     The noise's standard deviation is relative to the tensor's root mean square, because weights of recommenders differ
-    in scale: 0.6 would be many times an embedding. ERASE's ``theta (1 + 0.6 eps)`` makes weights larger at each
-    request. The repair uses the requesting users' own retained examples in addition to sampled ones. Each example has
-    its own weight; in ERASE a batch has one weight, which Adam cancels. ERASE's unused ``seif_weight_decay`` takes
+    in scale: 0.6 would be many times the size of an embedding. ERASE's ``theta (1 + 0.6 eps)`` makes weights larger at
+    each request. Fine-tuning uses the requesting users' own retained examples in addition to sampled ones. Each example
+    has its own weight; in ERASE a batch has one weight, which Adam cancels. ERASE's unused ``seif_weight_decay`` takes
     effect here, and is 0 by default because it would shrink all rows. The original's cosine schedule is left out.
     """
 
@@ -62,7 +62,7 @@ class Seif(ErasingAlgorithm):
         """Add noise, then fine-tune, with less noise before the last epoch.
 
         Returns:
-            ``n_repair``, the number of examples.
+            ``n_repair``, the number of examples in an epoch of fine-tuning.
         """
         hyper, case, change = self.hyper, descent.case, descent.case.change
         reached = self.reached(change.before)
@@ -83,10 +83,10 @@ class Seif(ErasingAlgorithm):
         """Add noise to rows of tables and matrices, in place.
 
         Args:
-            descent: the case's steps.
+            descent: the optimiser steps of the case, whose time limit is checked.
             reached: parameter name to int64 row indices.
             std: standard deviation, relative to the root mean square of the whole parameter.
-            turn: number that keys the random stream.
+            turn: a number that keys the random stream.
         """
         descent.check_time()
         seed = torch_seed(self.config["seed"], "noise", self.name, descent.case.index, turn)
@@ -97,10 +97,12 @@ class Seif(ErasingAlgorithm):
             parameter.index_add_(0, rows, std * parameter.square().mean().sqrt() * noise.to(parameter.device))
 
     def _weighted(self, descent: Descent, examples: np.ndarray, items: np.ndarray, epoch: int) -> torch.Tensor:
-        """Return the weighted mean of the training loss. Examples whose target is a forgotten item count less.
+        """Return the weighted mean training loss of a batch, a scalar tensor.
+
+        Examples whose target is a forgotten item have the weight ``seif_forget_class_weight``, others 1.
 
         Args:
-            descent: the case's steps.
+            descent: the optimiser steps of the case.
             examples: int64, numbers of the batch's examples.
             items: int64, ascending, ids of the forgotten items.
             epoch: number of the epoch, which changes the negatives.

@@ -30,7 +30,7 @@ _CLOCKS = ("seconds", "cpu_seconds")
 
 @dataclass(frozen=True)
 class ShardsHyper(NoHyperParameters):
-    """The hyper-parameters of ``shards``."""
+    """Hyper-parameters of the algorithm ``shards``; the help text of each field describes it."""
 
     materialise: str = hyperparameter(
         "lazy",
@@ -51,22 +51,22 @@ class Shards(UnlearningAlgorithm):
     al., "Recommendation Unlearning", WWW 2022.
 
     Each shard's model is a function of its retained rows. The ensemble is therefore bit-identical to one trained from
-    scratch without the forgotten rows, given the base's partition. That holds in any order of requests, and whether
-    shards are trained after each request (``eager``) or once at each checkpoint (``lazy``; in between, the affected
-    shards must not be used). A row held out for validation affects its shard too, because it influenced when training
-    stopped. A row held out for the test affects no shard.
+    scratch without the forgotten rows, given the base model's partition. That holds in any order of requests. Shards
+    may be trained after each request (``eager``) or once at each checkpoint (``lazy``); with ``lazy`` the affected
+    shards must not be used in between. A row held out for validation affects its shard too, because it influenced when
+    training stopped. A row held out for the test affects no shard.
 
     The partition does not change. If it was computed from the interactions, it may still reveal a forgotten row
-    (``exact_level`` E1 in the record); if it was not (``hash``), nothing does (E2). With ``repartition`` nothing does
-    either: at each checkpoint the retained data are partitioned again, by embeddings that are trained again on them,
-    and all shards and the aggregation are trained on that partition. This costs as much as the first training, so it is
-    no way to unlearn; it is the yardstick for what the partition reveals. The time budget does not apply: partly
-    trained shards would not be a valid deletion.
+    (``exact_level`` E1 in the record). If it was not (``hash``), nothing reveals the row (E2). With ``repartition``
+    nothing does either: at each checkpoint the retained data are partitioned again, by embeddings that are trained
+    again on them, and all shards and the aggregation are trained on that partition. This costs as much as the first
+    training, so it is no practical way to unlearn; it serves to measure what the partition reveals. The time budget
+    does not apply: partly trained shards would not be a valid deletion.
 
     Attributes:
-        partition: int, the base's shard of each log row.
-        workspace: files of finished shards and of snapshots of training.
-        hits: the affected shards of each request so far, in the order of the requests.
+        partition: int16 [rows], the base model's shard of each log row.
+        workspace: the files of finished shards and of snapshots of training.
+        hits: for each request so far, the numbers of the affected shards.
         trainings: cost figures of each training so far.
     """
 
@@ -92,7 +92,7 @@ class Shards(UnlearningAlgorithm):
         """Refuse a model that is not an ensemble.
 
         Raises:
-            UserError: it is not.
+            UserError: it is a single model.
         """
         if not isinstance(model, Ensemble):
             raise UserError(
@@ -101,18 +101,25 @@ class Shards(UnlearningAlgorithm):
             )
 
     def _check_repartition(self) -> None:
-        """Refuse ``--repartition`` with settings that it does not apply to."""
+        """Refuse ``--repartition`` with settings to which it does not apply.
+
+        Raises:
+            UserError: the partition does not depend on the interactions, or shards are trained after each request.
+        """
         if self.config["partition"] in ("hash", "random"):
             raise UserError(
                 f"--repartition does not apply to --partition {self.config['partition']}, which does not depend on the "
                 "interactions and so reveals nothing about a forgotten one"
             )
         if self.hyper.materialise == "eager":
-            raise UserError("--repartition trains everything at each checkpoint, and excludes --materialise eager")
+            raise UserError(
+                "--repartition trains all shards at each checkpoint, and excludes --materialise eager, which trains "
+                "after each request; use --materialise lazy"
+            )
 
     @classmethod
     def moves(cls, model: AbstractRecommender) -> tuple[str, ...]:
-        """Return no parameter: shards are trained again, not updated."""
+        """Return no names: shards are trained again, not updated."""
         return ()
 
     def forget(self, requests: Sequence[Request], deadline: Deadline) -> Outcome:
@@ -145,7 +152,7 @@ class Shards(UnlearningAlgorithm):
         return outcome
 
     def _hit(self, rows: np.ndarray) -> list[int]:
-        """Return the shards whose models were trained or validated on some log rows (int64 indices), ascending."""
+        """Return the numbers of the shards trained or validated on any of some log rows (int64 indices), ascending."""
         counted = rows[self.dataset.log.split[rows] != TEST]
         return distinct(self.model.shard_of.cpu().numpy()[counted]).tolist()
 
@@ -173,27 +180,27 @@ class Shards(UnlearningAlgorithm):
             learned = learn_ensemble(run, state, shard_of, self.workspace, fresh)
             model.load_state_dict(learned.model.state_dict())
             self.trainings.append(learned.costs.described() | told)
-        else:  # no model has seen the rows held out for the test
+        else:  # new forgotten rows, if any, were held out for the test: no model depends on them
             model.without.copy_(torch.from_numpy(self.dataset.forgotten))
         self.bench.rebuild()
         model.eval()
         return bool(stale)
 
     def _repartitioned(self, run: Run, state: State) -> tuple[dict[str, Any], np.ndarray]:
-        """Return costs of a new partition of the retained data, and the partition itself, int16 [rows of the log]."""
+        """Partition the retained data again; return cost figures, and the partition, int16 [rows of the log]."""
         found = make_partition(run, state, self.workspace)
         kept = ~state.forgotten & (state.dataset.log.split == TRAIN)
         alike = agreement(self.partition[kept], found.shard_of[kept], run.config["num_shards"])
         return found.cost | {"partition_agreement": alike}, found.shard_of
 
     def memory(self) -> dict[str, Any]:
-        """Return ``hits`` and ``trainings``."""
+        """Return the attributes ``hits`` and ``trainings`` for a snapshot."""
         return {"hits": self.hits, "trainings": self.trainings}
 
     def restore(
         self, state_dict: Mapping[str, torch.Tensor], forgotten: np.ndarray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Continue from a snapshot. The model's own buffers tell which shards still have to be trained.
+        """Restore the state of a snapshot. The model's own buffers show which shards still have to be trained.
 
         Args:
             state_dict: the model's parameters and buffers.
@@ -205,7 +212,7 @@ class Shards(UnlearningAlgorithm):
             self.hits, self.trainings = memory["hits"], memory["trainings"]
 
     def work_beside(self, stem: Path) -> None:
-        """Store finished shards, and snapshots of training, in files whose paths begin with ``stem``."""
+        """Store finished shards and snapshots of training in files whose paths begin with ``stem``."""
         self.workspace = Workspace(stem)
 
     def finish(self) -> None:
@@ -220,7 +227,7 @@ class Shards(UnlearningAlgorithm):
 
 @dataclass(frozen=True)
 class Bill:
-    """What requests to an ensemble cost.
+    """Computes what the requests to an ensemble cost.
 
     Attributes:
         hits: numbers of the shards that each request affected, in the order of the requests.
@@ -239,12 +246,12 @@ class Bill:
         """Return the costs as entries of a record.
 
         ``shards_hit`` is the number of affected shards for each request, and ``dirty_shards`` the number of distinct
-        shards affected up to that request. ``expected_dirty_shards`` is ``K (1 - (1 - 1/K)^r)``, its expectation for r
-        requests that affect one random shard each. ``shards_trained``, ``shard_seconds``, ``aggregate_seconds`` and
-        their CPU seconds are sums over all trainings. ``projected_eager_seconds`` is the time that training after each
-        request would take, given the mean seconds of each shard's trainings, and ``projected_eager_cpu_seconds`` its
-        CPU time. With ``repartition``, ``partition_agreement`` is the adjusted Rand index between each training's
-        partition and the base's, over the retained training rows.
+        shards affected up to and including that request. ``expected_dirty_shards`` is ``K (1 - (1 - 1/K)^r)``, its
+        expectation for r requests that affect one random shard of K each. ``shards_trained``, ``shard_seconds``,
+        ``aggregate_seconds`` and their CPU seconds are sums over all trainings. ``projected_eager_seconds`` is the time
+        in seconds that training after each request would take, given the mean seconds of each shard's trainings, and
+        ``projected_eager_cpu_seconds`` its CPU time. With ``repartition``, ``partition_agreement`` lists, for each
+        training, the adjusted Rand index between its partition and the base model's, over the retained training rows.
         """
         dirty: set[int] = set()
         found = [len(dirty := dirty | set(hit)) for hit in self.hits]
@@ -260,6 +267,7 @@ class Bill:
         } | (self._of_partitions() if self.repartition else {})
 
     def _of_partitions(self) -> dict[str, Any]:
+        """Return the entries that records have only with ``repartition``."""
         return {
             "repartition": True,
             **{f"partition_{clock}": self._sum(f"partition_{clock}") for clock in _CLOCKS},
@@ -272,14 +280,17 @@ class Bill:
         return sum(sum(one.values()) if isinstance(one, Mapping) else one for one in taken)
 
     def _projected(self, clock: str) -> float:
-        """Return the time that training after each request would take, by a clock, at mean costs."""
+        """Return the seconds, by a clock (``seconds`` or ``cpu_seconds``), that training after each request would take.
+
+        Each training is assumed to take the mean of those that were measured.
+        """
         mean, every = self._mean(f"shard_{clock}"), range(self.n_shards)
         eager = [sum(mean.get(one, 0.0) for one in (every if self.repartition else hit)) for hit in self.hits if hit]
         rest = self._sum(f"aggregate_{clock}") + self._sum(f"partition_{clock}")
         return sum(eager) + rest / max(len(self.trainings), 1) * len(eager)
 
     def _mean(self, name: str) -> dict[int, float]:
-        """Return a cost figure's mean over each shard's trainings, in seconds: shard number to mean."""
+        """Return each shard's mean of a cost figure over its trainings: shard number to seconds."""
         taken: dict[int, list[float]] = {}
         for training in self.trainings:
             for shard, seconds in training[name].items():
@@ -288,5 +299,5 @@ class Bill:
 
 
 def _values(model: Ensemble) -> torch.Tensor:
-    """Return all parameters of the ensemble as one float64 vector."""
+    """Return all parameters of the ensemble as one float64 vector, on the CPU."""
     return torch.cat([parameter.detach().double().reshape(-1).cpu() for parameter in model.parameters()])

@@ -1,4 +1,4 @@
-"""U2U: user-to-user attribute unlearning."""
+"""U2U (user to user): attribute unlearning that pulls users of different groups together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from recbole.unlearning.protection import ProtectionAlgorithm
 
 @dataclass(frozen=True)
 class U2uHyper(ProtectHyper):
-    """The hyper-parameters of ``u2u``."""
+    """Hyper-parameters of the algorithm ``u2u``; the help text of each field describes it."""
 
     u2u_repulsion: float = hyperparameter(
         0.0, "weight of pushing users of the same group apart, as in the paper but not in its program", least=0
@@ -19,7 +19,7 @@ class U2uHyper(ProtectHyper):
 
 
 class U2u(ProtectionAlgorithm):
-    """Pulls users of different groups together, pair by pair: user-to-user attribute unlearning after training.
+    """Pulls the embeddings of users of different groups together, pair by pair: attribute unlearning after training.
 
     Y. Li et al., "Making Users Indistinguishable: Attribute-wise Unlearning in Recommender Systems", MM 2023 (equation
     numbers not checked). With e_u the embedding of user u, and sums over all pairs of users of different groups and of
@@ -32,8 +32,8 @@ class U2u(ProtectionAlgorithm):
     Adam's steps and the regulariser bound it. Both sums follow from the closed form ``sum_{i < j of n} |e_i - e_j|^2 =
     n sum_i |e_i|^2 - |sum_i e_i|^2``, so a step takes O(users x d). With more than two groups, all are pulled together.
 
-    The result still reveals the attribute: the groups end as narrow clusters in different places, which decision trees
-    can tell apart.
+    The result still reveals the attribute: each group ends as a narrow cluster with its own centre, and decision trees
+    can separate the clusters.
     """
 
     name = "u2u"
@@ -43,14 +43,17 @@ class U2u(ProtectionAlgorithm):
     def objective(
         self, view: str, vectors: torch.Tensor, groups: Sequence[torch.Tensor], at: tuple[int, int]
     ) -> tuple[float, torch.Tensor]:
-        """Return the sum over pairs, and its gradient, float [n_users, d]."""
+        """Return the objective, a sum over pairs of users, and its gradient in ``vectors``, float [n_users, d].
+
+        See :meth:`ProtectionAlgorithm.objective <recbole.unlearning.protection.ProtectionAlgorithm.objective>`.
+        """
         return user_to_user(vectors, groups, self.hyper.u2u_repulsion)
 
 
 def user_to_user(
     vectors: torch.Tensor, groups: Sequence[torch.Tensor], repulsion: float = 0.0
 ) -> tuple[float, torch.Tensor]:
-    """Return U2U's sum over pairs, and its gradient in the embeddings.
+    """Return U2U's objective, a sum over pairs of users (:class:`U2u`), and its gradient in the embeddings.
 
     Args:
         vectors: float [n_users, d], user embeddings.
@@ -75,7 +78,10 @@ def _add_pairs(vectors: torch.Tensor, people: torch.Tensor, times: float, gradie
         vectors: float [n_users, d], user embeddings.
         people: int64, user ids.
         times: a factor.
-        gradient: float [n_users, d], to which the sum's gradient is added.
+        gradient: float [n_users, d], to which the result's gradient is added.
+
+    Returns:
+        ``times`` the sum.
     """
     own, n = vectors[people].double(), len(people)
     total = own.sum(dim=0)

@@ -1,7 +1,7 @@
 """Gradients and Hessian-vector products in a parameter subspace, for second-order methods.
 
-The operator is fixed for a request: fixed examples, fixed negatives, no dropout. ``H`` is the Hessian of the *sum* of
-the losses over these examples, in the subspace's parameters, with all other parameters fixed.
+``H`` is the Hessian of the *sum* of the losses over given examples, in the subspace's parameters, with all other
+parameters fixed. It stays the same throughout a request: fixed examples, fixed negatives, no dropout.
 """
 
 import contextlib
@@ -18,20 +18,20 @@ from recbole.unlearning.second_order.subspace import Subspace, flatten_gradient
 from recbole.utils.device import full_precision
 
 KEPT_BYTES = 2**31
-"""Largest size of the graphs, gradients and probabilities kept between products; the rest is recomputed each time."""
+"""Largest size in bytes of graphs, gradients and probabilities kept between products; the rest is recomputed."""
 
 PART_BYTES = 2**27
-"""Size of the tensors that graphs save at which a part of a product takes no further piece."""
+"""A part of a product takes no further piece of data once its autograd graphs have saved this many bytes."""
 
 
 Answer = TypeVar("Answer")
 
 
 class Part(NamedTuple):
-    """The share of some pieces of the data in a map.
+    """The contribution of some pieces of the data to a matrix-vector product.
 
     Attributes:
-        image: maps a vector, given in the parameters' shapes, to its image as a flat vector.
+        image: maps a vector, given as tensors of the parameters' shapes, to its product, a flat vector.
         here: returns the pieces' weighted loss (a number) and its flat gradient at the current parameters.
     """
 
@@ -41,9 +41,10 @@ class Part(NamedTuple):
 
 @contextlib.contextmanager
 def second_order(model: AbstractRecommender) -> Iterator[None]:
-    """Prepare a block for second derivatives: no dropout, full precision, and twice differentiable kernels only.
+    """Context manager in which second derivatives of a model's loss can be computed.
 
-    That excludes cuDNN and fused attention.
+    Dropout is off, computations are in full float32 precision, and cuDNN and fused attention are off, because torch can
+    differentiate them only once. The model's training mode is restored afterwards.
     """
     training = model.training
     if training:  # eval() visits all modules, which takes time
@@ -66,7 +67,7 @@ def gradient(
     weights: Sequence[float] | None = None,
     shift: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return the flat gradient of the batches' summed losses.
+    """Return the gradient of the batches' summed losses, a flat vector.
 
     The arguments are those of :func:`loss_and_gradient`.
     """
@@ -79,7 +80,7 @@ def loss_and_gradient(
     weights: Sequence[float] | None = None,
     shift: torch.Tensor | None = None,
 ) -> tuple[float, torch.Tensor]:
-    """Return the batches' summed losses (a number), and their flat gradient.
+    """Return the batches' summed losses (a number), and their gradient (a flat vector).
 
     Args:
         subspace: the parameters to differentiate by.
@@ -116,10 +117,10 @@ def cut_by(
     batches: Sequence[Interaction],
     weights: Sequence[float] | None,
 ) -> list[tuple[Interaction, float]]:
-    """Return the pieces into which a model's method splits batches, each with the weight of its batch.
+    """Split batches into pieces; return each piece with the weight of its batch.
 
     Args:
-        cut: the method, such as ``model.pieces``.
+        cut: the method of the model that splits a batch, such as ``model.pieces``.
         batches: batches of examples; empty ones have no pieces.
         weights: weight of each batch's loss sum; ``None`` for 1.
     """
@@ -141,12 +142,12 @@ def _groups(
 
 
 class Held:
-    """Counts the bytes of the tensors that autograd graphs save while this context is entered, each storage once.
+    """Context manager that counts the bytes of the tensors that autograd graphs save inside it, each storage once.
 
-    The storages are kept alive meanwhile, because the address of a freed one may be used again.
+    The storages are kept alive until the end, because the address of a freed one may be used again.
 
     Attributes:
-        bytes: number of bytes so far.
+        bytes: number of bytes counted so far.
     """
 
     def __init__(self) -> None:
@@ -155,21 +156,21 @@ class Held:
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self.count, lambda tensor: tensor)
 
     def count(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Count a tensor, and return it detached. Sparse tensors are constants such as a graph, and are not counted.
+        """Count a tensor's bytes, and return it detached. Sparse tensors, such as a constant graph, are not counted.
 
-        The graph keeps what is returned in place of the tensor. It is detached, as torch requires: a node that saved
-        its own output together with its graph would be a reference cycle, and never be freed. Torch attaches the graph
-        again when the tensor is used.
+        The autograd graph saves the returned tensor. Torch requires it to be detached: a node that saved its own output
+        together with the graph would form a reference cycle and never be freed. Torch attaches the graph again when
+        the tensor is used.
         """
         if tensor.layout == torch.strided:
             storage = tensor.untyped_storage()
-            if storage._cdata not in self._seen:  # a tensor that has no memory of its own has no data_ptr
+            if storage._cdata not in self._seen:  # data_ptr() fails for tensors without memory
                 self._seen[storage._cdata] = storage
                 self.bytes += storage.nbytes()
         return tensor.detach()
 
     def count_all(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Count tensors that are kept in addition to a graph."""
+        """Count the bytes of tensors that are kept in addition to a graph."""
         for tensor in tensors:
             self.count(tensor)
 
@@ -183,11 +184,11 @@ class Held:
 
 
 class Product(ABC):
-    """The map ``v -> scale * A v``, where ``A`` is a sum over the pieces into which the model splits fixed batches.
+    """Base class of the maps ``v -> scale * A v`` for flat vectors, where ``A`` is a sum over fixed batches.
 
-    Pieces are grouped into parts. A part's graph is built at the first product. It is kept for later products as long
-    as everything kept stays below :data:`KEPT_BYTES`; that of the first part is always kept. The others are rebuilt at
-    each product, one at a time.
+    The model splits the batches into pieces, and pieces are grouped into parts. A part's autograd graph is built at the
+    first product. It is kept for later products as long as all that is kept stays below :data:`KEPT_BYTES`; the first
+    part's graph is always kept. Graphs that are not kept are built again at each product, one at a time.
 
     Args:
         subspace: the parameters to differentiate by.
@@ -196,7 +197,7 @@ class Product(ABC):
         weights: weight of each batch's loss sum; ``None`` for 1.
 
     Attributes:
-        count: number of products so far.
+        count: number of matrix-vector products so far.
     """
 
     def __init__(
@@ -209,7 +210,7 @@ class Product(ABC):
         self.subspace, self.values = subspace, subspace.values()
         self.scale, self.count = scale, 0
         self.pieces = self._cut(batches, weights)
-        self.kept: dict[int, tuple[Part, int]] = {}  # first piece to its part and the next part's first piece
+        self.kept: dict[int, tuple[Part, int]] = {}  # first piece number to (part, next part's first piece number)
         self.kept_bytes = 0
 
     def __call__(self, vector: torch.Tensor) -> torch.Tensor:
@@ -220,9 +221,9 @@ class Product(ABC):
         return total.mul_(self.scale)
 
     def loss_and_gradient(self) -> tuple[float, torch.Tensor]:
-        """Return the batches' summed losses (a number) and their flat gradient, both times ``scale``.
+        """Return the batches' summed losses (a number) and their gradient (a flat vector), both times ``scale``.
 
-        They are taken from the graphs that products use.
+        They are computed from the same autograd graphs as products.
         """
         total, slope = 0.0, flatten_gradient([None] * len(self.values), self.values)
         for loss, own in self._each(lambda part: part.here()):
@@ -231,7 +232,7 @@ class Product(ABC):
         return total * self.scale, slope.mul_(self.scale)
 
     def _each(self, asked: Callable[[Part], Answer]) -> Iterator[Answer]:
-        """Apply a function to each part, and yield the results. A part that is not kept is freed before the next."""
+        """Apply a function to each part, and yield its results. A part that is not kept is freed before the next."""
         at = 0
         while at < len(self.pieces):
             part, at = self.kept[at] if at in self.kept else self._made(at)
@@ -240,7 +241,7 @@ class Product(ABC):
             yield answer
 
     def _made(self, start: int) -> tuple[Part, int]:
-        """Build the part that begins with piece ``start``; return it and the first piece of the next part."""
+        """Build the part that begins with piece number ``start``; return it and the next part's first piece number."""
         held, traced, at = Held(), [], start
         with held:
             while at < len(self.pieces) and (at == start or held.bytes < PART_BYTES):
@@ -253,24 +254,30 @@ class Product(ABC):
         return part, at
 
     def room(self, held: Held) -> int:
-        """Return how many more bytes may be kept, in addition to what is kept already and what ``held`` counted."""
+        """Return how many bytes may still be kept, after what is kept already and what ``held`` has counted."""
         return KEPT_BYTES - self.kept_bytes - held.bytes
 
     @abstractmethod
     def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
-        """Split batches into pieces, and return these with their weights."""
+        """Split batches into pieces, and return each piece with its weight."""
 
     @abstractmethod
     def _trace(self, piece: Any, weight: Any) -> Any:
-        """Run the model on a piece, and return what a part needs of it, with its graph."""
+        """Run the model on a piece, and return its loss or outputs with their autograd graph, for :meth:`_part`."""
 
     @abstractmethod
     def _part(self, traced: list[Any], held: Held) -> Part:
-        """Return the part of some traced pieces. Tensors kept in addition to graphs must be counted in ``held``."""
+        """Return the part made of some traced pieces.
+
+        Tensors that it keeps in addition to autograd graphs must be counted in ``held``.
+        """
 
 
 class HessianProduct(Product):
-    """The map ``v -> scale * H v`` with the Hessian H of the loss summed over fixed batches; see :class:`Product`."""
+    """Hessian-vector products ``v -> scale * H v``, with ``H`` the Hessian of the loss summed over fixed batches.
+
+    Arguments and attributes are those of :class:`Product`.
+    """
 
     def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
         return _groups(self.subspace.model, batches, weights)
@@ -280,7 +287,7 @@ class HessianProduct(Product):
 
     def _part(self, traced: list[torch.Tensor], held: Held) -> Part:
         loss = sum(traced[1:], traced[0])
-        values = self.values  # the closure must not refer to the product, which keeps it: a reference cycle
+        values = self.values  # the closure must not refer to self, which keeps it: that would be a reference cycle
         first = torch.autograd.grad(loss, values, create_graph=True, allow_unused=True)
         curved = [place for place, slope in enumerate(first) if slope is not None and slope.requires_grad]
         slopes = [first[place] for place in curved]  # gradients that can be differentiated again

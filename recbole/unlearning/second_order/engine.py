@@ -1,4 +1,4 @@
-"""Vector-Jacobian products by torch's autograd engine."""
+"""Vector-Jacobian products, computed by torch's autograd engine."""
 
 from collections.abc import Sequence
 
@@ -13,21 +13,21 @@ def pulled_back(
     vectors: Sequence[torch.Tensor],
     create_graph: bool = False,
 ) -> tuple[torch.Tensor, ...]:
-    """Return ``sum_i J_i' v_i`` for each input, where ``J_i`` is the Jacobian of output ``i``. The graph is kept.
+    """Return the vector-Jacobian product ``sum_i J_i' v_i`` for each input, with ``J_i`` the Jacobian of output ``i``.
 
-    The result is bit-identical to that of ``torch.autograd.grad``, which compares shapes symbolically for the sake of
-    compiled programs: it imports SymPy at the first call, and takes a fifth of the time of a product in a system as
-    small as one embedding. The engine checks shapes too. It is private to PyTorch, so ``torch.autograd.grad`` is used
-    if a version does not have it.
+    The autograd graph is kept. The result is bit-identical to that of ``torch.autograd.grad``, but is computed by the
+    engine below it, which is private to PyTorch. ``torch.autograd.grad`` compares shapes symbolically, for which it
+    imports SymPy at the first call. In a system as small as one embedding, the comparison takes a fifth of a product's
+    time. The engine checks shapes too. If a version of PyTorch lacks it, ``torch.autograd.grad`` is used.
 
     Args:
-        outputs: tensors with a graph.
+        outputs: tensors with an autograd graph.
         inputs: tensors to differentiate by.
         vectors: one vector per output, of the output's shape.
-        create_graph: whether the result can be differentiated itself.
+        create_graph: whether the result can be differentiated again.
 
     Returns:
-        One tensor per input; ``None`` for an input that no output depends on.
+        One tensor per input, of the input's shape; ``None`` for an input that no output depends on.
     """
     if _RUN is None:
         return torch.autograd.grad(

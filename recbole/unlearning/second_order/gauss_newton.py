@@ -1,4 +1,4 @@
-"""Products with the Gauss-Newton approximation of a loss's Hessian."""
+"""Matrix-vector products with the Gauss-Newton approximation of a loss's Hessian."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,18 +13,18 @@ from recbole.unlearning.second_order.subspace import flatten_gradient
 
 
 class _Jacobian:
-    """The Jacobian ``J`` of some tensors with respect to the parameters' values.
+    """The Jacobian ``J`` of some tensors with respect to parameters, given by its products with vectors.
 
     ``J v`` is computed as the derivative of ``u -> J' u``, so that only backward passes are needed.
 
     Args:
-        outputs: the tensors, with their graphs.
-        values: the parameters' values.
+        outputs: the tensors, with their autograd graphs.
+        values: the parameters' values, from which the outputs were computed.
     """
 
     def __init__(self, outputs: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
         self.outputs, self.values = outputs, values
-        self.live = [at for at, output in enumerate(outputs) if output.requires_grad]  # a table may be fixed
+        self.live = [at for at, output in enumerate(outputs) if output.requires_grad]  # not a fixed table
         self.u = [output.new_zeros(()).expand(output.shape).requires_grad_() for output in outputs]
         pulled = self._pulled(self.u, create_graph=True)
         self.place = [at for at, part in enumerate(pulled) if part is not None]
@@ -35,23 +35,23 @@ class _Jacobian:
         return pulled_back(outputs, self.values, vectors, create_graph)
 
     def push(self, shaped: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Return ``J v`` for a vector in the parameters' shapes."""
+        """Return ``J v`` as one tensor per output, for a vector given as tensors of the parameters' shapes."""
         along = [shaped[at] for at in self.place]
         pushed = pulled_back(self.pulled, self.u, along)
         return tuple(torch.zeros_like(u) if part is None else part for part, u in zip(pushed, self.u, strict=True))
 
     def pull(self, slopes: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return ``J' u`` as a flat vector, for one tensor per output."""
+        """Return ``J' u`` as a flat vector, for a ``u`` given as one tensor per output."""
         return flatten_gradient(self._pulled(slopes), self.values)
 
 
 class _Tail(NamedTuple):
-    """The loss of a part of the data as a function of the model's outputs (or of its factors).
+    """The loss of a part of the data as a function of the model's outputs, or of its ``factors``.
 
     Attributes:
         loss: the loss at the current outputs.
-        slopes: returns its gradient in the outputs.
-        bend: maps a change of the outputs to the loss's Hessian times that change.
+        slopes: returns the loss's gradient in the outputs, one tensor per output.
+        bend: maps a change of the outputs to the product of the loss's Hessian (in the outputs) with that change.
     """
 
     loss: float
@@ -60,13 +60,16 @@ class _Tail(NamedTuple):
 
 
 class GaussNewtonProduct(Product):
-    """The map ``v -> scale * J' B J v``: :class:`HessianProduct` without the curvature of the model's outputs.
+    """Gauss-Newton products ``v -> scale * J' B J v``, which leave out the curvature of the model's outputs.
 
     N. Schraudolph, "Fast Curvature Matrix-Vector Products for Second-Order Gradient Descent", Neural Computation 2002
-    (equation numbers not checked). ``J`` is the Jacobian of the model's ``outputs``, and ``B`` the Hessian of the loss
-    in these outputs. The map is positive semidefinite for a loss that is convex in the outputs, and equals the Hessian
-    for outputs that are linear in the parameters. For a model with ``factors``, ``J`` is the Jacobian of these, and
-    ``B`` includes that of the scores in the factors. The model must have ``outputs`` or ``factors``.
+    (equation numbers not checked). ``J`` is the Jacobian of the model's ``outputs`` in the parameters, and ``B`` the
+    Hessian of the loss in these outputs. ``J' B J`` is positive semidefinite for a loss that is convex in the outputs,
+    and equals the Hessian for outputs that are linear in the parameters.
+
+    A model may have ``factors`` instead, encoded inputs and an item table whose inner products are the scores. Then
+    ``J`` is the Jacobian of the factors, and ``B`` includes the Jacobian of the scores in the factors. The model must
+    have ``outputs`` or ``factors``. Arguments and attributes are those of :class:`Product`.
     """
 
     def _cut(self, batches: Sequence[Interaction], weights: Sequence[float] | None) -> list[tuple[Any, Any]]:
@@ -90,7 +93,7 @@ class GaussNewtonProduct(Product):
         )
 
     def _of_outputs(self, traced: list[tuple[Any, ...]]) -> _Tail:
-        """Return the loss as a function of the outputs of the pieces."""
+        """Return the loss of the pieces as a function of their outputs."""
         free = [outputs.detach().requires_grad_() for _, outputs, _, _ in traced]
         losses = [
             weight * self.subspace.model.loss_sum(piece.to(own.device), own)
@@ -105,9 +108,9 @@ class GaussNewtonProduct(Product):
         )
 
     def _of_factors(self, traced: list[tuple[Any, ...]], held: Held) -> _Tail:
-        """Return the softmax cross-entropy as a function of the pieces' encodings and of the item table.
+        """Return the softmax cross-entropy of the pieces as a function of their encodings and the item table.
 
-        Its probabilities are kept if there is memory for them in addition to the graphs.
+        The softmax probabilities are kept if there is memory for them in addition to the autograd graphs.
         """
         encoded, table = [factors[0].detach() for factors, *_ in traced], traced[0][0][1].detach()
         sizes, rows = [len(part) for part in encoded], torch.cat(encoded)

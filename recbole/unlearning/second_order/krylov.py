@@ -1,4 +1,4 @@
-"""The Krylov space of a symmetric map and a vector, and conjugate gradients in it."""
+"""The Krylov space of a symmetric linear map and a vector, and conjugate gradients in it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ LinearMap = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Solution:
-    """What an iterative solver found for ``A x = b`` (with damping on the diagonal).
+    """The result of an iterative solver for ``(A + damping I) x = b``.
 
     Attributes:
         x: the solution, a flat vector.
-        iterations: number of products with the map.
-        residual: ``|b - A x| / |b|`` by the recursion; the true residual differs from it by rounding errors.
-        ended: why the solver stopped: ``converged``, ``iterations`` (their limit), ``progress`` (too little of it),
-            ``negative curvature``, ``growth`` (of a series) or ``timeout``.
-        damping: what was added to the diagonal.
-        bend: after ``negative curvature``, the Rayleigh quotient of the damped map along the direction that showed it.
-            After ``growth``, approximately the eigenvalue of ``A`` along which the series grows. Otherwise 0.
+        iterations: number of products with ``A``.
+        residual: ``|b - (A + damping I) x| / |b|`` as the recursion gives it, up to rounding errors.
+        ended: why the solver stopped: ``converged``, ``iterations`` (their limit was reached), ``progress`` (there was
+            too little of it), ``negative curvature``, ``growth`` (a series diverges) or ``timeout``.
+        damping: the number added to the diagonal of ``A``.
+        bend: after ``negative curvature``, the Rayleigh quotient of ``A + damping I`` along the direction found.
+            After ``growth``, approximately the eigenvalue of ``A`` along which the series diverges. Otherwise 0.
         replaced: whether ``positive_solution`` replaced ``A`` by another map.
         raised: whether ``positive_solution`` raised the damping.
         scale: scale of a Neumann series; 0 for other solvers.
@@ -43,8 +43,9 @@ class Coordinates:
     """A :class:`Solution` whose ``x`` is given by its coordinates in the basis of a Krylov space.
 
     Attributes:
-        x: the coordinates.
-        iterations, residual, ended, damping, bend: the same as in :class:`Solution`.
+        x: the coordinates, one number per basis vector.
+        iterations: number of iterations, of which each uses one basis vector.
+        residual, ended, damping, bend: the same as in :class:`Solution`.
     """
 
     x: list[float]
@@ -59,8 +60,8 @@ class KrylovSpace:
     """The space spanned by a vector ``b`` and the powers of a symmetric map on it, with its Lanczos basis.
 
     C. Lanczos, "An Iteration Method for the Solution of the Eigenvalue Problem", J. Res. NBS 1950 (equation numbers not
-    checked). In an orthonormal basis, which takes one product per vector, the map is a tridiagonal matrix. Adding a
-    constant to its diagonal does not change the space, so systems with another damping take no further products.
+    checked). In an orthonormal basis, which takes one product with the map per vector, the map is a tridiagonal matrix.
+    Adding damping to its diagonal does not change the space, so systems with another damping need no further products.
 
     Args:
         product: the linear map, the same at every call.
@@ -70,12 +71,12 @@ class KrylovSpace:
     Attributes:
         norm: Euclidean norm of ``b``.
         diagonal: diagonal of the tridiagonal matrix.
-        beside: its off-diagonal, with one more element than the matrix has: the link to the next basis vector.
+        beside: off-diagonal of the tridiagonal matrix, and as last element the one for its next row.
         n_products: number of products so far.
     """
 
     MOST_BYTES = 2**30
-    """Largest size of a basis that is kept. Beyond it, every damping after the first repeats the products."""
+    """Largest size in bytes of a basis that is kept. A larger one is computed again for each further damping."""
 
     def __init__(self, product: LinearMap, b: torch.Tensor, out_of_time: Callable[[], bool]) -> None:
         self.product, self.b, self.out_of_time = product, b, out_of_time
@@ -89,19 +90,20 @@ class KrylovSpace:
     def conjugate_gradients(
         self, damping: float, tolerance: float, iterations: int, progress: float = 0.0
     ) -> Coordinates:
-        """Return the solution's :class:`Coordinates` in the basis, which grows as far as necessary.
+        """Solve ``(A + damping I) x = b`` by conjugate gradients; return the coordinates of ``x`` in the basis.
 
-        The iterates and residuals are those of the recursion by M. Hestenes and E. Stiefel, from the factors ``L D L'``
-        of the tridiagonal matrix. Its pivots ``D`` are the curvatures along the conjugate directions. The solution
-        for the first damping is also summed up as a vector.
+        The basis grows as far as necessary. Iterates and residuals are those of the recursion by M. Hestenes and E.
+        Stiefel, computed from the factors ``L D L'`` of the tridiagonal matrix, whose pivots ``D`` are the curvatures
+        along the conjugate directions. For the first damping, ``x`` is also summed up as a vector on the way.
 
         Args:
-            damping: added to the diagonal.
+            damping: added to the diagonal of the map ``A``.
             tolerance: residual norm, relative to the norm of ``b``, at which the iteration stops.
             iterations: the largest number of iterations.
-            progress: the iteration stops if ``b . x``, which is twice the decrease of the quadratic model, has grown by
-                a smaller fraction per iteration over the last tenth of all iterations (at least ten of them): J.
-                Martens, "Deep Learning via Hessian-free Optimization", ICML 2010 (equation numbers not checked).
+            progress: smallest relative growth of ``b . x`` per iteration. The iteration stops if the mean growth over
+                the last tenth of all iterations (at least ten) is smaller. ``b . x`` is twice the decrease of the
+                quadratic model. J. Martens, "Deep Learning via Hessian-free Optimization", ICML 2010 (equation numbers
+                not checked).
         """
         first = not self.diagonal
         x, direction = (torch.zeros_like(self.b if first else self.b[:0]) for _ in range(2))
@@ -141,7 +143,11 @@ class KrylovSpace:
         return Coordinates(steps, len(links), residual, ended, damping, bend)
 
     def grow(self) -> bool:
-        """Add a basis vector, which takes one product. Return False, without a product, if the time is up."""
+        """Add a basis vector, which takes one product with the map.
+
+        Returns:
+            True; or False, without a product, if the time is up.
+        """
         if self.out_of_time():
             return False
         coefficient, length, vector = self._next(len(self.diagonal), *self.vectors[-2:])
@@ -154,10 +160,10 @@ class KrylovSpace:
         return True
 
     def _next(self, at: int, *last: torch.Tensor) -> tuple[float, float, torch.Tensor]:
-        """Take one product.
+        """Compute a row of the tridiagonal matrix and the next basis vector, with one product.
 
         Args:
-            at: index of the row of the tridiagonal matrix to compute.
+            at: index of the row.
             last: the last basis vector, preceded by the one before it if there is one.
 
         Returns:
@@ -183,12 +189,15 @@ class KrylovSpace:
             last = (last[-1], self._next(at, *last)[2])
 
     def lift(self, found: Coordinates) -> Solution:
-        """Return the solution with the given coordinates as a flat vector."""
+        """Return the solution whose coordinates are given, with ``x`` as a flat vector."""
         x, ended = self._sum(found)
         return Solution(x, found.iterations, found.residual, ended, found.damping, found.bend)
 
     def _sum(self, found: Coordinates) -> tuple[torch.Tensor, str]:
-        """Return the vector with the given coordinates, and why the solver stopped: ``timeout`` if that was now."""
+        """Return the vector with the given coordinates, and why the solver stopped.
+
+        The reason becomes ``timeout`` if the time runs out while the basis is computed again.
+        """
         if self.first and found.damping == self.first[0]:
             return self.first[1], found.ended
         x, left = torch.zeros_like(self.b), list(found.x)

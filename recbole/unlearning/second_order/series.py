@@ -1,4 +1,4 @@
-"""The Neumann series for a damped inverse, summed in a Krylov space, or over parts of the data in turn (LiSSA)."""
+"""The Neumann series for a damped matrix inverse: summed in a Krylov space, or with parts of the data (LiSSA)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,29 +22,29 @@ def neumann(
 ) -> Solution:
     """Solve ``(A + scale damping I) x = b`` by the Neumann series ``1/s sum_j (I - A/s - damping I)^j b``.
 
-    The series converges if the eigenvalues of ``A / s + damping`` lie between 0 and 2. The residual ``b - A x - s
-    damping x`` then never grows. Otherwise, once it has begun to grow it never stops, so a series whose residual grows
-    by more than rounding error is rejected. A series that is cut off early has hardly moved along directions of little
-    curvature, which acts as a regulariser.
+    The series converges if the eigenvalues of ``A / s + damping`` lie between 0 and 2, where ``s`` is the scale. The
+    residual ``b - A x - s damping x`` then never grows. Otherwise it grows without end once it has begun to grow, so a
+    series whose residual grows by more than rounding error is rejected. A series that is cut off early has hardly moved
+    along directions of little curvature, which acts as a regulariser.
 
-    The sum is a polynomial in ``A``. It is evaluated on the tridiagonal matrix of a Krylov space as soon as that gives
-    the sum to within ``tolerance``, which takes a few products instead of one per term. In floating-point numbers this
-    is as accurate as the recursion (C. Musco, C. Musco, A. Sidford, "Stability of the Lanczos Method for Matrix
-    Function Approximation", SODA 2018).
+    The sum is a polynomial in ``A``. It is evaluated on the tridiagonal matrix of a Krylov space, which is extended
+    until the sum is known to within ``tolerance``. This takes a few products instead of one per term. In floating-point
+    numbers it is as accurate as the recursion (C. Musco, C. Musco, A. Sidford, "Stability of the Lanczos Method for
+    Matrix Function Approximation", SODA 2018).
 
     Args:
         product: the symmetric linear map ``v -> A v``, the same at every call.
         b: the right-hand side, flat [n].
         scale: ``s``, at least half of the largest eigenvalue of ``A``. ``None`` derives it from the eigenvalues found
-            in the Krylov space (:func:`_scaled`), once another product changes it by at most one percent.
-        damping: see above; it is relative to ``scale``.
+            in the Krylov space, which grows until a further product changes the scale by at most one percent.
+        damping: added to the diagonal, relative to ``scale``.
         terms: the largest number of terms.
         tolerance: relative residual at which the series stops, and relative error of the sum.
         out_of_time: called before every product; the series stops once it returns True.
 
     Returns:
-        The solution. If ``ended`` is ``growth``, ``bend`` is the eigenvalue along which the series grows, and ``scale``
-        is 0 if no eigenvalue was found to derive it from.
+        The solution. If ``ended`` is ``growth``, the series diverges, and ``bend`` is the eigenvalue of ``A`` along
+        which it does. ``scale`` is then 0 if no eigenvalue was found from which to derive it.
     """
     if not b.any():
         return Solution(torch.zeros_like(b), 0, 0.0, "converged", (scale or 0.0) * damping, scale=scale or 0.0)
@@ -60,7 +60,7 @@ def neumann(
             return replace(none, iterations=space.n_products, residual=1.0)
         if scale is None and abs(chosen - before) > 0.01 * chosen:
             sums = None
-    if sums.ended == "growth":  # the sum is of no use
+    if sums.ended == "growth":  # a diverging series has no sum
         bend = _bend(space, chosen, damping)
         return replace(none, iterations=space.n_products, residual=sums.residual, bend=bend, scale=chosen)
     found = space.lift(Coordinates(sums.coordinates, 0, sums.residual, sums.ended, chosen * damping))
@@ -68,6 +68,7 @@ def neumann(
 
 
 def _finite(space: KrylovSpace) -> bool:
+    """Return whether the last row of the tridiagonal matrix is finite."""
     return math.isfinite(space.diagonal[-1] + space.beside[-1])
 
 
@@ -81,11 +82,11 @@ def _scaled(
 ) -> tuple[float, "_Sums | None"]:
     """Return a scale and the partial sums of the series with it.
 
-    If ``scale`` is ``None``, it is the largest absolute eigenvalue found so far. If the series grows with it because of
-    negative eigenvalues, it is raised until the damping, which is relative to the scale, outweighs them.
+    If ``scale`` is ``None``, it is the largest absolute eigenvalue found so far. If the series diverges with it because
+    of negative eigenvalues, it is raised until the damping, which is relative to the scale, outweighs them.
 
     Returns:
-        The scale and the sums; 0 and ``None`` if all eigenvalues are 0.
+        The scale and the sums; 0 and ``None`` if all eigenvalues found are 0.
     """
     values = _spectrum(space)[0]
     largest = float(np.abs(values).max()) if scale is None else scale
@@ -99,9 +100,9 @@ def _scaled(
 
 
 def _bend(space: KrylovSpace, scale: float, damping: float, most: int = 10) -> float:
-    """Return the eigenvalue along which the series grows most.
+    """Return the eigenvalue of the map along which the series diverges fastest.
 
-    Up to ``most`` further products refine it, until it changes by at most one percent.
+    The estimate is refined by up to ``most`` further products, until one changes it by at most one percent.
     """
     bend, before = 0.0, math.inf
     for _ in range(most):
@@ -114,16 +115,17 @@ def _bend(space: KrylovSpace, scale: float, damping: float, most: int = 10) -> f
 
 
 class _Sums:
-    """The partial sums of the series on the tridiagonal matrix of a Krylov space, up to the term where it stops.
+    """The sum of the Neumann series on the tridiagonal matrix of a Krylov space, up to the term where it stops.
 
-    The error of the approximation follows the series' own recursion: after each term, the product of ``beside[-1]`` and
-    the sum's last coordinate is missing from the matrix. The bound adds these terms up as they grow.
+    The error of this approximation has a bound. At each term, the product of ``beside[-1]`` and the last coordinate of
+    the partial sum is missing from the recursion. The bound adds up these products, multiplied by the largest growth
+    over the terms that follow.
 
     Attributes:
         ended: ``converged``, ``growth``, or ``iterations`` if all terms are used.
-        residual: residual norm at that point, relative to the norm of ``b``.
+        residual: residual norm at the last term, relative to the norm of ``b``.
         coordinates: the sum's coordinates in the basis of the Krylov space.
-        known: whether the approximation is within the tolerance.
+        known: whether the error of the approximation is within the tolerance.
     """
 
     @np.errstate(over="ignore", invalid="ignore")  # terms after the stop may overflow
@@ -152,19 +154,23 @@ def lissa(
     terms: int = 100,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Solution:
-    """Compute the series of :func:`neumann`, using the next part of the data in each term instead of all of it.
+    """Solve ``(A + scale damping I) x = b`` by LiSSA: the series of :func:`neumann` with one part of the data per term.
 
     N. Agarwal, B. Bullins, E. Hazan, "Second-Order Stochastic Optimization for Machine Learning in Linear Time", JMLR
-    2017 (equation numbers not checked). Divergence is only detected at the end, from the residual, which costs one
+    2017 (equation numbers not checked). Divergence is detected only at the end, from the residual, which costs one
     product with every part.
 
     Args:
-        products: linear maps, used in turn, whose mean is ``A``.
-        b: flat right-hand side.
+        products: linear maps ``v -> A_i v``, one per part of the data, used in turn; ``A`` is their mean.
+        b: the right-hand side, flat [n].
         scale: ``s``, at least half of the largest eigenvalue of ``A``; ``None`` estimates it with products of the mean.
         damping: added to the diagonal, relative to ``scale``.
         terms: number of terms.
         out_of_time: called before every term; the series stops once it returns True.
+
+    Returns:
+        The solution. Its ``iterations`` counts products with single parts. If ``ended`` is ``growth``, the series
+        diverges, and ``bend`` is the eigenvalue of ``A`` along which it does.
     """
 
     def mean(v: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 
 
 class _Reached(nn.Module):
-    """A wrapper whose ``forward`` calls one of the model's methods by name, for use with ``functional_call``."""
+    """Wraps a model so that ``forward`` calls any of its methods by name, for use with ``functional_call``."""
 
     def __init__(self, model: AbstractRecommender) -> None:
         super().__init__()
@@ -23,24 +23,24 @@ class _Reached(nn.Module):
 
 
 class Subspace:
-    """The parameters that a request may change, as one flat vector.
+    """The parameters that a request may change, seen as one flat vector.
 
     A table that the model reads only through look-ups (``row_tables``) is reduced to the rows that the batches look up,
-    and the computation uses a table of these rows only. In all other rows the gradient and the Hessian of the batches'
-    losses are zero, and so is the damped solution ``(H + damping I)^-1 g``. Leaving the rows out is therefore exact,
-    and makes the cost independent of the catalogue's size. Likewise a matrix of which a batch reads single entries
-    (``entry_tables``) is reduced to these entries, as a table with one number per row.
+    and the loss is computed with a table of these rows only. In all other rows the gradient and the Hessian of the
+    batches' losses are zero, and so is the damped solution ``(H + damping I)^-1 g``. Leaving the rows out is therefore
+    exact, and makes the cost independent of the catalogue's size. Likewise a matrix of which a batch reads single
+    entries (``entry_tables``) is reduced to these entries, as a table with one number per row.
 
     Args:
         model: a recommender.
         names: names of the parameters to include; ``None`` for all trained ones.
         batches: every batch whose loss will be computed; ``None`` includes whole tables.
-        moving: those batches whose rows may change. Rows that only other batches look up stay fixed. ``None`` for all.
+        moving: batches whose rows may change. Rows that only other batches look up stay fixed. ``None`` for all.
         entries: whether to reduce ``entry_tables``; otherwise all of their entries are included.
 
     Attributes:
         names: names of the parameters, in the order of the flat vector.
-        rows: parameter name to the row indices (int64, ascending) that are included; other parameters are whole.
+        rows: parameter name to the included row indices (int64, ascending); other parameters are included as a whole.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class Subspace:
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The model's own parameters by name, whole and with their gradients."""
-        parameters = dict(self.model.named_parameters())  # a rebuilt model may hold others
+        """The model's own ``nn.Parameter`` objects by name; tables are not reduced to rows."""
+        parameters = dict(self.model.named_parameters())  # read anew: a rebuild may replace them
         return {n: parameters[n] for n in self.names}
 
     def values(self, shift: torch.Tensor | None = None) -> list[torch.Tensor]:
         """Return copies of the included parameters (or their included rows), as leaf tensors that require a gradient.
 
         Args:
-            shift: a flat vector to add; ``None`` adds nothing.
+            shift: a flat vector to add to the copies; ``None`` adds nothing.
         """
         chosen = self._chosen({n: p.detach() for n, p in self.parameters.items()})
         if shift is not None:
@@ -96,6 +96,7 @@ class Subspace:
         return [value.clone().requires_grad_() for value in chosen]
 
     def _chosen(self, tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        """Return tensors of the whole parameters' shapes, reduced to the included rows."""
         return [t[self.rows[n]] if n in self.rows else t for n, t in tensors.items()]
 
     def vector(self) -> torch.Tensor:
@@ -103,15 +104,15 @@ class Subspace:
         return flatten(self._chosen({n: p.detach() for n, p in self.parameters.items()}))
 
     def narrow(self, vector: torch.Tensor) -> torch.Tensor:
-        """Return the part of a flat vector over the parameters' whole tables that lies in this subspace."""
+        """Return the elements of a flat vector over the whole tables that belong to this subspace, flat."""
         return flatten(self._chosen(dict(zip(self.names, self.whole().unflatten(vector), strict=True))))
 
     def widen(self, vector: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
-        """Return a flat vector over the parameters' whole tables.
+        """Return a flat vector over the whole tables, given its elements inside and outside of this subspace.
 
         Args:
-            vector: values in this subspace, flat.
-            rest: values elsewhere, flat, over the whole tables.
+            vector: the elements in this subspace, flat.
+            rest: a flat vector over the whole tables, of which the elements outside of this subspace are taken.
         """
         parts = [part.clone() for part in self.whole().unflatten(rest)]
         for name, part, own in zip(self.names, parts, self.unflatten(vector), strict=True):
@@ -123,7 +124,7 @@ class Subspace:
 
         Args:
             vector: flat, in this subspace.
-            rows: parameter name to int64 row indices in the whole table.
+            rows: parameter name to int64 row indices in the whole table; rows outside of the subspace are ignored.
         """
         for name, part in zip(self.names, self.unflatten(vector), strict=True):
             if name in rows:
@@ -131,13 +132,13 @@ class Subspace:
                 part[torch.isin(self.rows[name], there) if name in self.rows else there] = 0.0
 
     def whole(self) -> "Subspace":
-        """Return the subspace with the same parameters and whole tables."""
+        """Return a subspace of the same parameters in which no table is reduced to rows."""
         return Subspace(self.model, self.names) if self.rows else self
 
     def loss(
         self, values: Sequence[torch.Tensor], batches: Sequence[Interaction], weights: Sequence[float]
     ) -> torch.Tensor:
-        """Return the weighted sum of batches' loss sums as a function of parameter values.
+        """Return the weighted sum of batches' loss sums, a scalar tensor, for given values of the parameters.
 
         Args:
             values: values of the included parameters, see :meth:`values`.
@@ -148,20 +149,21 @@ class Subspace:
         return sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
 
     def outputs(self, values: Sequence[torch.Tensor], batch: Interaction) -> torch.Tensor:
-        """Return the model's ``outputs`` on a batch as a function of parameter values; ``None`` if it has none."""
+        """Return the model's ``outputs`` on a batch for given values of the parameters; ``None`` if it has none."""
         return self._call("outputs", values, self._renumber(batch))
 
     def factors(self, values: Sequence[torch.Tensor], batch: Interaction) -> tuple[torch.Tensor, ...] | None:
-        """Return the model's ``factors`` on a batch as a function of parameter values; ``None`` if it has none."""
+        """Return the model's ``factors`` on a batch for given values of the parameters; ``None`` if it has none."""
         return self._call("factors", values, self._renumber(batch))
 
     def _call(self, method: str, values: Sequence[torch.Tensor], asked: Any) -> Any:
+        """Call a method of the model with one argument, with its parameters replaced by ``values``."""
         swapped = {f"model.{name}": self._table(name, value) for name, value in zip(self.names, values, strict=True)}
         swapped |= {f"model.{buffer}": places for buffer, places in self._places.items()}
         return functional_call(self._module, swapped, (method, asked))
 
     def _table(self, name: str, value: torch.Tensor) -> torch.Tensor:
-        """Return the table rows that are read: the given values where rows may change, the model's elsewhere."""
+        """Return the table rows that batches read: the given values where rows may change, else the model's values."""
         if name not in self._moving:
             return value
         still = self.parameters[name].detach()[self._read[name]]
@@ -172,7 +174,7 @@ class Subspace:
         return next(self.model.parameters()).device
 
     def _renumber(self, batch: Interaction) -> Interaction:
-        """Return a batch whose ids are replaced by positions in the reduced tables."""
+        """Return a copy of a batch in which ids are replaced by row positions in the reduced tables."""
         columns = {
             field: torch.searchsorted(self._read[self._fields[field]], column) if field in self._fields else column
             for field, column in batch.to(self._device).interaction.items()
@@ -187,7 +189,7 @@ class Subspace:
         return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def add(self, vector: torch.Tensor) -> None:
-        """Add a flat vector to the model's parameters, in place."""
+        """Add a flat vector to the included parameters (or rows) of the model, in place."""
         with torch.no_grad():
             for (name, parameter), part in zip(self.parameters.items(), self.unflatten(vector), strict=True):
                 if name in self.rows:

@@ -212,7 +212,7 @@ def test_a_capacity_below_the_even_share_is_one_line(factor):
 def test_other_settings_out_of_bounds_are_one_line():
     with pytest.raises(UserError, match=r"^--anchor_update: there is no 'mean'; known: vector, scalar_compat$"):
         world(anchor_update="mean")
-    with pytest.raises(UserError, match=r"iterations: 0 is less than 1$"):
+    with pytest.raises(UserError, match=r"^--partition_iterations: 0 is less than 1$"):
         world(iterations=0)
 
 
