@@ -1,4 +1,4 @@
-"""A cache around a model under evaluation, so that several probes never score or rank the same rows twice."""
+"""A cache around a model under evaluation, so that several probes do not score or rank the same rows twice."""
 
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ distance measures compare the first 100 ranks.
 
 
 Found = TypeVar("Found")
+"""The type of a cached result."""
 
 
 class Asked:
@@ -40,7 +41,7 @@ class Asked:
 
     Attributes:
         tied: ``(share, k)``: the largest share of rows so far in which the item at rank k has the same score as an item
-            that did not make the list, and that k.
+            that is not in the list, and the k of these rows.
         told: whether the log line about such ties has been written.
     """
 
@@ -69,10 +70,10 @@ class Asked:
         return self.model.full_sort_predict(interaction)
 
     def once(self, rows: EvalRows, question: Hashable, find: Callable[[], Found]) -> Found:
-        """Return ``find()``, computed on the first call for these rows and this key and cached afterwards.
+        """Return ``find()``, computed on the first call with these rows and this key, and then cached.
 
         Args:
-            rows: the evaluation rows. The result is cached for as long as they live.
+            rows: the evaluation rows. The result stays cached until this object is garbage-collected.
             question: the cache key. It must contain everything that the result depends on except the model and the
                 rows.
             find: computes the result, which must not be modified afterwards.
@@ -85,7 +86,7 @@ class Asked:
     def lists(
         self, rows: EvalRows, k: int, masked: bool = True, batch_rows: int = 4096, each: Batches | None = None
     ) -> Ids:
-        """Return the ``k`` best items of each row; see :func:`~recbole.evaluator.scores.best_of`.
+        """Return the item ids of the ``k`` best items of each row; see :func:`~recbole.evaluator.scores.best_of`.
 
         Args:
             rows: the evaluation rows.
@@ -93,9 +94,9 @@ class Asked:
             masked: True to exclude each row's history (and items that were not sampled as candidates), False to rank
                 the whole catalogue.
             batch_rows: the most rows that are scored at once.
-            each: a callback that also receives every batch of scores and the index of its first row. The scores have
-                shape [batch, n_items], are on the model's device, and are minus infinity for non-candidates and NaN.
-                With a callback all rows are scored, even if their lists are cached.
+            each: a callback that receives the index of each batch's first row, and the batch's scores. The scores have
+                shape [batch, n_items], are on the model's device, and are minus infinity for non-candidates and where
+                the model returned NaN. With a callback all rows are scored, even if their lists are cached.
 
         Returns:
             int64 [rows, k] item ids, best first. A list with fewer than k candidates ends with 0. A row with a NaN
@@ -165,6 +166,7 @@ class Asked:
             self._scored = rows, kept
 
     def _listed(self, rows: EvalRows, k: int, masked: bool, batch_rows: int, each: Batches | None) -> Ids:
+        """Compute the lists of :meth:`lists`; copy those of rows that also occur in ``rows.like`` from the cache."""
         other = None if rows.like is None else self._lists.get(rows.like, {}).get(masked)
         if each is None and rows.place is not None and other is not None and other.shape[1] >= k:
             best, new = other[rows.place, :k], np.flatnonzero(rows.place < 0)
