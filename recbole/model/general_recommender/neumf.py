@@ -1,4 +1,4 @@
-"""NeuMF."""
+"""NeuMF: matrix factorisation combined with a multi-layer perceptron."""
 
 from functools import partial
 from typing import cast
@@ -66,7 +66,7 @@ class NeuMF(GeneralRecommender):
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return the user tables: ``gmf`` with ``mf_train``, ``mlp`` with ``mlp_train``."""
+        """Return views of the two user tables: ``gmf`` if ``mf_train`` is on, ``mlp`` if ``mlp_train`` is on."""
         halves = {"gmf": ("mf", self.mf_train), "mlp": ("mlp", self.mlp_train)}
         names = {view: f"user_{half}_embedding.weight" for view, (half, there) in halves.items() if there}
         return {view: UserView(partial(self.get_parameter, name), (name,)) for view, name in names.items()}

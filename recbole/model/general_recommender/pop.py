@@ -1,4 +1,4 @@
-"""Popularity."""
+"""Pop: the most popular items."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from recbole.utils import InputType, ModelType
 class Pop(GeneralRecommender):
     """Scores an item by its number of retained training interactions.
 
-    RecBole's Pop counts an item at most once per batch, because it assigns instead of accumulating.
+    RecBole's Pop counts an item at most once per batch, because it assigns instead of accumulating the counts.
     """
 
     type = ModelType.TRADITIONAL

@@ -1,4 +1,4 @@
-"""Random scores."""
+"""Random: scores without any information."""
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from recbole.utils import InputType, ModelType, keyed
 
 
 class Random(GeneralRecommender):
-    """Scores each (user, item) pair by a hash of seed, user and item, so that evaluations are repeatable.
+    """Scores each (user, item) pair by a hash of seed, user id and item id, so that evaluations are repeatable.
 
     RecBole's Random draws one score vector per batch, which all users of the batch share.
     """
