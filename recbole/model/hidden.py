@@ -1,4 +1,4 @@
-"""Hidden pairs: (user, item) pairs that are not recommended whatever their scores. The ``filter`` baseline sets them."""
+"""Hidden pairs: (user, item) pairs that are never recommended. The ``filter`` baseline sets them."""
 
 from typing import Any
 

@@ -258,7 +258,7 @@ class AbstractRecommender(nn.Module):
         A model that derives nothing from the data, or can do so at lower cost, overrides this method.
 
         Raises:
-            UserError: the model cannot be constructed from the reduced data.
+            UserError: the model cannot be constructed from the retained data.
         """
         state = torch.get_rng_state()
         try:
