@@ -17,6 +17,9 @@ A cell is a model on a data set. `attribute.yaml` defines the cells and the unle
 Every step runs a documented command in its own process: `run_recbole.py`, `unlearn.py` or `erase-bench attack`. Steps
 with a result file are skipped, so the benchmark can be run in parts and resumed after a kill. No step starts after
 `--minutes`.
+
+`--table` also writes the numbers behind the tables as .csv, one row per metric, seed and step. Those of the tables in
+`docs/results.md` are in `docs/attribute.csv`; with `--earlier docs/attribute.csv` new results are added to them.
 """
 
 import argparse
@@ -28,7 +31,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import yaml
-from attribute_tables import tables
+from attribute_tables import read_long, tables
 from grid import ROOT, once
 
 from recbole.report.records import read_if_there
@@ -108,6 +111,7 @@ def parse_args(argv):
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no step after this many minutes")
     parser.add_argument("--timeout", type=float, default=3600, help="time limit of one step in s (default: 3600)")
     parser.add_argument("--table", type=Path, help="run nothing; write existing results to this .md file and as .csv")
+    parser.add_argument("--earlier", type=Path, help="with --table: earlier results (.csv), used where --work has none")
     args = parser.parse_args(argv)
     plan = yaml.safe_load(args.cells.read_text(encoding="utf-8"))
     cells = cells_of(plan)
@@ -248,9 +252,14 @@ def run_all(args):
 
 
 def records_of(args):
-    """Return (part, cell, attribute, seed, step name) to the record in the result file, None if the file is missing."""
+    """Return (part, cell, attribute, seed, step name) to the record of the step, None if it has no result.
+
+    A record is the content of the step's result file in ``--work``, or else the step's ``metrics`` in ``--earlier``.
+    """
+    earlier = read_long(args.earlier) if args.earlier else {}
     return {
         (part, cell.name, attribute, seed, step.name): read_if_there(result_path(args, cell, seed, step.name))
+        or earlier.get((cell.name, seed, step.name))
         for part, cell, seed, attribute, step in wanted(args)
     }
 

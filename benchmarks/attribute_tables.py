@@ -14,6 +14,8 @@ PROTOCOLS = ("inside", "outside", "outside_reversed", "insider_10", "insider_25"
 CHOSEN = ("worst", "adaptive")
 UTILITY = {"HR@10": "hitagainst", "NDCG@10": "ndcgagainst"}
 AUC = "attack_auc"
+COLUMNS = ("model", "split", "view", "population", "minus", "metric", "k", "value", "low", "high")
+"""Columns of a result row that the .csv keeps."""
 
 NOTES = {
     "utility": "HR and NDCG with one relevant item among 100 candidates, ties counted against it. Means and standard "
@@ -62,10 +64,17 @@ def long(found):
         of_attribute = "" if name == BASE else attribute
         for row in record["metrics"]:
             if row["split"] == "test" or row["metric"].startswith("attack_"):
-                columns = {
-                    key: row.get(key) for key in ("model", "view", "population", "metric", "k", "value", "low", "high")
-                }
+                columns = {column: row.get(column) for column in COLUMNS}
                 yield {"cell": cell, "attribute": of_attribute, "seed": seed, "step": name, **columns}
+
+
+def read_long(path):
+    """Return the results that :func:`tables` wrote as .csv: (cell, seed, step name) to a record with ``metrics``."""
+    table = pd.read_csv(path)
+    records = defaultdict(lambda: {"metrics": []})
+    for row in table.astype(object).where(table.notna(), None).to_dict("records"):
+        records[row["cell"], row["seed"], row["step"]]["metrics"].append({column: row[column] for column in COLUMNS})
+    return dict(records)
 
 
 def utility(found):

@@ -106,7 +106,7 @@ def command(args, model, cell, seed):
         "tensorboard": False,
         "show_progress": False,
         "seed": seed,
-        "epochs": epochs["shard" if ensemble else "one"],
+        "epochs": epochs.get(cell, epochs["shard" if ensemble else "one"]),
         **plan["models"][model].get("settings", {}),
         **plan[args.part],
         **ensemble,

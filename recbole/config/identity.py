@@ -21,15 +21,15 @@ def marked(kind: str = "deciding") -> frozenset[str]:
     """Return one of the lists in ``properties/deciding.yaml`` of settings that determine a model.
 
     Args:
-        kind: name of the list: ``deciding`` (for every model), ``deciding_if_set`` (if not null), ``with_labels`` (in
-            the evaluation mode labeled) or ``of_ensembles``.
+        kind: name of the list: ``deciding`` (for every model), ``deciding_if_set`` and ``hyper_parameters_if_set`` (if
+            not null), ``with_labels`` (in the evaluation mode labeled) or ``of_ensembles``.
     """
     return frozenset(packaged("deciding.yaml").values[kind])
 
 
 def marked_if_set() -> frozenset[str]:
-    """Return the settings that determine a model only if they are not null."""
-    return marked("deciding_if_set")
+    """Return the settings and hyper-parameters that determine a model only if they are not null."""
+    return marked("deciding_if_set") | marked("hyper_parameters_if_set")
 
 
 def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] 
     """
     declared = packaged(f"model/{model}.yaml").values
     names = marked() | set(declared) | (set() if declared else set(undeclared))
-    names |= {key for key in marked_if_set() if values.get(key) is not None}
+    names = names - marked_if_set() | {key for key in marked_if_set() if values.get(key) is not None}
     names |= marked("with_labels") if _has_labels(values) else set()
     names |= marked("of_ensembles") if values.get("ensemble") else set()
     return plain({key: values.get(key) for key in sorted(names)}) | {"model": model}

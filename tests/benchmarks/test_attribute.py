@@ -144,8 +144,8 @@ def cells_of(text, beginning):
 
 
 @pytest.fixture
-def shown(benchmark, tmp_path):
-    """The tables of a base of two seeds, of which d2d was run on one, and of a null."""
+def records():
+    """Results of a base with two seeds, of d2d with one of them, and of the reference values."""
     of = {("inside", "NeuMF", "gender", seed, "base"): record(*scored(0.5 + seed / 10, "base")) for seed in (0, 1)}
     for seed in (0, 1):
         key = "inside", "NeuMF", "gender", seed, "gender base attack"
@@ -160,7 +160,13 @@ def shown(benchmark, tmp_path):
         attacked(0.5, "inside/mlp/shuffled"),
         attacked(0.52, "inside/mlp", model="untrained"),
     )
-    return benchmark("attribute_tables").tables(of, tmp_path / "table.md")
+    return of
+
+
+@pytest.fixture
+def shown(benchmark, records, tmp_path):
+    """The tables of these results."""
+    return benchmark("attribute_tables").tables(records, tmp_path / "table.md")
 
 
 def test_utility_is_of_the_model_that_a_step_made(shown):
@@ -181,3 +187,24 @@ def test_a_number_stands_beside_what_shuffled_groups_come_to(shown):
 def test_what_was_not_run_is_said_and_every_row_is_in_the_csv(shown, tmp_path):
     assert "Not run of inside, NeuMF: 1 steps." in shown
     assert (tmp_path / "table.csv").read_text().count("attack_auc") == 7
+
+
+def test_the_csv_gives_the_same_tables_again(benchmark, records, shown, tmp_path):
+    tables = benchmark("attribute_tables")
+    earlier = tables.read_long(tmp_path / "table.csv")
+    again = {key: earlier.get((key[1], *key[3:])) for key in records}
+    assert tables.tables(again, tmp_path / "again.md") == shown
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "table.csv").read_bytes()
+
+
+def test_results_of_earlier_runs_are_used_where_the_work_folder_has_none(benchmark, arguments, records, tmp_path):
+    attribute, tables = benchmark("attribute"), benchmark("attribute_tables")
+    words = ("--only", "NeuMF", "--attributes", "gender", "--seeds", "0", "--earlier", str(tmp_path / "table.csv"))
+    tables.tables(records, tmp_path / "table.md")
+    key = "inside", "NeuMF", "gender", 0, "gender base attack"
+    found = attribute.records_of(arguments(*words))
+    assert tables.areas(found[key])[0]["value"] == 0.7 and found["inside", "NeuMF", "gender", 0, "gender u2u"] is None
+    newer = attribute.result_path(arguments(*words), arguments().cells["NeuMF"], 0, "gender base attack")
+    newer.parent.mkdir(parents=True)
+    newer.write_text('{"metrics": []}')
+    assert attribute.records_of(arguments(*words))[key] == {"metrics": []}

@@ -25,7 +25,7 @@ PLAN = {
     "models": {
         "WMF": {
             "seeds": [2, 3],
-            "epochs": {"one": 3, "shard": 2},
+            "epochs": {"one": 3, "shard": 5, "RecEraser UBP": 2},
             "cells": ["Retrain", "RecEraser UBP"],
             "settings": SETTINGS,
         }

@@ -75,8 +75,7 @@ def loss_of(name, weights, dataset, batch, require_pow=False):
     u, p, n = users[ids[0]], items[ids[1]], items[ids[2]]
     difference = (u * p).sum(1) - (u * n).sum(1)
     loss = np.mean(-np.log(1e-10 + 1 / (1 + np.exp(-difference))))
-    if name == "BPR":
-        return loss
+    require_pow |= name == "BPR"
     tables = weights["user_embedding.weight"], weights["item_embedding.weight"], weights["item_embedding.weight"]
     squares = [(table[rows] ** 2).sum() for table, rows in zip(tables, ids, strict=True)]
     norms = sum(squares) / 2 if require_pow else sum(np.sqrt(squares))

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from recbole.config import Config
-from recbole.config.identity import Identity, canonical, told
+from recbole.config.identity import Identity, canonical, deciding, told
 from recbole.trainer.places import Places, settings_name
 from recbole.utils import UserError
 
@@ -63,5 +63,13 @@ def test_digests_are_of_values_not_of_their_spelling():
 def test_every_key_is_said_to_decide_a_model_or_not():
     from recbole.config.layers import packaged
 
-    marks, keys = packaged("deciding.yaml").values, set(packaged("overall.yaml").values)
+    marks, keys = dict(packaged("deciding.yaml").values), set(packaged("overall.yaml").values)
+    assert marks.pop("hyper_parameters_if_set") == ["reg_weight"]
     assert sorted(key for listed in marks.values() for key in listed) == sorted(keys)
+
+
+def test_a_hyper_parameter_that_came_later_changes_a_model_only_where_it_is_set():
+    values = {"seed": 2, "embedding_size": 8, "reg_weight": None}
+    assert "reg_weight" not in deciding(values, "BPR")
+    assert deciding(values | {"reg_weight": 0.01}, "BPR")["reg_weight"] == 0.01
+    assert deciding(values | {"reg_weight": 0.01}, "LightGCN")["reg_weight"] == 0.01

@@ -159,8 +159,10 @@ def gauss_newton(task, batch):
     return J.T @ B @ J
 
 
-def test_gauss_newton_is_the_hessian_where_outputs_are_linear(tasks):
+@pytest.mark.parametrize("regulariser", [0.0, 0.3])
+def test_gauss_newton_is_the_hessian_where_outputs_are_linear(tasks, monkeypatch, regulariser):
     task = tasks["BPR"]
+    monkeypatch.setattr(task.model, "reg_weight", regulariser)
     subspace = Subspace(task.model, ("user_embedding.weight",), task.batches)
     v = torch.randn(len(subspace.vector()), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with second_order(task.model):

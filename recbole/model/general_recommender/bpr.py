@@ -1,5 +1,7 @@
 """BPR: matrix factorisation with a pairwise loss."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -12,10 +14,11 @@ from recbole.utils import InputType
 
 
 class BPR(GeneralRecommender):
-    """Matrix factorisation, ``score = u . i``, trained with the pairwise BPR loss and, as in RecBole, no regulariser.
+    """Matrix factorisation, ``score = u . i``, trained with the pairwise BPR loss.
 
-    S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009. The paper regularises the
-    factors; here, as in RecBole, ``weight_decay`` does so.
+    S. Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009. As in the paper, an example
+    (user, item, negative item) can add ``reg_weight`` / 2 times the squared norms of its three factor vectors to the
+    loss. By default it does not, as in RecBole, where only ``weight_decay`` regularises, and that in all rows.
     """
 
     input_type = InputType.PAIRWISE
@@ -25,6 +28,7 @@ class BPR(GeneralRecommender):
     def __init__(self, config: Config, dataset: Dataset) -> None:
         super().__init__(config, dataset)
         self.embedding_size = config["embedding_size"]
+        self.reg_weight = config["reg_weight"] or 0.0
         self.user_embedding = nn.Embedding(self.n_users, self.embedding_size)
         self.item_embedding = nn.Embedding(self.n_items, self.embedding_size)
         self.loss = BPRLoss()
@@ -50,18 +54,27 @@ class BPR(GeneralRecommender):
         return self.get_user_embedding(user), self.get_item_embedding(item)
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return the mean BPR loss over (user, item, negative item)."""
+        """Return the mean loss over (user, item, negative item)."""
         return self.loss_of(self.outputs(interaction), interaction)
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of the positive and of the negative item, [batch, 2]."""
+        """Return the scores of the positive and of the negative item, [batch, 2].
+
+        With ``reg_weight``, the factors of user, positive and negative item, multiplied by its square root, are
+        appended: [batch, 2 + 3 d]. The regulariser is then half the sum of their squares, a convex function of them.
+        """
         user, positive = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         negative = self.get_item_embedding(interaction[self.NEG_ITEM_ID])
-        return torch.stack([(user * positive).sum(dim=1), (user * negative).sum(dim=1)], dim=1)
+        scores = torch.stack([(user * positive).sum(dim=1), (user * negative).sum(dim=1)], dim=1)
+        if not self.reg_weight:
+            return scores
+        return torch.cat([scores, math.sqrt(self.reg_weight) * torch.cat([user, positive, negative], dim=1)], dim=1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
-        """Return the mean BPR loss, given the scores of :meth:`outputs`."""
-        return self.loss(*outputs.unbind(dim=1))
+        """Return the mean loss, a scalar, given the result of :meth:`outputs`."""
+        if not self.reg_weight:
+            return self.loss(*outputs.unbind(dim=1))
+        return self.loss(outputs[:, 0], outputs[:, 1]) + outputs[:, 2:].square().sum(dim=1).mean() / 2
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the factors of all users [n_users, d] and items [n_items, d]."""
