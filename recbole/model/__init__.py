@@ -44,6 +44,7 @@ def get_model(name: str) -> type[AbstractRecommender]:
 
 
 def _found(name: str) -> type[AbstractRecommender]:
+    """Import and return the model class; raise a UserError as :func:`get_model` does."""
     modules = model_modules()
     path = modules.get(name.lower())
     if path is None:

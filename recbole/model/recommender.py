@@ -119,6 +119,7 @@ class AbstractRecommender(nn.Module):
         return torch.cat(scores)
 
     def _every_pair(self, interaction: Interaction) -> torch.Tensor:
+        """Return the scores of every (row, item) pair, float [batch, n_items], from :meth:`predict`."""
         pairs = interaction.repeat_interleave(self.n_items)
         items = torch.arange(self.n_items, device=next(self.parameters()).device)
         pairs.update(Interaction({self.ITEM_ID: items.repeat(len(interaction))}))

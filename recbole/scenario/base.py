@@ -269,8 +269,8 @@ def listed_items(config: Config, dataset: Dataset) -> np.ndarray | None:
     ids = dataset.log.vocabulary["item"].ids(read_sensitive_items(config["data_path"], category))
     if not (ids > 0).any():
         raise UserError(
-            f"none of the sensitive items of '{category}' is in {dataset.log.name}; check that "
-            f"sensitive_asins_{category}.txt lists item ids of this data"
+            f"none of the sensitive items of '{category}' is in {dataset.log.name}; check that the category's list has "
+            "item ids of this data"
         )
     mask = np.zeros(dataset.n_items, dtype=bool)
     mask[ids[ids > 0]] = True

@@ -145,6 +145,7 @@ class TrainingLoop:
             self._save_snapshot()
 
     def _train_epoch(self) -> None:
+        """Train the rest of the current epoch, from the next batch on, and write snapshots when they are due."""
         progress, model = self.progress, self.model
         model.train()
         batches = self.batches.epoch(progress.epoch, first=progress.batch)
@@ -215,6 +216,7 @@ class TrainingLoop:
         return value
 
     def _after_epoch(self) -> None:
+        """Record the epoch's loss and time, validate if it is due, and apply early stopping."""
         progress, config = self.progress, self.config
         epoch, loss = progress.epoch, progress.loss
         progress.epoch_seconds.append(progress.seconds - sum(progress.epoch_seconds) - sum(progress.valid_seconds))

@@ -86,6 +86,11 @@ class _Reader(pickle.Unpickler):
         self.storages: dict[tuple[str, torch.dtype], torch.Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return the replacement of a class or function that the pickle looks up; refuse unknown ones.
+
+        Raises:
+            UserError: the class or function is not one that checkpoints of RecBole or ERASE contain.
+        """
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) in {("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_tensor")}:
@@ -103,6 +108,11 @@ class _Reader(pickle.Unpickler):
         raise UserError(f"{self.path}: refused: loading it would run {module}.{name}; it is not a checkpoint")
 
     def persistent_load(self, reference: Any) -> torch.Tensor:
+        """Return the tensor storage that the pickle refers to, as a one-dimensional tensor.
+
+        Raises:
+            UserError: the reference is not to a storage of real numbers.
+        """
         kind, dtype, key, _, count = reference
         if kind != "storage" or not isinstance(dtype, torch.dtype):
             raise UserError(f"{self.path}: refused: it stores something other than tensors")

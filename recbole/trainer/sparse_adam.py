@@ -31,6 +31,7 @@ class Adam(optimizers.ByRow, optimizers.Adam):
         self._moving = {}
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+        """Update the entries that still change, or make the sparse gradient dense; see :class:`~recbole.trainer.optimizers.ByRow`."""
         (beta1, beta2), precision = group["betas"], torch.finfo(parameter.dtype).eps / 2
         if group["weight_decay"] or beta1**2 >= beta2:
             parameter.grad = _gradient(parameter).to_dense()
@@ -89,6 +90,7 @@ class SparseAdam(Adam):
     """
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+        """Update the entries in the parameter's sparse gradient, and their moments."""
         place, gradient, state = self._use_up(parameter)
         first, second = (state[name].view(-1) for name in ("exp_avg", "exp_avg_sq"))
         beta1, beta2 = group["betas"]
