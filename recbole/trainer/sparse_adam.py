@@ -31,7 +31,7 @@ class Adam(optimizers.ByRow, optimizers.Adam):
         self._moving = {}
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
-        """Update the entries that still change, or make the sparse gradient dense; see :class:`~recbole.trainer.optimizers.ByRow`."""
+        """Update the entries that still change, or make the sparse gradient dense, so that the optimizer uses it."""
         (beta1, beta2), precision = group["betas"], torch.finfo(parameter.dtype).eps / 2
         if group["weight_decay"] or beta1**2 >= beta2:
             parameter.grad = _gradient(parameter).to_dense()
