@@ -20,7 +20,7 @@ class Adagrad(optimizers.ByRow, optimizers.Adagrad):
         return any(group["weight_decay"] for group in self.param_groups)
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
-        """Update the rows in a parameter's sparse gradient, or make the gradient dense, so that the optimizer uses it."""
+        """Update the rows in a parameter's sparse gradient, or make the gradient dense for the optimizer."""
         if parameter.grad is None:
             raise ValueError("the parameter has no gradient")
         if group["weight_decay"] or group["maximize"]:
