@@ -20,7 +20,7 @@ SCORES_KEPT = 2**24
 SHORTEST, DEEPEST = 10, 100
 """The least length of a cached list, so that later calls with a larger k can reuse it.
 
-``SHORTEST`` applies when histories are excluded. ``DEEPEST`` applies when the whole catalogue competes, because the
+``SHORTEST`` applies when histories are excluded. ``DEEPEST`` applies when all items are candidates, because the
 distance measures compare the first 100 ranks.
 """
 
@@ -34,7 +34,7 @@ class Asked:
 
     Top-k lists are cached for as long as their ``EvalRows`` object lives. If rows mostly repeat other rows
     (:attr:`EvalRows.like`), only the rows that differ are ranked. The scores of the most recent rows are cached too, if
-    the whole catalogue competed and there are at most :data:`SCORES_KEPT` of them.
+    all items were candidates and there are at most :data:`SCORES_KEPT` of them.
 
     Args:
         model: any recommender. Its parameters must not change from now on.
@@ -155,7 +155,7 @@ class Asked:
         return batch_of
 
     def _keeping(self, rows: EvalRows, masked: bool, batch_rows: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """Score the rows, and cache the scores if the whole catalogue competed and there are not too many."""
+        """Yield scores as :meth:`scores` does, and cache them if all items are candidates and they are not too many."""
         n_rows, kept = len(rows.inputs), None
         for start, scores in score_batches(self.model, rows, masked, batch_rows):
             if not masked and n_rows * self.n_items <= SCORES_KEPT:

@@ -47,8 +47,8 @@ def score_batches(
     Args:
         model: a recommender; it is put in evaluation mode.
         rows: :class:`~recbole.data.EvalRows`.
-        masked: True to set each row's history and unsampled items to minus infinity, False to let the whole catalogue
-            compete.
+        masked: True to set each row's history and unsampled items to minus infinity, False to keep the scores of all
+            items.
         batch_rows: the most rows per batch; there are fewer when the catalogue is large.
 
     Yields:
@@ -129,7 +129,7 @@ def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, b
     """Return the item ids of the ``k`` best items of each row, best first: int64 [rows, k].
 
     Items that score minus infinity are not listed: with fewer than ``k`` candidates the list ends with 0. A row with a
-    NaN score is -1 throughout.
+    NaN score is -1 throughout. The arguments are those of :func:`score_batches`.
     """
     best = np.zeros((len(rows.inputs), k), dtype=np.int64)
     for start, scores in score_batches(model, rows, masked, batch_rows):

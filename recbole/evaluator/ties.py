@@ -32,7 +32,7 @@ class Order:
         item: int64 [n_items], a hash of each item's token.
 
     Attributes:
-        person, item: int64, hashes as above; those of ``person`` are hashed once more.
+        person, item: int64, these hashes; the users' are combined with a constant key.
     """
 
     def __init__(self, person: torch.Tensor, item: torch.Tensor) -> None:

@@ -1,6 +1,6 @@
-"""Softmax cross-entropy over all items, computed in tiles of the score matrix so that it is never in memory as a whole.
+"""Softmax cross-entropy over all items, and first and second derivatives, with bounded memory.
 
-This holds for the first and second derivatives too.
+The matrix of scores is computed in tiles, so that it is never in memory as a whole.
 """
 
 from collections.abc import Iterator

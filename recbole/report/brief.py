@@ -178,6 +178,8 @@ def _of_run(record: Record, models: Mapping[str, list[Row]], columns: Mapping[st
 def _way(models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> list[str]:
     """Return a sentence about how far the log-odds moved from base (or rebuilt) towards retrained, in per cent.
 
+    ``rebuilt`` is the base model with its graph rebuilt without the forgotten rows.
+
     The list is empty if a value is not known, or if base and retrained do not differ.
     """
     before = "rebuilt" if "rebuilt" in models else "base"

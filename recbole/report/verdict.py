@@ -93,10 +93,11 @@ def _all_diverged(record: Record) -> bool:
 
 
 def _nothing_changed(record: Record, models: dict[str, list[Row]]) -> bool:
-    """Return whether no request changed the model, or the results hardly differ from those of base (or rebuilt).
+    """Return whether no request changed the model, or the results hardly differ from those before unlearning.
 
-    Results hardly differ if all metrics of ranked lists are equal to four digits, or if the log-odds of forgotten
-    training pairs changed by less than a tenth of the difference between base (or rebuilt) and retrained.
+    The model before unlearning is ``rebuilt`` (the base model with its graph rebuilt without the forgotten rows), if
+    the record has one, else ``base``. Results hardly differ if all metrics of ranked lists are equal to four digits, or
+    if the log-odds of forgotten training pairs changed by less than a tenth of the difference to the retrained model.
     """
     kinds = ("rebuilt" if "rebuilt" in models else "base", "unlearned", "retrained")
     before, ours, retrained = (_values(models.get(kind, [])) for kind in kinds)

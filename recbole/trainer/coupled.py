@@ -1,7 +1,7 @@
 """Which random draws in training are keyed by example.
 
 A draw that is keyed by example depends only on the seed, the epoch and the example. So models that are trained with the
-same seed, but without different forgotten rows, share these draws.
+same seed, but after forgetting different rows, share these draws for the examples that both retain.
 """
 
 from torch import nn
@@ -13,7 +13,7 @@ from recbole.model.keyed_dropout import KeyedDropout
 
 
 def coupled(config: Config, model: AbstractRecommender) -> list[str]:
-    """Return which random draws a model shares with models trained with the same seed on other retained rows.
+    """Return the kinds of random draws that a model shares with models trained on other rows with the same seed.
 
     Args:
         config: its ``train_neg_sample_args`` is read.

@@ -68,7 +68,7 @@ def new_model(run: Run, state: State) -> AbstractRecommender:
     """Return an untrained model for the state's data, on its device, initialised from the run's seed.
 
     Injected rows (spam) do not change the initial values of genuine users and items: these values are the same as in a
-    model built on the clean data.
+    model built on the clean data, which have no injected rows.
     """
     model = _drawn(run, state.data, run.config["seed"])
     if state.dataset.clean is not None and model.trainable:

@@ -134,8 +134,8 @@ def _divergence(scores_p: torch.Tensor, scores_q: torch.Tensor) -> torch.Tensor:
 def _jensen_shannon(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     """Return the Jensen-Shannon divergence in nats, float64 [rows]; NaN for a row that contains NaN.
 
-    With m the mean of p and q and r = (p - q) / (p + q), the term p log(p / m) is p log(1 + r), and q log(q / m) is q
-    log(1 - r). This is accurate where p and q are close, and 0 where they are equal.
+    Let m be the mean of p and q, and r = (p - q) / (p + q). The term p log(p / m) is computed as p log(1 + r), and the
+    term q log(q / m) as q log(1 - r). This is accurate where p and q are close, and 0 where they are equal.
 
     Args:
         p, q: probabilities, float64 [rows, items].

@@ -31,7 +31,7 @@ class Exposure(Probe[Views]):
     ) -> list[Row]:
         """Return one row per masking, population, metric and list length.
 
-        With ``masking`` "all" the whole catalogue competes, with "retained" the items in the retained history are
+        With ``masking`` "all" all items are candidates; with "retained" the items in the retained history are
         excluded.
         """
         shown = view.shown
