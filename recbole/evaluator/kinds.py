@@ -53,7 +53,7 @@ class Reference(NamedTuple):
 
 
 class Settings(Protocol):
-    """A configuration, or a dictionary."""
+    """The settings of a run: a :class:`~recbole.config.Config`, or a dictionary from setting name to value."""
 
     def __getitem__(self, key: str, /) -> Any:
         """Return the value of a setting."""

@@ -73,12 +73,12 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         return next(self.parameters()).sum() * 0
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs."""
+        """Return the scores of the (user, item) pairs, float [batch]."""
         users, place = torch.unique(interaction[self.USER_ID], return_inverse=True)
         return self._scores(users)[place, interaction[self.ITEM_ID]]
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return self._scores(interaction[self.USER_ID])
 
     def learn(self) -> None:

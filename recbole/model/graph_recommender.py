@@ -136,11 +136,11 @@ class GraphRecommender(GeneralRecommender, ABC):
         return super().train(mode)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs."""
+        """Return the scores of the (user, item) pairs, float [batch]."""
         users, items = self.representations()
         return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         users, items = self.representations()
         return users[interaction[self.USER_ID]] @ items.T

@@ -149,9 +149,9 @@ class NextItemRecommender(SequentialRecommender, ABC):
         return self.loss_fct(*outputs.unbind(dim=1))
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (sequence, item) pairs."""
+        """Return the scores of the (sequence, item) pairs, float [batch]."""
         return (self._encode(interaction) * self.item_embedding(interaction[self.ITEM_ID])).sum(dim=-1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return torch.matmul(self._encode(interaction), self.item_embedding.weight.T)

@@ -13,7 +13,7 @@ from recbole.data import Dataset
 
 
 def present_users(dataset: Dataset, device: torch.device | str | None = None) -> torch.Tensor:
-    """Return the ids, int64, of all users except injected ones without a retained training row.
+    """Return the ids (int64, ascending) of all users except injected ones without a retained training row.
 
     Genuine users are always included, because a retrained model has them in its tables too.
     """

@@ -70,7 +70,7 @@ def in_short(records: Mapping[str, Record]) -> str:
 
 
 def _group(runs: Mapping[str, Record]) -> str:
-    """Return the table and the sentences for runs that share the base and the retrained model."""
+    """Return the text (heading, table and sentences) about runs that share the base and the retrained model."""
     models = {name: _last(name, record) for name, record in runs.items()}
     first_name = next(iter(runs))
     first, record = models[first_name], runs[first_name]

@@ -81,10 +81,10 @@ class BPR(GeneralRecommender):
         return self.user_embedding.weight, self.item_embedding.weight
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs."""
+        """Return the scores of the (user, item) pairs, float [batch]."""
         user, item = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         return (user * item).sum(dim=1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return torch.matmul(self.get_user_embedding(interaction[self.USER_ID]), self.item_embedding.weight.T)

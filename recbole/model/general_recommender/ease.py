@@ -61,7 +61,7 @@ class EASE(FittedRecommender[torch.Tensor]):
         self.inverse = torch.addmm(self.inverse, image, torch.linalg.solve(swap - u.T @ image, image.T))
 
     def learned(self) -> list[torch.Tensor]:
-        """Return ``[P]``, float64 [n_items, n_items]."""
+        """Return a list with ``P``, the inverse of the regularised Gram matrix, float64 [n_items, n_items]."""
         self.learn()
         return [self.inverse]
 

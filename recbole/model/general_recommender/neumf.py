@@ -77,7 +77,7 @@ class NeuMF(GeneralRecommender):
         return self.loss(logits, interaction[self.LABEL].to(logits.dtype))
 
     def pair_scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the logits [batch] of (user, item) pairs."""
+        """Return the logits of the (user, item) pairs, float [batch]."""
         return self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
 
     def list_scores(self, user: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
@@ -94,7 +94,7 @@ class NeuMF(GeneralRecommender):
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the interaction probabilities [batch] of (user, item) pairs."""
+        """Return the interaction probabilities of the (user, item) pairs, float [batch]."""
         return torch.sigmoid(self.pair_scores(interaction))
 
     def _every_pair(self, interaction: Interaction) -> torch.Tensor:

@@ -36,7 +36,7 @@ class Pop(GeneralRecommender):
         return [self.item_cnt]
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero; items are counted when the model is built."""
+        """Return a scalar zero; items are counted when the model is built."""
         return self.fake_loss.sum() * 0
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
@@ -44,7 +44,7 @@ class Pop(GeneralRecommender):
         return self._scores()[interaction[self.ITEM_ID]]
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items], equal for all users."""
+        """Return the scores of all items, float [batch, n_items], equal for all users."""
         return self._scores().expand(len(interaction), -1)
 
     def _scores(self) -> torch.Tensor:

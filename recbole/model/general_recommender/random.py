@@ -28,7 +28,7 @@ class Random(GeneralRecommender):
         """Do nothing: the model derives nothing from the data."""
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero; there is nothing to learn."""
+        """Return a scalar zero; there is nothing to learn."""
         return self.fake_loss.sum() * 0
 
     def _hash(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:

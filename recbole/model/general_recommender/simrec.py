@@ -148,7 +148,7 @@ class SimRec(GeneralRecommender):
         return self.features(self.user_embedding.weight), self.features(self.item_embedding.weight)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``table``, the student's user embeddings, and ``features``, their ``x(e)``."""
+        """Return two views of the student: ``table``, the user embeddings ``e``, and ``features``, their ``x(e)``."""
         features = UserView(lambda: self.features(self.user_embedding.weight), ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"features": features}
 
@@ -251,12 +251,12 @@ class SimRec(GeneralRecommender):
         return self.config["contrast_weight"] * loss
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs."""
+        """Return the scores of the (user, item) pairs, float [batch]."""
         user = self.features(self.user_embedding(interaction[self.USER_ID]))
         return (user * self.features(self.item_embedding(interaction[self.ITEM_ID]))).sum(dim=1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return self.features(self.user_embedding(interaction[self.USER_ID])) @ self.forward()[1].T
 
 

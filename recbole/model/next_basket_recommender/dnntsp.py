@@ -75,7 +75,7 @@ class DNNTSP(NextBasketRecommender):
         return [interaction[rows] for rows in order.split(number.unique_consecutive(return_counts=True)[1].tolist())]
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         user, item, embedded, z = self._nodes(interaction)
         scores = self.output(self.item_embedding.weight).T.expand(len(interaction), -1)
         change = self.alpha.index_select(0, item) * (z - embedded) @ self.output.weight.T
@@ -247,5 +247,5 @@ class DNNTSP(NextBasketRecommender):
         return torch.cat([times, torch.ones_like(item)]), torch.cat([others, right])
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return self.forward(interaction)

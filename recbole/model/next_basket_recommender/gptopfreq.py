@@ -40,7 +40,7 @@ class GPTopFreq(NextBasketRecommender):
         return [self.popularity]
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero; there is nothing to learn."""
+        """Return a scalar zero; there is nothing to learn."""
         return self.fake_loss.sum() * 0
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:

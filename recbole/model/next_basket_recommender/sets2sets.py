@@ -286,7 +286,7 @@ class Sets2Sets(NextBasketRecommender):
         return (bought * (-own).exp()).sum(dim=1) / n * others / (p.shape[1] - n)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the logits [batch, n_items]."""
+        """Return the logits of all items, float [batch, n_items]."""
         return self.forward(interaction)
 
 

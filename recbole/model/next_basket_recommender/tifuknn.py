@@ -81,11 +81,11 @@ class TIFUKNN(NextBasketRecommender):
         return within * self.group_decay ** (n_groups - 1 - group).float() / n_groups
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero; there is nothing to learn."""
+        """Return a scalar zero; there is nothing to learn."""
         return self.fake_loss.sum() * 0
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         history = Incidence.of(interaction[self.HISTORY_ITEMS])
         weights = self._weights(history.user, history.slot, interaction[self.HISTORY_LENGTH])
         own = self.squares.new_zeros(history.n_users, self.n_items)

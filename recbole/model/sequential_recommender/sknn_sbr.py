@@ -67,15 +67,15 @@ class SKNN_SBR(SequentialRecommender):
         ]
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero; nothing is trained."""
+        """Return a scalar zero; nothing is trained."""
         return self.fake_loss.sum() * 0
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (sequence, item) pairs."""
+        """Return the scores of the (sequence, item) pairs, float [batch]."""
         return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items], at most 1."""
+        """Return the scores of all items, float [batch, n_items], at most 1."""
         item_seq = interaction[self.ITEM_SEQ].cpu().numpy()
         row, position = np.nonzero(item_seq)
         sets = _item_sets(row, item_seq[row, position], (len(item_seq), self.n_items))
