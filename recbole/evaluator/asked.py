@@ -102,7 +102,7 @@ class Asked:
             int64 [rows, k] item ids, best first. A list with fewer than k candidates ends with 0. A row with a NaN
                 score is -1 throughout. The array is cached: do not modify it.
         """
-        different = rows.restricted  # otherwise masked and unmasked lists are the same
+        different = rows.restricted  # if not, masked and unmasked lists are equal
         known, masked = self._lists.setdefault(rows, {}), masked and different
         if each is not None or masked not in known or known[masked].shape[1] < k:
             length = max(k, SHORTEST if masked or not different else DEEPEST)

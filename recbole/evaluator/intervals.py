@@ -62,7 +62,7 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
 
 def _sums(values: Floats, of_row: Ids, n: int) -> Floats:
     """Return the sum of the values (float64 [rows, m]) over the rows of each of ``n`` users, float64 [n, m]."""
-    if len(of_row) == n:  # one row each
+    if len(of_row) == n:  # each user has one row
         sums = np.empty(values.shape)
         sums[of_row] = values
         return sums

@@ -103,7 +103,7 @@ def build_views(
     if forgotten.any():
         utility_rows["current"] = current.eval_rows("test").resembling(whole, requesting)
     shown = current.exposure_rows(np.concatenate([requesting, others]))
-    if not shown.restricted and not whole.restricted:  # otherwise the candidates differ
+    if not shown.restricted and not whole.restricted:  # all items are candidates in both
         shown = shown.resembling(whole, requesting)
     items, trained = _forgotten_items(log, forgotten, shown.entity)
     return Views(checkpoint, utility_rows, shown, requesting, items, trained, sensitive, fake)

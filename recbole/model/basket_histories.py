@@ -96,7 +96,7 @@ def places_of_pairs(user: np.ndarray, item: np.ndarray, n_items: int) -> torch.T
     Returns:
         Strictly ascending indices, int64.
     """
-    keys = torch.unique(torch.from_numpy(user.astype(np.int64) * n_items + item).to("cpu"))  # where the log is
+    keys = torch.unique(torch.from_numpy(user.astype(np.int64) * n_items + item).to("cpu"))  # the log is on the CPU
     owner, item_of = keys // n_items, keys % n_items
     _, sizes = torch.unique_consecutive(owner, return_counts=True)
     portion = (sizes.square().cumsum(0) // PAIRS_AT_ONCE).repeat_interleave(sizes)

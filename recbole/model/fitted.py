@@ -140,7 +140,7 @@ def _unpacked(
         _check_sparse(data, indices, indptr, shape)
         return scipy.sparse.csc_array((data, indices, indptr), shape=shape)
     if value.shape != shape or value.layout is not torch.strided or value.device.type == "meta":
-        raise ValueError(f"it is {tuple(value.shape)}, {value.layout}")
+        raise ValueError(f"it has shape {tuple(value.shape)} and layout {value.layout}")
     if not value.is_floating_point() or not bool(value.isfinite().all()):
         raise ValueError("it contains values that are not finite floats")
     return value

@@ -112,7 +112,7 @@ def symmetric(i: torch.Tensor, j: torch.Tensor, values: torch.Tensor, n: int) ->
     order = torch.argsort(i * n + j)
     pointers = functional.pad(torch.bincount(i, minlength=n).cumsum(0), (1, 0))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the layout's interface is called a beta
+        warnings.simplefilter("ignore")  # PyTorch warns that CSR tensors are in beta
         return torch.sparse_csr_tensor(pointers, j[order], values[order], (n, n), check_invariants=False)
 
 

@@ -94,7 +94,7 @@ def far_epochs(of_seed: Mapping[int, Record], checkpoint: int) -> dict[int, tupl
     return {
         seed: (base, retrained)
         for seed, (base, retrained) in epochs.items()
-        if base is not None and retrained is not None and abs(base - retrained) > FAR * (base + 1)  # the first is 0
+        if base is not None and retrained is not None and abs(base - retrained) > FAR * (base + 1)  # from epoch 0
     }
 
 

@@ -63,7 +63,7 @@ def read_unlearned(path: str | Path) -> Record:
     impossible = next((row for row in rows if not _is_possible(row)), None)
     if impossible is not None:
         raise UserError(
-            f"{path}: {impossible['metric']} is {impossible['value']} in a row, but should be between 0 and 1"
+            f"{path}: {impossible['metric']} is {impossible['value']} in a result row, but should be between 0 and 1"
         )
     wrong = [part for part in ("config", "timing", "requests", "dataset") if not isinstance(record.get(part, {}), dict)]
     if wrong:

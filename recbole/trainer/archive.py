@@ -40,7 +40,9 @@ _PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _LOOK_UP = frozenset({"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"})
 """Pickle instructions that look up a global whose name is not part of the instruction."""
 
-_DEEPEST, _MOST_PARTS = 64, 2**22  # of nested values; a shared part counts each time it occurs
+_DEEPEST, _MOST_PARTS = 64, 2**22
+"""Largest depth of nested values, and largest number of them; a shared value counts each time it occurs."""
+
 _LONGEST_NUMBER = 64  # bits
 _RACY = 1.0
 """Files changed less than this many seconds ago are checked again: a second write may leave the modification time."""
@@ -192,7 +194,7 @@ def _count(value: Any, depth: int, known: dict[int, int | None]) -> int:
         _check_tensor(value)
         return 1
     if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
-        raise ValueError(f"a number of {value.bit_length()} bits")
+        raise ValueError(f"it contains a number of {value.bit_length()} bits, more than {_LONGEST_NUMBER}")
     if isinstance(value, str):
         value.encode()  # a UnicodeError is a ValueError
     if not isinstance(value, (dict, list, tuple, set, frozenset)):
@@ -200,17 +202,17 @@ def _count(value: Any, depth: int, known: dict[int, int | None]) -> int:
     if id(value) in known:
         seen = known[id(value)]
         if seen is None:
-            raise ValueError("a value that contains itself")
+            raise ValueError("it contains a value that contains itself")
         return seen
     if depth > _DEEPEST:
-        raise ValueError(f"values nested more than {_DEEPEST} deep")
+        raise ValueError(f"it contains values nested more than {_DEEPEST} deep")
     known[id(value)] = None
     parts = (part for pair in value.items() for part in pair) if isinstance(value, dict) else value
     count = 1
     for part in parts:
         count += _count(part, depth + 1, known)
         if count > _MOST_PARTS:
-            raise ValueError(f"more than {_MOST_PARTS} values")
+            raise ValueError(f"it contains more than {_MOST_PARTS} values")
     known[id(value)] = count
     return count
 
@@ -219,6 +221,6 @@ def _check_tensor(value: torch.Tensor) -> None:
     """Raise a ValueError unless the tensor is dense, real, on the CPU, and within its storage."""
     plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_nested
     if not plain or value.is_complex() or value.is_quantized:
-        raise ValueError("a tensor that is not a dense array of real numbers")
+        raise ValueError("it contains a tensor that is not a dense array of real numbers")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise ValueError("a tensor that is larger than its storage")
+        raise ValueError("it contains a tensor that is larger than its storage")

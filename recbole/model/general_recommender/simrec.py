@@ -95,7 +95,7 @@ class SimRec(GeneralRecommender):
 
     input_type = InputType.PAIRWISE  # the teacher needs negatives
     loss_of_examples = False
-    reach = math.inf  # the teacher's layers
+    reach = math.inf  # through the teacher, whose layers reach any distance
     rebuild_changes_scores = False
     selective = ("user_embedding.weight",)
 

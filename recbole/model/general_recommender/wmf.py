@@ -30,7 +30,7 @@ class WMF(GeneralRecommender):
 
     input_type = InputType.POINTWISE
     loss_reduction = "sum"
-    reach = 0  # because of the shares
+    reach = 0  # the share depends on the user's other pairs
     rebuild_changes_scores = False
     selective = ("user_embedding.weight",)
 

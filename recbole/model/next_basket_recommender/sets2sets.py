@@ -51,7 +51,7 @@ class Sets2Sets(NextBasketRecommender):
     item has no probability. As there, the pairwise term has no gradient unless ``set_loss_gradient``.
     """
 
-    reach = math.inf  # because of the item weights
+    reach = math.inf  # the item weights depend on all interactions
     rebuild_changes_scores = False
     entry_tables = {"gate_weight": "gate_places"}  # noqa: RUF012
     item_weight: torch.Tensor
@@ -266,7 +266,7 @@ class Sets2Sets(NextBasketRecommender):
         """
         bought = interaction[self.TARGET_ITEMS] > 0
         column, weight = (interaction[self.TARGET_ITEMS] - 1).clamp_min(0), self.item_weight[1:]
-        more = weight[column] * (1 - 2 * outputs.gather(1, column))  # (p - 1)^2 over p^2
+        more = weight[column] * (1 - 2 * outputs.gather(1, column))  # (p - 1)^2 - p^2, weighted
         squares = outputs.square() @ weight + (bought * more).sum(dim=1)
         if not (self.training or self.set_loss_gradient):
             return squares.mean()
