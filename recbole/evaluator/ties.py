@@ -32,7 +32,7 @@ class Order:
         item: int64 [n_items], a hash of each item's token.
 
     Attributes:
-        person, item: int64, these hashes; the users' are combined with a constant key.
+        person, item: int64, the two hashes above; those in ``person`` are hashed again with a constant key.
     """
 
     def __init__(self, person: torch.Tensor, item: torch.Tensor) -> None:

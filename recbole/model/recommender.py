@@ -98,7 +98,7 @@ class AbstractRecommender(nn.Module):
 
     @property
     def trainable(self) -> bool:
-        """Whether the model is trained by gradient: False for RecBole's traditional models, fitted when built."""
+        """Whether the model is trained by gradient; False for models of RecBole's traditional type."""
         return self.type is not ModelType.TRADITIONAL
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor | tuple[torch.Tensor, ...]:
@@ -130,7 +130,7 @@ class AbstractRecommender(nn.Module):
         return self.full_sort_predict(interaction).view(len(interaction), -1)
 
     def represent(self, interaction: Interaction) -> torch.Tensor:
-        """Return representations of a batch's users or sequences, [batch, d], differentiable; by default the logits."""
+        """Return differentiable representations of a batch's users or sequences, [batch, d]; by default the logits."""
         return self.logits(interaction)[:, 1:]
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:

@@ -39,7 +39,7 @@ class Learned:
     Attributes:
         model: the model, on its device, in evaluation mode.
         progress: epochs, losses, times and validation results of the training.
-        building: wall and CPU seconds for constructing the model. For closed-form models this includes their fit.
+        building: wall and CPU seconds for constructing the model, including the fit of models that are fitted then.
         also: whether the weights of a second epoch were stored too; see :func:`learn`.
     """
 
