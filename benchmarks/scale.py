@@ -56,8 +56,8 @@ REQUESTS = 3
 DERIVATIVES = 3
 """A product and its two derivatives."""
 
-COLUMNS = ("task", "model", "part", "CPU s (wall)", "at ten times", "exponent", "MiB", "at ten times ", "exponent ",
-           "limit, CPU s", "at ten times  ", "outcome")  # fmt: skip
+COLUMNS = ("task", "model", "part", "CPU s (wall), small log", "large log", "exponent", "MiB, small log", "large log ",
+           "exponent ", "limit, CPU s, small log", "large log  ", "outcome")  # fmt: skip
 
 
 def parse_args(argv=None):

@@ -150,7 +150,7 @@ def choose(rows):
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
-HEADINGS = ("", "values", "log-odds", "way", "excess ± s.e.", "NDCG@10", "JS others", "CPU s", "requests")
+HEADINGS = ("", "values", "log-odds", "way", "gap over best ± s.e.", "NDCG@10", "JS others", "CPU s", "requests")
 
 
 def tables(found, max_loss, trainings):
@@ -210,12 +210,14 @@ def cost_of(trials, trainings, max_loss):
     """Return the sentences about the rule and what it cost."""
     base, retrained = trainings["base"], trainings["retrained"]
     return (
-        f"Out: over the limit, a request diverged or timed out, over {max_loss:.0%} of the base's NDCG@10 lost, or not "
-        "nearer to the retrained model's log-odds than the base is by a standard error. "
-        "Chosen (bold): of the others within one standard error of the least distance from the retrained model's "
-        "log-odds, the least divergence of people who asked for nothing. An oracle: models retrained for it: "
-        f"{len(retrained)} ({sum(retrained):.0f} CPU seconds); base models beside them: {len(base)} ({sum(base):.0f}); "
-        f"trials: {len(trials)} ({sum(trial['cpu_seconds'] for trial in trials):.0f})."
+        f"Out: the trial exceeded its limit of CPU seconds, a request diverged or timed out, over {max_loss:.0%} of "
+        "the base's NDCG@10 is lost, or the gap is not smaller than the base's by at least one standard error of this "
+        "difference, which is not shown. Chosen (bold): of the others, those whose gap exceeds the least one by at "
+        "most one standard error count as equally good, and of these the one with the least JS others is taken. The "
+        "choice uses models that were retrained without the forgotten interactions, which somebody who unlearns does "
+        f"not have. Its cost: models retrained for it: {len(retrained)} ({sum(retrained):.0f} CPU seconds); base "
+        f"models beside them: {len(base)} ({sum(base):.0f}); trials, one for each candidate and run: {len(trials)} "
+        f"({sum(trial['cpu_seconds'] for trial in trials):.0f})."
     )
 
 

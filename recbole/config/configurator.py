@@ -44,7 +44,7 @@ class Config:
     """
 
     __slots__ = (
-        *("_asked", "_on_command_line", "_places", "_read", "_sources", "_values"),
+        *("_asked", "_on_command_line", "_packaged", "_places", "_read", "_sources", "_values"),
         *("files", "undeclared", "warnings"),
     )
 
@@ -83,13 +83,28 @@ class Config:
         self._read = {"model", "dataset", "use_gpu", "gpu_id"}
         for kind, name in names.items():
             self._set(kind, name, "program" if given[kind] else self._sources[kind])
-        self._check(packaged, lambda key: winners[key].where(key))
+        self._packaged = packaged
+        self._check(lambda key: winners[key].where(key))
         self._derive(lambda key: winners[key].where(key))
         if model_class:
             self.bind_model(model_class)
 
-    def _check(self, packaged: Sequence[layers.Layer], where: Callable[[str], str]) -> None:
-        values = self._values
+    def adopt(self, values: Mapping[str, Any], where: str) -> None:
+        """Set values that come from a file of another run, such as a checkpoint, after the checks for a user's values.
+
+        Args:
+            values: the settings, key to value.
+            where: the file, for messages.
+
+        Raises:
+            UserError: a value is not one that a user could set.
+        """
+        for key, value in values.items():
+            self[key] = value
+        self._check(lambda key: where if key in values else str(self.where(key)))
+
+    def _check(self, where: Callable[[str], str]) -> None:
+        values, packaged = self._values, self._packaged
         defaults, _ = layers.merge(packaged)
         overall, declared = packaged[0].values, {**packaged[1].values, **packaged[0].values}
         ruled = {*overall, *packaged[2].values}

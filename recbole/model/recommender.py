@@ -338,9 +338,11 @@ class AbstractRecommender(nn.Module):
         """Set the attributes that :meth:`other_parameter` returned.
 
         Raises:
-            UserError: the hidden pairs are not ids of this data.
+            UserError: the model does not load an attribute of this name, or the hidden pairs are not ids of this data.
         """
         for name, value in (values or {}).items():
+            if name not in (HIDDEN, *self.other_parameter_name):
+                raise UserError(f"'other_parameter' holds {name!r}, which {type(self).__name__} does not load")
             setattr(self, name, checked_pairs(value, self.n_items) if name == HIDDEN else value)
 
     def __str__(self) -> str:

@@ -87,13 +87,14 @@ class Stored:
             )  # fmt: skip
 
 
-_KINDS: dict[str, type] = {"config": dict, "meta": dict, "state_dict": dict, "epoch": int}
+_KINDS: dict[str, type] = {"config": dict, "meta": dict, "state_dict": dict, "other_parameter": dict, "epoch": int}
+_WITH_TENSORS = ("state_dict", "other_parameter")
 _KINDS_OF_META: dict[str, type] = {"settings": dict, "mask": dict, "results_version": int, "kind": str}
 """Expected types of the entries of a checkpoint and of its ``meta``, if present."""
 
 
 def _check_kind(path: Path, key: str, value: Any, kind: type) -> None:
-    """Check the type of one entry of a checkpoint; dictionaries other than ``state_dict`` may hold only plain values.
+    """Check the type of one entry of a checkpoint; only dictionaries in :data:`_WITH_TENSORS` may hold tensors.
 
     Raises:
         UserError: the entry has another type; the message names its key.
@@ -101,7 +102,7 @@ def _check_kind(path: Path, key: str, value: Any, kind: type) -> None:
     if value is None:
         return
     good = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-    if good and kind is dict and key != "state_dict":
+    if good and kind is dict and key not in _WITH_TENSORS:
         try:
             canonical(value)
         except (TypeError, ValueError):
@@ -130,7 +131,8 @@ def adopt(config: Config, stored: Stored, but: Collection[str] = ()) -> None:
         but: keys that are not copied, because they have another meaning in this run.
 
     Raises:
-        UserError: the command line sets a key to another value than the checkpoint has.
+        UserError: the command line sets a key to another value than the checkpoint has, or this program could not have
+            written the checkpoint's value.
     """
     if stored.settings is None:
         _agree_with_original(config, stored)
@@ -148,8 +150,7 @@ def adopt(config: Config, stored: Stored, but: Collection[str] = ()) -> None:
     written = [pair for pair in differing if pair[0] in config.asked]
     if written:
         logger.info("settings from %s replace those of the configuration files: %s", stored.path.name, told(written))
-    for key, _, value in differing:
-        config[key] = value
+    config.adopt({key: value for key, _, value in differing}, stored.path.name)
 
 
 def _agree_with_original(config: Config, stored: Stored) -> None:

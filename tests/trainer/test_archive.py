@@ -10,18 +10,22 @@ import shutil
 import zipfile
 import zlib
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from recbole import RESULTS_VERSION
+from recbole.config import Config
+from recbole.config.identity import canonical, deciding
 from recbole.model.general_recommender.bpr import BPR
 from recbole.trainer import ResumeFile, load_checkpoint, load_weights, save_checkpoint
 from recbole.trainer.archive import SHA256, check_content
 from recbole.trainer.optimizers import Adam, check_state
 from recbole.trainer.resume import alike
-from recbole.trainer.stored import Stored
+from recbole.trainer.stored import Stored, adopt
 from recbole.utils import UserError
 
 STATE = {
@@ -246,9 +250,13 @@ def model(config, small_dataset):
 @given(
     content=st.dictionaries(st.sampled_from(KEYS), values, max_size=4),
     meta=st.none() | st.dictionaries(st.sampled_from(META), values, max_size=4),
+    fits=st.booleans(),
 )
-def test_whatever_a_file_holds_is_read_or_told_in_one_line(tmp_path, model, content, meta):
+@example(content={"other_parameter": -1}, meta=None, fits=True)
+@example(content={"other_parameter": {"predict": 1}}, meta=None, fits=True)
+def test_whatever_a_file_holds_is_read_or_told_in_one_line(tmp_path, model, content, meta, fits):
     path = tmp_path / "x.pth"
+    content |= {"state_dict": model.state_dict()} if fits else {}
     torch.save(content | ({} if meta is None else {"meta": meta}), path)
     try:
         stored = Stored.read(path)
@@ -256,6 +264,24 @@ def test_whatever_a_file_holds_is_read_or_told_in_one_line(tmp_path, model, cont
         load_weights(model, stored.content, path)
     except UserError as error:
         assert "\n" not in str(error) and str(path) in str(error)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(key=st.sampled_from(sorted(deciding(Config("BPR", "ml-100k").as_dict(), "BPR"))), value=values)
+@example(key="eval_args", value={"split": {"RS": [0.8, 0.1, 0.1]}, "group_by": "user", "mode": "full"})
+def test_settings_of_a_file_are_those_that_a_user_could_set_or_told_in_one_line(config, key, value):
+    of_run = config("unused")
+    try:
+        canonical(value)  # as Stored.read checks
+    except (TypeError, ValueError):
+        return
+    stored = Stored(Path("x.pth"), {}, deciding(of_run.as_dict(), "BPR") | {key: value}, RESULTS_VERSION)
+    try:
+        adopt(of_run, stored)
+    except UserError as error:
+        assert "\n" not in str(error) and "x.pth" in str(error)
+    else:
+        Config.restored(of_run.as_dict())
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
