@@ -76,7 +76,7 @@ def line_of(cell, name, seeds, records):
     """
     frame = pd.DataFrame(seeds, dtype=float)
     mean = frame.mean()
-    lost = frame["NDCG@10"] < -TOLERATED
+    lost = ~(frame["NDCG@10"] >= -TOLERATED)  # scores that are not numbers have no NDCG@10, and that is harm
     return {
         "cell": cell,
         "algorithm": name,

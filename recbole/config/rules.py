@@ -114,6 +114,7 @@ def _is_clipping(value: Any) -> bool:
     )
 
 
+COLUMNS = Rule("null, or a list of columns, like [follower_id]", _is_columns)
 LOAD_COL = Rule("null, or a list of columns for each file, like {inter: [user_id, item_id]}", _is_load_col)
 SPLIT_FILES = Rule("two or three different names, like [train, test] or [train, valid, test]", _are_split_files, list)
 INTERVAL = Rule('an interval, like "[5,inf)" or "(0,3];[7,9)"', _is_interval)
@@ -144,6 +145,7 @@ RULES: dict[str, Rule] = {
     "train_neg_sample_args alpha": _number("a finite number", math.isfinite),
     "clip_grad_norm": CLIPPING,
     "load_col": LOAD_COL,
+    **dict.fromkeys(("alias_of_user_id", "alias_of_item_id"), COLUMNS),
     "benchmark_filename": SPLIT_FILES,
     "val_interval": INTERVALS,
     **dict.fromkeys(("user_inter_num_interval", "item_inter_num_interval"), INTERVAL),

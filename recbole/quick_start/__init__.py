@@ -12,5 +12,5 @@ __getattr__ = from_modules(
         ("load_data_and_model", "objective_function", "run", "run_recbole", "unlearn_recbole"),
         "recbole.doors.quick_start",
     ),
-    {"run_recboles": "the processes of a run are started by run(nproc=...) or by run_recbole.py --nproc"},
+    {"run_recboles": "a run of several processes is started by run_recbole.py --nproc N"},
 )

@@ -70,7 +70,7 @@ def _parser(prog: str) -> OneLineParser:
     add("--views", nargs="+", metavar="V",
         help="the features to attack (default: the model's user views, and its recommended lists)")  # fmt: skip
     add("--references", nargs="*", choices=_REFERENCES, metavar="R", default=_REFERENCES[:2],
-        help="baselines to compare with: history (the users' training rows: an upper bound), untrained (the model "
+        help="baselines to compare with: history (the users' training rows instead of a model), untrained (the model "
         "before training), shuffled (attribute values permuted among the users: pure chance; takes minutes) "
         "(default: history untrained)")  # fmt: skip
     add("--permutations", type=_count, default=_PERMUTATIONS, help="permutations for the reference 'shuffled' with "

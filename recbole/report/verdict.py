@@ -31,8 +31,8 @@ _PLAIN = {
     NOTHING_CHANGED: "Nothing changed: after all requests the model's recommendations are (nearly) the same. Try "
     "larger steps: a smaller --damping (or the algorithm's own damping flag, see --help), a larger --max_norm if one "
     "is set, or --preset tuned.",
-    UTILITY_LOST: "Utility is lost: NDCG@10 is more than 5 % below the base model's. Try smaller steps: a larger "
-    "--damping (or the algorithm's own damping flag, see --help), a --max_norm, or --preset tuned.",
+    UTILITY_LOST: "Utility is lost: NDCG@10 is more than 5 % below the base model's, or unknown. Try smaller steps: a "
+    "larger --damping (or the algorithm's own damping flag, see --help), a --max_norm, or --preset tuned.",
     ALL_DIVERGED: "All diverged: every request that required work failed, and the model is unchanged. Try a larger "
     "--damping, with gif a larger --gif_scale_factor; the log gives the reason for each request.",
     NOTHING_TO_FORGET: "Nothing to forget: the forgotten interactions are no less visible in the retrained model than "
@@ -111,13 +111,16 @@ def _nothing_changed(record: Record, models: dict[str, list[Row]]) -> bool:
 
 
 def _utility_lost(record: Record, models: dict[str, list[Row]]) -> bool:
-    """Return whether NDCG@10 is more than :data:`TOLERATED` below the base model's; False if a value is missing."""
+    """Return whether NDCG@10 is more than :data:`TOLERATED` below the base model's, or NaN for the unlearned model only.
+
+    False if the record has no NDCG@10 of one of the two models, or that of the base model is NaN.
+    """
     wanted = ndcg(10, spam=bool(record.get("spam")))
     found = [matching(models.get(kind, []), wanted) for kind in ("unlearned", "base")]
-    if not all(found) or any(rows[0]["value"] is None for rows in found):
+    if not all(found):
         return False
-    ours, base = (rows[0]["value"] for rows in found)
-    return bool(ours < (1 - TOLERATED) * base)
+    ours, base = (math.nan if rows[0]["value"] is None else rows[0]["value"] for rows in found)
+    return not math.isnan(base) and not ours >= (1 - TOLERATED) * base
 
 
 def _nothing_to_forget(record: Record, models: dict[str, list[Row]]) -> bool:

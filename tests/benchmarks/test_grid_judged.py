@@ -60,6 +60,7 @@ def test_harm_is_a_twentieth_of_utility_and_is_counted_over_seeds(judge):
     assert line(judge, record(-5.0, utility=0.189))["does harm"] == "yes"
     assert line(judge, record(-5.0, utility=0.191))["does harm"] == "no"
     assert line(judge, record(-5.0, utility=0.1), record(-5.0))["does harm"] == "in 1 of 2"
+    assert line(judge, record(-5.0, utility=None))["does harm"] == "yes", "scores that are not numbers"
 
 
 def test_where_there_is_nothing_to_forget_no_way_is_told(judge):

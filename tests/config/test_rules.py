@@ -28,6 +28,9 @@ def refusal(model, key, value):
     ("model", "key", "value", "told"),
     [
         # once tracebacks
+        ("BPR", "alias_of_item_id", [[1], [2]], "like [follower_id]"),
+        ("BPR", "alias_of_user_id", -1, "like [follower_id]"),
+        ("BPR", "alias_of_user_id", math.nan, "like [follower_id]"),
         ("BPR", "load_col", "inter", "like {inter: [user_id, item_id]}"),
         ("BPR", "load_col", ["user_id"], "like {inter: [user_id, item_id]}"),
         ("BPR", "load_col", {"inter": "user_id"}, "like {inter: [user_id, item_id]}"),

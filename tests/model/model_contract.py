@@ -72,6 +72,22 @@ class ModelContract(ABC):
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
     def test_the_loss_is_a_number_whose_gradient_reaches_a_parameter(self, world):
+        model, _, loss = self.with_gradients(world)
+        assert loss.dim() == 0 and torch.isfinite(loss)
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        assert any(gradient.to_dense().abs().sum() > 0 for gradient in gradients)
+
+    def test_the_loss_reads_row_tables_only_in_the_rows_of_their_fields(self, world):
+        model, batch, _ = self.with_gradients(world)
+        if not model.row_tables:
+            pytest.skip("it declares no row_tables")
+        for name, fields in model.row_tables.items():
+            gradient = model.get_parameter(name).grad.to_dense()
+            read = torch.cat([batch[field].reshape(-1) for field in fields if field in batch])
+            assert not gradient[~torch.isin(torch.arange(len(gradient)), read)].any()
+
+    def with_gradients(self, world):
+        """Return a model after the backward pass of one batch, the batch with its negatives, and the loss."""
         model = self.fresh(world)
         if not model.trainable:
             pytest.skip("it is fitted, not trained")
@@ -83,9 +99,7 @@ class ModelContract(ABC):
         loss = model.calculate_loss(batch)
         loss = sum(loss) if isinstance(loss, tuple) else loss
         loss.backward()
-        assert loss.dim() == 0 and torch.isfinite(loss)
-        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-        assert any(gradient.to_dense().abs().sum() > 0 for gradient in gradients)
+        return model, batch, loss
 
     def test_rebuilding_on_a_mask_leaves_the_parameters(self, world):
         model = self.fresh(world)

@@ -58,10 +58,11 @@ def test_utility_is_that_of_the_last_checkpoint_at_ten_on_the_view_shown():
     assert verdict(record(rows=rows) | {"spam": SPAM}) == ["utility_lost"]
 
 
-def test_unknown_utility_is_not_lost():
+def test_utility_is_lost_if_it_is_unknown_of_the_unlearned_model_alone():
     for value in (None, float("nan")):
-        made = record({"base": (0.5, None, 0.02)}, rows=[row(NDCG, value, "unlearned"), row(NDCG, 0.4, "base")])
-        assert verdict(made) == []
+        for base, lost in ((0.4, ["utility_lost"]), (value, [])):
+            rows = [row(NDCG, value, "unlearned"), row(NDCG, base, "base")]
+            assert verdict(record({"base": (0.5, None, 0.02)}, rows=rows)) == lost
     assert verdict(record() | {"metrics": None}) == []
 
 
