@@ -111,7 +111,7 @@ def _nothing_changed(record: Record, models: dict[str, list[Row]]) -> bool:
 
 
 def _utility_lost(record: Record, models: dict[str, list[Row]]) -> bool:
-    """Return whether NDCG@10 is more than :data:`TOLERATED` below the base model's, or NaN for the unlearned model only.
+    """Return whether NDCG@10 is more than :data:`TOLERATED` below the base model's, or NaN only for the unlearned one.
 
     False if the record has no NDCG@10 of one of the two models, or that of the base model is NaN.
     """
