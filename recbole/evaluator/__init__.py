@@ -1,5 +1,7 @@
 """Evaluation: computes metrics for a model on fixed evaluation rows and returns rows of one result table.
 
+An evaluation row is one ranking: the input of a user or session, its relevant items and its candidates.
+
 RecBole's ``Collector``, ``Evaluator`` and metric classes can also be imported from here; they are loaded from
 :mod:`recbole.doors` on first use.
 """

@@ -1,4 +1,4 @@
-"""A cache around a model under evaluation, so that several probes never score or rank the same rows twice."""
+"""A cache around a model under evaluation, so that several probes do not score or rank the same rows twice."""
 
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeVar
@@ -20,12 +20,13 @@ SCORES_KEPT = 2**24
 SHORTEST, DEEPEST = 10, 100
 """The least length of a cached list, so that later calls with a larger k can reuse it.
 
-``SHORTEST`` applies when histories are excluded. ``DEEPEST`` applies when the whole catalogue competes, because the
+``SHORTEST`` applies when histories are excluded. ``DEEPEST`` applies when all items are candidates, because the
 distance measures compare the first 100 ranks.
 """
 
 
 Found = TypeVar("Found")
+"""The type of a cached result."""
 
 
 class Asked:
@@ -33,14 +34,14 @@ class Asked:
 
     Top-k lists are cached for as long as their ``EvalRows`` object lives. If rows mostly repeat other rows
     (:attr:`EvalRows.like`), only the rows that differ are ranked. The scores of the most recent rows are cached too, if
-    the whole catalogue competed and there are at most :data:`SCORES_KEPT` of them.
+    all items were candidates and there are at most :data:`SCORES_KEPT` of them.
 
     Args:
         model: any recommender. Its parameters must not change from now on.
 
     Attributes:
         tied: ``(share, k)``: the largest share of rows so far in which the item at rank k has the same score as an item
-            that did not make the list, and that k.
+            that is not in the list, and the k of these rows.
         told: whether the log line about such ties has been written.
     """
 
@@ -69,10 +70,10 @@ class Asked:
         return self.model.full_sort_predict(interaction)
 
     def once(self, rows: EvalRows, question: Hashable, find: Callable[[], Found]) -> Found:
-        """Return ``find()``, computed on the first call for these rows and this key and cached afterwards.
+        """Return ``find()``, computed on the first call with these rows and this key, and then cached.
 
         Args:
-            rows: the evaluation rows. The result is cached for as long as they live.
+            rows: the evaluation rows. The result stays cached until this object is garbage-collected.
             question: the cache key. It must contain everything that the result depends on except the model and the
                 rows.
             find: computes the result, which must not be modified afterwards.
@@ -85,7 +86,7 @@ class Asked:
     def lists(
         self, rows: EvalRows, k: int, masked: bool = True, batch_rows: int = 4096, each: Batches | None = None
     ) -> Ids:
-        """Return the ``k`` best items of each row; see :func:`~recbole.evaluator.scores.best_of`.
+        """Return the item ids of the ``k`` best items of each row; see :func:`~recbole.evaluator.scores.best_of`.
 
         Args:
             rows: the evaluation rows.
@@ -93,15 +94,15 @@ class Asked:
             masked: True to exclude each row's history (and items that were not sampled as candidates), False to rank
                 the whole catalogue.
             batch_rows: the most rows that are scored at once.
-            each: a callback that also receives every batch of scores and the index of its first row. The scores have
-                shape [batch, n_items], are on the model's device, and are minus infinity for non-candidates and NaN.
-                With a callback all rows are scored, even if their lists are cached.
+            each: a callback that receives the index of each batch's first row, and the batch's scores. The scores have
+                shape [batch, n_items], are on the model's device, and are minus infinity for non-candidates and where
+                the model returned NaN. With a callback all rows are scored, even if their lists are cached.
 
         Returns:
             int64 [rows, k] item ids, best first. A list with fewer than k candidates ends with 0. A row with a NaN
                 score is -1 throughout. The array is cached: do not modify it.
         """
-        different = rows.restricted  # otherwise masked and unmasked lists are the same
+        different = rows.restricted  # if not, masked and unmasked lists are equal
         known, masked = self._lists.setdefault(rows, {}), masked and different
         if each is not None or masked not in known or known[masked].shape[1] < k:
             length = max(k, SHORTEST if masked or not different else DEEPEST)
@@ -154,7 +155,7 @@ class Asked:
         return batch_of
 
     def _keeping(self, rows: EvalRows, masked: bool, batch_rows: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """Score the rows, and cache the scores if the whole catalogue competed and there are not too many."""
+        """Yield scores as :meth:`scores` does, and cache them if all items are candidates and they are not too many."""
         n_rows, kept = len(rows.inputs), None
         for start, scores in score_batches(self.model, rows, masked, batch_rows):
             if not masked and n_rows * self.n_items <= SCORES_KEPT:
@@ -165,6 +166,7 @@ class Asked:
             self._scored = rows, kept
 
     def _listed(self, rows: EvalRows, k: int, masked: bool, batch_rows: int, each: Batches | None) -> Ids:
+        """Compute the lists of :meth:`lists`; copy those of rows that also occur in ``rows.like`` from the cache."""
         other = None if rows.like is None else self._lists.get(rows.like, {}).get(masked)
         if each is None and rows.place is not None and other is not None and other.shape[1] >= k:
             best, new = other[rows.place, :k], np.flatnonzero(rows.place < 0)

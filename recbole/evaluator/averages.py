@@ -69,16 +69,16 @@ def add_answers(
 ) -> None:
     """Add the utility metrics of a model for each population, and their differences from the reference model.
 
-    The column ``n_rows`` counts what a mean is taken over: rows, right items, or scored items, depending on the metric.
-    There is no difference for metrics that are the square root of a mean (RMSE), because a difference of roots is not a
-    mean over rows, nor for metrics that are not means, such as item coverage.
+    The column ``n_rows`` counts the values in a mean: rows, relevant items, or scored items, depending on the metric.
+    No difference is added for metrics that are the square root of a mean (RMSE), because a difference of roots is not a
+    mean over rows. None is added for metrics that are not means, such as item coverage.
 
     Args:
         table: the table to add to.
         answers: the model's lists, hits and scores.
         rows: the evaluation rows.
         populations: population name to bool [rows].
-        others: the same for the reference model, and the reference; None without a reference.
+        others: the reference model's lists, hits and scores, and the reference; None without a reference.
     """
     theirs = [] if others is None else others[0].samples()
     skipped = rows.n_skipped

@@ -27,7 +27,7 @@ Singles = npt.NDArray[np.float32]
 
 _ENDS = 0.025, 0.975
 _AT_ONCE = 2**17
-"""How many numbers are drawn at once: 1 MiB, which fits in a processor's cache."""
+"""How many random numbers are drawn at once: 1 MiB, which fits in a processor's cache."""
 
 _SIDE_BY_SIDE = 8
 """How many columns go through one matrix product at once."""
@@ -62,7 +62,7 @@ def mean_intervals(values: Floats, person: Ids) -> tuple[Floats, Floats]:
 
 def _sums(values: Floats, of_row: Ids, n: int) -> Floats:
     """Return the sum of the values (float64 [rows, m]) over the rows of each of ``n`` users, float64 [n, m]."""
-    if len(of_row) == n:  # one row each
+    if len(of_row) == n:  # each user has one row
         sums = np.empty(values.shape)
         sums[of_row] = values
         return sums
@@ -125,6 +125,7 @@ def _kept(n: int) -> Singles:
 
 
 def _drawn(n: int) -> Iterator[Singles]:
+    """Draw the resamples, and yield blocks of them as :func:`_times_drawn` does."""
     generator = stream(0, "people", n)
     step = max(_AT_ONCE // n, 1)
     for start in range(0, DRAWS, step):
@@ -138,7 +139,8 @@ def _quantile(drawn: npt.NDArray[Any], share: Floats) -> Floats:
 
     Args:
         drawn: [m, draws], ascending in each row.
-        share: float64 [m], which quantile, from 0 to 1. The result is NaN where it is NaN or the row contains NaN.
+        share: float64 [m], the quantile to return for each row, from 0 to 1. Where it is NaN, or the row contains NaN,
+            the result is NaN.
     """
     place = np.where(np.isnan(share), 0.0, share) * (drawn.shape[1] - 1)
     first = np.minimum(place.astype(np.int64), drawn.shape[1] - 2)
@@ -173,14 +175,17 @@ def _corrected(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
 
 
 def _ndtri(share: npt.ArrayLike) -> Floats:
+    """Return the standard normal quantiles at the given probabilities, float64."""
     return torch.special.ndtri(torch.as_tensor(share, dtype=torch.float64)).cpu().numpy()
 
 
 def _ndtr(z: Floats) -> Floats:
+    """Return the standard normal distribution function at ``z``, float64."""
     return torch.special.ndtr(torch.as_tensor(z, dtype=torch.float64)).cpu().numpy()
 
 
 def _normal(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
+    """Return the ends of normal-approximation intervals, float64 [m] each; arguments as in :func:`_percentiles`."""
     n, mean = len(counts), sums.sum(axis=0) / counts.sum()
     residual = sums - mean * counts[:, None]
     half = _ndtri(_ENDS[1]) * np.sqrt((residual**2).sum(axis=0) * n / (n - 1)) / counts.sum()

@@ -1,4 +1,4 @@
-"""Names for the types that this package's functions take and return. Importing them does not load torch."""
+"""Type aliases and protocols for the arguments and results of this package. Importing them does not load torch."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Recommender(Protocol):
         """Put the model in evaluation mode."""
 
     def parameters(self) -> Iterator[Any]:
-        """Return an iterator over the parameters. The first one determines the device."""
+        """Return an iterator over the parameters. The scores are computed on the first one's device."""
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Return the scores for all items, [rows, n_items] or flattened."""
+        """Return the scores of all items, float [rows, n_items] or flattened."""
 
 
 class Reference(NamedTuple):
-    """The retrained model from which the distance is measured.
+    """The retrained model to which an evaluated model is compared.
 
     Attributes:
-        model: a recommender.
-        name: its name in the result rows (file and SHA-256).
+        model: the retrained recommender.
+        name: its file name and SHA-256, for the column ``reference`` of the result table.
         twin: whether the model was trained exactly like the base model except for the forgotten rows: True, False, or
             ``unknown``. None if this was not checked.
     """
@@ -53,7 +53,7 @@ class Reference(NamedTuple):
 
 
 class Settings(Protocol):
-    """A configuration, or a dictionary."""
+    """The settings of a run: a :class:`~recbole.config.Config`, or a dictionary from setting name to value."""
 
     def __getitem__(self, key: str, /) -> Any:
         """Return the value of a setting."""

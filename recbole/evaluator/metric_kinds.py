@@ -1,4 +1,4 @@
-"""The kinds of metrics: one class per kind, which says what a metric function receives and what it returns."""
+"""The kinds of metrics. Each class is one kind and documents what its metric functions receive and return."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Popularity(NamedTuple):
 
     Attributes:
         counts: int64 [n_items], the number of each item's interactions.
-        tail: bool [n_items], whether the item is one of the long tail (the rarest items).
+        tail: bool [n_items], whether the item is in the long tail (the rarest items).
     """
 
     counts: Ids
@@ -26,12 +26,12 @@ class Popularity(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where right items rank among the wrong candidates of their rows. There is one entry per right item.
+    """The ranks of relevant items among the irrelevant candidates of the same row, one entry per relevant item.
 
     Attributes:
-        better: int64 [n], the number of wrong candidates with a higher score.
-        equal: int64 [n], the number of wrong candidates with the same score.
-        wrong: int64 [n], the number of wrong candidates, at least 1.
+        better: int64 [n], the number of irrelevant candidates with a higher score.
+        equal: int64 [n], the number of irrelevant candidates with the same score.
+        wrong: int64 [n], the number of irrelevant candidates, at least 1.
     """
 
     better: Ids
@@ -45,7 +45,7 @@ class Metric:
 
     Attributes:
         name: a Python identifier, such as Recall.
-        function: computes the values; the subclasses say from what.
+        function: computes the values; each subclass documents the arguments and the shape of the result.
         smaller: whether a smaller value is better.
         cut: whether the metric has a value for each list length k.
         of_values: whether scores are compared with labels, rather than used to rank candidates.
@@ -65,6 +65,7 @@ class Metric:
             raise ValueError(f"a metric's name should be a Python identifier such as Recall, not {self.name!r}")
 
     def _computed(self, shape: tuple[int, ...], *of: Any) -> Floats:
+        """Return the function's result for the arguments ``of``; raise a UserError if it does not have this shape."""
         found = np.asarray(self.function(*of), dtype=np.float64)
         if found.shape != shape:
             raise UserError(f"metric {self.name} should return values of shape {shape}, but returns {found.shape}")
@@ -74,8 +75,8 @@ class Metric:
 class PerRow(Metric):
     """A metric computed from hits, averaged over rows (Recall, NDCG).
 
-    The function receives hits, bool [rows, k], whether the j-th recommended item is right, and n_right, int64 [rows],
-    the number of right items (at least 1). It returns [rows, k]: column j is the metric at list length j + 1.
+    The function receives hits, bool [rows, k], whether each recommended item is relevant, and n_right, int64 [rows],
+    the number of relevant items (at least 1). It returns [rows, k]: column j is the metric at list length j + 1.
     """
 
     def __call__(self, hits: Mask, n_right: Ids) -> Floats:
@@ -111,7 +112,7 @@ class OfScores(Metric):
     """A metric computed from scores and labels row by row, averaged over rows, such as an AUC per user.
 
     The function receives the scores of some rows, float32 [rows, n_items], minus infinity for non-candidates, and
-    labels, bool [rows, n_items], whether an item is a candidate and right. It returns [rows]. It is called once per
+    labels, bool [rows, n_items], whether an item is a candidate and relevant. It returns [rows]. It is called once per
     batch and must treat each row independently.
     """
 
@@ -123,26 +124,27 @@ class OfScores(Metric):
 
 
 class OfPlaces(Metric):
-    """A metric computed from the ranks of right items, averaged over right items (GAUC, ExpectedRank).
+    """A metric computed from the ranks of relevant items, averaged over relevant items (GAUC, ExpectedRank).
 
-    The function receives :class:`Places` with n right items and returns [n].
+    The function receives the ranks of n relevant items as :class:`Places` and returns [n].
     """
 
     cut = False
 
     def __call__(self, places: Places) -> Floats:
-        """Return one value per right item, float64 [n]."""
+        """Return one value per relevant item, float64 [n]."""
         return self._computed(places.wrong.shape, places)
 
 
 class OfPlacesAt(Metric):
-    """A metric computed from the ranks of right items at a list length k, averaged over right items (HitExpected).
+    """A metric computed from the ranks of relevant items at a list length k, averaged over these items (HitExpected).
 
-    The function receives :class:`Places` with n right items and k, and returns [n]. It is called once per list length.
+    The function receives the ranks of n relevant items as :class:`Places`, and k. It returns [n]. It is called once per
+    list length.
     """
 
     def __call__(self, places: Places, k: int) -> Floats:
-        """Return one value per right item, float64 [n]."""
+        """Return one value per relevant item, float64 [n]."""
         return self._computed(places.wrong.shape, places, k)
 
 
@@ -186,6 +188,7 @@ Kind = TypeVar("Kind", bound=Metric)
 
 
 def _of(kind: type[Kind], name: str, **about: bool) -> Callable[[Callable[..., Any]], Kind]:
+    """Return a decorator that makes a function a metric of the given kind and name, with the given attributes."""
     return lambda function: kind(name, function, **about)
 
 

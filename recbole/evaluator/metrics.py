@@ -1,7 +1,7 @@
 """The metrics. A new metric is a function with a decorator that says what the function is computed from.
 
 One value per row: ``per_row`` (from hits), ``of_items`` (from the recommended items' popularity), ``of_scores`` (from
-the scores of the row's candidates). One value per right item: ``of_places`` and ``of_places_at`` (from ranks). One
+the scores of the row's candidates). One value per relevant item: ``of_places`` and ``of_places_at`` (from ranks). One
 value per (row, item) pair whose score is compared with a label: ``of_pairs``. One value in total: ``of_lists`` (from
 all lists), ``of_all_pairs`` (from all pairs). Another installed distribution adds a metric through an entry point in
 the group ``erase_bench.metrics`` that has the metric's name.
@@ -68,7 +68,7 @@ _SURE = 1e-15
 
 @per_row("Recall")
 def recall(hits: Mask, n_right: Ids) -> Floats:
-    """Return the share of the right items that are in the list."""
+    """Return the share of the relevant items that are in the list."""
     return np.cumsum(hits, axis=1) / n_right[:, None]
 
 
@@ -95,7 +95,7 @@ def hit(hits: Mask, n_right: Ids) -> Floats:
 
 @per_row("Precision")
 def precision(hits: Mask, n_right: Ids) -> Floats:
-    """Return the share of the list's k places that hold a right item."""
+    """Return the share of the list's k ranks that hold a relevant item."""
     return np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
 
 
@@ -108,7 +108,7 @@ def average_precision(hits: Mask, n_right: Ids) -> Floats:
 
 @of_places("GAUC")
 def gauc(places: Places) -> Floats:
-    """Return the share of the wrong candidates that score lower than the right item; equal scores count one half."""
+    """Return the share of irrelevant candidates that score lower than the relevant item; equal scores count half."""
     return 1.0 - (places.better + places.equal / 2) / places.wrong
 
 
@@ -145,7 +145,7 @@ def _discount(before: Ids, k: int) -> Floats:
 
 @of_places("ExpectedRank", smaller=True)
 def expected_rank(places: Places) -> Floats:
-    """Return the item's rank among the wrong candidates, from 1; equal scores share their mean rank."""
+    """Return the item's rank among the irrelevant candidates, from 1; equal scores share their mean rank."""
     return 1.0 + places.better + places.equal / 2
 
 
@@ -157,7 +157,7 @@ def average_popularity(best: Ids, popularity: Popularity) -> Floats:
 
 @of_items("TailPercentage")
 def tail_percentage(best: Ids, popularity: Popularity) -> Floats:
-    """Return the share (0 to 1) of the list's k places that hold long-tail items."""
+    """Return the share (0 to 1) of the list's k ranks that hold long-tail items."""
     return np.cumsum(popularity.tail[best], axis=1) / np.arange(1, best.shape[1] + 1)
 
 
@@ -172,7 +172,7 @@ def item_coverage(best: Ids, n_items: int) -> Floats:
 
 @of_lists("ShannonEntropy")
 def shannon_entropy(best: Ids, n_items: int) -> Floats:
-    """Return the mean of ``-p log p`` over the recommended items, where p is the item's share of all list places."""
+    """Return the mean of ``-p log p`` over the recommended items, where p is the item's share of all list entries."""
     found = []
     for counts in _recommended(best, n_items):
         share = counts[counts > 0] / max(counts.sum(), 1)
@@ -182,7 +182,7 @@ def shannon_entropy(best: Ids, n_items: int) -> Floats:
 
 @of_lists("GiniIndex", smaller=True)
 def gini_index(best: Ids, n_items: int) -> Floats:
-    """Return how unequally recommendations are spread over the item ids: 0 if equally, up to 1."""
+    """Return the Gini coefficient of the recommendations per item id: 0 if all are equally frequent, at most 1."""
     weight = 2 * np.arange(1, n_items + 1) - n_items - 1
     return np.array(
         [weight @ np.sort(counts) / (n_items * max(counts.sum(), 1)) for counts in _recommended(best, n_items)]
@@ -190,7 +190,10 @@ def gini_index(best: Ids, n_items: int) -> Floats:
 
 
 def _recommended(best: Ids, n_items: int) -> Iterator[Ids]:
-    """Yield how often each item id is recommended in the lists cut to length 1, 2, ..., int64 [n_items] each."""
+    """Yield, for the list lengths 1, 2, ..., how often each item id is recommended, int64 [n_items] each.
+
+    All yielded arrays are the same object, which the next step changes.
+    """
     counts = np.zeros(n_items, dtype=np.int64)
     for place in best.T:
         counts += np.bincount(place[place > 0], minlength=n_items)
@@ -218,7 +221,7 @@ def log_loss(scores: Floats, labels: Mask) -> Floats:
 
 @of_all_pairs("AUC")
 def auc(scores: Floats, labels: Mask) -> float:
-    """Return the share of (right, wrong) pairs in which the right item scores higher; equal scores count one half."""
+    """Return the share of (relevant, irrelevant) pairs in which the relevant item scores higher; ties count half."""
     wrong = np.sort(scores[~labels])
     less, not_more = (np.searchsorted(wrong, scores[labels], side) for side in ("left", "right"))
     return float((less + not_more).sum() / (2.0 * len(wrong) * (len(labels) - len(wrong))))
@@ -231,6 +234,7 @@ METRICS: dict[str, Metric] = {
 
 
 def _offered() -> dict[str, EntryPoint]:
+    """Return the metrics that other installed distributions offer, by lower-case name."""
     own = {*METRICS, *(metric.name for metric in METRICS.values())}
     return {name.lower(): point for name, point in plugins.offered(plugins.METRICS, own).items()}
 
@@ -243,7 +247,7 @@ def find_metric(name: str, told: str = "metrics") -> Metric:
         told: which setting names the metric; error messages begin with it.
 
     Raises:
-        UserError: there is no such metric (the message suggests the nearest name), or the entry point does not lead to
+        UserError: there is no such metric (the message suggests the nearest name), or the entry point's object is not
             a metric with that name.
     """
     if name.lower() in METRICS:

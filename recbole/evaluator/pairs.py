@@ -1,4 +1,4 @@
-"""Collects, batch by batch, the inputs of metrics over ranks of right items and over (row, item) pairs."""
+"""Collects, batch by batch, the inputs of two kinds of metrics: over ranks of relevant items, and over scored pairs."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,15 @@ Key = tuple[str, int | None]
 
 @dataclass(frozen=True)
 class Pairs:
-    """The collected inputs: n right items with their ranks, and m scored items with their labels.
+    """The collected inputs: n relevant items with their ranks, and m scored items with their labels.
 
     Attributes:
-        row: int64 [n], the row index of each right item whose row has a wrong candidate, ascending.
-        places: the ranks of these right items among the wrong candidates.
+        row: int64 [n], the row index of each relevant item, ascending. A relevant item is left out if it is a candidate
+            and its row has no irrelevant candidate.
+        places: the ranks of these n items among the irrelevant candidates.
         scored: int64 [m], the row index of each item whose score is compared with a label.
-        scores: float32 [m].
-        labels: bool [m], whether the item is right.
+        scores: float32 [m], the scores of these m items.
+        labels: bool [m], their labels: whether the item is relevant.
     """
 
     row: Ids
@@ -34,7 +35,7 @@ class Pairs:
     labels: Mask
 
     def of_right(self, settings: EvalSettings, unknown: Mask) -> dict[Key, Floats]:
-        """Return one value per right item, float64 [n], by metric and list length.
+        """Return one value per relevant item, float64 [n], by metric and list length.
 
         Args:
             settings: which metrics and list lengths.
@@ -49,7 +50,7 @@ class Pairs:
         return {key: np.where(unknown[self.row], np.nan, values) for key, values in found.items()}
 
     def of_scored(self, settings: EvalSettings, unknown: Mask) -> dict[Key, Floats]:
-        """Return one value per scored item, float64 [m], by metric. For RMSE these are the squares, before the root.
+        """Return one value per scored item, float64 [m], by metric. For RMSE these are the squared errors.
 
         Args:
             settings: which metrics.
@@ -77,11 +78,15 @@ class Pairs:
 
 
 class Collector:
-    """Collects pairs from successive batches of scores. It is false if no metric needs any.
+    """Collects the inputs in :class:`Pairs` from successive batches of scores. It is false if no metric needs them.
 
     Args:
         rows: the evaluation rows.
         settings: the metrics, which determine what is collected.
+
+    Attributes:
+        ranks: whether the ranks of relevant items are collected.
+        values: whether scores and labels are collected.
     """
 
     def __init__(self, rows: EvalRows, settings: EvalSettings) -> None:
@@ -122,10 +127,15 @@ class Collector:
 
 
 def _places(rows: EvalRows, start: int, scores: torch.Tensor) -> tuple[Ids, Ids, Ids, Ids]:
-    """Return the row within the batch and the rank of each right item whose row has a wrong candidate.
+    """Return the row within the batch and the rank of each relevant item.
 
-    A right item that is not itself a candidate ranks behind all wrong candidates. If its row has no wrong candidate, it
-    is counted as ranked behind one.
+    A relevant item that is a candidate is left out if its row has no irrelevant candidate. A relevant item that is not
+    a candidate ranks behind all irrelevant candidates; if its row has none, it counts as ranked behind one.
+
+    Args:
+        rows: the evaluation rows.
+        start: the index of the batch's first row.
+        scores: [batch, n_items], minus infinity for non-candidates.
 
     Returns:
         Four arrays int64 [n]: row, and ``better``, ``equal``, ``wrong`` as in :class:`Places`.

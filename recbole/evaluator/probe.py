@@ -1,4 +1,4 @@
-"""Probes: each evaluates a model on a frozen view. A list of probes makes up an evaluation."""
+"""Probes: parts of an evaluation. Each probe evaluates a model on a view, which is fixed evaluation data."""
 
 import importlib
 import logging
@@ -16,20 +16,20 @@ from recbole.evaluator.table import Table
 logger = logging.getLogger("recbole")
 
 _MANY_TIED = 0.01
-"""A log line reports ties if in more than this share of rows a tie spans the end of the list."""
+"""Ties are logged if rank k and an item that is not in the list have equal scores in more than this share of rows."""
 
 View = TypeVar("View")
-"""The frozen evaluation data of a probe: :class:`~recbole.evaluator.views.Views` or another class of that module."""
+"""The evaluation data of a probe: :class:`~recbole.evaluator.views.Views` or another class of that module."""
 
 
 class Probe(ABC, Generic[View]):
-    """One part of an evaluation: a pure function of a model and a frozen view that returns rows of the result table.
+    """One part of an evaluation: a pure function of a model and a view that returns rows of the result table.
 
     To add one, add a file to ``recbole/evaluator/probes/`` and a test class that inherits the contract in
     ``tests/evaluator/probe_contract.py``.
 
     Attributes:
-        name: the name by which scenarios select it.
+        name: the name by which scenarios select the probe.
     """
 
     name: ClassVar[str]
@@ -43,9 +43,9 @@ class Probe(ABC, Generic[View]):
         Args:
             model: any recommender. It is put in evaluation mode; its parameters do not change. Lists and scores that
                 another probe has already computed through ``Asked.of(model)`` are reused.
-            view: the frozen evaluation data.
+            view: the evaluation data.
             settings: which metrics, at which list lengths, and how many rows are scored at once.
-            reference: the retrained model from which the distance is measured, and its name; None if there is none.
+            reference: the retrained model to compare with, and its name; None if there is none.
         """
 
 
@@ -62,12 +62,12 @@ def evaluate(
 
     Args:
         model: any recommender. Pass an :class:`Asked` to share its cache with other evaluations.
-        view: the frozen evaluation data.
+        view: the evaluation data.
         settings: which metrics, at which list lengths, and how many rows are scored at once.
         probes: the probes, in the order in which their rows are returned.
-        reference: ``(retrained model, its name)``, from which the distance is measured, or None.
-        about: columns for every row, such as ``model``, ``algorithm`` and ``checkpoint``. A probe's own value takes
-            precedence.
+        reference: ``(retrained model, its name)``, the model to compare with, or None.
+        about: columns for every row, such as ``model``, ``algorithm`` and ``checkpoint``. If a probe sets such a column
+            itself, the probe's value is kept.
 
     Returns:
         Rows of the result table, each a dictionary from column to value.
@@ -83,14 +83,15 @@ def evaluate(
     if share > _MANY_TIED and not asked.told:
         asked.told = True
         logger.info(
-            "%s model: in %.0f %% of the rows several items share place %d of the list; a hash of tokens breaks ties",
-            about.get("model", "the"), 100 * share, place,
+            "%s model: in %.0f %% of the rows items tie in score at rank %d, the end of the list; they are ordered by "
+            "a hash of user and item token", about.get("model", "the"), 100 * share, place,
         )  # fmt: skip
     return table.rows
 
 
 @cache
 def _classes() -> dict[str, type[Probe[Any]]]:
+    """Return the probe classes defined in ``recbole/evaluator/probes/``, by name."""
     from recbole.evaluator import probes as room
 
     found: dict[str, type[Probe[Any]]] = {}

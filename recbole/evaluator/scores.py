@@ -20,7 +20,7 @@ UNKNOWN = -1
 """Fills the whole list of a row that has a NaN score."""
 
 _BLOCK = 4
-"""The top-k search on a CPU first compares the maxima of blocks with this many scores each."""
+"""Number of scores per block in the top-k search on a CPU, which first compares the maxima of blocks."""
 
 
 def rows_at_once(model: Recommender, batch_rows: int) -> tuple[int, torch.device]:
@@ -40,14 +40,15 @@ def score_batches(
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield ``(start, scores)`` for successive batches of the rows.
 
-    Padding (item 0) and items hidden by the ``filter`` baseline always score minus infinity. If ``masked`` is True, the
-    items in a row's history and the items not sampled as candidates score minus infinity too.
+    Padding (item 0) and items hidden by the ``filter`` baseline always score minus infinity. (This baseline leaves the
+    model unchanged and hides forgotten pairs.) If ``masked`` is True, the items in a row's history and the items not
+    sampled as candidates score minus infinity too.
 
     Args:
         model: a recommender; it is put in evaluation mode.
         rows: :class:`~recbole.data.EvalRows`.
-        masked: True to set each row's history and unsampled items to minus infinity, False to let the whole catalogue
-            compete.
+        masked: True to set each row's history and unsampled items to minus infinity, False to keep the scores of all
+            items.
         batch_rows: the most rows per batch; there are fewer when the catalogue is large.
 
     Yields:
@@ -68,8 +69,8 @@ def score_batches(
 def of_candidates(scores: torch.Tensor, rows: EvalRows, start: int) -> torch.Tensor:
     """Set the scores of non-candidates to minus infinity, in place.
 
-    Non-candidates are the items in a row's history or, if candidates are sampled, all items that are neither right nor
-    sampled for the row.
+    Non-candidates are the items in a row's history or, if candidates are sampled, all items that are neither relevant
+    nor sampled for the row.
 
     Args:
         scores: [batch, n_items].
@@ -128,7 +129,7 @@ def top_items(model: Recommender, rows: EvalRows, k: int, masked: bool = True, b
     """Return the item ids of the ``k`` best items of each row, best first: int64 [rows, k].
 
     Items that score minus infinity are not listed: with fewer than ``k`` candidates the list ends with 0. A row with a
-    NaN score is -1 throughout.
+    NaN score is -1 throughout. The arguments are those of :func:`score_batches`.
     """
     best = np.zeros((len(rows.inputs), k), dtype=np.int64)
     for start, scores in score_batches(model, rows, masked, batch_rows):
@@ -144,16 +145,16 @@ def without_nan(scores: torch.Tensor) -> torch.Tensor:
 
 
 def best_of(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: int = 0) -> Ids:
-    """Return the item ids of the ``k`` best items of each row, as in :func:`top_items`. All ranking goes through here.
+    """Return the item ids of the ``k`` best items of each row, as in :func:`top_items`.
 
-    A row's list depends only on that row's scores and tokens, and a shorter list is always the beginning of a longer
-    one.
+    A row's list depends only on the scores and tokens of this row, and a shorter list is always the beginning of a
+    longer one.
 
     Args:
-        scores: float [rows, n_items], not modified. A row with a NaN becomes -1 throughout.
+        scores: float [rows, n_items], not modified. The list of a row with a NaN score is -1 throughout.
         k: length of the lists.
-        rows: the evaluation rows, whose user and item tokens break ties (:mod:`~recbole.evaluator.ties`). None breaks
-            ties by a hash of the item id, alike for all rows.
+        rows: the evaluation rows, whose user and item tokens break ties (:mod:`~recbole.evaluator.ties`). If None, a
+            hash of the item id breaks ties, the same for all rows.
         start: the index of the batch's first row in ``rows``.
 
     Returns:
@@ -163,9 +164,9 @@ def best_of(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: i
 
 
 def ranked(scores: torch.Tensor, k: int, rows: EvalRows | None = None, start: int = 0) -> tuple[Ids, int]:
-    """Return the lists of :func:`best_of`, and in how many rows rank k is tied with an item that did not make the list.
+    """Return the lists of :func:`best_of`, and in how many rows the item at rank k ties with an item not in the list.
 
-    Only rows with a tie among the best ``k + 1`` items go through tie-breaking.
+    Tie-breaking is applied only to rows with a tie among the best ``k + 1`` items.
     """
     best = np.zeros((len(scores), k), dtype=np.int64)
     width = min(k, scores.shape[1])

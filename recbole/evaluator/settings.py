@@ -41,7 +41,7 @@ class EvalSettings:
 
         Args:
             config: the run's configuration.
-            told: which setting names the metrics; error messages begin with it.
+            told: name of the setting that lists the metrics, for error messages.
 
         Raises:
             UserError: a metric is unknown.
@@ -56,7 +56,7 @@ class EvalSettings:
         return frozenset(one.name.lower() for one in self.metrics if isinstance(one, OfPairs) and one.root)
 
     def popularity(self, rows: "EvalRows") -> Popularity:
-        """Return the popularity of the items in the training data that the evaluation rows refer to."""
+        """Return the items' popularity in the training data of the evaluation rows, and which items are long-tail."""
         counts = rows.training_counts
         there = np.flatnonzero(counts)
         if self.tail_ratio > 1:
@@ -88,11 +88,11 @@ def split_name(name: str, told: str = "valid_metric") -> tuple[Metric, int | Non
 
 
 def check_metrics(config: Config) -> None:
-    """Check that the metrics in ``metrics`` and ``valid_metric`` exist and fit the evaluation modes.
+    """Check that the metrics in ``metrics`` and ``valid_metric`` exist and can be computed in the evaluation modes.
 
     Raises:
-        UserError: a metric is unknown, does not fit the mode, or ``valid_metric_bigger`` contradicts it. The message
-            says where the setting comes from.
+        UserError: a metric is unknown or cannot be computed in the mode, or ``valid_metric_bigger`` contradicts the
+            metric. The message says which file or flag contains the setting.
     """
     given = config.as_dict()  # so that this check does not count as use of the settings
     settings = EvalSettings.from_config(given, f"metrics ({config.where('metrics')})")

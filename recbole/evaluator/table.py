@@ -1,4 +1,4 @@
-"""The result table: one row per number."""
+"""The result table: one row per value of a metric."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ COLUMNS = (
   has genuine users only. In attack rows it is protocol and attacker (``inside/trees``).
 - ``masking``: which items are candidates: ``all`` (the whole catalogue) or ``retained`` (without the user's retained
   history).
-- ``metric``, ``k``, ``value``: the metric, its list length or None, and its value.
+- ``metric``, ``k``, ``value``: the metric, the list length (None for a metric without one), and the value.
 - ``low``, ``high``: ends of the mean's 95 % interval, or None.
 - ``n_people``, ``n_rows``: the number of users (or sessions), and of rows, that the value is computed from.
-- ``n_skipped``: the number of evaluation rows left out because forgetting leaves them without input or right item.
-- ``minus``: in paired differences the model that was subtracted row by row, else None.
+- ``n_skipped``: the number of evaluation rows left out because forgetting leaves them without input or relevant item.
+- ``minus``: in a difference between two models, the model that was subtracted row by row, else None.
 - ``reference``: file and SHA-256 of the model that a distance or a difference refers to.
 - ``reference_twin``: whether that model was trained exactly like the base except for the forgotten rows: True, False,
-  or ``unknown`` if its file does not say.
+  or ``unknown`` if its file does not store this.
 """
 
 
@@ -86,13 +86,14 @@ class Table:
         self.rows.append({column: given.get(column) for column in COLUMNS})
 
     def extend(self, rows: Iterable[Row]) -> None:
-        """Append rows of another table. Columns that are None there are filled in from the context."""
+        """Append rows of another table, and set those of their columns that are None from the context."""
         for row in rows:
             said = {column: value for column, value in row.items() if value is not None}
             self.rows.append(dict.fromkeys(COLUMNS) | self.context | _columns(said))
 
 
 def _columns(given: dict[str, Any]) -> dict[str, Any]:
+    """Return ``given``; raise a ValueError if a key is not a column of the result table."""
     unknown = set(given) - set(COLUMNS)
     if unknown:
         raise ValueError(f"not columns of the result table: {sorted(unknown)}")

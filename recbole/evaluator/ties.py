@@ -1,8 +1,8 @@
 """Tie-breaking: the order of items with equal scores.
 
-Items with bit-equal scores are ordered by a hash of the user's (or session's) token and the item's token. So a shorter
-list is the beginning of a longer one, whatever the batch size and the numbering of the items, and no item is favoured
-for all users.
+Items with bit-equal scores are ordered by a hash of the user's (or session's) token and the item's token. So the order
+depends neither on the batch size nor on the numbering of the items, a shorter list is the beginning of a longer one,
+and no item is favoured for all users.
 """
 
 from collections.abc import Callable
@@ -30,6 +30,9 @@ class Order:
     Args:
         person: int64 [rows], a hash of each row's user token.
         item: int64 [n_items], a hash of each item's token.
+
+    Attributes:
+        person, item: int64, the two hashes above; those in ``person`` are hashed again with a constant key.
     """
 
     def __init__(self, person: torch.Tensor, item: torch.Tensor) -> None:
@@ -54,11 +57,11 @@ class Order:
         return cls(torch.from_numpy(person).to(device), torch.from_numpy(item).to(device))
 
     def rank(self, items: torch.Tensor) -> torch.Tensor:
-        """Return a sort key int64 [rows, k] for item ids, int64 [rows, k]. The larger key comes first."""
+        """Return sort keys, int64 [rows, k], of item ids, int64 [rows, k]. The item with the larger key comes first."""
         return bits(self.person[:, None], self.item[items])
 
     def sorted(self, items: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Return item ids sorted by score, largest first, with ties in this order.
+        """Return item ids sorted by score, largest first; items with equal scores are sorted by :meth:`rank`.
 
         Args:
             items: int64 [rows, k] item ids.
@@ -71,13 +74,13 @@ class Order:
     def first(
         self, scores: torch.Tensor, last: torch.Tensor, k: int, rows: torch.Tensor, largest: Largest
     ) -> torch.Tensor:
-        """Return the ``k`` best items of rows in which a tie spans the end of the list.
+        """Return the ``k`` best items of rows in which rank ``k`` and rank ``k + 1`` have the same score.
 
         Args:
             scores: [batch, n_items].
             last: [m], the score at rank ``k``.
             k: length of the lists.
-            rows: int64 [2, m]: row indices in ``scores``, and row indices in this order.
+            rows: int64 [2, m]: row indices in ``scores``, and the indices of the same rows in :attr:`person`.
             largest: finds the k largest values of each row.
 
         Returns:

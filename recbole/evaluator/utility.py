@@ -1,4 +1,4 @@
-"""Recommendation quality: metrics over a full ranking of the catalogue, or over a sample of it."""
+"""Recommendation quality: metrics of rankings of the whole catalogue, or of candidates sampled from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,10 +26,10 @@ class Answers:
     Attributes:
         best: int64 [rows, max(topk)], the recommended item ids, best first; 0 after the end of a list, -1 throughout
             for a row with a NaN score.
-        hits: bool [rows, max(topk)], whether the recommended items are right.
-        n_right: int64 [rows], the number of right items.
+        hits: bool [rows, max(topk)], whether the recommended items are relevant.
+        n_right: int64 [rows], the number of relevant items.
         of_scores: lower-case name to float64 [rows], for each metric computed from scores.
-        pairs: the inputs of metrics over ranks of right items and over (row, item) pairs.
+        pairs: the inputs of metrics over ranks of relevant items and over (row, item) pairs.
         n_items: the number of item ids, including padding.
         settings: which metrics, at which list lengths.
         popularity: the items' popularity; None if no metric needs it.
@@ -65,11 +65,12 @@ class Answers:
         return found
 
     def samples(self) -> list[tuple[dict[Key, Floats], Ids]]:
-        """Return the numbers that are averaged: for rows, for right items, and for scored items.
+        """Return the values that the metrics average, in up to three samples: per row, relevant item and scored item.
 
         Returns:
             A list of ``(values, row)``: values, float64 [n], by metric and list length, and the row index of each of
-                the n values, int64 [n]. For RMSE the values are squares, before the root.
+                the n values, int64 [n]. For RMSE the values are the squared errors. A sample that no metric needs is
+                left out.
         """
         every = np.arange(len(self.best))
         of_right = self.pairs.of_right(self.settings, self.unknown)
@@ -93,6 +94,7 @@ class Answers:
         return {name: self._of_all(chosen) for name, chosen in populations.items()}
 
     def _of_all(self, chosen: Mask) -> Values:
+        """Return the metrics that are not means over the chosen rows (bool [rows]); NaN if one has a NaN score."""
         found: Values = {}
         known = not self.unknown[chosen].any()
         for metric in self.settings.metrics:
@@ -123,7 +125,7 @@ def mean(values: NDArray[Any]) -> float:
 
 
 def answer(model: Recommender, rows: EvalRows, settings: EvalSettings, each: Batches | None = None) -> Answers:
-    """Evaluate a model on some rows, holding only one batch of scores at a time.
+    """Evaluate a model on some rows, keeping only one batch of scores in memory at a time.
 
     Args:
         model: any recommender.
@@ -156,7 +158,7 @@ def answer(model: Recommender, rows: EvalRows, settings: EvalSettings, each: Bat
 
 
 def _labels(rows: EvalRows, start: int, scores: np.ndarray) -> Mask:
-    """Return which candidates of a batch are right, bool [batch, n_items]."""
+    """Return which items are both candidates and relevant, bool [batch, n_items], for the batch from row ``start``."""
     right = rows.positives.take(np.arange(start, start + len(scores)))
     labels = np.zeros(scores.shape, dtype=bool)
     labels[np.repeat(np.arange(len(scores)), right.sizes()), right.values] = True
@@ -164,9 +166,9 @@ def _labels(rows: EvalRows, start: int, scores: np.ndarray) -> Mask:
 
 
 def utility(model: Recommender, rows: EvalRows, settings: EvalSettings) -> Answers:
-    """Evaluate a model on all rows.
+    """Evaluate a model on all rows, divided among the distributed processes if there are several.
 
-    With several distributed processes each one scores a share of the rows, and all of them return the whole result.
+    Each process then scores its share of the rows, and every process returns the result for all rows.
     """
     if world_size() == 1:
         return answer(model, rows, settings)

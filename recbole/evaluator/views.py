@@ -1,4 +1,7 @@
-"""Views: users, inputs, candidates and right items at a checkpoint, fixed so that all models are evaluated alike."""
+"""Views: the evaluation data of a checkpoint, fixed once so that all models are evaluated on the same rows.
+
+A view consists of users, their inputs, the candidates and the relevant items.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,17 +19,19 @@ OTHERS = 1000
 """The size of the random sample of users without a deletion request, on which distances and exposure are measured."""
 
 NOBODY: Ids = np.empty(0, dtype=np.int64)
+"""An empty array of user ids."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """The frozen evaluation data of one checkpoint.
+    """The evaluation data of one checkpoint, the same for every model that is evaluated on it.
 
     Attributes:
         checkpoint: 0 to 3, or None when nothing has been forgotten.
         utility: view name to the test rows: ``all`` computed from all data, ``current`` without the forgotten rows.
             ``current`` is missing when nothing has been forgotten.
-        shown: one row per requesting user and per user in a fixed sample of the others, with inputs as in ``current``.
+        shown: one row per requesting user (a user with a deletion request) and per user in a fixed random sample of the
+            others, with inputs as in ``current``.
         requesting: int64, ids of the requesting users.
         forgotten: for each row of ``shown``, the item ids that this user asked to forget.
         trained: bool, one per (row, item) pair in ``forgotten``: whether a log row with this pair was used in training,
@@ -55,7 +60,7 @@ class Views:
 
 @dataclass(frozen=True)
 class TargetView:
-    """The frozen evaluation data about the items that a spam attack promotes. All rows belong to genuine users.
+    """The evaluation data about the items that a spam attack promotes. All rows belong to genuine users.
 
     Attributes:
         rows: the test rows of the clean data.
@@ -75,17 +80,17 @@ def build_views(
     fake: Ids = NOBODY,
     asked: EvalRows | None = None,
 ) -> Views:
-    """Build the frozen evaluation data of a checkpoint.
+    """Build the evaluation data of a checkpoint.
 
     Args:
         dataset: the data. Its own mask of forgotten rows is ignored.
-        forgotten: bool [len(log)], the rows forgotten by this checkpoint.
-        checkpoint: its number, or None.
+        forgotten: bool [len(log)], the log rows that are forgotten at this checkpoint.
+        checkpoint: the checkpoint's number, 0 to 3, or None.
         seed: seed for sampling the other users.
         sensitive: bool [n_items], the items on the sensitive list, or None.
         fake: int64, ids of the fake users in a spam attack.
-        asked: the test rows with nothing forgotten, if they exist already; None builds them. Views that share them also
-            share the cached lists.
+        asked: the test rows with nothing forgotten, if the caller has them already; None builds them. Views with the
+            same object also share a model's cached lists.
     """
     log, current = dataset.log, dataset.masked(forgotten)
     n_users = len(log.vocabulary["user"])
@@ -98,7 +103,7 @@ def build_views(
     if forgotten.any():
         utility_rows["current"] = current.eval_rows("test").resembling(whole, requesting)
     shown = current.exposure_rows(np.concatenate([requesting, others]))
-    if not shown.restricted and not whole.restricted:  # otherwise the candidates differ
+    if not shown.restricted and not whole.restricted:  # all items are candidates in both
         shown = shown.resembling(whole, requesting)
     items, trained = _forgotten_items(log, forgotten, shown.entity)
     return Views(checkpoint, utility_rows, shown, requesting, items, trained, sensitive, fake)

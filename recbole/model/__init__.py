@@ -1,7 +1,7 @@
-"""Models are found by name: class ``X`` is defined in ``<folder>/x.py``. To add a model, add such a file.
+"""Models, which are found by name: class ``X`` is defined in ``<folder>/x.py``. To add a model, add such a file.
 
-Another distribution can offer a model through an entry point with the class's name, in the group
-:data:`recbole.utils.plugins.MODELS`.
+Another installed distribution can offer a model through an entry point in the group
+:data:`recbole.utils.plugins.MODELS` that has the name of the class.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def model_modules() -> dict[str, str]:
 
 
 def get_model(name: str) -> type[AbstractRecommender]:
-    """Return the model class called ``name``; only its own module is imported.
+    """Return the model class called ``name``. Of the modules with models, only the module of this class is imported.
 
     Raises:
         UserError: there is no such model (the message suggests the most similar name), or the entry point of another
@@ -44,6 +44,7 @@ def get_model(name: str) -> type[AbstractRecommender]:
 
 
 def _found(name: str) -> type[AbstractRecommender]:
+    """Import and return the model class; raise a UserError as :func:`get_model` does."""
     modules = model_modules()
     path = modules.get(name.lower())
     if path is None:
@@ -59,6 +60,7 @@ def _found(name: str) -> type[AbstractRecommender]:
 
 
 def _offered(name: str, thing: Any) -> type[AbstractRecommender]:
+    """Return the object of an entry point; raise a UserError if it is not a model class called ``name``."""
     from recbole.model.recommender import AbstractRecommender
 
     if not (isinstance(thing, type) and issubclass(thing, AbstractRecommender) and thing.__name__ == name):
@@ -72,7 +74,7 @@ def names() -> list[str]:
 
 
 def _class_names(modules: Iterable[str]) -> list[str]:
-    """Return class names as spelled by the files in properties/model, or the module names where no file exists."""
+    """Return each module's class name, spelled as its file in properties/model; the module's name if there is none."""
     from pathlib import Path
 
     properties = Path(__file__).parent.parent / "properties" / "model"

@@ -1,4 +1,4 @@
-"""One base class per task (CF, SBR, NBR), under RecBole's names."""
+"""Base classes under RecBole's names: for collaborative filtering, session-based and next-basket recommendation."""
 
 import functools
 from collections.abc import Callable
@@ -41,21 +41,24 @@ class GeneralRecommender(AbstractRecommender):
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Return user [n_users, d] and item [n_items, d] embeddings whose inner products are the scores.
 
-        The default, ``None``, is for a model whose scores are not inner products.
+        The default, ``None``, means that the scores are not inner products of such embeddings.
         """
         return None
 
     def pair_scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores, float [batch], of (user, item) pairs before any sigmoid, differentiable."""
+        """Return the differentiable scores, float [batch], of the batch's (user, item) pairs, before any sigmoid."""
         return self.predict(interaction)
 
     def list_scores(self, user: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return the :meth:`pair_scores`, float [n, k], of users (int64 [n]) with k items each (int64 [n, k])."""
+        """Return the :meth:`pair_scores`, float [n, k], of n users (int64 [n]) with k items each (int64 [n, k])."""
         pairs = {self.USER_ID: user.repeat_interleave(items.shape[1]), self.ITEM_ID: items.flatten()}
         return self.pair_scores(Interaction(pairs)).view(items.shape)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return the view ``table``, the parameter ``user_embedding``, or {} if the model has no such table."""
+        """Return ``{"table": view}``, whose matrix is the user embedding table; {} for a model without such a table.
+
+        See :meth:`AbstractRecommender.user_views`.
+        """
         table = getattr(self, "user_embedding", None)
         if not isinstance(table, nn.Embedding):
             return {}
@@ -65,7 +68,9 @@ class GeneralRecommender(AbstractRecommender):
 class AutoEncoderMixin:
     """Methods of RecBole's auto-encoders, which represent a user by a row of the rating matrix.
 
-    Pairwise models with ``reads_rows`` may be trained without negatives.
+    Attributes:
+        reads_rows: True, so that a model with pairwise input may be trained without sampled negatives.
+        history_item_id, history_item_value: the items of each user and their values; see :meth:`build_histroy_items`.
     """
 
     reads_rows = True
@@ -75,7 +80,7 @@ class AutoEncoderMixin:
     history_item_value: torch.Tensor
 
     def build_histroy_items(self, dataset: Dataset) -> None:  # RecBole's spelling
-        """Store the retained training items of each user, and their values, as attributes."""
+        """Store the retained training items of each user, and the values of these interactions, as attributes."""
         self.history_item_id, self.history_item_value, _ = dataset.history_item_matrix()
         self.history_item_id = self.history_item_id.to(self.device)
         self.history_item_value = self.history_item_value.to(self.device)
@@ -87,7 +92,7 @@ class AutoEncoderMixin:
 
 
 class SequentialRecommender(AbstractRecommender):
-    """Base class of session-based models, which represent a session (or user) by its items so far.
+    """Base class of session-based models, which represent a session (or user) by the sequence of previous items.
 
     Unless the class declares ``input_type``, the setting ``loss_type`` (CE or BPR) determines it.
     """
@@ -110,7 +115,12 @@ class SequentialRecommender(AbstractRecommender):
         self.device = config["device"]
 
     def gather_indexes(self, output: torch.Tensor, gather_index: torch.Tensor) -> torch.Tensor:
-        """Return ``output[row, gather_index[row]]``, float [batch, d], for [batch, length, d] and int64 [batch]."""
+        """Return the output at one position of each sequence, float [batch, d].
+
+        Args:
+            output: float [batch, length, d].
+            gather_index: int64 [batch], the positions.
+        """
         index = gather_index.view(-1, 1, 1).expand(-1, -1, output.shape[-1])
         return output.gather(dim=1, index=index).squeeze(1)
 
@@ -119,7 +129,7 @@ class SequentialRecommender(AbstractRecommender):
 
         Args:
             item_seq: int64 [batch, length], 0 is padding.
-            bidirectional: let positions attend to later ones.
+            bidirectional: whether a position may attend to later positions.
 
         Returns:
             float tensor [batch, 1, length or 1, length].
@@ -132,7 +142,7 @@ class SequentialRecommender(AbstractRecommender):
 
 
 class NextBasketRecommender(AbstractRecommender):
-    """Base class of next-basket models, which represent a user by the baskets so far.
+    """Base class of next-basket models, which represent a user by the sequence of previous baskets.
 
     Attributes:
         people_at_once: the largest number of users in one piece of :meth:`pieces`.
@@ -172,19 +182,21 @@ class NextBasketRecommender(AbstractRecommender):
         vectors: Callable[[Interaction], torch.Tensor],
         parameters: tuple[str, ...],
     ) -> dict[str, UserView]:
-        """Return ``{name: view}``: each user's representation, computed from the baskets before the user's test target.
+        """Return ``{name: view}``, a :class:`UserView` of user representations computed from basket histories.
+
+        The history of a user ends before the test target.
 
         Args:
             dataset: the data, whose mask must not change while the view is used; None if the matrix is not read.
             name: the name of the view.
             vectors: maps a batch of basket histories to user representations, float [batch, d], differentiable.
-            parameters: names of the parameters that a protection of the view changes.
+            parameters: names of the parameters that attribute unlearning changes to protect this representation.
         """
 
         @functools.cache
         def exposure() -> tuple[EvalRows, int]:
             if dataset is None:
-                raise ValueError(f"the view {name} is computed from basket histories; pass the dataset")
+                raise ValueError(f"the user view '{name}' is computed from basket histories: pass the dataset")
             return dataset.exposure_rows(np.arange(1, dataset.n_users)), dataset.n_users
 
         def matrix() -> torch.Tensor:

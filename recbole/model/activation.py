@@ -1,4 +1,4 @@
-"""Activations, by RecBole's names."""
+"""Activation functions, under RecBole's names."""
 
 import torch
 from torch import nn
@@ -19,7 +19,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def activation_layer(activation_name: Activation = "relu", emb_dim: int | None = None) -> nn.Module | None:
-    """Return a new activation module; ``None`` for ``None`` or ``"none"``.
+    """Return a new activation module, or ``None`` if the name is ``None`` or ``"none"``.
 
     Args:
         activation_name: one of RecBole's names in any case, or a module class.
@@ -41,7 +41,7 @@ def activation_layer(activation_name: Activation = "relu", emb_dim: int | None =
 
 
 class Dice(nn.Module):
-    """``p x + (1 - p) a x`` with ``p = sigmoid(x)`` and a learned ``a`` for each of ``emb_size`` units.
+    """The activation ``p x + (1 - p) a x`` with ``p = sigmoid(x)`` and a learned ``a`` for each of ``emb_size`` units.
 
     G. Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018, where ``x`` is normalised over
     the batch within the sigmoid; this is omitted here, as in RecBole.

@@ -12,7 +12,9 @@ PAIRS_AT_ONCE = 2**22
 
 @dataclass(frozen=True)
 class Incidence:
-    """The items in a batch's history baskets, one entry per item, ordered by user, then basket, then position.
+    """The items in a batch's history baskets, as lists of entries without padding.
+
+    There is one entry per item in a basket. Entries are ordered by user, then basket, then position.
 
     Attributes:
         n_users: number of users (rows) in the batch.
@@ -36,7 +38,7 @@ class Incidence:
 
     @property
     def basket(self) -> torch.Tensor:
-        """The number of each entry's basket, ``user * n_slots + slot``."""
+        """The number of each entry's basket in the batch, ``user * n_slots + slot``, int64 [entries]."""
         return self.user * self.n_slots + self.slot
 
     def sums(self, table: torch.Tensor, of: torch.Tensor | None = None) -> torch.Tensor:
@@ -44,7 +46,7 @@ class Incidence:
 
         Args:
             table: [n_items, d].
-            of: bool [entries], True for the entries to sum; all by default.
+            of: bool [entries], True for the entries to sum; None sums all entries.
 
         Returns:
             float [users, slots, d]; zeros for padding baskets.
@@ -66,7 +68,14 @@ class Incidence:
 
 
 def pairs_within(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return two int64 tensors of indices: all ordered pairs with equal values in an ascending int64 tensor."""
+    """Return all ordered pairs of entries in the same group, including each entry with itself.
+
+    Args:
+        groups: int64 [entries], ascending, the group of each entry.
+
+    Returns:
+        Indices of the first and of the second entry of each pair, int64 [pairs] each.
+    """
     _, sizes = torch.unique_consecutive(groups, return_counts=True)
     starts = sizes.cumsum(0) - sizes
     partners = sizes.repeat_interleave(sizes)
@@ -76,16 +85,18 @@ def pairs_within(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def places_of_pairs(user: np.ndarray, item: np.ndarray, n_items: int) -> torch.Tensor:
-    """Return flat indices ``j n_items + i`` into an item-by-item matrix for all item pairs (j, i) of some user.
+    """Return the indices ``j n_items + i`` of all pairs (j, i) of items that occur together with some user.
+
+    These are indices into a flattened item-by-item matrix. Each item is also paired with itself.
 
     Args:
-        user, item: int64 [rows], ids in the interactions; each item is also paired with itself.
+        user, item: int64 [rows], ids of user and item in each interaction.
         n_items: number of rows and columns of the matrix.
 
     Returns:
         Strictly ascending indices, int64.
     """
-    keys = torch.unique(torch.from_numpy(user.astype(np.int64) * n_items + item).to("cpu"))  # where the log is
+    keys = torch.unique(torch.from_numpy(user.astype(np.int64) * n_items + item).to("cpu"))  # the log is on the CPU
     owner, item_of = keys // n_items, keys % n_items
     _, sizes = torch.unique_consecutive(owner, return_counts=True)
     portion = (sizes.square().cumsum(0) // PAIRS_AT_ONCE).repeat_interleave(sizes)

@@ -1,4 +1,4 @@
-"""Contrastive losses with many candidates, computed in bounded memory."""
+"""Contrastive losses with many candidates, computed with bounded memory."""
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -10,7 +10,8 @@ PRODUCTS_AT_ONCE = 2**24
 def log_partition(anchors: torch.Tensor, candidates: torch.Tensor, temperature: float) -> torch.Tensor:
     """Return ``log sum_j exp(a . c_j / temperature)`` for each anchor, float [n], differentiable twice.
 
-    More than ``PRODUCTS_AT_ONCE`` inner products are computed in pieces, and recomputed in the backward pass.
+    If there are more than ``PRODUCTS_AT_ONCE`` inner products, they are computed in pieces that fit into memory, and
+    computed again in the backward pass.
 
     Args:
         anchors: [n, d].
@@ -38,8 +39,8 @@ def info_nce(
 
     Args:
         anchors: [n, d], with rows of norm 1 if similarities are to be cosines.
-        candidates: [m, d], likewise.
-        positives: int64 [n], row of each anchor's positive candidate.
+        candidates: [m, d], with rows of norm 1 in the same case.
+        positives: int64 [n], the row in ``candidates`` of each anchor's positive candidate.
         temperature: positive number.
     """
     agreement = (anchors * candidates[positives]).sum(dim=1) / temperature

@@ -1,13 +1,13 @@
-"""Restores a SciPy method that RecBole's model files call."""
+"""Restores a method that RecBole's model files call and that newer SciPy versions lack."""
 
 import sys
 
 
 def restore_dok_update() -> None:
-    """Add the private method ``_update`` to SciPy's ``dok_matrix``, as RecBole's graph models need it.
+    """Add the private method ``_update``, which RecBole's graph models call, to SciPy's ``dok_matrix``.
 
     SciPy 1.13 removed the method. It takes a dictionary from (row, column) to value. Call this function after the
-    model's file has been imported; if ``scipy.sparse`` has not been imported by then, nothing is done.
+    model's file has been imported: it does nothing if ``scipy.sparse`` has not been imported.
     """
     sparse = sys.modules.get("scipy.sparse")
     if sparse is not None and not hasattr(sparse.dok_matrix, "_update"):

@@ -14,7 +14,10 @@ _LISTS = (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ)
 
 
 class FieldEmbedding(nn.Module):
-    """Embeds a feature: a token has its own vector, a number scales the feature's vector, and a list is pooled.
+    """Embeds one feature of users or items.
+
+    Each token has its own vector. A number is multiplied by the single vector of its feature. The vectors of a list
+    are pooled.
 
     Args:
         values: the feature of each user or item id, [n_ids], or for lists [n_ids, longest], padded with 0.
@@ -50,7 +53,18 @@ class FieldEmbedding(nn.Module):
 
 
 class _FeatureEmbeddings(nn.Module):
-    """Embeds features of users and items; ``fields`` maps ``"user"`` or ``"item"`` to feature names."""
+    """Embeds features of users and items.
+
+    Args:
+        dataset: the data with the loaded features.
+        embedding_size: size of the embedding vectors.
+        fields: ``"user"`` and ``"item"``, or one of them, to the names of features.
+        pooling_mode: ``"mean"``, ``"sum"`` or ``"max"``, see :class:`FieldEmbedding`.
+        device: the device of the parameters.
+
+    Raises:
+        UserError: the pooling mode is unknown, or a feature is not loaded.
+    """
 
     def __init__(
         self,

@@ -18,12 +18,14 @@ Learned = TypeVar("Learned", torch.Tensor, scipy.sparse.csc_array)
 
 
 class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
-    """A model without gradients. It is fitted when scores are first computed, and updated after each :meth:`rebuild`.
+    """A model that is fitted in closed form, without gradients.
 
-    A model that was fitted only once is not stored in checkpoints, because it can be computed from the retained data
-    when the checkpoint is loaded. The learned array of a model that was updated is stored and loaded unchanged, so that
-    the result of the updates is what is evaluated. The array may have n_items x n_items entries, in every unlearned
-    checkpoint and in the snapshot of an unlearning run.
+    It is fitted when scores are first computed, and updated when scores are computed after a :meth:`rebuild`.
+
+    Checkpoints do not store the learned array of a model that was fitted only once, because it can be computed again
+    from the retained data. They store the array of a model that was updated, so that exactly the result of the updates
+    is evaluated. This array may have n_items x n_items entries, in every checkpoint of an unlearned model and in the
+    snapshot of an unlearning run.
 
     A subclass defines :meth:`fit`, :meth:`scores`, :meth:`learned` and :meth:`know`. It also defines :meth:`update` if
     updating can be cheaper than fitting again.
@@ -52,7 +54,7 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
 
     @abstractmethod
     def learned(self) -> list[Learned]:
-        """Return a list with the one array learned from the retained pairs, fitted or updated first if needed."""
+        """Return a list with the one array learned from the retained pairs, after fitting or updating if needed."""
 
     def update(self, old: scipy.sparse.csr_matrix, new: scipy.sparse.csr_matrix) -> None:
         """Update a model fitted to counts ``old`` [n_users, n_items] to the counts ``new``; by default fit again."""
@@ -67,20 +69,20 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
         """Return the scores [len(users), n_items] of users (ids, int64), given the ``matrix`` of the last fit."""
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return a scalar zero; nothing is learned by gradient."""
+        """Return a scalar zero, because nothing is learned by gradient."""
         return next(self.parameters()).sum() * 0
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs."""
+        """Return the scores of the (user, item) pairs, float [batch]."""
         users, place = torch.unique(interaction[self.USER_ID], return_inverse=True)
         return self._scores(users)[place, interaction[self.ITEM_ID]]
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return self._scores(interaction[self.USER_ID])
 
     def learn(self) -> None:
-        """Fit or update the model to the retained pairs, unless that has been done."""
+        """Fit or update the model to the retained pairs, unless it already corresponds to them."""
         if self._fitted is None:
             self.fit(self._retained)
         elif self._fitted is not self._retained:
@@ -103,8 +105,8 @@ class FittedRecommender(GeneralRecommender, ABC, Generic[Learned]):
             learned = _unpacked(values["learned"], self.learned_shape)
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(
-                f"'other_parameter' holds no {self.learned_shape} array 'learned', as {type(self).__name__} needs on "
-                f"this data ({error}); it belongs to another model, data set or filter"
+                f"'other_parameter' has no valid array 'learned' of shape {self.learned_shape}, which "
+                f"{type(self).__name__} needs on this data ({error}); it belongs to another model, data set or filter"
             ) from error
         self.know(cast("Learned", learned))
         self._fitted, self._updated = self._retained, True
@@ -128,26 +130,31 @@ def _packed(array: torch.Tensor | scipy.sparse.csc_array) -> torch.Tensor | dict
 def _unpacked(
     value: torch.Tensor | dict[str, torch.Tensor], shape: tuple[int, int]
 ) -> torch.Tensor | scipy.sparse.csc_array:
-    """Invert :func:`_packed` after checking shape and values; raise a ValueError or similar if they do not fit."""
+    """Return the array from the result of :func:`_packed`.
+
+    Raises:
+        ValueError: the shape is not ``shape``, or a value is invalid. Values of other types raise other errors.
+    """
     if isinstance(value, dict):
         data, indices, indptr = (_numbers(value[name]) for name in _SPARSE)
         _check_sparse(data, indices, indptr, shape)
         return scipy.sparse.csc_array((data, indices, indptr), shape=shape)
     if value.shape != shape or value.layout is not torch.strided or value.device.type == "meta":
-        raise ValueError(f"it is {tuple(value.shape)}, {value.layout}")
+        raise ValueError(f"it has shape {tuple(value.shape)} and layout {value.layout}")
     if not value.is_floating_point() or not bool(value.isfinite().all()):
         raise ValueError("it contains values that are not finite floats")
     return value
 
 
 def _numbers(value: torch.Tensor) -> np.ndarray:
+    """Return a dense vector as a NumPy array; raise a ValueError if it is not dense or not a vector."""
     if value.dim() != 1 or value.layout is not torch.strided:
         raise ValueError("its parts are not dense vectors")
     return value.cpu().numpy()
 
 
 def _check_sparse(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> None:
-    """Check the parts of a CSC array, which SciPy does not check; raise a ValueError if they are inconsistent.
+    """Raise a ValueError if the parts of a CSC array are inconsistent, which SciPy does not check.
 
     Args:
         data: float [entries], the values.
@@ -161,9 +168,9 @@ def _check_sparse(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, sha
     if any(part.dtype not in (np.int32, np.int64) for part in (indices, indptr)):
         raise ValueError("its indices are not integers")
     if len(indptr) != columns + 1 or indptr[0] != 0 or indptr[-1] != len(data) or (np.diff(indptr) < 0).any():
-        raise ValueError(f"its column pointers do not fit {columns} columns")
+        raise ValueError(f"its column pointers are not those of {columns} columns")
     if len(indices) != len(data) or (len(indices) and not 0 <= indices.min() <= indices.max() < rows):
-        raise ValueError(f"its row indices do not fit {rows} rows")
+        raise ValueError(f"its row indices are not between 0 and {rows - 1}, one for each value")
     place = np.repeat(np.arange(columns, dtype=np.int64), np.diff(indptr)) * rows + indices
     if len(np.unique(place)) < len(place):
         raise ValueError("it has two entries at the same position")

@@ -15,9 +15,9 @@ from recbole.data.ids import distinct, without
 class InteractionGraph:
     """The bipartite graph of the distinct (user, item) pairs in the retained training interactions.
 
-    A user's node number is the user id, an item's is ``n_users`` plus the item id. The adjacency can be computed with
-    other edge weights (0 drops an edge) without rebuilding the graph. A graph never changes; :meth:`without` returns a
-    new one.
+    The node number of a user is the user id; that of an item is ``n_users`` plus the item id. The adjacency matrix can
+    be computed with other edge weights (0 drops an edge) without rebuilding the graph. A graph never changes;
+    :meth:`without` returns a new one.
 
     Attributes:
         tails: int64 [2 n_edges], the node at which each directed edge ends. Edges are sorted by start, then end node.
@@ -69,13 +69,13 @@ class InteractionGraph:
         return torch.cat([pairs, torch.argsort(self.tails[: len(self)], stable=True)])
 
     def without(self, dataset: Dataset, rows: np.ndarray) -> Self:
-        """Return the graph after forgetting further interactions, bit-identical to one rebuilt from scratch.
+        """Return the graph without further forgotten interactions, bit-identical to one built from the retained rows.
 
         Finding the edges takes time proportional to the number of training rows of the affected users.
 
         Args:
             dataset: the data from which the graph was built, with a mask that now also marks ``rows`` as forgotten.
-            rows: int64, the log rows forgotten since. An edge is removed when its last training row is forgotten.
+            rows: int64, the log rows forgotten since then. An edge is removed when its last training row is forgotten.
         """
         log, n_items = dataset.log, dataset.n_items
         theirs = log.rows_of(distinct(log.user[rows]))
@@ -121,10 +121,10 @@ class InteractionGraph:
     def adjacency(
         self, weights: torch.Tensor | None = None, power: float = -0.5, dtype: torch.dtype = torch.float32
     ) -> torch.Tensor:
-        """Return ``D^power A D^power``, symmetric, as a sparse CSR tensor [n_nodes, n_nodes].
+        """Return the symmetric matrix ``D^power A D^power`` as a sparse CSR tensor [n_nodes, n_nodes].
 
         Args:
-            weights: weight of each pair [n_edges], 1 by default; the degrees ``D`` are computed from the weights.
+            weights: weight of each pair, float [n_edges]; None means 1. The degrees ``D`` are sums of weights.
             power: -0.5 for LightGCN's normalisation, 0 for the plain adjacency.
             dtype: dtype of the result; computations are in float64.
         """
@@ -141,7 +141,11 @@ class InteractionGraph:
             return torch.sparse_csr_tensor(self._pointers, self.tails, values, (self.n_nodes, self.n_nodes))
 
     def likeness(self, nodes: torch.Tensor) -> torch.Tensor:
-        """Return the inner product of the pair's two rows of ``nodes`` [n_nodes, d], for each pair, [n_edges]."""
+        """Return, for each pair, the inner product of its user's and its item's vector, [n_edges].
+
+        Args:
+            nodes: [n_nodes, d], one vector per node.
+        """
         return _EdgeProducts.apply(self, nodes, nodes) / 2
 
     def weighted_mean(self, weights: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from recbole.model.user_views import UserView
 from recbole.utils import InputType
 
 _Cached = tuple[list[tuple[int, int, float]], torch.Tensor, tuple[torch.Tensor, torch.Tensor]]
-"""The state of the parameters, the adjacency, and the representations computed from both."""
+"""Parameters (address, version and sum of each), adjacency matrix, and the representations computed from both."""
 
 
 class GraphRecommender(GeneralRecommender, ABC):
@@ -45,11 +45,11 @@ class GraphRecommender(GeneralRecommender, ABC):
 
     @property
     def reach(self) -> float:  # type: ignore[override]  # it is only read
-        """``n_layers``: removing an edge changes embeddings up to so many propagations away."""
+        """``n_layers``: removing an edge changes the embeddings of nodes up to this many edges away."""
         return self.n_layers
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Build the graph of the retained training pairs; within :meth:`rebuild_without`, from the current graph."""
+        """Build the graph of the retained training pairs; :meth:`rebuild_without` reduces the current graph instead."""
         rows, self._left = self._left, None
         self.graph = InteractionGraph(dataset, self.device) if rows is None else self.graph.without(dataset, rows)
         self.norm_adj_matrix = self.graph.adjacency(dtype=self.user_embedding.weight.dtype)
@@ -64,10 +64,10 @@ class GraphRecommender(GeneralRecommender, ABC):
             self._left = None
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return both embedding tables: a node without edges and examples is read by no propagation and no loss.
+        """Return both embedding tables: no propagation and no loss reads the row of a node without edges and examples.
 
-        A subclass whose loss reads further rows, such as a contrast with all users, overrides this method or
-        ``candidates``.
+        A subclass whose loss reads further rows, for example as negatives of a contrastive loss, overrides this method
+        or ``candidates``.
         """
         items = (self.ITEM_ID, self.NEG_ITEM_ID)
         return {"user_embedding.weight": (self.USER_ID,), "item_embedding.weight": items}
@@ -98,13 +98,13 @@ class GraphRecommender(GeneralRecommender, ABC):
         return users, items
 
     def egos(self, interaction: Interaction) -> tuple[torch.Tensor, ...]:
-        """Return the embedding parameters of a batch's users, items and negative items, each [batch, d]."""
+        """Return the unpropagated embeddings of a batch's users, items and negative items, each [batch, d]."""
         return self.gathered(self.user_embedding.weight, self.item_embedding.weight, interaction)
 
     def gathered(self, users: torch.Tensor, items: torch.Tensor, interaction: Interaction) -> tuple[torch.Tensor, ...]:
         """Return the rows of two tables for a batch's users, items and negative items, each [batch, d].
 
-        This and other models use ``index_select``: its second derivatives take a sixth of the time of ``[]``.
+        ``index_select`` is used because its second derivatives take a sixth of the time of indexing with ``[]``.
         """
         sides = (users, self.USER_ID), (items, self.ITEM_ID), (items, self.NEG_ITEM_ID)
         return tuple(nodes.index_select(0, interaction[field]) for nodes, field in sides)
@@ -126,21 +126,21 @@ class GraphRecommender(GeneralRecommender, ABC):
         return self.representations()
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``table``, the user embedding parameters, and ``propagated``, the users' :meth:`forward`."""
+        """Return two views: ``table``, the user embedding table, and ``propagated``, the users of :meth:`forward`."""
         propagated = UserView(lambda: self.forward()[0], ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"propagated": propagated}
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode and drop the cached embeddings."""
+        """Set training or evaluation mode, and drop the cached embeddings."""
         self._cache = None
         return super().train(mode)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs."""
+        """Return the scores of the (user, item) pairs, float [batch]."""
         users, items = self.representations()
         return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(dim=1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         users, items = self.representations()
         return users[interaction[self.USER_ID]] @ items.T

@@ -1,4 +1,4 @@
-"""Hidden pairs: items that are no longer recommended to certain users, whatever their scores."""
+"""Hidden pairs: (user, item) pairs that are never recommended. The ``filter`` baseline sets them."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ def checked_pairs(value: Any, n_items: int) -> torch.Tensor:
     if not (
         isinstance(value, torch.Tensor) and value.dtype == torch.int64 and value.dim() == 2 and value.shape[1] == 2
     ):
-        raise UserError(f"'other_parameter' holds no int64 pairs of a user and an item under '{NAME}'")
+        raise UserError(f"'other_parameter': '{NAME}' is not an int64 tensor of (user, item) pairs")
     item = value[:, 1]
     if len(value) and (int(value.min()) < 1 or int(item.max()) >= n_items):
-        raise UserError(f"'{NAME}' hides items that are not among the {n_items - 1} of this data set")
+        raise UserError(f"'{NAME}' contains an id below 1, or an item that is not among the {n_items - 1} of this data")
     return value.cpu()

@@ -8,6 +8,7 @@ from torch.nn.init import constant_, xavier_normal_, xavier_uniform_
 
 
 def _initialise(module: nn.Module, fill: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Fill the weights of an embedding or linear layer with ``fill``, and biases with 0; leave other layers alone."""
     if isinstance(module, nn.Embedding):
         fill(module.weight.data)
     elif isinstance(module, nn.Linear):

@@ -1,4 +1,4 @@
-"""Dropout whose mask depends on the example, not on its position in the batch."""
+"""Dropout whose mask depends on the example, not on the example's position in the batch."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,18 @@ _WIDEST = 2**12
 
 
 class KeyedDropout(nn.Module):
-    """Dropout whose mask is a hash of (seed, layer, epoch), the example's number, the position in it and the unit.
+    """Dropout whose mask is a hash of seed, layer, epoch, example, position in the example, and unit.
 
     If an example is forgotten, all other examples therefore keep their masks. N. Srivastava et al., "Dropout: A Simple
-    Way to Prevent Neural Networks from Overfitting", JMLR 2014. Each 64-bit hash serves four units, so the probability
-    is rounded to a multiple of 2^-16. Outside the context :func:`keyed_by` this is PyTorch's dropout.
+    Way to Prevent Neural Networks from Overfitting", JMLR 2014. Each 64-bit hash is used for four units, so the
+    probability is rounded to a multiple of 2^-16. Outside the context :func:`keyed_by` this is PyTorch's dropout.
 
     Args:
         p: probability with which a unit is zeroed; the others are scaled by ``1 / (1 - p)``.
+
+    Attributes:
+        key: hash key of seed, layer and epoch; None outside :func:`keyed_by`.
+        numbers: int64 [batch], the numbers of the batch's examples; None outside :func:`keyed_by`.
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -37,8 +41,8 @@ class KeyedDropout(nn.Module):
 
         Args:
             x: float [batch, ..., units], or [n, ..., units] for n selected positions.
-            row: int64 [n], the batch row of each entry; by default the entries are the batch's rows.
-            position: int64 [n], the position of each entry within its row, or None.
+            row: int64 [n], the batch row of each of the n positions; None if ``x`` has one entry per batch row.
+            position: int64 [n], the position of each entry within its row; None if there are no positions.
         """
         if not self.training or not self.p:
             return x
@@ -68,7 +72,12 @@ class KeyedDropout(nn.Module):
 
 @contextlib.contextmanager
 def keyed_by(layers: Sequence[tuple[int, KeyedDropout]], numbers: torch.Tensor | None) -> Iterator[None]:
-    """Context in which each layer uses its key and the example ``numbers`` (int64 [batch]) of the current batch."""
+    """Return a context manager in which the dropout masks depend on the examples of a batch.
+
+    Args:
+        layers: ``(key, layer)`` pairs, from :func:`keyed_layers`.
+        numbers: int64 [batch], the numbers of the batch's examples; None uses PyTorch's dropout.
+    """
     for key, layer in layers:
         layer.key, layer.numbers = key, numbers
     try:
@@ -79,6 +88,6 @@ def keyed_by(layers: Sequence[tuple[int, KeyedDropout]], numbers: torch.Tensor |
 
 
 def keyed_layers(model: nn.Module, seed: int, epoch: int) -> list[tuple[int, KeyedDropout]]:
-    """Return ``(key, layer)`` for each :class:`KeyedDropout` of a model, with the keys for an epoch."""
+    """Return ``(key, layer)`` for each :class:`KeyedDropout` of a model; the key is a hash of seed, layer and epoch."""
     named = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, KeyedDropout)]
     return [(keyed.key(seed, "dropout", name, epoch), layer) for name, layer in named]

@@ -31,6 +31,7 @@ __all__ = [
 
 
 def _initialise(module: nn.Module, method: str) -> None:
+    """Initialise a linear or convolutional layer: zero biases and, if ``method`` is norm, weights from N(0, 0.01^2)."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         if method == "norm":
             nn.init.normal_(module.weight, 0, 0.01)
@@ -41,8 +42,8 @@ def _initialise(module: nn.Module, method: str) -> None:
 def normalised(linear: nn.Linear, norm: nn.BatchNorm1d, x: torch.Tensor) -> torch.Tensor:
     """Return ``norm(linear(x))`` for ``x`` [..., in] and a linear layer with a bias.
 
-    In evaluation mode both are merged into one linear layer. This saves passes over ``x``, and many more in second
-    derivatives, where PyTorch's batch normalisation is slow.
+    In evaluation mode both are merged into one linear layer. This is faster, above all for second derivatives, which
+    are slow for PyTorch's batch normalisation.
     """
     if norm.training:
         return norm(linear(x))
@@ -92,7 +93,7 @@ class MLPLayers(nn.Module):
 
 
 class CNNLayers(nn.Module):
-    """Two-dimensional convolutions without padding, each before an activation.
+    """Two-dimensional convolutions without padding, each followed by an activation.
 
     Args:
         channels: numbers of channels of the input and of each layer.
@@ -139,13 +140,19 @@ class BiGNNLayer(nn.Module):
     def forward(
         self, lap_matrix: torch.Tensor, eye_matrix: torch.Tensor | None, features: torch.Tensor
     ) -> torch.Tensor:
-        """Return [nodes, out_dim] for ``L``, sparse [nodes, nodes], and ``E``, [nodes, in_dim]; ``I`` is unused."""
+        """Return the propagated embeddings, [nodes, out_dim].
+
+        Args:
+            lap_matrix: ``L``, sparse [nodes, nodes].
+            eye_matrix: not used; an argument in RecBole.
+            features: ``E``, [nodes, in_dim].
+        """
         near = torch.sparse.mm(lap_matrix, features)
         return self.linear(features + near) + self.interActTransform(near * features)
 
 
 class SequenceAttLayer(nn.Module):
-    """DIN's attention: a perceptron weighs each position of a sequence given the candidate item.
+    """The attention of DIN: a perceptron computes the weight of each position of a sequence for a candidate item.
 
     G. Zhou et al., KDD 2018 (see :class:`Dice`). A position's vector ``k`` has weight
     ``MLP(q, k, q - k, q * k) / sqrt(d)`` for the candidate's vector ``q``.
@@ -172,7 +179,13 @@ class SequenceAttLayer(nn.Module):
         self.dense = nn.Linear(att_hidden_size[-1], 1)
 
     def forward(self, queries: torch.Tensor, keys: torch.Tensor, keys_length: torch.Tensor) -> torch.Tensor:
-        """Return weights or weighted sums for candidates [batch, d], sequences [batch, length, d], lengths [batch]."""
+        """Return the weights or the weighted sums, as ``return_seq_weight`` says.
+
+        Args:
+            queries: candidate items, [batch, d].
+            keys: sequences, [batch, length, d].
+            keys_length: int64 [batch], lengths of the sequences.
+        """
         queries = queries.unsqueeze(1).expand_as(keys)
         seen = torch.cat([queries, keys, queries - keys, queries * keys], dim=-1)
         weights = self.dense(self.att_mlp_layers(seen)).squeeze(-1)

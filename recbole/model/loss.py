@@ -32,10 +32,13 @@ class RegLoss(nn.Module):
 
 
 class EmbLoss(nn.Module):
-    """RecBole's regulariser: the sum of the norms of whole batches of embeddings, divided by the batch size.
+    """RecBole's regulariser: the norms of the batch's embedding matrices, summed and divided by the batch size.
 
     By default the norms are not squared. With ``require_pow`` they are raised to the power ``norm`` and divided by
-    ``norm``; for 2 these are the squared and halved norms of the LightGCN paper.
+    ``norm``; for ``norm`` 2 these are the squared and halved norms of the LightGCN paper.
+
+    Args:
+        norm: the order of the norm.
     """
 
     def __init__(self, norm: float = 2) -> None:
@@ -51,7 +54,7 @@ class EmbLoss(nn.Module):
 
 
 class EmbMarginLoss(nn.Module):
-    """Regulariser: the sum of the excess of each squared embedding norm over 1, divided by the batch size."""
+    """Regulariser: how far squared embedding norms exceed 1, summed over embeddings and divided by the batch size."""
 
     def __init__(self, power: float = 2) -> None:
         super().__init__()

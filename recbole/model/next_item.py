@@ -1,4 +1,4 @@
-"""Base class of session models that score items by the inner product of a session vector and item embeddings."""
+"""Base class of session-based models that score items by inner products of a session vector and item embeddings."""
 
 from abc import ABC, abstractmethod
 
@@ -61,7 +61,7 @@ def begun_alike(item_seq: torch.Tensor, item_seq_len: torch.Tensor) -> tuple[tor
 
 
 class NextItemRecommender(SequentialRecommender, ABC):
-    """Encodes a sequence as a vector and scores an item by the inner product with its (input) embedding.
+    """Encodes a sequence as a vector, and scores an item by the inner product of this vector and the item's embedding.
 
     A subclass defines ``item_embedding`` and :meth:`forward`. The loss is the softmax cross-entropy over all items,
     including the padding row as in RecBole, or the BPR loss with sampled negatives (``loss_type: BPR``).
@@ -91,17 +91,18 @@ class NextItemRecommender(SequentialRecommender, ABC):
         """
 
     def _encode(self, interaction: Interaction) -> torch.Tensor:
+        """Return the vectors of a batch's sequences, float [batch, d]."""
         return self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
 
     @property
     def is_cross_entropy(self) -> bool:
-        """Whether the loss is the cross-entropy over all items and no subclass overrides it or its ``outputs``."""
+        """Whether ``loss_type`` is CE and no subclass overrides ``calculate_loss``, ``outputs`` or ``loss_of``."""
         ours = (getattr(getattr(self, name), "__func__", None) for name in ("calculate_loss", "outputs", "loss_of"))
         own = NextItemRecommender.calculate_loss, NextItemRecommender.outputs, NextItemRecommender.loss_of
         return self.loss_type == "CE" and tuple(ours) == own
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the item table's fields if ``loss_type`` is BPR; {} for a softmax, which reads all items."""
+        """Return the item table and the fields with its row ids for the BPR loss; {} for a softmax over all items."""
         if self.loss_type == "CE":
             return {}
         return {"item_embedding.weight": (self.ITEM_SEQ, self.POS_ITEM_ID, self.NEG_ITEM_ID)}
@@ -112,6 +113,7 @@ class NextItemRecommender(SequentialRecommender, ABC):
         return [self._cut(interaction[rows]) for rows in torch.argsort(lengths, stable=True).split(size)]
 
     def _cut(self, interaction: Interaction) -> Interaction:
+        """Return a batch with its padded sequences cut to the length of the longest one."""
         width = int(interaction[self.ITEM_SEQ_LEN].max())
         return Interaction(interaction.interaction | {self.ITEM_SEQ: interaction[self.ITEM_SEQ][:, :width]})
 
@@ -147,9 +149,9 @@ class NextItemRecommender(SequentialRecommender, ABC):
         return self.loss_fct(*outputs.unbind(dim=1))
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (sequence, item) pairs."""
+        """Return the scores of the (sequence, item) pairs, float [batch]."""
         return (self._encode(interaction) * self.item_embedding(interaction[self.ITEM_ID])).sum(dim=-1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return torch.matmul(self._encode(interaction), self.item_embedding.weight.T)

@@ -1,4 +1,4 @@
-"""Compact states for DNNTSP: one per basket with the item, and a single one for all baskets without it."""
+"""Compact states for DNNTSP: a user's item has one state per basket with the item, and one for all other baskets."""
 
 import warnings
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Presences:
         first: int64 [nodes], row index of each node's absence.
         size: int64 [nodes], number of rows of each node.
         node: int64 [rows], the node of each row.
-        slot: int64 [rows], the time step of each presence; -1 for absence.
-        of_entry: int64 [entries], row index of each entry of the history.
+        slot: int64 [rows], the time step of each presence; -1 for an absence.
+        of_entry: int64 [entries], row index of each entry (item in a basket) of the history.
     """
 
     first: torch.Tensor
@@ -50,9 +50,10 @@ class Presences:
         return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def attended(self, heads: torch.Tensor, along: torch.Tensor, nodes: slice, lengths: torch.Tensor) -> torch.Tensor:
-        """Return ``z_i = sum_t (q . H_it) H_it``, float [nodes, d], where ``H`` is causal attention over time steps.
+        """Return ``z_i = sum_t (q . H_it) H_it``, float [nodes, d]; ``H_it`` is causal attention of node i at step t.
 
-        The attention is computed over states. A state of absence is weighted by the number of steps it represents.
+        The attention is computed over states instead of time steps. A state of absence is weighted by the number of
+        time steps that it represents.
 
         Args:
             heads: float [rows, 3 d], queries, keys and values of the states.
@@ -101,14 +102,20 @@ class Presences:
 
 
 def symmetric(i: torch.Tensor, j: torch.Tensor, values: torch.Tensor, n: int) -> torch.Tensor:
-    """Return a symmetric sparse CSR matrix [n, n]; ``i`` and ``j`` (int64) must contain both (i, j) and (j, i)."""
+    """Return a symmetric matrix as a sparse CSR tensor [n, n].
+
+    Args:
+        i, j: int64 [entries], row and column of each entry; with (i, j) also (j, i) must be given.
+        values: float [entries], the values.
+        n: number of rows and columns.
+    """
     order = torch.argsort(i * n + j)
     pointers = functional.pad(torch.bincount(i, minlength=n).cumsum(0), (1, 0))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the layout's interface is called a beta
+        warnings.simplefilter("ignore")  # PyTorch warns that CSR tensors are in beta
         return torch.sparse_csr_tensor(pointers, j[order], values[order], (n, n), check_invariants=False)
 
 
 def power_above(sizes: torch.Tensor) -> torch.Tensor:
-    """Return, float64, the smallest power of two that is at least each of ``sizes`` (int64, at least 1)."""
+    """Return ``sizes`` (int64, at least 1) rounded up to powers of two, float64."""
     return torch.exp2(torch.log2(sizes.double()).ceil())

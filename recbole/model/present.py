@@ -1,7 +1,7 @@
-"""The users over whom a loss that sums over whole tables is computed.
+"""The users that are included in losses which sum over all users.
 
 Injected users (spam) without retained rows are excluded, so that such a loss equals that on the clean data. Rounding in
-a sum depends on the number and order of its rows, so models select the present users even if these are all users.
+a sum depends on the number and order of its rows, so models select the included users even if these are all users.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from recbole.data import Dataset
 
 
 def present_users(dataset: Dataset, device: torch.device | str | None = None) -> torch.Tensor:
-    """Return the ids, int64, of all users except injected ones without a retained training row.
+    """Return the ids (int64, ascending) of all users except injected ones without a retained training row.
 
-    Genuine users are always included, because retrained models have them in their tables too.
+    Genuine users are always included, because a retrained model has them in its tables too.
     """
     there = np.arange(dataset.n_users) < dataset.first_fake
     there[dataset.log.user[dataset.train_rows]] = True
@@ -25,6 +25,12 @@ def present_users(dataset: Dataset, device: torch.device | str | None = None) ->
 def map_present(
     function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, present: torch.Tensor
 ) -> torch.Tensor:
-    """Apply a row-wise function to the rows with ids ``present`` (int64); all other rows of the result are zero."""
+    """Apply a function to some rows of a matrix and return a matrix with zeros in all other rows.
+
+    Args:
+        function: maps rows [n, d] to rows [n, ...], each independently of the others.
+        rows: float [all, d].
+        present: int64 [n], indices of the rows to which the function is applied.
+    """
     found = function(rows.index_select(0, present))
     return found.new_zeros(len(rows), *found.shape[1:]).index_copy(0, present, found)

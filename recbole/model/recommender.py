@@ -49,24 +49,24 @@ class AbstractRecommender(nn.Module):
             ids. The base class of each task sets them; :meth:`lookups` uses them.
         selective: names of the parameters that mainly represent the requesting user (session), such as the user
             embeddings; empty if there are none.
-        reach: how far the loss of an example depends on other interactions through what :meth:`rebuild` derives from
-            the data. None: it does not. 0: on interactions of the same user or item. n: on interactions up to n
-            steps further in the interaction graph, as with n propagations. ``math.inf``: on all interactions.
+        reach: on which other interactions the loss of an example depends through what :meth:`rebuild` derives from the
+            data. None: on none. 0: on interactions of the same user or item. n: on interactions up to n steps further
+            in the interaction graph, as with n propagations. ``math.inf``: on all interactions.
         rebuild_changes_scores: whether scores depend on what :meth:`rebuild` derives from the data, such as a graph.
             False if only the loss depends on it, or if nothing is derived.
         batch_free: names of methods without arguments whose result does not depend on the batch, such as a propagation
             over the graph. :meth:`loss_sums` calls each of them once for several batches.
         convex: whether the loss is a convex function of the parameters.
-        trims: whether a sequence model accepts batches cut to their longest sequence and reads only item ids. If False
-            it gets RecBole's batches: ``MAX_ITEM_LIST_LENGTH`` wide, with one list per loaded column.
+        trims: whether a sequence model accepts batches cut to their longest sequence and reads only item ids. A model
+            with False gets RecBole's batches: ``MAX_ITEM_LIST_LENGTH`` wide, with one list per loaded column.
         trainable: whether the model has parameters that are trained by gradient.
 
     Attributes of an instance:
 
     Attributes:
         epochs_trained: how many epochs the model was trained for, warm-up included; set when it is trained or loaded.
-        hidden_pairs: (user, item) ids, int64 [n, 2] on the CPU, in ascending order. The evaluator removes these items
-            from the user's candidates. None if nothing was hidden. Stored in checkpoints and kept by a rebuild.
+        hidden_pairs: (user, item) ids, int64 [n, 2] on the CPU, in ascending order; None for none. The evaluation does
+            not recommend these items to these users. Stored in checkpoints and not changed by :meth:`rebuild`.
     """
 
     type: ModelType = ModelType.GENERAL  # type: ignore[assignment]  # RecBole's name; hides the module's cast
@@ -98,7 +98,7 @@ class AbstractRecommender(nn.Module):
 
     @property
     def trainable(self) -> bool:
-        """False for models of RecBole's traditional type, which are fitted when they are built."""
+        """Whether the model is trained by gradient; False for models of RecBole's traditional type."""
         return self.type is not ModelType.TRADITIONAL
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor | tuple[torch.Tensor, ...]:
@@ -119,6 +119,7 @@ class AbstractRecommender(nn.Module):
         return torch.cat(scores)
 
     def _every_pair(self, interaction: Interaction) -> torch.Tensor:
+        """Return the scores of every (row, item) pair, float [batch, n_items], from :meth:`predict`."""
         pairs = interaction.repeat_interleave(self.n_items)
         items = torch.arange(self.n_items, device=next(self.parameters()).device)
         pairs.update(Interaction({self.ITEM_ID: items.repeat(len(interaction))}))
@@ -129,13 +130,13 @@ class AbstractRecommender(nn.Module):
         return self.full_sort_predict(interaction).view(len(interaction), -1)
 
     def represent(self, interaction: Interaction) -> torch.Tensor:
-        """Return representations of a batch's users or sequences, [batch, d], differentiable; by default the logits."""
+        """Return differentiable representations of a batch's users or sequences, [batch, d]; by default the logits."""
         return self.logits(interaction)[:, 1:]
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return matrices that represent users in eval mode: name to view, embedding tables first; by default {}.
+        """Return the matrices that represent users in evaluation mode, as name to :class:`UserView`; by default {}.
 
-        Views that are computed from the data need ``dataset``; without it only names and parameters can be read.
+        Embedding tables come first. Without ``dataset``, matrices that are computed from the data cannot be read.
         """
         return {}
 
@@ -160,7 +161,7 @@ class AbstractRecommender(nn.Module):
         return torch.arange(len(shift), device=rows.device) + shift
 
     def erasable(self) -> tuple[str, ...]:
-        """Return the names of trained matrices, which may be reinitialised or get noise; no biases or gains."""
+        """Return the names of the trained matrices (not biases or gains), which may be reinitialised or get noise."""
         trained = ((n, p) for n, p in self.named_parameters() if p.requires_grad)
         return tuple(n for n, p in trained if n in self.entry_tables or (p.dim() > 1 and p.shape[-1] > 1))
 
@@ -179,7 +180,7 @@ class AbstractRecommender(nn.Module):
         return {f"{name}.weight": fields for name, fields in found.items() if fields} | dict(self.row_tables)
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the tables whose rows are read only by examples with their id: parameter name to the fields with ids.
+        """Return the tables whose rows are read only by examples with the row's id: parameter name to fields with ids.
 
         A table may be listed only if no loss reads a row whose id occurs in no retained example, cannot be sampled as a
         negative (item fields) and is not in :meth:`candidates`. Training then leaves this row at its initial value,
@@ -212,7 +213,7 @@ class AbstractRecommender(nn.Module):
         return total * len(interaction) if self.loss_reduction == "mean" else total
 
     def loss_sums(self, batches: Iterable[Interaction]) -> list[torch.Tensor]:
-        """Return the :meth:`loss_sum` of each batch; the ``batch_free`` methods are computed only once."""
+        """Return the :meth:`loss_sum` of each batch; the methods in ``batch_free`` are called only once."""
         made = {name: functools.cache(getattr(self, name)) for name in self.batch_free}
         self.__dict__.update(made)
         try:
@@ -224,8 +225,8 @@ class AbstractRecommender(nn.Module):
     def outputs(self, interaction: Interaction) -> torch.Tensor | None:
         """Return a differentiable float tensor, usually [batch, ...], of which the batch's loss is a convex function.
 
-        The Gauss-Newton form of the Hessian is computed from it and :meth:`loss_of`. The default, ``None``, means that
-        the model has no such tensor.
+        The Gauss-Newton approximation of the Hessian is computed from it and :meth:`loss_of`. The default, ``None``,
+        means that the model has no such tensor.
         """
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor | tuple[torch.Tensor, ...]:
@@ -241,7 +242,7 @@ class AbstractRecommender(nn.Module):
         """
 
     def factor_pieces(self, interaction: Interaction) -> Sequence[Interaction]:
-        """Split a batch, as :meth:`pieces` does, into sizes suited to :meth:`factors`, which computes no scores."""
+        """Split a batch, as :meth:`pieces` does, but into sizes suited to :meth:`factors`, which computes no scores."""
         return self.pieces(interaction)
 
     def pieces(self, interaction: Interaction) -> Sequence[Interaction]:
@@ -255,10 +256,10 @@ class AbstractRecommender(nn.Module):
         """Recompute what is derived from the data (a graph, item weights) from the rows that ``dataset`` retains.
 
         The default constructs a new model, then restores the parameters and the running statistics of normalisations.
-        A model that derives nothing, or that has a cheaper way, overrides this.
+        A model that derives nothing from the data, or can do so at lower cost, overrides this method.
 
         Raises:
-            UserError: the model cannot be constructed from the reduced data.
+            UserError: the model cannot be constructed from the retained data.
         """
         state = torch.get_rng_state()
         try:
@@ -266,7 +267,7 @@ class AbstractRecommender(nn.Module):
             fresh.load_state_dict(fresh.state_dict() | self._trained_state())
         except Exception as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"{type(self).__name__} cannot be built on the reduced data: {reason}") from error
+            raise UserError(f"{type(self).__name__} cannot be built on the retained data: {reason}") from error
         finally:
             torch.set_rng_state(state)
         fresh.train(self.training)
@@ -290,7 +291,7 @@ class AbstractRecommender(nn.Module):
         return state
 
     def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Convert a checkpoint's ``state_dict`` to this model's layout; parameters of variable size are resized.
+        """Convert a checkpoint's ``state_dict`` to this model's layout, and resize parameters whose size varies.
 
         Called before the tensors are checked. The default returns ``state`` unchanged.
 
@@ -302,9 +303,9 @@ class AbstractRecommender(nn.Module):
     def learned(self) -> Sequence[torch.Tensor | scipy.sparse.sparray] | None:
         """Return what a model learned in closed form from the retained data: a list of tensors or SciPy arrays.
 
-        For such a model a :meth:`rebuild` equals retraining, so unlearning is exact. The arrays reflect the last
-        rebuild, and later rebuilds do not change them in place. The default, ``None``, means that the model is trained
-        by gradient or learns nothing.
+        For such a model :meth:`rebuild` equals retraining, so unlearning is exact. The arrays are those of the last
+        rebuild; later rebuilds do not change them in place. The default, ``None``, means that the model is trained by
+        gradient or learns nothing.
         """
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
@@ -337,7 +338,7 @@ class AbstractRecommender(nn.Module):
         """Set the attributes that :meth:`other_parameter` returned.
 
         Raises:
-            UserError: the model has no such attribute to load, or the hidden pairs do not fit this data.
+            UserError: the model does not load an attribute of this name, or the hidden pairs are not ids of this data.
         """
         for name, value in (values or {}).items():
             if name not in (HIDDEN, *self.other_parameter_name):

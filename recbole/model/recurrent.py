@@ -8,10 +8,10 @@ from torch.nn.utils.rnn import PackedSequence
 def run_gru(gru: nn.GRU, packed: PackedSequence) -> tuple[torch.Tensor, torch.Tensor]:
     """Run an ``nn.GRU`` without biases over packed sequences.
 
-    On a CPU, and where cuDNN is disabled because second derivatives are needed, the steps are computed here instead of
-    by PyTorch. Values and derivatives of any order are equal up to rounding, in half the time. PyTorch slices the whole
-    input in every step, and the derivative of each slice is as large as the input: with sequences of 50 items four
-    fifths of its backward pass handle zeros.
+    On a CPU, and where cuDNN is disabled because second derivatives are needed, the steps are computed by this function
+    instead of PyTorch. Values and derivatives of any order are equal up to rounding, in half the time. (PyTorch slices
+    the whole input in every step, and the derivative of each slice is as large as the input. With sequences of 50
+    items, four fifths of its backward pass add zeros.)
 
     Args:
         gru: unidirectional ``nn.GRU`` with ``bias=False``.
@@ -36,7 +36,13 @@ def run_gru(gru: nn.GRU, packed: PackedSequence) -> tuple[torch.Tensor, torch.Te
 def _layer(
     inputs: torch.Tensor, sizes: list[int], of_input: torch.Tensor, of_state: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return all states of a layer [items, hidden], and each sequence's last state in the order of the first step."""
+    """Return all states of a layer, [items, hidden], and the last state of each sequence, in the order of packing.
+
+    Args:
+        inputs: float [items, d], packed.
+        sizes: number of sequences in each step, descending.
+        of_input, of_state: the weights of input and state, [3 hidden, d] and [3 hidden, hidden], as in ``nn.GRU``.
+    """
     hidden = of_state.shape[1]
     gates, new = (inputs @ of_input.T).split([2 * hidden, hidden], dim=1)
     state = inputs.new_zeros(sizes[0], hidden)

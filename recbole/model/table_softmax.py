@@ -1,4 +1,7 @@
-"""Softmax cross-entropy over the rows of a table, with derivatives in tiles so that not all scores are in memory."""
+"""Softmax cross-entropy over all items, and first and second derivatives, with bounded memory.
+
+The matrix of scores is computed in tiles, so that it is never in memory as a whole.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,8 +26,8 @@ def rows_fit(n_items: int) -> bool:
 def rows_at_once(n_items: int, most: int = 256) -> int:
     """Return a suitable number of rows per piece of a batch if each row has ``n_items`` scores.
 
-    It is the number of rows that fit into one tile, so that their probabilities are kept, but no more than ``most``. It
-    is ``most`` too if all items do not fit into a tile and items are processed in turn.
+    It is the number of rows that fit into one tile, so that their probabilities can be kept, but at most ``most``. If
+    a tile cannot hold all items, tiles are divided by items and the number is ``most``.
     """
     return min(_TILE // n_items, most) if rows_fit(n_items) else most
 
@@ -154,7 +157,7 @@ class TableSoftmax:
         return images
 
     def _means(self, left: torch.Tensor, items_move: torch.Tensor) -> torch.Tensor:
-        """Return each row's mean under its probabilities of the scores ``left @ [table, items_move].T``, [n]."""
+        """Return the mean of each row's scores ``left @ [table, items_move].T``, weighted by its probabilities, [n]."""
         means = torch.zeros_like(self.top)
         for tile in self._tiles():
             p, items = self._softmax(*tile), tile[2]
@@ -189,6 +192,8 @@ def table_cross_entropy(encoded: torch.Tensor, table: torch.Tensor, target: torc
 
 
 class _Loss(torch.autograd.Function):
+    """The loss of :func:`table_cross_entropy`; its backward pass is :class:`_Slopes`."""
+
     @staticmethod
     def forward(ctx: Any, encoded: torch.Tensor, table: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         wanted = any(ctx.needs_input_grad[:2]) and len(encoded) * len(table) <= _TILE
@@ -203,6 +208,8 @@ class _Loss(torch.autograd.Function):
 
 
 class _Slopes(torch.autograd.Function):
+    """The gradients of the loss by ``encoded`` and ``table``; the backward pass multiplies by the Hessian."""
+
     @staticmethod
     def forward(
         ctx: Any, encoded: torch.Tensor, table: torch.Tensor, weight: torch.Tensor, target: torch.Tensor, *rest: Any

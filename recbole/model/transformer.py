@@ -46,12 +46,12 @@ class MultiHeadAttention(nn.Module):
     def forward(
         self, input_tensor: torch.Tensor, attention_mask: torch.Tensor, asking: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the outputs of all positions [batch, length, d], or of the ``asking`` positions only [batch, n, d].
+        """Return the outputs at all positions, [batch, length, d], or only at the query positions, [batch, n, d].
 
         Args:
             input_tensor: [batch, length, d].
             attention_mask: added to the attention scores [batch, heads, queries, length].
-            asking: [batch, n, d], the inputs at the query positions; then ``attention_mask`` has one row per query.
+            asking: [batch, n, d], the inputs at the query positions; ``attention_mask`` must have one row per query.
                 ``None`` uses all positions as queries.
         """
         asking = input_tensor if asking is None else asking
@@ -137,7 +137,7 @@ class TransformerEncoder(nn.Module):
     def last(self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
         """Return the last layer's output [batch, d] at one position (int64 [batch]) of each sequence.
 
-        It equals ``forward(...)[-1]`` there; the last layer computes nothing for the other positions.
+        The result equals ``forward(...)[-1]`` at these positions. The last layer is not computed for other positions.
         """
         for layer in self.layer[:-1]:
             hidden_states = layer(hidden_states, attention_mask)
@@ -148,7 +148,7 @@ class TransformerEncoder(nn.Module):
 
 
 class ItemToInterestAggregation(nn.Module):
-    """Pools a sequence into ``k_interests`` weighted means, with softmax weights over the positions."""
+    """Pools a sequence into ``k_interests`` weighted means, with weights by a softmax over the positions."""
 
     def __init__(self, seq_len: int, hidden_size: int, k_interests: int = 5) -> None:
         super().__init__()

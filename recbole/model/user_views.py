@@ -1,4 +1,7 @@
-"""User views: the matrices that represent users in a model, which attackers read and protections change."""
+"""User views: matrices that represent users in a model. Attribute-inference attacks read them.
+
+Algorithms of attribute unlearning change the parameters behind a view, to protect the users.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +11,13 @@ import torch
 
 @dataclass(frozen=True)
 class UserView:
-    """A matrix with one row per user.
+    """A matrix with one row per user that represents the users in a model.
 
     Attributes:
         vectors: returns the matrix, float [n_users, d], differentiable in ``parameters``. Row 0 (padding) and the rows
             of users for whom the model has no input are meaningless.
-        parameters: names of the parameters that a protection of the view changes.
-        table: whether the matrix is itself a table of parameters, rather than computed from some.
+        parameters: names of the parameters that attribute unlearning changes to protect this representation.
+        table: whether the matrix is itself a table of parameters, rather than computed from parameters.
     """
 
     vectors: Callable[[], torch.Tensor]

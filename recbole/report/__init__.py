@@ -1,1 +1,1 @@
-"""Reports for readers: selecting values from result files, and printing or writing them as tables."""
+"""Reports: values selected from the result files of runs, printed or written as tables."""

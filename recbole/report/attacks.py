@@ -1,4 +1,4 @@
-"""Tables of attribute-inference attacks."""
+"""Tables of the results of attribute-inference attacks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ HEADINGS = {AUC: "AUC", "attack_balanced_accuracy": "balanced accuracy", "attack
 """The metrics of attacks and the headings of their columns."""
 
 CHOSEN = ("/worst", "/adaptive")
-"""Suffixes of the column ``population`` in rows of attackers that were selected on users with known attributes."""
+"""Suffixes of the column ``population`` in rows of the attacker that did best on the users with known attributes."""
 
 _KEY = ("model", "algorithm", "checkpoint", "attribute", "view", "population")
 
 
 def as_table(rows: Iterable[Row]) -> str:
-    """Return result rows of attacks as a table, one line per model, view and attacker, with the AUC's interval."""
+    """Return result rows of attacks as a table in text form, with the 95 % interval of the AUC.
+
+    There is one line per model, checkpoint, attribute, view and attacker.
+    """
     return _table([({}, row) for row in rows])
 
 
@@ -45,6 +48,11 @@ def chosen(records: Mapping[str, Record]) -> str | None:
 
 
 def _table(rows: Iterable[tuple[dict[str, str], Row]]) -> str:
+    """Return the table as text.
+
+    Args:
+        rows: ``(about, row)``: further columns of the line, and a result row of an attack.
+    """
     import pandas as pd
 
     lines: dict[tuple[object, ...], dict[str, object]] = {}

@@ -1,4 +1,4 @@
-"""The short report (``--brief``): the state after the last request, with sentences that explain it."""
+"""The short report (``--brief``): the models after the last request, with sentences that explain the numbers."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ log p: log-probability of the promoted items, mean over genuine users."""
 
 
 def in_short(records: Mapping[str, Record]) -> str:
-    """Return a short report on runs, for readers who see such a table for the first time.
+    """Return a short report on runs as text, for readers who see such a table for the first time.
 
-    Runs with the same data set, model, seed and forget set share a table, with one line per model after the last
-    request, followed by one or two sentences about each run.
+    Runs with the same data set, model, seed and forget set share a table. It has one line per model, as of the last
+    request, and is followed by a few sentences about each run.
 
     Args:
         records: name of the run to its record, from :func:`~recbole.report.records.read_unlearned`.
@@ -70,7 +70,7 @@ def in_short(records: Mapping[str, Record]) -> str:
 
 
 def _group(runs: Mapping[str, Record]) -> str:
-    """Return the table and the sentences for runs that share the base and the retrained model."""
+    """Return the text (heading, table and sentences) about runs that share the base and the retrained model."""
     models = {name: _last(name, record) for name, record in runs.items()}
     first_name = next(iter(runs))
     first, record = models[first_name], runs[first_name]
@@ -85,7 +85,11 @@ def _group(runs: Mapping[str, Record]) -> str:
 
 
 def _last(name: str, record: Record) -> dict[str, list[Row]]:
-    """Return the result rows of the last checkpoint by kind of model, with those of the clean model, if any."""
+    """Return the result rows of the last checkpoint, and of the model trained without spam, by kind of model.
+
+    Raises:
+        UserError: the record has no result rows of an unlearned model at a checkpoint.
+    """
     rows = own_rows(record)
     checkpoints = [row["checkpoint"] for row in rows if row["model"] == "unlearned" and row["checkpoint"] is not None]
     if not checkpoints:
@@ -101,7 +105,7 @@ def _columns(name: str, record: Record) -> dict[str, Wanted]:
     """Return the columns to show, by heading: NDCG, log-odds (or log-probability), and items in recommended lists."""
     lengths = list_lengths(record)
     if not lengths:
-        raise UserError(f"{name}: no metrics of ranked lists; --brief needs some")
+        raise UserError(f"{name}: has no metrics of ranked lists (such as NDCG@10), but --brief needs them")
     k = 10 if 10 in lengths else lengths[0]
     if record.get("spam"):
         of_spam = spam(k)
@@ -127,6 +131,7 @@ def _heading(record: Record, models: Mapping[str, list[Row]]) -> str:
 
 
 def _cells(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> list[str]:
+    """Return a model's cells, one per column, from its result rows; empty where there is no matching row."""
     found = rows_of(rows, columns)
     return [_with_interval(found[heading]) if heading in found else "" for heading in columns]
 
@@ -138,12 +143,16 @@ def _with_interval(row: Row) -> str:
 
 
 def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows of a table as lines of text with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
 def _of_base(models: Mapping[str, list[Row]]) -> list[str]:
-    """Return a line that says whether there was anything to forget; an empty list if this is not known."""
+    """Return a line that says whether base and retrained differ in the log-odds of forgotten pairs.
+
+    If they do not, there is nothing to forget. The list is empty if the difference is not known.
+    """
     headroom = next(iter(matching(models.get("base", []), HEADROOM)), None)
     if headroom is None or headroom["low"] is None:
         return []
@@ -167,7 +176,12 @@ def _of_run(record: Record, models: Mapping[str, list[Row]], columns: Mapping[st
 
 
 def _way(models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> list[str]:
-    """Return a sentence with the share of the way from base (or rebuilt) to retrained that the log-odds moved."""
+    """Return a sentence about how far the log-odds moved from base (or rebuilt) towards retrained, in per cent.
+
+    ``rebuilt`` is the base model with its graph rebuilt without the forgotten rows.
+
+    The list is empty if a value is not known, or if base and retrained do not differ.
+    """
     before = "rebuilt" if "rebuilt" in models else "base"
     wanted = columns["log-odds"]
     start, ours, end = (_value(models.get(kind, []), wanted) for kind in (before, "unlearned", "retrained"))
@@ -179,6 +193,7 @@ def _way(models: Mapping[str, list[Row]], columns: Mapping[str, Wanted]) -> list
 
 
 def _cost(record: Record) -> list[str]:
+    """Return sentences about the time of a request and of all requests, compared with retraining, if known."""
     found = costs(record)
     each, faster, amortised = (found[name] for name in (COSTS[0], COSTS[2], AMORTISED[0]))
     if math.isnan(each):
@@ -193,5 +208,6 @@ def _cost(record: Record) -> list[str]:
 
 
 def _value(rows: Iterable[Row], wanted: Wanted) -> float:
+    """Return the value of the first matching row; NaN without one."""
     found = matching(rows, wanted)
     return float("nan") if not found or found[0]["value"] is None else float(found[0]["value"])

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 COUPLED, SAME_EPOCH, EXCESS, COUPLING = "coupled", "coupled, same epoch", "excess", "coupling"
+"""Names of the quantities; ``LEGEND`` in :mod:`recbole.report.seeds_told` explains them."""
 
 OTHER_SEED = "retrained, other seed"
 """The name of the model in lines with distances between retrained models of different seeds."""
 
 FAR = 0.2
-"""The selected epochs of base and retrained count as different if they differ by more than this share of the base's."""
+"""Base and retrained count as selected at different epochs if these differ by more than this share of the base's."""
 
 CHAOS = 0.5
-"""If the coupling is lower, distances within one seed are mostly randomness of training; see :func:`chaotic`."""
+"""If the coupling is lower, distances between models of one seed are mostly random; see :func:`chaotic`."""
 
 _MEASURED = ("base", "rebuilt", "unlearned")
 
@@ -33,7 +34,7 @@ Measured = dict[tuple[int, int], float]
 
 
 def closeness(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, Any]]:
-    """Return the lines about distances at a checkpoint for the table over seeds.
+    """Return the lines of the table over seeds that concern distances from retrained models at a checkpoint.
 
     Args:
         of_seed: seed to the record of its run.
@@ -65,11 +66,11 @@ def closeness(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, 
 
 
 def chaotic(lines: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the coupling, by heading of the distance, where distances within one seed are mostly randomness.
+    """Return the distances, by heading, that are mostly due to randomness of training, with their coupling.
 
-    This is so if the coupling is low and retrained models with different seeds are not much closer to each other than
-    base and retrained with the same seed. If they were much closer, the low coupling would be due to what was
-    forgotten.
+    These are the distances with a coupling below :data:`CHAOS` for which retrained models with different seeds are
+    about as far apart as base and retrained with the same seed. If the retrained models were much closer to each other,
+    the low coupling would be due to the forgotten data.
 
     Args:
         lines: the lines that :func:`closeness` returns.
@@ -85,12 +86,15 @@ def chaotic(lines: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def far_epochs(of_seed: Mapping[int, Record], checkpoint: int) -> dict[int, tuple[int, int]]:
-    """Return (base's, retrained's) selected epochs by seed, for seeds where they differ by more than a fifth."""
+    """Return ``(epoch of base, epoch of retrained)`` by seed, for seeds where they differ by more than :data:`FAR`.
+
+    These are the epochs with the best validation score, from 0.
+    """
     epochs = {seed: _epochs(record, checkpoint) for seed, record in of_seed.items()}
     return {
         seed: (base, retrained)
         for seed, (base, retrained) in epochs.items()
-        if base is not None and retrained is not None and abs(base - retrained) > FAR * (base + 1)  # the first is 0
+        if base is not None and retrained is not None and abs(base - retrained) > FAR * (base + 1)  # from epoch 0
     }
 
 
@@ -118,12 +122,20 @@ def excess(measured: Measured, retrained: Measured) -> dict[int, float]:
 
 
 def _epochs(record: Record, checkpoint: int) -> tuple[int | None, int | None]:
+    """Return the selected epochs of base and retrained in a record, from 0; None where unknown."""
     selected = record.get("selected_epochs") or {}
     return selected.get("base"), (selected.get("retrained") or {}).get(str(checkpoint))
 
 
 def _rows(of_seed: Mapping[int, Record], checkpoint: int, kind: str, wanted: Wanted) -> dict[int, list[Row]]:
-    """Return, by seed, the result rows of a distance that have a value and a reference."""
+    """Return, by seed, the result rows of a distance that have a value and a reference model.
+
+    Args:
+        of_seed: seed to the record of its run.
+        checkpoint: number of the checkpoint, 0 to 3.
+        kind: the kind of model whose distance it is, such as ``base``.
+        wanted: the values by which the rows of the distance are found.
+    """
     found = {}
     for seed, record in of_seed.items():
         rows = [row for row in record["metrics"] if row["checkpoint"] == checkpoint and row["model"] == kind]
@@ -133,7 +145,12 @@ def _rows(of_seed: Mapping[int, Record], checkpoint: int, kind: str, wanted: Wan
 
 
 def _from_retrained(of_seed: Mapping[int, Record], rows: Mapping[int, list[Row]]) -> Measured:
-    """Return the distances from retrained models at their own selected epochs, by pair of seeds."""
+    """Return the distances from retrained models, each at the epoch selected for it, by pair of seeds.
+
+    Args:
+        of_seed: seed to the record of its run.
+        rows: seed to the result rows of the distance, from :func:`_rows`.
+    """
     found: Measured = {}
     for seed, some in rows.items():
         others = of_seed[seed].get("other_seeds") or {}
@@ -147,9 +164,9 @@ def _from_retrained(of_seed: Mapping[int, Record], rows: Mapping[int, list[Row]]
 def _from_same_epoch(
     of_seed: Mapping[int, Record], checkpoint: int, rows: Mapping[int, list[Row]], measured: Measured
 ) -> OfSeeds:
-    """Return, by seed, the distance from the retrained model's weights at the base's selected epoch.
+    """Return, by seed, the distance from the retrained model's weights at the epoch that was selected for the base.
 
-    If both have the same selected epoch, this is the distance from the retrained model itself.
+    If the same epoch was selected for both, this is the distance from the retrained model itself.
     """
     found: dict[int, float] = {}
     for seed, some in rows.items():
@@ -171,7 +188,8 @@ def _distance(row: Row) -> float:
 def _coupling(heading: str, base: Measured) -> list[dict[str, Any]]:
     """Return the line with the coupling: 1 - mean distance within a seed / mean distance between seeds.
 
-    Base and retrained with the same seed share random draws of training; the coupling says how much this matters.
+    Base and retrained with the same seed share the random draws of training. A coupling near 1 means that this brings
+    them much closer than models with different seeds; 0 means that it makes no difference.
     """
     apart, together = [list(found.values()) for found in (from_others(base), own(base))]
     if not apart or not together or not np.mean(apart):

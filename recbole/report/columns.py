@@ -1,4 +1,4 @@
-"""The columns of reports: for each heading, the values by which its row of the result table is found."""
+"""The columns of reports. Each heading is mapped to the values by which a row of the result table is found."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _TOP = 10
 """List length (k) of the columns whose heading does not mention one."""
 
 _VALUE = {"split": "test", "minus": None}
-"""Rows of the test split that are not differences between two models."""
+"""Selects rows of the test split that are not differences between two models."""
 
 VIEW: dict[str, Any] = {**_VALUE, "view": "current", "population": "all", "masking": "retained"}
-"""Utility: test rows of all users that are not forgotten; candidates are all items but the retained history."""
+"""Utility: all users' test rows without forgotten interactions; candidates are all items but the retained history."""
 
 VIEW_OF_SPAM: dict[str, Any] = VIEW | {"view": "clean"}
 """Utility in runs about spam: the test rows of genuine users."""
 
 WHOLE_TEST: Wanted = VIEW | {"view": "all"}
-"""Utility on the whole test split, including forgotten rows."""
+"""Utility on the whole test split, including forgotten interactions."""
 
 _REQUESTING = VIEW | {"population": "requesting"}
 _PAIRS = {"split": "train", "minus": None, "view": "current", "population": "requesting", "masking": "all"}
@@ -60,7 +60,7 @@ SIMILARITIES = ("jaccard", "rank_biased_overlap")
 
 
 def ndcg(k: int, spam: bool = False) -> Wanted:
-    """Return the column NDCG@k: on all users' retained test rows, or (``spam``) on those of genuine users."""
+    """Return the column NDCG@k on all users' retained test rows, or, if ``spam`` is True, on those of genuine users."""
     return {"metric": "ndcg", "k": k, **(VIEW_OF_SPAM if spam else VIEW)}
 
 
@@ -108,7 +108,7 @@ RECALL, NDCG, _, _, SENSITIVE, FORGOTTEN = list(forgetting(_TOP).values())[:6]
 
 
 def matching(rows: Iterable[Row], wanted: Wanted) -> list[Row]:
-    """Return the rows that have all of the wanted values; missing columns of a row count as None."""
+    """Return the rows that have all of the wanted values; a column that a row lacks counts as None."""
     return [row for row in rows if all(row.get(column) == value for column, value in wanted.items())]
 
 
@@ -148,7 +148,7 @@ def values_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str, f
 
 
 def legend(columns: Mapping[str, Wanted]) -> list[str]:
-    """Return lines that give the view, population and masking of the columns, grouped by these."""
+    """Return lines of text that give the view, population and masking of columns, with equal ones in one line."""
     found: dict[str, list[str]] = {}
     for heading, wanted in columns.items():
         of = ", ".join(f"{name} {wanted[name]}" for name in ("view", "population", "masking"))

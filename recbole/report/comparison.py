@@ -21,7 +21,7 @@ _TOP = 10
 """List length in the headings if no result row has one."""
 
 TABLES_BEGIN = (",".join([*IDENTITY, *VIEWED, *COUNTS]), "checkpoint,model,Recall@")
-"""Beginnings of the first line of a .csv file with such a table, in this version and in earlier ones."""
+"""How the first line of a .csv file with this table begins, in this version and in earlier ones."""
 
 _MEANING = """\
 clean: trained on data without spam. base: before any request. rebuilt: base after rebuilding its data-derived parts (a
@@ -47,7 +47,7 @@ class Comparison:
     Attributes:
         table: one row per model and checkpoint. The columns are :data:`IDENTITY`, :data:`VIEWED`, :data:`COUNTS`,
             metrics, ends of intervals, and costs. :func:`~recbole.report.intervals.as_told` formats it for printing.
-        notes: lines of text about rows that were left out or contradict each other.
+        notes: lines of text about list lengths that a file lacks, and rows that were left out or contradict each other.
         legend: text that explains the columns.
     """
 
@@ -88,7 +88,7 @@ def comparison(paths: Iterable[str | Path], k: int | None = None) -> Comparison:
 
 
 def names_of(paths: Sequence[str | Path]) -> list[str]:
-    """Return names for files: their stems, or their paths where several files have the same stem."""
+    """Return a name for each file: its stem, or its path if several files have the same stem."""
     stems = {path: Path(path).stem for path in paths}
     of_stem: dict[str, set[Path]] = {}
     for path, stem in stems.items():
@@ -99,7 +99,11 @@ def names_of(paths: Sequence[str | Path]) -> list[str]:
 def _lengths(
     paths: Sequence[str | Path], records: Sequence[Record], k: int | None
 ) -> tuple[int, int | None, list[str]]:
-    """Return the list length to show, the longest list length that all files have (or None), and notes."""
+    """Return the list length to show, the longest list length that all files have (or None), and notes.
+
+    Raises:
+        UserError: see :func:`comparison`.
+    """
     found = [list_lengths(record) for record in records]
     known = sorted(set().union(*found))
     common = sorted(set(known).intersection(*found))
@@ -117,7 +121,7 @@ def _lengths(
 
 
 def _merged(lines: Iterable[Line]) -> tuple[list[Line], list[str]]:
-    """Merge lines with the same model and equal values; return the remaining lines, and notes about the merging."""
+    """Merge lines of the same model that agree in all values; return the remaining lines, and notes about them."""
     kept: dict[tuple[Any, ...], list[Line]] = {}
     repeated = 0
     for line in lines:
@@ -151,7 +155,7 @@ def _agree(one: Line, other: Line) -> bool:
 
 
 def _filled(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
-    """Return ``ours``, with missing or unknown values taken from ``theirs``."""
+    """Return the values of ``ours``; missing, empty and NaN values are replaced by those of ``theirs``."""
     return theirs | {name: value for name, value in ours.items() if not (value == "" or pd.isna(value))}
 
 

@@ -1,4 +1,4 @@
-"""Costs and outcomes of the requests of an unlearning run."""
+"""Time that the requests of an unlearning run took, their speed-up over retraining, and their outcomes."""
 
 import math
 from collections.abc import Iterable
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from recbole.report.records import Record
 
 CPU_COSTS = ("CPU s/request", "speed-up")
-"""Headings of the costs in CPU seconds, summed over all threads."""
+"""Headings of the costs of one request in CPU seconds, summed over all threads."""
 
 COSTS = ("s/request", "CPU s/request", "speed-up", "CPU speed-up")
-"""Headings of the costs of one request, in seconds of the wall clock and in CPU seconds of all threads."""
+"""Headings of the costs of one request, in wall-clock seconds and in CPU seconds summed over all threads."""
 
 AMORTISED = ("amortised", "CPU amortised")
-"""Headings of retraining time / time of all requests, by the wall clock and in CPU seconds of all threads."""
+"""Headings of the time of one retraining / the time of all requests, in wall-clock seconds and in CPU seconds."""
 
 _OUTCOMES = ("applied", "reinitialised", "skipped", "timeout", "diverged")
 _NAN = float("nan")
@@ -22,8 +22,8 @@ def costs(record: Record) -> dict[str, float]:
     """Return the costs of the requests and their speed-up over retraining.
 
     Returns:
-        The headings of ``COSTS`` and ``AMORTISED`` to values, in seconds or as ratios. Unknown values are NaN, for
-        example without a retrained model. Speed-ups are NaN if no request changed the model.
+        A value for each heading in ``COSTS`` and ``AMORTISED``, in seconds or as a ratio. Unknown values are NaN, for
+        example without a retrained model. Ratios are NaN if no request changed the model.
     """
     timing, each_cpu = record["timing"], cpu_costs(record)
     each, retraining = _known(timing.get("seconds_mean")), _known(timing.get("retraining_seconds"))
@@ -39,8 +39,8 @@ def costs(record: Record) -> dict[str, float]:
 def rebuild_costs(record: Record, checkpoint: int) -> dict[str, float]:
     """Return the seconds that rebuilding the base model took, by the headings ``s/request`` and ``CPU s/request``.
 
-    A rebuild updates only data-derived parts (such as a graph) to the rows that are retained at ``checkpoint``. Unknown
-    values are NaN.
+    Rebuilding recomputes only what the model derives from the data, such as a graph, from the rows that are retained at
+    ``checkpoint``. Unknown values are NaN.
     """
     kept = (record["timing"].get(name) or [] for name in ("rebuilt_seconds", "rebuilt_cpu_seconds"))
     return dict(zip(COSTS, (seconds[checkpoint] if checkpoint < len(seconds) else _NAN for seconds in kept),
@@ -51,7 +51,7 @@ def cpu_costs(record: Record) -> dict[str, float]:
     """Return the mean CPU seconds of the requests that required work, and retraining's CPU seconds divided by them.
 
     Returns:
-        The headings of ``CPU_COSTS`` to values; unknown values are NaN.
+        A value for each heading in ``CPU_COSTS``; unknown values are NaN.
     """
     requests, timing = record["requests"], record["timing"]
     each = timing.get("cpu_seconds_mean")
@@ -63,14 +63,14 @@ def cpu_costs(record: Record) -> dict[str, float]:
 
 
 def outcomes(records: Iterable[Record]) -> list[str]:
-    """Return texts such as "3 applied" with the number of requests by outcome, summed over runs, without zeros."""
+    """Return texts such as "3 applied": the number of requests for each outcome that occurs, summed over runs."""
     counts = [record["requests"] for record in records]
     totals = {kind: sum(count.get(kind, 0) for count in counts) for kind in _OUTCOMES}
     return [f"{count} {kind}" for kind, count in totals.items() if count]
 
 
 def changed(record: Record) -> int | None:
-    """Return how many requests changed the model; None if the record contains no outcomes."""
+    """Return how many requests changed the model; None if the record does not contain the outcomes of requests."""
     requests = record["requests"]
     return requests["applied"] + requests.get("reinitialised", 0) if "applied" in requests else None
 
@@ -81,8 +81,10 @@ def failed(record: Record) -> int:
 
 
 def _known(value: float | None) -> float:
+    """Return ``value``, or NaN for None."""
     return _NAN if value is None else value
 
 
 def _ratio(above: float, below: float) -> float:
+    """Return ``above / below``, or NaN if ``below`` is 0."""
     return above / below if below else _NAN

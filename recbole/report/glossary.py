@@ -1,4 +1,4 @@
-"""The glossary of all columns that are printed: formula, direction, population, pitfalls. Generates docs/metrics.md.
+"""The glossary of all printed columns, with formula, direction, population and pitfalls; it generates docs/metrics.md.
 
 ``python -m recbole.report.glossary > docs/metrics.md`` writes the page. A test fails if a column has no entry.
 """
@@ -15,7 +15,7 @@ class Entry(NamedTuple):
         better: ``more``, ``less``, ``closer`` (to the retrained model's value) or a target value. Empty for the metrics
             of ``recbole.evaluator.metrics``, which declare their direction themselves.
         over: what the values are averaged over, or computed from.
-        trap: what the value does not show, or how it can mislead.
+        trap: the pitfall: what the value does not show, or how it can mislead.
     """
 
     formula: str

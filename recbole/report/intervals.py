@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 HEADROOM_ENDS = ("headroom low", "headroom high")
-"""Headings of the interval of the headroom: log-odds of forgotten training pairs, base minus retrained."""
+"""Headings of the ends of the headroom's interval.
+
+The headroom is the mean difference "base minus retrained" in the log-odds of forgotten training pairs.
+"""
 
 NOTHING_TO_FORGET = "nothing to forget here"
+"""Printed instead of metrics of forgotten pairs if the headroom's interval contains 0."""
 
 _METRICS = ("ndcg", "forgotten_log_odds", "target_rank")
 """Metrics whose intervals are printed."""
@@ -26,7 +30,7 @@ _YARDSTICKS = ("base", "retrained", "clean")
 
 
 def ends(heading: str) -> tuple[str, str]:
-    """Return the headings of the two columns with the ends of a column's intervals."""
+    """Return the headings of the two columns with the lower and upper ends of a column's 95 % intervals."""
     return f"{heading} low", f"{heading} high"
 
 
@@ -43,7 +47,7 @@ def intervals_of(rows: Iterable[Row], columns: Mapping[str, Wanted]) -> dict[str
         columns: heading to the values that its row must have.
 
     Returns:
-        The headings from :func:`ends` to values; NaN where a row has no interval.
+        A value for each heading that :func:`ends` gives; NaN where a row has no interval.
     """
     found, told = rows_of(rows, columns), with_intervals(columns)
     values: dict[str, float] = {}
@@ -60,10 +64,13 @@ def headroom_of(base: Iterable[Row]) -> dict[str, float]:
 
 
 def as_told(table: pd.DataFrame) -> pd.DataFrame:
-    """Format the table of a comparison for printing, with each value and its interval in one cell.
+    """Return the table of a comparison for printing, with each value and its interval in one cell.
 
-    Where base and retrained do not differ, the metrics of forgotten pairs cannot be interpreted for other models, so
-    the text :data:`NOTHING_TO_FORGET` replaces them.
+    Where base and retrained do not differ in the log-odds of forgotten pairs, the metrics of these pairs say nothing
+    about other models. They are then replaced by the text :data:`NOTHING_TO_FORGET`.
+
+    Args:
+        table: the table of a :class:`~recbole.report.comparison.Comparison`, which is not changed.
     """
     told = table.drop(columns=list(HEADROOM_ENDS))
     for heading in map(str, table):
@@ -89,4 +96,5 @@ def cell(value: float, low: float, high: float) -> str:
 
 
 def _number(value: Any) -> float:
+    """Return ``value`` as a float, NaN for None."""
     return float("nan") if value is None else float(value)

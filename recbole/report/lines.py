@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 IDENTITY = ("dataset", "model_class", "seed", "scenario", "settings", "run", "model", "algorithm", "checkpoint")
-"""Columns that identify a line; ``run`` is the name of the result file, None for a model that several files share."""
+"""Columns that identify a line. ``run`` is the name of the result file; it is None for a model that files share."""
 
 VIEWED = ("view", "population", "masking")
-"""Columns that say on which rows and candidates utility was measured."""
+"""Columns that say on which rows, users and candidates the utility metrics were computed."""
 
 COUNTS = ("n_people", "n_rows", "n_requesting")
-"""Columns with the number of users and rows behind the utility metrics, and of users who submitted a request."""
+"""Columns with the numbers of users and rows in the utility metrics, and of users who submitted a request."""
 
 REMARKS = "remarks"
 
@@ -33,11 +33,11 @@ _UTILITY = ("Recall@", "NDCG@")
 
 @dataclass
 class Line:
-    """A model at a checkpoint of a run.
+    """One line of the table: the values of a model at a checkpoint of a run.
 
     Attributes:
         about: values of the columns in :data:`IDENTITY` and :data:`VIEWED`.
-        mask: the SHA-256 of the forget-set file, or None if unknown.
+        mask: the SHA-256 (hexadecimal) of the forget-set file, or None if unknown.
         values: values of the metric columns by heading; NaN where unknown.
         rest: values of all other columns (counts, intervals, requests, costs, remarks); None or NaN where unknown.
     """
@@ -54,7 +54,10 @@ class Line:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """The values that lines of the same model share; with unknown settings, unlearned models also need one file."""
+        """The values that are equal for lines of the same model.
+
+        For an unlearned model with unknown settings these include the result file.
+        """
         about = self.about
         own = about["run"] if about["model"] == "unlearned" and about["settings"] is None else None
         return (*self.group, *(about[name] for name in ("settings", "model", "algorithm", "checkpoint")), own)
@@ -66,13 +69,16 @@ class Line:
 
 
 def same_as_shown(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> bool:
-    """Return whether two models have common keys with known values, all of which are equal to four digits."""
+    """Return whether the values of two models look equal in the table.
+
+    That is, some keys have a value other than NaN for both models, and all these values are equal to four digits.
+    """
     common = [key for key in ours if key in theirs and not math.isnan(ours[key]) and not math.isnan(theirs[key])]
     return bool(common) and all(shown(ours[key]) == shown(theirs[key]) for key in common)
 
 
 def columns_of(record: Record, k: int, longest: int | None = None) -> dict[str, Wanted]:
-    """Return the metric columns for a record, heading to the values that its row must have.
+    """Return the metric columns for a record: heading to the values by which its result row is found.
 
     Args:
         record: the record of an unlearning run.
@@ -91,7 +97,8 @@ def lines_of(record: Record, run: str, columns: Mapping[str, Wanted]) -> list[Li
         columns: the metric columns, heading to the values that their rows must have.
 
     Returns:
-        The lines. The clean model of a run about spam, which belongs to no checkpoint, is repeated at each of them.
+        The lines. In a run about spam, the model trained without spam belongs to no checkpoint; it gets a line at each
+        checkpoint.
     """
     found = _by_model(own_rows(record))
     view = VIEW_OF_SPAM if record.get("spam") else VIEW
@@ -136,7 +143,10 @@ def _counts(found: Mapping[str, Row]) -> dict[str, Any]:
 
 
 def _of_run(record: Record, checkpoint: int) -> dict[str, Any]:
-    """Return the columns about the whole run: outcomes, change, costs; amortised costs only at the last checkpoint."""
+    """Return the columns about the whole run: outcomes of requests, change of the parameters, and costs.
+
+    The amortised costs are NaN except at the last checkpoint.
+    """
     cost = costs(record)
     if checkpoint != LAST:
         cost |= dict.fromkeys(AMORTISED, float("nan"))
@@ -145,7 +155,7 @@ def _of_run(record: Record, checkpoint: int) -> dict[str, Any]:
 
 
 def _of_requests(record: Record) -> list[str]:
-    """Return remarks about a run in which no request was applied, or some timed out or diverged."""
+    """Return a remark if no request of a run changed the model, or if some requests timed out or diverged."""
     count, bad = changed(record), failed(record)
     if count == 0:
         return ["nothing applied"]
@@ -153,11 +163,15 @@ def _of_requests(record: Record) -> list[str]:
 
 
 def _of_rows(found: Mapping[str, Row]) -> list[str]:
-    """Return remarks about a model whose scores are not finite, or whose reference is not (known to be) a twin."""
+    """Return remarks about a model whose scores are not finite, or whose reference was not trained like the base.
+
+    Apart from the forgotten rows, the reference (retrained model) should have been trained exactly like the base model.
+    """
     utility = [row for heading, row in found.items() if heading.startswith(_UTILITY)]
     broken = any(row["value"] is None and row["n_rows"] for row in utility)
     remarks = ["scores are not finite"] if broken else []
     twins = [row["reference_twin"] for row in found.values() if row["reference"] is not None]
     if any(twin is False for twin in twins):
-        return [*remarks, "reference is no twin"]
-    return [*remarks, "reference twin unknown"] if any(twin is not True for twin in twins) else remarks
+        return [*remarks, "reference not trained like base"]
+    unknown = any(twin is not True for twin in twins)
+    return [*remarks, "unknown whether reference was trained like base"] if unknown else remarks

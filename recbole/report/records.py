@@ -1,4 +1,4 @@
-"""Reading result files that ``unlearn.py --result_file`` wrote, also those of earlier versions."""
+"""Reads result files written by ``unlearn.py --result_file``, including those of earlier versions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OF_RUN = (
     "minus",
     "reference_twin",
 )
-"""Columns that are missing in the result rows of older versions."""
+"""Columns that result rows of older versions may lack."""
 
 _NEEDED = ("model", "checkpoint", "metric", "value")
 _OF_FIXED_LENGTH = ("jaccard",)
@@ -57,24 +57,24 @@ def read_unlearned(path: str | Path) -> Record:
     except (KeyError, UserError) as error:
         raise UserError(f"{path}: not a result file of unlearn.py ({error})") from error
     if kind != "unlearned":
-        raise UserError(f"{path}: a result file of a {kind} model; give files of unlearn.py --result_file")
+        raise UserError(f"{path}: a result file of a {kind} model; give files written by unlearn.py --result_file")
     if not isinstance(rows, list) or not all(map(_is_row, rows)):
         raise UserError(f"{path}: not a result file of unlearn.py (metrics is not a list of result rows)")
     impossible = next((row for row in rows if not _is_possible(row)), None)
     if impossible is not None:
         raise UserError(
-            f"{path}: {impossible['metric']} is {impossible['value']} in a row, but should be between 0 and 1"
+            f"{path}: {impossible['metric']} is {impossible['value']} in a result row, but should be between 0 and 1"
         )
     wrong = [part for part in ("config", "timing", "requests", "dataset") if not isinstance(record.get(part, {}), dict)]
     if wrong:
         raise UserError(f"{path}: not a result file of unlearn.py ({wrong[0]} is not a JSON object)")
     if not any(row["model"] == "unlearned" for row in rows):
-        raise UserError(f"{path}: no rows of an unlearned model; give files of unlearn.py --result_file")
+        raise UserError(f"{path}: no rows of an unlearned model; give files written by unlearn.py --result_file")
     return completed(record)
 
 
 def completed(record: Record) -> Record:
-    """Return a copy of a record with all parts and columns that the current version writes.
+    """Return a copy of a record of an earlier version, with the keys and columns added that this version writes.
 
     Missing ``dataset``, ``model_class`` and ``seed`` of rows are taken from the record. Other missing columns are None,
     except that ``reference_twin`` is ``unknown`` in rows with a reference.
@@ -89,10 +89,10 @@ def completed(record: Record) -> Record:
 
 
 def own_rows(record: Record) -> list[Row]:
-    """Return the result rows of a record without distances from references other than the retrained model.
+    """Return the result rows of a record, without comparisons with references other than the run's retrained model.
 
-    The other references are models retrained with other seeds, the retrained model at the base's selected epoch, and
-    (in runs of ensembles) single models retrained on all data.
+    Other references are models retrained with other seeds, the retrained model's weights at the epoch selected for the
+    base, and (in runs of ensembles) single models retrained on all retained data.
     """
     others = {name for yardstick in ("other_seeds", "same_epoch", "monolithic") for name in record.get(yardstick) or ()}
     return [row for row in record["metrics"] if row["reference"] not in others]
@@ -113,6 +113,7 @@ def list_lengths(record: Record) -> list[int]:
 
 
 def _completed(row: Row, known: Row) -> Row:
+    """Return a copy of a result row with all columns; values that are None are taken from ``known``."""
     nothing: Row = dict.fromkeys([*COLUMNS, *OF_RUN])
     full = nothing | row
     full |= {name: value for name, value in known.items() if full[name] is None}
@@ -122,6 +123,7 @@ def _completed(row: Row, known: Row) -> Row:
 
 
 def _is_row(row: Any) -> bool:
+    """Return whether a value is a result row: a dictionary with the needed columns of the right types."""
     if not isinstance(row, dict) or not all(name in row for name in _NEEDED):
         return False
     if not isinstance(row["model"], str) or not isinstance(row["metric"], str):

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from recbole.evaluator.kinds import Row
 
 ABOUT = ("dataset", "model_class", "scenario", "algorithm", "settings", "checkpoint")
-"""Columns that identify the runs and the checkpoint of a line."""
+"""Columns of a line that identify the combined runs and the checkpoint."""
 
 COLUMNS = (*ABOUT, *QUANTITIES)
 
 MINUS = {"minus base": "base", "minus retrained": "retrained"}
-"""Quantities that are paired differences within each seed, to the model that is subtracted."""
+"""Maps each quantity that is a difference between two models with the same seed to the model that is subtracted."""
 
 _KINDS = ("clean", "base", "rebuilt", "unlearned", "retrained")
 _FORGET_SEED, _FRACTION = re.compile(r"_forget_seed_\d+"), re.compile(r"(fraction_[^_]+)")
 
 Group = tuple[Any, ...]
-"""The values that runs must share to be combined: :data:`ABOUT` without the checkpoint, and the forget set's digest."""
+"""Values that runs must share to be combined: :data:`ABOUT` without the checkpoint, and the forget set's SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def over_seeds(records: Iterable[Record]) -> OverSeeds | None:
 
 
 def _group(record: Record) -> Group:
+    """Return the values of a run by which runs are combined."""
     row = next(row for row in record["metrics"] if row["model"] == "unlearned")
     scenario = row["scenario"] or ""
     if not _FORGET_SEED.search(scenario):  # the name contains no forget-set seed if this is the run's own seed
@@ -87,6 +88,7 @@ def _group(record: Record) -> Group:
 
 
 def _checkpoints(of_seed: Mapping[int, Record]) -> list[int]:
+    """Return the checkpoint numbers that occur in the records, ascending."""
     return sorted({row["checkpoint"] for record in of_seed.values() for row in record["metrics"]} - {None})
 
 
@@ -107,7 +109,10 @@ def _values(of_seed: Mapping[int, Record], checkpoint: int) -> list[dict[str, An
 
 
 def _of_kind(of_seed: Mapping[int, Record], checkpoint: int, kind: str, wanted: Wanted) -> dict[int, float]:
-    """Return the value of a metric for one kind of model, by seed; the clean model has no checkpoint."""
+    """Return the value of a metric for one kind of model, by seed.
+
+    For the model trained without spam (``clean``), which belongs to no checkpoint, ``checkpoint`` is ignored.
+    """
     at = None if kind == "clean" else checkpoint
     found: dict[int, float] = {}
     for seed, record in of_seed.items():
@@ -123,7 +128,7 @@ def _told(about: Mapping[str, Any]) -> str:
 
 
 def _notes(of_seed: Mapping[int, Record], checkpoint: int, lines: Iterable[dict[str, Any]]) -> list[str]:
-    """Return notes about a checkpoint's distances: low coupling, and different selected epochs."""
+    """Return notes about the distances at a checkpoint: on low coupling, and on different selected epochs."""
     found = list(lines)
     notes = []
     low = ", ".join(f"{value:.2f} ({heading})" for heading, value in chaotic(found).items())

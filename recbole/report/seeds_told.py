@@ -1,4 +1,4 @@
-"""Printing the table over seeds: a table of distances and one of metrics, with mean and interval in one cell."""
+"""Formats the table over seeds for printing, as a table of distances and one of metrics."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ minus base, minus retrained: paired difference within each seed."""
 
 
 def tables(table: pd.DataFrame) -> list[str]:
-    """Return the texts of the two tables (distances, metrics); a table without rows is left out.
+    """Return the texts of up to two tables, for distances and for metrics; a table without rows is left out.
 
     Args:
         table: the table of an :class:`~recbole.report.seeds.OverSeeds`.

@@ -1,4 +1,4 @@
-"""Means over seeds with 95 % t intervals, as lines of the table over seeds."""
+"""Means over seeds with 95 % intervals by Student's t, as lines of the table over seeds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def line(measure: str, model: str, quantity: str, of_seeds: OfSeeds) -> list[dict[str, Any]]:
-    """Return a list with the line of a quantity (columns :data:`QUANTITIES`); empty if no seed has a value."""
+    """Return a list with one line (columns :data:`QUANTITIES`) for a quantity; an empty list if no seed has a value."""
     values = [of_seeds[seed] for seed in sorted(of_seeds)]
     if not values:
         return []

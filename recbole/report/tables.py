@@ -1,4 +1,4 @@
-"""Formatting of numbers and tables: as text, as Markdown and as .csv."""
+"""Formats numbers and tables as text, Markdown or .csv."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def check_own_table(path: str | Path, beginnings: Collection[str]) -> None:
-    """Check that ``path`` can be written and does not contain anything but an earlier table of this program.
+    """Check that a .csv file can be written, and that an existing file is an earlier table of this program.
 
     Args:
         path: the .csv file to write.
         beginnings: possible beginnings of the first line of such a table.
 
     Raises:
-        UserError: the file contains something else, or cannot be written.
+        UserError: the file exists and is not such a table, or it cannot be written.
     """
     check_replaceable(path, "|".join(map(re.escape, beginnings)), "table")
 

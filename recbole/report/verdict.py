@@ -1,4 +1,4 @@
-"""The verdict on an unlearning run: codes for common problems, and explanations of them in plain words."""
+"""The verdict on an unlearning run: codes for common problems, and texts that explain them and suggest remedies."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NOTHING_CHANGED, UTILITY_LOST = "nothing_changed", "utility_lost"
 ALL_DIVERGED, NOTHING_TO_FORGET = "all_diverged", "nothing_to_forget"
 
 TOLERATED = 0.05
-"""Largest loss of NDCG@10, as a share of the base's, that does not count as lost utility."""
+"""Largest loss of NDCG@10, as a share of the base model's NDCG@10, that does not count as lost utility."""
 
 SMALLEST = 0.1
-"""Smallest move, as a share of the way from base to retrained, that counts as a change."""
+"""Smallest change in log-odds, as a share of the difference between base and retrained, that counts as a change."""
 
 _FORGETTING = ("forgotten_log_odds", "forgotten_log2_rank")
 _EXPOSURE = "avg_forgotten_per_user"
@@ -48,8 +48,9 @@ def verdict(record: Record) -> list[str]:
         record: the record of the run with its result rows.
 
     Returns:
-        Those of the codes ``nothing_changed``, ``utility_lost``, ``all_diverged`` and ``nothing_to_forget`` that hold
-        after the last request, as far as the record shows it. ``all_diverged`` excludes ``nothing_changed``.
+        The codes among ``nothing_changed``, ``utility_lost``, ``all_diverged`` and ``nothing_to_forget`` that apply
+        after the last request. A code whose condition cannot be checked with this record is left out.
+        ``nothing_changed`` is not returned together with ``all_diverged``.
     """
     record = completed(record | {"metrics": record["metrics"] or []})
     models = _last(own_rows(record))
@@ -68,7 +69,7 @@ def say(codes: Iterable[str], causes: Sequence[str] = ()) -> str:
 
     Args:
         codes: the codes that :func:`verdict` returns.
-        causes: reasons of requests that diverged; the first is added to the line about ``all_diverged``.
+        causes: why requests diverged, one text per request; the first is added to the line about ``all_diverged``.
     """
     told = f" The first one: {causes[0]}." if causes else ""
     return "\n".join(_PLAIN[code] + (told if code == ALL_DIVERGED else "") for code in codes)
@@ -92,10 +93,11 @@ def _all_diverged(record: Record) -> bool:
 
 
 def _nothing_changed(record: Record, models: dict[str, list[Row]]) -> bool:
-    """Return whether no request changed the model, or its results hardly differ from those before.
+    """Return whether no request changed the model, or the results hardly differ from those before unlearning.
 
-    Results hardly differ if all metrics of ranked lists are equal to four digits, or if the log-odds of forgotten
-    training pairs moved by less than a tenth of the way from base (or rebuilt) to retrained.
+    The model before unlearning is ``rebuilt`` (the base model with its graph rebuilt without the forgotten rows), if
+    the record has one, else ``base``. Results hardly differ if all metrics of ranked lists are equal to four digits, or
+    if the log-odds of forgotten training pairs changed by less than a tenth of the difference to the retrained model.
     """
     kinds = ("rebuilt" if "rebuilt" in models else "base", "unlearned", "retrained")
     before, ours, retrained = (_values(models.get(kind, [])) for kind in kinds)
@@ -109,7 +111,10 @@ def _nothing_changed(record: Record, models: dict[str, list[Row]]) -> bool:
 
 
 def _utility_lost(record: Record, models: dict[str, list[Row]]) -> bool:
-    """Return whether NDCG@10 fell too far, or is unknown only of the unlearned model, whose scores are not numbers."""
+    """Return whether NDCG@10 is more than :data:`TOLERATED` below the base model's, or NaN only for the unlearned one.
+
+    False if the record has no NDCG@10 of one of the two models, or that of the base model is NaN.
+    """
     wanted = ndcg(10, spam=bool(record.get("spam")))
     found = [matching(models.get(kind, []), wanted) for kind in ("unlearned", "base")]
     if not all(found):
@@ -121,8 +126,8 @@ def _utility_lost(record: Record, models: dict[str, list[Row]]) -> bool:
 def _nothing_to_forget(record: Record, models: dict[str, list[Row]]) -> bool:
     """Return whether the requests contain no training rows, or base and retrained do not differ on forgotten pairs.
 
-    They do not differ if the intervals of their paired differences on forgotten training pairs contain 0. Without
-    intervals, all known metrics of forgotten pairs must be equal.
+    They do not differ if the intervals of their paired differences on forgotten training pairs contain 0. If there are
+    no intervals, they do not differ if all known metrics of forgotten pairs are equal.
     """
     requests = record["requests"]
     if requests.get("total") and requests.get("idle") == requests["total"]:

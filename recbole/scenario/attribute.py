@@ -1,4 +1,4 @@
-"""The attribute scenario: users request that their gender, age or the like can no longer be inferred from the model."""
+"""The attribute scenario: users request that an attribute, such as gender, can no longer be inferred from the model."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _FRACTION, _BATCHES = "protect_fraction", "protect_batches"
 
 
 class Attribute(Scenario):
-    """A trained model is changed so that an attribute of users cannot be inferred from their embeddings.
+    """Attribute unlearning: a trained model is changed so that an attribute cannot be inferred from user embeddings.
 
-    The model was never trained on the attribute, and no row leaves the data. There is therefore no retrained model to
-    compare with, and distances are measured from the base model. For each attribute, users arrive in
-    ``protect_batches`` requests, and each request protects the users who have arrived so far. Which users are
-    protected (``protect_fraction`` of all), and in which order they arrive, depends only on the data and
-    ``--forget_set_seed``: it is the same for every attribute.
+    The model was never trained on the attribute, and no interaction is removed from the data. So there is no retrained
+    model to compare with, and distances are measured from the base model. For each attribute, the users to protect are
+    divided over ``protect_batches`` requests; a request also protects the users of all earlier requests. Which users
+    are protected (``protect_fraction`` of all), and in which order, depends only on the data and ``--forget_set_seed``,
+    so it is the same for every attribute.
     """
 
     name = "attribute"
@@ -40,21 +40,21 @@ class Attribute(Scenario):
         Flag("attribute", str, "attributes of users to unlearn, one after another, such as gender", nargs="+"),
         Flag(_FRACTION, float, "share of users whose attribute is unlearned (default: 1); part of file names"),
         Flag(_BATCHES, int, "number of requests over which these users are spread, for each attribute (default: 4)"),
-        Flag("attack_seeds", int, "attacks on the attribute, each with another seed; 0: no attack (default: 1)"),
+        Flag("attack_seeds", int, "number of inference attacks, each with another seed; 0: no attack (default: 1)"),
     )
     probes = ("distance",)
 
     @classmethod
     def chosen(cls, config: Config) -> bool:
-        """Return whether the run's settings name an attribute."""
+        """Return whether the setting ``attribute`` is given."""
         return bool(config["attribute"])
 
     def settle(self) -> None:
         """Check the attributes' names, and unset the unlearning fraction, which has no meaning here.
 
         Raises:
-            UserError: an attribute is named twice, or a setting is given that applies only to requests that remove
-                rows from the data.
+            UserError: an attribute is given twice, or a setting is given that applies only to requests that remove
+                interactions.
         """
         config = self.config
         for key, instead in {
@@ -84,7 +84,7 @@ class Attribute(Scenario):
     def part_of_names(self) -> str:
         """Return the part of file names that says what is forgotten: the protected attributes.
 
-        If ``protect_fraction`` is set, the share and the seed of the draw of users come before them.
+        If ``protect_fraction`` is set, the names of the attributes follow this share and the seed that selects users.
         """
         from recbole.trainer.names import draw_part
 
@@ -94,6 +94,7 @@ class Attribute(Scenario):
 
     @cached_property
     def _requests(self) -> AttributeRequests:
+        """The requests; read once and cached."""
         import numpy as np
 
         from recbole.data.attributes import read_attribute
@@ -114,7 +115,7 @@ class Attribute(Scenario):
         """Read the users' attributes, and return which users each request protects.
 
         Raises:
-            UserError: the file of users is missing or does not fit (see
+            UserError: the ``.user`` file is missing or cannot be used (see
                 :func:`~recbole.data.attributes.read_attribute`), or no user to protect has a known attribute.
         """
         return self._requests
@@ -124,7 +125,9 @@ class Attribute(Scenario):
         return {"protected": self._requests.sha256}
 
     def view(self, forgotten: np.ndarray, checkpoint: int | None) -> Views:
-        """Return the evaluation inputs of a checkpoint, in which the users protected by then are the requesting ones.
+        """Return the evaluation data of a checkpoint; its requesting users are those protected at this checkpoint.
+
+        If all users are protected, there are no requesting users, because there would be no others to compare with.
 
         Args:
             forgotten: bool [rows of the log]; all False, because nothing is forgotten in this scenario.

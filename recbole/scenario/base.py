@@ -31,27 +31,28 @@ logger = logging.getLogger("recbole")
 
 
 class Scenario(ABC):
-    """One setting in which users submit deletion requests, and how the result is evaluated.
+    """One kind of deletion requests: which data, requests, evaluation and file names a run has.
 
-    Each scenario is a subclass in a file of its own in this folder. The constructor gets the settings, and calls
-    :meth:`settle`, which may set further settings that follow from them. :meth:`open` supplies the data. Methods and
-    attributes that a subclass does not override behave as in the scenario of sensitive items.
+    Each scenario is a subclass in a file of its own in this folder. The constructor gets the settings and calls
+    :meth:`settle`, which may derive further settings from them. :meth:`open` then sets the data. Methods and attributes
+    that a subclass does not override behave as in the scenario of sensitive items.
 
     Args:
         config: the run's settings.
 
     Attributes:
-        name: the scenario's name. An abstract class has an empty one.
+        name: the scenario's name; empty in an abstract class.
         flags: command-line flags that run_recbole.py and unlearn.py accept for this scenario, in addition to those
             that all scenarios share.
         making_flags: command-line flags that make_forget_set.py accepts for this scenario.
-        kind: what a request of this scenario names: ``rows`` of the log, or an ``attribute`` of users. An algorithm
-            lists the kinds that it can answer.
+        kind: what a request asks to forget: ``rows`` of the log, or an ``attribute`` of users. An unlearning algorithm
+            lists the kinds that it can process.
         removes: whether requests remove rows from the data, so that a model can be retrained without these rows.
         plants: whether the scenario injects rows into the data that the base model is trained on.
-        probes: names of the evaluations that are run at each checkpoint, in addition to utility.
-        usual_fraction: the ``unlearning_fraction`` that is used if the settings give none. ``None`` means that there
-            is no such default, and the user has to give a fraction.
+        probes: names of the evaluations (:class:`~recbole.evaluator.Probe`) at each checkpoint, in addition to utility.
+        usual_fraction: the default of ``unlearning_fraction``. ``None`` means that there is no default, and the user
+            has to give a fraction.
+        config: the run's settings.
         places: the run's folders.
         dataset: the run's data, including injected rows, with nothing forgotten. Set by :meth:`open`.
         listed: bool [n_items], True for the items on the sensitive list; ``None`` without a sensitive category. Set by
@@ -82,7 +83,7 @@ class Scenario(ABC):
         """Return whether a run's settings select this scenario."""
 
     def settle(self) -> None:  # noqa: B027 - most scenarios have nothing to set
-        """Set the settings that follow from other settings in this scenario.
+        """Derive settings from others, as this scenario requires; called by the constructor.
 
         Raises:
             UserError: two settings contradict each other.
@@ -107,20 +108,20 @@ class Scenario(ABC):
     # --- data and requests ---------------------------------------------------------------------------------------
 
     def open(self, clean: Dataset) -> Dataset:
-        """Return the run's data, and keep them in :attr:`dataset`.
+        """Set :attr:`dataset` to the run's data (with injected rows, if any) and return it; also set :attr:`listed`.
 
         Args:
-            clean: the data from disk, already filtered, numbered and split.
+            clean: the data from disk, already filtered, split, and with users and items mapped to ids.
 
         Raises:
-            UserError: a file that the scenario needs is missing, or does not fit the data.
+            UserError: a file that the scenario needs is missing, or does not match the data.
         """
         self.dataset = self.planted(clean)
         self.listed = listed_items(self.config, self.dataset)
         return self.dataset
 
     def planted(self, clean: Dataset) -> Dataset:
-        """Return the data with the rows that the scenario injects appended; the clean data by default."""
+        """Return the clean data followed by the rows that the scenario injects; by default the clean data alone."""
         return clean
 
     @property
@@ -130,26 +131,27 @@ class Scenario(ABC):
 
     @abstractmethod
     def requests(self) -> Requests:
-        """Return the deletion requests, in the order that all programs share.
+        """Return the deletion requests in their fixed order, which retraining and unlearning runs share.
 
         Raises:
             UserError: the file that lists the requests is missing, or none of its entries is in the data.
         """
 
     def decides(self) -> Mapping[str, Any]:
-        """Return what identifies an unlearned model in addition to its base, algorithm and mask.
+        """Return values that an unlearned model depends on in addition to its base model, algorithm and mask.
 
-        Keys and values are plain (JSON) values; a checkpoint that was made with other values is not reused.
+        Keys and values are plain (JSON) values and are stored in the checkpoint. A run does not reuse a checkpoint that
+        has other values.
         """
         return {}
 
     # --- evaluation and reference models -----------------------------------------------------------------------------
 
     def view(self, forgotten: np.ndarray, checkpoint: int | None) -> Views:
-        """Return the fixed evaluation inputs of a checkpoint, the same for all models.
+        """Return the evaluation data of a checkpoint, which is the same for all models.
 
         Args:
-            forgotten: bool [rows of the log], True for the rows that are forgotten by this checkpoint.
+            forgotten: bool [rows of the log], True for the rows that are forgotten at this checkpoint.
             checkpoint: number of the checkpoint, 0 to 3; ``None`` for the data with nothing forgotten.
         """
         from recbole.evaluator import build_views
@@ -161,21 +163,21 @@ class Scenario(ABC):
     def test_rows(self) -> EvalRows:
         """The test rows of the run's data with nothing forgotten.
 
-        It is one object, which the views of all checkpoints share, so that its results can be reused.
+        The views of all checkpoints share this object, so that results on it are computed once per model.
         """
         return self.dataset.eval_rows("test")
 
     def questions(self) -> tuple[EvalSettings, list[Probe[Views]]]:
-        """Return the settings of an evaluation, and its probes in the order of their result rows."""
+        """Return the settings of the evaluation at a checkpoint, and its probes in the order of their result rows."""
         from recbole.evaluator import EvalSettings, get_probe
 
         utility = () if self.config["sensitive_eval_only"] else ("utility",)
         return EvalSettings.from_config(self.config), [get_probe(name)() for name in (*utility, *self.probes)]
 
     def fake(self) -> np.ndarray:
-        """Return the ids of the injected users (SBR: sessions), int64.
+        """Return the ids of the injected users (in session-based recommendation: sessions), int64.
 
-        Evaluation leaves them out of the users who submitted no request.
+        Evaluation does not count them among the users without a deletion request.
         """
         from recbole.evaluator import NOBODY
 
@@ -184,7 +186,9 @@ class Scenario(ABC):
     def ask(
         self, model: Recommender, beside: Path | None = None, reference: Reference | None = None, /, **about: Any
     ) -> list[dict[str, Any]]:
-        """Evaluate a model on what does not depend on the checkpoint, and return rows of the result table.
+        """Evaluate a model on data that is the same at every checkpoint, and return rows of the result table.
+
+        By default there is no such evaluation, and the list is empty.
 
         Args:
             model: any recommender trained on this data.
@@ -196,9 +200,9 @@ class Scenario(ABC):
         return []
 
     def references(self, run: Run, about: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return result rows of further models to compare with, such as one trained without spam.
+        """Evaluate further models to compare with, such as one trained without spam, and return their result rows.
 
-        These are models other than the base, the retrained and the unlearned ones. There are none by default.
+        Base, retrained and unlearned models are evaluated elsewhere. By default there are no further models.
 
         Args:
             run: the settings, and the model's class.
@@ -207,7 +211,7 @@ class Scenario(ABC):
         return []
 
     def tell(self, rows: list[dict[str, Any]]) -> None:  # noqa: B027 - nothing is logged by default
-        """Log the values that :meth:`ask` contributed to the result rows of one model; nothing by default."""
+        """Log the values from :meth:`ask` among the result rows of one model. By default nothing is logged."""
 
     def about(self) -> dict[str, Any]:
         """Return the entries of a run's JSON record that describe the scenario."""
@@ -224,10 +228,18 @@ class Scenario(ABC):
     def make(cls, asked: argparse.Namespace, source: Source) -> Made | None:
         """Write the files that a run of this scenario reads, and print a summary of them.
 
+        Args:
+            asked: the arguments of make_forget_set.py.
+            source: the clean data, and the fractions and seeds to draw with.
+
         Returns:
-            One of the draws, for the commands that the program suggests next; ``None`` if all of them are empty.
+            One of the random samples that were written, for the commands that the program then suggests; ``None`` if
+                all samples are empty.
+
+        Raises:
+            UserError: the scenario reads no files that make_forget_set.py could write (the default).
         """
-        raise UserError(f"make_forget_set.py has nothing to make for the scenario '{cls.name}'")
+        raise UserError(f"make_forget_set.py cannot make files for the scenario '{cls.name}': it needs none")
 
     def path(self, name: str) -> Path:
         """Return the path of a base or retrained model's checkpoint, given its file name."""
@@ -236,6 +248,10 @@ class Scenario(ABC):
 
 def listed_items(config: Config, dataset: Dataset) -> np.ndarray | None:
     """Return which items are on the sensitive list of the run's category.
+
+    Args:
+        config: the run's settings; ``sensitive_category`` and ``data_path`` are read.
+        dataset: the data whose item ids are used.
 
     Returns:
         bool [n_items], or ``None`` if the run has no sensitive category.
@@ -252,7 +268,10 @@ def listed_items(config: Config, dataset: Dataset) -> np.ndarray | None:
         return None
     ids = dataset.log.vocabulary["item"].ids(read_sensitive_items(config["data_path"], category))
     if not (ids > 0).any():
-        raise UserError(f"none of the sensitive items of '{category}' is in {dataset.log.name}; do the ids match?")
+        raise UserError(
+            f"none of the sensitive items of '{category}' is in {dataset.log.name}; check that the category's list has "
+            "item ids of this data"
+        )
     mask = np.zeros(dataset.n_items, dtype=bool)
     mask[ids[ids > 0]] = True
     logger.info("sensitive category %s: %d of %d listed items are in the data", category, mask.sum(), len(ids))

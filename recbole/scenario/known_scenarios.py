@@ -1,4 +1,4 @@
-"""The known scenarios: those in this folder, and those that other installed distributions offer."""
+"""Finds scenarios: those in this folder, and those that other installed distributions offer by entry points."""
 
 import importlib
 import inspect
@@ -16,7 +16,7 @@ def scenarios() -> dict[str, type[Scenario]]:
     """Return all scenarios, name to class, with this package's own first.
 
     Raises:
-        UserError: another distribution's entry point does not lead to a :class:`Scenario` of the same name.
+        UserError: another distribution's entry point is not a :class:`Scenario` of the same name.
     """
     modules = [importlib.import_module(f"{room.__name__}.{m.name}") for m in pkgutil.iter_modules(room.__path__)]
     classes = [cls for module in modules for cls in vars(module).values() if inspect.isclass(cls)]
@@ -24,13 +24,15 @@ def scenarios() -> dict[str, type[Scenario]]:
     for name, point in plugins.offered(plugins.SCENARIOS, found).items():
         cls = plugins.load(point)
         if not (inspect.isclass(cls) and issubclass(cls, Scenario) and cls.name == name):
-            raise UserError(f"{point.value} is offered as the scenario '{name}', and is no Scenario of that name")
+            raise UserError(
+                f"the entry point '{name}' for scenarios is {point.value}, which is not a Scenario with that name"
+            )
         found[name] = cls
     return found
 
 
 def scenario_of(config: Config) -> Scenario:
-    """Return the scenario that a run's settings select, with its settings completed.
+    """Return the scenario that a run's settings select; creating it sets further settings (:meth:`Scenario.settle`).
 
     Raises:
         UserError: the settings select several scenarios, or contradict each other.

@@ -1,4 +1,4 @@
-"""What make_forget_set.py passes to scenarios (the clean data), and what it gets back (a description of one draw)."""
+"""Argument and result of :meth:`Scenario.make`, by which make_forget_set.py lets a scenario write its files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +9,14 @@ from recbole.config import Config
 
 @dataclass(frozen=True)
 class Source:
-    """The clean data that forget sets or spam are drawn from, and the draws to make.
+    """The clean data from which forget sets or spam are sampled, and the fractions and seeds of the samples.
 
     Attributes:
         path: the file of the clean data.
-        task: ``CF``, ``SBR`` or ``NBR``.
+        task: ``CF`` (collaborative filtering), ``SBR`` (session-based) or ``NBR`` (next-basket recommendation).
         config: the settings, among others the names of the file's columns.
-        fractions: shares to draw: of the log's interactions for forget sets, of users (SBR: sessions) for spam.
-        seeds: seeds to draw with. One draw is made for each pair of a seed and a fraction.
+        fractions: fractions to sample: of the interactions for forget sets, of users (SBR: sessions) for spam.
+        seeds: seeds of the samples. One sample is drawn for each pair of a seed and a fraction.
     """
 
     path: Path
@@ -28,13 +28,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Made:
-    """One of the draws, as the commands that use it need to know it.
+    """One sample that was written: the values from which make_forget_set.py composes the commands to run next.
 
     Attributes:
         flags: command-line flags that select the scenario, such as ``--spam --n_target_items 10``.
-        fraction: the share that was drawn.
-        seed: the seed of the draw.
-        trains: whether the training of the base model needs these flags too.
+        fraction: the fraction that was asked for.
+        seed: the seed of the sample.
+        trains: whether the base model has to be trained with these flags too.
     """
 
     flags: str

@@ -1,4 +1,4 @@
-"""The scenario of sensitive items: users request that their interactions with items of a category be forgotten."""
+"""The scenario of sensitive items: users request to forget their interactions with items of a sensitive category."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ METHOD, FORGET_SEED = "unlearning_sample_selection_method", "unlearn_sample_sele
 
 
 class Sensitive(Scenario):
-    """A forget set: users' interactions with sensitive items. This is the scenario of a run that selects no other.
+    """Users request to forget their interactions with sensitive items. Runs that select no other scenario use this one.
 
-    The forget set is drawn by make_forget_set.py, or is a file that the user supplies (``forget_set``).
+    The forget set (the interactions to forget) is sampled by make_forget_set.py, or is a file that the user supplies
+    with ``--forget_set``.
     """
 
     name = "sensitive"
@@ -79,9 +80,9 @@ class Sensitive(Scenario):
             config[METHOD] = sensitive_method(config["sensitive_category"])
 
     def part_of_names(self) -> str:
-        """Return the draw (share and seed) and the forget set's name.
+        """Return the part of file names that says what is forgotten: fraction and seed, and the forget set's name.
 
-        For a file that the user supplies it is the name alone.
+        For a file that the user supplies, it is the name alone.
         """
         from recbole.trainer.names import draw_part
 
@@ -106,7 +107,7 @@ class Sensitive(Scenario):
             path, dataset.task_type, dataset.uid_field, dataset.iid_field, config["field_separator"]
         )
         if self.listed is None and None in forget_set.items:
-            raise UserError(f"{path} lists users but no items: name the items to forget with --sensitive_category")
+            raise UserError(f"{path} lists users but no items: select the items to forget with --sensitive_category")
         ordered = order_requests(set(forget_set.entities))
         return find_requests(dataset, forget_set.entities, forget_set.items, ordered, forget_set.sha256, self.listed)
 
@@ -117,14 +118,18 @@ class Sensitive(Scenario):
 
     @classmethod
     def make(cls, asked: argparse.Namespace, source: Source) -> Made | None:
-        """Draw and write the forget sets of all categories, seeds and fractions, and print a line for each.
+        """Sample and write a forget set for each category, seed and fraction, and print a line about each.
+
+        Args:
+            asked: the arguments of make_forget_set.py.
+            source: the clean data, and the fractions and seeds of the samples.
 
         Returns:
-            The first draw that is not empty, or ``None`` if all are empty.
+            The first forget set that is not empty, or ``None`` if all are empty.
 
         Raises:
-            UserError: a share is not in (0, 1], a list of items is missing, or the log has no interaction with a
-                category's items.
+            UserError: a fraction is not in (0, 1], a list of sensitive items is missing, or no interaction with a
+                category's items can be forgotten.
         """
         from recbole.generators.forget_set import RULES
         from recbole.generators.sensitive_lists import read_sensitive_items
@@ -157,10 +162,10 @@ class Sensitive(Scenario):
 
 
 def own_forget_set(config: Config) -> dict[str, Any]:
-    """Return the settings that follow from a forget set that the user supplies (``forget_set``).
+    """Return the settings that follow from a forget-set file that the user supplies (``forget_set``).
 
-    The file's :func:`short_stem` takes the place of the drawing method in file names. There is no unlearning fraction
-    and no seed of the draw.
+    In file names, the file's :func:`short_stem` replaces the name of the sampling method. The fraction and the seed of
+    the forget set are None, because nothing is sampled.
 
     Returns:
         Setting name to value.
@@ -177,7 +182,12 @@ def own_forget_set(config: Config) -> dict[str, Any]:
 
 
 def contradiction(config: Config, other: str) -> str:
-    """Return the error message for settings with a ``forget_set`` and another choice of what is forgotten."""
+    """Return the error message for settings that select a forget set twice: by ``forget_set`` and by ``other``.
+
+    Args:
+        config: the run's settings.
+        other: the key of the other setting.
+    """
     either, other = (f"{key} {config[key]} ({config.asked[key]})" for key in ("forget_set", other))
     return f"{either} and {other} both say what is to be forgotten: give only one of them"
 
@@ -185,8 +195,8 @@ def contradiction(config: Config, other: str) -> str:
 def short_stem(path: str) -> str:
     """Return a file's name without its extension, shortened to at most 40 bytes.
 
-    A longer one is cut to 31 bytes, followed by 8 hexadecimal digits of the SHA-256 of the whole. File systems allow
-    names of 255 bytes, and those of unlearned models are long already.
+    A longer name is cut to 31 bytes, followed by a hyphen and 8 hexadecimal digits of the SHA-256 of the whole name.
+    It becomes part of the file names of unlearned models, and file systems allow at most 255 bytes.
     """
     stem = Path(path).stem
     content = os.fsencode(stem)
@@ -196,14 +206,14 @@ def short_stem(path: str) -> str:
 
 
 def _draw(log: RawInteractions | RawBaskets, rows: Any, path: Path, seed: int, fraction: float, rule: str) -> bool:
-    """Draw and write one forget set, print a line about it, and return whether it holds any interaction.
+    """Sample and write one forget set, print a line about it, and return whether it is not empty.
 
     Args:
-        log: the clean data.
-        rows: bool [n], the interactions that may be drawn.
+        log: the clean data, n interactions.
+        rows: bool [n], the interactions that may be forgotten.
         path: the file to write.
-        seed: of the draw.
-        fraction: share of the log to draw, from 0 to 1.
+        seed: the seed of the sample.
+        fraction: fraction of the log's interactions to forget, above 0 and at most 1.
         rule: ``A`` or ``B``, see ``--stopping_rule``.
     """
     from recbole.generators.forget_set import generate
@@ -216,8 +226,15 @@ def _draw(log: RawInteractions | RawBaskets, rows: Any, path: Path, seed: int, f
 
 
 def _news(made: dict[str, Any], before: str | None, path: Path) -> str:
+    """Return a remark on a forget set that was written: whether it is empty, unchanged, or replaces another one.
+
+    Args:
+        made: the numbers that ``generate`` returned.
+        before: SHA-256 of the file before it was written; None if there was none.
+        path: the file.
+    """
     if not made["rows"]:
-        return " (EMPTY: the first user alone has twice the share or more; use a larger share)"
+        return " (EMPTY: the first user alone has at least twice the fraction; use a larger --unlearning_fraction)"
     return "" if before is None else " (unchanged)" if before == sha256_of_file(path) else " (REPLACES another draw)"
 
 
@@ -225,13 +242,15 @@ def _free_name(source: Source, extension: str, method: str, seed: int, fraction:
     """Return the file name of a forget set to be written.
 
     Raises:
-        UserError: the same set already exists in another format, and a run would not know which of the two to read.
+        UserError: the same forget set already exists in another format. With both files, a run would be ambiguous.
     """
     folder, dataset = Path(source.config["data_path"]), source.config["dataset"]
     name = forget_set_name(dataset, method, seed, fraction, extension)
     for other in forget_set_names(dataset, method, seed, fraction, source.task):
         if other != name and (folder / other).exists():
-            raise UserError(f"{folder / other} exists, and would be read as the same set as {name}: move it")
+            raise UserError(
+                f"{folder / other} exists, and would be read as the same forget set as {name}: delete or rename it"
+            )
     return name
 
 
@@ -251,20 +270,27 @@ def _in_baskets(source: Source, asked: int | None) -> int:
 
 
 def _categories(source: Source, asked: list[str], in_baskets: int) -> list[str]:
-    """Return the sensitive categories to draw from, without repetition.
+    """Return the sensitive categories to make forget sets for, without repetition.
 
-    ``all`` stands for every category that has a list of items. Some categories are meant for repeated items, by their
-    names (``..._repeated``): ``all`` includes these if ``in_baskets`` is above 1, and the others if it is 1.
+    ``all`` stands for every category that has a list of items. Categories called ``..._repeated`` are meant for items
+    that a user buys repeatedly: ``all`` includes only these if ``in_baskets`` is above 1, and only the others if it is
+    1.
+
+    Args:
+        source: the clean data.
+        asked: the values of ``--sensitive_category``.
+        in_baskets: the number of a user's baskets that must contain an item (:func:`_in_baskets`).
 
     Raises:
-        UserError: there is no such category, or one for repeated items is named and ``--min_baskets`` is not given.
+        UserError: no category has a list of items, or a category for repeated items is given without
+            ``--min_baskets``.
     """
     folder, repeated = Path(source.config["data_path"]), in_baskets > 1
     if asked != ["all"]:
         for category in asked:
             said = baskets_said(category, source.task)
             if said > 1 and not repeated:
-                raise UserError(f"the forget sets of '{category}' hold repeated items only: give --min_baskets {said}")
+                raise UserError(f"the forget sets of '{category}' are for repeated items: set --min_baskets {said}")
         return once(asked)
     from recbole.generators.sensitive_lists import list_categories
 
@@ -275,6 +301,7 @@ def _categories(source: Source, asked: list[str], in_baskets: int) -> list[str]:
 
 
 def _raw_log(source: Source, in_baskets: int) -> RawInteractions | RawBaskets:
+    """Return the clean data, read from its file."""
     from recbole.generators.raw_log import RawBaskets, RawInteractions
 
     config = source.config

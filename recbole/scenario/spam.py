@@ -1,4 +1,4 @@
-"""The spam scenario: fake users, sessions or baskets promote unpopular items, and unlearning should remove them."""
+"""The spam scenario: fake users or sessions promote unpopular items, and unlearning should undo their influence."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Spam(Scenario):
     """A bandwagon attack is injected into the training data, and unlearning should undo its effect.
 
     The run's data are the clean log followed by the attack's rows (see `recbole.generators.spam_writer`). Filters, ids
-    and split labels follow from the clean log only, so the data with all spam masked equal the clean data. There is one
-    request for each fake user (SBR: session), which forgets all rows of that user. The evaluation measures how much
-    genuine users are recommended the promoted items, on the clean data's test rows. A model trained without spam is
-    included for comparison.
+    and split labels are computed from the clean log only. So the data with all spam rows marked as forgotten equal the
+    clean data. There is one deletion request for each fake user (SBR: session), for all rows of that user. The
+    evaluation measures, on the test rows of the clean data, how much the promoted items are recommended to genuine
+    users. A model trained without spam is evaluated for comparison, if there is one.
 
     Attributes:
         clean: the data without the attack.
@@ -84,7 +84,7 @@ class Spam(Scenario):
             config.warnings.append(f"spam without unlearning_fraction: the default, {self.usual_fraction}, is used")
 
     def part_of_names(self) -> str:
-        """Return the draw of the attack (share and seed) and the number of items that it promotes."""
+        """Return the part of file names that describes the attack: fraction, seed, and number of promoted items."""
         from recbole.trainer.names import draw_part
 
         config = self.config
@@ -95,7 +95,8 @@ class Spam(Scenario):
         """Return the clean data followed by the attack's rows.
 
         Raises:
-            UserError: the attack is missing, is another one than the settings describe, or does not fit the data.
+            UserError: the attack's files are missing, do not match the settings, or promote items that are not in the
+                data.
         """
         import numpy as np
 
@@ -112,7 +113,7 @@ class Spam(Scenario):
             )
         poisoned = _poisoned(clean, self.attack)
         logger.info(
-            "spam: %d fake entities, %d interactions, %d promoted items (%s)",
+            "spam: %d fake users (or sessions), %d interactions, %d promoted items (%s)",
             poisoned.n_users - clean.n_users, len(poisoned.log) - len(clean.log), len(self.targets), self.attack.path,
         )  # fmt: skip
         return poisoned
@@ -129,7 +130,7 @@ class Spam(Scenario):
         return np.arange(self.clean.n_users, self.dataset.n_users)
 
     def requests(self) -> Requests:
-        """Return one request for each fake user (SBR: session), in the order that all programs share."""
+        """Return one request for each fake user (SBR: session), in their fixed order."""
         from recbole.generators.order import order_requests
         from recbole.unlearning.request import requests_of
 
@@ -149,9 +150,9 @@ class Spam(Scenario):
     def ask(
         self, model: Recommender, beside: Path | None = None, reference: Reference | None = None, /, **about: Any
     ) -> list[dict[str, Any]]:
-        """Evaluate which lists a model recommends to genuine users: their utility, and the promoted items in them.
+        """Evaluate a model's recommendations to genuine users: their utility, and how high promoted items rank in them.
 
-        The model may be trained on the poisoned or on the clean data: genuine users have the same ids in both.
+        The model may be trained with or without the spam: genuine users have the same ids in both cases.
 
         Args:
             model: any recommender trained on this data.
@@ -179,9 +180,14 @@ class Spam(Scenario):
         return evaluate(model, view, settings, [Targets(keep)], reference, **about)
 
     def _write_probabilities(self, path: Path, asked: EvalRows, found: TargetScores) -> None:
-        """Write ERASE's interaction probabilities to an ``.npz`` file.
+        """Write the promoted items' probabilities, which ERASE calls interaction probabilities, to an ``.npz`` file.
 
-        Its arrays hold internal ids. Tokens are written for the promoted items only.
+        Users and items in the arrays are ids; tokens are written for the promoted items only.
+
+        Args:
+            path: the file to write.
+            asked: the evaluation rows.
+            found: the probabilities, one row per evaluation row.
         """
         import numpy as np
 
@@ -197,10 +203,10 @@ class Spam(Scenario):
             )
 
     def references(self, run: Run, about: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the rows of :meth:`ask` for the model trained without spam.
+        """Return the rows of :meth:`ask` for the model trained without spam; none if there is no such model.
 
-        There are none if that model has not been trained on these data. It is loaded with the clean data, because its
-        user table has no rows for fake users. Its evaluation inputs are those of the clean data in any case.
+        The model is loaded with the clean data, because its user table has no rows for fake users. Every model is
+        evaluated on the clean data.
         """
         import numpy as np
 
@@ -212,13 +218,13 @@ class Spam(Scenario):
             return []
         path = self.path(replace(self.names, planted=False).base())
         if not path.exists():
-            logger.info("no model trained without spam (%s) to compare with: train it without --spam", path.name)
+            logger.info("there is no model trained without spam (%s) to compare with: train one without --spam", path)
             return []
         try:
             state = State("clean", self.clean, np.zeros(len(self.clean.log), dtype=bool))
             model = load(run, state, Stored.read(path))
         except UserError as error:
-            logger.warning("no comparison with the model trained without spam: %s", error)
+            logger.warning("the model trained without spam is left out of the comparison: %s", error)
             return []
         identity = run.identity(state)
         stem = Path(self.names.base()).stem
@@ -226,7 +232,11 @@ class Spam(Scenario):
         return self.ask(model, self.places.logs / f"{stem}_clean", **{**about, **own})
 
     def tell(self, rows: list[dict[str, Any]]) -> None:
-        """Log how often, and at which rank, one model recommends the promoted items, if its rows have such values."""
+        """Log one model's hit rate, exposure, mean rank and mean log probability of the promoted items.
+
+        Args:
+            rows: result rows of the model; nothing is logged if they have no metric of promoted items.
+        """
         about_targets = [row for row in rows if row["metric"].startswith("target_")]
         if not about_targets:
             return
@@ -245,7 +255,7 @@ class Spam(Scenario):
     def about(self) -> dict[str, Any]:
         """Return the entry ``spam`` of a run's record.
 
-        It holds ``sha256`` of the attack's file, ``fake_entities``, ``fake_interactions`` (counts) and
+        Its keys are ``sha256`` (of the attack's file), ``fake_entities`` and ``fake_interactions`` (numbers), and
         ``target_items`` (tokens).
         """
         return {
@@ -264,11 +274,18 @@ class Spam(Scenario):
 
     @classmethod
     def make(cls, asked: argparse.Namespace, source: Source) -> Made:
-        """Draw and write the attacks of all seeds and shares, and print a summary of each.
+        """Sample and write an attack for each seed and fraction, and print a summary of each.
+
+        Args:
+            asked: the arguments of make_forget_set.py.
+            source: the clean data, and the fractions and seeds of the attacks.
+
+        Returns:
+            The first attack.
 
         Raises:
-            UserError: a share or the number of promoted items does not fit the data, or files of another attack would
-                be overwritten. Nothing is written then.
+            UserError: a fraction or the number of promoted items is impossible with the data, or files of another
+                attack would be overwritten. Nothing is written then.
         """
         from recbole.generators.spam_writer import SpamWriter
 
@@ -294,6 +311,7 @@ class Spam(Scenario):
 
 
 def _poisoned(clean: Dataset, attack: Attack) -> Dataset:
+    """Return the clean data followed by the attack's rows; a UserError about the rows ends with the attack's remedy."""
     try:
         return clean.with_spam(attack.path)
     except UserError as error:
@@ -301,6 +319,7 @@ def _poisoned(clean: Dataset, attack: Attack) -> Dataset:
 
 
 def _clean_log(source: Source) -> CleanBaskets | CleanInteractions:
+    """Return the clean data, read from its file under the run's filters."""
     from recbole.generators.imitation import CleanBaskets, CleanInteractions
     from recbole.generators.usual_filters import INTERVALS
 

@@ -1,6 +1,7 @@
 """Training of models, and their checkpoints and snapshots on disk.
 
-:class:`TrainingLoop` is this package's own; RecBole's ``Trainer`` and ``HyperTuning`` come from :mod:`recbole.doors`.
+:class:`TrainingLoop` is the training loop of this package. RecBole's ``Trainer`` and ``HyperTuning`` can be imported
+from here, too; they are loaded from :mod:`recbole.doors` on first use.
 """
 
 from recbole.trainer.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_unlearned

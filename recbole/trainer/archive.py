@@ -1,9 +1,9 @@
 """Checks of checkpoint files before and after they are unpickled, whichever program wrote them.
 
-A checkpoint is a zip archive of uncompressed members: a pickle, and the bytes of each tensor storage. Every byte is
-read once and compared with the archive's CRC-32 checksums and, if the ``.json`` record next to the file contains one,
-with the file's SHA-256. The pickle's instructions are inspected before it is loaded, and the loaded values afterwards.
-So no loaded object is much larger than the file, and no tensor refers to bytes outside its storage.
+A checkpoint is a zip archive of uncompressed members: a pickle, and the bytes of each tensor storage. Every member is
+compared with its CRC-32 checksum in the archive. If the ``.json`` record next to the file contains a SHA-256, the file
+is compared with that too. The pickle's instructions are inspected before it is loaded, and the loaded values
+afterwards. So no loaded object is much larger than the file, and no tensor refers to bytes outside its storage.
 """
 
 import hashlib
@@ -40,9 +40,12 @@ _PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _LOOK_UP = frozenset({"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"})
 """Pickle instructions that look up a global whose name is not part of the instruction."""
 
-_DEEPEST, _MOST_PARTS = 64, 2**22  # of nested values; a shared part counts each time it occurs
+_DEEPEST, _MOST_PARTS = 64, 2**22
+"""Largest depth of nested values, and largest number of them; a shared value counts each time it occurs."""
+
 _LONGEST_NUMBER = 64  # bits
-_RACY = 1.0  # seconds after a write in which another write may leave the modification time unchanged
+_RACY = 1.0
+"""Files changed less than this many seconds ago are checked again: a second write may leave the modification time."""
 
 _sound: dict[Path, tuple[tuple[int, ...], frozenset[str]]] = {}
 """Files already checked: path to ``((device, inode, size, mtime_ns), names that the pickle looks up)``."""
@@ -59,12 +62,13 @@ class _Member:
 
 
 def checked_archive(path: Path) -> frozenset[str]:
-    """Read and check a checkpoint file, and return the globals that its pickle looks up, as ``module name``.
+    """Read and check a checkpoint file, and return the Python globals that its pickle looks up, as ``module name``.
 
     A file that this process has checked before and that has not changed since is not read again.
 
     Raises:
-        UserError: the file is not such an archive, is damaged, or its SHA-256 differs from that in its record.
+        UserError: the file is not an uncompressed zip archive with one pickle, is damaged, or its SHA-256 differs from
+            that in the ``.json`` record next to it.
     """
     status = path.stat()
     stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
@@ -82,7 +86,7 @@ def checked_archive(path: Path) -> frozenset[str]:
     if digest is not None and _sha256(path) != digest:
         raise UserError(
             f"{path}: its SHA-256 differs from that in {path.with_suffix('.json').name} next to it: one of the "
-            "two was changed; restore it, or delete the .json if the .pth is the right one"
+            "two files was changed; restore it, or delete the .json if the .pth is correct"
         )
     if time.time() - status.st_mtime > _RACY:
         _sound[path] = stamp, names
@@ -101,6 +105,7 @@ def _expected(path: Path) -> str | None:
 
 
 def _sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -118,7 +123,7 @@ def _members(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> Iterator[_
         signature, name, extra = _HEADER.unpack(file.read(_HEADER.size))
         start = info.header_offset + _HEADER.size + name + extra
         if signature != b"PK\x03\x04" or info.header_offset < end or start + info.file_size > size:
-            raise ValueError(f"{info.filename} is not where the archive says")
+            raise ValueError(f"{info.filename} is not at the position that the archive's directory gives")
         end = start + info.file_size
         yield _Member(info.filename, start, info.file_size, info.CRC)
 
@@ -140,7 +145,11 @@ def _read(members: list[_Member], file: IO[bytes]) -> bytes:
 
 
 def _looked_up(pickled: bytes) -> frozenset[str]:
-    """Return the globals that a pickle looks up; raise a ValueError if it would build too many objects."""
+    """Return the globals that a pickle looks up, as ``module name``, without unpickling it.
+
+    Raises:
+        ValueError: the pickle would build too many objects, or stores one under a memo number that skips numbers.
+    """
     names, built, puts = set(), 0, 0
     for step, argument, _ in pickletools.genops(pickled):
         if step.name == "GLOBAL":
@@ -149,11 +158,11 @@ def _looked_up(pickled: bytes) -> frozenset[str]:
             names.add(step.name)
         elif step.name in _PUTS:
             if int(argument or 0) > puts:
-                raise ValueError("its pickle leaves out numbers")
+                raise ValueError("its pickle skips memo numbers")
             puts += 1
         built += step.name not in _CHEAP
         if built > _MOST_BUILT:
-            raise ValueError(f"its pickle builds more than {_MOST_BUILT} things")
+            raise ValueError(f"its pickle builds more than {_MOST_BUILT} objects")
     return frozenset(names)
 
 
@@ -161,8 +170,8 @@ def check_content(content: Any, path: Path) -> dict[str, Any]:
     """Check that a loaded checkpoint is a dictionary of plain values and plain tensors, and return it unchanged.
 
     Raises:
-        UserError: it is not a dictionary, contains itself, has too many or too deeply nested values, or has a tensor
-            that is sparse, complex, quantised or larger than its storage.
+        UserError: the content is not a dictionary, has a value that contains itself, has too many or too deeply nested
+            values, or has a tensor that is sparse, complex, quantised or larger than its storage.
     """
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint, but a {type(content).__name__}")
@@ -174,12 +183,18 @@ def check_content(content: Any, path: Path) -> dict[str, Any]:
 
 
 def _count(value: Any, depth: int, known: dict[int, int | None]) -> int:
-    """Return the number of nested values; raise a ValueError for values that no checkpoint contains."""
+    """Return the number of nested values, counting ``value`` itself; raise a ValueError for values to refuse.
+
+    Args:
+        value: a value in the checkpoint.
+        depth: how many containers enclose it.
+        known: ``id`` of each container visited so far to its number of values; None while it is being counted.
+    """
     if isinstance(value, torch.Tensor):
         _check_tensor(value)
         return 1
     if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
-        raise ValueError(f"a number of {value.bit_length()} bits")
+        raise ValueError(f"it contains a number of {value.bit_length()} bits, more than {_LONGEST_NUMBER}")
     if isinstance(value, str):
         value.encode()  # a UnicodeError is a ValueError
     if not isinstance(value, (dict, list, tuple, set, frozenset)):
@@ -187,24 +202,25 @@ def _count(value: Any, depth: int, known: dict[int, int | None]) -> int:
     if id(value) in known:
         seen = known[id(value)]
         if seen is None:
-            raise ValueError("a value that contains itself")
+            raise ValueError("it contains a value that contains itself")
         return seen
     if depth > _DEEPEST:
-        raise ValueError(f"values nested more than {_DEEPEST} deep")
+        raise ValueError(f"it contains values nested more than {_DEEPEST} deep")
     known[id(value)] = None
     parts = (part for pair in value.items() for part in pair) if isinstance(value, dict) else value
     count = 1
     for part in parts:
         count += _count(part, depth + 1, known)
         if count > _MOST_PARTS:
-            raise ValueError(f"more than {_MOST_PARTS} values")
+            raise ValueError(f"it contains more than {_MOST_PARTS} values")
     known[id(value)] = count
     return count
 
 
 def _check_tensor(value: torch.Tensor) -> None:
+    """Raise a ValueError unless the tensor is dense, real, on the CPU, and within its storage."""
     plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_nested
     if not plain or value.is_complex() or value.is_quantized:
-        raise ValueError("a tensor that is not a dense array of real numbers")
+        raise ValueError("it contains a tensor that is not a dense array of real numbers")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise ValueError("a tensor that is larger than its storage")
+        raise ValueError("it contains a tensor that is larger than its storage")

@@ -17,9 +17,9 @@ from recbole.utils import UserError, atomic_write, sha256_of_file
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
-    """Write a dictionary of tensors and plain values atomically, without a second copy of the tensors in memory.
+    """Write a dictionary of tensors and plain values to a file atomically, without copying the tensors in memory.
 
-    Equal dictionaries give identical bytes. If an older ``.pth`` is replaced, its ``.json`` record is deleted with it.
+    Equal dictionaries give identical bytes. If an older ``.pth`` is replaced, its ``.json`` record is deleted as well.
 
     Raises:
         UserError: the disk is full or the folder cannot be written to; an older file stays unchanged.
@@ -42,7 +42,10 @@ _written: dict[Path, str] = {}
 
 
 def sha256_of_checkpoint(path: Path) -> str:
-    """Return a checkpoint's SHA-256, or that of the bytes this process wrote, so that later damage is noticed."""
+    """Return the SHA-256 (hexadecimal) of a checkpoint file.
+
+    If this process wrote the file, it is the SHA-256 of the bytes that were written, so that later damage is noticed.
+    """
     return _written.get(path.absolute()) or sha256_of_file(path)
 
 
@@ -84,7 +87,10 @@ def save_unlearned(
 
 
 class _Stream:
-    """A file that hashes what is written, and keeps the OSError of a failed write, which ``torch.save`` replaces."""
+    """A file that hashes what is written, and stores the OSError of a failed write.
+
+    ``torch.save`` raises a RuntimeError instead of the OSError, so the caller reads it from :attr:`error`.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -107,8 +113,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
     The whole file is read once and checked (:mod:`recbole.trainer.archive`). The tensors of files written by this
-    program are then memory-mapped, so only tensors that are used take memory. Files written by RecBole or ERASE are
-    read too; their dictionary contains ``original: True``.
+    program are then memory-mapped, so only tensors that are used take memory. Files written by RecBole or ERASE can be
+    read as well; the returned dictionary then contains ``original: True``.
 
     Raises:
         UserError: the file is missing, damaged, not a checkpoint, would execute code, or its SHA-256 differs from that
@@ -134,10 +140,11 @@ _OURS = frozenset({
     "torch._utils _rebuild_parameter",
     *(f"torch {name}" for name in STORAGES),
 })  # fmt: skip
-"""The global names (``module name``) that the pickle in a file written by this program looks up."""
+"""The globals (``module name``) that the pickle of a file written by this program may look up."""
 
 
 def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message, at most 160 characters, or the name of its class."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
@@ -146,19 +153,19 @@ def check_weights(own: Mapping[str, torch.Tensor], checkpoint: dict[str, Any], p
 
     Args:
         own: ``state_dict`` of the model, or of another model with the same settings and data.
-        checkpoint: the file's dictionary.
-        path: the file, for the message.
-        kind: name of the model's class, for the message.
+        checkpoint: the checkpoint's dictionary.
+        path: the checkpoint file, for error messages.
+        kind: name of the model's class, for error messages.
 
     Raises:
         UserError: a parameter is missing or has another shape or dtype; the message names the first one.
     """
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict):
-        raise UserError(f"{path}: holds no 'state_dict'; it is not a checkpoint of a model")
+        raise UserError(f"{path}: has no entry 'state_dict'; it is not a checkpoint of a model")
     for name, tensor in own.items():
         if not isinstance(state.get(name), torch.Tensor):
-            raise UserError(f"{path}: has no parameter '{name}'; it belongs to another model than {kind}")
+            raise UserError(f"{path}: has no parameter '{name}'; it is not a checkpoint of {kind}")
         if not _same_kind(state[name].dtype, tensor.dtype):
             raise UserError(f"{path}: '{name}' is {state[name].dtype}, but {kind} needs {tensor.dtype}")
         if state[name].shape != tensor.shape:
@@ -174,7 +181,12 @@ def _same_kind(one: torch.dtype, other: torch.dtype) -> bool:
 
 
 def load_weights(model: AbstractRecommender, checkpoint: dict[str, Any], path: str | Path) -> None:
-    """Load a checkpoint's parameters, and ``other_parameter`` if this program wrote it, into a model.
+    """Load a checkpoint's parameters into a model, and ``other_parameter`` too if this program wrote the file.
+
+    Args:
+        model: the model, changed in place.
+        checkpoint: the checkpoint's dictionary.
+        path: the checkpoint file, for error messages.
 
     Raises:
         UserError: a parameter is missing or has another shape (the message names the first one), or

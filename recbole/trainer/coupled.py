@@ -1,4 +1,8 @@
-"""Which random draws in training are keyed by example, and so are the same for models trained on other masks."""
+"""Which random draws in training are keyed by example.
+
+A draw that is keyed by example depends only on the seed, the epoch and the example. So models that are trained with the
+same seed, but after forgetting different rows, share these draws for the examples that both retain.
+"""
 
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
@@ -9,17 +13,17 @@ from recbole.model.keyed_dropout import KeyedDropout
 
 
 def coupled(config: Config, model: AbstractRecommender) -> list[str]:
-    """Return which random draws a trained model shares with models trained on other masks with the same seed.
+    """Return the kinds of random draws that a model shares with models trained on other rows with the same seed.
 
     Args:
-        config: reads ``train_neg_sample_args``.
-        model: the model, with any mask.
+        config: its ``train_neg_sample_args`` is read.
+        model: the model, trained on any rows.
 
     Returns:
-        Those of ``order``, ``negatives``, ``dropout`` and ``initial values`` that are keyed by example (initial values:
-        by table row). ``negatives`` is listed only if negatives are sampled. ``dropout`` is listed only if there is
-        dropout and all of it is :class:`KeyedDropout`; other dropout is seeded per batch and depends on the batch size.
-        The list is empty for a model that is not trained by gradient.
+        The names among ``order``, ``negatives``, ``dropout`` and ``initial values`` of the draws that are keyed by
+        example (initial values: by table row). ``negatives`` is listed only if negatives are sampled. ``dropout`` is
+        listed only if the model has dropout and all of it is :class:`KeyedDropout`; other dropout is seeded per batch
+        and depends on the batch size. The list is empty for a model that is not trained by gradient.
     """
     if not model.trainable:
         return []
@@ -34,6 +38,7 @@ def coupled(config: Config, model: AbstractRecommender) -> list[str]:
 
 
 def _has_keyed_dropout_alone(model: nn.Module) -> bool:
+    """Return whether the model has dropout and all of it is :class:`KeyedDropout`."""
     keyed = [layer for layer in model.modules() if isinstance(layer, KeyedDropout) and layer.p]
     return bool(keyed) and not any(map(_is_foreign, model.modules()))
 

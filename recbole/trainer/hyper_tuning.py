@@ -1,4 +1,4 @@
-"""RecBole's search for hyper-parameters, on demand: see :mod:`recbole.doors.tuning`."""
+"""RecBole's module for hyper-parameter search, loaded from :mod:`recbole.doors.tuning` on first use."""
 
 from recbole.utils.on_demand import from_modules
 

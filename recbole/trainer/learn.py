@@ -1,4 +1,8 @@
-"""Train a model for a state, save it and load it again; retraining is training for a state with forgotten rows."""
+"""Train a model for a state, save it, and load it again.
+
+A :class:`~recbole.trainer.state.State` says which rows are forgotten and in which file the model is stored. Retraining
+is training for a state with forgotten rows.
+"""
 
 import logging
 import time
@@ -35,8 +39,8 @@ class Learned:
     Attributes:
         model: the model, on its device, in evaluation mode.
         progress: epochs, losses, times and validation results of the training.
-        building: wall and CPU seconds for constructing the model; closed-form models that fit then are timed here.
-        also: whether the weights of a second epoch were kept and saved too.
+        building: wall and CPU seconds for constructing the model, including the fit of models that are fitted then.
+        also: whether the weights of a second epoch were stored too; see :func:`learn`.
     """
 
     model: AbstractRecommender
@@ -46,7 +50,7 @@ class Learned:
 
     @property
     def timing(self) -> dict[str, Any]:
-        """The training's entries in a record: wall and CPU seconds, epochs, why it stopped, and the best validation."""
+        """Entries for the ``.json`` record: wall and CPU seconds, epochs, why training stopped, and best validation."""
         progress, (wall, cpu) = self.progress, self.building
         return {
             "fit_seconds": wall + sum(progress.epoch_seconds) + sum(progress.valid_seconds),
@@ -61,10 +65,10 @@ class Learned:
 
 
 def new_model(run: Run, state: State) -> AbstractRecommender:
-    """Return an untrained model for the state's data, initialised from the run's seed.
+    """Return an untrained model for the state's data, on its device, initialised from the run's seed.
 
     Injected rows (spam) do not change the initial values of genuine users and items: these values are the same as in a
-    model built on the clean data.
+    model built on the clean data, which have no injected rows.
     """
     model = _drawn(run, state.data, run.config["seed"])
     if state.dataset.clean is not None and model.trainable:
@@ -74,15 +78,16 @@ def new_model(run: Run, state: State) -> AbstractRecommender:
 
 
 def _drawn(run: Run, data: Dataset, seed: int) -> AbstractRecommender:
+    """Return a model for the data with random initial values from the seed, on its device."""
     config = run.config
     init_seed(seed, config["reproducibility"], config["device"])
     return run.model_class(config, data).to(config["device"])
 
 
 def _start_clean(run: Run, clean: Dataset, model: AbstractRecommender) -> None:
-    """Overwrite initial values in place: those of a model on the clean data, and fresh draws for injected users.
+    """Overwrite a model's initial values in place: as on the clean data, with further draws for injected users.
 
-    The fresh draws are rows of tables of the clean size, so they have the same distribution as the clean rows.
+    The further draws are rows of tables of the clean size, so they have the same distribution as the clean rows.
     """
     seed, first = run.config["seed"], dict(_drawn(run, clean, run.config["seed"]).named_parameters())
     tables = {name: values for name, values in model.named_parameters() if name not in model.entry_tables}
@@ -113,11 +118,12 @@ def learn(
     Args:
         run: settings and the model's class.
         state: the data to train on, the mask, and the file to write.
-        deadline: no epoch starts that would end after it; by default ``max_training_hours`` from now.
-        resume: snapshots from which a killed run resumes. The caller deletes the file once all results are written.
+        deadline: no epoch starts that would end after it; None means ``max_training_hours`` from now.
+        resume: the snapshot file from which a killed run resumes; None for no snapshots. The caller deletes the file
+            once all results are written.
         board: TensorBoard writer, or None.
-        also: a second state and an epoch (from 0) whose weights are saved in that state's file, in addition to the
-            best epoch's.
+        also: ``(second state, epoch)``: the weights of this epoch (from 0) are saved in the second state's file, in
+            addition to the best epoch's in the first. None saves only the best epoch's.
         build: returns the untrained model.
 
     Raises:
@@ -183,7 +189,7 @@ def save_trained(run: Run, state: State, trainer: TrainingLoop) -> None:
 
 
 def load(run: Run, state: State, stored: Stored | None = None) -> AbstractRecommender:
-    """Load a trained model; what it derives from the data (such as a graph) is built from the retained rows.
+    """Load a trained model. Parts that it derives from the data, such as a graph, are built from the retained rows.
 
     Args:
         run: settings and the model's class.
@@ -234,12 +240,17 @@ def check_data(state: State, stored: Stored) -> None:
     meta = content.get("meta") if isinstance(content, dict) else None
     if meta is not None:
         if meta.get("dataset") != state.dataset.log.fingerprint:
-            raise UserError(f"{path}: was trained on other data (file, filter or split) than {state.dataset.log.name}")
+            raise UserError(
+                f"{path}: was trained on other data (file, filter or split) than the {state.dataset.log.name} of this "
+                "run; use the same data and settings, or train the model again"
+            )
         if meta.get("mask") != state.mask:
             raise UserError(
-                f"{path}: belongs to another forget set or to other requests; was the forget set regenerated since?"
+                f"{path}: belongs to another forget set or to other requests; if the forget set was regenerated since, "
+                "restore it or train the model again"
             )
         if stored.version and stored.settings is not None and stored.settings.get("mask") != state.mask_digest:
             raise UserError(
-                f"{path}: has forgotten other rows than this run requires; were the sensitive items changed since?"
+                f"{path}: has forgotten other rows than this run requires; if the list of sensitive items was changed "
+                "since, restore it or train the model again"
             )

@@ -1,4 +1,4 @@
-"""Creates the optimizer that the configuration key ``learner`` names."""
+"""Creates the optimizer that the setting ``learner`` selects."""
 
 import torch
 
@@ -20,18 +20,19 @@ OPTIMIZERS = {
 _ADAM = (0.9, 0.999, 1e-8)
 """PyTorch's defaults for beta1, beta2 and eps."""
 _FEW = 4
-"""A table is updated row by row if a batch reads at most one of this many of its rows."""
+"""A table gets a sparse gradient if a batch reads at most one in this many of its rows."""
 
 
 def make_optimizer(config: Config, model: torch.nn.Module, learning_rate: float | None = None) -> torch.optim.Optimizer:
-    """Return the optimizer for all of a model's parameters, as the configuration says.
+    """Return the configured optimizer for all parameters of a model.
 
-    Frozen parameters are included; they get no gradient and do not change until they are unfrozen.
+    Parameters with ``requires_grad=False`` are included; they get no gradient and do not change.
 
     Args:
-        config: reads ``learner``, ``learning_rate``, ``weight_decay``, and ``adam_*`` or ``adagrad_accumulator``.
+        config: its ``learner``, ``learning_rate``, ``weight_decay``, and ``adam_*`` or ``adagrad_accumulator`` are
+            read.
         model: the model to optimise.
-        learning_rate: replaces that of the configuration, unless None.
+        learning_rate: used instead of the configured learning rate; None uses the configured one.
     """
     name = config["learner"].lower()
     options = {"lr": learning_rate or config["learning_rate"], "weight_decay": config["weight_decay"] or 0.0}
@@ -47,8 +48,13 @@ def make_optimizer(config: Config, model: torch.nn.Module, learning_rate: float 
 def rows_alone(optimizer: torch.optim.Optimizer, model: AbstractRecommender, batch: Interaction) -> None:
     """Replace gradients of look-up tables (``row_tables``) by sparse ones with only the rows that a batch reads.
 
-    All other rows have zero gradients. Done only for Adagrad without weight decay, which does not change such rows, and
-    only for tables of which a batch reads few rows.
+    All other rows have zero gradients. The gradients stay dense unless the optimizer is Adagrad without weight decay,
+    which does not change rows with zero gradient, and unless the batch reads few of the table's rows.
+
+    Args:
+        optimizer: the model's optimizer.
+        model: the model after the backward pass; ``grad`` of some parameters is replaced.
+        batch: the examples of the loss.
     """
     if not isinstance(optimizer, Adagrad) or optimizer.decays:
         return

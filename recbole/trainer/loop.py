@@ -44,11 +44,14 @@ class TrainingLoop:
         dataset: the data; rows that its mask marks as forgotten are not trained on.
         resume: a :class:`~recbole.trainer.resume.ResumeFile`, or None to run without snapshots.
         board: a TensorBoard ``SummaryWriter`` or None.
-        deadline: no epoch starts that would end after it; by default ``max_training_hours`` from now.
+        deadline: no epoch starts that would end after it; None means ``max_training_hours`` from now.
         also: an epoch (from 0) whose weights are kept in addition to the best ones, or None.
 
     Attributes:
-        kept: the weights of epoch ``also``, by name, once training has ended; None if the time ran out before.
+        progress: the current :class:`~recbole.trainer.progress.Progress`.
+        best_state: ``state_dict`` and optimizer state of the best epoch so far, on the CPU; None before the first one.
+        kept: the weights of epoch ``also``, by name, on the CPU; None until that epoch, or if the time ran out before.
+        valid: the evaluation rows for validation.
     """
 
     def __init__(
@@ -68,17 +71,17 @@ class TrainingLoop:
         self.best_state: dict[str, Any] | None = None
         self.also = also
         self.kept: dict[str, torch.Tensor] | None = None
-        self.fitted: Progress | None = None  # progress at the end of training proper, once it continues for ``kept``
+        self.fitted: Progress | None = None  # progress when early stopping ended, if training continues for ``kept``
         self.valid = dataset.eval_rows("valid")
 
     def fit(self) -> Progress:
-        """Train the model and load the best weights into it.
+        """Train the model and load the weights of the best epoch into it.
 
         Returns:
-            The final :class:`Progress`.
+            The :class:`Progress` at the end of training, without the epochs that were trained only for ``kept``.
 
         Raises:
-            UserError: the loss is no longer finite.
+            UserError: the loss is no longer finite, a score in validation is NaN, or the snapshot does not fit.
         """
         if self.model.trainable:
             self._fit_by_gradient()
@@ -102,7 +105,7 @@ class TrainingLoop:
         if self.progress.stopped == _OUT_OF_TIME or not self.model.trainable:
             return
         if self.fitted is None:
-            logger.info("continuing to epoch %d, only to keep its weights", last)
+            logger.info("training on to epoch %d, whose weights are stored besides the best ones", last)
             self.fitted, self.progress = self.progress, replace(self.progress)
         while self.progress.epoch <= last:
             self._train_epoch()
@@ -142,6 +145,7 @@ class TrainingLoop:
             self._save_snapshot()
 
     def _train_epoch(self) -> None:
+        """Train the rest of the current epoch, from the next batch on, and write snapshots when they are due."""
         progress, model = self.progress, self.model
         model.train()
         batches = self.batches.epoch(progress.epoch, first=progress.batch)
@@ -168,6 +172,7 @@ class TrainingLoop:
             torch.cuda.manual_seed(seed)
 
     def _tick(self, started: float) -> float:
+        """Add the wall seconds since ``started`` and the CPU seconds to the progress; return the current time."""
         wall, cpu = now(self.device), time.process_time()
         self.progress.seconds += wall - started
         self.progress.cpu_seconds += cpu - self.cpu_started
@@ -175,9 +180,9 @@ class TrainingLoop:
         return wall
 
     def _step(self, batch: Interaction) -> float:
-        """Take one optimizer step and return the batch's loss; this process computes its part of the batch.
+        """Take one optimizer step and return the batch's loss; each distributed process computes a part of the batch.
 
-        A batch whose examples are all forgotten is empty. It makes no step and returns 0.
+        A batch whose examples are all forgotten is empty: no step is taken, and the loss is 0.
         """
         if not len(batch):
             return 0.0
@@ -211,6 +216,7 @@ class TrainingLoop:
         return value
 
     def _after_epoch(self) -> None:
+        """Record the epoch's loss and time, validate if it is due, and apply early stopping."""
         progress, config = self.progress, self.config
         epoch, loss = progress.epoch, progress.loss
         progress.epoch_seconds.append(progress.seconds - sum(progress.epoch_seconds) - sum(progress.valid_seconds))
@@ -257,6 +263,7 @@ class TrainingLoop:
         return result, score
 
     def _keep(self, epoch: int) -> dict[str, Any]:
+        """Copy the current weights and optimizer state as those of the best epoch, and return the copy."""
         self.progress.best_epoch = epoch
         optimizer = getattr(self, "optimizer", None)
         self.best_state = {
@@ -266,7 +273,7 @@ class TrainingLoop:
         return self.best_state
 
     def _over_budget(self) -> bool:
-        """Stop, as ERASE does, if another epoch as long as the last would exceed the budget; the first always runs."""
+        """Return whether another epoch like the last would exceed the time budget (as in ERASE); if so, log it."""
         progress = self.progress
         if self.deadline.seconds is None or not progress.epoch_seconds or progress.batch:
             return False
@@ -302,6 +309,7 @@ class TrainingLoop:
         logger.info("continuing at epoch %d, batch %d", self.progress.epoch, self.progress.batch)
 
     def _restore(self, resume: ResumeFile, state: dict[str, Any]) -> None:
+        """Set model, optimizer, progress and random generators to their values in a snapshot."""
         own, kind = self.model.state_dict(), type(self.model).__name__
         self.progress = _progress(state["progress"])
         for weights in (state["state_dict"], state["best"] and state["best"]["state_dict"], state["kept"]):
@@ -319,7 +327,7 @@ class TrainingLoop:
 
 
 def _progress(values: dict[str, Any]) -> Progress:
-    """Return the progress stored in a snapshot; raises a TypeError if a value has the wrong type."""
+    """Return the progress stored in a snapshot; raise a TypeError if a value has the wrong type."""
     usual = vars(Progress(best_score=0.0))
     if values["best_score"] is None:
         usual["best_score"] = None
@@ -334,7 +342,7 @@ def _make_dense(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 
 def _copied(value: Any) -> Any:
-    """Return a copy of nested dictionaries and lists with every tensor on the CPU."""
+    """Return a copy of nested dictionaries and lists, with all tensors copied to the CPU."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):

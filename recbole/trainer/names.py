@@ -1,4 +1,4 @@
-"""File names of checkpoints, which are those of ERASE."""
+"""File names of checkpoints, the same as in ERASE."""
 
 import os
 from dataclasses import dataclass
@@ -13,19 +13,27 @@ def _fitting(name: str, neighbour: str) -> str:
     """Return ``name``; raise a UserError if it is too long once ``.pth`` is replaced by ``neighbour``."""
     too_many = len(os.fsencode(f"{name.removesuffix('.pth')}{neighbour}")) - _LONGEST
     if too_many > 0:
-        raise UserError(f"{too_many} bytes too long to be a file's name: {name}; shorten the name of the data or model")
+        raise UserError(
+            f"{too_many} bytes too long to be a file's name: {name}; shorten the name of the data set or model"
+        )
     return name
 
 
 def draw_part(fraction: float | None, seed: int, forget_set_seed: int | None) -> str:
-    """Return the part of a file name with the forget set's fraction, and its seed if it differs from the model's."""
+    """Return the part of a file name that gives the forget set's fraction, and its seed if not the model's seed.
+
+    Args:
+        fraction: the fraction of interactions to forget, as given on the command line.
+        seed: the model's seed.
+        forget_set_seed: the seed that selected the forget set; None if it is the model's seed.
+    """
     other = forget_set_seed is not None and forget_set_seed != seed
     return f"unlearning_fraction_{fraction}" + (f"_forget_seed_{forget_set_seed}" if other else "")
 
 
 @dataclass(frozen=True)
 class Naming:
-    """Builds a run's file names. A name that is too long raises a UserError.
+    """Builds the file names of a run. Names that are too long for a file system raise a UserError.
 
     Attributes:
         model, dataset: names of the model and the data set.
@@ -62,11 +70,19 @@ class Naming:
         return _fitting(f"{name}_same_epoch.pth", ".json")
 
     def retrained_best(self) -> str:
-        """Return the last retrained model's file name in ERASE's README; with injected rows it names the scenario."""
+        """Return the file name that ERASE's README uses for the last retrained model; it has no checkpoint index.
+
+        With injected rows, the name also contains the scenario.
+        """
         return f"{self._data}_retrained_best.pth"
 
     def unlearning_stem(self, algorithm: str, batch_size: int = 1) -> str:
-        """Return the common prefix of one unlearning run's file names; batch sizes other than 1 are appended."""
+        """Return the common prefix of the file names of one unlearning run.
+
+        Args:
+            algorithm: name of the unlearning algorithm.
+            batch_size: number of requests that are processed together; it is part of the prefix unless it is 1.
+        """
         of = f"unlearning_algorithm_{algorithm}"
         stem = f"{self._data}_{of}" if self.planted else f"{self._run}_{of}_{self.scenario}"
         return stem + _batches(batch_size)

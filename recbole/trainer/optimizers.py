@@ -10,9 +10,9 @@ import torch
 class Uncompiled(torch.optim.Optimizer):
     """Mixin that removes PyTorch's compiler wrappers from the methods of an optimizer.
 
-    The wrappers import the compiler, which takes as long as importing PyTorch itself; nothing here is compiled. They
-    also disable gradients during a step, and so does this class; all numbers are the same. List this class before
-    PyTorch's optimizer among the bases.
+    The wrappers import the compiler, which takes as long as importing PyTorch itself, although nothing here is
+    compiled. They also disable gradients during a step; this class does that itself, so results do not change. List
+    this class before PyTorch's optimizer among the bases.
     """
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
@@ -27,7 +27,10 @@ class Uncompiled(torch.optim.Optimizer):
 
 
 class ByRow(torch.optim.Optimizer):
-    """Mixin for optimizers with their own update for sparse gradients. List it before the optimizer among the bases."""
+    """Mixin for optimizers that update parameters with sparse gradients by a method of their own, :meth:`_move`.
+
+    List this class before the optimizer among the bases.
+    """
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -40,15 +43,22 @@ class ByRow(torch.optim.Optimizer):
 
     @abstractmethod
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
-        """Update a parameter by its sparse gradient and set that to None, or make the gradient dense."""
+        """Update a parameter by its sparse gradient and set ``parameter.grad`` to None.
+
+        Alternatively, make the gradient dense and leave the update to the optimizer.
+
+        Args:
+            parameter: the parameter, changed in place.
+            group: options of the parameter's group, such as ``lr``.
+        """
 
 
 class Adam(Uncompiled, torch.optim.Adam):
-    """D. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015."""
+    """Adam (D. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015)."""
 
 
 class AdamW(Uncompiled, torch.optim.AdamW):
-    """I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019."""
+    """AdamW (I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019)."""
 
 
 class SGD(Uncompiled, torch.optim.SGD):
@@ -56,24 +66,25 @@ class SGD(Uncompiled, torch.optim.SGD):
 
 
 class Adagrad(Uncompiled, torch.optim.Adagrad):
-    """J. Duchi, E. Hazan, Y. Singer, "Adaptive Subgradient Methods", JMLR 2011."""
+    """Adagrad (J. Duchi, E. Hazan, Y. Singer, "Adaptive Subgradient Methods", JMLR 2011)."""
 
 
 class RMSprop(Uncompiled, torch.optim.RMSprop):
-    """T. Tieleman, G. Hinton, "Lecture 6.5: RMSprop", 2012."""
+    """RMSprop (T. Tieleman, G. Hinton, "Lecture 6.5: RMSprop", 2012)."""
 
 
 def check_state(optimizer: torch.optim.Optimizer) -> None:
     """Check a loaded optimizer state: the types of its options, and the shapes of its tensors.
 
     Raises:
-        TypeError: an option has another type than its default, or a parameter's state is not a tensor (or number).
-        ValueError: a tensor of the state has another shape than its parameter.
+        TypeError: an option is missing or has another type than its default, or a parameter's state is not a tensor
+            (``step`` may be a number).
+        ValueError: a tensor of the state has another shape than its parameter (``step``: is not a scalar).
     """
     for group in optimizer.param_groups:
         for name, usual in optimizer.defaults.items():
             if name not in group or (usual is not None and not isinstance(group[name], type(usual))):
-                raise TypeError(f"the optimizer's {name} has another type than {usual!r}")
+                raise TypeError(f"the optimizer's {name} is missing or has another type than its default {usual!r}")
     for parameter, kept in optimizer.state.items():
         for name, value in kept.items():
             counts = name == "step" and isinstance(value, (int, float))

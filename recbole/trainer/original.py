@@ -1,8 +1,8 @@
 """Reads checkpoints written by RecBole 1.x or its fork ERASE without executing code from them.
 
-Such a file is a pickle with a ``Config`` object in addition to the tensors. While it is read, a few functions that
-build tensors are replaced by our own, and every other known class by :class:`Inert`, which only stores its arguments.
-Unknown classes are refused.
+Such a file is a pickle that contains a ``Config`` object besides the tensors. When it is read, the functions that
+build tensors are replaced by functions of this module, and every other known class by :class:`Inert`, which only stores
+its arguments. A file with an unknown class is refused.
 """
 
 import collections
@@ -36,7 +36,7 @@ STORAGES = {
         "Bool": "bool",
     }.items()
 }
-"""Name of a PyTorch storage class to its dtype; storages of other (such as complex) numbers are refused."""
+"""Maps the name of a PyTorch storage class to its dtype. Other storages, such as of complex numbers, are refused."""
 
 _INERT = {
     ("recbole.config.configurator", "Config"),
@@ -51,7 +51,12 @@ _INERT_PREFIXES = ("recbole.model.", "recbole.utils.enum_type", "recbole.trainer
 
 
 class Inert:
-    """Replaces an object whose class must not be executed; it stores the constructor's arguments and the state."""
+    """Replaces an object whose class must not be executed.
+
+    Attributes:
+        arguments: the constructor's arguments in the pickle.
+        state: the object's state in the pickle; missing if there is none.
+    """
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
@@ -81,6 +86,11 @@ class _Reader(pickle.Unpickler):
         self.storages: dict[tuple[str, torch.dtype], torch.Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return the replacement of a class or function that the pickle looks up; refuse unknown ones.
+
+        Raises:
+            UserError: the class or function is not one that checkpoints of RecBole or ERASE contain.
+        """
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) in {("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_tensor")}:
@@ -94,10 +104,15 @@ class _Reader(pickle.Unpickler):
         if (module, name) in _INERT or module.startswith(_INERT_PREFIXES):
             return Inert
         if f"{module}.".startswith("torch."):
-            raise UserError(f"{self.path}: refused: it holds {module}.{name}, which is no plain array of real numbers")
-        raise UserError(f"{self.path}: refused: the file would run {module}.{name}; it is not a checkpoint")
+            raise UserError(f"{self.path}: refused: it contains {module}.{name}, not a dense array of real numbers")
+        raise UserError(f"{self.path}: refused: loading it would run {module}.{name}; it is not a checkpoint")
 
     def persistent_load(self, reference: Any) -> torch.Tensor:
+        """Return the tensor storage that the pickle refers to, as a one-dimensional tensor.
+
+        Raises:
+            UserError: the reference is not to a storage of real numbers.
+        """
         kind, dtype, key, _, count = reference
         if kind != "storage" or not isinstance(dtype, torch.dtype):
             raise UserError(f"{self.path}: refused: it stores something other than tensors")
@@ -112,7 +127,7 @@ class _Reader(pickle.Unpickler):
 def read_original(path: Path) -> dict[str, Any]:
     """Return the checkpoint dictionary of a file that RecBole or ERASE wrote.
 
-    In it ``config`` is the final configuration as a plain dictionary, ``original`` is True, and ``optimizer`` is None.
+    ``config`` in it is the final configuration as a plain dictionary, ``original`` is True, and ``optimizer`` is None.
 
     Raises:
         UserError: the file is truncated, is not such a checkpoint, or would execute code.
@@ -128,19 +143,27 @@ def read_original(path: Path) -> dict[str, Any]:
     except Exception as error:
         raise UserError(f"{path}: truncated or not a checkpoint ({type(error).__name__}: {error})") from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
-        raise UserError(f"{path}: holds no 'state_dict'; it is not a checkpoint of a model")
+        raise UserError(f"{path}: has no entry 'state_dict'; it is not a checkpoint of a model")
     return checkpoint | {"config": _plain_config(checkpoint.get("config")), "original": True, "optimizer": None}
 
 
 def _plain_config(config: Any) -> dict[str, Any]:
-    """Return the plain values of the final configuration stored in an inert ``Config``."""
+    """Return the final configuration stored in a ``Config`` that was read as :class:`Inert`; only its plain values."""
     state = getattr(config, "state", None) or {}
     final = state.get("final_config_dict", {}) if isinstance(state, dict) else {}
     return {k: v for k, v in final.items() if isinstance(v, (str, int, float, bool, list, dict, type(None)))}
 
 
 def follow_original(config: Config, content: Any, path: str | Path) -> None:
-    """Set ``time_precision`` to ``single`` for a checkpoint of RecBole or ERASE, so that rows are ordered as there."""
+    """Set ``time_precision`` to ``single`` if a checkpoint was written by RecBole or ERASE.
+
+    These programs read timestamps in single precision, which decides the order of rows with close timestamps.
+
+    Args:
+        config: the run's configuration, changed in place.
+        content: the checkpoint's dictionary.
+        path: the checkpoint file, for the log line.
+    """
     if isinstance(content, dict) and content.get("original") and config["time_precision"] != "single":
-        logger.info("%s was written by the original: time_precision: single is switched on", path)
+        logger.info("%s was written by RecBole or ERASE: time_precision is set to single, as in these programs", path)
         config["time_precision"] = "single"

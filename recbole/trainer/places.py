@@ -1,4 +1,4 @@
-"""The folders of a run's checkpoints, logs and TensorBoard curves. A variant is a subfolder; file names are ERASE's."""
+"""The folders of a run's checkpoints, logs and TensorBoard files. ``--variant NAME`` selects subfolders of them."""
 
 import hashlib
 import re
@@ -39,6 +39,8 @@ class Places:
     def of(cls, config: Config) -> "Places":
         """Return the folders for the settings ``checkpoint_dir``, ``log_dir``, ``variant`` and ``ensemble``.
 
+        If ``log_dir`` is None, logs go to ``log``, or to ``log`` in ``checkpoint_dir`` if that is not the default.
+
         Raises:
             UserError: the variant's name is not allowed as a folder name.
         """
@@ -59,14 +61,14 @@ class Places:
         return replace(self, checkpoints=self.checkpoints / folder, logs=self.logs / folder, board=self.board / folder)
 
     def with_settings(self, name: str) -> "Places":
-        """Return the subfolders for a settings name (:func:`settings_name`); for an empty name, the same folders."""
+        """Return the subfolders for a name from :func:`settings_name`; the same folders if the name is empty."""
         if not name:
             return self
         return replace(self.within(name), settings=name)
 
 
 def ensemble_name(config: Config) -> str:
-    """Return the ensemble's name followed by the settings that differ from its defaults, such as ``NAME+key_value``."""
+    """Return the ensemble's name, followed by its settings that differ from the defaults: ``NAME+key_value``."""
     other = settings_name(differing(config, get_model(config["model"]).type))
     return f"{config['ensemble']}+{other}" if other else str(config["ensemble"])
 

@@ -1,22 +1,22 @@
-"""The progress of a training."""
+"""How far a training run has come: epochs, losses, validation results and times."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Progress:
-    """The progress of a training, in plain values so that a snapshot can store it.
+    """How far a training run has come, in plain values so that a snapshot can store them.
 
     Attributes:
-        epoch, batch: the next epoch and batch to train, from 0; warm-up epochs count.
+        epoch, batch: the next epoch and batch to train, from 0; warm-up epochs are counted too.
         loss: sum of the batch losses in the current epoch so far.
         best_epoch: the epoch with the best validation score, -1 if there is none yet.
-        best_score: its validation score; None before the first validation.
-        best_result: its validation metrics, name to value.
-        bad_steps: validations since the best one.
-        seconds, cpu_seconds: wall and CPU time so far.
+        best_score: the validation score of the best epoch; None before the first validation.
+        best_result: the validation metrics of the best epoch, name to value.
+        bad_steps: number of validations since the best one.
+        seconds, cpu_seconds: wall and CPU seconds so far.
         epoch_seconds, valid_seconds: wall seconds of each epoch's training, and of each validation.
-        losses: summed loss of each epoch.
+        losses: summed batch losses of each epoch.
         stopped: why training ended early; empty if it did not.
     """
 

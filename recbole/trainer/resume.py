@@ -1,4 +1,4 @@
-"""Snapshots: the file from which a killed run resumes."""
+"""Snapshots: the state of an unfinished run on disk, from which a killed run resumes."""
 
 import contextlib
 import hashlib
@@ -35,14 +35,18 @@ _LAYOUT = 7
 
 
 def fingerprint(**parts: Any) -> str:
-    """Return the SHA-256 (hexadecimal) of plain values and the snapshot format; a run resumes only if it is equal."""
+    """Return the SHA-256 (hexadecimal) of the given plain values and the snapshot format's version.
+
+    A run resumes from a snapshot only if the snapshot's fingerprint equals the run's.
+    """
     return hashlib.sha256(json.dumps([_LAYOUT, parts], sort_keys=True, default=str).encode()).hexdigest()
 
 
 def alike(value: Any, example: Any) -> Any:
     """Return a value from a snapshot unchanged, after checking that it has the type of an example value.
 
-    A list or dictionary may contain only numbers, and an int must be at least -1. For a float any number is accepted.
+    A list or dictionary may contain only numbers, and an int must be at least -1. If the example is a float, any number
+    is accepted.
 
     Raises:
         TypeError: the value has another type.
@@ -55,7 +59,7 @@ def alike(value: Any, example: Any) -> Any:
     else:
         good = type(value) is type(example) and (not isinstance(value, int) or value >= -1)
     if not good:
-        raise TypeError(f"{str(value)[:40]!r} is not like {example!r}")
+        raise TypeError(f"{str(value)[:40]!r} is not of the type of {example!r}")
     return value
 
 
@@ -64,7 +68,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _said_pause() -> float | None:
-    """Return the seconds between snapshots that the environment sets, or None."""
+    """Return the value of ``ERASE_SNAPSHOT_SECONDS`` in the environment, None if it is not set.
+
+    Raises:
+        UserError: the value is not a number of at least 0.
+    """
     said = os.environ.get("ERASE_SNAPSHOT_SECONDS") or None
     with contextlib.suppress(ValueError):
         if said is None or float(said) >= 0:
@@ -77,7 +85,13 @@ class ResumeFile:
 
     Args:
         path: the file.
-        identity: the run's :func:`fingerprint`; snapshots with another one are ignored.
+        identity: the run's :func:`fingerprint`; snapshots with another fingerprint are ignored.
+
+    Attributes:
+        pause: least number of seconds between two snapshots.
+        share: largest share of the run time spent on writing snapshots.
+        last: ``time.monotonic()`` at the last snapshot, or when the object was created.
+        took: seconds that the last snapshot took; 0 before the first.
 
     Raises:
         UserError: ``ERASE_SNAPSHOT_SECONDS`` in the environment is not a number of seconds.
@@ -98,17 +112,20 @@ class ResumeFile:
         try:
             state = load_checkpoint(self.path)
         except UserError as error:
-            logger.warning("%s cannot be read (%s); starting over", self.path, error)
+            logger.warning("snapshot %s cannot be read (%s); starting from the beginning", self.path, error)
             return None
         if state.get("identity") != self.identity:
-            logger.warning("%s is from a run with other arguments, config, data or version; starting over", self.path)
+            logger.warning(
+                "snapshot %s is from a run with other arguments, config, data or version; starting from the beginning",
+                self.path,
+            )  # fmt: skip
             return None
         can_go_on_from(self.path)
         return state
 
     @contextlib.contextmanager
     def restoring(self) -> Iterator[None]:
-        """Context in which a snapshot is loaded into the run; its errors become one UserError.
+        """Return a context manager for loading a snapshot into the run: any error in it becomes a UserError.
 
         Raises:
             UserError: the snapshot does not fit the run.
@@ -124,7 +141,10 @@ class ResumeFile:
         return asked_to_stop() or time.monotonic() - self.last >= max(self.pause, self.took * (1 / self.share - 1))
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a snapshot atomically, together with the state of PyTorch's random generators.
+        """Write a snapshot atomically, together with the states of PyTorch's random number generators.
+
+        Args:
+            state: tensors and plain values.
 
         Raises:
             Stopped: a signal has requested the run to stop. The snapshot has been written by then.
@@ -141,11 +161,11 @@ class ResumeFile:
 
     @staticmethod
     def restore_generators(state: dict[str, Any]) -> None:
-        """Restore PyTorch's random generators to their state in a snapshot."""
+        """Set PyTorch's random number generators to their states in a snapshot."""
         torch.set_rng_state(state["generators"]["cpu"])
         if "cuda" in state["generators"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["generators"]["cuda"][: torch.cuda.device_count()])
 
     def remove(self) -> None:
-        """Delete the snapshot file and temporary files left by interrupted writes, when the run is complete."""
+        """Delete the snapshot file, and temporary files of interrupted writes. Call this when the run is complete."""
         remove(self.path)

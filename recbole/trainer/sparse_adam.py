@@ -13,10 +13,10 @@ class Adam(optimizers.ByRow, optimizers.Adam):
 
     D. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015. After its last gradient an entry still
     moves by momentum, in each step by at most ``beta1 / sqrt(beta2)`` of the previous change. A step therefore updates
-    the entries with a gradient and those that had one in the last ``n`` steps. ``n`` (about 200) is chosen so that the
-    changes left out add up to less than the learning rate times the rounding error of 1. The result differs from
-    Adam's only by that and by rounding. Moments are stored as of an entry's last gradient, with the number of that
-    step in ``last``, and later values are computed from them in closed form.
+    the entries that have a gradient or had one in the last ``n`` steps. ``n`` (about 200) is chosen so that the changes
+    left out add up to less than the learning rate times half the machine epsilon. The result differs from Adam's only
+    by these changes and by rounding. The optimizer stores an entry's moments at the step of its last gradient, and the
+    number of this step as ``last``; the moments at later steps are computed from them in closed form.
 
     With weight decay, or if ``beta1 >= sqrt(beta2)`` (changes need not shrink), sparse gradients are made dense.
     """
@@ -26,11 +26,12 @@ class Adam(optimizers.ByRow, optimizers.Adam):
         self._moving: dict[torch.Tensor, list[torch.Tensor]] = {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state; the set of entries that still move is recomputed from it at the next step."""
+        """Load a state. At the next step, the entries that still change are determined from it again."""
         super().load_state_dict(state_dict)
         self._moving = {}
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+        """Update the entries that still change, or make the sparse gradient dense, so that the optimizer uses it."""
         (beta1, beta2), precision = group["betas"], torch.finfo(parameter.dtype).eps / 2
         if group["weight_decay"] or beta1**2 >= beta2:
             parameter.grad = _gradient(parameter).to_dense()
@@ -59,7 +60,7 @@ class Adam(optimizers.ByRow, optimizers.Adam):
         _descend(parameter, place, first * beta1 ** (step - last), second * beta2 ** (step - last), step, group)
 
     def _use_up(self, parameter: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
-        """Remove a parameter's sparse gradient, create its state if needed, and count a step.
+        """Take a parameter's sparse gradient away, create its optimizer state if needed, and count a step.
 
         Returns:
             ``(place, gradient, state)``: indices into the flattened parameter, int64 [n]; their gradients, float [n];
@@ -68,7 +69,7 @@ class Adam(optimizers.ByRow, optimizers.Adam):
         gradient, parameter.grad = _gradient(parameter).coalesce(), None
         state = self.state[parameter]
         if not state:
-            state["step"] = torch.zeros((), device=parameter.device)  # where a fused step looks for it
+            state["step"] = torch.zeros((), device=parameter.device)  # PyTorch's fused step needs it on this device
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         state["step"] += 1
         row = torch.zeros((), dtype=torch.int64, device=parameter.device)
@@ -81,14 +82,15 @@ class Adam(optimizers.ByRow, optimizers.Adam):
 
 
 class SparseAdam(Adam):
-    """Lazy Adam: with a sparse gradient, entries outside it do not change; with dense gradients it equals Adam.
+    """Lazy Adam: a sparse gradient changes only the entries in it; with dense gradients this is Adam.
 
     The lazy update is that of PyTorch's ``SparseAdam``, which does not accept dense gradients. Entries without a
-    gradient keep their values and moments, whereas Adam would still move them by momentum. Weight decay applies only
+    gradient keep their values and moments, whereas Adam would still change them by momentum. Weight decay applies only
     to parameters with dense gradients.
     """
 
     def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+        """Update the entries in the parameter's sparse gradient, and their moments."""
         place, gradient, state = self._use_up(parameter)
         first, second = (state[name].view(-1) for name in ("exp_avg", "exp_avg_sq"))
         beta1, beta2 = group["betas"]
@@ -111,7 +113,15 @@ def _descend(
     step: float,
     group: dict[str, Any],
 ) -> None:
-    """Update entries ``place`` of a flattened parameter in place by Adam's rule, given their moments."""
+    """Update entries of a parameter in place by Adam's rule.
+
+    Args:
+        parameter: the parameter.
+        place: int64 [n], indices into the flattened parameter.
+        first, second: float [n], first and second moments of these entries.
+        step: number of steps so far, counting this one.
+        group: options of the parameter's group.
+    """
     beta1, beta2 = group["betas"]
     unbiased = (second / (1 - beta2**step)).sqrt_().add_(group["eps"])
     change = first.div_(unbiased).mul_(-group["lr"] / (1 - beta1**step))

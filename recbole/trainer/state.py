@@ -1,4 +1,7 @@
-"""States: a :class:`State` says which data a model belongs to; training, loading and saving take one as argument."""
+"""States: a :class:`State` says on which data a model is trained and where it is stored.
+
+The functions that train, load and save a model take a state as argument.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,21 +25,21 @@ class Done:
     """Which deletion requests a model has processed.
 
     Attributes:
-        sha256: SHA-256 of the forget-set file that the requests come from.
-        count: how many requests have been processed, from the first one in the fixed order.
+        sha256: SHA-256 (hexadecimal) of the forget-set file that the requests come from.
+        count: number of processed requests. Requests have a fixed order, so these are the first ``count`` ones.
     """
 
     sha256: str
     count: int
 
     def described(self) -> dict[str, Any]:
-        """Return it as checkpoint metadata: ``forget_set_sha256`` (hexadecimal) and ``requests_done``."""
+        """Return the processed requests as checkpoint metadata: ``forget_set_sha256`` and ``requests_done``."""
         return {"forget_set_sha256": self.sha256, "requests_done": self.count}
 
 
 @dataclass(frozen=True)
 class State:
-    """Which data a model belongs to, and in which file it is stored.
+    """On which data a model is trained or unlearned, and in which file it is stored.
 
     Attributes:
         kind: ``base``, ``retrained``, ``unlearned``, ``clean``, or ``shard`` for one model of an ensemble.
@@ -87,7 +90,11 @@ class State:
         return hashlib.sha256(np.packbits(self.forgotten).tobytes()).hexdigest()
 
     def meta(self, identity: Identity) -> dict[str, Any]:
-        """Return the ``meta`` dictionary of the model's checkpoint: kind, data, mask, settings, digest, version."""
+        """Return the ``meta`` dictionary of the model's checkpoint.
+
+        Args:
+            identity: the settings that determine the model (:meth:`Run.identity`), and their digest.
+        """
         return {
             "kind": self.kind,
             "dataset": self.dataset.log.fingerprint,
@@ -111,7 +118,7 @@ class Run:
     model_class: type[AbstractRecommender]
 
     def identity(self, state: State) -> Identity:
-        """Return the identity of a state's trained model: the settings, the data and the mask that determine it."""
+        """Return the identity of a state's trained model: the settings, data and mask that determine its parameters."""
         config, shared = self.config, world_size() > 1 and not self.model_class.loss_of_examples
         settings = deciding(config.as_dict(), config["model"], config.undeclared)
         more = {"dataset": state.dataset.log.fingerprint, "mask": state.mask_digest}

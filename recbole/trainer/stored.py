@@ -25,7 +25,7 @@ _OF_DATA = (
 
 @dataclass(frozen=True)
 class Stored:
-    """A checkpoint that has been read.
+    """The content of a checkpoint file.
 
     Attributes:
         path: the file.
@@ -57,7 +57,7 @@ class Stored:
         for key, kind in _KINDS_OF_META.items():
             _check_kind(path, f"meta {key}", meta.get(key), kind)
         if not isinstance(meta.get("dataset"), str):
-            raise UserError(f"{path}: its 'meta' names no dataset; the file was not written by this program")
+            raise UserError(f"{path}: its 'meta' has no entry 'dataset'; the file was not written by this program")
         if meta.get("settings") is not None:
             return cls(path, content, meta["settings"], meta.get("results_version"))
         return cls(path, content, _settings_of_first_version(content, meta), 0)
@@ -70,19 +70,19 @@ class Stored:
     def differences(self, expected: Identity, but: Collection[str] = ()) -> list[tuple[str, Any, Any]]:
         """Return ``(key, expected value, stored value)`` for each setting that differs from the expected identity.
 
-        Keys in ``but`` are ignored. Files of the first version do not store the mask's digest, so ``mask`` is ignored
-        too; their requests are compared when the model is loaded.
+        Keys in ``but`` are ignored. Files of this program's first version do not store the mask's digest, so for them
+        ``mask`` is ignored too; their requests are compared when the model is loaded.
         """
         if self.identity is None:
-            return [("written by", "this program", "the original")]
+            return [("written by", "this program", "RecBole or ERASE")]
         unknown = ("mask",) if self.version == 0 else ()
         return expected.differences(self.identity, (*but, *unknown))
 
     def say_version(self) -> None:
-        """Log one line if the file was written with another ``RESULTS_VERSION``."""
+        """Log one line if the file was written with another ``RESULTS_VERSION``, which increases if results change."""
         if self.version is not None and self.version != recbole.RESULTS_VERSION:
             logger.info(
-                "%s: results version %s, this program's is %s: numbers differ by more than rounding",
+                "%s was written with results version %s, this program has %s: results differ by more than rounding",
                 self.path, self.version, recbole.RESULTS_VERSION,
             )  # fmt: skip
 
@@ -108,11 +108,14 @@ def _check_kind(path: Path, key: str, value: Any, kind: type) -> None:
         except (TypeError, ValueError):
             good = False
     if not good:
-        raise UserError(f"{path}: its '{key}' is not what this program writes there; another program wrote the file")
+        raise UserError(f"{path}: its '{key}' has another type than this program writes; another program wrote it")
 
 
 def _settings_of_first_version(content: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the settings of a file that has a configuration but no digest; None for an unlearned model."""
+    """Return the settings that determined the model in a file of this program's first version.
+
+    Such files store the whole configuration. None for an unlearned model, or without a configuration.
+    """
     config = content.get("config")
     if not isinstance(config, dict) or meta.get("kind") not in ("base", "retrained") or "model" not in config:
         return None
@@ -142,11 +145,11 @@ def adopt(config: Config, stored: Stored, but: Collection[str] = ()) -> None:
     if asked:
         raise UserError(
             f"{stored.path} was trained with other settings than the command line gives: {told(asked)}; omit these "
-            "flags, or first train with them (--variant NAME keeps both models)"
+            "flags, or first train a model with them (with --variant NAME to keep both models)"
         )
     written = [pair for pair in differing if pair[0] in config.asked]
     if written:
-        logger.info("taken from %s, not from the configuration files: %s", stored.path.name, told(written))
+        logger.info("settings from %s replace those of the configuration files: %s", stored.path.name, told(written))
     config.adopt({key: value for key, _, value in differing}, stored.path.name)
 
 
@@ -167,11 +170,17 @@ def _agree_with_original(config: Config, stored: Stored) -> None:
         Identity({key: value for key, _, value in pairs})
     )
     if found:
-        raise UserError(f"{stored.path} was trained with other settings: {told(found)}; use those of the file")
+        raise UserError(f"{stored.path} was trained with other settings: {told(found)}; set them as in the file")
 
 
 def _comparable(own: Any, theirs: Any) -> Any:
-    """Return a setting of RecBole or ERASE in this program's notation, so that equal meanings compare as equal."""
+    """Return the value that RecBole or ERASE stored for a setting, in this program's notation.
+
+    Args:
+        own: this program's value, which gives the notation.
+        theirs: the stored value. A dictionary is restricted to the keys of ``own``, with missing keys taken from it; a
+            string is used for all keys of ``own`` if that is a dictionary.
+    """
     if isinstance(own, dict) and isinstance(theirs, dict):
         return {key: _comparable(own[key], theirs[key]) if key in theirs else own[key] for key in own}
     if isinstance(own, dict) and isinstance(theirs, str):
@@ -180,7 +189,13 @@ def _comparable(own: Any, theirs: Any) -> Any:
 
 
 def refuse_to_replace(path: Path, state: State, expected: Identity, overwrite: bool) -> None:
-    """Check that a run does not overwrite a checkpoint that was made with other settings, unless ``overwrite``.
+    """Check that a run does not overwrite a checkpoint that was made with other settings.
+
+    Args:
+        path: the file that the run will write.
+        state: the state of the model to be written.
+        expected: the identity of the model to be written.
+        overwrite: the setting ``--overwrite``: True skips the check.
 
     Raises:
         UserError: ``path`` exists and its settings differ from ``expected``; the message names their keys.

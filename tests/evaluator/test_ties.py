@@ -129,7 +129,7 @@ def test_many_ties_are_told_once_a_model(small_dataset, caplog):
             evaluate(asked, view, SETTINGS, [get_probe("utility")()], model="base")
         evaluate(bpr(small_dataset, 1), view, SETTINGS, [get_probe("utility")()], model="base")
     (told,) = caplog.messages
-    assert told.startswith("base model: in 100 % of the rows several items share place 10 of the list;")
+    assert told.startswith("base model: in 100 % of the rows items tie in score at rank 10, the end of the list;")
 
 
 class Counts(Flat):

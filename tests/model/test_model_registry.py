@@ -173,7 +173,7 @@ def test_a_model_whose_parameters_do_not_fit_the_reduced_data_is_refused_in_one_
     module = importlib.import_module(drop_in("ToyMF").__module__)
     model = module.Shrinking(small_dataset.config, small_dataset)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    with pytest.raises(UserError, match=r"Shrinking cannot be built on the reduced data: .*seen\.weight") as caught:
+    with pytest.raises(UserError, match=r"Shrinking cannot be built on the retained data: .*seen\.weight") as caught:
         model.rebuild(small_dataset.masked(np.arange(len(small_dataset.log)) % 2 == 0))
     assert "\n" not in str(caught.value)
     assert all(torch.equal(value, before[name]) for name, value in model.named_parameters()), "and is left as it was"

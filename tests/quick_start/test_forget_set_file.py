@@ -122,7 +122,7 @@ def test_two_lists_or_none_or_one_without_a_category(place, capsys):
     assert run(place, "run_recbole.py", *asked) == 2
     assert f"{stem}.json and dataset/tiny/{stem}.pkl both exist" in capsys.readouterr().err
     assert run(place, "run_recbole.py", "--forget_set", str(own), *RETRAIN) == 2
-    assert "lists users but no items: name the items to forget with --sensitive_category" in capsys.readouterr().err
+    assert "lists users but no items: select the items to forget with --sensitive_category" in capsys.readouterr().err
     assert run(place, "run_recbole.py", "--forget_set", "none.json", *CATEGORY, *RETRAIN) == 2
     assert "cannot read none.json: No such file" in capsys.readouterr().err
 

@@ -174,7 +174,7 @@ def test_unlearning_takes_training_settings_from_the_base_or_must_agree(chain, c
     assert "epochs 2 there, 5 here" in capsys.readouterr().err
     assert chain(unlearn_main) == 0
     log = max(chain.folder.glob("log/BPR/*.log"), key=lambda path: path.stat().st_mtime).read_text()
-    assert "not from the configuration files: epochs 2 there, 3 here" in log
+    assert "replace those of the configuration files: epochs 2 there, 3 here" in log
 
 
 def test_a_retrained_model_of_another_sensitive_list_is_refused(tmp_path, capsys):

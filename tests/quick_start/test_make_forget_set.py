@@ -246,8 +246,8 @@ def test_min_baskets_of_one_is_all_of_them(shop, make):
     [
         (("odd", "--min_baskets", "0"), "--min_baskets must be 1 or more, not 0"),
         (("odd", "--min_baskets", "7"), "no interaction with an item of 'odd' can be forgotten"),
-        (("odd_repeated",), "the forget sets of 'odd_repeated' hold repeated items only: give --min_baskets 2"),
-        (("odd_repeated", "--min_baskets", "1"), "the forget sets of 'odd_repeated' hold repeated items only"),
+        (("odd_repeated",), "the forget sets of 'odd_repeated' are for repeated items: set --min_baskets 2"),
+        (("odd_repeated", "--min_baskets", "1"), "the forget sets of 'odd_repeated' are for repeated items"),
     ],
 )
 def test_mistakes_about_baskets_are_told_in_one_line(shop, make, arguments, message):
@@ -260,7 +260,7 @@ def test_mistakes_about_baskets_are_told_in_one_line(shop, make, arguments, mess
 def test_repeated_sets_are_not_mistaken_for_whole_ones(shop, make):
     assert make(*SHOP, "--sensitive_category", "odd").status == 0
     told = make(*SHOP, "--sensitive_category", "odd", "--min_baskets", "2")
-    assert told.status == 2 and ".json exists, and would be read as the same set as " in told.err
+    assert told.status == 2 and ".json exists, and would be read as the same forget set as " in told.err
 
 
 def test_the_hint_of_a_run_makes_a_set_of_repeated_items(shop, place, make, capsys):

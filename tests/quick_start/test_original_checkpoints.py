@@ -64,7 +64,7 @@ def test_the_command_line_scores_it_alike(folder, expected):
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
-    assert "was written by the original: time_precision: single is switched on" in run.stdout
+    assert "was written by RecBole or ERASE: time_precision is set to single" in run.stdout
     rows = json.loads((folder / "result.json").read_text())["metrics"]
     whole = [row for row in rows if (row["split"], row["view"], row["population"]) == ("test", "all", "all")]
     found = {f"{row['metric']}@{row['k']}": row["value"] for row in whole if row["masking"] == "retained"}

@@ -97,7 +97,8 @@ def test_a_file_of_another_kind_is_one_clear_line(tmp_path, capsys):
     assert report.main([str(tmp_path / "base.json")]) == 2
     told = capsys.readouterr()
     assert told.out == "" and told.err.count("\n") == 1
-    assert told.err.startswith("report: ") and "of a base model; give files of unlearn.py --result_file" in told.err
+    assert told.err.startswith("report: ")
+    assert "of a base model; give files written by unlearn.py --result_file" in told.err
     assert report.main([str(tmp_path / "none.json")]) == 2
 
 

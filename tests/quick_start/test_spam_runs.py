@@ -265,7 +265,8 @@ def test_every_model_is_told_of_and_compared(chain):
     assert "Promoted items, genuine users, base model: mean rank" in chain.told["base"].out
     for kind in ("clean", "base", "unlearned"):
         assert f"[Top-10] Promoted items, genuine users, {kind} model: hit rate" in chain.told["unlearned"].out
-    assert "spam: 6 fake entities, " in chain.told["base"].out and "6 requests, " in chain.told["unlearned"].out
+    assert "spam: 6 fake users (or sessions), " in chain.told["base"].out
+    assert "6 requests, " in chain.told["unlearned"].out
 
 
 def test_utility_of_all_rows_counts_the_fake_ones_and_that_of_genuine_users_does_not(chain):
@@ -375,7 +376,8 @@ def test_no_command_is_offered_for_a_filter_that_spam_cannot_be_drawn_for(tmp_pa
         capsys.readouterr()
         assert train_main(words(place, *spam, "--val_interval", "{timestamp: '[1,inf)'}")) == 2
     told = capsys.readouterr().err
-    assert told.endswith("; spam cannot be drawn for val_interval\n") and "make_forget_set.py" not in told
+    assert told.endswith("; spam supports no other filters: run without val_interval\n")
+    assert "make_forget_set.py" not in told
 
 
 def test_a_file_that_was_changed_is_an_error(place, told):

@@ -95,4 +95,5 @@ def test_without_lists_it_is_one_line(tmp_path, capsys):
     bare["metrics"] = [one for one in bare["metrics"] if one["k"] is None]
     (tmp_path / "bare.json").write_text(json.dumps(bare))
     assert main(["--brief", str(tmp_path / "bare.json")]) == 2
-    assert capsys.readouterr().err == "report: bare: no metrics of ranked lists; --brief needs some\n"
+    told = "report: bare: has no metrics of ranked lists (such as NDCG@10), but --brief needs them\n"
+    assert capsys.readouterr().err == told

@@ -166,9 +166,9 @@ def test_outcomes_that_nobody_wrote_down_are_no_failure(compare):
     ("twin", "told"),
     [
         (True, ""),
-        (False, "reference is no twin"),
-        ("unknown", "reference twin unknown"),
-        (None, "reference twin unknown"),
+        (False, "reference not trained like base"),
+        ("unknown", "unknown whether reference was trained like base"),
+        (None, "unknown whether reference was trained like base"),
     ],
 )
 def test_a_distance_from_another_yardstick_says_so(compare, twin, told):

@@ -24,7 +24,7 @@ def _text(**changed):
         ("3", "not a result file of unlearn.py"),
         ("checkpoint,model\n", "not a result file of unlearn.py"),
         ('{"metrics": []}', "not a result file of unlearn.py ('kind')"),
-        (_text(kind="retrained"), "a result file of a retrained model; give files of unlearn.py"),
+        (_text(kind="retrained"), "a result file of a retrained model; give files written by unlearn.py"),
         (_text(metrics=None), "not a result file of unlearn.py (metrics"),
         (_text(metrics=[3]), "not a result file of unlearn.py (metrics"),
         (_text(metrics=[{"model": "unlearned"}]), "not a result file of unlearn.py (metrics"),

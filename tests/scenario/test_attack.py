@@ -103,7 +103,7 @@ def test_the_command_has_the_least_number_of_baskets(tmp_path, settings):
     attack(tmp_path, "NBR")
     assert find_attack(settings, "NBR").remedy == anew(tmp_path, " --MIN_NBR_BASKET_COUNT 20")
     attack(tmp_path, "NBR", MIN_NBR_BASKET_COUNT=20)
-    assert "spam cannot be drawn for other filters" in find_attack(settings, "NBR").remedy
+    assert "spam supports no other filters: run without others" in find_attack(settings, "NBR").remedy
 
 
 def test_no_command_is_offered_that_would_make_the_same_again(tmp_path, settings):
@@ -114,7 +114,8 @@ def test_no_command_is_offered_that_would_make_the_same_again(tmp_path, settings
         assert find_attack(settings, "CF").remedy == anew(tmp_path)
     attack(tmp_path, **made_for)
     assert find_attack(settings, "CF").remedy == (
-        "this spam fits user_inter_num_interval and item_inter_num_interval; spam cannot be drawn for val_interval"
+        "this spam was made for user_inter_num_interval and item_inter_num_interval; "
+        "spam supports no other filters: run without val_interval"
     )
 
 

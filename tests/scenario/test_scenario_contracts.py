@@ -99,7 +99,7 @@ def test_what_is_no_scenario_of_that_name_is_told(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     scenarios.cache_clear()
     try:
-        with pytest.raises(UserError, match="is offered as the scenario 'quitters', and is no Scenario of that name"):
+        with pytest.raises(UserError, match=r"the entry point 'quitters' .*, which is not a Scenario with that name"):
             scenarios()
     finally:
         monkeypatch.undo()

@@ -391,7 +391,7 @@ def test_a_snapshot_of_another_layout_is_not_gone_on_from(make, snapshots, monke
     monkeypatch.setattr(logging.getLogger("recbole"), "propagate", True)
     with pytest.raises(Killed):
         make(killed_after(NoisyBPR, 3), snapshots(fingerprint(seed=2))).fit()
-    assert "data or version; starting over" in caplog.text
+    assert "data or version; starting from the beginning" in caplog.text
 
 
 def test_a_complete_snapshot_is_gone_on_from_without_a_step(make, snapshots):
@@ -424,7 +424,7 @@ def test_a_snapshot_of_another_run_or_a_damaged_one_is_told_and_not_used(make, s
         make(killed_after(NoisyBPR, 7), snapshots()).fit()
     other = make(NoisyBPR, snapshots("another run"))
     other.fit()
-    assert "other arguments, config, data or version; starting over" in caplog.text
+    assert "other arguments, config, data or version; starting from the beginning" in caplog.text
     assert same(weights(other.model), weights(whole.model))
     path = snapshots().path
     path.write_bytes(path.read_bytes()[:1000])

@@ -21,18 +21,20 @@ DEPTH, PERSISTENCE = 100, 0.9
 """For rank-biased overlap: the number of ranks compared, and the persistence p of its weights ``p^(rank - 1)``."""
 
 _CACHED = 2**17
-"""How many probabilities per model are processed at once on a CPU: 1 MiB."""
+"""How many float64 probabilities per model are processed at once on a CPU: 1 MiB."""
 
 _TINY, _BELOW_ONE = 1e-300, 1 - 2**-53
 """Bounds that avoid 0 / 0 and log(0) in terms that are multiplied by 0 anyway."""
 
 
 class Distance(Probe[Views]):
-    """The distance of a model's recommendations from the reference model's. Without a reference there are no rows.
+    """The distance of a model's recommendations from those of the reference model. Without a reference, no rows.
 
-    ``benchmarks/controls.py`` compares models whose true order of distance is known. If model and reference share no
-    random numbers, only ``rank_change`` orders them correctly throughout. The other distances fail on GRU4Rec, where
-    for users without a request one epoch more or less already changes the order.
+    The distances are those of :func:`distances` and, for requesting users, ``rank_change``: the absolute difference in
+    log2 rank of each forgotten (user, item) pair. ``benchmarks/controls.py`` compares models whose true order of
+    distance is known. If model and reference share no random numbers, only ``rank_change`` always orders them
+    correctly. The other distances fail on GRU4Rec: for users without a request, one epoch more or less already changes
+    the order.
     """
 
     name = "distance"
@@ -95,10 +97,11 @@ def distances(
 
 
 def rank_biased_overlap(ours: Ids, theirs: Ids, p: float = PERSISTENCE) -> Floats:
-    """Return ``(1 - p) sum over d of p^(d-1) |A and B|_d / d``, scaled so that equal lists have 1, float64 [rows].
+    """Return the rank-biased overlap of two lists per row, scaled so that equal lists have 1, float64 [rows].
 
-    The sum ends with the longer list of a row, at rank D: at ``depth``, unless the catalogue is smaller. It is divided
-    by ``1 - p^D``, the value for two equal lists of that length. Two empty lists count as equal.
+    It is ``(1 - p) sum over d of p^(d-1) c(d) / d``, where c(d) is the number of items that are in the first d ranks of
+    both lists. The sum ends at the length D of the longer list (``depth``, unless the catalogue is smaller). It is
+    divided by ``1 - p^D``, the value for two equal lists of that length. Two empty lists count as equal.
 
     Args:
         ours, theirs: int64 [rows, depth] item ids, best first; 0 where a list has ended, which is never a common item.
@@ -131,8 +134,8 @@ def _divergence(scores_p: torch.Tensor, scores_q: torch.Tensor) -> torch.Tensor:
 def _jensen_shannon(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     """Return the Jensen-Shannon divergence in nats, float64 [rows]; NaN for a row that contains NaN.
 
-    With m the mean of p and q and r = (p - q) / (p + q), the term p log(p / m) is p log(1 + r), and q log(q / m) is q
-    log(1 - r). This is accurate where p and q are close, and 0 where they are equal.
+    Let m be the mean of p and q, and r = (p - q) / (p + q). The term p log(p / m) is computed as p log(1 + r), and the
+    term q log(q / m) as q log(1 - r). This is accurate where p and q are close, and 0 where they are equal.
 
     Args:
         p, q: probabilities, float64 [rows, items].

@@ -18,10 +18,10 @@ class Exposure(Probe[Views]):
     """Sensitive items in all users' lists, and forgotten items in the lists of the users who asked to forget them.
 
     ERASE's sensitive-item metrics are ``pct_users_with_sensitive`` (the main one: per cent of rows with at least one
-    sensitive item), ``avg_sensitive_per_user``, ``min_...``, ``max_...`` and ``total_sensitive_in_topk``. For the items
-    that a user asked to forget there are the same metrics except the total, and ``recall_of_forgotten``, the mean share
-    of a user's forgotten items that are recommended. Percentages and means have intervals. For requesting users they
-    also have differences from the reference.
+    sensitive item), ``avg_sensitive_per_user``, ``min_...``, ``max_...`` and ``total_sensitive_in_topk``. The metrics
+    for forgotten items are the same without the total, with ``forgotten`` in their names, and ``recall_of_forgotten``,
+    the mean share of a user's forgotten items that are recommended. Percentages and means have 95 % intervals. For
+    requesting users, the differences from the reference are added.
     """
 
     name = "exposure"
@@ -31,7 +31,7 @@ class Exposure(Probe[Views]):
     ) -> list[Row]:
         """Return one row per masking, population, metric and list length.
 
-        With ``masking`` "all" the whole catalogue competes, with "retained" the items in the retained history are
+        With ``masking`` "all" all items are candidates; with "retained" the items in the retained history are
         excluded.
         """
         shown = view.shown
@@ -130,4 +130,5 @@ def forgotten_shown(best: Ids, forgotten: Ragged, n_items: int, k: int) -> Float
 
 
 def _counted(shown: Mask, best: Ids) -> Floats:
+    """Return the number of True values per row, float64 [rows]; NaN for a row whose list is -1 (a NaN score)."""
     return np.where(best[:, 0] == UNKNOWN, np.nan, shown.sum(axis=1).astype(np.float64))

@@ -21,13 +21,13 @@ class Forgotten(Probe[Views]):
     """Log-odds and rank of each forgotten (user, item) pair, with the whole catalogue as candidates.
 
     - ``forgotten_log_odds``: ``log(p / (1 - p))``, where p is the item's softmax probability among all items.
-      Cross-entropy is a function of it, and unlike membership in the top k it moves with every change of the score.
+      Cross-entropy is a function of it. Unlike membership in the top k, it changes with every change of the score.
     - ``forgotten_log2_rank``: the base-2 logarithm of the item's rank among all items, 0 for the first. It does not
       depend on the scale of the scores; equal scores share their mean rank.
 
-    A pair that scores minus infinity because it is hidden has no log-odds: the mean is then null, and a log line
-    reports the number of such pairs. Pairs in the training data (``split`` train) are averaged apart from pairs held
-    out for validation and test. Held-out pairs are too few to order models by (``benchmarks/controls.py``).
+    A pair that the ``filter`` baseline hides scores minus infinity and has no log-odds: the mean is then null, and a
+    log line reports the number of such pairs. Pairs in the training data (``split`` train) are averaged apart from
+    pairs held out for validation and test. Held-out pairs are too few to rank models by (``benchmarks/controls.py``).
     """
 
     name = "forgotten"

@@ -1,4 +1,4 @@
-"""How highly genuine users are recommended the items that a spam attack promotes."""
+"""How much a model recommends the items that a spam attack promotes to genuine users."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,18 +40,18 @@ class TargetScores:
 
 @dataclass(frozen=True)
 class Targets(Probe[TargetView]):
-    """How much promoted items are recommended to genuine users, and the utility metrics on the same rows.
+    """Ranks and exposure of the promoted items for genuine users, and the utility metrics on the same rows.
 
     - ``target_hit_rate``: the share of rows with a promoted item in the top k.
     - ``target_exposure``: the mean share of the top k that promoted items take.
     - ``target_rank``, ``target_log_probability``: means over all (row, promoted item) pairs in which the item is a
       candidate; items with equal scores share their mean rank.
 
-    Intervals resample users, each with all of their rows and pairs.
+    The intervals come from resampling users, each with all of their rows and pairs.
 
     Attributes:
         keep: a callback that receives the :class:`TargetScores` from which the means are computed, for example to write
-            them to a file; None for none.
+            them to a file; None for no callback.
     """
 
     name: ClassVar[str] = "targets"
@@ -91,7 +91,7 @@ class Targets(Probe[TargetView]):
 
 
 def _asked(model: Recommender, view: TargetView, settings: EvalSettings) -> tuple[Answers, TargetScores]:
-    """Return :func:`target_scores`, computed once per model and cached."""
+    """Return the result of :func:`target_scores`, computed once per model and cached."""
     asked = Asked.of(model)
     question = ("targets", settings, *view.targets.tolist())
     return asked.once(view.rows, question, lambda: target_scores(asked, view, settings))
@@ -102,7 +102,7 @@ def _values(
 ) -> tuple[dict[Key, Floats], dict[Key, Floats]]:
     """Return the values that are averaged: float64 [rows] and float64 [rows * targets], by metric and list length.
 
-    They are NaN for rows with a NaN score and for pairs in which the item is not a candidate.
+    The values are NaN for rows with a NaN score and for pairs in which the item is not a candidate.
     """
     of_rows: dict[Key, Floats] = {}
     shown = np.where(answers.unknown[:, None], np.nan, np.isin(answers.best, view.targets))

@@ -10,9 +10,10 @@ from recbole.evaluator.views import Views
 
 
 class Utility(Probe[Views]):
-    """The configured metrics on the test rows, in up to two views.
+    """The configured metrics on the test rows, in up to two views of the data.
 
-    ``all`` is computed from all data, ``current`` without the forgotten rows.
+    In the view ``all`` nothing has been forgotten; in the view ``current`` the forgotten rows are left out of the
+    inputs, the histories and the relevant items.
     """
 
     name = "utility"

@@ -1,4 +1,4 @@
-"""One module per model, named as the model in lower case."""
+"""Collaborative-filtering models: one module per model, with the model's name in lower case."""
 
 from recbole.utils.on_demand import from_lower_case
 

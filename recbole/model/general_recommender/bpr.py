@@ -1,4 +1,4 @@
-"""BPR matrix factorisation."""
+"""BPR: matrix factorisation with a pairwise loss."""
 
 import math
 
@@ -43,7 +43,7 @@ class BPR(GeneralRecommender):
 
     def get_user_embedding(self, user: torch.Tensor) -> torch.Tensor:
         """Return the factors [batch, d] for user ids, int64 [batch]."""
-        return self.user_embedding.weight.index_select(0, user)  # its derivative takes a third of a look-up's time
+        return self.user_embedding.weight.index_select(0, user)  # its backward pass takes a third of nn.Embedding's
 
     def get_item_embedding(self, item: torch.Tensor) -> torch.Tensor:
         """Return the factors [batch, d] for item ids, int64 [batch]."""
@@ -58,10 +58,10 @@ class BPR(GeneralRecommender):
         return self.loss_of(self.outputs(interaction), interaction)
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores of the item and of the negative item, [batch, 2].
+        """Return the scores of the positive and of the negative item, [batch, 2].
 
-        With a regulariser the three factor vectors of an example follow, times the root of ``reg_weight``:
-        [batch, 2 + 3 d]. The regulariser is then half the sum of their squares, a convex function of the outputs.
+        With ``reg_weight``, the factors of user, positive and negative item, multiplied by its square root, are
+        appended: [batch, 2 + 3 d]. The regulariser is then half the sum of their squares, a convex function of them.
         """
         user, positive = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         negative = self.get_item_embedding(interaction[self.NEG_ITEM_ID])
@@ -81,10 +81,10 @@ class BPR(GeneralRecommender):
         return self.user_embedding.weight, self.item_embedding.weight
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs."""
+        """Return the scores of the (user, item) pairs, float [batch]."""
         user, item = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         return (user * item).sum(dim=1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return torch.matmul(self.get_user_embedding(interaction[self.USER_ID]), self.item_embedding.weight.T)

@@ -1,4 +1,4 @@
-"""DCCF."""
+"""DCCF: graph convolution with latent intents and contrastive losses."""
 
 import torch
 from torch import nn
@@ -51,6 +51,8 @@ class DCCF(GraphRecommender):
         self.present = present_users(dataset, self.device)
 
     def _intents(self, nodes: torch.Tensor) -> torch.Tensor:
+        """Return ``R``, each node's mixture of intent prototypes, [n_users + n_items, d]."""
+
         def mixed(rows: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
             return torch.softmax(rows @ prototypes, dim=1) @ prototypes.T
 
@@ -91,5 +93,6 @@ class DCCF(GraphRecommender):
         return ranking + size + intents + self.ssl_reg * contrast
 
     def _contrast(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """Return the mean InfoNCE loss between two embeddings [n, d] of n nodes, which are each other's negatives."""
         own = torch.arange(len(first), device=first.device)
         return info_nce(F.normalize(first, dim=1), F.normalize(second, dim=1), own, self.temp).mean()

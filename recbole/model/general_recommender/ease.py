@@ -1,4 +1,4 @@
-"""EASE."""
+"""EASE: a linear auto-encoder in closed form."""
 
 from typing import cast
 
@@ -16,12 +16,12 @@ class EASE(FittedRecommender[torch.Tensor]):
     """The linear auto-encoder ``X ~ X B`` that minimises the ridge loss with a zero diagonal, in closed form.
 
     H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019 (equation numbers not checked): with
-    ``P = (X^T X + reg_weight I)^-1``, ``B_ij = -P_ij / P_jj`` off the diagonal. Computed in float64;
-    ``P`` takes 8 ``n_items``^2 bytes in memory, in each unlearned checkpoint and in the snapshot. A pair that occurs
-    several times counts several times, as in RecBole.
+    ``P = (X^T X + reg_weight I)^-1``, ``B_ij = -P_ij / P_jj`` off the diagonal. ``X`` is the user-item matrix; a pair
+    that occurs several times counts several times, as in RecBole. Computations are in float64. ``P`` takes 8
+    ``n_items``^2 bytes in memory, in each checkpoint of an unlearned model and in the snapshot.
 
-    Forgetting interactions is exact. It takes time O(``n_items``^2) per affected user instead of O(``n_items``^3) for a
-    new fit; see :meth:`downdate`.
+    Forgetting interactions gives exactly the retrained model, up to rounding. It takes time O(``n_items``^2) per
+    affected user instead of O(``n_items``^3) for a new fit; see :meth:`downdate`.
     """
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
@@ -37,7 +37,7 @@ class EASE(FittedRecommender[torch.Tensor]):
         self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
 
     def update(self, old: scipy.sparse.csr_matrix, new: scipy.sparse.csr_matrix) -> None:
-        """Correct ``P`` for the users whose interactions differ; fit again if they exceed an eighth of ``n_items``."""
+        """Update ``P`` for the users whose interactions differ; fit again if there are more than ``n_items / 8``."""
         users = np.flatnonzero(np.diff(cast("scipy.sparse.csr_matrix", old != new).indptr))
         if len(users) > self.n_items // 8:
             self.fit(new)
@@ -61,12 +61,12 @@ class EASE(FittedRecommender[torch.Tensor]):
         self.inverse = torch.addmm(self.inverse, image, torch.linalg.solve(swap - u.T @ image, image.T))
 
     def learned(self) -> list[torch.Tensor]:
-        """Return ``[P]``, float64 [n_items, n_items]."""
+        """Return a list with ``P``, the inverse of the regularised Gram matrix, float64 [n_items, n_items]."""
         self.learn()
         return [self.inverse]
 
     def know(self, learned: torch.Tensor) -> None:
-        """Set ``P``, float64 [n_items, n_items]."""
+        """Use ``learned``, float64 [n_items, n_items], as ``P``."""
         self.inverse = learned.to(self.device)
 
     def scores(self, matrix: scipy.sparse.csr_matrix, users: np.ndarray) -> torch.Tensor:

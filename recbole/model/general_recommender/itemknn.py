@@ -1,4 +1,4 @@
-"""ItemKNN and UserKNN."""
+"""ItemKNN: item-based or user-based nearest neighbours."""
 
 from typing import cast
 
@@ -18,15 +18,16 @@ PAIRS_AT_ONCE = 2**22
 
 
 class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
-    """Scores an item by the summed similarity of those of its ``k`` nearest items that the user has interacted with.
+    """Scores an item by its similarities to the user's items, restricted to the item's ``k`` nearest neighbours.
 
     M. Deshpande, G. Karypis, "Item-Based Top-N Recommendation Algorithms", TOIS 2004 (equation numbers not checked).
     The similarity is the cosine of two items' columns, with ``shrink`` (and RecBole's 1e-6) added to the denominator.
-    With ``knn_method: user`` users are compared instead, and an item is scored by the summed similarity of those of the
-    ``k`` nearest users that have interacted with it. Among equally similar neighbours those with lower ids are chosen;
-    in RecBole the choice is arbitrary.
+    The score is the sum of the similarities. With ``knn_method: user``, users are compared instead: the score is the
+    summed similarity of the users among the user's ``k`` nearest who have interacted with the item. Among equally
+    similar neighbours those with lower ids are chosen; in RecBole the choice is arbitrary.
 
-    Forgetting is exact; only neighbourhoods that a change can alter are recomputed.
+    Forgetting interactions gives exactly the retrained model, up to rounding. Only neighbourhoods that the change can
+    affect are recomputed.
     """
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
@@ -43,10 +44,11 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         self.w = self._neighbours(table, np.arange(table.shape[1]))
 
     def update(self, old: scipy.sparse.csr_matrix, new: scipy.sparse.csr_matrix) -> None:
-        """Update the neighbours; an unchanged column's neighbours are searched again only if they may differ.
+        """Update the nearest neighbours of items (or users); a column of the matrix is an item (or user).
 
-        For an unchanged column only the similarities to changed columns are new. It keeps its neighbours with updated
-        similarities, unless a neighbour's falls to the column's k-th largest similarity, or another one rises to it.
+        An unchanged column has new similarities only to changed columns. Its neighbours are searched again only if the
+        similarity to a neighbour falls to the k-th largest one, or the similarity to another column rises to it.
+        Otherwise its neighbours stay the same, with updated similarities.
         """
         before, after = self._table(old), self._table(new)
         changed = np.flatnonzero(np.diff(cast("scipy.sparse.csr_array", before != after).tocsc().indptr))
@@ -101,6 +103,13 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
     def _nearest(
         self, products: scipy.sparse.csc_array, norms: np.ndarray, columns: np.ndarray
     ) -> scipy.sparse.csc_array:
+        """Return the similarities to the ``k`` nearest neighbours, sparse CSC [all, len(columns)].
+
+        Args:
+            products: inner products of all columns with the given columns, sparse [all, len(columns)].
+            norms: float64 [all], norms of all columns.
+            columns: int64, indices of the given columns.
+        """
         entries = products.tocoo()
         row, place = entries.coords
         value = entries.data / (norms[row] * norms[columns[place]] + self.shrink + 1e-6)
@@ -118,7 +127,7 @@ class ItemKNN(FittedRecommender[scipy.sparse.csc_array]):
         return [self.w]
 
     def know(self, learned: scipy.sparse.csc_array) -> None:
-        """Set the similarities, sparse CSC as returned by :meth:`learned`."""
+        """Use ``learned``, a sparse CSC array as returned by :meth:`learned`, as the similarities."""
         self.w = learned
 
     def scores(self, matrix: scipy.sparse.csr_matrix, users: np.ndarray) -> torch.Tensor:

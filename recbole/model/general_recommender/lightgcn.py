@@ -1,4 +1,4 @@
-"""LightGCN."""
+"""LightGCN: graph convolution without weights and nonlinearities."""
 
 import torch
 
@@ -10,10 +10,10 @@ from recbole.model.loss import BPRLoss, EmbLoss
 
 
 class LightGCN(GraphRecommender):
-    """Embeddings averaged over ``n_layers`` propagations on the normalised graph, trained with the BPR loss.
+    """Embeddings propagated ``n_layers`` times over the normalised graph and averaged, trained with the BPR loss.
 
     X. He et al., "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation", SIGIR 2020
-    (equation numbers not checked). The graph holds the retained *training* pairs. The regulariser is RecBole's
+    (equation numbers not checked). The graph consists of the retained *training* pairs. The regulariser is RecBole's
     (:class:`~recbole.model.loss.EmbLoss`), whose norms are squared only with ``require_pow``.
     """
 

@@ -1,4 +1,4 @@
-"""NeuMF."""
+"""NeuMF: matrix factorisation combined with a multi-layer perceptron."""
 
 from functools import partial
 from typing import cast
@@ -66,7 +66,7 @@ class NeuMF(GeneralRecommender):
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return the user tables: ``gmf`` with ``mf_train``, ``mlp`` with ``mlp_train``."""
+        """Return views of the two user tables: ``gmf`` if ``mf_train`` is on, ``mlp`` if ``mlp_train`` is on."""
         halves = {"gmf": ("mf", self.mf_train), "mlp": ("mlp", self.mlp_train)}
         names = {view: f"user_{half}_embedding.weight" for view, (half, there) in halves.items() if there}
         return {view: UserView(partial(self.get_parameter, name), (name,)) for view, name in names.items()}
@@ -77,7 +77,7 @@ class NeuMF(GeneralRecommender):
         return self.loss(logits, interaction[self.LABEL].to(logits.dtype))
 
     def pair_scores(self, interaction: Interaction) -> torch.Tensor:
-        """Return the logits [batch] of (user, item) pairs."""
+        """Return the logits of the (user, item) pairs, float [batch]."""
         return self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
 
     def list_scores(self, user: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
@@ -94,7 +94,7 @@ class NeuMF(GeneralRecommender):
         return self.predict_layer(torch.cat(halves, dim=-1)).squeeze(-1)
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the interaction probabilities [batch] of (user, item) pairs."""
+        """Return the interaction probabilities of the (user, item) pairs, float [batch]."""
         return torch.sigmoid(self.pair_scores(interaction))
 
     def _every_pair(self, interaction: Interaction) -> torch.Tensor:

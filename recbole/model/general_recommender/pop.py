@@ -1,4 +1,4 @@
-"""Popularity."""
+"""Pop: the most popular items."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from recbole.utils import InputType, ModelType
 class Pop(GeneralRecommender):
     """Scores an item by its number of retained training interactions.
 
-    RecBole's Pop counts an item at most once per batch, because it assigns instead of accumulating.
+    RecBole's Pop counts an item at most once per batch, because it assigns instead of accumulating the counts.
     """
 
     type = ModelType.TRADITIONAL
@@ -36,7 +36,7 @@ class Pop(GeneralRecommender):
         return [self.item_cnt]
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero; items are counted when the model is built."""
+        """Return a scalar zero; items are counted when the model is built."""
         return self.fake_loss.sum() * 0
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
@@ -44,7 +44,7 @@ class Pop(GeneralRecommender):
         return self._scores()[interaction[self.ITEM_ID]]
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items], equal for all users."""
+        """Return the scores of all items, float [batch, n_items], equal for all users."""
         return self._scores().expand(len(interaction), -1)
 
     def _scores(self) -> torch.Tensor:

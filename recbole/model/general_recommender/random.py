@@ -1,4 +1,4 @@
-"""Random scores."""
+"""Random: scores without any information."""
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from recbole.utils import InputType, ModelType, keyed
 
 
 class Random(GeneralRecommender):
-    """Scores each (user, item) pair by a hash of seed, user and item, so that evaluations are repeatable.
+    """Scores each (user, item) pair by a hash of seed, user id and item id, so that evaluations are repeatable.
 
     RecBole's Random draws one score vector per batch, which all users of the batch share.
     """
@@ -28,7 +28,7 @@ class Random(GeneralRecommender):
         """Do nothing: the model derives nothing from the data."""
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero; there is nothing to learn."""
+        """Return a scalar zero; there is nothing to learn."""
         return self.fake_loss.sum() * 0
 
     def _hash(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""SGL."""
+"""SGL: LightGCN with a contrastive loss between two subsampled graphs."""
 
 import torch
 from torch.nn import functional as F
@@ -13,19 +13,20 @@ from recbole.model.present import present_users
 from recbole.utils import UserError, keyed
 
 VIEWS = ("ED", "ND", "RW")
+"""The values of the setting ``type``."""
 
 
 class SGL(GraphRecommender):
-    """LightGCN with a contrastive loss between the embeddings of a node in two views with dropped edges.
+    """LightGCN with a contrastive loss between a node's embeddings in two views, copies of the graph with fewer edges.
 
     J. Wu et al., "Self-supervised Graph Learning for Recommendation", SIGIR 2021 (equation numbers not checked). All
     losses are sums over the batch. All other users (items), including the padding row as in RecBole, are negatives of a
     user (item).
 
-    Views are drawn in each epoch. Whether an edge is kept depends only on (seed, epoch, view, layer, user, item). So
-    runs are repeatable, killed runs resume bit-identically, and forgetting an edge does not change the choice of other
-    edges. In evaluation mode the views are fixed, so that second-order methods have a constant operator. RecBole drops
-    an exact fraction of the edges; here each edge is dropped independently.
+    Views are drawn anew in each epoch. Whether an edge is kept depends only on (seed, epoch, view, layer, user, item).
+    So runs are repeatable, killed runs resume bit-identically, and forgetting an edge does not change which other edges
+    are kept. In evaluation mode the views are fixed, so that the loss of second-order methods is a fixed function.
+    RecBole drops an exact fraction of the edges; here each edge is dropped independently.
 
     The setting ``type`` is ED (drop edges), ND (drop nodes) or RW (drop different edges in each layer). The probability
     is ``drop_ratio``.
@@ -49,7 +50,7 @@ class SGL(GraphRecommender):
         self.apply(xavier_uniform_initialization)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Build the graph of the retained training pairs; views are drawn when they are needed."""
+        """Build the graph of the retained training pairs; views are drawn at their first use."""
         super().rebuild(dataset)
         self._views: tuple[int | str, list[list[torch.Tensor]]] | None = None
         self.present = present_users(dataset, self.device)
@@ -63,17 +64,18 @@ class SGL(GraphRecommender):
         return {"user_embedding.weight": self.present}
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
-        """Select the views of an epoch."""
+        """Store the epoch's number, on which the views depend."""
         self.epoch = epoch
 
     def views(self) -> list[list[torch.Tensor]]:
-        """Return the two views, each a list with the sparse adjacency of each propagation."""
+        """Return the two views, each a list with the sparse adjacency matrix of each propagation."""
         key = self.epoch if self.training else "fixed"
         if self._views is None or self._views[0] != key:
             self._views = (key, [self._view(key, number) for number in range(2)])
         return self._views[1]
 
     def _view(self, key: int | str, number: int) -> list[torch.Tensor]:
+        """Return the adjacency matrices of view ``number`` (0 or 1) for an epoch, or for the key ``fixed``."""
         layers = self.n_layers if self.view_type == "RW" else 1
         kept = [self._kept(keyed.key(self.seed, "views", key, number, layer)) for layer in range(layers)]
         matrices = [self.graph.adjacency(keep, dtype=self.user_embedding.weight.dtype) for keep in kept]

@@ -1,4 +1,4 @@
-"""SimRec."""
+"""SimRec: a perceptron that is distilled from a LightGCN."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ Lesson = tuple[Sequence[torch.Tensor], list[torch.Tensor], torch.Tensor]
 
 
 class Teacher(GraphRecommender):
-    """LightGCN as used by SimRec's authors: layers are summed, and each node is also its own neighbour.
+    """LightGCN as in the program of SimRec's authors: layers are summed, and each node is also its own neighbour.
 
     A layer maps ``E`` to ``D^-1/2 (A + I) D^-1/2 E``, where the degree ``D`` counts the node itself. The loss is the
     mean BPR loss plus ``teacher_reg_weight`` times the squared norms of the two tables.
@@ -86,16 +86,16 @@ class SimRec(GeneralRecommender):
     untrained and ranks by the raw tables.
 
     The :class:`Teacher` is trained in the first ``teacher_epochs`` epochs, in addition to ``epochs``, by the same
-    optimizer on the same training pairs, and is then frozen. If the time budget ends before, the student is untrained.
-    The teacher is not used for recommendations, but it is stored in the checkpoint, and unlearning does not change its
-    parameters: only a retrained SimRec has a teacher that never saw the forgotten interactions. Edges of forgotten
-    interactions are removed from its graph. All losses except the main one depend on the whole batch. In evaluation
-    mode the random triples are fixed.
+    optimizer on the same training pairs; its parameters then stay fixed. If the time budget ends before, the student is
+    untrained. The teacher is not used for recommendations, but it is stored in the checkpoint. Unlearning removes the
+    edges of forgotten interactions from the teacher's graph but does not change its parameters. So only a retrained
+    SimRec has a teacher that was trained without them. All losses except the main one depend on the whole batch. In
+    evaluation mode the random triples are fixed.
     """
 
     input_type = InputType.PAIRWISE  # the teacher needs negatives
     loss_of_examples = False
-    reach = math.inf  # the teacher's layers
+    reach = math.inf  # through the teacher, whose layers reach any distance
     rebuild_changes_scores = False
     selective = ("user_embedding.weight",)
 
@@ -129,11 +129,11 @@ class SimRec(GeneralRecommender):
         return {"user_embedding.weight": self.present}
 
     def begin_epoch(self, epoch: int, dataset: Dataset) -> None:
-        """Train the teacher in the first ``teacher_epochs`` epochs, then the student."""
+        """Set whether the epoch trains the teacher (the first ``teacher_epochs`` epochs) or the student."""
         self._teach(epoch < self.warm_up_epochs)
 
     def _teach(self, teaching: bool) -> None:
-        """Freeze the student and train the teacher, or, if ``teaching`` is False, the reverse."""
+        """Let gradients flow only to the teacher, or, if ``teaching`` is False, only to the student."""
         self.teaching = teaching
         for parameter in self.parameters():
             parameter.requires_grad_(not teaching)
@@ -148,7 +148,7 @@ class SimRec(GeneralRecommender):
         return self.features(self.user_embedding.weight), self.features(self.item_embedding.weight)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``table``, the student's user embeddings, and ``features``, their ``x(e)``."""
+        """Return two views of the student: ``table``, the user embeddings ``e``, and ``features``, their ``x(e)``."""
         features = UserView(lambda: self.features(self.user_embedding.weight), ("user_embedding.weight",), table=False)
         return super().user_views(dataset) | {"features": features}
 
@@ -185,16 +185,19 @@ class SimRec(GeneralRecommender):
         return [self.present[user], one, other]
 
     def _main(self, tables: Sequence[torch.Tensor], user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
+        """Return the loss of the main task."""
         users, items = (self.features(t.index_select(0, i)) for t, i in zip(tables, (user, item), strict=True))
         return -(users * items).sum(dim=1).mean()
 
     def _soft(self, tables: Sequence[torch.Tensor], lesson: Lesson) -> torch.Tensor:
+        """Return the weighted prediction-level distillation loss."""
         _, triples, said = lesson
         tau = self.config["soft_tau"]
         mine = _preference(self.features(tables[0]), self.features(tables[1]), triples)
         return self.config["soft_weight"] * F.binary_cross_entropy_with_logits(mine / tau, torch.sigmoid(said / tau))
 
     def _distil(self, tables: Sequence[torch.Tensor], distinct: Sequence[torch.Tensor], lesson: Lesson) -> torch.Tensor:
+        """Return the weighted embedding-level distillation loss; ``distinct`` are the batch's user and item ids."""
         tau, (users, items) = self.config["distill_tau"], distinct
         own = torch.searchsorted(self.present, users.contiguous())
         losses = [
@@ -238,6 +241,7 @@ class SimRec(GeneralRecommender):
     def _spread(
         self, tables: Sequence[torch.Tensor], distinct: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]
     ) -> torch.Tensor:
+        """Return the weighted adaptive regulariser; ``distinct`` and ``weights`` are pairs (of users, of items)."""
         users, items = (self.features(table) for table in tables)
         tau = self.config["contrast_tau"]
         everybody = users.index_select(0, self.present)
@@ -247,12 +251,12 @@ class SimRec(GeneralRecommender):
         return self.config["contrast_weight"] * loss
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs."""
+        """Return the scores of the (user, item) pairs, float [batch]."""
         user = self.features(self.user_embedding(interaction[self.USER_ID]))
         return (user * self.features(self.item_embedding(interaction[self.ITEM_ID]))).sum(dim=1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return self.features(self.user_embedding(interaction[self.USER_ID])) @ self.forward()[1].T
 
 

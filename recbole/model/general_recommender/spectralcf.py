@@ -1,4 +1,4 @@
-"""SpectralCF."""
+"""SpectralCF: spectral convolution on the interaction graph."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ from recbole.model.present import map_present, present_users
 
 
 class SpectralCF(GraphRecommender):
-    """Layers ``X <- sigmoid((I + L) X W)`` with ``L = I - D^-1 A``; embeddings are the concatenated layers.
+    """Graph convolutions ``X <- sigmoid((I + L) X W)`` with ``L = I - D^-1 A``; embeddings are the concatenated layers.
 
     L. Zheng et al., "Spectral Collaborative Filtering", RecSys 2018 (equation numbers not checked). As in RecBole the
     paper's ``U U^T`` and ``U Lambda U^T`` are replaced by the identity and the Laplacian, which needs no

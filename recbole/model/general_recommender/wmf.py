@@ -13,7 +13,7 @@ from recbole.utils import InputType, UserError
 
 
 class WMF(GeneralRecommender):
-    """Factors ``p_u . q_i`` fitted to 1 on the training pairs and, with a small weight, to 0 everywhere else.
+    """Matrix factorisation that fits ``p_u . q_i`` to 1 on training pairs and, with a small weight, to 0 elsewhere.
 
     Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, learned by
     gradient without sampling negatives as in C. Chen et al., "Efficient Neural Matrix Factorization without Sampling
@@ -22,15 +22,15 @@ class WMF(GeneralRecommender):
 
         sum_(u,i) ((1 - w) r^2 - 2 r) + w sum_u p_u^T S p_u
 
-    Those papers use one example per user. Here an example is a (user, item) pair, which has the share
-    ``1 / |pairs of u|`` of the user's term ``w p_u^T S p_u``, so that the sum over all examples is the whole loss. A
-    forgotten pair has share 0: forgetting it removes its first term and treats it as unobserved, as retraining does.
+    In these papers an example is a user. Here it is a (user, item) pair, to which the share ``1 / |pairs of u|`` of the
+    user's term ``w p_u^T S p_u`` is assigned, so that the sum over all examples is the whole loss. A forgotten pair has
+    share 0. Forgetting a pair therefore removes its first term and treats the pair as unobserved, as retraining does.
     During training, dropout is applied to the user's factors, as in RecEraser's WMF.
     """
 
     input_type = InputType.POINTWISE
     loss_reduction = "sum"
-    reach = 0  # because of the shares
+    reach = 0  # the share depends on the user's other pairs
     rebuild_changes_scores = False
     selective = ("user_embedding.weight",)
 
@@ -84,10 +84,10 @@ class WMF(GeneralRecommender):
         return self.user_embedding.weight, self.item_embedding.weight
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (user, item) pairs."""
+        """Return the scores of the (user, item) pairs, float [batch]."""
         p, q = self.forward(interaction[self.USER_ID], interaction[self.ITEM_ID])
         return (p * q).sum(dim=1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return self.user_embedding(interaction[self.USER_ID]) @ self.item_embedding.weight.T

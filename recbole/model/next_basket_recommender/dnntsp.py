@@ -1,4 +1,4 @@
-"""DNNTSP."""
+"""DNNTSP: graph convolutions and attention over baskets."""
 
 from collections.abc import Callable
 from typing import cast
@@ -18,7 +18,7 @@ from recbole.model.user_views import UserView
 from recbole.utils import UserError
 
 AT_ONCE = 2**16
-"""Approximate number of time steps per piece of a batch: for each user, number of baskets times items in them."""
+"""Approximate number of time steps per piece of a batch; a user has as many as baskets times items in them."""
 
 
 class DNNTSP(NextBasketRecommender):
@@ -63,7 +63,7 @@ class DNNTSP(NextBasketRecommender):
         """Do nothing: the graphs are built from the histories in each batch."""
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the gate ``alpha``, read for items in histories; the embeddings of all items are always read."""
+        """Return the gate ``alpha``, read only for items in histories; the embeddings of all items are always read."""
         return {"alpha": (self.HISTORY_ITEMS,)}
 
     def pieces(self, interaction: Interaction) -> list[Interaction]:
@@ -75,14 +75,14 @@ class DNNTSP(NextBasketRecommender):
         return [interaction[rows] for rows in order.split(number.unique_consecutive(return_counts=True)[1].tolist())]
 
     def forward(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         user, item, embedded, z = self._nodes(interaction)
         scores = self.output(self.item_embedding.weight).T.expand(len(interaction), -1)
         change = self.alpha.index_select(0, item) * (z - embedded) @ self.output.weight.T
         return scores.index_put((user, item), change.squeeze(1), accumulate=True)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``summary``, each user's mean of z; a protection changes the attention's value projection."""
+        """Return the view ``summary``, each user's mean of z; attribute unlearning changes the value projection."""
         return self.views_of_histories(dataset, "summary", self._mean_summary, ("value.weight",))
 
     def _mean_summary(self, interaction: Interaction) -> torch.Tensor:
@@ -105,8 +105,8 @@ class DNNTSP(NextBasketRecommender):
     def _placed(self, history: Incidence, lengths: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the nodes' users and items, the node of each entry, and the nodes' history lengths, all int64.
 
-        Nodes are sorted by history length, in evaluation mode first by the number of baskets with the item (in powers
-        of two).
+        Nodes are sorted by history length. In evaluation mode they are first sorted by the number of baskets with the
+        item, rounded up to a power of two.
         """
         user, item, node, count = history.nodes(self.n_items)
         lengths = lengths[user]
@@ -214,8 +214,9 @@ class DNNTSP(NextBasketRecommender):
     def outputs(self, interaction: Interaction) -> torch.Tensor:
         """Return the distinct scores in a batch, float [n_items + nodes].
 
-        The first ``n_items`` are the items' scores for users without the item in their history; the others are the
-        scores of the nodes. Every score of the batch is one of these, so the loss is a convex function of them.
+        The first ``n_items`` are the items' scores for users without the item in their history. The others are the
+        scores of the nodes, for users with the item in their history. Every score of the batch is one of these, so the
+        loss is a convex function of them.
         """
         _, item, embedded, z = self._nodes(interaction)
         change = self.alpha.index_select(0, item) * (z - embedded)
@@ -246,5 +247,5 @@ class DNNTSP(NextBasketRecommender):
         return torch.cat([times, torch.ones_like(item)]), torch.cat([others, right])
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         return self.forward(interaction)

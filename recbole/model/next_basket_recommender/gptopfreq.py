@@ -13,9 +13,10 @@ from recbole.model.basket_histories import Incidence
 class GPTopFreq(NextBasketRecommender):
     """Ranks items by the number of the user's baskets with the item; ties by the number over all users.
 
-    The baseline GP-TopFreq of M. Li et al., "A Next Basket Recommendation Reality Check", TOIS 2023. Global
-    counts are over the retained baskets up to and including the training targets; the user's own are over the history
-    in the evaluated example. :class:`PTopFreq` uses only the user's own counts, :class:`GTopFreq` only the global ones.
+    The baseline GP-TopFreq of M. Li et al., "A Next Basket Recommendation Reality Check", TOIS 2023. The counts over
+    all users include the retained baskets up to and including the training targets. The counts of a user include the
+    history in the evaluated example. :class:`PTopFreq` uses only the user's counts, :class:`GTopFreq` only those over
+    all users.
     """
 
     trainable = False
@@ -30,7 +31,7 @@ class GPTopFreq(NextBasketRecommender):
         self.rebuild(dataset)
 
     def rebuild(self, dataset: Dataset) -> None:
-        """Set each item's popularity: its count in retained training baskets / (largest count + 1), below 1."""
+        """Set each item's popularity: its count in retained training baskets / (largest count + 1), so below 1."""
         counts = np.bincount(dataset.log.item[dataset.train_rows], minlength=self.n_items)
         self.popularity = torch.from_numpy(counts / (counts.max(initial=0) + 1)).to(self.popularity)
 
@@ -39,11 +40,14 @@ class GPTopFreq(NextBasketRecommender):
         return [self.popularity]
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero; there is nothing to learn."""
+        """Return a scalar zero; there is nothing to learn."""
         return self.fake_loss.sum() * 0
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]: the number of the user's baskets plus the popularity, as enabled."""
+        """Return the scores [batch, n_items]: the number of the user's baskets with the item, plus its popularity.
+
+        A subclass may switch off one of the two terms.
+        """
         scores = self.popularity.new_zeros(len(interaction), self.n_items)
         if self.general:
             scores += self.popularity

@@ -1,4 +1,4 @@
-"""Sets2Sets."""
+"""Sets2Sets: an encoder-decoder over baskets, with a gate for repeated items."""
 
 import math
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from recbole.model.user_views import UserView
 from recbole.utils import UserError, keyed
 
 LARGE = 6_000_000
-"""With more gate entries than this, Adam gets sparse gradients; with fewer, updating all entries is faster."""
+"""If more gate entries than this are stored, the gate gets sparse gradients with Adam; otherwise dense is faster."""
 
 
 class Sets2Sets(NextBasketRecommender):
@@ -51,7 +51,7 @@ class Sets2Sets(NextBasketRecommender):
     item has no probability. As there, the pairwise term has no gradient unless ``set_loss_gradient``.
     """
 
-    reach = math.inf  # because of the item weights
+    reach = math.inf  # the item weights depend on all interactions
     rebuild_changes_scores = False
     entry_tables = {"gate_weight": "gate_places"}  # noqa: RUF012
     item_weight: torch.Tensor
@@ -90,6 +90,7 @@ class Sets2Sets(NextBasketRecommender):
         self.rebuild(dataset)
 
     def _initialise(self) -> None:
+        """Initialise all parameters except the gate."""
         for name, parameter in self.named_parameters():
             if name == "gate_weight":
                 continue  # already initialised
@@ -101,17 +102,20 @@ class Sets2Sets(NextBasketRecommender):
                 nn.init.zeros_(parameter)
 
     def lookups(self) -> dict[str, tuple[str, ...]]:
-        """Return the embeddings, the gate and the output layer; their rows are items."""
+        """Return the embeddings, the gate and the output layer, whose rows represent items."""
         inputs = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_weight")
         return dict.fromkeys(inputs, (self.HISTORY_ITEMS,)) | {"output.weight": self.item_fields}
 
     def reads(self) -> dict[str, tuple[str, ...]]:
-        """Return the embeddings and the gate, read for items in histories; all rows of the output layer are read."""
+        """Return the embeddings and the gate, whose rows are read for items in histories.
+
+        The output layer is not listed, because all of its rows are always read.
+        """
         tables = ("encoder_embedding.weight", "decoder_embedding.weight", "gate_bias", "gate_weight")
         return dict.fromkeys(tables, (self.HISTORY_ITEMS,))
 
     def rows_read(self, name: str, interaction: Interaction) -> torch.Tensor:
-        """Return the row ids that a batch reads, int64; in the decoder's table only items in last baskets."""
+        """Return the row ids that a batch reads, int64; the decoder's table is read only for items in last baskets."""
         if name != "decoder_embedding.weight":
             return super().rows_read(name, interaction)
         history = Incidence.of(interaction[self.HISTORY_ITEMS])
@@ -137,7 +141,7 @@ class Sets2Sets(NextBasketRecommender):
         return self._repeats(logits, history, lengths)
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
-        """Return ``state``, the decoder state s of each user's history; a protection changes the decoder."""
+        """Return the view ``state``, the decoder state s of each history; attribute unlearning changes the decoder."""
 
         def state(interaction: Interaction) -> torch.Tensor:
             return self._state(Incidence.of(interaction[self.HISTORY_ITEMS]), interaction[self.HISTORY_LENGTH])
@@ -210,8 +214,8 @@ class Sets2Sets(NextBasketRecommender):
     def make_room(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """Resize the gate to the entries that a checkpoint stores, and return the converted ``state_dict``.
 
-        Files of this program's first version and of the authors' code store the whole gate, [n_items, n_items]. Of it
-        the entries are kept that any history in the data reads.
+        Files of this program's first version and of the authors' code store the whole gate, [n_items, n_items]. From
+        these, only the entries that some history in the data reads are kept.
 
         Raises:
             UserError: ``gate_places`` is not ascending, outside the gate, or not as long as ``gate_weight``.
@@ -242,8 +246,8 @@ class Sets2Sets(NextBasketRecommender):
         if fits and (not n or (places[0] >= 0 and places[-1] < self.n_items**2 and (places.diff() > 0).all())):
             return places
         raise UserError(
-            f"'gate_places' is no ascending list of places in a gate of {self.n_items} x {self.n_items}, one for each "
-            f"of the {n} numbers of 'gate_weight'"
+            f"'gate_places' should be {n} ascending indices (as many as 'gate_weight' has values) into a gate of "
+            f"{self.n_items} x {self.n_items} entries"
         )
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
@@ -251,18 +255,18 @@ class Sets2Sets(NextBasketRecommender):
         return self.loss_of(self.outputs(interaction), interaction)
 
     def outputs(self, interaction: Interaction) -> torch.Tensor:
-        """Return the items' probabilities [batch, n_items - 1]; the loss is convex in them, not in the logits."""
+        """Return the items' probabilities [batch, n_items - 1]; the loss is convex in these, not in the logits."""
         return self._logits(interaction).softmax(dim=1)
 
     def loss_of(self, outputs: torch.Tensor, interaction: Interaction) -> torch.Tensor:
         """Return the loss, given the probabilities of :meth:`outputs`.
 
-        A pairwise term without gradient is included only in training mode. In evaluation mode, where second-order
-        methods take derivatives, the loss is the function whose gradient is used.
+        If the pairwise term has no gradient, it is included only in training mode. In evaluation mode, in which
+        second-order methods take derivatives, the loss then is the function whose gradient training uses.
         """
         bought = interaction[self.TARGET_ITEMS] > 0
         column, weight = (interaction[self.TARGET_ITEMS] - 1).clamp_min(0), self.item_weight[1:]
-        more = weight[column] * (1 - 2 * outputs.gather(1, column))  # (p - 1)^2 over p^2
+        more = weight[column] * (1 - 2 * outputs.gather(1, column))  # (p - 1)^2 - p^2, weighted
         squares = outputs.square() @ weight + (bought * more).sum(dim=1)
         if not (self.training or self.set_loss_gradient):
             return squares.mean()
@@ -282,7 +286,7 @@ class Sets2Sets(NextBasketRecommender):
         return (bought * (-own).exp()).sum(dim=1) / n * others / (p.shape[1] - n)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the logits [batch, n_items]."""
+        """Return the logits of all items, float [batch, n_items]."""
         return self.forward(interaction)
 
 

@@ -1,4 +1,4 @@
-"""TIFU-KNN."""
+"""TIFU-KNN: item frequencies of the user and of the nearest users."""
 
 import warnings
 from typing import cast
@@ -16,17 +16,17 @@ from recbole.utils import UserError
 
 
 class TIFUKNN(NextBasketRecommender):
-    """Time-decayed item frequencies of the user, combined with those of the nearest users.
+    """Scores items by time-decayed item frequencies of the user and of the nearest users.
 
     H. Hu, X. He, J. Gao, Z. Zhang, "Modeling Personalized Item Frequency Information for Next-basket Recommendation",
-    SIGIR 2020 (equation numbers not checked). Baskets b_1 .. b_T, multi-hot, are cut into groups of ``group_size``, the
-    last one with what remains. A group of n baskets has the vector 1/n sum_j r_b^(n-j) b_j. A user with K groups
-    has the vector 1/K sum_k r_g^(K-k) g_k, where g_k are the groups' vectors. The score is ``alpha`` times
-    the user's vector plus ``1 - alpha`` times the mean vector of the ``n_neighbors`` nearest other users by Euclidean
-    distance.
+    SIGIR 2020 (equation numbers not checked). The baskets b_1 .. b_T of a user, as multi-hot vectors, are divided into
+    groups of ``group_size``; the last group may be smaller. A group of n baskets has the vector 1/n sum_j r_b^(n-j)
+    b_j, and a user with K groups has the vector 1/K sum_k r_g^(K-k) g_k, where g_k are the groups' vectors. The score
+    is ``alpha`` times the user's vector plus ``1 - alpha`` times the mean vector of the ``n_neighbors`` nearest other
+    users by Euclidean distance.
 
     Neighbours are represented by their retained baskets up to and including the training target. The authors' code
-    represents them by all baskets except the last. The paper does not say which group is shorter if ``group_size`` does
+    represents them by all baskets except the last. The paper does not say which group is smaller if ``group_size`` does
     not divide T; here it is the last one.
     """
 
@@ -81,11 +81,11 @@ class TIFUKNN(NextBasketRecommender):
         return within * self.group_decay ** (n_groups - 1 - group).float() / n_groups
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero; there is nothing to learn."""
+        """Return a scalar zero; there is nothing to learn."""
         return self.fake_loss.sum() * 0
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items]."""
+        """Return the scores of all items, float [batch, n_items]."""
         history = Incidence.of(interaction[self.HISTORY_ITEMS])
         weights = self._weights(history.user, history.slot, interaction[self.HISTORY_LENGTH])
         own = self.squares.new_zeros(history.n_users, self.n_items)

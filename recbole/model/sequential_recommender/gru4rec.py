@@ -1,4 +1,4 @@
-"""GRU4Rec."""
+"""GRU4Rec: a recurrent network over sessions."""
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ class GRU4Rec(NextItemRecommender):
         return self.dense(last)
 
     def factors(self, interaction: Interaction) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """Return :meth:`NextItemRecommender.factors`; a sequence that is a prefix of another is not read separately."""
+        """Return the same as :meth:`NextItemRecommender.factors`, but encode prefixes of another sequence only once."""
         if self.training or not self._reads_once:
             return super().factors(interaction)
         item_seq, lengths = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
@@ -68,5 +68,8 @@ class GRU4Rec(NextItemRecommender):
 
     @property
     def _reads_once(self) -> bool:
-        """Whether a prefix's vector can be taken from the states of a longer sequence in :meth:`forward`."""
+        """Whether the vector of a prefix can be taken from the GRU states of a longer sequence.
+
+        This is so with the cross-entropy loss, unless a subclass overrides :meth:`forward`.
+        """
         return self.is_cross_entropy and type(self).forward is GRU4Rec.forward

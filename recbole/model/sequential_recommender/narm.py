@@ -1,4 +1,4 @@
-"""NARM."""
+"""NARM: a recurrent network with attention over sessions."""
 
 import torch
 from torch import nn
@@ -15,9 +15,8 @@ from recbole.model.recurrent import run_gru
 class NARM(NextItemRecommender):
     """A GRU reads the session; attention with the last state as query selects the relevant items.
 
-    With states ``h_1 .. h_t``: ``alpha_j = v . sigmoid(A1 h_j + A2 h_t)``, ``c = [sum_j alpha_j h_j ; h_t]``, and an
-    item with embedding ``e`` scores ``e . B c``. The attention
-    weights ``alpha`` are not normalised.
+    With states ``h_1 .. h_t``: ``alpha_j = v . sigmoid(A1 h_j + A2 h_t)``, ``c = [sum_j alpha_j h_j ; h_t]``. The score
+    of an item with embedding ``e`` is ``e . B c``. The attention weights ``alpha`` are not normalised.
 
     J. Li et al., "Neural Attentive Session-based Recommendation", CIKM 2017 (equation numbers not checked).
     """

@@ -1,4 +1,4 @@
-"""Popularity for session-based recommendation."""
+"""Pop_SBR: popularity for session-based recommendation."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from recbole.utils import ModelType
 
 
 class Pop_SBR(Pop):
-    """Scores an item by the number of retained training examples with it as target.
+    """Scores an item by the number of retained training examples whose target it is.
 
     It is evaluated on the same test examples as the other session models. ERASE's Pop_SBR counts an item at most once
     per batch, and is evaluated on other examples than the session models.

@@ -1,4 +1,4 @@
-"""SASRec."""
+"""SASRec: self-attention over sessions."""
 
 import torch
 from torch import nn
@@ -41,6 +41,7 @@ class SASRec(NextItemRecommender):
         self.apply(self._initialise)
 
     def _initialise(self, module: nn.Module) -> None:
+        """Draw the weights of a linear or embedding layer from N(0, initializer_range^2); set biases to 0."""
         if isinstance(module, (nn.Linear, nn.Embedding)):
             module.weight.data.normal_(std=self.initializer_range)
         if isinstance(module, nn.Linear):

@@ -1,4 +1,4 @@
-"""Session-based nearest neighbours."""
+"""SKNN_SBR: nearest neighbours among sessions."""
 
 import numpy as np
 import scipy.sparse
@@ -22,11 +22,11 @@ _SIMILARITIES = {
 
 
 class SKNN_SBR(SequentialRecommender):
-    """Scores an item by the summed similarity of the neighbouring sessions with it, divided by the largest score.
+    """Scores an item by the summed similarity of the neighbour sessions that contain it, divided by the largest score.
 
-    Candidates are the ``sample_size`` most recent other sessions that share an item with the session. Its neighbours
-    are the ``k`` candidates most similar to it as sets of items; more recent ones win ties. A session's item set is the
-    set of its retained items up to and including its last training target.
+    Candidates are the ``sample_size`` most recent other sessions that share an item with the session. The neighbours
+    are the ``k`` candidates whose item sets are most similar to the session's; among equally similar ones the more
+    recent are chosen. The item set of a candidate is its retained items up to and including its last training target.
 
     D. Jannach, M. Ludewig, "When Recurrent Neural Networks meet the Neighborhood for Session-Based Recommendation",
     RecSys 2017 (equation numbers not checked). ERASE omits each session's last training target from its set.
@@ -67,15 +67,15 @@ class SKNN_SBR(SequentialRecommender):
         ]
 
     def calculate_loss(self, interaction: Interaction) -> torch.Tensor:
-        """Return zero; nothing is trained."""
+        """Return a scalar zero; nothing is trained."""
         return self.fake_loss.sum() * 0
 
     def predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch] of (sequence, item) pairs."""
+        """Return the scores of the (sequence, item) pairs, float [batch]."""
         return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
 
     def full_sort_predict(self, interaction: Interaction) -> torch.Tensor:
-        """Return the scores [batch, n_items], at most 1."""
+        """Return the scores of all items, float [batch, n_items], at most 1."""
         item_seq = interaction[self.ITEM_SEQ].cpu().numpy()
         row, position = np.nonzero(item_seq)
         sets = _item_sets(row, item_seq[row, position], (len(item_seq), self.n_items))
@@ -109,7 +109,14 @@ def _item_sets(rows: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> s
 
 
 def _first(row: np.ndarray, keys: tuple[np.ndarray, ...], n: int, *values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Keep each row's first ``n`` entries sorted by ``keys`` (last key is primary, as in ``np.lexsort``)."""
+    """Sort the entries of each row by ``keys``, keep the first ``n`` per row, and return ``(row, *values)`` of these.
+
+    Args:
+        row: int [entries], the row of each entry.
+        keys: arrays [entries]; the last one is the primary key, as in ``np.lexsort``.
+        n: number of entries to keep per row.
+        values: arrays [entries].
+    """
     order = np.lexsort((*keys, row))
     row = row[order]
     kept = np.arange(len(row)) - np.searchsorted(row, row) < n

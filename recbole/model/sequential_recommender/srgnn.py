@@ -1,4 +1,4 @@
-"""SR-GNN."""
+"""SR-GNN: a graph network over sessions."""
 
 import math
 from dataclasses import dataclass
@@ -40,7 +40,12 @@ def session_graph(item_seq: torch.Tensor, n_items: int) -> SessionGraph:
 
 
 def _mean(values: torch.Tensor, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-    """Return each node's mean of the values [nodes, d] over its incoming edges, [nodes, d]; zero without edges."""
+    """Return the mean of the values at the start nodes of each node's incoming edges, [nodes, d]; zero without edges.
+
+    Args:
+        values: float [nodes, d].
+        start, end: int64 [edges], the nodes at which each edge starts and ends.
+    """
     total = torch.zeros_like(values).index_add(0, end, values.index_select(0, start))
     return total / torch.bincount(end, minlength=len(values)).clamp_min(1).unsqueeze(1)
 
@@ -77,10 +82,10 @@ class GNN(nn.Module):
 
 
 class SRGNN(NextItemRecommender):
-    """A graph network over the session's items; attention with the last item as query weighs them.
+    """A graph network over the session's items, pooled by attention with the last item as query.
 
-    With node vectors ``h_1 .. h_t`` along the session: ``alpha_j = q . sigmoid(W1 h_t + W2 h_j)`` and the session is
-    ``W3 [sum_j alpha_j h_j ; h_t]``.
+    With node vectors ``h_1 .. h_t`` along the session: ``alpha_j = q . sigmoid(W1 h_t + W2 h_j)``, and the session's
+    vector is ``W3 [sum_j alpha_j h_j ; h_t]``.
 
     S. Wu et al., "Session-based Recommendation with Graph Neural Networks", AAAI 2019 (equation numbers not checked).
     A repeated transition is one edge, as in RecBole; the learning rate is multiplied by ``lr_dc`` every ``lr_dc_step``

@@ -1,4 +1,4 @@
-"""Finding the spam attack that a run's settings describe, and checking that its files match them."""
+"""Finds the files of the spam attack that a run's settings describe, and checks that they match the settings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,10 @@ class Attack:
 
     Attributes:
         path: the file of the fake interactions.
-        sha256: SHA-256 of that file's bytes.
+        sha256: SHA-256 of the file's bytes, in hexadecimal digits.
         target_items: tokens of the promoted items.
-        remedy: how to obtain an attack that fits the clean data under the run's filters, to end an error message with.
+        remedy: end of an error message about an attack that does not match the clean data under the run's filters: how
+            to obtain one that does.
     """
 
     path: Path
@@ -67,10 +68,10 @@ def find_attack(config: Config, task_type: str) -> Attack:
 
 
 def _remedy(config: Config, task_type: str, metadata: dict[str, Any], advice: str) -> str:
-    """Return what to do about an attack that does not fit the data: ``advice``, or that spam cannot help.
+    """Return the end of an error message about an attack that does not match the data under the run's filters.
 
-    Making the attack again changes nothing if it already is the one that the command would make. The cause is then
-    a filter that spam cannot be drawn for.
+    It is ``advice``, unless the attack already is the one that the command would make. In that case the cause is a
+    filter that the generator of spam does not take into account, and the message names this filter.
 
     Args:
         config: the run's `Config`.
@@ -82,12 +83,12 @@ def _remedy(config: Config, task_type: str, metadata: dict[str, Any], advice: st
     known = all(key in metadata and same_filter(key, metadata[key], value) for key, value in filters.items())
     if not known or "artifact_sha256" not in metadata or "source_sha256" not in metadata:
         return advice
-    others = " or ".join(key for key in _OTHER_FILTERS if config[key]) or "other filters"
-    return f"this spam fits {' and '.join(filters)}; spam cannot be drawn for {others}"
+    others = " or ".join(key for key in _OTHER_FILTERS if config[key]) or "others"
+    return f"this spam was made for {' and '.join(filters)}; spam supports no other filters: run without {others}"
 
 
 def _command(config: Config, task_type: str) -> str:
-    """Return the command line that makes the attack for the items that the run's own filters keep."""
+    """Return the command line that makes the attack, restricted to items that the run's filters keep."""
     return making_command(
         config,
         task_type,

@@ -14,14 +14,18 @@ from recbole.generators.commands import filter_flags, making_command
 from recbole.generators.raw_log import read_filled
 from recbole.utils import UserError, read_json, sha256_of_file
 
-_LARGEST_PICKLE = 1 << 28
-_LONGEST_ID = 1000
+_LARGEST_PICKLE = 1 << 28  # bytes
+_LONGEST_ID = 1000  # characters
 _NO_TEXT = re.compile("[\ud800-\udfff]")
+"""Unpaired surrogates, which cannot be encoded as UTF-8."""
+
 _DAMAGED: tuple[type[Exception], ...] = (
     *(ValueError, EOFError, LookupError, TypeError, AttributeError, OverflowError, MemoryError),
     *(RecursionError, pickle.UnpicklingError),
 )
 _CODE = {"GLOBAL", "STACK_GLOBAL", "INST"}
+"""Pickle instructions that look up a class or function."""
+
 _PLAIN = {
     *("PROTO", "FRAME", "STOP", "MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS"),
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"),
@@ -32,14 +36,16 @@ _PLAIN = {
 
 @dataclass(frozen=True)
 class ForgetSet:
-    """What is to be forgotten: distinct pairs of a user (SBR: session) and an item, in the file's order.
+    """The content of a forget-set file: distinct (user, item) pairs, in the file's order.
+
+    In session-based recommendation (SBR), the users are sessions.
 
     Attributes:
-        entities: the user's (SBR: session's) token, for each pair.
-        items: the item's token, for each pair. ``None`` stands for all sensitive items of that user (NBR, files that
-            list users).
+        entities: the user's token, for each pair.
+        items: the item's token, for each pair. ``None`` stands for all sensitive items of the user; it occurs in files
+            for next-basket recommendation (NBR) that list only users.
         path: the file.
-        sha256: SHA-256 of the file's bytes.
+        sha256: SHA-256 of the file's bytes, in hexadecimal digits.
         n_rows: number of rows in the file, counting repeated ones.
     """
 
@@ -67,9 +73,9 @@ def find_forget_set(config: Config, task_type: str) -> Path:
         return Path(config["forget_set"])
     method, fraction = config["unlearning_sample_selection_method"], config["unlearning_fraction"]
     if method is None:
-        raise UserError("say what is to be forgotten: --sensitive_category, or --forget_set with a file of your own")
+        raise UserError("no forget set is given: set --sensitive_category, or --forget_set with a file of your own")
     if fraction is None:
-        raise UserError("say what share is to be forgotten: --unlearning_fraction, such as 0.001")
+        raise UserError("the fraction to forget is not given: set --unlearning_fraction, for example to 0.001")
     seed = config["unlearn_sample_selection_seed"]
     names = forget_set_names(config["dataset"], method, seed, fraction, task_type)
     paths = [Path(config["data_path"]) / name for name in names]
@@ -82,6 +88,7 @@ def find_forget_set(config: Config, task_type: str) -> Path:
 
 
 def _advice(config: Config, task_type: str, method: str, fraction: float, seed: int) -> str:
+    """Return the end of the message about a missing file: the command that makes it, and which files exist."""
     category = category_of(method)
     there = sorted(path.name for path in Path(config["data_path"]).glob("*_unlearn_pairs_*"))
     if category is None:
@@ -99,13 +106,13 @@ def read_forget_set(
 ) -> ForgetSet:
     """Read a forget set.
 
-    An ``.inter`` file (all tasks) holds one pair per row; columns other than those of the user and the item are
-    ignored. For next-basket recommendation, a ``.json`` or ``.pkl`` file holds a list of users. Tokens are always
-    strings. A pickle is read without running any code that it may hold.
+    An ``.inter`` file (all tasks) has one (user, item) pair per row; other columns are ignored. For next-basket
+    recommendation, a ``.json`` or ``.pkl`` file contains a list of users. Tokens are always strings. A pickle is read
+    without executing code from it.
 
     Args:
         path: the file.
-        task_type: ``CF``, ``SBR`` or ``NBR``.
+        task_type: ``CF`` (collaborative filtering), ``SBR`` (session-based) or ``NBR`` (next-basket recommendation).
         user_field: name of the column with the user (SBR: session).
         item_field: name of the column with the item.
         separator: the character between columns.
@@ -132,11 +139,13 @@ def read_forget_set(
 
 
 def _pairs(path: Path, user_field: str, item_field: str, separator: str) -> tuple[list[str], list[str]]:
+    """Return the users' and the items' tokens in an ``.inter`` file, one of each per row."""
     table = read_filled(path, [user_field, item_field], separator)
     return table[user_field].to_pylist(), table[item_field].to_pylist()
 
 
 def _user(path: Path, at: int, user: Any) -> str:
+    """Return element ``at`` of a list of users as a token; raise a UserError if it is not a valid user id."""
     if type(user) not in (str, int):
         found = type(user).__name__  # the value itself may be too large to print, in a hostile file
         raise UserError(f"{path}: element {at} is of type {found}, expected a user id (a string or a whole number)")
@@ -147,21 +156,21 @@ def _user(path: Path, at: int, user: Any) -> str:
     elif len(text) > _LONGEST_ID:
         found = f"has {len(text)} characters"
     elif _NO_TEXT.search(text):
-        found = "holds half a surrogate pair"
+        found = "is not valid Unicode text"
     if found:
         raise UserError(f"{path}: element {at} {found}, expected a user id (a string or a whole number)")
     return text
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Reads lists, strings and integers from a pickle, and refuses whatever would import or call something."""
+    """An unpickler of lists, strings and integers that refuses to look up (import) any class or function."""
 
     def __init__(self, path: Path, content: bytes) -> None:
         super().__init__(io.BytesIO(content))
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
-        """Refuse to look up a class or function; every call in a pickle starts with such a look-up.
+        """Refuse to look up a class or function; a pickle cannot call one without such a look-up.
 
         Raises:
             UserError: always.
@@ -170,10 +179,10 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def _read_pickle(path: Path) -> list[Any]:
-    """Return the list that a pickle holds, without running any code in it.
+    """Return the list in a pickle, without executing code from it.
 
     Raises:
-        UserError: the file cannot be read, holds anything but a list of strings and integers, or is damaged.
+        UserError: the file cannot be read, has anything but a list of strings and integers, or is damaged.
     """
     try:
         content = path.read_bytes()
@@ -186,7 +195,7 @@ def _read_pickle(path: Path) -> list[Any]:
             if code.name in _CODE:
                 break  # loading stops here too: `_PlainUnpickler.find_class` raises, and names the class
             if code.name not in _PLAIN:
-                raise UserError(f"{path}: refused: holds more than a list of strings and whole numbers ({code.name})")
+                raise UserError(f"{path}: refused: not only a list of strings and whole numbers ({code.name})")
             if code.name.endswith("PUT") and int(str(argument)) > len(content):  # would reserve that much memory
                 raise UserError(f"{path}: refused: damaged or hostile ({code.name} {argument!s:.20})")
         users = _PlainUnpickler(path, content).load()
