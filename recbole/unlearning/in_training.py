@@ -47,6 +47,8 @@ class InTrainingAlgorithm(AttributeAlgorithm):
         snapshot: path of the file for snapshots of the training; ``None`` writes none.
     """
 
+    puts_off = True
+
     def __init__(self, config: Config, model: AbstractRecommender, dataset: Dataset) -> None:
         super().__init__(config, model, dataset)
         self.asked: dict[str, AttributeRequest] = {}
