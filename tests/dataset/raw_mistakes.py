@@ -241,8 +241,8 @@ OPTIONS = [
     (
         "movielens",
         ("--rating_threshold", "5"),
-        "category 'violence': its 2 items have no interaction with a rating of 5 or better that users may request",
+        "category 'violence': there is no interaction with a rating of 5 or better with its 2 items that a user",
     ),
-    ("nowp", ("--subset", "1.5"), "--subset: should be a share from 0 to 1, such as 0.01, not 1.5"),
-    ("nowp", ("--subset", "many"), "--subset: should be a share from 0 to 1, such as 0.01, not many"),
+    ("nowp", ("--subset", "1.5"), "--subset: should be a share above 0, at most 1, such as 0.01, not 1.5"),
+    ("nowp", ("--subset", "many"), "--subset: should be a share above 0, at most 1, such as 0.01, not many"),
 ]
