@@ -222,7 +222,7 @@ MISTAKES = [
         "dunnhumby",
         "transaction_data.csv",
         lambda content: content + b"10,90,1,7,1,1,1,1,1,1,0,0\r\n",
-        "transaction_data.csv:20: column 'household_key': basket 90 belongs to another household than 10",
+        "transaction_data.csv:20: column 'household_key': basket 90 of household 10 belongs to another household",
     ),
 ]
 OPTIONS = [

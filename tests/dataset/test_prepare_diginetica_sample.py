@@ -52,7 +52,7 @@ def test_orders_by_date_session_and_time_and_draws_the_category(tmp_path):
         ([HEADER.replace("_", ""), *VIEWS], "train-item-views.csv:1: expected the header session_id;"),
         ([HEADER, *VIEWS, "1;2;3;4"], "train-item-views.csv:6: expected 5 values, found 4"),
         ([HEADER], "train-item-views.csv: no rows"),
-        ([HEADER, *VIEWS], "no item has 4 to 9 views, so that there are none to draw 'middling' from"),
+        ([HEADER, *VIEWS], "no item has 4 to 9 views, so the category 'middling' cannot be drawn"),
         (
             [HEADER, *VIEWS, "1;2;12345678901234567890;4;2016-01-01"],
             ".csv:6: value 3, '12345678901234567890', is not a",

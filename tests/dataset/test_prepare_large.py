@@ -226,7 +226,7 @@ def test_check_refuses_another_size_than_the_published(name, outputs, monkeypatc
 
 def test_check_of_what_was_not_prepared(tmp_path, monkeypatch, capsys):
     status, told = run_here("nowp", "unread", tmp_path / "out", monkeypatch, capsys, "--check")
-    assert (status, told.count("\n")) == (2, 1) and "nothing was prepared there yet" in told
+    assert (status, told.count("\n")) == (2, 1) and "prepare the data set first" in told
     assert not (tmp_path / "out").exists()
 
 

@@ -148,7 +148,10 @@ def test_source_figures_without_source_counts_are_not_checked(folder, capsys):
             "or truncated",
         ),
         ("source: {users: 2}", "1 more than the 2 published (+50 %): probably the raw files are another release"),
-        ("source: {users: 3}\nprepared: {users: 4}", "(-50 %): the raw files have the published counts, so a filter"),
+        (
+            "source: {users: 3}\nprepared: {users: 4}",
+            "(-50 %): the raw files have the published counts, so probably a filter",
+        ),
     ],
 )
 def test_a_count_that_differs_is_told_with_how_much_and_why(folder, figures, told):
@@ -164,7 +167,7 @@ def test_rows_of_a_split_are_counted(folder, capsys):
 
 
 def test_nothing_was_prepared(tmp_path):
-    assert refusal(tmp_path).endswith("small.inter nor small_merged.json: nothing was prepared there yet")
+    assert refusal(tmp_path).endswith("small.inter nor small_merged.json: prepare the data set first")
 
 
 # --- files that belong together --------------------------------------------------------------------------------------
@@ -198,7 +201,7 @@ def test_a_row_to_forget_that_is_not_in_the_log(folder, row):
     (folder / "published.yaml").unlink()
     next(folder.glob("small_unlearn_pairs_*")).write_text(HEADER + f"{ROWS[2]}\n{row}\n")
     user, _, item = row.split("\t")
-    assert f"_0.5.inter: user_id {user} with item {item} is not in small.inter; these files" in refusal(folder)
+    assert f"_0.5.inter: user_id {user} with item {item} is not in small.inter; the files" in refusal(folder)
 
 
 @pytest.mark.parametrize(
