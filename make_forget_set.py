@@ -1,4 +1,4 @@
-"""Draw what is to be forgotten, sensitive interactions or spam: ``python make_forget_set.py --help``."""
+"""Draw forget sets of sensitive interactions, or generate a spam attack: ``python make_forget_set.py --help``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Make a trained recommender forget: ``python unlearn.py --help``."""
+"""Unlearn a forget set from a trained recommender and evaluate the result: ``python unlearn.py --help``."""
 
 import sys
 

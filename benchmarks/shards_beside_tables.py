@@ -82,7 +82,8 @@ def check(cell, seed, found):
         ours, theirs = Identity(settings_of(record, first)), Identity(settings_of(first, record))
         if differing := ours.differences(theirs):
             raise UserError(
-                f"{cell}, seed {seed}: of other settings, {name} there, {step} here: {differences(differing)}"
+                f"{cell}, seed {seed}: the settings of {name} (file) and {step} (configuration) differ: "
+                f"{differences(differing)}"
             )
 
 

@@ -1,8 +1,8 @@
-"""The installed commands of ERASE bench, which look before they start whether RecBole's files lie among its own.
+"""The installed commands of ERASE bench. Before they start, they check that RecBole is not installed over this package.
 
-RecBole's distribution and this one both own the folder ``recbole`` of an environment; whichever is installed later
-writes over the other's files. Nothing of ``recbole`` is imported here before that has been looked at. Beside this file
-an installation has what a checkout has at its top: ``configs/``, and each data set's ``prepare.py`` in ``dataset/``.
+The distributions of RecBole and of ERASE bench both install a package ``recbole``. Whichever is installed later
+overwrites files of the other. This module therefore imports nothing from ``recbole`` before the check. In an
+installation, the folder of this file also contains ``configs/`` and, in ``dataset/``, each data set's ``prepare.py``.
 """
 
 import importlib.util
@@ -16,17 +16,17 @@ _OURS = Path("properties", "deciding.yaml")
 
 
 def mixed_with_recbole() -> str | None:
-    """Return one line that says so where RecBole's files lie in the folder of this project's package, else None."""
+    """Return a one-line error message if RecBole's files are in the folder of this project's package, else None."""
     found = importlib.util.find_spec("recbole")
     folders = list(found.submodule_search_locations or []) if found else []
     if not folders:
-        return "the package recbole is gone: install erase-bench again"
+        return "the package recbole is missing: install erase-bench again"
     folder = Path(folders[0])
     if not (folder / _OF_RECBOLE).exists() and (folder / _OURS).exists():
         return None
     return (
-        f"RecBole is installed into {folder} too, and one of the two has written over the other: both packages are "
-        "called recbole. Use an environment of its own, or pip uninstall both and install erase-bench again"
+        f"RecBole is also installed in {folder}, and one of the two has overwritten files of the other, because both "
+        "packages are called recbole. Use a separate environment, or pip uninstall both and install erase-bench again"
     )
 
 
@@ -51,6 +51,7 @@ def make_forget_set() -> int:
 
 
 def _run(program: str, module: str, function: str) -> int:
+    """Import a module and call its function, unless RecBole was installed over this package; return the exit status."""
     hear_signals(program)
     mistake = mixed_with_recbole()
     if mistake:

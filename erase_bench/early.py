@@ -1,4 +1,4 @@
-"""What stops a program before it has begun: while it imports what it is made of."""
+"""Handles signals while a program is still importing its modules."""
 
 import contextlib
 import os
@@ -9,13 +9,19 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
 
 def hear_signals(program: str) -> None:
-    """Let a signal that asks to stop end this process in one line, until the program hears signals itself."""
+    """Make a signal that stops the program end this process with a one-line message instead of a traceback.
+
+    The handlers are replaced once the program installs its own. The exit status is 128 plus the signal's number.
+
+    Args:
+        program: the program's name in the message.
+    """
 
     def stop(number: int, _frame: FrameType | None) -> None:
         with contextlib.suppress(OSError):
-            if os.environ.get("RANK", "0") == "0":  # of several the main one tells
+            if os.environ.get("RANK", "0") == "0":  # in a distributed run only the main process prints
                 os.write(2, f"{program}: stopped before it began\n".encode())
-        os._exit(128 + number)  # nothing was opened that could be left half done
+        os._exit(128 + number)  # no file is open yet, so none is left incomplete
 
     stop.only_before = True  # type: ignore[attr-defined]
     for name in _SIGNALS:

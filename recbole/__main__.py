@@ -1,4 +1,4 @@
-"""``python -m recbole`` is ``erase-bench``."""
+"""Makes ``python -m recbole`` run the command ``erase-bench``."""
 
 import sys
 

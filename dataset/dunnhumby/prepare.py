@@ -1,8 +1,8 @@
-"""Make the data set dunnhumby (The Complete Journey) and its forget sets.
+"""Prepare the data set dunnhumby (The Complete Journey) and its forget sets.
 
     python dataset/dunnhumby/prepare.py --from DIR
 
-DIR holds transaction_data.csv and product.csv, plain or as .gz (see README.md for where to get them). It writes
+DIR contains transaction_data.csv and product.csv, plain or as .gz (README.md says where to get them). The script writes
 dunnhumby_merged.json, the products of the sensitive category (sensitive_asins_alcohol.txt) and the forget sets
 (dunnhumby_unlearn_pairs_sensitive_category_alcohol_seed_<s>_unlearning_fraction_<f>.json).
 """
@@ -31,7 +31,7 @@ PRODUCT = {"PRODUCT_ID": pa.string(), "DEPARTMENT": pa.string(), "COMMODITY_DESC
 
 
 def main():
-    """Build the baskets, find the sensitive products, and write everything."""
+    """Build the baskets, find the sensitive products, and write the data set and its forget sets."""
     options = steps.command_line(__doc__, HERE, WANTED)
     source = steps.source_folder(options, HERE, WANTED)
     rules = SensitiveRules(HERE / "sensitive.yaml")
@@ -44,15 +44,19 @@ def main():
 
 
 def read_baskets(path):
-    """Return the purchases as baskets, each of which belongs to one household, and how much was read."""
+    """Read the purchases; return their baskets, and a dict with the counts of the file, before any filter.
+
+    Raises:
+        UserError: the file is malformed, or a basket belongs to several households.
+    """
     purchases = read_csv(path, PURCHASE, least=0)
     columns = zip(*([batch[name].to_numpy() for name in PURCHASE] for batch in purchases), strict=True)
     household, basket, *others = map(np.concatenate, columns)
     row = first_stranger(household, basket)
     if row is not None:
         raise UserError(
-            f"{path}:{line_of_row(path, row)}: column 'household_key': basket {basket[row]} belongs to another "
-            f"household than {household[row]} further up"
+            f"{path}:{line_of_row(path, row)}: column 'household_key': basket {basket[row]} of household "
+            f"{household[row]} belongs to another household in an earlier line"
         )
     read = {name: len(np.unique(column)) for name, column in zip(COUNTED, (household, basket, others[0]), strict=True)}
     return build_baskets(household, basket, *others), {"interactions": len(household), **read}

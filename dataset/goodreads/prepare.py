@@ -1,9 +1,9 @@
-"""Make the data set goodreads (UCSD Book Graph, rated 3 or better, 5-core) and its forget sets.
+"""Prepare the data set goodreads (UCSD Book Graph, ratings of 3 or better, 5-core) and its forget sets.
 
-    python dataset/goodreads/prepare.py                 fetches the three files (several GB)
+    python dataset/goodreads/prepare.py                 downloads the three files (several GB)
     python dataset/goodreads/prepare.py --from DIR      uses files that you have
 
-DIR holds goodreads_interactions.csv, book_id_map.csv and goodreads_books.json, plain or as .gz. It writes
+DIR contains goodreads_interactions.csv, book_id_map.csv and goodreads_books.json, plain or as .gz. The script writes
 goodreads.inter, the books of each sensitive category (sensitive_asins_<category>.txt) and the forget sets
 (goodreads_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
 """
@@ -41,7 +41,7 @@ BOOK = pa.schema(
 
 
 def main():
-    """Convert the ratings, find the sensitive books, and write everything."""
+    """Convert the ratings, find the sensitive books, and write the data set and its forget sets."""
     options = steps.command_line(__doc__, HERE, WANTED, RATINGS)
     source = steps.source_folder(options, HERE, WANTED, {name: f"{URL}/{name}" for name in FILES})
     categories, n_books = sensitive_books(source)
@@ -52,9 +52,10 @@ def main():
 
 
 def ratings(source, read):
-    """Yield the ratings in blocks. The file has no times: a rating's time is its place in the file, from 0.
+    """Yield the ratings of 3 or better in blocks, as dicts of Arrow arrays.
 
-    ``read["interactions"]`` is how many interactions have been read.
+    The file has no times, so the timestamp of a rating is its row number in the file, from 0. ``read["interactions"]``
+    is set to the number of rows read so far, of any rating.
     """
     types = {"user_id": pa.string(), "book_id": pa.string(), "rating": pa.int64()}
     place = 0
@@ -71,9 +72,9 @@ def ratings(source, read):
 
 
 def sensitive_books(source):
-    """Return the books of each category under the ids that the ratings use, and how many books there are.
+    """Return a dict from each sensitive category to its books (ids as in the ratings), and the number of all books.
 
-    Descriptions use Goodreads's own ids and ratings others; book_id_map.csv joins them.
+    The descriptions of books have other ids than the ratings; book_id_map.csv maps one to the other.
     """
     rules = SensitiveRules(HERE / "sensitive.yaml")
     for batch in read_json_lines(find(source, "goodreads_books.json"), BOOK, BOOK.names[1:]):

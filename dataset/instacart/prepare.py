@@ -1,9 +1,9 @@
-"""Make the data set instacart (Instacart 2017, the first tenth of the users) and its forget sets.
+"""Prepare the data set instacart (Instacart 2017, the tenth of the users with the smallest ids) and its forget sets.
 
     python dataset/instacart/prepare.py --from DIR
 
-DIR holds orders.csv, order_products__prior.csv, order_products__train.csv and products.csv, plain or as .gz (see
-README.md for where to get them). It writes instacart_merged.json, the products of each sensitive category
+DIR contains orders.csv, order_products__prior.csv, order_products__train.csv and products.csv, plain or as .gz
+(README.md says where to get them). The script writes instacart_merged.json, the products of each sensitive category
 (sensitive_asins_<category>.txt) and the forget sets
 (instacart_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.json).
 """
@@ -32,7 +32,7 @@ LEAST_PURCHASES = 17
 
 
 def main():
-    """Build the baskets, find the sensitive products, and write everything."""
+    """Build the baskets, find the sensitive products, and write the data set and its forget sets."""
     options = steps.command_line(__doc__, HERE, WANTED)
     source = steps.source_folder(options, HERE, WANTED)
     rules = SensitiveRules(HERE / "sensitive.yaml")
@@ -49,9 +49,9 @@ def main():
 
 
 def read_baskets(source, read):
-    """Return the orders of the first tenth of the users as baskets, products in the order in which they were added.
+    """Return the orders of the first tenth of the users as baskets, with products in the order of their addition.
 
-    In ``read``, a `Counter`, all users, orders and products in orders are counted.
+    ``read`` is a `Counter` to which the numbers of all users, orders and interactions (products in orders) are added.
     """
     orders, owner, number = read_orders(find(source, "orders.csv"), read)
     place, product, position = read_products(source, orders, read)
@@ -61,13 +61,14 @@ def read_baskets(source, read):
 
 
 def read_orders(path, read):
-    """Return the orders of the first tenth of the users: id, user, place in the user's sequence.
+    """Read the orders of the first tenth of the users.
 
     Returns:
-        Three int64 arrays, ascending by id.
+        Three int64 arrays [orders], ascending by the first: the order's id, its user, and its number in the user's
+        sequence of orders.
 
     Raises:
-        UserError: an order stands there twice.
+        UserError: the file is malformed, or an order occurs twice.
     """
     types = dict.fromkeys(("order_id", "user_id", "order_number"), pa.int64())
     batches = [[batch[name].to_numpy() for name in types] for batch in read_csv(path, types, least=0)]
@@ -75,7 +76,7 @@ def read_orders(path, read):
     distinct, first = np.unique(order, return_index=True)
     if len(distinct) < len(order):
         again = np.setdiff1d(np.arange(len(order)), first)[0]
-        raise UserError(f"{path}:{line_of_row(path, again)}: column 'order_id': {order[again]} stands there twice")
+        raise UserError(f"{path}:{line_of_row(path, again)}: column 'order_id': {order[again]} occurs twice")
     users = np.unique(user)
     read.update(users=len(users), orders=len(order))
     chosen = first[np.isin(user[first], users[: max(1, int(len(users) * USERS))])]
@@ -83,7 +84,12 @@ def read_orders(path, read):
 
 
 def read_products(source, orders, read):
-    """Return the products of the given orders (int64, ascending): place of the order, product, place in the basket."""
+    """Read the products of the given orders (int64 ids, ascending).
+
+    Returns:
+        Three int64 arrays with an element for each product in an order: the index of the order in ``orders``, the
+        product, and the product's position in the order.
+    """
     types = dict.fromkeys(("order_id", "product_id", "add_to_cart_order"), pa.int64())
     parts = []
     for name in ("order_products__prior.csv", "order_products__train.csv"):

@@ -1,15 +1,16 @@
-"""Fetch MovieLens 100K, mark four genres as sensitive, and draw the forget sets.
+"""Prepare the data set ml-100k (MovieLens 100K, with four genres as sensitive categories) and its forget sets.
 
-    python dataset/ml-100k/prepare.py                 fetches the data
+    python dataset/ml-100k/prepare.py                 downloads the data
     python dataset/ml-100k/prepare.py --from DIR      uses files that you have
-    python dataset/ml-100k/prepare.py --subset 0.1    writes ml-100k_test beside it: 10 % of the people
+    python dataset/ml-100k/prepare.py --subset 0.1    writes ml-100k_test with 10 % of the users
 
-It writes ml-100k.inter, .item and .user (RecBole's atomic files), the items of each sensitive
-category (sensitive_asins_<category>.txt, one id per line; horror, crime, war, childrens, and for
-tuning algorithms on others than those that are reported, tuning_war and tuning_crime, the films of
-these two that are neither horror nor children's) and the forget sets
+The script writes ml-100k.inter, .item and .user (RecBole's atomic files), the films of each sensitive category
+(sensitive_asins_<category>.txt, one item id per line) and the forget sets
 (ml-100k_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
-Running it again gives the same files. The data is GroupLens's: see README.md for its terms.
+The categories are horror, crime, war and childrens. For choosing hyper-parameters on other films than those of the
+reported categories horror and childrens, there are also tuning_war and tuning_crime: the films of these two genres
+that are neither horror nor children's.
+The same data give the same files. The data are GroupLens's; README.md states their terms of use.
 """
 
 import re
@@ -50,59 +51,62 @@ GENRES = (  # in the order of u.item's flags
 INTER = "user_id:token item_id:token rating:float timestamp:float"
 ITEM = "item_id:token movie_title:token_seq release_year:token class:token_seq"
 USER = "user_id:token age:token gender:token occupation:token zip_code:token"
-ADVICE = f"put {', '.join(GROUPLENS)} (or {', '.join(ATOMIC)}) into a folder and give it with --from DIR"
+ADVICE = f"put {', '.join(GROUPLENS)} (or {', '.join(ATOMIC)}) into a folder and pass it with --from DIR"
 
 
 def main():
-    """Fetch or convert the data, then write it, or a subset of it, with the lists and the forget sets."""
+    """Download or convert the data, and write them, or a subset, with the item lists and the forget sets."""
     wanted = f"{', '.join(GROUPLENS)}, or with {', '.join(ATOMIC)}"
     options = steps.command_line(__doc__, HERE, wanted, RATINGS)
     with tempfile.TemporaryDirectory() as folder:
         source = atomic_files(options, Path(folder))
         same = all(sha256_of_file(source / name) == sha256 for name, sha256 in ATOMIC.items())
-        program.say(f"the data files are {'' if same else 'not '}byte for byte RecBole's")
+        program.say(f"the data files are {'' if same else 'NOT '}identical to those of RecBole")
         log = RawInteractions(source / f"{NAME}.inter")
         for name in ATOMIC:
-            read_atomic(source / name)  # so that a mistake is found in whatever column
+            read_atomic(source / name)  # reports a malformed value in any column
         categories = mark(by_genre(source / f"{NAME}.item"))
         steps.write_rows(options, "CF", log, categories, FRACTIONS, (".item", ".user"))
 
 
 def atomic_files(options, folder):
-    """Return where the atomic files are: in the output or the folder of ``--from``, or in ``folder``, written there."""
+    """Return the folder of the atomic files: the output folder or that of ``--from``, if they contain them already.
+
+    Otherwise the files are downloaded or converted, and written to ``folder``.
+    """
     source = options.source
     if source is None:
         for there in dict.fromkeys((options.output, HERE)):
             if all((there / name).is_file() and sha256_of_file(there / name) == ATOMIC[name] for name in ATOMIC):
-                program.say(f"the data is in {there} already")
+                program.say(f"using the data in {there}")
                 return there
         small_sources.from_first({PACKAGE: lambda: from_package(folder), URL: lambda: from_grouplens(folder)}, ADVICE)
         return folder
     if all((source / name).is_file() for name in ATOMIC):
-        program.say(f"taking the atomic files of {source}")
+        program.say(f"using the atomic files in {source}")
         return source
     if all((source / name).is_file() for name in GROUPLENS):
-        program.say(f"converting the files of {source}")
+        program.say(f"converting GroupLens's files in {source}")
         convert({name: (source / name).read_bytes() for name in GROUPLENS}, folder)
         return folder
-    raise UserError(f"{source} holds neither {', '.join(ATOMIC)} nor {', '.join(GROUPLENS)}")
+    raise UserError(f"{source} contains neither {', '.join(ATOMIC)} nor {', '.join(GROUPLENS)}")
 
 
 def from_package(folder):
-    """Take the example data that RecBole's wheel holds."""
+    """Write the example data in the Python package (wheel) of RecBole to ``folder``."""
     members = {f"{IN_PACKAGE}{name}": sha256 for name, sha256 in ATOMIC.items()}
     for path, content in small_sources.fetch_from_package(PACKAGE, members).items():
         (folder / Path(path).name).write_bytes(content)
 
 
 def from_grouplens(folder):
-    """Take the original archive and convert it."""
+    """Download GroupLens's archive, convert its files, and write them to ``folder``."""
     content = small_sources.fetch_from_url(URL, {f"{NAME}/{name}": None for name in GROUPLENS}, HERE / "raw")
     convert({Path(path).name: value for path, value in content.items()}, folder)
 
 
 def convert(files, folder):
-    """Write GroupLens's files, a dict from names to bytes, as atomic files."""
+    """Convert GroupLens's files (a dict from name to bytes) to atomic files in ``folder``."""
     whole, genres = small_sources.WHOLE, range(5, 5 + len(GENRES))
     ratings = columns(files, "u.data", "\t", 4, {0: whole, 1: whole, 2: RATING, 3: whole})
     movies = columns(files, "u.item", "|", 5 + len(GENRES), {0: whole, **dict.fromkeys(genres, FLAG)})
@@ -115,14 +119,15 @@ def convert(files, folder):
 
 
 def columns(files, name, *form):
-    """Return the columns of one of GroupLens's files, which are in Latin-1."""
+    """Parse one of GroupLens's files (in Latin-1) and return its columns, see `small_sources.columns`."""
     return small_sources.columns(files[name].decode("latin-1"), name, *form)
 
 
 def split_title(title):
-    """Split ``Toy Story (1995)`` into its words and what the last parentheses hold.
+    """Split a title such as ``Toy Story (1995)`` into its words (list of str) and the text in the last parentheses.
 
-    The one film without either is called ``unkonwn`` in RecBole's files, and so here: both sources give the same bytes.
+    One film has the title ``unknown`` and no year. RecBole's files call it ``unkonwn``, and so does this function, so
+    that both sources give the same bytes.
     """
     if title == "unknown":
         return ["unkonwn"], "unkonwn"
@@ -131,13 +136,13 @@ def split_title(title):
 
 
 def write(folder, kind, header, values):
-    """Write one atomic file from its typed header and its columns."""
+    """Write the atomic file of a kind (``inter``, ``item`` or ``user``), given its typed header and its columns."""
     types = dict(column.split(":") for column in header.split())
     write_atomic(folder / f"{NAME}.{kind}", dict(zip(types, values, strict=True)), types)
 
 
 def by_genre(path):
-    """Return a dict from each genre in lower case to its movies."""
+    """Return a dict from each genre in lower case to the ids (str) of its films, read from the ``.item`` file."""
     table = read_atomic(path, ["item_id", "class"]).table
     movies = {}
     for movie, genres in zip(table["item_id"].to_pylist(), table["class"].to_pylist(), strict=True):
@@ -147,9 +152,10 @@ def by_genre(path):
 
 
 def mark(movies):
-    """Return a dict from each sensitive category to its movies: genres, and what of them is for tuning alone.
+    """Return a dict from each sensitive category to its films: the genres, and the categories for tuning.
 
-    Algorithms that were tuned on `TUNED_ON` and are reported on `REPORTED` have seen none of the reported rows.
+    The categories for tuning contain the films of the genres `TUNED_ON` that are not in `REPORTED`. So
+    hyper-parameters are chosen without any row of the reported categories.
     """
     categories = {category: movies.get(genre, []) for category, genre in GENRE_OF.items()}
     reported = {movie for category in REPORTED for movie in categories[category]}

@@ -1,15 +1,16 @@
-"""Take MovieLens 10M in the split that RecEraser published, mark synthetic categories, and draw the forget sets.
+"""Prepare the data set ml-10m_receraser (MovieLens 10M in the split that RecEraser published) and its forget sets.
 
-    python dataset/ml-10m_receraser/prepare.py              fetches the lists
-    python dataset/ml-10m_receraser/prepare.py --from DIR   uses the files that you have: train.txt, valid.txt, test.txt
-    python dataset/ml-10m_receraser/prepare.py --subset 0.1 writes ml-10m_receraser_test beside it: 10 % of the people
+    python dataset/ml-10m_receraser/prepare.py              downloads the files of the split
+    python dataset/ml-10m_receraser/prepare.py --from DIR   uses train.txt, valid.txt and test.txt in DIR
+    python dataset/ml-10m_receraser/prepare.py --subset 0.1 writes ml-10m_receraser_test with 10 % of the users
 
-It writes the split (ml-10m_receraser.train.inter, .valid.inter, .test.inter, and .train_all.inter, which
-is train and valid together), all rows (ml-10m_receraser.inter), the items of two synthetic categories
-(sensitive_asins_<category>.txt, one id per line; middling, and for tuning, tuning) and the forget sets
+The script writes the split (ml-10m_receraser.train.inter, .valid.inter and .test.inter; .train_all.inter is training
+and validation together), all rows (ml-10m_receraser.inter), the items of two synthetic sensitive categories
+(sensitive_asins_<category>.txt, one item id per line) and the forget sets
 (ml-10m_receraser_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
-Without valid.txt a tenth of train is for validation. Running it again gives the same files. The data is
-GroupLens's: see README.md for its terms.
+The category middling is for results, the category tuning for choosing hyper-parameters on other items.
+Without valid.txt, a tenth of the rows of train.txt is used for validation. The same data give the same files. The data
+are GroupLens's; README.md states their terms of use.
 """
 
 import sys
@@ -26,7 +27,7 @@ CATEGORY_SEEDS = {"middling": 2026, "tuning": 2027}
 
 
 def main():
-    """Take the lists, and write the data with the categories and the forget sets."""
+    """Read the files of the split, and write the data set with its categories and forget sets."""
     wanted = ", ".join(user_lists.LISTS)
     options = steps.command_line(__doc__, HERE, wanted)
     source = steps.source_folder(options, HERE, wanted, {name: f"{FOLDER}/{name}" for name in user_lists.LISTS})

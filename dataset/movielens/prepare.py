@@ -1,11 +1,11 @@
-"""Make the data set movielens (MovieLens 20M, 5-core) and its forget sets.
+"""Prepare the data set movielens (MovieLens 20M, 5-core) and its forget sets.
 
-    python dataset/movielens/prepare.py                 fetches GroupLens's archive (about 190 MB)
+    python dataset/movielens/prepare.py                 downloads GroupLens's archive (about 190 MB)
     python dataset/movielens/prepare.py --from DIR      uses files that you have
 
-DIR holds rating.csv, movie.csv and tag.csv (Kaggle's form) or ratings.csv, movies.csv and tags.csv (GroupLens's), plain
-or as .gz, or the archive ml-20m.zip. It writes movielens.inter, the films of each sensitive category
-(sensitive_asins_<category>.txt) and the forget sets
+DIR contains rating.csv, movie.csv and tag.csv (Kaggle's form) or ratings.csv, movies.csv and tags.csv (GroupLens's
+form), plain or as .gz, or the archive ml-20m.zip. The script writes movielens.inter, the films of each sensitive
+category (sensitive_asins_<category>.txt) and the forget sets
 (movielens_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
 """
 
@@ -35,7 +35,7 @@ RATINGS = (0.5, 5)
 
 
 def main():
-    """Convert the ratings, find the sensitive films, and write everything."""
+    """Unpack the archive, if there is one, and convert its files."""
     options = steps.command_line(__doc__, HERE, WANTED, RATINGS)
     source = steps.source_folder(options, HERE, WANTED, {ARCHIVE: URL})
     if (source / ARCHIVE).is_file() and not all((source / Path(member).name).is_file() for member in MEMBERS):
@@ -47,7 +47,7 @@ def main():
 
 
 def convert(options, source):
-    """Write everything from the tables of a folder."""
+    """Convert the tables in a folder, find the sensitive films, and write the data set and its forget sets."""
     categories = sensitive_films(source)
     log = RawTable.collect(ratings(source), ("user_id", "item_id"), ("rating", "timestamp"))
     read = log.counts()
@@ -56,7 +56,7 @@ def convert(options, source):
 
 
 def ratings(source):
-    """Yield the ratings in blocks, with the time in seconds since 1970, UTC."""
+    """Yield the ratings in blocks, as dicts of Arrow arrays, with the time in seconds since 1970, UTC."""
     path = find(source, "rating.csv", "ratings.csv")
     time = pa.timestamp("s") if path.name.startswith("rating.csv") else pa.int64()
     types = {"userId": pa.string(), "movieId": pa.string(), "rating": pa.float64(), "timestamp": time}
@@ -70,7 +70,7 @@ def ratings(source):
 
 
 def sensitive_films(source):
-    """Return the films of each category, by title and genres, and by the tags that people gave."""
+    """Return a dict from each sensitive category to its films, found by title, genres and users' tags."""
     rules = SensitiveRules(HERE / "sensitive.yaml")
     text = pa.string()
     films = {"movieId": text, "title": text, "genres": text}

@@ -1,9 +1,9 @@
-"""Make the data set nowp (#nowplaying's listening sessions) and its forget sets.
+"""Prepare the data set nowp (#nowplaying's listening sessions) and its forget sets.
 
     python dataset/nowp/prepare.py --from DIR
 
-DIR holds sessions_2018.csv, plain or as .gz (see README.md for where to get it). It writes nowp.inter, the tracks of
-each sensitive category (sensitive_asins_<category>.txt) and the forget sets
+DIR contains sessions_2018.csv, plain or as .gz (README.md says where to get it). The script writes nowp.inter, the
+tracks of each sensitive category (sensitive_asins_<category>.txt) and the forget sets
 (nowp_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
 """
 
@@ -31,7 +31,7 @@ TIME = "%Y-%m-%d %H:%M:%S"
 
 
 def main():
-    """Convert the plays, find the sensitive tracks, and write everything."""
+    """Convert the plays, find the sensitive tracks, and write the data set and its forget sets."""
     options = steps.command_line(__doc__, HERE, WANTED)
     source = steps.source_folder(options, HERE, WANTED)
     first_texts = []
@@ -43,9 +43,10 @@ def main():
 
 
 def plays(source, first_texts):
-    """Yield the complete plays in blocks, times in seconds since 1970, UTC.
+    """Yield the plays without missing values in blocks, as record batches, with times in seconds since 1970, UTC.
 
-    To ``first_texts`` goes a pair of arrays for each block: its tracks, and title and artist where each comes first.
+    For each block, a pair of Arrow arrays is appended to the list ``first_texts``: the distinct tracks, and the text
+    (title and artist) of the first play of each.
     """
     n_incomplete = 0
     types = dict.fromkeys(COLUMNS, pa.string())
@@ -64,7 +65,7 @@ def plays(source, first_texts):
 
 
 def first_of_each(tracks, texts):
-    """Return the distinct tracks (nulls left out) and the first text of each."""
+    """Return the distinct tracks, without nulls, and the text of the first row of each, as Arrow arrays."""
     known = pc.is_valid(tracks)
     tracks, texts = tracks.filter(known), texts.filter(known)
     _, first = np.unique(tracks.dictionary_encode().indices.to_numpy(), return_index=True)
@@ -72,7 +73,10 @@ def first_of_each(tracks, texts):
 
 
 def sensitive_tracks(first_texts):
-    """Return the tracks of each category, judged by the title and artist with which they come first."""
+    """Return a dict from each sensitive category to its tracks, found by title and artist of a track's first play.
+
+    ``first_texts`` is the list of pairs from `plays`.
+    """
     blocks = [pa.concat_arrays(part) for part in zip(*first_texts, strict=True)]
     tracks, texts = first_of_each(*blocks)
     rules = SensitiveRules(HERE / "sensitive.yaml")

@@ -1,17 +1,17 @@
-"""Take the Ta-Feng baskets, mark synthetic categories as sensitive, and draw the forget sets.
+"""Prepare the data set tafeng (the Ta-Feng baskets) and its forget sets.
 
-    python dataset/tafeng/prepare.py                         fetches the baskets
-    python dataset/tafeng/prepare.py --from DIR              uses the file that you have: DIR/tafeng_merged.json
-    python dataset/tafeng/prepare.py --subset 1000 --seed 2  writes tafeng_1000 beside it: 1,000 users
-    python dataset/tafeng/prepare.py --subset 0.01 --seed 2  writes tafeng_test beside it: 1 % of the users
+    python dataset/tafeng/prepare.py                         downloads the baskets
+    python dataset/tafeng/prepare.py --from DIR              uses a file that you have: DIR/tafeng_merged.json
+    python dataset/tafeng/prepare.py --subset 1000 --seed 2  writes tafeng_1000 with 1,000 users
+    python dataset/tafeng/prepare.py --subset 0.01 --seed 2  writes tafeng_test with 1 % of the users
 
-It writes tafeng_merged.json ({user: [[item, ...], ...]}, from the oldest basket on), the items of each
-synthetic category (sensitive_asins_<category>.txt, one id per line; middling, and for tuning
-algorithms on others than those that are reported, tuning) and the forget sets
+The script writes tafeng_merged.json ({user: [[item, ...], ...]}, the oldest basket first), the items of two synthetic
+sensitive categories (sensitive_asins_<category>.txt, one item id per line) and the forget sets
 (tafeng_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.json, lists of users).
-In middling_repeated and tuning_repeated, the same items, people ask only for what stands in two of
-their baskets or more; these forget sets are pairs of a user and an item (.inter).
-Running it again gives the same files. The data is Ta-Feng's: see README.md for its terms.
+The category middling is for results, the category tuning for choosing hyper-parameters on other items. In
+middling_repeated and tuning_repeated, users request only items of these categories that are in at least two of their
+baskets; these forget sets are pairs of user and item (.inter).
+The same data give the same files. The data are Ta-Feng's; README.md states their terms of use.
 """
 
 import sys
@@ -41,24 +41,24 @@ SHARE = 0.1
 
 
 def main():
-    """Take the baskets, or a subset of them, and write the lists and the forget sets."""
+    """Read the baskets, and write them, or a subset, with the item lists and the forget sets."""
     options = steps.command_line(__doc__, HERE, FILE, by_number=True)
     if options.source is None:
         options.source = next((there for there in (options.output, HERE) if (there / FILE).is_file()), None)
     path = steps.source_folder(options, HERE, FILE, {FILE: URL}, {FILE: SHA256}) / FILE
     baskets = read_baskets(path)
     known = sha256_of_file(path) == SHA256
-    program.say(f"{FILE} is {'that' if known else 'NOT that'} of the published collection; {describe(baskets)}")
+    program.say(f"{FILE} is {'' if known else 'NOT '}identical to the published file: {describe(baskets)}")
     baskets = baskets.distinct().with_at_least(LEAST_BASKETS)
     if not baskets.users:
-        raise UserError(f"{path}: nobody has {LEAST_BASKETS} baskets")
+        raise UserError(f"{path}: no user has {LEAST_BASKETS} baskets or more")
     candidates = middle_ranks(baskets.items, *RANKS)
     categories = draw_categories(candidates, max(int(len(candidates) * SHARE), 1), CATEGORY_SEEDS)
     steps.write_merged(options, baskets, categories, FRACTIONS, as_given=path, repeated=True)
 
 
 def describe(baskets):
-    """Return how much there is."""
+    """Return text with the numbers of users, baskets and items."""
     return (
         f"{len(baskets.users):,} users, {len(baskets.items_per_basket):,} baskets, "
         f"{len(baskets.items):,} items in them, {len(np.unique(baskets.items)):,} different ones"

@@ -1,14 +1,15 @@
-"""Take Yelp 2018 in the split of NGCF and LightGCN, mark synthetic categories, and draw the forget sets.
+"""Prepare the data set yelp2018 (Yelp 2018 in the split of NGCF and LightGCN) and its forget sets.
 
-    python dataset/yelp2018/prepare.py              fetches the lists
-    python dataset/yelp2018/prepare.py --from DIR   uses the files that you have: train.txt, test.txt
-    python dataset/yelp2018/prepare.py --subset 0.1 writes yelp2018_test beside it: 10 % of the people
+    python dataset/yelp2018/prepare.py              downloads the files of the split
+    python dataset/yelp2018/prepare.py --from DIR   uses train.txt and test.txt in DIR
+    python dataset/yelp2018/prepare.py --subset 0.1 writes yelp2018_test with 10 % of the users
 
-It writes the split (yelp2018.train.inter, .valid.inter, .test.inter, and .train_all.inter, which is
-train and valid together), all rows (yelp2018.inter), the items of two synthetic categories
-(sensitive_asins_<category>.txt, one id per line; middling, and for tuning, tuning) and the forget sets
+The script writes the split (yelp2018.train.inter, .valid.inter and .test.inter; .train_all.inter is training and
+validation together), all rows (yelp2018.inter), the items of two synthetic sensitive categories
+(sensitive_asins_<category>.txt, one item id per line) and the forget sets
 (yelp2018_unlearn_pairs_sensitive_category_<category>_seed_<s>_unlearning_fraction_<f>.inter).
-Running it again gives the same files. The data is Yelp's: see README.md for its terms.
+The category middling is for results, the category tuning for choosing hyper-parameters on other items.
+The same data give the same files. The data are Yelp's; README.md states their terms of use.
 """
 
 import sys
@@ -26,7 +27,7 @@ CATEGORY_SEEDS = {"middling": 2018, "tuning": 2019}
 
 
 def main():
-    """Take the lists, and write the data with the categories and the forget sets."""
+    """Read the files of the split, and write the data set with its categories and forget sets."""
     options = steps.command_line(__doc__, HERE, ", ".join(FILES))
     source = steps.source_folder(options, HERE, ", ".join(FILES), {name: f"{FOLDER}/{name}" for name in FILES})
     user_lists.prepare(options, source, {}, CATEGORY_SEEDS)

@@ -1,4 +1,4 @@
-"""Settings of a run, merged from YAML files and the command line, checked, each with the place it was set."""
+"""The settings of a run: merged from YAML files and the command line, checked, each with the place that set it."""
 
 from recbole.config.configurator import Config
 

@@ -22,15 +22,16 @@ _SPLITS = {"RS": "a list of three shares, like [0.8, 0.1, 0.1]", "LS": "valid_an
 
 
 def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | None = None, strict: bool = True) -> Any:
-    """Return ``value`` as the type that the setting should have.
+    """Check a setting's value and return it, converted to the type that the setting should have.
 
     Args:
-        key: the setting.
-        value: its value.
+        key: the setting's name.
+        value: its value; None is returned unchanged if the setting may be null.
         default: its packaged default.
-        where: the place that set it, for the message.
-        rule: which values are allowed; if ``None``, those of the default's type.
-        strict: whether a default of an int, float or str requires this type, see
+        where: the place that set it, for the message, such as ``my.yaml, line 3``.
+        rule: the :class:`~recbole.config.rules.Rule` that says which values are allowed; None allows the values of the
+            default's type.
+        strict: whether integers, other numbers and text are distinguished if there is no rule, see
             :func:`~recbole.config.rules.rule_by_default`.
 
     Raises:
@@ -45,7 +46,12 @@ def checked_type(key: str, value: Any, default: Any, where: str, rule: Rule | No
 
 
 def check_part_of_names(values: Mapping[str, Any], where: Callable[[str], str | None]) -> None:
-    """Raise a UserError if a setting that becomes part of file names would point outside of the folder."""
+    """Raise a UserError if a setting that becomes part of file names contains a path separator, as in ``../x``.
+
+    Args:
+        values: all settings.
+        where: function from a setting's name to the place that set it, for the message.
+    """
     for key in ("dataset", "sensitive_category", "unlearning_sample_selection_method"):
         value = values.get(key)
         if isinstance(value, str) and (value in (".", "..") or "/" in value or "\\" in value):
@@ -55,7 +61,12 @@ def check_part_of_names(values: Mapping[str, Any], where: Callable[[str], str | 
 
 
 def check_choices(values: Mapping[str, Any], where: Callable[[str], str]) -> None:
-    """Raise a UserError if a setting with a fixed list of possible values has another value."""
+    """Raise a UserError if a setting with a fixed list of possible values has another value.
+
+    Args:
+        values: all settings.
+        where: function from a setting's name to the place that set it, for the message.
+    """
     for key, choices in _CHOICES.items():
         value = values.get(key)
         if (value.upper() if key == "state" and isinstance(value, str) else value) not in choices:
@@ -76,7 +87,7 @@ def checked_cutoffs(topk: Any, where: str) -> list[int]:
 
 
 def checked_metrics(metrics: Any, where: str) -> list[str]:
-    """Return ``metrics`` as a list of names; the evaluator checks whether it knows them.
+    """Return ``metrics`` as a list of names; whether such metrics exist is checked later, by the evaluator.
 
     Raises:
         UserError: it is neither a name nor a list of names.
@@ -89,6 +100,10 @@ def checked_metrics(metrics: Any, where: str) -> list[str]:
 
 def checked_eval_args(eval_args: Any, where: str) -> dict[str, Any]:
     """Return ``eval_args`` with the keys split, order, group_by and mode (``{"valid": ..., "test": ...}``).
+
+    Args:
+        eval_args: the setting, with these four keys.
+        where: the place that set it, for messages.
 
     Raises:
         UserError: one of the values is not supported.
@@ -109,7 +124,7 @@ def checked_eval_args(eval_args: Any, where: str) -> dict[str, Any]:
 
 
 def _checked_mode(mode: Any, where: str) -> dict[str, str]:
-    """Return the modes of validation and test; if only one is given, it counts for both, as in RecBole."""
+    """Return the modes of validation and test as a dict; a mode given for only one of them is used for both."""
     given = mode if isinstance(mode, dict) else {"valid": mode}
     wrong = [part for part in given if part not in ("valid", "test")]
     if wrong or not given:

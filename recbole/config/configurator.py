@@ -15,28 +15,30 @@ _DERIVED_KEYS = ("device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "MODEL_TRIMS", "MOD
 
 
 class Config:
-    """Settings merged from layers, of which later ones win; each value remembers the place that set it.
+    """The settings of a run, merged from several sources called layers; a later layer overrides an earlier one.
 
-    The layers, lowest first: ``properties/overall.yaml`` (for a sequential model overridden by ``sequential.yaml``),
+    The layers, in order: ``properties/overall.yaml`` (for a sequential model overridden by ``sequential.yaml``),
     ``extra_defaults``, ``properties/model/<Model>.yaml``, ``properties/dataset/<dataset>.yaml`` (and its block
     ``<key>_fields``, such as ``spam_fields``, if ``<key>`` is True), the config files from left to right,
-    ``config_dict``, the command line.
+    ``config_dict``, the command line. The object remembers for each value which layer set it (:meth:`source`).
 
     It behaves like a dictionary in which missing keys are ``None``, as in RecBole; ``config.key`` raises AttributeError
-    instead. ``eval_args`` and ``train_neg_sample_args`` are merged key by key; other values are replaced as a whole.
+    for a missing key. ``eval_args`` and ``train_neg_sample_args`` are merged key by key; other values are replaced as a
+    whole.
 
     Attributes:
         files: paths of the config files, as given.
-        undeclared: keys that the user set and no packaged file declares.
+        undeclared: keys that the user set and that no file in ``properties/`` declares.
         warnings: messages about keys without effect, for the caller to log.
 
     Args:
-        model: name of the model, or its class; ``None`` takes ``model`` from the layers.
-        dataset: name of the data set; ``None`` takes ``dataset`` from the layers.
-        config_file_list: paths of YAML files.
-        config_dict: settings.
-        command_line: settings; strings are parsed as YAML. Keys must be declared by a lower layer.
-        extra_defaults: keys that the calling program declares, with their defaults (hyper-parameters of algorithms).
+        model: name of the model, or its class; ``None`` means the setting ``model`` of the user's layers.
+        dataset: name of the data set; ``None`` means the setting ``dataset`` of the user's layers.
+        config_file_list: path or paths of YAML files.
+        config_dict: dict from setting to value.
+        command_line: dict from setting to value; strings are parsed as YAML. An earlier layer must declare each key.
+        extra_defaults: settings that the calling program declares, with their defaults (hyper-parameters of unlearning
+            algorithms).
         also_known: further names, such as those of command-line flags, to suggest for a mistyped key.
 
     Raises:
@@ -135,10 +137,11 @@ class Config:
             self._set("unlearn_sample_selection_seed", values["seed"], "derived")
 
     def bind_model(self, model_class: type[Any]) -> None:
-        """Set ``MODEL_TYPE``, ``MODEL_INPUT_TYPE``, ``MODEL_TRIMS``, ``MODEL_READS_ROWS``, ``repeatable`` for a model.
+        """Set the settings that follow from a model's class.
 
-        For a sequential model with ``loss_type: CE``, ``train_neg_sample_args`` becomes None: it is trained without
-        negatives.
+        These are ``MODEL_TYPE``, ``MODEL_INPUT_TYPE``, ``MODEL_TRIMS``, ``MODEL_READS_ROWS`` and ``repeatable``. For a
+        sequential model with ``loss_type: CE``, which is trained without negatives, ``train_neg_sample_args`` becomes
+        None.
 
         Raises:
             UserError: the class does not declare its input type, or the user set negatives or ``repeatable`` to a value
@@ -164,7 +167,7 @@ class Config:
         return self.get(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of ``key``, or ``default`` if the key is missing."""
+        """Return the value of ``key``, or ``default`` if the key is missing; the key then counts as read."""
         self._read.add(key)
         return self._values.get(key, default)
 
@@ -196,32 +199,35 @@ class Config:
 
     @property
     def asked(self) -> dict[str, str]:
-        """The keys that the user set in config files, ``config_dict`` or command line, each with the place."""
+        """Dict from each key that the user set (config files, ``config_dict``, command line) to the layer's name."""
         return self._asked
 
     def source(self, key: str) -> str | None:
-        """Return the place that set ``key``, such as "default: overall.yaml"; ``None`` if the key is missing."""
+        """Return the name of the layer that set ``key``, such as "default: overall.yaml"; ``None`` if it is missing."""
         return self._sources.get(key)
 
     def where(self, key: str) -> str | None:
-        """Return the place that set ``key`` like :meth:`source`, with the line if it is a config file; for messages."""
+        """Return what :meth:`source` returns, for messages; for a config file with the line number."""
         return self._places.get(key)
 
     def unread(self) -> list[tuple[str, str]]:
-        """Return (key, place) for each setting of the user that no code has read so far."""
+        """Return (key, layer's name) for each setting of the user that no code has read so far."""
         return [(key, source) for key, source in self._asked.items() if key not in self._read]
 
     def warn_unread(self, logger: logging.Logger, but: Collection[str] = ()) -> None:
-        """Log one warning that names the settings of the user that nothing has read, except the keys in ``but``."""
+        """Log one warning that names the user's settings that no code has read, except the keys in ``but``."""
         if unread := [pair for pair in self.unread() if pair[0] not in but]:
-            logger.warning("set but never read: %s", ", ".join(f"{key} ({source})" for key, source in unread))
+            logger.warning(
+                "these settings have no effect in this run: %s",
+                ", ".join(f"{key} ({source})" for key, source in unread),
+            )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a copy as sorted plain JSON values without credentials, for checkpoints; it marks no key as read."""
+        """Return all settings as plain JSON values, sorted by key, without credentials; no key then counts as read."""
         return plain(self._values)
 
     def with_values(self, **changes: Any) -> "Config":
-        """Return a copy with some values changed; later changes of one of the two do not affect the other."""
+        """Return a copy with some values changed; changing the copy later does not affect this object."""
         other = copy.copy(self)
         other._values, other._sources, other._places = dict(self._values), dict(self._sources), dict(self._places)
         for key, value in changes.items():
@@ -230,9 +236,13 @@ class Config:
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any], **changes: Any) -> "Config":
-        """Return the configuration that ``as_dict`` stored, with ``changes`` (such as ``use_gpu``) applied.
+        """Return a configuration with the settings that :meth:`as_dict` returned when a checkpoint was saved.
 
-        The device is determined again on this machine, and the model class has to be bound again.
+        The device is chosen again for this machine, and :meth:`bind_model` has to be called again.
+
+        Args:
+            stored: the stored settings.
+            changes: settings with new values, such as ``use_gpu``.
         """
         values = {key: value for key, value in stored.items() if key not in _DERIVED_KEYS}
         config = cls(config_dict={**values, **changes})
@@ -253,7 +263,7 @@ class Config:
 def _judge_keys(
     model: str, packaged: Sequence[layers.Layer], user: Sequence[layers.Layer], also_known: Collection[str]
 ) -> list[str]:
-    """Return warnings about keys of the user that have no effect.
+    """Check the names of the settings that the user gave, and return warnings about those without effect.
 
     Raises:
         UserError: a key on the command line is unknown, or a setting of RecBole is not supported.

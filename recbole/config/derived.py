@@ -1,4 +1,4 @@
-"""Settings that are derived from others."""
+"""Settings that are derived from others, such as the device and whether larger metric values are better."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ def choose_device(use_gpu: bool, gpu_id: str, where: str) -> torch.device:
 
     An empty ``gpu_id``, and -1, also mean the CPU. Of several numbers ("0,1") the first is used.
 
+    Args:
+        use_gpu, gpu_id: the settings.
+        where: the place that set ``gpu_id``, for messages.
+
     Raises:
-        UserError: ``gpu_id`` is not a number, or there are fewer devices.
+        UserError: ``gpu_id`` is not a number, or no CUDA device has this number.
     """
     number = gpu_id.split(",", maxsplit=1)[0].strip()
     number = "" if number == "-1" else number  # as in CUDA_VISIBLE_DEVICES
@@ -43,7 +47,7 @@ def choose_device(use_gpu: bool, gpu_id: str, where: str) -> torch.device:
 
 
 def device_settings(device: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings ``use_gpu`` and ``gpu_id`` that the flag ``--device`` stands for.
+    """Return the values of ``use_gpu`` and ``gpu_id`` that the flag ``--device`` sets.
 
     Args:
         device: ``cpu`` or ``cuda:N``.
@@ -59,7 +63,7 @@ def device_settings(device: str, given: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in settings.items():
         other = given.get(key, value)
         if other != value and str(other).lower() != str(value).lower():
-            raise UserError(f"--device {device} and --{key} {other!s} are at odds: remove one of them")
+            raise UserError(f"--device {device} and --{key} {other!s} contradict each other: remove one of them")
     if device != "cpu" and int(number) >= (n_devices := _count_devices()):
         raise UserError(f"--device {device} does not exist: there are {n_devices} CUDA devices, numbered from 0")
     return settings
@@ -98,13 +102,14 @@ def is_bigger_better(metric: str) -> bool:
 
 
 def repeatable(given: bool | None, model_type: ModelType, where: str | None) -> bool | None:
-    """Return whether rankings may contain items that the user already has; None where no setting is needed.
+    """Return the value of ``repeatable`` to use: whether a ranking may contain items of the user's history.
 
-    None stands for the task's own rule: sequential and next-basket models may always recommend known items, while other
-    models recommend only new ones.
+    Returns:
+        True, or None for the usual rule of the model's task: sequential and next-basket models may recommend items of
+        the history, other models recommend only new items.
 
     Args:
-        given: the setting ``repeatable``.
+        given: the setting ``repeatable`` as the user gave it; None if unset.
         model_type: the model's type.
         where: the place that set it, for the message.
 

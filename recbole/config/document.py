@@ -1,4 +1,4 @@
-"""Checks of a YAML document before values are built from it: moderate size and depth, no key twice."""
+"""Checks of a YAML document before its values are built: limited size and nesting, and no key twice."""
 
 from typing import Any
 
@@ -13,15 +13,15 @@ _DEEPEST = 50
 
 
 def composed(loader: Any, where: str) -> yaml.Node | None:
-    """Return the root node of a loader's only document; None if the document is empty.
+    """Parse a YAML text and return its root node; None if the text is empty.
 
     Args:
-        loader: a PyYAML loader.
-        where: the document's name in messages.
+        loader: a PyYAML loader of the text.
+        where: name of the file (or other source) in messages.
 
     Raises:
-        UserError: the document is nested more than 50 deep or contains itself, expands to more than 100,000 values, or
-            has a key twice.
+        UserError: values are nested more than 50 deep, a value contains itself through an alias, there are more than
+            100,000 values once aliases are expanded, or a mapping has a key twice.
         yaml.YAMLError: it is not valid YAML.
     """
     try:
@@ -34,13 +34,13 @@ def composed(loader: Any, where: str) -> yaml.Node | None:
 
 
 def _size(node: yaml.Node, where: str, above: tuple[int, ...], sizes: dict[int, int]) -> int:
-    """Return how many values a node expands to.
+    """Return how many values a YAML node has once its aliases are expanded.
 
     Args:
         node: the node.
-        where: the document's name in messages.
-        above: identities (``id``) of the nodes that contain it.
-        sizes: the results so far, by identity of the node; extended in place.
+        where: name of the file in messages.
+        above: ``id()`` of each node that contains this one.
+        sizes: dict from ``id()`` of a node to its result, for the nodes counted so far; extended in place.
     """
     line = f"{where}, line {node.start_mark.line + 1}"
     if id(node) in above:
@@ -56,11 +56,12 @@ def _size(node: yaml.Node, where: str, above: tuple[int, ...], sizes: dict[int, 
             parts = node.value
         sizes[id(node)] = 1 + sum(_size(part, where, (*above, id(node)), sizes) for part in parts)
     if sizes[id(node)] > _MOST:
-        raise UserError(f"{line}: with its aliases expanded, this has more than {_MOST} values")
+        raise UserError(f"{line}: this value has more than {_MOST} parts once its aliases are expanded")
     return sizes[id(node)]
 
 
 def _refuse_twice(node: yaml.MappingNode, where: str) -> None:
+    """Raise a UserError if a key occurs twice in a mapping."""
     lines: dict[tuple[str, str], int] = {}
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode):

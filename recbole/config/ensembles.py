@@ -1,4 +1,4 @@
-"""Named ensembles: the partition and aggregation that a name stands for, and how the settings of a run differ."""
+"""Named ensembles of shard models: the partition and aggregation settings that each name implies."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "receraser": {"partition": "inbp", "aggregate": "attention", "anchor_update": "scalar_compat"},
     "ultrare": {"partition": "ot", "aggregate": "merge", "anchor_update": "vector"},
 }
-"""Name of an ensemble to its settings: SISA (L. Bourtoule et al., "Machine Unlearning", S&P 2021), GraphEraser
-(M. Chen et al., "Graph Unlearning", CCS 2022), RecEraser (C. Chen et al., "Recommendation Unlearning", WWW 2022),
-UltraRE (Y. Li et al., "UltraRE: Enhancing RecEraser for Recommendation Unlearning via Error Decomposition", NeurIPS
-2023).
+"""Dict from the name of an ensemble to its settings.
+
+SISA: L. Bourtoule et al., "Machine Unlearning", S&P 2021. GraphEraser: M. Chen et al., "Graph Unlearning", CCS 2022.
+RecEraser: C. Chen et al., "Recommendation Unlearning", WWW 2022. UltraRE: Y. Li et al., "UltraRE: Enhancing RecEraser
+for Recommendation Unlearning via Error Decomposition", NeurIPS 2023.
 """
 
 _REGULARISERS = {"static": 1.0, "attention": 1e-5}
@@ -34,11 +35,13 @@ _CHOICES = {"partition": PARTITIONS, "aggregate": AGGREGATES, "anchor_update": A
 
 
 def settle_ensemble(config: Config, model_type: ModelType) -> None:
-    """Set the settings that an ensemble's name stands for, unless the run sets them; without ``ensemble``, do nothing.
+    """Complete the settings of an ensemble: those that the run leaves null get the values of the ensemble's name.
+
+    Without the setting ``ensemble``, do nothing.
 
     Args:
         config: the run's settings, changed in place.
-        model_type: type of the model of each shard. ``sisa`` partitions sessions and baskets by hash.
+        model_type: type of the model of each shard. For sequential and next-basket models ``sisa`` partitions by hash.
 
     Raises:
         UserError: the ensemble or a value is unknown, or a setting for ensembles is set without ``ensemble``.
@@ -72,7 +75,7 @@ def _usual(name: str, model_type: ModelType) -> dict[str, Any]:
 
 
 def differing(config: Config, model_type: ModelType) -> dict[str, Any]:
-    """Return the settings of a run's ensemble that differ from those of its name and from the defaults."""
+    """Return the ensemble settings, name to value, in which a run differs from :data:`PRESETS` and the defaults."""
     defaults = packaged("overall.yaml").values
     usual = {key: defaults[key] for key in marked("of_ensembles")} | _usual(config["ensemble"], model_type)
     usual["aggregate_reg"] = _regulariser(config)

@@ -1,4 +1,4 @@
-"""Which settings determine a model, and how to compare those of two models."""
+"""Which settings determine a trained model, and how to compare them between two models."""
 
 import hashlib
 import json
@@ -18,11 +18,12 @@ _ABSENT = "not set"
 
 @cache
 def marked(kind: str = "deciding") -> frozenset[str]:
-    """Return one of the lists in ``properties/deciding.yaml`` of settings that determine a model.
+    """Return one of the lists in ``properties/deciding.yaml`` of the settings that determine a trained model.
 
     Args:
-        kind: name of the list: ``deciding`` (for every model), ``deciding_if_set`` and ``hyper_parameters_if_set`` (if
-            not null), ``with_labels`` (in the evaluation mode labeled) or ``of_ensembles``.
+        kind: name of the list: ``deciding`` (settings that matter for every model), ``deciding_if_set`` and
+            ``hyper_parameters_if_set`` (those that matter unless they are null), ``with_labels`` (only in the evaluation
+            mode labeled) or ``of_ensembles`` (only for ensembles).
     """
     return frozenset(packaged("deciding.yaml").values[kind])
 
@@ -33,15 +34,16 @@ def marked_if_set() -> frozenset[str]:
 
 
 def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] = ()) -> dict[str, Any]:
-    """Return the settings that determine a model, as plain values sorted by name, with the model's name.
+    """Return the settings that determine a trained model, as a dict of plain values sorted by name.
 
-    They are those that :func:`marked` lists and those that the model declares. Settings for ensembles and for labels
-    are included only if the run has an ensemble or labels.
+    They are those that :func:`marked` lists, the hyper-parameters in the model's properties file, and ``model``.
+    Settings for ensembles and for labels are included only if the run has an ensemble or labels.
 
     Args:
         values: all settings.
         model: the model's name.
-        undeclared: keys that no packaged file declares; they count as hyper-parameters if the model has no such file.
+        undeclared: keys that no file in ``properties/`` declares. If the model has no properties file, they count as
+            its hyper-parameters.
     """
     declared = packaged(f"model/{model}.yaml").values
     names = marked() | set(declared) | (set() if declared else set(undeclared))
@@ -52,17 +54,17 @@ def deciding(values: Mapping[str, Any], model: str, undeclared: Collection[str] 
 
 
 def _has_labels(values: Mapping[str, Any]) -> bool:
-    """Return whether the settings (of this program or from another one's file) ask for an evaluation with labels."""
+    """Return whether the evaluation mode is ``labeled``; ``mode`` may also be a single name, as RecBole stores it."""
     mode = (values.get("eval_args") or {}).get("mode")
     return "labeled" in (mode.values() if isinstance(mode, Mapping) else [mode])
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Everything that determines a model; two models are the same if their identities agree.
+    """Everything that determines a trained model; two runs with equal identities train the same model.
 
     Attributes:
-        settings: name to plain value.
+        settings: dict from setting to plain value.
     """
 
     settings: Mapping[str, Any]
@@ -90,19 +92,22 @@ class Identity:
 
 
 def told(differences: list[tuple[str, Any, Any]], most: int = 4) -> str:
-    """Return differences as text: for each key the file's value ("there") and the run's own value ("here").
+    """Return text for a message: for each key its value in the compared file and in the run's configuration.
 
     Args:
-        differences: what :meth:`Identity.differences` returned.
+        differences: (key, value in the configuration, value in the file), as :meth:`Identity.differences` returns them.
         most: how many differences to list; the text gives the number of the others.
     """
-    shown = [f"{key} {_short(theirs)} there, {_short(ours)} here" for key, ours, theirs in differences[:most]]
+    shown = [
+        f"{key} is {_short(theirs)} in the file, {_short(ours)} in the configuration"
+        for key, ours, theirs in differences[:most]
+    ]
     left = len(differences) - most
     return "; ".join(shown) + (f"; and {left} more" if left > 0 else "")
 
 
 def canonical(value: Any) -> str:
-    """Return the unique JSON text of a plain value: sorted keys, no spaces, whole numbers without a fraction."""
+    """Return JSON text that is the same for equal plain values: sorted keys, no spaces, ``2.0`` written as ``2``."""
     return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 

@@ -1,4 +1,4 @@
-"""The layers that settings come from, and the order in which they override each other."""
+"""The layers (packaged files, config files, command line) that settings come from, and how they are merged."""
 
 import copy
 import functools
@@ -17,7 +17,7 @@ _BLOCK = "_fields"
 #: Dictionary settings that layers merge key by key instead of replacing them.
 MERGED_KEYS = ("eval_args", "train_neg_sample_args")
 
-#: Settings with the default null whose values are always text: a category may be called ``no``, a token be a number.
+#: Settings with the default null whose values are not parsed as YAML: a category may be called ``no``.
 TEXT_KEYS = (
     "sensitive_category",
     "unlearning_sample_selection_method",
@@ -46,9 +46,9 @@ class Layer:
 
     Attributes:
         name: the place, as shown in messages.
-        values: setting to value.
+        values: dict from setting to value.
         kind: ``packaged`` (part of the program), ``file`` (a config file), ``dict`` or ``command line``.
-        lines: setting to its line (from 1), for files.
+        lines: dict from setting to its line in the file, counted from 1; empty if the layer is not a file.
     """
 
     name: str
@@ -71,7 +71,10 @@ def user_layers(
     config_dict: Mapping[str, Any] | None = None,
     command_line: Mapping[str, Any] | None = None,
 ) -> list[Layer]:
-    """Return the layers that the user wrote, lowest first: config files, ``config_dict``, command line.
+    """Return the layers that the user wrote, later ones overriding earlier ones.
+
+    They are the config files in their order, ``config_dict`` and the command line; for the arguments see
+    :class:`~recbole.config.Config`.
 
     Raises:
         UserError: a file cannot be read, or a setting contains a NUL or invalid characters.
@@ -99,7 +102,7 @@ def _typed(key: str, value: Any) -> Any:
 
 @functools.cache
 def packaged(name: str) -> Layer:
-    """Return the layer of ``recbole/properties/<name>``; it is empty if there is no such file."""
+    """Return the settings in ``recbole/properties/<name>`` as a layer; it is empty if there is no such file."""
     path = PROPERTIES / name
     values, lines = read_yaml(path) if path.is_file() else ({}, {})
     return Layer(f"default: {name}", values, lines=lines)
@@ -108,14 +111,20 @@ def packaged(name: str) -> Layer:
 def packaged_layers(
     model: str, dataset: str, extra_defaults: Mapping[str, Any] | None = None, sequential: bool = False
 ) -> tuple[list[Layer], dict[str, Layer]]:
-    """Return the layers that are part of the program, lowest first, and those that a switch adds on top.
+    """Return the layers that are part of the program: some that always apply, and some that a setting switches on.
 
-    For a sequential model, ``sequential.yaml`` overrides ``overall.yaml``. A subset ``<name>_test`` has the properties
-    of the data set ``<name>``.
+    For a sequential model, ``sequential.yaml`` overrides ``overall.yaml``. A data set ``<name>_test``, which is a
+    subset, has the properties of the data set ``<name>``.
+
+    Args:
+        model, dataset: their names.
+        extra_defaults: settings that the calling program declares, with their defaults.
+        sequential: whether the model is sequential.
 
     Returns:
-        The list of layers, and a dict from the name of a switch (``spam``) to the layer that applies if it is True (the
-        block ``spam_fields`` of the data set's properties).
+        The list of layers that always apply, later ones overriding earlier ones. And a dict from a setting, such as
+        ``spam``, to the layer that also applies if the setting is True: here the block ``spam_fields`` of the data
+        set's properties.
     """
     of_dataset = packaged(f"dataset/{dataset.removesuffix('_test')}.yaml")
     blocks = [key for key, value in of_dataset.values.items() if key.endswith(_BLOCK) and isinstance(value, dict)]
@@ -142,10 +151,10 @@ def has_properties(model: str) -> bool:
 
 
 def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, Layer]]:
-    """Merge ``layers`` (lowest first); later ones override earlier ones.
+    """Merge ``layers``; later ones override earlier ones.
 
     Returns:
-        The values (a deep copy), and for each key the highest layer that sets it.
+        A dict from setting to value (a deep copy), and a dict from setting to the last layer that sets it.
     """
     values: dict[str, Any] = {}
     winners: dict[str, Layer] = {}

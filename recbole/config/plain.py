@@ -1,4 +1,4 @@
-"""Settings as plain values that can be stored and shown, without secrets."""
+"""Converts settings to plain JSON values, without passwords and other credentials."""
 
 import re
 from enum import Enum
@@ -20,10 +20,7 @@ def refuse_odd_text(value: Any, where: str) -> None:
 
     Args:
         value: the value of a setting; nested values are checked too.
-        where: the setting's name in messages.
-
-    Raises:
-        UserError: there is such text.
+        where: the setting's name and place, for the message.
     """
     if isinstance(value, dict):
         for key, part in value.items():
@@ -33,11 +30,15 @@ def refuse_odd_text(value: Any, where: str) -> None:
         for part in value:
             refuse_odd_text(part, where)
     elif isinstance(value, str) and _ODD.search(value):
-        raise UserError(f"{where} contains a NUL or invalid UTF-8")
+        raise UserError(f"{where} contains a NUL character or invalid UTF-8; remove it")
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` made of dict, list, str, int, float, bool and None only, without credentials."""
+    """Return ``value`` converted to dict, list, str, int, float, bool and None.
+
+    Dictionary keys that :func:`is_secret` recognises are left out. Sets become sorted lists, enumeration members their
+    names, and other objects strings.
+    """
     if isinstance(value, dict):
         return {str(key): plain(value[key]) for key in sorted(value, key=str) if not is_secret(key)}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Safe YAML loading with the number and null formats of RecBole: ``1e-4`` is a number, ``None`` is null."""
+"""Safe YAML loading that reads ``1e-4`` as a number and ``None`` as null, as RecBole does."""
 
 import re
 from pathlib import Path
@@ -47,9 +47,7 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def parse_value(text: str) -> Any:
-    """Return the YAML value of ``text`` from the command line; text that is not valid YAML is returned unchanged.
-
-    For example, ``[5,inf)`` is not valid YAML.
+    """Return the YAML value of text from the command line, or the text itself if it is no YAML, such as ``[5,inf)``.
 
     Raises:
         UserError: the YAML is too deep or too large, see :func:`~recbole.config.document.composed`.

@@ -1,8 +1,8 @@
-"""Settings of RecBole 1.2.1 that this program does not have: some are refused, the others have no effect.
+"""Settings of RecBole 1.2.1 that this program does not have: some cause an error, the others a warning.
 
-A setting that would change data, split, evaluation or training is refused unless it has RecBole's default, because the
-results would differ from those expected. Other settings are ignored with a warning. The settings that the program has
-are in ``properties/``.
+A setting that would change data, split, evaluation or training causes an error unless it has RecBole's default, because
+the results would not be those that the user expects. Other settings are ignored with a warning. The settings that this
+program has are in ``properties/``.
 """
 
 from collections.abc import Collection
@@ -16,7 +16,7 @@ _GRAPH = "knowledge graphs are not available"
 _SAVED = "every run reads the data from data_path and splits them"
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "require_pow": (False, "the loss of this model has no such power"),
+    "require_pow": (False, "the model's regularisation does not use it"),
     "unload_col": (None, _COLUMNS),
     "unused_col": (None, _COLUMNS),
     "additional_feat_suffix": (None, "files other than .inter, .user and .item are not read"),
@@ -31,13 +31,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("entity_kg_num_interval", "relation_kg_num_interval"), ("[0,inf)", _GRAPH)),
     **dict.fromkeys(("nproc", "world_size"), (1, "start several processes with --nproc or torchrun")),
 }  # fmt: skip
-"""Setting to RecBole's default, the only accepted value, and to the reason or advice in the message."""
+"""Dict from a setting to (RecBole's default, which is the only accepted value; the reason or advice in the message)."""
 
 _NO_FILE = "data sets and data loaders are not saved"
 _NOWHERE = "flags of the same name, or torchrun, give the addresses of the processes"
 
 HARMLESS: dict[str, tuple[Any, str]] = {
-    "worker": (0, "the training process makes its batches itself"),
+    "worker": (0, "batches are made in the training process, without workers"),
     "loss_decimal_place": (4, "losses are shown with four decimal places"),
     "log_wandb": (False, "curves are written for TensorBoard"),
     "wandb_project": ("recbole", "curves are written for TensorBoard"),
@@ -51,20 +51,20 @@ HARMLESS: dict[str, tuple[Any, str]] = {
     **{key: (default, _NOWHERE) for key, default in (("ip", "localhost"), ("port", "5678"))},
     **dict.fromkeys(("group_offset", "offset", "local_rank"), (0, _NOWHERE)),
 }
-"""Setting to RecBole's default, which causes no warning, and to the reason why the setting has no effect."""
+"""Dict from a setting to (RecBole's default, which causes no warning; the reason why the setting has no effect)."""
 
 
 def refuse(layer: Layer, known: Collection[str], drop_in: bool) -> None:
-    """Refuse RecBole's settings that would have to change the results.
+    """Raise an error for a setting of RecBole that would change the results and that this program does not have.
 
     Args:
         layer: a config file, a dictionary or the command line.
         known: the settings that the program has.
-        drop_in: whether the model comes from another package, and may itself read ``require_pow``.
+        drop_in: whether the model comes from another package. It may then read ``require_pow`` itself.
 
     Raises:
-        UserError: a refused setting differs from RecBole's default. The message names it, its place, and what to do
-            instead.
+        UserError: a setting in :data:`REFUSED` differs from RecBole's default. The message names the setting, the place
+            that set it, and what to do instead.
     """
     for key, value in layer.values.items():
         if key in known or key not in REFUSED or (drop_in and key == "require_pow"):
@@ -75,7 +75,12 @@ def refuse(layer: Layer, known: Collection[str], drop_in: bool) -> None:
 
 
 def harmless(layer: Layer, known: Collection[str]) -> list[str]:
-    """Return a warning for each of RecBole's settings that has no effect here and differs from RecBole's default."""
+    """Return a warning for each setting of :data:`HARMLESS` whose value in a layer is not RecBole's default.
+
+    Args:
+        layer: a config file, a dictionary or the command line.
+        known: the settings that the program has, which cause no warning.
+    """
     ignored = {key: HARMLESS[key] for key in layer.values if key in HARMLESS and key not in known}
     return [
         f"{layer.where(key)}: RecBole's {key!r} does nothing here: {why}"
@@ -85,6 +90,6 @@ def harmless(layer: Layer, known: Collection[str]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value such that what RecBole treats as equal becomes equal: all empty values, numbers and text."""
+    """Return a value for comparison with RecBole's default: None for every empty value, else lower-case text."""
     empty = value is None or value in ([], {}, (), "", "None")
     return None if empty else str(value).lower()

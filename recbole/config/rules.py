@@ -1,4 +1,4 @@
-"""Which values settings may have: one table for the program's settings and its models' hyper-parameters."""
+"""Which values a setting may have: a table for the program's settings and the hyper-parameters of its models."""
 
 import math
 from collections.abc import Callable
@@ -19,9 +19,9 @@ class Rule:
     """Which values a setting may have.
 
     Attributes:
-        told: the allowed values in words, to follow "should be".
-        meets: function that returns whether a value is allowed.
-        kind: function that converts an allowed value to the type to use.
+        told: the allowed values in words, which a message shows after "should be".
+        meets: function from a value to whether it is allowed.
+        kind: function that converts an allowed value to the type to use, such as ``int``.
     """
 
     told: str
@@ -125,8 +125,8 @@ INTERVALS = Rule(
 THRESHOLD = Rule("null, or one column and a number, like {rating: 4}", _is_threshold)
 CLIPPING = Rule("null, or numbers above 0 like {max_norm: 5.0, norm_type: 2}", _is_clipping)
 
-#: The rule of each setting. A setting whose default is null may also be null; one without an entry must have the type
-#: of its default.
+#: Dict from a setting to its rule. A setting whose default is null may also be null. A setting without an entry must
+#: have the type of its default.
 RULES: dict[str, Rule] = {
     # overall.yaml
     **dict.fromkeys(("seed", "unlearn_sample_selection_seed"), SEED),
@@ -187,7 +187,7 @@ RULES: dict[str, Rule] = {
     "hidden_act": TEXT,
 }
 
-#: Rules that differ for some models.
+#: Dict from a model's name to the rules that differ for this model.
 RULES_BY_MODEL: dict[str, dict[str, Rule]] = {
     "EASE": {"reg_weight": POSITIVE},  # without it the Gram matrix is singular
     "LightGCN": {"n_layers": NATURAL},  # with 0 layers it is matrix factorisation
@@ -196,12 +196,12 @@ RULES_BY_MODEL: dict[str, dict[str, Rule]] = {
 
 
 def rule_of(key: str, default: Any, model: str = "") -> Rule | None:
-    """Return the table's rule for a setting, or ``None`` if it has none.
+    """Return the rule for a setting in :data:`RULES_BY_MODEL` or :data:`RULES`, or ``None`` if there is none.
 
     Args:
         key: a setting of overall.yaml or of the model's own properties.
-        default: its default. If it breaks the rule, the setting is another one by the same name, from the properties of
-            a model of another package, and has no rule.
+        default: its default. If the rule forbids it, return None: the setting then belongs to another package's model
+            and only has the same name.
         model: the model's name; empty for the rule of all models.
     """
     rule = RULES_BY_MODEL.get(model, {}).get(key) or RULES.get(key)
@@ -209,12 +209,12 @@ def rule_of(key: str, default: Any, model: str = "") -> Rule | None:
 
 
 def rule_by_default(default: Any, strict: bool = True) -> Rule | None:
-    """Return the rule that a value must have the type of its default, or ``None`` for a default such as null or a list.
+    """Return the rule that a value has its default's type; ``None`` (no rule) for a default such as null or a list.
 
     Args:
         default: the packaged default.
-        strict: whether to distinguish integers, numbers and text. Otherwise a number may have either type, and a
-            default of text allows any value.
+        strict: whether integers, other numbers and text are distinguished. If not, an integer default also allows other
+            numbers, and a text default allows any value.
     """
     if isinstance(default, bool):
         return TRUTH

@@ -1,4 +1,4 @@
-"""Settings that nothing reads: mistyped ones, and ones that seem to have an effect but have none."""
+"""Errors and warnings for settings that the program does not read: mistyped ones, and names used by other programs."""
 
 from collections.abc import Collection
 
@@ -24,17 +24,17 @@ _HINTS_BY_MODEL = {
 
 
 def hint(key: str, model: str) -> str | None:
-    """Return advice about a key that does not have the effect that its name suggests, or ``None``."""
+    """Return advice about a key whose name suggests an effect that it does not have, or ``None`` for other keys."""
     return _HINTS_BY_MODEL.get(model, {}).get(key) or _HINTS.get(key)
 
 
 def check_command_line(layer: Layer, allowed: Collection[str], also_known: Collection[str], model: str) -> None:
-    """Raise a UserError for a key on the command line that no layer declares; it suggests the nearest known name.
+    """Raise a UserError for an unknown key on the command line; the message suggests the most similar known name.
 
     Args:
         layer: the command line.
-        allowed: the keys that are declared.
-        also_known: further names that may be suggested.
+        allowed: the known keys.
+        also_known: further names that may be suggested, such as those of flags.
         model: the model's name.
     """
     for key in layer.values:
@@ -48,14 +48,14 @@ def check_command_line(layer: Layer, allowed: Collection[str], also_known: Colle
 
 
 def warnings_for(layer: Layer, known: Collection[str], model: str, drop_in: bool) -> list[str]:
-    """Return a warning for each key of a config file or dict that has no effect, or another one than it suggests.
+    """Return a warning for each key of a config file or dict that has no effect, or not the effect that one expects.
 
     Args:
         layer: the config file or dict.
         known: the keys that the program reads.
         model: the model's name.
-        drop_in: whether the package has no default hyper-parameters for the model; unknown keys then count as its
-            hyper-parameters and cause no warning.
+        drop_in: whether the model comes from another package, so that this one has no defaults for it. Unknown keys
+            then count as the model's hyper-parameters and cause no warning.
     """
     lines = []
     for key in layer.values:

@@ -25,14 +25,14 @@ _EMPTY = strings([""])
 
 
 def with_lists(log: InteractionLog, lists: Mapping[str, pa.ListArray], rows: np.ndarray) -> InteractionLog:
-    """Return a copy of the log that also holds the file's sequence columns, as its ``lists``.
+    """Return a copy of the log with the file's sequence columns added to its attribute ``lists``.
 
-    Token ids are int64, from 1, in order of first appearance.
+    Tokens in sequences are numbered (int64, from 1) in order of first appearance.
 
     Args:
-        log: the chosen rows of the file, in the file's order.
-        lists: name to an Arrow array with one list of strings or numbers for each row of the file.
-        rows: int64, indices of the chosen rows in the file.
+        log: the rows of the file that the filters keep, in the file's order.
+        lists: dict from a column's name to an Arrow array with a list of strings or numbers for each row of the file.
+        rows: int64 [len(log)], index in the file of each row of the log.
     """
     found, vocabulary = {}, dict(log.vocabulary)
     for name, column in lists.items():
@@ -51,7 +51,8 @@ def with_lists(log: InteractionLog, lists: Mapping[str, pa.ListArray], rows: np.
 def share_ids(log: InteractionLog, config: Config) -> InteractionLog:
     """Return a log whose ``alias_of_user_id`` and ``alias_of_item_id`` columns use the ids of users and items.
 
-    Tokens of these columns that are no users (items) yet get the next ids; a missing token gets 0.
+    If a token in such a column is not yet among the users (items), it is added to them with the next id. A missing
+    token gets id 0.
 
     Raises:
         UserError: a column that one of these settings names is not loaded or holds no tokens.

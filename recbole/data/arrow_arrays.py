@@ -1,6 +1,6 @@
 """Convert between Python or NumPy values and Arrow arrays through their memory buffers.
 
-The first call of ``pa.array`` or of an Arrow array's ``to_numpy`` would import pandas, which takes a sixth of a second.
+They avoid ``pa.array`` and ``to_numpy``, whose first call imports pandas, which takes a sixth of a second.
 """
 
 from collections.abc import Iterable

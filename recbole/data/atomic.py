@@ -70,11 +70,11 @@ def read_atomic(
     Args:
         path: the file.
         columns: names of the columns to read, in the wanted order; ``None`` reads all.
-        separator: the one character between columns.
+        separator: the character between columns.
         seq_separator: the text between the elements of a sequence; several in a row count as one.
-        encoded: whether ``token`` columns may be returned as Arrow dictionaries of strings, which halves the memory
-            that a large file takes.
-        surplus: whether extra values at the end of a line are dropped with a warning; otherwise they are an error.
+        encoded: whether ``token`` columns may be returned as Arrow dictionary arrays, which halves the memory for a
+            large file.
+        surplus: whether extra values at the end of a line are dropped with a warning. If False they are an error.
 
     Returns:
         AtomicTable: one row for each line that is not blank, in the file's order.
@@ -146,10 +146,10 @@ def _parse(
 def _in_pieces(
     path: str | Path, header: Mapping[str, FeatureType], parse: csv.ParseOptions, convert: csv.ConvertOptions
 ) -> pa.Table | None:
-    """Return what ``read_csv`` returns, with tokens as dictionaries, without holding the whole text in memory.
+    """Parse the file block by block, with tokens as Arrow dictionaries, so that its text is never in memory as a whole.
 
-    Return None if a block does not fit the first one (its numbers have a decimal point, or a line is malformed); the
-    file has to be parsed as a whole then.
+    Return None if a block does not have the column types of the first one, for example because only a later block has
+    numbers with a decimal point, or if a line is malformed. The caller then has to parse the file as a whole.
     """
     read, pieces = csv.ReadOptions(column_names=list(header), skip_rows=1, block_size=_BYTES_AT_ONCE), []
     try:
@@ -257,15 +257,15 @@ def write_atomic(
 
     Args:
         path: the file.
-        columns: column name to a sequence, NumPy array or Arrow array, all of the same length. The values of a sequence
-            column are lists.
-        types: the same column names to a `FeatureType` or its value, such as ``"token"``.
-        separator: the one character between columns.
+        columns: dict from a column's name to a sequence, NumPy array or Arrow array, all of the same length. The values
+            of a ``token_seq`` or ``float_seq`` column are lists.
+        types: dict from the same names to a `FeatureType` or its value, such as ``"token"``.
+        separator: the character between columns.
         seq_separator: the text between the elements of a sequence.
 
     Raises:
-        UserError: a value contains the separator or a line break, an element of a sequence is empty or contains
-            ``seq_separator``, or a row has no value at all, so that the file would not read back.
+        UserError: reading the file would not give the same values: a value contains the separator or a line break, an
+            element of a sequence is empty or contains ``seq_separator``, or a row has no value at all.
     """
     kinds = {name: FeatureType(types[name]) for name in columns}
     with atomic_write(path) as file:
@@ -325,5 +325,5 @@ def _refuse(path: str | Path, name: str, strings: Column, pattern: str) -> None:
     if at >= 0:
         value = strings[at].as_py()
         raise UserError(
-            f"cannot write {path}: column '{name}': {value!r} is empty or holds a separator or a line break"
+            f"cannot write {path}: column '{name}': {value!r} is empty or contains a separator or a line break"
         )

@@ -8,11 +8,15 @@ from recbole.utils import FeatureType, UserError, suggest
 SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space", "|": "bar"}
 
 QUOTING = ",;"
-"""Separators of files in which values may be quoted."""
+"""The separators (comma, semicolon) of files in which values may be quoted."""
 
 
 def read_header(path: str | Path, separator: str = "\t") -> dict[str, FeatureType]:
     """Return the columns of an atomic file as a dict from name to `FeatureType`, in the file's order.
+
+    Args:
+        path: the file.
+        separator: the character between columns.
 
     Raises:
         UserError: the file cannot be read, is empty or not UTF-8, or a column has no type, an unknown type, or a name

@@ -25,13 +25,13 @@ _KEYS = ("column", "bins", "groups", "missing")
 
 @dataclass(frozen=True)
 class UserAttribute:
-    """One attribute of the users.
+    """One attribute of all users of a data set, such as their gender or age group.
 
     Attributes:
         name: the attribute's name, such as ``gender``.
         groups: names of the groups: bins in ascending order, other groups sorted by code point.
-        label: int64 [n_users], for each user id the index of the user's group in ``groups``. It is -1 where the group
-            is unknown, and for the padding; users of unknown group are neither protected nor attacked.
+        label: int64 [n_users], for each user id the index of the user's group in ``groups``; -1 for the padding and for
+            users whose group is unknown. Users with -1 are left out by protection and by inference attacks.
     """
 
     name: str
@@ -45,7 +45,7 @@ class UserAttribute:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the name, the groups and the labels, in hexadecimal digits."""
+        """SHA-256 of the name, the groups and the labels, as 64 hexadecimal digits."""
         text = "\0".join((self.name, *self.groups)).encode()
         return hashlib.sha256(text + b"\0" + self.label.astype("<i8").tobytes()).hexdigest()
 
@@ -57,10 +57,10 @@ class UserAttribute:
 def read_attribute(config: Config, dataset: Dataset, name: str) -> UserAttribute:
     """Read an attribute of the data set's users from ``<dataset>.user``.
 
-    The setting ``attributes`` maps an attribute's name to a dictionary with these optional keys: ``column``, the file's
-    column (by default the attribute's name); ``bins``, ascending bounds that divide numbers into groups (``[35, 45]``
-    makes three); ``groups``, the name of a group to the list of values that it unites (every other value is a group of
-    its own); ``missing``, values that mean "unknown" (an empty value always does).
+    The setting ``attributes`` maps an attribute's name to a dictionary with these optional keys. ``column`` is the
+    file's column (by default the attribute's name). ``bins`` are ascending bounds that divide numbers into groups:
+    ``[35, 45]`` makes three. ``groups`` maps the name of a group to the list of values that it unites; every other
+    value is a group of its own. ``missing`` lists values that mean "unknown"; an empty value always does.
 
     Args:
         config: reads ``attributes``, ``data_path``, ``dataset``, ``USER_ID_FIELD`` and ``field_separator``.
@@ -73,7 +73,7 @@ def read_attribute(config: Config, dataset: Dataset, name: str) -> UserAttribute
     """
     path = Path(config["data_path"]) / f"{config['dataset']}.user"
     if not path.is_file():
-        raise UserError(f"cannot read the users' {name}: there is no file {path}")
+        raise UserError(f"cannot read the users' attribute {name}: there is no file {path}")
     spec = _spec(config, name)
     table = read_atomic(path, separator=config["field_separator"])
     column, user = spec.get("column", name), config["USER_ID_FIELD"]
@@ -132,6 +132,7 @@ def _grouped(texts: list[str], spec: Mapping[str, Any], where: str) -> tuple[lis
 
 
 def _binned(texts: list[str], bins: list[float], missing: set[str], where: str) -> tuple[list[str], np.ndarray]:
+    """Return what :func:`_grouped` returns for numbers: the groups are the intervals between the bounds ``bins``."""
     numbers = np.full(len(texts), np.nan)
     for at, text in enumerate(texts):
         if text not in missing:
@@ -149,7 +150,7 @@ def _checked(name: str, groups: list[str], label: np.ndarray) -> UserAttribute:
     sizes = np.bincount(label[label >= 0], minlength=len(groups))
     kept = np.flatnonzero(sizes)
     if len(kept) < 2:
-        raise UserError(f"attribute {name}: the users belong to {len(kept)} group(s), at least two are needed")
+        raise UserError(f"attribute {name}: all users belong to {len(kept)} group(s), but at least two are needed")
     if len(kept) > MOST_GROUPS:
         raise UserError(
             f"attribute {name}: there are {len(kept)} groups, at most {MOST_GROUPS} are allowed: merge some with "

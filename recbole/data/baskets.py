@@ -24,7 +24,7 @@ logger = logging.getLogger("recbole")
 
 @dataclass(frozen=True)
 class Baskets:
-    """The baskets of all users as flat arrays, in the file's order.
+    """The baskets of all users as flat arrays, in the file's order. A row is one item in one basket.
 
     Attributes:
         users: the users' tokens.
@@ -60,7 +60,7 @@ class Baskets:
         return Baskets(users, counts[counts > 0], sizes[sizes > 0], self.items[chosen])
 
     def distinct(self) -> "Baskets":
-        """Return the baskets as sets: of equal items in a basket only the first is kept."""
+        """Return the baskets without repeated items: of equal items in a basket only the first is kept."""
         order = np.lexsort((self.items, self.basket))
         basket, item = self.basket[order], self.items[order]
         again = order[1:][(basket[1:] == basket[:-1]) & (item[1:] == item[:-1])]
@@ -76,7 +76,7 @@ class Baskets:
         filled = self.items_per_basket > 0
         enough = np.bincount(self.owner[filled], minlength=len(self.users)) >= n
         if not enough.all():
-            logger.info("%d of %d users have fewer than %d baskets and are dropped", (~enough).sum(), len(enough), n)
+            logger.info("%d of %d users have fewer than %d baskets and are left out", (~enough).sum(), len(enough), n)
         return self.only(filled & enough[self.owner])
 
 
@@ -140,7 +140,11 @@ def _blame(path: Path, users: Sequence[str], lists: Iterable[Any]) -> None:
 
 @dataclass(frozen=True)
 class BasketLog(InteractionLog):
-    """A log of (user, basket, item) rows sorted by user and basket; ``columns["basket"]`` has the basket numbers."""
+    """A log of (user, basket, item) rows, sorted by user and basket.
+
+    Its attributes are those of :class:`InteractionLog`. ``columns["basket"]`` holds the number of each row's basket. A
+    *target* basket is one that a model has to predict: each user's last three, see :meth:`targets`.
+    """
 
     @property
     def basket(self) -> np.ndarray:
@@ -149,7 +153,7 @@ class BasketLog(InteractionLog):
 
     @cached_property
     def basket_offsets(self) -> np.ndarray:
-        """int64 [baskets + 1]; the rows of basket ``b`` are ``basket_offsets[b]:basket_offsets[b + 1]``."""
+        """Int64 offsets [baskets + 1]: the rows of basket ``b`` are ``basket_offsets[b]:basket_offsets[b + 1]``."""
         return np.concatenate([np.flatnonzero(np.diff(self.basket, prepend=-1)), [len(self)]])
 
     @cached_property
@@ -159,22 +163,26 @@ class BasketLog(InteractionLog):
 
     @cached_property
     def user_baskets(self) -> np.ndarray:
-        """int64 [n_users + 1]; the baskets of user ``u`` are ``user_baskets[u]:user_baskets[u + 1]``."""
+        """Int64 offsets [n_users + 1]: the baskets of user ``u`` are ``user_baskets[u]:user_baskets[u + 1]``."""
         return group_offsets(self.basket_user, len(self.vocabulary["user"]))
 
     @cached_property
     def targets(self) -> dict[int, np.ndarray]:
-        """Dict from split label to the numbers (int64, ascending) of the target baskets with it, at most one a user."""
+        """Dict from split label to the numbers (int64, ascending) of its target baskets, at most one per user."""
         labels = self.split[self.basket_offsets[:-1]]
         return {label: np.flatnonzero(labels == label) for label in range(TRAIN, TEST + 1)}
 
     def target_of(self, users: npt.ArrayLike, label: int) -> np.ndarray:
-        """Return the numbers of the users' target baskets with a split label (int64); users without one are skipped."""
+        """Return the number (int64) of each user's target basket with the given split label.
+
+        Users (int64 ids) without such a basket are left out.
+        """
         found = self._target_by_user[label][np.asarray(users, dtype=np.int64)]
         return found[found >= 0]
 
     @cached_property
     def _target_by_user(self) -> dict[int, np.ndarray]:
+        """Dict from split label to the target basket of each user id, int64 [n_users], -1 for none."""
         by_user = {label: np.full(len(self.offsets) - 1, -1) for label in self.targets}
         for label, targets in self.targets.items():
             by_user[label][self.basket_user[targets]] = targets
@@ -184,7 +192,11 @@ class BasketLog(InteractionLog):
 def make_log(name: str, baskets: Baskets) -> BasketLog:
     """Return the :class:`BasketLog` of some baskets, without split labels.
 
-    Ids of users and items count up from 1 in order of first appearance.
+    Users and items get ids from 1 on, in order of first appearance.
+
+    Args:
+        name: the data set's name.
+        baskets: the baskets, in the order in which each user bought them.
     """
     encoded = pa.array(baskets.items).dictionary_encode()
     user = baskets.owner[baskets.basket] + 1

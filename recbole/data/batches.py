@@ -1,4 +1,4 @@
-"""Training batches: examples in a seeded random order, with their negative items."""
+"""Training batches: examples in a seeded random order, each with its sampled negative items."""
 
 from __future__ import annotations
 
@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 
 
 class Negatives:
-    """Adds negative items to batches of positives, as ``train_neg_sample_args`` and the model's input type say.
+    """Adds sampled negative items to batches of training examples (positives).
 
-    Pairwise models get a column ``neg_item_id``. Pointwise models get the negatives as further rows with label 0.
-    Models that use no negatives (full softmax, auto-encoders) have ``train_neg_sample_args: null``.
+    The setting ``train_neg_sample_args`` determines the distribution and the number of negatives per positive. For
+    pairwise models they become a column ``neg_item_id``, for pointwise models further rows with label 0. Models that
+    use no negatives (full softmax, auto-encoders) have ``train_neg_sample_args: null``.
+
+    Args:
+        config: the run's :class:`~recbole.config.Config`.
+        dataset: the training data under its current mask.
+        input_type: the model's :class:`~recbole.utils.InputType`.
+
+    Attributes:
+        times: number of negatives for each positive; 0 if negative sampling is switched off.
+        given: name of the field of ids that the sampler needs: the user id field, or in SBR the item id field.
 
     Raises:
         UserError: the loss compares pairs of items, and negative sampling is switched off.
@@ -57,25 +67,27 @@ class Negatives:
 
     @property
     def by_person(self) -> bool:
-        """Whether negatives are drawn per user, among the items that the user has no training interaction with."""
+        """Whether the negatives depend on the user: items with which the user has no training interaction."""
         return self.times > 0 and self.sampler.of == "uid_field"
 
     def forget(self, rows: np.ndarray) -> None:
         """Update the sampler after log rows (int64) were forgotten.
 
-        Their items can be negatives of their users again, and no longer count towards an item's popularity.
+        The item of such a row can then be a negative of its user, and the row no longer counts in the item's
+        popularity.
         """
         if self.times:
             self.sampler.forget(rows)
 
     def add(self, batch: Interaction, uniforms: Uniforms, times: int | None = None) -> Interaction:
-        """Return ``batch`` with ``times`` (default ``sample_num``) negatives for each positive.
+        """Draw negatives for a batch, and return the batch with them; without negative sampling, return it unchanged.
 
         Args:
-            batch: positives.
-            uniforms: random numbers; the places number the first negatives of all positives, then their second ones,
-                and so on.
-            times: negatives for each positive.
+            batch: the n positives.
+            uniforms: function that returns the random numbers (:data:`~recbole.data.sampler.Uniforms`). Its places are
+                ``0`` to ``n - 1`` for the first negative of each positive, ``n`` to ``2n - 1`` for the second, and so
+                on.
+            times: number of negatives for each positive; None for ``sample_num``.
         """
         if not self.times:
             return batch
@@ -86,17 +98,21 @@ class Negatives:
 
         Args:
             ids: int64 [n], the values of the positives in the field :attr:`given`.
-            uniforms: random numbers, with places as in :meth:`add`.
-            times: negatives for each positive; ``sample_num`` if None.
+            uniforms: function that returns the random numbers, with places as in :meth:`add`.
+            times: number of negatives for each positive; None for ``sample_num``.
         """
         times = self.times if times is None else times
         return self.sampler.sample(np.tile(ids, times), uniforms).reshape(times, len(ids))
 
     def alone(self, batch: Interaction, negatives: np.ndarray) -> Interaction:
-        """Return a batch with one row per positive that holds its negative (item ids, int64 [len(batch)]).
+        """Return a batch with one negative for each positive and, in pointwise models, without the positives.
 
-        For a pairwise model the row also holds the positive. For a pointwise one the negative replaces it, with label
-        0.
+        For a pairwise model each row holds a positive and its negative. For a pointwise model each row holds the
+        negative with label 0.
+
+        Args:
+            batch: the positives.
+            negatives: int64 [len(batch)], an item id for each positive.
         """
         rows = batch.repeat(1)
         if self.input_type is InputType.PAIRWISE:
@@ -109,13 +125,13 @@ class Negatives:
     def like(
         self, batch: Interaction, other: Interaction, places: np.ndarray | torch.Tensor, times: int
     ) -> Interaction:
-        """Return ``batch`` with the negatives that its positives have in ``other``, which :meth:`add` returned.
+        """Return ``batch`` with the same negatives as in another batch that contains its positives.
 
         Args:
             batch: positives.
-            other: a batch of positives with ``times`` negatives each.
-            places: int64 [len(batch)], index of each positive among the positives of ``other``.
-            times: negatives for each positive.
+            other: a batch that :meth:`add` returned, with ``times`` negatives for each positive.
+            places: int64 [len(batch)], index of each positive of ``batch`` among the positives of ``other``.
+            times: number of negatives for each positive.
         """
         if not self.times:
             return batch
@@ -124,10 +140,11 @@ class Negatives:
         return self.beside(batch, negatives.view(times, -1)[:, places].reshape(-1))
 
     def beside(self, batch: Interaction, negatives: torch.Tensor | np.ndarray) -> Interaction:
-        """Return ``batch`` combined with ``times * len(batch)`` negative item ids.
+        """Return a batch of n positives combined with given negatives.
 
-        The negatives are ordered like those of :meth:`add`: first one for each positive, then a second for each, and so
-        on.
+        Args:
+            batch: the positives.
+            negatives: int64 [times * n], item ids: first one for each positive, then a second for each, and so on.
         """
         negatives = torch.as_tensor(negatives)
         times = len(negatives) // max(len(batch), 1)
@@ -146,23 +163,23 @@ class Negatives:
 NUMBER = "example_number"
 """Column of a training batch: the permanent number of the row's example (:class:`~recbole.data.dataset.Given`).
 
-The c-th copy of an example, counted from 0 and made for its negatives, has ``c * 2**40`` added.
+An example with several negatives takes several rows. Its c-th row, counted from 0, has ``c * 2**40`` added.
 """
 
 _DRAWN_AT_ONCE = 2**17
 """Number of negatives drawn in one call; they take 1 MiB."""
 
 _COPY = 2**40
-"""Added c times to the number of a row of the c-th copy, counted from 0."""
+"""The number added c times in the column :data:`NUMBER` for the c-th row of an example, counted from 0."""
 
 
 class TrainBatches:
     """The training batches of every epoch; a batch is a function of (seed, epoch, batch index) and the mask.
 
-    All examples that the data held at the start (:class:`~recbole.data.dataset.Given`) are shuffled and cut into
-    batches. An example that was forgotten since is left out of its batch, which may become empty. An injected example
-    is appended to the batch of a genuine example that it draws. So forgetting or injecting examples moves no other
-    example.
+    All examples that the data held when nothing was forgotten (:class:`~recbole.data.dataset.Given`) are shuffled and
+    cut into batches. A forgotten example is left out of its batch, which may become empty. An example that a spam
+    attack injected is appended to the batch of a randomly drawn genuine example. Therefore forgetting or injecting
+    examples never moves another example to a different batch.
 
     Args:
         config: reads ``train_batch_size``, ``seed``, ``shuffle``, ``train_neg_sample_args``.
@@ -189,11 +206,14 @@ class TrainBatches:
 
     @property
     def block(self) -> int:
-        """Number of batches whose negatives are drawn in one call: many, within a small amount of memory."""
+        """Number of batches whose negatives are drawn in one call, limited by :data:`_DRAWN_AT_ONCE`."""
         return max(_DRAWN_AT_ONCE // (self.step * max(self.negatives.times, 1)), 1)
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Interaction]:
-        """Yield the :class:`Interaction` batches of an epoch, from index ``first`` on; a batch may be empty."""
+        """Yield the :class:`Interaction` batches of an epoch (counted from 0), from batch ``first`` on.
+
+        A batch may be empty.
+        """
         shuffled = self.shuffle
         order = stream(self.seed, "shuffle", epoch).permutation(self.count) if shuffled else np.arange(self.count)
         injected, of_batch = self._hosts(order, epoch)
@@ -206,7 +226,16 @@ class TrainBatches:
             yield from self._batches(numbers, negatives)
 
     def _hosts(self, order: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the numbers (int64) of the injected examples, batch after batch, and offsets int64 [batches + 1]."""
+        """Assign each injected example to the batch of a genuine example that is drawn for it.
+
+        Args:
+            order: int64 [count], the shuffled numbers of the genuine examples in this epoch.
+            epoch: the epoch, which keys the draws.
+
+        Returns:
+            The numbers of the injected examples (int64), one batch after the other, and offsets (int64 [batches + 1])
+            that say where each batch starts.
+        """
         numbers = np.arange(self.count, len(self.named))
         numbers = numbers[self.named[numbers] >= 0]
         batch_of = np.empty(self.count, dtype=np.int64)
@@ -217,10 +246,10 @@ class TrainBatches:
         return numbers[places], np.searchsorted(batches[places], np.arange(len(self) + 1))
 
     def _batches(self, parts: list[np.ndarray], key: int) -> Iterator[Interaction]:
-        """Yield a batch for every two arrays of ``parts``, with negatives keyed by the examples' numbers.
+        """Yield batches with negatives, whose random numbers are keyed by the examples' numbers.
 
         Args:
-            parts: for each batch the numbers of its genuine examples, and those of its injected examples.
+            parts: two int64 arrays for each batch: the numbers of its genuine and of its injected examples.
             key: the key of the negatives' random numbers in this epoch.
         """
         numbers = np.concatenate(parts)
@@ -244,9 +273,10 @@ class TrainBatches:
 
 
 def _by_number(key: int, numbers: np.ndarray) -> Uniforms:
-    """Return :data:`Uniforms` that depend on (key, turn, copy, number).
+    """Return :data:`Uniforms` whose random numbers depend on the example, not on its position in a batch.
 
-    Their places number the first copies of all ``numbers``, then the second copies, and so on.
+    A place ``p`` stands for negative ``p // n`` of the example with number ``numbers[p % n]``, where n is
+    ``len(numbers)``.
     """
 
     def draw(turn: int, places: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Sampled evaluation: a relevant item is ranked against drawn items, not the whole catalogue (RecBole's uniN, popN).
+"""Sampled evaluation: a relevant item is ranked against N drawn items, not the whole catalogue (RecBole's uniN, popN).
 
-The draws are keyed by the tokens of the user and the relevant item. They are a property of the data: the same for every
-model, seed and mask, and forgetting one user's interactions does not change another user's draws.
+The random numbers are keyed by the tokens of the user and the relevant item. The drawn items are therefore the same for
+every model, seed and mask, and forgetting one user's interactions does not change those of another user.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _MODE = re.compile(r"(uni|pop)([1-9]\d*)")
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """Draws a fixed number of irrelevant items for each relevant item.
+    """Draws a fixed number of irrelevant items for each relevant item of an evaluation.
 
     Attributes:
-        split: ``"valid"`` or ``"test"``; the two have different draws.
+        split: ``"valid"`` or ``"test"``; the two use different random numbers.
         count: number of items drawn, with replacement, for each relevant item.
-        cumulated: float64 [n_items], the cumulative sum of the items' weights by id, beginning with the padding, whose
-            weight is 0; None for uniform draws.
+        cumulated: float64 [n_items], the cumulative sum of the items' weights in the order of ids; the padding (id 0)
+            has weight 0. None for uniform draws.
         n_items: number of item ids, including the padding.
     """
 
@@ -48,8 +48,8 @@ class Sampled:
     def of(cls, dataset: Dataset, split: str) -> Sampled | None:
         """Return the sampler for the evaluation mode of a split (``eval_args``); None if the mode draws no items.
 
-        Popularity is the number of interactions in all splits, as in RecBole, without the rows that a scenario
-        injected. Forgotten interactions still count, so that the candidates of other users stay the same.
+        In the modes popN an item's weight is its number of interactions in all splits, as in RecBole. Rows that a
+        spam attack injected do not count. Forgotten rows do, so that the candidates of other users stay the same.
         """
         drawn = _MODE.fullmatch(dataset.config["eval_args"]["mode"][split])
         if drawn is None:
@@ -94,14 +94,14 @@ class Sampled:
         return np.repeat(row, self.count), found.ravel()
 
     def _drawn(self, state: torch.Tensor, base: np.ndarray, used: np.ndarray) -> np.ndarray:
-        """Return the items drawn for some relevant items, int64 [n, count]; draws of used items are repeated.
+        """Return the items drawn for some relevant items, int64 [n, count]; a draw that is not allowed is repeated.
 
-        A pair's key is the index of its row times ``n_items``, plus the item's id.
+        A (row, item) pair is written as the integer ``row * n_items + item``.
 
         Args:
             state: int64 [n], the hash state that keys the random numbers of each relevant item.
-            base: int64 [n], the key of each relevant item's row with item 0.
-            used: int64, ascending keys of the (row, item) pairs that must not be drawn.
+            base: int64 [n], ``row * n_items`` for the row of each relevant item.
+            used: int64, ascending, the (row, item) pairs that must not be drawn.
         """
         copies = torch.arange(self.count, device="cpu")
         items = self._proposed(uniform(state[:, None], copies, 0))
@@ -114,7 +114,7 @@ class Sampled:
         return items
 
     def _proposed(self, drawn: torch.Tensor) -> np.ndarray:
-        """Return the item ids that belong to uniform numbers from [0, 1), int64 of the same shape."""
+        """Return the item ids (int64) that uniform random numbers from [0, 1) select, in the same shape."""
         numbers = drawn.numpy()
         if self.cumulated is None:
             return 1 + (numbers * (self.n_items - 1)).astype(np.int64)
@@ -130,8 +130,8 @@ class Sampled:
         most = int(np.bincount(distinct // self.n_items).max(initial=0))
         if most >= possible:
             raise UserError(
-                f"eval_args mode of {self.split}: a user has interacted with every item, so none is left to compare "
-                "with; leave such users out by user_inter_num_interval"
+                f"eval_args mode of {self.split}: a user has interacted with every item, so no candidate can be drawn; "
+                "leave such users out with user_inter_num_interval"
             )
 
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class GeneralDataset(AtomicDataset):
-    """(user, item) pairs for collaborative filtering; an example is identified by its log row."""
+    """Data for collaborative filtering: a training example is a (user, item) pair, identified by its log row."""
 
     task_type = "CF"
 
     @staticmethod
     def label(config: Config, log: InteractionLog) -> np.ndarray:
-        """Return the split label (int8) of every row: that of the files, or else by splitting each user's rows."""
+        """Return the split label of every row, int8 [len(log)]: the file's own, else by splitting each user's rows."""
         return log.split if len(log.split) else split_labels(np.diff(log.offsets), config["eval_args"]["split"])
 
     def collate(self, examples: np.ndarray) -> Interaction:
@@ -35,7 +35,7 @@ class GeneralDataset(AtomicDataset):
         return Interaction(columns | {name: values[examples] for name, values in self.columns.items()})
 
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
-        """Return the retained training rows among ``rows``, since every pair is an example of its own."""
+        """Return the retained training rows among ``rows`` (int64): in CF every log row is its own example."""
         return self.still_examples(rows[self.log.split[rows] == SPLITS["train"]])
 
     def questions(self, split: str) -> EvalRows:
@@ -50,13 +50,13 @@ class GeneralDataset(AtomicDataset):
         return self._rows(remaining, label, n_skipped=len(users) - len(remaining))
 
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
-        """Return the items of a split's retained log rows with their labels, grouped by evaluation row."""
+        """Return the items of a split's retained log rows with their binary labels, grouped by evaluation row."""
         of = np.flatnonzero((self.log.split == SPLITS[split]) & ~self.forgotten)
         place = np.searchsorted(rows.entity, self.log.user[of])
         return Labelled.of(self, of, Ragged(self.log.item[of], group_offsets(place, len(rows.entity))))
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Return one evaluation row for each user, with all retained items as history and no relevant items."""
+        """Return one evaluation row for each user (int64 ids), with all retained items as history and none relevant."""
         return self._rows(np.asarray(users, dtype=np.int64), None, 0)
 
     def _rows(self, users: np.ndarray, label: int | None, n_skipped: int) -> EvalRows:
@@ -67,10 +67,10 @@ class GeneralDataset(AtomicDataset):
         return EvalRows(inputs, users, positives, history, n_skipped, vocabulary=vocabulary)
 
     def _pairs(self, users: np.ndarray, label: int | None) -> tuple[Ragged, Ragged]:
-        """Return the users' relevant items and their histories, one :class:`Ragged` row per user each.
+        """Return the relevant items and the histories of users, each as :class:`Ragged` with one row per user.
 
-        Relevant items are the retained ones with split label ``label``; the history holds those of earlier splits. If
-        ``label`` is None there are no relevant items, and the history holds all retained items.
+        Relevant items are the retained ones with split label ``label``; the history holds the retained items of earlier
+        splits. If ``label`` is None there are no relevant items, and the history holds all retained items.
         """
         rows = self.log.rows_of(users)
         rank = np.repeat(np.arange(len(users)), np.diff(self.log.offsets)[users])
@@ -85,4 +85,5 @@ class GeneralDataset(AtomicDataset):
         return self._ragged(pair[marked & 1 == 0], len(users)), self._ragged(pair[seen], len(users))
 
     def _ragged(self, keys: np.ndarray, n_rows: int) -> Ragged:
+        """Return the items of ascending keys ``row * n_items + item``, grouped by row."""
         return Ragged(keys % self.n_items, group_offsets(keys // self.n_items, n_rows))

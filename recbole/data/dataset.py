@@ -1,4 +1,4 @@
-"""A task's view of the data: the log, and a mask of the forgotten interactions."""
+"""The data as a model sees it: the interaction log, and a mask of the forgotten interactions."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Change:
-    """What forgetting some rows changes in the training examples that contain them.
+    """How the training examples that contain some rows change when these rows are forgotten.
 
     Attributes:
         entities: int64, ids of the users (or sessions) whose rows are forgotten, ascending.
         rows: int64, the log rows that are newly forgotten.
-        before: batch of the training examples that contain these rows, before forgetting.
-        after: batch of those among them that still exist, after forgetting.
+        before: batch of the training examples that contain these rows, as they were before forgetting.
+        after: batch of the same examples after forgetting, without those that no longer exist.
         kept: int64 [len(after)], index in ``before`` of each example of ``after``.
         left: int64 [len(after)], identifiers of the examples in ``after``.
     """
@@ -53,15 +53,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Given:
-    """The training examples that the data held at the start, each with a permanent number.
+    """The training examples of a data set in which nothing is forgotten, each with a permanent number.
 
-    Random draws in training are keyed by an example's number, and an epoch is a permutation of all numbers. An example
-    that is forgotten later leaves a gap and changes nothing for the others.
+    Random draws in training are keyed by an example's number, and an epoch is a permutation of all numbers. Forgetting
+    an example leaves out its number and changes nothing for the other examples.
 
     Attributes:
-        examples: int64 [n], the examples' identifiers, ascending.
-        numbers: int64 [n], the examples' numbers: 0 to ``count - 1`` for genuine ones, from ``count`` on for injected
-            ones.
+        examples: int64 [n], the examples' identifiers (see :class:`Dataset`), ascending.
+        numbers: int64 [n], the examples' numbers: 0 to ``count - 1`` for genuine examples, ``count`` and above for
+            those that a spam attack injected.
         count: number of genuine examples.
     """
 
@@ -75,7 +75,7 @@ class Given:
 
 
 class Dataset(RecBoleNames):
-    """One log, one vocabulary and one split, seen through a mask; forgetting rows sets their bits in the mask.
+    """An interaction log with ids and split labels, and a mask of forgotten rows. Forgetting rows only sets mask bits.
 
     The subclass for each task defines the training examples. An example has an int64 identifier, which forgetting does
     not change: the log row of its target (CF, SBR) or the number of its target basket (NBR). :meth:`collate` returns
@@ -85,13 +85,13 @@ class Dataset(RecBoleNames):
     Args:
         config: the run's :class:`~recbole.config.Config`.
         log: :class:`~recbole.data.log.InteractionLog` with split labels.
-        forgotten: bool [len(log)], True where a row is forgotten; None if nothing is.
+        forgotten: bool [len(log)], True where a row is forgotten; None if no row is.
 
     Attributes:
-        clean: the data set without the rows that a scenario injected; None if there are none.
+        clean: the data set without the rows that a spam attack injected; None if there are no such rows.
         transform: function (dataset, batch) -> batch that adds columns to each batch of sequences; None for none.
-        absent: bool [len(log)], the rows that this data set never had, see :meth:`part`; None if it has the whole log.
-            They are masked under every mask, and examples in them have no permanent number.
+        absent: bool [len(log)], True for rows that this data set never contained, see :meth:`part`; None for no such
+            rows. They are always masked, and examples whose target they are have no permanent number.
     """
 
     absent: np.ndarray | None = None
@@ -110,9 +110,9 @@ class Dataset(RecBoleNames):
         self._columns: list[dict[str, np.ndarray]] = []  # empty, or a single element that all masks share
 
     def with_spam(self, path: str | Path) -> Self:
-        """Return this data set, with nothing forgotten, followed by the rows of a spam attack.
+        """Return a data set with the rows of this one followed by those of a spam attack; nothing is forgotten.
 
-        The attack's rows are neither filtered nor counted by filters. The same split rule labels them.
+        ``path`` is the attack's file. Filters do not apply to its rows. They are split by the same rule.
 
         Raises:
             UserError: the file cannot be read or does not fit the data, see :func:`~recbole.data.spam_rows.append`.
@@ -130,11 +130,11 @@ class Dataset(RecBoleNames):
 
     @abstractmethod
     def read_spam(self, path: Path) -> InteractionLog:
-        """Read an attack's file as a labelled log with ids of its own."""
+        """Read the file of a spam attack as a log with split labels, whose ids are independent of this data set."""
 
     @abstractmethod
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
-        """Return the training examples (int64) that contain any of the log rows, under the current mask."""
+        """Return the retained training examples (int64) that contain any of the log rows (int64)."""
 
     @abstractmethod
     def questions(self, split: str) -> EvalRows:
@@ -142,11 +142,11 @@ class Dataset(RecBoleNames):
 
     @abstractmethod
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
-        """Return the items of a split with their labels, grouped by the evaluation rows."""
+        """Return the items of ``"valid"`` or ``"test"`` with their binary labels, grouped by evaluation row."""
 
     @abstractmethod
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Return one :class:`EvalRows` row for each user (int64 ids) that can get a recommendation."""
+        """Return one :class:`EvalRows` row for each of the users (int64 ids) with enough history for a ranking."""
 
     # --- evaluation ----------------------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Dataset(RecBoleNames):
     # --- masks ---------------------------------------------------------------------------------------------------
 
     def masked(self, forgotten: np.ndarray) -> Self:
-        """Return this data set with the mask ``forgotten`` (bool [len(log)], not copied), sharing everything else."""
+        """Return a data set with the same log and the mask ``forgotten`` (bool [len(log)]; not copied)."""
         hidden = forgotten if self.absent is None else forgotten | self.absent
         other = type(self)(self.config, self.log, hidden)
         other.clean, other.absent, other._columns = self.clean, self.absent, self._columns
@@ -170,22 +170,22 @@ class Dataset(RecBoleNames):
         return other
 
     def showing(self, label: int | None) -> Self:
-        """Return a copy whose RecBole names describe the rows with a split label (None: all rows)."""
+        """Return a copy whose methods of :class:`RecBoleNames` describe the rows with a split label (None: all)."""
         other = self.masked(self.forgotten.copy())
         other.shown, other.built = label, True
         return other
 
     @property
     def columns(self) -> dict[str, np.ndarray]:
-        """The log's further columns as models see them, see :func:`~recbole.data.shown_columns.shown_columns`."""
+        """The columns other than user and item, as :func:`~recbole.data.shown_columns.shown_columns` returns them."""
         if not self._columns:
             self._columns.append(shown_columns(self.config, self.log))
         return self._columns[0]
 
     def part(self, absent: np.ndarray) -> Self:
-        """Return a data set that never had some rows (bool [len(log)]), with nothing forgotten.
+        """Return a data set that never contained the rows ``absent`` (bool [len(log)]), with nothing forgotten.
 
-        Its training examples get permanent numbers of their own.
+        Its training examples are numbered anew (:attr:`given`). Used for the shards of an ensemble.
         """
         other = type(self)(self.config, self.log, absent.copy())
         other.clean, other.absent = self.clean, absent
@@ -193,12 +193,12 @@ class Dataset(RecBoleNames):
 
     @property
     def first_fake(self) -> int:
-        """The first user id injected by a scenario; all later ids are injected too."""
+        """The smallest user id that a spam attack injected; genuine users have smaller ids."""
         return len((self.clean or self).log.vocabulary["user"])
 
     @cached_property
     def given(self) -> Given:
-        """The training examples when nothing is forgotten, numbered in ascending order."""
+        """The training examples when nothing is forgotten, with their permanent numbers."""
         examples = self.masked(np.zeros_like(self.forgotten)).train_examples()
         injected = self.users_of(examples) >= self.first_fake
         numbers, count = np.empty_like(examples), len(examples) - int(injected.sum())
@@ -206,7 +206,7 @@ class Dataset(RecBoleNames):
         return Given(examples, numbers, count)
 
     def ids_of(self, examples: np.ndarray, field: str) -> np.ndarray:
-        """Return the user ids or target item ids (int64) of examples, as :meth:`collate` puts them into ``field``."""
+        """Return the values of examples (int64) in a field of their batch: user ids, or target item ids; int64."""
         return self.log.item[examples] if field == self.iid_field else self.users_of(examples)
 
     def users_of(self, examples: np.ndarray) -> np.ndarray:
@@ -249,11 +249,11 @@ class Dataset(RecBoleNames):
         return np.sort(generator.permutation(drawn)[:n])
 
     def examples_near(self, rows: np.ndarray, hops: float = 0) -> np.ndarray:
-        """Return the retained training examples near log rows, int64.
+        """Return the retained training examples (int64) near log rows in the graph of users and items.
 
-        These examples contain an interaction of a user, or with an item, at most ``hops`` steps (``math.inf``: any
-        number) away from the users and items of ``rows``, in the bipartite graph of the retained interactions used in
-        training.
+        The graph's edges are the retained interactions used in training. An example is near if it contains an
+        interaction of a user, or with an item, at most ``hops`` edges (``math.inf``: any number) away from the users
+        and items of ``rows``.
         """
         if hops == math.inf:
             return self.train_examples()
@@ -265,10 +265,10 @@ class Dataset(RecBoleNames):
         return self.examples_touching(near)
 
     def items_near(self, rows: np.ndarray, hops: float) -> np.ndarray:
-        """Return the items at most ``hops`` steps away from the users and items of log rows, int64 ids, ascending.
+        """Return the items at most ``hops`` edges away from the users and items of log rows, int64 ids, ascending.
 
-        The graph is that of :meth:`examples_near`. Items of ``rows`` are included even if they are no longer in the
-        graph.
+        The graph is that of :meth:`examples_near`. The items of ``rows`` are included even if none of their
+        interactions is retained.
         """
         if hops == math.inf:
             return np.arange(1, self.n_items)
@@ -285,7 +285,7 @@ class Dataset(RecBoleNames):
         return distinct(rows[(self.log.split[rows] <= TRAIN) & ~self.forgotten[rows]], len(self.log))
 
     def aims_at(self, examples: np.ndarray, items: npt.ArrayLike) -> np.ndarray:
-        """Return for each example (int64) whether one of the items (int64 ids) is its target, bool."""
+        """Return for each example (int64) whether its target is one of the items (int64 ids), bool."""
         return np.isin(self.log.item[examples], items)
 
     def __str__(self) -> str:
@@ -319,7 +319,7 @@ _TASKS = {
     ModelType.SEQUENTIAL: ("sbr", "SequentialDataset"),
     ModelType.NEXT_BASKET: ("nbr", "NextBasketDataset"),
 }
-"""Type of model to the module of this package, and the class in it, for its data."""
+"""Dict from the type of a model to the module of this package and the class in it that hold the model's data."""
 
 
 def create_dataset(config: Config, model_type: ModelType | None = None) -> Dataset:
@@ -335,12 +335,14 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Datas
     """
     model_type = config["MODEL_TYPE"] if model_type is None else model_type
     if model_type is None:
-        raise UserError(f"the task of {config['model']} is not known: call bind_model, or pass model_type")
+        raise UserError(f"the task of {config['model']} is not known: call config.bind_model, or pass model_type")
     module, name = _TASKS[model_type]
     cls: type[Dataset] = getattr(importlib.import_module(f"recbole.data.{module}"), name)
     task = config["task_type"]
     if task and task != cls.task_type:
         raise UserError(f"task_type: {config['model']} is a {cls.task_type} model, not {task}; leave --task_type out")
     if config["benchmark_filename"] and cls.task_type != "CF":
-        raise UserError(f"benchmark_filename: only CF data are split by files, {cls.task_type} data by their order")
+        raise UserError(
+            f"benchmark_filename: only CF data can be split by files, not {cls.task_type} data; leave it null"
+        )
     return cls.from_config(config)

@@ -20,11 +20,20 @@ if TYPE_CHECKING:
 
 
 def feature_columns(config: Config, log: InteractionLog, side: str, id_field: str) -> dict[str, np.ndarray | Ragged]:
-    """Return the features of ``"user"`` or ``"item"``: a dict from name to an array [n_ids] or :class:`Ragged` lists.
+    """Return the features of all users or all items as numeric arrays that are indexed by id.
 
-    Both are indexed by id. Tokens become int64 ids from 1 on, 0 where one is missing. Numbers are float32; a missing
-    number, and that of the padding, is the mean of the others. ``normalize_all`` and ``normalize_field`` scale numbers
-    to [0, 1].
+    Tokens become int64 ids from 1 on, 0 where one is missing. Numbers are float32; a missing number, and that of the
+    padding (id 0), is the mean of the others. ``normalize_all`` and ``normalize_field`` scale numbers to [0, 1].
+
+    Args:
+        config: reads ``normalize_all`` and ``normalize_field``.
+        log: the log with the loaded feature files.
+        side: ``"user"`` or ``"item"``.
+        id_field: name of the id column in the feature file.
+
+    Returns:
+        Dict from a feature's name to an array [n_ids], or to :class:`Ragged` with one list per id for sequences. It is
+        empty if no feature file is loaded.
     """
     table = log.features.get(side)
     if table is None:
@@ -44,7 +53,7 @@ def feature_columns(config: Config, log: InteractionLog, side: str, id_field: st
 
 
 def feature_vocabulary(column: pa.ChunkedArray) -> Vocabulary:
-    """Return the vocabulary of a token feature, with the ids that :func:`feature_columns` gives."""
+    """Return the vocabulary of a token feature (Arrow column), with the ids that :func:`feature_columns` assigns."""
     array = column.combine_chunks()
     flat = array.flatten() if kind_of(column.type) is FeatureType.TOKEN_SEQ else array
     return Vocabulary(flat.dictionary_encode().dictionary)
@@ -60,7 +69,7 @@ def kind_of(arrow_type: pa.DataType) -> FeatureType:
 
 
 def _numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return (values, sizes): flat values of a column, and the length of each row's list (None for single values).
+    """Return the values of a column as one flat array, and the length of each row's list (None for single values).
 
     The values are ids of tokens, int64 from 1 on and 0 where one is missing, or float32 numbers.
     """

@@ -1,4 +1,4 @@
-"""RecBole's filters of the raw log, as functions that return which rows are kept."""
+"""RecBole's filters of the raw log, as functions on arrays that return which rows are kept."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ __all__ = ["core", "first_or_last", "within"]
 
 
 def within(values: np.ndarray, intervals: Sequence[Interval]) -> np.ndarray:
-    """Return bool [n]: whether each of ``values`` lies in any of the intervals. NaN lies in none."""
+    """Return for each of ``values`` [n] whether it lies in any of the intervals, bool [n]. NaN lies in none."""
     inside = np.zeros(len(values), dtype=bool)
     for low, high, closed_left, closed_right in intervals:
         inside |= (values >= low if closed_left else values > low) & (values <= high if closed_right else values < high)
@@ -36,10 +36,17 @@ def first_or_last(user: np.ndarray, item: np.ndarray, time: np.ndarray | None, k
 def core(
     user: np.ndarray, item: np.ndarray, user_intervals: Sequence[Interval], item_intervals: Sequence[Interval]
 ) -> np.ndarray:
-    """Return the rows (int64, ascending) that remain once every user's and item's number of rows is in its intervals.
+    """Filter users and items by their numbers of rows, repeatedly (RecBole's k-core); return the rows that remain.
 
-    Users and items outside the intervals are removed together, round after round, until none is left (RecBole's
-    k-core).
+    In each round, the users and items whose number of rows is outside their intervals are removed together. The last
+    round is the one that removes nothing.
+
+    Args:
+        user, item: int arrays [n], from 0.
+        user_intervals, item_intervals: the allowed numbers of rows of a user and of an item.
+
+    Returns:
+        int64, indices of the remaining rows, ascending.
     """
     rows = np.arange(len(user))
     while True:

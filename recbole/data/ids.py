@@ -1,6 +1,6 @@
-"""Operations on ids as ascending arrays.
+"""Set operations and sorting for arrays of ids.
 
-NumPy's own functions for sets hash integers since version 2.3, which takes twenty times longer.
+They keep arrays sorted. NumPy's set functions use hash tables since version 2.3, which takes twenty times longer here.
 """
 
 import numpy as np
@@ -39,10 +39,10 @@ def without(ids: np.ndarray, ascending: np.ndarray) -> np.ndarray:
 
 
 def grouped(groups: np.ndarray) -> np.ndarray:
-    """Return the stable order (int64 [n]) that sorts group numbers (int [n], from 0).
+    """Return the indices (int64 [n]) that stably sort group numbers (int [n], from 0).
 
-    It is ``np.argsort(groups, kind="stable")``, made by sorting group number and position as one integer in place:
-    faster, in a third of the memory.
+    The result equals ``np.argsort(groups, kind="stable")``. It is faster and needs a third of the memory, because group
+    number and position are packed into one integer and sorted in place.
     """
     bits = len(groups).bit_length()
     order = groups.astype(np.int64) << bits
@@ -53,10 +53,10 @@ def grouped(groups: np.ndarray) -> np.ndarray:
 
 
 def ordered(key: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return the stable order (int64 [n]) that sorts by group (int [n], from 0), then by ``key`` [n].
+    """Return the indices (int64 [n]) that stably sort by group (int [n], from 0), then by ``key`` (numbers [n]).
 
-    It is ``np.lexsort((key, groups))``, but needs little memory besides the result, because it sorts a few groups at a
-    time.
+    The result equals ``np.lexsort((key, groups))``, but little memory besides the result is needed, because only a few
+    groups are sorted at a time.
     """
     order, ends = grouped(groups), np.cumsum(np.bincount(groups))
     start = 0

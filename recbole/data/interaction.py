@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 Rows = int | slice | np.ndarray | torch.Tensor
-"""What may select rows of an :class:`Interaction`."""
+"""The types that select rows of an :class:`Interaction`: an integer, a slice, an integer or bool array or tensor."""
 
 
 class Interaction:
-    """Named tensors that share their first dimension, as RecBole's models expect them.
+    """A batch of n rows: named tensors whose first dimension is n, as RecBole's models expect them.
 
     ``interaction["field"]`` is a column; ``interaction[index]`` (an integer, a slice, an integer or bool array or
     tensor) is an ``Interaction`` of those rows.
@@ -98,11 +98,11 @@ class Interaction:
         return {name: column.cpu().numpy() for name, column in self.interaction.items()}
 
     def repeat(self, times: int) -> Interaction:
-        """Return the rows ``times`` times over: a, b, a, b."""
+        """Return an interaction in which all rows are repeated ``times`` times in sequence: a, b, a, b."""
         return self._map(lambda column: column.repeat(times, *([1] * (column.dim() - 1))))
 
     def repeat_interleave(self, repeats: int | torch.Tensor, dim: int = 0) -> Interaction:
-        """Return each row ``repeats`` times in place: a, a, b, b."""
+        """Return an interaction in which each row is repeated ``repeats`` times before the next one: a, a, b, b."""
         return self._map(lambda column: column.repeat_interleave(repeats, dim=dim))
 
     def update(self, other: Interaction) -> None:

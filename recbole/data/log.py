@@ -1,4 +1,4 @@
-"""The interaction log in columns: read once, numbered once, labelled once."""
+"""The interaction log as arrays, one for each column: reading, filtering, numbering and sorting it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("recbole")
 
 Codes = tuple[np.ndarray, pa.Array]
-"""A token column: for each row the index of its token in the Arrow string array (-1 if missing), and that array."""
+"""A column of tokens as (codes, tokens): ``tokens`` is an Arrow string array of the distinct tokens, and ``codes`` has
+for each row the index of its token, or -1 if it is missing."""
 
 Columns = dict[str, Any]
 """The columns read from a file, by field name: :data:`Codes` for tokens, a NumPy array for numbers."""
@@ -42,7 +43,7 @@ Columns = dict[str, Any]
 
 @dataclass(frozen=True)
 class InteractionLog:
-    """Interactions sorted by user and, within a user, by time or the order in ``eval_args``; never changed or copied.
+    """Interactions sorted by user and, within a user, by the order in ``eval_args`` (time, or random). Immutable.
 
     Attributes:
         name: the data set's name.
@@ -51,8 +52,8 @@ class InteractionLog:
         offsets: int64 [n_users + 1]; the rows of user ``u`` are ``offsets[u]:offsets[u + 1]``.
         vocabulary: field name to :class:`~recbole.data.vocabulary.Vocabulary`; users and items are ``"user"`` and
             ``"item"``.
-        split: int8 [n_rows], the split label of the example whose target is the row. It is empty until the task sets
-            it, unless the files give it (``benchmark_filename``).
+        split: int8 [n_rows], the split label of the example whose target is the row. It is empty until the task's data
+            set class sets it, unless separate files define the split (``benchmark_filename``).
         features: dict from ``"user"`` and ``"item"`` to the Arrow table of their atomic file, if it was loaded.
         lists: columns of sequences by field name: ids of tokens, or numbers. No model of this package reads them.
     """
@@ -83,9 +84,9 @@ class InteractionLog:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of tokens, ids, further columns and split labels, in hexadecimal digits.
+        """SHA-256 of tokens, ids, further columns and split labels, as 64 hexadecimal digits.
 
-        It is equal for equal data, filters, order and split.
+        Two runs with the same data, filters, order and split have the same fingerprint.
         """
         digest = hashlib.sha256()
         for side in ("user", "item"):
@@ -97,7 +98,7 @@ class InteractionLog:
 
 
 def group_offsets(groups: np.ndarray, n_groups: int) -> np.ndarray:
-    """Return int64 offsets [n_groups + 1]: group ``g`` is at ``offsets[g]:offsets[g + 1]`` of ``groups``.
+    """Return offsets, int64 [n_groups + 1]: the elements of group ``g`` are ``offsets[g]:offsets[g + 1]``.
 
     Args:
         groups: int [n], ascending group numbers from 0.
@@ -107,10 +108,10 @@ def group_offsets(groups: np.ndarray, n_groups: int) -> np.ndarray:
 
 
 def load_log(config: Config) -> InteractionLog:
-    """Read, filter, number and sort the atomic files of ``config["dataset"]``; the task sets the split labels later.
+    """Read, filter, number and sort the atomic files of ``config["dataset"]``; split labels are set later, by the task.
 
-    With ``benchmark_filename`` the split labels are those of the files. No row is filtered then, and a user's rows keep
-    the order of the files.
+    With ``benchmark_filename``, the files determine the split labels here. No row is filtered then, and a user's rows
+    keep the order of the files.
 
     Raises:
         UserError: a file or column is missing, a line is malformed, a row has no user or no item, or the filters leave
@@ -121,10 +122,10 @@ def load_log(config: Config) -> InteractionLog:
 
 
 def load_more(config: Config, path: Path) -> InteractionLog:
-    """Read a file of further interactions, unfiltered, as a sorted log with ids of its own and without split labels.
+    """Read a separate file of interactions (of a spam attack) as a sorted log, without filters.
 
-    The columns to load are those of the data set's own file. With ``benchmark_filename`` all rows are labelled as
-    training.
+    The ids are independent of the data set's, and there are no split labels. The columns to load are those of the data
+    set's own file. With ``benchmark_filename`` all rows are labelled as training.
 
     Raises:
         UserError: a file or column is missing, a line is malformed, or a row has no user or no item.
@@ -132,7 +133,7 @@ def load_more(config: Config, path: Path) -> InteractionLog:
     fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"], "time": config["TIME_FIELD"]}
     table = read_table(path, (config["load_col"] or {}).get("inter"), config, fields, SIDES)
     if not len(table):
-        raise UserError(f"{path}: the file holds no interactions")
+        raise UserError(f"{path}: the file contains no interactions")
     log = _number(path.stem, _columns(without_lists(table)[0]), fields, {}, np.arange(len(table)))
     if config["benchmark_filename"]:
         log = replace(log, split=np.full(len(log), TRAIN, dtype=np.int8))
@@ -161,7 +162,9 @@ def _unsorted(config: Config, fields: Mapping[str, str]) -> InteractionLog:
     if files is None:
         rows, features = _kept_rows(config, columns, fields, features)
     if not len(rows):
-        raise UserError(f"{path}: the filters leave no interaction; check *_inter_num_interval")
+        raise UserError(
+            f"{path}: the filters leave no interaction; check user_inter_num_interval and item_inter_num_interval"
+        )
     log = with_lists(_number(name, columns, fields, features, rows), lists, rows)
     return share_ids(replace(log, split=split), config)
 
@@ -266,8 +269,8 @@ def _sort(log: InteractionLog, config: Config, time_field: str) -> InteractionLo
     """Sort rows by user, then in the order of ``eval_args``; rows with equal keys keep the order of the file.
 
     Rows that already have split labels keep the order of the file within a user. If ``eval_args`` does not group by
-    user, rows get their labels here, while the order of the file is still known; SBR replaces these by the labels of
-    its examples.
+    user, rows get their split labels here, where the order of the file is still known. In SBR these labels are replaced
+    later by the labels of the examples.
     """
     key = None if len(log.split) else sort_key(log, config, time_field)
     user, item, split, columns = log.user, log.item, log.split, dict(log.columns)
@@ -290,7 +293,7 @@ def _sort(log: InteractionLog, config: Config, time_field: str) -> InteractionLo
 
 
 def together(config: Config) -> bool:
-    """Return whether ``eval_args`` splits all interactions together by ratio, not those of each user separately."""
+    """Return whether ``eval_args`` splits all interactions together by ratio, instead of each user's separately."""
     return config["eval_args"]["group_by"] == "none" and "RS" in config["eval_args"]["split"]
 
 
@@ -305,7 +308,7 @@ def labels_in_order(key: np.ndarray, config: Config) -> np.ndarray:
 
 
 def sort_key(log: InteractionLog, config: Config, time_field: str) -> np.ndarray:
-    """Return the key [n_rows] by which ``eval_args`` orders each user's rows."""
+    """Return the numbers [n_rows] by which each user's rows are sorted: times, or a random order (``eval_args``)."""
     time = log.columns.get(time_field)
     if time is not None and config["time_precision"] == "single":
         logger.info("time_precision: single: interactions are ordered by float32 timestamps, as in ERASE")

@@ -30,13 +30,14 @@ TARGET_LENGTH = "target_item_length"
 
 
 class NextBasketDataset(Dataset):
-    """Baskets for next-basket recommendation; an example is identified by the number of its target basket.
+    """Data for next-basket recommendation: an example is a target basket to predict from the baskets before it.
 
-    A user's last basket is the test target, the one before it the validation target, and the one before that the
-    training target; forgetting never changes these roles. All baskets before a target are its history. If forgetting
-    empties a target basket, its example disappears and no other basket replaces it. An emptied history basket is
-    skipped, so that an older one may enter the window of ``MAX_NBR_HISTORY_BASKETS``. A target without any
-    history is no example. Items may be bought again, so rankings leave nothing out.
+    The number of the target basket identifies the example. A user's last basket is the test target, the one before it
+    the validation target, and the one before that the training target; forgetting never changes this. All baskets
+    before a target are its history. If forgetting empties a target basket, its example disappears, and no other basket
+    becomes the target. An emptied history basket is skipped, so that an older one may be among the last
+    ``MAX_NBR_HISTORY_BASKETS``. A target without any history is no example. Items may be bought again, so all items
+    are candidates in rankings.
 
     Unlike in ERASE, every item has an id, basket lengths are exact, histories contain no empty baskets, and a batch is
     only as wide as its own largest example.
@@ -71,10 +72,13 @@ class NextBasketDataset(Dataset):
         return cls(config, replace(log, split=_basket_labels(log)))
 
     def read_spam(self, path: Path) -> BasketLog:
-        """Read an attack's file of baskets as a labelled log; its baskets are numbered after those of this data set."""
+        """Read the basket file of a spam attack as a log with split labels.
+
+        Its baskets are numbered after those of this data set.
+        """
         baskets = read_baskets(path).distinct().with_at_least(1)
         if not baskets.users:
-            raise UserError(f"{path}: the file holds no baskets")
+            raise UserError(f"{path}: the file contains no baskets")
         log = make_log(path.stem, baskets)
         columns = {"basket": log.basket + len(self.log.basket_user)}
         return replace(log, split=_basket_labels(log), columns=columns)
@@ -84,11 +88,11 @@ class NextBasketDataset(Dataset):
     def collate(self, examples: np.ndarray) -> Interaction:
         """Return the batch of examples (int64 [n]) under the current mask.
 
-        With H, B, C the largest history length, history basket size and target size in this batch, the columns are:
-        ``history_item_matrix`` int64 [n, H, B], oldest basket first, padded with 0; ``history_basket_length`` [n], the
-        number of history baskets; ``history_item_length_per_basket`` [n, H]; ``target_item_list`` [n, C], padded with
-        -1; ``target_item_length`` [n]; and the user id [n]. ``MAX_NBR_BASKET_SIZE`` cuts history baskets, but never
-        targets.
+        Let H be the most baskets of a history, B the most items of a history basket and C the most items of a target
+        in this batch. All columns are int64: ``history_item_matrix`` [n, H, B], oldest basket first, padded with 0;
+        ``history_basket_length`` [n], the number of history baskets; ``history_item_length_per_basket`` [n, H], the
+        number of items in each; ``target_item_list`` [n, C], padded with -1; ``target_item_length`` [n]; and the user
+        id [n]. History baskets are cut to ``MAX_NBR_BASKET_SIZE`` items, targets are not.
         """
         log, n = self.log, len(examples)
         rows, owner, slot, place, lengths = self._windows(examples)
@@ -109,7 +113,7 @@ class NextBasketDataset(Dataset):
         })  # fmt: skip
 
     def _retained(self, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the retained rows of the ranges ``starts[i]:stops[i]``, and for each row its ``i``; both int64."""
+        """Return the retained rows of the ranges ``starts[i]:stops[i]``, and the range ``i`` of each; both int64."""
         rows, owner = ranges(starts, stops), np.repeat(np.arange(len(starts)), stops - starts)
         kept = ~self.forgotten[rows]
         return rows[kept], owner[kept]
@@ -120,12 +124,12 @@ class NextBasketDataset(Dataset):
         return self._retained(log.offsets[log.basket_user[targets]], log.basket_offsets[targets])
 
     def _windows(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return each target's history: the last ``MAX_NBR_HISTORY_BASKETS`` baskets that are not empty.
+        """Return each target's window: the last ``MAX_NBR_HISTORY_BASKETS`` baskets before it that are not empty.
 
         Returns:
-            int64 arrays ``(rows, owner, slot, place, lengths)``. For each item in a history: its log row, the index of
-            its target, the index of its basket in the window, and its own index in the basket. ``lengths`` [targets] is
-            the number of baskets in each window.
+            Five int64 arrays ``(rows, owner, slot, place, lengths)``. The first four have an element for each item in a
+            window: its log row, the index of its target, the index of its basket in the window, and the item's index in
+            the basket. ``lengths`` [targets] is the number of baskets in each window.
         """
         rows, owner = self._before(targets)
         first = np.flatnonzero(np.diff(owner, prepend=-1) | np.diff(self.log.basket[rows], prepend=-1))
@@ -140,7 +144,7 @@ class NextBasketDataset(Dataset):
         return rows[inside], owner[inside], slot[inside], place[inside], lengths
 
     def _askable(self, targets: np.ndarray) -> np.ndarray:
-        """Return for each target whether a retained item comes before it, bool."""
+        """Return for each target whether it has a history, that is, a retained item in an earlier basket; bool."""
         return np.bincount(self._before(targets)[1], minlength=len(targets)) > 0
 
     def _filled(self, targets: np.ndarray) -> np.ndarray:
@@ -149,7 +153,7 @@ class NextBasketDataset(Dataset):
         return np.bincount(owner, minlength=len(targets)) > 0
 
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return those of the target baskets (int64) that have a retained item, and a retained item before them."""
+        """Return the target baskets (int64) that still have a retained item and a retained history."""
         return examples[self._filled(examples) & self._askable(examples)]
 
     def train_examples(self) -> np.ndarray:
@@ -165,7 +169,10 @@ class NextBasketDataset(Dataset):
         return self.still_examples(self.log.target_of(users, TRAIN))
 
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
-        """Return the retained training examples with any of the log rows in the target or the window of the history."""
+        """Return the retained training examples (int64) whose input or target contains any of the log rows (int64).
+
+        The input is cut to ``MAX_NBR_HISTORY_BASKETS`` baskets of ``MAX_NBR_BASKET_SIZE`` items.
+        """
         examples = self.examples_of(distinct(self.log.user[rows]))
         history, owner, *_ = self._windows(examples)
         targets, target_owner = self._retained(self.log.basket_offsets[examples], self.log.basket_offsets[examples + 1])
@@ -191,7 +198,7 @@ class NextBasketDataset(Dataset):
     # --- evaluation ----------------------------------------------------------------------------------------------
 
     def questions(self, split: str) -> EvalRows:
-        """Return one evaluation row for each target basket of the split with a retained item, and one before it."""
+        """Return one evaluation row for each target basket of the split with a retained item and a history."""
         targets = self.log.targets[SPLITS[split]]
         kept = self.still_examples(targets)
         rows, owner = self._retained(self.log.basket_offsets[kept], self.log.basket_offsets[kept + 1])
@@ -200,15 +207,22 @@ class NextBasketDataset(Dataset):
 
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
         """Raise a UserError, because items in baskets have no labels."""
-        raise UserError(f"eval_args mode of {split}: labeled needs CF or SBR data; items in baskets have no labels")
+        raise UserError(
+            f"eval_args mode of {split}: labeled needs CF or SBR data, because items in baskets have no labels; "
+            "set the mode to full, uniN or popN"
+        )
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Return one row for each user with a retained item before the test target; no item is relevant."""
+        """Return one evaluation row for each user (int64 ids) who has a history before the test target.
+
+        No item is relevant. The other users are counted in ``n_skipped``.
+        """
         targets = self.log.target_of(users, SPLITS["test"])
         kept = targets[self._askable(targets)]
         return self._questions(kept, _nothing(len(kept)), len(users) - len(kept))
 
     def _questions(self, targets: np.ndarray, positives: Ragged, n_skipped: int) -> EvalRows:
+        """Return an evaluation row for each target basket (int64), under a copy of the current mask."""
         frozen = self.masked(self.forgotten.copy())
         entity = self.log.basket_user[targets]
         inputs, nothing, vocabulary = Questions(frozen, targets), _nothing(len(targets)), self.log.vocabulary
@@ -219,9 +233,9 @@ class NextBasketDataset(Dataset):
 
 
 def _basket_labels(log: BasketLog) -> np.ndarray:
-    """Return the split label of each row (int8).
+    """Return the split label of each row, int8.
 
-    The last three baskets of a user are training, validation and test target; those before them are history.
+    A user's last three baskets are the training, validation and test target; earlier ones are history.
     """
     from_end = log.user_baskets[log.basket_user + 1] - np.arange(len(log.basket_user))  # 1 for a user's last basket
     labels = np.full(len(from_end), HISTORY, dtype=np.int8)

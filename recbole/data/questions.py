@@ -1,4 +1,4 @@
-"""Evaluation rows: what a model is evaluated on, with the relevant items and the candidates."""
+"""Evaluation rows: the inputs on which a model is evaluated, the relevant items and the candidates of each."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 DRAWS_KEPT = 2**21
-"""Up to this many drawn candidates are kept for the next model (32 MiB).
+"""The most drawn candidates of an evaluation that are kept in memory (32 MiB) to evaluate several models.
 
-If an evaluation has more, they are drawn again for each batch.
+If an evaluation has more, they are drawn again for each batch and model, with the same result.
 """
 
 
@@ -41,16 +41,16 @@ class Labelled:
 
     @classmethod
     def of(cls, dataset: Dataset, rows: np.ndarray, items: Ragged) -> Labelled:
-        """Return items with the labels that the log gives them.
+        """Return items with their labels from the log.
 
         Args:
-            dataset: the data set of the log. Its setting ``threshold`` derives the labels from a column; without it the
-                column ``LABEL_FIELD`` holds them.
+            dataset: the data set. With the setting ``threshold`` (a column and a number), the label is whether the
+                column's value reaches the number. Otherwise it is whether the column ``LABEL_FIELD`` is above 0.
             rows: int64, the log row of each element of ``items.values``.
             items: the item ids of each evaluation row.
 
         Raises:
-            UserError: there is no such column of numbers.
+            UserError: the column is not loaded or holds tokens.
         """
         threshold, field = dataset.config["threshold"], dataset.config["LABEL_FIELD"]
         column, least = next(iter(threshold.items())) if threshold else (field, None)
@@ -58,7 +58,7 @@ class Labelled:
         if values is None or column in dataset.log.vocabulary:
             raise UserError(
                 f"eval_args mode labeled: no numeric column {column!r} is loaded; load it with load_col, or derive "
-                "labels from another column by threshold, like {rating: 4}"
+                "labels from another column with threshold, like {rating: 4}"
             )
         labels = values[rows] > 0 if least is None else values[rows] >= least
         return cls(items, labels)
@@ -71,20 +71,22 @@ class Labelled:
 
 @dataclass(frozen=True, eq=False)
 class EvalRows:
-    """The inputs of an evaluation and the relevant items; each row is one ranking.
+    """The rows of an evaluation: for each row a model ranks candidate items, some of which are relevant.
 
     Attributes:
-        inputs: what ``full_sort_predict`` reads, one row per ranking.
+        inputs: the batches for ``full_sort_predict``, one row per ranking.
         entity: int64 [rows], the user (or session) id of each row.
         positives: the relevant item ids of each row.
-        history: item ids that the ranking of each row leaves out, because the user already has them.
-        n_skipped: number of rows that are missing because forgetting left them without a relevant item or an input.
-        like: the rows under another mask that shares many rows with this one, see :meth:`resembling`; or None.
-        place: int64 [rows], index of the same row in ``like``, -1 if it is not there; None without ``like``.
-        vocabulary: the tokens of ``"user"`` and ``"item"``; ties in score are ordered by tokens, or by ids if None.
+        history: item ids that are not candidates of each row, because the user already has them.
+        n_skipped: number of users or targets without a row, because forgetting left no relevant item or no input.
+        like: evaluation rows under another mask, many of which equal rows of this object, see :meth:`resembling`; or
+            None.
+        place: int64 [rows], index of the equal row in ``like``, -1 if there is none; None without ``like``.
+        vocabulary: dict with the tokens of ``"user"`` and ``"item"``. Items with equal scores are ordered by a hash of
+            the tokens, or of the ids if this is None.
         sampled: draws the candidates; None if all items are candidates.
         labelled: items with labels, in the mode ``labeled``; None in other modes.
-        training: the data set that says how popular items are; None if popularity is not needed.
+        training: the data set whose training rows determine how popular items are; None if popularity is not needed.
     """
 
     inputs: Interaction | Questions
@@ -118,9 +120,9 @@ class EvalRows:
         return self.sampled is not None or len(self.history.values) > 0
 
     def drawn(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the candidates of rows ``start`` to ``stop - 1``, as :meth:`Sampled.draw` does.
+        """Return the drawn candidates of rows ``start`` to ``stop - 1``, in the form of :meth:`Sampled.draw`.
 
-        Small sets of draws are kept for the next model (:data:`DRAWS_KEPT`).
+        Up to :data:`DRAWS_KEPT` candidates are kept in memory, so that they are drawn only once for several models.
 
         Raises:
             ValueError: all items are candidates, so none are drawn.
@@ -140,13 +142,14 @@ class EvalRows:
         return self.sampled.draw(self, 0, len(self.entity))
 
     def pairs(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Return the labelled items of rows ``start`` to ``stop - 1``, to compare their scores with their labels.
+        """Return items of rows ``start`` to ``stop - 1`` with labels, for metrics that compare scores with labels.
 
-        In the mode ``labeled`` these are the items with a label. With drawn candidates they are the relevant items
-        (label 1) and the drawn ones (label 0), repeated as often as drawn. Otherwise return None.
+        In the mode ``labeled`` these are the items that have a label in the log. With drawn candidates they are the
+        relevant items (label True) and the drawn ones (label False; an item drawn twice is listed twice).
 
         Returns:
-            Arrays [n], ordered by row: the row, int64 counted from ``start``; the item id, int64; and the label, bool.
+            Three arrays [n], ordered by row: the row (int64, counted from ``start``), the item id (int64) and the label
+            (bool). None in the mode ``full``.
         """
         chosen = np.arange(start, stop)
         if self.labelled is not None:
@@ -165,16 +168,20 @@ class EvalRows:
         """Number of retained training interactions of each item, int64 [n_items].
 
         Raises:
-            ValueError: the rows were made without ``training``.
+            ValueError: the attribute ``training`` is None.
         """
         if self.training is None:
             raise ValueError("these evaluation rows were made without training data")
         return np.bincount(self.training.log.item[self.training.train_rows], minlength=self.training.n_items)
 
     def hashes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return 64-bit hashes of tokens: the chosen rows' entities (int64 [n]) and all items (int64 [n_items]).
+        """Return 64-bit hashes of tokens: of the users (or sessions) of chosen rows, and of all items.
 
-        Without a vocabulary, return the entities' ids and None.
+        Args:
+            rows: int64 [n], indices of rows.
+
+        Returns:
+            int64 [n] and int64 [n_items]. If there is no vocabulary: the ids of the users (or sessions), and None.
         """
         if self.vocabulary is None:
             return self.entity[rows], None
@@ -182,17 +189,19 @@ class EvalRows:
 
     @property
     def number(self) -> np.ndarray:
-        """What identifies each row in the data of one log, int64 [rows]: its example, or in CF its user."""
+        """The identifier of each row, int64 [rows]: its example, or in CF its user; the same under every mask."""
         return self.inputs.targets if isinstance(self.inputs, Questions) else self.entity
 
     def resembling(self, other: EvalRows, changed: np.ndarray) -> EvalRows:
-        """Return these rows with :attr:`like` and :attr:`place` set, so that equal rows need no second computation.
+        """Return a copy that refers to equal rows of another evaluation, whose scores can then be reused.
+
+        It has the attributes :attr:`like` and :attr:`place`.
 
         Args:
-            other: evaluation rows of the same kind, ascending by :attr:`number`, under another mask or from a log that
-                is the beginning of this one (the clean log, if this one has injected rows).
-            changed: int64, ids of the entities whose rows may differ. All other rows with the same number must have the
-                same inputs and histories in both.
+            other: evaluation rows of the same kind, ascending by :attr:`number`: under another mask of the same log, or
+                of the clean log if spam rows were appended to it.
+            changed: int64, ids of the users (or sessions) whose rows may differ. For all others, rows with the same
+                number must have the same inputs and histories in both evaluations.
         """
         place = np.searchsorted(other.number, self.number).clip(max=max(len(other.number) - 1, 0))
         if len(other.number):
@@ -203,10 +212,10 @@ class EvalRows:
 
 
 class Questions:
-    """Inputs of evaluation rows that are collated when a slice is accessed; all at once would take too much memory.
+    """The inputs of evaluation rows. Indexing with a slice builds the batch of these rows; all take too much memory.
 
     Args:
-        dataset: a data set whose mask does not change any more.
+        dataset: a data set whose mask must not change any more.
         targets: int64 [n], identifiers of the examples to evaluate.
     """
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Return the concatenation of ``arange(start, end)`` for all pairs of ``starts`` and ``ends``, int64."""
+    """Return the concatenation of ``arange(starts[i], ends[i])`` for all i, int64; both arguments are int64 [n]."""
     sizes = ends - starts
     total = int(sizes.sum())
     shift = np.repeat(starts - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
@@ -40,7 +40,7 @@ class Ragged:
         return Ragged(self.values[ranges(starts, ends)], np.concatenate([[0], np.cumsum(ends - starts)]))
 
     def padded(self) -> np.ndarray:
-        """Return the rows as an array [rows, longest] (at least one column), padded with 0 on the right."""
+        """Return the rows as an array [rows, longest], padded with 0 on the right; it has at least one column."""
         sizes = self.sizes()
         found = np.zeros((len(self), max(int(sizes.max(initial=1)), 1)), dtype=self.values.dtype)
         found[np.arange(found.shape[1]) < sizes[:, None]] = self.values

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 
 class RecBoleNames(Statistics, ABC):
-    """RecBole's names for a :class:`~recbole.data.Dataset`; they describe the retained *training* rows only.
+    """The attributes and methods of RecBole's ``Dataset`` that model files use; base class of this package's own.
+
+    They describe the retained *training* rows only, unless ``shown`` says otherwise.
 
     Attributes:
-        shown: the split label of the rows described, by default that of training; None for rows of all labels.
-        built: whether this is one of the data sets that RecBole's ``build`` returns.
+        shown: the split label of the rows that are described, by default that of training; None for all rows.
+        built: whether this is one of the data sets that RecBole's ``build`` returns, which are ordered differently.
     """
 
     shown: int | None = TRAIN
@@ -59,7 +61,7 @@ class RecBoleNames(Statistics, ABC):
 
     @abstractmethod
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return those of the examples (int64) that exist under the current mask."""
+        """Return the examples (int64) among the given ones that exist under the current mask."""
 
     @property
     def n_users(self) -> int:
@@ -112,7 +114,11 @@ class RecBoleNames(Statistics, ABC):
         return int(ids[0]) if isinstance(tokens, str) else ids
 
     def id2token(self, field: str, ids: npt.ArrayLike) -> Any:
-        """Return the tokens of ids: a str for an int, an object array of the same shape for an array."""
+        """Return the tokens of ids in a token field: a str for an int, an object array of the same shape for an array.
+
+        Raises:
+            ValueError: the field is not a token field.
+        """
         tokens = self._vocabulary(field).tokens(ids)
         return tokens if tokens.ndim else tokens.item()
 
@@ -140,8 +146,8 @@ class RecBoleNames(Statistics, ABC):
     def shown_examples(self) -> np.ndarray:
         """Return the retained examples with the split label :attr:`shown`, int64, in RecBole's order.
 
-        They are grouped by user. In a data set returned by RecBole's ``build`` the users are ordered by the time of
-        their first example of any split. Otherwise, and in data without times, they are ordered by id.
+        They are grouped by user. If :attr:`built` is True and the data have times, the users are ordered by the time of
+        their first example of any split; otherwise by id.
         """
         examples = self.train_examples() if self.shown == TRAIN else self.still_examples(self.shown_rows)
         time = self.log.columns.get(self.time_field)
@@ -177,15 +183,15 @@ class RecBoleNames(Statistics, ABC):
     def inter_matrix(
         self, form: str = "coo", value_field: str | None = None
     ) -> scipy.sparse.coo_matrix | scipy.sparse.csr_matrix:
-        """Return the rows :attr:`matrix_rows` as a SciPy sparse matrix [n_users, n_items].
+        """Return the interactions :attr:`matrix_rows` as a SciPy sparse matrix [n_users, n_items].
 
         Args:
             form: ``"coo"`` or ``"csr"``.
-            value_field: the numeric column with the values; ``None`` for ones. A repeated pair has several entries in
-                ``coo``, whose sum is its entry in ``csr``.
+            value_field: the numeric column with the values; ``None`` for ones. If a user has an item several times,
+                there are several entries in ``coo``, and their sum in ``csr``.
 
         Raises:
-            ValueError: ``form`` is none of these.
+            ValueError: ``form`` is neither of the two.
         """
         if form not in ("coo", "csr"):
             raise ValueError(f"inter_matrix: form '{form}' is not 'coo' or 'csr'")
@@ -204,7 +210,7 @@ class RecBoleNames(Statistics, ABC):
 
         Args:
             value_field: the numeric column with the values; ``None`` for ones.
-            max_history_len: how many items of each user to keep, from the first on; ``None`` keeps all.
+            max_history_len: keep only this many of each user's items, the first ones; ``None`` keeps all.
 
         Returns:
             Item ids int64 [n_users, longest], values float32 of that shape, and the number of items int64 [n_users].
@@ -218,7 +224,7 @@ class RecBoleNames(Statistics, ABC):
 
         Args:
             value_field: the numeric column with the values; ``None`` for ones.
-            max_history_len: how many users of each item to keep, from the first on; ``None`` keeps all.
+            max_history_len: keep only this many of each item's users, the first ones; ``None`` keeps all.
 
         Returns:
             User ids int64 [n_items, longest], values float32 of that shape, and the number of users int64 [n_items].
@@ -263,7 +269,7 @@ class RecBoleNames(Statistics, ABC):
         return {name: table[name] for _, table in tables for name in table.column_names}
 
     def join(self, batch: Interaction) -> Interaction:
-        """Add columns with the features of a batch's users and items to the batch, in place, and return it."""
+        """Add the loaded features of a batch's users and items to the batch as columns, in place, and return it."""
         for side, field in (("user", self.uid_field), ("item", self.iid_field)):
             if side in self.log.features and field in batch:
                 batch.update(getattr(self, f"{side}_feat")[batch[field]])
@@ -276,7 +282,7 @@ class RecBoleNames(Statistics, ABC):
 
     @property
     def field2type(self) -> dict[str, FeatureType]:
-        """Field name to :class:`~recbole.utils.FeatureType`, for all loaded columns."""
+        """Dict from field name to :class:`~recbole.utils.FeatureType`, for all loaded columns."""
         ids = {self.uid_field: FeatureType.TOKEN, self.iid_field: FeatureType.TOKEN}
         token = self.log.vocabulary
         of_rows = {name: FeatureType.TOKEN if name in token else FeatureType.FLOAT for name in self.columns}
@@ -286,7 +292,7 @@ class RecBoleNames(Statistics, ABC):
 
     @property
     def field2seqlen(self) -> dict[str, int]:
-        """Name of each sequence field of a batch to its maximal length; empty in tasks other than SBR."""
+        """Dict from the name of a sequence field in batches to its maximal length; empty in tasks other than SBR."""
         if self.task_type != "SBR":
             return {}
         suffix, length = self.config["LIST_SUFFIX"], self.config["MAX_ITEM_LIST_LENGTH"]

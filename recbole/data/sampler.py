@@ -1,4 +1,4 @@
-"""Sampling of negative items, without a Python loop over examples."""
+"""Sampling of negative items for training, vectorised over examples."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from recbole.utils import UserError
 _BITMAP_BYTES = 64 * 2**20
 
 Uniforms = Callable[[int, np.ndarray], np.ndarray]
-"""``(turn, places) -> float64 [len(places)]``: random numbers from [0, 1) for the draws at ``places``.
+"""A function ``(turn, places) -> float64 [len(places)]`` that returns uniform random numbers from [0, 1).
 
-``places`` (int64) are the positions of draws among all that are sampled together; ``turn`` counts their attempts from
-0.
+``places`` (int64) are the positions, among all draws that are sampled together, of those that need a number. Draws that
+are not allowed are repeated: ``turn`` counts the calls for the same draw, from 0.
 """
 
 
 def in_turn(generator: np.random.Generator) -> Uniforms:
-    """Return :data:`Uniforms` that take the next numbers of a generator, whatever the turn and the places."""
+    """Return :data:`Uniforms` that ignore ``turn`` and ``places`` and return the generator's next numbers."""
     return lambda turn, places: generator.random(len(places))
 
 
 class PairSet:
-    """The (user, item) pairs of the retained training rows: a bitmap of up to 64 MiB, else sorted keys."""
+    """The set of (user, item) pairs of the retained training rows.
+
+    It is stored as a bitmap [n_users, n_items] if that takes at most 64 MiB, otherwise as sorted integers.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self.n_items = dataset.n_items
@@ -42,7 +45,7 @@ class PairSet:
             self.gone = np.zeros(len(self.keys), dtype=bool)
 
     def contains(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return for each pair of user and item ids whether it is in the set, bool [n]."""
+        """Return for each pair of user and item ids (int64 [n] each) whether it is in the set, bool [n]."""
         keys = users * self.n_items + items
         if self.bitmap is not None:
             return (self.bitmap[keys >> 3] & _bit(keys)) != 0
@@ -50,7 +53,7 @@ class PairSet:
         return (self.keys[at] == keys) & ~self.gone[at]
 
     def discard(self, users: np.ndarray, items: np.ndarray) -> None:
-        """Remove pairs from the set, in time proportional to their number."""
+        """Remove pairs of user and item ids (int64 [n] each) from the set, in time proportional to n."""
         keys = users * self.n_items + items
         if self.bitmap is not None:
             np.bitwise_and.at(self.bitmap, keys >> 3, ~_bit(keys))
@@ -67,7 +70,9 @@ class NegativeSampler:
     """Draws items with which a user has no retained training interaction.
 
     Attributes:
-        of: the data set's attribute that names the field of the ids which :meth:`sample` takes: ``uid_field`` here.
+        of: ``"uid_field"`` if :meth:`sample` takes user ids, ``"iid_field"`` if it takes item ids (subclass).
+        popularity: draws items by popularity; None if items are drawn uniformly.
+        doubtful: whether rows were forgotten since the last check that every user has a possible negative.
 
     Args:
         dataset: the training data under its current mask.
@@ -75,7 +80,7 @@ class NegativeSampler:
         alpha: exponent of the popularity.
 
     Raises:
-        UserError: a user has every item that could be drawn.
+        UserError: a user has interacted with every item that could be drawn.
     """
 
     of = "uid_field"
@@ -92,15 +97,16 @@ class NegativeSampler:
             self._refuse_full(np.arange(1, self.n_items))
 
     def _learn(self, dataset: Dataset) -> None:
+        """Store the retained training pairs, and an upper bound of each user's number of items (``held``)."""
         self.pairs = PairSet(dataset)
         users = self.log.user[dataset.train_rows]
         self.held = np.bincount(users, minlength=dataset.n_users)  # an upper bound: not reduced when rows are forgotten
 
     def forget(self, rows: np.ndarray) -> None:
-        """Update the known pairs and the popularity after log rows (int64) were forgotten.
+        """Update the stored pairs and the popularity after log rows (int64) were forgotten.
 
-        This takes time proportional to ``len(rows)``. With popularity, the next draw once takes time proportional to
-        the number of users and items.
+        This takes time proportional to ``len(rows)``. If items are drawn by popularity, the next call of :meth:`sample`
+        also takes time proportional to the number of users and items.
         """
         self._discard(rows)
         if self.popularity is not None:
@@ -111,29 +117,28 @@ class NegativeSampler:
         self.pairs.discard(self.log.user[rows], self.log.item[rows])
 
     def _taken(self, ids: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return for each drawn item whether it is no negative of its id, bool [n]."""
         return self.pairs.contains(ids, items)
 
     def _refuse_full(self, candidates: np.ndarray) -> None:
-        """Raise a UserError if a user has every candidate, because drawing would never end.
-
-        It looks up no more pairs than the log has rows.
-        """
+        """Raise a UserError if a user has interacted with every candidate, because drawing would never end."""
         users = np.flatnonzero(self.held >= len(candidates))
         having = self.pairs.contains(np.repeat(users, len(candidates)), np.tile(candidates, len(users)))
         if having.reshape(len(users), len(candidates)).all(axis=1).any():
-            raise UserError(f"{self.log.name}: a user has every item, so no negative can be drawn")
+            raise UserError(
+                f"{self.log.name}: a user has interacted with every item, so no negative can be drawn; leave out such "
+                "users with user_inter_num_interval"
+            )
 
     def sample(self, ids: np.ndarray, uniforms: Uniforms) -> np.ndarray:
-        """Return one negative item id (int64 [n]) for each of ``ids`` (int64 [n]).
-
-        A draw that is no negative of its id is repeated.
+        """Return one negative item id for each of ``ids``, int64 [n]. Items that are not allowed are drawn again.
 
         Args:
-            ids: user ids; in :class:`NextItemSampler` the ids of target items.
-            uniforms: random numbers; each repetition takes those of later turns.
+            ids: int64 [n], user ids; in :class:`NextItemSampler` the ids of target items.
+            uniforms: function that returns the random numbers (:data:`Uniforms`), with places 0 to n - 1.
 
         Raises:
-            UserError: after forgetting, a user has every item that could be drawn by popularity.
+            UserError: after forgetting, a user has interacted with every item that still has a popularity above 0.
         """
         if self.doubtful and self.popularity is not None:
             self._refuse_full(self.popularity.candidates)
@@ -149,10 +154,12 @@ class NegativeSampler:
         return items
 
     def weights(self, rows: np.ndarray) -> np.ndarray:
-        """Return each item's weight in the proposal distribution, float64 [n_items], not normalised; the padding has 0.
+        """Return the weights with which items are drawn, float64 [n_items], not normalised; the padding has weight 0.
+
+        They do not take into account which items a user may not get.
 
         Args:
-            rows: int64, log rows of the training split that count even if they are forgotten.
+            rows: int64, training rows that count towards the popularity even if they are forgotten.
         """
         if self.popularity is not None:
             return self.popularity.weights(rows)
@@ -161,17 +168,19 @@ class NegativeSampler:
         return weights
 
     def _propose(self, uniform: np.ndarray) -> np.ndarray:
+        """Return the item id that each uniform random number selects, also if it is not allowed for its user."""
         if self.popularity is None:
             return (uniform * (self.n_items - 1)).astype(np.int64) + 1
         return self.popularity.propose(uniform)
 
 
 class _Popularity:
-    """Draws items in proportion to their training count to the power ``alpha``; forgetting works by rejection.
+    """Draws items in proportion to their number of retained training rows to the power ``alpha``.
 
-    Items are proposed by the counts of all genuine rows given at the start, which forgetting does not change. A
-    proposed item that has ``now`` of its ``given`` rows left is accepted with probability ``(now / given)^alpha``, so
-    accepted items are distributed by the remaining counts. Rows that a scenario injected do not count.
+    This is rejection sampling. Items are proposed by their number of training rows when nothing is forgotten
+    (``given``), a distribution that forgetting does not change. A proposed item with ``now`` retained rows is accepted
+    with probability ``(now / given)^alpha``, so accepted items are distributed by the retained rows. Rows that a spam
+    attack injected do not count.
     """
 
     def __init__(self, dataset: Dataset, alpha: float) -> None:
@@ -191,6 +200,7 @@ class _Popularity:
         self._weigh()
 
     def _weigh(self) -> None:
+        """Compute each item's probability of acceptance, float64 [n_items], from its counts."""
         self.share = (self.now / np.maximum(self.given, 1)) ** self.alpha
         self.share[self.now == 0] = 0.0
 
@@ -200,7 +210,7 @@ class _Popularity:
         return np.flatnonzero(self.now)
 
     def forget(self, rows: np.ndarray) -> None:
-        """Subtract log rows (int64) from the counts; rows that do not count are ignored."""
+        """Subtract log rows (int64) from the counts; rows that are not counted, or no longer, are ignored."""
         rows = distinct(rows)
         rows = rows[self.counted[rows]]
         self.counted[rows] = False
@@ -208,7 +218,7 @@ class _Popularity:
         self._weigh()
 
     def weights(self, rows: np.ndarray) -> np.ndarray:
-        """Return the items' weights by the remaining counts plus those of ``rows``, float64 [n_items]."""
+        """Return the items' weights, float64 [n_items], by the counts of the retained rows and ``rows`` together."""
         counts = self.now + np.bincount(self.item[rows[self.user[rows] < self.first_fake]], minlength=len(self.now))
         weights = np.maximum(counts, 1).astype(np.float64) ** self.alpha
         weights[counts == 0] = 0.0
@@ -219,7 +229,16 @@ class _Popularity:
         return np.searchsorted(self.cumulative, uniform * self.cumulative[-1], side="right")
 
     def refused(self, items: np.ndarray, uniforms: Uniforms, turn: int, places: np.ndarray) -> np.ndarray:
-        """Return for each proposed item whether it is rejected, bool; items that lost no rows use no random number."""
+        """Return for each proposed item whether it is rejected, bool [n].
+
+        Random numbers are used only for items that have lost rows.
+
+        Args:
+            items: int64 [n], the proposed items.
+            uniforms: function that returns the random numbers.
+            turn: the turn of these random numbers, see :data:`Uniforms`.
+            places: int64 [n], the positions of the draws.
+        """
         doubtful = np.flatnonzero(self.share[items] < 1)
         found = np.zeros(len(items), dtype=bool)
         if len(doubtful):
@@ -228,12 +247,12 @@ class _Popularity:
 
 
 class NextItemSampler(NegativeSampler):
-    """Draws any item except the target of a sequence; as in RecBole, earlier items of the sequence may be drawn."""
+    """Draws any item except the target; as in RecBole, earlier items of the sequence may be drawn."""
 
     of = "iid_field"
 
     def _learn(self, dataset: Dataset) -> None:
-        """Do nothing: only the target is excluded, which is known from the batch."""
+        """Do nothing: only the target is excluded, which the batch contains."""
 
     def _discard(self, rows: np.ndarray) -> None:
         """Do nothing, since no pairs are stored."""
@@ -243,4 +262,6 @@ class NextItemSampler(NegativeSampler):
 
     def _refuse_full(self, candidates: np.ndarray) -> None:
         if len(candidates) < 2:
-            raise UserError(f"{self.log.name}: fewer than two items can be drawn, so there are no negatives")
+            raise UserError(
+                f"{self.log.name}: there are fewer than two items with training rows, so no negative can be drawn"
+            )

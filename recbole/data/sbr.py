@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class SequentialDataset(AtomicDataset):
-    """Prefixes of sequences and their next items; an example is identified by the log row of its target.
+    """Data for session-based recommendation: an example is a target item to predict from the items before it (prefix).
 
-    A user (or session) with L rows has L - 1 examples, whose split labels never change; the first row is the target of
-    no example. The prefix of an example depends on the mask: forgotten rows are removed from the user's sequence, and
-    then the last ``MAX_ITEM_LIST_LENGTH`` rows before the target are taken, so that older items may enter. A forgotten
-    target, or one without a retained row before it, is no example.
+    The log row of the target identifies the example. A user (or session) with L rows has L - 1 examples, whose split
+    labels never change; the first row is the target of no example. The prefix depends on the mask: it consists of the
+    last ``MAX_ITEM_LIST_LENGTH`` *retained* rows before the target. If one of them is forgotten, an older row takes its
+    place. A forgotten target, or one without a retained row before it, is no example.
 
-    Prefixes are cut out of the log when a batch is made, while RecBole stores every prefix, padded, for every column.
+    Prefixes are cut out of the log when a batch is built, while RecBole stores every prefix, padded, for every column.
     """
 
     task_type = "SBR"
@@ -67,7 +67,7 @@ class SequentialDataset(AtomicDataset):
     # --- which examples there are --------------------------------------------------------------------------------
 
     def still_examples(self, examples: np.ndarray) -> np.ndarray:
-        """Return those of the examples whose target is retained and has a retained row before it."""
+        """Return the examples (int64) among the given ones whose target and any row before it are retained."""
         examples = examples[~self.forgotten[examples]]
         exists = ~self.forgotten[examples - 1]  # a target is never the first row of its user
         doubtful = examples[~exists]
@@ -81,7 +81,7 @@ class SequentialDataset(AtomicDataset):
         return self.still_examples(super().train_examples())
 
     def examples_touching(self, rows: np.ndarray) -> np.ndarray:
-        """Return the retained training examples whose target or prefix contains any of the log rows."""
+        """Return the retained training examples (int64) whose target or prefix contains any of the log rows (int64)."""
         log = self.log
         users = distinct(log.user[rows])
         kept, user_of_kept = self._retained(users)
@@ -108,10 +108,10 @@ class SequentialDataset(AtomicDataset):
     def collate(self, examples: np.ndarray) -> Interaction:
         """Return the batch of examples (int64 [n]) under the current mask, in RecBole's fields.
 
-        These are the user, the target item, the prefix ``item_id_list`` (int64 [n, width], padded with 0 on the right)
-        and its length ``item_length``. For a model whose class sets ``trims``, the width is the longest prefix. For any
-        other model it is ``MAX_ITEM_LIST_LENGTH``, and the log's further columns are added, each with its
-        ``<column>_list``.
+        These are the user, the target item, the prefix ``item_id_list`` (int64 [n, width], oldest item first, padded
+        with 0 on the right) and its length ``item_length``. For a model whose class sets ``trims``, the width is the
+        length of the longest prefix. For any other model it is ``MAX_ITEM_LIST_LENGTH``. Such a model also gets the
+        log's further columns: the target's values, and those of the prefix as ``<column>_list``.
         """
         log = self.log
         rows, lengths = self.windows(examples)
@@ -126,13 +126,13 @@ class SequentialDataset(AtomicDataset):
         return found if self.transform is None else self.transform(self, found)
 
     def windows(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the log rows of the targets' prefixes, and their lengths.
+        """Return the log rows of the prefixes of some targets (int64 [n]), and the prefixes' lengths.
 
-        The time is proportional to the batch: only users with a forgotten row among the ``MAX_ITEM_LIST_LENGTH`` rows
-        before a target need a search for retained rows.
+        This takes time proportional to the batch. Only for users with a forgotten row among the last
+        ``MAX_ITEM_LIST_LENGTH`` rows before a target are the retained rows searched.
 
         Returns:
-            Log rows int64 [n, longest], oldest first, padded with -1 on the right; and lengths int64 [n].
+            Log rows int64 [n, length of the longest], oldest first, padded with -1 on the right; and lengths int64 [n].
         """
         first = self.log.offsets[self.log.user[targets]]
         lengths = np.minimum(targets - first, self.max_length)
@@ -154,9 +154,11 @@ class SequentialDataset(AtomicDataset):
         return rows, self.log.user[rows]
 
     def _closed_up(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the retained log rows of the targets' users, and two indices into them for each target.
+        """Return the retained log rows of the targets' users, without gaps, and where to find each target's sequence.
 
-        The first index is that of the user's first row, the second that of the target. A row -1 ends the array.
+        Returns:
+            Three int64 arrays: the retained rows, followed by -1; and for each target the index in this array of the
+            first row of its user, and of the target itself (or of the next row, if the target is forgotten).
         """
         users = self.log.user[targets]
         kept, user_of_kept = self._retained(distinct(users))
@@ -167,7 +169,7 @@ class SequentialDataset(AtomicDataset):
     def questions(self, split: str) -> EvalRows:
         """Return one evaluation row for each retained target of ``split`` with a retained row before it.
 
-        The other retained targets are counted in ``n_skipped``. Rankings leave no item out, because users return to
+        The other retained targets are counted in ``n_skipped``. All items are candidates, because users return to known
         items.
         """
         targets = np.flatnonzero((self.log.split == SPLITS[split]) & ~self.forgotten)
@@ -175,17 +177,21 @@ class SequentialDataset(AtomicDataset):
         return self._questions(kept, len(targets) - len(kept))
 
     def labelled(self, rows: EvalRows, split: str) -> Labelled:
-        """Return the target of each evaluation row with its label."""
+        """Return the target item of each evaluation row with its binary label."""
         return Labelled.of(self, rows.number, rows.positives)
 
     def exposure_rows(self, users: np.ndarray) -> EvalRows:
-        """Return the row of each user's last test example, as ERASE does; users without one count in ``n_skipped``."""
+        """Return an evaluation row for the last test example of each user (int64 ids), as ERASE does.
+
+        Users without a test example are counted in ``n_skipped``.
+        """
         rows = self.log.rows_of(users)
         rows = self.still_examples(rows[self.log.split[rows] == SPLITS["test"]])
         last = np.diff(self.log.user[rows], append=-1) != 0
         return self._questions(rows[last], len(users) - int(last.sum()))
 
     def _questions(self, targets: np.ndarray, n_skipped: int) -> EvalRows:
+        """Return an evaluation row for each target (int64), under a copy of the current mask."""
         n = len(targets)
         positives = Ragged(self.log.item[targets], np.arange(n + 1))
         history = Ragged(np.empty(0, dtype=np.int64), np.zeros(n + 1, dtype=np.int64))

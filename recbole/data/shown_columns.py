@@ -1,4 +1,4 @@
-"""The log's further columns in the form that RecBole gives to models; the log keeps them as they were read."""
+"""The log's columns other than user and item, as RecBole passes them to models: filled, labelled and scaled."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ logger = logging.getLogger("recbole")
 
 
 def shown_columns(config: Config, log: InteractionLog) -> dict[str, np.ndarray]:
-    """Return the further columns by name: missing numbers filled, a label added, numbers scaled.
+    """Return a dict from the name of each column other than user and item to its values [len(log)].
 
-    A missing number becomes the mean of its column. ``threshold`` adds the label column, 1 where a number reaches the
-    threshold. ``normalize_all`` and ``normalize_field`` scale numbers to [0, 1]. A column that none of these changes is
-    the log's own array.
+    A missing number becomes the mean of its column. The setting ``threshold``, such as ``{rating: 4}``, adds the label
+    column (float32): 1 where the number is at least the threshold, else 0. ``normalize_all`` and ``normalize_field``
+    scale numbers to [0, 1]. A column that none of this changes is the log's own array.
 
     Raises:
         UserError: ``threshold`` names several columns.
@@ -34,7 +34,7 @@ def shown_columns(config: Config, log: InteractionLog) -> dict[str, np.ndarray]:
 
 
 def filled(values: np.ndarray) -> np.ndarray:
-    """Return numbers [n] with NaN replaced by the mean of the others; without NaN, the same array."""
+    """Return numbers [n] with NaN replaced by the mean of the others; if there is no NaN, the same array."""
     if values.dtype.kind != "f" or not np.isnan(values).any():
         return values
     known = values[~np.isnan(values)]
@@ -49,13 +49,13 @@ def _label(config: Config, columns: dict[str, np.ndarray]) -> dict[str, np.ndarr
         raise UserError(f"threshold should name one column, like {{rating: 4}}, not {threshold!r}")
     name, value = next(iter(threshold.items()))
     if name not in columns:  # ERASE's configurations set it also where they load no such column
-        logger.info("threshold: column '%s' is not loaded, so there is no label column%s", name, suggest(name, columns))
+        logger.info("threshold: column '%s' is not loaded, so no label column is made%s", name, suggest(name, columns))
         return {}
     return {str(config["LABEL_FIELD"]): (columns[name] >= value).astype(np.float32)}
 
 
 def scaled_fields(config: Config, numbers: Collection[str]) -> list[str]:
-    """Return those names of numeric columns that ``normalize_all`` or ``normalize_field`` scales."""
+    """Return the names among ``numbers`` (numeric columns) that ``normalize_all`` or ``normalize_field`` scales."""
     if config["normalize_field"]:
         return [name for name in numbers if name in config["normalize_field"]]
     return list(numbers) if config["normalize_all"] else []
@@ -65,6 +65,6 @@ def scale(values: np.ndarray, name: str) -> np.ndarray:
     """Return numbers [n] scaled to [0, 1], float64; if all are equal, return ones and log a warning."""
     low, high = (values.min(), values.max()) if len(values) else (0, 0)
     if low == high:
-        logger.warning("all values of column '%s' are the same and are scaled to 1", name)
+        logger.warning("all values of column '%s' are equal: they are all scaled to 1", name)
         return np.ones(len(values))
     return (values - low) / (high - low)

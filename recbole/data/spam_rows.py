@@ -17,12 +17,12 @@ Log = TypeVar("Log", bound=InteractionLog)
 def append(clean: Log, spam: InteractionLog, path: str | Path) -> Log:
     """Return a clean log followed by the rows of a spam attack.
 
-    The fake users (or sessions) get the ids after the clean ones. Every clean row thus keeps its position, ids and
-    split label, and the result with all spam rows masked is the clean log.
+    The fake users (or sessions) get ids above those of the clean log. So every clean row keeps its position, ids and
+    split label, and masking all spam rows gives the clean log.
 
     Args:
-        clean: :class:`~recbole.data.log.InteractionLog`, labelled.
-        spam: the attack as a labelled log with ids of its own.
+        clean: :class:`~recbole.data.log.InteractionLog` with split labels.
+        spam: the attack as a log with split labels, whose ids are independent of the clean log.
         path: the attack's file, for messages.
 
     Raises:
@@ -34,7 +34,7 @@ def append(clean: Log, spam: InteractionLog, path: str | Path) -> Log:
     columns = {}
     for name, values in clean.columns.items():
         if name not in spam.columns:
-            raise UserError(f"{path}: there is no column '{name}', which is loaded from the clean data")
+            raise UserError(f"{path}: there is no column '{name}', but the clean data have it; generate the spam again")
         more = spam.columns[name]
         if name in clean.vocabulary:
             vocabulary[name], more = _extended(clean, spam, name)
@@ -51,6 +51,7 @@ def append(clean: Log, spam: InteractionLog, path: str | Path) -> Log:
 
 
 def _tokens(log: InteractionLog, side: str) -> pa.Array:
+    """Return the tokens of a column (``"user"``, ``"item"`` or another), without the padding."""
     return log.vocabulary[side].token_array[1:]
 
 
@@ -59,12 +60,13 @@ def _refuse_known_users(clean: InteractionLog, spam: InteractionLog, path: str |
     known = np.flatnonzero(clean.vocabulary["user"].ids(tokens) >= 0)
     if len(known):
         raise UserError(
-            f"{path}: '{tokens[known[0]]}' is no fake user or session, because the clean data contain it too"
+            f"{path}: '{tokens[known[0]]}' is not a fake user or session, because the clean data contain it too; "
+            "generate the spam again"
         )
 
 
 def _items(clean: InteractionLog, spam: InteractionLog, path: str | Path) -> np.ndarray:
-    """Return the item ids of the spam's rows in the clean vocabulary, int64."""
+    """Return the clean log's id of each spam row's item, int64 [len(spam)]."""
     tokens = _tokens(spam, "item").to_pylist()
     ids = clean.vocabulary["item"].ids(tokens)
     unknown = np.flatnonzero(ids <= 0)
@@ -77,7 +79,7 @@ def _items(clean: InteractionLog, spam: InteractionLog, path: str | Path) -> np.
 
 
 def _extended(clean: InteractionLog, spam: InteractionLog, name: str) -> tuple[Vocabulary, np.ndarray]:
-    """Return a token column's vocabulary, extended by the spam's tokens, and the ids of the spam's rows."""
+    """Return the vocabulary of a token column, extended by the spam's tokens, and the spam rows' ids in it."""
     tokens = _tokens(spam, name)
     new = tokens.filter(clean.vocabulary[name].ids(tokens.to_pylist()) < 0)
     both = clean.vocabulary[name].extended(new)

@@ -1,4 +1,4 @@
-"""Split labels of training examples: RecBole's ratio and leave-one-out splits, identical in every row."""
+"""Split labels (training, validation, test) of examples; they equal RecBole's ratio and leave-one-out splits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsInt
@@ -13,7 +13,7 @@ SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
 
 
 def split_labels(sizes: npt.ArrayLike, how: Mapping[str, Any]) -> np.ndarray:
-    """Return the split label of each example; every group is split by itself, in its own order.
+    """Return the split label of each example. Each group is split separately, in the order of its examples.
 
     Args:
         sizes: int array [groups], number of examples in each group (a user, or one group for all).
@@ -32,8 +32,8 @@ def split_labels(sizes: npt.ArrayLike, how: Mapping[str, Any]) -> np.ndarray:
 def _ratio_sizes(sizes: np.ndarray, ratios: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of validation and of test examples of each group, rounded as in RecBole.
 
-    Numbers are rounded down. A share that comes to less than one example still gets one, if training keeps at least
-    one.
+    They are rounded down. If a share amounts to less than one example, it still gets one, as long as at least one
+    remains for training.
     """
     shares = [ratio / sum(ratios) for ratio in ratios]
     valid, test = (np.floor(share * sizes).astype(np.int64) for share in shares[1:])
@@ -58,9 +58,13 @@ def _leave_one_out_sizes(sizes: np.ndarray, mode: str) -> tuple[np.ndarray, np.n
 
 
 def order_key(order: str, time: np.ndarray | None, n_rows: int, seed: SupportsInt) -> np.ndarray:
-    """Return the array [n_rows] by which rows are stably sorted before they are split.
+    """Return the sort keys [n_rows] by which rows are stably sorted before they are split.
 
-    ``TO`` orders them by time. ``RO`` is RecBole's shuffle: the order of ``torch.randperm`` with the run's seed.
+    Args:
+        order: ``"TO"`` to sort by time, ``"RO"`` for RecBole's shuffle: ``torch.randperm`` with the run's seed.
+        time: the time of each row; None if there is no such column.
+        n_rows: number of rows.
+        seed: the run's seed.
 
     Raises:
         UserError: the order is ``TO`` and there is no time column.

@@ -1,4 +1,4 @@
-"""Data whose split is given by separate files, RecBole's ``benchmark_filename``."""
+"""Data whose split into training, validation and test is given by separate files (RecBole's ``benchmark_filename``)."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _FILTERS = {
     **dict.fromkeys(("rm_dup_inter", "val_interval")),
     **dict.fromkeys(("user_inter_num_interval", "item_inter_num_interval"), "[0,inf)"),
 }
-"""Filters that RecBole does not apply to such files, each with the value that filters nothing."""
+"""Dict from the settings of the filters, which do not apply to such files (as in RecBole), to their neutral value."""
 
 
 def split_files(config: Config) -> dict[Path, int] | None:
-    """Return the files ``<dataset>.<name>.inter`` that ``benchmark_filename`` names, in order, with their split labels.
+    """Return the files that the setting ``benchmark_filename`` names, with their split labels.
 
-    Two names stand for training and test, three for training, validation and test. A missing validation file is left
-    out.
+    Each name stands for the file ``<dataset>.<name>.inter``. Two names are training and test, three are training,
+    validation and test. If the validation file does not exist, it is left out.
 
     Returns:
-        dict from path to ``TRAIN``, ``VALID`` or ``TEST``; None if ``benchmark_filename`` is null.
+        Dict from path to ``TRAIN``, ``VALID`` or ``TEST``, in the order of the setting; None if the setting is null.
     """
     names = config["benchmark_filename"]
     if names is None:
@@ -50,10 +50,10 @@ def split_files(config: Config) -> dict[Path, int] | None:
 
 
 def joined(tables: Mapping[Path, pa.Table], labels: list[int]) -> tuple[pa.Table, np.ndarray]:
-    """Return the rows of the files one after the other, and the split label of each row (int8 [rows]).
+    """Return one table with the rows of all files, and the split label of each row (int8 [rows]).
 
     Args:
-        tables: path to the table read from it.
+        tables: dict from a file's path to its content.
         labels: the split label of each file, in the order of ``tables``.
 
     Raises:
@@ -70,9 +70,9 @@ def joined(tables: Mapping[Path, pa.Table], labels: list[int]) -> tuple[pa.Table
     empty = [path for path, table in tables.items() if not len(table)]
     for path in empty:
         if labels[list(tables).index(path)] != VALID:
-            raise UserError(f"{path}: the file holds no interactions")
+            raise UserError(f"{path}: the file contains no interactions")
     if not (split == VALID).any():
-        logger.info("there are no interactions for validation: training runs for all epochs and keeps the last model")
+        logger.info("no interactions for validation: training runs for all epochs, and the last model is kept")
     parts = [table.select(names) for path, table in tables.items() if path not in empty]
     if any(part.schema != parts[0].schema for part in parts):
         parts = [_decoded(part) for part in parts]
@@ -80,6 +80,6 @@ def joined(tables: Mapping[Path, pa.Table], labels: list[int]) -> tuple[pa.Table
 
 
 def _decoded(table: pa.Table) -> pa.Table:
-    """Return a table with text as strings, because Arrow returns dictionaries for some files only."""
+    """Return a table with dictionary columns converted to strings, as Arrow's reader returns either for text."""
     kinds = [pa.string() if pa.types.is_dictionary(kind) else kind for kind in table.schema.types]
     return table.cast(pa.schema(list(zip(table.column_names, kinds, strict=True))))

@@ -1,4 +1,4 @@
-"""RecBole's names for a data set's fields, and for how often users and items occur."""
+"""The part of RecBole's ``Dataset`` interface that describes fields and counts interactions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SEQUENCES = (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ)
 
 
 class Statistics(ABC):
-    """RecBole's names for a data set's fields, and for the statistics of its :attr:`shown_rows`."""
+    """The attributes and methods of RecBole's ``Dataset`` about fields and counts. Counts cover :attr:`shown_rows`."""
 
     config: Config
     log: InteractionLog
@@ -58,7 +58,7 @@ class Statistics(ABC):
         return len(self.shown_rows)
 
     def counter(self, field: str) -> Counter[int]:
-        """Return a Counter from each id in a token column of the interactions to its number of occurrences.
+        """Return a Counter from each id in a token column of the interactions to its number of rows.
 
         Args:
             field: the user id field, the item id field or another token column.
@@ -107,7 +107,7 @@ class Statistics(ABC):
 
     @property
     def field2source(self) -> dict[str, FeatureSource]:
-        """Field name to its :class:`FeatureSource`: the file it is read from, or the role of user or item id."""
+        """Dict from field name to :class:`FeatureSource`: the file it is read from, or its role as user or item id."""
         sides = ((FeatureSource.USER, "user"), (FeatureSource.ITEM, "item"))
         tables = [(source, self.log.features[side]) for source, side in sides if side in self.log.features]
         found = {name: source for source, table in tables for name in table.column_names}
@@ -151,25 +151,25 @@ class Statistics(ABC):
 
     @property
     def field2id_token(self) -> dict[str, np.ndarray]:
-        """Token field to its tokens, an object array indexed by id."""
+        """Dict from the name of a token field to its tokens, an object array indexed by id."""
         vocabularies = {name: self._vocabulary(name) for name in self.token_like_fields}
         return {name: one.tokens(np.arange(len(one))) for name, one in vocabularies.items()}
 
     @property
     def field2token_id(self) -> dict[str, dict[str, int]]:
-        """Token field to a dict from each token to its id."""
+        """Dict from the name of a token field to a dict from each token to its id."""
         return {
             name: {str(token): at for at, token in enumerate(tokens)} for name, tokens in self.field2id_token.items()
         }
 
     @property
     def item_id_list_field(self) -> str:
-        """Name of the field with the items before the target."""
+        """Name of the batch column with the items before the target."""
         return f"{self.iid_field}{self.config['LIST_SUFFIX']}"
 
     @property
     def item_list_length_field(self) -> str:
-        """Name of the field with the number of items before the target."""
+        """Name of the batch column with the number of items before the target."""
         return str(self.config["ITEM_LIST_LENGTH_FIELD"])
 
 

@@ -32,14 +32,16 @@ def read_table(
     """Return the Arrow table of an atomic file.
 
     Args:
-        path: the file; an ``.inter`` file must have a value in the id columns of each row.
+        path: the file.
         columns: names of the columns to read; None for all.
-        config: reads ``field_separator``, ``seq_separator`` and ``bad_lines``.
+        config: reads ``field_separator``, ``seq_separator`` and ``bad_lines``. With ``bad_lines: leave_out``, extra
+            values are cut off and rows of an ``.inter`` file without a user or an item are dropped, with a warning.
         fields: dict from ``"user"``, ``"item"`` and ``"time"`` to the name of their column.
         sides: which of ``"user"`` and ``"item"`` the file must have as a token column.
 
     Raises:
-        UserError: the file or a column is missing, a line is malformed, or an interaction has no user or item.
+        UserError: the file or a column is missing, a line is malformed, or a row of an ``.inter`` file has no user or
+            no item.
     """
     lenient, interactions = config["bad_lines"] == "leave_out", path.suffix == ".inter"
     separators = config["field_separator"], config["seq_separator"]
@@ -47,7 +49,7 @@ def read_table(
     for side in sides:
         column, key = fields[side], f"{side.upper()}_ID_FIELD"
         if column not in table.types:
-            raise UserError(f"{path}: no column '{column}' ({key}) is loaded")
+            raise UserError(f"{path}: column '{column}' ({key}) is not loaded; add it to load_col, or correct {key}")
         if table.types[column] is not FeatureType.TOKEN:
             raise UserError(f"{path}:1: column '{column}' ({key}) should have the type token: write '{column}:token'")
     if not interactions:
@@ -65,7 +67,7 @@ def read_table(
 
 
 def _without_missing(path: Path, table: pa.Table, columns: Iterable[str]) -> pa.Table:
-    """Return the rows that have a user and an item, and log how many have not."""
+    """Return the rows that have a user and an item, and log a warning with the number of the others."""
     for column in columns:
         if missing := table[column].null_count:
             logger.warning("%s: %d rows without %s are dropped", path, missing, column)
@@ -92,9 +94,15 @@ def _refuse_missing(path: Path, table: pa.Table, column: str, key: str) -> None:
 
 
 def read_features(config: Config, fields: Mapping[str, str]) -> dict[str, pa.Table]:
-    """Return a dict from ``"user"`` and ``"item"`` to the table of their feature file, without rows that have no id.
+    """Read the feature files ``<dataset>.user`` and ``<dataset>.item``; rows without an id are left out.
 
     The files that ``load_col`` names are read; if it is null, those that exist.
+
+    Returns:
+        Dict from ``"user"`` and ``"item"`` to the table of the file, for the files that were read.
+
+    Raises:
+        UserError: a file or column is missing, or a line is malformed.
     """
     folder, name, wanted = Path(config["data_path"]), config["dataset"], config["load_col"]
     paths = {side: folder / f"{name}.{side}" for side in SIDES}
@@ -109,12 +117,12 @@ def read_features(config: Config, fields: Mapping[str, str]) -> dict[str, pa.Tab
 def features_within(
     features: Mapping[str, pa.Table], intervals: Mapping[str, str], loaded: Iterable[str]
 ) -> dict[str, pa.Table]:
-    """Return the features of those users and items whose values lie in the intervals of ``val_interval``.
+    """Filter users and items by the setting ``val_interval``: keep those whose feature values lie in the intervals.
 
     Args:
-        features: the dict that :func:`read_features` returned.
-        intervals: column name to interval.
-        loaded: names of the columns of the interactions, to which the caller applies the intervals.
+        features: the tables that :func:`read_features` returned.
+        intervals: dict from a column's name to its interval, such as ``"[3,inf)"``.
+        loaded: names of the columns of the interactions. The caller applies the intervals of these columns.
 
     Raises:
         UserError: a column is not loaded, or it holds tokens.
@@ -135,12 +143,12 @@ def features_within(
 
 
 def features_of(table: pa.Table, column: str, tokens: pa.Array, before: np.ndarray, after: np.ndarray) -> pa.Table:
-    """Return a feature table without the users (or items) that the filter by numbers of interactions removed.
+    """Return a feature table without the users (or items) that lost all interactions through a filter.
 
     Args:
         table: the features of users or of items.
-        column: the id column of the table.
-        tokens: Arrow string array of the users (or items) with interactions.
+        column: name of the table's id column.
+        tokens: Arrow string array of the users (or items) in the interactions.
         before, after: int64 [tokens], number of interactions of each before and after the filter.
     """
     banned = np.flatnonzero((before > 0) & (after == 0))
@@ -152,7 +160,7 @@ def features_of(table: pa.Table, column: str, tokens: pa.Array, before: np.ndarr
 
 
 def without_lists(table: pa.Table) -> tuple[pa.Table, dict[str, pa.ListArray]]:
-    """Return a table of the columns with single values, and the sequence columns by name."""
+    """Return a table of the columns that hold single values, and a dict from name to column of those with sequences."""
     names = [name for name, kind in zip(table.column_names, table.schema.types, strict=True) if pa.types.is_list(kind)]
     lists = {name: table[name].combine_chunks() for name in names}
     return (table.drop_columns(names) if names else table), lists

@@ -1,6 +1,6 @@
 """64-bit hashes of tokens: SipHash-2-4 (J.-P. Aumasson, D. Bernstein, INDOCRYPT 2012) with a final mixing step.
 
-They equal those of ``pandas.util.hash_array``, whose import takes a sixth of a second.
+They equal those of ``pandas.util.hash_array``, which is not used because importing pandas takes a sixth of a second.
 """
 
 import numpy as np
@@ -45,7 +45,7 @@ def token_hashes(tokens: pa.Array) -> npt.NDArray[np.int64]:
 
 
 def _bytes(tokens: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Return the bytes of all tokens, followed by a word of zeros, and the offsets of the tokens, int64 [n + 1]."""
+    """Return the bytes of all tokens, followed by eight zeros, and the offsets of the tokens, int64 [n + 1]."""
     tokens = tokens.cast(pa.large_string())
     _, places, text = tokens.buffers()
     offsets = np.frombuffer(places, dtype=np.int64)[tokens.offset : tokens.offset + len(tokens) + 1]

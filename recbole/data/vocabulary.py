@@ -1,4 +1,4 @@
-"""Tokens and their ids."""
+"""Tokens (the strings that identify users, items and so on in the files) and their integer ids."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -16,10 +16,10 @@ PADDING = "[PAD]"
 
 
 class Vocabulary:
-    """The tokens of one kind, such as users. Id 0 is the padding; other ids count up in order of first appearance.
+    """The tokens of one kind, such as users, and their ids. Id 0 is the padding ``[PAD]``; tokens have ids from 1 on.
 
     Args:
-        tokens: Arrow string array of distinct tokens, without the padding.
+        tokens: Arrow string array of distinct tokens, without the padding, in the order of their ids.
     """
 
     def __init__(self, tokens: pa.Array | pa.ChunkedArray) -> None:
@@ -38,7 +38,7 @@ class Vocabulary:
 
     @cached_property
     def hashes(self) -> np.ndarray:
-        """64-bit hash of each token, int64 [n_ids]; a token has the same hash in every vocabulary."""
+        """64-bit hash of each token, int64 [n_ids], in the order of ids; equal tokens always have equal hashes."""
         return token_hashes(self.token_array)
 
     def tokens(self, ids: npt.ArrayLike) -> np.ndarray:

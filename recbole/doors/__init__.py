@@ -1,5 +1,6 @@
-"""RecBole's names and signatures, implemented on top of this package's own modules.
+"""RecBole's public functions and classes, implemented on top of this package's own modules.
 
-Users import them from ``recbole.quick_start``, ``recbole.data``, ``recbole.trainer``, ``recbole.evaluator`` and
-``recbole.utils``, which load this package on first use. The rest of the program does not use it.
+They have RecBole's names and signatures, so that scripts written for RecBole keep working. Users import them from
+``recbole.quick_start``, ``recbole.data``, ``recbole.trainer``, ``recbole.evaluator`` and ``recbole.utils``, which load
+this package on first use. The command-line programs do not use it.
 """

@@ -1,13 +1,13 @@
-"""Binds settings to the model class that they name."""
+"""Completes settings with those that follow from the model's class."""
 
 from recbole.config import Config
 from recbole.model import get_model
 
 
 def bound(config: Config) -> Config:
-    """Return the settings bound to their model's class; settings that are bound already are returned as they are.
+    """Call ``config.bind_model`` with the class of the setting ``model``, unless that was done; return ``config``.
 
-    Malformed lines in data files are skipped, as in RecBole, unless the setting ``bad_lines`` says otherwise.
+    Malformed lines in data files are then skipped, as in RecBole, unless the user set ``bad_lines``.
 
     Raises:
         UserError: there is no such model, or its class contradicts the settings.

@@ -17,14 +17,17 @@ def full_sort_scores(
     test_data: FullSortEvalDataLoader,
     device: torch.device | str | None = None,
 ) -> torch.Tensor:
-    """Return the scores of all items, float [rows, n_items]; padding and history score minus infinity.
+    """Return a model's scores of all items for some users, float [rows, n_items].
+
+    The padding (item 0) and, in models other than sequential ones, the items of the user's history have the score minus
+    infinity.
 
     Args:
         uid_series: user ids (from ``dataset.token2id``). There is one row per user; for sequential models one row per
             evaluation example of these users.
         model: a model that is already on ``device``.
         test_data: the loader, which determines the users' histories.
-        device: the device; None is the CPU.
+        device: the device; None means the CPU.
 
     Raises:
         UserError: the model is sequential and a user has no example in the loader's split.
@@ -56,6 +59,7 @@ def full_sort_topk(
 
 
 def _sequences(test_data: FullSortEvalDataLoader, users: np.ndarray) -> Interaction:
+    """Return the evaluation examples of users (int64 ids) as one batch, user after user."""
     rows = test_data.rows
     if missing := sorted(set(users.tolist()) - set(rows.entity.tolist())):
         raise UserError(f"user {missing[0]} has no example in the {test_data.part} data, so nothing can be scored")

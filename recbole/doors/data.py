@@ -21,8 +21,9 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Any:
 
     Args:
         config: the settings.
-        model_type: None, as in RecBole, returns a :class:`WholeDataset`, whose ``build()`` returns the three splits. A
-            type returns the :class:`~recbole.data.dataset.Dataset` for its task, which shows the training rows.
+        model_type: None to return a :class:`WholeDataset`, as in RecBole; its ``build()`` returns the three splits. A
+            type to return the :class:`~recbole.data.dataset.Dataset` of the type's task, whose RecBole attributes
+            describe the training rows.
 
     Raises:
         UserError: a file or a setting is invalid.
@@ -36,7 +37,10 @@ def create_dataset(config: Config, model_type: ModelType | None = None) -> Any:
 
 
 def data_preparation(config: Config, dataset: WholeDataset) -> Loaders:
-    """Return the loaders for training, validation and test. ``eval_args`` ``mode`` selects the kind of evaluation."""
+    """Return the loaders for training, validation and test.
+
+    The setting ``eval_args`` selects the candidates of the evaluation with its key ``mode``.
+    """
     bound(config)
     train, valid, test = dataset.build()
     mode = config["eval_args"]["mode"]
@@ -48,10 +52,10 @@ def _loader(mode: str) -> type[EvalDataLoader]:
 
 
 def save_split_dataloaders(config: Config, dataloaders: Loaders) -> None:
-    """Raise :class:`NotAvailable`: RecBole pickles its loaders, this package pickles nothing."""
-    raise NotAvailable("save_split_dataloaders: nothing is pickled here; data_preparation makes the same loaders again")
+    """Raise :class:`NotAvailable`: RecBole pickles its loaders, this package does not."""
+    raise NotAvailable("save_split_dataloaders: loaders cannot be saved; call data_preparation to build them again")
 
 
 def load_split_dataloaders(config: Config) -> Loaders:
-    """Raise :class:`NotAvailable`: RecBole unpickles its loaders, this package unpickles nothing."""
-    raise NotAvailable("load_split_dataloaders: nothing is pickled here; data_preparation makes the same loaders again")
+    """Raise :class:`NotAvailable`: RecBole unpickles its loaders, this package does not."""
+    raise NotAvailable("load_split_dataloaders: loaders cannot be loaded; call data_preparation to build them again")

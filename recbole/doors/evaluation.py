@@ -17,18 +17,23 @@ from recbole.utils import NotAvailable
 
 
 class DataStruct(dict[str, Any]):
-    """The tensors and numbers of a :class:`Collector` under RecBole's names, such as ``rec.items`` and ``rec.topk``."""
+    """A dictionary of the tensors and numbers that a :class:`Collector` stores, under RecBole's keys.
+
+    ``rec.items`` are the recommended item ids, int64 [rows, k]. ``rec.topk`` is int64 [rows, k + 1]: whether each of
+    them is relevant (0 or 1), and in the last column the number of relevant items. ``data.num_items`` and
+    ``data.num_users`` are the numbers of ids.
+    """
 
     def update_tensor(self, name: str, value: torch.Tensor) -> None:
-        """Append a tensor's rows to the one stored under that name, or store a copy of it."""
+        """Append the rows of a tensor to the tensor stored under ``name``; if there is none, store a copy."""
         self[name] = torch.cat([self[name], value]) if name in self else value.clone()
 
 
 class Collector:
-    """Collects recommended lists and hits, one batch of scores at a time.
+    """Collects the top-k lists of a model and their hits, one batch of scores at a time.
 
     Args:
-        config: its ``metrics`` and ``topk`` are read.
+        config: reads ``topk``.
     """
 
     def __init__(self, config: Config) -> None:
@@ -36,7 +41,7 @@ class Collector:
         self.k = max(config["topk"])
 
     def data_collect(self, train_data: TrainDataLoader) -> None:
-        """Store the numbers of user and item ids."""
+        """Store the numbers of user and item ids of the training data."""
         self.data_struct["data.num_items"] = train_data.dataset.n_items
         self.data_struct["data.num_users"] = train_data.dataset.n_users
 
@@ -50,9 +55,9 @@ class Collector:
         """Store the lists and hits of a batch.
 
         Args:
-            scores_tensor: [rows, n_items], minus infinity for non-candidates.
+            scores_tensor: float [rows, n_items], minus infinity for items that are not candidates.
             interaction: the batch; not used.
-            positive_u, positive_i: row index and item id of each right item.
+            positive_u, positive_i: int64, the row index and the item id of each relevant item.
         """
         right = torch.zeros_like(scores_tensor, dtype=torch.bool)
         right[positive_u, positive_i] = True
@@ -62,7 +67,7 @@ class Collector:
         self.data_struct.update_tensor("rec.topk", torch.cat([hits.long(), right.sum(dim=1, keepdim=True)], dim=1))
 
     def get_data_struct(self) -> DataStruct:
-        """Return what was collected, and discard it here except for the numbers of ids."""
+        """Return everything collected so far, and start collecting anew; the numbers of ids are kept."""
         found, self.data_struct = self.data_struct, DataStruct()
         kept = {name: value for name, value in found.items() if name.startswith("data.")}
         self.data_struct.update(kept)
@@ -70,10 +75,10 @@ class Collector:
 
 
 class Evaluator:
-    """Computes metrics from what a :class:`Collector` collected.
+    """Computes metrics from the lists that a :class:`Collector` collected.
 
     Args:
-        config: its ``metrics``, ``topk`` and ``metric_decimal_place`` are read.
+        config: reads ``metrics``, ``topk`` and ``metric_decimal_place``.
 
     Raises:
         UserError: a metric is unknown.

@@ -49,9 +49,9 @@ class AbstractDataLoader(ABC):
 
 
 class TrainDataLoader(AbstractDataLoader):
-    """The training batches. Each iteration over the loader yields the batches of the next epoch.
+    """Yields training batches; each iteration over the loader is one epoch.
 
-    With ``shuffle`` they are the batches that the training loop uses, otherwise the examples in the data's order.
+    With ``shuffle`` the batches are those of the training loop. Otherwise the examples are in the order of the data.
     """
 
     def __init__(self, config: Config, dataset: Dataset, sampler: None = None, shuffle: bool = True) -> None:
@@ -97,11 +97,11 @@ class TrainDataLoader(AbstractDataLoader):
 
 
 class EvalDataLoader(AbstractDataLoader):
-    """The evaluation rows of a split.
+    """Base class of the loaders that yield the evaluation rows of a split.
 
     Attributes:
         part: ``"valid"`` or ``"test"``.
-        step: the number of users (examples, in sequential data) per batch.
+        step: the number of users per batch; in sequential data the number of examples.
     """
 
     def __init__(self, config: Config, dataset: Dataset, sampler: None = None, shuffle: bool = False) -> None:
@@ -111,19 +111,20 @@ class EvalDataLoader(AbstractDataLoader):
 
     @abstractmethod
     def _sizes(self) -> tuple[int, int]:
-        """Return ``step`` and the batch size as RecBole counts it."""
+        """Return ``step`` and the batch size as RecBole counts it (rows, or pairs of user and candidate)."""
 
     @cached_property
     def rows(self) -> EvalRows:
-        """The evaluation rows: inputs and right items."""
+        """The evaluation rows: inputs, histories and relevant items."""
         return self.dataset.eval_rows(self.part)
 
 
 class FullSortEvalDataLoader(EvalDataLoader):
-    """The evaluation rows of a split, with all items as candidates.
+    """Yields the evaluation rows of a split, with all items as candidates.
 
-    Batches are as in RecBole: the inputs; row index and item id of the items excluded from the ranking (None for
-    sequential data); row indices of the right items; ids of the right items.
+    As in RecBole, a batch is a tuple: the inputs (:class:`Interaction`); the items excluded from the ranking, as (row
+    index, item id), two int64 tensors (None for sequential data); the row index of each relevant item, int64; and the
+    id of each relevant item, int64.
     """
 
     def _sizes(self) -> tuple[int, int]:
@@ -143,7 +144,7 @@ class FullSortEvalDataLoader(EvalDataLoader):
 
     @cached_property
     def uid2history_item(self) -> np.ndarray:
-        """For each user id the item ids excluded from the ranking: an object array of int64 tensors."""
+        """The item ids excluded from each user's ranking: object array [n_users] of int64 tensors."""
         found = np.empty(self.dataset.n_users, dtype=object)
         found[:] = [torch.empty(0, dtype=torch.int64, device="cpu")] * len(found)
         history = self.rows.history
@@ -153,6 +154,6 @@ class FullSortEvalDataLoader(EvalDataLoader):
 
 
 def indices(ragged: Ragged) -> Indices:
-    """Return the row index and the value of each element, two int64 tensors."""
+    """Return the row index and the value of each element of a ragged array, as two int64 tensors."""
     row = np.repeat(np.arange(len(ragged)), ragged.sizes())
     return torch.from_numpy(row), torch.from_numpy(ragged.values.copy())

@@ -48,7 +48,10 @@ def run(
     port: str = "5678",
     group_offset: int = 0,
 ) -> Result:
-    """Train and evaluate as :func:`run_recbole` does. RecBole starts several processes by this function.
+    """Train and evaluate as :func:`run_recbole` does.
+
+    RecBole's function of this name can also start several processes, which is not available here: use the command
+    ``run_recbole.py --nproc``.
 
     Raises:
         NotAvailable: several processes are requested.
@@ -67,12 +70,12 @@ def run_recbole(
     saved: bool = True,
     queue: None = None,
 ) -> Result:
-    """Train a model and evaluate it. On return, logging, threads and torch's flags are as they were before the call.
+    """Train a model and evaluate it. Logging, threads and torch's flags are restored before the function returns.
 
     Args:
-        model, dataset: their names; None takes them from the settings.
-        config_file_list: paths of YAML files.
-        config_dict: settings.
+        model, dataset: their names; None for the names in the config files or ``config_dict``.
+        config_file_list: path or paths of YAML files.
+        config_dict: dict from setting to value.
         saved: whether the best weights are saved, as ``<checkpoint_dir>/<model>-<time>.pth``.
         queue: must be None; RecBole uses it to pass results between processes.
 
@@ -92,7 +95,11 @@ def run_recbole(
 def objective_function(
     config_dict: Mapping[str, Any] | None = None, config_file_list: Files = None, saved: bool = True
 ) -> Result:
-    """Return :func:`run_recbole`'s result and the ``model``'s name, without log output; for :class:`HyperTuning`."""
+    """Train and evaluate without log output; the function that :class:`HyperTuning` calls for each trial.
+
+    Returns:
+        The dictionary of :func:`run_recbole`, with the model's name under ``model``.
+    """
     config = Config(config_file_list=config_file_list, config_dict=config_dict)
     with undisturbed():
         logger.setLevel(logging.ERROR)
@@ -125,7 +132,7 @@ def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
     """Load a saved model, and read the data that it was trained on again.
 
     Args:
-        model_file: a checkpoint, from this module or from the command line.
+        model_file: a checkpoint that :func:`run_recbole` or the command line saved.
 
     Returns:
         The settings, the model, the :class:`WholeDataset`, and the loaders for training, validation and test.
@@ -136,7 +143,7 @@ def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
     stored = load_checkpoint(model_file)
     settings = stored.get("config")
     if not isinstance(settings, dict):
-        raise UserError(f"{model_file}: has no settings, so its data set is not known")
+        raise UserError(f"{model_file}: the checkpoint contains no settings, so its data set is not known")
     config = bound(Config.restored(settings))
     dataset = create_dataset(config)
     loaders = data_preparation(config, dataset)
@@ -159,10 +166,10 @@ def unlearn_recbole(
     If there is no base model in ``checkpoint_dir`` yet, it is trained first.
 
     Args:
-        model, dataset: their names; None takes them from the settings.
-        config_file_list: paths of YAML files.
-        config_dict: settings, such as ``unlearning_algorithm``, its hyper-parameters, and those that select the forget
-            set (``sensitive_category`` and ``unlearning_fraction``, or ``forget_set``).
+        model, dataset: their names; None for the names in the config files or ``config_dict``.
+        config_file_list: path or paths of YAML files.
+        config_dict: dict from setting to value, such as ``unlearning_algorithm``, its hyper-parameters, and those that
+            select the forget set (``sensitive_category`` and ``unlearning_fraction``, or ``forget_set``).
         saved: whether the checkpoints are kept in ``checkpoint_dir``.
 
     Returns:

@@ -19,12 +19,13 @@ _KINDS = {"uni": "uniform", "pop": "popularity"}
 
 
 class NegSampleEvalDataLoader(EvalDataLoader):
-    """The evaluation rows of a split with sampled candidates: 100 per right item with ``uni100``, 200 with ``pop200``.
+    """Yields the evaluation rows of a split with sampled candidates: 100 for each relevant item in the mode ``uni100``.
 
-    Batches are as in RecBole: (user, candidate) pairs, with each user's right items first; the row index of each pair;
-    row indices of the right items; ids of the right items. No sampled item is among the user's items in this split or
-    an earlier one. In the mode ``labeled`` nothing is sampled: a batch is ``eval_batch_size`` interactions of the split
-    and None three times.
+    As in RecBole, a batch is a tuple: (user, candidate) pairs as an :class:`Interaction`, with each user's relevant
+    items first; the row index of each pair, int64; the row index of each relevant item, int64; and the id of each
+    relevant item, int64. No sampled item is among the user's items in this split or an earlier one. In the mode
+    ``labeled`` nothing is sampled: a batch consists of ``eval_batch_size`` interactions of the split, and three times
+    None.
     """
 
     @cached_property
@@ -41,9 +42,9 @@ class NegSampleEvalDataLoader(EvalDataLoader):
         return self.neg_sample_args["sample_num"] == 0
 
     def _sizes(self) -> tuple[int, int]:
-        """Return the number of users per batch, and the largest number of pairs that this can be.
+        """Return the number of users per batch, and the largest number of pairs that these users can have.
 
-        It is the number for which even the users with most pairs stay within ``eval_batch_size`` pairs, at least 1.
+        The number of users is the largest for which every batch has at most ``eval_batch_size`` pairs, but at least 1.
         """
         size = int(self.config["eval_batch_size"])
         if self.labelled:

@@ -30,16 +30,17 @@ logger = logging.getLogger("recbole")
 
 
 class Trainer:
-    """Trains a model as the command line does, and evaluates it.
+    """RecBole's trainer class: trains a model with this package's training loop, and evaluates it.
 
     Args:
         config: the settings.
         model: a model that is already on its device.
 
     Attributes:
-        saved_model_file: the path to which :meth:`fit` saves.
-        best_valid_score, best_valid_result: ``valid_metric`` and all results of the best validation.
-        train_loss_dict: epoch to the training loss.
+        saved_model_file: the path to which :meth:`fit` saves the model.
+        best_valid_score: the value of ``valid_metric`` in the best validation so far.
+        best_valid_result: dict from metric to value of that validation; None before the first validation.
+        train_loss_dict: dict from epoch (from 0) to the training loss.
     """
 
     def __init__(self, config: Config, model: AbstractRecommender) -> None:
@@ -60,19 +61,20 @@ class Trainer:
         show_progress: bool = False,
         callback_fn: Callable[[int, float], Any] | None = None,
     ) -> tuple[float, dict[str, float] | None]:
-        """Train the model, and leave the best weights in it.
+        """Train the model. Afterwards it has the weights of the best validation.
 
         Args:
             train_data: the loader whose data the model is trained on.
-            valid_data: None switches validation off, and the last epoch's weights are kept.
+            valid_data: the loader for validation. None switches validation off; the model then has the weights of the
+                last epoch.
             verbose: whether log messages are shown.
-            saved: whether the best weights are saved to :attr:`saved_model_file`.
+            saved: whether these weights are saved to :attr:`saved_model_file`.
             show_progress: whether progress bars are shown on a terminal.
-            callback_fn: called with epoch and score after each validation.
+            callback_fn: function that is called with (epoch, score) after each validation; None for no call.
 
         Returns:
-            The best score of ``valid_metric`` and all results of that validation. Without validation the score is
-                infinite (the worst possible) and the results are None.
+            The best score of ``valid_metric``, and a dict with all metrics of that validation. Without validation the
+                score is the worst possible (plus or minus infinity), and the dict is None.
 
         Raises:
             UserError: training diverged (the loss is NaN or infinite), or the file cannot be written.
@@ -99,13 +101,12 @@ class Trainer:
         model_file: str | Path | None = None,
         show_progress: bool = False,
     ) -> dict[str, float]:
-        """Return the metrics under RecBole's names, rounded to ``metric_decimal_place``.
+        """Evaluate the model; return a dict from metric (RecBole's name) to value, as ``metric_decimal_place`` rounds.
 
         Args:
             eval_data: the loader with the evaluation rows.
-            load_best_model: whether to load ``model_file`` first, if given. After :meth:`fit` the model has the best
-                weights.
-            model_file: the checkpoint to load; None evaluates the model as it is.
+            load_best_model: False to ignore ``model_file``.
+            model_file: a checkpoint whose weights are loaded first; None to evaluate the model's current weights.
             show_progress: ignored.
 
         Raises:
@@ -116,7 +117,7 @@ class Trainer:
         return self._rounded(mean_utility(self.model, eval_data.rows, self.config))
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:
-        """Load weights, optimizer state and epoch from a checkpoint, so that :meth:`fit` continues with the next epoch.
+        """Load weights, optimizer state and epoch from a checkpoint; :meth:`fit` then continues with the next epoch.
 
         Raises:
             UserError: the file is from another model, or has no optimizer state.
@@ -124,7 +125,7 @@ class Trainer:
         stored = load_checkpoint(resume_file)
         load_weights(self.model, stored, resume_file)
         if not isinstance(stored.get("optimizer"), dict):
-            raise UserError(f"{resume_file}: has no optimizer state, so training cannot continue from it")
+            raise UserError(f"{resume_file}: the checkpoint has no optimizer state, so training cannot be resumed")
         self._resumed, self.start_epoch = stored, int(stored["epoch"]) + 1
         self.saved_model_file = str(resume_file)
 
@@ -133,7 +134,7 @@ class Trainer:
 
 
 class _Loop(TrainingLoop):
-    """The training loop, reporting each epoch to a :class:`Trainer`."""
+    """The training loop, which also stores the loss of each epoch in a :class:`Trainer` and calls ``callback_fn``."""
 
     board: SummaryWriter | None
 

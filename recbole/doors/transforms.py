@@ -18,10 +18,10 @@ from recbole.utils import NotAvailable, suggest
 
 
 class Transform(Protocol):
-    """A function that takes a data set and a batch, and returns the batch with further columns."""
+    """The type of a transform: a function that takes a data set and a batch, and adds columns to the batch."""
 
     def __call__(self, dataset: Dataset, interaction: Interaction) -> Interaction:
-        """Return the batch with further columns."""
+        """Add columns to the batch in place, and return it."""
 
 
 class _OfSequences:
@@ -38,19 +38,20 @@ class _OfSequences:
         self.ITEM_SEQ_LEN = config["ITEM_LIST_LENGTH_FIELD"]
 
     def _named(self, key: str, name: str) -> str:
+        """Store the name of a new column under ``key``, in the settings and as an attribute; return the name."""
         self.config[key] = name
         setattr(self, key, name)
         return name
 
     def _of_rows(self, interaction: Interaction, change: Callable[[list[int], int], list[int]]) -> torch.Tensor:
-        """Return the sequences after applying ``change`` to each (item ids, length), int64 with the same shape."""
+        """Apply ``change`` to each sequence, given its padded item ids and its length; return int64, the same shape."""
         rows, lengths = interaction[self.ITEM_SEQ].tolist(), interaction[self.ITEM_SEQ_LEN].tolist()
         changed = [change(row, length) for row, length in zip(rows, lengths, strict=True)]
         return torch.tensor(changed, device=interaction[self.ITEM_SEQ].device)
 
 
 class InverseItemSequence(_OfSequences):
-    """Adds ``INVERSE_ITEM_SEQ``: sequences with the padding zeros first instead of last."""
+    """Adds the column ``INVERSE_ITEM_SEQ``: the sequences padded on the left instead of the right."""
 
     INVERSE_ITEM_SEQ: str
 
@@ -65,7 +66,10 @@ class InverseItemSequence(_OfSequences):
 
 
 class CropItemSequence(_OfSequences):
-    """Adds ``CROP_ITEM_SEQ``: a contiguous share ``eta`` of each sequence's items, from a random position."""
+    """Adds the column ``CROP_ITEM_SEQ``: a contiguous part of each sequence, from a random position on.
+
+    The setting ``eta`` is the part's share of the sequence's length. ``CROP_ITEM_SEQ_LEN`` is the part's length.
+    """
 
     CROP_ITEM_SEQ: str
     CROP_ITEM_SEQ_LEN: str
@@ -89,7 +93,10 @@ class CropItemSequence(_OfSequences):
 
 
 class ReorderItemSequence(_OfSequences):
-    """Adds ``REORDER_ITEM_SEQ``: sequences in which a contiguous share ``beta`` of the items is shuffled."""
+    """Adds the column ``REORDER_ITEM_SEQ``: the sequences with a contiguous part shuffled.
+
+    The setting ``beta`` is the part's share of the sequence's length; its position is random.
+    """
 
     REORDER_ITEM_SEQ: str
 
@@ -112,11 +119,11 @@ class ReorderItemSequence(_OfSequences):
 
 
 class MaskItemSequence(_OfSequences):
-    """Adds ``MASK_ITEM_SEQ``: sequences in which each item is masked with probability ``mask_ratio``.
+    """Adds the column ``MASK_ITEM_SEQ``: the sequences with each item masked with probability ``mask_ratio``.
 
-    With probability ``ft_ratio``, for a whole batch, the last item of each sequence is masked instead. A masked item is
-    replaced by the id ``n_items``. ``POS_ITEMS`` are the original ids, ``NEG_ITEMS`` a random item outside the sequence
-    for each, ``MASK_INDEX`` the positions.
+    A masked item is replaced by the id ``n_items``. With probability ``ft_ratio`` (drawn once per batch), only the last
+    item of each sequence is masked instead. For the masked items, ``POS_ITEMS`` are the original ids, ``NEG_ITEMS``
+    random items that are not in the sequence, and ``MASK_INDEX`` the positions. All three are left-padded with 0.
     """
 
     MASK_ITEM_SEQ: str
@@ -140,7 +147,7 @@ class MaskItemSequence(_OfSequences):
         found: dict[str, list[list[int]]] = {name: [] for name in (self.POS_ITEMS, self.NEG_ITEMS, self.MASK_INDEX)}
 
         def masked(row: list[int], length: int) -> list[int]:
-            """Return a sequence with masked items, and store the original ids."""
+            """Return a sequence with masked items; append the original ids, negatives and positions to ``found``."""
             places = [length - 1] if last else [at for at in range(length) if random.random() < self.share]
             negatives = [_other(row, n_items) for _ in places]
             for name, values in ((self.POS_ITEMS, [row[at] for at in places]), (self.NEG_ITEMS, negatives),

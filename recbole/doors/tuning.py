@@ -24,13 +24,14 @@ are drawn for a parameter, of which the estimators choose one.
 """
 
 Space = dict[str, tuple[str, list[Any]]]
-"""Parameter to its kind and arguments: the list of choices, or low and high (and the step for quniform)."""
+"""Dict from a parameter to (kind, arguments). The kind is choice, uniform, loguniform or quniform; the arguments are
+the list of choices, or low and high, and for quniform also the step."""
 
 _RANGES = {"uniform": 2, "loguniform": 2, "quniform": 3}
 
 
 def space_of(lines: Mapping[str, tuple[str, str]]) -> Space:
-    """Return the search space for a dictionary from parameter to (kind, text), written as in RecBole's files.
+    """Return the search space for a dict from parameter to (kind, text), with texts as in RecBole's files.
 
     Raises:
         UserError: a range is invalid; the message names the parameter.
@@ -52,21 +53,22 @@ class HyperTuning:
     """Searches for the hyper-parameters with the best validation score.
 
     Args:
-        objective_function: takes (settings, config files) and returns a result dictionary, such as
-            :func:`~recbole.doors.quick_start.objective_function`.
-        space: not available, since it is an object of hyperopt.
+        objective_function: function that takes (settings, config files), trains and evaluates, and returns a result
+            dictionary, such as :func:`~recbole.doors.quick_start.objective_function`.
+        space: must be None: RecBole's argument is an object of hyperopt, which is not used here.
         params_file: a file with lines like ``learning_rate loguniform -8,0`` or ``embedding_size choice [64,128]``.
-        params_dict: kind to parameter to range: ``{"choice": {"embedding_size": [64, 128]}}``.
-        fixed_config_file_list: config files for every trial.
-        display_file: not available, since it needs plotly.
+        params_dict: the search space as a nested dict: ``{"choice": {"embedding_size": [64, 128]}}``.
+        fixed_config_file_list: config files that are passed to every trial.
+        display_file: must be None: RecBole's plots need plotly, which is not used here.
         algo: ``exhaustive`` (all combinations of choices), ``random`` or ``bayes`` (tree-structured Parzen estimators).
-        max_evals: the most trials, except for ``exhaustive``.
-        early_stop: the search ends after this many trials in a row without a new best, except for ``exhaustive``.
+        max_evals: the maximum number of trials; no limit for ``exhaustive``.
+        early_stop: the search ends after this many trials in a row without a new best; not used for ``exhaustive``.
         seed: seed for the random draws.
 
     Attributes:
-        best_score, best_params, best_test_result: validation score, parameters and test metrics of the best trial.
-        params2result: the parameters of each trial, as text, to its result.
+        best_score, best_params, best_test_result: validation score, parameters and test metrics of the best trial; None
+            before the first trial.
+        params2result: dict from the parameters of each trial, as text, to its result.
 
     Raises:
         UserError: no space is given, or it is invalid.
@@ -92,7 +94,7 @@ class HyperTuning:
         ):
             if value is not None:
                 raise NotAvailable(
-                    f"HyperTuning: {name} is not available; {instead or 'export_result writes the trials'}"
+                    f"HyperTuning: {name} is not available; use {instead or 'export_result, which writes all trials'}"
                 )
         if algo not in ("exhaustive", "random", "bayes"):
             raise UserError(f"HyperTuning: algo should be exhaustive, random or bayes, not {algo!r}")
@@ -117,7 +119,7 @@ class HyperTuning:
                 return
 
     def trial(self, params: dict[str, Any]) -> bool:
-        """Run one trial with these parameters; return whether it is the best so far."""
+        """Run one trial with these parameters (dict from name to value); return whether it is the best so far."""
         result = self.objective_function(dict(params), self.fixed_config_file_list)
         self.params2result[self.params2str(params)] = result
         score = result["best_valid_score"]
@@ -148,7 +150,9 @@ class HyperTuning:
         if self.algo == "exhaustive":
             endless = [name for name, (kind, _) in self.space.items() if kind != "choice"]
             if endless:
-                raise UserError(f"HyperTuning: exhaustive needs choices, but {endless[0]} is a range; use random")
+                raise UserError(
+                    f"HyperTuning: exhaustive tries all choices, but {endless[0]} is a range; use random or bayes"
+                )
             for values in itertools.product(*(values for _, values in self.space.values())):
                 yield dict(zip(self.space, values, strict=True))
             return
@@ -165,8 +169,8 @@ class HyperTuning:
     def _guided(self, name: str) -> Any:
         """Return a parameter's next value by Parzen estimators.
 
-        Values are drawn near those of the good trials. The one with the largest ratio of its density among good trials
-        to that among the others is returned.
+        The best trials count as good. Values are drawn near those of the good trials. The value with the largest ratio
+        of the density of good trials to the density of the other trials is returned.
         """
         kind, values = self.space[name]
         ranked = [params[name] for _, params in sorted(self._trials, key=lambda trial: trial[0])]

@@ -23,7 +23,7 @@ __all__ = ["get_environment", "get_gpu_usage", "get_model", "get_trainer", "init
 
 
 def get_trainer(model_type: ModelType | None, model_name: str) -> type[Trainer]:
-    """Return the trainer class for a model.
+    """Return the trainer class for a model: :class:`Trainer`, unless ``recbole.trainer`` has one for this model.
 
     Raises:
         NotAvailable: RecBole has a special trainer for this model, which this package lacks.
@@ -48,7 +48,10 @@ def get_gpu_usage(device: torch.device | str | None = None) -> str:
 
 
 def get_environment(config: Config) -> dict[str, Any]:
-    """Return a dictionary with the versions, device and threads of this run. RecBole returns a table instead."""
+    """Return a dictionary with the versions, the device and the number of threads of this process.
+
+    RecBole's function of this name returns a table instead.
+    """
     return {
         "erase-bench": recbole.__version__,
         "python": platform.python_version(),

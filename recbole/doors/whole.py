@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 
 class WholeDataset:
-    """All interactions of a data set. Other attributes are looked up in its :class:`~recbole.data.dataset.Dataset`.
+    """All interactions of a data set, before they are split into training, validation and test.
 
-    Rows are sorted by user and, for each user, in the order in which they are split: by time, or shuffled.
+    Rows are sorted by user and, for each user, in the order in which they are split: by time, or shuffled. Attributes
+    not defined here are those of :attr:`data`.
 
     Args:
-        data: the task's data, with nothing forgotten.
+        data: the :class:`~recbole.data.dataset.Dataset` of the task, with nothing forgotten.
 
     Attributes:
-        data: the same data, whose RecBole attributes refer to all rows.
+        data: a copy whose RecBole attributes describe all rows instead of the training rows.
         config: the settings.
     """
 
@@ -67,7 +68,7 @@ class WholeDataset:
         return _frame({id_field: ids, **columns})
 
     def build(self) -> list[Dataset]:
-        """Return the training, validation and test data. Each refers to the rows of its own split."""
+        """Return three data sets whose RecBole attributes describe the training, validation and test rows."""
         return [self.data.showing(label) for label in (TRAIN, VALID, TEST)]
 
     def __str__(self) -> str:

@@ -1,14 +1,14 @@
-"""File names of item lists, forget sets and spam, as in ERASE; no other module composes them."""
+"""File names of item lists, forget sets and spam attacks, as in ERASE. All other modules take the names from here."""
 
 SENSITIVE_KINDS = ("asins", "products", "tracks")
 FORGET_SET_KINDS = {"CF": ("inter",), "SBR": ("inter",), "NBR": ("json", "pkl", "inter")}
-"""Task to the possible file extensions of its forget sets.
+"""Dict from the task to the possible file extensions of its forget sets.
 
-The first is the usual one. The sets of a `repeated_category` are written as ``inter``.
+The first is the preferred one. Forget sets of a `repeated_category` have the extension ``inter``.
 """
 
 REPEATED = 2
-"""In the sets of a `repeated_category`, users request only items that are in this many of their baskets."""
+"""The number of a user's baskets that must contain an item for the user to request it, in a `repeated_category`."""
 
 _OF_CATEGORY, _REPEATED_ENDING = "sensitive_category_", "_repeated"
 ATTACK, TARGET_STRATEGY = "bandwagon", "unpopular"
@@ -25,9 +25,9 @@ def category_of(method: str) -> str | None:
 
 
 def repeated_category(category: str) -> str:
-    """Return a category's name for forget sets whose users request only items in `REPEATED` of their baskets.
+    """Return the name of the variant of a category in which users request only items in `REPEATED` of their baskets.
 
-    Such sets exist for next-basket recommendation. Their list of sensitive items is that of the category itself.
+    The variant exists for next-basket recommendation (NBR) only. It has the same list of sensitive items.
     """
     return f"{category}{_REPEATED_ENDING}"
 
@@ -35,7 +35,7 @@ def repeated_category(category: str) -> str:
 def baskets_said(category: str, task_type: str) -> int:
     """Return in how many of a user's baskets an item must be for the user to request its removal.
 
-    This is `REPEATED` for an NBR category named by `repeated_category`, else 1.
+    This is `REPEATED` if the task is NBR and the category is a variant named by `repeated_category`, otherwise 1.
     """
     return REPEATED if task_type == "NBR" and category.endswith(_REPEATED_ENDING) else 1
 
@@ -52,7 +52,7 @@ def forget_set_names(dataset: str, method: str, seed: int, fraction: float, task
 
 
 def sensitive_list_name(category: str) -> str:
-    """Return the name of the file that a list of sensitive items is written to."""
+    """Return the name of the file to which the list of sensitive items of a category is written."""
     return sensitive_list_names(category)[0]
 
 
@@ -64,14 +64,14 @@ def sensitive_list_names(category: str) -> list[str]:
 def fraud_name(dataset: str, task_type: str, ratio: float, seed: int) -> str:
     """Return the name of the file with the fake profiles of an attack: ``.inter`` for CF and SBR, ``.json`` for NBR.
 
-    It contains ``sessions`` for CF too: ERASE has no spam for CF, but its loader looks for this name.
+    In CF the name contains ``sessions`` too. ERASE has no spam for CF, but its loader looks for this name.
     """
     kind, extension = ("baskets", "json") if task_type == "NBR" else ("sessions", "inter")
     return f"{dataset}_fraud_{kind}_{_attack(ratio, seed)}.{extension}"
 
 
 def fraud_metadata_name(dataset: str, ratio: float, seed: int) -> str:
-    """Return the name of the metadata file of an attack; it contains the ratio as Python prints a float (``0.01``)."""
+    """Return the name of the metadata file of an attack; the ratio is written as Python prints a float (``0.01``)."""
     return f"{dataset}_fraud_metadata_{_attack(ratio, seed)}.json"
 
 

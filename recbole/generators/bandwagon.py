@@ -1,12 +1,14 @@
 """Random draws of a bandwagon attack: number and lengths of the fake profiles, their items, positions and times.
 
-A fake profile promotes one or two *targets*, which are unpopular items, among popular *fillers*, so that it looks like
-a user with mainstream taste (the bandwagon attack: Mobasher, Burke, Bhaumik and Williams, "Toward trustworthy
-recommender systems", ACM Transactions on Internet Technology 7(4), 2007; equation numbers not checked). All numbers and
-distributions are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341), as given at each
-function, but the random numbers that ERASE draws after ``np.random.seed(seed)`` are not reproduced.
+A fake profile (a fake user, session or basket) promotes one or two *targets*, which are unpopular items, among popular
+*fillers*, so that it looks like a user with mainstream taste. This is the bandwagon attack (Mobasher, Burke, Bhaumik
+and Williams, "Toward trustworthy recommender systems", ACM Transactions on Internet Technology 7(4), 2007; equation
+numbers not checked). The constants and distributions are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026,
+arXiv 2603.08341), as stated at each function. The random numbers that ERASE draws after ``np.random.seed(seed)`` are
+not reproduced.
 
-All functions work on flat arrays: a profile is a run of consecutive rows, and items are integers.
+All functions work on flat arrays with one row per item of a profile. The rows of a profile are consecutive, and items
+are integers.
 """
 
 import math
@@ -23,9 +25,10 @@ _FAR = 1e15  # NumPy's Poisson draws end at 9e18
 
 
 def n_fake(ratio: float, n_real: int) -> int:
-    """Return how many fake profiles make up a share ``r`` of all profiles: ``ceil(r S / (1 - r))`` for ``S`` real ones.
+    """Return how many fake profiles are a share ``ratio`` of all profiles, real and fake together.
 
-    The result is exact: in floats, 19 real profiles and a share of 0.05 would give 2 instead of 1.
+    The formula is ``ceil(r S / (1 - r))`` for ``S`` real profiles. It is computed exactly: with floats, 19 real
+    profiles and a share of 0.05 would give 2 instead of 1.
     """
     share = Fraction(str(float(ratio)))
     return math.ceil(share * n_real / (1 - share))
@@ -36,7 +39,7 @@ def fifths(counts: np.ndarray, rank: np.ndarray, among: np.ndarray) -> tuple[np.
 
     Args:
         counts: int array [items], number of occurrences of each item.
-        rank: int array [items]; of equally popular items the one of lower rank comes first.
+        rank: int array [items]; among equally popular items the one with the smaller rank comes first.
         among: bool [items], which items to consider.
 
     Returns:
@@ -58,7 +61,7 @@ def profile_lengths(generator: np.random.Generator, n: int, observed: np.ndarray
         generator: NumPy random generator.
         n: number of profiles.
         observed: int array, the lengths of the real profiles.
-        longest: the upper limit, unless it is below 4; the limit is then 4.
+        longest: the largest length; values below 4 count as 4.
     """
     mean = 0.8 * observed.mean()
     variance = math.log1p((observed.std() / mean) ** 2)
@@ -78,8 +81,8 @@ def baskets_per_user(generator: np.random.Generator, n: int, observed: np.ndarra
 def basket_sizes(generator: np.random.Generator, n: int, observed: np.ndarray, largest: int) -> np.ndarray:
     """Draw the sizes of ``n`` baskets, int64 [n].
 
-    ``clip(max(2, int(N(0.9 mean, std))), 2, int(0.8 max))`` with mean, std and max of ``observed``; at most
-    ``largest``.
+    ``clip(max(2, int(N(0.9 mean, std))), 2, int(0.8 max))`` with mean, std and max of ``observed``. No size exceeds
+    ``largest``, unless that is below 2.
     """
     drawn = generator.normal(0.9 * observed.mean(), observed.std(), n).astype(np.int64)
     return np.clip(drawn, 2, max(2, min(int(0.8 * observed.max()), largest)))
@@ -88,8 +91,14 @@ def basket_sizes(generator: np.random.Generator, n: int, observed: np.ndarray, l
 def target_slots(generator: np.random.Generator, lengths: np.ndarray, n_targets: int) -> np.ndarray:
     """Choose the positions of the targets in each profile, never the first or the last.
 
-    A profile of length L has two positions if L is at least 6, else one, each drawn uniformly from ``[max(1, 0.2 L),
-    max(2, 0.9 L))``, rounded down. It has only one if both draws coincide or there is only one target item.
+    Each position is drawn uniformly from ``[max(1, 0.2 L), max(2, 0.9 L))``, rounded down, where L is the profile's
+    length. A profile has two positions if L is at least 6, and otherwise one. It also has only one if both draws are
+    equal or if there is only one target item.
+
+    Args:
+        generator: NumPy random generator.
+        lengths: int64 [profiles], number of rows of each profile.
+        n_targets: number of target items.
 
     Returns:
         bool [rows], True where a row holds a target.
@@ -105,7 +114,11 @@ def target_slots(generator: np.random.Generator, lengths: np.ndarray, n_targets:
 def leading_slots(lengths: np.ndarray, n_targets: int) -> np.ndarray:
     """Choose the positions of the targets in each basket: the first two rows if it has 5 items or more, else the first.
 
-    If there is only one target item, always choose the first. Baskets are shuffled later.
+    If there is only one target item, it is always the first row. The caller shuffles the baskets later.
+
+    Args:
+        lengths: int64 [baskets], number of rows of each basket.
+        n_targets: number of target items.
 
     Returns:
         bool [rows], True where a row holds a target.
@@ -127,7 +140,7 @@ def fill(
     Args:
         generator: NumPy random generator.
         lengths: int64 [profiles], number of rows of each profile.
-        slots: bool [rows], at most two True per profile.
+        slots: bool [rows], True where a row holds a target; at most two per profile.
         targets: int64, the target items.
         popular: int64, the filler items.
         distinct: whether an item may occur only once in a profile.
@@ -148,7 +161,10 @@ def fill(
 
 
 def _pairs(generator: np.random.Generator, n: int, n_targets: int, distinct: bool) -> np.ndarray:
-    """Draw two targets for each of ``n`` profiles: indices below ``n_targets``, int64 [2, n]."""
+    """Draw two targets for each of ``n`` profiles, as indices below ``n_targets``, int64 [2, n].
+
+    If ``distinct``, the two are different, provided that there is more than one target.
+    """
     pair = generator.integers(n_targets, size=(2, n))
     if distinct:
         pair[1] = (pair[0] + 1 + generator.integers(max(n_targets - 1, 1), size=n)) % n_targets
@@ -156,19 +172,20 @@ def _pairs(generator: np.random.Generator, n: int, n_targets: int, distinct: boo
 
 
 def _draw(generator: np.random.Generator, sizes: np.ndarray, pool: int) -> np.ndarray:
+    """Draw ``sum(sizes)`` numbers below ``pool`` uniformly, with replacement; int64."""
     return generator.integers(pool, size=sizes.sum())
 
 
 def draw_distinct(generator: np.random.Generator, sizes: np.ndarray, pool: int) -> np.ndarray:
     """Draw ``sizes[i]`` different numbers below ``pool`` for each group ``i``, uniformly, in random order.
 
-    Repeated numbers are drawn again. A group that needs more than a quarter of the pool gets the beginning of a
-    shuffled pool instead, which takes at most four random numbers for each number returned.
+    In general, numbers that a group already has are drawn again. A group that needs more than a quarter of the pool
+    gets the first numbers of a shuffled pool instead.
 
     Args:
         generator: NumPy random generator.
         sizes: int64 [groups], each at most ``pool``.
-        pool: how many numbers there are to draw from.
+        pool: the numbers 0 to ``pool - 1`` are drawn from.
 
     Returns:
         int64 [sum(sizes)], one group after the other.
@@ -195,11 +212,11 @@ def shuffled_order(generator: np.random.Generator, lengths: np.ndarray) -> np.nd
 
 @dataclass(frozen=True)
 class ProfileClock:
-    """When real profiles act.
+    """Statistics of the times in a log, from which the times of fake profiles are drawn. Units are those of the log.
 
     Attributes:
         first, last: the earliest and the latest time, rounded down.
-        mean_gap, std_gap: mean and standard deviation of the times between consecutive rows of a profile; 0 if no
+        mean_gap, std_gap: mean and standard deviation of the time between consecutive rows of a profile; 0 if no
             profile has two rows.
     """
 
@@ -210,7 +227,7 @@ class ProfileClock:
 
     @classmethod
     def of(cls, owner: np.ndarray, time: np.ndarray) -> "ProfileClock":
-        """Measure a log.
+        """Compute the statistics of a log.
 
         Args:
             owner: int [n], the profile of each row, in any order.
@@ -224,10 +241,15 @@ class ProfileClock:
     def times(self, generator: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
         """Draw the time of each row of fake profiles, int64 [rows], ascending within a profile.
 
-        The first is uniform in ``[first, last)``. Each gap is ``max(1, round(g))``, ``g`` Weibull with mean ``m = 0.7
-        mean_gap``: shape ``k = 1.2 / (std_gap / m)``, scale ``m / Gamma(1 + 1/k)``. ``k`` is ERASE's approximation:
-        with ``std_gap > m``, most gaps are far below the mean. Unlike in ERASE, a gap is at most the time span of the
-        log, because heavy tails (small ``k``) would otherwise overflow.
+        The first time is uniform in ``[first, last)``. Each gap is ``max(1, round(g))``, where ``g`` has a Weibull
+        distribution with mean ``m = 0.7 mean_gap``: its shape is ``k = 1.2 / (std_gap / m)`` and its scale
+        ``m / Gamma(1 + 1/k)``. The formula for ``k`` is ERASE's approximation; with ``std_gap > m``, most gaps are far
+        below the mean. Unlike in ERASE, a gap is at most the time span of the log, because heavy tails (small ``k``)
+        would otherwise overflow.
+
+        Args:
+            generator: NumPy random generator.
+            lengths: int64 [profiles], number of rows of each profile.
         """
         start = generator.integers(self.first, max(self.last, self.first + 1), len(lengths))
         span = max(self.last - self.first, 1)

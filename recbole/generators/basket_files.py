@@ -1,4 +1,4 @@
-"""Build baskets from rows of purchases, and write them as ``<name>_merged.json``."""
+"""Build baskets from tables of purchases, and write them as ``<name>_merged.json``."""
 
 import json
 from pathlib import Path
@@ -14,15 +14,16 @@ _USERS_AT_ONCE = 1 << 13
 
 
 def build_baskets(user: np.ndarray, basket: np.ndarray, item: np.ndarray, *when: np.ndarray) -> Baskets:
-    """Return the `Baskets` of some purchases: users ascending, the baskets of each user in the order of time.
+    """Return the `Baskets` of some purchases: users in ascending order, the baskets of each user in the order of time.
 
     If an item occurs twice in a basket, only the first occurrence is kept.
 
     Args:
-        user, basket, item: int64 arrays [n], one element per purchase. A basket belongs to one user, and its rows keep
-            their order.
-        when: arrays [n] that determine the order of a user's baskets, the most important first. A basket has the time
-            of its earliest row; baskets of the same time are ordered by their numbers.
+        user, basket, item: int64 arrays [n], the numbers of each purchase's user, basket and item. A basket belongs to
+            one user. The items of a basket keep the order of their rows.
+        when: one or several arrays [n] that determine the order of a user's baskets, such as day and time of day, the
+            most important first. A basket has the time of its earliest row; baskets with equal times are ordered by
+            their numbers.
     """
     order = np.lexsort((*when[::-1], basket))
     number, first = np.unique(basket[order], return_index=True)
@@ -37,7 +38,7 @@ def build_baskets(user: np.ndarray, basket: np.ndarray, item: np.ndarray, *when:
 
 
 def first_stranger(user: np.ndarray, basket: np.ndarray) -> int | None:
-    """Return the index of the first row whose basket belonged to another user in an earlier row, or None.
+    """Return the index of the first row whose basket has another user in an earlier row, or None if there is none.
 
     Args:
         user, basket: int64 arrays [n].
@@ -48,7 +49,7 @@ def first_stranger(user: np.ndarray, basket: np.ndarray) -> int | None:
 
 
 def keep_frequent(baskets: Baskets, n: int) -> Baskets:
-    """Keep the items that occur at least ``n`` times in baskets other than the last one of a user."""
+    """Return the baskets without the items that are fewer than ``n`` times in baskets other than a user's last one."""
     last = np.cumsum(baskets.baskets_per_user) - 1
     history = ~np.isin(baskets.basket, last)
     items, code = np.unique(baskets.items, return_inverse=True)
@@ -57,7 +58,7 @@ def keep_frequent(baskets: Baskets, n: int) -> Baskets:
 
 
 def of_users(baskets: Baskets, chosen: np.ndarray) -> Baskets:
-    """Keep the baskets of the chosen users (bool [users])."""
+    """Return the baskets of the chosen users (bool [users])."""
     return baskets.only(chosen[baskets.owner])
 
 
@@ -67,7 +68,7 @@ def item_tokens(baskets: Baskets) -> pa.Array:
 
 
 def write_baskets(path: str | Path, baskets: Baskets) -> None:
-    """Write ``{user: [[item, …], …], …}``, one user per line; an interruption leaves no partial file."""
+    """Write baskets as JSON, ``{user: [[item, …], …], …}``, a line per user; an interruption leaves no partial file."""
     of_basket = _offsets(baskets.items_per_basket)
     of_user = _offsets(baskets.baskets_per_user)
     with atomic_write(path) as file:
@@ -88,6 +89,6 @@ def _offsets(sizes: np.ndarray) -> np.ndarray:
 
 
 def _as_lists(strings: pa.Array, offsets: np.ndarray) -> pa.Array:
-    """Return runs of strings, given by offsets, as JSON lists (Arrow string array)."""
+    """Return ``strings[offsets[i]:offsets[i + 1]]`` for each i as the text of a JSON list (Arrow string array)."""
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), strings), ", ")
     return pc.binary_join_element_wise("[", joined, "]", "")

@@ -1,4 +1,4 @@
-"""Command lines, for messages, that generate a file which a run is missing."""
+"""Command lines that generate a missing file, for messages to the user."""
 
 import shlex
 from pathlib import Path
@@ -14,20 +14,23 @@ _BY_NUMBER = ("tafeng",)  # data sets whose subsets may be given as a number of 
 
 
 def clean_file(config: Config, task_type: str) -> Path:
-    """Return the path of the clean data file. It reads ``data_path``, ``dataset`` and ``NEXT_BASKET_JSON``."""
+    """Return the path of the data set's file of interactions (CF, SBR) or baskets (NBR), without spam.
+
+    It reads the settings ``data_path``, ``dataset`` and ``NEXT_BASKET_JSON``.
+    """
     folder, dataset = Path(config["data_path"]), config["dataset"]
     baskets = config["NEXT_BASKET_JSON"] or f"{dataset}_merged.json"
     return folder / (baskets if task_type == "NBR" else f"{dataset}.inter")
 
 
 def making_command(config: Config, task_type: str, **flags: Any) -> str:
-    """Return the command line of make_forget_set.py that generates a file for a run.
+    """Return the command line of make_forget_set.py that generates a file which a run needs.
 
     It includes the run's configuration files if one of them describes the format of the data.
 
     Args:
-        config: the run's `Config`; ``data_path`` is the data set's own folder.
-        task_type: ``CF``, ``SBR`` or ``NBR``; included if the folder has data for two tasks.
+        config: the run's `Config`; its ``data_path`` is the data set's own folder.
+        task_type: ``CF``, ``SBR`` or ``NBR``; the command includes it only if the folder has data for two tasks.
         flags: further flags, name to value; True for a flag without value.
     """
     folder = Path(config["data_path"])
@@ -52,26 +55,29 @@ def _needs_files(config: Config) -> bool:
 
 
 def own_filters(config: Config, task_type: str) -> dict[str, Any]:
-    """Return those of the run's filter settings that make_forget_set.py has as flags, name to value."""
+    """Return the run's filter settings for which make_forget_set.py has flags, as a dict from name to value."""
     return {key: EVERYTHING if config[key] is None else config[key] for key in USUAL_FILTERS[task_type]}
 
 
 def filter_flags(config: Config, task_type: str) -> dict[str, Any]:
-    """Return those of `own_filters` that `making_command` has to include, because they are not the default."""
+    """Return the settings of `own_filters` that the command of `making_command` must include: those not at the default.
+
+    If the command includes the run's configuration files, all of them are returned.
+    """
     usual, files = USUAL_FILTERS[task_type], _needs_files(config)
     own = own_filters(config, task_type)
     return {key: value for key, value in own.items() if files or not same_filter(key, value, usual[key])}
 
 
 def prepared_datasets() -> list[str]:
-    """Return the names of the data sets that have a prepare.py, sorted."""
+    """Return the names of the data sets that come with the program (each has a prepare.py), sorted."""
     return sorted(path.stem for path in (PROPERTIES / "dataset").glob("*.yaml"))
 
 
 def preparing_command(dataset: str) -> str | None:
-    """Return the command line that prepares a data set or its subset, ``<name>_test`` or ``<name>_<users>``.
+    """Return the command line that prepares a data set, or None if the program has no script for it.
 
-    Return None for a data set that the program does not provide.
+    ``dataset`` may also be the name of a subset: ``<name>_test``, or for Ta-Feng ``<name>_<number of users>``.
     """
     name, _, part = dataset.rpartition("_")
     known = prepared_datasets()

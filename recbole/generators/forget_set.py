@@ -1,10 +1,10 @@
 """Forget sets: which users request the removal of which interactions with sensitive items.
 
-Users who interacted with sensitive items are shuffled. One after the other requests that all of these interactions be
-forgotten, until a fraction of the log is reached. Rules, names and contents of the files follow ERASE (Lubitzsch, de
-Rijke and Schelter, SIGIR 2026, arXiv 2603.08341), with two differences. ERASE by default ignores interactions with
-ratings below a threshold. In ERASE next-basket categories share one random stream, so that leaving one out changes the
-others; here every set is drawn independently.
+The users who interacted with sensitive items are shuffled. One after the other requests that all these interactions be
+forgotten, until the given fraction of the log is reached. Rules, names and contents of the files follow ERASE
+(Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341), with two differences. ERASE by default ignores
+interactions with ratings below a threshold. And in ERASE all next-basket categories share one random stream, so that
+leaving out a category changes the others; here every set is drawn independently.
 """
 
 import random
@@ -31,19 +31,20 @@ def choose(
 ) -> np.ndarray:
     """Choose the rows of a forget set.
 
-    Users are ordered by their first sensitive row and then shuffled by ``random.Random(seed)``. Each is taken with all
-    of their sensitive rows, until ``T = int(n_total * fraction)`` rows (or all sensitive rows, if fewer) are reached.
-    With rule ``A`` the user who would exceed ``T`` is taken only if the result is strictly closer to ``T``; with rule
-    ``B`` always. With ``T = 0``, rule A takes nobody and rule B the first user. With one seed, the set of a smaller
-    fraction is contained in that of a larger one.
+    Users are ordered by their first sensitive row and then shuffled by ``random.Random(seed)``. They are taken one
+    after the other, each with all of their sensitive rows, until there are ``T = int(n_total * fraction)`` rows (or all
+    sensitive rows, if there are fewer). The last user may exceed ``T``. With rule ``A`` this user is taken only if the
+    number of rows is then strictly closer to ``T`` than without the user; with rule ``B`` always. With ``T = 0``, rule
+    A takes nobody and rule B the first user. For the same seed, the set of a smaller fraction is part of the set of a
+    larger one.
 
     Args:
         users: int array [n], the user of each row, in file order.
-        items_sensitive: bool array [n], whether a row is sensitive.
+        items_sensitive: bool array [n], whether a row may be requested to be forgotten.
         seed: any int.
         fraction: share of the log that is to be forgotten, from 0 to 1.
         rule: ``A`` or ``B``.
-        n_total: number of rows of the whole log; by default ``len(users)``.
+        n_total: number of rows of the whole log; None means ``len(users)``.
 
     Returns:
         int64 array: indices of the chosen rows, grouped by user in shuffled order, and in file order within a user.
@@ -63,7 +64,7 @@ def choose(
 
 
 def target(n_total: int, fraction: float, available: int) -> int:
-    """Return how many rows to forget: ``int(n_total * fraction)``, or ``available`` if that is less."""
+    """Return how many rows to forget: ``int(n_total * fraction)``, but at most ``available``."""
     return min(int(n_total * fraction), available)
 
 
@@ -110,7 +111,7 @@ def generate(
     available = int(sensitive.sum())
     if not available:
         raise UserError(
-            f"{log.path}: there is nothing to forget, no eligible user has an interaction with a sensitive item"
+            f"{log.path}: no forget set can be drawn, because no user with enough interactions has a sensitive item"
         )
     rows = choose(log.users, sensitive, seed, fraction, rule, log.n_total)
     log.write(path, rows)

@@ -1,14 +1,15 @@
-"""Clean logs, and fake users, sessions and baskets that imitate them for a spam attack.
+"""Reads the clean log of a data set, and draws fake users, sessions and baskets that imitate it for a spam attack.
 
-For next-basket and session-based recommendation the attacks are those of ERASE. ERASE has none for collaborative
-filtering; there the design is ours. A fake user is made like a fake session: its length follows those of real users,
-one or two targets are placed away from both ends of the profile, fillers are popular, and the gaps in time follow those
-between a real user's ratings. No user rates an item twice. Targets get the best rating of the scale. A filler gets a
-rating that some real user gave it, so that the profile does not stand out (in the literature's attack popular items get
-the best rating too: Mobasher, Burke, Bhaumik and Williams, TOIT 2007; equation numbers not checked).
+For next-basket and session-based recommendation the attacks are those of ERASE. ERASE has no attack for collaborative
+filtering; the one here was designed for this benchmark. A fake user resembles a fake session: the profile's length is
+drawn like those of real users, one or two targets (promoted items) are placed away from both ends of the profile,
+fillers are popular items, and gaps in time are drawn like those between a real user's ratings. No user rates an item
+twice. Targets get the best rating of the scale. A filler gets a rating that some real user gave it, so that the profile
+is not conspicuous. (In the literature's attack popular items get the best rating too: Mobasher, Burke, Bhaumik and
+Williams, TOIT 2007; equation numbers not checked.)
 
-Users and rows are counted in the unfiltered file. Targets and fillers are items that training keeps, that is, items
-that pass the run's filters. ERASE does not check this, but a target that a filter drops would promote nothing.
+Users and rows are counted in the unfiltered file. Targets and fillers are only items that pass the run's filters. ERASE
+does not check this, but a target that a filter removes would not be promoted.
 """
 
 from abc import ABC, abstractmethod
@@ -44,8 +45,8 @@ class Fakes(ABC):
 
     Attributes:
         n: number of profiles.
-        items: int64 [rows], indices into the clean log's ``tokens``.
-        is_target: bool [rows], whether a row's item is a promoted target.
+        items: int64 [rows], the item of each row, as an index into the clean log's ``tokens``.
+        is_target: bool [rows], whether the row's item is a target, that is, an item that the attack promotes.
     """
 
     n: int
@@ -62,9 +63,9 @@ class FakeInteractions(Fakes):
     """Fake users (CF) or sessions (SBR).
 
     Attributes:
-        columns: name to values [rows], for those columns of the clean file that are imitated.
-        types: the same names to types.
-        separator: the one character between columns.
+        columns: dict from name to values [rows], for the columns that are written: user, session, item, rating, time.
+        types: dict from the same names to their types.
+        separator: the character between columns.
     """
 
     columns: dict[str, Values]
@@ -72,7 +73,7 @@ class FakeInteractions(Fakes):
     separator: str
 
     def write(self, path: str | Path) -> None:
-        """Write the rows under the clean file's header, with the imitated columns only."""
+        """Write the rows as an atomic file with the columns in :attr:`columns`."""
         write_atomic(path, self.columns, self.types, self.separator)
 
 
@@ -92,7 +93,7 @@ class FakeBaskets(Fakes):
 
 
 class CleanInteractions:
-    """The interactions of an ``.inter`` file (CF, SBR), unfiltered, which fake profiles imitate.
+    """The unfiltered interactions of an ``.inter`` file (CF, SBR), which fake profiles imitate.
 
     Attributes:
         path: the file.
@@ -101,8 +102,9 @@ class CleanInteractions:
         n_profiles: number of profiles.
         n_rows: number of interactions.
         tokens: Arrow string array of the distinct items.
-        popular, unpopular: int64, indices into ``tokens`` of the most and the least popular fifth of the items kept.
-        filters: the settings that determine which items training keeps, name to value.
+        popular, unpopular: int64, the most and the least popular fifth of the items that pass the filters, as indices
+            into ``tokens``.
+        filters: dict from the settings that filter items in training to their values.
     """
 
     def __init__(
@@ -118,16 +120,16 @@ class CleanInteractions:
     ) -> None:
         """Read the file.
 
-        A profile in SBR is a session: the column ``session_id`` identifies it, or ``user_field`` if there is no such
+        In SBR a profile is a session, identified by the column ``session_id``, or by ``user_field`` if there is no such
         column.
 
         Args:
             path: the file.
             task_type: ``CF`` or ``SBR``.
             user_field, item_field, rating_field, time_field: names of the columns.
-            separator: the one character between columns.
-            intervals: values of the settings `INTERVALS`, which determine the items that training keeps; by default
-                those of the task.
+            separator: the character between columns.
+            intervals: dict from the settings `INTERVALS`, which filter users and items in training, to their values;
+                None for the defaults of the task.
 
         Raises:
             UserError: the file cannot be read, lacks a column or a value, has a rating or time that is not finite or
@@ -174,7 +176,7 @@ class CleanInteractions:
             self._ratings = _Ratings.of(item, table[self._rating].to_numpy(), len(self.tokens))
 
     def imitate(self, generator: np.random.Generator, n: int, targets: np.ndarray) -> FakeInteractions:
-        """Draw ``n`` fake profiles that promote ``targets`` (int64, indices into ``tokens``)."""
+        """Draw ``n`` fake users (CF) or sessions (SBR) that promote ``targets`` (int64, indices into ``tokens``)."""
         once = self.task_type == "CF"
         longest = min(self._lengths.max(), len(self.popular) + 1) if once else self._lengths.max()
         lengths = bandwagon.profile_lengths(generator, n, self._lengths, longest)
@@ -215,17 +217,17 @@ class _Ratings:
         return cls(rating[np.argsort(item, kind="stable")], np.cumsum(counts) - counts, counts)
 
     def draw(self, generator: np.random.Generator, items: np.ndarray, is_target: np.ndarray) -> np.ndarray:
-        """Return a rating for each row: the best of all for a target, a random one of the item's own for a filler."""
+        """Draw a rating for each row: the highest in the log for a target, one that the item received for a filler."""
         some = self.values[self.starts[items] + generator.integers(self.counts[items])]
         return np.where(is_target, self.values.max(), some)
 
 
 class CleanBaskets:
-    """The baskets of a next-basket file, of all users, which fake users imitate.
+    """The baskets of all users of a next-basket file, which fake users imitate.
 
-    Baskets are sets, as in training; unlike in ERASE, an item occurs only once in a fake basket. As in ERASE, users
-    with too few baskets for training are counted and imitated too. Items that only such users have are neither targets
-    nor fillers.
+    An item occurs at most once in a basket, as in training; in ERASE it may be repeated in a fake basket. As in ERASE,
+    users with too few baskets for training are counted and imitated too. Items that only such users have are neither
+    targets nor fillers.
 
     The attributes are those of `CleanInteractions`; ``n_rows`` counts the items in all baskets.
     """
@@ -237,7 +239,7 @@ class CleanBaskets:
 
         Args:
             path: the file.
-            min_baskets: users with fewer baskets take no part in training.
+            min_baskets: users with fewer baskets are left out in training (``MIN_NBR_BASKET_COUNT``).
 
         Raises:
             UserError: the file cannot be read, is malformed or has too few items.
@@ -253,7 +255,7 @@ class CleanBaskets:
         self.popular, self.unpopular = _fifths(self.path, np.bincount(item), np.arange(len(numbers)), kept, text)
 
     def imitate(self, generator: np.random.Generator, n: int, targets: np.ndarray) -> FakeBaskets:
-        """Draw ``n`` fake users that promote ``targets`` (int64, indices into ``tokens``)."""
+        """Draw ``n`` fake users whose baskets promote ``targets`` (int64, indices into ``tokens``)."""
         clean = self._clean
         n_baskets = bandwagon.baskets_per_user(generator, n, clean.baskets_per_user)
         sizes = bandwagon.basket_sizes(generator, n_baskets.sum(), clean.items_per_basket, len(self.popular) + 1)
@@ -266,22 +268,22 @@ class CleanBaskets:
 
 
 def same_filter(key: str, one: Any, other: Any) -> bool:
-    """Return whether two values of a filter setting mean the same, such as ``[5,inf)`` and ``[5, inf)``."""
+    """Return whether two values of a filter setting are equivalent, such as ``[5,inf)`` and ``[5, inf)``."""
     with suppress(UserError):
         return one == other or parse_intervals(one, key) == parse_intervals(other, key)
     return False  # they differ, and one is not an interval
 
 
 def fresh_ids(tokens: pa.Array, n: int, preferred: pa.Array | None = None) -> pa.Array:
-    """Return ``n`` ids that are not in use.
+    """Return ``n`` ids (strings) for fake users or sessions that no real one has.
 
     If all existing ids are decimal integers, return the next ``n`` integers after the largest. Otherwise return
-    ``fraud_1``, ``fraud_2`` and so on, continuing after the largest id of that form.
+    ``fraud_1``, ``fraud_2`` and so on, continuing after the largest existing id of that form.
 
     Args:
         tokens: Arrow string array of the existing ids.
         n: number of ids to return.
-        preferred: Arrow string array [n] of ids to return if none of them exists.
+        preferred: Arrow string array [n] of ids to return if none of them exists yet; None for no preference.
 
     Returns:
         Arrow string array [n].
@@ -311,14 +313,21 @@ def _refuse_extreme(path: str | Path, table: pa.Table) -> None:
 def _fifths(
     path: Path, counts: np.ndarray, rank: np.ndarray, kept: np.ndarray, filters: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the popular and the unpopular items (int64) among those ``kept``; ``filters`` is for the message.
+    """Return the most and the least popular fifth of the items that pass the filters, as int64 indices of items.
+
+    Args:
+        path: the file, for the message.
+        counts: int [items], number of rows of each item.
+        rank: int [items], the order of equally popular items.
+        kept: bool [items], whether an item passes the filters.
+        filters: text that names the filters, for the message.
 
     Raises:
-        UserError: training keeps too few items.
+        UserError: too few items pass the filters.
     """
     if kept.sum() < bandwagon.LEAST_ITEMS:
         raise UserError(
-            f"{path}: spam needs {bandwagon.LEAST_ITEMS} items or more, but training keeps {kept.sum()} of "
-            f"{len(kept)}{filters}"
+            f"{path}: a spam attack needs at least {bandwagon.LEAST_ITEMS} items, but only {kept.sum()} of {len(kept)} "
+            f"are left after filtering{filters}"
         )
     return bandwagon.fifths(counts, rank, kept)

@@ -1,4 +1,4 @@
-"""The order of tokens, the same for requests and lists of items in all tasks."""
+"""The order in which tokens are sorted, the same for requests and lists of items in all tasks."""
 
 import re
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ _WHOLE_INT64 = r"^(0|[1-9][0-9]{0,17})$"
 
 
 def order_requests(tokens: Iterable[str]) -> list[str]:
-    """Return tokens in the order in which requests are made, independent of their order in a file.
+    """Sort the tokens of requesting users; this is the order of their requests, whatever their order in a file.
 
     If every token is a decimal integer without a leading zero, they are sorted as integers, else by Unicode code point.
-    ERASE sorts as integers or as text depending on how pandas happened to parse the file, and not consistently.
+    ERASE sorts them as integers or as text, depending on how pandas parsed the file.
 
     Args:
         tokens: strings; repeated tokens are kept.

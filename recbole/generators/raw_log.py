@@ -1,4 +1,4 @@
-"""Logs as in their files, before training filters them: which rows may be requested, and copies of those rows.
+"""Unfiltered logs as they are in their files: which rows users may request to forget, and copies of these rows.
 
 `read_filled` reads columns of such files and checks that no value is missing.
 """
@@ -48,9 +48,9 @@ class RawInteractions:
         Args:
             path: the file.
             user_field, item_field, rating_field: names of the columns.
-            separator: the one character between columns.
-            min_sensitive: a user with fewer sensitive rows makes no request.
-            min_remaining: a user with fewer other rows makes no request.
+            separator: the character between columns.
+            min_sensitive: users with fewer sensitive rows make no request.
+            min_remaining: users with fewer rows besides the sensitive ones make no request.
 
         Raises:
             UserError: the file cannot be read, a column is missing, or a row has no user or no item.
@@ -68,8 +68,8 @@ class RawInteractions:
     def sensitive(self, items: Iterable[str], rating_threshold: float | None = None) -> np.ndarray:
         """Return which rows may be requested to be forgotten, bool [n].
 
-        Their item is in ``items``, their rating is at least ``rating_threshold`` (if given), and their user has enough
-        sensitive and enough other rows.
+        These are the rows whose item is in ``items``, whose rating is at least ``rating_threshold`` (None for any
+        rating), and whose user has enough sensitive and enough other rows.
 
         Raises:
             UserError: a threshold is given, and the file has no ratings.
@@ -86,7 +86,7 @@ class RawInteractions:
         return rows & ((requested >= min_sensitive) & (others >= min_remaining))[self.users]
 
     def write(self, path: str | Path, rows: np.ndarray) -> None:
-        """Write the header and the given rows (int64 indices) with their text in the log and LF line ends."""
+        """Write the header and the given rows (int64 indices), with the same text as in the log, and LF line ends."""
         starts, ends = self._lines
         with open(self.path, "rb") as source, atomic_write(path, "wb") as file:
             file.write(source.readline().removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n") + b"\n")
@@ -96,7 +96,7 @@ class RawInteractions:
 
     @cached_property
     def _lines(self) -> tuple[np.ndarray, np.ndarray]:
-        """Byte positions where the lines below the header start and end (int64 [n] each), without line ends."""
+        """Byte positions at which each line below the header starts and ends, without line ends; int64 [n] each."""
         content = np.memmap(self.path, np.uint8, "r")
         blocks = range(0, len(content), _BLOCK)
         ends = np.concatenate([np.flatnonzero(content[at : at + _BLOCK] == _NEWLINE) + at for at in blocks])
@@ -106,7 +106,7 @@ class RawInteractions:
         ends = ends - (content[ends - 1] == _RETURN)
         filled = ends > starts
         if filled.sum() != self.n_total:
-            raise UserError(f"{self.path}: the file has line ends other than LF and CRLF")
+            raise UserError(f"{self.path}: the file has line ends other than LF and CRLF; convert them")
         return starts[filled], ends[filled]
 
 
@@ -120,8 +120,8 @@ class RawBaskets:
         items: Arrow string array [n], the item of each row.
         n_total: number of rows, that is, of items in baskets.
         tokens: the users, in file order.
-        extension: file extension of its forget sets: ``json`` for a list of users, who request all of their listed
-            items, or ``inter`` for pairs of user and item.
+        extension: file extension of its forget sets: ``json`` for a list of users, each of whom requests all of the
+            user's sensitive items, or ``inter`` for pairs of user and item.
     """
 
     def __init__(
@@ -137,9 +137,9 @@ class RawBaskets:
 
         Args:
             path: the file.
-            min_baskets: users with fewer baskets are left out, and so are requests that would leave fewer baskets.
+            min_baskets: users with fewer baskets are left out, and so are requests that would leave a user fewer.
             in_baskets: a user requests only items that are in at least this many of the user's baskets.
-            user_field, item_field, separator: column names and separator of the file of pairs, which is written if
+            user_field, item_field, separator: column names and separator of the forget set, which is a file of pairs if
                 ``in_baskets`` is above 1.
 
         Raises:
@@ -158,8 +158,9 @@ class RawBaskets:
     def sensitive(self, items: Iterable[str], rating_threshold: float | None = None) -> np.ndarray:
         """Return which rows may be requested to be forgotten, bool [n].
 
-        Their item is in ``items`` and in at least ``in_baskets`` of the user's baskets, and without all such rows their
-        user keeps ``min_baskets`` baskets. Of equal items in a basket only the first is marked.
+        These are the rows whose item is in ``items`` and in at least ``in_baskets`` of the user's baskets, provided
+        that the user has ``min_baskets`` non-empty baskets left without all these rows. Of equal items in a basket only
+        the first is marked.
 
         Raises:
             UserError: a rating threshold is given.
@@ -191,9 +192,10 @@ class RawBaskets:
         return self.items.dictionary_encode().indices.to_numpy().astype(np.int64)
 
     def write(self, path: str | Path, rows: np.ndarray) -> None:
-        """Write a forget set of the given rows, in their order, each user or pair once.
+        """Write the forget set of the given rows (int64 indices), in their order.
 
-        It is a JSON list of users, or an ``.inter`` file of pairs of user and item, as :attr:`extension` says.
+        If :attr:`extension` is ``json``, it is a JSON list of the users, otherwise an ``.inter`` file of the pairs of
+        user and item. Each user or pair is written once.
         """
         users = [self.tokens[user] for user in self.users[rows].tolist()]
         if self.extension == "json":
@@ -214,18 +216,18 @@ def read_filled(
     Args:
         path: the file.
         columns: names of columns that must have a value in every row.
-        separator: the one character between columns.
+        separator: the character between columns.
         maybe_empty: names of further columns, in which values may be missing.
 
     Raises:
-        UserError: the file cannot be read, a column is missing, or a row has no value.
+        UserError: the file cannot be read, a column is missing, or a row has no value in one of ``columns``.
     """
     table = read_atomic(path, [*columns, *maybe_empty], separator).table
     for name in columns:
         missing = pc.is_null(table[name], nan_is_null=True)
         if pc.any(missing).as_py():
             first, n = line_of(path, pc.index(missing, True).as_py()), pc.sum(missing).as_py()
-            raise UserError(f"{path}:{first}: column '{name}' has no value (rows without one: {n})")
+            raise UserError(f"{path}:{first}: column '{name}' has no value (in {n} of {len(table)} rows); fill it in")
     return table
 
 

@@ -27,7 +27,7 @@ def read_sensitive_items(folder: str | Path, category: str) -> list[str]:
         hint, command = suggest(category, list_categories(folder)), preparing_command(folder.name)
         raise UserError(
             f"no list of sensitive items for the category '{category}' in {folder}{hint} (looked for "
-            f"{', '.join(names)}; {f'{command!r} makes the lists' if command else 'write one item on each line'})"
+            f"{', '.join(names)}; {f'{command!r} writes the lists' if command else 'write one item token per line'})"
         )
     try:
         lines = path.read_bytes().decode("utf-8-sig").split("\n")
@@ -42,7 +42,7 @@ def read_sensitive_items(folder: str | Path, category: str) -> list[str]:
 
 
 def list_categories(folder: str | Path) -> list[str]:
-    """Return the categories for which the folder has lists, sorted."""
+    """Return the categories for which a data set's folder has lists of sensitive items, sorted."""
     paths = [
         (path, f"sensitive_{kind}_")
         for kind in SENSITIVE_KINDS
@@ -52,7 +52,7 @@ def list_categories(folder: str | Path) -> list[str]:
 
 
 def write_sensitive_items(folder: str | Path, category: str, items: Iterable[str]) -> Path:
-    """Write the list of a category and return its path.
+    """Write the list of sensitive items of a category to a data set's folder, and return the file's path.
 
     The distinct items are written in the order of `order_requests`.
 

@@ -1,12 +1,14 @@
-"""Spam to be forgotten: a bandwagon attack on unpopular items, drawn from a clean log and kept in a separate file.
+"""Spam attacks to be forgotten: draws fake profiles that promote unpopular items (bandwagon attack) and writes them.
 
-The fake profiles are never added to the log's own file. A run with ``--spam`` adds them to the training data, and
-unlearning has to remove their effect. `recbole.generators.bandwagon` describes what is drawn, and
-`recbole.generators.imitation` which real profiles it imitates. File names and metadata are those of ERASE (Lubitzsch,
-de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341). The metadata have further keys: the SHA-256 of the fraud file and
-of the clean one, and the filter that determines which items training keeps. They have no creation time, so that one
-seed gives the same bytes on every machine. The number of promoted items and the filter are in the metadata, but not in
-the file names; an attack that differs in them is only overwritten on request.
+They are written to a separate file (the fraud file), never to the log's own. A run with ``--spam`` adds them to the
+training data, and unlearning has to remove their effect. `recbole.generators.bandwagon` describes the distributions,
+and `recbole.generators.imitation` how real profiles are imitated.
+
+File names and metadata are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv 2603.08341). The
+metadata have further keys: the SHA-256 of the fraud file and of the clean one, and the filters of items in training.
+They have no creation time, so that a seed gives the same bytes on every machine. The number of promoted items and the
+filters are in the metadata, but not in the file names. An existing attack that differs in them is overwritten only on
+request.
 """
 
 import json
@@ -22,18 +24,18 @@ from recbole.utils import UserError, sha256_of_file, stream, write_json
 from recbole.utils.staging import staged
 
 MOST_FAKES = 100
-"""Upper limit for the number of fake profiles, as a multiple of the number of real ones."""
+"""Upper limit for the number of fake profiles, as a multiple of the number of real profiles."""
 
 
 class SpamWriter:
-    """Draws and writes the attacks on one data set.
+    """Draws and writes the spam attacks on one data set.
 
     Attributes:
-        clean: the clean log.
+        clean: the clean log that the fake profiles imitate.
     """
 
     def __init__(self, clean: CleanInteractions | CleanBaskets, folder: str | Path, dataset: str) -> None:
-        """Take the clean log, the folder to write to and the data set's name."""
+        """Create a writer for a clean log, given the folder to write to and the data set's name for file names."""
         self.clean, self._folder, self._dataset = clean, Path(folder), dataset
         self._source_sha256 = sha256_of_file(clean.path)
 
@@ -46,7 +48,7 @@ class SpamWriter:
         """Raise a UserError if the attack is impossible, or would overwrite a different one without ``overwrite``.
 
         Args:
-            ratio: share of fakes among all users or sessions of the poisoned log.
+            ratio: share of fake users (sessions) among all users (sessions), real and fake.
             seed: the attack's seed.
             n_target_items: number of promoted items.
             overwrite: whether an existing attack may be replaced.
@@ -57,13 +59,13 @@ class SpamWriter:
         if fake > MOST_FAKES * real:
             raise UserError(
                 f"--unlearning_fraction {ratio}: {fake:,} fake {self.clean.kind} are more than {MOST_FAKES} times "
-                f"the {real:,} real ones; take 0.99 or less"
+                f"the {real:,} real ones; use 0.99 or less"
             )
         available = len(self.clean.unpopular)
         if not 1 <= n_target_items <= available:
             raise UserError(
                 f"--n_target_items {n_target_items}: must be from 1 to {available}, the number of items in the least "
-                f"popular fifth of those that training keeps of {self.clean.path}"
+                f"popular fifth of the items of {self.clean.path} that pass the filters"
             )
         if not overwrite:
             self._check_found(*self.paths(ratio, seed), n_target_items)
@@ -72,10 +74,10 @@ class SpamWriter:
         """Raise a UserError if an attack exists that differs from the one to write."""
         if not path.exists():
             return
-        advice = "give --overwrite to replace it"
+        advice = "add --overwrite to replace it"
         found = _told(metadata_path)
         if found is None:
-            raise UserError(f"{path} exists, but {metadata_path.name}, which says how it was made, does not; {advice}")
+            raise UserError(f"{path} exists, but its metadata {metadata_path.name} are missing or damaged; {advice}")
         if f"original_{self.clean.kind}" not in found:
             raise UserError(f"{metadata_path} describes spam for another task than {self.clean.task_type}; {advice}")
         if found.get("n_target_items") != n_target_items:
@@ -93,14 +95,14 @@ class SpamWriter:
         never next to the metadata of another one.
 
         Args:
-            ratio: share of fakes among all users or sessions of the poisoned log.
-            seed: an int of at least 0. The targets depend only on the seed and their number, not on the ratio.
+            ratio: share of fake users (sessions) among all users (sessions), real and fake.
+            seed: an int of at least 0. The promoted items depend only on the seed and their number, not on the ratio.
             n_target_items: number of promoted items.
 
         Returns:
-            dict: ``paths`` (fraud file, metadata), ``real`` and ``fake`` (numbers of users or sessions), ``rows``,
-            ``items`` (number of distinct items), ``targets`` (item tokens), ``target_rows`` (number of rows with a
-            target).
+            dict: ``paths`` (fraud file, metadata), ``real`` and ``fake`` (numbers of users or sessions), ``rows``
+            (number of fake rows), ``items`` (number of distinct items in them), ``targets`` (tokens of the promoted
+            items), ``target_rows`` (number of rows with a promoted item).
         """
         clean, generator = self.clean, stream(seed, "spam")
         targets = generator.choice(clean.unpopular, n_target_items, replace=False)

@@ -1,4 +1,4 @@
-"""The settings that determine which items training keeps, with their values in ERASE's configurations."""
+"""The settings that filter users and items before training, with their values in ERASE's configurations."""
 
 from typing import Any
 
@@ -9,4 +9,4 @@ USUAL_FILTERS: dict[str, dict[str, Any]] = {
     "SBR": dict.fromkeys(INTERVALS, EVERYTHING),
     "NBR": {"MIN_NBR_BASKET_COUNT": 4},
 }
-"""Task to its filter settings, name to value."""
+"""Dict from the task to its filter settings, name to value."""

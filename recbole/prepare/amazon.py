@@ -1,7 +1,7 @@
 """Amazon Reviews 2023: reading the reviews of a category and the descriptions of its items.
 
-A review names its item by ``asin``. A description names a product, in all sizes and colours, by ``parent_asin``.
-Reviews contain both, which links items to descriptions.
+A review identifies its item by ``asin``. A description identifies a product, in all its sizes and colours, by
+``parent_asin``. Reviews contain both ids, which links items to descriptions.
 """
 
 import json
@@ -31,7 +31,7 @@ _REVIEW = pa.schema(
 _ITEMS_AT_ONCE = 4096
 
 Texts: TypeAlias = Mapping[str, Sequence[str]]
-"""Field of the rules to the keys of a description whose texts, joined by spaces, are the field's value."""
+"""Dict from a field that the rules test to the keys of a description whose texts, joined by spaces, are its value."""
 
 
 def urls(category: str) -> dict[str, str]:
@@ -54,13 +54,14 @@ def read(
         folder: the folder with the category's two files.
         category: the category's name, as in the file names.
         rules_path: the YAML file with the rules for sensitive items.
-        texts: field of the rules to keys of the descriptions, see `Texts`.
-        k: the k of the k-core: users and items with fewer reviews are removed, repeatedly.
+        texts: which keys of the descriptions the rules test, see `Texts`.
+        k: users and items with fewer than ``k`` reviews are removed, repeatedly, until none is left (k-core).
 
     Returns:
-        ``(log, categories, read)``: a `RawTable` with user, item (the asin), rating and timestamp (milliseconds since
-        1970, UTC); a dict from each sensitive category to its items in the log (list of asins); and the counts of the
-        raw reviews, see :meth:`RawTable.counts`.
+        ``(log, categories, read)``. ``log`` is a `RawTable` with user, item (the asin), rating and timestamp
+        (milliseconds since 1970, UTC), sorted by user and time. ``categories`` is a dict from each sensitive category
+        to its items in the log (list of asins). ``read`` has the counts of the raw reviews, see
+        :meth:`RawTable.counts`.
 
     Raises:
         UserError: a file is missing or malformed, more than 1 % of the reviews have an impossible rating or time, or a
@@ -91,7 +92,7 @@ def _possible(log: RawTable, path: Path) -> RawTable:
     if lost := int(len(log) - kept.sum()):
         told = f"{path}: {lost} of {len(log)} reviews have a rating outside {RATINGS} or a time outside 1994 to 2100"
         if lost > max(10, len(log) / 100):
-            raise UserError(f"{told} (in milliseconds)")
+            raise UserError(f"{told} (in milliseconds): is it a file of Amazon Reviews 2023?")
         say(f"{told} and were removed")
     return log.take(kept) if lost else log
 
@@ -104,7 +105,7 @@ def _of_parents(log: RawTable, parents: pa.Array) -> pa.Array:
 
 
 def _sensitive_parents(folder: Path, category: str, rules_path: Path, texts: Texts) -> dict[str, pa.Array]:
-    """Return the parent_asins (Arrow string array) whose descriptions match, by sensitive category."""
+    """Return a dict from each sensitive category to the parent_asins whose descriptions match (Arrow string array)."""
     rules = SensitiveRules(rules_path)
     described = _described(find(folder, f"meta_{category}.jsonl"), texts)
     while items := list(islice(described, _ITEMS_AT_ONCE)):
@@ -114,7 +115,7 @@ def _sensitive_parents(folder: Path, category: str, rules_path: Path, texts: Tex
 
 
 def _described(path: Path, texts: Texts) -> Iterator[tuple[str, ...]]:
-    """Yield (parent_asin, text of each field in ``texts``) for each item description that has a parent_asin."""
+    """Yield (parent_asin, text of each field in ``texts``) for each description that has a parent_asin."""
     for line, item in json_objects(path):
         parent = item.get("parent_asin")
         if not isinstance(parent, str | None):

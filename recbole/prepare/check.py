@@ -16,10 +16,10 @@ SOURCE_COUNTS = "source_counts.json"
 
 @dataclass(frozen=True)
 class Difference:
-    """A count that differs from the published figure.
+    """A count of the data that differs from the published figure.
 
     Attributes:
-        stage: ``source`` (the raw files) or ``prepared``.
+        stage: ``source`` (count of the raw files) or ``prepared`` (count of the files that were written).
         gap: the count minus the published figure.
         text: a description, for the error message.
     """
@@ -30,7 +30,12 @@ class Difference:
 
 
 def note_source(folder: Path, counts: Mapping[str, int]) -> None:
-    """Write the counts of the raw files, before any filter, for a later check."""
+    """Write the counts of the raw files, before any filter, as JSON to ``folder``, for a later ``--check``.
+
+    Args:
+        folder: the folder of the prepared files.
+        counts: dict from what was counted, such as ``users``, to the count.
+    """
     write_json(folder / SOURCE_COUNTS, dict(counts))
 
 
@@ -58,7 +63,11 @@ def check(options: argparse.Namespace, folder: Path) -> None:
         raise UserError(f"{options.name}: {'; '.join(one.text for one in found)}: {reason(published, source, found)}")
     check_together(data, published.at_least)
     known = published.source.figures or published.prepared.figures
-    say("the counts hold" if known else "no size is published: the files agree with each other, more cannot be checked")
+    say(
+        "the counts agree with the published ones"
+        if known
+        else "no counts are published for these data: only the agreement of the files with each other was checked"
+    )
 
 
 def compared(stage: str, found: Mapping[str, int] | None, published: Section) -> list[Difference]:
@@ -66,13 +75,14 @@ def compared(stage: str, found: Mapping[str, int] | None, published: Section) ->
 
     Args:
         stage: ``source`` or ``prepared``.
-        found: name (such as ``users``) to count; None if nothing was counted.
+        found: dict from what was counted (such as ``users``) to the count; None if nothing was counted.
         published: the published figures.
     """
     if found is None:
         if published.figures:
             say(
-                f"{stage}: not counted when this was prepared, so that {len(published.figures)} figures are not checked"
+                f"{stage}: there are no counts of the raw files, so {len(published.figures)} published figures are not "
+                "checked; prepare the data again to count them"
             )
         return []
     differing = []
@@ -98,14 +108,20 @@ def compared(stage: str, found: Mapping[str, int] | None, published: Section) ->
 
 
 def reason(published: Published, source: Mapping[str, int] | None, found: Sequence[Difference]) -> str:
-    """Return a likely reason for the differences ``found``."""
+    """Return text with a likely reason for differences between counts and published figures.
+
+    Args:
+        published: the published figures.
+        source: the counts of the raw files; None if unknown.
+        found: the differences, at least one.
+    """
     of_source = any(one.stage == "source" for one in found)
     section = published.source if of_source else published.prepared
     if section.reason:
         return section.reason
     if of_source:
         fewer = any(one.gap < 0 for one in found)
-        return f"another release of the raw files, or {'a truncated one' if fewer else 'one with repeated rows'}"
+        return f"probably the raw files are another release, or {'truncated' if fewer else 'have repeated rows'}"
     if source is not None and published.source.figures:
-        return "the raw files have the published counts, so a filter differs from that of the published figures"
-    return "another version of the raw files, or other filters, than those of the published figures"
+        return "the raw files have the published counts, so probably a filter differs from that of the publication"
+    return "probably the raw files have another version than in the publication, or filters differ"

@@ -1,7 +1,7 @@
-"""Checks of the columns of raw tables, and finding the first line that violates them.
+"""Checks of the values in raw tables, with error messages that name the first invalid line.
 
 Arrow's parsers and vectorised checks test whole blocks of a file. If a block fails, the file is read again with the
-same parsers and checks, to name the first wrong line.
+same parsers and checks, to find the first invalid line.
 """
 
 import io
@@ -30,13 +30,13 @@ _SHOWN = 40
 class Form:
     """The columns to read from a table, with requirements on their values.
 
-    Required string columns contain tokens: texts that are not empty and have no tab or line break.
+    A string column that may have no missing values must contain tokens: texts without tab or line break, not empty.
 
     Attributes:
-        types: column name to Arrow type; floats must be finite.
-        optional: columns that may have missing values.
-        tokens: optional string columns whose values must be tokens.
-        least: the smallest integer that is accepted, or None.
+        types: dict from a column's name to its Arrow type; floats must be finite.
+        optional: names of the columns that may have missing values.
+        tokens: names of the optional string columns whose other values must be tokens.
+        least: the smallest integer that is accepted; None for no limit.
     """
 
     types: dict[str, pa.DataType]
@@ -45,11 +45,11 @@ class Form:
     least: int | None = None
 
     def fault(self, name: str, column: pa.Array) -> str | None:
-        """Return a message about the first invalid value of a column, or None if all values are valid.
+        """Return a message about an invalid value of a column, or None if all values are valid.
 
         Args:
             name: the column's name.
-            column: its values, an Arrow array of the column's type.
+            column: its values, an Arrow array of the type in :attr:`types`.
         """
         kind = column.type
         required = name not in self.optional
@@ -90,16 +90,16 @@ def explain_csv(
     quote: str | None,
     error: Exception,
 ) -> UserError:
-    """Return the `UserError` for a .csv file that failed to parse; it names the first wrong line and the reason.
+    """Return the `UserError` for a file of separated values that failed to parse; it names the first invalid line.
 
     Args:
         path: the file, plain or ``.gz``.
         names: the names of all columns of the file.
-        has_header: whether the first line contains these names.
-        form: the required columns.
+        has_header: whether the first line is a header.
+        form: the columns that were to be read.
         separator: the character between values.
-        quote: the character around values, or None.
-        error: the error of Arrow or of `Form.check`, for files in which no single line is wrong.
+        quote: the character around values; None if values are not quoted.
+        error: the error of Arrow or of `Form.check`; its text is the message if no single line is invalid.
     """
     rows = csv_rows(path, separator, quote)
     if has_header:
@@ -118,7 +118,7 @@ def explain_csv(
 def _fault_of_rows(rows: Sequence[Sequence[str]], names: Sequence[str], form: Form) -> str | None:
     """Return a message about an invalid row or value among rows (lists of str), or None if all are valid.
 
-    If a column cannot be parsed, the message shows the value of the first row, so pass one row to be exact.
+    If a column cannot be parsed, the message shows the value of the first row. Pass a single row to get the exact one.
     """
     for values in rows:
         if len(values) != len(names):
@@ -130,6 +130,7 @@ def _fault_of_rows(rows: Sequence[Sequence[str]], names: Sequence[str], form: Fo
 
 
 def _fault_of_cells(cells: Sequence[str], name: str, form: Form) -> str | None:
+    """Return a message about an invalid value among the values (str) of one column, or None if all are valid."""
     quoted = "".join('"' + cell.replace('"', '""') + '"\n' for cell in cells)
     kind = form.types[name]
     try:
@@ -161,12 +162,12 @@ def json_batches(stream: BinaryIO | pa.NativeFile, form: Form) -> Iterator[pa.Re
 
 
 def explain_json(path: str | Path, form: Form, error: Exception) -> UserError:
-    """Return the `UserError` for a file of JSON lines that failed to parse; it names the first wrong line and why.
+    """Return the `UserError` for a file of JSON lines that failed to parse; it names the first invalid line.
 
     Args:
         path: the file, plain or ``.gz``.
-        form: the required fields.
-        error: the error of Arrow or of `Form.check`, for files in which no single line is wrong.
+        form: the fields that were to be read.
+        error: the error of Arrow or of `Form.check`; its text is the message if no single line is invalid.
     """
     lines = numbered_lines(path)
     while chunk := list(islice(lines, _AT_ONCE)):

@@ -1,4 +1,4 @@
-"""Counts of a prepared data set (users, items, ...), and checks that its files are from one preparation."""
+"""Counts of a prepared data set (users, items, ...), and checks that its files were written by the same preparation."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -15,18 +15,18 @@ from recbole.utils import UserError, read_json
 
 _USERS = ("user_id", "session_id")
 _PARTS = ("train", "valid", "train_all", "test")
-_STALE = "these files are not of one preparation: prepare the data set again"
+_STALE = "the files are from different preparations: prepare the data set again"
 
 
 class Interactions:
-    """The ``.inter`` file of a data set (CF, SBR).
+    """The interactions in the ``.inter`` file of a prepared data set (CF, SBR).
 
     Attributes:
-        path: of the file.
+        path: the file.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the columns of tokens.
+        """Read the user, session and item columns.
 
         Raises:
             UserError: the file cannot be read, or lacks a column or a value.
@@ -42,7 +42,10 @@ class Interactions:
         self._columns = {name: table[name].combine_chunks().dictionary_encode() for name in self._names}
 
     def counts(self) -> dict[str, int]:
-        """Return the numbers of interactions, users, sessions and items, and of rows in the files of a given split."""
+        """Return a dict with the numbers of ``interactions``, ``users``, ``sessions`` and ``items``.
+
+        If there are files of a given split, it also has their numbers of rows, such as ``train_interactions``.
+        """
         words = {"user_id": "users", "session_id": "sessions", "item_id": "items"}
         found = {"interactions": len(self._columns["item_id"])}
         found |= {words[name]: len(column.dictionary) for name, column in self._columns.items()}
@@ -53,7 +56,7 @@ class Interactions:
         return found
 
     def least(self) -> dict[str, int]:
-        """Return the smallest number of rows of a user, and of an item."""
+        """Return the smallest number of rows of any user and of any item: ``rows_per_user`` and ``rows_per_item``."""
         return {
             "rows_per_user": int(np.bincount(self._codes(self._names[0])).min()),
             "rows_per_item": int(np.bincount(self._codes("item_id")).min()),
@@ -65,7 +68,7 @@ class Interactions:
         return self._columns["item_id"].dictionary
 
     def strangers(self, paths: Iterable[Path]) -> str | None:
-        """Return a description of the first forget-set row (in the files ``paths``) that is not in the log, or None."""
+        """Return a message about the first row of some forget sets (files) that is not in the log, or None."""
         user = self._names[0]
         n_items = len(self.items)
         log = self._codes(user).astype(np.int64) * n_items + self._codes("item_id")
@@ -87,23 +90,23 @@ class Interactions:
 
 
 class Purchases:
-    """The ``_merged.json`` file of a data set (NBR).
+    """The baskets in the ``_merged.json`` file of a prepared data set (NBR).
 
     Attributes:
-        path: of the file.
+        path: the file.
     """
 
     def __init__(self, path: Path) -> None:
         """Read the baskets.
 
         Raises:
-            UserError: the file cannot be read or does not have that form.
+            UserError: the file cannot be read or is malformed.
         """
         self.path = path
         self._baskets = read_baskets(path)
 
     def counts(self) -> dict[str, int]:
-        """Return the numbers of purchases (items in baskets), users, baskets and distinct items."""
+        """Return a dict with the numbers of ``interactions`` (items in baskets), ``users``, ``baskets``, ``items``."""
         own = self._baskets
         return {
             "interactions": len(own.items),
@@ -113,7 +116,7 @@ class Purchases:
         }
 
     def least(self) -> dict[str, int]:
-        """Return the smallest number of baskets of a user, and of items in a basket."""
+        """Return the smallest numbers of baskets and of items: ``baskets_per_user`` and ``items_per_basket``."""
         own = self._baskets
         return {
             "baskets_per_user": int(own.baskets_per_user.min()),
@@ -126,7 +129,7 @@ class Purchases:
         return pa.array(np.unique(self._baskets.items)).cast(pa.string())
 
     def strangers(self, paths: Iterable[Path]) -> str | None:
-        """Return a description of the first user or item in the forget sets ``paths`` that has no basket, or None."""
+        """Return a message about the first user or item of some forget sets (files) that has no basket, or None."""
         users = pa.array(self._baskets.users)
         for path in paths:
             asked = self._asked(path)
@@ -145,25 +148,29 @@ class Purchases:
 
 
 def opened(folder: Path, name: str) -> Interactions | Purchases:
-    """Read the prepared data set in a folder.
+    """Read the prepared data set ``name`` in a folder: its ``.inter`` file, or else its ``_merged.json`` file.
 
     Raises:
-        UserError: nothing was prepared there, or the file cannot be read.
+        UserError: neither file exists, or the file cannot be read.
     """
     inter, merged = folder / f"{name}.inter", folder / f"{name}_merged.json"
     if inter.is_file():
         return Interactions(inter)
     if merged.is_file():
         return Purchases(merged)
-    raise UserError(f"{folder} holds neither {inter.name} nor {merged.name}: nothing was prepared there yet")
+    raise UserError(f"{folder} contains neither {inter.name} nor {merged.name}: prepare the data set first")
 
 
 def check_together(data: Interactions | Purchases, at_least: Mapping[str, int]) -> None:
-    """Check that the sensitive items and forget sets of a prepared data set occur in it, and its smallest counts.
+    """Check that the files of a prepared data set agree with each other.
+
+    Every sensitive item and every row of a forget set must be in the data, and no user or item may have fewer rows than
+    the preparation leaves.
 
     Args:
         data: the prepared data set.
-        at_least: name of a count, such as ``rows_per_user``, to the minimum that the preparation guarantees.
+        at_least: dict from the name of a count, such as ``rows_per_user``, to the minimum that the preparation
+            guarantees.
 
     Raises:
         UserError: a check failed.
@@ -171,11 +178,14 @@ def check_together(data: Interactions | Purchases, at_least: Mapping[str, int]) 
     found = data.least()
     for what, least in at_least.items():
         if what not in found:
-            raise UserError(f"{data.path.name}: no '{what}' is counted; there are {', '.join(found)}")
+            raise UserError(
+                f"published.yaml: at_least: '{what}' is not a count of {data.path.name}; known are {', '.join(found)}"
+            )
         if found[what] < least:
             told = what.replace("_", " ")
             raise UserError(
-                f"{data.path}: {told}: {found[what]} at least, where the preparation leaves {least} at least; {_STALE}"
+                f"{data.path}: the smallest number of {told} is {found[what]}, but the preparation leaves at least "
+                f"{least}; {_STALE}"
             )
     folder = data.path.parent
     for path in sorted(folder.glob("sensitive_asins_*.txt")):

@@ -20,15 +20,15 @@ _PATIENCE = 60
 _BLOCK = 1 << 20
 _BEGINNINGS = {".gz": b"\x1f\x8b", ".zip": b"PK\x03\x04"}
 _WEB_PAGE = (b"<!doctype html", b"<html")
-_BY_HAND = "download it manually and give its folder with --from"
+_BY_HAND = "download it manually and pass its folder with --from"
 
 
 def download(url: str, path: str | Path, sha256: str | None = None) -> None:
-    """Download a file. The file appears under its name only when it is complete.
+    """Download a file. It has its final name only once it is complete.
 
     If the download is interrupted, the received part is kept as ``<path>.partial``. The next call requests only the
-    rest, provided that the server confirms that its file is unchanged (by the ETag or the modification time, which is
-    stored in ``<path>.partial.version``). Only one process at a time downloads a file.
+    rest, provided that the server's file is unchanged; its ETag or modification time is stored for this purpose in
+    ``<path>.partial.version``. Only one process at a time downloads a file.
 
     Args:
         url: the URL.
@@ -82,10 +82,10 @@ def _fetch(url: str, partial: Path, version: Path) -> None:
 
 
 def _store(url: str, response: http.client.HTTPResponse, partial: Path, version: Path, have: int) -> None:
-    """Write the response's content to the partial file, after its first ``have`` bytes.
+    """Append the response's content to the partial file, which has ``have`` bytes; with ``have`` 0 start a new file.
 
     Raises:
-        UserError: the response is a web page, or fewer bytes arrived than announced.
+        UserError: the response is a web page, or its length is not the announced one.
     """
     if response.headers.get_content_type() == "text/html":
         raise UserError(f"{url}: the server sent a web page instead of the file; {_BY_HAND}")
@@ -100,6 +100,7 @@ def _store(url: str, response: http.client.HTTPResponse, partial: Path, version:
 
 
 def _remember(headers: Message, version: Path) -> None:
+    """Store what identifies the server's version of the file: its strong ETag or else its modification time."""
     tag = headers.get("ETag") or ""
     known = headers.get("Last-Modified") if not tag or tag.startswith("W/") else tag
     if known:
@@ -145,7 +146,8 @@ def read_archive(
 
     Args:
         archive: the path of the zip file.
-        members: path inside the archive to the expected SHA-256, or to None if unknown.
+        members: dict from a path inside the archive to the expected SHA-256 (64 hexadecimal digits), or to None if
+            unknown.
         name: the archive's name in messages; None for its path.
 
     Raises:

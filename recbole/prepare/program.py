@@ -1,4 +1,4 @@
-"""Parts that all ``dataset/<name>/prepare.py`` scripts share: exit status, progress messages, lists and forget sets."""
+"""Parts that all ``dataset/<name>/prepare.py`` scripts share: exit status, progress messages, writing forget sets."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +22,9 @@ SEEDS = (2, 3, 5, 7, 11)
 def run(main: Callable[[], None]) -> None:
     """Run ``main()`` as a program, and exit with a status if it does not succeed.
 
-    The status is 2 after a user error, and 128 plus the signal's number after a signal
-    (:func:`~recbole.utils.ending.ended`), each with one line on the standard error stream. ``main`` should write its
-    files with `staged`, so that an interrupted preparation leaves the data set unchanged.
+    The status is 2 after a user error, and 128 plus the signal's number after a signal, each with one line on the
+    standard error stream (:func:`~recbole.utils.ending.ended`). ``main`` should write its files with `staged`, so that
+    an interrupted preparation leaves the data set unchanged.
     """
 
     def work() -> int:
@@ -36,7 +36,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line of progress, without buffering."""
+    """Print a line about the progress at once, without buffering."""
     print(text, flush=True)
 
 
@@ -56,14 +56,14 @@ def write_scenarios(
         folder: the folder to write to.
         dataset: the data set's name, for file names.
         log: the interactions (CF, SBR) or baskets (NBR).
-        categories: category to the tokens of its sensitive items.
-        fractions: shares of the log to forget, one forget set each.
+        categories: dict from a category to the tokens of its sensitive items.
+        fractions: shares of the log to forget; one forget set is drawn for each seed and share.
         rule: the stopping rule of `recbole.generators.forget_set.choose`, ``A`` or ``B``.
         rating_threshold: forget only interactions with at least this rating; None for all.
-        askers: a text for messages that says which users may submit requests; empty if all may.
+        askers: text for messages that says which users may submit requests; empty if all may.
 
     Returns:
-        (category, seed, fraction) to the report of `recbole.generators.forget_set.generate`.
+        Dict from (category, seed, fraction) to the report of `recbole.generators.forget_set.generate`.
 
     Raises:
         UserError: a category has no items in the data, or no user may request to forget them.
@@ -78,8 +78,8 @@ def write_scenarios(
         if not sensitive.any():
             rated = "" if rating_threshold is None else f" with a rating of {rating_threshold:g} or better"
             raise UserError(
-                f"category '{category}': its {len(set(items))} items have no interaction{rated} that users may request "
-                f"to forget{f' (only {askers} may submit requests)' if askers else ''}"
+                f"category '{category}': there is no interaction{rated} with its {len(set(items))} items that a user "
+                f"may request to forget{f' (only {askers} may submit requests)' if askers else ''}"
             )
         for seed in SEEDS:
             for fraction in fractions:
@@ -92,7 +92,8 @@ def write_scenarios(
 def _print_table(
     categories: Mapping[str, Sequence[str]], fractions: Sequence[float], reports: Mapping[Draw, dict[str, Any]]
 ) -> None:
-    say(f"\nseed {SEEDS[0]}: requests/interactions to forget, by fraction of the log")
+    """Print a table of the numbers of requests (users) and interactions in the forget sets of the first seed."""
+    say(f"\nforget sets of seed {SEEDS[0]}: requests/interactions to forget, for each fraction of the log")
     say(f"{'category':<18}{'items':>7}{'interactions':>14}" + "".join(f"{fraction:>13}" for fraction in fractions))
     for category, items in categories.items():
         own = [reports[category, SEEDS[0], fraction] for fraction in fractions]

@@ -1,16 +1,16 @@
-"""What is published of a data set's size, ``dataset/<name>/published.yaml``, and whether counts agree with it.
+"""The published sizes of a data set, read from ``dataset/<name>/published.yaml``, and the comparison with counts.
 
-A file holds up to three sections, all of which may be missing::
+A file has up to three sections, each of which may be missing::
 
-    source:                     # of the raw files, as they were read
+    source:                     # counts of the raw files, before any filter
       interactions: 20000263
-      users: 7.0M               # rounded: 6,950,000 to 7,050,000 agree
+      users: 7.0M               # rounded: counts from 6,950,000 to 7,050,000 agree
       published: where the figures are from
-    prepared:                   # of the files that the preparation writes
+    prepared:                   # counts of the files that the preparation writes
       users: 19435
-      tolerance: 0.05           # of all figures of the section, as a share
+      tolerance: 0.05           # relative: counts may differ by 5 % from the figures of this section
       published: where the figures are from
-    at_least:                   # what the preparation guarantees, whatever the source
+    at_least:                   # minima that the preparation guarantees for any raw files
       rows_per_user: 5
 """
 
@@ -36,7 +36,7 @@ class Figure:
 
     Attributes:
         value: the count.
-        within: how far from it another count may be and still agree.
+        within: the largest difference with which another count still agrees with it.
     """
 
     value: int
@@ -52,12 +52,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """The figures of one stage of the data.
+    """The published figures of one stage of the data: of the raw files, or of the prepared files.
 
     Attributes:
-        figures: what is counted, such as ``users``, to its figure.
-        origin: where the figures are published; empty if that is not said.
-        reason: a likely reason why counts differ; empty for the usual ones.
+        figures: dict from what is counted, such as ``users``, to its figure.
+        origin: where the figures are published; empty if unknown.
+        reason: a likely reason if counts differ, for the message; empty if none is known for this data set.
     """
 
     figures: dict[str, Figure] = field(default_factory=dict)
@@ -67,11 +67,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Published:
-    """What is known of a data set's size: see the module.
+    """The content of a ``published.yaml`` file, whose format the module's docstring shows.
 
     Attributes:
-        source, prepared: the published figures of either stage.
-        at_least: what is counted, such as ``rows_per_user``, to the least that the preparation leaves.
+        source, prepared: the published figures of the raw files and of the prepared files.
+        at_least: dict from what is counted, such as ``rows_per_user``, to the minimum that the preparation guarantees.
     """
 
     source: Section
@@ -80,10 +80,10 @@ class Published:
 
 
 def read_published(path: Path) -> Published:
-    """Read a file of published figures; without the file nothing is known.
+    """Read a file of published figures; if it does not exist, return empty sections.
 
     Raises:
-        UserError: the file cannot be read or has another form.
+        UserError: the file cannot be read or is malformed.
     """
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}

@@ -39,7 +39,7 @@ def open_stream(path: str | Path) -> pa.NativeFile:
 
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number from 1, line as bytes with its line end) of a file, plain or ``.gz``.
+    """Yield the lines of a file, plain or ``.gz``, as (line number from 1, bytes including the line end).
 
     Raises:
         UserError: the file cannot be read, or its compressed data are truncated or damaged; the message names the line.
@@ -59,7 +59,7 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
 
 
 def numbered_text(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, line as str without a byte order mark) of a file, plain or ``.gz``.
+    """Yield the lines of a UTF-8 file, plain or ``.gz``, as (line number from 1, str); a byte order mark is dropped.
 
     Raises:
         UserError: the file cannot be read, or a line is not UTF-8.
@@ -72,14 +72,14 @@ def numbered_text(path: str | Path) -> Iterator[tuple[int, str]]:
 
 
 def csv_rows(path: str | Path, separator: str = ",", quote: str | None = '"') -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of the row's last line, values) of a file of separated values.
+    """Yield the rows of a file of separated values as (number of the row's last line, from 1; list of str).
 
     This is slow: use it to read a header or to find a mistake.
 
     Args:
         path: the file, plain or ``.gz``.
         separator: the character between values.
-        quote: the character around values, or None.
+        quote: the character around values; None if values are not quoted.
 
     Raises:
         UserError: the file cannot be read or parsed.
@@ -99,12 +99,12 @@ def csv_rows(path: str | Path, separator: str = ",", quote: str | None = '"') ->
 
 
 def line_of_row(path: str | Path, row: int) -> int:
-    """Return the line number (from 1) of a row (from 0, below the header) in a comma-separated file."""
+    """Return the line number (from 1) of a row (from 0, not counting the header) of a comma-separated file."""
     return next(islice(csv_rows(path), row + 1, None))[0]
 
 
 def json_objects(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, dict) of a file with one JSON object per line; blank lines are skipped.
+    """Yield (line number from 1, dict) for each line of a file with one JSON object per line; blank lines are skipped.
 
     Raises:
         UserError: the file cannot be read, or a line is not a JSON object.
@@ -119,7 +119,7 @@ def json_object(line: bytes, where: str) -> dict[str, Any]:
 
     Args:
         line: the JSON text.
-        where: the file and line, for the beginning of the message.
+        where: the file and the line number, with which the message begins.
 
     Raises:
         UserError: the text is not a JSON object, or a string in it contains an unpaired surrogate.

@@ -23,10 +23,10 @@ class RawTable:
     """A table of n interactions, one per row. Methods return new tables.
 
     Attributes:
-        codes: name of each token column to int32 [n], indices into its ``tokens``.
-        tokens: name of each token column to an Arrow string array of its distinct tokens, which may include unused
-            ones.
-        numbers: name of each numeric column to int64 or float64 [n].
+        codes: dict from the name of a token column (such as ``user_id``) to int32 [n], indices into its ``tokens``.
+        tokens: dict from the name of a token column to an Arrow string array of its distinct tokens. It may contain
+            tokens that no row uses.
+        numbers: dict from the name of a numeric column (such as ``timestamp``) to int64 or float64 [n].
     """
 
     codes: dict[str, np.ndarray]
@@ -64,7 +64,7 @@ class RawTable:
         )
 
     def take(self, rows: np.ndarray) -> "RawTable":
-        """Return a table with the selected rows (int indices, in that order, or bool [n]); unused tokens are kept."""
+        """Return a table with the selected rows (int indices, in that order, or bool [n]); all tokens are kept."""
         codes = {name: column[rows] for name, column in self.codes.items()}
         return RawTable(codes, self.tokens, {name: column[rows] for name, column in self.numbers.items()})
 
@@ -137,7 +137,7 @@ class RawTable:
         return self.with_tokens("session_id", session, names, before="item_id")
 
     def counts(self) -> dict[str, int]:
-        """Return how many interactions there are, and different tokens of each token column, under plain names."""
+        """Return a dict with the number of ``interactions`` and of distinct ``users``, ``items`` and so on."""
         words = {"user_id": "users", "session_id": "sessions", "item_id": "items", "parent_asin": "products"}
         different = {words[name]: int(np.count_nonzero(np.bincount(codes))) for name, codes in self.codes.items()}
         return {"interactions": len(self), **different}
@@ -147,11 +147,11 @@ class RawTable:
         return self.tokens["item_id"].take(pa.array(np.unique(self.codes["item_id"])))
 
     def sample_users(self, share: float, generator: np.random.Generator) -> "RawTable":
-        """Return the rows of randomly drawn users.
+        """Return a table with the rows of randomly drawn users.
 
         Args:
             share: the share of users to draw without replacement, from 0 to 1; at least one user is drawn.
-            generator: the random generator.
+            generator: NumPy random generator.
         """
         users = np.unique(self.codes["user_id"])
         users = users[np.argsort(token_rank(self.tokens["user_id"])[users])]
@@ -166,7 +166,7 @@ class RawTable:
 
 
 def _maybe_again(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the rows, int64 ascending, that may repeat another: all that do, and few others, of a like hash."""
+    """Return the rows (int64, ascending) that may equal another row: all that do, and a few with equal hashes."""
     hashed = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
         bits = column + 0.0 if column.dtype.kind == "f" else column.astype(np.int64)  # -0 is 0

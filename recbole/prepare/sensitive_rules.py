@@ -1,6 +1,6 @@
 """Rules that decide which items are sensitive, read from ``dataset/<name>/sensitive.yaml``.
 
-For each category, a file lists signals, and how many of them make an item sensitive (1 by default)::
+For each category, the file lists signals, and how many of them an item must match to be sensitive (1 by default)::
 
     health:
       min_signals: 2
@@ -9,8 +9,8 @@ For each category, a file lists signals, and how many of them make an item sensi
         tag: {ids: [154395, 15345]}
 
 A signal tests one field of an item. It matches if the field contains one of the ``exact`` keywords as whole words, or
-one of the ``relaxed`` keywords anywhere, or equals one of the ``ids``. Upper and lower case are equivalent. Each signal
-counts at most once per item. The rules are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv
+one of the ``relaxed`` keywords anywhere, or equals one of the ``ids``. Case is ignored. Each signal counts at most once
+per item. The rules are those of ERASE (Lubitzsch, de Rijke and Schelter, SIGIR 2026, arXiv
 2603.08341), unless a data set's README says otherwise.
 """
 
@@ -33,22 +33,22 @@ _BEFORE, _AFTER = r"(?:^|[^\pL\pN_])", r"(?:$|[^\pL\pN_])"  # RE2's \b supports 
 
 @dataclass(frozen=True)
 class Signal:
-    """The condition on one field of an item.
+    """A condition on one field of an item.
 
     Attributes:
-        pattern: a regular expression (RE2) that the text must match somewhere; None to use ``ids``.
-        ids: the integers of which the field must equal one.
+        pattern: a regular expression (RE2) that the field's text must match somewhere; None to use ``ids``.
+        ids: if there is no pattern, the integers to one of which the field must be equal.
     """
 
     pattern: str | None
     ids: tuple[int, ...]
 
     def found(self, values: pa.Array) -> np.ndarray:
-        """Return a bool array [n]: which values meet the condition.
+        """Return which values meet the condition, bool [n].
 
         Args:
-            values: Arrow array [n] of strings or integers, or of lists, of which one element must meet it. Nulls do
-                not meet it.
+            values: Arrow array [n] of strings or integers, or of lists of them. A list meets the condition if one of
+                its elements does; nulls never do.
         """
         if pa.types.is_list(values.type):
             parents = pc.list_parent_indices(values).to_numpy()
@@ -61,7 +61,7 @@ class Signal:
 
 
 class SensitiveRules:
-    """The rules of a file, and the items that matched so far.
+    """The rules of a file, and the items that have matched their signals so far.
 
     Attributes:
         path: the file.
@@ -117,12 +117,12 @@ class SensitiveRules:
         return Signal(pattern or None, tuple(words.get("ids", ())))
 
     def look(self, items: pa.Array, **fields: pa.Array) -> None:
-        """Test items, and remember which signals they match.
+        """Test items, and store which signals they match.
 
         Args:
-            items: Arrow array [n] of item tokens; numbers are converted to strings. Items may occur several times, also
-                in different calls.
-            fields: name of each field to its values for these items, an Arrow array [n] as in `Signal.found`.
+            items: Arrow array [n] of item tokens; numbers are converted to strings. An item may occur several times,
+                also in different calls.
+            fields: the values of each field for these items, as an Arrow array [n], see `Signal.found`.
         """
         items = pc.cast(items, pa.string())
         for category, signals in self._signals.items():
@@ -131,10 +131,11 @@ class SensitiveRules:
                 self._found[category][field].append(items.filter(found).unique())
 
     def items(self) -> dict[str, pa.Array]:
-        """Return each category's sensitive items (Arrow string array, distinct) among the items tested so far."""
+        """Return a dict from each category to its sensitive items among those tested so far (Arrow string array)."""
         return {category: self._enough(category) for category in self._signals}
 
     def _enough(self, category: str) -> pa.Array:
+        """Return the items that match at least ``min_signals`` signals of a category (Arrow string array, distinct)."""
         each = [pa.chunked_array(found, pa.string()).unique() for found in self._found[category].values()]
         counted = pa.chunked_array(each, pa.string()).value_counts()
         return counted.field("values").filter(pc.greater_equal(counted.field("counts"), self._least[category]))

@@ -23,7 +23,7 @@ from recbole.utils import OneLineParser, UserError, atomic_write, stream
 from recbole.utils.staging import staged
 
 FRACTIONS: dict[str, tuple[float, ...]] = {"CF": (1e-4, 1e-5, 1e-6), "SBR": (1e-4, 1e-5, 1e-6), "NBR": (1e-3,)}
-"""Task to the default shares of the log in its forget sets."""
+"""Dict from the task to the default shares of the log to forget, one forget set each."""
 
 
 def command_line(
@@ -33,11 +33,11 @@ def command_line(
     ratings: tuple[float, float] | None = None,
     by_number: bool = False,
 ) -> argparse.Namespace:
-    """Parse the command line of a ``prepare.py`` script; with ``--check`` the program ends here, see `check`.
+    """Parse the command line of a ``prepare.py`` script. With ``--check``, run `check` and end the program.
 
     Args:
         description: the beginning of the help text, with its line breaks.
-        folder: the folder of the data set, which is the default output folder and gives its name.
+        folder: the folder of the data set. It is the default output folder, and its name is the data set's name.
         wanted: a text that lists the files that the folder of ``--from`` must contain.
         ratings: the lowest and highest rating in the data; None if the data have no ratings.
         by_number: whether ``--subset`` may also be a number of users.
@@ -63,7 +63,7 @@ def command_line(
     )
     command.add_argument("--seed", type=int, default=2, metavar="N", help="seed of the subset (default: %(default)s)")
     command.add_argument(
-        "--check", action="store_true", help="only compare the counts of the prepared files with the published ones"
+        "--check", action="store_true", help="write nothing; compare the prepared files' counts with published ones"
     )
     options = command.parse_args()
     if not SEED.meets(options.seed):
@@ -102,7 +102,7 @@ def _subset(text: str, by_number: bool) -> float:
         share = 0
     if not 0 < share <= 1:
         numbers = ", or a number of users from 2" if by_number else ""
-        raise UserError(f"--subset: should be a share from 0 to 1, such as 0.01{numbers}, not {text}")
+        raise UserError(f"--subset: should be a share above 0, at most 1, such as 0.01{numbers}, not {text}")
     return share
 
 
@@ -113,14 +113,14 @@ def source_folder(
     urls: Mapping[str, str] | None = None,
     sha256: Mapping[str, str] | None = None,
 ) -> Path:
-    """Return the folder with the raw files: the folder of ``--from``, or else ``raw``, after downloading files to it.
+    """Return the folder of the raw files: that of ``--from``, or else ``raw``, after downloading missing files to it.
 
     Args:
         options: the options from `command_line`.
-        folder: the folder of the data set, in which ``raw`` lies.
+        folder: the folder of the data set, which contains ``raw``.
         wanted: a text that lists the required files, for the message.
-        urls: file name to URL; None if the files can only be downloaded manually.
-        sha256: file name to the expected SHA-256, for files where it is known.
+        urls: dict from file name to URL; None if the files can only be downloaded manually.
+        sha256: dict from file name to the expected SHA-256, for files where it is known.
 
     Raises:
         UserError: the folder of ``--from`` does not exist, the files must be downloaded manually, or a download failed.
@@ -131,8 +131,8 @@ def source_folder(
         return options.source
     if urls is None:
         raise UserError(
-            f"this data set must be downloaded manually, see {folder / 'README.md'}; then give --from DIR, a folder "
-            f"with {wanted}"
+            f"this data set must be downloaded manually, see {folder / 'README.md'}; then add --from DIR, where DIR is "
+            f"a folder with {wanted}"
         )
     for name, url in urls.items():
         path = folder / "raw" / name
@@ -147,7 +147,7 @@ def shared_items(categories: Mapping[str, pa.Array], items: pa.Array, rules_path
     """Return each category's items (list of str) that occur in the data.
 
     Args:
-        categories: category to its item tokens (Arrow string array).
+        categories: dict from a category to its item tokens (Arrow string array).
         items: the item tokens in the data (Arrow string array).
         rules_path: the file with the rules, for the message.
 
@@ -179,10 +179,10 @@ def write_log(
         options: the options from `command_line`; with ``subset``, users are drawn.
         task: ``CF`` or ``SBR``.
         log: the interactions.
-        categories: category to its item tokens, from `shared_items`.
+        categories: dict from a category to its item tokens, from `shared_items`.
         read: counts of the raw files, see `note_source`.
-        min_sensitive: minimum number of sensitive rows of users who may submit requests.
-        min_remaining: minimum number of other rows of users who may submit requests.
+        min_sensitive: only users with at least this many sensitive rows submit requests.
+        min_remaining: only users with at least this many other rows submit requests.
     """
     if options.subset is not None:
         log = log.sample_users(options.subset, stream(options.seed, "subset"))
@@ -212,7 +212,7 @@ def write_rows(
     user_field: str = "user_id",
     parts: Sequence[str] = (),
 ) -> None:
-    """Write a data set from a complete ``.inter`` file: its rows, the lists of sensitive items and the forget sets.
+    """Write a data set whose ``.inter`` file is complete: this file, the lists of sensitive items and the forget sets.
 
     With ``options.subset``, only the rows of randomly drawn users are written.
 
@@ -220,12 +220,12 @@ def write_rows(
         options: the options from `command_line`.
         task: ``CF`` or ``SBR``.
         log: the ``.inter`` file.
-        categories: category to its item tokens.
+        categories: dict from a category to its item tokens.
         fractions: shares of the log to forget, one forget set each.
         others: suffixes of further files next to the log, which are copied unchanged.
-        user_field: the name of the user column in the log.
-        parts: suffixes of files next to the log that contain part of its rows, such as ``.train.inter``. A subset keeps
-            the rows of its users.
+        user_field: name of the user column in the log.
+        parts: suffixes of files next to the log that contain part of its rows, such as ``.train.inter``. In a subset
+            they too are reduced to the drawn users.
     """
     with staged(options.output, last=f"{options.name}.inter") as folder:
         path = folder / f"{options.name}.inter"
@@ -270,13 +270,13 @@ def write_merged(
     Args:
         options: the options from `command_line`; with ``subset``, users are drawn.
         baskets: the users' baskets.
-        categories: category to its item tokens, from `shared_items`.
+        categories: dict from a category to its item tokens, from `shared_items`.
         fractions: shares of the items in baskets to forget, one forget set each.
-        as_given: a file to copy instead of writing ``baskets``, unless there is a subset.
-        repeated: whether to also draw forget sets of items that a user has in at least two baskets. Their category is
-            named by `repeated_category`.
-        read: counts of the raw files, see `note_source`; None if they equal what is written.
-        beside: a function that writes further files into the folder that it receives.
+        as_given: a file that is copied instead of writing ``baskets``, unless there is a subset.
+        repeated: whether to also draw forget sets in which users request only items that are in at least two of their
+            baskets, see `repeated_category`.
+        read: counts of the raw files, see `note_source`; None to store none.
+        beside: function that writes further files to the folder that it receives; None for no files.
     """
     if options.subset is not None:
         baskets = of_users(baskets, _drawn(options, len(baskets.users)))
@@ -327,10 +327,10 @@ def _scenarios(
     fractions: Sequence[float] | None = None,
     may_lack: bool = False,
 ) -> None:
-    """Write the lists of sensitive items and the forget sets.
+    """Write the lists of sensitive items and the forget sets of the categories.
 
-    In a subset, or with ``may_lack``, categories that no user may request to forget are left out. Otherwise such a
-    category is an error.
+    If no user may request to forget items of a category, that is an error; in a subset or with ``may_lack`` the
+    category is left out instead.
     """
     threshold = options.rating_threshold
     if options.subset is not None:
@@ -338,13 +338,13 @@ def _scenarios(
     if options.subset is not None or may_lack:
         absent = [category for category, own in categories.items() if not log.sensitive(own, threshold).any()]
         if absent:
-            program.say(f"no user can request to forget: {', '.join(absent)} (left out)")
+            program.say(f"left out, because no user can request to forget them: categories {', '.join(absent)}")
         categories = {category: own for category, own in categories.items() if category not in absent}
     fractions = fractions or FRACTIONS[task]
     program.write_scenarios(folder, options.name, log, categories, fractions, RULES[task], threshold, askers)
 
 
 def _shared(listed: Sequence[str], items: pa.Array) -> list[str]:
-    """Return those of ``listed`` (item tokens) that are also in ``items`` (Arrow string array), in the same order."""
+    """Return the item tokens in ``listed`` that are also in ``items`` (Arrow string array), in the same order."""
     tokens = pa.array(listed, pa.string())
     return tokens.filter(pc.is_in(tokens, items)).to_pylist()

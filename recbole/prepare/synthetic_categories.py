@@ -1,4 +1,4 @@
-"""Randomly drawn categories of items, for data sets without descriptions of their items."""
+"""Randomly drawn categories of items that serve as sensitive items, for data sets without item descriptions."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -18,15 +18,16 @@ def draw_categories(candidates: Sequence[Item], size: int, seeds: Mapping[str, i
     Args:
         candidates: the items to draw from, in a fixed order.
         size: the number of items per category. The last categories may have fewer, if too few candidates are left.
-        seeds: name of each category to the seed of its ``random.Random``.
+        seeds: dict from the name of a category to the seed of its ``random.Random``.
 
     Returns:
-        Category to its item tokens. Categories for which no candidate was left are missing, and a line is printed.
+        Dict from a category to its item tokens. A category for which no candidate is left is missing, and a line about
+        it is printed.
     """
     categories = {}
     for category, seed in seeds.items():
         if not candidates:
-            program.say(f"no item is left to draw '{category}' from (left out)")
+            program.say(f"category '{category}' is left out, because no item is left to draw it from")
             continue
         drawn = random.Random(seed).sample(candidates, min(size, len(candidates)))
         categories[category] = list(map(str, drawn))
@@ -35,10 +36,11 @@ def draw_categories(candidates: Sequence[Item], size: int, seeds: Mapping[str, i
 
 
 def middle_ranks(items: np.ndarray, low: float, high: float) -> list[int]:
-    """Return items of medium popularity: those in a section of the ranking of items by their number of rows.
+    """Return items of medium popularity: a section of the ranking of items by their number of rows.
 
     Args:
-        items: int array [n], the item of each row. Among items with equally many rows, the smaller number ranks first.
+        items: int array [n], the item of each row. Among items with equally many rows, the smaller item number comes
+            first in the ranking.
         low: where the section starts, as a share of the ranking; 0 is the most popular item.
         high: where the section ends, as a share of the ranking.
 
@@ -52,5 +54,5 @@ def middle_ranks(items: np.ndarray, low: float, high: float) -> list[int]:
     ranked = item[np.lexsort((item, -count))]
     first, last = (int(len(ranked) * share) for share in (low, high))
     if first == last:
-        raise UserError(f"{len(ranked)} different items are too few to draw 'middling' from")
+        raise UserError(f"the data have only {len(ranked)} different items, too few to draw the category 'middling'")
     return sorted(ranked[first:last].tolist())

@@ -39,14 +39,15 @@ def read_csv(
 
     Args:
         path: the file, plain or ``.gz``.
-        types: names of the columns to read to their Arrow types; ``timestamp("s")`` reads ``2005-04-02 23:53:47``, UTC.
-        optional: columns that may have missing values.
+        types: dict from the columns to read to their Arrow types; ``timestamp("s")`` reads ``2005-04-02 23:53:47``,
+            UTC.
+        optional: names of the columns that may have missing values.
         names: the names of all columns, for a file that may have no header. The first line counts as a header if its
             last value is the last name. None for a file with a header.
         separator: the character between values.
         quote: the character around values, doubled within them; None if values are not quoted.
-        tokens: optional string columns whose values must be tokens, see `Form`.
-        least: the smallest integer that is accepted, or None.
+        tokens: names of the optional string columns whose other values must be tokens, see `Form`.
+        least: the smallest integer that is accepted; None for no limit.
 
     Raises:
         UserError: a column is missing, a line has a wrong number of values, or a value has a wrong type or violates
@@ -106,7 +107,7 @@ def read_json_lines(path: str | Path, schema: pa.Schema, optional: Sequence[str]
     Args:
         path: the file, plain or ``.gz``.
         schema: Arrow schema of the fields to read; other fields are ignored.
-        optional: fields that may be missing or null.
+        optional: names of the fields that may be missing or null.
 
     Raises:
         UserError: the file cannot be read, or a line is not a JSON object with valid fields; the message names the
@@ -125,21 +126,22 @@ def _types(schema: pa.Schema) -> dict[str, pa.DataType]:
 
 
 def read_idomaar(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of an idomaar file.
+    """Yield the record batches of an idomaar file, the format of the 30Music data set.
 
-    A line consists of a kind, an id, a time and two JSON objects: properties and linked entities. They are separated by
-    tabs; in 30Music's sessions, the two objects are separated by a space.
+    A line consists of a kind, an id, a time and two JSON objects: properties and linked entities, such as the user and
+    the tracks of a session. They are separated by tabs; in 30Music's sessions, the two objects are separated by a
+    space.
 
     Args:
         path: the file, plain or ``.gz``.
         schema: Arrow schema of the linked entities to read, each a list of objects. The field ``id`` of an object is
-            required. Fields with floats are times within the session, in seconds.
+            required. Float fields are times within the session, in seconds.
 
     Yields:
         Record batches with the columns ``id`` (string), ``time`` (int64) and those of ``schema``.
 
     Raises:
-        UserError: a line has another form; the message names the line.
+        UserError: a line is malformed; the message names the line.
     """
     linked = Form(_types(schema), tuple(schema.names))
     for batch in read_csv(path, {"line": pa.string()}, ["line"], ["line"], _NO_SEPARATOR, quote=None):
@@ -153,7 +155,7 @@ def _idomaar(lines: pa.Array, form: Form) -> pa.RecordBatch:
     """Parse lines (Arrow string array) and return their record batch.
 
     Raises:
-        ArrowInvalid: a line has another form.
+        ArrowInvalid: a line is malformed.
     """
     parts = pc.extract_regex(lines, _IDOMAAR)
     if parts.null_count:
@@ -183,7 +185,7 @@ def _check_linked(name: str, lists: pa.ListArray) -> None:
 
 
 def _explain_idomaar(path: str | Path, form: Form, error: Exception) -> UserError:
-    """Return the `UserError` that names the first line with another form, or the text of ``error`` without one."""
+    """Return the `UserError` that names the first malformed line; if no line is, it has the text of ``error``."""
     lines = ((number, line.rstrip("\r\n")) for number, line in numbered_text(path) if line.strip("\r\n"))
     while chunk := list(islice(lines, _AT_ONCE)):
         if not _refusal([line for _, line in chunk], form):

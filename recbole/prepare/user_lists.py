@@ -1,4 +1,4 @@
-"""Published splits with one line per user and the user's items, converted to atomic files (``.inter``)."""
+"""Converts published splits to atomic files (``.inter``). Their lines consist of a user and the user's items."""
 
 import argparse
 from array import array
@@ -19,7 +19,7 @@ TRAIN, VALID, TEST = LISTS = ("train.txt", "valid.txt", "test.txt")
 FRACTIONS = (0.0001, 0.0005, 0.001)
 SEED_OF_VALIDATION = 2022
 SHARE_OF_VALIDATION = 10
-"""Without ``valid.txt``, one in so many rows of ``train.txt`` is used for validation."""
+"""Without ``valid.txt``, one out of this many rows of ``train.txt`` is used for validation."""
 _PARTS = (".train.inter", ".valid.inter", ".train_all.inter", ".test.inter")
 _RANKS, _SHARE = (0.1, 0.3), 0.1
 _TYPES = {"user_id": "token", "item_id": "token"}
@@ -27,7 +27,7 @@ _TYPES = {"user_id": "token", "item_id": "token"}
 
 @dataclass(frozen=True)
 class Pairs:
-    """The interactions in a file, in its order.
+    """Interactions as pairs of user and item, in the order of their file.
 
     Attributes:
         user: int64 [n], the user numbers.
@@ -56,19 +56,19 @@ def prepare(
     """Write the atomic files of a published split, with lists of sensitive items and forget sets.
 
     ``<name>.inter`` contains all rows; forget sets and spam are drawn from it. ``.train.inter``, ``.valid.inter`` and
-    ``.test.inter`` contain the split, and ``.train_all.inter`` all rows but those of test. Without ``valid.txt``, a
-    tenth of the rows of ``train.txt``, drawn uniformly with a fixed seed, becomes the validation part.
+    ``.test.inter`` contain the split, and ``.train_all.inter`` the rows of training and validation together. Without
+    ``valid.txt``, a tenth of the rows of ``train.txt``, drawn uniformly with a fixed seed, becomes the validation part.
 
     Args:
         options: the options from `steps.command_line`; with ``subset``, only the rows of drawn users are written.
-        source: the folder with ``train.txt``, ``test.txt`` and perhaps ``valid.txt``.
-        sha256: file name to the SHA-256 of the published list; differences are only reported.
-        seeds: names of synthetic categories of items to the seeds with which they are drawn.
-        also: a function that writes further files into a folder. It receives the folder and the users (int64,
-            ascending), and returns the suffixes of these files.
+        source: the folder with ``train.txt``, ``test.txt`` and optionally ``valid.txt``.
+        sha256: dict from a file's name to the SHA-256 of the published file; whether they agree is only printed.
+        seeds: dict from the name of a synthetic category of items to the seed with which it is drawn.
+        also: function that writes further files. It receives a path next to which to write them (with another suffix)
+            and the user numbers (int64, ascending), and returns the suffixes of these files.
 
     Raises:
-        UserError: a list is missing or malformed.
+        UserError: a file is missing or malformed.
     """
     if sha256:
         known = all(sha256_of_file(_there(source, name)) == digest for name, digest in sha256.items())
@@ -86,7 +86,7 @@ def prepare(
 
 
 def split_of(source: Path) -> tuple[Pairs, Pairs, Pairs, Pairs]:
-    """Read the lists in a folder; return the rows for training, for validation, for both, and for test."""
+    """Read the files of a split from a folder; return the rows for training, for validation, for both, and for test."""
     rest, test = (read_lists(_there(source, name)) for name in (TRAIN, TEST))
     if (source / VALID).is_file():
         program.say(f"using {VALID} for validation")
@@ -103,7 +103,7 @@ def read_lists(path: Path) -> Pairs:
     """Read a file with lines ``user item item …``; a user may have no items.
 
     Raises:
-        UserError: the file cannot be read, a line contains anything but integers, or the file contains no items.
+        UserError: the file cannot be read, a line contains anything but whole numbers, or there are no items.
     """
     users, items = array("q"), array("q")
     try:

@@ -1,4 +1,4 @@
-"""The programs (train, unlearn, make forget sets, report, scan, attack), each as a short sequence of steps.
+"""The command-line programs (train, unlearn, make forget sets, report, scan, attack) and the Python interface.
 
 RecBole's functions of this package (``run_recbole``, ...) are imported from :mod:`recbole.doors.quick_start` on first
 use.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def notes(rows: list[Row], people: People, settings: AttackSettings) -> list[str]:
-    """Return lines of text that explain the results: chance level, chosen attackers, values that only look private.
+    """Return lines that explain the results: chance level, selected attackers, low values that do not show privacy.
 
     Args:
         rows: result rows of the attacks.

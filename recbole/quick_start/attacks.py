@@ -46,12 +46,12 @@ def check_attacks(config: Config, scenario: Scenario) -> None:
 
 @dataclass(frozen=True)
 class Attacks:
-    """The attacks of one run, with a cache of their results.
+    """The attribute-inference attacks of one run, with a cache of their results.
 
     Attributes:
         setup: data, requests and settings of the run.
         settings: protocols, attackers, seeds and folds.
-        found: result rows of the attacks so far, by (kind of model, number of processed requests).
+        found: dict from (kind of model, number of processed requests) to the result rows of its attacks.
     """
 
     setup: Setup
@@ -97,7 +97,7 @@ class Attacks:
 
 
 def protections(setup: Setup, state: State) -> list[Audited]:
-    """Return the attributes that a state protects, each with its protected users; empty if it protects nothing."""
+    """Return the attributes that the requests processed in a state protect, each with its protected users."""
     requests, found = setup.requests, {}
     if isinstance(requests, AttributeRequests) and state.done is not None:
         for piece in requests.pieces[: state.done.count]:

@@ -112,12 +112,12 @@ def unlearn_arguments(argv: list[str], registry: Any = None, program: str = "unl
 
 
 def config_values(namespace: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that the given flags make, configuration key to value."""
+    """Return the settings that the flags on the command line set, as a dict from configuration key to value."""
     return dict(namespace.given)
 
 
 def declared_defaults(namespace: argparse.Namespace, registry: Any = None) -> dict[str, Any]:
-    """Return the defaults of flags that differ from overall.yaml's, and those of hyper-parameters, key to value."""
+    """Return a dict from key to default: of flags whose default differs from overall.yaml, and of hyper-parameters."""
     tuned = (registry or _registry()).hyper_parameters()
     typed = {h.name: None if h.default is None else h.type(h.default) for h in tuned}
     return {**typed, **namespace.own_defaults}

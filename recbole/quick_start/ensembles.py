@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 NO_EPOCH = -1
-"""The epoch that an ensemble's checkpoint stores, as its shards have different ones."""
+"""Stored in place of the selected epoch in an ensemble's checkpoint, because each shard has its own."""
 
 
 def train_ensemble(
@@ -42,8 +42,8 @@ def train_ensemble(
         board: TensorBoard's writer, or None.
 
     Returns:
-        The trained ensemble; the entries ``coupled`` and ``ensemble`` for its record; and its intermediate files, which
-        the caller removes after everything else is written.
+        The trained ensemble; a dict with the entries ``coupled`` and ``ensemble`` for its record; and its intermediate
+        files, which the caller removes after everything else is written.
 
     Raises:
         UserError: there is no usable base ensemble for a retraining, or a training diverged.

@@ -138,7 +138,7 @@ def _find(asked: argparse.Namespace, scenario: type[Scenario]) -> Source:
 
 
 def _file_and_task(config: Config) -> tuple[Path, str]:
-    """Return the file of the clean data and its task, which is ``task_type`` or else follows from the file.
+    """Return the file of the clean data and its task: the setting ``task_type``, or else the task of the file.
 
     Raises:
         UserError: there is no file, or there are an .inter and a .json file and no ``task_type``.

@@ -1,4 +1,4 @@
-"""Comparison of ensembles with a single model that was retrained on all retained data (``monolithic``)."""
+"""Comparison of an ensemble with one model (``monolithic``) that was retrained on all retained rows, without shards."""
 
 import copy
 import logging

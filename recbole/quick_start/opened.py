@@ -1,4 +1,4 @@
-"""Restoring the setup and the state of a checkpoint from the settings that the file contains."""
+"""Restores the settings, data and forgotten rows of a saved model from its checkpoint file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Distances from retrained models other than the run's own: those with other seeds, and others by :func:`distances`.
+"""Distances from retrained models other than the run's own, above all from those retrained with other seeds.
 
-The distance between two models that were retrained with different seeds shows how much of a distance is randomness.
+Two models that were retrained with different seeds differ only by randomness. Their distance is the scale on which to
+judge the distance of an unlearned model.
 """
 
 import copy
@@ -18,13 +19,13 @@ from recbole.trainer.stored import Stored
 from recbole.utils import UserError
 
 Others = Mapping[int, Mapping[int, Stored]]
-"""Checkpoint number (0 to 3) to seed to the checkpoint file of the model retrained with that seed."""
+"""Nested dict: checkpoint number (0 to 3), then seed, to the file of the model retrained with that seed."""
 
 _YARDSTICKS = ("retrained_same_epoch", "monolithic")
 
 
 def other_references(setup: Setup, base: Stored, model: AbstractRecommender, checkpoints: Collection[int]) -> Others:
-    """Read the models that were retrained with the seeds in ``other_seeds`` and without the run's own forget set.
+    """Read the models that were retrained without the run's forget set, with the seeds of the setting ``other_seeds``.
 
     Args:
         setup: settings, data and requests of the run.
@@ -69,7 +70,7 @@ def _checked(setup: Setup, base: Stored, model: AbstractRecommender, checkpoint:
 
 
 def _path(setup: Setup, checkpoint: int, seed: int) -> Path:
-    """Return the path of the model that was retrained with another seed but without the run's own forget set."""
+    """Return the path of the model that was retrained with another seed, but without the same rows as in this run."""
     scenario = copy.copy(setup.scenario)
     scenario.config = copy.deepcopy(setup.config)
     scenario.config["seed"] = seed

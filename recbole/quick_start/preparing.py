@@ -1,4 +1,4 @@
-"""``erase-bench prepare``: runs a data set's ``prepare.py``, also without a checkout of the repository."""
+"""``erase-bench prepare``: runs a data set's ``prepare.py``, which an installed package contains too."""
 
 import runpy
 import shutil

@@ -1,4 +1,4 @@
-"""Evaluation of an unlearning run: all models of its four checkpoints, each evaluated once per set of rows."""
+"""Evaluation of an unlearning run: base, rebuilt, unlearned and retrained models at the four checkpoints."""
 
 import logging
 import time
@@ -30,17 +30,20 @@ _VERDICT_K = 10
 
 @dataclass(frozen=True)
 class Answers:
-    """The results of the models of all checkpoints.
+    """The evaluation results of the models of all checkpoints.
+
+    The column ``reference`` of result rows names the model from which a distance was measured. The last three
+    attributes say which kind of model such a name refers to.
 
     Attributes:
         rows: rows of the result table.
-        more: further rows that only the verdict needs.
+        more: further rows that only the verdict (the summary at the end of the log) needs.
         timing: the keys ``rebuilt_seconds`` and ``rebuilt_cpu_seconds``, each with one number per checkpoint: the time
             to rebuild the base model's data-derived parts (such as a graph). Empty if nothing is rebuilt.
-        seeds: values of the column ``reference`` that stand for models retrained with other seeds, to the seed.
-        same_epoch: values of ``reference`` that stand for retrained models at the base's selected epoch, to the
-            checkpoint number; only for checkpoints where the retrained model's own selected epoch differs.
-        monolithic: values of ``reference`` that stand for single models retrained on all data, in runs of ensembles.
+        seeds: dict from the name of a model retrained with another seed to the seed.
+        same_epoch: dict from the name of a retrained model at the base's selected epoch to the checkpoint number; only
+            for checkpoints where the retrained model's own selected epoch differs.
+        monolithic: in runs of ensembles, the names of single models that were retrained on all retained rows.
     """
 
     rows: list[Row]
@@ -53,10 +56,12 @@ class Answers:
 
 @dataclass
 class Latest:
-    """The evaluation view and the unlearned model of the previous checkpoint, to reuse if no request came in between.
+    """The evaluation view and the unlearned model of the previous checkpoint.
+
+    They are reused if the next checkpoint has the same number of requests.
 
     Attributes:
-        views: the evaluation view.
+        views: the evaluation view, that is, the users, inputs, candidates and relevant items to evaluate.
         count: the number of requests that are forgotten in this view.
         content: the content of the unlearned model's checkpoint file.
         asked: the unlearned model, with the scores and rankings computed so far.
@@ -75,9 +80,9 @@ class Latest:
         return replace(self.views, checkpoint=state.checkpoint)
 
     def unlearned(self, setup: Setup, state: State, stored: Stored) -> Asked:
-        """Return the unlearned model of a state; the previous one if all parameters are equal.
+        """Return the unlearned model of a state; if all its parameters equal the previous one's, return that.
 
-        Parameters may differ for the same requests, because some algorithms release a copy with noise.
+        Parameters may differ after the same requests, because some algorithms release a copy with noise.
         """
         if self.asked is None or self.content is None or not _same_values(self.content, stored.content):
             self.content, self.asked = stored.content, Asked(load(setup, state, stored))

@@ -1,4 +1,4 @@
-"""Records of runs for scripts: the .json file next to each checkpoint, and the file of ``--result_file``."""
+"""Records of runs as JSON: the .json file next to each checkpoint, and the file of ``--result_file``."""
 
 import platform
 from pathlib import Path
@@ -37,7 +37,8 @@ def describe(
         arguments: the command line, without credentials.
         timing: seconds by phase.
         rows: rows of the result table; None if there are none yet.
-        requests: number of requests by outcome; None for only their total and how many were processed.
+        requests: dict from an outcome to the number of requests with it. None stores only the total number of requests
+            and how many were processed.
     """
     dataset = setup.dataset
     total = 0 if setup.requests is None else len(setup.requests)
@@ -98,8 +99,8 @@ def check_result_file(path: str | Path, config: Config) -> None:
     """Check before the run that its record can be written to ``path``.
 
     Raises:
-        UserError: the path cannot be written, contains something else than a record, or is reserved for the record
-            next to a checkpoint.
+        UserError: the path cannot be written, is a file that is not a record, or is reserved for the record next to a
+            checkpoint.
     """
     path = Path(path)
     saved = Path(config["checkpoint_dir"]).resolve()

@@ -33,16 +33,18 @@ OF_TRAINING = (
     *("epochs", "train_batch_size", "learning_rate", "weight_decay", "stopping_step", "valid_metric", "eval_step"),
     *("learner", "adagrad_accumulator", "clip_grad_norm", "enable_amp", "enable_scaler"),
 )
-"""Settings of training. Runs that do not train must not warn that these are unused in the configuration files."""
+"""Settings that only training reads. Runs without training do not warn that these settings have no effect."""
 
 
 @dataclass(frozen=True)
 class Setup(Run):
     """A run's settings, data and deletion requests; its methods return the states of the run's models.
 
+    A state (:class:`State`) says which rows a model was trained on and has forgotten, and where its file is.
+
     Attributes:
-        dataset: the complete data, with rows that the scenario injects (spam) and no row forgotten.
-        scenario: the scenario, which has opened the data.
+        dataset: the complete data, including rows that the scenario injects (spam), with no row forgotten.
+        scenario: the scenario, which has read its own files.
         requests: the deletion requests in their order; None in a run that forgets nothing.
     """
 
@@ -96,8 +98,8 @@ class Setup(Run):
 
         Args:
             identity: the settings that determine the model; None if unknown.
-            places: the folders of the model, which name its hyper-parameters; None for default hyper-parameters.
-            version: the version of its results, if the model was read from a file.
+            places: the folders of the model, whose names contain non-default hyper-parameters; None for defaults.
+            version: the results version of the file from which the model was read; None if it was not read from one.
         """
         config = self.config
         parts = [places.settings if places else "", identity.shown if identity else "unknown"]
@@ -118,7 +120,7 @@ class Setup(Run):
 
         Args:
             identity: the settings that determine the model.
-            also: the epoch whose weights training keeps in addition to the best ones, or None.
+            also: the epoch whose weights training saves in addition to the best ones; None for no such epoch.
         """
         config = self.config
         shown = {"metrics": config["metrics"], "topk": config["topk"]}

@@ -182,10 +182,11 @@ def _check_files(setup: Setup, state: State, identity: Identity) -> None:
 
 
 def _same_epoch(setup: Setup, state: State, identity: Identity) -> tuple[State, int] | None:
-    """Return the state under which a retraining also saves its weights at the base's selected epoch, and that epoch.
+    """Return the epoch that validation selected for the base model, at which a retraining also saves its weights.
 
     Returns:
-        None when training a base model, and if there is no trained base with the same settings and result version.
+        The state (with the file) of these weights, and the epoch. None when training a base model, and if there is no
+        trained base with the same settings and results version.
     """
     base = setup.base().file
     if state.kind != "retrained" or state.checkpoint is None or not base.exists():
@@ -252,7 +253,7 @@ def _train(
 
 @contextlib.contextmanager
 def _curves(setup: Setup, stem: str) -> "Iterator[SummaryWriter | None]":
-    """Yield a TensorBoard writer for the run, or None without ``tensorboard`` and in all but the main process."""
+    """Yield a TensorBoard writer for the run; None if ``tensorboard`` is off or this is not the main process."""
     board = _board(setup.scenario.places.board / stem) if setup.config["tensorboard"] and is_main() else None
     try:
         yield board

@@ -137,10 +137,10 @@ def _run(
 
 
 def _check_kind(scenario: Scenario, algorithm: type[UnlearningAlgorithm]) -> None:
-    """Check, before any data is read, that the algorithm handles the scenario's requests: about rows, or an attribute.
+    """Check, before any data is read, that the algorithm supports the scenario's requests: about rows or an attribute.
 
     Raises:
-        UserError: it does not; for requests about an attribute, the message lists the algorithms that do.
+        UserError: it does not. For requests about an attribute, the message lists the algorithms that support them.
     """
     if scenario.kind in algorithm.kinds:
         return
@@ -184,11 +184,11 @@ def _base(config: Config, scenario: Scenario) -> Stored:
 
 @dataclass(frozen=True)
 class Unlearned:
-    """The outcome of processing the requests.
+    """What processing the requests has produced.
 
     Attributes:
-        summary: counts and seconds of all requests; None if existing checkpoints are evaluated.
-        records: checkpoint number to the record of the unlearned model, still without metrics.
+        summary: counts and seconds of all requests; None if existing checkpoints are only evaluated.
+        records: dict from checkpoint number to the record of the unlearned model, which has no metrics yet.
         unfinished: functions that remove the snapshot and intermediate files.
     """
 

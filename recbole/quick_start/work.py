@@ -23,18 +23,19 @@ logger = logging.getLogger("recbole")
 
 @dataclass(frozen=True)
 class Work:
-    """The inputs of an unlearning run. Keys called "checkpoint" are checkpoint numbers, 0 to 3.
+    """The inputs of an unlearning run. The keys of its dicts are checkpoint numbers, 0 to 3, unless stated otherwise.
 
     Attributes:
         setup: settings, data and requests of the run.
         algorithm: the class of the unlearning algorithm.
         places: the folders for checkpoints and logs, including the subfolder for the hyper-parameters.
-        hyper: all hyper-parameters, name to value.
+        hyper: dict from the name of a hyper-parameter to its value.
         base: the file of the base model.
-        references: checkpoint to (file of the retrained model, whether it is a twin of the base).
-        same_epoch: checkpoint to the file with the retrained model's weights at the base's selected epoch.
-        others: checkpoint to seed to the file of the model retrained with that seed; empty without ``other_seeds``.
-        monolithic: in runs of ensembles, checkpoint to the file of the single model retrained on all retained data.
+        references: dict to (file of the retrained model, whether it differs from the base only in the forgotten rows).
+        same_epoch: dict to the file with the retrained model's weights at the base's selected epoch.
+        others: nested dict, by checkpoint and then seed, to the file of the model retrained with that seed; empty
+            without ``other_seeds``.
+        monolithic: in runs of ensembles, dict to the file of the single model retrained on all retained rows.
     """
 
     setup: Setup
@@ -88,13 +89,13 @@ class Work:
             refuse_to_replace(state.file, state, self.identity(checkpoint), overwrite)
 
     def found(self) -> "Work":
-        """Return a copy of this object whose folders contain existing checkpoints, for ``eval_only``.
+        """Find the existing checkpoints for ``eval_only``, and return this object with their folders.
 
-        The folder of the run's own hyper-parameters is used if it contains checkpoints. Otherwise the checkpoints of
-        other hyper-parameters are used, if there are those of exactly one choice.
+        The folder of the run's own hyper-parameters is used if it contains checkpoints. Otherwise, if exactly one other
+        folder contains checkpoints of this run with other hyper-parameters, that one is used.
 
         Raises:
-            UserError: there are no checkpoints, those of several choices, or they belong to another base.
+            UserError: there are no checkpoints, several folders contain some, or they belong to another base model.
         """
         own = self.state(LAST).file
         if own.exists():

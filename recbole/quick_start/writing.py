@@ -1,4 +1,4 @@
-"""Exclusive writing: only one run at a time writes the files with the same stem; others wait or leave."""
+"""Lets only one run at a time write the files with the same stem; other runs wait or end with an error."""
 
 import contextlib
 import logging
@@ -35,7 +35,7 @@ def only_writer(config: Config, path: Path | None) -> Iterator[bool]:
 
 
 def is_complete(path: Path, identity: Identity) -> bool:
-    """Return whether a checkpoint exists with these settings and its record, and without a snapshot next to it."""
+    """Return whether a checkpoint with these settings and its record exist, and no snapshot of an unfinished run."""
     if not path.exists() or not path.with_suffix(".json").exists() or path.with_suffix(".resume").exists():
         return False
     return Stored.read(path).identity == identity

@@ -1,4 +1,4 @@
-"""Helpers that know nothing about recommendation. Every other package may import from here.
+"""General helpers: errors, files, locks, random streams, clocks. Every other package may import from here.
 
 RecBole's own ``recbole.utils`` functions are loaded from :mod:`recbole.doors` on first use.
 """

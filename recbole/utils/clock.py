@@ -1,4 +1,4 @@
-"""Measures the wall seconds of successive phases."""
+"""Measures the wall-clock seconds of successive phases, such as reading, training and evaluating."""
 
 import torch
 
@@ -6,14 +6,14 @@ from recbole.utils.device import now
 
 
 class Clock:
-    """Adds up the wall seconds of successive phases.
+    """A stopwatch that adds up the wall-clock seconds of successive phases. It starts when it is created.
 
     Args:
-        device: a CUDA device is synchronised at the end of each phase.
+        device: a CUDA device is synchronised at the end of each phase, so that its queued work is included.
         phases: names of phases that are reported even if they take no time.
 
     Attributes:
-        phases: phase name to seconds so far.
+        phases: dict from the name of a phase to its seconds so far.
     """
 
     def __init__(self, device: torch.device | str, *phases: str) -> None:
@@ -21,7 +21,7 @@ class Clock:
         self.phases: dict[str, float] = dict.fromkeys(phases, 0.0)
 
     def lap(self, phase: str) -> float:
-        """Add the time since the last lap to ``phase``, and return it in seconds."""
+        """End a phase: add the seconds since the previous call (or since the start) to ``phase``, and return them."""
         time = now(self.device)
         spent, self.last = time - self.last, time
         self.phases[phase] = self.phases.get(phase, 0.0) + spent

@@ -26,19 +26,22 @@ class Deadline:
         return cls(None if hours is None else hours * 3600)
 
     def passed(self) -> bool:
-        """Return whether the time is up."""
+        """Return whether the time limit has been reached; always False without a limit."""
         return self.seconds is not None and _now() - self.started >= self.seconds
 
     def allows(self, seconds: float) -> bool:
-        """Return whether work that took ``seconds`` in total is within the limit, regardless of the clock."""
+        """Return whether ``seconds`` is at most the limit, whatever time has passed since the start."""
         return self.seconds is None or seconds <= self.seconds
 
     def share(self, parts: int, spent: float) -> "Deadline":
         """Return a deadline, starting now, for one of ``parts`` equal parts of the work.
 
+        It has ``seconds / parts`` seconds, but no more than ``seconds - spent``, and at least 0. Without a limit it has
+        no limit either.
+
         Args:
             parts: the number of parts in all.
-            spent: the seconds that earlier parts took. The deadline is never longer than what is left of the whole.
+            spent: the seconds that earlier parts took.
         """
         if self.seconds is None:
             return Deadline()

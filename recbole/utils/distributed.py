@@ -1,6 +1,6 @@
 """Distributed training: several processes (started by ``torchrun`` or ``--nproc``) that train one model.
 
-In a single process every function here returns what a group of one would.
+Without a process group, every function here behaves as in a group of one process.
 """
 
 import contextlib
@@ -21,11 +21,14 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def joined(use_gpu: bool) -> Iterator[None]:
-    """Be one of several processes, if there are any, inside of this block.
+    """Join the process group for the duration of the block, if a launcher started several processes.
+
+    Args:
+        use_gpu: whether each process uses a GPU, if there is one.
 
     Raises:
-        UserError: the others cannot be found, or one of them has ended. Whoever ends this process too has a while to
-            do so before.
+        UserError: the other processes cannot be reached, or one of them has ended. It is raised only after a pause of a
+            few seconds, in which the launcher can report the real cause and end this process.
     """
     try:
         start(use_gpu)
@@ -35,13 +38,15 @@ def joined(use_gpu: bool) -> Iterator[None]:
             raise
         time.sleep(2 * MOMENT)
         told = (str(error).strip().splitlines() or [""])[0][:200]
-        raise UserError(f"another process of this run has ended, or cannot be found ({told})") from error
+        raise UserError(
+            f"another process of this distributed run has ended or cannot be reached; see its own output ({told})"
+        ) from error
     finally:
         stop()
 
 
 def start(use_gpu: bool) -> None:
-    """Join the distributed process group, if there is one: with NCCL if each process has a GPU, else with Gloo."""
+    """Join the process group, if a launcher started several processes: with NCCL on GPUs, otherwise with Gloo."""
     if launched() and not dist.is_initialized():
         cuda = use_gpu and torch.cuda.is_available()
         if cuda:
@@ -50,7 +55,7 @@ def start(use_gpu: bool) -> None:
 
 
 def stop() -> None:
-    """Leave the distributed process group."""
+    """Leave the process group, if this process is in one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -97,8 +102,8 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter], value: float) -> flo
 def share_buffers(model: torch.nn.Module) -> None:
     """Copy the floating-point buffers of rank 0, such as BatchNorm's running statistics, to every process.
 
-    So all processes evaluate the model that is saved. Buffers are not averaged, because a process may have no example
-    of a small batch, and so that constants stay bit-identical.
+    Rank 0 saves the model, so all processes then evaluate exactly the saved model. Averaging the buffers would be
+    wrong where a process has no example of a small batch, and would change the last bits of constants.
     """
     if world_size() > 1:
         for buffer in model.buffers():
@@ -107,12 +112,19 @@ def share_buffers(model: torch.nn.Module) -> None:
 
 
 def agreed(value: T) -> T:
-    """Return rank 0's value in every process, so that decisions that depend on the clock are the same everywhere."""
+    """Return rank 0's value in every process, so that all take the same decision, for example about a time limit."""
     return _gathered(value)[0]
 
 
 def interleaved(part: np.ndarray) -> np.ndarray:
-    """Merge arrays in which process r holds rows r, r + n, r + 2n, ... into one array with all rows in order."""
+    """Merge the rows of all processes, which were dealt out in turn, into one array in the original order.
+
+    Args:
+        part: array [rows of this process, ...]: in process r of n, the rows r, r + n, r + 2n, ... of the whole.
+
+    Returns:
+        Array [all rows, ...] of the same dtype, the same in every process.
+    """
     parts = _gathered(part)
     whole = parts[0].repeat(len(parts), axis=0)[: sum(map(len, parts))] if len(parts) > 1 else parts[0]
     for start_at, piece in enumerate(parts if len(parts) > 1 else ()):
@@ -121,11 +133,12 @@ def interleaved(part: np.ndarray) -> np.ndarray:
 
 
 def concatenated(part: np.ndarray) -> np.ndarray:
-    """Return the arrays from all processes, concatenated in the order of ranks."""
+    """Return the arrays of all processes, concatenated along the first axis in the order of ranks, in each process."""
     return np.concatenate(_gathered(part))
 
 
 def _gathered(value: T) -> list[T]:
+    """Return the values of all processes, in the order of ranks."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()

@@ -21,13 +21,13 @@ from recbole.utils.errors import UserError
 from recbole.utils.outlet import lasting_streams
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-"""Signals that stop a run: Ctrl-C, the usual request to end, a closed terminal, a scheduler's time warning."""
+"""Signals that stop a run: Ctrl-C, ``kill``, a closed terminal, and a scheduler's warning that time runs out."""
 
 PATIENCE = 10.0
-"""The most seconds that a signal waits for the next place where a snapshot can be taken."""
+"""Seconds after which a delayed signal stops the run even if no snapshot could be taken since it came."""
 
 MOMENT = 2.0
-"""Seconds that a process waits for another one to report the same error."""
+"""Seconds that a process of a distributed run waits before it reports an error that another one may report too."""
 
 USER_ERROR = 2
 _OF_PLACES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG)
@@ -36,7 +36,12 @@ _NO_MEMORY = re.compile(r"out of memory|allocate memory|size calculation overflo
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal stopped the run: its ``number``, and ``which`` process received it, if not this one."""
+    """Raised when a signal stops the run.
+
+    Attributes:
+        number: the signal's number.
+        which: text that names the process which received it, such as ``"process 1 "``; empty for this process.
+    """
 
     def __init__(self, number: int, which: str = "") -> None:
         super().__init__(number)
@@ -44,9 +49,14 @@ class Stopped(KeyboardInterrupt):
 
 
 class _Asked:
-    """The signal that came (0 for none), whether it was raised, the depth of :func:`waiting` blocks, and snapshots.
+    """The signals and snapshots of the running program.
 
-    ``looked`` is true after the run has looked for an earlier snapshot; ``kept`` are the snapshot files.
+    Attributes:
+        number: number of the signal that came; 0 for none.
+        waiting: how many :func:`waiting` blocks are open, one inside the other.
+        raised: whether :class:`Stopped` has been raised for the signal.
+        looked: whether the run has looked for an earlier snapshot.
+        kept: the snapshot files.
     """
 
     def __init__(self) -> None:
@@ -59,12 +69,12 @@ _asked = _Asked()
 
 
 def asked_to_stop() -> bool:
-    """Return whether a signal that stops the run has come."""
+    """Return whether this process has received a signal that stops the run."""
     return _asked.number != 0
 
 
 def asked_by() -> int:
-    """Return the number of the signal that has come, or 0."""
+    """Return the number of the signal that this process has received, or 0 if none."""
     return _asked.number
 
 
@@ -79,13 +89,13 @@ def stop_if_asked() -> None:
 
 
 def can_go_on_from(path: Path) -> None:
-    """Register a snapshot file. While it exists, the same command continues from it."""
+    """Register a snapshot file, which the message about an interruption names if the file still exists then."""
     looked_for_snapshot()
     _asked.kept.add(path)
 
 
 def looked_for_snapshot() -> None:
-    """Note that the run has looked for a snapshot, so that messages can say whether there is one."""
+    """Note that the run has looked for a snapshot, so that the message about an interruption can say if none exists."""
     _asked.looked = True
 
 
@@ -117,9 +127,11 @@ def ended(
     Args:
         program: the program's name, which begins its messages.
         work: does the work and returns an exit status.
-        kept: what to say about the work after an interruption; None says whether there is a snapshot.
-        tells: returns whether this process prints the message about an interruption. A process that does not waits
-            :data:`MOMENT` seconds before it reports a user error, so that another one can report it and end this one.
+        kept: the end of the message about an interruption, which says what remains of the work. None for the usual
+            text, which says from which snapshot the same command continues.
+        tells: function that returns whether this process prints the message about an interruption. If it returns False,
+            this process also waits :data:`MOMENT` seconds before it reports a user error, so that another process can
+            report the error and end this one.
 
     Returns:
         The work's status; 2 for a ``UserError``, a full or read-only disk, a file name that is too long, or lack of
@@ -146,7 +158,7 @@ def ended(
 
 
 def _mendable(error: Exception) -> str | None:
-    """Return a one-line message if the user or the administrator can fix the error, otherwise None."""
+    """Return a one-line message if the user or an administrator can fix the error; None for an internal error."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in _OF_PLACES:
@@ -162,10 +174,10 @@ def _stopped(program: str, stopped: KeyboardInterrupt, kept: str | None, tell: b
     number, which = getattr(stopped, "number", signal.SIGINT), getattr(stopped, "which", "")
     signal.setitimer(signal.ITIMER_REAL, 0)
     if kept is None:
-        there = sorted(path for path in _asked.kept if path.exists())
-        kept = "the same command goes on from its last snapshot, or starts over if there is none"
-        if there:
-            kept = f"the same command goes on from the snapshot {there[-1]}"
+        snapshots = sorted(path for path in _asked.kept if path.exists())
+        kept = "the same command continues from its last snapshot, or starts over if there is none"
+        if snapshots:
+            kept = f"the same command continues from the snapshot {snapshots[-1]}"
         elif _asked.looked:
             kept = "there is no snapshot: the same command starts over"
     how = "interrupted" if number == signal.SIGINT else f"{which}stopped by {signal.Signals(number).name}"
@@ -176,7 +188,7 @@ def _stopped(program: str, stopped: KeyboardInterrupt, kept: str | None, tell: b
 
 @contextlib.contextmanager
 def _heard() -> Iterator[None]:
-    """Handle signals within the block, except those that were ignored before (as under ``nohup``)."""
+    """Handle :data:`SIGNALS` within the block, except those that were already ignored (as under ``nohup``)."""
     global _asked  # noqa: PLW0603 - signal handlers belong to the whole process too
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -199,15 +211,17 @@ def _heard() -> Iterator[None]:
 
 
 def _hear(number: int, _frame: FrameType | None) -> None:
+    """Handle a signal: raise :class:`Stopped` now, or at the end of the current :func:`waiting` block."""
     first, _asked.number = not _asked.number, _asked.number or number
-    if _asked.raised:  # the run is ending: further signals do not disturb its cleaning up
+    if _asked.raised:  # the run is already ending: further signals must not interrupt its clean-up
         return
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # raised again, in case some code catches it
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # raises the exception again if some code catches it
     if not (first and _asked.waiting):
         _insist()
 
 
 def _insist(*_of: object) -> None:
+    """Raise :class:`Stopped` for the signal that came; the arguments of a signal handler are ignored."""
     _asked.raised = True
     raise Stopped(_asked.number)
 

@@ -4,7 +4,7 @@ from enum import Enum
 
 
 class ModelType(Enum):
-    """The kind of a model. It determines the data task and the folder of the model's file."""
+    """The kind of a model, which determines its task (CF, SBR or NBR) and the folder of its source file."""
 
     GENERAL = 1
     SEQUENTIAL = 2
@@ -33,7 +33,7 @@ class FeatureType(Enum):
 
 
 class FeatureSource(Enum):
-    """The kind of file that a column comes from."""
+    """The atomic file that a column comes from, or its role as the id of users or items."""
 
     INTERACTION = "inter"
     USER = "user"

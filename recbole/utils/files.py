@@ -30,8 +30,8 @@ def atomic_write(path: str | Path, mode: str = "w", told_by: Path | None = None,
     Args:
         path: the file.
         mode: ``w`` or ``wb``.
-        told_by: a file that describes ``path``, or None. If it exists, it is deleted before the rename, so that it
-            never lies next to a file that it does not describe.
+        told_by: a file that describes ``path``, such as the ``.json`` record of a checkpoint, or None. If it exists, it
+            is deleted before the rename, so that it never describes a file with other content.
         kwargs: further arguments of :func:`open`.
 
     Raises:
@@ -55,7 +55,7 @@ def atomic_write(path: str | Path, mode: str = "w", told_by: Path | None = None,
 
 @contextlib.contextmanager
 def _made_beside(path: Path, mode: str, **kwargs: Any) -> Iterator[tuple[IO[Any], Path]]:
-    """Yield a new file in the folder of ``path`` and its name, locked by this process until the block ends."""
+    """Yield a new file in the folder of ``path`` and the file's path; this process locks it until the block ends."""
     sweep(path.parent)
     while True:
         temporary = name_beside(path)
@@ -119,12 +119,12 @@ def check_replaceable(path: str | Path, begins: str, kind: str) -> None:
     """Check before the work begins that ``path`` can be written without overwriting another program's file.
 
     Args:
-        path: the file.
-        begins: a regular expression that matches the beginning of this program's files of that kind.
+        path: the file to write later; it need not exist.
+        begins: a regular expression that matches the first bytes of the files of this kind that this program writes.
         kind: the kind of file, such as "table", for the message.
 
     Raises:
-        UserError: something else exists there (a link, a device, another file), or it cannot be written.
+        UserError: ``path`` is a link, a device, a folder or another program's file, or cannot be written.
     """
     path = Path(path)
     if os.path.lexists(path) and not path.is_dir():
@@ -136,7 +136,9 @@ def check_replaceable(path: str | Path, begins: str, kind: str) -> None:
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
         if not re.match(begins.encode(), beginning):
-            raise UserError(f"cannot write {path}: it exists and is not a {kind} that this program wrote")
+            raise UserError(
+                f"cannot write {path}: it exists and is not a {kind} that this program wrote; choose another path"
+            )
     check_writable(path)
 
 

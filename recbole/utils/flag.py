@@ -19,7 +19,7 @@ def yes_or_no(text: str) -> bool:
 
 
 def cutoffs(text: str) -> list[int]:
-    """Return the integers in a text such as ``10``, ``10,20`` or ``[10,20]``."""
+    """Return the integers in a text such as ``10``, ``10,20`` or ``[10,20]``; raise ValueError for any other text."""
     return [int(number) for number in text.strip("[]").split(",")]
 
 
@@ -37,11 +37,13 @@ class Flag:
 
     Attributes:
         name: its name without dashes.
-        type: a function from text to value; ``bool`` makes a switch.
+        type: function that converts the text on the command line to the value; with ``bool`` the flag may also be given
+            without a value, which means True.
         help: the help text.
-        default: its value in the namespace when the flag is absent.
-        key: the setting that it sets; by default the one with the flag's name; None for flags that set none.
-        negates: whether the setting gets the negated value.
+        default: the value when the flag is not on the command line.
+        key: the setting that the flag sets. The empty string (default) means the setting with the flag's name; None
+            means that the flag sets no setting.
+        negates: whether the setting gets the opposite of the flag's True or False.
         choices, nargs, short: as in argparse; ``short`` is the one-letter name.
     """
 

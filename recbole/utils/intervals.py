@@ -17,6 +17,9 @@ def parse_intervals(text: str, key: str) -> list[Interval]:
         text: the setting's value.
         key: the setting's name, for the message.
 
+    Returns:
+        One :data:`Interval` for each part between semicolons.
+
     Raises:
         UserError: the text does not have that form.
     """

@@ -1,4 +1,4 @@
-"""Starts the processes of a distributed run, and reads what the environment tells each of them."""
+"""Starts the processes of a distributed run, and reads the environment variables that a launcher sets for each."""
 
 import contextlib
 import ctypes
@@ -19,7 +19,7 @@ _LAUNCHER = "ERASE_LAUNCHER"
 """The environment variable with the process id of the process that launched this one."""
 
 _main: list[subprocess.Popen[bytes]] = []
-"""The main process of a run, if this process launched it."""
+"""The process with rank 0, if this process launched it; else empty."""
 
 _PAUSE = 0.1
 """Seconds between two checks of the launched processes."""
@@ -40,8 +40,8 @@ def launched() -> bool:
     missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         raise UserError(
-            f"the environment variable WORLD_SIZE says that a launcher started several processes, but it has no "
-            f"{', '.join(missing)}: unset WORLD_SIZE, or start the run with torchrun or --nproc"
+            f"the environment variable WORLD_SIZE is {os.environ['WORLD_SIZE']}, but there is no {', '.join(missing)}: "
+            "unset WORLD_SIZE, or start the run with torchrun or --nproc"
         )
     return True
 
@@ -110,12 +110,17 @@ def launch(nproc: int, world_size: int, group_offset: int, address: str, port: s
         nproc: the number of processes on this machine.
         world_size: the number of processes on all machines; -1 or 0 means ``nproc``.
         group_offset: the rank of this machine's first process.
-        address, port: where the machine with rank 0 listens; port 0 selects a free port, on a single machine only.
+        address, port: the host name and port at which rank 0 listens. Port 0 selects a free port, which works on a
+            single machine only.
         argv: the program and its arguments, which all processes receive.
+
+    Returns:
+        The largest exit status of the processes.
 
     Raises:
         UserError: ``world_size`` or ``group_offset`` is not a multiple of ``nproc``, or the port is in use.
-        Stopped: a signal came. It was passed on to the processes; those that did not end in time were killed.
+        Stopped: this process received a signal and passed it on, or a signal ended one of the processes. Processes
+            still running are killed.
     """
     everyone = max(world_size, nproc)
     if everyone % nproc or group_offset % nproc:
@@ -151,16 +156,16 @@ def _free(port: str) -> str:
             listener.bind(("", int(port)))
             return str(listener.getsockname()[1])
         except (OSError, OverflowError, ValueError) as error:
-            raise UserError(f"--port {port} cannot be listened at ({error}): give another") from error
+            raise UserError(f"cannot listen on --port {port} ({error}): choose another, or 0 for a free one") from error
 
 
 def _status(workers: Sequence[subprocess.Popen[bytes]], first: int) -> int:
-    """Wait for the workers, pass a signal on to them, and return the exit status of the run.
+    """Wait for the workers and return the largest exit status; if this process receives a signal, pass it on to them.
 
     ``first`` is the rank of the first worker.
 
     Raises:
-        Stopped: a signal ended a single worker.
+        Stopped: a worker was ended by a signal that this process did not receive.
     """
     handed_on = False
     while True:
@@ -179,12 +184,12 @@ def _status(workers: Sequence[subprocess.Popen[bytes]], first: int) -> int:
 
 
 def tells() -> bool:
-    """Return whether this process reports how a run ended.
+    """Return whether this process prints how the run ended.
 
-    With several processes the main one does, because it writes the snapshots. The launcher does if it was stopped and
-    the main process did not report that.
+    In a distributed run that is rank 0, which writes the snapshots. The launcher prints it only if rank 0 did not end
+    with the exit status of an interruption (128 or more).
     """
     try:
         return not launched() or os.environ["RANK"] == "0" if not _main else _main[0].returncode < 128
-    except UserError:  # no other process will report it
+    except UserError:  # the environment is invalid, so no other process was started that could print it
         return True

@@ -1,8 +1,8 @@
-"""Lets one process at a time write the files that share a stem, across processes and machines.
+"""Lets one process at a time write the files with the same stem (name without extension), also across machines.
 
-The lock is a small file next to them that names its writer. It is created exclusively, which every file system
-supports, including network ones, and its writer updates its modification time. On the same machine, the operating
-system's lock on it shows whether the writer was killed; otherwise its age does.
+The lock is a small file in the same folder that names the writing process. It is created exclusively, which every file
+system supports, including network ones. The writer regularly updates the file's modification time. Whether a writer was
+killed is shown by the operating system's lock on the file if it runs on the same machine, otherwise by the file's age.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from recbole.utils.errors import UserError
 logger = logging.getLogger(__name__)
 
 IF_RUNNING = ("wait", "leave")
-"""What to do while another process writes: wait until it ends, or stop with a one-line error."""
+"""Values of the setting ``if_running``: while another process writes, wait until it ends, or stop with an error."""
 
 BEAT_SECONDS = 30.0
 """How often a writer updates the lock file's modification time."""
@@ -39,7 +39,7 @@ STALE_SECONDS = 300.0
 JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 """The environment variables in which schedulers put the job's number."""
 
-_FIRST_POLL, _LAST_POLL = 0.02, 0.5  # seconds between two attempts: doubled from the first up to the last
+_FIRST_POLL, _LAST_POLL = 0.02, 0.5  # seconds between two attempts: 0.02 at first, doubled up to 0.5
 _MOST_BYTES = 65536  # bytes of a lock file that are read
 _WINDOWS = os.name == "nt"  # which neither renames nor removes open files
 
@@ -70,10 +70,10 @@ class Holder:
 
 @dataclass(frozen=True)
 class Writer:
-    """What :func:`writer` yields to the process that holds the lock.
+    """What :func:`writer` yields once this process holds the lock.
 
     Attributes:
-        waited: whether another process held the lock before, so that it may have produced the wanted files.
+        waited: whether this process waited for another one, which may have produced the wanted files meanwhile.
         path: the lock file.
     """
 
@@ -95,16 +95,16 @@ def lock_path(path: Path) -> Path:
 
 @contextlib.contextmanager
 def writer(path: Path, if_running: str = "wait", told: Callable[[str], None] = logger.info) -> Iterator[Writer]:
-    """Hold the lock for ``path`` and the files with its stem within the block.
+    """Hold the lock for ``path`` and the files with the same stem within the block.
 
-    Only one process of a run may take the lock, and only once, because a second attempt in the same process would wait
-    forever. A forked child does not hold it. An abandoned lock is taken over: at once if its process ran on this
-    machine, otherwise when it is ``STALE_SECONDS`` old.
+    Only one process of a run may take the lock, and only once: a second attempt in the same process would wait
+    forever. A forked child does not hold it. The lock of a killed process is taken over: at once if that process ran
+    on this machine, otherwise when its file is ``STALE_SECONDS`` old.
 
     Args:
-        path: the file that stands for the stem; it need not exist. Its folder is created.
-        if_running: one of ``IF_RUNNING``.
-        told: receives one line that names the writer, before waiting for it.
+        path: any file with the stem; it need not exist. Its folder is created.
+        if_running: one of :data:`IF_RUNNING`.
+        told: function that is called with a one-line message naming the other writer, before waiting for it.
 
     Raises:
         UserError: the folder cannot be written to, or another process writes and ``if_running`` is ``leave``.
@@ -138,7 +138,7 @@ def _acquire(path: Path, lock: Path, if_running: str, told: Callable[[str], None
             if sightings == 2:  # the first time it may be a process that only checks, like this one
                 if if_running == "leave":
                     raise UserError(f"{path} is being written by {busy}; --if_running wait waits for it") from None
-                told(f"waiting for {busy}, which writes {path}")
+                told(f"waiting for {busy}, which is writing {path}")
             time.sleep(pause)
             pause = min(2 * pause, _LAST_POLL)
         else:
@@ -170,14 +170,14 @@ class _File:
             return None
 
     def is_in_place(self) -> bool:
-        """Return whether the path still leads to this file, that is, whether it was not removed or replaced."""
+        """Return whether the open file is still the one at :attr:`path`: it was neither removed nor replaced."""
         try:
             return os.path.samestat(os.fstat(self.descriptor), os.stat(self.path))
         except FileNotFoundError:
             return False
 
     def write(self, holder: Holder) -> None:
-        """Write the holder. The first byte stays empty, because a locked byte cannot be read by others (Windows)."""
+        """Write the holder as JSON, after a line break: on Windows, others cannot read the locked first byte."""
         text = b"\n" + json.dumps(asdict(holder)).encode() + b"\n"
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         os.write(self.descriptor, text)
@@ -207,7 +207,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _create(lock: Path) -> _File | None:
-    """Create and lock the lock file; return None if one exists.
+    """Create and lock the lock file, and return it; return None if there is one already.
 
     The holder is written before locking, so that a process killed in between is recognised by its process id.
     """
@@ -233,10 +233,10 @@ def _create(lock: Path) -> _File | None:
 
 
 def _clear(lock: Path) -> None:
-    """Remove an existing lock file if its writer is dead.
+    """Remove an existing lock file if the process that wrote it has ended.
 
     Raises:
-        _Busy: the writer is alive.
+        _Busy: that process is still running.
     """
     try:
         file = _open(lock)
@@ -265,13 +265,13 @@ def _open(lock: Path) -> _File:
 
 
 def _lives(holder: Holder | None, free: bool | None, folder: Path, beat: float) -> bool:
-    """Return whether a lock file's writer is alive.
+    """Return whether the process that wrote a lock file is still running.
 
     Args:
         holder: the writer; None if the file does not name it yet.
         free: whether the operating system's lock was free; None if locks do not work here.
         folder: the file's folder.
-        beat: the file's modification time.
+        beat: the file's modification time, in seconds since 1970.
     """
     if holder is not None and holder.host == socket.gethostname():
         if holder.locked and free is not None:
@@ -300,7 +300,7 @@ def clock_of(folder: Path) -> float:
 
 
 def _remove(lock: Path, seen: os.stat_result) -> None:
-    """Remove a dead writer's lock file, unless it has been renewed or replaced since it was examined."""
+    """Remove the lock file of a process that has ended, unless the file has changed since it was examined."""
     moved = lock.with_name(f"{lock.name}.{uuid.uuid4().hex}")
     try:
         os.rename(lock, moved)

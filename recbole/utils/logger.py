@@ -1,4 +1,4 @@
-"""Log messages, on the terminal and in a file for each run under ``log/``."""
+"""Sends log messages to the terminal and to a file for each run under ``log/``."""
 
 import datetime
 import hashlib
@@ -36,7 +36,12 @@ def log_stem(config: Settings) -> str:
 def init_logger(config: Settings, folder: Path) -> str:
     """Send log messages to the terminal and to ``<folder>/<model>/<stem>.log``; return the stem.
 
-    The file's first line comes from a later call of :func:`begin_log`. In a distributed run only rank 0 logs.
+    The messages are held back from the file until :func:`begin_log` writes its first line. In a distributed run only
+    rank 0 logs.
+
+    Args:
+        config: the run's settings; ``state`` is the log level.
+        folder: the folder for log files.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -75,13 +80,14 @@ def begin_log(line: str) -> None:
 
 
 class _LastingFile(logging.FileHandler):
-    """A log file that ends when the disk is full, while the run continues."""
+    """A log file handler that drops further messages when the file cannot be written, so that the run continues."""
 
     def _open(self) -> Any:
         return Outlet(super()._open(), self._tell)
 
     def _tell(self, error: OSError) -> None:
-        print(f"{self.baseFilename} ends here: {error.strerror}; the run goes on", file=sys.stderr)
+        problem = f"{error.strerror}; the run goes on"
+        print(f"the log file {self.baseFilename} is incomplete, it cannot be written: {problem}", file=sys.stderr)
 
 
 def _opened(folder: Path, stem: str) -> logging.FileHandler:
@@ -95,4 +101,4 @@ def _opened(folder: Path, stem: str) -> logging.FileHandler:
             continue
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror}") from error
-    raise UserError(f"cannot write {path}: a thousand runs began in the same second")
+    raise UserError(f"cannot write {path}: 999 log files with this name exist already; start the run again")

@@ -16,9 +16,13 @@ def from_modules(
 
     Args:
         package: dotted name of the package.
-        homes: public name to the module that defines it: a module in the package, or another module's dotted name.
-        absent: names that RecBole's package has and this one lacks, each with the reason. Using one raises
-            :class:`NotAvailable`.
+        homes: dict from a public name to the module that defines it: the name of a module in the package, or the dotted
+            name of a module elsewhere.
+        absent: dict from a name that RecBole's package has and this one lacks to the reason. Using such a name raises
+            :class:`NotAvailable`. None for no such names.
+
+    Returns:
+        A function from a name to the object. It raises AttributeError for a name in neither dict.
     """
 
     def find(name: str) -> Any:
@@ -35,7 +39,7 @@ def from_modules(
 
 
 def from_lower_case(package: str) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a package whose class ``X`` is in its module ``x``, imported on first use."""
+    """Return a package's ``__getattr__`` that finds class ``Name`` in the module ``name``, imported on first use."""
 
     def find(name: str) -> Any:
         home = f"{package}.{name.lower()}"

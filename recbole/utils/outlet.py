@@ -1,4 +1,4 @@
-"""Output streams that may fail: further output is discarded, and the program continues."""
+"""Output streams whose failure does not end the program: further output is discarded."""
 
 import contextlib
 import errno
@@ -9,11 +9,12 @@ from typing import Any
 
 
 class Outlet:
-    """A text stream whose reader may go away or whose disk may be full; output after such a failure is discarded.
+    """A text stream that discards further output once writing fails: its reader has ended, or the disk is full.
 
     Args:
-        stream: the stream to write to; None (closed before the program began) discards everything.
-        told: called with the error if the stream fails for a reason other than a missing reader; None for no call.
+        stream: the stream to write to; None (it was closed before the program began) discards everything.
+        told: function that is called with the error if writing fails, except where only the reader has ended (as in
+            ``| head``); None for no call.
     """
 
     def __init__(self, stream: Any, told: Callable[[OSError], None] | None = None) -> None:
@@ -40,6 +41,7 @@ class Outlet:
         return getattr(self._stream, name)
 
     def _try(self, act: Callable[[], object]) -> None:
+        """Call ``act``; if that fails, discard all further output."""
         try:
             act()
         except ValueError as error:
@@ -50,7 +52,7 @@ class Outlet:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """Redirect the stream's descriptor to the null device, as the interpreter flushes the stream again at exit."""
+        """Redirect the stream to the null device, so that Python's flush at exit does not fail too."""
         with contextlib.suppress(OSError, ValueError), _nowhere() as nowhere:
             os.dup2(nowhere.fileno(), self._stream.fileno())
             self._stream.flush()
@@ -64,15 +66,16 @@ def _nowhere() -> Any:
 
 
 def _warn(error: OSError) -> None:
-    print(f"standard output cannot be written ({error.strerror}); the run goes on, see its log", file=sys.stderr)
+    print(f"cannot write to standard output ({error.strerror}); the run continues, see its log", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def lasting_streams() -> Iterator[None]:
     """Replace standard output and error by :class:`Outlet` within the block.
 
-    A standard stream that was closed when the program began is opened to the null device. Otherwise a file of the run
-    would get its descriptor, and output of libraries would end up in that file.
+    If standard input, output or error was closed when the program began, its file descriptor (0, 1 or 2) is connected
+    to the null device. Otherwise the next file that the run opens would get this descriptor, and output of libraries
+    would end up in that file.
     """
     for number in range(3):
         try:

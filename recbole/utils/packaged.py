@@ -1,4 +1,4 @@
-"""Finds files that lie next to the package in a checkout, and in ``erase_bench`` in an installation."""
+"""Finds the folders ``configs`` and ``dataset``: next to the package in a checkout, else within ``erase_bench``."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def packaged_folder(kind: str) -> Path:
-    """Return the path of the folder ``configs`` or ``dataset`` that came with the program."""
+    """Return the path of the program's own folder ``kind``, which is ``configs`` or ``dataset``."""
     installed = _PACKAGE.parent / "erase_bench" / kind
     return installed if installed.is_dir() else _PACKAGE.parent / kind
 

@@ -25,7 +25,8 @@ def offered(group: str, own: Container[str] = ()) -> dict[str, EntryPoint]:
     for point in entry_points(group=group):
         if point.name in own:
             raise UserError(
-                f"{_distribution(point)} offers {group} '{point.name}', which this package has; rename or uninstall it"
+                f"the installed package {_distribution(point)} offers {group} '{point.name}', which this package has "
+                "itself; rename that entry point, or uninstall the package"
             )
         if point.name in found and found[point.name].value != point.value:
             raise UserError(

@@ -19,7 +19,13 @@ def ensure_dir(dir_path: str | os.PathLike[str]) -> None:
 
 
 def set_color(log: str, color: str, highlight: bool = True) -> str:
-    """Return a text with terminal codes for one of :data:`COLOURS`, or white for any other; bold if ``highlight``."""
+    """Return a text between terminal codes that colour it.
+
+    Args:
+        log: the text.
+        color: one of :data:`COLOURS`; any other name means white.
+        highlight: whether the text is bold.
+    """
     number = COLOURS.index(color) if color in COLOURS else len(COLOURS) - 1
     return f"\033[{int(highlight)};3{number}m{log}\033[0m"
 
@@ -32,12 +38,13 @@ def early_stopping(
     Args:
         value: the score of this validation.
         best: the best score so far.
-        cur_step: the number of validations since the best one.
-        max_step: training stops when there are more validations than this without improvement.
+        cur_step: number of validations since the best one, before this validation.
+        max_step: training stops after more than this many validations in a row without improvement.
         bigger: whether larger scores are better.
 
     Returns:
-        The best score, the number of validations since, whether to stop, and whether this validation is the best.
+        The best score, the number of validations since the best one, whether to stop, and whether this validation is
+        the best so far.
     """
     if value >= best if bigger else value <= best:
         return value, 0, False, True
@@ -49,7 +56,7 @@ def calculate_valid_score(valid_result: Mapping[str, float], valid_metric: str |
 
     Args:
         valid_result: metric name to value.
-        valid_metric: the metric; None is Recall@10.
+        valid_metric: the metric; None means Recall@10.
 
     Raises:
         KeyError: the result has no such metric.

@@ -1,7 +1,7 @@
 """Independent random streams: each one is a generator keyed by the run's seed, a name and indices.
 
-A stream does not depend on draws from other streams. So work that is repeated after a kill (an epoch, a batch, a
-request) draws the same numbers again.
+A stream does not depend on draws from other streams. If a run is killed and repeats an epoch, a batch or a request, it
+draws the same numbers again.
 """
 
 from __future__ import annotations  # np.random loads on first use, torch only in init_seed
@@ -35,11 +35,15 @@ def init_seed(seed: SupportsInt, reproducibility: bool = True, device: str | tor
     """Seed the global random generators of Python, NumPy and torch, and choose torch's deterministic kernels.
 
     This package itself uses only torch's global generator, to initialise layers; other packages' models may use all.
-    ``reproducibility`` False allows kernels that are not deterministic.
 
-    On the CPU all kernels are deterministic. On a GPU torch warns about an operator without a deterministic kernel and
-    uses the one it has. ``torch.use_deterministic_algorithms`` would do the same, but it imports torch's compiler,
+    On the CPU all kernels are deterministic. On a GPU, torch warns if an operator has no deterministic kernel, and uses
+    a non-deterministic one. ``torch.use_deterministic_algorithms`` would do the same, but it imports torch's compiler,
     which takes as long as importing torch itself.
+
+    Args:
+        seed: the run's seed.
+        reproducibility: False allows kernels that are not deterministic.
+        device: the device on which the run computes.
     """
     import torch
 

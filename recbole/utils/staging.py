@@ -32,21 +32,21 @@ def workspace(folder: str | Path) -> Iterator[Path]:
         with folder_beside(home / folder.name) as made:
             yield made
     except OSError as error:
-        raise UserError(f"cannot prepare {folder}: {error.filename or home}: {error.strerror or error}") from error
+        raise UserError(f"cannot write to {folder}: {error.filename or home}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
 def staged(folder: str | Path, last: str | None = None) -> Iterator[Path]:
-    """Yield an empty folder; if the block ends without error, its files replace those in ``folder``.
+    """Yield an empty temporary folder; when the block ends without error, move its files to ``folder``.
 
-    On an error ``folder`` is unchanged; if it did not exist, it is not created. If several processes do this at once,
-    each moves all of its files before the next one starts.
+    They replace files of the same names. On an error ``folder`` is unchanged; if it did not exist, it is not created.
+    If several processes do this at the same time, each moves all of its files before the next one starts.
 
     Args:
         folder: the destination.
-        last: the name of a file without which the others are useless, or None. It is deleted before the others are
-            moved, and moved last. So a kill in between leaves an incomplete set, which lacks this file, but never a
-            mixed one.
+        last: name of a file without which the others are not used, or None. Its old version in ``folder`` is deleted
+            before the others are moved, and its new version is moved last. If the process is killed in between, the
+            file is missing, so that old and new files are never used together.
 
     Raises:
         UserError: a file cannot be written or moved.

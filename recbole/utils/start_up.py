@@ -1,4 +1,4 @@
-"""Speeds up a program's start."""
+"""Makes programs start faster, by pausing garbage collection during imports."""
 
 import contextlib
 import gc
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Switch garbage collection off within the block, in which torch is imported, and then exempt what was imported.
+    """Switch garbage collection off within the block, which imports torch; later collections skip what was imported.
 
-    Imported modules are a million objects that are never freed. Going through them in each full collection takes a
+    Imported modules consist of a million objects that are never freed. Visiting them in each full collection takes a
     tenth of the CPU time of a short run. If torch is already imported, this does nothing.
     """
     if "torch" in sys.modules or not gc.isenabled():

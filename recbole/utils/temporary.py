@@ -1,8 +1,9 @@
-"""Temporary files and folders next to their destination, which are removed after their process dies.
+"""Temporary files and folders next to their destination, which are removed even if their process was killed.
 
 Each name is random and created exclusively, so that two processes never share one and existing links are not followed.
-The process that writes one holds the operating system's lock on it. Whoever writes in the same folder next removes
-those that nobody has locked. On file systems without locks, those unchanged for ``STALE_SECONDS`` are removed.
+The process that writes a temporary file holds the operating system's lock on it. The next process that writes in the
+same folder removes all temporary files that no process has locked. On file systems without locks it removes those that
+have not changed for ``STALE_SECONDS``.
 """
 
 import contextlib
@@ -41,10 +42,12 @@ def hold(descriptor: int, path: Path) -> bool:
 
 @contextlib.contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
-    """Yield a new empty folder next to ``path``, which is removed at the end; first remove abandoned ones there.
+    """Yield a new empty temporary folder next to ``path``; it is removed when the block ends.
+
+    Temporary files and folders that killed processes left in the same place are removed first.
 
     Raises:
-        OSError: it cannot be created.
+        OSError: the folder cannot be created.
     """
     sweep(path.parent)
     while True:
@@ -65,7 +68,7 @@ def folder_beside(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files and folders from a folder if the processes that wrote them are dead."""
+    """Remove the temporary files and folders in ``folder`` whose processes have ended."""
     try:
         found = [entry.name for entry in os.scandir(folder) if _OURS.fullmatch(entry.name)]
     except OSError:  # missing or unreadable; the caller's next step will report it
@@ -97,7 +100,7 @@ def _opened(path: Path) -> Iterator[int | None]:
 
 
 def _is_dead(descriptor: int, path: Path) -> bool:
-    """Return whether the process that wrote an open file is dead; if so, this process has now locked the file."""
+    """Return whether the process that wrote an open file has ended; if so, this process has now locked the file."""
     locked = _locked(descriptor)
     if locked is not None:
         return locked and _leads_to(path, descriptor)
@@ -117,6 +120,7 @@ def _locked(descriptor: int) -> bool | None:
 
 
 def _leads_to(path: Path, descriptor: int) -> bool:
+    """Return whether the file at ``path`` is the open file ``descriptor``."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:

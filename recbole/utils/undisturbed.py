@@ -1,4 +1,4 @@
-"""Restores process-wide state, such as logging, after a run."""
+"""Restores process-wide state, such as logging, after a run that was started from Python."""
 
 import contextlib
 import logging
@@ -12,8 +12,8 @@ _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 def undisturbed() -> Iterator[None]:
     """Restore logging handlers and levels, torch's number of threads and its determinism flags after the block.
 
-    Within the block the package's logger starts without handlers, so that a run adds its own. These are closed at the
-    end.
+    Within the block the package's logger (``recbole``) starts without handlers, so that a run can add its own. Those
+    are closed at the end.
     """
     import torch
 

@@ -85,7 +85,7 @@ def test_a_person_who_stands_there_twice_is_refused(made):
 
 
 def test_no_file_is_one_line(config, small_dataset):
-    with pytest.raises(UserError, match=r"cannot read the users' gender: there is no file .*small\.user"):
+    with pytest.raises(UserError, match=r"cannot read the users' attribute gender: there is no file .*small\.user"):
         read_attribute(small_dataset.config, small_dataset, "gender")
 
 

@@ -205,7 +205,7 @@ def test_the_split_is_of_each_users_rows_in_time(small_dataset):
 
 def test_the_task_is_that_of_the_bound_model(small_cf, config):
     settings = config(small_cf)
-    with pytest.raises(UserError, match="the task of BPR is not known: call bind_model, or pass model_type"):
+    with pytest.raises(UserError, match=r"the task of BPR is not known: call config\.bind_model, or pass model_type"):
         task_dataset(settings)
     settings.bind_model(get_model("BPR"))
     assert task_dataset(settings).task_type == "CF"

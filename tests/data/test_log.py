@@ -152,7 +152,7 @@ def test_a_missing_column_is_named_with_the_nearest(load):
 
 def test_an_id_column_that_is_not_loaded(load):
     message = told(load, load_col={"inter": ["user_id", "timestamp"]})
-    assert message.endswith("small.inter: no column 'item_id' (ITEM_ID_FIELD) is loaded")
+    assert "small.inter: column 'item_id' (ITEM_ID_FIELD) is not loaded" in message
 
 
 def test_a_malformed_line_is_named(load):
@@ -187,7 +187,7 @@ def test_a_feature_file_needs_its_ids(load):
     load.folder.mkdir()
     (load.folder / "small.item").write_text("item_id:token\tprice:float\nx\t1\n")
     message = told(load, load_col={"inter": ["user_id", "item_id", "timestamp"], "item": ["price"]})
-    assert message.endswith("small.item: no column 'item_id' (ITEM_ID_FIELD) is loaded")
+    assert "small.item: column 'item_id' (ITEM_ID_FIELD) is not loaded" in message
 
 
 # --- the fingerprint -------------------------------------------------------------------------------------------------

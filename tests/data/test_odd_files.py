@@ -35,7 +35,7 @@ def test_a_quote_that_nobody_closes_swallows_no_rows(file):
 
 
 def test_what_would_not_read_back_is_not_written(tmp_path):
-    with pytest.raises(UserError, match="holds a separator"):
+    with pytest.raises(UserError, match="contains a separator"):
         write_atomic(tmp_path / "x", {"a": ['"q"']}, {"a": "token"}, separator=",")
 
 

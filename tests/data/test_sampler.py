@@ -159,7 +159,7 @@ def test_somebody_who_has_everything(tmp_path, write_inter, config):
     write_inter(tmp_path, rows)
     all_train = {"order": "TO", "split": {"RS": [1, 0, 0]}}
     dataset = create_dataset(config(tmp_path, eval_args=all_train), ModelType.GENERAL)
-    with pytest.raises(UserError, match="small: a user has every item"):
+    with pytest.raises(UserError, match="small: a user has interacted with every item"):
         NegativeSampler(dataset)
     dataset.forget([0])
     assert set(NegativeSampler(dataset).sample(np.ones(50, dtype=np.int64), in_turn(stream(2, "t")))) == {1}
@@ -171,7 +171,7 @@ def test_somebody_who_has_everything_popular_is_no_endless_loop(tmp_path, write_
         config(tmp_path, eval_args={"order": "TO", "split": {"LS": "valid_and_test"}}), ModelType.GENERAL
     )
     assert NegativeSampler(dataset) is not None, "uniform negatives reach the items that nobody trains on"
-    with pytest.raises(UserError, match="small: a user has every item"):
+    with pytest.raises(UserError, match="small: a user has interacted with every item"):
         NegativeSampler(dataset, "popularity")
 
 
@@ -182,7 +182,7 @@ def test_somebody_who_is_left_with_everything_popular_is_no_endless_loop(tmp_pat
     drawn_from, users = NegativeSampler(dataset, "popularity"), np.ones(5, dtype=np.int64)
     assert set(drawn_from.sample(users, in_turn(stream(2, "a")))) == {4}
     drawn_from.forget(np.array([3]))
-    with pytest.raises(UserError, match="small: a user has every item"):
+    with pytest.raises(UserError, match="small: a user has interacted with every item"):
         drawn_from.sample(users, in_turn(stream(2, "a")))
 
 

@@ -153,10 +153,10 @@ def test_unmasked_the_spam_is_trained_on_and_asked(both):
 @pytest.mark.parametrize(
     ("fake", "told"),
     [
-        ({"u3": [1, 2, 4, 5, 6, 7, 8]}, "'u3' is no fake user or session"),
+        ({"u3": [1, 2, 4, 5, 6, 7, 8]}, "'u3' is not a fake user or session"),
         ({"f": [1, 2, 4, 5, 6, 7, 99]}, "99' is not in the clean data after filtering"),
         ({"f": [1, 2, 4, 5, 6, 7, 1234]}, "1234' is not in the clean data"),
-        ({}, "holds no"),
+        ({}, "contains no"),
     ],
 )
 def test_an_attack_that_does_not_fit_is_refused(task, tmp_path, config, write_inter, fake, told):
@@ -177,7 +177,7 @@ def test_rows_and_columns_that_are_missing_are_named(tmp_path, config, write_int
         dataset.with_spam(path)
     everything = create_dataset(config(tmp_path, load_col=None, eval_args={"order": "RO"}), get_model("BPR").type)
     write_inter(tmp_path, [("f", "i1")], "user_id:token item_id:token", "fake")
-    with pytest.raises(UserError, match=r"fake\.inter: there is no column 'timestamp', which is loaded"):
+    with pytest.raises(UserError, match=r"fake\.inter: there is no column 'timestamp', but the clean"):
         everything.with_spam(path)
 
 

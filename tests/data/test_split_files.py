@@ -122,7 +122,7 @@ def test_without_validation_one_line_says_so_and_the_rest_is_read(place, caplog,
     assert told(dataset) == by_user(labelled(TRAINED, TRAIN) + labelled(TESTED, TEST))
     assert len(dataset.eval_rows("valid").entity) == 0
     said = [record.getMessage() for record in caplog.records]
-    assert said[-1].startswith("there are no interactions for validation: training runs for all epochs")
+    assert said[-1].startswith("no interactions for validation: training runs for all epochs")
     assert len(said) == (2 if how == "no file" else 1)
 
 
@@ -153,8 +153,8 @@ def test_fake_users_are_for_training(place, tmp_path):
 @pytest.mark.parametrize(
     ("name", "rows", "columns", "message"),
     [
-        ("test", [], PAIR, r"small\.test\.inter: the file holds no interactions"),
-        ("train", [], PAIR, r"small\.train\.inter: the file holds no interactions"),
+        ("test", [], PAIR, r"small\.test\.inter: the file contains no interactions"),
+        ("train", [], PAIR, r"small\.train\.inter: the file contains no interactions"),
         ("test", [("a", "")], PAIR, r"small\.test\.inter:2: column 'item_id' \(ITEM_ID_FIELD\) has no value"),
         (
             "valid",
@@ -187,7 +187,7 @@ def test_names_that_cannot_be_are_refused(place, names):
 
 @pytest.mark.parametrize(("model", "task"), [("GRU4Rec", ModelType.SEQUENTIAL), ("DNNTSP", ModelType.NEXT_BASKET)])
 def test_other_tasks_are_refused(place, model, task):
-    with pytest.raises(UserError, match="benchmark_filename: only CF data are split by files"):
+    with pytest.raises(UserError, match="benchmark_filename: only CF data can be split by files"):
         read(place(model=model), task)
 
 

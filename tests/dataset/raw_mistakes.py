@@ -222,7 +222,7 @@ MISTAKES = [
         "dunnhumby",
         "transaction_data.csv",
         lambda content: content + b"10,90,1,7,1,1,1,1,1,1,0,0\r\n",
-        "transaction_data.csv:20: column 'household_key': basket 90 belongs to another household than 10",
+        "transaction_data.csv:20: column 'household_key': basket 90 of household 10 belongs to another household",
     ),
 ]
 OPTIONS = [
@@ -241,8 +241,8 @@ OPTIONS = [
     (
         "movielens",
         ("--rating_threshold", "5"),
-        "category 'violence': its 2 items have no interaction with a rating of 5 or better that users may request",
+        "category 'violence': there is no interaction with a rating of 5 or better with its 2 items that a user",
     ),
-    ("nowp", ("--subset", "1.5"), "--subset: should be a share from 0 to 1, such as 0.01, not 1.5"),
-    ("nowp", ("--subset", "many"), "--subset: should be a share from 0 to 1, such as 0.01, not many"),
+    ("nowp", ("--subset", "1.5"), "--subset: should be a share above 0, at most 1, such as 0.01, not 1.5"),
+    ("nowp", ("--subset", "many"), "--subset: should be a share above 0, at most 1, such as 0.01, not many"),
 ]

@@ -29,7 +29,7 @@ def test_orders_by_date_session_and_time_and_draws_the_category(tmp_path):
     write_views(tmp_path, [HEADER, *VIEWS, *more], "sample_train-item-views.csv")
     done = prepare(tmp_path, tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "is not that of the published sample" in done.stdout
+    assert "is NOT identical to the published sample" in done.stdout
     lines = (tmp_path / "out/diginetica_sample.inter").read_text().splitlines()
     assert lines[:5] == [
         "session_id:token\titem_id:token\ttimestamp:float",
@@ -39,7 +39,7 @@ def test_orders_by_date_session_and_time_and_draws_the_category(tmp_path):
         "2\t70\t3",
     ]
     assert (tmp_path / "out/sensitive_asins_middling.txt").read_text() == "90\n91\n92\n"
-    assert "no item is left to draw 'tuning' from (left out)" in done.stdout
+    assert "category 'tuning' is left out, because no item is left" in done.stdout
     assert not list((tmp_path / "out").glob("*tuning*"))
     files = [path.name for path in (tmp_path / "out").glob("*unlearn_pairs*")]
     assert len(files) == 5 * 4
@@ -52,7 +52,7 @@ def test_orders_by_date_session_and_time_and_draws_the_category(tmp_path):
         ([HEADER.replace("_", ""), *VIEWS], "train-item-views.csv:1: expected the header session_id;"),
         ([HEADER, *VIEWS, "1;2;3;4"], "train-item-views.csv:6: expected 5 values, found 4"),
         ([HEADER], "train-item-views.csv: no rows"),
-        ([HEADER, *VIEWS], "no item has 4 to 9 views, so that there are none to draw 'middling' from"),
+        ([HEADER, *VIEWS], "no item has 4 to 9 views, so the category 'middling' cannot be drawn"),
         (
             [HEADER, *VIEWS, "1;2;12345678901234567890;4;2016-01-01"],
             ".csv:6: value 3, '12345678901234567890', is not a",
@@ -60,7 +60,7 @@ def test_orders_by_date_session_and_time_and_draws_the_category(tmp_path):
         ([HEADER, *VIEWS, "1;2;3;4;someday"], "views.csv:6: value 5, 'someday', is not a date such as 2016-05-31"),
         ([HEADER, *VIEWS, "1;2;3;4;2016-13-01"], "views.csv:6: value 5, '2016-13-01', is not a date"),
         ([HEADER, *VIEWS, "1;2;x;4;2016-01-01"], "train-item-views.csv:6: value 3, 'x', is not a whole number"),
-        (None, "holds neither train-item-views.csv nor sample_train-item-views.csv; take datasets/sample_"),
+        (None, "contains neither train-item-views.csv nor sample_train-item-views.csv; download datasets/sample_"),
     ],
 )
 def test_mistakes_leave_nothing_behind(tmp_path, lines, message):
@@ -98,7 +98,7 @@ def test_real_data(tmp_path):
     source = Path(REFERENCE) / "data/diginetica_sample"
     done = prepare(source, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "is that of the published sample" in done.stdout
+    assert "is identical to the published sample" in done.stdout
     converted = (tmp_path / "diginetica_sample.inter").read_bytes()
     assert converted == (source / "diginetica_sample.inter").read_bytes()
     assert [line.split() for line in done.stdout.splitlines()[-2:]] == [

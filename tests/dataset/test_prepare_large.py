@@ -212,7 +212,7 @@ def test_check_holds_the_counts_against_a_table(name, outputs, tmp_path, monkeyp
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(call[0], run_name="__main__")
     told = capsys.readouterr()
-    assert (ended.value.code, told.err) == (0, "") and told.out.endswith("the counts hold\n")
+    assert (ended.value.code, told.err) == (0, "") and told.out.endswith("the counts agree with the published ones\n")
 
 
 @pytest.mark.parametrize("name", [name for name in BUILDERS if name != "nowp"])
@@ -220,13 +220,13 @@ def test_check_refuses_another_size_than_the_published(name, outputs, monkeypatc
     before = files_of(outputs[0] / name)
     status, told = run_here(name, "unread", outputs[0] / name, monkeypatch, capsys, "--check")
     assert (status, told.count("\n")) == (2, 1)
-    assert told.startswith(f"error: {name}: ") and "fewer than the " in told and "another release of the raw" in told
+    assert told.startswith(f"error: {name}: ") and "fewer than the " in told and "are another release" in told
     assert files_of(outputs[0] / name) == before
 
 
 def test_check_of_what_was_not_prepared(tmp_path, monkeypatch, capsys):
     status, told = run_here("nowp", "unread", tmp_path / "out", monkeypatch, capsys, "--check")
-    assert (status, told.count("\n")) == (2, 1) and "nothing was prepared there yet" in told
+    assert (status, told.count("\n")) == (2, 1) and "prepare the data set first" in told
     assert not (tmp_path / "out").exists()
 
 

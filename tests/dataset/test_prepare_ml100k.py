@@ -86,7 +86,7 @@ def test_converts_grouplens_files(source, tmp_path):
     assert rows[0] == header
     assert rows[1:]
     assert set(rows[1:]) <= {row for row in (source / "u.data").read_bytes().splitlines(True) if b"\t2\t" in row}
-    assert "the data files are not byte for byte RecBole's" in done.stdout
+    assert "the data files are NOT identical to those of RecBole" in done.stdout
     again = prepare("--from", source, "--output", tmp_path / "two", PYTHONHASHSEED="1", TZ="UTC", LC_ALL="C.UTF-8")
     assert again.returncode == 0
     assert files_of(tmp_path / "two") == files
@@ -97,7 +97,7 @@ def test_real_data_by_both_ways(tmp_path):
     atomic = Path(REFERENCE) / "data/ml-100k"
     done = prepare("--from", atomic, "--output", tmp_path / "one")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "the data files are byte for byte RecBole's" in done.stdout
+    assert "the data files are identical to those of RecBole" in done.stdout
     table = [line.split() for line in done.stdout.splitlines()[-6:]]
     assert table == [
         ["horror", "92", "5317", "9/55", "22/100", "37/201", "74/500"],
@@ -118,7 +118,7 @@ def test_real_data_by_both_ways(tmp_path):
     )
     assert tuned and reported and not tuned & reported
     again = prepare("--output", tmp_path / "one")  # the data is there: nothing is fetched
-    assert f"the data is in {tmp_path / 'one'} already" in again.stdout
+    assert f"using the data in {tmp_path / 'one'}" in again.stdout
     rebuilt = tmp_path / "rebuilt"
     rebuilt.mkdir()
     (rebuilt / "u.data").write_bytes((atomic / "ml-100k.inter").read_bytes().partition(b"\n")[2])
@@ -158,7 +158,7 @@ def grouplens_items(path):
         ("u.item", b"|1|", b"|2|", "error: u.item:1: value 11, '2', is not 0 or 1"),
         ("u.item", b"2|Mis", b"2|a|Mis", "error: u.item:2: expected 24 values, found 25"),
         ("u.user", b"1|24", b"x|24", "error: u.user:1: value 1, 'x', is not a whole number"),
-        ("u.user", None, None, "holds neither ml-100k.inter, ml-100k.item, ml-100k.user nor u.data, u.item, u.user"),
+        ("u.user", None, None, "contains neither ml-100k.inter, ml-100k.item, ml-100k.user nor u.data, u.item, u.user"),
     ],
 )
 def test_mistakes_leave_nothing_behind(source, tmp_path, monkeypatch, capsys, name, old, new, message):
@@ -225,7 +225,7 @@ def test_a_mistake_leaves_what_was_there(source, tmp_path, name, old, new, more,
 def test_mistake_is_one_line_and_status_2(tmp_path):
     done = prepare("--from", tmp_path / "nowhere")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path / 'nowhere'} holds neither ")
+    assert done.stderr.startswith(f"error: {tmp_path / 'nowhere'} contains neither ")
     assert done.stderr.count("\n") == 1
 
 

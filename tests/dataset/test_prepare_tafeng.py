@@ -40,7 +40,7 @@ def source(tmp_path):
 def test_writes_the_category_the_sets_and_a_subset(source, tmp_path):
     done = prepare("--from", source, "--output", tmp_path / "tafeng")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "tafeng_merged.json is NOT that of the published collection; 50 users" in done.stdout
+    assert "tafeng_merged.json is NOT identical to the published file: 50 users" in done.stdout
     raw = source / "tafeng_merged.json"
     assert (tmp_path / "tafeng/tafeng_merged.json").read_bytes() == raw.read_bytes()
     baskets = {user: own for user, own in json.loads(raw.read_text()).items() if len(own) >= 4}
@@ -79,7 +79,7 @@ def test_a_category_that_nobody_can_ask_for_again_is_left_out(tmp_path):
     (tmp_path / "tafeng_merged.json").write_text(json.dumps(baskets))
     done = prepare("--from", tmp_path, "--output", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "no user can request to forget: middling_repeated, tuning_repeated (left out)" in done.stdout
+    assert "no user can request to forget them: categories middling_repeated, tuning_repeated" in done.stdout
     lists = {path.name for path in (tmp_path / "out").glob("sensitive_asins_*")}
     assert lists == {"sensitive_asins_middling.txt", "sensitive_asins_tuning.txt"}
 
@@ -99,14 +99,14 @@ def test_subset_is_beside_the_data_set(source, monkeypatch):
     ("content", "arguments", "message"),
     [
         ('{"1": [[1], [-2]]}', (), "user '1', basket 2: item -2 is not a whole number from 0 to 2^63 - 1"),
-        ('{"1": [[1], [2]]}', (), "nobody has 4 baskets"),
+        ('{"1": [[1], [2]]}', (), "no user has 4 baskets or more"),
         ('{"1": [[1], [2], [3], [4]]}', ("--subset", 2), "--subset: the data have 1 users, fewer than 2"),
         (
             '{"1": [[1], [2], [3], [4]]}',
             ("--subset", "x"),
-            "--subset: should be a share from 0 to 1, such as 0.01, or a number of",
+            "--subset: should be a share above 0, at most 1, such as 0.01, or a number of",
         ),
-        ('{"1": [[1], [1], [1], [1]]}', (), "1 different items are too few to draw 'middling' from"),
+        ('{"1": [[1], [1], [1], [1]]}', (), "only 1 different items, too few to draw the category 'middling'"),
         (
             '{"1": [[1], [2], [3], [4]]}',
             (),
@@ -134,7 +134,7 @@ def test_mistakes_leave_nothing_behind(tmp_path, monkeypatch, capsys, content, a
 def test_real_data(tmp_path):
     done = prepare("--from", Path(REFERENCE) / "data/tafeng", "--output", tmp_path / "tafeng")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "tafeng_merged.json is that of the published collection; 13,858 users, 91,227 baskets" in done.stdout
+    assert "tafeng_merged.json is identical to the published file: 13,858 users, 91,227 baskets" in done.stdout
     assert tables(done) == [
         ["middling", "240", "12163", "125/243", "246/488", "487/974", "1153/2436"],
         ["tuning", "240", "12350", "124/244", "228/488", "451/977", "1100/2435"],

@@ -123,7 +123,7 @@ def test_a_user_of_the_lists_is_grouplenss_next_person(split, tmp_path, first):
     (split[0] / "users.dat").write_text(first + USERS[1:])
     done = prepare("ml-1m_receraser", "--from", split[0], "--output", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
-    assert ("has a person 0 and no person 1" in done.stdout) == (first == "0")
+    assert ("has a user 0 and no user 1" in done.stdout) == (first == "0")
     header, *rows = (tmp_path / "out/ml-1m_receraser.user").read_text().splitlines()
     assert header == "user_id:token\tgender:token\tage:token\toccupation:token\tzip_code:token"
     assert rows == [f"{user}\t{'FM'[user % 2]}\t25\t{user % 21}\t0{user:04}" for user in range(N_USERS)]
@@ -137,7 +137,7 @@ def test_a_user_of_the_lists_is_grouplenss_next_person(split, tmp_path, first):
         ("train.txt", "0 1\n\n", "train.txt:2: expected whole numbers"),
         ("train.txt", "0 -1\n", "train.txt:1: expected whole numbers"),
         ("test.txt", "0\n1\n", "test.txt: contains no items"),
-        ("users.dat", "1::F::1::10::48067\n", "users.dat has no person 2, who is user 1 of the lists"),
+        ("users.dat", "1::F::1::10::48067\n", "users.dat has no user 2, who is user 1 of the split's files"),
         ("users.dat", "1::X::1::10::48067\n", "users.dat:1: value 2, 'X', is not F or M"),
     ],
 )

@@ -231,7 +231,7 @@ def test_lines_that_recbole_reads_are_read_with_a_warning(home, quick, caplog):
     (folder / "odd.inter").write_text("user_id:token\titem_id:token\na\tx\t7\n\ty\nb\ty\nb\tx\n")
     config = Config("BPR", "odd", config_dict=quick)
     assert create_dataset(config).inter_num == 3
-    assert "odd.inter:2: values behind the last column" in caplog.text and "1 rows without user_id" in caplog.text
+    assert "odd.inter:2: values after the last column" in caplog.text and "1 rows without user_id" in caplog.text
     strict = Config("BPR", "odd", config_dict=quick | {"bad_lines": "refuse"})
     with pytest.raises(UserError, match=r"odd\.inter:2: expected 2 tab-separated values, found 3"):
         create_dataset(strict)

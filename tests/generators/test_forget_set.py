@@ -120,9 +120,9 @@ def test_rows_are_copied_as_they_stand(log, tmp_path, end, mark):
 @pytest.mark.parametrize(
     ("content", "items", "fraction", "message"),
     [
-        (HEADER + "a\t1\t3\t0\n", ["2"], 0.1, "there is nothing to forget"),
+        (HEADER + "a\t1\t3\t0\n", ["2"], 0.1, "no forget set can be drawn"),
         (HEADER + "a\t1\t3\t0\n", ["1"], 1.5, "must be between 0 and 1, not 1.5"),
-        (HEADER + "a\t\t3\t0\n", ["1"], 0.1, r":2: column 'item_id' has no value \(rows without one: 1\)"),
+        (HEADER + "a\t\t3\t0\n", ["1"], 0.1, r":2: column 'item_id' has no value \(in 1 of 1 rows\)"),
         (HEADER + "a\t1\t3\t0\ra\t1\t3\t0\n", ["1"], 1.0, "line ends other than LF and CRLF"),
     ],
 )
@@ -153,7 +153,7 @@ def test_baskets_equal_the_obvious_loop(tmp_path_factory, baskets, items, seed, 
     assert log.n_total == sum(len(basket) for own in kept.values() for basket in own)
     tokens = list(map(str, items))
     if not count:
-        with pytest.raises(UserError, match="there is nothing to forget"):
+        with pytest.raises(UserError, match="no forget set can be drawn"):
             generate(log, log.sensitive(tokens), folder / "out.json", seed, fraction, "B")
         return
     order = list(count)

@@ -140,7 +140,7 @@ def test_the_runs_own_filter_decides_what_is_promoted(data, tmp_path, name, user
         rows = rows[good]
     popular, unpopular = fifths(everything, set(rows["item_id"]))
     assert set(report["targets"]) <= unpopular and set(fake["item_id"]) <= popular | unpopular
-    with pytest.raises(UserError, match=r"was made with user_inter_num_interval \[7,inf\), not .*; give --overwrite"):
+    with pytest.raises(UserError, match=r"was made with user_inter_num_interval \[7,inf\), not .*; add --overwrite"):
         SpamWriter(clean_log(data, name), tmp_path, name).check(RATIO, 2, 5)
     writer.check(RATIO, 2, 5)
     spelled = CleanInteractions(
@@ -162,7 +162,12 @@ def test_the_runs_own_filter_decides_what_is_promoted(data, tmp_path, name, user
         (SESSIONS, "a\tb\tc\t1\n\na\tb\tc\t1e300", "SBR", r"d.inter:4: column 'timestamp': 1e\+300 is not a number"),
         (SESSIONS, "a\tb\tc\t-9007199254740993", "SBR", "timestamp': -9007199254740993 is not a number from -2"),
         (RATINGS, "a\tb\t1\t5\na\tb\t-inf\t5", "CF", "d.inter:3: column 'rating': -inf is not a number from -2"),
-        (RATINGS, "a\tb\t1\t5", "CF", "spam needs 15 items or more, but training keeps 0 of 1 with --user_inter_num"),
+        (
+            RATINGS,
+            "a\tb\t1\t5",
+            "CF",
+            "a spam attack needs at least 15 items, but only 0 of 1 are left after filtering with --user_inter_num",
+        ),
         (RATINGS, "", "CF", "no interactions"),
     ],
 )

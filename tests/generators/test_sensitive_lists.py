@@ -28,19 +28,19 @@ def test_missing_list(tmp_path):
     assert str(caught.value) == (
         f"no list of sensitive items for the category 'horor' in {folder}, did you mean 'horror'? (looked for "
         "sensitive_asins_horor.txt, sensitive_products_horor.txt, sensitive_tracks_horor.txt; "
-        "'python dataset/tafeng/prepare.py' makes the lists)"
+        "'python dataset/tafeng/prepare.py' writes the lists)"
     )
 
 
 @pytest.mark.parametrize(
     ("dataset", "told"),
     [
-        ("tafeng_1000", "'python dataset/tafeng/prepare.py --subset 1000' makes the lists"),
-        ("ml-100k_test", "'python dataset/ml-100k/prepare.py --subset 0.01' makes the lists"),
-        ("ml-100k_1000", "write one item on each line"),
-        ("tafeng_x", "write one item on each line"),
-        ("_test", "write one item on each line"),
-        ("shop", "write one item on each line"),
+        ("tafeng_1000", "'python dataset/tafeng/prepare.py --subset 1000' writes the lists"),
+        ("ml-100k_test", "'python dataset/ml-100k/prepare.py --subset 0.01' writes the lists"),
+        ("ml-100k_1000", "write one item token per line"),
+        ("tafeng_x", "write one item token per line"),
+        ("_test", "write one item token per line"),
+        ("shop", "write one item token per line"),
     ],
 )
 def test_a_missing_list_of_a_subset_and_of_ones_own_data(tmp_path, dataset, told):

@@ -86,16 +86,16 @@ def test_another_attack_is_not_overwritten_unasked(data, tmp_path):
     writer.check(RATIO, 2, 5)
     writer.write(RATIO, 2, 5)
     assert path.read_bytes() == before
-    with pytest.raises(UserError, match="promotes 5 items, not 6; give --overwrite"):
+    with pytest.raises(UserError, match="promotes 5 items, not 6; add --overwrite"):
         writer.check(RATIO, 2, 6)
     writer.check(RATIO, 2, 6, overwrite=True)
     writer.check(RATIO, 3, 6)
     told = json.loads(metadata_path.read_text())
     metadata_path.write_text(json.dumps(told | {"source_sha256": "0"}))
-    with pytest.raises(UserError, match=r"was made from other data than .* now holds; give --overwrite"):
+    with pytest.raises(UserError, match=r"was made from other data than .* now holds; add --overwrite"):
         writer.check(RATIO, 2, 5)
     metadata_path.unlink()
-    with pytest.raises(UserError, match="which says how it was made, does not; give --overwrite"):
+    with pytest.raises(UserError, match="are missing or damaged; add --overwrite"):
         writer.check(RATIO, 2, 5)
 
 
@@ -131,9 +131,9 @@ def test_baskets_of_another_filter_are_not_overwritten_unasked(data, tmp_path):
     path = data / "baskets" / "baskets_merged.json"
     SpamWriter(CleanBaskets(path, 5), tmp_path, "baskets").write(RATIO, 2, 5)
     SpamWriter(CleanBaskets(path, 5), tmp_path, "baskets").check(RATIO, 2, 5)
-    with pytest.raises(UserError, match="was made with MIN_NBR_BASKET_COUNT 5, not 4; give --overwrite"):
+    with pytest.raises(UserError, match="was made with MIN_NBR_BASKET_COUNT 5, not 4; add --overwrite"):
         SpamWriter(CleanBaskets(path), tmp_path, "baskets").check(RATIO, 2, 5)
-    with pytest.raises(UserError, match=r"training keeps 0 of .* with --MIN_NBR_BASKET_COUNT 99"):
+    with pytest.raises(UserError, match=r"only 0 of .* are left after filtering with --MIN_NBR_BASKET_COUNT 99"):
         CleanBaskets(path, 99)
 
 

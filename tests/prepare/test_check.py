@@ -110,7 +110,9 @@ def test_counts_that_hold_are_printed_beside_the_published_ones(folder, capsys):
     told = " ".join(capsys.readouterr().out.split())
     assert "source interactions 6 published: 6 source users 3 published: not known" in told
     assert "prepared sessions 3 published: 3" in told
-    assert "(published figures of the source data: a paper)" in told and told.endswith("the counts hold")
+    assert "(published figures of the source data: a paper)" in told and told.endswith(
+        "the counts agree with the published ones"
+    )
 
 
 def test_counts_of_baskets_hold(baskets, capsys):
@@ -121,13 +123,13 @@ def test_counts_of_baskets_hold(baskets, capsys):
 def test_where_nothing_is_published_that_is_said(folder, capsys):
     (folder / "published.yaml").unlink()
     checked(folder)
-    assert "no size is published" in capsys.readouterr().out
+    assert "no counts are published" in capsys.readouterr().out
 
 
 def test_source_figures_without_source_counts_are_not_checked(folder, capsys):
     (folder / "published.yaml").write_text(WHOLE + "source: {interactions: 6, users: 3}\n")
     checked(folder)
-    assert "not counted when this was prepared, so that 2 figures are not checked" in capsys.readouterr().out
+    assert "so 2 published figures are not checked" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -136,17 +138,20 @@ def test_source_figures_without_source_counts_are_not_checked(folder, capsys):
         (
             "prepared: {interactions: 8, items: 2, users: 1}",
             "small: 4 prepared interactions, 4 fewer than the 8 published (-50 %); 2 prepared users, 1 more than "
-            "the 1 published (+100 %): another version of the raw files, or other filters",
+            "the 1 published (+100 %): probably the raw files have another version",
         ),
         ("prepared: {users: 9, reason: ours is a sample}", "(-77.8 %): ours is a sample"),
         ("prepared: {baskets: 3}", "no baskets are counted in the prepared data, 3 are published"),
         (
             "source: {users: 4}",
-            "small: 3 source users, 1 fewer than the 4 published (-25 %): another release of the raw files, or a "
-            "truncated one",
+            "small: 3 source users, 1 fewer than the 4 published (-25 %): probably the raw files are another release, "
+            "or truncated",
         ),
-        ("source: {users: 2}", "1 more than the 2 published (+50 %): another release of the raw files, or one with"),
-        ("source: {users: 3}\nprepared: {users: 4}", "(-50 %): the raw files have the published counts, so a filter"),
+        ("source: {users: 2}", "1 more than the 2 published (+50 %): probably the raw files are another release"),
+        (
+            "source: {users: 3}\nprepared: {users: 4}",
+            "(-50 %): the raw files have the published counts, so probably a filter",
+        ),
     ],
 )
 def test_a_count_that_differs_is_told_with_how_much_and_why(folder, figures, told):
@@ -162,23 +167,26 @@ def test_rows_of_a_split_are_counted(folder, capsys):
 
 
 def test_nothing_was_prepared(tmp_path):
-    assert refusal(tmp_path).endswith("small.inter nor small_merged.json: nothing was prepared there yet")
+    assert refusal(tmp_path).endswith("small.inter nor small_merged.json: prepare the data set first")
 
 
 # --- files that belong together --------------------------------------------------------------------------------------
 def test_a_subset_is_held_against_itself_alone(folder, capsys):
     (folder / "published.yaml").write_text("prepared: {users: 99}\nat_least: {rows_per_user: 99}")
     checked(folder, subset=0.5)
-    assert "no size is published" in capsys.readouterr().out
+    assert "no counts are published" in capsys.readouterr().out
     (folder / "sensitive_asins_c.txt").write_text("a\nz\n")
-    assert "item z is not in small.inter; these files are not of one preparation" in refusal(folder, subset=0.5)
+    assert "item z is not in small.inter; the files are from different preparations" in refusal(folder, subset=0.5)
 
 
 @pytest.mark.parametrize(
     ("figures", "told"),
     [
-        ("at_least: {rows_per_item: 3}", "rows per item: 2 at least, where the preparation leaves 3 at least"),
-        ("at_least: {baskets_per_user: 3}", "no 'baskets_per_user' is counted; there are rows_per_user, rows_per_item"),
+        ("at_least: {rows_per_item: 3}", "number of rows per item is 2, but the preparation leaves at least 3"),
+        (
+            "at_least: {baskets_per_user: 3}",
+            "'baskets_per_user' is not a count of small.inter; known are rows_per_user, rows_per_item",
+        ),
     ],
 )
 def test_what_is_always_so_is_checked(folder, figures, told):
@@ -193,7 +201,7 @@ def test_a_row_to_forget_that_is_not_in_the_log(folder, row):
     (folder / "published.yaml").unlink()
     next(folder.glob("small_unlearn_pairs_*")).write_text(HEADER + f"{ROWS[2]}\n{row}\n")
     user, _, item = row.split("\t")
-    assert f"_0.5.inter: user_id {user} with item {item} is not in small.inter; these files" in refusal(folder)
+    assert f"_0.5.inter: user_id {user} with item {item} is not in small.inter; the files" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -210,4 +218,4 @@ def test_somebody_to_forget_who_has_no_baskets(baskets, end, content, told):
 
 def test_people_with_too_few_baskets(baskets):
     (baskets / "published.yaml").write_text("at_least: {baskets_per_user: 5, items_per_basket: 1}")
-    assert "baskets per user: 4 at least, where the preparation leaves 5 at least" in refusal(baskets)
+    assert "number of baskets per user is 4, but the preparation leaves at least 5" in refusal(baskets)

@@ -115,7 +115,7 @@ def test_a_whole_partial_file_is_fetched_anew(shop, tmp_path):
         ({"raw": b""}, "cannot download"),
         (
             {"status": 404},
-            "cannot download .* run again to continue, or download it manually and give its folder with --from",
+            "cannot download .* run again to continue, or download it manually and pass its folder with --from",
         ),
         ({"type": "text/html; charset=utf-8"}, "the server sent a web page instead of the file"),
         ({"body": b"\n<!DOCTYPE html><p>Log in"}, "the server sent a web page instead of the file"),

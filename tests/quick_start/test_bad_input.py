@@ -242,7 +242,9 @@ class Reduces:
 
 @pytest.mark.parametrize(("script", "arguments"), READS)
 def test_a_base_model_of_other_data_or_another_shape(place, refused, script, arguments):
-    assert "embedding_size 8 there, 4 here" in refused(script, *arguments, "--embedding_size", "4")
+    assert "embedding_size is 8 in the file, 4 in the configuration" in refused(
+        script, *arguments, "--embedding_size", "4"
+    )
     edit(place.data / "tiny.inter", lambda text: text + "new\ti1\t5\n")
     assert "(32, 8)" in refused(script, *arguments)
     edit(place.data / "tiny.inter", lambda text: text.replace("new\ti1\t5\n", "u00\ti1\t5\n"))

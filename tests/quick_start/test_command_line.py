@@ -216,10 +216,10 @@ def test_a_device_is_named_by_one_flag(parse, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("--device cpu --gpu_id 0", "--device cpu and --gpu_id 0 are at odds"),
-        ("--device cpu --use_gpu", "--device cpu and --use_gpu True are at odds"),
-        ("--device cuda:1 --gpu_id 0", "--device cuda:1 and --gpu_id 0 are at odds"),
-        ("--device cuda:0 --use_gpu=false", "--device cuda:0 and --use_gpu false are at odds"),
+        ("--device cpu --gpu_id 0", "--device cpu and --gpu_id 0 contradict each other"),
+        ("--device cpu --use_gpu", "--device cpu and --use_gpu True contradict each other"),
+        ("--device cuda:1 --gpu_id 0", "--device cuda:1 and --gpu_id 0 contradict each other"),
+        ("--device cuda:0 --use_gpu=false", "--device cuda:0 and --use_gpu false contradict each other"),
         ("--device cuda:2", "--device cuda:2 does not exist: there are 2 CUDA devices"),
         ("--device gpu", "--device should be cpu or cuda:N, like cuda:0, not 'gpu'"),
         ("--device cuda:", "--device should be cpu or cuda:N, like cuda:0, not 'cuda:'"),

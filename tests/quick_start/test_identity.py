@@ -97,7 +97,11 @@ def test_a_file_of_other_settings_is_neither_replaced_nor_read(place, capsys):
     before = next(place.saved.glob("*.pth")).read_bytes()
     assert place(train_main, "--stopping_step", "3") == 2
     told = capsys.readouterr().err
-    assert "stopping_step 10 there, 3 here" in told and "--overwrite" in told and told.count("\n") == 1
+    assert (
+        "stopping_step is 10 in the file, 3 in the configuration" in told
+        and "--overwrite" in told
+        and told.count("\n") == 1
+    )
     assert next(place.saved.glob("*.pth")).read_bytes() == before
     assert place(train_main, "--stopping_step", "3", "--variant", "patient") == 0
     assert len(list((place.saved / "patient").glob("*.pth"))) == 1 and list(place.folder.glob("log/patient/BPR/*.log"))
@@ -118,7 +122,10 @@ def test_a_retraining_that_is_no_twin_of_the_base_is_refused(place, capsys):
     assert place(train_main, *odd) == 2
     told = capsys.readouterr().err
     assert "could not be compared with" in told
-    assert "epochs 3 there, 1 here" in told and "learning_rate 0.02 there, 0.05 here" in told
+    assert (
+        "epochs is 3 in the file, 1 in the configuration" in told
+        and "learning_rate is 0.02 in the file, 0.05 in the configuration" in told
+    )
     assert place(train_main, *odd, "--allow_other_reference") == 0
     assert place(unlearn_main) == 2
     assert "cannot be compared with the base" in capsys.readouterr().err
@@ -162,7 +169,7 @@ def test_a_model_is_scored_as_it_was_trained(tmp_path, capsys, task, model, key,
     assert place(train_main, f"--{key}", trained) == 0
     made = [row["value"] for row in place.result["metrics"] if row["split"] == "test"]
     assert place(train_main, "--eval_only", f"--{key}", asked) == 2
-    assert f"{key} {trained} there, {asked} here" in capsys.readouterr().err
+    assert f"{key} is {trained} in the file, {asked} in the configuration" in capsys.readouterr().err
     assert place(train_main, "--eval_only") == 0
     assert [row["value"] for row in place.result["metrics"] if row["split"] == "test"] == made
 
@@ -171,10 +178,10 @@ def test_unlearning_takes_training_settings_from_the_base_or_must_agree(chain, c
     assert chain(train_main, "--epochs", "2", "--overwrite") == 0
     assert chain(train_main, *RETRAIN, "--epochs", "2", "--overwrite") == 0
     assert chain(unlearn_main, "--epochs", "5") == 2
-    assert "epochs 2 there, 5 here" in capsys.readouterr().err
+    assert "epochs is 2 in the file, 5 in the configuration" in capsys.readouterr().err
     assert chain(unlearn_main) == 0
     log = max(chain.folder.glob("log/BPR/*.log"), key=lambda path: path.stat().st_mtime).read_text()
-    assert "replace those of the configuration files: epochs 2 there, 3 here" in log
+    assert "replace those of the configuration files: epochs is 2 in the file, 3 in the configuration" in log
 
 
 def test_a_retrained_model_of_another_sensitive_list_is_refused(tmp_path, capsys):
@@ -233,14 +240,14 @@ def of_the_first_version(folder):
 def test_files_of_the_first_version_get_their_digest_from_what_they_store(chain, capsys):
     of_the_first_version(chain.saved)
     assert chain(train_main, "--eval_only", "--embedding_size", "4") == 2
-    assert "embedding_size 8 there, 4 here" in capsys.readouterr().err
+    assert "embedding_size is 8 in the file, 4 in the configuration" in capsys.readouterr().err
     assert chain(unlearn_main) == 0
     rows = chain.result["metrics"]
     assert {row["reference_twin"] for row in rows if row["metric"] == "js_divergence"} == {True}
     assert all("(results version 0)" in row["settings"] for row in rows if row["model"] in ("base", "retrained"))
     assert not any("version" in row["settings"] for row in rows if row["model"] == "unlearned")
     assert chain(train_main, "--epochs", "2") == 2
-    assert "epochs 3 there, 2 here" in capsys.readouterr().err
+    assert "epochs is 3 in the file, 2 in the configuration" in capsys.readouterr().err
     assert chain(train_main) == 0, "the same settings compute again"
     capsys.readouterr()
     assert chain(unlearn_main, "--overwrite") == 2, "the base is of this version now, its reference is not"

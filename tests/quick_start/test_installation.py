@@ -61,14 +61,14 @@ def test_a_command_stops_where_ours_is_gone(installed):
     done = python(installed, "-c", COMMAND)
     assert (done.returncode, done.stderr) == (
         2,
-        "erase-bench: the package recbole is gone: install erase-bench again\n",
+        "erase-bench: the package recbole is missing: install erase-bench again\n",
     )
 
 
 def test_importing_our_package_among_recboles_files_is_an_error_of_one_line(installed):
     (installed / "recbole/quick_start/quick_start.py").touch()
     done = python(installed, "-c", "import recbole")
-    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("ImportError: RecBole's files lie in ")
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("ImportError: RecBole's files are in ")
 
 
 def test_the_project_has_no_file_that_tells_recbole():

@@ -127,7 +127,7 @@ def test_spam_is_not_overwritten_unasked(place, make):
     before = files(place.data)
     assert make(*SPAM).status == 0 and files(place.data) == before
     told = make(*SPAM[:-1], "2", "--seed", "7", "2")
-    assert told.status == 2 and "promotes 3 items, not 2; give --overwrite" in told.err
+    assert told.status == 2 and "promotes 3 items, not 2; add --overwrite" in told.err
     assert files(place.data) == before
     assert make(*SPAM[:-1], "2", "--overwrite").status == 0 and files(place.data) != before
 

@@ -100,7 +100,7 @@ def test_what_is_told_over_seeds_is_written_beside_the_table(place, capsys, tmp_
     assert report_main([files[0], files[1], "--csv", str(path)]) == 2
     assert (
         capsys.readouterr().err
-        == f"report: cannot write {beside}: it exists and is not a table that this program wrote\n"
+        == f"report: cannot write {beside}: it exists and is not a table that this program wrote; choose another path\n"
     )
     assert path.read_text() == before and beside.read_text() == "mine"
     assert report_main([str(place.folder / "alone.json"), "--csv", str(path)]) == 0, "there is nothing over seeds"
@@ -157,4 +157,7 @@ def test_one_that_differs_in_more_than_its_seed_is_refused(place, capsys):
         assert unlearn_main([*UNLEARN, "--other_seeds", "3"]) == 2
     path.write_bytes(before)
     error = capsys.readouterr().err
-    assert "differs from the base not only in its seed: epochs 2 there, 4 here" in error and error.count("\n") == 1
+    assert (
+        "differs from the base not only in its seed: epochs is 2 in the file, 4 in the configuration" in error
+        and error.count("\n") == 1
+    )

@@ -28,7 +28,8 @@ def test_a_signal_leaves_a_snapshot_that_the_same_command_goes_on_from(place, st
     assert process.returncode == 143
     (snapshot,) = place.saved.glob("*.resume")
     assert (
-        err == f"run_recbole.py: stopped by SIGTERM; the same command goes on from the snapshot saved/{snapshot.name}\n"
+        err
+        == f"run_recbole.py: stopped by SIGTERM; the same command continues from the snapshot saved/{snapshot.name}\n"
     )
     told = here(place.folder, *LONG)
     assert told.status == 0 and "continuing at epoch" in told.out
@@ -62,7 +63,7 @@ def stop_several(place, start, name, continues):
         assert process.returncode == -9
         return
     how = "interrupted" if name == "SIGINT" else f"stopped by {name}"
-    goes_on = f"the same command goes on from the snapshot saved/several/{snapshot.name}"
+    goes_on = f"the same command continues from the snapshot saved/several/{snapshot.name}"
     assert (process.returncode, err) == (128 + number, f"run_recbole.py: {how}; {goes_on}\n")
 
 

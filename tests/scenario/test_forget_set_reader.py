@@ -158,7 +158,7 @@ def test_no_bytes_get_past_the_reader(tmp_path_factory, content):
             "f.inter",
             "user_id:token\titem_id:token\nu\ti\n\n\ti\n\ti\n",
             "CF",
-            "f.inter:4: column 'user_id' has no value (rows without one: 2)",
+            "f.inter:4: column 'user_id' has no value (in 2 of 3 rows)",
         ),
         ("f.inter", "user_id\titem_id\n", "CF", "f.inter:1: column 'user_id' has no type"),
     ],

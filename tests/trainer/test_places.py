@@ -57,7 +57,10 @@ def test_digests_are_of_values_not_of_their_spelling():
     assert one.digest == other.digest and len(one.shown) == 8
     found = one.differences(Identity({"k": 2, "n": 0.1, "more": None}))
     assert found == [("k", 1, 2), ("more", "not set", None)]
-    assert told(found) == "k 2 there, 1 here; more null there, not set here"
+    assert (
+        told(found)
+        == "k is 2 in the file, 1 in the configuration; more is null in the file, not set in the configuration"
+    )
 
 
 def test_every_key_is_said_to_decide_a_model_or_not():

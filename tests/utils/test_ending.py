@@ -36,7 +36,8 @@ def test_a_signal_waits_for_the_snapshot_and_the_line_names_it(tmp_path, capsys)
     assert ended("it", work) == 138
     assert late == [True] and resume.load()["done"] == 1
     assert (
-        capsys.readouterr().err == f"it: stopped by SIGUSR1; the same command goes on from the snapshot {resume.path}\n"
+        capsys.readouterr().err
+        == f"it: stopped by SIGUSR1; the same command continues from the snapshot {resume.path}\n"
     )
 
 

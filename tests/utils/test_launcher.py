@@ -115,14 +115,14 @@ def test_a_signal_to_who_launched_them_ends_all_processes(tmp_path, name):
         assert (launcher.returncode, err) == (-9, "")
         return
     how = "interrupted" if name == "SIGINT" else f"stopped by {name}"
-    assert err.startswith(f"it: {how}; the same command goes on from ") and err.count("\n") == 1
+    assert err.startswith(f"it: {how}; the same command continues from ") and err.count("\n") == 1
     assert launcher.returncode == 128 + number
 
 
 @pytest.mark.parametrize(
     ("how", "status", "told"), [
         ("mistaken", 2, "it: look there\n"),
-        ("dies", 137, "it: process 1 stopped by SIGKILL; the same command goes on from its last snapshot, or starts "
+        ("dies", 137, "it: process 1 stopped by SIGKILL; the same command continues from its last snapshot, or starts "
                       "over if there is none\n"),
     ],
 )  # fmt: skip
@@ -137,7 +137,7 @@ def test_a_port_that_is_taken_is_refused():
         listener.bind(("", 0))
         listener.listen()
         port = str(listener.getsockname()[1])
-        with pytest.raises(UserError, match=f"--port {port} cannot be listened at .*: give another"):
+        with pytest.raises(UserError, match=f"cannot listen on --port {port} .*: choose another"):
             launch(2, 0, 0, "localhost", port, [])
-    with pytest.raises(UserError, match="--port many cannot"):
+    with pytest.raises(UserError, match="cannot listen on --port many"):
         launch(2, 0, 0, "localhost", "many", [])

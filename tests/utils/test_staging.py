@@ -52,7 +52,7 @@ def test_a_folder_in_the_way_is_told_before_anything_is_moved(tmp_path):
         (folder / "b").write_text("new")
     assert tree(tmp_path) == {}
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot prepare .*file: .*: Not a directory"), staged(tmp_path / "file"):
+    with pytest.raises(UserError, match=r"cannot write to .*file: .*: Not a directory"), staged(tmp_path / "file"):
         pass
 
 
