@@ -277,7 +277,7 @@ def test_a_small_run(scale, tmp_path, capsys):
     kept = json.loads((tmp_path / "results.json").read_text())["results"]
     assert kept["cf_2000 load"]["rows"] == 2_000 and kept["cf_4000 load"]["people"] == 200
     assert scale.main(words) == 0
-    assert capsys.readouterr().out.count("(as kept)") == 6
+    assert capsys.readouterr().out.count("(measured before)") == 6
 
 
 @pytest.mark.slow
