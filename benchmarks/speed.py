@@ -44,7 +44,7 @@ from recbole.report.tables import as_markdown
 from recbole.utils import UserError
 
 SIDES = ("before", "after")
-TITLES = {"structure": "What everything rests on", "models": "Epochs and requests"}
+TITLES = {"structure": "Infrastructure", "models": "Epochs and requests"}
 NEEDED = {"ml-100k": "ml-100k.inter", "diginetica_sample": "diginetica_sample.inter", "tafeng": "tafeng_merged.json"}
 SUBSET = "tafeng_1000"
 LOGS = {shape.name: shape for pair in FULL.values() for shape in pair}

@@ -125,7 +125,7 @@ def test_models_of_other_settings_and_a_preset_that_is_not_there_are_one_line(se
     space = tmp_path / "space.yaml"
     space.write_text(space.read_text().replace('"epochs": 3', '"epochs": 2'))
     status, told = search(*asked)
-    assert status == 2 and told.err.count("\n") == 1 and "made by other settings" in told.err and "epochs" in told.err
+    assert status == 2 and told.err.count("\n") == 1 and "has other settings" in told.err and "epochs" in told.err
     status, told = search("--write", tmp_path / "none.yaml")
     assert (
         status == 2
@@ -252,5 +252,5 @@ def test_what_is_written_leaves_other_pairs_and_can_be_written_again(choice, run
 def test_a_preset_of_another_layout_is_refused(choice, run):
     text = "scif:\n  LightGCN:\n    damping: 1.0\n  BPR:\n    damping: 2.0\n"
     found = {("scif", "BPR"): ([{"damping": 1e-6}], [run(trial([-7.0] * 4))])}
-    with pytest.raises(choice.UserError, match="not laid out"):
+    with pytest.raises(choice.UserError, match="must have one line for each model"):
         choice.preset_text(text, found, 0.02)
