@@ -75,9 +75,9 @@ def small_cf(tmp_path, write_inter):
 
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory, config, write_inter):
-    """The CF `Dataset` of ``small``, shared by all tests, which may only change copies:
+    """The CF `Dataset` of ``small``, shared by all tests.
 
-    ``small_dataset.masked(mask)``.
+    Tests may only change copies of it: ``small_dataset.masked(mask)``.
     """
     folder = tmp_path_factory.mktemp("small")
     write_inter(folder, cf_rows())

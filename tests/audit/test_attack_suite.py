@@ -1,7 +1,4 @@
-"""Attacks on user attributes:
-
-signals in the vectors are found, random vectors give nothing, inverted scores are corrected.
-"""
+"""Attacks on user attributes find a signal, find nothing in random vectors, and correct inverted scores."""
 
 import importlib.util
 

@@ -1,7 +1,4 @@
-"""`benchmarks/attribute.py`:
-
-which commands it runs, and its tables of attacks before and after attribute unlearning.
-"""
+"""`benchmarks/attribute.py`: its commands, and its tables of attacks before and after attribute unlearning."""
 
 import importlib
 from pathlib import Path

@@ -95,10 +95,7 @@ def test_an_order_permutes_the_requests_and_the_final_mask_is_the_same(long, giv
 
 
 def test_the_released_model_is_evaluated(long, given, monkeypatch):
-    """The model that an algorithm releases may differ from the one it continues with;
-
-    here all released weights are zero.
-    """
+    """An algorithm may release another model than the one it continues with. Here all released weights are zero."""
     subject = long.Subject(long.parse_args(given), "BPR")
     own = long.run_sequence(subject, "scif", 0, 1)["stops"]
     plain = UnlearningAlgorithm.release

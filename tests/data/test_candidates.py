@@ -1,7 +1,4 @@
-"""Sampled candidates of an evaluation:
-
-some negative items for each positive, the same for every model, seed and mask.
-"""
+"""Sampled candidates of an evaluation: negatives for each positive, the same for every model, seed and mask."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,4 @@
-"""A spam attack appended to the clean log:
-
-clean rows do not change, and with all spam masked the data is the clean data.
-"""
+"""A spam attack after the clean log: clean rows do not change, and with all spam masked the data is the clean data."""
 
 import json
 

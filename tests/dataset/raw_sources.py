@@ -163,9 +163,9 @@ def amazon_reviews_books(folder):
 
 
 def music30(folder):
-    """User 7 may be in a forget set (three sensitive plays, three others);
+    """User 7 may be in a forget set, with three sensitive plays and three others.
 
-    12 has only two sensitive ones, 100 no others.
+    User 12 has only two sensitive plays, and user 100 has no others.
     """
     plays = {
         (7, 50): (1390231051, [(2, 0), (3, 10), (2, 20), (4, 30), (3, 40), (3, 50.7)]),

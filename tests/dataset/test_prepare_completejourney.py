@@ -28,9 +28,9 @@ TYPES = [
 
 @pytest.fixture
 def source(tmp_path):
-    """60 households with 8 baskets each of products of 8 types, and one with three baskets;
+    """60 households with 8 baskets each of products of 8 types, and one household with three baskets.
 
-    two thirds have known attributes.
+    The attributes of two thirds of them are known.
     """
     draw, folder = np.random.default_rng(2), tmp_path / "source"
     folder.mkdir()
