@@ -247,7 +247,7 @@ def test_a_repeated_pair_is_one_edge(tmp_path, write_inter, config):
     )
 
 
-def test_training_mode_discards_cached_embeddings(dataset):
+def test_an_evaluation_does_not_use_embeddings_of_an_earlier_one(dataset):
     model = model_of("LightGCN", dataset).eval()
     rows = dataset.eval_rows("test")
     first = top_items(model, rows, 5)

@@ -71,7 +71,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """Return a folder with a copy of this package, RecBole's model files in it, and a small data set; and these files."""
+    """A copy of this package with RecBole's model files in a folder that also has a small data set, and these files."""
     wheel = os.environ.get("RECBOLE_WHEEL")
     if not wheel:
         pytest.skip("RECBOLE_WHEEL is not set")

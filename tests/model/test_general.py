@@ -37,7 +37,7 @@ def double_precision():
 
 @pytest.fixture
 def build(config, small_dataset):
-    """A function: ``build(name, rows, **settings)`` returns a model with random weights and its data without the rows."""
+    """A function: ``build(name, rows, **settings)`` returns a model with random weights and its data without rows."""
 
     def make(name, rows=(), spread=0.3, **settings):
         cls = get_model(name)
