@@ -1,17 +1,18 @@
-r"""Hold the CPU seconds of a request against those that ERASE's code was measured to take on the same kind of work.
+r"""Compare the CPU seconds of an unlearning request with those measured for ERASE's own code on the same kind of work.
 
     python benchmarks/original.py --data dataset --work results/original
     python benchmarks/original.py --work results/original --table results/original.md
 
-From a prepared ml-100k it makes a data set for each task, of the sizes and with as many requests as in that
-measurement: ratings (CF), the last 60 events of 250 people (SBR; the draw of people was chosen to meet the counts) and
-baskets of up to 20 films of a day (NBR). Then each step of
-`original.yaml` is the documented command in a process of its own: `run_recbole.py` for a base model, `unlearn.py` for
-each algorithm. What is done is skipped; `--minutes` stops starting steps. Where GIF refuses because its series grows,
-it is run again with a scale that makes the series shrink, so that the cost of all its iterations is seen.
+From a prepared ml-100k the script creates one data set for each task, with the sizes and the number of requests of the
+measurement of ERASE's code: ratings (CF), the last 60 events of 250 users (SBR; the seed of this sample was chosen so
+that the sizes match), and baskets of up to 20 films that a user rated on the same day (NBR). Each step in
+`original.yaml` then runs as a command in a process of its own: `run_recbole.py` trains a base model, `unlearn.py` runs
+an algorithm. Steps whose result file exists are skipped; after `--minutes` no new step starts. If GIF rejects a request
+because its series diverges, the step is repeated with a scale for which the series converges, so that the cost of all
+iterations is measured.
 
-The ratios are across machines. What the machine is worth can be told from an epoch of RecBole 1.2.1 on both, see
-`compare_recbole.py`. Seconds are of the requests that had something to do.
+The ratios compare two different machines. To compare the machines themselves, measure an epoch of RecBole 1.2.1 on both
+with `compare_recbole.py`. Seconds are the mean over the requests that had something to forget.
 """
 
 import argparse
@@ -36,44 +37,45 @@ from recbole.report.records import read_if_there
 SEED = 2
 CATEGORY = "horror"
 HORIZON, N_PEOPLE, GAP, LEAST_EVENTS = 60, 250, 1800, 3
-"""Sessions: last events of a person, people, seconds between sessions, fewest events of one."""
+"""Session data: events kept per user, number of users, seconds of inactivity that end a session, minimum length."""
 
 DAY, BASKET, LEAST_BASKETS = 86400, 20, 4
-"""Baskets: seconds of a day, most films in one, fewest of a person."""
+"""Basket data: seconds of a day, maximum number of films in a basket, minimum number of baskets of a user."""
 
 SIZES = {
     "gif": "gif_iterations", "idea": "idea_iterations", "ceu": "ceu_cg_iterations", "scif": "scif_hessian_samples",
 }  # fmt: skip
-"""What the number in the name of a step sets: ``gif 10``."""
+"""Algorithm to the hyper-parameter that is set by the number in a step's name: ``gif 10`` sets 10 iterations."""
 
 GIF_SCALE, GIF_DAMPING, SCALED = 1000, 0.01, "scaled"
-"""GIF's default scale, its damping as a share of that, and what a step is called that ran with a larger scale."""
+"""GIF's default scale, its damping as a fraction of it, and the suffix of a step repeated with a larger scale."""
 
 LOAD = {"inter": ["user_id", "item_id", "timestamp"]}
 
 
 def parse_args():
-    """Return the arguments."""
+    """Return the command-line arguments, with the data sets and models of `original.yaml`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, type=Path, help="folder for data, results, checkpoints and logs")
     parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --table")
-    parser.add_argument("--models", nargs="+", help="only these")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing after so long")
-    parser.add_argument("--timeout", type=float, default=900, help="seconds for one step (default: 900)")
-    parser.add_argument("--table", type=Path, help="run nothing; show what is there, as Markdown and .csv too")
+    parser.add_argument("--models", nargs="+", help="run only these models (default: all models of original.yaml)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no new step after this time")
+    parser.add_argument("--timeout", type=float, default=900, help="limit of one step in seconds (default: 900)")
+    parser.add_argument("--table", type=Path, help="run nothing; print existing results and write them as .md and .csv")
     args = parser.parse_args()
     known = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
     args.sets, args.cells = known["data"], known["models"]
     unknown = set(args.models or ()) - set(args.cells)
     if unknown or not (args.table or args.data):
-        parser.error(f"not measured: {', '.join(sorted(unknown))}" if unknown else "--data says where ml-100k is")
+        message = f"--models: not in original.yaml: {', '.join(sorted(unknown))}"
+        parser.error(message if unknown else "give --data, the folder that contains ml-100k, or --table")
     args.models, args.work = args.models or list(args.cells), args.work.resolve()
     args.deadline = time.monotonic() + 60 * args.minutes
     return args
 
 
 def make_data(args):
-    """Make the three data sets and their forget sets, and print their sizes beside those to be met."""
+    """Create the three data sets and their forget sets; print their sizes next to those of ERASE's measurement."""
     source = args.data / "ml-100k"
     table = pd.read_csv(source / "ml-100k.inter", sep="\t", dtype=str)
     keys = table[["user_id:token", "timestamp:float"]].astype(int)
@@ -94,7 +96,7 @@ def make_data(args):
 
 
 def core(table, least=5):
-    """Return the sizes of what the models' own filter leaves: people and films with five ratings or more."""
+    """Return the sizes of the `least`-core: users and films with fewer ratings are removed until none is left."""
     size = None
     while size != len(table):
         size = len(table)
@@ -104,7 +106,7 @@ def core(table, least=5):
 
 
 def sizes(table, **more):
-    """Return how many people, films and rows a table has."""
+    """Return the numbers of users, items and rows of a table as a dictionary, with the counts in `more` added."""
     return {
         "users": table["user_id:token"].nunique(),
         "items": table["item_id:token"].nunique(),
@@ -113,7 +115,7 @@ def sizes(table, **more):
 
 
 def sessions(table):
-    """Return the last events of drawn people, without those of sessions that are too short, and the sizes."""
+    """Return the last events of a sample of users, without sessions that are too short, and the sizes."""
     table = table.groupby("user_id:token", sort=False).tail(HORIZON)
     user, at = table["user_id:token"], table["timestamp:float"].astype(int)
     session = ((user != user.shift()) | (at.diff() > GAP)).cumsum()
@@ -124,7 +126,7 @@ def sessions(table):
 
 
 def baskets(table):
-    """Return ``{person: [[film, ...], ...]}``, the films of a day in baskets of at most 20, and the sizes."""
+    """Return ``{user: [[film, ...], ...]}``, the films of each day in baskets of at most 20, and the sizes."""
     day = table["timestamp:float"].astype(int) // DAY
     part = table.groupby(["user_id:token", day]).cumcount() // BASKET
     keys = ["user_id:token", day, part.rename("part")]
@@ -136,7 +138,7 @@ def baskets(table):
 
 
 def draw(args, name, fraction):
-    """Draw a forget set with make_forget_set.py, unless it is there, and return its number of requests."""
+    """Sample a forget set with make_forget_set.py, unless its file exists; return its number of requests."""
     about, folder = args.sets[name], args.work / "data"
     method = f"{name}_unlearn_pairs_sensitive_category_{CATEGORY}_seed_{SEED}_unlearning_fraction_{fraction}"
     path = folder / name / f"{method}.{'json' if about['task'] == 'NBR' else 'inter'}"
@@ -148,24 +150,24 @@ def draw(args, name, fraction):
         log = args.work / f"{name}_{fraction}.log"
         status = attempt(words("make_forget_set.py", settings), args.work, log, args.timeout)
         if status != 0:
-            sys.exit(f"make_forget_set.py ended with {status}, see {log}")
+            sys.exit(f"make_forget_set.py failed with exit status {status}; see {log}")
     if path.suffix == ".json":
         return len(json.loads(path.read_text(encoding="utf-8")))
     return pd.read_csv(path, sep="\t")["user_id:token"].nunique()
 
 
 def words(script, settings):
-    """Return a command line."""
+    """Return the command line, a list of words, that runs a script with settings as flags."""
     return [sys.executable, str(ROOT / script), *(f"--{key}={value}" for key, value in settings.items())]
 
 
 def result_path(args, model, step):
-    """Return where the result of a step is."""
+    """Return the path of a step's result file."""
     return args.work / "steps" / f"{model}_{step.replace(' ', '_')}.json"
 
 
 def run(args, model, step, **more):
-    """Run a step unless its result is there; return that, or None."""
+    """Run a step unless its result file exists; return the result, or None if the step has none."""
     path, cell = result_path(args, model, step), args.cells[model]
     if path.exists() or time.monotonic() > args.deadline:
         return read_if_there(path)
@@ -185,7 +187,7 @@ def run(args, model, step, **more):
 
 
 def forgetting(args, model, step):
-    """Return the settings of an unlearning step, such as ``gif 10``; see ``SIZES``."""
+    """Return the settings of an unlearning step, such as ``gif 10`` (see `SIZES`)."""
     step, cell = step.removesuffix(f" {SCALED}"), args.cells[model]
     algorithm, *size = step.split()
     settings = {"unlearning_algorithm": algorithm, "sensitive_category": CATEGORY}
@@ -194,7 +196,7 @@ def forgetting(args, model, step):
 
 
 def chain(args, model):
-    """Run what is missing of a model; GIF once more where its series grew."""
+    """Run all missing steps of a model; repeat a GIF step with a larger scale if its series diverged."""
     if run(args, model, BASE) is None:
         return
     for step in args.cells[model]["steps"]:
@@ -205,14 +207,25 @@ def chain(args, model):
 
 
 def larger_scale(log):
-    """Return a power of ten above GIF's scale, and with which no curvature that it refused makes the series grow."""
+    """Return a power of ten above GIF's default scale for which the series converges at all curvatures in a log.
+
+    Args:
+        log: log text of a GIF step; its messages give the curvatures at which the series diverged.
+    """
     bends = map(float, re.findall(r"where the curvature is (\S+):", log))
     least = max([GIF_SCALE, *(bend / 2 if bend > 0 else -bend / GIF_DAMPING for bend in bends)])
     return 10.0 ** (math.floor(math.log10(least)) + 1)
 
 
 def line(args, model, step, measured):
-    """Return a line of the table."""
+    """Return a row of the table, column name to text.
+
+    Args:
+        args: command-line arguments.
+        model: name of the model.
+        step: name of the step, such as ``gif 10``.
+        measured: entry of the step in `original.yaml`, with the CPU seconds of ERASE's code.
+    """
     record = read_if_there(result_path(args, model, step))
     marks = ["a"] * measured.get("anomaly", False) + re.findall(r"\d+", step)
     scale = f", scale {record['config']['gif_scale_factor']:.0e}".replace("+0", "") if SCALED in step else ""
@@ -227,7 +240,7 @@ def line(args, model, step, measured):
 
 
 def table(args):
-    """Return the table."""
+    """Return the table of all steps as a DataFrame."""
     lines = []
     for model in args.models:
         for step, measured in args.cells[model]["steps"].items():
@@ -238,10 +251,10 @@ def table(args):
 
 
 def main():
-    """Run what is missing, or show what is there."""
+    """Run all missing steps, or with ``--table`` show the existing results."""
     args = parse_args()
     if args.table is not None:
-        print("CPU seconds; a: with anomaly mode on, 10: with 10 iterations, 32: with a Hessian of 32 examples")
+        print("CPU seconds per request. a: PyTorch's anomaly mode on; 10: 10 iterations; 32: Hessian of 32 examples")
         show(table(args), args.table)
         return
     (args.work / "steps").mkdir(parents=True, exist_ok=True)

@@ -1,20 +1,22 @@
-r"""What does it cost to divide training rows into shards, and what shards come of it?
+r"""Measure what it costs to divide training rows into shards, and how balanced the shards are.
 
     python benchmarks/partitions.py --out results/partitions.json
     python benchmarks/partitions.py --rows 10000000 --only inbp random
     python benchmarks/partitions.py --data ml-1m_receraser
     python benchmarks/partitions.py --whole results/partitions --rows 10000000 --out results/partitions_whole.json
 
-Rows are synthetic, items by Zipf's law, and vectors those of users and items in groups that overlap. CPU seconds are
-user and system time of one thread; the peak is the memory that the partition came to beyond that of rows and vectors.
+By default the rows are synthetic: items follow Zipf's law, and the vectors of users and items are drawn around the
+centres of overlapping groups. CPU seconds are the user and system time of one thread. "MiB more" is the memory that the
+partition needs in addition to the rows and vectors.
 
-With ``--data`` (a folder with ``train.txt``, one user a line: ``user item item ...``) the rows are those, and vectors
-those of WMF by alternating least squares. Printed are the shards that a user is in, the fewest and most users, items
-and rows of a shard, and how many shards are full by the capacity factor.
+With ``--data`` (a folder with ``train.txt``, one user per line: ``user item item ...``) the rows are read from this
+file, and the vectors come from weighted matrix factorisation (WMF) by alternating least squares. The output gives the
+mean number of shards that contain a user, the smallest and largest number of users, items and rows of a shard, and how
+many shards reach the capacity.
 
-With ``--whole FOLDER`` it is the whole way instead, on a log of ratings that is kept in that folder: read it, divide
-it, train one shard's BPR for an epoch, answer one request; with each step's memory, which should stay within 8 GiB
-(the exit status is 1 if it does not).
+With ``--whole FOLDER`` the script measures all steps of an ensemble instead, on a log of ratings that is kept in the
+folder: read the log, divide it, train BPR on one shard for an epoch, and handle one request. It prints the peak memory
+of each step; the exit status is 1 if it exceeds 8 GiB.
 """
 
 import argparse
@@ -38,7 +40,7 @@ from recbole.ensemble.partition.registry import get_partition, partition_names
 from recbole.utils import stream
 
 LIMIT = 3600
-"""CPU seconds of a partition."""
+"""Limit of a partition in CPU seconds."""
 
 SIZE = 64
 SWEEPS, ZERO_WEIGHT, DROPPED = 5, 0.2, 0.3
@@ -47,22 +49,27 @@ MOVED_BOTH_WAYS = ("ubp", "ibp", "inbp")
 
 
 def parse_args():
-    """Return the arguments."""
+    """Return the command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--shards", type=int, default=10)
-    parser.add_argument("--iterations", type=int, default=50, help="of ubp, ibp and inbp, at most")
-    parser.add_argument("--only", nargs="*", default=partition_names(), choices=partition_names())
-    parser.add_argument("--data", type=Path, help="folder with train.txt, in place of synthetic rows")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="synthetic rows (default: %(default)s)")
+    parser.add_argument("--shards", type=int, default=10, help="number of shards (default: %(default)s)")
+    parser.add_argument("--iterations", type=int, default=50, help="maximum for ubp, ibp, inbp (default: 50)")
+    parser.add_argument("--only", nargs="*", default=partition_names(), choices=partition_names(), help="only these")
+    parser.add_argument("--data", type=Path, help="folder with train.txt, whose rows replace the synthetic ones")
     parser.add_argument("--whole", type=Path, metavar="FOLDER", help="partition, one shard and one request instead")
-    parser.add_argument("--ensemble", default="receraser", choices=list(PRESETS), help="of --whole")
-    parser.add_argument("--seeds", type=int, nargs="*", default=[2])
+    parser.add_argument("--ensemble", default="receraser", choices=list(PRESETS), help="ensemble for --whole")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[2], help="random seeds (default: 2)")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args()
 
 
 def synthetic(n_rows, seed=2):
-    """Return users, items, numbers of both, and their vectors."""
+    """Generate synthetic rows.
+
+    Returns:
+        ``(users, items, n_users, n_items, user_vectors, item_vectors)``: ids from 1, int32 [rows], of each row; the
+        numbers of users and items with the padding id 0; and vectors, float32 [users or items, SIZE].
+    """
     generator = stream(seed, "synthetic rows", n_rows)
     n_users, n_items = n_rows // 143 + 10, n_rows // 940 + 100
     weights = np.cumsum(1 / np.arange(1, n_items))
@@ -75,14 +82,18 @@ def synthetic(n_rows, seed=2):
 
 
 def in_groups(generator, n, n_groups=30):
-    """Return vectors, float32 [n, SIZE], around some centres."""
+    """Return random vectors, float32 [n, SIZE], around `n_groups` random centres."""
     centres = generator.normal(size=(n_groups, SIZE)) * 0.1
     vectors = centres[generator.integers(0, n_groups, n)] + generator.normal(size=(n, SIZE)) * 0.1
     return vectors.astype(np.float32)
 
 
 def read(path):
-    """Return the users and items, from 1, of a file with a user and the user's items on each line."""
+    """Read a file that has a user and the items of this user on each line.
+
+    Returns:
+        ``(users, items, n_users, n_items)``: ids from 1, int32 [rows], and the numbers of both with the padding id 0.
+    """
     lines = [np.fromstring(line, dtype=np.int32, sep=" ") for line in path.read_text().splitlines()]
     users = np.concatenate([np.full(len(line) - 1, line[0] + 1, dtype=np.int32) for line in lines])
     items = np.concatenate([line[1:] + 1 for line in lines])
@@ -90,7 +101,7 @@ def read(path):
 
 
 def fitted(users, items, n_users, n_items, seed):
-    """Return vectors of users and items, those of WMF by alternating least squares."""
+    """Return the WMF vectors of users and items, float32 [users or items, SIZE], by alternating least squares."""
     vectors = [stream(seed, "vectors", side).normal(size=(n, SIZE)) / 100 for side, n in enumerate((n_users, n_items))]
     sides = ((users, items, n_users), (items, users, n_items))
     lists = [np.split(theirs[grouped(own)], np.bincount(own, minlength=n).cumsum()[:-1]) for own, theirs, n in sides]
@@ -101,9 +112,14 @@ def fitted(users, items, n_users, n_items, seed):
 
 
 def solved(lists, others):
-    """Return the vectors [n, SIZE] of whoever has these others: ones where they have one, else zeros that weigh less.
+    """Solve one side of the alternating least squares and return its vectors, float64 [n, SIZE].
 
-    Dropout of the vectors becomes the ridge that it is in expectation.
+    The target is 1 for an observed pair, and 0, with weight ZERO_WEIGHT, for every other pair. Dropout of the vectors
+    is replaced by the ridge penalty that it equals in expectation.
+
+    Args:
+        lists: for each of the n users (or items), the ids of the observed items (or users).
+        others: vectors of the other side, float64 [others, SIZE].
     """
     everyone = ZERO_WEIGHT * others.T @ others
     found = np.zeros((len(lists), SIZE))
@@ -116,7 +132,16 @@ def solved(lists, others):
 
 
 def divided(name, given):
-    """Return the shards, and what they cost; steps are those of the anchors, 0 without any."""
+    """Divide rows into shards, and measure the cost.
+
+    Args:
+        name: name of the partition.
+        given: its :class:`~recbole.ensemble.partition.base.PartitionInput`.
+
+    Returns:
+        The shard of each row, int [rows], and a dictionary of costs: CPU seconds, MiB, and ``steps``, how often the
+        distances to the anchors were computed (0 for a partition without anchors).
+    """
     steps, real = {}, Anchors.distances
 
     def counted(anchors):
@@ -136,7 +161,11 @@ def divided(name, given):
 
 
 def described(shards, given):
-    """Return the numbers of shards a user, and of users, items, rows and full shards."""
+    """Return the mean number of shards per user, the sizes of the shards, and how many shards are full.
+
+    Sizes are sorted lists over shards, by kind: ``users``, ``items`` and ``rows``. A full shard has as many of a kind
+    as the capacity factor allows.
+    """
     pairs = {
         "users": distinct(given.users.astype(np.int64) * given.n_shards + shards),
         "items": distinct(given.items.astype(np.int64) * given.n_shards + shards),
@@ -153,7 +182,7 @@ def described(shards, given):
 
 
 def main():
-    """Measure, print, and write what was found; return the exit status."""
+    """Measure all partitions, print and write the results; return the exit status."""
     args = parse_args()
     if args.whole:
         return whole(args)
@@ -179,7 +208,7 @@ def main():
 
 
 def whole(args):
-    """Go the whole way once; return the exit status."""
+    """Measure all steps of an ensemble once; return the exit status: 1 if they need too much memory."""
     from partitions_whole import MOST_MIB, whole_way
 
     found = []
@@ -189,27 +218,27 @@ def whole(args):
         more = "".join(f", {key} {value}" for key, value in told.items())
         print(f"{one['step']:<12}{one['cpu']:>9.1f} CPU s, peak {one['peak_mib']:6.0f} MiB{more}", flush=True)
     peak = max(one["peak_mib"] for one in found)
-    print(f"peak of all {peak:.0f} MiB, of {MOST_MIB}")
+    print(f"peak memory of all steps: {peak:.0f} MiB; the limit is {MOST_MIB} MiB")
     written(args.out, found)
     return int(peak > MOST_MIB)
 
 
 def written(path, found):
-    """Write what was found to a JSON file, if one is asked for."""
+    """Write the results to a JSON file; nothing if `path` is None."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def show(one):
-    """Print what was found of a partition."""
+    """Print the results of a partition on one line."""
     ranges = ", ".join(
         f"{kind} {sizes[0]}-{sizes[-1]} ({one['full'][kind]} full)" for kind, sizes in one["sizes"].items()
     )
     print(
         f"{one['partition']:<7}{one['anchor_update']:<14}seed {one['seed']}{one['cpu']:>9.2f} CPU s"
         f"{one['steps']:>4} steps{one['extra_mib']:>7.0f} MiB more, peak {one['peak_mib']:.0f}; "
-        f"{one['shards_per_user']:.2f} shards a user; {ranges}",
+        f"{one['shards_per_user']:.2f} shards per user; {ranges}",
         flush=True,
     )
 

@@ -1,4 +1,7 @@
-"""The whole way of an ensemble at some size, for `partitions.py --whole`: partition, one shard, one request."""
+"""Measure all steps of an ensemble on a log of a given size, for `partitions.py --whole`.
+
+The steps are: load the log, divide it into shards, train one shard, and handle one unlearning request.
+"""
 
 import numpy as np
 from clocked import clocked
@@ -18,27 +21,30 @@ from recbole.unlearning.request import Request
 from recbole.utils.deadline import Deadline
 
 MODEL, ROWS_PER_USER, ITEMS = "BPR", 80, 6
-"""Of the log; items are so many times the root of the rows."""
+"""The model; interactions per user of the log; ITEMS times the square root of the rows is the number of items."""
 
 MOST_MIB = 8 * 1024
+"""Limit of the peak memory in MiB."""
+
 SHORT = {"epochs": 1, "pretrain_epochs": 1, "aggregate_epochs": 1, "eval_step": 0}
-"""One epoch of everything that is trained: what more of them cost follows, and memory does not grow with them."""
+"""Settings that train everything for one epoch: time is proportional to epochs, and memory does not grow with them."""
 
 
 def whole_way(folder, rows, ensemble, shards, iterations, limit):
-    """Yield what each step costs: its name, CPU and wall seconds, and the largest memory of the process, MiB.
+    """Yield the cost of each step: its name, CPU and wall seconds, and the peak memory of the process in MiB.
 
-    A log is written, unless it is there, and read. It is divided, by vectors that are trained for an epoch where the
-    partition looks at some. One shard's model is trained for an epoch. One request, of two training rows in that shard,
-    is answered by an ensemble whose other shards are as they start: its shard is trained again, then the aggregation.
+    The log is generated unless its file exists, and loaded. It is divided into shards; if the partition needs vectors,
+    they are trained for one epoch. The model of one shard is trained for one epoch. One request for two training rows
+    of this shard is then handled by an ensemble whose other shards are untrained: the shard is retrained, and then the
+    aggregation is trained.
 
     Args:
-        folder: where logs are kept.
-        rows: of the log, those of validation and test among them.
-        ensemble: the name of one.
-        shards: how many.
-        iterations: of the partition, at most.
-        limit: CPU seconds of a step.
+        folder: folder in which generated logs are kept.
+        rows: interactions in the log, including validation and test.
+        ensemble: name of the ensemble preset.
+        shards: number of shards.
+        iterations: maximum number of iterations of the partition.
+        limit: limit of a step in CPU seconds.
     """
     shape = Shape("CF", rows, round(ITEMS * rows**0.5), rows // ROWS_PER_USER)
     furnish(folder, shape)

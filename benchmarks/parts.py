@@ -1,9 +1,11 @@
-"""One part of what `scale.py` and `speed.py` measure, in this process: ``python parts.py '{"part": ..., ...}'``.
+"""Measure one part, such as an epoch or a request, for `scale.py` and `speed.py`.
 
-`measuring.py` starts it on the ``recbole`` of some tree. It prints a line of JSON: CPU and wall seconds of the part
-alone (reading the data and making the model come before, off the clock, unless they are the part), the largest memory
-meanwhile, and what else there is to tell. A part that uses more CPU seconds than its ``limit`` is ended by the system,
-with SIGXCPU. Of ``recbole`` only what has to be called is used, so that the rest may differ between revisions.
+Usage: ``python parts.py '{"part": ..., ...}'``. The argument is the *specification* of the part, a JSON object:
+``part`` is a name in PARTS, and the functions below read the other keys. `measuring.py` starts this script with
+``PYTHONPATH`` set to the revision to measure. The script prints one line of JSON: CPU and wall seconds of the part, its
+peak memory in MiB, and further results. Reading the data and creating the model are not timed, unless they are the
+part. The system ends a part that uses more CPU seconds than its ``limit`` with SIGXCPU. The script calls as little of
+``recbole`` as possible, so that it works with older revisions.
 """
 
 import contextlib
@@ -19,18 +21,18 @@ from clocked import clocked, cpu_seconds
 from machine_limits import parsing, product, reading
 
 LONG = 20
-"""CPU seconds: a first request that takes longer counts, since what is imported late is nothing beside it."""
+"""CPU seconds. A warm-up request that takes longer is counted, since the time of late imports is negligible in it."""
 
 ENOUGH = 60
-"""CPU seconds of requests after which no further one is put."""
+"""CPU seconds of requests after which no further request starts."""
 
 WARM = 3
-"""Steps of training, off the clock, that import what is imported late."""
+"""Training steps before the timed ones, so that late imports are not timed."""
 
 
-# --- what parts start from -------------------------------------------------------------------------------------------
+# --- configuration, data and model -----------------------------------------------------------------------------------
 def opened(spec):
-    """Return the configuration and the data set."""
+    """Return the configuration and the data set of a specification."""
     from recbole.config import Config
     from recbole.data import create_dataset
     from recbole.model import get_model
@@ -46,7 +48,7 @@ def opened(spec):
 
 
 def ready(spec):
-    """Return configuration, data set and model, with the weights of ``spec["weights"]`` where that file is there."""
+    """Return configuration, data set and model; the weights are loaded from ``spec["weights"]`` if that file exists."""
     import torch
 
     config, dataset = opened(spec)
@@ -60,7 +62,7 @@ def ready(spec):
 
 
 def fresh(config, dataset, spec):
-    """Return an untrained model, from the seed."""
+    """Return an untrained model, initialised from the configured seed."""
     from recbole.model import get_model
     from recbole.utils import init_seed
 
@@ -69,7 +71,7 @@ def fresh(config, dataset, spec):
 
 
 def trainer(config, model, dataset, epochs, **more):
-    """Return a trainer of some epochs, which validates only where the specification says so."""
+    """Return a trainer for some epochs; ``config["eval_step"]`` decides whether it validates."""
     import recbole.trainer
 
     config["epochs"] = epochs
@@ -78,16 +80,19 @@ def trainer(config, model, dataset, epochs, **more):
 
 
 class Enough(BaseException):
-    """Enough batches have been trained on."""
+    """Raised by :class:`Batches` to end training after enough batches."""
 
 
 class Batches:
-    """Stands before a model's ``calculate_loss`` and notes CPU seconds at each batch; ends training after some.
+    """Wraps a model's ``calculate_loss`` to record the CPU time at each batch, and to end training early.
 
     Args:
-        model: that is trained.
-        most: how many batches are trained on; None for all.
-        seconds: CPU seconds after which no further batch begins.
+        model: model to train; its ``calculate_loss`` is replaced by this object.
+        most: number of batches after which training ends; None: no limit.
+        seconds: CPU seconds after which no further batch starts.
+
+    Attributes:
+        at: CPU seconds of the process at the start of each batch.
     """
 
     def __init__(self, model, most, seconds=math.inf):
@@ -104,7 +109,7 @@ class Batches:
 
 
 def train(fit, batches):
-    """Train by a trainer's ``fit`` until ``batches`` has had enough; return whether it had."""
+    """Call a trainer's ``fit``; return whether `batches` ended the training early."""
     try:
         fit()
     except Enough:
@@ -116,8 +121,8 @@ def train(fit, batches):
 
 # --- parts -----------------------------------------------------------------------------------------------------------
 def load(spec):
-    """Read, number, sort and split a log."""
-    import recbole.trainer  # noqa: F401  what a program imports is not what the data costs
+    """Measure reading a log, mapping tokens to ids, sorting and splitting."""
+    import recbole.trainer  # noqa: F401  imported before the clock starts
     from recbole.model import get_model
 
     get_model(spec["model"])
@@ -127,7 +132,10 @@ def load(spec):
 
 
 def epoch(spec):
-    """Train for an epoch, or for some steps of one, from which the epoch's seconds follow; or for several."""
+    """Measure one training epoch: the mean of ``epochs`` epochs, or extrapolated from the first ``steps`` batches.
+
+    The weights are saved to ``spec["weights"]`` if that key is given.
+    """
     import torch
 
     from recbole.data import TrainBatches
@@ -137,7 +145,7 @@ def epoch(spec):
     train(trainer(config, model, dataset, 1).fit, Batches(model, WARM))
     n_batches = len(TrainBatches(config, dataset, model.input_type))
     epochs = spec.get("epochs", 1)
-    fit = trainer(config, model, dataset, epochs).fit  # which makes the questions of the validation
+    fit = trainer(config, model, dataset, epochs).fit  # the trainer creates the validation rows here, before the clock
     with clocked(spec["limit"]) as cost:
         began, batches = cpu_seconds(), Batches(model, spec.get("steps"), 0.8 * spec["limit"])
         cut = train(fit, batches)
@@ -157,12 +165,12 @@ def epoch(spec):
 
 
 def base(spec):
-    """Train the model that requests are put to, for ``epochs``, and save its weights."""
+    """Train the model that the requests start from for ``epochs`` epochs, and save its weights."""
     return epoch(spec | {"steps": None})
 
 
 def retraining(spec):
-    """Train a model for all its epochs, validated after each, as a retraining is."""
+    """Measure a full retraining: ``epochs`` epochs, with validation after each."""
     config, dataset, model = ready(spec | {"weights": None})
     config["stopping_step"] = spec["epochs"]
     train(trainer(config, model, dataset, 1).fit, Batches(model, WARM))
@@ -173,7 +181,7 @@ def retraining(spec):
 
 
 def evaluation(spec):
-    """Evaluate a model on the test rows of some people, drawn evenly."""
+    """Measure the evaluation on ``people`` test rows, sampled uniformly."""
     import numpy as np
 
     from recbole.evaluator.utility import mean_utility
@@ -183,17 +191,18 @@ def evaluation(spec):
     chosen = np.random.default_rng(2).permutation(len(rows.inputs))[: spec["people"]]
     rows = rows.take(np.sort(chosen))
     mean_utility(model, rows.take(np.arange(min(16, len(chosen)))), config)
-    model.train().eval()  # drops what it keeps between batches
+    model.train().eval()  # discards cached representations
     with clocked(spec["limit"]) as cost:
         mean_utility(model, rows, config)
     return cost | {"people": len(chosen), "items": int(dataset.n_items) - 1}
 
 
 def request(spec):
-    """Put requests to an algorithm, one after the other; cost: the mean of ``requests``, or of a minute's.
+    """Measure unlearning requests one after another; the cost is the mean over ``requests`` of them.
 
-    Each is a person with as many training rows as is usual, who wants two of them forgotten. One comes before, off the
-    clock; if it is long it counts.
+    Each request is for two training rows of a user with a typical number of rows. No further request starts once they
+    have taken ENOUGH CPU seconds. One more request comes first as a warm-up; it is counted only if it takes longer than
+    LONG CPU seconds.
     """
     from recbole.unlearning.registry import get_algorithm
     from recbole.unlearning.request import Request
@@ -217,9 +226,10 @@ def request(spec):
 
 
 def requesting(dataset, n):
-    """Return ``n`` people, of the median number of training rows, and the first two training rows of each.
+    """Yield ``n`` pairs of a user id and the positions of this user's first two training rows in the log.
 
-    People with fewer than three, so that nothing would be left, are not asked.
+    The users are those whose number of training rows is closest to the median. Users with fewer than three training
+    rows are left out, so that at least one row remains.
     """
     import numpy as np
 
@@ -236,7 +246,7 @@ def requesting(dataset, n):
 
 
 def rows(spec):
-    """Make the questions of an evaluation."""
+    """Measure the creation of the test rows that an evaluation scores."""
     _, dataset = opened(spec)
     with clocked(spec["limit"]) as cost:
         dataset.eval_rows("test")
@@ -244,7 +254,11 @@ def rows(spec):
 
 
 def views(spec):
-    """Make the views of four checkpoints: 20 people have forgotten two rows each, five of them by the first."""
+    """Measure building the evaluation views of four checkpoints.
+
+    A view is the evaluation data of a checkpoint: histories and targets without the rows forgotten by then. Of 20 users
+    with two forgotten rows each, five more have been processed at each checkpoint.
+    """
     import numpy as np
 
     from recbole.evaluator.views import build_views
@@ -260,7 +274,7 @@ def views(spec):
 
 
 def graph(spec):
-    """Build a graph model's graph again."""
+    """Measure rebuilding the interaction graph of a graph model."""
     _, dataset, model = ready(spec)
     with clocked(spec["limit"]) as cost:
         model.rebuild(dataset)
@@ -268,12 +282,12 @@ def graph(spec):
 
 
 def snapshot(spec):
-    """Write a snapshot of training; ``megabytes`` is its size on disk."""
+    """Measure writing a training snapshot, from which a killed training resumes; ``megabytes`` is its size on disk."""
     from recbole.trainer import ResumeFile
 
     config, dataset, model = ready(spec | {"weights": None})
     path = Path(spec["snapshot"])
-    os.environ["ERASE_SNAPSHOT_SECONDS"] = "0"  # one after each batch; a second is not begun
+    os.environ["ERASE_SNAPSHOT_SECONDS"] = "0"  # a snapshot after each batch; training ends before the second batch
     fit = trainer(config, model, dataset, 1, resume=ResumeFile(path, "measured")).fit
     with clocked(spec["limit"]) as cost:
         train(fit, Batches(model, 1))
@@ -283,7 +297,7 @@ def snapshot(spec):
 
 
 def evaluating(spec):
-    """Run `unlearn.py` in this process; cost: its phase ``evaluate``."""
+    """Run `unlearn.py` in this process; the CPU seconds are those of its phase ``evaluate``."""
     from recbole.quick_start.main import unlearn_main
     from recbole.utils.clock import Clock
 
@@ -298,7 +312,7 @@ def evaluating(spec):
     with clocked(spec["limit"]) as cost, contextlib.redirect_stdout(io.StringIO()):
         status = unlearn_main(spec["words"])
     if status not in (0, 3):
-        sys.exit(f"unlearn.py ended with {status}")
+        sys.exit(f"parts.py: unlearn.py failed with exit status {status}")
     return cost | {"cpu": at["evaluate"] - at["before evaluate"], "wall": None}
 
 
@@ -310,7 +324,7 @@ PARTS = {
 
 
 def main():
-    """Run a part and print what it cost."""
+    """Run the part in the command line's specification, and print its cost as JSON."""
     import recbole
 
     source = Path(recbole.__file__).resolve().parents[1]

@@ -1,8 +1,8 @@
-"""Raw files in the format of each large data set's source, of any size, for `formats.py`.
+"""Generate raw files in the original format of each large data set, for `formats.py`.
 
-Sizes are the published ones of ``dataset/<name>/published.yaml`` and `FURTHER`, times a share. Everything is drawn with
-NumPy from a seed and put into text by Arrow, in blocks, so that ten million rows take seconds. People's activity and
-items' popularity fall off by power laws; texts have a keyword of the data set's ``sensitive.yaml`` in one of four.
+Sizes are the published ones in ``dataset/<name>/published.yaml`` and in `FURTHER`, times a given fraction. Values are
+drawn with NumPy from a fixed seed and formatted by Arrow in blocks, so that ten million rows take seconds. The activity
+of users and popularity of items follow power laws. A quarter of the texts has a keyword of ``sensitive.yaml``.
 """
 
 import itertools
@@ -25,22 +25,35 @@ FURTHER = {
     "nowp": {"interactions": 11_600_000, "users": 139_000, "sessions": 1_500_000, "tracks": 346_000},
     "dunnhumby": {"products": 92_353},
 }
-"""Of what the preparation does not count; of nowp, of which nothing is published, what a year of it may hold."""
+"""Further sizes by data set: counts that the preparation does not check. Those of nowp are guesses for one year, since
+none are published."""
 
 BLOCK = 1 << 20
+"""Lines that are formatted at a time."""
+
 SHARE_OF_KEYWORDS = 0.25
 PLAIN = ("the", "a", "river", "garden", "house", "morning", "blue", "small", "day", "story", "music", "home", "light")
+"""Words that are no keywords of sensitive items."""
+
 FIRST_SECOND = 1_100_000_000
-"""Where times begin, seconds since 1970."""
+"""Earliest timestamp, in seconds since 1970."""
 
 
 class Source:
-    """The size of a source, and what is drawn for it.
+    """The scaled sizes of a data set, and methods that sample its users, items and texts.
+
+    ``source[what]`` is a size, such as ``source["users"]``; each is at least 50.
+
+    Args:
+        name: name of the data set.
+        folder: folder for the generated files; created if it does not exist.
+        scale: factor for the published sizes.
 
     Attributes:
-        name: of the data set.
-        folder: where the files go.
-        draw: NumPy's generator.
+        name, folder: as given.
+        draw: NumPy's random generator, seeded by SEED and the name.
+        sizes: dictionary of the scaled sizes.
+        rules: content of the data set's ``sensitive.yaml``.
     """
 
     def __init__(self, name, folder, scale):
@@ -57,20 +70,23 @@ class Source:
         return self.sizes[what]
 
     def people(self, n, users, exponent=0.75):
-        """Return ``n`` users (int64 below ``users``): half shared out evenly, half by activity."""
+        """Return ``n`` user numbers (int64 below ``users``): half cover all users evenly, half follow a power law."""
         even = np.arange(n // 2) % users
         return self.draw.permutation(np.concatenate([even, zipf(self.draw, n - len(even), users, exponent)]))
 
     def items(self, n, items):
-        """Return ``n`` items (int64 below ``items``), by popularity; the popular ones have no low numbers."""
+        """Return ``n`` item numbers (int64 below ``items``) by Zipf's law, over a random order of the items."""
         return self.draw.permutation(items)[zipf(self.draw, n, items)]
 
     def ids(self, field):
-        """Return the numbers that the rules look for in a field."""
+        """Return the ids in a field that make an item sensitive by the rules, a list of int."""
         return [one for rule in self.rules.values() for one in rule["signals"].get(field, {}).get("ids", ())]
 
     def phrases(self, n, field, words=4):
-        """Return ``n`` texts, an Arrow string array: plain words, and a keyword of a field of the rules in some."""
+        """Return ``n`` texts of ``words`` words, an Arrow string array.
+
+        A quarter of them end with a keyword that the rules list for ``field``.
+        """
         signals = [rule["signals"][field] for rule in self.rules.values() if field in rule["signals"]]
         keywords = [word for own in signals for kind in ("exact", "relaxed") for word in own.get(kind, ())]
         columns = [picked(PLAIN, self.draw.integers(len(PLAIN), size=n)) for _ in range(words - 1)]
@@ -82,29 +98,33 @@ class Source:
 
 # --- text ------------------------------------------------------------------------------------------------------------
 def picked(words, codes):
-    """Return the word of each code, an Arrow string array."""
+    """Return ``words[code]`` for each of the integer ``codes``, an Arrow string array."""
     return pa.array(words, pa.string()).take(pa.array(codes))
 
 
 def joined(*parts):
-    """Return texts put together of parts: Arrow or NumPy arrays of one length, and texts that are the same for all."""
+    """Return concatenated texts, an Arrow string array.
+
+    Args:
+        parts: Arrow or NumPy arrays of equal length, and strings that are the same in all texts.
+    """
     columns = [part if isinstance(part, str) else pc.cast(pa.array(part), pa.string()) for part in parts]
     return pc.binary_join_element_wise(*columns, "")
 
 
 def blocks(n):
-    """Yield slices that cover ``n`` rows."""
+    """Yield slices of at most BLOCK rows that together cover ``n`` rows."""
     for start in range(0, n, BLOCK):
         yield slice(start, min(start + BLOCK, n))
 
 
 def number(block):
-    """Return the numbers of a slice, int64."""
+    """Return the integers of a slice, int64 [length of the slice]."""
     return np.arange(block.start, block.stop)
 
 
 def write_lines(path, texts):
-    """Write blocks of lines (Arrow string arrays), each with a line end."""
+    """Write an iterable of Arrow string arrays to a file, one line for each string."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
         for lines in texts:
@@ -113,25 +133,25 @@ def write_lines(path, texts):
 
 
 def write_table(path, columns, quoting="needed", header=True):
-    """Write columns (a dict of arrays) as comma-separated values."""
+    """Write columns, a dictionary of name to array, to a CSV file."""
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
     options = csv.WriteOptions(include_header=header, quoting_style=quoting)
     csv.write_csv(table, path, options)
 
 
 def clock(seconds):
-    """Return times (int64, seconds since 1970) as ``2005-04-02 23:53:47``, an Arrow string array."""
+    """Format timestamps (int64, seconds since 1970) as ``2005-04-02 23:53:47``; return an Arrow string array."""
     return pc.cast(pa.array(seconds.astype("datetime64[s]")), pa.string())
 
 
 def seconds(draw, n):
-    """Return ``n`` times within ten years, int64."""
+    """Return ``n`` timestamps within ten years, int64 [n], in seconds since 1970."""
     return FIRST_SECOND + draw.integers(10 * 365 * 86_400, size=n)
 
 
 # --- sources ---------------------------------------------------------------------------------------------------------
 def movielens(source):
-    """Write rating.csv, movie.csv and tag.csv, as Kaggle has them."""
+    """Write rating.csv, movie.csv and tag.csv in the format of the release on Kaggle."""
     n, films = source["interactions"], source["films"]
     user, film = source.people(n, source["users"]), source.items(n, min(source["items"], films))
     rating, time = source.draw.integers(1, 11, size=n) / 2, seconds(source.draw, n)
@@ -176,7 +196,13 @@ def goodreads(source):
 
 
 def amazon(source, category, fields):
-    """Write the reviews and the descriptions of a category; ``fields`` gives the texts that its rules look at."""
+    """Write the reviews and the item descriptions of a category.
+
+    Args:
+        source: the :class:`Source`.
+        category: category in the file names.
+        fields: fields in which the category's rules look for keywords.
+    """
     n, products = source["interactions"], source["products"]
     user, product = source.people(n, source["users"]), source.items(n, products)
     size, time = source.draw.integers(2, size=n), seconds(source.draw, n) * 1000 + source.draw.integers(1000, size=n)
@@ -203,17 +229,17 @@ def amazon(source, category, fields):
 
 
 def amazon_reviews_grocery_and_gourmet_food(source):
-    """Write the two files of this category."""
+    """Write reviews and item descriptions of Grocery_and_Gourmet_Food."""
     amazon(source, "Grocery_and_Gourmet_Food", ("text",))
 
 
 def amazon_reviews_books(source):
-    """Write the two files of this category."""
+    """Write reviews and item descriptions of Books."""
     amazon(source, "Books", ("title", "description", "category", "features"))
 
 
 def sessions_of(source):
-    """Return how many plays each session has (int64): one at least, and the wanted number of plays in all."""
+    """Return the number of plays of each session, int64 [sessions]: at least one, and ``interactions`` in total."""
     n, sessions = source["interactions"], source["sessions"]
     return 1 + np.bincount(source.draw.integers(sessions, size=max(n - sessions, 0)), minlength=sessions)
 
@@ -251,7 +277,7 @@ def music30(source):
 
 
 def nowp(source):
-    """Write sessions_2018.csv, without a header, with ``'`` around texts."""
+    """Write sessions_2018.csv, without a header, with single quotes around texts."""
     plays, tracks = sessions_of(source), source["tracks"]
     session = np.repeat(np.arange(len(plays)), plays)
     user = source.people(len(plays), source["users"])[session]
@@ -326,9 +352,9 @@ FORMATS = {
     "nowp": nowp, "amazon_reviews_books": amazon_reviews_books, "movielens": movielens, "instacart": instacart,
     "goodreads": goodreads, "30music": music30,
 }  # fmt: skip
-"""The data sets, the smallest first."""
+"""Data set to the function that writes its raw files, the smallest data set first."""
 
 
 def write_raw(name, folder, scale):
-    """Write a data set's raw files, at a share ``scale`` of their published size, into a folder."""
+    """Write the raw files of a data set into a folder, with ``scale`` times the published sizes."""
     FORMATS[name](Source(name, Path(folder), scale))

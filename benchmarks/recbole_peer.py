@@ -1,27 +1,29 @@
 r"""Measure RecBole 1.2.1 on one model, data set and seed.
 
-Nothing of ours is imported: run it with an interpreter that has RecBole 1.2.1, which needs an environment of its own::
+This script imports nothing from this repository. It needs RecBole 1.2.1, in an environment of its own::
 
     python3.11 -m venv peer
     peer/bin/pip install torch "setuptools<80" "numpy<2" "pandas<3" "scipy<1.13" recbole==1.2.1
     TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 peer/bin/python benchmarks/recbole_peer.py --model BPR \
         --data dataset/ml-100k --config bpr.yaml --seed 2 --out bpr.json
 
-(The variable, which is set here if it is not, lets torch >= 2.6 load RecBole's checkpoints, pickles with a Config
-inside.) The YAML file has to name the columns too; `compare_recbole.py` writes one from ours.
+The variable lets torch >= 2.6 load RecBole's checkpoints, which are pickles that contain a Config object; the script
+sets it if it is not set. The YAML file must also set the column names (``load_col``); `compare_recbole.py` converts our
+configuration files.
 
-The generators are seeded where RecBole's own `run_recbole` seeds them, so the metrics are those that RecBole prints.
-The JSON file holds:
+Random generators are seeded in the same places as in RecBole's own `run_recbole`, so that the metrics are those that
+RecBole prints. The JSON file contains:
 
-    load_seconds                 reading, filtering, splitting, making the loaders; wall clock
-    epoch_seconds, valid_seconds lists, wall clock: training epochs, and the validation after each
-    cpu_seconds, peak_rss_mib    of the whole process, imports included
+    load_seconds                 wall-clock seconds of reading, filtering, splitting and creating the data loaders
+    epoch_seconds, valid_seconds lists of wall-clock seconds: each training epoch, and the validation after it
+    cpu_seconds, peak_rss_mib    CPU seconds and peak memory of the whole process, including imports
     epochs, best_epoch, best_valid, test, counts, versions, config_sha256
 
-`--split-out FILE.npz` stores the split instead of training: `{train,valid,test}_{user,item}` as tokens, for sequential
-models `*_length` (items before the target), and the tokens by id (`user_tokens`, `item_tokens`; 0 is the padding).
+`--split-out FILE.npz` writes the split instead of training: `{train,valid,test}_{user,item}` as tokens, for sequential
+models also `*_length` (number of items before the target), and the token of each id (`user_tokens`, `item_tokens`;
+id 0 is the padding).
 
-The data folder is only read; logs, event files and checkpoints go to a temporary folder.
+Nothing is written to the data folder; logs, event files and checkpoints go to a temporary folder.
 """
 
 import argparse
@@ -39,17 +41,17 @@ PHASES = ("train", "valid", "test")
 
 
 def parse_args():
-    """Return the arguments, with paths that hold from any folder."""
+    """Return the command-line arguments, with absolute paths."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True, type=Path, help="folder NAME with NAME.inter in it")
+    parser.add_argument("--model", required=True, help="name of a model of RecBole")
+    parser.add_argument("--data", required=True, type=Path, help="folder NAME that contains NAME.inter")
     parser.add_argument("--config", required=True, type=Path, help="YAML file for RecBole")
-    parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument("--seed", required=True, type=int, help="random seed")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--split-out", type=Path, help="npz file to write the split to, without training")
     args = parser.parse_args()
     if (args.out is None) == (args.split_out is None):
-        parser.error("give one of --out and --split-out")
+        parser.error("give either --out or --split-out")
     for name in ("data", "config", "out", "split_out"):
         path = getattr(args, name)
         setattr(args, name, path and path.resolve())
@@ -57,7 +59,7 @@ def parse_args():
 
 
 class Stopwatch:
-    """Wraps a function and keeps the wall seconds of each call."""
+    """Wraps a function and records the wall-clock seconds of each call in the list ``seconds``."""
 
     def __init__(self, function):
         self.function, self.seconds = function, []
@@ -70,7 +72,7 @@ class Stopwatch:
 
 
 def versions():
-    """Return the versions of what was measured, and refuse anything but RecBole 1.2.1."""
+    """Return the versions of Python and the packages; exit with a message if RecBole is not version 1.2.1."""
     import numpy
     import pandas
     import scipy
@@ -85,7 +87,12 @@ def versions():
 
 
 def configure(args, work):
-    """Return RecBole's configuration, seeded and logging as `run_recbole` has it."""
+    """Return RecBole's configuration; set up the seed and the logger as `run_recbole` does.
+
+    Args:
+        args: command-line arguments.
+        work: folder for checkpoints.
+    """
     from recbole.config import Config
     from recbole.utils import init_logger, init_seed
 
@@ -105,7 +112,10 @@ def configure(args, work):
 
 
 def load(config, report):
-    """Return the data set, its three parts as RecBole split them, and the three loaders."""
+    """Return the data set, its train, validation and test parts as RecBole split them, and the three data loaders.
+
+    ``load_seconds`` and ``counts`` are added to the dictionary `report`.
+    """
     from recbole.data import create_dataset, data_preparation
 
     read, prepare = Stopwatch(create_dataset), Stopwatch(data_preparation)
@@ -125,7 +135,7 @@ def load(config, report):
 
 
 def train(config, args, loaders, report):
-    """Train and test, in the order of `run_recbole`, and note times and metrics."""
+    """Train and test in the same order as `run_recbole`; add times and metrics to the dictionary `report`."""
     from recbole.utils import get_model, get_trainer, init_seed
 
     train_data, valid_data, test_data = loaders
@@ -141,7 +151,7 @@ def train(config, args, loaders, report):
     test = trainer.evaluate(test_data, load_best_model=True, show_progress=False)
     report.update(
         epochs=len(epoch.seconds),
-        best_epoch=max(curve)[1],  # the last of equal ones, as in early stopping
+        best_epoch=max(curve)[1],  # the last one in a tie, as in early stopping
         epoch_seconds=epoch.seconds,
         valid_seconds=validation.seconds,
         best_valid={name: float(value) for name, value in best_valid.items()},
@@ -150,7 +160,7 @@ def train(config, args, loaders, report):
 
 
 def write_split(path, dataset, parts):
-    """Write the tokens of every part's rows, before the loaders sort them."""
+    """Write the user and item tokens of the three parts, in the order before the data loaders sort them."""
     import numpy as np
 
     tokens = {
@@ -169,13 +179,13 @@ def write_split(path, dataset, parts):
 
 
 def main():
-    """Measure, and write the JSON file or the split."""
+    """Train and write the JSON file, or write the split."""
     args = parse_args()
     os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    sys.argv = sys.argv[:1]  # RecBole would read our options as its own
+    sys.argv = sys.argv[:1]  # RecBole would parse our options
     with tempfile.TemporaryDirectory() as work:
-        os.chdir(work)  # RecBole writes log/ and log_tensorboard/ where it stands
+        os.chdir(work)  # RecBole writes log/ and log_tensorboard/ into the working directory
         report = {
             "model": args.model,
             "dataset": args.data.name,

@@ -1,4 +1,4 @@
-"""Each user's Recall@10 and NDCG@10 of a saved model, and by how much one model has more than another, user by user."""
+"""Recall@10 and NDCG@10 of a saved model for each user, and the paired difference between two models over users."""
 
 import json
 
@@ -19,49 +19,57 @@ METRICS, K = ("recall", "ndcg"), 10
 
 
 def path_of(result):
-    """Return where the users' values of a cell are, beside its result."""
+    """Return the path of the .npz file with the values of each user, next to a cell's result file."""
     return result.with_suffix(".npz")
 
 
 def keep(result, record, saved, data):
-    """Put a cell's saved model to the test rows again, and keep each user's values beside the cell's result.
+    """Evaluate a cell's saved model on the test rows again, and write the values of each user next to the result file.
 
     Args:
-        result: path of the result file.
-        record: what it holds.
-        saved: folder of the cells' checkpoints.
+        result: path of the cell's result file.
+        record: content of the result file.
+        saved: folder of all checkpoints.
         data: folder of the data sets.
 
     Raises:
-        UserError: the model is gone, or does not have the metrics of the result.
+        UserError: the checkpoint does not exist, or its mean metrics differ from those in the result file.
     """
     users, values = evaluated(checkpoint_of(record, saved), data)
     told = {row["metric"]: row["value"] for row in record["metrics"] if _is_mean(row)}
     for metric, column in values.items():
         if not np.isclose(column.mean(), told[metric], rtol=1e-4):
-            raise UserError(f"{result}: {metric}@{K} of the saved model is {column.mean():.6f}, not {told[metric]:.6f}")
+            raise UserError(
+                f"{result}: {metric}@{K} is {told[metric]:.6f} in the result file, but {column.mean():.6f} if the "
+                "saved model is evaluated again; delete the result file and run the cell again"
+            )
     with atomic_write(path_of(result), "wb") as file:
         np.savez_compressed(file, users=users, **values)
 
 
 def _is_mean(row):
+    """Return whether a result row is a mean over all test rows at K."""
     return (row["split"], row["population"], row["k"], row["minus"]) == ("test", "all", K, None)
 
 
 def checkpoint_of(record, saved):
-    """Return the path of the model that a record is of: that beside the record with the same digest.
+    """Return the path of the checkpoint that belongs to a record: its own .json file has the same digest.
 
     Raises:
-        UserError: there is none.
+        UserError: no checkpoint in the folder `saved` has this digest.
     """
     for beside in sorted(saved.rglob("*_best.json")):
         if json.loads(beside.read_text(encoding="utf-8"))["digest"] == record["digest"]:
             return beside.with_suffix(".pth")
-    raise UserError(f"there is no model of digest {record['digest']} in {saved}; run its cell again")
+    raise UserError(f"no checkpoint in {saved} has the digest {record['digest']}; run the cell again")
 
 
 def evaluated(path, data):
-    """Return the users, int64 [rows], of the test rows, and a saved model's values, metric to float64 [rows]."""
+    """Evaluate the checkpoint at `path` on the test rows.
+
+    Returns:
+        The user id of each test row, int64 [rows], and a dictionary of metric name to values, float64 [rows].
+    """
     stored = Stored.read(path)
     config = Config.restored(stored.content["config"], data_path=str(data), show_progress=False)
     setup = begin(config, scenario_of(config), forgetting=False)
@@ -72,7 +80,7 @@ def evaluated(path, data):
 
 
 def read(result):
-    """Return the users and values that were kept of a cell, name to array, or None."""
+    """Return what :func:`keep` wrote for a cell, ``users`` and metric names to arrays; None if there is no file."""
     path = path_of(result)
     if not path.exists():
         return None
@@ -81,21 +89,25 @@ def read(result):
 
 
 def difference(ones, others):
-    """Return by how much one model has more than another, with a 95 % interval over users.
+    """Return the mean differences between the metrics of two models, with 95 % bootstrap intervals over users.
 
     Args:
-        ones, others: seed to what :func:`read` returns, of the two models. Seeds that one of them lacks are left out;
-            of several seeds a user has a row of each, and users are drawn again with all of them.
+        ones, others: dictionaries of seed to the result of :func:`read`, for the two models. Only seeds that both have
+            are used. The bootstrap resamples users, each with the rows of all seeds.
 
     Returns:
-        ``(seeds, users, metric to (mean, low, high))``: how many there are of each; None without a seed of both.
+        ``(seeds, users, differences)``: the number of seeds, the number of users, and a dictionary of metric to
+        ``(mean, low, high)`` of first minus second model. None if no seed is in both.
+
+    Raises:
+        UserError: the two models were evaluated on different users.
     """
     seeds = [seed for seed, one in ones.items() if one is not None and others.get(seed) is not None]
     if not seeds:
         return None
     users = np.concatenate([ones[seed]["users"] for seed in seeds])
     if not np.array_equal(users, np.concatenate([others[seed]["users"] for seed in seeds])):
-        raise UserError("two models were asked about different users: their data differ")
+        raise UserError("two models were evaluated on different users: they come from different data, not comparable")
     columns = [np.concatenate([ones[seed][metric] - others[seed][metric] for seed in seeds]) for metric in METRICS]
     ends = mean_intervals(np.stack(columns, axis=1), users)
     found = zip(METRICS, columns, *ends, strict=True)

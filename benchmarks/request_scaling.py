@@ -1,16 +1,15 @@
-r"""What does a request cost as the log, the catalogue, the model and the number of requests before it grow?
+r"""Measure how the cost of a request grows with the log, the catalogue, the model and the number of earlier requests.
 
     python benchmarks/request_scaling.py --out results/request_scaling.json
     python benchmarks/request_scaling.py --requests 10000 --sizes 1000000x10000 --out results/many_requests.json
     python benchmarks/request_scaling.py --sizes 1000000x10000 --profile
     python benchmarks/request_scaling.py --algorithms kookmin gif ceu --sizes 100000x10000x64 100000x10000x256
 
-An untrained model on synthetic interactions (as many users as a tenth of the interactions; items by Zipf's law) is put
-one request after another through the pipeline that `unlearn.py` uses; each is a person who wants one or two of their
-interactions forgotten. Times are CPU times of one thread, so that a busy machine does not show. Every size runs in a
-process of its own, so that peak memory is its own. The damping shrinks as the log grows, as a person's share of the
-mean loss does, so that the solver has the same system to solve. The work of a request follows the person's own
-history, ten rows on average here whatever the size.
+An untrained model on synthetic interactions (ten per user on average; items follow Zipf's law) receives one request
+after another through the pipeline that `unlearn.py` uses. Each request is from a user who wants one or two interactions
+forgotten. Times are CPU times of one thread, so that other load on the machine has little effect. Every size runs in
+its own process, so that peak memory is measured separately. The damping is divided by the size of the log, because a
+user's share of the mean loss shrinks in the same way; the solver then has the same system to solve at every size.
 """
 
 import argparse
@@ -46,23 +45,24 @@ SIZES = ("100000x10000", "300000x10000", "1000000x10000", "1000000x30000", "1000
 
 
 def parse_args():
-    """Return the arguments."""
+    """Return the command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--sizes", nargs="+", type=size, default=[size(text) for text in SIZES], help="ROWSxITEMS[xWIDTH]"
-    )
-    parser.add_argument("--requests", type=int, default=200)
-    parser.add_argument("--model", default="BPR")
-    parser.add_argument("--algorithms", nargs="+", default=["scif"], help="hyper-parameters are their defaults")
-    parser.add_argument("--damping", type=float, default=1e-6, help="with 100,000 interactions (default: 1e-6)")
-    parser.add_argument("--seed", type=int, default=2)
-    parser.add_argument("--profile", action="store_true", help="print what each size's requests spend their time on")
+        "--sizes", nargs="+", type=size, default=[size(text) for text in SIZES],
+        help="interactions x items [x embedding size], such as 100000x10000x64",
+    )  # fmt: skip
+    parser.add_argument("--requests", type=int, default=200, help="requests per size (default: 200)")
+    parser.add_argument("--model", default="BPR", help="name of the model (default: BPR)")
+    parser.add_argument("--algorithms", nargs="+", default=["scif"], help="run with their default hyper-parameters")
+    parser.add_argument("--damping", type=float, default=1e-6, help="at 100,000 interactions (default: 1e-6)")
+    parser.add_argument("--seed", type=int, default=2, help="random seed (default: 2)")
+    parser.add_argument("--profile", action="store_true", help="print a CPU profile of the requests of each size")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args()
 
 
 def size(text):
-    """Return (interactions, items, embedding size) of a text such as ``100000x10000`` or ``100000x10000x128``."""
+    """Parse a text such as ``100000x10000`` or ``100000x10000x128`` to (interactions, items, embedding size)."""
     rows, items, *width = map(int, text.split("x"))
     return rows, items, width[0] if width else 64
 
@@ -79,7 +79,7 @@ def write_log(folder, n_rows, n_items, seed):
 
 
 def prepare(args, algorithm, n_rows, n_items, width, folder):
-    """Return the algorithm on an untrained model, and the requests."""
+    """Generate a log and return an unlearning algorithm on an untrained model, and the requests."""
     write_log(folder, n_rows, n_items, args.seed)
     settings = {
         "data_path": str(folder),
@@ -100,7 +100,7 @@ def prepare(args, algorithm, n_rows, n_items, width, folder):
 
 
 def draw_requests(dataset, n, seed):
-    """Return requests of ``n`` (or all) users, drawn evenly: one or two of each one's interactions."""
+    """Return requests of ``n`` users (at most all), sampled uniformly, for one or two interactions each."""
     log, generator = dataset.log, stream(seed, "requests")
     n = min(n, dataset.n_users - 1)
     users = 1 + generator.permutation(dataset.n_users - 1)[:n]
@@ -112,9 +112,15 @@ def draw_requests(dataset, n, seed):
 
 
 class Observer:
-    """Stands before ``algorithm.forget`` and notes each request's CPU seconds and Hessian products.
+    """Wraps ``algorithm.forget`` and records the CPU seconds and Hessian-vector products of each request.
 
-    A profile leaves out the first request, which pays for what PyTorch imports late.
+    Args:
+        forget: the method to wrap.
+        profile: a `cProfile.Profile` that is enabled during requests, or None. The first request is not profiled, since
+            it includes late imports of PyTorch.
+
+    Attributes:
+        seconds, products: lists with one number per request.
     """
 
     def __init__(self, forget, profile=None):
@@ -131,7 +137,10 @@ class Observer:
 
 
 def measure(args, name, n_rows, n_items, width):
-    """Run the requests of one algorithm and size in this process; return the costs, print the profile if asked for."""
+    """Run the requests of one algorithm and size in this process, and return the costs as a dictionary.
+
+    With ``--profile`` the profile is printed. ``median`` and ``p95`` are CPU seconds; memory is in MiB.
+    """
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         algorithm, requests = prepare(args, name, n_rows, n_items, width, Path(folder))
@@ -160,12 +169,12 @@ def measure(args, name, n_rows, n_items, width):
 
 
 def peak_mib():
-    """Return this process's highest resident memory so far."""
+    """Return the peak resident memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def print_table(rows):
-    """Print one line an algorithm and size, with ratios to the algorithm's first."""
+    """Print one line per algorithm and size, with ratios to the first size of the same algorithm."""
     columns = "algorithm", "interactions", "items", "width", "requests", "Hv", "median ms", "ratio", "p95 ms", "ratio"
     columns += "last/first tenth", "peak MiB", "by requests"
     print("".join(f"{column:>{max(len(column) + 2, 9)}}" for column in columns))

@@ -1,4 +1,4 @@
-"""Another revision of this repository beside the checkout: its tree in a folder, and an environment that imports it."""
+"""Write another revision of this repository to a folder, and run processes that import it."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def checked_out(revision, folder):
-    """Write the tree of a revision into a folder; return its commit, or None where there is no such revision."""
+    """Write the files of a revision into a new folder; return its commit hash, or None if there is no such revision."""
     commit = commit_of(revision)
     if commit is None:
         return None
@@ -19,7 +19,7 @@ def checked_out(revision, folder):
 
 
 def commit_of(revision):
-    """Return the commit of a revision, or None where there is no such revision."""
+    """Return the commit hash of a revision; None if it does not exist or git is not installed."""
     asked = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
     try:
         return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or None
@@ -28,5 +28,5 @@ def commit_of(revision):
 
 
 def environment(source):
-    """Return the environment of a process that imports the ``recbole`` of a tree and uses one thread."""
+    """Return environment variables of a process that imports ``recbole`` from a folder and uses one thread."""
     return os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}

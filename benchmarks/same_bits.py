@@ -1,28 +1,28 @@
-"""Whether a change moved any number: a matrix of small runs on another revision and on this checkout, compared.
+"""Check whether a change altered any number: compare small runs on another revision and on this checkout, bit by bit.
 
     python benchmarks/same_bits.py HEAD~1
     python benchmarks/same_bits.py main --only LightGCN DNNTSP --json differences.json
     python benchmarks/same_bits.py main --rounding
 
-Nine models (CF, SBR, NBR) are trained, retrained (0 and 3) and unlearned by every algorithm that both
-revisions have, with sensitive items and with spam, on small data that are made here; a pair that is refused is to be
-refused in the same words. Of each task one training and one unlearning are killed at a snapshot and resumed; they have
-to end with the bits of those that were not.
+Nine models (for CF, SBR and NBR) are trained, retrained (for checkpoints 0 and 3) and unlearned with every algorithm
+that both revisions have, with sensitive items and with spam, on small generated data. If an algorithm rejects a model,
+both revisions must print the same message. For each task, one training and one unlearning run are killed at a snapshot
+and resumed; their results must equal those of the undisturbed runs.
 
-A run's files are compared: their names, each tensor of each checkpoint, result rows, outcomes of the requests, tables
-and arrays under log/; so are its exit status, its last line on the standard error stream and the result lines of its
-log. Times are not, nor what one revision tells and the other does not. The checkout is taken as it lies, with what is
-not committed.
+The script compares the files of a run: names, every tensor of every checkpoint, result rows, outcomes of requests, and
+tables and arrays under log/. It also compares the exit status, the last line on the standard error stream, and the
+result lines of the log. It ignores times, and fields that only one revision writes. The checkout includes uncommitted
+changes.
 
-Equal means equal to the bit. With --rounding a tensor may differ by 1e-4 of its largest absolute value, and another
-number by 1e-3 (of itself, above one); one epoch is trained and three requests are made, so that rounding is not
-amplified, and no training is killed. A bit that differs in one algorithm alone is in that algorithm; one in every run
-of a model is in its training.
+Values must be equal bit by bit. With --rounding, a tensor may differ by 1e-4 of its largest absolute value, and another
+non-integer number x by 1e-3 max(1, |x|). Then only one epoch is trained and three requests are made, so that rounding
+errors do not grow, and no training is killed. A difference in one algorithm only is caused by this algorithm; a
+difference in every run of a model is caused by its training.
 
-A revision that stores the whole gate of Sets2Sets begins with the weights that this checkout draws; what becomes of it
-is compared where this checkout stores it (`same_bits_gate.py`).
+Older revisions store the whole item-by-item gate of Sets2Sets. They start from the same weights as this checkout, and
+the gate is compared at the entries that this checkout stores (`same_bits_gate.py`).
 
-Exit status: 0 all the same, 1 something differs or a side ended early, 2 no such revision.
+Exit status: 0 no differences, 1 something differs or a side ended early, 2 the revision does not exist.
 """
 
 import argparse
@@ -39,16 +39,24 @@ from same_bits_runs import ALGORITHMS, TASKS, furnish, matrix
 
 SIDE = Path(__file__).with_name("same_bits_runs.py")
 SHOWN = 5
-"""Differences of a run that are printed; ``--json`` writes all."""
+"""Number of differences printed per run; ``--json`` writes all."""
 
 
 def in_both(tree):
-    """Return the algorithms of this checkout that the tree of the other revision has too."""
+    """Return the names of the algorithms that both this checkout and the other revision (the folder `tree`) have."""
     return [name for name in ALGORITHMS if (tree / f"recbole/unlearning/algorithms/{name}.py").exists()]
 
 
 def start(source, home, inputs, args, algorithms):
-    """Start the runs of one side on a checkout's ``recbole``; their endings come from its standard output."""
+    """Start `same_bits_runs.py` for one side, and return the process; it prints one line of JSON per run.
+
+    Args:
+        source: folder of the revision whose ``recbole`` is imported.
+        home: new folder in which the runs take place.
+        inputs: folder with the data of each task.
+        args: command-line arguments.
+        algorithms: names of the algorithms to run.
+    """
     home.mkdir()
     words = [sys.executable, str(SIDE), str(home), str(inputs), "--only", *args.only]
     words += ["--algorithms", *algorithms]
@@ -60,15 +68,18 @@ def start(source, home, inputs, args, algorithms):
 
 
 def compare(run, at, homes, endings, wholes, rounding):
-    """Return the :class:`Differences` of a run on two sides, and of a resumed one from the one that nobody killed.
+    """Compare a run on both sides; a run that was killed and resumed is also compared with its undisturbed run.
 
     Args:
-        run: the run.
-        at: its number.
-        homes: the folders of the two sides.
-        endings: how the run ended on each.
-        wholes: number and ending, on this checkout, of each earlier run, by its label.
+        run: the :class:`~same_bits_runs.Run`.
+        at: its position in the list of runs.
+        homes: folders of the two sides, the other revision first.
+        endings: what :func:`same_bits_runs.call` returned on each side.
+        wholes: label of each earlier run to its position and its ending on this checkout.
         rounding: see :class:`Differences`.
+
+    Returns:
+        The :class:`Differences`.
     """
     result = Differences(rounding)
     folders = [home / "runs" / str(at) for home in homes]
@@ -82,15 +93,16 @@ def compare(run, at, homes, endings, wholes, rounding):
         undisturbed = Differences()
         undisturbed.endings(ending, endings[1] | {"gone": ending["gone"]})
         undisturbed.folders(homes[1] / "runs" / str(number), folders[1])
-        result.found += [f"unlike the run that nobody killed: {line}" for line in undisturbed.found]
+        result.found += [f"differs from the undisturbed run: {line}" for line in undisturbed.found]
     return result
 
 
 def compared(runs, sides, homes, rounding):
-    """Compare the runs as they end, and print a line for each.
+    """Compare each run when both sides have finished it, and print a line.
 
     Returns:
-        For each run its label and differences; fewer than there are runs, where a side ended early.
+        List of dictionaries with the label, the differences and counts of each run; shorter than `runs` if a side
+        ended early.
     """
     found, wholes = [], {}
     for at, run in enumerate(runs):
@@ -115,18 +127,18 @@ def compared(runs, sides, homes, rounding):
 
 
 def parse_args(argv=None):
-    """Return the arguments."""
+    """Return the command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("revision", help="what to compare this checkout with: a commit, a branch, HEAD~1")
-    parser.add_argument("--rounding", action="store_true", help="allow differences of rounding")
+    parser.add_argument("revision", help="revision to compare this checkout with: a commit, a branch, HEAD~1")
+    parser.add_argument("--rounding", action="store_true", help="allow differences due to rounding")
     parser.add_argument("--only", nargs="+", metavar="MODEL", choices=list(TASKS), default=list(TASKS),
-                        help=f"these models alone, of {', '.join(TASKS)}")  # fmt: skip
+                        help=f"run only these models: {', '.join(TASKS)}")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every difference of every run to this file")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
-    """Run both sides, compare, and return the exit status."""
+    """Run both sides, compare them, and return the exit status."""
     args, began = parse_args(argv), time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="same_bits_") as folder:
         work = Path(folder).resolve()
@@ -154,7 +166,7 @@ def main(argv=None):
         args.json.write_text(json.dumps(told, indent=1) + "\n")
     print(f"{commit[:10]} and this checkout: {len(found)} runs compared, {differ} differ, {seconds:.0f} s")
     if len(found) < len(runs):
-        print(f"same_bits.py: a side ended early, in '{runs[len(found)].label}'", file=sys.stderr)
+        print(f"same_bits.py: a side ended early, in the run '{runs[len(found)].label}'", file=sys.stderr)
     return 1 if differ or len(found) < len(runs) else 0
 
 

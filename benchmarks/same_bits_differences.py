@@ -1,7 +1,7 @@
-"""What two runs left, compared: checkpoints, result rows, outcomes of requests, tables, names.
+"""Compare the files of two runs: checkpoints, result rows, outcomes of requests, tables, and file names.
 
-Times are left out, and the version of the results. A dictionary is compared by the keys that both have, since a later
-revision may tell more; but the tensors of a checkpoint have to be the same ones.
+Times and the results version are ignored. Two dictionaries are compared at the keys that both have, since a later
+revision may write more; but the tensors of a checkpoint must have the same names.
 """
 
 import csv
@@ -15,45 +15,45 @@ from same_bits_gate import as_entries
 
 TIMES = re.compile(r"second|_mib$|speed")
 LEFT_OUT = {"arguments", "config", "versions"}
-"""Keys of a record that say how a run was asked for, not what came of it."""
+"""Keys of a record that describe the settings of a run, not its results."""
 OF_FILES = {"digest", "base_sha256"}
-"""Keys that follow from the bytes of the file that was unlearned."""
+"""Keys that depend on the bytes of the checkpoint that was unlearned; ignored with rounding."""
 PARAMETERS = ("state_dict", "other_parameter", "optimizer")
-"""Keys of a checkpoint that hold tensors."""
+"""Keys of a checkpoint that contain tensors."""
 ROW = ("model", "algorithm", "checkpoint", "split", "view", "population", "masking", "metric", "k", "minus")
 
 
 class Differences:
-    """Collects differences, one line each.
+    """Collects the differences between two runs, one line each.
 
     Args:
-        rounding: allow 1e-4 of a tensor's largest absolute value, and 1e-3 (of itself, above one) in any other
-            number that is no integer.
+        rounding: allow a tensor to differ by 1e-4 of its largest absolute value, and any other non-integer number x by
+            1e-3 max(1, abs(x)).
 
     Attributes:
-        found: the lines.
-        tensors: how many tensors and arrays were compared.
-        rows: how many result rows were compared.
-        applied: how many requests were applied, of those that were compared.
+        found: the lines, a list of str.
+        tensors: number of compared tensors and arrays.
+        rows: number of compared result rows.
+        applied: number of compared requests with the outcome ``applied``.
     """
 
     def __init__(self, rounding=False):
         self.rounding, self.found, self.tensors, self.rows, self.applied = rounding, [], 0, 0, 0
 
     def add(self, where, told):
-        """Note a difference."""
+        """Add a difference: where it is (a file or key), and what differs."""
         self.found.append(f"{where}: {told}"[:400])
 
     # --- values
     def values(self, where, one, other, keys="both"):
-        """Compare plain values and tensors, in dictionaries and lists too.
+        """Compare two values: numbers, texts, tensors, or nested dictionaries and lists of these.
 
         Args:
-            where: what they are.
-            one: the earlier value.
-            other: the later one.
-            keys: of two dictionaries are compared the keys that ``both`` have; or the earlier ones are to be ``kept``,
-                beside which there may be new ones; or they have to be the ``same`` in the same order.
+            where: name of the value in the reported lines.
+            one: value of the earlier revision.
+            other: value of the later revision.
+            keys: which keys two dictionaries must share. ``both``: compare the keys that both have. ``kept``: also
+                report keys of `one` that are missing in `other`. ``same``: report any other keys or order.
         """
         if isinstance(one, dict) and isinstance(other, dict):
             lost = set(one) - set(other)
@@ -83,7 +83,7 @@ class Differences:
         return near and abs(one - other) <= 1e-3 * max(1.0, abs(one))
 
     def tensor(self, where, one, other):
-        """Compare two tensors: to the bit, or to 1e-4 of the first one's largest absolute value."""
+        """Compare two tensors bit by bit; with rounding allow 1e-4 of the largest absolute value of the first one."""
         self.tensors += 1
         if (one.shape, one.dtype, one.layout) != (other.shape, other.dtype, other.layout):
             self.add(where, f"{one.dtype} {tuple(one.shape)}, now {other.dtype} {tuple(other.shape)}")
@@ -102,7 +102,7 @@ class Differences:
 
     # --- files
     def folders(self, one, other):
-        """Compare all files of two folders, and their names."""
+        """Compare the names and the contents of all files in two folders."""
         names = [{str(path.relative_to(side)) for path in side.rglob("*") if path.is_file()} for side in (one, other)]
         for name in sorted(names[0] | names[1]):
             if name not in names[1]:
@@ -113,7 +113,7 @@ class Differences:
                 self.file(name, one / name, other / name)
 
     def file(self, name, one, other):
-        """Compare two files by what their name says that they hold; of a snapshot there is just the name."""
+        """Compare two files by the type that their name implies; training snapshots are not compared."""
         kind = name.rsplit(".", 1)[-1]
         if name.startswith("dataset"):
             self.values(name, *(hash_of(path) for path in (one, other)))
@@ -149,7 +149,7 @@ class Differences:
         self.values(name, *rest)
 
     def _requests(self, name, one, other):
-        if self.rounding:  # iterations and residuals of a solver are not to be held to anything
+        if self.rounding:  # the iterations and residuals of solvers are not compared
             one, other = ([{k: v for k, v in line.items() if k != "work"} for line in side] for side in (one, other))
         self.applied += sum(line.get("status") == "applied" for line in other)
         self.values(f"{name}: request", one, other, keys="kept")
@@ -164,9 +164,9 @@ class Differences:
             self.add(name, f"holds {sorted(one)}, now {sorted(other)}")
 
     def endings(self, one, other):
-        """Compare how two runs ended, as ``same_bits_runs.call`` tells it.
+        """Compare how two runs ended, given the dictionaries that ``same_bits_runs.call`` returned.
 
-        Where rounding is allowed, the numbers in the log are left to the result rows.
+        With rounding the numbers in the log lines are ignored, since the result rows contain them.
         """
         for key in ("status", "error", "gone"):
             self.values(key, one[key], other[key])
@@ -186,9 +186,9 @@ def _bits(tensor):
 
 
 def _without_hash(row, rounding):
-    """Return a row whose reference is a file's name alone: the file's hash tells of more than its tensors.
+    """Return a result row without hashes of files, which depend on more than the tensors.
 
-    The digest in its ``settings`` tells of the hash of the file that was unlearned, and is left out with ``rounding``.
+    The hash is removed from ``reference``, and with ``rounding`` the digest is removed from ``settings``.
     """
     row = row | {"reference": str(row.get("reference")).split(" ")[0]}
     if rounding and row.get("settings"):
@@ -197,17 +197,17 @@ def _without_hash(row, rounding):
 
 
 def hash_of(path):
-    """Return a file's SHA-256, in a word."""
+    """Return the SHA-256 of a file as text, ``sha256:...``."""
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def lines_of(path):
-    """Return the values in a file of JSON lines."""
+    """Return the values in a JSON-lines file as a list."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def table_of(path):
-    """Return the rows of a table, numbers as such."""
+    """Return the rows of a CSV file as dictionaries; cells that contain numbers become float."""
 
     def number(text):
         try:

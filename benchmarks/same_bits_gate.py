@@ -1,12 +1,11 @@
-"""Sets2Sets of revisions that store its whole gate, made comparable with the one that stores entries of it.
+"""Make Sets2Sets comparable between revisions that store its whole gate and this checkout, which stores some entries.
 
-Up to results version 1 every entry of the gate, items x items, was drawn from torch's generator, before all other
-parameters, and noise was drawn for every entry. :func:`start_alike` lets such a revision begin with the weights that
-this checkout begins with, and draw no noise where nothing is stored; :func:`as_entries` takes of its gate what this
-checkout stores.
+Up to results version 1, all entries of the gate [items, items] were drawn from torch's generator before all other
+parameters, and CEU and IDEA drew noise for every entry. :func:`start_alike` patches such a revision: it starts from the
+same weights as this checkout, and draws noise only for the entries that this checkout stores. :func:`as_entries`
+reduces its checkpoints to these entries.
 
-What Kookmin and SEIF do to the gate stays another thing: they choose among the entries that are stored, and take the
-root mean square of these.
+The results of Kookmin and SEIF still differ, since both choose among the stored entries and use their root mean square.
 """
 
 import importlib
@@ -20,7 +19,7 @@ KEYED = Path(__file__).resolve().parents[1] / "recbole" / "utils" / "keyed.py"
 
 
 def start_alike():
-    """Patch Sets2Sets of the ``recbole`` on the path where it stores the whole gate; the noise of CEU and IDEA too."""
+    """Patch the imported ``recbole`` if its Sets2Sets stores the whole gate: initial weights and ``torch.randn``."""
     cls = importlib.import_module("recbole.model.next_basket_recommender.sets2sets").Sets2Sets
     if "gate_number" not in cls.entry_tables.values():
         return
@@ -29,7 +28,7 @@ def start_alike():
 
     def drawn(model):
         gate = model._parameters.pop("gate_weight")
-        initialise(model)  # draws the others
+        initialise(model)  # draws all other parameters
         kept = dict(model._parameters)
         model._parameters.clear()
         model._parameters.update({"gate_weight": gate} | kept)
@@ -50,7 +49,7 @@ def start_alike():
 
 
 def gate_at_the_start(n_items, seed):
-    """Return the whole gate as this checkout draws it; zeros for padding, which is never read."""
+    """Return the initial gate of this checkout, float32 [n_items, n_items], with zeros for the padding item 0."""
     spec = importlib.util.spec_from_file_location("keyed", KEYED)
     keyed = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(keyed)
@@ -62,7 +61,10 @@ def gate_at_the_start(n_items, seed):
 
 
 def pairs(dataset):
-    """Return the places in the flat gate of all pairs of items that somebody had before the training target."""
+    """Return the sorted flat indices, int64, of the gate entries that this checkout stores.
+
+    These are the pairs of items that some user has in the history before the training target.
+    """
     log, n, found = dataset.log, dataset.n_items, [np.empty(0, dtype=np.int64)]
     for user in np.unique(log.user):
         items = np.unique(log.item[(log.user == user) & (log.split < 0)]).astype(np.int64)
@@ -71,12 +73,13 @@ def pairs(dataset):
 
 
 def as_entries(one, other):
-    """Return an earlier checkpoint with a whole gate as one that stores the entries that the ``other`` stores.
+    """Reduce the gate of an earlier checkpoint to the entries that a later checkpoint stores; return both.
 
-    Moments of the gate are left out on both sides: the earlier optimizer kept those of an entry's last gradient.
+    The optimizer's moments of the gate are removed from both, since the earlier optimizer updated them differently.
+    Checkpoints without such a gate are returned unchanged.
 
     Args:
-        one, other: the earlier checkpoint and the later.
+        one, other: contents of the earlier and the later checkpoint.
     """
     was, now = (side.get("state_dict") or {} for side in (one, other))
     if "gate_places" not in now or "gate_places" in was:

@@ -1,9 +1,9 @@
-"""One side of `same_bits.py`: the matrix of small runs, and what each of them wrote.
+"""Run one side of `same_bits.py`: all small runs on one revision.
 
-`same_bits.py` starts this twice, each time with another ``recbole`` on the path. All runs are calls of the programs'
-entry functions in this process, since importing torch takes longer than a run does. Of ``recbole`` nothing else is
-used (but by `same_bits_gate.py`), so that the rest of it may move. A line of JSON on the standard output tells how a
-run ended; the folder ``runs/<number>`` holds the files that it wrote.
+`same_bits.py` starts this script twice, with a different ``recbole`` on the path. A run calls a program's entry
+function in this process, since importing torch takes longer than a run. Apart from `same_bits_gate.py` nothing else of
+``recbole`` is used, so that it works across revisions. For each run the script prints a line of JSON that says how the
+run ended, and copies the files that the run wrote to ``runs/<number>``.
 """
 
 import argparse
@@ -29,16 +29,16 @@ TASKS = {
     "BPR": "CF", "LightGCN": "CF", "SGL": "CF", "SimRec": "CF", "EASE": "CF", "GRU4Rec": "SBR", "SASRec": "SBR",
     "DNNTSP": "NBR", "Sets2Sets": "NBR",
 }  # fmt: skip
-"""The models and their tasks. EASE is fitted: it forgets by ``exact`` alone."""
+"""Model to task. EASE has a closed-form solution and only supports the algorithm ``exact``."""
 
 ALGORITHMS = (
     *("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif", "exact"),
     *("finetune", "neggrad", "neggrad_repair", "filter", "reset"),
 )
-"""Those of this checkout; `same_bits.py` leaves out what the other revision does not have."""
+"""The algorithms of this checkout; `same_bits.py` leaves out those that the other revision does not have."""
 
 SMALL = ("--gif_scale_factor", "100000", "--scif_hessian_samples", "16", "--retain_samples_used_for_update", "16")
-"""Hyper-parameters that make requests quick, and the series of gif converge on most models."""
+"""Hyper-parameters that make requests fast, and with which the series of GIF converges on most models."""
 
 TOLD = re.compile(r"(test result|best valid|Results for model|\[Top-\d+\]|Promoted items|Finished training).*")
 SETTINGS = """
@@ -66,14 +66,14 @@ item_inter_num_interval: "[1,inf)"
 
 
 class Run(NamedTuple):
-    """One run of the matrix.
+    """One of the runs that are compared.
 
     Attributes:
-        label: what it is called, such as ``BPR sensitive scif``.
-        place: the folder that it runs in; runs in one folder find each other's files.
-        program: ``make``, ``train`` or ``unlearn``.
-        words: the command line.
-        whole: the label of the run that nobody kills, where this one is killed and resumed; or an empty string.
+        label: name, such as ``BPR sensitive scif``.
+        place: working folder, relative to the folder of the side; runs with the same folder see each other's files.
+        program: ``make`` (`make_forget_set.py`), ``train`` (`run_recbole.py`) or ``unlearn`` (`unlearn.py`).
+        words: command-line arguments of the program.
+        whole: for a run that is killed and resumed, the label of the same run without a kill; otherwise empty.
     """
 
     label: str
@@ -84,7 +84,7 @@ class Run(NamedTuple):
 
 
 def scenarios(rounding):
-    """Return the flags of each scenario; few requests where rounding is allowed."""
+    """Return scenario name to command-line flags; with `rounding` there are fewer requests."""
     sensitive, spam = ("0.01", "0.07") if rounding else ("0.02", "0.1")
     return {
         "sensitive": ("--sensitive_category", "odd", "--unlearning_fraction", sensitive),
@@ -93,7 +93,7 @@ def scenarios(rounding):
 
 
 def matrix(models, rounding, algorithms=ALGORITHMS):
-    """Return the runs of these models and algorithms, in order."""
+    """Return the list of :class:`Run` for some models and algorithms, in the order in which they have to run."""
     found, killed = [], set()
     for task in dict.fromkeys(TASKS[model] for model in models):
         for scenario, flags in scenarios(rounding).items():
@@ -108,7 +108,7 @@ def matrix(models, rounding, algorithms=ALGORITHMS):
             found += [
                 run._replace(label=run.label.replace("sensitive", "killed"), place=f"{model}/killed", whole=run.label)
                 for run in whole
-                if not (rounding and run.program == "train")  # of one epoch there is no snapshot to go on from
+                if not (rounding and run.program == "train")  # a training of one epoch leaves no snapshot to resume
             ]
     return found
 
@@ -133,10 +133,10 @@ def _runs(model, scenario, flags, algorithms):
 
 # --- data ------------------------------------------------------------------------------------------------------------
 def furnish(folder, task, rounding):
-    """Write the data set ``tiny`` of a task, a list of sensitive items, a forget set and settings.
+    """Write the data set ``tiny`` of a task, a list of sensitive items, a forget set and a settings file.
 
-    Thirty people have 12 to 16 of 33 items each (NBR: eight baskets of three). Five ask that what they had of the
-    first six odd items be forgotten; three, where rounding is allowed.
+    Each of thirty users has 12 to 16 of 33 items (NBR: eight baskets of three items). The first six odd items are
+    sensitive. The forget set has the sensitive items of five users, or with `rounding` of three users.
     """
     data, field = folder / "dataset" / "tiny", "session_id" if task == "SBR" else "user_id"
     data.mkdir(parents=True)
@@ -163,7 +163,7 @@ def furnish(folder, task, rounding):
 
 
 def prepare(home, inputs, run):
-    """Make the folder that a run needs, with everything that other runs leave for it; return the folder."""
+    """Create a run's working folder, copy the files it needs from other runs, and return the folder."""
     where, owner = home / run.place, run.place.split("/")[0]
     task = TASKS.get(owner, owner)
     if not where.exists():
@@ -188,13 +188,13 @@ def prepare(home, inputs, run):
 
 # --- runs ------------------------------------------------------------------------------------------------------------
 def call(run):
-    """Run a program in this process and folder; return how it ended, and what it told.
+    """Run a program in this process and the current folder; return how it ended.
 
     Returns:
-        A dictionary with the exit ``status``, the last line of the standard error stream (``error``), the result
-        lines of the log (``told``), and whether it went on from a snapshot (``resumed``).
+        A dictionary with the exit ``status``, the last line on the standard error stream (``error``), the result
+        lines of the log (``told``), and whether the run continued from a snapshot (``resumed``).
     """
-    tqdm.set_lock(threading.RLock())  # the usual lock is shared by forked processes: one that is killed may hold it
+    tqdm.set_lock(threading.RLock())  # tqdm's own lock is shared by forked processes, and a killed one may hold it
     programs = importlib.import_module("recbole.quick_start.main")
     mains = {"make": programs.make_forget_set_main, "train": programs.train_main, "unlearn": programs.unlearn_main}
     out, err = io.StringIO(), io.StringIO()
@@ -203,7 +203,7 @@ def call(run):
             status = mains[run.program](list(run.words))
         except SystemExit as stop:
             status = stop.code
-        except Exception as error:  # an internal failure is a result that is compared, not the end of the matrix
+        except Exception as error:  # an internal error is compared like any other result
             status = 1
             print(f"{type(error).__name__}: {error}", file=err)
     source = str(Path(programs.__file__).parents[2])
@@ -214,9 +214,9 @@ def call(run):
 
 
 def kill(run):
-    """Run a program in a child that dies, by signal 9, when it is about to replace its first snapshot by another.
+    """Run a program in a child process that kills itself with signal 9 just before it writes its second snapshot.
 
-    So it dies at the same point each time. Returns whether it did.
+    It is therefore killed at the same point each time. Return whether it was killed.
     """
     pid = os.fork()
     if pid == 0:
@@ -238,13 +238,16 @@ def kill(run):
 
 
 def stamps(folder):
-    """Return, for each file under a folder that tells no time in its name, what changes when it is written."""
+    """Return relative path to (inode, modification time, size) of all files in a folder, to see which ones change.
+
+    Log files are left out, since their names contain times.
+    """
     found = {path: path.stat() for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".log"}
     return {path.relative_to(folder): (told.st_ino, told.st_mtime_ns, told.st_size) for path, told in found.items()}
 
 
 def main():
-    """Run the matrix of one side; one line of JSON a run."""
+    """Run all runs of one side, and print one line of JSON for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("home", type=Path)
     parser.add_argument("inputs", type=Path)

@@ -1,27 +1,29 @@
-r"""What does each step cost in a log ten times as large? CPU seconds, memory, exponents, and the machine's own limit.
+r"""Measure how the cost of each step grows in a log ten times as large, and compare it with the limits of the machine.
 
     python benchmarks/scale.py --folder results/scale --json results/scale.json
     python benchmarks/scale.py --folder results/scale --json results/scale.json --docs docs/scale.md
     python benchmarks/scale.py --folder results/scale --tasks CF --models LightGCN --parts epoch request --limit 300
     python benchmarks/scale.py --folder results/small --sizes small
 
-Two logs of each task are made in ``--folder`` (`synthetic.py`: ratings of 0.8 and 8.7 million rows, sessions of 1 and
-10 million over 50,000 and 400,000 items, baskets of 1 and 8 million) and kept for the next run. In each, with the
-settings of `configs/` but no filter on the log, are measured:
+For each task two logs are generated in ``--folder`` (`synthetic.py`: ratings of 0.8 and 8.7 million rows, sessions of 1
+and 10 million rows over 50,000 and 400,000 items, baskets of 1 and 8 million rows) and kept for the next run. The
+settings are those of `configs/`, but without filters on the log. Four parts are measured in each log, and for the first
+three a lower bound that the machine sets, the *limit*:
 
-- ``load``: read, number, sort and split the log. Its limits: a plain sequential read of the file, and Arrow's reading
-  of it as separated values (of baskets: Python's ``json``).
-- ``epoch``: training, 100 steps (``--steps``), or as many as begin within 0.8 of the limit, scaled to the epoch. Its
-  limit: the multiplications that the scores and their two derivatives need, at the rate of a plain matrix product.
-- ``evaluation``: the metrics of 10,000 people (``--people``). Its limit: that many vectors times the catalogue.
-- ``request``: a person who wants two training interactions forgotten, of a model trained by the steps of ``epoch``, for
-  each algorithm at its default hyper-parameters: the mean of three people, or of as many as begin within a minute. One
-  more comes before, off the clock, since libraries import things late; if it takes more than 20 s it counts.
+- ``load``: read the log, map tokens to ids, sort and split. Limits: a sequential read of the file, and parsing it with
+  Arrow's CSV reader (baskets: with Python's ``json``).
+- ``epoch``: 100 training steps (``--steps``), or as many as start within 0.8 of the time limit, extrapolated to the
+  whole epoch. Limit: the multiplications of the scores and their two derivatives, at the speed of a matrix product.
+- ``evaluation``: the metrics of 10,000 users (``--people``). Limit: the matrix product of that many vectors with the
+  item matrix.
+- ``request``: a user wants two training interactions forgotten by a model that was trained for the steps of ``epoch``.
+  Each algorithm runs with default hyper-parameters. The cost is the mean of three users, or of those that start within
+  a minute. A warm-up request comes first, and is counted only if it takes more than 20 s.
 
-Each is a process of its own with one thread, so that its peak of memory is its own; the peak is of the part, with the
-data and the model that it works on. A part that uses more CPU seconds than ``--limit`` is ended, printed as ``> limit``
-and counted. Exponent: log(ratio of costs) / log(ratio of rows). What ``--json`` has is not measured again, unless with
-``--again``, or what failed, or passed a limit lower than this one; the table is always of everything that is there.
+Each part runs in a process of its own with one thread. Its peak memory includes the data and the model. A part that
+uses more CPU seconds than ``--limit`` is ended, and printed as ``> limit``. The exponent is log(ratio of costs) /
+log(ratio of rows). Results in ``--json`` are not measured again, except with ``--again``, or if a part failed or
+exceeded a limit lower than the current one. The table shows all results in the file.
 """
 
 import argparse
@@ -43,38 +45,39 @@ TASKS = {
     "DNNTSP": "NBR", "Sets2Sets": "NBR",
 }  # fmt: skip
 MODELS = ("BPR", "LightGCN", "GRU4Rec", "DNNTSP", "Sets2Sets")
-"""Those that are measured unless ``--models`` says which."""
+"""The models that are measured by default."""
 
 ALGORITHMS = ("scif", "kookmin", "fanchuan", "gif", "ceu", "idea", "seif")
 KINDS = ("load", "epoch", "evaluation", "request")
 LIMITS = {"load": ("reading", "parsing"), "evaluation": ("product",)}
-"""What stands beside a part as its physical limit; that of an epoch is worked out from ``product``."""
+"""Part to the measurements of `machine_limits.py` that are its limits; the limit of an epoch is computed from
+``product``."""
 
 REQUESTS = 3
-"""People whose requests are measured, of each algorithm."""
+"""Number of measured requests for each algorithm."""
 
 DERIVATIVES = 3
-"""A product and its two derivatives."""
+"""Matrix products in a training step: the scores, and their derivatives with respect to both factors."""
 
 COLUMNS = ("task", "model", "part", "CPU s (wall), small log", "large log", "exponent", "MiB, small log", "large log ",
            "exponent ", "limit, CPU s, small log", "large log  ", "outcome")  # fmt: skip
 
 
 def parse_args(argv=None):
-    """Return the arguments."""
+    """Return the command-line arguments, with the defaults of ``--sizes``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", required=True, type=Path, help="where the logs and the trained weights are kept")
+    parser.add_argument("--folder", required=True, type=Path, help="folder for generated logs and trained weights")
     parser.add_argument("--sizes", choices=list(SIZES), default="full", help="small: a smoke test")
-    parser.add_argument("--tasks", nargs="+", choices=["CF", "SBR", "NBR"], help="only these")
+    parser.add_argument("--tasks", nargs="+", choices=["CF", "SBR", "NBR"], help="only these tasks")
     parser.add_argument("--models", nargs="+", choices=list(TASKS), help=f"default: {' '.join(MODELS)}")
-    parser.add_argument("--parts", nargs="+", choices=KINDS, default=KINDS, help="only these, and their limits")
-    parser.add_argument("--algorithms", nargs="+", choices=ALGORITHMS, default=ALGORITHMS, help="only these")
+    parser.add_argument("--parts", nargs="+", choices=KINDS, default=KINDS, help="only these parts, and their limits")
+    parser.add_argument("--algorithms", nargs="+", choices=ALGORITHMS, default=ALGORITHMS, help="only these algorithms")
     parser.add_argument("--limit", type=float, default=900, help="CPU seconds of a part (default: %(default)s)")
-    parser.add_argument("--steps", type=int, help="of an epoch (default: 100; small: 3)")
-    parser.add_argument("--people", type=int, help="who are evaluated (default: 10,000; small: 50)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results here, and go on from them")
-    parser.add_argument("--docs", type=Path, metavar="PAGE", help="write the table into this page")
-    parser.add_argument("--again", action="store_true", help="measure everything anew")
+    parser.add_argument("--steps", type=int, help="training steps of an epoch (default: 100; small: 3)")
+    parser.add_argument("--people", type=int, help="number of evaluated users (default: 10,000; small: 50)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file of results; existing results are reused")
+    parser.add_argument("--docs", type=Path, metavar="PAGE", help="write the table into this Markdown page")
+    parser.add_argument("--again", action="store_true", help="measure everything again")
     args = parser.parse_args(argv)
     small = args.sizes == "small"
     args.steps = args.steps or (3 if small else 100)
@@ -86,7 +89,7 @@ def parse_args(argv=None):
 
 # --- what is measured ------------------------------------------------------------------------------------------------
 def settings_of(task):
-    """Return what differs from the files in ``configs/``."""
+    """Return the settings for a task that override the files in ``configs/``."""
     person = "session_id" if task == "SBR" else "user_id"
     every = {"use_gpu": False, "show_progress": False, "tensorboard": False, "state": "WARNING"}
     every |= {"user_inter_num_interval": "[0,inf)", "item_inter_num_interval": "[0,inf)"}
@@ -101,12 +104,19 @@ def config_file(model):
 
 
 def configured(model):
-    """Return what a model's file in ``configs/`` says."""
+    """Return the settings in a model's file in ``configs/``."""
     return yaml.safe_load(config_file(model).read_text(encoding="utf-8"))
 
 
 def spec_of(folder, shape, model, **more):
-    """Return the specification of a part (see `parts.py`) on the log of a shape."""
+    """Return the specification of a part (see `parts.py`) on a generated log.
+
+    Args:
+        folder: folder of the logs and of the trained weights.
+        shape: the :class:`~synthetic.Shape` of the log.
+        model: name of the model.
+        more: further entries of the specification.
+    """
     return {
         "data": str(folder), "name": shape.name, "model": model, "files": [str(config_file(model))],
         "settings": settings_of(shape.task), "weights": str(folder / "weights" / f"{shape.name}_{model}.pth"),
@@ -114,7 +124,7 @@ def spec_of(folder, shape, model, **more):
 
 
 def parts_of(args):
-    """Return the parts in the order in which they are measured, label to specification, and the shape of each."""
+    """Return two dictionaries in the order of measurement: label to specification, and label to shape of the log."""
     found, shapes = {}, {}
 
     def add(label, shape, **spec):
@@ -143,7 +153,7 @@ def parts_of(args):
 
 
 def run(args, results):
-    """Measure what is not there yet, a line for each."""
+    """Measure all parts without a result, and print a line for each part."""
     found, shapes = parts_of(args)
     for at, (label, spec) in enumerate(found.items()):
         kept = results.get(label, args.limit)
@@ -154,7 +164,7 @@ def run(args, results):
             results.put(label, kept | ({} if trained else {"untrained": True}))
             note = ""
         else:
-            note = " (as kept)"
+            note = " (measured before)"
         peak = f", {kept['peak_mib']:.0f} MiB" if kept["peak_mib"] else ""
         told = ended(kept)
         print(
@@ -165,11 +175,14 @@ def run(args, results):
 
 # --- the table -------------------------------------------------------------------------------------------------------
 def exponent(costs, rows):
-    """Return log(ratio of costs) / log(ratio of rows) as text; of a large part that passed its limit, ``> ...``.
+    """Return log(ratio of costs) / log(ratio of rows) as text.
+
+    If the part exceeded its limit in the large log, the text is a lower bound, ``> ...``. It is empty if a cost is
+    unknown.
 
     Args:
-        costs: results of the small and the large log, or numbers.
-        rows: of the small and the large log.
+        costs: results for the small and the large log, or numbers.
+        rows: numbers of rows of the small and the large log.
     """
     values, more = [], ""
     for value in costs:
@@ -184,7 +197,7 @@ def exponent(costs, rows):
 
 
 def ended(result):
-    """Return how the requests of a result ended, such as ``1 applied``, or how the part did."""
+    """Return how the requests of a part ended, such as ``1 applied``, or the status of a part that failed."""
     if result is None or result["status"] != "done":
         return "" if result is None else result["status"]
     told = ", ".join(f"{n} {kind}" for kind, n in result.get("outcomes", {}).items())
@@ -192,11 +205,11 @@ def ended(result):
 
 
 def multiplications(model, result):
-    """Return how many multiplications an epoch needs at least, for scores, their derivatives, and propagation.
+    """Return the minimum number of multiplications in an epoch, for scores, derivatives and graph propagation.
 
     Args:
-        model: its name.
-        result: of its epoch.
+        model: name of the model.
+        result: result of its part ``epoch``.
     """
     width, examples = configured(model)["embedding_size"], result["examples"]
     if TASKS[model] != "CF":
@@ -206,7 +219,10 @@ def multiplications(model, result):
 
 
 def limit_of(results, shape, model, kind):
-    """Return the physical limit of a part, CPU seconds as text: of a load, of reading / parsing its file."""
+    """Return the limit of a part that the machine sets, CPU seconds as text.
+
+    For ``load`` these are two limits: reading / parsing the file. The text is empty for ``request``.
+    """
     if kind == "load":
         return " / ".join(cost(results.get(f"{shape.name} {limit}")) for limit in LIMITS["load"])
     product = results.get(f"{shape.name} product of width {configured(model)['embedding_size']}")
@@ -220,11 +236,11 @@ def limit_of(results, shape, model, kind):
 
 
 def lines(results, sizes):
-    """Return the rows of the table, of what has been measured.
+    """Return the rows of the table for everything that has been measured.
 
     Args:
         results: label to result.
-        sizes: the two shapes of each task.
+        sizes: task to the two shapes of its logs.
     """
     kinds = [("load", None), ("epoch", None), ("evaluation", None), *(("request", name) for name in ALGORITHMS)]
     found, loaded = [], set()
@@ -242,7 +258,15 @@ def lines(results, sizes):
 
 
 def line(results, shapes, model, words, pair):
-    """Return one row of the table."""
+    """Return one row of the table, a list of texts in the order of COLUMNS.
+
+    Args:
+        results: label to result.
+        shapes: shapes of the small and the large log.
+        model: name of the model.
+        words: words of the label after the name of the log.
+        pair: results for the small and the large log, each None if not measured.
+    """
     rows, kind = [shape.rows for shape in shapes], words[0] if words[0] == "load" else words[1]
     peaks = [result and result["peak_mib"] for result in pair]
     cells = [f"{shapes[0].task}, {rows[0]:,} and {rows[1]:,} rows", "" if kind == "load" else model]
@@ -258,14 +282,14 @@ def line(results, shapes, model, words, pair):
 
 
 def table(results, sizes):
-    """Return the table in Markdown, and how the parts ended."""
+    """Return the table in Markdown, with a line that says how the parts ended and on which machine."""
     made = pd.DataFrame(lines(results, sizes), columns=COLUMNS)
     made.columns = [name.strip() for name in COLUMNS]
     return f"{as_markdown(made)}\n\nParts: {counts(results.values()) or 'none'}. {measured_on(results)}"
 
 
 def main(argv=None):
-    """Measure what is missing, print the table, and return the exit status: 1 where a part failed."""
+    """Measure what is missing, print the table, and return the exit status: 1 if a part failed."""
     args = parse_args(argv)
     args.folder.mkdir(parents=True, exist_ok=True)
     about = {"sizes": args.sizes, "steps": args.steps, "people": args.people}

@@ -1,12 +1,13 @@
-r"""What does it cost to draw a forget set from a large log, and to make spam for many sessions?
+r"""Measure what it costs to sample a forget set from a large log, and to generate spam for many sessions.
 
     python benchmarks/scenarios.py --out results/scenarios.json
     python benchmarks/scenarios.py --interactions 100000 --sessions 10000
 
-`make_forget_set.py` runs as a person runs it, each time in a process of its own, on synthetic logs that are made before
-(people and sessions of ten interactions; items by Zipf's law). A hundredth of the items is sensitive. Seconds are of
-the whole program, its start included: by the wall clock, and of the CPU, in all threads. Memory is the peak of the
-process. This program itself stays small, since Linux counts a parent's memory for its child until that has started.
+`make_forget_set.py` runs as a command in a process of its own, on synthetic logs that are generated before (users and
+sessions with ten interactions each; items follow Zipf's law). One percent of the items is sensitive. Seconds are those
+of the whole program, including its start: wall-clock seconds, and CPU seconds of all threads. Memory is the peak of the
+process. This script imports large packages only after measuring, since Linux includes the memory of the parent in the
+peak of a child process.
 """
 
 import argparse
@@ -29,21 +30,28 @@ COMMANDS = {
     "spam": ("--spam", "--unlearning_fraction", "0.01", "--n_target_items", "10"),
 }
 LIMITS = {"forget set": 20, "spam": 60}
-"""Seconds that each may take at the default sizes, on two cores."""
+"""Wall-clock seconds that each scenario may take at the default sizes, on two cores."""
 
 
 def parse_args():
-    """Return the arguments."""
+    """Return the command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--interactions", type=int, default=10_000_000, help="of the log for the forget set")
-    parser.add_argument("--sessions", type=int, default=1_000_000, help="of the log for the spam")
-    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--interactions", type=int, default=10_000_000, help="in the log for the forget set")
+    parser.add_argument("--sessions", type=int, default=1_000_000, help="in the log for the spam")
+    parser.add_argument("--seed", type=int, default=2, help="random seed (default: 2)")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args()
 
 
 def write_log(folder, n_rows, owner, seed):
-    """Write a synthetic .inter file, the rows of an ``owner`` (a column's name) together, and a list of items."""
+    """Write a synthetic .inter file and a list of sensitive items.
+
+    Args:
+        folder: folder for both files.
+        n_rows: number of interactions.
+        owner: name of the column of users or sessions; the rows of each are contiguous.
+        seed: random seed.
+    """
     sys.path.insert(0, str(ROOT))
     import numpy as np
 
@@ -64,7 +72,7 @@ def write_log(folder, n_rows, owner, seed):
 
 
 def measure(what, folder, task, seed):
-    """Run the program on a log; return its costs."""
+    """Run make_forget_set.py on a log; return its costs: wall-clock and CPU seconds, and peak memory in MiB."""
     command = [sys.executable, ROOT / "make_forget_set.py", "--dataset", NAME, "--data_path", folder.parent]
     command += ["--task_type", task, "--seed", str(seed), *COMMANDS[what]]
     started = time.perf_counter()
@@ -72,7 +80,7 @@ def measure(what, folder, task, seed):
     _, status, usage = os.wait4(process.pid, 0)
     wall, process.returncode = time.perf_counter() - started, os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} failed")
+        raise SystemExit(f"exit status {process.returncode} from the command {' '.join(map(str, command))}")
     return {
         "what": what,
         "wall_seconds": wall,
@@ -82,7 +90,7 @@ def measure(what, folder, task, seed):
 
 
 def run(args, what, task, owner, n_rows):
-    """Make a log and measure one scenario on it."""
+    """Generate a log, and measure one scenario on it."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / NAME
         folder.mkdir()
@@ -92,7 +100,7 @@ def run(args, what, task, owner, n_rows):
 
 
 def table(found):
-    """Return the costs as a table in Markdown; what that needs is imported here, after everything was measured."""
+    """Return the costs as a Markdown table; pandas is imported here, after all measurements."""
     sys.path.insert(0, str(ROOT))
     import pandas as pd
 

@@ -1,18 +1,20 @@
-r"""Exact unlearning by shards and the approximate algorithms, beside each other on the same requests.
+r"""Compare exact unlearning with shards and the approximate algorithms on the same requests.
 
     python benchmarks/shards_beside.py --data dataset --work results/shards_beside --grid results/grid
     python benchmarks/shards_beside.py --work results/shards_beside --grid results/grid --table results/beside.md
 
-A cell is a model on a data set and what is to be forgotten of it; the cells stand in `shards_beside.yaml`. Each is run
-with one model of all data, to which the approximate algorithms are put, and with ensembles, to which `shards` is: base,
-retrained for the last checkpoint (of an ensemble: the twin, all shards from scratch), and unlearned. Every step is the
-documented command in a process of its own. What is done is skipped, so that it can be run in parts and goes on after a
-kill, inside a step too; `--minutes` stops starting steps. A cell that says `grid` has the settings of that cell of
-`grid.yaml`; with `--grid` the approximate algorithms' results are taken from `grid.py`'s work folder.
+A cell is a model, a data set and a forget set; `shards_beside.yaml` lists the cells. In each cell, approximate
+algorithms unlearn from a single model trained on all data, and the algorithm `shards` unlearns from ensembles. The
+steps are: train the base, retrain for the last checkpoint (for an ensemble: the *twin*, all shards trained from scratch
+without the forgotten rows), and unlearn. Every step is a command in a process of its own. Steps with a result file are
+skipped and interrupted steps are resumed, so that the script can run in parts; after `--minutes` no new step starts. A
+cell with `grid` has the settings of that cell of `grid.yaml`; with `--grid`, the results of its approximate algorithms
+are taken from the work folder of `grid.py`.
 
-The tables: utility, what is seen of the forgotten, distances from the own twin and from the one retrained model of all
-data, and what a request costs; and how many shards were dirty after so many requests, beside what was expected.
-`--set epochs=5 num_shards=4` changes settings of all steps, for a quick look.
+The first table gives utility, visibility of the forgotten items, distances from the twin and from the single retrained
+model, and the cost of a request. The second table gives the number of dirty shards (those that a request has changed)
+after some numbers of requests, next to the expected number. `--set epochs=5 num_shards=4` overrides settings of all
+steps, for a quick test.
 """
 
 import argparse
@@ -34,17 +36,17 @@ from recbole.utils.files import atomic_write
 
 @dataclass(frozen=True)
 class Cell:
-    """A model, data, and what is to be forgotten.
+    """A model, a data set and a forget set.
 
     Attributes:
-        name: what it is called.
-        seeds: of the models.
-        settings: of all steps.
-        asked: what is to be forgotten, which a base does not know.
-        ensembles: name to the settings of an ensemble.
-        algorithms: that are put to the one model of all data.
-        configs: files in `configs/`.
-        grid: the name of the cell of `grid.yaml` that it is.
+        name: name of the cell.
+        seeds: training seeds.
+        settings: settings of all steps.
+        asked: settings of the forget set, which the base model does not get.
+        ensembles: name of an ensemble to its settings.
+        algorithms: approximate algorithms that unlearn from the single model.
+        configs: names of files in `configs/`; None: the file of the model.
+        grid: name of the cell in `grid.yaml` whose results can be reused; None: no such cell.
     """
 
     name: str
@@ -58,7 +60,7 @@ class Cell:
 
     @property
     def steps(self):
-        """Who is run and how, ``(one model or an ensemble, step)``, in order: what is retrained comes before."""
+        """The pairs ``(ONE or name of an ensemble, step)`` in running order: training before unlearning."""
         found = [(ONE, BASE), (ONE, RETRAINED)]
         for ensemble in self.ensembles:
             found += [(ensemble, BASE), (ensemble, RETRAINED), (ensemble, SHARDS)]
@@ -66,11 +68,11 @@ class Cell:
 
 
 def cells_of(plan, known):
-    """Return the cells of a plan, name to :class:`Cell`.
+    """Return a dictionary of name to :class:`Cell`.
 
     Args:
-        plan: what the cells file holds.
-        known: the cells of `grid.yaml`.
+        plan: content of `shards_beside.yaml`.
+        known: content of `grid.yaml` under ``models``.
     """
     cells = {}
     for name, told_of in plan["cells"].items():
@@ -80,35 +82,35 @@ def cells_of(plan, known):
             tried_on(settings)
             about["asked"] = {key: settings.pop(key) for key in OF_FORGETTING}
             about["settings"] = settings | told_of.get("settings", {})
-            about["grid"] = None if "settings" in told_of else told_of["grid"]  # results of others are not this one's
+            about["grid"] = None if "settings" in told_of else told_of["grid"]  # other settings, other results
         cells[name] = Cell(name, **{"seeds": plan["seeds"], **told_of, **about})
     return cells
 
 
 def parse_args(argv):
-    """Return the arguments, ``cells`` those that are wanted by name."""
+    """Return the command-line arguments; ``cells`` is a dictionary of name to :class:`Cell`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, type=Path, help="folder for results, checkpoints and logs")
     parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --table")
     parser.add_argument("--grid", type=Path, help="work folder of grid.py, for the results of approximate algorithms")
-    parser.add_argument("--cells", type=Path, default=Path(__file__).with_suffix(".yaml"), help="what is tried")
+    parser.add_argument("--cells", type=Path, default=Path(__file__).with_suffix(".yaml"), help="YAML file of cells")
     parser.add_argument("--only", nargs="+", help="only these cells")
     parser.add_argument("--ensembles", nargs="+", help="only these ensembles")
     parser.add_argument("--algorithms", nargs="*", help="only these approximate algorithms")
-    parser.add_argument("--seeds", type=int, nargs="+", help="instead of the cells file's")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all steps")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing after so long")
-    parser.add_argument("--timeout", type=float, default=3600, help="seconds for one step (default: 3600)")
-    parser.add_argument("--table", type=Path, help="run nothing; write what is there as Markdown")
+    parser.add_argument("--seeds", type=int, nargs="+", help="training seeds (default: those of the file of cells)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings that override all steps'")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no new step after this time")
+    parser.add_argument("--timeout", type=float, default=3600, help="limit of one step in seconds (default: 3600)")
+    parser.add_argument("--table", type=Path, help="run nothing; write the tables of existing results as Markdown")
     args = parser.parse_args(argv)
     known = yaml.safe_load((ROOT / "benchmarks" / "grid.yaml").read_text(encoding="utf-8"))["models"]
     cells = cells_of(yaml.safe_load(args.cells.read_text(encoding="utf-8")), known)
     if set(args.only or ()) - set(cells):
         parser.error(f"--only: not in {args.cells.name}: {', '.join(sorted(set(args.only) - set(cells)))}")
     if not (args.table or args.data):
-        parser.error("--data says where the data is")
+        parser.error("give --data, the folder of the prepared data sets, or --table")
     if args.set and args.grid:
-        parser.error("--set: results of grid.py are of its own settings; leave --grid away")
+        parser.error("--set cannot be used with --grid, because the results of grid.py have other settings")
     args.set = dict(one.partition("=")[::2] for one in args.set)
     args.cells = {name: cell for name, cell in cells.items() if args.only is None or name in args.only}
     args.work, args.grid = args.work.resolve(), args.grid and args.grid.resolve()
@@ -116,21 +118,29 @@ def parse_args(argv):
 
 
 def is_wanted(args, of, step):
-    """Return whether the arguments ask for a step."""
+    """Return whether a step is selected by ``--ensembles`` and ``--algorithms``."""
     if of != ONE:
         return args.ensembles is None or of in args.ensembles
     return step in (BASE, RETRAINED) or args.algorithms is None or step in args.algorithms
 
 
 def result_path(args, cell, seed, of, step):
-    """Return where the result of a step is: in the work folder of `grid.py`, if it is that one's."""
+    """Return the path of a step's result file: in ``--work``, or in ``--grid`` if the result of `grid.py` is reused."""
     if args.grid and cell.grid and of == ONE and step not in (BASE, RETRAINED):
         return args.grid / "cells" / f"{cell.grid}_{seed}_{step}.json"
     return args.work / "steps" / f"{cell.name}_{of}_{seed}_{step}.json"
 
 
 def command(args, cell, seed, of, step):
-    """Return the command line of a step."""
+    """Return the command line of a step, a list of words.
+
+    Args:
+        args: command-line arguments of this script.
+        cell: the :class:`Cell`.
+        seed: training seed.
+        of: ONE, or the name of an ensemble.
+        step: BASE, RETRAINED or the name of an algorithm.
+    """
     model = cell.settings["model"]
     settings = {
         "data_path": args.data.resolve(),
@@ -156,7 +166,7 @@ def command(args, cell, seed, of, step):
 
 
 def run_all(args):
-    """Run what is missing, cell by cell and seed by seed; after a model that was not trained, nothing of it."""
+    """Run all missing steps, cell by cell and seed by seed; skip the other steps of a model whose training failed."""
     (args.work / "steps").mkdir(parents=True, exist_ok=True)
     args.deadline = time.monotonic() + 60 * args.minutes
     for cell in args.cells.values():
@@ -168,7 +178,11 @@ def run_all(args):
 
 
 def run(args, cell, seed, of, step):
-    """Run a step unless its result is there; return its exit status, or None if it was not run."""
+    """Run a step unless its result file exists.
+
+    Returns:
+        The exit status, 0 if the result file exists, or None if the step was not run.
+    """
     result = result_path(args, cell, seed, of, step)
     if result.exists() or args.work not in result.parents:
         return 0 if result.exists() else None
@@ -179,7 +193,7 @@ def run(args, cell, seed, of, step):
 
 
 def records_of(args):
-    """Return what is there: cell to seed to one model or ensemble to step to its record."""
+    """Return all results as ``{cell: {seed: {ONE or ensemble: {step: record}}}}``; a missing record is None."""
     found = {}
     for name, cell in args.cells.items():
         for seed in args.seeds or cell.seeds:
@@ -191,7 +205,7 @@ def records_of(args):
 
 
 def main(argv):
-    """Run what is missing, or show what is there; return the exit status."""
+    """Run all missing steps, or with ``--table`` write the tables; return the exit status."""
     args = parse_args(argv)
     if args.table is None:
         run_all(args)

@@ -1,4 +1,8 @@
-"""The tables of :mod:`shards_beside`: who forgot how well, how far from which retrained model, and at what cost."""
+"""The tables of :mod:`shards_beside`: utility, forgetting, distances from retrained models, costs, and dirty shards.
+
+In this module *of* is ``one model`` (a single model trained on all data) or the name of an ensemble, and a *step* is
+``base``, ``retrained`` or the name of an unlearning algorithm.
+"""
 
 import math
 from statistics import mean
@@ -16,7 +20,7 @@ from recbole.trainer.stored import BUDGET
 from recbole.utils import UserError
 
 ONE, SHARDS, TWIN = "one model", "shards", "twin"
-"""A model of all data; the algorithm of ensembles; an ensemble that was retrained."""
+"""A single model trained on all data; the unlearning algorithm of ensembles; an ensemble retrained from scratch."""
 
 _K = 10
 _UTILITY = (f"NDCG@{_K}", f"Recall@{_K}")
@@ -28,27 +32,29 @@ _OF_REQUESTS = ("shards/request", "all retrained after", "requests")
 _STOPS = (1, 2, 5, 10, 20, 50, 100)
 
 NOTE = """\
-Of the last checkpoint; means and deviations over seeds. An ensemble's twin is trained from scratch, all shards,
-without the forgotten rows; that of the one model of all data is the retrained model. JS: divergence from the own twin
-and, of ensembles, from the one retrained model ("from one model"). CPU s/request: mean of the requests that had
-something to do; of shards, each request answered at once (projected: its shards and the aggregation at their measured
-means), and "lazy" as it was measured: what was hit is trained again at the four checkpoints, and the requests share
-that. retraining: CPU seconds of the one model retrained, over one request's and over those of all requests (of shards:
-lazily). all retrained after: so many requests; the curve: where K (1 - (1 - 1/K)^r) passes K - 1/2."""
+Values at the last checkpoint; means and standard deviations over seeds. "twin": all shards of an ensemble trained from
+scratch without the forgotten rows. For "one model" (a single model trained on all data) this is the retrained model.
+JS: Jensen-Shannon divergence from the twin; "from one model": from the single retrained model. CPU s/request: mean over
+the requests that had something to forget. For shards it assumes that every request is handled immediately (projected
+from the mean measured times of shards and aggregation); "lazy" is the measured time when shards are retrained only at
+the four checkpoints, divided by the number of requests. retraining: CPU seconds of retraining the single model, divided
+by those of one request and of all requests (for shards: lazy). all retrained after: number of requests until every one
+of the K shards has been retrained; curve: the expected number r, at which K (1 - (1 - 1/K)^r) exceeds K - 1/2."""
 
 DIRTY = """\
-Dirty shards after so many requests: measured / K (1 - (1 - 1/K)^r), which is of requests that hit one shard each / what
-is expected of requests that hit as many shards as these did, each drawn evenly."""
+Dirty shards (containing a forgotten row) after some numbers of requests, as three values: measured / expected if each
+request hits one random shard, K (1 - (1 - 1/K)^r) / expected if each request hits as many random shards as it did."""
 
 
 def told(records):
-    """Return all tables as one text.
+    """Return all tables as one Markdown text.
 
     Args:
-        records: cell to seed to ``one model`` or ensemble to step to its result file's record, or to None.
+        records: ``{cell: {seed: {of: {step: record}}}}``, where a record is the content of a result file or None.
 
     Raises:
-        UserError: records of a cell and seed are of different requests, or those of the one model of other settings.
+        UserError: records of the same cell and seed have different requests or data, or records of the single model
+            have different settings.
     """
     table, dirty = [], []
     for cell, seeds in records.items():
@@ -64,10 +70,15 @@ def told(records):
 
 
 def check(cell, seed, found):
-    """Refuse records that are not of the same requests, and those of the one model that other settings made.
+    """Check that the records of a cell and seed are comparable.
+
+    Args:
+        cell: name of the cell.
+        seed: training seed.
+        found: ``{of: {step: record or None}}``.
 
     Raises:
-        UserError: naming one step of each, or what differs.
+        UserError: requests or data differ, or the settings of the single model's records differ.
     """
     known = {}
     for of, steps in found.items():
@@ -75,7 +86,7 @@ def check(cell, seed, found):
             if record and step != BASE:
                 known.setdefault((forget_set(record), record["dataset"]["sha256"]), f"{of} {step}")
     if len(known) > 1:
-        raise UserError(f"{cell}, seed {seed}: not of the same requests and data: {', '.join(known.values())}")
+        raise UserError(f"{cell}, seed {seed}: the requests or data differ between {', '.join(known.values())}")
     ran = {step: record for step, record in found.get(ONE, {}).items() if record}
     for step, record in ran.items():
         name, first = next(iter(ran.items()))
@@ -88,19 +99,19 @@ def check(cell, seed, found):
 
 
 def settings_of(record, other):
-    """Return what decides the trained model of a record: of the settings that another record has too."""
+    """Return the settings of a record that affect the trained model, restricted to those that another record has."""
     config = {key: value for key, value in record["config"].items() if key in other["config"]}
     return deciding(config | dict.fromkeys(("ensemble", BUDGET)), config["model"])
 
 
 # --- the lines of the first table ------------------------------------------------------------------------------------
 def lines_of(cell, of, seeds):
-    """Return the lines of the one model or an ensemble: base, retrained, and each algorithm.
+    """Return the rows of the single model or of an ensemble: base, retrained, and each algorithm.
 
     Args:
-        cell: its name.
-        of: who it is.
-        seeds: seed to whom to step to record.
+        cell: name of the cell.
+        of: ``one model`` or the name of the ensemble.
+        seeds: ``{seed: {of: {step: record or None}}}``.
     """
     there = {seed: found.get(of, {}) for seed, found in seeds.items()}
     known = dict.fromkeys(step for steps in there.values() for step in steps)
@@ -123,14 +134,19 @@ def lines_of(cell, of, seeds):
 
 
 def line(cell, of, step, of_seed):
-    """Return a line: means and deviations over seeds of the values that are known."""
+    """Return a row, column name to text, with means and standard deviations over seeds.
+
+    Args:
+        cell, of, step: names in the first columns.
+        of_seed: for each seed a dictionary of column name to value; missing values are left out of the mean.
+    """
     known = {name: pd.Series([one.get(name) for one in of_seed], dtype=float).dropna() for name in _MEASURED}
     about = {"requests of": cell, "model": of, "": step, "seeds": len(of_seed)}
     return about | {name: shown(name, some) for name, some in known.items()} | dict.fromkeys(_OF_REQUESTS, "")
 
 
 def shown(heading, known):
-    """Return values as text: their mean and deviation; of what spans magnitudes, the mean to three digits."""
+    """Return the mean and standard deviation of a column as text; for costs and distances only the mean."""
     if known.empty:
         return ""
     if heading in _COSTS or heading in _FROM or heading in _FROM_ONE:
@@ -139,11 +155,17 @@ def shown(heading, known):
 
 
 def values(record, kind):
-    """Return the values of one kind of model at the last checkpoint by heading, without costs."""
+    """Return column name to value, without costs, for one kind of model at the last checkpoint.
+
+    Args:
+        record: content of a result file.
+        kind: kind of model in the result rows: ``base``, ``retrained``, ``unlearned``, or ``monolithic`` (the single
+            retrained model in the record of an ensemble).
+    """
     columns = (spam(_K) if record.get("spam") else forgetting(_K)) | _FROM
     wanted = {"checkpoint": LAST, "model": kind}
     found = values_of(matching(own_rows(record), wanted), columns)
-    if kind == "monolithic":  # whose rows are distances from an ensemble
+    if kind == "monolithic":  # its distances are from the ensemble
         return {name: value for name, value in found.items() if name not in _FROM}
     others = set(record.get("monolithic") or ())
     far = [row for row in matching(record["metrics"], wanted) if row["reference"] in others]
@@ -151,14 +173,18 @@ def values(record, kind):
 
 
 def of_ensemble(found):
-    """Return a record of an ensemble that knows the one retrained model, or None."""
+    """Return an ensemble's record that contains rows of the single retrained model, or None."""
     records = [steps.get(SHARDS) for of, steps in found.items() if of != ONE]
     return next((record for record in records if record and record.get("monolithic")), None)
 
 
 # --- what it costs ---------------------------------------------------------------------------------------------------
 def retraining_seconds(steps):
-    """Return the CPU seconds of the one model's retraining; NaN where it is not known."""
+    """Return the CPU seconds of retraining the single model; NaN if unknown.
+
+    Args:
+        steps: step to record of the single model.
+    """
     if steps.get(RETRAINED):
         return steps[RETRAINED]["timing"]["fit_cpu_seconds"]
     known = [record["timing"].get("retraining_cpu_seconds") for record in steps.values() if record]
@@ -166,7 +192,12 @@ def retraining_seconds(steps):
 
 
 def costs(record, retraining):
-    """Return what a request cost by heading, of a record of an unlearning run."""
+    """Return column name to cost for a record of an unlearning run.
+
+    Args:
+        record: content of the result file.
+        retraining: CPU seconds of retraining the single model.
+    """
     each, worked, lazy = cpu_costs(record)["CPU s/request"], record["requests"]["worked"], math.nan
     of_all = each * worked
     if worked and (parts := record.get("ensemble")):
@@ -177,7 +208,7 @@ def costs(record, retraining):
 
 
 def of_requests(records):
-    """Return how requests ended and, of an ensemble, which shards they hit, by heading."""
+    """Return column name to text: how requests ended and, for an ensemble, how many shards they hit."""
     found = {"requests": ", ".join(outcomes(records)) or "not run"}
     parts = [record["ensemble"] for record in records if record.get("ensemble")]
     if not parts:
@@ -193,13 +224,20 @@ def of_requests(records):
 
 
 def all_after(dirty, k):
-    """Return after how many requests all k shards were dirty, as text; how many were where they never all were."""
+    """Return the number of requests after which all k shards were dirty, as text.
+
+    If some shards stayed clean, the text is such as ``not after 20 (7 of 10)``.
+
+    Args:
+        dirty: number of dirty shards after each request.
+        k: number of shards.
+    """
     first = next((r for r, n in enumerate(dirty, 1) if n == k), None)
     return str(first) if first else f"not after {len(dirty)} ({dirty[-1] if dirty else 0} of {k})"
 
 
 def dirty_lines(cell, of, seeds):
-    """Return the line of an ensemble's dirty shards by request, means over seeds; none where it was not run."""
+    """Return the row of an ensemble in the table of dirty shards, means over seeds; an empty list if it was not run."""
     records = [found[of][SHARDS] for found in seeds.values() if found.get(of, {}).get(SHARDS)]
     if not records:
         return []
@@ -217,5 +255,10 @@ def dirty_lines(cell, of, seeds):
 
 
 def drawn(hit, k):
-    """Return how many of k shards requests make dirty that hit so many each, drawn evenly."""
+    """Return the expected number of dirty shards out of k.
+
+    Args:
+        hit: number of distinct shards that each request hits, drawn uniformly.
+        k: number of shards.
+    """
     return k * (1 - math.prod(1 - n / k for n in hit))

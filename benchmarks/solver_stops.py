@@ -1,14 +1,14 @@
-"""When may the iterations end that solve a request's system? The same requests, solved to several shares of progress.
+"""When can the iterative solver of an algorithm stop? Handle the same requests with several stopping thresholds.
 
     python benchmarks/solver_stops.py 5e-4 1e-2 -- --model GRU4Rec --dataset diginetica_sample \
         --config_files configs/config_gru4rec.yaml --sensitive_category middling --unlearning_fraction 0.002
 
-What stands after ``--`` is a command line of `unlearn.py`; its algorithm is SCIF unless it names CEU or IDEA. Base and,
-if there, the last retrained model are read from ``saved/``, and nothing is written. For each share of progress (see
-`recbole/unlearning/influence.py`) all requests are put to the algorithm on a fresh copy of the base. The table has,
-after the last request: Hessian products and CPU seconds a request, log-odds of the forgotten pairs, NDCG@10 of
-everybody, the Jensen-Shannon divergence of other people from the retrained model, and the mean gradient that
-certificates measure.
+The arguments after ``--`` are a command line of `unlearn.py`; the algorithm is SCIF unless ``--unlearning_algorithm``
+is CEU or IDEA. The base and, if it exists, the model retrained for the last checkpoint are read from ``saved/``;
+nothing is written. For each threshold of progress (see `recbole/unlearning/influence.py`) the algorithm handles all
+requests, starting from a fresh copy of the base. The table shows, after the last request: Hessian-vector products and
+CPU seconds per request, mean log-odds of the forgotten pairs, NDCG@10 of all users, the Jensen-Shannon divergence from
+the retrained model for users without a request, and the mean gradient residual that the certificates use.
 """
 
 import logging
@@ -37,7 +37,17 @@ HEADINGS = ("progress", "products", "CPU s", "forgotten log-odds", "NDCG@10", "J
 
 
 class Subject:
-    """A base model, the requests against it, and the questions after the last of them."""
+    """A base model, its unlearning requests, and the evaluation after the last request.
+
+    Args:
+        argv: command-line arguments of `unlearn.py`.
+
+    Attributes:
+        config, setup: configuration, and data and requests of the run.
+        stored: checkpoint of the base model.
+        retrained: model retrained for the last checkpoint, or None if its file does not exist.
+        view, settings: evaluation data and metrics.
+    """
 
     def __init__(self, argv: list[str]) -> None:
         namespace, overrides = unlearn_arguments(["--unlearning_algorithm", "scif", *argv, "--show_progress", "False"])
@@ -55,9 +65,14 @@ class Subject:
         return load(self.setup, self.setup.base(), self.stored)
 
     def forget(self, progress: float):
-        """Return the model after all requests, and the mean products, CPU seconds and residuals (NaN: none measured).
+        """Unlearn all requests from a fresh copy of the base.
 
-        The means are of the requests that had something to do.
+        Args:
+            progress: threshold at which the solver stops.
+
+        Returns:
+            ``(model, products, seconds, residual)``: the unlearned model, and means over the requests that were not
+            skipped: Hessian-vector products, CPU seconds, and gradient residual (NaN if not measured).
         """
         model, state = self.base(), self.setup.base()
         algorithm = get_algorithm(self.config["unlearning_algorithm"])(self.config, model, state.data)
@@ -74,7 +89,7 @@ class Subject:
         return model, mean(products or [0]), mean(seconds or [0.0]), mean(residuals or [math.nan])
 
     def told(self, model) -> list[str]:
-        """Return the cells about a model."""
+        """Evaluate a model; return the texts of its log-odds, NDCG@10 and divergence."""
         asked = Asked.of(model)
         reference = None if self.retrained is None else (self.retrained, "retrained")
         probes = [get_probe(name)() for name in ("utility", "distance")]
@@ -95,7 +110,7 @@ class Subject:
 
 
 def main(argv: list[str]) -> int:
-    """Print the table; return the exit status."""
+    """Print the table; return the exit status: 2 if the arguments are wrong."""
     if "--" not in argv or argv[0] in ("-h", "--help"):
         print(__doc__)
         return 0 if argv and argv[0] in ("-h", "--help") else 2

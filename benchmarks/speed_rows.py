@@ -1,4 +1,4 @@
-"""What `speed.py` measures, as rows: their labels, and the parts of `parts.py` or commands that they are."""
+"""The rows of the tables of `speed.py`: each has a label, and a part of `parts.py` or a command that is measured."""
 
 import re
 import sys
@@ -14,20 +14,20 @@ from recbole.quick_start.presets import preset_values
 ORIGINAL = Path(__file__).with_name("original.yaml")
 SIZES = FULL["CF"]
 STEPS = 100
-"""Batches that stand for a long epoch, and that train the large models before requests."""
+"""Training steps from which the time of a long epoch is extrapolated, and that train large models before requests."""
 
 DATA = {"CF": "ml-100k", "SBR": "diginetica_sample", "NBR": "tafeng_1000"}
-"""The data set of each task, none filtered by more than the files in ``configs/`` do, as the original's were."""
+"""Task to data set, with the filters of ``configs/`` as in the measurements of ERASE's code."""
 
 QUIET = {"use_gpu": False, "show_progress": False, "tensorboard": False, "state": "WARNING"}
 TRAINED = {"BPR": 20, "LightGCN": 10, "SGL": 5, "DNNTSP": 2}
-"""Epochs of the model that requests are put to; 3 of the others."""
+"""Epochs for which the models of the requests are trained; 3 for all other models."""
 
 EPOCHS = {"BPR": 5}
-"""Epochs that are measured, where one is too short."""
+"""Number of measured epochs, for models with very short epochs; 1 for all other models."""
 
 RETRAINING = 100
-"""Epochs of the whole retraining of BPR, each validated."""
+"""Epochs of the retraining of BPR, with validation after each."""
 
 PUT = {
     "BPR": ALGORITHMS, "LightGCN": ALGORITHMS, "SGL": ("scif", "kookmin"),
@@ -35,7 +35,7 @@ PUT = {
     "NARM": ("scif", "kookmin"), "SASRec": ("scif", "kookmin"), "SRGNN": ("scif", "kookmin"),
     "DNNTSP": ("kookmin", "scif", "gif"), "Sets2Sets": ("kookmin", "scif", "gif"),
 }  # fmt: skip
-"""Which algorithms have requests put to them, by model."""
+"""Model to the algorithms whose requests are measured."""
 
 AS_ERASE = {
     "GRU4Rec": ("scif", "ceu", "idea"),
@@ -45,8 +45,8 @@ AS_ERASE = {
     "DNNTSP": ("scif",),
     "Sets2Sets": ("scif",),
 }
-"""Which of them by ERASE's values too (``--preset erase``), by which the original was measured: the defaults damp less,
-and take more iterations."""
+"""Model to the algorithms that are also measured with ERASE's hyper-parameters (``--preset erase``), which the
+measurements of ERASE's code used. The defaults have less damping and more iterations."""
 
 COMMANDS = {
     "import torch": ["-c", "import torch"],
@@ -55,22 +55,22 @@ COMMANDS = {
     ],
     "unlearn.py --help": ["<source>/unlearn.py", "--help"],
 }  # fmt: skip
-"""What a program costs before it works: label to the words after Python's; ``<source>`` is the tree."""
+"""Start-up costs: label to the arguments of the Python interpreter; ``<source>`` is the folder of the revision."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table.
+    """A row of a table: one measurement that is made on both sides.
 
     Attributes:
-        table: ``structure`` or ``models``.
-        label: what is measured.
-        spec: of a part (see `parts.py`), or empty.
-        command: words after Python's, where it is a command.
-        base: the specification that trains ``spec["weights"]``, where the row needs them.
-        home: of a command, or a part that runs one: the log, a shape, that its folder holds a model for.
-        original: seconds of ERASE's code, ``shipped`` and ``plain``.
-        good: exit statuses of a command that succeeds.
+        table: ``structure`` (infrastructure) or ``models``.
+        label: name of the row.
+        spec: specification of a part (see `parts.py`); empty if the row is a command.
+        command: arguments of the Python interpreter; empty if the row is a part.
+        base: specification of the part that trains ``spec["weights"]``; None if the row needs no trained model.
+        home: for rows that run `unlearn.py`, the :class:`~synthetic.Shape` of the log; None for other rows.
+        original: CPU seconds of ERASE's code, with keys ``shipped`` and ``plain`` (without PyTorch's anomaly mode).
+        good: exit statuses of the command that count as success.
     """
 
     table: str
@@ -84,7 +84,7 @@ class Row:
 
 
 def rows(args):
-    """Return the rows whose label matches ``--only``, in their order."""
+    """Return all rows whose label matches ``--only``, in the order of the tables."""
     every = [*(Row("structure", label, command=tuple(words)) for label, words in COMMANDS.items())]
     for shape in SIZES[:1] if args.quick else SIZES:
         every += of_size(args.folder, shape)
@@ -98,7 +98,7 @@ def rows(args):
 
 
 def of_size(folder, shape):
-    """Return the rows of the structure on a log of ratings."""
+    """Return the rows of the table ``structure`` on a log of ratings of some shape."""
     about, structure = f", {shape.rows:,} rows", lambda label, **more: Row("structure", label + about, **more)
     bpr, graph = (spec_of(folder, shape, model) for model in ("BPR", "LightGCN"))
     words = unlearning(folder, shape)
@@ -117,7 +117,7 @@ def of_size(folder, shape):
 
 
 def training(folder, shape):
-    """Return the command line that trains the model of `unlearn.py`'s rows: BPR, an epoch, not validated."""
+    """Return the arguments that train the base of the `unlearn.py` rows: BPR for one epoch without validation."""
     return [
         "--model", "BPR", "--dataset", shape.name, "--data_path", str(folder), "--seed", str(SEED),
         "--config_files", str(config_file("BPR")), "settings.yaml",
@@ -125,7 +125,7 @@ def training(folder, shape):
 
 
 def unlearning(folder, shape):
-    """Return the command line of `unlearn.py`: 20 people; nothing was retrained that it could be compared with."""
+    """Return the arguments of `unlearn.py` for 20 requesting users, without retrained models to compare with."""
     return [
         *training(folder, shape), "--sensitive_category", CATEGORY, "--unlearning_fraction", str(FRACTION),
         "--unlearning_algorithm", "kookmin", "--overwrite", "True",
@@ -133,7 +133,7 @@ def unlearning(folder, shape):
 
 
 def of_baskets(data, folder):
-    """Return the rows about Sets2Sets' item-by-item gate, on all of Ta-Feng."""
+    """Return the rows about Sets2Sets, which has an item-by-item gate, on all of Ta-Feng."""
     spec = {
         "data": str(data), "name": "tafeng", "model": "Sets2Sets", "files": [str(config_file("Sets2Sets"))],
         "settings": QUIET, "weights": str(folder / "weights" / "tafeng_Sets2Sets.pth"),
@@ -150,7 +150,7 @@ def of_baskets(data, folder):
 
 
 def of_catalogue(folder):
-    """Return the rows about requests in a catalogue of 400,000 items, some 382,000 of which occur."""
+    """Return the rows about requests in a catalogue of 400,000 items, of which about 382,000 occur in the log."""
     shape = FULL["SBR"][1]
     spec = spec_of(folder, shape, "GRU4Rec")
     base, put = spec | {"part": "epoch", "steps": STEPS}, {"part": "request", "requests": REQUESTS}
@@ -161,7 +161,7 @@ def of_catalogue(folder):
 
 
 def of_model(args, model, original):
-    """Return the rows of a model: an epoch, a retraining, a request of each algorithm."""
+    """Return the rows of a model: an epoch, a retraining (only BPR), and a request with each algorithm."""
     name = DATA[TASKS[model]]
     spec = {
         "data": str(args.folder / "data" if name == "tafeng_1000" else args.data), "name": name, "model": model,
@@ -185,5 +185,5 @@ def of_model(args, model, original):
 
 
 def command(row, source):
-    """Return the command line of a row on a tree."""
+    """Return the command line of a row on the revision in the folder `source`."""
     return [sys.executable, *(word.replace("<source>", str(source)) for word in row.command)]

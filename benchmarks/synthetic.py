@@ -1,7 +1,7 @@
-"""Logs of any size for `scale.py` and `speed.py`: ratings, sessions, baskets, whose items follow Zipf's law.
+"""Generate logs of any size for `scale.py` and `speed.py`: ratings, sessions or baskets, with items by Zipf's law.
 
-They are drawn with NumPy from a seed and written by Arrow, so that ten million rows take seconds, and kept: a log that
-is there, of the same shape, is not made again. Beside ratings lie a list of sensitive items and a forget set.
+The logs are drawn with NumPy from a fixed seed and written by Arrow, so that ten million rows take seconds. An existing
+log of the same shape is reused. For ratings, a list of sensitive items and a forget set are written next to the log.
 """
 
 import json
@@ -14,18 +14,18 @@ import pyarrow as pa
 from pyarrow import csv
 
 SEED, CATEGORY, FRACTION, REQUESTERS = 2, "middling", 0.0001, 20
-"""Of everything that is drawn; the list and the forget set: their names, and how many people ask."""
+"""Random seed; sensitive category and unlearning fraction in the file names; number of requesting users."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of a log.
+    """The task and the size of a log.
 
     Attributes:
         task: ``CF``, ``SBR`` or ``NBR``.
-        rows: interactions.
-        items: of the catalogue; a rare one may not occur.
-        people: users; of sessions and baskets this follows from the rows.
+        rows: number of interactions.
+        items: number of items in the catalogue; rare items may not occur in the log.
+        people: number of users, only used for ``CF``; for ``SBR`` and ``NBR`` it follows from ``rows``.
     """
 
     task: str
@@ -35,7 +35,7 @@ class Shape:
 
     @property
     def name(self):
-        """Return the name of the data set."""
+        """The name of the data set, such as ``cf_800000``."""
         return f"{self.task.lower()}_{self.rows}"
 
 
@@ -50,14 +50,15 @@ SMALL = {
     "NBR": (Shape("NBR", 2_000, 60), Shape("NBR", 4_000, 60)),
 }
 SIZES = {"full": FULL, "small": SMALL}
-"""The two logs of each task. Of baskets the catalogue stays, since a model may have a weight for each pair of items."""
+"""Size to task to the two logs. Both logs of NBR have the same catalogue, since a model may have a weight for each pair
+of items."""
 
 
 def furnish(folder, shape):
-    """Write the log of a shape into ``folder/<name>/`` unless it is there.
+    """Write the log of a shape into ``folder/<name>/`` unless it exists.
 
     Returns:
-        The path of its file: an atomic ``.inter`` file, or ``_merged.json`` where it holds baskets.
+        The path of the log: an atomic ``.inter`` file, or for NBR a ``_merged.json`` file of baskets.
     """
     home = Path(folder) / shape.name
     path = home / f"{shape.name}{'_merged.json' if shape.task == 'NBR' else '.inter'}"
@@ -74,13 +75,23 @@ def furnish(folder, shape):
 
 
 def zipf(draw, n, size, exponent=1.0):
-    """Return ``n`` numbers (int64) below ``size``, number ``k`` with a weight of ``(k + 1) ** -exponent``."""
+    """Sample from a power law.
+
+    Args:
+        draw: NumPy's random generator.
+        n: number of samples.
+        size: number of values.
+        exponent: value ``k`` has a probability proportional to ``(k + 1) ** -exponent``.
+
+    Returns:
+        Samples from 0 to ``size - 1``, int64 [n].
+    """
     weights = np.cumsum(np.arange(1, size + 1, dtype=np.float64) ** -exponent)
     return np.minimum(np.searchsorted(weights, draw.random(n) * weights[-1]), size - 1)
 
 
 def _ratings(path, shape, draw):
-    """Write distinct pairs; half of them are shared out evenly, half by activity, which falls off more slowly."""
+    """Write distinct (user, item) pairs; users are half uniform and half by a power law with exponent 0.5."""
     pairs = np.empty(0, dtype=np.int64)
     while len(pairs) < shape.rows:
         missing = 2 * (shape.rows - len(pairs)) + 100
@@ -94,7 +105,10 @@ def _ratings(path, shape, draw):
 
 
 def _forgetting(path, shape, user, item):
-    """Write a list of sensitive items, every tenth, and a forget set: the first people's first two of them."""
+    """Write a list of sensitive items (every tenth item) and a forget set.
+
+    The forget set has the first two sensitive items of each of the first REQUESTERS users who have any.
+    """
     sensitive = np.arange(5, shape.items, 10)
     (path.parent / f"sensitive_asins_{CATEGORY}.txt").write_text("".join(f"{one}\n" for one in sensitive))
     listed = np.flatnonzero(item % 10 == 5)
@@ -108,7 +122,7 @@ def _forgetting(path, shape, user, item):
 
 
 def _sessions(path, shape, draw):
-    """Write sessions of 2 and more events, eight in the mean."""
+    """Write sessions of at least 3 events, 8 on average."""
     lengths = 2 + draw.geometric(1 / 6, shape.rows // 2)
     session = np.repeat(np.arange(len(lengths)), lengths)[: shape.rows]
     _write(path, "session_id", session, zipf(draw, shape.rows, shape.items), np.arange(shape.rows))
@@ -124,7 +138,7 @@ def _write(path, field, user, item, time):
 
 
 def _baskets(path, shape, draw):
-    """Write people with 5 and more baskets, ten in the mean, of about eight different items."""
+    """Write users with at least 5 baskets, 10 on average, of about eight different items each."""
     people = max(shape.rows // 80, 1)
     baskets = 4 + draw.geometric(1 / 6, people)
     per_basket = draw.geometric(1 / (shape.rows / baskets.sum()), baskets.sum())

@@ -1,27 +1,31 @@
-"""Is anything wrong silently, a traceback, a hang or a waste of memory when runs are killed and files are changed?
+"""Test the programs under kills, damaged files and odd settings: no silent error, traceback, hang or excessive memory.
 
     python benchmarks/torture.py --out torture.jsonl --kills 200 --writers 60 --flips 400 --hostile 1000 \
         --settings 2000 --pairs 40 --full 40 --launched 16
 
-kills       a base, a retraining, an unlearning run or the making of spam is killed with signal 9, at a random moment or
-            at a random change in the file system (between the two files of a pair, say), and the same command is
-            given again: it ends as an undisturbed run does, with the bytes of its checkpoints
-writers     the same command is given twice at once: both end well, and leave what one would
-flips       one bit of a checkpoint, a snapshot or a file as the original writes them is flipped: told, or the same
-            values
-hostile     a checkpoint, what a fitted model learned, a snapshot or a record is changed at a random place, or its bytes
-            are, and a program is run on it: it ends with one line, or well; no signal, no traceback, at most 60 s,
-            and at most 256 MiB more than with the honest file
-settings    odd values in files, on the command line, in the environment, and files that are no settings: one line,
-            or it runs; twenty in one process
-full        the file system is full at a random moment: one line, exit 2; with room the same command ends well (a file
-            system of its own where that may be mounted, else files of limited size)
-launched    a run of two processes loses its launcher by signal 9, the launcher is sent another signal, or a process
-            dies: all end, with the status that says so, and the same command ends well
+Kinds of trials, and what has to hold in each:
 
-On small data (`same_bits_runs.py`), most of it in children of this process, which has imported everything. Every trial
-has its own random numbers, from --seed, its kind and its number, and one line in --out: given again with the same seed,
-only what is not there is tried. Linux alone. Exit status: 0 everything held, 1 something did not.
+kills       A training, retraining, unlearning or spam-generation run is killed with signal 9, at a random moment or at
+            a random change in the file system. The same command, started again, must end like an undisturbed run, with
+            byte-identical checkpoints.
+pairs       As kills, but the kill is always just before a file gets its final name.
+writers     The same command is started twice at the same time. Both must succeed, and leave the files of a single run.
+flips       One bit of a checkpoint, a snapshot or a file in ERASE's format is flipped. Reading it must give an error or
+            the original values.
+hostile     A random value or random bytes of a checkpoint, the learned part of a closed-form model, a snapshot or a
+            record are changed. A program that reads the file must succeed, or end with a one-line error: no signal, no
+            traceback, at most 60 s, and at most 256 MiB more memory than with the intact file.
+settings    Odd values in settings files, on the command line or in the environment, or files that are no settings. The
+            run must succeed, or end with a one-line error. Twenty trials share a process.
+full        The file system becomes full at a random moment. The run must end with a one-line error and exit status 2,
+            and succeed when there is space again. (A separate file system if mounting is permitted, otherwise a limit
+            on the size of files.)
+launched    In a run of two processes, the launcher gets a signal, or one process is killed. All processes must end with
+            the exit status for that signal, and the same command must succeed afterwards.
+
+The data is small (`same_bits_runs.py`). Most trials run in forked children of this process, which has imported
+everything. The random numbers of a trial depend on --seed, its kind and its number. Each trial is a line in --out; only
+trials that are not in the file are run. Needs Linux. Exit status: 0 everything held, 1 some trial failed.
 """
 
 import argparse
@@ -56,10 +60,12 @@ from recbole.utils import UserError
 KINDS = {
     "kills": 20, "pairs": 5, "writers": 6, "flips": 60, "hostile": 200, "settings": 100, "full": 5, "launched": 1,
 }  # fmt: skip
-"""What is tried, and how often by default."""
+"""Kind of trial to the default number of trials."""
 
 MODELS = ("BPR", "SimRec", "EASE", "GRU4Rec")
 MOST_SECONDS, MOST_MIB = 60, 256
+"""Limits of a trial of the kinds `hostile` and `settings`: seconds, and additional memory in MiB."""
+
 FRAUD = Run("spam", "", "make", (
     *("--dataset", "tiny", "--task_type", "CF", "--config_files", "tiny.yaml", "--seed", "2", "--spam"),
     *("--unlearning_fraction", "0.1", "--n_target_items", "2"),
@@ -68,29 +74,34 @@ OUR_FOLDERS = ("saved", "dataset", "log")
 
 
 class Place:
-    """Folders as undisturbed runs find and leave them.
+    """The folders of all trials, and the undisturbed runs that the trials are compared with.
+
+    Args:
+        home: empty folder for everything.
+        models: names of the models that are trained; BPR must be one of them.
 
     Attributes:
-        home: the folder of everything.
-        models: those of the commands.
-        steps: the commands, each a `kills.Step`.
+        n: number of folders created so far.
+        mounts: whether this process may mount file systems.
+        settled: number of a batch's first setting to the reasons of its failures, see `torture_settings.tried`.
     """
 
     def __init__(self, home, models=MODELS):
         self.home, self.models = home, models
         furnish(home / "warm", "CF", rounding=False)
         with contextlib.chdir(home / "warm"):
-            call(kills.runs_of("BPR")[0])  # imports everything
+            call(kills.runs_of("BPR")[0])  # a warm-up run imports everything
         self.n, self.mounts, self.settled = 0, may_mount(), {}
 
     @cached_property
     def plain(self):
-        """A folder with the data, in which nothing was run."""
+        """The path of a folder that contains only the data."""
         furnish(self.home / "plain", TASKS["BPR"], rounding=False)
         return self.home / "plain"
 
     @cached_property
     def steps(self):
+        """The commands to disturb, a list of `kills.Step` with the results of undisturbed runs."""
         found = [step for model in self.models for step in kills.undisturbed(model, self.home)]
         made = self.home / "spam"
         furnish(made / "0", TASKS["BPR"], rounding=False)
@@ -100,16 +111,16 @@ class Place:
 
     @cached_property
     def subjects(self):
-        """What hostile files are made of, by name: `torture_hostile.Subject`."""
+        """The files to damage, a list of `torture_hostile.Subject`."""
         return [make(self) for make in SUBJECTS]
 
     def copy(self, folder):
-        """Return a new copy of a folder."""
+        """Copy a folder; return the path of the copy."""
         self.n += 1
         return Path(shutil.copytree(folder, self.home / "tried" / str(self.n)))
 
     def new(self):
-        """Return the path of a folder that is not there."""
+        """Return the path of a folder that does not exist yet."""
         self.n += 1
         (self.home / "tried").mkdir(exist_ok=True)
         return self.home / "tried" / str(self.n)
@@ -117,11 +128,21 @@ class Place:
 
 # --- children of this process -----------------------------------------------------------------------------------------
 EVENTS = ("os.rename", "os.remove", "os.mkdir", "open")
-"""What changes the file system."""
+"""Python's audit events for changes to the file system."""
 
 
 def changes(run, folder, at=None, events=EVENTS):
-    """Run a command in a child that is killed at its change number ``at`` of our files; return how many it made."""
+    """Run a command in a child process, and kill it at one of its changes to the file system.
+
+    Args:
+        run: the command, a `same_bits_runs.Run`.
+        folder: working folder.
+        at: number of the change, from 0, just before which the child is killed with signal 9; None: never.
+        events: audit events that count as changes, if they concern OUR_FOLDERS.
+
+    Returns:
+        The number of changes if the command ended by itself, otherwise the negative number of the signal.
+    """
     told, pid = folder.with_name(f"{folder.name}.changes"), os.fork()
     if pid == 0:
         seen = 0
@@ -149,7 +170,16 @@ def _writes(arguments):
 
 
 def ended(work, seconds=MOST_SECONDS):
-    """Call a function in a child; return what it printed on the standard error stream, how it ended, and peak MiB."""
+    """Call a function in a child process.
+
+    Args:
+        work: function without arguments that returns an exit status.
+        seconds: seconds after which the child is ended with SIGALRM.
+
+    Returns:
+        ``(status, err, mib)``: exit status or negative number of a signal, text on the standard error stream, and peak
+        memory in MiB.
+    """
     with tempfile.TemporaryFile("w+") as err:
         pid = os.fork()
         if pid == 0:
@@ -173,9 +203,9 @@ def ended(work, seconds=MOST_SECONDS):
         return os.waitstatus_to_exitcode(status), err.read(), usage.ru_maxrss / 1024
 
 
-# --- kinds: each returns why something did not hold, or nothing -------------------------------------------------------
+# --- kinds: each returns the reason why the trial failed, or an empty string ------------------------------------------
 def try_kills(place, draw, number):
-    """Kill a command and give it again."""
+    """Kill a command, and run it again to its end."""
     step, folder = place.steps[number % len(place.steps)], place.new()
     if number // len(place.steps) % 2:
         reason = "; ".join(kills.trial(step, folder, draw.uniform(0, kills.LATE))[1].found[:3])
@@ -184,7 +214,7 @@ def try_kills(place, draw, number):
 
 
 def try_pairs(place, draw, number):
-    """Kill a command when a file is about to get its place, and give it again."""
+    """Kill a command just before it renames a file to its final name, and run it again to its end."""
     return _killed_at_a_change(place, place.steps[number % len(place.steps)], draw, ("os.rename",))
 
 
@@ -197,6 +227,7 @@ def _killed_at_a_change(place, step, draw, events):
 
 
 def _left(step, folder, last):
+    """Return the differences between the files in a folder and those of the undisturbed run."""
     result = Differences()
     result.values("status", step.status, last.status)
     for side in (step.left, folder):
@@ -207,14 +238,15 @@ def _left(step, folder, last):
 
 
 def _other_bytes(left, folder):
+    """Return a text that names the first checkpoint whose bytes differ, or an empty string."""
     for path in left.rglob("*.pth"):
         if path.read_bytes() != (folder / path.relative_to(left)).read_bytes():
-            return f"{path.name}: other bytes"
+            return f"{path.name}: bytes differ from those of the undisturbed run"
     return ""
 
 
 def try_writers(place, draw, number):
-    """Give a command twice at once."""
+    """Start a command twice at the same time."""
     step = place.steps[number % len(place.steps)]
     folder, pids = place.copy(step.found), []
     for at in range(2):
@@ -229,31 +261,29 @@ def try_writers(place, draw, number):
                 os._exit(status)
     statuses = {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids}
     if statuses != {step.status}:
-        return f"ended with {sorted(statuses)}, not {step.status}"
+        return f"exit status {sorted(statuses)} instead of {step.status}"
     one = place.copy(step.left)
-    for side in (one, folder):  # who waited evaluates what is there, and has no validation to tell of
+    for side in (one, folder):  # the process that waited only evaluates, and its result has no validation rows
         (side / "result.json").unlink(missing_ok=True)
     found = _left(step._replace(left=one), folder, kills.Ended(step.status, 0.0, False)).found
     return "; ".join(found[:3]) or _other_bytes(step.left, folder)
 
 
 def try_flips(place, draw, number):
-    """Flip a bit of a file and read it."""
+    """Flip one bit of a file, and read it."""
     subject = [one for one in place.subjects if one.is_archive][number % sum(one.is_archive for one in place.subjects)]
     path = place.copy(subject.folder) / subject.name
-    path.with_suffix(".json").unlink(missing_ok=True)  # which would tell at once
+    path.with_suffix(".json").unlink(missing_ok=True)  # its checksum would reveal the change immediately
     before = load_checkpoint(path)
     path.write_bytes(flipped(path.read_bytes(), draw))
     try:
-        return (
-            "" if same_values(load_checkpoint(path), before) else f"{subject.name}: other values, and nothing is told"
-        )
+        return "" if same_values(load_checkpoint(path), before) else f"{subject.name}: values changed without an error"
     except UserError as error:
-        return "" if "\n" not in str(error) else f"more than one line: {error}"
+        return "" if "\n" not in str(error) else f"error message of more than one line: {error}"
 
 
 def try_hostile(place, draw, number):
-    """Change a file at a random place and run a program on it."""
+    """Change a random part of a file, and run a program that reads it."""
     subject = place.subjects[number % len(place.subjects)]
     folder = place.copy(subject.folder)
     told = subject.change(folder, draw)
@@ -269,14 +299,14 @@ def try_hostile(place, draw, number):
 
 
 def try_settings(place, draw, number):
-    """Run with an odd setting."""
+    """Run a training with odd settings."""
     from torture_settings import tried
 
     return tried(place, draw.seed_of, number)
 
 
 def try_full(place, draw, number):
-    """Run a command on a file system that gets full, and again with room."""
+    """Run a command on a file system that becomes full, and again with enough space."""
     step, folder = place.steps[number % len(place.steps)], place.new()
     folder.mkdir()
     with Disk(folder, place.mounts) as disk:
@@ -299,27 +329,27 @@ def _on(disk, run, folder):
 
 
 def try_launched(place, draw, number):
-    """Let something happen to a run of two processes."""
+    """Start a run of two processes, and send a signal to one of them or to their launcher."""
     step = place.steps[0]
     return launched(step, place.copy(step.found), FATES[number % len(FATES)], draw)
 
 
 def parse_args(argv):
-    """Return the arguments."""
+    """Return the command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for kind, usual in KINDS.items():
-        parser.add_argument(f"--{kind}", type=int, default=usual, metavar="N", help=f"(default: {usual})")
-    parser.add_argument("--only", nargs="+", choices=MODELS, default=MODELS, help="these models, BPR among them")
-    parser.add_argument("--seed", type=int, default=1, help="of the random numbers (default: 1)")
-    parser.add_argument("--out", type=Path, help="a file of results, one a line; what is there is not tried again")
+        parser.add_argument(f"--{kind}", type=int, default=usual, metavar="N", help=f"trials (default: {usual})")
+    parser.add_argument("--only", nargs="+", choices=MODELS, default=MODELS, help="only these models, including BPR")
+    parser.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
+    parser.add_argument("--out", type=Path, help="JSON-lines file of results; trials in the file are not run again")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
-    """Try everything, and say what held; return the exit status."""
+    """Run all trials, and print how many held; return the exit status."""
     args = parse_args(argv)
     os.environ.setdefault("ERASE_SNAPSHOT_SECONDS", "0.1")
-    torch.set_num_threads(1)  # a fork has no threads that another one could wait for
+    torch.set_num_threads(1)  # forked children do not inherit threads, and would wait for them forever
     lines = args.out.read_text().splitlines() if args.out and args.out.exists() else []
     known = {(one["seed"], one["kind"], one["number"]): one["reason"] for one in map(json.loads, lines)}
     held, tried = Counter(), Counter()
@@ -341,8 +371,8 @@ def main(argv=None):
                 tried[kind] += 1
                 held[kind] += not known[key]
             print(f"{kind}: {held[kind]} of {tried[kind]} held", flush=True)
-    print(f"{sum(held.values())} of {sum(tried.values())} held; this process took "
-          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB at most")  # fmt: skip
+    print(f"{sum(held.values())} of {sum(tried.values())} held; peak memory of this process: "
+          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")  # fmt: skip
     return 0 if held == tried else 1
 
 

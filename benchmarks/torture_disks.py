@@ -1,16 +1,17 @@
-"""Small file systems for `torture.py`: real ones where this process may have them, else files of a limited size."""
+"""Small file systems for `torture.py`: mounted ones if permitted, otherwise a limit on the size of files."""
 
 import contextlib
 import ctypes
 import resource
 import subprocess
 
-_CLONE_NEWNS = 0x00020000  # of Linux's <sched.h>
+_CLONE_NEWNS = 0x00020000  # constant in Linux's <sched.h>
 ROOM = "64m"
+"""Size of a file system that is not full."""
 
 
 def may_mount():
-    """Have mounts of this process's own, which end with it, and return whether it may."""
+    """Move this process into a mount namespace of its own; return whether that succeeded, so that it may mount."""
     unshared = ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS) == 0
     return unshared and _done("mount", "--make-rprivate", "/")
 
@@ -20,16 +21,16 @@ def _done(*words):
 
 
 def size_of(folder):
-    """Return the KiB of a folder's files, each in whole pages."""
+    """Return the total size of the files in a folder in KiB, each rounded up to whole pages of 4 KiB."""
     return sum(-(-path.stat().st_size // 4096) * 4 for path in folder.rglob("*") if path.is_file())
 
 
 class Disk:
-    """A folder that can be filled and given room again.
+    """A folder whose free space can be changed; a context manager.
 
     Args:
-        folder: an empty one.
-        real: whether to mount a file system there; else files are limited in size.
+        folder: an empty folder.
+        real: mount a file system on the folder; otherwise the size of each file is limited.
     """
 
     def __init__(self, folder, real):
@@ -45,14 +46,14 @@ class Disk:
             subprocess.run(["umount", "-l", self.folder], check=True)
 
     def leave(self, kib):
-        """Leave so much room; None: enough."""
+        """Leave `kib` KiB of free space; None: enough space."""
         if self.real:
             size = ROOM if kib is None else f"{max(size_of(self.folder), 4) + kib + 64}k"
             subprocess.run(["mount", "-o", f"remount,size={size}", self.folder], check=True)
         self.most = None if kib is None else kib * 1024
 
     def limit(self):
-        """Limit this process's files, where the file system is not."""
+        """Limit the size of the files of this process, if no file system is mounted and space is limited."""
         if not self.real and self.most is not None:
             with contextlib.suppress(ValueError):
                 resource.setrlimit(resource.RLIMIT_FSIZE, (self.most, resource.RLIM_INFINITY))

@@ -1,4 +1,4 @@
-"""Files for `torture.py` to change: what they hold, at a random place, or their bytes; and who reads them."""
+"""Files for `torture.py` to damage, by random values or random bytes, and the commands that read them."""
 
 import importlib
 import json
@@ -13,10 +13,11 @@ ODD = (
     None, True, -1, 0, 2**31, 2**70, float("nan"), float("inf"), "", "x" * 1000, "\udce9", "a\nb", [], {}, [[]], (1,),
     b"x", {"a": {"b": []}},
 )  # fmt: skip
-"""What may stand where something else is expected."""
+"""Values that replace a value of another type."""
 
 
 def _odd_tensors(draw, tensor):
+    """Return functions without arguments that each return a damaged variant of a tensor."""
     flat = tensor.reshape(-1).clone()
     if len(flat) and not flat.is_complex():
         flat[draw.randrange(len(flat))] = draw.choice([-1, 0, 1, 100]) if flat.dtype != torch.bool else True
@@ -30,7 +31,7 @@ def _odd_tensors(draw, tensor):
 
 
 def places_in(value, path=()):
-    """Yield the path, a tuple of keys, of every part of nested dictionaries and lists."""
+    """Yield the path, a tuple of keys and indices, of every value in nested dictionaries and lists."""
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in parts:
         yield (*path, key)
@@ -38,7 +39,10 @@ def places_in(value, path=()):
 
 
 def changed(value, draw):
-    """Change one part of a value, in place, upper ones as often as the many lower ones; return what was done."""
+    """Change or delete one random part of nested dictionaries and lists in place; return a description.
+
+    A maximum depth is drawn first, so that the few upper parts are changed as often as the many deep ones.
+    """
     paths = list(places_in(value))
     deepest = draw.randint(1, max(map(len, paths)))
     path = draw.choice([path for path in paths if len(path) <= deepest])
@@ -57,20 +61,20 @@ def changed(value, draw):
 
 
 def flipped(raw, draw):
-    """Return bytes with one bit flipped."""
+    """Return a copy of bytes with one random bit flipped."""
     raw = bytearray(raw)
     raw[draw.randrange(len(raw))] ^= 1 << draw.randrange(8)
     return bytes(raw)
 
 
 def torn(raw, draw):
-    """Return bytes that were cut, repeated, or replaced in a stretch."""
+    """Return bytes of which a random range was cut off, repeated or overwritten."""
     at, to = sorted(draw.randrange(len(raw) + 1) for _ in range(2))
     return draw.choice([raw[:at], raw[at:], raw[:to] + raw[at:], raw[:at] + draw.randbytes(to - at) + raw[to:]])
 
 
 def same_values(one, other):
-    """Return whether two contents are the same to the bit."""
+    """Return whether two nested values with tensors are equal; NaN equals NaN outside of tensors."""
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, dict):
@@ -83,12 +87,16 @@ def same_values(one, other):
 
 
 class Subject:
-    """A file that is changed, and the command that reads it.
+    """A file to damage, and the command that reads it.
 
     Args:
-        folder: where both are.
-        path: the file, in the folder.
-        command: a `same_bits_runs.Run`.
+        folder: working folder of the command.
+        path: path of the file, in this folder.
+        command: the command, a `same_bits_runs.Run`.
+
+    Attributes:
+        name: path of the file relative to the folder.
+        is_archive: whether the file is a checkpoint or a snapshot; otherwise it is JSON.
     """
 
     def __init__(self, folder, path, command):
@@ -98,7 +106,7 @@ class Subject:
         self._peak = None
 
     def change(self, folder, draw):
-        """Change the file in a copy of the folder; return what was done."""
+        """Damage the file in a copy of the folder; return a description."""
         path = folder / self.name
         if draw.random() < 0.25:
             path.write_bytes(torn(path.read_bytes(), draw))
@@ -108,7 +116,7 @@ class Subject:
             told = changed(content, draw)
             path.write_text(json.dumps(content, default=str))
             return told
-        path.with_suffix(".json").unlink(missing_ok=True)  # which would tell at once
+        path.with_suffix(".json").unlink(missing_ok=True)  # its checksum would reveal the change immediately
         content = torch.load(path, weights_only=True)
         told = changed(content, draw)
         torch.save(content, path, _use_new_zipfile_serialization=draw.random() < 0.97)
@@ -122,7 +130,7 @@ class Subject:
         return main(list(self.command.words))
 
     def peak(self, place, ended):
-        """Return the peak memory, in MiB, of the command on the honest file."""
+        """Return the peak memory of the command with the undamaged file, in MiB."""
         if self._peak is None:
             folder = place.copy(self.folder)
             self._peak = ended(lambda: self.run(folder))[2]
@@ -134,19 +142,19 @@ def _of(place, label):
 
 
 def _evaluated(place, label, pattern):
-    """Return the subject of a checkpoint that is evaluated."""
+    """Return a subject: the checkpoint that matches `pattern`, evaluated by the command of the step `label`."""
     step = _of(place, label)
     (path,) = step.left.glob(f"saved/{pattern}")
     return Subject(step.left, path, step.run._replace(words=(*step.run.words, "--eval_only")))
 
 
 def base(place):
-    """Return the base of a trained model."""
+    """Return a subject: the checkpoint of a trained base model."""
     return _evaluated(place, "BPR sensitive base", "*_best.pth")
 
 
 def learned(place):
-    """Return an unlearned checkpoint of ItemKNN, which holds the sparse array that it learned."""
+    """Return a subject: an unlearned checkpoint of ItemKNN, which contains its sparse similarity matrix."""
     steps = [_of(place, "EASE sensitive base"), _of(place, "EASE sensitive exact")]
     folder = place.copy(steps[0].found)
     runs = [
@@ -159,7 +167,7 @@ def learned(place):
 
 
 def foreign(place):
-    """Return a base as another program writes it."""
+    """Return a subject: a base checkpoint in the format of ERASE, without our metadata."""
     step = _of(place, "BPR sensitive base")
     folder = place.copy(step.left)
     (path,) = folder.glob("saved/*_best.pth")
@@ -171,7 +179,11 @@ def foreign(place):
 
 
 def snapshot(place):
-    """Return the snapshot of a training that was killed."""
+    """Return a subject: the snapshot of a training that was killed.
+
+    Raises:
+        RuntimeError: none of several kills left a snapshot.
+    """
     from torture import changes
 
     step = _of(place, "BPR sensitive base")
@@ -180,15 +192,15 @@ def snapshot(place):
         changes(step.run, folder, at)
         if found := list(folder.glob("saved/[!.]*.resume")):
             return Subject(folder, found[0], step.run)
-    raise RuntimeError("no kill left a snapshot")
+    raise RuntimeError("the training was killed at several moments, but none of the kills left a snapshot")
 
 
 def record(place):
-    """Return the record beside a retrained model, which the costs of unlearning are compared with."""
+    """Return a subject: the record (.json) of a retrained model, from which unlearn.py reads the cost of retraining."""
     step = _of(place, "BPR sensitive gif")
     path = next(path for path in step.left.glob("saved/*_to_match_3_*_0.02_*.json") if "same_epoch" not in path.name)
     return Subject(step.left, Path(path), step.run._replace(words=(*step.run.words, "--eval_only")))
 
 
 SUBJECTS = (base, learned, foreign, snapshot, record)
-"""Each makes a `Subject` of a `torture.Place`."""
+"""Functions that return a `Subject`, given a `torture.Place`."""

@@ -1,4 +1,4 @@
-"""Runs of several processes for `torture.py`, and what happens to them."""
+"""Trials for `torture.py` with runs of two processes, of which one, or their launcher, gets a signal."""
 
 import contextlib
 import os
@@ -11,20 +11,20 @@ import time
 from pathlib import Path
 
 FATES = ("SIGKILL", "SIGTERM", "main", "SIGINT", "SIGKILL", "SIGHUP", "other", "SIGUSR1")
-"""A signal to who launched them, or the death of the main or the other process."""
+"""Events: the signal that the launcher gets, or ``main`` or ``other`` if that process is killed."""
 
 
 def launched(step, folder, fate, draw):
-    """Start a run of two processes, let something happen to it, and give the command again.
+    """Start a run of two processes, disturb it, and run the same command again.
 
     Args:
-        step: a `kills.Step`.
-        folder: where.
-        fate: one of :data:`FATES`.
-        draw: random numbers.
+        step: the command and its undisturbed result, a `kills.Step`.
+        folder: working folder; deleted at the end.
+        fate: the disturbance, one of :data:`FATES`.
+        draw: random generator.
 
     Returns:
-        Why it did not hold, or an empty string.
+        The reason why the trial failed, or an empty string.
     """
     words = [sys.executable, str(Path(__file__).parents[1] / "run_recbole.py"), *step.run.words]
     words += ["--nproc", "2", "--port", "0"]
@@ -41,12 +41,12 @@ def launched(step, folder, fate, draw):
             _, err = launcher.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             launcher.kill()
-            return f"{fate}: a hang"
+            return f"{fate}: the launcher did not end within 60 s"
     until = time.monotonic() + 20
     while (left := running_in(folder)) and time.monotonic() < until:
         time.sleep(0.1)
     if left:
-        return f"{fate}: processes {left} outlive their launcher"
+        return f"{fate}: processes {left} were still running 20 s after the launcher ended"
     number = signal.SIGKILL if not fate.startswith("SIG") else getattr(signal, fate)
     expected = {-9} if fate == "SIGKILL" else {128 + number}
     if launcher.returncode not in expected | {step.status} or "Traceback" in err:
@@ -58,7 +58,7 @@ def launched(step, folder, fate, draw):
 
 
 def _wait(launcher, folder, draw: random.Random):
-    """Wait for a random moment, or for the first snapshot and a little more."""
+    """Wait for a random time of up to 60 s, or until just after the first snapshot."""
     until = time.monotonic() + draw.uniform(1, 60)
     while time.monotonic() < until and launcher.poll() is None and not list(folder.glob("saved/*.resume")):
         time.sleep(0.05)
@@ -66,7 +66,7 @@ def _wait(launcher, folder, draw: random.Random):
 
 
 def running_in(folder):
-    """Return the numbers of the processes that work in a folder."""
+    """Return the ids of all other processes whose working directory is a folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

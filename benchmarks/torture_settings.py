@@ -1,4 +1,4 @@
-"""Settings for `torture.py`: odd values in files, on the command line and in the environment, and runs with them."""
+"""Trials for `torture.py` with odd settings in files, on the command line and in the environment."""
 
 import contextlib
 import importlib
@@ -16,10 +16,10 @@ import torture
 import yaml
 
 AT_ONCE = 20
-"""Runs that one process does one after another."""
+"""Number of runs that share one process."""
 
 MOST_BYTES = 8 * 2**30
-"""Address space of that process: what is larger is memory that is not to be had."""
+"""Limit of the address space of that process in bytes; larger allocations fail."""
 
 ODD = (
     None, True, False, -1, 0, 1, 2, 0.5, -0.0, 1e-300, 1e300, 2**31, 2**63, 2**70, float("nan"), float("inf"), "", " ",
@@ -27,7 +27,7 @@ ODD = (
     [1], [-1, 0], [2**31], ["x", None], [[1], [2]], {}, {"a": 1}, {"uniform": 1}, {"uniform": -1}, {"LS": "x"},
     {"split": {"RS": [1, 0, 0]}}, {"inter": ["user_id"]}, {"inter": 3}, {1: 2},
 )  # fmt: skip
-"""What may be said of anything."""
+"""Values that are given to any setting."""
 
 TEXTS = (
     "a: &a [*a]\n", "a: &a {b: *a}\n", "epochs: 1\nepochs: 2\n", "{[", "\t- x\n", "- 1\n- 2\n", "epochs", "",
@@ -37,7 +37,7 @@ TEXTS = (
     "a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
     "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n",
 )  # fmt: skip
-"""Files that are no settings, or odd ones."""
+"""Contents of settings files that are malformed or odd."""
 
 SURROUNDINGS = (
     "WORLD_SIZE",
@@ -49,10 +49,10 @@ SURROUNDINGS = (
     "HF_ENDPOINT",
     "TZ",
 )
-"""Names of the environment."""
+"""Environment variables that get odd values."""
 
 _NOT_TRIED = {"nproc", "world_size"}
-"""Of what a thousand is no mistake: each is a process."""
+"""Settings that are left out: they are numbers of processes to start, and large values are valid."""
 
 _WARNINGS = re.compile(r"unknown key|does nothing|Warning|warn\(|No space left on device; the run goes on")
 
@@ -66,7 +66,16 @@ def _known():
 
 
 class Setting:
-    """A trial: words, the text of ``odd.yaml`` (None: none), values of the environment."""
+    """The odd settings of one trial.
+
+    Args:
+        draw: random generator.
+
+    Attributes:
+        words: further command-line arguments.
+        text: content of the settings file ``odd.yaml``; None: there is no such file.
+        environment: environment variables.
+    """
 
     def __init__(self, draw):
         self.words, self.text, self.environment, said = [], None, {}, {}
@@ -91,11 +100,11 @@ def _as_word(value, draw):
 
 
 def held(setting, call):
-    """Run with a setting; return why it did not hold, or an empty string.
+    """Run a training with odd settings; return the reason why the trial failed, or an empty string.
 
     Args:
         setting: a :class:`Setting`.
-        call: does the run with words, and returns its exit status.
+        call: function that runs a training with command-line arguments, and returns its exit status.
     """
     words = ["--model", "BPR", "--dataset", "tiny", "--config_files", "tiny.yaml", "--max_training_hours", "0.0005"]
     if setting.text is not None:
@@ -127,7 +136,11 @@ def _too_long(*_of):
 
 
 def several(place, settings):
-    """Run with settings, one after another in one process; return the reasons of those that it came to."""
+    """Run several trials one after another in one process.
+
+    Returns:
+        A list of reasons, each empty if the trial held; shorter than `settings` if a trial ended the process.
+    """
     folder, found = place.copy(place.plain), place.new().with_suffix(".reasons")
 
     def work():
@@ -143,22 +156,22 @@ def several(place, settings):
     status, err, _ = torture.ended(work, torture.MOST_SECONDS * len(settings))
     reasons = [json.loads(line) for line in found.read_text().splitlines()] if found.exists() else []
     if len(reasons) < len(settings):
-        reasons.append(f"it ended the process: {status}, {err[-300:]!r}")
+        reasons.append(f"the process ended with status {status}: {err[-300:]!r}")
     shutil.rmtree(folder)
     return reasons
 
 
 def tried(place, seed, number):
-    """Return why a setting did not hold; those of :data:`AT_ONCE` are drawn and run at once.
+    """Return the reason why a trial failed, or an empty string; :data:`AT_ONCE` trials are run together.
 
     Args:
-        place: a `torture.Place`, which keeps what is known of the others.
-        seed: before the setting's number, of its random numbers.
-        number: the setting's.
+        place: a `torture.Place`, which stores the results of all trials of a batch.
+        seed: prefix of the random seed; the number of the trial follows it.
+        number: number of the trial.
     """
     at, drawn = number % AT_ONCE, [Setting(random.Random(f"{seed}{one}")) for one in _those_with(number)]
     reasons = place.settled.setdefault(number - at, [])
-    while len(reasons) <= at:  # a process that a setting ended is followed by another
+    while len(reasons) <= at:  # if a trial ends the process, another process runs the rest
         reasons += several(place, drawn[len(reasons) :])
     return f"{drawn[at]}: {reasons[at]}" if reasons[at] else ""
 

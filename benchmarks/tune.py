@@ -4,16 +4,17 @@ r"""Choose a model's hyper-parameters on validation data.
     python benchmarks/tune.py --work results/tune --write configs/tuned
     python benchmarks/tune.py --data dataset --work results/tune --test
 
-Each trial is `run_recbole.py` in a process of its own with the model's file in `configs/` and a point of the space in
-`tune.yaml`, with one training seed (7), which is not among those that results are reported for. The trial with the
-highest value of the model's `valid_metric` on the validation split is chosen; ties go to the earlier trial. Rows of the
-test split are not read. Trials that are there are skipped, so that the search can be run in parts.
+Each trial runs `run_recbole.py` in a process of its own, with the model's file in `configs/` and a point of the search
+space in `tune.yaml`. All trials use the training seed 7, for which no results are reported. The trial with the highest
+value of the model's `valid_metric` on the validation split is selected; in a tie, the earlier trial. The test split is
+not evaluated. Existing trials are skipped, so that the search can run in parts.
 
-`--test` trains with the values of `configs/` and with the chosen ones above them, for the seeds that results are
+`--test` trains with the values of `configs/` alone and with the selected values on top, for the seeds that results are
 reported for, and prints the test metrics of both.
 
-`--write` writes what was chosen as configuration files that hold only what differs; give both, ERASE's first:
-`--config_files configs/config_bpr.yaml configs/tuned/config_bpr.yaml`.
+`--write` writes the selected values to configuration files. They contain only the values that were set in the trials,
+so that both files have to be given, that of `configs/` first: `--config_files configs/config_bpr.yaml
+configs/tuned/config_bpr.yaml`.
 """
 
 import argparse
@@ -37,31 +38,34 @@ from recbole.report.tables import mean_and_deviation
 SEED = 7
 TESTED = ("recall", "ndcg", "mrr")
 OF_DATA = ("dataset", "user_inter_num_interval", "item_inter_num_interval")
-"""Settings that choose the data; they are no hyper-parameters."""
+"""Settings that select the data, and are not hyper-parameters."""
 
 
 def parse_args():
-    """Return the arguments."""
+    """Return the command-line arguments, with the search space."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, type=Path, help="folder for results and logs")
     parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed with --write")
-    parser.add_argument("--space", type=Path, default=Path(__file__).with_suffix(".yaml"), help="what to search")
-    parser.add_argument("--models", nargs="+", help="only these")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default: 1)")
-    parser.add_argument("--timeout", type=float, default=900, help="seconds for one trial (default: 900)")
-    parser.add_argument("--write", type=Path, help="run nothing; show what is there and write the chosen values here")
-    parser.add_argument("--test", action="store_true", help="train with configs/tuned and score the test split")
+    parser.add_argument("--space", type=Path, default=Path(__file__).with_suffix(".yaml"), help="YAML file of spaces")
+    parser.add_argument("--models", nargs="+", help="only these models")
+    parser.add_argument("--jobs", type=int, default=1, help="parallel processes (default: 1)")
+    parser.add_argument("--timeout", type=float, default=900, help="limit of one trial in seconds (default: 900)")
+    parser.add_argument("--write", type=Path, help="run nothing; write the selected values into this folder")
+    parser.add_argument("--test", action="store_true", help="evaluate configs/ and configs/tuned on the test split")
     parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5], help="for --test (default: 2 3 5)")
     args = parser.parse_args()
     args.space = yaml.safe_load(args.space.read_text(encoding="utf-8"))["models"]
     if not (args.write or args.data):
-        parser.error("--data says where the data is")
+        parser.error("give --data, the folder of the prepared data sets, or --write")
     args.models, args.work = args.models or list(args.space), args.work.resolve()
     return args
 
 
 def points(entry):
-    """Return the trials of a model: the first values of its space, then points drawn without repetition."""
+    """Return the trials of a model, a list of dictionaries of hyper-parameters.
+
+    The first trial has the first value of every list in the search space; the others are sampled without repetition.
+    """
     names, values = list(entry["space"]), list(itertools.product(*entry["space"].values()))
     order = 1 + np.random.default_rng(SEED).permutation(len(values) - 1)
     chosen = [values[0], *(values[i] for i in order[: entry["trials"] - 1])]
@@ -69,12 +73,12 @@ def points(entry):
 
 
 def config_file(model):
-    """Return the model's file with ERASE's values."""
+    """Return the path of a model's file in `configs/`, which has ERASE's values."""
     return ROOT / "configs" / f"config_{model.lower()}.yaml"
 
 
 def run(args, name, model, settings, files=()):
-    """Train a model unless its result is there; print a line with the exit status and the validation value."""
+    """Train a model unless its result file exists; print the validation value, or the exit status of a failure."""
     result = args.work / f"{name}.json"
     if result.exists():
         return
@@ -91,7 +95,7 @@ def run(args, name, model, settings, files=()):
 
 
 def value(path):
-    """Return the best validation value of a result, or None where there is none."""
+    """Return the best validation value in a result file, or None if there is none."""
     record = read_if_there(path)
     if record is None:
         return None
@@ -101,7 +105,7 @@ def value(path):
 
 
 def search(args):
-    """Run all trials that are missing."""
+    """Run all missing trials of the search."""
     trials = [(model, *trial) for model in args.models for trial in enumerate(points(args.space[model]))]
     with ThreadPoolExecutor(args.jobs) as pool:
         for _ in pool.map(lambda trial: run_trial(args, *trial), trials):
@@ -109,12 +113,12 @@ def search(args):
 
 
 def run_trial(args, model, number, point):
-    """Run one point of a model's space."""
+    """Run one trial of the search."""
     run(args, f"trials/{model}_{number}", model, {**args.space[model]["settings"], **point, "seed": SEED})
 
 
 def test(args):
-    """Train with ERASE's and with the chosen values, for every seed, and print the test metrics."""
+    """Train with ERASE's and with the selected values, for every seed, and print the test metrics."""
     kinds = {"ERASE's": lambda model: (), "tuned": lambda model: [ROOT / "configs" / "tuned" / config_file(model).name]}
     runs = [(m, kind, seed) for m in args.models for kind in kinds for seed in args.seeds]
     (args.work / "test").mkdir(exist_ok=True)
@@ -134,13 +138,13 @@ def test(args):
 
 
 def told(records, metric):
-    """Return mean and standard deviation of a metric at 10 over all of the test rows, as text."""
+    """Return the mean and standard deviation over seeds of a metric at 10 on all test rows, as text."""
     wanted = {"metric": metric, "k": 10, **WHOLE_TEST}
     return mean_and_deviation([only_value(record["metrics"], wanted) for record in records], ".4f") or "not run"
 
 
 def write(args, model):
-    """Write the values of a model's best trial; say so if there is none."""
+    """Write the values of a model's best trial to a configuration file; print ``not run`` if there is no trial."""
     entry = args.space[model]
     found = [(value(args.work / f"trials/{model}_{n}.json"), -n, point) for n, point in enumerate(points(entry))]
     done = [trial for trial in found if trial[0] is not None]
@@ -163,7 +167,7 @@ def write(args, model):
 
 
 def main():
-    """Search, test, or write what was found."""
+    """Search, or with ``--test`` evaluate, or with ``--write`` write the selected values."""
     args = parse_args()
     (args.work / "trials").mkdir(parents=True, exist_ok=True)
     if args.write:

@@ -1,25 +1,25 @@
-r"""Choose the hyper-parameters of unlearning algorithms for `--preset tuned`, on validation data.
+r"""Select the hyper-parameters of unlearning algorithms for `--preset tuned`, on validation data.
 
     python benchmarks/tune_unlearning.py --data dataset --work results/tune_unlearning
     python benchmarks/tune_unlearning.py --work results/tune_unlearning --table results/tune_unlearning.md
     python benchmarks/tune_unlearning.py --work results/tune_unlearning --write
 
-For each model, seed and category of `tune_unlearning.yaml` a base model and one retrained without what is to be
-forgotten are trained, once for all algorithms. Then each algorithm unlearns from the base with each of its six
-candidates, in this process and under a limit of CPU seconds. The model as it would be saved, noise and all, is asked
-for
+For each model, seed and sensitive category in `tune_unlearning.yaml`, a base model and a model retrained without the
+forget set are trained once for all algorithms. Each algorithm then unlearns from the base with each of its six
+candidate values, in this process and with a limit of CPU seconds. The unlearned model, including the noise that an
+algorithm adds before saving, is evaluated by
 
-* the log-odds of the forgotten pairs that were trained on, and those of the retrained model;
-* NDCG@10 of everybody on the validation rows that are left;
-* the Jensen-Shannon divergence of those who asked for nothing from the retrained model.
+* the log-odds of the forgotten pairs that were trained on, compared with those of the retrained model;
+* NDCG@10 of all users on the remaining validation rows;
+* the Jensen-Shannon divergence from the retrained model, for users without a request.
 
-No row of the test split is scored; who asked is shown with all that they have left as input, as in results. What is
-chosen, and how, stands in `tune_unlearning_choice.py`. **It looks at retrained models: an oracle.** Who has none cannot
-choose so, and the table counts what they cost.
+The test split is not scored. The model input of a requesting user is the user's remaining history, as in the reported
+results. `tune_unlearning_choice.py` describes the selection rule. **The rule uses retrained models, so it is an
+oracle:** without retrained models it cannot be applied. The table reports the cost of these models.
 
-Models are files of `--work`, and each trial is a JSON file there; what is there under the same settings is not done
-again, so that a killed run goes on. A trial over its limit ends there and is recorded so; it is tried again with a
-higher one.
+Models and trials (JSON files) are stored in `--work`. Those that exist with the same settings are reused, so that a
+killed run can be continued. A trial that exceeds its limit ends and is recorded as such; it is repeated if the limit is
+raised.
 """
 
 import argparse
@@ -51,25 +51,26 @@ from recbole.utils.files import atomic_write, write_json
 
 
 def parse_args(argv):
-    """Return the arguments, with what is to be tried."""
+    """Return the command-line arguments, with the candidates and the cells of `grid.yaml`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", required=True, type=Path, help="folder for models and trials")
-    parser.add_argument("--data", type=Path, help="folder of the prepared data sets; not needed to show or write")
-    parser.add_argument("--space", type=Path, default=Path(__file__).with_suffix(".yaml"), help="what is tried")
-    parser.add_argument("--models", nargs="+", help="only these")
-    parser.add_argument("--algorithms", nargs="+", choices=ERASE_ALGORITHMS, help="only these")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time, each with a model and seed")
-    parser.add_argument("--limit", type=float, help="CPU seconds of any trial (default: those of the file)")
-    parser.add_argument("--table", type=Path, help="run nothing; print what is there, and write it as Markdown")
+    parser.add_argument("--data", type=Path, help="folder of the prepared data sets; only needed to run trials")
+    parser.add_argument("--space", type=Path, default=Path(__file__).with_suffix(".yaml"), help="file of candidates")
+    parser.add_argument("--models", nargs="+", help="only these models")
+    parser.add_argument("--algorithms", nargs="+", choices=ERASE_ALGORITHMS, help="only these algorithms")
+    parser.add_argument("--jobs", type=int, default=1, help="parallel processes, each for a model and seed")
+    parser.add_argument("--limit", type=float, help="CPU seconds of every trial (default: those in the file)")
+    parser.add_argument("--table", type=Path, help="run nothing; print existing results, and write them as Markdown")
     parser.add_argument(
         "--write", type=Path, nargs="?", const=PROPERTIES / "preset" / "tuned.yaml",
-        help="run nothing; write what is chosen into this preset (default: tuned.yaml of the package)",
+        help="run nothing; write the selected values into this preset (default: tuned.yaml of the package)",
     )  # fmt: skip
     args = parser.parse_args(argv)
     args.space = read_yaml(args.space)[0]
     unknown = set(args.models or ()) - set(args.space["models"])
     if unknown or not (args.data or args.table or args.write):
-        parser.error(f"not in the file: {', '.join(sorted(unknown))}" if unknown else "--data says where the data is")
+        message = f"--models: not in the file of candidates: {', '.join(sorted(unknown))}"
+        parser.error(message if unknown else "give --data, the folder of the prepared data sets, or --table or --write")
     args.models = args.models or list(args.space["models"])
     args.algorithms = args.algorithms or list(args.space["candidates"])
     args.cells = read_yaml(ROOT / "benchmarks" / "grid.yaml")[0]["models"]
@@ -79,12 +80,12 @@ def parse_args(argv):
 
 # --- what is tried ---------------------------------------------------------------------------------------------------
 def entry_of(args, model):
-    """Return what the file says of a model."""
+    """Return the entry of a model in the file of candidates."""
     return args.space["models"][model]
 
 
 def candidates(args, model, algorithm):
-    """Return an algorithm's points on a model, each with a value for every key that one of them has."""
+    """Return an algorithm's candidates for a model, a list of dictionaries of hyper-parameters with equal keys."""
     points = entry_of(args, model).get("candidates", {}).get(algorithm, args.space["candidates"][algorithm])
     keys = dict.fromkeys(key for point in points for key in point)
     defaults = {one.name: one.default for one in hyper_parameters([algorithm])}
@@ -92,32 +93,40 @@ def candidates(args, model, algorithm):
 
 
 def limit_of(args, model):
-    """Return the CPU seconds of a trial."""
+    """Return the limit of a trial in CPU seconds."""
     return entry_of(args, model)["limit"] if args.limit is None else args.limit
 
 
 def settings_of(args, model, seed, category):
-    """Return the settings of a model's data, training and forget set, paths left out."""
+    """Return the settings of data, training and forget set, without paths."""
     cell = dict(args.cells[model])
     tried_on(cell)
     return {"model": model, **cell, **entry_of(args, model)["settings"], "seed": seed, "sensitive_category": category}
 
 
 def place(args, folder, model, seed, category, what, about=None):
-    """Return the JSON file of something that was found, named after what it is of and a digest of its settings."""
+    """Return the path of a JSON file, whose name has a digest of all settings that its content depends on.
+
+    Args:
+        args: command-line arguments.
+        folder: subfolder of ``--work``.
+        model, seed, category: the run.
+        what: the last part of the name, such as an algorithm.
+        about: further values for the digest.
+    """
     of = [settings_of(args, model, seed, category), entry_of(args, model)["requests"], recbole.RESULTS_VERSION, about]
     digest = hashlib.sha256(canonical(of).encode()).hexdigest()[:8]
     return args.work / folder / f"{model}_{seed}_{category}_{what}_{digest}.json"
 
 
 def trial_path(args, run, algorithm, values):
-    """Return the file of a trial; every hyper-parameter of the algorithm is in its digest."""
+    """Return the path of a trial's result; the digest in its name includes all hyper-parameters of the algorithm."""
     full = {one.name: one.default for one in hyper_parameters([algorithm])} | values
     return place(args, "trials", *run, algorithm, full)
 
 
 def is_there(path, limit):
-    """Return whether a trial need not be done, again."""
+    """Return whether a trial has a result: complete, or ended at a limit that was at least as high."""
     found = read_if_there(path)
     return found is not None and (found["complete"] or found["limit"] >= limit)
 
@@ -128,14 +137,14 @@ def opened(args, model, seed, category):
     config = ROOT / "configs" / f"config_{model.lower()}.yaml"
     words = ["--config_files", config, *(f"--{key}={value}" for key, value in settings.items())]
     config = configured(*unlearn_arguments(list(map(str, words)), program="tune_unlearning.py"))
-    base = args.work / "models" / f"{model}_{seed}_base.pth"  # of all categories
+    base = args.work / "models" / f"{model}_{seed}_base.pth"  # shared by all categories
     retrained = place(args, "models", model, seed, category, "retrained").with_suffix(".pth")
     return Subject(config, entry_of(args, model)["requests"], base, retrained)
 
 
 # --- the program -----------------------------------------------------------------------------------------------------
 def run_model(args, model, seed):
-    """Try what is missing of a model and seed, category by category."""
+    """Run all missing trials of a model and seed, category by category."""
     logging.getLogger("recbole").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     limit = limit_of(args, model)
@@ -165,7 +174,10 @@ def run_model(args, model, seed):
 
 
 def runs_of(args, model, algorithm):
-    """Return what there is of an algorithm on a model: a :class:`tune_unlearning_choice.Run` a seed and category."""
+    """Return the existing results of an algorithm on a model.
+
+    The list has a :class:`tune_unlearning_choice.Run` for each seed and category whose references exist.
+    """
     entry, found = entry_of(args, model), []
     for seed in entry["seeds"]:
         for category in entry["categories"]:
@@ -178,14 +190,14 @@ def runs_of(args, model, algorithm):
 
 
 def everything(args):
-    """Return ``(algorithm, model)`` to its candidates and runs, of the pairs that were tried."""
+    """Return ``(algorithm, model)`` to its candidates and runs, for all pairs with at least one trial."""
     pairs = [(algorithm, model) for model in args.models for algorithm in args.algorithms]
     found = {pair: (candidates(args, *reversed(pair)), runs_of(args, *reversed(pair))) for pair in pairs}
     return {pair: of for pair, of in found.items() if any(trial for run in of[1] for trial in run.trials)}
 
 
 def trainings(args):
-    """Return the CPU seconds of each training by its kind, ``base`` and ``retrained``."""
+    """Return the CPU seconds of all trainings, a dictionary of ``base`` and ``retrained`` to a list."""
     costs = {"base": [], "retrained": []}
     for path in sorted((args.work / "models").glob("*.json")):
         record = read_if_there(path)
@@ -194,10 +206,10 @@ def trainings(args):
 
 
 def preset_before(path):
-    """Return the text of a preset.
+    """Return the text of an existing preset.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the file cannot be read.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -206,7 +218,7 @@ def preset_before(path):
 
 
 def main(argv):
-    """Try what is missing, or show or write what was found; return the exit status."""
+    """Run all missing trials, or show or write the results; return the exit status."""
     try:
         args = parse_args(argv)
         if args.table:

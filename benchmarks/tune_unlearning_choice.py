@@ -1,19 +1,22 @@
-"""How `tune_unlearning.py` chooses among candidates, the table that shows it, and the preset that has it.
+"""The rule by which `tune_unlearning.py` selects a candidate, the table of results, and the preset of selected values.
 
-The measure is the mean log-odds of the forgotten pairs that were trained on. How far it is from the retrained model's,
-in either direction, is a candidate's *gap*, the mean over runs (a run is a seed and a category).
+The measure is the mean log-odds of the forgotten pairs that were trained on. The *gap* of a candidate is the absolute
+difference from the retrained model's mean log-odds, averaged over runs (a run is a seed and a category).
 
-1. Out is a candidate with which a request diverged or ran out of time, that was over its limit, whose scores are no
-   numbers, or that loses more than ``max_loss`` of the base's NDCG@10 on the validation rows, in the mean of the runs;
-   and one that is not nearer to the retrained model than the base is, by a standard error or more: it does nothing, or
-   there is nothing to forget.
-2. Of the others the one with the least gap is the best. Those whose gap exceeds it by no more than one standard error
-   of that excess count as equally good (after L. Breiman et al., "Classification and Regression Trees", 1984). The
-   excess is a mean of differences pair by pair, and its error is over people, whose pairs are not independent: seeds
-   are few, and what is common to two candidates of a run cancels.
-3. Of these the one is chosen from which people who asked for nothing diverge least from the retrained model.
+1. A candidate is excluded if a request diverged or timed out, if a trial exceeded its limit, if its scores are NaN or
+   infinite, or if on average over runs it loses more than ``max_loss`` of the base's NDCG@10 on the validation rows. It
+   is also excluded if its gap is not smaller than that of the base by at least one standard error: then the candidate
+   has no effect, or there is nothing to forget.
+2. The best of the remaining candidates is the one with the smallest gap. The *excess* of a candidate is its gap minus
+   the smallest gap. Candidates whose excess is at most its standard error count as equally good (after L. Breiman et
+   al., "Classification and Regression Trees", 1984). The standard error is that of a mean of paired differences,
+   clustered by user, since the pairs of a user are not independent. Users are used rather than seeds, since there are
+   few seeds; and pairing cancels the variation that two candidates of a run share.
+3. Among these, the candidate is selected for which users without a request have the smallest Jensen-Shannon divergence
+   from the retrained model.
 
-The *way* is how far from the base's log-odds to the retrained model's a candidate gets: 100 % is there, more is beyond.
+The *way* of a candidate is its position between the log-odds of the base (0 %) and of the retrained model (100 %); more
+than 100 % is beyond the retrained model.
 """
 
 from dataclasses import dataclass
@@ -25,19 +28,24 @@ import yaml
 from recbole.utils import UserError
 
 NONE = "none"
-"""What stands behind a model in a preset's comment where no candidate passed."""
+"""Word in the comment of a preset for a model on which every candidate was excluded."""
 
 NO_NEARER = "no nearer to retrained than base is"
-"""Why a candidate is out that has not taken a standard error off the base's distance."""
+"""Reason for excluding a candidate whose gap is not smaller than that of the base by a standard error."""
 
 RATIO = "{:.0%}"
 
 FAR = 100
-"""From here on a table does not give a way, nor every digit of log-odds."""
+"""Absolute way (as a ratio) or log-odds from which the table gives fewer digits."""
 
 
 class Run(NamedTuple):
-    """What was found of a seed and category: scores of base and retrained model, a trial or None for each candidate."""
+    """The results for a seed and category.
+
+    Attributes:
+        base, retrained: scores of the two models, as returned by ``tune_unlearning_subject.Subject.scores``.
+        trials: for each candidate what ``Subject.tried`` returned, or None if it was not run.
+    """
 
     base: dict
     retrained: dict
@@ -46,18 +54,18 @@ class Run(NamedTuple):
 
 @dataclass
 class Row:
-    """What the rule looks at of a candidate; means over runs, NaN where a run has none.
+    """The values of a candidate that the rule uses: means over runs, NaN if a run has none.
 
     Attributes:
-        out: why it is no candidate, or an empty string.
-        log_odds: mean of the forgotten pairs.
-        way: share of the way from base to retrained.
-        gap: distance of the log-odds from the retrained model's.
-        loss: of NDCG@10, relative to the base.
-        divergence: of others from the retrained model.
-        cpu_seconds: of a trial.
-        outcomes: requests by outcome, of all runs.
-        excess, error: by how much the gap exceeds the best one, and that difference's standard error.
+        out: why the candidate is excluded; empty if it is not.
+        log_odds: mean log-odds of the forgotten pairs.
+        way: position of the log-odds between base (0) and retrained model (1).
+        gap: absolute difference of the log-odds from the retrained model's.
+        loss: loss of NDCG@10 relative to the base.
+        divergence: Jensen-Shannon divergence from the retrained model, for users without a request.
+        cpu_seconds: CPU seconds of a trial.
+        outcomes: number of requests by outcome over all runs, as text.
+        excess, error: gap minus the smallest gap, and the standard error of this difference.
     """
 
     out: str
@@ -73,7 +81,7 @@ class Row:
 
 
 def odds_of(scores):
-    """Return the log-odds of a model's forgotten pairs, float64; NaN where a file has null."""
+    """Return the log-odds of the forgotten pairs in a model's scores, float64 [pairs]; NaN for None."""
     return np.array(scores["log_odds"], dtype=float)
 
 
@@ -81,8 +89,8 @@ def rows_of(runs, max_loss):
     """Return a :class:`Row` for each candidate.
 
     Args:
-        runs: list of :class:`Run`, alike in their candidates.
-        max_loss: share of the base's NDCG@10 that a candidate may lose.
+        runs: list of :class:`Run` with the same candidates.
+        max_loss: largest accepted loss of NDCG@10, as a fraction of the base's.
     """
     rows = [row_of(runs, [run.trials[at] for run in runs], max_loss) for at in range(len(runs[0].trials))]
     base_gap = np.mean([abs((odds_of(run.base) - odds_of(run.retrained)).mean()) for run in runs])
@@ -99,12 +107,23 @@ def rows_of(runs, max_loss):
 
 
 def error_of(runs, pairs):
-    """Return the standard error of a mean difference of gaps, of two scores a run."""
+    """Return the standard error of the mean difference between two gaps.
+
+    Args:
+        runs: list of :class:`Run`.
+        pairs: for each run the two scores or trials whose gaps are compared.
+    """
     return sum(squared_error(run, *pair) for run, pair in zip(runs, pairs, strict=True)) ** 0.5 / len(runs)
 
 
 def row_of(runs, trials, max_loss):
-    """Return the row of a candidate, what depends on other candidates left out."""
+    """Return the :class:`Row` of a candidate, without the values that depend on other candidates.
+
+    Args:
+        runs: list of :class:`Run`.
+        trials: the candidate's trial of each run, or None.
+        max_loss: as in :func:`rows_of`.
+    """
     there = [trial for trial in trials if trial is not None]
     counts = {}
     for trial in there:
@@ -134,7 +153,10 @@ def row_of(runs, trials, max_loss):
 
 
 def squared_error(run, trial, best):
-    """Return the squared standard error, over people, of how much further from retrained a trial is than the best."""
+    """Return the squared standard error of the difference between the gaps of two trials of a run.
+
+    The error is that of a mean over forgotten pairs, clustered by user; 0 if there is only one user.
+    """
     retrained, people = odds_of(run.retrained), np.unique(run.retrained["people"], return_inverse=True)[1]
     apart = [odds_of(one) - retrained for one in (trial, best)]
     further = np.sign(apart[0].mean()) * apart[0] - np.sign(apart[1].mean()) * apart[1]
@@ -144,7 +166,7 @@ def squared_error(run, trial, best):
 
 
 def choose(rows):
-    """Return the place of the row that the rule chooses, or None if all are out."""
+    """Return the index of the row that the rule selects, or None if all are excluded."""
     good = [at for at, row in enumerate(rows) if not row.out and row.excess <= row.error]
     return min(good, key=lambda at: rows[at].divergence, default=None)
 
@@ -154,12 +176,12 @@ HEADINGS = ("", "values", "log-odds", "way", "gap over best ± s.e.", "NDCG@10",
 
 
 def tables(found, max_loss, trainings):
-    """Return the tables of all models as Markdown, with what the oracle cost.
+    """Return the tables of all models as Markdown, with the cost of the retrained models.
 
     Args:
-        found: (algorithm, model) to the candidates' values and the runs.
-        max_loss: as of :func:`rows_of`.
-        trainings: CPU seconds of each training by kind.
+        found: ``(algorithm, model)`` to the candidates' values and the list of :class:`Run`.
+        max_loss: as in :func:`rows_of`.
+        trainings: ``base`` and ``retrained`` to a list of CPU seconds, one for each training.
     """
     parts = []
     for model in dict.fromkeys(model for _, model in found):
@@ -187,7 +209,7 @@ def tables(found, max_loss, trainings):
 
 
 def cells_of(algorithm, values, row, chosen):
-    """Return the line of a candidate."""
+    """Return the line of a candidate in the table; its values are bold if it is the selected one."""
     point = ", ".join(
         f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in values.items()
     )
@@ -207,7 +229,7 @@ def line_of(cells):
 
 
 def cost_of(trials, trainings, max_loss):
-    """Return the sentences about the rule and what it cost."""
+    """Return a paragraph about the rule and its cost."""
     base, retrained = trainings["base"], trainings["retrained"]
     return (
         f"Out: the trial exceeded its limit of CPU seconds, a request diverged or timed out, over {max_loss:.0%} of "
@@ -223,14 +245,14 @@ def cost_of(trials, trainings, max_loss):
 
 # --- the preset ------------------------------------------------------------------------------------------------------
 def preset_text(text, found, max_loss):
-    """Return the text of a preset with what is chosen; pairs that were not tried stay as they are, comments and all.
+    """Return the text of a preset with the selected values; lines of other algorithms and models are unchanged.
 
     Args:
-        text: of the preset before.
-        found, max_loss: as of :func:`tables`.
+        text: existing text of the preset.
+        found, max_loss: as in :func:`tables`.
 
     Raises:
-        UserError: the text is not laid out as a line a model.
+        UserError: the existing preset does not have one line for each model under an algorithm.
     """
     head, blocks = [], {}
     current = head
@@ -257,12 +279,12 @@ def preset_text(text, found, max_loss):
         lines += [f"{algorithm}:" if expected[algorithm] else f"{algorithm}: {{}}", *block]
     new = "\n".join(lines) + "\n"
     if yaml.safe_load(new) != expected:
-        raise UserError("the preset is not laid out as a line for each model under its algorithm; nothing was written")
+        raise UserError("the preset must have one line for each model under its algorithm; nothing was written")
     return new
 
 
 def without(block, model):
-    """Return the lines of an algorithm without those of a model and the comments above them."""
+    """Return the lines of an algorithm without the line of a model and the comments above it."""
     kept, absent = [], f"  # {model}: {NONE} "
     for line in block:
         if line.startswith(f"  {model}:"):
@@ -274,11 +296,11 @@ def without(block, model):
 
 
 def one_line(values):
-    """Return values as a mapping of YAML in one line."""
+    """Return a dictionary as a YAML mapping in one line."""
     return yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=10**6).strip()
 
 
 def note_of(row, n_runs):
-    """Return the comment behind a chosen candidate."""
+    """Return the comment after the selected values of a model in the preset."""
     runs = f"{n_runs} runs" if n_runs > 1 else "1 run"
     return f"way {row.way:.0%}, NDCG@10 {-row.loss:+.1%}, JS of others {row.divergence:.4f}; {runs}"

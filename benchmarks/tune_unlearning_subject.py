@@ -1,4 +1,4 @@
-"""What `tune_unlearning.py` does with a model: train it and its retrained twin, unlearn, and ask each the same."""
+"""Training, unlearning and evaluation for `tune_unlearning.py`: base, retrained model and trials of candidates."""
 
 import time
 from collections import Counter
@@ -23,11 +23,11 @@ from recbole.utils.files import write_json
 
 K = 10
 PATIENCE = 3
-"""A request is cut off after so many times the seconds that are left of its trial, by the clock."""
+"""A request may take this many wall-clock seconds for each CPU second that its trial has left."""
 
 
 def first(requests, count):
-    """Return the first requests, in their order; all of them where the count is None."""
+    """Return the first `count` requests; None: all of them."""
     count = len(requests) if count is None else min(count, len(requests))
     stop = requests.offsets[count]
     return Requests(
@@ -37,10 +37,17 @@ def first(requests, count):
 
 
 def stored(setup, state):
-    """Return a trained model's file; it is trained if it is not there, and its cost written beside it.
+    """Return the checkpoint of a model; train it if its file does not exist, and write the cost next to it.
+
+    Args:
+        setup: setup of the run, with configuration and data.
+        state: the model's state, with its training data and the path of its file.
+
+    Returns:
+        A :class:`~recbole.trainer.stored.Stored`.
 
     Raises:
-        UserError: the file is of other settings, or training diverged.
+        UserError: the existing file was trained with other settings, or the training diverged.
     """
     beside = state.file.with_suffix(".json")
     if not beside.exists():
@@ -51,20 +58,20 @@ def stored(setup, state):
     found = Stored.read(state.file)
     differing = found.differences(setup.identity(state))
     if differing:
-        raise UserError(f"{state.file} was made by other settings ({told(differing)}); delete it, or change --work")
+        raise UserError(f"{state.file} has other settings ({told(differing)}); delete it, or use another --work folder")
     return found
 
 
 class Subject:
-    """A base model, the requests against it, the model retrained without them, and what all models are asked.
+    """A base model, its unlearning requests, the model retrained without the requested rows, and their evaluation.
 
     Args:
         config: :class:`~recbole.config.Config` of data, training and forget set.
-        count: of how many requests, the first in their order; None for all.
-        base, retrained: where the two models are, or are put when they are trained.
+        count: number of requests, taken from the start; None: all.
+        base, retrained: paths of the two checkpoints; the models are trained if these do not exist.
 
     Raises:
-        UserError: for anything in files or settings that cannot be.
+        UserError: files or settings are invalid, or a training diverged.
     """
 
     def __init__(self, config, count, base, retrained):
@@ -82,14 +89,23 @@ class Subject:
         return load(self.setup, self.before, self.base_file)
 
     def references(self):
-        """Return what base and retrained model score; a base that derives something from data is rebuilt."""
+        """Return the scores of ``base`` and ``retrained``, a dictionary of two :meth:`scores`.
+
+        A base model with state derived from data, such as a graph, is first rebuilt without the requested rows.
+        """
         base = self.base()
         if base.rebuild_changes_scores:
             base.rebuild(self.after.data)
         return {"base": self.scores(base), "retrained": self.scores(self.retrained)}
 
     def scores(self, model):
-        """Return log-odds and person of each forgotten pair that was trained on, NDCG@10 and divergence of others."""
+        """Evaluate a model.
+
+        Returns:
+            A dictionary: ``log_odds`` and ``people``, lists with the log-odds and the user id of each forgotten pair
+            that was trained on; ``utility``, NDCG@10 on the validation rows; ``divergence``, the Jensen-Shannon
+            divergence from the retrained model for users without a request.
+        """
         asked, view = Asked.of(model), self.view
         person = np.repeat(view.shown.entity, view.forgotten.sizes())
         odds = pair_scores(asked, view)["forgotten_log_odds", None]
@@ -103,12 +119,16 @@ class Subject:
         }
 
     def tried(self, algorithm, values, limit):
-        """Return what becomes of the base model when an algorithm with some values is put all requests.
+        """Unlearn all requests from a fresh copy of the base, and evaluate the result.
 
         Args:
-            algorithm: its name.
-            values: of hyper-parameters; the others have their defaults.
-            limit: CPU seconds.
+            algorithm: name of the unlearning algorithm.
+            values: dictionary of hyper-parameters; all others have their defaults.
+            limit: CPU seconds after which no further request starts.
+
+        Returns:
+            A dictionary: ``complete`` (all requests were handled), ``limit``, ``cpu_seconds``, ``requests`` (their
+            number), ``outcomes`` (status to number of requests), and if complete the :meth:`scores`.
         """
         config, requests = self.setup.config, self.setup.asked
         for one in hyper_parameters([algorithm]):

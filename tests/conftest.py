@@ -1,4 +1,4 @@
-"""What the tests share: small data sets, settings for them, and where the real data is."""
+"""Fixtures for all tests: small data sets, configurations, and the folder of real data."""
 
 import os
 from dataclasses import replace
@@ -21,7 +21,7 @@ from recbole.model import get_model
 from recbole.utils import ModelType
 
 torch.set_num_threads(1)
-# Nothing here is about seconds, which a busy machine has fewer of.
+# No test depends on how many seconds an example takes, so that a busy machine does not matter.
 settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fast")
 
@@ -37,7 +37,7 @@ _CF_SETTINGS = {
 
 @pytest.fixture(scope="session")
 def config():
-    """A factory: ``config(data_path, model="BPR", dataset="small", **settings)`` gives a CPU run's `Config`."""
+    """A function: ``config(data_path, model="BPR", dataset="small", **settings)`` returns a `Config` for the CPU."""
 
     def make(data_path, model="BPR", dataset="small", **settings):
         return Config(model, dataset, config_dict=_CF_SETTINGS | {"data_path": str(data_path)} | settings)
@@ -47,7 +47,7 @@ def config():
 
 @pytest.fixture(scope="session")
 def write_inter():
-    """A factory: ``write_inter(data_path, rows, columns, dataset)`` writes one ``.inter`` file and returns its path."""
+    """A function: ``write_inter(data_path, rows, columns, dataset)`` writes an ``.inter`` file and returns its path."""
 
     def make(data_path, rows, columns="user_id:token item_id:token timestamp:float", dataset="small"):
         path = Path(data_path) / dataset / f"{dataset}.inter"
@@ -60,7 +60,7 @@ def write_inter():
 
 
 def cf_rows():
-    """Return (user, item, time) of 24 users with 3 to 26 distinct items of 40 each, shuffled; times have ties."""
+    """Return shuffled rows (user, item, time): 24 users with 3 to 26 of 40 items each; some times are equal."""
     draw = np.random.default_rng(7)
     rows = [(f"u{u}", f"i{i}") for u in range(24) for i in draw.choice(40, 3 + u, replace=False)]
     return [(*rows[at], 1000 + draw.integers(200)) for at in draw.permutation(len(rows))]
@@ -68,14 +68,17 @@ def cf_rows():
 
 @pytest.fixture
 def small_cf(tmp_path, write_inter):
-    """A ``data_path`` with the data set ``small``, a function's own."""
+    """A ``data_path`` with the data set ``small``, new for each test."""
     write_inter(tmp_path / "dataset", cf_rows())
     return tmp_path / "dataset"
 
 
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory, config, write_inter):
-    """The CF `Dataset` of ``small``, shared by the whole session: change only ``small_dataset.masked(mask)``."""
+    """The CF `Dataset` of ``small``, shared by all tests.
+
+    Tests may only change copies of it: ``small_dataset.masked(mask)``.
+    """
     folder = tmp_path_factory.mktemp("small")
     write_inter(folder, cf_rows())
     return create_dataset(config(folder), ModelType.GENERAL)
@@ -83,7 +86,7 @@ def small_dataset(tmp_path_factory, config, write_inter):
 
 @pytest.fixture(scope="session")
 def reference():
-    """The folder of real data and of the original's checkpoints."""
+    """The folder of real data and of ERASE's checkpoints; tests that need it are skipped if it is missing."""
     folder = os.environ.get("ERASE_REFERENCE_DATA")
     if not folder:
         pytest.skip("ERASE_REFERENCE_DATA is not set")
@@ -92,9 +95,9 @@ def reference():
 
 @pytest.fixture(scope="session")
 def sessions():
-    """A factory: ``sessions(sequences, model="GRU4Rec", **settings)`` gives a `SequentialDataset` held in memory.
+    """A function: ``sessions(sequences, model="GRU4Rec", **settings)`` returns a `SequentialDataset` in memory.
 
-    ``sequences`` are lists of item ids from 1 to 39, one for each user from 1 on; ``timestamp`` counts the rows.
+    ``sequences`` are lists of item ids from 1 to 39, one for each user from 1 on. ``timestamp`` is the row number.
     """
     settings = {"use_gpu": False, "show_progress": False, "MAX_ITEM_LIST_LENGTH": 5, "train_batch_size": 16}
 

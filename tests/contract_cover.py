@@ -1,8 +1,8 @@
-"""Which registered parts no contract class is about."""
+"""Find registered parts (models, metrics, algorithms, ...) that no contract test class covers."""
 
 
 def uncovered(contract, attribute, names):
-    """Return those of the names (lower case) that no subclass of a contract names in its attribute."""
+    """Return those of the names (lower case) that no subclass of ``contract`` has in the given class attribute."""
     waiting, covered = [contract], set()
     while waiting:
         cls = waiting.pop()

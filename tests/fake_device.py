@@ -1,11 +1,12 @@
-"""A device that is not there: tensors say they are on it, work is done on the CPU, and mixing the two is an error.
+"""A fake GPU: tensors report the device ``fakegpu:0``, the CPU does the work, and mixing both devices is an error.
 
-A GPU refuses to add a tensor of its own to one on the CPU; on a CPU-only machine nothing does. Under
-:func:`fake_device` tensors on ``fakegpu:0`` hold real numbers, so that whole models train, forget and answer as they do
-on the CPU, but for the order in which a backward pass adds up; what a GPU would refuse raises :class:`Mixed`.
+A GPU raises an error if its tensors are combined with CPU tensors; a machine without a GPU cannot test that. Under
+:func:`fake_device`, tensors on ``fakegpu:0`` hold real numbers, so that whole models can be trained, unlearned and
+evaluated. The results equal those of the CPU, except for the order of additions in a backward pass. Operations that a
+GPU would reject raise :class:`Mixed`.
 
-Unlike a GPU it knows nothing of cuDNN's or cuSPARSE's kernels, of determinism, or of rounding: ``is_cuda`` is False.
-The registration of a device in Python is private to PyTorch: where it is gone, tests that need it are skipped.
+The fake device does not imitate cuDNN or cuSPARSE kernels, determinism or rounding; ``is_cuda`` is False. PyTorch's
+functions for registering a device from Python are private: tests that need them are skipped if they are missing.
 """
 
 import contextlib
@@ -21,19 +22,19 @@ DEVICE = "fakegpu:0"
 
 _REGISTER = getattr(registration, "_setup_privateuseone_for_python_backend", None)
 if _REGISTER is not None and not hasattr(torch, "fakegpu"):
-    _REGISTER("fakegpu")  # before the first backward pass of the process, which counts the devices
-    torch.fakegpu.get_amp_supported_dtype = lambda: [torch.bfloat16]  # autocast asks, even when it is off
+    _REGISTER("fakegpu")  # must precede the first backward pass of the process, which counts the devices
+    torch.fakegpu.get_amp_supported_dtype = lambda: [torch.bfloat16]  # autocast calls this, even if it is off
 
 _BETWEEN = {"aten::_to_copy", "aten::copy_", "aten::_pack_padded_sequence", "aten::_pack_padded_sequence_backward"}
-"""Operators that read tensors of both devices: copies, and packing, which wants lengths on the CPU."""
+"""Operators that accept tensors of both devices: copies, and packing of sequences, which needs lengths on the CPU."""
 
 
 class Mixed(AssertionError):
-    """An operator was given tensors of both devices."""
+    """Raised if an operator gets tensors of both devices."""
 
 
 class OnDevice(torch.Tensor):
-    """A tensor that says it is on the device; its numbers are those of ``inner``, on the CPU."""
+    """A tensor that reports the fake device; ``inner`` is a CPU tensor with its values."""
 
     @staticmethod
     def __new__(cls, inner):
@@ -50,7 +51,7 @@ class OnDevice(torch.Tensor):
     def data_ptr(self):
         return self.inner.data_ptr()
 
-    # what PyTorch does to sparse tensors before it looks at whose they are
+    # functions of sparse tensors that PyTorch calls before it dispatches to a subclass
 
     @property
     def is_sparse(self):
@@ -80,21 +81,21 @@ class OnDevice(torch.Tensor):
         return self.cpu().numpy()
 
     def __reduce_ex__(self, protocol):
-        return self.cpu().__reduce_ex__(protocol)  # a checkpoint is read onto the CPU
+        return self.cpu().__reduce_ex__(protocol)  # torch.load maps to the CPU
 
     def __repr__(self):
         return f"OnDevice({self.inner!r})"
 
 
 class _Everything(TorchDispatchMode):
-    """Sees what makes tensors, too."""
+    """A mode that also intercepts functions that create tensors."""
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         return _run(function, args, kwargs or {})
 
 
 def _run(function, args, kwargs):
-    """Run an operator on the CPU; what it makes is on the device if what it was given, or told, was."""
+    """Run an operator on the CPU; its result is on the fake device if an argument, or ``device``, is."""
     name = function._schema.name
     flat, shape = tree_flatten((args, kwargs))
     tensors = [value for value in flat if isinstance(value, torch.Tensor)]
@@ -104,7 +105,7 @@ def _run(function, args, kwargs):
     told = kwargs.get("device")
     on_device = bool(here) if told is None else torch.device(told).type == "fakegpu"
     if name == "aten::_fused_sdp_choice":
-        return 0  # the math kernel
+        return 0  # selects the math kernel
     plain = tree_unflatten([_plain(value) for value in flat], shape)
     result = function(*plain[0], **plain[1])
     if name == "aten::copy_" or function._schema.is_mutable:
@@ -123,21 +124,21 @@ def _plain(value):
 
 
 def _refuse_mixed(name, others):
-    """A GPU takes numbers from the CPU as tensors without dimensions, and nothing else."""
+    """Raise :class:`Mixed` if a CPU tensor has dimensions; like a GPU, allow only zero-dimensional CPU tensors."""
     wrong = [tuple(t.shape) for t in others if t.dim()]
     if wrong:
         raise Mixed(f"{name} was given tensors on the device and tensors of shape {wrong} on the CPU")
 
 
 def _as_given(result, plain, given):
-    """Return, of an operator that writes into its arguments, those arguments themselves."""
+    """Return the arguments themselves for operators that write into them, instead of new tensors."""
     mine = {id(inner): own for inner, own in zip(tree_flatten(plain)[0], tree_flatten(given)[0], strict=True)}
     wrap = any(isinstance(own, OnDevice) for own in mine.values())
     return tree_map_only(torch.Tensor, lambda t: mine.get(id(t), OnDevice(t) if wrap else t), result)
 
 
 def _gru(inputs, state, weights, bias, layers, dropout, training, both_ways, batch_first):
-    """Do what ``nn.GRU`` does, for one layer and one direction, by operators that the CPU has too."""
+    """Compute ``nn.GRU`` for one layer and one direction, with operators that also work on the CPU."""
     assert (layers, both_ways, batch_first, bias) == (1, False, True, True)
     of_input, of_state, input_bias, state_bias = weights
     states = [state[0]]
@@ -153,13 +154,13 @@ _from_data = torch.tensor
 
 
 def _tensor(data, *, device=None, **about):
-    """Make a tensor of a list where PyTorch would write it straight into the device's memory."""
+    """Create a tensor from a list; PyTorch's own function would write directly into the memory of the device."""
     made = _from_data(data, **about)
     return made if device is None else made.to(device)
 
 
 class _Generator(torch.Generator):
-    """A generator of the CPU's numbers, on either device."""
+    """A random generator with the CPU's numbers, for either device."""
 
     def __new__(cls, device="cpu"):
         return super().__new__(cls, _plain(torch.device(device)))
@@ -167,7 +168,7 @@ class _Generator(torch.Generator):
 
 @contextlib.contextmanager
 def fake_device():
-    """Make ``torch.device("fakegpu:0")`` available inside; skips the test where PyTorch no longer lets us."""
+    """Make ``torch.device("fakegpu:0")`` available in a context; skip the test if PyTorch does not allow it."""
     if _REGISTER is None:
         pytest.skip("this PyTorch does not let a device be registered in Python")
     instead = {"torch.Generator": _Generator, "torch.tensor": _tensor, "torch._VF.gru": _gru}

@@ -1,4 +1,4 @@
-"""Programs run inside of the tests' process, which saves the start of one of their own."""
+"""Run programs in the tests' process, which avoids starting another one."""
 
 import contextlib
 import io
@@ -7,7 +7,7 @@ import logging
 
 @contextlib.contextmanager
 def inside(folder):
-    """Run programs inside of this process, in a folder, and leave the log as it was; what they print is given."""
+    """Run programs in this process and in a folder, restore the logging afterwards, and capture the output."""
     logger = logging.getLogger("recbole")
     before = logger.handlers[:], logger.level, logger.propagate
     try:

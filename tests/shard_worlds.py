@@ -1,4 +1,4 @@
-"""Small ensembles of every task: data, settings, partitions of the tests' own."""
+"""Fixtures with small ensembles of every task: data, settings and partitions."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ QUICK = {
 
 
 class Place:
-    """The data and settings of one of the small worlds, for an ensemble; settings are the place's own."""
+    """The data and settings of a small world (see `small_worlds`) for an ensemble; its settings are a copy."""
 
     def __init__(self, world, ensemble="sisa", **settings):
         self.config = world.config.with_values(ensemble=ensemble, **QUICK | settings)
@@ -49,7 +49,7 @@ class Place:
 
 
 class Ensembled(Place):
-    """A place whose base ensemble is trained once, and requests against it."""
+    """A place whose base ensemble is trained once, with requests against it."""
 
     def __init__(self, world, ensemble="sisa", **settings):
         super().__init__(world, ensemble, **settings)
@@ -62,7 +62,7 @@ class Ensembled(Place):
         return self.state().data
 
     def start(self, name="shards", data=None, device=None, **hyper):
-        """Return the algorithm on a fresh copy of the base, as a world does."""
+        """Return the algorithm on a fresh copy of the base."""
         config = self.config.with_values(**{"materialise": "lazy"} | hyper)
         data = self.data() if data is None else data
         model = type(self.base)(config, data)
@@ -93,7 +93,7 @@ class Ensembled(Place):
 
 @pytest.fixture(scope="session")
 def ensembles(worlds):
-    """A factory: ``ensembles(model, ensemble)`` trains it once, on the data of its task, by a partition of its own."""
+    """A function: ``ensembles(model, ensemble)`` returns an ensemble that is trained once, with a fixed partition."""
     made = {}
 
     def get(name, ensemble="sisa"):

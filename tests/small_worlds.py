@@ -1,4 +1,4 @@
-"""Small trained models of every task, with requests against them."""
+"""Fixtures with small trained models of every task ("worlds"), and requests against them."""
 
 import json
 import os
@@ -25,7 +25,7 @@ SESSIONS = [[(7 * user + 3 * at + at * at % 5) % 39 + 1 for at in range(4 + user
 
 
 class World:
-    """A small trained model and requests against it; every :meth:`start` is on a fresh copy."""
+    """A small trained model and requests against it; every :meth:`start` uses a fresh copy."""
 
     def __init__(self, config, dataset):
         self.config, self.dataset = config, dataset
@@ -66,7 +66,7 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def worlds(tmp_path_factory, config, sessions, small_dataset):
-    """A factory: ``worlds(model)`` trains it once, on the data of its task."""
+    """A function: ``worlds(model)`` returns the world of a model, which is trained once."""
     made, folder = {}, tmp_path_factory.mktemp("worlds")
     walks = {user: session + session[::-1] for user, session in enumerate(SESSIONS)}
     baskets = {user: [walk[at : at + 2] for at in range(len(walk) - 1)] for user, walk in walks.items()}
@@ -101,7 +101,7 @@ def trained(config, data, epochs=3, build=None):
 
 
 def replaced(data, mask):
-    """Return the data under a mask whose forgotten rows say something else: another item, and other columns."""
+    """Return the data under a mask, with other items and other columns in the forgotten rows."""
     log, rows = data.log, np.flatnonzero(mask)
     item = log.item.copy()
     item[rows] = item[rows] % (len(log.vocabulary["item"]) - 1) + 1
@@ -110,7 +110,7 @@ def replaced(data, mask):
 
 
 def removed(data, mask):
-    """Return the data without the rows of a mask, ids, labels and the numbers of the examples kept."""
+    """Return the data without the rows of a mask; ids, labels and the numbers of examples are kept."""
     log, kept = data.log, ~mask
     columns = {name: values[kept] for name, values in log.columns.items()}
     offsets = np.concatenate([[0], np.cumsum(np.bincount(log.user[kept], minlength=len(log.offsets) - 1))])
@@ -123,7 +123,7 @@ def removed(data, mask):
 
 
 def poisoned(data, folder):
-    """Return the data with the rows of three fake users after their own, read from a file."""
+    """Return the data with the rows of three fake users appended, read from a file."""
     items = data.log.vocabulary["item"].token_array[1:].to_pylist()
     fake = {f"fake{at}": [items[(5 * at + 3 * step) % len(items)] for step in range(6 + at)] for at in range(3)}
     if data.task_type == "NBR":
@@ -148,7 +148,7 @@ def weights(model):
 
 
 def known(model):
-    """Return all that a model knows, by name: its weights, what it learned in closed form, and what it hides."""
+    """Return the whole state of a model by name: weights, closed-form arrays, and hidden pairs."""
     arrays = {f"learned {at}": array for at, array in enumerate(model.learned() or ())}
     dense = {
         n: torch.from_numpy(a.toarray()) if scipy.sparse.issparse(a) else a.cpu().clone() for n, a in arrays.items()
@@ -157,5 +157,5 @@ def known(model):
 
 
 def same(one, other):
-    """Return whether two dictionaries of tensors hold the same numbers under the names of the first."""
+    """Return whether two dictionaries have equal tensors for the keys of the first one."""
     return all(torch.equal(one[name].nan_to_num(7.0), other[name].nan_to_num(7.0)) for name in one)

@@ -1,4 +1,4 @@
-"""What the source must not do, lest it fail, or measure nothing, on a GPU; read from the source, for want of one."""
+"""Checks of the source for mistakes that only show on a GPU, such as tensors created on the wrong device."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "recbole"
 ROOMS = ("model", "unlearning", "evaluator", "trainer", "ensemble", "audit")
-"""Where tensors of models are; a room that is not there yet is passed over."""
+"""Packages whose functions use tensors of models; missing ones are skipped."""
 
 MAKERS = {"arange", "empty", "eye", "full", "linspace", "normal", "ones", "rand", "randint", "randn", "randperm",
           "tensor", "zeros"}  # fmt: skip
@@ -34,15 +34,15 @@ ON_THE_CPU = {
     "trainer/original.py:_rebuild_tensor": "what a checkpoint held",
     "trainer/original.py:persistent_load": "what a checkpoint held",
 }
-"""file:function to why its tensors are on the CPU, or get off it, without a word in the same expression."""
+"""Exceptions: file:function to the reason why its tensors are on the CPU, or are moved in another expression."""
 
 CLOCKS = {"utils/device.py": "the clock that waits", "utils/deadline.py": "limits, not measurements",
           "unlearning/algorithm.py": "a request's limit"}  # fmt: skip
-"""Where the time may be asked without waiting for the device."""
+"""Files that may read the clock without waiting for the device."""
 
 
 def called(node):
-    """Return the dotted name of what is called, ``""`` where it is not just names."""
+    """Return the dotted name of the called function, ``""`` if the expression is not made of names."""
     parts, at = [], node.func
     while isinstance(at, ast.Attribute):
         parts.append(at.attr)
@@ -55,20 +55,20 @@ def told(node, name):
 
 
 def above(node, parents):
-    """Yield the expressions around a node, up to its statement."""
+    """Yield the expressions that contain a node, up to its statement."""
     while (node := parents.get(node)) is not None and not isinstance(node, ast.stmt):
         yield node
 
 
 def moved(node, parents):
-    """Return whether the expression around a node moves it, or makes a part of the model of it, which is moved."""
+    """Return whether the expression around a node moves it to a device, or makes it a parameter or buffer."""
     around = [e for e in above(node, parents) if isinstance(e, ast.Call)]
     methods = {e.func.attr for e in around if isinstance(e.func, ast.Attribute)}
     return bool(methods & {"to", "copy_", "register_buffer", "Parameter"})
 
 
 def function_of(node, parents):
-    """Return the function that a node is in, or the module."""
+    """Return the function that contains a node, or the module."""
     while node in parents and not isinstance(node, ast.FunctionDef):
         node = parents[node]
     return node
@@ -119,7 +119,7 @@ def breach(node, parents):
 
 
 def found():
-    """Return file:function to the breaches there."""
+    """Return file:function to the breaches in it."""
     places = {}
     for path in (path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))):
         for function, line, wrong in breaches(path.read_text(encoding="utf-8")):

@@ -1,4 +1,4 @@
-"""The device that is not there refuses what a GPU refuses, and computes what the CPU computes."""
+"""The fake GPU rejects what a real GPU rejects, and computes what the CPU computes."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The script for a GPU, tried on the CPU: it runs, writes as it goes, and tells what it cannot do."""
+"""`benchmarks/gpu.py` on the CPU: it runs, writes results immediately, and reports what it cannot do."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The shape of the house: imports run one way, files stay short, nothing names the machine it was written on."""
+"""Rules for the source: imports between packages go one way, files stay short, and no paths of a machine occur."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ PACKAGE = REPOSITORY / "recbole"
 
 ORDER = ("utils", "config", "data", "generators", "prepare", "model", "evaluator", "trainer", "ensemble",
          "unlearning", "scenario", "audit", "report", "quick_start", "doors")  # fmt: skip
-"""The rooms; each may import from those before it."""
+"""The packages in ``recbole``; each may import from those before it."""
 
 APART = {
     "model": {"generators", "prepare"},
@@ -20,10 +20,10 @@ APART = {
     "ensemble": {"generators", "prepare"},
     "unlearning": {"generators", "prepare"},
 }
-"""Rooms that stand before another and are none of its business."""
+"""Package to earlier packages from which it must not import."""
 
 BELOW = {room: set(ORDER[:at]) - APART.get(room, set()) for at, room in enumerate(ORDER)}
-"""What a room may import from."""
+"""Package to the packages from which it may import."""
 
 TEXT = {".py", ".md", ".yaml", ".toml", ".txt", ".def", ".cfg", ".sh", ""}
 MACHINE = re.compile("|".join(rf"(?<![\w.])/{folder}/" for folder in ("work", "tmp", "root", "home", "Users", "mnt")))
@@ -34,7 +34,7 @@ def sources():
 
 
 def own_files():
-    """Return the repository's own text files; not what is hidden (but the check), installed, or written by runs."""
+    """Return the repository's own text files, without hidden (except .ci), installed and generated files."""
     left_out = {"saved", "log", "log_tensorboard", "results", "build", "__pycache__"}
     tops = [top for top in REPOSITORY.iterdir() if top.name == ".ci" or not top.name.startswith(".")]
     found = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*"))]
@@ -47,7 +47,7 @@ def name(path):
 
 
 def imported_rooms(path):
-    """Yield (line, room) for each import from ``recbole`` anywhere in a file, also inside of functions."""
+    """Yield (line, package) for each import from ``recbole`` anywhere in a file, also inside of functions."""
     package = ("recbole", *path.relative_to(PACKAGE).parts[:-1])
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -149,6 +149,6 @@ def test_a_path_of_a_machine_is_found():
 
 
 def test_no_two_files_of_tests_share_a_name():
-    """Folders of tests are no packages, so that pytest could not import the second."""
+    """The folders of tests are not Python packages, so that pytest could not import the second file."""
     names = [path.name for path in (REPOSITORY / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))

@@ -1,4 +1,4 @@
-"""Installed distributions with entry points, as folders on the path: what a package from outside would add."""
+"""Create installed distributions with entry points as folders on the path, like packages from outside."""
 
 import importlib
 import os
@@ -27,7 +27,7 @@ def install(folder, group, parts, name="toys"):
 
 
 def python(folder, *words, cwd=None):
-    """Run Python where ``folder`` is on the path beside this package; return what ``subprocess.run`` does."""
+    """Run Python with ``folder`` and this package on the path; return the result of ``subprocess.run``."""
     path = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
         [sys.executable, *map(str, words)],

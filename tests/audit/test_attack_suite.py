@@ -1,4 +1,4 @@
-"""Attackers find what is there, and nothing else; what reads the wrong way round is turned."""
+"""Attacks on user attributes find a signal, find nothing in random vectors, and correct inverted scores."""
 
 import importlib.util
 
@@ -17,17 +17,19 @@ N = 240
 
 
 def people(seed=0, groups=2, protected=None):
+    """Return N users in random groups; by default all of them are protected."""
     group = np.random.default_rng(seed).permutation(np.arange(N) % (groups + 1)) % groups
     names = tuple("abcd"[:groups])
     return People(group, np.ones(N, dtype=bool) if protected is None else protected, names)
 
 
 def vectors(seed=0, d=8):
+    """Return random vectors of N users, float64 [N, d]."""
     return np.random.default_rng(100 + seed).normal(size=(N, d))
 
 
 def equalised(matrix, group, where):
-    """Move the people of each group among ``where`` so that their mean is zero."""
+    """Shift the vectors of each group among the users in ``where`` (bool [N]) so that their mean is zero."""
     moved = matrix.copy()
     for one in np.unique(group):
         rows = where & (group == one)
@@ -36,15 +38,17 @@ def equalised(matrix, group, where):
 
 
 def aucs(rows):
+    """Return ``{(view, population): row}`` of the rows for the metric ``attack_auc``."""
     return {(row["view"], row["population"]): row for row in rows if row["metric"] == "attack_auc"}
 
 
 def inside(matrix, who, **settings):
+    """Run the protocol ``inside`` on one view called ``table``; return its AUC rows as :func:`aucs` does."""
     return aucs(attack({"table": Features(matrix)}, who, AttackSettings(("inside",), **{"folds": 3} | settings)))
 
 
 @pytest.mark.parametrize(("groups", "choose"), [(2, True), (3, False)])
-def test_what_can_be_separated_is_found_by_all(groups, choose):
+def test_every_attacker_separates_groups_that_are_far_apart(groups, choose):
     who = people(groups=groups)
     matrix = vectors()
     matrix[:, 0] += 4 * who.group
@@ -55,7 +59,7 @@ def test_what_can_be_separated_is_found_by_all(groups, choose):
     assert all(row["low"] <= row["value"] <= row["high"] and row["n_people"] == row["n_rows"] for row in rows.values())
 
 
-def test_nothing_is_found_in_random_vectors():
+def test_random_vectors_give_an_auc_of_one_half():
     rows = [
         inside(vectors(seed), people(seed), attackers=("logistic", "trees"), seeds=1, choose=False) for seed in range(6)
     ]
@@ -63,7 +67,7 @@ def test_nothing_is_found_in_random_vectors():
         assert abs(np.mean([row["table", f"inside/{attacker}"]["value"] for row in rows]) - 0.5) < 0.07
 
 
-def test_what_nothing_looks_like_is_told_by_shuffled_groups():
+def test_shuffled_groups_give_the_range_of_auc_without_a_signal():
     settings, views = AttackSettings(seeds=1, folds=3), {"table": Features(vectors())}
     nothing = aucs(shuffled(views, people(), settings, 20))
     assert {population: row["n_rows"] for (_, population), row in nothing.items()} == {
@@ -77,8 +81,11 @@ def test_what_nothing_looks_like_is_told_by_shuffled_groups():
     assert row["low"] <= found["value"] <= row["high"]
 
 
-def test_equal_means_read_the_wrong_way_round_inside_and_not_at_all_from_outside():
-    """The control of anti-learning: groups that mean nothing, their means made equal among the protected people."""
+def test_equal_group_means_give_an_auc_below_one_half_inside_and_one_half_outside():
+    """Groups are random, and their means are made equal among the protected users.
+
+    In cross-validation a linear attacker then predicts the wrong group (anti-learning).
+    """
     values = []
     for seed in range(4):
         protected = np.random.default_rng(seed).random(N) < 0.6
@@ -92,7 +99,7 @@ def test_equal_means_read_the_wrong_way_round_inside_and_not_at_all_from_outside
     assert inside_ < 0.42 and abs(outside - 0.5) < 0.06 and abs(reverse - 0.5) < 0.06
 
 
-def test_whoever_knows_the_method_turns_the_sign():
+def test_the_adaptive_attacker_inverts_scores_below_one_half():
     who = people()
     moved = equalised(vectors(d=16), who.group, who.protected)
     rows = inside(moved, who, attackers=("logistic",), seeds=3, folds=5)
@@ -101,8 +108,8 @@ def test_whoever_knows_the_method_turns_the_sign():
     assert rows["any", "inside/adaptive"]["low"] > 0.5
 
 
-def test_spikes_that_weak_attackers_miss_are_found_by_trees():
-    """Everybody in one point but for an offset of the group: nothing to an MLP on the columns as they are."""
+def test_trees_find_group_offsets_that_an_mlp_misses():
+    """All users are in nearly the same point except for a tiny offset of the group, which the MLP does not see."""
     who, draw = people(), np.random.default_rng(5)
     collapsed = 0.1 + 1e-8 * draw.normal(size=(N, 8)) + 1e-7 * (who.group[:, None] - 0.5) * draw.choice([-1, 1], 8)
     rows = inside(collapsed, who, seeds=1)
@@ -111,15 +118,15 @@ def test_spikes_that_weak_attackers_miss_are_found_by_trees():
     assert rows["any", "inside/worst"]["value"] > 0.97
 
 
-def test_the_worst_is_chosen_by_whom_it_knows():
-    """Of many views without anything in them the best of the test is better than the one that inner folds choose."""
+def test_the_worst_attacker_is_selected_on_known_users_only():
+    """Of views without any signal, the one selected by inner folds scores below the best one on the test users."""
     views = {f"view {seed}": Features(vectors(seed)) for seed in range(5)}
     rows = aucs(attack(views, people(), AttackSettings(("inside",), ("logistic",), seeds=1)))
     worst = rows["any", "inside/worst"]["value"]
     assert worst < max(row["value"] for (view, _), row in rows.items() if view != "any")
 
 
-def test_insiders_know_more_the_larger_their_share():
+def test_insiders_who_know_more_users_attack_better():
     who = people()
     matrix = vectors()
     matrix[:, :2] += who.group[:, None]
@@ -129,7 +136,7 @@ def test_insiders_know_more_the_larger_their_share():
     assert 0.6 < values[0] < values[2]
 
 
-def test_who_is_protected_is_read_of_what_protection_does():
+def test_protection_reveals_who_is_protected():
     protected = np.random.default_rng(0).random(N) < 0.5
     matrix = vectors()
     matrix[protected] *= 0.1
@@ -143,7 +150,7 @@ def test_who_is_protected_is_read_of_what_protection_does():
     assert rows["table", "who/trees"]["value"] > 0.9
 
 
-def test_all_can_take_part_and_small_groups_count_as_much():
+def test_unbalanced_groups_can_be_attacked_with_balanced_accuracy():
     who = people()
     matrix = vectors()
     matrix[:, 0] += 4 * who.group
@@ -153,13 +160,13 @@ def test_all_can_take_part_and_small_groups_count_as_much():
     assert min(row["value"] for row in rows if row["metric"] == "attack_balanced_accuracy") > 0.85
 
 
-def test_the_same_seeds_give_the_same_bits():
+def test_the_same_seeds_give_identical_rows():
     who = people()
     one, other = (inside(vectors(), who, seeds=1, folds=2, choose=False) for _ in range(2))
     assert one == other and len(one) == 3
 
 
-def test_what_is_wide_is_read_wide_by_logistic_regression():
+def test_logistic_regression_uses_the_unreduced_sparse_features():
     from scipy.sparse import csr_array
 
     who = people()
@@ -172,7 +179,7 @@ def test_what_is_wide_is_read_wide_by_logistic_regression():
     np.testing.assert_allclose(few.T @ few, np.diag(np.diag(few.T @ few)), atol=1e-6)
 
 
-def test_a_package_that_is_missing_is_named(monkeypatch):
+def test_a_missing_package_is_named(monkeypatch):
     check_installed()
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else find(name))

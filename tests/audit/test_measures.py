@@ -1,4 +1,4 @@
-"""Measures of attacks against their definitions, and what intervals are made of."""
+"""Attack metrics against scikit-learn, and each user's share of a metric, from which intervals are computed."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from recbole.audit.measures import auc, shares, turned
 
 
 def drawn(groups, n=200, seed=0, digits=1):
+    """Return random predicted probabilities [n, groups] that favour the true group, and the groups, int64 [n]."""
     draw = np.random.default_rng(seed)
     group = draw.integers(groups, size=n)
     logits = draw.normal(size=(n, groups)).round(digits)
@@ -16,7 +17,7 @@ def drawn(groups, n=200, seed=0, digits=1):
 
 
 @pytest.mark.parametrize("groups", [2, 3, 5])
-def test_means_of_shares_are_the_metrics(groups):
+def test_the_means_of_the_shares_are_the_metrics(groups):
     metrics = pytest.importorskip("sklearn.metrics")
     scores, group = drawn(groups)
     told = scores.argmax(axis=1)
@@ -33,20 +34,20 @@ def test_means_of_shares_are_the_metrics(groups):
     np.testing.assert_allclose(shares(scores, group).mean(axis=0), wanted, rtol=1e-12)
 
 
-def test_shares_vary_as_much_as_the_metrics_over_other_people():
-    """The standard error that the shares of one draw give is that of the metrics over many draws."""
+def test_shares_give_the_standard_error_of_the_metrics():
+    """The standard error from one sample's shares equals the standard deviation of the metrics over many samples."""
     many = np.array([shares(*drawn(3, 400, seed)).mean(axis=0) for seed in range(100)])
     one = shares(*drawn(3, 400, 1000))
     np.testing.assert_allclose(one.std(axis=0) / np.sqrt(len(one)), many.std(axis=0), rtol=0.25)
 
 
-def test_scores_turned_round_rank_the_other_way():
+def test_inverted_scores_have_one_minus_the_auc():
     for groups in (2, 4):
         scores, group = drawn(groups, digits=9)
         assert auc(turned(scores), group) == pytest.approx(1 - auc(scores, group))
         np.testing.assert_allclose(turned(scores).sum(axis=1), 1)
 
 
-def test_one_group_alone_has_no_area():
+def test_a_single_group_has_no_auc():
     found = shares(np.array([[0.2, 0.8], [0.6, 0.4]]), np.array([1, 1])).mean(axis=0)
     assert np.isnan(found[0]) and found[1] == 0.5

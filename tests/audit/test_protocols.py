@@ -1,4 +1,4 @@
-"""Who is known and who is read in each protocol."""
+"""Attack protocols: which users are in the training and the test set of the attacker."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,13 @@ WHO = People(GROUP, PROTECTED, ("a", "b"))
 
 
 def rounds(protocol, balanced=True, seed=0):
+    """Return the splits of a protocol with five folds."""
     return list(splits(WHO, protocol, seed, 5, balanced))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("balanced", [True, False])
-def test_nobody_is_known_and_read_and_those_without_a_group_are_neither(protocol, balanced):
+def test_training_and_test_users_are_disjoint_and_have_known_groups(protocol, balanced):
     assert obstacle(WHO, protocol, 5) is None
     for split in rounds(protocol, balanced):
         assert not set(split.train) & set(split.test)
@@ -29,30 +30,30 @@ def test_nobody_is_known_and_read_and_those_without_a_group_are_neither(protocol
             assert not balanced or np.ptp(sizes) <= 1
 
 
-def test_folds_are_of_the_protected_people_and_each_is_read_once():
+def test_each_protected_user_is_in_one_test_fold():
     read = np.concatenate([split.test for split in rounds("inside", balanced=False)])
     assert sorted(read) == np.flatnonzero(PROTECTED & (GROUP >= 0)).tolist()
     assert len(rounds("inside")) == 5 and len(rounds("insider_25")) == 1
 
 
-def test_outside_is_not_inside():
+def test_outside_protocols_cross_between_protected_and_other_users():
     (one,), (other,) = rounds("outside"), rounds("outside_reversed")
     assert not PROTECTED[one.train].any() and PROTECTED[one.test].all()
     assert PROTECTED[other.train].all() and not PROTECTED[other.test].any()
 
 
 @pytest.mark.parametrize(("protocol", "share"), [("insider_10", 0.1), ("insider_25", 0.25), ("insider_50", 0.5)])
-def test_insiders_know_their_share(protocol, share):
+def test_insider_protocols_train_on_their_share(protocol, share):
     (split,) = rounds(protocol)
     assert len(split.train) / (len(split.train) + len(split.test)) == pytest.approx(share, abs=0.02)
 
 
-def test_other_seeds_are_other_folds_and_the_same_seed_the_same():
+def test_folds_depend_on_the_seed():
     one, again, other = (rounds("inside", seed=seed)[0].test.tolist() for seed in (0, 0, 1))
     assert one == again != other
 
 
-def test_games_that_cannot_be_played_say_why():
+def test_impossible_protocols_give_a_reason():
     everybody = People(GROUP, np.ones(N, dtype=bool), ("a", "b"))
     for protocol in ("outside", "outside_reversed", "who"):
         assert obstacle(everybody, protocol, 5) == "all users are protected"

@@ -1,4 +1,4 @@
-"""What attackers read before and after attribute unlearning: which commands are run, and the tables of records."""
+"""`benchmarks/attribute.py`: its commands, and its tables of attacks before and after attribute unlearning."""
 
 import importlib
 from pathlib import Path
@@ -12,21 +12,21 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """A factory: ``benchmark(name)`` imports a script of the benchmarks."""
+    """A function: ``benchmark(name)`` imports a script of the benchmarks."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module
 
 
 @pytest.fixture
 def arguments(benchmark, tmp_path):
-    """A function that reads a command line about the cells of the benchmark's file."""
+    """A function that parses a command line for cells in the benchmark's own file."""
     words = ["--work", str(tmp_path / "work"), "--data", str(tmp_path / "data")]
     return lambda *more: benchmark("attribute").parse_args([*words, *more])
 
 
 @pytest.fixture
 def made(arguments, benchmark):
-    """A function that puts an empty checkpoint where a step would."""
+    """A function that creates an empty checkpoint file where a step would write it."""
 
     def make(args, step):
         name = "model_best.pth" if step == "base" else "model_unlearn_epoch_0_retrain_checkpoint_idx_to_match_3.pth"
@@ -39,6 +39,7 @@ def made(arguments, benchmark):
 
 
 def settings_of(words):
+    """Return the settings in a command line as a dictionary."""
     return dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
 
 
@@ -52,7 +53,7 @@ def test_the_base_comes_first_and_every_method_is_attacked(benchmark, arguments)
     }
 
 
-def test_parts_of_one_seed_take_the_first(benchmark, arguments):
+def test_parts_that_run_for_one_seed_use_the_first(benchmark, arguments):
     args = arguments("--only", "LightGCN", "--methods", "d2d")
     seeds = {part: set() for part in args.parts}
     for part, _, seed, _, _ in benchmark("attribute").wanted(args):
@@ -60,19 +61,19 @@ def test_parts_of_one_seed_take_the_first(benchmark, arguments):
     assert seeds == {"inside": {2, 3, 5, 7, 11}, "share": {2}, "null": {2}}
 
 
-def test_cells_that_are_to_be_named_are_not_run_otherwise(arguments):
+def test_cells_that_must_be_requested_do_not_run_by_default(arguments):
     assert not [name for name in arguments().cells if "released" in name]
     assert list(arguments("--only", "NeuMF released").cells) == ["NeuMF released"]
 
 
-def test_a_cell_that_is_like_another_has_its_settings(arguments):
+def test_a_cell_that_refers_to_another_has_its_settings(arguments):
     cells = arguments().cells
     million, first = cells["NeuMF 1M"].settings, cells["NeuMF"].settings
     assert million["mf_embedding_size"] == first["mf_embedding_size"] and million["epochs"] == first["epochs"]
     assert (million["dataset"], first["dataset"]) == ("ml-1m_receraser", "ml-100k")
 
 
-def test_methods_are_put_to_the_base_of_their_seed(benchmark, arguments, made):
+def test_methods_start_from_the_base_of_their_seed(benchmark, arguments, made):
     attribute, args = benchmark("attribute"), arguments("--only", "NeuMF")
     base, cell = made(args, "base"), args.cells["NeuMF"]
     first, method = (attribute.steps_of(args, "inside", "age")[at] for at in (0, 2))
@@ -84,7 +85,7 @@ def test_methods_are_put_to_the_base_of_their_seed(benchmark, arguments, made):
     assert {s["eval_args"] for s in (trained, unlearned)} == {"{mode: uni99, order: TO, split: {LS: valid_and_test}}"}
 
 
-def test_the_base_is_attacked_on_the_people_of_a_share(benchmark, arguments, made):
+def test_the_base_is_attacked_on_the_protected_share_of_users(benchmark, arguments, made):
     attribute, args = benchmark("attribute"), arguments("--only", "NeuMF", "--attributes", "gender")
     base, other = made(args, "base"), made(args, "gender d2d share")
     steps = {step.name: step for step in attribute.steps_of(args, "share", "gender")}
@@ -93,13 +94,13 @@ def test_the_base_is_attacked_on_the_people_of_a_share(benchmark, arguments, mad
     assert steps["gender u2u share"].settings["protect_fraction"] == 0.6
 
 
-def test_an_attack_on_what_is_not_there_is_said(benchmark, arguments):
+def test_an_attack_on_a_missing_checkpoint_gives_a_message(benchmark, arguments):
     attribute, args = benchmark("attribute"), arguments("--only", "NeuMF")
     with pytest.raises(UserError, match="0 checkpoints"):
         attribute.checkpoint_of(args, args.cells["NeuMF"], 2, "gender d2d")
 
 
-def test_what_needs_a_failed_step_is_left_out(benchmark, arguments, monkeypatch):
+def test_steps_that_need_a_failed_step_are_skipped(benchmark, arguments, monkeypatch):
     attribute, tried = benchmark("attribute"), []
     args = arguments("--only", "NeuMF", "--attributes", "gender", "--parts", "inside", "--seeds", "2")
 
@@ -119,12 +120,14 @@ def test_what_needs_a_failed_step_is_left_out(benchmark, arguments, monkeypatch)
 
 # --- the tables ------------------------------------------------------------------------------------------------------
 def attacked(value, population, view="gmf", model="base"):
+    """Return a result row of an attack."""
     ends = {"low": value - 0.05, "high": value + 0.05}
     about = {"split": "gender", "metric": "attack_auc", "view": view, "model": model, "population": population}
     return about | {"value": value, "k": None} | ends
 
 
 def scored(value, model):
+    """Return a result row of utility."""
     about = {"split": "test", "population": "all", "minus": None, "k": 10, "model": model, "view": "all"}
     return [about | {"metric": f"{metric}against", "value": value} for metric in ("hit", "ndcg")]
 
@@ -134,7 +137,7 @@ def record(*rows):
 
 
 def cells_of(text, beginning):
-    """Return the first row of a table whose first cells are these, as heading to cell."""
+    """Return the first row of a table that begins with some cells, as column name to cell."""
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
     for at, line in enumerate(lines):
         if line[: len(beginning)] == beginning:
@@ -169,22 +172,22 @@ def shown(benchmark, records, tmp_path):
     return benchmark("attribute_tables").tables(records, tmp_path / "table.md")
 
 
-def test_utility_is_of_the_model_that_a_step_made(shown):
+def test_utility_is_that_of_the_model_of_the_step(shown):
     assert cells_of(shown, ["NeuMF", "", "base"])["HR@10"] == "0.550 ± 0.071"
     assert cells_of(shown, ["NeuMF", "gender", "d2d"])["NDCG@10"] == "0.400"
 
 
-def test_attackers_stand_beside_each_other_with_intervals(shown):
+def test_attackers_have_columns_with_intervals(shown):
     assert cells_of(shown, ["NeuMF", "gender", "base", "gmf", "2"])["mlp"] == "0.750 ± 0.071 [0.70, 0.80]"
     assert cells_of(shown, ["NeuMF", "gender", "inside", "adaptive"])["d2d"] == "0.710 [0.66, 0.76]"
 
 
-def test_a_number_stands_beside_what_shuffled_groups_come_to(shown):
+def test_each_value_is_shown_next_to_that_of_shuffled_groups(shown):
     assert cells_of(shown, ["NeuMF", "gender", "base", "gmf", "0.700, null [0.45, 0.55]"]) is not None
     assert cells_of(shown, ["NeuMF", "gender", "untrained", "gmf"])["mlp"] == "0.520"
 
 
-def test_what_was_not_run_is_said_and_every_row_is_in_the_csv(shown, tmp_path):
+def test_missing_steps_are_listed_and_the_csv_has_all_rows(shown, tmp_path):
     assert "Not run of inside, NeuMF: 1 steps." in shown
     assert (tmp_path / "table.csv").read_text().count("attack_auc") == 7
 

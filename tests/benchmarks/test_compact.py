@@ -1,4 +1,4 @@
-"""The comparison of masked retraining with a fresh run: the compact file, ids mapped through tokens, statistics."""
+"""`benchmarks/compact.py`: the file without forgotten rows, the mapping of ids through tokens, and the statistics."""
 
 import importlib
 from pathlib import Path
@@ -18,7 +18,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """A factory: ``benchmark(name)`` imports a script of the benchmarks."""
+    """A function: ``benchmark(name)`` imports a script of the benchmarks."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module
 
@@ -30,7 +30,7 @@ def compact(benchmark):
 
 @pytest.fixture
 def whole(small_cf, config):
-    """A data set from which the first three rows of eight people are forgotten; nobody and nothing goes with them."""
+    """A data set in which the first three rows of eight users are forgotten; every user and item keeps some rows."""
     dataset = create_dataset(config(small_cf), ModelType.GENERAL)
     log, forgotten = dataset.log, np.zeros(len(dataset.log), dtype=bool)
     asking = log.vocabulary["user"].ids([f"u{at}" for at in range(10, 18)])
@@ -40,7 +40,7 @@ def whole(small_cf, config):
 
 @pytest.fixture
 def fresh(compact, whole, config, small_cf, tmp_path):
-    """A function that reads the compact file."""
+    """A function that reads the file without the forgotten rows as a data set."""
     path = tmp_path / "fresh" / "small" / "small.inter"
     compact.write_compact(whole, small_cf / "small" / "small.inter", path)
     columns = {"inter": ["user_id", "item_id", "timestamp", compact.SPLIT]}
@@ -48,7 +48,7 @@ def fresh(compact, whole, config, small_cf, tmp_path):
 
 
 def rows_by_token(dataset):
-    """Return (user, item, time) to label of what is retained."""
+    """Return ``{(user, item, time): split label}`` of the retained rows, by tokens."""
     log, kept = dataset.log, ~dataset.forgotten
     names = [log.vocabulary[side].tokens(getattr(log, side)[kept]).tolist() for side in ("user", "item")]
     rows = zip(*names, log.columns["timestamp"][kept].tolist(), strict=True)
@@ -64,7 +64,7 @@ def test_the_compact_file_has_the_retained_rows_in_their_order(fresh, whole, sma
     assert lines == [header, *(line for line in rest if line in kept)] and len(kept) == len(whole.log) - 24
 
 
-def test_a_given_split_has_the_labels_of_the_whole_log_and_other_ids(compact, fresh, whole):
+def test_split_files_keep_the_labels_of_the_whole_log(compact, fresh, whole):
     with compact.given_split():
         given = fresh()
     assert rows_by_token(given) == rows_by_token(whole)
@@ -72,7 +72,7 @@ def test_a_given_split_has_the_labels_of_the_whole_log_and_other_ids(compact, fr
     assert any((ids != np.arange(len(ids))).any() for ids in compact.new_ids(whole, given))
 
 
-def test_a_new_split_moves_rows_of_those_who_asked(compact, fresh, whole):
+def test_a_new_split_moves_rows_of_requesting_users(compact, fresh, whole):
     anew = fresh()
     one, other = rows_by_token(whole), rows_by_token(anew)
     moved = [row for row, label in one.items() if other[row] != label]
@@ -81,27 +81,27 @@ def test_a_new_split_moves_rows_of_those_who_asked(compact, fresh, whole):
     assert people <= {f"u{at}" for at in range(10, 18)}
 
 
-def test_other_rows_are_refused(compact, fresh, whole):
+def test_a_file_with_other_rows_is_rejected(compact, fresh, whole):
     dataset, more = fresh(), whole.forgotten.copy()
     more[np.flatnonzero(~more)[0]] = True
     with pytest.raises(UserError, match="other pairs than the retained ones"):
         compact.labels_moved(whole.masked(more), dataset)
 
 
-def test_a_lost_item_is_refused(compact, config, whole, write_inter, tmp_path):
+def test_a_file_that_lacks_an_item_is_rejected(compact, config, whole, write_inter, tmp_path):
     write_inter(tmp_path / "less", [("u1", "i1", 1), ("u2", "i1", 2)])
     with pytest.raises(UserError, match="users of the compact file differ"):
         compact.new_ids(whole, create_dataset(config(tmp_path / "less"), ModelType.GENERAL))
 
 
-def test_a_pair_that_comes_twice_is_refused(compact, config, write_inter, tmp_path):
+def test_repeated_pairs_are_rejected(compact, config, write_inter, tmp_path):
     path = write_inter(tmp_path, [("u1", "i1", 1), ("u1", "i1", 2)])
     with pytest.raises(UserError, match="more than once"):
         compact.write_compact(create_dataset(config(tmp_path), ModelType.GENERAL), path, tmp_path / "new.inter")
 
 
-def test_a_renumbered_model_answers_in_the_ids_of_the_whole_log(compact, fresh, whole):
-    """The model scores a pair by its tokens, so that both must give one answer."""
+def test_a_model_of_the_reduced_file_scores_in_ids_of_the_whole_log(compact, fresh, whole):
+    """The model's scores depend only on tokens, so that both data sets must give the same scores."""
     dataset = fresh()
 
     def scores(of, users):
@@ -122,28 +122,28 @@ def between(one, other):
     return np.abs(np.subtract.outer(np.asarray(one, dtype=float), other))
 
 
-def test_the_excess_is_zero_of_one_distribution_and_grows_with_a_shift(benchmark):
+def test_the_excess_is_zero_for_equal_distributions_and_grows_with_a_shift(benchmark):
     tables, draw = benchmark("compact_tables"), np.random.default_rng(1)
     one, other = draw.normal(size=(2, 200))
     found = {by: tables.excess(between(one, other + by), between(one, one), between(other, other)) for by in (0, 1, 2)}
     assert abs(found[0]) < 0.05 and 0.2 < found[1] < found[2]
 
 
-def test_the_excess_leaves_out_pairs_of_one_seed(benchmark):
+def test_the_excess_leaves_out_pairs_with_equal_seeds(benchmark):
     tables = benchmark("compact_tables")
     across, inside = np.array([[9.0, 3.0], [5.0, 9.0]]), np.array([[0.0, 2.0], [2.0, 0.0]])
     assert tables.apart(across) == 4 and tables.excess(across, inside, 2 * inside) == 1
 
 
-def test_the_interval_of_a_mean_is_students(benchmark):
+def test_the_interval_of_a_mean_is_that_of_student(benchmark):
     tables, values = benchmark("compact_tables"), np.array([1.0, 2.0, 4.0, 9.0])
     mean, half = tables.interval(values)
     low, high = t.interval(0.95, 3, loc=values.mean(), scale=values.std(ddof=1) / 2)
     assert (mean - half, mean + half) == pytest.approx((low, high))
 
 
-def test_the_jackknife_of_a_mean_over_seeds_is_its_interval(benchmark):
-    """Of what each seed adds alone: d(s, t) = v_s + v_t, whose mean over pairs is 2 mean(v)."""
+def test_the_jackknife_interval_of_an_additive_distance_is_that_of_its_mean(benchmark):
+    """If each seed adds its own term, d(s, t) = v_s + v_t, the mean over pairs is 2 mean(v)."""
     tables, values = benchmark("compact_tables"), np.array([1.0, 2.0, 4.0, 9.0])
     found = tables.jackknifed(tables.apart, [np.add.outer(values, values)])
     assert found == pytest.approx(tables.interval(2 * values))

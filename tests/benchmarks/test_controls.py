@@ -1,4 +1,4 @@
-"""The check that measures order models of known order: what is expected, ties and NaN, the over-forgotten model."""
+"""`benchmarks/controls.py`: expected orders of the control models, ties and NaN, and the over-forgotten model."""
 
 import importlib
 from pathlib import Path
@@ -29,6 +29,7 @@ def controls(monkeypatch):
 
 
 def ladder(order, *values):
+    """Return the verdicts on an ordered list of values."""
     return dict(zip(order.STEPS, values, strict=True))
 
 
@@ -66,14 +67,14 @@ def test_the_known_order_is_found(order, name, values):
         ("js_divergence, others", (3, 2, NAN, NAN, 5), {"half > retrained", "retrained = over-forgotten"}),
     ],
 )
-def test_ties_nan_and_other_orders_fail(order, name, values, failing):
-    """None stands for all relations."""
+def test_ties_nan_and_wrong_orders_fail(order, name, values, failing):
+    """In the parameters, None means that all expected relations fail."""
     found = order.relations(order.MEASURES[name], ladder(order, *values))
     assert {relation for relation, holds in found.items() if not holds} == (failing or set(found))
 
 
-def test_seeds_are_judged_each_by_itself(order):
-    """Means over seeds fall, and of one seed the half is above the base."""
+def test_each_seed_is_judged_separately(order):
+    """The means over seeds are in order, but for one seed the half-forgotten model is above the base."""
     of_steps = ladder(order, [9, 2], [5, 3], [1, 1], [0, 0], [0, 0])
     measure = order.MEASURES["avg_forgotten_per_user@10"]
     assert order.judged(measure, of_steps) == (1, {"base > half": 1})
@@ -82,19 +83,19 @@ def test_seeds_are_judged_each_by_itself(order):
     assert (line["base"], line["half"]) == ("5.500", "4.000")
 
 
-def test_what_is_ordered_has_no_mark(order):
+def test_correct_orders_are_not_marked(order):
     line = order.table({"js_divergence, requesting": ladder(order, [3], [2], [1], [4], [5])}).iloc[0]
     assert (line["ordered"], line["what fails"]) == ("1 of 1", "")
 
 
-def test_base_and_retrained_are_told_apart_by_pairs(order):
-    """Both vary by ten from seed to seed; what they differ by is 1, 2 and 3: mean 2, standard error 1 / sqrt(3)."""
+def test_base_and_retrained_are_compared_by_paired_differences(order):
+    """Both vary by ten between seeds, but the differences are 1, 2 and 3: mean 2, standard error 1 / sqrt(3)."""
     of_steps = ladder(order, [1, 12, 23], [0] * 3, [0, 10, 20], [0] * 3, [0] * 3)
     assert order.separation(of_steps) == pytest.approx(2 * 3**0.5)
     assert np.isnan(order.separation(ladder(order, [2], [0], [1], [0], [0])))
 
 
-def test_a_seed_is_no_reference_of_its_own_ladder(controls, capsys):
+def test_a_retrained_model_is_not_its_own_reference(controls, capsys):
     with pytest.raises(SystemExit):
         controls.parse_args(["--data", "d", "--work", "w", "--seeds", "2", "3", "--references", "3"])
     assert "shares its random numbers" in capsys.readouterr().err
@@ -102,7 +103,7 @@ def test_a_seed_is_no_reference_of_its_own_ladder(controls, capsys):
 
 @pytest.fixture
 def asked(small_dataset):
-    """A view of which three people asked to forget a training row and a test row each, and the mask of these rows."""
+    """A view in which three users forget one training row and one test row each, and the mask of these rows."""
     log, forgotten = small_dataset.log, np.zeros(len(small_dataset.log), dtype=bool)
     for person in (4, 7, 9):
         rows = np.arange(log.offsets[person], log.offsets[person + 1])
@@ -110,7 +111,7 @@ def asked(small_dataset):
     return build_views(small_dataset, forgotten, 3, 1, np.arange(small_dataset.n_items) % 3 == 1), forgotten
 
 
-def test_over_forgotten_items_are_last_and_nobody_else_is_touched(controls, small_dataset, asked):
+def test_over_forgotten_items_are_ranked_last_for_requesting_users_only(controls, small_dataset, asked):
     view, mask = asked
     n_items = small_dataset.n_items
     fixed = torch.randn(small_dataset.n_users, n_items, generator=torch.Generator().manual_seed(1))
@@ -130,12 +131,12 @@ def test_over_forgotten_items_are_last_and_nobody_else_is_touched(controls, smal
     settings = EvalSettings((find_metric("NDCG"),), (10,), 4096)
     rows = evaluate(over, view, settings, [get_probe("forgotten")()])
     ranks = [row["value"] for row in rows if row["metric"] == "forgotten_log2_rank"]
-    two_last = np.log2(n_items - 1.5)  # of n_items - 1 items the last two share their place
-    assert ranks == pytest.approx([two_last, two_last])  # of trained and of held-out pairs
+    two_last = np.log2(n_items - 1.5)  # the last two of n_items - 1 items share a rank
+    assert ranks == pytest.approx([two_last, two_last])  # for trained and for held-out pairs
 
 
 def test_every_measure_is_a_row_of_an_evaluation(controls, order, small_dataset, asked):
-    """A heading whose row no probe returns would be NaN, and look like a measure that fails."""
+    """If a measure matched no row of an evaluation, its value would be NaN, and it would seem to fail."""
     view, _ = asked
     fixed = torch.randn(2, small_dataset.n_users, small_dataset.n_items, generator=torch.Generator().manual_seed(2))
 
@@ -153,7 +154,7 @@ def test_every_measure_is_a_row_of_an_evaluation(controls, order, small_dataset,
     assert values[name] == pytest.approx(once[name] / 2) and once[name] > 0
 
 
-def test_values_are_there_for_the_same_seeds_and_made_anew_for_others(controls, order, tmp_path, monkeypatch):
+def test_values_are_reused_only_for_the_same_seeds(controls, order, tmp_path, monkeypatch):
     made = []
 
     def compared(args, cell):
@@ -169,7 +170,7 @@ def test_values_are_there_for_the_same_seeds_and_made_anew_for_others(controls, 
     assert [seeds for _, seeds in made] == [[2], [3], [3]]
 
 
-def test_an_unknown_cell_is_refused_in_one_line(controls, capsys):
+def test_an_unknown_cell_gives_a_one_line_error(controls, capsys):
     with pytest.raises(SystemExit):
         controls.parse_args(["--data", "d", "--work", "w", "--cells", "Nothing"])
     assert "not in grid.yaml: Nothing" in capsys.readouterr().err

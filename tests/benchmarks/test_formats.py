@@ -1,4 +1,4 @@
-"""Generated raw files of the data sets, and the measurement from them to a request."""
+"""`benchmarks/formats.py`: generated raw files of the data sets, and the measurement from raw files to a request."""
 
 import importlib
 import json
@@ -18,7 +18,7 @@ ASKED = DONE | {"outcomes": {"applied": 1}}
 
 @pytest.fixture
 def imported(monkeypatch):
-    """A factory: ``imported(name)`` imports a script of the benchmarks."""
+    """A function: ``imported(name)`` imports a script of the benchmarks."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     return importlib.import_module
 
@@ -33,7 +33,7 @@ def arguments(folder, *more):
 
 
 @pytest.mark.parametrize(("name", "scale"), [("dunnhumby", 0.002), ("nowp", 0.0005), ("30music", 0.0002)])
-def test_generated_files_are_what_the_preparation_reads(imported, tmp_path, monkeypatch, name, scale):
+def test_generated_files_can_be_prepared(imported, tmp_path, monkeypatch, name, scale):
     raw_formats = imported("raw_formats")
     for folder in ("one", "two"):
         raw_formats.write_raw(name, tmp_path / folder, scale)
@@ -49,12 +49,12 @@ def test_generated_files_are_what_the_preparation_reads(imported, tmp_path, monk
     assert 0.95 * wanted <= read["interactions"] <= 1.05 * wanted
 
 
-def test_sizes_are_shares_of_the_published_ones(imported, tmp_path):
+def test_sizes_are_scaled_from_the_published_ones(imported, tmp_path):
     source = imported("raw_formats").Source("instacart", tmp_path, 0.01)
     assert (source["users"], source["orders"], source["products"]) == (2_062, 34_210, 496)
 
 
-def test_three_are_whole_and_the_others_a_tenth(formats, tmp_path):
+def test_three_data_sets_have_full_size_and_the_others_a_tenth(formats, tmp_path):
     args = formats.parse_args(arguments(tmp_path))
     shares = {name: formats.share_of(args, name) for name in formats.FORMATS}
     assert {name for name, share in shares.items() if share == 1} == {"movielens", "30music", "instacart"}
@@ -65,7 +65,7 @@ def test_three_are_whole_and_the_others_a_tenth(formats, tmp_path):
 
 @pytest.fixture
 def measured(formats, monkeypatch):
-    """What is measured, in its order; each part gives what ``answers`` has of it."""
+    """A list of the measured parts in order; each part returns its entry in the attribute ``answers``."""
     calls = []
     answers = {"prepare": DONE | {"megabytes": 12.0}, "load": LOADED, "steps": STEPS, "request": ASKED}
 
@@ -85,7 +85,7 @@ def measured(formats, monkeypatch):
     return calls, answers
 
 
-def test_parts_are_measured_once_and_nothing_is_left(formats, measured, tmp_path, capsys):
+def test_parts_are_measured_once_and_no_files_are_left(formats, measured, tmp_path, capsys):
     calls, _ = measured
     assert formats.main(arguments(tmp_path, "--only", "nowp")) == 0
     assert calls == [f"nowp {part}" for part in formats.PARTS]
@@ -100,7 +100,7 @@ def test_parts_are_measured_once_and_nothing_is_left(formats, measured, tmp_path
     assert calls == [] and "nowp: all parts (as kept)" in capsys.readouterr().out
 
 
-def test_a_part_that_fails_ends_its_data_set_and_is_measured_again(formats, measured, tmp_path, capsys):
+def test_a_failed_part_ends_its_data_set_and_is_repeated_later(formats, measured, tmp_path, capsys):
     calls, answers = measured
     answers["load"] = FAILED
     assert formats.main(arguments(tmp_path, "--only", "nowp", "dunnhumby")) == 1
@@ -108,11 +108,11 @@ def test_a_part_that_fails_ends_its_data_set_and_is_measured_again(formats, meas
     assert "failed: no memory" in capsys.readouterr().out
     answers["load"] = LOADED
     calls.clear()
-    assert formats.main(arguments(tmp_path, "--only", "nowp")) == 1  # dunnhumby's failure is still there
+    assert formats.main(arguments(tmp_path, "--only", "nowp")) == 1  # the failure of dunnhumby is still recorded
     assert calls == ["nowp prepare", "nowp load", "nowp steps", "nowp request"]
 
 
-def test_the_page_has_a_place_for_the_table(formats, measured, tmp_path):
+def test_the_docs_page_has_markers_for_the_table(formats, measured, tmp_path):
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     assert page.index("<!-- formats: begin -->") < page.index("<!-- formats: end -->")
     (tmp_path / "page.md").write_text("<!-- formats: begin -->\nold\n<!-- formats: end -->\n")
@@ -129,7 +129,7 @@ def test_the_page_has_a_place_for_the_table(formats, measured, tmp_path):
     ("name", "scale"), [("dunnhumby", "0.002"), ("nowp", "0.002"), ("movielens", "0.01"), ("goodreads", "0.002")]
 )
 def test_a_small_run(formats, tmp_path, name, scale):
-    """A smaller part of MovieLens has so few films that somebody has seen them all."""
+    """At a smaller scale, MovieLens has so few films that some user has rated all of them."""
     assert formats.main(arguments(tmp_path, "--only", name, "--scale", scale, "--steps", "3")) == 0
     kept = json.loads((tmp_path / "kept.json").read_text())["results"]
     assert {one["status"] for one in kept.values()} == {"done"} and len(kept) == 4

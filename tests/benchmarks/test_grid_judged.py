@@ -1,4 +1,4 @@
-"""Whether a run of the grid did something or harm, on records made by hand."""
+"""`benchmarks/grid_judged.py`: whether an algorithm had an effect or did harm, on hand-made records."""
 
 import importlib
 from pathlib import Path
@@ -21,7 +21,7 @@ def row(model, about, value):
 
 
 def record(odds, utility=0.2, others=0.1, retrained=-8.0, rebuilt=None):
-    """A run whose base is at log-odds of -4, NDCG of 0.2 and a divergence of 0.1."""
+    """Return a record whose base has log-odds -4, NDCG 0.2 and divergence 0.1."""
     of = {"base": (-4.0, 0.2, 0.1), "unlearned": (odds, utility, others), "retrained": (retrained, 0.2, None)}
     if rebuilt is not None:
         of["rebuilt"] = (rebuilt, 0.2, 0.05)
@@ -42,7 +42,7 @@ def line(judge, *records):
     return judge.judged_table({("BPR", "scif"): list(records)}, 3).iloc[0].to_dict()
 
 
-def test_the_way_is_from_the_model_before_to_the_retrained_one(judge):
+def test_the_way_starts_at_the_base_or_the_rebuilt_model(judge):
     told = line(judge, record(-5.0), record(-6.0, others=0.2))
     assert (told["way"], told["does something"], told["does harm"]) == ("38% [25%, 50%]", "yes", "no")
     assert (told["JS others"], told["CPU s a request"], told["times less than retraining"]) == (
@@ -52,23 +52,23 @@ def test_the_way_is_from_the_model_before_to_the_retrained_one(judge):
 
 
 @pytest.mark.parametrize(("odds", "something"), [(-4.3, "no"), (-4.5, "yes"), (-3.0, "no"), (-9.0, "yes")])
-def test_a_tenth_of_the_way_is_something_and_the_other_way_is_not(judge, odds, something):
+def test_a_tenth_of_the_way_counts_as_an_effect(judge, odds, something):
     assert line(judge, record(odds))["does something"] == something
 
 
-def test_harm_is_a_twentieth_of_utility_and_is_counted_over_seeds(judge):
+def test_a_loss_of_a_twentieth_of_utility_counts_as_harm(judge):
     assert line(judge, record(-5.0, utility=0.189))["does harm"] == "yes"
     assert line(judge, record(-5.0, utility=0.191))["does harm"] == "no"
     assert line(judge, record(-5.0, utility=0.1), record(-5.0))["does harm"] == "in 1 of 2"
     assert line(judge, record(-5.0, utility=None))["does harm"] == "yes", "scores that are not numbers"
 
 
-def test_where_there_is_nothing_to_forget_no_way_is_told(judge):
+def test_without_anything_to_forget_no_way_is_shown(judge):
     told = line(judge, record(-4.5, retrained=-4.01))
     assert (told["does something"], told["way"]) == ("not known", "")
 
 
-def test_cells_that_are_the_same_in_the_file_are_tried_alike(monkeypatch, capsys):
+def test_equal_cells_of_the_file_have_the_same_settings(monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     grid, words = importlib.import_module("grid"), ["grid.py", "--work", "w", "--data", "d"]
     monkeypatch.setattr("sys.argv", words)

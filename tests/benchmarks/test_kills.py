@@ -1,4 +1,4 @@
-"""Runs killed at random moments: what the check calls a kill's place, what it notices, and that it finds nothing."""
+"""`benchmarks/kills.py`: how it names the moment of a kill, which differences it reports, and that there are none."""
 
 import importlib
 import json
@@ -34,7 +34,7 @@ def folder_with(folder, **files):
         (("a__pth",), 0, "after completion"),
     ],
 )
-def test_where_a_kill_hit(kills, tmp_path, left, status, place):
+def test_the_moment_of_a_kill_is_classified(kills, tmp_path, left, status, place):
     found = folder_with(tmp_path / "found", base__pth=[1.0])
     folder = folder_with(tmp_path / "left", base__pth=[1.0], **{name: [2.0] for name in left})
     assert kills.place_of(status, found, folder) == place
@@ -48,6 +48,7 @@ def step(kills, tmp_path):
 
 
 def second_life(folder, values=(1.0, 2.0), more=(), **record):
+    """Write the files of a run that was killed and resumed."""
     folder_with(folder, a__pth=list(values))
     (folder / "saved" / "a.json").write_text(json.dumps({"metrics": [], "epochs": 3, "fit_seconds": 2.0} | record))
     for name in more:
@@ -67,14 +68,14 @@ def second_life(folder, values=(1.0, 2.0), more=(), **record):
         ({}, 0, False, "went on from a snapshot"),
     ],
 )
-def test_what_is_noticed_of_a_second_life(kills, step, tmp_path, change, status, resumed, told):
+def test_differences_of_a_resumed_run_are_reported(kills, step, tmp_path, change, status, resumed, told):
     folder = second_life(tmp_path / "again", **change)
     found = kills.compared(step, folder, kills.Ended(status, 1.0, resumed), "between snapshots").found
     assert [told in line for line in found] == [True] if told else found == []
 
 
 @pytest.mark.parametrize(("place", "goes_on"), [("before the first snapshot", False), ("between snapshots", True)])
-def test_a_run_goes_on_from_a_snapshot_alone(kills, step, tmp_path, place, goes_on):
+def test_a_run_counts_as_resumed_only_if_it_read_a_snapshot(kills, step, tmp_path, place, goes_on):
     folder = second_life(tmp_path / "again")
     assert kills.compared(step, folder, kills.Ended(0, 1.0, goes_on), place).found == []
     assert len(kills.compared(step, folder, kills.Ended(0, 1.0, not goes_on), place).found) == 1
@@ -82,8 +83,8 @@ def test_a_run_goes_on_from_a_snapshot_alone(kills, step, tmp_path, place, goes_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["BPR", "GRU4Rec", "DNNTSP"])
-def test_kills_at_random_moments_move_no_bit(kills, capsys, monkeypatch, model):
-    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "")  # is set by the check
+def test_kills_at_random_moments_do_not_change_results(kills, capsys, monkeypatch, model):
+    monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "")  # the benchmark sets it
     assert kills.main(["--kills", "6", "--seed", "3", "--only", model]) == 0
     *_, last = capsys.readouterr().out.splitlines()
     assert last.startswith("6 kills: ") and last.endswith("; 0 differ")

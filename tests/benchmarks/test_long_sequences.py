@@ -1,4 +1,4 @@
-"""Long sequences of requests: what is put to an algorithm in which order, what is asked, resuming, and the tables."""
+"""`benchmarks/long_sequences.py`: order of the requests, evaluation, resuming, and tables."""
 
 import importlib
 import json
@@ -33,7 +33,7 @@ def tables(monkeypatch):
 
 @pytest.fixture
 def given(small_cf, tmp_path):
-    """The words of a run in which people ask for items of odd numbers."""
+    """The arguments of a run in which users ask to forget items with odd numbers."""
     (small_cf / "small" / "sensitive_asins_odd.txt").write_text("".join(f"i{at}\n" for at in range(1, 40, 2)))
     (tmp_path / "cells.yaml").write_text(yaml.safe_dump({"models": {"BPR": CELL}}))
     words = ["--data", small_cf, "--work", tmp_path / "work", "--cells", tmp_path / "cells.yaml"]
@@ -44,7 +44,7 @@ def records(work):
     return {path.stem: json.loads(path.read_text()) for path in work.glob("BPR_*.json")}
 
 
-def test_every_stop_is_asked_and_what_is_there_is_not_made_again(long, given, tmp_path, capsys):
+def test_every_stop_is_evaluated_and_existing_results_are_reused(long, given, tmp_path, capsys):
     words = [*given, "--algorithms", "scif", "filter", "--orders", "1", "--batch_sizes", "1", "4"]
     assert long.main(words) == 0
     made = records(tmp_path / "work")
@@ -74,7 +74,7 @@ def test_every_stop_is_asked_and_what_is_there_is_not_made_again(long, given, tm
     assert sum("| fixed order, 4 together |" in line for line in lines) == 2
 
 
-def test_an_order_permutes_the_requests_and_ends_in_the_same_mask(long, given, monkeypatch):
+def test_an_order_permutes_the_requests_and_the_final_mask_is_the_same(long, given, monkeypatch):
     subject = long.Subject(long.parse_args(given), "BPR")
     seen = {}
 
@@ -88,14 +88,14 @@ def test_an_order_permutes_the_requests_and_ends_in_the_same_mask(long, given, m
         asked = seen[order, size] = []
         long.run_sequence(subject, "reset", order, size)
     assert seen[0, 1] == seen[0, 4] and len({entity for entity, _ in seen[0, 1]}) == N
-    assert len({tuple(asked) for asked in seen.values()}) == 3  # the fixed order and two others
+    assert len({tuple(asked) for asked in seen.values()}) == 3  # the fixed order and two random ones
     assert all(sorted(asked) == sorted(seen[0, 1]) for asked in seen.values())
     mask = subject.requests.mask(N, len(subject.setup.dataset.log))
     assert np.array_equal(np.flatnonzero(mask), sorted(row for _, rows in seen[1, 1] for row in rows))
 
 
-def test_what_is_released_is_asked_and_not_the_model(long, given, monkeypatch):
-    """What an algorithm lets out may be another model than the one it goes on from: here, one of zeros."""
+def test_the_released_model_is_evaluated(long, given, monkeypatch):
+    """An algorithm may release another model than the one it continues with. Here all released weights are zero."""
     subject = long.Subject(long.parse_args(given), "BPR")
     own = long.run_sequence(subject, "scif", 0, 1)["stops"]
     plain = UnlearningAlgorithm.release
@@ -106,14 +106,14 @@ def test_what_is_released_is_asked_and_not_the_model(long, given, monkeypatch):
 
     monkeypatch.setattr(UnlearningAlgorithm, "release", release)
     zero = long.run_sequence(subject, "scif", 0, 1)["stops"]
-    even = -np.log(subject.setup.dataset.n_items - 2)  # all items score the same
+    even = -np.log(subject.setup.dataset.n_items - 2)  # all items have the same score
     assert [stop["log-odds"] for stop in zero] == pytest.approx([even] * 3)
     assert all(abs(stop["log-odds"] - even) > 1e-3 for stop in own)
     changes = [[stop["requests"]["median_relative_change"] for stop in stops] for stops in (zero, own)]
     assert changes[0] == changes[1] and changes[0][-1] > 0
 
 
-def test_a_sequence_that_is_cut_off_says_so_and_is_made_anew_with_a_higher_limit(long, given, tmp_path):
+def test_a_sequence_over_its_limit_is_marked_and_repeated_with_a_higher_limit(long, given, tmp_path):
     words = [*given, "--algorithms", "scif"]
     assert long.main([*words, "--limit", "0"]) == 0
     path = tmp_path / "work" / "BPR_scif_order_0_batch_1.json"
@@ -127,7 +127,7 @@ def test_a_sequence_that_is_cut_off_says_so_and_is_made_anew_with_a_higher_limit
     assert json.loads(path.read_text())["limit"] == 600
 
 
-def test_records_of_another_base_are_refused_in_one_line(long, given, capsys):
+def test_records_of_another_base_give_a_one_line_error(long, given, capsys):
     words = [*given, "--algorithms", "filter"]
     assert long.main(words) == 0
     capsys.readouterr()
@@ -136,18 +136,18 @@ def test_records_of_another_base_are_refused_in_one_line(long, given, capsys):
     assert told.count("\n") == 1 and "has another seed, base" in told
 
 
-def test_too_few_people_are_refused(long, given, capsys):
+def test_too_few_users_are_rejected(long, given, capsys):
     assert long.main([*given, "--requests", "1000"]) == 2
     assert "users have items of category odd, fewer than 1000" in capsys.readouterr().err
 
 
-def test_where_requests_have_cost_what_a_retraining_does(tables):
+def test_the_number_of_requests_that_cost_a_retraining(tables):
     record = {"cpu": [1.0, 1.0, 0.5, 2.0], "done": 4}
     assert tables.passes_at(record, 2.0) == "2" and tables.passes_at(record, 2.4) == "3"
     assert tables.passes_at(record, 4.5) == "4" and tables.passes_at(record, 9.0) == "~8"
     assert tables.passes_at({"cpu": [], "done": 0}, 1.0) == ""
 
 
-def test_a_spread_is_the_least_and_the_greatest(tables):
+def test_a_spread_is_the_minimum_and_the_maximum(tables):
     assert tables.spread([0.5]) == "0.5000" and tables.spread([0.3, 0.1, 0.2]) == "0.1000 to 0.3000"
     assert tables.spread([0.3, None]) == "none"

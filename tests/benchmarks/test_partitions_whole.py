@@ -1,4 +1,4 @@
-"""The whole way of an ensemble at a size: a log that is made, divided, trained a shard of, and asked to forget."""
+"""`benchmarks/partitions_whole.py`: generate a log, divide it, train one shard, and handle a request."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "partitions.py"
 
 
-def test_each_step_has_its_cost_and_its_memory(tmp_path):
+def test_each_step_has_a_cost_and_a_peak_memory(tmp_path):
     words = ["--whole", tmp_path / "logs", "--rows", 2000, "--shards", 3, "--out", tmp_path / "found.json"]
     subprocess.run([sys.executable, SCRIPT, *map(str, words)], check=True, capture_output=True)
     found = {one["step"]: one for one in json.loads((tmp_path / "found.json").read_text())}

@@ -43,7 +43,7 @@ NOBODY = {"WMF": {cell: {} for cell in PLAN["ensembles"]}}
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """A factory: ``benchmark(name)`` imports a script of the benchmarks."""
+    """A function: ``benchmark(name)`` imports a script of the benchmarks."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module
 
@@ -190,7 +190,7 @@ def test_cells_are_run_once_and_shown(benchmark, tiny, capsys):
     assert paired[3].startswith(f"{gain:+.4f} (")
     parts.write_text(json.dumps(trained | {"digest": "gone"}))
     path_of(parts).unlink()
-    with pytest.raises(UserError, match="no model of digest gone"):
+    with pytest.raises(UserError, match="has the digest gone"):
         receraser.main([*words, "--data", str(tiny / "data"), "--people"])
     parts.write_text(json.dumps(trained))
     found = table_of((tiny / "table.md").read_text(), "WMF: Recall and NDCG")

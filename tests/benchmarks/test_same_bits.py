@@ -1,4 +1,4 @@
-"""What the comparison of two revisions notices, and what it lets pass."""
+"""`benchmarks/same_bits.py`: which differences between two revisions it reports, and which it ignores."""
 
 import copy
 import importlib
@@ -30,7 +30,7 @@ ENDING = {
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """A factory: ``benchmark(name)`` imports a script of the benchmarks."""
+    """A function: ``benchmark(name)`` imports a script of the benchmarks."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module
 
@@ -42,7 +42,10 @@ def differences(benchmark):
 
 @pytest.fixture
 def apart(differences, tmp_path):
-    """A factory: ``apart(change, rounding=False)`` changes what a run left and returns the differences found."""
+    """A function: ``apart(change, rounding=False)`` changes the files of one of two equal runs, and compares them.
+
+    It returns the list of reported differences.
+    """
     made = []
 
     def found(change=lambda left: None, rounding=False):
@@ -61,7 +64,7 @@ def apart(differences, tmp_path):
 
 
 def leavings():
-    """Return what a run leaves, in values."""
+    """Return the contents of the files that a run writes, as attributes that a test can change."""
     weights = torch.tensor([[1.0, -2.0, 0.0], [0.25, math.nan, 0.5]])
     return SimpleNamespace(
         checkpoint={
@@ -93,7 +96,12 @@ def write(folder, left):
 
 
 def with_gate(whole, stored=(1, 3)):
-    """Return a change of what a run leaves: with a gate of 2 x 2 as a whole, or with its entries at some places."""
+    """Return a function that adds a 2 x 2 gate of Sets2Sets to a checkpoint.
+
+    Args:
+        whole: store all four entries; otherwise only those with the flat indices `stored`.
+        stored: indices into the flattened gate.
+    """
 
     def change(left):
         gate, places = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor(stored)
@@ -112,7 +120,7 @@ def one_bit(left):
     weight[1, 2] = struct.unpack("<f", struct.pack("<i", bits))[0]
 
 
-def test_the_same_is_the_same(apart):
+def test_equal_runs_have_no_differences(apart):
     assert apart() == apart(rounding=True) == []
 
 
@@ -169,7 +177,7 @@ def test_a_tensor_may_differ_by_a_ten_thousandth_of_its_largest_value(apart, by,
         (lambda left: left.more.append("saved/model.resume"), "saved/model.resume: is new"),
     ],
 )
-def test_what_is_noticed_with_and_without_rounding(apart, change, words):
+def test_differences_that_are_reported_with_and_without_rounding(apart, change, words):
     for rounding in (False, True):
         (told,) = apart(change, rounding)
         assert words in told
@@ -186,12 +194,12 @@ def test_what_is_noticed_with_and_without_rounding(apart, change, words):
         (lambda left: left.checkpoint["meta"]["settings"].update(base_sha256="bb"), "base_sha256: 'aa', now 'bb'"),
     ],
 )
-def test_what_rounding_excuses(apart, change, words):
+def test_differences_that_are_ignored_with_rounding(apart, change, words):
     (told,) = apart(change)
     assert words in told and apart(change, rounding=True) == []
 
 
-def test_a_gate_is_compared_where_it_is_stored(differences, tmp_path):
+def test_a_whole_gate_is_compared_at_the_entries_that_the_other_side_stores(differences, tmp_path):
     def found(of_entries):
         for side, changes in (("one", [with_gate(True)]), ("other", [with_gate(False), of_entries])):
             left = leavings()
@@ -220,7 +228,7 @@ def test_a_gate_is_compared_where_it_is_stored(differences, tmp_path):
         lambda left: left.requests[0].update(total_seconds=2.0),
     ],
 )
-def test_what_is_no_difference(apart, change):
+def test_differences_that_are_always_ignored(apart, change):
     assert apart(change) == []
 
 
@@ -234,7 +242,7 @@ def test_what_is_no_difference(apart, change):
         ({"told": ["test result: {'ndcg@10': 0.5}"]}, "log[0]: "),
     ],
 )
-def test_how_a_run_ended(differences, change, noticed):
+def test_differences_in_how_a_run_ended_are_reported(differences, change, noticed):
     for rounding in (False, True):
         result = differences(rounding)
         result.endings(ENDING, ENDING | change)
@@ -242,7 +250,7 @@ def test_how_a_run_ended(differences, change, noticed):
         assert told.startswith(noticed)
 
 
-def test_numbers_in_the_log_are_those_of_the_rows_where_rounding_is_allowed(differences):
+def test_numbers_in_the_log_are_ignored_with_rounding(differences):
     for rounding, noticed in ((False, 1), (True, 0)):
         result = differences(rounding)
         result.endings(ENDING, ENDING | {"told": ["test result: {'recall@10': 0.5001}"]})
@@ -251,7 +259,10 @@ def test_numbers_in_the_log_are_those_of_the_rows_where_rounding_is_allowed(diff
 
 @pytest.fixture
 def side(benchmark, tmp_path):
-    """A factory: ``side(endings, change)`` gives two runs' folder, a whole and a resumed one, and their process."""
+    """A function: ``side(name, endings, change)`` writes the files of runs, and returns their folder and process.
+
+    The process is a stand-in that prints the given endings. `change` is applied to the files of the second run.
+    """
 
     def make(name, endings, change=lambda left: None):
         for at in range(len(endings)):
@@ -272,13 +283,13 @@ RESUMED = ENDING | {"killed": True, "resumed": True}
     "resumed, change, words",
     [
         (RESUMED, lambda left: None, []),
-        (RESUMED, one_bit, ["unlike the run that nobody killed: saved/model.pth: state_dict.weight"]),
+        (RESUMED, one_bit, ["differs from the undisturbed run: saved/model.pth: state_dict.weight"]),
         (RESUMED | {"killed": False}, lambda left: None, ["before was not killed", "now was not killed"]),
         (RESUMED | {"resumed": False}, lambda left: None, ["before was not killed", "now was not killed"]),
     ],
 )
-def test_a_resumed_run_is_like_one_that_nobody_killed(benchmark, side, capsys, resumed, change, words):
-    """Both sides agree in each case."""
+def test_a_resumed_run_has_to_equal_the_undisturbed_run(benchmark, side, capsys, resumed, change, words):
+    """The two sides agree in each case, so that only the comparison with the undisturbed run finds a difference."""
     run = benchmark("same_bits_runs").Run
     runs = [run("whole", "a", "unlearn", ()), run("resumed", "b", "unlearn", (), "whole")]
     sides = [side(name, [ENDING, resumed], change) for name in ("before", "now")]
@@ -292,7 +303,7 @@ def test_a_resumed_run_is_like_one_that_nobody_killed(benchmark, side, capsys, r
     assert capsys.readouterr().out.count("same (") == 1 + (not words)
 
 
-def test_a_side_that_ends_early_leaves_fewer_runs(benchmark, side):
+def test_if_a_side_ends_early_only_the_runs_before_are_compared(benchmark, side):
     run = benchmark("same_bits_runs").Run
     runs = [run("one", "a", "train", ()), run("two", "a", "train", ())]
     sides = [side("before", [ENDING, ENDING]), side("now", [ENDING])]
@@ -313,7 +324,7 @@ def test_the_matrix_has_each_model_algorithm_and_scenario(benchmark):
     assert all(run.whole in labels for run in killed)
 
 
-def test_what_the_other_revision_does_not_have_is_left_out(benchmark, tmp_path):
+def test_algorithms_that_the_other_revision_does_not_have_are_left_out(benchmark, tmp_path):
     folder = tmp_path / "recbole/unlearning/algorithms"
     folder.mkdir(parents=True)
     for name in ("gif", "scif", "gone"):
@@ -324,6 +335,6 @@ def test_what_the_other_revision_does_not_have_is_left_out(benchmark, tmp_path):
     assert "BPR spam gif" in labels and not any("kookmin" in label and "killed" not in label for label in labels)
 
 
-def test_a_revision_that_does_not_exist_is_one_line(benchmark, capsys):
+def test_a_revision_that_does_not_exist_gives_a_one_line_error(benchmark, capsys):
     assert benchmark("same_bits").main(["no-such-revision"]) == 2
     assert capsys.readouterr().err == "same_bits.py: there is no revision 'no-such-revision'\n"

@@ -1,4 +1,4 @@
-"""What the measurements of scale and speed make of their results: exponents, tables, limits, what is kept."""
+"""`benchmarks/scale.py` and `benchmarks/speed.py`: exponents, tables, limits, stored results, and generated logs."""
 
 import importlib
 import json
@@ -22,7 +22,7 @@ FAILED = DONE | {"status": "failed", "cpu": None, "reason": "no memory"}
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """A factory: ``benchmark(name)`` imports a script of the benchmarks."""
+    """A function: ``benchmark(name)`` imports a script of the benchmarks."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module
 
@@ -96,39 +96,39 @@ def exponent_of(ratio):
     return math.log(ratio) / math.log(8_700_000 / 800_000)
 
 
-def test_what_parts_are_measured(scale):
+def test_parts_are_measured_in_order(scale):
     args = scale.parse_args(["--folder", "x", "--sizes", "small", "--algorithms", "scif", "gif"])
     found, shapes = scale.parts_of(args)
     assert set(found) == set(shapes) and len(found) == 64
     assert {"cf_2000 load", "sbr_1000 GRU4Rec request gif", "nbr_4000 Sets2Sets evaluation"} <= set(found)
     before = list(found)
-    assert before.index("cf_4000 BPR epoch") < before.index("cf_4000 BPR request scif")  # which uses its weights
+    assert before.index("cf_4000 BPR epoch") < before.index("cf_4000 BPR request scif")  # the request uses its weights
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
-def test_a_part_that_passes_its_limit_is_ended_and_counted(measuring):
+def test_a_part_over_its_limit_is_ended_and_counted(measuring):
     result = measuring.measure({"part": "reading", "file": "/dev/zero", "limit": 1})
     assert (result["status"], result["limit"], measuring.cost(result)) == ("timeout", 1, "> 1")
     assert measuring.counts([DONE, result, FAILED, None]) == "1 done, 1 timeout, 1 failed"
 
 
-def test_a_command_that_passes_its_limit_is_ended(measuring):
+def test_a_command_over_its_limit_is_ended(measuring):
     ended = measuring.run(["sh", "-c", "while :; do :; done"], BENCHMARKS.parent, limit=1)
     assert measuring.outcome(ended, 1)["status"] == "timeout"
     ended = measuring.run(["sh", "-c", "exit 3"], BENCHMARKS.parent, limit=1)
     assert measuring.outcome(ended, 1)["status"] == "failed" and measuring.outcome(ended, 1, (0, 3))["status"] == "done"
 
 
-def test_a_part_that_fails_says_why(measuring, tmp_path):
+def test_a_failed_part_gives_a_reason(measuring, tmp_path):
     result = measuring.measure({"part": "reading", "file": str(tmp_path / "none"), "limit": 9})
     assert result["status"] == "failed" and "No such file" in result["reason"]
 
 
-# --- what is kept ----------------------------------------------------------------------------------------------------
+# --- stored results --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "kept, limit, measured", [(DONE, 9999, False), (TIMEOUT, 900, False), (TIMEOUT, 901, True), (FAILED, 900, True)]
 )
-def test_results_are_gone_on_from(measuring, tmp_path, kept, limit, measured):
+def test_results_are_reused(measuring, tmp_path, kept, limit, measured):
     path = tmp_path / "results.json"
     measuring.Results(path, {"steps": 3}).put("a part", kept)
     assert (measuring.Results(path, {"steps": 3}).get("a part", limit) is None) == measured
@@ -137,7 +137,7 @@ def test_results_are_gone_on_from(measuring, tmp_path, kept, limit, measured):
         measuring.Results(path, {"steps": 4})
 
 
-def test_the_page_gets_the_table_between_its_comments(measuring, tmp_path):
+def test_the_table_is_written_between_the_markers_of_the_page(measuring, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("one\n<!-- scale: begin -->\nold\n<!-- scale: end -->\ntwo\n")
     for text in ("first", "second\n"):
@@ -147,7 +147,7 @@ def test_the_page_gets_the_table_between_its_comments(measuring, tmp_path):
         measuring.told_in_docs(page, "speed", "third")
 
 
-def test_the_real_page_has_both_sections():
+def test_the_docs_page_has_markers_for_both_tables():
     page = (BENCHMARKS.parent / "docs" / "scale.md").read_text()
     for section in ("scale", "speed"):
         assert page.index(f"<!-- {section}: begin -->") < page.index(f"<!-- {section}: end -->")
@@ -155,7 +155,7 @@ def test_the_real_page_has_both_sections():
 
 # --- logs ------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("task", ["CF", "SBR", "NBR"])
-def test_logs_are_drawn_from_a_seed_and_kept(benchmark, tmp_path, task):
+def test_logs_depend_on_the_seed_and_are_reused(benchmark, tmp_path, task):
     synthetic = benchmark("synthetic")
     shape = synthetic.SMALL[task][0]
     one, other = (synthetic.furnish(tmp_path / name, shape) for name in "ab")
@@ -174,7 +174,7 @@ def test_logs_are_drawn_from_a_seed_and_kept(benchmark, tmp_path, task):
 
 
 # --- speed -----------------------------------------------------------------------------------------------------------
-def test_rows_of_speed(speed):
+def test_the_rows_of_speed(speed):
     args = speed.parse_args(["main"])
     labels = [row.label for row in speed.rows(args)]
     assert len(set(labels)) == len(labels)
@@ -188,21 +188,21 @@ def test_rows_of_speed(speed):
     ]
 
 
-def test_every_figure_of_the_original_stands_beside_something(speed):
+def test_every_measurement_of_erases_code_has_a_row(speed):
     figures = yaml.safe_load((BENCHMARKS / "original.yaml").read_text())["speed"]
     rows = speed.rows(speed.parse_args(["main"]))
     beside = [str(row.original) for row in rows if row.original and not row.label.endswith("ERASE's values")]
     assert sorted(beside) == sorted(str(figure) for model in figures.values() for figure in model.values())
 
 
-def test_a_row_by_the_original_s_values_has_them_and_the_model_of_the_other(speed):
+def test_rows_with_erases_values_use_them_and_the_same_model(speed):
     rows = {row.label: row for row in speed.rows(speed.parse_args(["main", "--only", "GRU4Rec ceu"]))}
     ours, theirs = rows["request GRU4Rec ceu"], rows["request GRU4Rec ceu, ERASE's values"]
     assert theirs.spec["settings"]["ceu_lambda"] == 0.01 and "ceu_lambda" not in ours.spec["settings"]
     assert (theirs.base, theirs.original) == (ours.base, ours.original)
 
 
-def test_table_of_speed(speed):
+def test_the_tables_of_speed(speed):
     row = next(row for row in speed.rows(speed.parse_args(["main"])) if row.label == "request BPR scif")
     done = DONE | {"outcomes": {"applied": 3}}
     results = {
@@ -222,7 +222,7 @@ def test_table_of_speed(speed):
     assert (line["after"], line["ratio"], line["outcomes"]) == ("> 900", "", "9 applied; after: 1 timeout")
 
 
-def test_the_sides_take_turns_and_a_timeout_is_not_repeated(speed, monkeypatch, capsys):
+def test_the_sides_alternate_and_a_timeout_is_not_repeated(speed, monkeypatch, capsys):
     args = speed.parse_args(["main", "--times", "3", "--only", "request BPR scif"])
     calls = []
 
@@ -238,7 +238,7 @@ def test_the_sides_take_turns_and_a_timeout_is_not_repeated(speed, monkeypatch, 
     assert "2 -> > 900 CPU s" in capsys.readouterr().out
 
 
-def test_models_of_other_trees_are_not_gone_on_from(speed, tmp_path):
+def test_models_of_other_revisions_are_deleted(speed, tmp_path):
     about = {"before": "a", "after": "b"}
     speed.forget_others(tmp_path, about)
     kept = [
@@ -258,12 +258,12 @@ def test_models_of_other_trees_are_not_gone_on_from(speed, tmp_path):
 @pytest.mark.parametrize(
     "words, told", [(["no-such-revision"], "no revision 'no-such-revision'"), (["HEAD", "--only", "xyz"], "no row has")]
 )
-def test_mistakes_are_one_line(speed, words, told):
+def test_mistakes_give_one_line_errors(speed, words, told):
     with pytest.raises(UserError, match=told):
         speed.main(words)
 
 
-# --- the whole -------------------------------------------------------------------------------------------------------
+# --- small runs -------------------------------------------------------------------------------------------------------
 def test_a_small_run(scale, tmp_path, capsys):
     page = tmp_path / "page.md"
     page.write_text("<!-- scale: begin --><!-- scale: end -->\n")
@@ -277,7 +277,7 @@ def test_a_small_run(scale, tmp_path, capsys):
     kept = json.loads((tmp_path / "results.json").read_text())["results"]
     assert kept["cf_2000 load"]["rows"] == 2_000 and kept["cf_4000 load"]["people"] == 200
     assert scale.main(words) == 0
-    assert capsys.readouterr().out.count("(as kept)") == 6
+    assert capsys.readouterr().out.count("(measured before)") == 6
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Shards and approximate algorithms on the same requests: which commands are run, and the tables of records."""
+"""`benchmarks/shards_beside.py`: which commands it runs, and its tables of shards and approximate algorithms."""
 
 import importlib
 from pathlib import Path
@@ -29,14 +29,14 @@ CONFIG = {"model": "BPR", "num_shards": 4, "epochs": 9}
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """A factory: ``benchmark(name)`` imports a script of the benchmarks."""
+    """A function: ``benchmark(name)`` imports a script of the benchmarks."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module
 
 
 @pytest.fixture
 def arguments(benchmark, tmp_path):
-    """A function that reads a command line about the plan."""
+    """A function that parses a command line for a small file of cells."""
     path = tmp_path / "plan.yaml"
     path.write_text(yaml.safe_dump(PLAN, sort_keys=False))
     words = ["--cells", str(path), "--work", str(tmp_path / "work"), "--data", str(tmp_path / "data")]
@@ -45,10 +45,11 @@ def arguments(benchmark, tmp_path):
 
 # --- which commands --------------------------------------------------------------------------------------------------
 def settings_of(words):
+    """Return the settings in a command line as a dictionary."""
     return dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
 
 
-def test_a_base_knows_of_no_request_and_the_retrained_of_the_last(benchmark, arguments):
+def test_the_base_gets_no_forget_set_and_retraining_the_last_checkpoint(benchmark, arguments):
     beside, args = benchmark("shards_beside"), arguments()
     cell = args.cells["own"]
     base, twin, shards = (beside.command(args, cell, 3, "sisa", step) for step in ("base", "retrained", "shards"))
@@ -63,7 +64,7 @@ def test_a_base_knows_of_no_request_and_the_retrained_of_the_last(benchmark, arg
     assert len({one["checkpoint_dir"] for one in found}) == 1 and len({one["result_file"] for one in found}) == 4
 
 
-def test_a_setting_of_the_command_line_is_of_all_steps(benchmark, arguments):
+def test_a_setting_on_the_command_line_applies_to_all_steps(benchmark, arguments):
     args = arguments("--set", "epochs=1", "num_shards=3")
     words = benchmark("shards_beside").command(args, args.cells["own"], 2, "sisa", "base")
     assert (settings_of(words)["epochs"], settings_of(words)["num_shards"]) == ("1", "3")
@@ -71,7 +72,7 @@ def test_a_setting_of_the_command_line_is_of_all_steps(benchmark, arguments):
         arguments("--set", "epochs=1", "--grid", "grid")
 
 
-def test_a_cell_of_the_grid_has_its_settings_and_its_results(benchmark, arguments, tmp_path):
+def test_a_cell_of_the_grid_shares_settings_and_results(benchmark, arguments, tmp_path):
     beside, args = benchmark("shards_beside"), arguments("--grid", str(tmp_path / "grid"))
     cell = args.cells["of grid"]
     assert cell.settings["dataset"] == "diginetica_sample" and cell.asked["sensitive_category"] == "middling"
@@ -80,10 +81,10 @@ def test_a_cell_of_the_grid_has_its_settings_and_its_results(benchmark, argument
     for of, step in (("one model", "retrained"), ("ultrare", "shards")):
         assert args.work in beside.result_path(args, cell, 2, of, step).parents
     own = beside.result_path(args, args.cells["own"], 2, "one model", "scif")
-    assert args.work in own.parents, "a cell of its own settings has results of its own"
+    assert args.work in own.parents, "a cell with its own settings does not reuse results"
 
 
-def test_what_is_there_is_skipped_and_what_has_no_base_is_not_tried(benchmark, arguments, monkeypatch):
+def test_existing_results_are_skipped_and_nothing_runs_without_a_base(benchmark, arguments, monkeypatch):
     beside, args, ran = benchmark("shards_beside"), arguments("--only", "own", "--seeds", "2"), []
 
     def once(args, words, result):
@@ -98,10 +99,10 @@ def test_what_is_there_is_skipped_and_what_has_no_base_is_not_tried(benchmark, a
     assert ran == ["own_one model_2_base", "own_one model_2_retrained", "own_sisa_2_base", "own_one model_2_scif"]
     ran.clear()
     beside.run_all(args)
-    assert ran == ["own_sisa_2_base"], "the rest is there"
+    assert ran == ["own_sisa_2_base"], "all other results exist"
 
 
-def test_the_cells_that_are_there_can_be_run(benchmark):
+def test_the_cells_of_the_committed_file_are_valid(benchmark):
     beside = benchmark("shards_beside")
     args = beside.parse_args(["--work", "w", "--data", "d"])
     assert {cell.settings["model"] for cell in args.cells.values()} == {"BPR", "GRU4Rec", "DNNTSP"}
@@ -158,7 +159,7 @@ def trained(seconds):
 
 
 def tables_of(text):
-    """Return the two tables of a text, each its rows by heading."""
+    """Return the two tables in a text, each a list of rows as column name to cell."""
     found = []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -171,7 +172,7 @@ def tables_of(text):
 
 @pytest.fixture
 def told(benchmark):
-    """A function that returns the two tables of a seed's records."""
+    """A function that returns the two tables for the records of one seed."""
     tables = benchmark("shards_beside_tables")
 
     def of(one, ensemble=None):
@@ -181,7 +182,7 @@ def told(benchmark):
     return of
 
 
-def test_everybody_stands_beside_the_own_twin_and_the_one_retrained_model(told):
+def test_each_model_is_compared_with_its_twin_and_the_single_retrained_model(told):
     table, _ = told({"base": None, "retrained": trained(30.0), "scif": approximate()}, shards())
     found = {(row["model"], row[""]): row for row in table}
     assert [list(row.values())[4:7] for row in table] == [
@@ -196,7 +197,7 @@ def test_everybody_stands_beside_the_own_twin_and_the_one_retrained_model(told):
     assert [row["JS others, from one model"] for row in table] == ["", "", "", "0.6", "0.4", "0.4"]
 
 
-def test_a_request_to_shards_costs_its_shards_or_a_share_of_the_lazy_work(told):
+def test_a_request_to_shards_has_an_eager_and_a_lazy_cost(told):
     one = {"retrained": trained(30.0), "scif": approximate()}
     table, dirty = told(one, shards())
     scif, sisa = table[2], table[-1]
@@ -211,36 +212,38 @@ def test_a_request_to_shards_costs_its_shards_or_a_share_of_the_lazy_work(told):
     }]  # fmt: skip
 
 
-def test_shards_that_no_request_hit_are_told(told):
+def test_shards_that_no_request_hits_are_counted(told):
     ensemble = shards()
     ensemble["ensemble"] |= {"dirty_shards": [1, 1, 3, 3]}
     assert told({}, ensemble)[0][-1]["all retrained after"] == "not after 4 (3 of 4) (curve: 8)"
 
 
-def test_without_approximate_algorithms_the_retrained_model_is_known_from_the_ensembles(told):
+def test_without_approximate_algorithms_the_retrained_model_is_read_from_records_of_ensembles(told):
     table = told({"base": None, "retrained": None, "scif": None}, shards())[0]
     assert [(row[""], row["seeds"], row["NDCG@10"], row["requests"]) for row in table[:3]] == [
         ("base", "0", "", ""), ("retrained", "1", "0.2000", ""), ("scif", "0", "", "not run"),
     ]  # fmt: skip
-    assert table[1]["JS others"] == "", "how far it is from an ensemble is no distance from its own twin"
+    assert table[1]["JS others"] == "", "the distance from an ensemble is not the distance from its own twin"
 
 
-def test_promoted_items_are_what_is_seen_after_spam(told):
+def test_for_spam_the_columns_are_about_promoted_items(told):
     targets = row("unlearned", spam(10)["target HR@10"], 0.25)
     ran = approximate() | {"metrics": [targets, row("unlearned", spam(10)["NDCG@10"], 0.3)], "spam": {"targets": 1}}
     scif = told({"scif": ran})[0][2]
     assert (scif["target HR@10"], scif["NDCG@10"], scif["forgotten log-odds"]) == ("0.25", "0.3000", "")
 
 
-def test_records_of_other_requests_do_not_stand_beside_each_other(told):
+def test_records_with_different_requests_are_rejected(told):
     other = approximate() | {"mask": {"forget_set_sha256": "another"}}
-    with pytest.raises(UserError, match="BPR, seed 2: not of the same requests and data: one model scif, sisa shards"):
+    with pytest.raises(UserError, match="BPR, seed 2: the requests or data differ between one model scif, sisa shards"):
         told({"scif": other}, shards())
 
 
-def test_approximate_algorithms_on_a_model_of_other_settings_are_refused(told):
+def test_approximate_algorithms_on_a_base_with_other_settings_are_rejected(told):
     other = approximate() | {"config": CONFIG | {"epochs": 3}}
     with pytest.raises(UserError, match=r"of retrained .* and scif .* differ: epochs is 9 in the file, 3 in"):
         told({"base": None, "retrained": trained(30.0), "scif": other})
     more = approximate() | {"config": CONFIG | {"learner": "adam", "num_shards": 5}}
-    assert told({"base": None, "retrained": trained(30.0), "scif": more})[0], "what only one of them has is not known"
+    assert told({"base": None, "retrained": trained(30.0), "scif": more})[0], (
+        "settings that only one record has are ignored"
+    )

@@ -1,4 +1,4 @@
-"""The torture: what it changes, what it calls held, and that what was tried is not tried again."""
+"""`benchmarks/torture.py`: how it damages files, when a trial holds, and that finished trials are not repeated."""
 
 import importlib
 import json
@@ -27,7 +27,7 @@ def hostile(torture):
     return importlib.import_module("torture_hostile")
 
 
-def test_every_part_of_a_content_is_changed_some_time(hostile):
+def test_every_part_of_a_file_is_changed_in_some_trial(hostile):
     seen = set()
     for number in range(300):
         content = {"state_dict": {"w": torch.zeros(2, 2)}, "config": {"topk": [1, 2], "deep": {"er": 3}}, "epoch": 1}
@@ -37,13 +37,13 @@ def test_every_part_of_a_content_is_changed_some_time(hostile):
         assert path in seen
 
 
-def test_one_bit_flips(hostile):
+def test_exactly_one_bit_is_flipped(hostile):
     raw = bytes(100)
     found = [hostile.flipped(raw, random.Random(number)) for number in range(20)]
     assert all(sum(byte.bit_count() for byte in one) == 1 for one in found) and len(set(found)) > 15
 
 
-def test_values_are_the_same_to_the_bit(hostile):
+def test_same_values_compares_exactly(hostile):
     one = {"a": torch.tensor([1.0]), "b": [float("nan"), "x"]}
     assert hostile.same_values(one, {"a": torch.tensor([1.0]), "b": [float("nan"), "x"]})
     for other in ({"a": torch.tensor([1.0000001]), "b": one["b"]}, {"a": one["a"], "b": ["x"]}, {"a": one["a"]}):
@@ -58,12 +58,12 @@ def test_values_are_the_same_to_the_bit(hostile):
         (lambda: os.kill(os.getpid(), signal.SIGKILL), -signal.SIGKILL, ""),
     ],
 )
-def test_how_a_child_ended_is_told(torture, capfd, work, status, told):
+def test_a_child_process_reports_status_errors_and_memory(torture, capfd, work, status, told):
     ended, err, mib = torture.ended(work)
     assert ended == status and told in err and mib > 1
 
 
-def test_a_change_of_ours_is_where_a_run_is_killed(torture, tmp_path, monkeypatch):
+def test_a_run_is_killed_at_a_change_to_our_files(torture, tmp_path, monkeypatch):
     def writes(run):
         for name in ("saved/a", "other", "saved/b"):
             Path(name).write_text("x")
@@ -76,7 +76,7 @@ def test_a_change_of_ours_is_where_a_run_is_killed(torture, tmp_path, monkeypatc
     assert os.listdir(tmp_path / "two/saved") == ["a"]
 
 
-def test_what_was_tried_is_not_tried_again(torture, tmp_path, monkeypatch, capsys):
+def test_finished_trials_are_not_repeated(torture, tmp_path, monkeypatch, capsys):
     tried = []
 
     def attempt(place, draw, number):
@@ -104,7 +104,7 @@ def settings(torture):
     return importlib.import_module("torture_settings")
 
 
-def test_settings_are_drawn_of_all_kinds(settings):
+def test_odd_settings_of_all_kinds_are_drawn(settings):
     drawn = [settings.Setting(random.Random(number)) for number in range(300)]
     assert str(settings.Setting(random.Random(7))) == str(drawn[7])
     assert all(any(kind) for kind in zip(*((one.words, one.text, one.environment) for one in drawn), strict=True))
@@ -122,7 +122,9 @@ def test_settings_are_drawn_of_all_kinds(settings):
         (1, "", "exit 1"),
     ],
 )
-def test_what_holds_of_a_setting(settings, tmp_path, monkeypatch, status, told, reason):
+def test_a_setting_holds_if_the_run_succeeds_or_gives_a_one_line_error(
+    settings, tmp_path, monkeypatch, status, told, reason
+):
     monkeypatch.chdir(tmp_path)
 
     def call(words):
@@ -137,7 +139,7 @@ def test_what_holds_of_a_setting(settings, tmp_path, monkeypatch, status, told, 
     assert settings.held(setting, lambda words: 1 // 0).startswith("ZeroDivisionError")
 
 
-def test_a_setting_that_ends_the_process_is_one_that_did_not_hold(settings, monkeypatch, tmp_path):
+def test_a_setting_that_ends_the_process_fails(settings, monkeypatch, tmp_path):
     answers = iter([["", "it ended"], ["", *[""] * 17]])
     place = SimpleNamespace(settled={})
     monkeypatch.setattr(settings, "several", lambda place, drawn: next(answers))
@@ -145,7 +147,7 @@ def test_a_setting_that_ends_the_process_is_one_that_did_not_hold(settings, monk
     assert [bool(reason) for reason in found] == [False, True, *[False] * 18] and found[1].endswith(": it ended")
 
 
-def test_a_disk_gets_full_and_has_room_again(torture, tmp_path):
+def test_a_disk_becomes_full_and_has_space_again(torture, tmp_path):
     disks = importlib.import_module("torture_disks")
 
     def writes():

@@ -1,4 +1,4 @@
-"""Choosing hyper-parameters for ``--preset tuned``: the whole search on small data, the rule, the preset's text."""
+"""`benchmarks/tune_unlearning.py`: the whole search on small data, the selection rule, and the text of the preset."""
 
 import importlib
 import json
@@ -35,7 +35,7 @@ POINTS = {"scif": [{"damping": 1e-2}, {"damping": 1e-6}], "kookmin": [{}, {"kook
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """A factory: ``benchmark(name)`` imports a script of the benchmarks."""
+    """A function: ``benchmark(name)`` imports a script of the benchmarks."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module
 
@@ -48,7 +48,7 @@ def choice(benchmark):
 # --- the whole search ------------------------------------------------------------------------------------------------
 @pytest.fixture
 def search(benchmark, tmp_path, write_inter, capsys):
-    """A function that runs the program on small data with more arguments; returns its status and what it printed."""
+    """A function that runs the script on small data with further arguments; it returns the status and the output."""
     draw, level = np.random.default_rng(3), logging.getLogger("recbole").level
     rows = [(f"u{user}", f"i{item}") for user in range(10, 40) for item in draw.choice(40, 14, replace=False)]
     data = write_inter(tmp_path / "data", [(*row, at) for at, row in enumerate(rows)], dataset="tiny").parent
@@ -70,7 +70,7 @@ def search(benchmark, tmp_path, write_inter, capsys):
     logging.getLogger("recbole").setLevel(level)
 
 
-def test_a_search_is_kept_goes_on_and_ends_in_a_table_and_a_preset(search, tmp_path):
+def test_a_search_resumes_and_gives_a_table_and_a_preset(search, tmp_path):
     data, trials = ("--data", tmp_path / "data"), tmp_path / "work" / "trials"
     status, told = search(*data)
     assert status == 0 and told.err == ""
@@ -88,7 +88,7 @@ def test_a_search_is_kept_goes_on_and_ends_in_a_table_and_a_preset(search, tmp_p
     moved = [np.abs(np.subtract(trial["log_odds"], references["base"]["log_odds"])).max() for trial in found.values()]
     assert max(moved) > 10 * min(moved) > 0
 
-    assert search(*data) == (0, ("", ""))  # everything is there
+    assert search(*data) == (0, ("", ""))  # nothing is left to run
     gone = next(trials.glob("*_kookmin_*.json"))
     gone.unlink()
     status, told = search(*data)
@@ -99,14 +99,14 @@ def test_a_search_is_kept_goes_on_and_ends_in_a_table_and_a_preset(search, tmp_p
     status, told = search("--table", tmp_path / "table.md", "--write", preset)
     table = (tmp_path / "table.md").read_text()
     assert status == 0 and told.out.startswith(table) and table.count("\n| scif |") == 2 and table.count("**") == 6
-    assert "models retrained for it: 1 (" in table and "base models beside them: 1 (" in table
+    assert "retrained models: 1 were trained (" in table and "base models: 1 (" in table
     written = yaml.safe_load(preset.read_text())
     assert written["scif"]["SGL"] == {"damping": 0.25} and "# kept" in preset.read_text()
     assert written["scif"]["BPR"] in POINTS["scif"] and "# old" not in preset.read_text()
-    assert written["kookmin"]["BPR"]["kookmin_init_rate"] in (0.01, 0.5)  # a default is written out
+    assert written["kookmin"]["BPR"]["kookmin_init_rate"] in (0.01, 0.5)  # default values are written, too
 
 
-def test_a_trial_over_its_limit_is_recorded_and_tried_again_with_a_higher_one(search, tmp_path):
+def test_a_trial_over_its_limit_is_recorded_and_repeated_with_a_higher_limit(search, tmp_path):
     asked = ("--data", tmp_path / "data", "--algorithms", "scif")
     status, told = search(*asked, "--limit", "0")
     assert status == 0 and told.out.count("over the limit of 0 s") == 2
@@ -119,13 +119,13 @@ def test_a_trial_over_its_limit_is_recorded_and_tried_again_with_a_higher_one(se
     assert status == 0 and told.out.count("3 applied") == 2
 
 
-def test_models_of_other_settings_and_a_preset_that_is_not_there_are_one_line(search, tmp_path):
+def test_models_with_other_settings_and_a_missing_preset_give_one_line_errors(search, tmp_path):
     asked = ("--data", tmp_path / "data", "--algorithms", "scif", "--limit", "0")
     assert search(*asked)[0] == 0
     space = tmp_path / "space.yaml"
     space.write_text(space.read_text().replace('"epochs": 3', '"epochs": 2'))
     status, told = search(*asked)
-    assert status == 2 and told.err.count("\n") == 1 and "made by other settings" in told.err and "epochs" in told.err
+    assert status == 2 and told.err.count("\n") == 1 and "has other settings" in told.err and "epochs" in told.err
     status, told = search("--write", tmp_path / "none.yaml")
     assert (
         status == 2
@@ -133,7 +133,7 @@ def test_models_of_other_settings_and_a_preset_that_is_not_there_are_one_line(se
     )
 
 
-def test_the_space_is_even_and_never_touches_what_is_reported():
+def test_the_candidates_are_equally_many_and_seeds_and_categories_are_not_reported_ones():
     space, grid = (yaml.safe_load((BENCHMARKS / f"{name}.yaml").read_text()) for name in ("tune_unlearning", "grid"))
     assert set(space["candidates"]) == set(ERASE_ALGORITHMS)
     reported = {cell["sensitive_category"] for cell in grid["models"].values()}
@@ -146,7 +146,7 @@ def test_the_space_is_even_and_never_touches_what_is_reported():
                 get_algorithm(algorithm).Hyper(**point)
 
 
-def test_of_several_requests_the_first_are_taken(benchmark, worlds):
+def test_a_limited_number_of_requests_takes_the_first(benchmark, worlds):
     requests = worlds("BPR").requests
     first = benchmark("tune_unlearning_subject").first
     assert [one.entity for one in first(requests, 2)] == [one.entity for one in requests][:2]
@@ -172,30 +172,30 @@ def trial(odds, utility=0.2, divergence=0.1, complete=True, **outcomes):
 
 @pytest.fixture
 def run(choice):
-    """A factory of runs: base at -5, retrained at -8, and the trials."""
+    """A function that returns a run with base log-odds -5, retrained log-odds -8 and the given trials."""
     return lambda *trials: choice.Run(scores([-5.0] * 4), scores([-8.0] * 4, divergence=0.0), list(trials))
 
 
-def test_the_nearest_to_retrained_is_chosen_from_either_side(choice, run):
+def test_the_candidate_closest_to_retrained_is_selected_from_either_side(choice, run):
     rows = choice.rows_of([run(trial([-6.0] * 4), trial([-8.5] * 4), trial([-9.5] * 4))], 0.02)
     assert [row.gap for row in rows] == [2.0, 0.5, 1.5] and [row.excess for row in rows] == [1.5, 0.0, 1.0]
     assert rows[0].way == pytest.approx(1 / 3) and rows[1].way == pytest.approx(3.5 / 3)
     assert choice.choose(rows) == 1
 
 
-def test_of_those_within_one_standard_error_others_decide(choice, run):
+def test_within_one_standard_error_the_divergence_of_other_users_decides(choice, run):
     near, far = [-7.9, -8.1, -8.0, -7.6], [-7.3, -8.5, -8.2, -7.2]
     rows = choice.rows_of(
         [run(trial(near, divergence=0.3), trial(far, divergence=0.2), trial([-6.0] * 4, divergence=0))], 0.02
     )
-    # of far over near: 0.6, -0.4, -0.2, 0.4, mean 0.1; people 1, 2, 3 are 0.0, -0.3, 0.3 away from it
+    # differences far - near: 0.6, -0.4, -0.2, 0.4, mean 0.1; the users 1, 2, 3 deviate by 0.0, -0.3, 0.3
     assert (rows[1].excess, rows[1].error) == pytest.approx((0.1, (1.5 * 0.18 / 16) ** 0.5))
     assert choice.choose(rows) == 1
     same = choice.rows_of([run(trial(near, divergence=0.3), trial(near, divergence=0.4))], 0.02)
     assert same[1].error == 0 and choice.choose(same) == 0
 
 
-def test_runs_are_averaged_and_the_error_shrinks_with_them(choice, run):
+def test_more_runs_give_a_smaller_standard_error(choice, run):
     one = run(trial([-7.9, -8.1, -8.0, -7.6]), trial([-7.3, -8.5, -8.2, -7.2]))
     alone, both = choice.rows_of([one], 0.02), choice.rows_of([one, one], 0.02)
     assert both[1].excess == pytest.approx(alone[1].excess) and both[1].error == pytest.approx(alone[1].error / 2**0.5)
@@ -217,7 +217,7 @@ def test_runs_are_averaged_and_the_error_shrinks_with_them(choice, run):
         (trial([-5.1, -5.1, -4.9, -4.9]), "no nearer to retrained than base is"),
     ],
 )
-def test_who_is_out_is_not_chosen_and_says_why(choice, run, other, told):
+def test_excluded_candidates_are_not_selected_and_have_a_reason(choice, run, other, told):
     rows = choice.rows_of([run(other, trial([-6.0] * 4))], 0.02)
     assert rows[0].out == told and choice.choose(rows) == 1 and rows[1].excess == 0
     assert choice.choose(choice.rows_of([run(other)], 0.02)) is None
@@ -236,7 +236,7 @@ scif:
 """
 
 
-def test_what_is_written_leaves_other_pairs_and_can_be_written_again(choice, run):
+def test_writing_the_preset_keeps_other_entries_and_can_be_repeated(choice, run):
     good, bad = run(trial([-7.0] * 4, utility=0.201)), run(trial([-8.0] * 4, utility=0.1))
     points = [{"damping": 1e-6}]
     text = choice.preset_text(PRESET, {("scif", "BPR"): (points, [good]), ("gif", "BPR"): (points, [bad])}, 0.02)
@@ -249,8 +249,8 @@ def test_what_is_written_leaves_other_pairs_and_can_be_written_again(choice, run
     assert again.count(": none of ") == 1 and "# about LightGCN" in again
 
 
-def test_a_preset_of_another_layout_is_refused(choice, run):
+def test_a_preset_with_another_layout_is_rejected(choice, run):
     text = "scif:\n  LightGCN:\n    damping: 1.0\n  BPR:\n    damping: 2.0\n"
     found = {("scif", "BPR"): ([{"damping": 1e-6}], [run(trial([-7.0] * 4))])}
-    with pytest.raises(choice.UserError, match="not laid out"):
+    with pytest.raises(choice.UserError, match="must have one line for each model"):
         choice.preset_text(text, found, 0.02)

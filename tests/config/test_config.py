@@ -1,4 +1,4 @@
-"""Settings: which layer wins, what is refused, what is told, what is stored."""
+"""Configuration: precedence of layers, rejected values, warnings, and the stored form."""
 
 import copy
 import json
@@ -50,7 +50,7 @@ def written(folder, text, name="x.yaml"):
         ("!!python/object/apply:os.getcwd []", "!!python/object/apply:os.getcwd []"),
     ],
 )
-def test_values_of_the_command_line_are_safe_yaml(text, value):
+def test_command_line_values_are_parsed_as_safe_yaml(text, value):
     assert parse_value(text) == value and type(parse_value(text)) is type(value)
 
 
@@ -64,20 +64,20 @@ def test_values_of_the_command_line_are_safe_yaml(text, value):
         ("x: 2020-13-45\n", "month"),
     ],
 )
-def test_a_broken_file_is_told_in_one_line_with_its_place(tmp_path, text, told):
+def test_a_malformed_file_gives_a_one_line_error_with_the_position(tmp_path, text, told):
     path = written(tmp_path, text)
     with pytest.raises(UserError, match=told) as error:
         bpr(config_file_list=[path])
     assert path in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_missing_file_is_named_and_an_empty_one_is_fine(tmp_path):
+def test_a_missing_file_is_named_and_an_empty_file_is_valid(tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.yaml"):
         bpr(config_file_list=["nowhere.yaml"])
     assert bpr(config_file_list=[written(tmp_path, "# nothing\n")]).warnings == []
 
 
-def test_numbers_of_a_file_are_floats_as_in_recbole(tmp_path):
+def test_numbers_in_files_get_the_type_of_their_setting(tmp_path):
     config = bpr(config_file_list=written(tmp_path, "learning_rate: 1e-4\nepochs: 1e2\nweight_decay: 0\n"))
     assert config["learning_rate"] == 1e-4
     assert (config["epochs"], type(config["epochs"])) == (100, int)
@@ -91,7 +91,7 @@ SETTINGS = st.dictionaries(st.sampled_from([*DEFAULTS]), st.integers(1, 999))
 
 
 @given(st.tuples(SETTINGS, SETTINGS, SETTINGS, SETTINGS))
-def test_value_and_source_are_those_of_the_highest_layer_that_sets_the_key(layer_values):
+def test_the_highest_layer_that_sets_a_key_gives_value_and_source(layer_values):
     with tempfile.TemporaryDirectory() as folder:
         files = [
             written(Path(folder), json.dumps(values), name)
@@ -110,16 +110,16 @@ def test_value_and_source_are_those_of_the_highest_layer_that_sets_the_key(layer
             assert config[key] == packaged[key]
 
 
-def test_data_set_properties_lie_above_the_model_and_below_the_user():
+def test_data_set_properties_override_the_models_and_users_override_both():
     config = Config("BPR", "diginetica_sample")
     assert config["USER_ID_FIELD"] == "session_id"
     assert config.source("USER_ID_FIELD") == "default: dataset/diginetica_sample.yaml"
     config = Config("BPR", "diginetica_sample", config_dict={"USER_ID_FIELD": "user_id", "load_col": {"user": ["age"]}})
     assert config["USER_ID_FIELD"] == "user_id"
-    assert config["load_col"] == {"user": ["age"]}, "replaced whole"
+    assert config["load_col"] == {"user": ["age"]}, "a list is replaced as a whole"
 
 
-def test_model_and_data_set_may_be_named_by_the_layers(tmp_path):
+def test_model_and_data_set_can_be_given_in_any_layer(tmp_path):
     config = Config(config_file_list=[written(tmp_path, "model: LightGCN\ndataset: ml-100k\n")])
     assert (config["model"], config["n_layers"], config["USER_ID_FIELD"]) == ("LightGCN", 2, "user_id")
     assert config.source("model").endswith("x.yaml") and config.unread() == []
@@ -156,23 +156,23 @@ def test_eval_args_and_negatives_are_completed_key_by_key(tmp_path):
         ({"valid": "uni5", "test": "pop200"}, {"valid": "uni5", "test": "pop200"}),
     ],
 )
-def test_the_mode_of_one_split_is_the_others_too(mode, expected):
+def test_one_evaluation_mode_applies_to_both_splits(mode, expected):
     assert bpr(config_dict={"eval_args": {"mode": mode}})["eval_args"]["mode"] == expected
 
 
 @pytest.mark.parametrize("mode", ["uni", "uni0", "top10", "uni-3", 100, None, {"valid": "pop"}, "labelled", {}])
-def test_other_modes_are_refused(mode):
+def test_unknown_evaluation_modes_are_rejected(mode):
     with pytest.raises(UserError, match=r"eval_args mode .*\(config_dict\)"):
         bpr(config_dict={"eval_args": {"mode": mode}})
 
 
-def test_dynamic_negatives_are_refused_and_not_passed_over():
+def test_dynamic_negatives_are_rejected_rather_than_ignored():
     with pytest.raises(UserError, match="dynamic negatives are not available"):
         bpr(config_dict={"train_neg_sample_args": {"dynamic": True}})
 
 
 @pytest.mark.parametrize("none", [None, "None", {"distribution": "none"}, {"distribution": None}])
-def test_no_negatives_can_be_said_in_several_ways(none):
+def test_several_spellings_turn_negatives_off(none):
     assert bpr(config_dict={"train_neg_sample_args": none})["train_neg_sample_args"] is None
 
 
@@ -183,7 +183,7 @@ def test_values_are_not_shared_between_configs():
     assert "X" not in bpr()["metrics"] and "X" not in bpr()["load_col"]["inter"]
 
 
-def test_the_spam_block_of_a_data_set_is_a_layer_above_it(tmp_path, monkeypatch):
+def test_the_spam_settings_of_a_data_set_override_its_other_settings(tmp_path, monkeypatch):
     (tmp_path / "dataset").mkdir()
     (tmp_path / "model").mkdir()
     written(tmp_path, (REPOSITORY / "recbole/properties/overall.yaml").read_text(), "overall.yaml")
@@ -205,7 +205,7 @@ def test_the_spam_block_of_a_data_set_is_a_layer_above_it(tmp_path, monkeypatch)
 
 
 # --- unknown keys ----------------------------------------------------------------------------------------------------
-def test_a_mistyped_key_of_the_command_line_is_an_error_that_names_the_nearest(tmp_path):
+def test_an_unknown_command_line_key_is_an_error_with_a_suggestion(tmp_path):
     with pytest.raises(UserError, match="--learning_rat on the command line, did you mean 'learning_rate'"):
         bpr(command_line={"learning_rat": "1"})
     with pytest.raises(UserError, match="did you mean 'config_files'"):
@@ -220,7 +220,7 @@ def test_a_mistyped_key_of_the_command_line_is_an_error_that_names_the_nearest(t
     assert bpr(command_line={"damping": "0.5"}, extra_defaults={"damping": 0.01})["damping"] == 0.5
 
 
-def test_keys_of_files_that_do_nothing_are_told_with_their_line(tmp_path):
+def test_unused_keys_in_files_give_a_warning_with_their_line(tmp_path):
     text = (
         "epochs: 3\nlearning_rat: 1\ntraining_batch_size: 7\nthreshold: {rating: 3.5}\nloss: bpr\n"
         "eval_args: {order: TO, topk: [5], splt: 1}\n"
@@ -300,13 +300,13 @@ def test_unknown_keys_are_hyper_parameters_of_a_model_that_has_no_properties(tmp
         ({"retrain_checkpoint_idx_to_match": 4}, "should be 0, 1, 2 or 3"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_line(settings, told):
+def test_invalid_settings_give_a_one_line_error(settings, told):
     with pytest.raises(UserError) as error:
         bpr(config_dict=settings)
     assert told in str(error.value) and "\n" not in str(error.value)
 
 
-def test_the_refusal_names_the_line_of_a_file(tmp_path):
+def test_errors_name_the_line_of_the_file(tmp_path):
     path = written(tmp_path, "seed: 3\nepochs: many\n")
     with pytest.raises(UserError, match=r"epochs \(.*x\.yaml, line 2\)"):
         bpr(config_file_list=[path])
@@ -316,7 +316,7 @@ def test_the_refusal_names_the_line_of_a_file(tmp_path):
 
 
 # --- derived ---------------------------------------------------------------------------------------------------------
-def test_what_follows_from_other_settings():
+def test_settings_that_are_derived_from_others():
     config = bpr(config_dict={"topk": 5, "metrics": "NDCG", "valid_metric": "ndcg@5", "gpu_id": 0, "seed": 7})
     assert (config["topk"], config["metrics"], config["gpu_id"]) == ([5], ["NDCG"], "0")
     assert config["data_path"] == "dataset/ml-100k"
@@ -326,7 +326,7 @@ def test_what_follows_from_other_settings():
     assert bpr(command_line={"unlearn_sample_selection_seed": "3"})["unlearn_sample_selection_seed"] == 3
 
 
-def test_the_device_is_the_cpu_unless_a_gpu_is_there_and_wanted(monkeypatch):
+def test_the_device_is_the_cpu_unless_a_gpu_is_available_and_requested(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert bpr()["device"] == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -340,19 +340,19 @@ def test_the_device_is_the_cpu_unless_a_gpu_is_there_and_wanted(monkeypatch):
 
 
 class Pairs:
-    """A model that takes pairs."""
+    """A model with pairwise input."""
 
     type = ModelType.GENERAL
     input_type = InputType.PAIRWISE
 
 
 class Sequences:
-    """A model whose loss decides."""
+    """A sequential model whose input type depends on its loss."""
 
     type = ModelType.SEQUENTIAL
 
 
-def test_a_model_class_tells_its_types():
+def test_types_are_read_from_the_model_class():
     config = Config(Pairs, "ml-100k")
     assert config["model"] == "Pairs"
     assert (config["MODEL_TYPE"], config["MODEL_INPUT_TYPE"]) == (ModelType.GENERAL, InputType.PAIRWISE)
@@ -369,8 +369,8 @@ def test_a_model_class_tells_its_types():
     assert late["MODEL_TYPE"] is ModelType.GENERAL
 
 
-# --- a dictionary that remembers -------------------------------------------------------------------------------------
-def test_it_is_a_dictionary_in_which_absent_keys_are_none():
+# --- the dictionary -------------------------------------------------------------------------------------
+def test_absent_keys_are_none():
     config = bpr()
     assert config["nowhere"] is None and config.get("nowhere", 3) == 3 and "nowhere" not in config
     assert config.epochs == config["epochs"] == config.get("epochs") == 300 and "epochs" in config
@@ -383,14 +383,14 @@ def test_it_is_a_dictionary_in_which_absent_keys_are_none():
     assert list(config) == list(config.keys()) and len(config) == len(dict(config))
 
 
-def test_copies_are_whole_and_independent():
+def test_copies_are_complete_and_independent():
     config = bpr()
     for twin in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
         twin["metrics"].append("X")
         assert twin.as_dict()["epochs"] == 300 and "X" not in config["metrics"]
 
 
-def test_settings_that_nobody_read_are_told(caplog):
+def test_settings_that_are_never_read_give_a_warning(caplog):
     config = bpr(config_dict={"epochs": 3, "seed": 4, "learning_rate": 0.1, "gpu_id": "0", "loss": "bpr"})
     str(config), repr(config), config.as_dict(), config.source("loss"), "loss" in config, list(config)
     assert {key for key, _ in config.unread()} == {"epochs", "seed", "learning_rate", "loss"}
@@ -407,7 +407,7 @@ def test_settings_that_nobody_read_are_told(caplog):
 
 
 @pytest.mark.parametrize("key", ["hf_token", "wandb_api_key", "MY_PASSWORD", "client_secret", "apikey"])
-def test_credentials_are_usable_but_never_shown_nor_stored(key):
+def test_credentials_can_be_read_but_are_never_shown_or_stored(key):
     config = bpr(config_dict={key: "s3cr3t", "logger": {key: "s3cr3t", "url": "u"}})
     assert config[key] == "s3cr3t"
     for shown in (str(config), repr(config), json.dumps(config.as_dict())):
@@ -420,7 +420,7 @@ def test_a_token_of_digits_stays_text():
     assert bpr(command_line={"NEXT_BASKET_JSON": "5"})["NEXT_BASKET_JSON"] == "5"
 
 
-def test_a_credential_that_is_refused_is_not_shown():
+def test_a_rejected_credential_is_not_shown():
     with pytest.raises(UserError, match=r"^hf_token \(config_dict\) should be text$"):
         bpr(config_dict={"hf_token": 1234})
 
@@ -442,9 +442,9 @@ def test_the_stored_form_is_plain_and_sorted_and_can_be_restored():
     assert Config.restored(stored, data_path="here")["data_path"] == "here/ml-100k"
 
 
-# --- what comes with the program -------------------------------------------------------------------------------------
+# --- files of the package -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["bpr", "lightgcn", "pop", "random"])
-def test_the_configs_that_come_along_are_free_of_dead_keys(name):
+def test_the_committed_configs_have_no_unused_keys(name):
     model = {"bpr": "BPR", "lightgcn": "LightGCN", "pop": "Pop", "random": "Random"}[name]
     config = Config(model, "ml-100k", config_file_list=[REPOSITORY / f"configs/config_{name}.yaml"])
     assert config.warnings == []
@@ -454,7 +454,7 @@ def test_the_configs_that_come_along_are_free_of_dead_keys(name):
 
 @pytest.mark.parametrize("model", ["WMF", "BPR", "LightGCN"])
 @pytest.mark.parametrize("dataset", ["ml-1m_receraser", "ml-10m_receraser", "yelp2018"])
-def test_receraser_s_configs_are_of_the_split_in_files_and_free_of_dead_keys(model, dataset):
+def test_receraser_s_configs_use_the_split_in_files_and_have_no_unused_keys(model, dataset):
     path = REPOSITORY / f"configs/receraser/config_{model.lower()}.yaml"
     config = Config(model, dataset, config_file_list=[path])
     assert config.warnings == []
@@ -470,7 +470,7 @@ def test_the_lightgcn_config_overrules_recboles_regulariser():
 
 
 @pytest.mark.parametrize("model", ["GRU4Rec", "NARM", "SASRec", "SRGNN"])
-def test_the_spam_config_of_a_sequential_model_is_its_own_config_on_sessions(model):
+def test_the_spam_config_of_a_sequential_model_is_its_config_on_sessions(model):
     path = REPOSITORY / f"configs/config_{model.lower()}_spam.yaml"
     plain, _ = read_yaml(REPOSITORY / f"configs/config_{model.lower()}.yaml")
     spam, _ = read_yaml(path)
@@ -482,7 +482,7 @@ def test_the_spam_config_of_a_sequential_model_is_its_own_config_on_sessions(mod
     assert {key: with_flag[key] for key in fields} == fields
 
 
-def test_every_packaged_file_is_read_without_a_complaint():
+def test_every_packaged_file_is_read_without_warnings():
     paths = sorted((REPOSITORY / "recbole/properties").rglob("*.yaml"))
     assert len(paths) >= 7
     for path in paths:

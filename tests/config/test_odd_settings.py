@@ -1,4 +1,4 @@
-"""Settings that nobody means: each is taken, or refused in one line."""
+"""Odd settings: any value or file is either accepted, or rejected with a one-line error."""
 
 import pytest
 import yaml
@@ -24,7 +24,7 @@ def _one_line(error):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(_KEYS), _VALUES)
-def test_any_value_is_taken_or_refused_in_one_line(key, value):
+def test_any_value_is_accepted_or_gives_a_one_line_error(key, value):
     try:
         Config("BPR", "ml-100k", config_dict={key: value, "use_gpu": False})
     except UserError as error:
@@ -33,7 +33,7 @@ def test_any_value_is_taken_or_refused_in_one_line(key, value):
 
 @settings(max_examples=150, deadline=None)
 @given(text=st.text(max_size=40) | st.text("[]{}&*ab:, \n-", max_size=40))
-def test_any_file_is_taken_or_refused_in_one_line(tmp_path_factory, text):
+def test_any_file_is_accepted_or_gives_a_one_line_error(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("odd") / "x.yaml"
     path.write_bytes(text.encode(errors="surrogatepass"))
     try:
@@ -51,7 +51,7 @@ def _refused(tmp_path, text):
     return str(error.value).replace(str(path), "x.yaml")
 
 
-def test_a_key_that_is_set_twice_is_an_error_that_names_both_lines(tmp_path):
+def test_a_repeated_key_is_an_error_that_names_both_lines(tmp_path):
     assert (
         _refused(tmp_path, "epochs: 1\nseed: 3\nepochs: 2\n")
         == "x.yaml, lines 1 and 3: 'epochs' is set twice; remove one"
@@ -61,7 +61,7 @@ def test_a_key_that_is_set_twice_is_an_error_that_names_both_lines(tmp_path):
         Config("BPR", "ml-100k", command_line={"eval_args": "{order: TO, order: RO}"})
 
 
-def test_a_merged_key_may_be_set_again(tmp_path):
+def test_a_key_from_a_yaml_merge_can_be_overridden(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("user_shares: &one {order: TO}\neval_args: {<<: *one, order: RO}\n")
     assert Config("BPR", "ml-100k", path, config_dict={"use_gpu": False})["eval_args"]["order"] == "RO"
@@ -80,12 +80,12 @@ def test_a_merged_key_may_be_set_again(tmp_path):
         (f"topk: {10**30}\n", "topk"),
     ],
 )
-def test_odd_files_are_refused(tmp_path, text, told):
+def test_odd_files_are_rejected(tmp_path, text, told):
     assert told in _refused(tmp_path, text)
 
 
 @pytest.mark.parametrize("environment", [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": "x"}, {"WORLD_SIZE": "-1"}])
-def test_half_an_environment_of_a_launcher_is_refused(monkeypatch, environment):
+def test_an_incomplete_environment_of_a_launcher_is_rejected(monkeypatch, environment):
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -94,7 +94,7 @@ def test_half_an_environment_of_a_launcher_is_refused(monkeypatch, environment):
         launcher.launched()
 
 
-def test_what_yaml_says_of_ordinary_files_is_unchanged(tmp_path):
+def test_ordinary_files_are_read_as_by_yaml(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text(yaml.safe_dump({"topk": [5, 10], "metrics": ["Recall"], "learning_rate": 0.5}))
     config = Config("BPR", "ml-100k", path, config_dict={"use_gpu": False})

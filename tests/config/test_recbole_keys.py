@@ -1,4 +1,4 @@
-"""Every setting that RecBole 1.2.1 has, and what becomes of it here."""
+"""Every setting of RecBole 1.2.1: it works, gives a warning, or is rejected by name."""
 
 import pytest
 
@@ -44,7 +44,7 @@ WAYS = ("file", "dict", "command line")
 
 
 def configured(tmp_path, way, key, value):
-    """Return the configuration in which a key was set in one of the ways."""
+    """Return a configuration with one key set, in a file, on the command line or as a dictionary entry."""
     if way == "file":
         path = tmp_path / "x.yaml"
         path.write_text(f"{key}: {value!r}\n".replace("None", "null"))
@@ -63,7 +63,7 @@ def test_the_lists_are_complete():
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("key", REFUSED_UNLESS_DEFAULT)
-def test_what_would_change_numbers_is_refused_by_name_wherever_it_is_set(tmp_path, way, key):
+def test_unsupported_settings_that_change_results_are_rejected_by_name(tmp_path, way, key):
     with pytest.raises(UserError) as error:
         configured(tmp_path, way, key, OTHER[key])
     told = str(error.value)
@@ -75,14 +75,14 @@ def test_what_would_change_numbers_is_refused_by_name_wherever_it_is_set(tmp_pat
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("key", DOES_NOTHING)
-def test_what_does_nothing_is_told_and_let_pass(tmp_path, way, key):
+def test_settings_without_effect_give_a_warning(tmp_path, way, key):
     (line,) = configured(tmp_path, way, key, "other").warnings
     assert f"RecBole's '{key}' does nothing here: " in line
     default, _ = HARMLESS[key]
     assert not configured(tmp_path, way, key, default).warnings
 
 
-def test_a_models_own_setting_of_that_name_is_its_own(monkeypatch):
+def test_a_model_may_define_a_setting_with_such_a_name(monkeypatch):
     declared = layers.Layer("default: model/BPR.yaml", {"require_pow": False, "embedding_size": 64})
     plain = layers.packaged
     monkeypatch.setattr(layers, "packaged", lambda name: declared if name == "model/BPR.yaml" else plain(name))
@@ -115,7 +115,7 @@ eval_args:
 """
 
 
-def test_erases_files_run_and_what_did_nothing_is_told(tmp_path):
+def test_erases_configuration_files_work_with_warnings_for_unused_keys(tmp_path):
     path = tmp_path / "config_bpr.yaml"
     path.write_text(ERASES)
     config = Config("BPR", "ml-100k", config_file_list=[path])
@@ -124,6 +124,6 @@ def test_erases_files_run_and_what_did_nothing_is_told(tmp_path):
         assert f"'{key}'" in told
     assert "'valid_metric' inside eval_args does nothing" in told
     without = Config("BPR", "ml-100k", config_file_list=[path], config_dict={"threshold": None})
-    assert deciding(config, "BPR") == deciding(without, "BPR"), "without labels it decides nothing"
+    assert deciding(config, "BPR") == deciding(without, "BPR"), "without labels the setting has no effect"
     labels = {"eval_args": {"mode": "labeled"}}
     assert deciding(Config("BPR", "ml-100k", [path], labels), "BPR")["threshold"] == {"rating": 3}

@@ -1,4 +1,4 @@
-"""What the values of settings may be: the table covers what comes along, and refuses what models cannot take."""
+"""Rules for the values of settings: they cover all packaged settings, and reject values that models cannot use."""
 
 import math
 from pathlib import Path
@@ -16,6 +16,7 @@ WITH_CHECKS_OF_THEIR_OWN = {"eval_args", "train_neg_sample_args", "topk", "metri
 
 
 def refusal(model, key, value):
+    """Return the error message for a value of a model's setting."""
     with pytest.raises(UserError) as error:
         Config(model, "ml-100k", config_dict={key: value})
     message = str(error.value)
@@ -64,7 +65,7 @@ def refusal(model, key, value):
         ("BPR", "seed", 2**64, "an integer from 0 to 2^63 - 1"),
         ("EASE", "reg_weight", 0, "a number above 0"),
         ("SimRec", "n_layers", 1, "an integer of at least 2"),
-        # once accepted
+        # these used to be accepted
         ("ItemKNN", "k", 0, "an integer of at least 1"),
         ("ItemKNN", "k", -3, "an integer of at least 1"),
         ("SKNN_SBR", "k", 0, "an integer of at least 1"),
@@ -81,7 +82,7 @@ def refusal(model, key, value):
         ("BPR", "forget_set", "", "text that is not empty"),
         ("TIFUKNN", "NEXT_BASKET_JSON", 5, "text"),
         ("BPR", "n_target_items", 0, "an integer of at least 1"),
-        # once tracebacks, or refused without the place
+        # these used to end in a traceback, or in an error without the key
         ("BPR", "unlearning_sample_selection_method", ["a"], "text"),
         ("BPR", "hf_model_path", 5, "text"),
         ("BPR", "hf_cache_dir", 5, "text"),
@@ -99,7 +100,7 @@ def refusal(model, key, value):
         ("GRU4Rec", "ITEM_LIST_LENGTH_FIELD", None, "text that is not empty"),
     ],
 )
-def test_what_a_model_cannot_take_is_refused_by_the_name_of_its_key(model, key, value, told):
+def test_invalid_values_give_an_error_that_names_the_key(model, key, value, told):
     assert told in refusal(model, key, value)
 
 
@@ -126,7 +127,7 @@ def test_what_a_model_cannot_take_is_refused_by_the_name_of_its_key(model, key, 
         ("BPR", "sensitive_category", None, None),
     ],
 )
-def test_what_is_sensible_passes_as_its_type(model, key, value, used):
+def test_valid_values_are_accepted_and_converted(model, key, value, used):
     got = Config(model, "ml-100k", config_dict={key: value})[key]
     assert got == used and type(got) is type(used)
     if isinstance(used, list):
@@ -134,7 +135,7 @@ def test_what_is_sensible_passes_as_its_type(model, key, value, used):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_number_and_every_structure_that_comes_along_has_a_rule_and_keeps_it(model):
+def test_every_packaged_number_and_structure_satisfies_a_rule(model):
     for name in ("overall.yaml", f"model/{model}.yaml"):
         for key, default in layers.packaged(name).values.items():
             if key not in WITH_CHECKS_OF_THEIR_OWN and not isinstance(default, (bool, str, type(None))):
@@ -142,7 +143,7 @@ def test_every_number_and_every_structure_that_comes_along_has_a_rule_and_keeps_
     Config(model, "ml-100k")
 
 
-def test_the_table_holds_no_setting_that_is_none():
+def test_every_rule_is_for_an_existing_setting():
     of_model = {model: layers.packaged(f"model/{model}.yaml").values for model in MODELS}
     known = {"train_neg_sample_args sample_num", "train_neg_sample_args alpha", *layers.packaged("overall.yaml").values}
     assert set(RULES) <= known.union(*of_model.values())
@@ -152,13 +153,13 @@ def test_the_table_holds_no_setting_that_is_none():
 @pytest.mark.parametrize(
     ("key", "value"), [("n_layers", -2), ("embedding_size", [8, 8]), ("k", "all"), ("dropout_prob", 1.5)]
 )
-def test_a_model_from_elsewhere_may_call_anything_by_these_names(key, value):
+def test_rules_do_not_apply_to_models_of_other_packages(key, value):
     assert Config("MyModel", "ml-100k", config_dict={key: value})[key] == value
     with pytest.raises(UserError, match="learning_rate"):
         Config("MyModel", "ml-100k", config_dict={"learning_rate": -1})
 
 
-def test_properties_from_elsewhere_overrule_the_table_where_their_default_is_of_another_kind(tmp_path, monkeypatch):
+def test_properties_of_other_packages_override_rules_if_the_type_differs(tmp_path, monkeypatch):
     (tmp_path / "model").mkdir()
     (tmp_path / "overall.yaml").write_text((REPOSITORY / "recbole/properties/overall.yaml").read_text())
     (tmp_path / "model" / "MyModel.yaml").write_text("dropout_probs: [0.1, 0.2, 0.3]\nstep: fast\nk: 5\n")
@@ -174,7 +175,7 @@ def test_properties_from_elsewhere_overrule_the_table_where_their_default_is_of_
         layers.packaged.cache_clear()
 
 
-def test_the_learners_that_may_be_asked_for_are_those_that_there_are():
+def test_the_allowed_learners_are_the_implemented_ones():
     assert tuple(OPTIMIZERS) == LEARNERS
 
 

@@ -1,11 +1,11 @@
-"""What the tests of reading share."""
+"""Fixtures for the tests of reading data."""
 
 import pytest
 
 
 @pytest.fixture
 def file(tmp_path):
-    """Write a file and return its path."""
+    """A function that writes a file and returns its path."""
 
     def make(content):
         path = tmp_path / "d.inter"

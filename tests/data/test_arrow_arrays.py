@@ -1,4 +1,4 @@
-"""Arrow arrays by their buffers, and the bits of tokens, against what Arrow and pandas make of the same."""
+"""Access to the buffers of Arrow arrays, and hashes of tokens, compared with Arrow and pandas."""
 
 import random
 
@@ -12,18 +12,18 @@ from recbole.data.token_hash import token_hashes
 
 
 @pytest.mark.parametrize("texts", [[], ["a", "", "é😀"], ["a", None]])
-def test_texts_are_those_of_arrow(texts):
+def test_texts_equal_those_of_arrow(texts):
     assert strings(iter(texts)).equals(pa.array(texts, pa.string()))
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.int64])
-def test_integers_go_there_and_back(kind):
+def test_integers_are_unchanged_by_a_round_trip(kind):
     values = np.arange(12, dtype=kind)[::3]
     assert integers(values).to_pylist() == values.tolist()
     assert numbers(integers(values)[1:3]).tolist() == [3, 6]
 
 
-def test_pieces_of_a_column_are_put_together():
+def test_chunks_of_a_column_are_combined():
     for pieces, kind in (([[1.5], [], [2.0, 4.0]], pa.float64()), ([[7, 9]], pa.int64()), ([[1.5]], pa.float32())):
         column = pa.chunked_array(pieces, kind)
         found, expected = numbers(column), column.to_numpy()
@@ -31,12 +31,12 @@ def test_pieces_of_a_column_are_put_together():
     assert numbers(pa.chunked_array([], pa.int64())).tolist() == []
 
 
-def test_what_is_missing_is_minus_one():
+def test_missing_values_become_minus_one():
     found = filled(pa.array([5, None, 7], pa.int32())[1:])
     assert found.dtype == np.int32 and found.tolist() == [-1, 7]
 
 
-def test_the_bits_of_tokens_are_those_of_pandas():
+def test_hashes_of_tokens_equal_those_of_pandas():
     draw = random.Random(1)
     lengths = [*range(26), 40, 300]
     tokens = pa.array(["".join(draw.choices("ab9é漢😀 _", k=draw.choice(lengths))) for _ in range(500)])

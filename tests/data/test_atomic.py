@@ -1,4 +1,4 @@
-"""Atomic files: exact values, exact line numbers, and what is written reads back."""
+"""Atomic files: values are exact, errors have the right line number, and written files read back unchanged."""
 
 import math
 
@@ -16,7 +16,7 @@ INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
 
 
 def error_of(path, **kwargs):
-    """Return the message of the error without the folder; it must be one line."""
+    """Return the message of the error without the folder, and check that it is one line."""
     with pytest.raises(UserError) as caught:
         read_atomic(path, **kwargs)
     message = str(caught.value)
@@ -59,7 +59,7 @@ def test_missing_numbers_are_nan(file):
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("tail", ["", "END", "ENDEND"])
-def test_line_ends_byte_order_mark_and_blank_tail(file, end, mark, tail):
+def test_line_ends_byte_order_mark_and_trailing_blank_lines(file, end, mark, tail):
     content = mark + end.join(("u:token\tr:float", "a\t1", "b\t2")) + tail.replace("END", end)
     assert read_atomic(file(content)).table.to_pydict() == {"u": ["a", "b"], "r": [1, 2]}
 
@@ -99,11 +99,11 @@ def test_header_only(file, tail):
         (b"\xff\xfea\x00", "d.inter:1: not UTF-8 text"),
     ],
 )
-def test_mistakes_are_told_with_their_line(file, content, message):
+def test_errors_name_the_line(file, content, message):
     assert error_of(file(content)) == message
 
 
-def test_bad_line_is_found_far_into_a_large_file(file):
+def test_a_bad_line_far_into_a_large_file_is_named(file):
     rows = ["1\t2\t3\t4"] * 200_000
     rows[150_000] = "1\t2\t3"
     assert error_of(file(INTER + "\n".join(rows))) == "d.inter:150002: expected 4 tab-separated values, found 3"
@@ -149,7 +149,7 @@ def test_numbers_are_written_as_in_the_source(tmp_path):
         ("", "token"),
     ],
 )
-def test_what_would_not_read_back_is_refused(tmp_path, value, kind):
+def test_values_that_would_not_read_back_are_rejected(tmp_path, value, kind):
     with pytest.raises(UserError, match="cannot write"):
         write_atomic(tmp_path / "x.inter", {"a": [value]}, {"a": kind})
     assert not (tmp_path / "x.inter").exists()
@@ -184,7 +184,7 @@ NUMBERS = st.sampled_from(["1", "-2", "", " 3 ", "2.5"])
 @given(st.lists(st.tuples(WORDS, NUMBERS, NUMBERS.filter(lambda n: "." not in n), WORDS), max_size=40),
        st.integers(40, 400))  # fmt: skip
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_tokens_as_dictionaries_read_the_same_in_pieces_of_any_size(file, rows, at_once):
+def test_dictionary_encoded_tokens_do_not_depend_on_the_block_size(file, rows, at_once):
     lines = ["u:token\tr:float\tn:float\ts:token_seq", *map("\t".join, rows)]
     path = file("\n".join(lines) + "\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -199,7 +199,7 @@ def test_tokens_as_dictionaries_read_the_same_in_pieces_of_any_size(file, rows, 
         assert np.array_equal(found[name].to_numpy(), expected[name].to_numpy(), equal_nan=True)
 
 
-def test_a_large_file_is_coded_while_it_is_read(file, monkeypatch):
+def test_a_large_file_is_dictionary_encoded_while_it_is_read(file, monkeypatch):
     monkeypatch.setattr(atomic, "_BYTES_AT_ONCE", 64)
     table = read_atomic(file("u:token\tt:float\n" + "abc\t1\nde\t2\n" * 40), encoded=True).table
     assert table["u"].num_chunks > 1 and table["u"].unify_dictionaries().chunk(0).dictionary.to_pylist() == [

@@ -1,4 +1,4 @@
-"""People's attributes, read from a ``.user`` file."""
+"""User attributes (such as gender) that are read from a ``.user`` file."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ USERS += ["nobody\tX\t99\tx\t1", "u22\t\t\t\t"]
 
 @pytest.fixture
 def made(small_cf, config):
-    """A factory: ``made(name, lines=USERS, **spec)`` reads an attribute that is specified so."""
+    """A function: ``made(name, lines=USERS, **spec)`` reads an attribute with the given specification."""
 
     def make(name, lines=USERS, **spec):
         (small_cf / "small" / "small.user").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -26,20 +26,21 @@ def made(small_cf, config):
 
 
 def of(attribute, data, token):
+    """Return the group name of a user, given by token; None if unknown."""
     place = attribute.label[data.token2id("user_id", token)]
     return None if place < 0 else attribute.groups[place]
 
 
-def test_groups_are_sorted_and_who_is_not_in_the_file_is_not_known(made):
+def test_groups_are_sorted_and_users_missing_in_the_file_are_unknown(made):
     gender, data = made("gender")
-    assert gender.groups == ("F", "M")  # X is of nobody in the data
+    assert gender.groups == ("F", "M")  # no user in the data is in the group X
     assert [of(gender, data, token) for token in ("u1", "u0", "u4", "u22", "u23")] == ["M", "F", "M", None, None]
     assert gender.label[0] == -1
     assert len(gender.known) == 22
     assert str(gender) == "gender: F 11, M 11"
 
 
-def test_bins_hold_their_lower_bound_and_keep_their_order(made):
+def test_bins_include_their_lower_bound_and_stay_in_order(made):
     age, data = made("age", bins=[35, 45])
     assert age.groups == ("(-inf,35)", "[35,45)", "[45,inf)")
     assert [of(age, data, token) for token in ("u1", "u0", "u12", "u13", "u22")] == [
@@ -49,13 +50,13 @@ def test_bins_hold_their_lower_bound_and_keep_their_order(made):
     assert nine.groups == ("(-inf,2)", "[2,5)", "[5,10)", "[10,inf)")
 
 
-def test_values_are_put_together_renamed_and_declared_missing(made):
+def test_values_can_be_merged_renamed_and_declared_missing(made):
     job, data = made("work", column="job", groups={"rest": ["j3", "j4"]}, missing=["clerk"])
     assert job.groups == ("j0", "j1", "j2", "rest")
     assert [of(job, data, token) for token in ("u0", "u1", "u2", "u3", "u4")] == [None, None, "j2", "rest", "rest"]
 
 
-def test_labels_and_names_make_the_digest(made):
+def test_the_digest_depends_on_labels_and_names(made):
     gender, _ = made("gender")
     again, _ = made("gender", [USERS[0], *reversed(USERS[1:])])
     other, _ = made("gender", [line.replace("u1\tM", "u1\tF") for line in USERS])
@@ -74,12 +75,12 @@ def test_labels_and_names_make_the_digest(made):
         ("age", {"bins": [200]}, r"to 1 group\(s\)"),
     ],
 )
-def test_what_cannot_be_is_one_line(made, name, spec, told):
+def test_invalid_specifications_give_one_line_errors(made, name, spec, told):
     with pytest.raises(UserError, match=told):
         made(name, **spec)
 
 
-def test_a_person_who_stands_there_twice_is_refused(made):
+def test_a_user_with_two_lines_is_rejected(made):
     with pytest.raises(UserError, match="u1 appears twice"):
         made("gender", [*USERS, "u1\tF\t1\tx\t1"])
 
@@ -89,7 +90,7 @@ def test_no_file_is_one_line(config, small_dataset):
         read_attribute(small_dataset.config, small_dataset, "gender")
 
 
-def test_ml_100k_is_grouped_as_its_properties_say(reference, config):
+def test_ml_100k_is_grouped_by_its_properties(reference, config):
     settings = config(reference / "data", model="BPR", dataset="ml-100k")
     data = create_dataset(settings, ModelType.GENERAL)
     read = {name: read_attribute(settings, data, name) for name in ("gender", "age", "occupation")}

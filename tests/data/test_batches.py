@@ -1,4 +1,4 @@
-"""Training batches: every example once an epoch, and the same bits for the same (seed, epoch, batch)."""
+"""Training batches: every example once per epoch, and identical for the same seed, epoch and batch number."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ NEGATIVES = {"distribution": "uniform", "sample_num": 2}
 
 @pytest.fixture
 def batches(small_cf, config):
-    """Make training batches: ``batches(input_type, forgotten=..., **settings)``."""
+    """A function: ``batches(input_type, forgotten=..., **settings)`` returns training batches."""
 
     def make(input_type=PAIRWISE, forgotten=(), **settings):
         settings = {"train_batch_size": 64, "seed": 5} | settings
@@ -26,7 +26,7 @@ def batches(small_cf, config):
 
 
 def same(one, other):
-    """Return whether two lists of interactions hold the same bits in the same columns."""
+    """Return whether two lists of interactions have identical values in the same columns."""
     return len(one) == len(other) and all(
         a.columns == b.columns and all(torch.equal(a[name], b[name]) for name in a.columns)
         for a, b in zip(one, other, strict=True)
@@ -34,7 +34,7 @@ def same(one, other):
 
 
 def positives(parts, n_rows=None):
-    """Return sorted (user, item) of the first ``n_rows`` of each batch."""
+    """Return the sorted (user, item) pairs in the first ``n_rows`` rows of each batch."""
     users, items = (torch.cat([part[name][:n_rows] for part in parts]).tolist() for name in ("user_id", "item_id"))
     return sorted(zip(users, items, strict=True))
 
@@ -44,31 +44,31 @@ def retained(dataset):
     return sorted(zip(dataset.log.user[rows].tolist(), dataset.log.item[rows].tolist(), strict=True))
 
 
-def test_every_retained_example_comes_once_an_epoch(batches):
+def test_every_retained_example_occurs_once_per_epoch(batches):
     made = batches(forgotten=range(0, 300, 3))
     first, second = list(made.epoch(0)), list(made.epoch(1))
-    assert len(first) == len(made) == len(batches()), "whoever is forgotten leaves a gap"
+    assert len(first) == len(made) == len(batches()), "forgetting does not change the number of batches"
     assert positives(first) == positives(second) == retained(made.dataset)
     assert not torch.equal(first[0]["item_id"], second[0]["item_id"]), "epochs differ in order"
 
 
-def test_the_same_seed_and_epoch_give_the_same_bits(batches):
+def test_the_same_seed_and_epoch_give_identical_batches(batches):
     made = batches()
     epoch = list(made.epoch(3))
     list(made.epoch(4))
-    assert same(epoch, list(made.epoch(3))), "whatever was drawn in between"
+    assert same(epoch, list(made.epoch(3))), "independent of other random draws"
     assert same(epoch, list(batches().epoch(3))), "in another process"
     assert not same(epoch, list(batches(seed=6).epoch(3)))
 
 
-def test_an_epoch_can_be_taken_up_in_the_middle(batches):
+def test_an_epoch_can_be_resumed_in_the_middle(batches):
     made = batches()
     whole = list(made.epoch(2))
     for first in (0, 1, len(whole) - 1, len(whole)):
         assert same(whole[first:], list(made.epoch(2, first=first)))
 
 
-def test_pairwise_batches_have_negatives_beside_positives(batches):
+def test_pairwise_batches_have_a_column_of_negatives(batches):
     made = batches(PAIRWISE, train_neg_sample_args=NEGATIVES)
     parts = list(made.epoch(0))
     n = 64 // 2
@@ -84,13 +84,15 @@ def test_pairwise_batches_have_negatives_beside_positives(batches):
     assert not any(has[part["user_id"].numpy(), part["neg_item_id"].numpy()].any() for part in parts)
     first, second = (part["neg_item_id"] for part in parts[:2])
     for one, other in ((first[:n], first[n:]), (first, second)):
-        assert (one == other).double().mean() < 0.3, "each negative is a draw of its own"
+        assert (one == other).double().mean() < 0.3, "each negative is drawn independently"
 
 
 def test_pointwise_batches_have_negatives_as_rows_with_label_0(batches):
     made = batches(POINTWISE, train_neg_sample_args=NEGATIVES)
     parts = list(made.epoch(0))
-    assert [len(part) for part in parts[:-1]] == [63] * (len(parts) - 1), "whole triples, at most train_batch_size"
+    assert [len(part) for part in parts[:-1]] == [63] * (len(parts) - 1), (
+        "whole groups of a positive and its negatives, at most train_batch_size rows"
+    )
     has, found = made.dataset.inter_matrix("csr").toarray(), []
     for part in parts:
         n = len(part) // 3
@@ -101,20 +103,20 @@ def test_pointwise_batches_have_negatives_as_rows_with_label_0(batches):
     assert sorted(found) == retained(made.dataset)
 
 
-def test_without_negatives_a_batch_is_its_positives(batches):
+def test_without_negatives_a_batch_has_only_positives(batches):
     made = batches(POINTWISE, train_neg_sample_args=None)
     parts = list(made.epoch(0))
     assert [len(part) for part in parts[:-1]] == [64] * (len(parts) - 1) and "label" not in parts[0]
     assert positives(parts) == retained(made.dataset)
 
 
-def test_a_batch_is_never_smaller_than_one_example(batches):
+def test_a_batch_has_at_least_one_example(batches):
     made = batches(PAIRWISE, train_batch_size=1, train_neg_sample_args=NEGATIVES)
     assert len(next(made.epoch(0))) == 2 and len(made) == made.dataset.inter_num
 
 
 @pytest.mark.parametrize("input_type", [PAIRWISE, POINTWISE])
-def test_like_keeps_the_negatives_of_the_positives_that_are_left(small_dataset, input_type):
+def test_the_method_like_keeps_the_negatives_of_the_remaining_positives(small_dataset, input_type):
     negatives = Negatives(small_dataset.config, small_dataset, input_type)
     examples = small_dataset.train_examples()[::9]
     batch = small_dataset.collate(examples)
@@ -133,7 +135,7 @@ def test_like_keeps_the_negatives_of_the_positives_that_are_left(small_dataset, 
     assert same([everything], [before])
 
 
-def test_what_cannot_be_trained_is_refused(batches):
+def test_data_that_cannot_be_trained_on_is_rejected(batches):
     with pytest.raises(UserError, match="a pairwise model needs negatives"):
         batches(PAIRWISE, train_neg_sample_args=None)
     assert "neg_item_id" not in next(batches(PAIRWISE, train_neg_sample_args=None, loss_type="NLL").epoch(0))

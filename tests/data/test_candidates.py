@@ -1,4 +1,4 @@
-"""Drawn candidates: so many wrong items for each right one, the same for every model, seed and mask."""
+"""Sampled candidates of an evaluation: negatives for each positive, the same for every model, seed and mask."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from recbole.utils import ModelType, UserError
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory, config, write_inter):
-    """A factory: ``make(mode, rows, **settings)`` gives the data set of rows (user, item, time, rating)."""
+    """A function: ``make(mode, rows, **settings)`` returns the data set of rows (user, item, time, rating)."""
     draw = np.random.default_rng(3)
     rows = [(f"u{u}", f"i{i}") for u in range(24) for i in draw.choice(40, 3 + u, replace=False)]
     rows = [(*rows[at], int(draw.integers(200)), int(draw.integers(1, 6))) for at in draw.permutation(len(rows))]
@@ -27,7 +27,7 @@ def make(tmp_path_factory, config, write_inter):
 
 
 def each(rows):
-    """Yield the right items, the history and the drawn items [right, count] of each row."""
+    """Yield the positive items, the history and the sampled items [positives, count] of each evaluation row."""
     row, item = rows.sampled.draw(rows, 0, len(rows.entity))
     for at in range(len(rows.entity)):
         one = rows.take(np.array([at]))
@@ -36,7 +36,7 @@ def each(rows):
 
 
 def by_tokens(dataset, rows):
-    """Return, by user's and right item's token, the tokens that are drawn."""
+    """Return ``{(user, positive item): sampled items}``, all as tokens."""
     items = dataset.log.vocabulary["item"]
     found = {}
     for user, (right, _, drawn) in zip(dataset.log.vocabulary["user"].tokens(rows.entity), each(rows), strict=True):
@@ -46,14 +46,14 @@ def by_tokens(dataset, rows):
 
 
 @pytest.mark.parametrize("mode", ["uni7", "pop7"])
-def test_each_right_item_has_so_many_wrong_ones_that_the_person_never_had(make, mode):
+def test_each_positive_has_negatives_that_the_user_never_had(make, mode):
     rows = make(mode).eval_rows("test")
     for right, history, drawn in each(rows):
         assert drawn.shape == (len(right), 7) and drawn.min() > 0
         assert not np.isin(drawn, np.concatenate([right, history])).any()
 
 
-def test_a_piece_draws_what_the_whole_draws(make):
+def test_a_part_of_the_rows_has_the_same_candidates_as_all_rows(make):
     rows = make("uni7").eval_rows("test")
     row, item = rows.sampled.draw(rows, 0, 24)
     for start, stop in ((0, 5), (5, 24)):
@@ -64,7 +64,7 @@ def test_a_piece_draws_what_the_whole_draws(make):
     assert np.array_equal(some.sampled.draw(some, 1, 2)[1], item[row == 3])
 
 
-def test_what_is_kept_is_what_is_drawn_again(make, monkeypatch):
+def test_cached_candidates_equal_newly_sampled_ones(make, monkeypatch):
     dataset = make("uni7")
     kept = dataset.eval_rows("test").drawn(3, 20)
     monkeypatch.setattr(questions, "DRAWS_KEPT", 0)
@@ -72,7 +72,7 @@ def test_what_is_kept_is_what_is_drawn_again(make, monkeypatch):
     assert all(np.array_equal(one, other) for one, other in zip(kept, again, strict=True))
 
 
-def test_draws_are_even_or_follow_popularity(make):
+def test_candidates_are_uniform_or_follow_popularity(make):
     dataset = make("uni300")
     (right, history, uniform), *_ = each(dataset.eval_rows("test"))
     assert len(np.unique(uniform)) == dataset.n_items - 1 - len(right) - len(history)
@@ -83,11 +83,11 @@ def test_draws_are_even_or_follow_popularity(make):
     rows = dataset.eval_rows("test")
     drawn = list(each(rows))[int(np.flatnonzero(rows.entity == user)[0])][2]
     share = float((drawn == dataset.token2id("item_id", "common")).mean())
-    assert 0.3 < share < 0.6, "37 of the 76 interactions that could be drawn"
+    assert 0.3 < share < 0.6, "the item has 37 of the 76 interactions from which the sampler draws"
 
 
-def test_draws_depend_on_tokens_alone(make):
-    """Neither on the seed, nor on the order of the file, nor on who else asks."""
+def test_candidates_depend_only_on_tokens(make):
+    """They do not depend on the seed, on the order of the file, or on the other rows."""
     one = make("uni7")
     expected = by_tokens(one, one.eval_rows("test"))
     other = make("uni7", seed=99)
@@ -96,7 +96,7 @@ def test_draws_depend_on_tokens_alone(make):
 
 
 @pytest.mark.parametrize("mode", ["uni7", "pop7"])
-def test_forgetting_moves_nobody_else(make, mode):
+def test_forgetting_does_not_change_other_users_candidates(make, mode):
     dataset = make(mode)
     forgotten = np.zeros(len(dataset.log), dtype=bool)
     forgotten[dataset.log.rows_of([9, 20])[::2]] = True
@@ -111,7 +111,7 @@ def test_forgetting_moves_nobody_else(make, mode):
     assert values == mean_utility(model, dataset.masked(forgotten).eval_rows("test"), dataset.config)
 
 
-def test_only_candidates_are_recommended(make):
+def test_metrics_rank_only_candidates(make):
     dataset = make("uni2")
     rows, model = dataset.eval_rows("test"), get_model("BPR")(dataset.config, dataset)
     settings = {"metrics": ["Hit", "ItemCoverage", "HitExpected", "GAUC", "RMSE"], "topk": [40], "eval_batch_size": 3}
@@ -120,7 +120,7 @@ def test_only_candidates_are_recommended(make):
     assert found == pytest.approx(mean_utility(model, rows, settings | {"eval_batch_size": 4096}), rel=1e-6)
 
 
-def test_repeatable_lets_people_have_things_again(make):
+def test_with_repeatable_items_of_the_history_are_candidates(make):
     dataset = make("uni300", repeatable=True)
     dataset.config.bind_model(get_model("BPR"))
     rows = dataset.eval_rows("test")
@@ -132,19 +132,19 @@ def test_repeatable_lets_people_have_things_again(make):
 
 
 @pytest.mark.parametrize(("model", "given"), [("GRU4Rec", True), ("BPR", False)])
-def test_repeatable_is_what_it_is_without_being_said(config, tmp_path, model, given):
+def test_the_default_of_repeatable_depends_on_the_task(config, tmp_path, model, given):
     plain, said = config(tmp_path, model), config(tmp_path, model, repeatable=given)
     for one in (plain, said):
         one.bind_model(get_model(model))
     assert said["repeatable"] is plain["repeatable"] is None
 
 
-def test_sequences_repeat(config, tmp_path):
+def test_sequences_are_repeatable(config, tmp_path):
     with pytest.raises(UserError, match=r"repeatable \(config_dict\) cannot be False for sequential"):
         config(tmp_path, "GRU4Rec", repeatable=False).bind_model(get_model("GRU4Rec"))
 
 
-def test_somebody_who_has_everything_is_refused(make):
+def test_a_user_who_has_all_items_is_rejected(make):
     rows = [("u0", f"i{at}", at, 1) for at in range(9)] + [("u1", "i1", 1, 1)] * 3
     for mode in ("uni5", "pop5"):
         asked = make(mode, rows).eval_rows("test")
@@ -153,7 +153,7 @@ def test_somebody_who_has_everything_is_refused(make):
 
 
 @pytest.mark.parametrize("kind", [ModelType.GENERAL, ModelType.SEQUENTIAL])
-def test_labels_are_those_of_the_rows(make, kind):
+def test_labels_are_those_of_the_log_rows(make, kind):
     dataset = make("labeled", model=kind, threshold={"rating": 4})
     rows = dataset.eval_rows("test")
     row, item, label = rows.pairs(0, len(rows.entity))
@@ -163,13 +163,13 @@ def test_labels_are_those_of_the_rows(make, kind):
     assert len(label) == (log.split == 2).sum() and 0 < label.mean() < 1
 
 
-def test_labels_that_are_not_there_are_asked_for(make):
+def test_a_missing_label_column_is_an_error(make):
     with pytest.raises(UserError, match="eval_args mode labeled: no numeric column 'label' is loaded"):
         make("labeled").eval_rows("test")
 
 
 @pytest.mark.parametrize("order", ["TO", "RO"])
-def test_all_interactions_are_split_together(make, order):
+def test_group_by_none_splits_all_interactions_together(make, order):
     rows = [(f"u{at % 7}", f"i{at}", (at * 37) % 100, 1) for at in range(100)]
     dataset = make("full", rows, eval_args={"group_by": "none", "split": {"RS": [0.7, 0.1, 0.2]}, "order": order})
     log = dataset.log
@@ -180,7 +180,7 @@ def test_all_interactions_are_split_together(make, order):
         assert time[split == 0].max() < time[split == 1].min() and time[split == 1].max() < time[split == 2].min()
 
 
-def test_examples_of_sequences_are_split_together(make):
+def test_examples_of_sequences_can_be_split_together(make):
     rows = [(f"u{at % 7}", f"i{at}", at, 1) for at in range(57)]
     dataset = make("full", rows, ModelType.SEQUENTIAL, eval_args={"group_by": "none", "split": {"RS": [8, 1, 1]}})
     time, split = dataset.log.columns["timestamp"], dataset.log.split

@@ -1,4 +1,4 @@
-"""The CF data set: everything is a function of (log, mask), and forgetting is a mask."""
+"""The CF data set: every result is a function of the log and the mask, and forgetting sets bits of the mask."""
 
 import numpy as np
 import pytest
@@ -15,12 +15,13 @@ MASKS = st.integers(0, 2**32 - 1).flatmap(lambda seed: st.tuples(st.just(seed), 
 
 
 def some(dataset, key):
-    """Return a random mask of a random density."""
+    """Return a random mask, bool [log rows], with a random density."""
     seed, share = key
     return np.random.default_rng(seed).random(len(dataset.log)) < share
 
 
 def told(interaction):
+    """Return an interaction as a dictionary of lists."""
     return {name: column.tolist() for name, column in interaction.interaction.items()}
 
 
@@ -29,7 +30,7 @@ def ragged(rows):
 
 
 def items_by_user(dataset, labels):
-    """Return user id to the set of that user's retained items in the splits ``labels``."""
+    """Return user id to the set of this user's retained items in the splits ``labels``."""
     log, found = dataset.log, {}
     for row in range(len(log)):
         if log.split[row] in labels and not dataset.forgotten[row]:
@@ -40,7 +41,7 @@ def items_by_user(dataset, labels):
 # --- masks -----------------------------------------------------------------------------------------------------------
 @given(MASKS, MASKS)
 @settings(max_examples=40, deadline=None)
-def test_forgetting_sets_bits_and_tells_what_became_of_the_examples(small_dataset, first, second):
+def test_forgetting_sets_the_mask_and_returns_the_changed_examples(small_dataset, first, second):
     dataset = small_dataset.masked(some(small_dataset, first))
     already, rows = dataset.forgotten.copy(), np.flatnonzero(some(small_dataset, second))
     change = dataset.forget(rows)
@@ -51,19 +52,19 @@ def test_forgetting_sets_bits_and_tells_what_became_of_the_examples(small_datase
     touched = change.rows[dataset.log.split[change.rows] == TRAIN]
     assert change.before["user_id"].tolist() == dataset.log.user[touched].tolist()
     assert change.before["item_id"].tolist() == dataset.log.item[touched].tolist()
-    assert len(change.after) == 0 and change.kept.tolist() == [], "a forgotten pair leaves nothing of its example"
+    assert len(change.after) == 0 and change.kept.tolist() == [], "the example of a forgotten pair is removed"
     assert change.after.columns == change.before.columns
 
 
-def test_a_row_counts_once_however_often_it_is_named(small_dataset):
+def test_a_row_that_is_forgotten_twice_counts_once(small_dataset):
     dataset = small_dataset.masked(np.zeros(len(small_dataset.log), dtype=bool))
     row = int(dataset.train_rows[5])
     change = dataset.forget([row, row])
     assert change.rows.tolist() == [row] and len(change.before) == 1
-    assert len(dataset.forget([row]).before) == 0, "and only the first time"
+    assert len(dataset.forget([row]).before) == 0, "it counts only the first time"
 
 
-def test_forgetting_what_is_not_for_training_changes_no_example(small_dataset):
+def test_forgetting_rows_outside_of_training_changes_no_example(small_dataset):
     dataset = small_dataset.masked(np.zeros(len(small_dataset.log), dtype=bool))
     rows = np.flatnonzero(dataset.log.split != TRAIN)[:3]
     change = dataset.forget(rows)
@@ -73,13 +74,13 @@ def test_forgetting_what_is_not_for_training_changes_no_example(small_dataset):
 
 @given(MASKS)
 @settings(max_examples=25, deadline=None)
-def test_nothing_is_split_or_numbered_again(small_dataset, key):
+def test_splits_and_ids_do_not_change(small_dataset, key):
     split, fingerprint = small_dataset.log.split.copy(), small_dataset.log.fingerprint
     masked = small_dataset.masked(some(small_dataset, key))
     masked.forget(np.arange(0, len(split), 7))
     assert masked.log is small_dataset.log and np.array_equal(masked.log.split, split)
     assert (masked.n_users, masked.n_items) == (small_dataset.n_users, small_dataset.n_items) == (25, 41)
-    assert not small_dataset.forgotten.any(), "another view's mask is its own"
+    assert not small_dataset.forgotten.any(), "another view of the data has its own mask"
     expected = [row for row in range(len(split)) if split[row] == TRAIN and not masked.forgotten[row]]
     assert masked.train_examples().tolist() == expected
     assert small_dataset.log.fingerprint == fingerprint
@@ -104,7 +105,7 @@ def test_eval_rows_by_definition(small_dataset, key, split):
 
 @given(MASKS)
 @settings(max_examples=25, deadline=None)
-def test_exposure_rows_have_everything_retained_as_history(small_dataset, key):
+def test_exposure_rows_have_all_retained_items_as_history(small_dataset, key):
     dataset = small_dataset.masked(some(small_dataset, key))
     users = np.array([7, 2, 24, 1])
     rows = dataset.exposure_rows(users)
@@ -114,16 +115,16 @@ def test_exposure_rows_have_everything_retained_as_history(small_dataset, key):
     assert rows.positives.sizes().tolist() == [0] * 4 and rows.n_skipped == 0
 
 
-def test_an_item_to_be_found_is_no_history_although_it_was_seen(tmp_path, write_inter, config):
+def test_a_test_item_is_not_history_even_if_it_was_trained_on(tmp_path, write_inter, config):
     write_inter(tmp_path, [("a", item, time) for time, item in enumerate("xyzwx")])
     rows = create_dataset(config(tmp_path), ModelType.GENERAL).eval_rows("test")
     assert ragged(rows.positives) == [{1}] and ragged(rows.history) == [{2, 3, 4}]
 
 
-# --- what models are given -------------------------------------------------------------------------------------------
+# --- values for models -------------------------------------------------------------------------------------------
 @given(MASKS)
 @settings(max_examples=25, deadline=None)
-def test_recboles_names_speak_of_retained_training_rows(small_dataset, key):
+def test_recboles_attributes_describe_the_retained_training_rows(small_dataset, key):
     dataset = small_dataset.masked(some(small_dataset, key))
     log, rows = dataset.log, dataset.train_rows
     dense = np.zeros((dataset.n_users, dataset.n_items))
@@ -143,7 +144,7 @@ def test_recboles_names_speak_of_retained_training_rows(small_dataset, key):
     assert dataset.inter_feat["item_id"].tolist() == log.item[rows].tolist()
 
 
-def test_numbers_and_tokens(small_dataset):
+def test_ids_and_tokens(small_dataset):
     assert small_dataset.num("user_id") == small_dataset.user_num == small_dataset.n_users == 25
     assert small_dataset.num("item_id") == small_dataset.item_num == small_dataset.n_items == 41
     ids = small_dataset.token2id("item_id", ["i3", "i0"])
@@ -158,18 +159,18 @@ def test_numbers_and_tokens(small_dataset):
         small_dataset.inter_matrix("csc")
 
 
-# --- drawing ---------------------------------------------------------------------------------------------------------
-def test_drawn_examples_are_distinct_retained_training_examples(small_dataset):
+# --- sampling ---------------------------------------------------------------------------------------------------------
+def test_sampled_examples_are_distinct_retained_training_examples(small_dataset):
     dataset = small_dataset.masked(np.arange(len(small_dataset.log)) % 3 == 0)
     for n in (0, 1, 10, 10_000):
         drawn = dataset.draw_examples(n, stream(1, "t", n))
         assert len(drawn) <= n and len(np.unique(drawn)) == len(drawn) and np.all(np.diff(drawn) > 0)
         assert np.isin(drawn, dataset.train_examples()).all()
-    assert len(drawn) == len(dataset.train_examples()), "when more is asked for than there is, all of it is drawn"
+    assert len(drawn) == len(dataset.train_examples()), "a sample that is too large has all examples"
     assert np.array_equal(dataset.draw_examples(9, stream(1, "x")), dataset.draw_examples(9, stream(1, "x")))
 
 
-def test_examples_are_drawn_evenly(small_dataset):
+def test_examples_are_sampled_uniformly(small_dataset):
     dataset = small_dataset.masked(np.arange(len(small_dataset.log)) % 2 == 0)
     examples, times, n = dataset.train_examples(), 4000, 20
     counts = np.zeros(len(dataset.log))
@@ -180,7 +181,7 @@ def test_examples_are_drawn_evenly(small_dataset):
     chi_square = ((counts[examples] - expected) ** 2).sum() / (expected * (1 - share))
     freedom = len(examples) - 1
     assert abs(chi_square - freedom) < 4 * np.sqrt(2 * freedom)
-    assert expected * len(examples) / times > 0.95 * n, "as many as asked for, nearly always"
+    assert expected * len(examples) / times > 0.95 * n, "nearly every sample has the requested size"
 
 
 def test_examples_of_some_users(small_dataset):
@@ -189,13 +190,13 @@ def test_examples_of_some_users(small_dataset):
     assert found.tolist() == [r for r in dataset.train_examples() if dataset.log.user[r] in (3, 17)]
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
-def test_a_task_that_is_not_the_models(small_cf, config):
+# --- errors -------------------------------------------------------------------------------------------------
+def test_a_task_of_another_model_is_rejected(small_cf, config):
     with pytest.raises(UserError, match="task_type: BPR is a CF model, not SBR; leave --task_type out"):
         create_dataset(config(small_cf, task_type="SBR"), ModelType.GENERAL)
 
 
-def test_the_split_is_of_each_users_rows_in_time(small_dataset):
+def test_the_split_is_per_user_in_order_of_time(small_dataset):
     log = small_dataset.log
     for user in range(1, small_dataset.n_users):
         rows = log.rows_of([user])

@@ -1,4 +1,4 @@
-"""Filters against their definitions, row by row."""
+"""Filters of the log, compared with row-by-row implementations of their definitions."""
 
 import numpy as np
 import pytest
@@ -24,17 +24,17 @@ def columns(rows, width=2):
         ("(0,3];[7,9)", [(0, 3, False, True), (7, 9, True, False)]),
     ],
 )
-def test_intervals_are_read(text, parsed):
+def test_intervals_are_parsed(text, parsed):
     assert parse_intervals(text, "key") == parsed
 
 
 @pytest.mark.parametrize("text", ["5", "[5]", "[5,x)", "5,6", "[5,6);", "", None])
-def test_what_is_no_interval_is_refused_by_name(text):
+def test_invalid_intervals_are_rejected_by_name(text):
     with pytest.raises(UserError, match=r"^user_inter_num_interval: .* is not an interval such as \[5,inf\)"):
         parse_intervals(text, "user_inter_num_interval")
 
 
-def test_within_minds_the_ends_and_nan():
+def test_within_respects_open_and_closed_ends_and_nan():
     values = np.array([0, 1, 2, 3, 4, 5, np.inf, np.nan])
     assert within(values, parse_intervals("[1,2];(3,5)", "k")).tolist() == [0, 1, 1, 0, 1, 0, 0, 0]
     assert within(values, parse_intervals("[5,inf)", "k")).tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
@@ -42,7 +42,7 @@ def test_within_minds_the_ends_and_nan():
 
 
 @given(PAIRS, st.integers(0, 4), st.integers(1, 6), st.integers(0, 4))
-def test_core_is_removed_round_by_round(rows, low, high, item_low):
+def test_the_filter_repeats_until_every_count_is_in_the_interval(rows, low, high, item_low):
     user_text, item_text = f"[{low},{high}]", f"[{item_low},inf)"
     left = list(range(len(rows)))
     while True:
@@ -62,7 +62,7 @@ def test_k_core_is_the_largest_one(rows, k):
     at_least = [(k, np.inf, True, False)]
     kept = set(core(*columns(rows), at_least, at_least).tolist())
     left, shrunk = set(range(len(rows))), True
-    while shrunk:  # one row at a time, in another order: the k-core does not depend on it
+    while shrunk:  # one row at a time: the k-core does not depend on the order of removal
         bad = [
             r for r in left if any(sum(rows[q][side] == rows[r][side] for q in left) < k for side in (0, 1))
         ]  # fmt: skip
@@ -72,7 +72,7 @@ def test_k_core_is_the_largest_one(rows, k):
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), max_size=30), st.booleans())
-def test_one_row_of_each_pair_stays(rows, timed):
+def test_one_row_of_each_repeated_pair_is_kept(rows, timed):
     user, item, time = columns(rows, 3)
     for keep in ("first", "last"):
         best = {}

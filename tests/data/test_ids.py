@@ -1,4 +1,4 @@
-"""Sets of ids are what NumPy's own functions make of them."""
+"""Set operations on ids, compared with NumPy's functions."""
 
 import numpy as np
 import pytest
@@ -16,15 +16,15 @@ def same(one, other):
 
 
 @given(IDS, st.sampled_from([None, 61, 61 * 16 * 60]))
-def test_distinct_ids_are_numpys_unique_ones(ids, size):
+def test_distinct_ids_equal_numpys_unique(ids, size):
     before = ids.copy()
     assert same(distinct(ids, size), np.unique(ids))
     assert same(distinct(np.sort(ids), size), np.unique(ids))
-    assert same(ids, before), "what is asked about stays as it is"
+    assert same(ids, before), "the input is not changed"
 
 
 @given(IDS, IDS)
-def test_what_is_held_and_what_is_not(ids, others):
+def test_membership_equals_numpys_isin(ids, others):
     among = np.unique(others)
     assert same(held(ids, among), np.isin(ids, others))
     assert same(without(ids, among), ids[~np.isin(ids, others)])
@@ -43,7 +43,7 @@ KEYS = st.one_of(
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), KEYS), min_size=1, max_size=60), st.integers(1, 70), st.booleans())
-def test_orders_are_numpys_stable_ones(rows, at_once, wide):
+def test_orders_equal_numpys_stable_sort(rows, at_once, wide):
     groups = np.array([group for group, _ in rows], dtype=np.int64 if wide else np.int32)
     key = np.array([key for _, key in rows])
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""From atomic files to the log: ids, filters, order, and what is refused."""
+"""The interaction log that is read from atomic files: ids, filters, order, errors, and its fingerprint."""
 
 import logging
 import warnings
@@ -16,7 +16,7 @@ ROWS = [("b", "y", 3), ("a", "x", 5), ("b", "x", 1), ("c", "z", 2), ("a", "y", 4
 
 @pytest.fixture
 def load(tmp_path, write_inter, config):
-    """Write rows and load them: ``load(rows, columns, **settings)``."""
+    """A function: ``load(rows, columns, **settings)`` writes rows to a file and loads them."""
 
     def make(rows=ROWS, columns="user_id:token item_id:token timestamp:float", **settings):
         write_inter(tmp_path, rows, columns)
@@ -38,12 +38,12 @@ def tokens(log, side):
 
 
 def triples(log):
-    """Return the rows of a log in its order, as tokens and times."""
+    """Return the rows of a log in its order, as (user token, item token, time)."""
     names = [log.vocabulary[side].tokens(getattr(log, side)) for side in ("user", "item")]
     return list(zip(*names, log.columns["timestamp"].tolist(), strict=True))
 
 
-def test_ids_count_up_by_first_appearance_and_rows_are_by_user_then_time(load):
+def test_ids_follow_first_appearance_and_rows_are_sorted_by_user_and_time(load):
     log = load()
     assert tokens(log, "user") == ["[PAD]", "b", "a", "c"]
     assert tokens(log, "item") == ["[PAD]", "y", "x", "z"]
@@ -65,7 +65,7 @@ def test_ids_are_numbered_after_the_filters(load):
     assert triples(log) == [("b", "z", 2), ("b", "y", 3), ("c", "z", 2), ("a", "y", 4)]
 
 
-def test_one_of_repeated_pairs_may_stay(load):
+def test_one_row_of_repeated_pairs_can_be_kept(load):
     rows = [("a", "x", 3), ("a", "x", 1), ("a", "x", 2), ("b", "x", 9)]
     assert len(load(rows)) == 4
     assert triples(load(rows, rm_dup_inter="first")) == [("a", "x", 1), ("b", "x", 9)]
@@ -73,12 +73,12 @@ def test_one_of_repeated_pairs_may_stay(load):
 
 
 @pytest.mark.parametrize(("user", "item", "column"), [("", "x", "user_id"), ("a", "", "item_id"), ("", "", "user_id")])
-def test_rows_without_a_user_or_an_item_are_refused_by_their_line(load, user, item, column):
+def test_rows_without_a_user_or_item_are_rejected_with_their_line(load, user, item, column):
     message = told(load, rows=[("a", "x", 3), (user, item, 2), ("b", "y", 1), (user, item, 2)])
     assert f"small.inter:3: column '{column}' ({column.upper()}_FIELD) has no value, in 2 of 4 rows" in message
 
 
-def test_rows_without_a_session_are_refused_and_blank_lines_are_counted(config, tmp_path):
+def test_rows_without_a_session_are_rejected_and_blank_lines_are_counted(config, tmp_path):
     (tmp_path / "small").mkdir()
     lines = ["session_id:token\titem_id:token\ttimestamp:float", "", "s\tx\t1", "", "\ty\t2", "s\ty\t3", ""]
     (tmp_path / "small" / "small.inter").write_bytes("\r\n".join(lines).encode())
@@ -87,7 +87,7 @@ def test_rows_without_a_session_are_refused_and_blank_lines_are_counted(config, 
         load_log(config(tmp_path, "GRU4Rec", **fields))
 
 
-def test_other_token_columns_get_ids_and_an_empty_token_is_a_token(load):
+def test_other_token_columns_get_ids_including_one_for_the_empty_token(load):
     rows = [("a", "x", 1, "s1"), ("a", "y", 2, ""), ("b", "x", 3, "s0"), ("b", "y", 4, "s1")]
     columns = "user_id:token item_id:token timestamp:float place:token"
     log = load(rows, columns, load_col={"inter": ["user_id", "item_id", "timestamp", "place"]})
@@ -95,7 +95,7 @@ def test_other_token_columns_get_ids_and_an_empty_token_is_a_token(load):
     assert tokens(log, "place") == ["[PAD]", "s1", "", "s0"]
 
 
-def test_random_order_is_torchs_permutation_of_the_filtered_rows(load, config):
+def test_random_order_uses_torchs_permutation_of_the_filtered_rows(load, config):
     rows = [(f"u{n % 3}", f"i{n}", n) for n in range(40)]
     log = load(rows, eval_args={"order": "RO"}, seed=11)
     shuffled = torch.randperm(40, generator=torch.Generator().manual_seed(11)).tolist()
@@ -103,19 +103,19 @@ def test_random_order_is_torchs_permutation_of_the_filtered_rows(load, config):
     assert [item for _, item, _ in triples(log)] == expected
 
 
-def test_single_precision_orders_as_float32_and_says_so(load, caplog):
-    times = [881250949, 881250940, 881250948]  # equal as float32
+def test_times_in_single_precision_are_sorted_as_float32_with_a_message(load, caplog):
+    times = [881250949, 881250940, 881250948]  # all equal as float32
     rows = [("a", f"i{n}", time) for n, time in enumerate(times)]
     assert [item for _, item, _ in triples(load(rows))] == ["i1", "i2", "i0"]
     with caplog.at_level(logging.INFO, "recbole"):
         log = load(rows, time_precision="single")
     assert [item for _, item, _ in triples(log)] == ["i0", "i1", "i2"]
-    assert log.columns["timestamp"].tolist() == times, "the exact times stay in the log"
+    assert log.columns["timestamp"].tolist() == times, "the log keeps the exact times"
     assert "float32" in caplog.text
 
 
 @pytest.mark.parametrize("how", [{"normalize_all": True}, {"normalize_field": ["timestamp"]}])
-def test_single_precision_after_scaling_to_0_1_resolves_more(load, how):
+def test_single_precision_after_scaling_to_0_1_distinguishes_more_times(load, how):
     rows = [("a", f"i{n}", time) for n, time in enumerate([881250949, 881250940, 881250948, 881250948.5])]
     log = load(rows, time_precision="single", **how)
     assert [item for _, item, _ in triples(log)] == ["i1", "i2", "i3", "i0"]
@@ -125,7 +125,7 @@ def test_single_precision_after_scaling_to_0_1_resolves_more(load, how):
     assert [item for user, item, _ in triples(far) if user == "a"] == expected
     with warnings.catch_warnings(action="error"):
         same = load([("a", "x", 5), ("a", "y", 5)], time_precision="single", **how)
-    assert [item for _, item, _ in triples(same)] == ["x", "y"], "times that are all equal have no range"
+    assert [item for _, item, _ in triples(same)] == ["x", "y"], "equal times cannot be scaled"
 
 
 def test_feature_files_add_tokens_and_filter_interactions(load):
@@ -140,7 +140,7 @@ def test_feature_files_add_tokens_and_filter_interactions(load):
     assert tokens(kept, "item") == ["[PAD]", "y", "x", "z", "w"] and len(kept) == len(ROWS)
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 def test_a_missing_file(config, tmp_path):
     assert told(load_log, config=config(tmp_path)).startswith(f"cannot read {tmp_path}/small/small.inter: No such file")
 
@@ -161,23 +161,23 @@ def test_a_malformed_line_is_named(load):
     assert "small.inter:3: column 'timestamp': 'late' is not a number" in message
 
 
-def test_an_interaction_without_time(load):
+def test_an_interaction_without_a_time_is_rejected(load):
     message = told(load, rows=[("a", "x", 1), ("a", "y", "")])
     assert "'timestamp' has empty values" in message
 
 
-def test_filters_that_leave_nothing(load):
+def test_filters_that_leave_no_rows_are_rejected(load):
     assert "the filters leave no interaction" in told(load, user_inter_num_interval="[50,inf)")
 
 
-def test_columns_of_a_type_that_cannot_be(load):
+def test_columns_with_an_invalid_type_are_rejected(load):
     message = told(load, rows=[(1, 2, 3)], columns="user_id:float item_id:token timestamp:float")
     assert "'user_id'" in message and "token" in message
     message = told(load, columns="user_id:token item_id:token timestamp:token")
     assert "'timestamp'" in message and "float" in message
 
 
-def test_value_intervals_are_for_loaded_numbers(load):
+def test_value_intervals_need_loaded_numeric_columns(load):
     assert "'rating' is not among the loaded columns" in told(load, val_interval={"rating": "[3,5]"})
     message = told(load, val_interval={"item_id": "[3,5]"})
     assert message.startswith("val_interval: column 'item_id'") and "token" in message
@@ -202,11 +202,11 @@ def fingerprint(tmp_path, write_inter, config):
     return make
 
 
-def test_the_fingerprint_is_of_the_data(fingerprint):
+def test_the_fingerprint_depends_on_the_data_only(fingerprint):
     first = fingerprint()
     assert len(first) == 64 and first == fingerprint()
     assert first == fingerprint(seed=9, train_batch_size=7, learning_rate=0.5, embedding_size=9, metrics=["Hit", "MRR"])
-    assert first == fingerprint(user_inter_num_interval="[1,inf)"), "a filter that drops nothing changes nothing"
+    assert first == fingerprint(user_inter_num_interval="[1,inf)"), "a filter that removes no rows does not change it"
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_the_fingerprint_is_of_the_data(fingerprint):
         {"eval_args": {"order": "RO"}},
     ],
 )
-def test_the_fingerprint_follows_data_filters_order_and_split(fingerprint, change):
+def test_the_fingerprint_depends_on_data_filters_order_and_split(fingerprint, change):
     assert fingerprint() != fingerprint(**change)
 
 

@@ -1,4 +1,4 @@
-"""Next-basket data against baskets that are taken apart and put together again by hand."""
+"""Next-basket data, compared with a reference that removes forgotten items from lists of baskets."""
 
 import json
 import os
@@ -22,7 +22,7 @@ PLACE = {"train": -3, "valid": -2, "test": -1}
 
 
 class Settings(dict):
-    """A configuration that knows what it was given."""
+    """A configuration: a dictionary with attributes that the data set reads."""
 
     def __missing__(self, key):
         return None
@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
 
 
 class Oracle:
-    """The kept baskets of every user as lists of (row, item token), and what is left of them."""
+    """The reference: the baskets of every user as lists of (row, item token), with and without forgotten rows."""
 
     def __init__(self, baskets, n_slots, n_places):
         kept = {user: [b for b in map(dict.fromkeys, own) if b] for user, own in baskets.items()}
@@ -60,7 +60,7 @@ class Oracle:
         self.n_rows = row
 
     def example(self, user, split, gone):
-        """Return (history of tokens, target tokens), or None."""
+        """Return the (history, target) tokens of a user's example in a split without the rows ``gone``, or None."""
         left = [[(r, item) for r, item in basket if r not in gone] for basket in self.users[user]]
         history = [basket[: self.n_places] for basket in left[: PLACE[split]] if basket][-self.n_slots :]
         target = left[PLACE[split]]
@@ -72,7 +72,7 @@ class Oracle:
 
 
 def tokens_of(dataset, batch):
-    """Return a batch as {user: (history, target)} of tokens, and check its lengths and its padding."""
+    """Return a batch as ``{user: (history, target)}`` in tokens, and check its lengths and padding."""
     found = {}
     for at in range(len(batch)):
         row = {name: batch[name][at].tolist() for name in batch}
@@ -105,7 +105,7 @@ baskets_of_users = st.dictionaries(
 
 @settings(max_examples=60, deadline=None)
 @given(baskets_of_users, st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**30))
-def test_forgetting_is_taking_items_out_of_lists(folder, baskets, n_slots, n_places, seed):
+def test_forgetting_removes_items_from_the_baskets(folder, baskets, n_slots, n_places, seed):
     oracle = Oracle(baskets, n_slots, n_places)
     limits = {"MAX_NBR_HISTORY_BASKETS": n_slots, "MAX_NBR_BASKET_SIZE": n_places}
     if not oracle.users:
@@ -158,7 +158,7 @@ def test_ids_labels_and_train_part(folder):
     assert dataset.log.basket_offsets.tolist() == [0, 2, 3, 4, 6, 7, 8, 10, 11, 12]
 
 
-def test_examples_by_user_and_drawn(folder):
+def test_examples_of_users_and_sampled_examples(folder):
     dataset = load(folder, {str(user): [[1], [2], [3], [user]] for user in range(40)})
     every = dataset.train_examples()
     assert every.tolist() == list(range(1, 160, 4))
@@ -168,10 +168,10 @@ def test_examples_by_user_and_drawn(folder):
     assert dataset.draw_examples(100, stream(2, "draw")).tolist() == every.tolist()
     draws = np.concatenate([dataset.draw_examples(5, stream(2, "draw", n)) for n in range(600)])
     counts = np.bincount(draws, minlength=160)
-    assert counts[every].min() > 0.5 * 75 and counts[every].max() < 1.5 * 75  # 75 times each is even
+    assert counts[every].min() > 0.5 * 75 and counts[every].max() < 1.5 * 75  # the expected count is 75 each
 
 
-def test_histories_as_a_model_asks_for_them_are_those_of_the_training_rows(folder):
+def test_histories_for_models_contain_the_training_rows(folder):
     dataset = load(folder, {"a": [[7, 8], [9], [7], [8]], "b": [[9], [8], [7], [7], [9]]})
     items, ones, lengths = dataset.history_item_matrix()
     owned = [items[user, : lengths[user]].tolist() for user in range(3)]
@@ -179,17 +179,17 @@ def test_histories_as_a_model_asks_for_them_are_those_of_the_training_rows(folde
     assert ones.sum() == lengths.sum() == 6
 
 
-def test_exposure_asks_whoever_has_a_history(folder):
+def test_exposure_rows_exist_for_all_users_with_a_history(folder):
     dataset = load(folder, TOY)
     gone = np.zeros(len(dataset.log), dtype=bool)
     gone[dataset.log.user == 2] = True
-    gone[6] = True  # a's test target: the question stays
+    gone[6] = True  # the test target of user a; the evaluation row stays
     rows = dataset.masked(gone).exposure_rows(np.array([1, 2]))
     assert rows.entity.tolist() == [1] and rows.n_skipped == 1
     assert tokens_of(dataset, rows.inputs[:]) == {"a": ([["1", "2"], ["3"], ["1"], ["2", "4"]], [])}
 
 
-def test_questions_do_not_follow_a_mask_that_is_set_later(folder):
+def test_evaluation_rows_do_not_change_with_a_later_mask(folder):
     dataset = load(folder, TOY)
     rows = dataset.eval_rows("test")
     before = tokens_of(dataset, rows.inputs[:])
@@ -197,7 +197,7 @@ def test_questions_do_not_follow_a_mask_that_is_set_later(folder):
     assert tokens_of(dataset, rows.inputs[:]) == before
 
 
-def test_batches_of_different_widths_are_joined(folder):
+def test_batches_with_different_widths_can_be_concatenated(folder):
     dataset = load(folder, TOY)
     every = dataset.eval_rows("test").inputs
     both = cat_interactions([every[:1], every[1:]])
@@ -206,7 +206,7 @@ def test_batches_of_different_widths_are_joined(folder):
 
 
 class Fixed(nn.Module):
-    """Scores that depend on the user alone."""
+    """A model whose scores depend only on the user."""
 
     n_items = 6
 
@@ -218,11 +218,11 @@ class Fixed(nn.Module):
         return self.scores[interaction["user_id"]].clone()
 
 
-def test_metrics_are_those_of_target_sets(folder):
+def test_metrics_use_the_set_of_target_items(folder):
     dataset = load(folder, {"a": [[1], [2], [3], [4, 5, 1]], "b": [[1], [2], [3], [4]]})
     rows = dataset.eval_rows("test")
     found = mean_utility(Fixed(), rows, config(eval_batch_size=1))
-    top = {"a": ["5", "4", "3"], "b": ["1", "2", "3"]}  # ids are in token order
+    top = {"a": ["5", "4", "3"], "b": ["1", "2", "3"]}  # ids are in the order of tokens
     right = {"a": {"4", "5", "1"}, "b": {"4"}}
     for k in (1, 3):
         hits = {user: [item in right[user] for item in top[user][:k]] for user in top}
@@ -251,21 +251,21 @@ def test_metrics_are_those_of_target_sets(folder):
         ("{}", "no user has 4 baskets or more (MIN_NBR_BASKET_COUNT)"),
     ],
 )
-def test_mistakes_in_the_file_are_told_in_one_line(folder, text, message):
+def test_errors_in_the_file_give_one_line_messages(folder, text, message):
     with pytest.raises(UserError) as told:
         load(folder, text)
     assert message in str(told.value) and "toy_merged.json" in str(told.value)
     assert "\n" not in str(told.value)
 
 
-def test_other_mistakes(tmp_path):
+def test_other_errors(tmp_path):
     with pytest.raises(UserError, match=r"cannot read .*other\.json"):
         NextBasketDataset.from_config(config(tmp_path, NEXT_BASKET_JSON="other.json"))
     with pytest.raises(UserError, match="NEXT_BASKET_SPLIT_RATIO"):
         load(tmp_path, TOY, NEXT_BASKET_SPLIT_RATIO=[0.72, 0.08, 0.2])
 
 
-def test_what_is_left_out_is_logged(folder, caplog):
+def test_left_out_users_are_logged(folder, caplog):
     with caplog.at_level("INFO", logger="recbole"):
         dataset = load(folder, {"a": [[1, 1, 2], [], [3], [1], [2]], "b": [[1], [], [2], [3]]})
     assert "1 repeated items in a basket" in caplog.text
@@ -274,7 +274,7 @@ def test_what_is_left_out_is_logged(folder, caplog):
 
 
 @pytest.mark.skipif(REFERENCE is None, reason="needs the reference data")
-def test_ta_feng_is_whole():
+def test_ta_feng_is_complete():
     path = Path(REFERENCE) / "data/tafeng/tafeng_merged.json"
     raw = read_baskets(path)
     assert (len(raw.users), len(raw.items_per_basket), len(raw.items)) == (13858, 91227, 571933)

@@ -1,4 +1,4 @@
-"""Files as spreadsheet programs save them, and files that nobody meant."""
+"""Files in the format of spreadsheet programs, and malformed files."""
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ def test_quoted_values_are_read_without_their_quotes(file, separator, ends):
     assert table["rating"].to_pylist() == [3.5, 4.0]
 
 
-def test_a_quote_that_nobody_closes_swallows_no_rows(file):
+def test_an_unclosed_quote_does_not_swallow_rows(file):
     with pytest.raises(UserError, match="not closed"):
         read_atomic(file(HEADER + '\nu1,i1,1\nu2,"i2,2\nu3,i3,3\nu4,i4",4\n'), separator=",")
 
@@ -48,7 +48,7 @@ def test_what_would_not_read_back_is_not_written(tmp_path):
         ("user_id:token\n".encode("utf-16"), "not UTF-8"),
     ],
 )
-def test_what_is_saved_otherwise_is_told(file, content, told):
+def test_other_encodings_and_separators_give_an_error(file, content, told):
     with pytest.raises(UserError, match=told):
         read_atomic(file(content))
 
@@ -59,7 +59,7 @@ def test_what_is_saved_otherwise_is_told(file, content, told):
     body=st.binary(max_size=40) | st.text('u1,;\t".\n\r-naé', max_size=40).map(str.encode),
     separator=st.sampled_from("\t,;"),
 )
-def test_any_file_is_read_or_refused_in_one_line(tmp_path_factory, header, body, separator):
+def test_any_file_is_read_or_gives_a_one_line_error(tmp_path_factory, header, body, separator):
     path = tmp_path_factory.mktemp("odd") / "x.inter"
     path.write_bytes(header.encode() + b"\n" + body)
     try:
@@ -68,12 +68,12 @@ def test_any_file_is_read_or_refused_in_one_line(tmp_path_factory, header, body,
         assert "x.inter" in str(error) and "\n" not in str(error)
 
 
-def test_a_token_that_is_called_as_the_padding_is_refused():
+def test_a_token_named_like_the_padding_is_rejected():
     with pytest.raises(UserError, match=r"\[PAD\]"):
         number_tokens(np.array([0, 1]), pa.array(["a", "[PAD]"]))
 
 
-def test_a_row_of_a_batch_is_counted_as_in_a_list():
+def test_negative_indices_of_batches_count_from_the_end():
     batch = Interaction({"x": torch.arange(5)})
     for index in (-1, np.int64(-1), 4, np.int32(4)):
         assert batch[index]["x"].tolist() == [4]
@@ -93,7 +93,7 @@ def _reviews(rating, time, n=300, odd=1):
 @pytest.mark.parametrize(
     ("rating", "time"), [(0.0, 1588687728923), (6.0, 1588687728923), (5.0, -62135596800000), (5.0, 1588687728)]
 )
-def test_reviews_that_cannot_be_are_left_out_and_told(rating, time, tmp_path, capsys):
+def test_invalid_reviews_are_left_out_with_a_message(rating, time, tmp_path, capsys):
     assert len(amazon._possible(_reviews(rating, time), tmp_path)) == 299
     assert "1 of 300 reviews" in capsys.readouterr().out
     with pytest.raises(UserError, match="11 of 50 reviews"):

@@ -1,4 +1,4 @@
-"""What RecBole's model files ask a data set about itself."""
+"""Methods and attributes of a data set that RecBole's model files use."""
 
 import numpy as np
 import pytest
@@ -29,12 +29,14 @@ def ids(dataset, tokens):
     return dataset.token2id("item_id", list(tokens))
 
 
-def test_features_of_items_stand_at_their_ids(dataset):
+def test_item_features_are_indexed_by_item_id(dataset):
     items = dataset.get_item_feature()
     assert items["item_id"].tolist() == list(range(dataset.n_items)) and dataset.item_feat.columns == items.columns
     a, b, c, d = ids(dataset, "abcd")
     mean = pytest.approx((2.5 + 9 + 1) / 3)
-    assert items["price"][[a, b, c, d, 0]].tolist() == [mean, 2.5, 1, mean, mean], "where there is none, the mean"
+    assert items["price"][[a, b, c, d, 0]].tolist() == [mean, 2.5, 1, mean, mean], (
+        "a missing value is replaced by the mean"
+    )
     assert items["kind"][a] == items["kind"][dataset.token2id("item_id", "never")] != items["kind"][b]
     assert items["kind"][b] == items["kind"][c] > 0 and items["kind"][d] == items["kind"][0] == 0
     assert items["size"][[a, b, c, d]].tolist() == [[4, 0, 0], [1, 2, 3], [6, 7, 0], [0, 0, 0]]
@@ -45,7 +47,7 @@ def test_features_of_items_stand_at_their_ids(dataset):
         dataset.num("price")
 
 
-def test_kinds_of_columns(dataset):
+def test_columns_by_type(dataset):
     kinds = dataset.field2type
     assert kinds["item_id"] is kinds["user_id"] is kinds["kind"] is FeatureType.TOKEN
     assert kinds["timestamp"] is kinds["price"] is FeatureType.FLOAT
@@ -53,7 +55,7 @@ def test_kinds_of_columns(dataset):
     assert dataset.field2seqlen == {}
 
 
-def test_without_features_there_are_ids(dataset):
+def test_without_feature_files_there_are_only_ids(dataset):
     assert dataset.get_user_feature().columns == ["user_id"]
     assert dataset.user_feat["user_id"].tolist() == list(range(dataset.n_users))
 

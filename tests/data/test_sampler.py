@@ -1,4 +1,4 @@
-"""Negatives: never a positive, and otherwise exactly as likely as they should be."""
+"""Negative sampling: never a positive, and with the right distribution."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from recbole.utils import InputType, ModelType, UserError, stream
 
 @pytest.fixture(params=["bitmap", "sorted search"])
 def variant(request, monkeypatch):
-    """Run a test with each way to hold the pairs."""
+    """Run a test with both ways of storing the pairs: a bitmap, and sorted pairs with binary search."""
     if request.param == "sorted search":
         monkeypatch.setattr(sampler, "_BITMAP_BYTES", 0)
     return request.param
@@ -36,7 +36,7 @@ def test_the_pairs_are_the_retained_training_pairs(small_dataset, variant):
 
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=20, deadline=None)
-def test_discarded_pairs_are_gone_alike_in_both_ways(small_dataset, seed):
+def test_both_ways_of_storing_discard_the_same_pairs(small_dataset, seed):
     rng, users_items = np.random.default_rng(seed), grid(small_dataset)
     bitmap = PairSet(small_dataset)
     with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +44,7 @@ def test_discarded_pairs_are_gone_alike_in_both_ways(small_dataset, seed):
         sorted_search = PairSet(small_dataset)
     left = matrix(small_dataset)
     for _ in range(3):
-        users, items = rng.integers(25, size=60), rng.integers(41, size=60)  # pairs that are not there, and repeats
+        users, items = rng.integers(25, size=60), rng.integers(41, size=60)  # includes absent and repeated pairs
         left[users, items] = False
         for pairs in (bitmap, sorted_search):
             pairs.discard(users, items)
@@ -59,7 +59,7 @@ def test_no_negative_is_a_positive_or_padding(small_dataset, variant, distributi
     assert not matrix(small_dataset)[users, items].any()
 
 
-def test_both_ways_draw_the_same(small_dataset, monkeypatch):
+def test_both_ways_of_storing_sample_the_same_negatives(small_dataset, monkeypatch):
     users = np.repeat(np.arange(1, small_dataset.n_users), 20)
     bitmap = NegativeSampler(small_dataset).sample(users, in_turn(stream(2, "test")))
     monkeypatch.setattr(sampler, "_BITMAP_BYTES", 0)
@@ -67,7 +67,7 @@ def test_both_ways_draw_the_same(small_dataset, monkeypatch):
     assert not np.array_equal(bitmap, NegativeSampler(small_dataset).sample(users, in_turn(stream(3, "test"))))
 
 
-def test_a_discarded_pair_may_be_drawn(small_dataset, variant):
+def test_a_discarded_pair_can_be_sampled(small_dataset, variant):
     drawn_from = NegativeSampler(small_dataset)
     item = int(np.flatnonzero(matrix(small_dataset)[5])[0])
     users = np.full(2000, 5)
@@ -80,8 +80,8 @@ def test_a_discarded_pair_may_be_drawn(small_dataset, variant):
 @pytest.mark.parametrize("distribution", ["uniform", "popularity"])
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=10, deadline=None)
-def test_forgetting_is_to_have_never_seen(small_dataset, distribution, seed):
-    """After some requests, of which the last covers rows again, it draws what one made under that mask draws."""
+def test_forgetting_equals_a_sampler_built_under_the_mask(small_dataset, distribution, seed):
+    """After several requests, some with repeated rows, it draws like a sampler built under the final mask."""
     dataset = small_dataset.masked(np.zeros(len(small_dataset.log), dtype=bool))
     old, rng = NegativeSampler(dataset, distribution, 0.5), np.random.default_rng(seed)
     users = rng.integers(1, dataset.n_users, 500)
@@ -93,7 +93,7 @@ def test_forgetting_is_to_have_never_seen(small_dataset, distribution, seed):
         assert np.array_equal(old.sample(users, in_turn(stream(2, "a"))), fresh.sample(users, in_turn(stream(2, "a"))))
 
 
-def test_what_nobody_has_any_more_is_no_popular_negative(small_dataset):
+def test_an_item_without_retained_rows_is_no_popularity_based_negative(small_dataset):
     log, drawn_from = small_dataset.log, NegativeSampler(small_dataset, "popularity")
     train = small_dataset.train_rows
     item = int(np.argmax(np.bincount(log.item[train])))
@@ -104,7 +104,7 @@ def test_what_nobody_has_any_more_is_no_popular_negative(small_dataset):
 
 
 def chi_square(counts, expected):
-    """Return how many standard deviations the chi-square statistic is from its mean."""
+    """Return the chi-square statistic as a number of standard deviations from its mean."""
     freedom = len(counts) - 1
     return (((counts - expected) ** 2 / expected).sum() - freedom) / np.sqrt(2 * freedom)
 
@@ -130,8 +130,8 @@ def test_popular_negatives_follow_the_training_counts(small_dataset, variant, al
 
 # --- sequences ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("distribution", ["uniform", "popularity"])
-def test_the_negative_of_a_next_item_is_any_other(sessions, distribution):
-    """RecBole's rule for sequences: not the target; items that the session held before may be drawn."""
+def test_the_negative_of_a_next_item_is_any_item_but_the_target(sessions, distribution):
+    """RecBole's rule for sequences: any item except the target, even if the session contains it."""
     walks = [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1], [1, 3, 5, 2, 4, 6], [2, 1, 4, 3, 6, 5]]
     settings = {"distribution": distribution, "sample_num": 1, "alpha": 1.0, "dynamic": False, "candidate_num": 0}
     dataset = sessions(walks, model="GRU4Rec", loss_type="BPR", train_neg_sample_args=settings)
@@ -147,14 +147,14 @@ def test_the_negative_of_a_next_item_is_any_other(sessions, distribution):
         assert set(negative[target == item]) == expected - {item}
 
 
-def test_one_item_has_no_negative(sessions):
+def test_with_a_single_item_there_is_no_negative(sessions):
     dataset = sessions([[1, 1, 1, 1]])
     with pytest.raises(UserError, match="fewer than two items"):
         NextItemSampler(dataset, "popularity")
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
-def test_somebody_who_has_everything(tmp_path, write_inter, config):
+# --- errors -------------------------------------------------------------------------------------------------
+def test_a_user_with_all_items_is_rejected(tmp_path, write_inter, config):
     rows = [("a", item, time) for time, item in enumerate("xyz")] + [("b", "x", 1)]
     write_inter(tmp_path, rows)
     all_train = {"order": "TO", "split": {"RS": [1, 0, 0]}}
@@ -165,7 +165,7 @@ def test_somebody_who_has_everything(tmp_path, write_inter, config):
     assert set(NegativeSampler(dataset).sample(np.ones(50, dtype=np.int64), in_turn(stream(2, "t")))) == {1}
 
 
-def test_somebody_who_has_everything_popular_is_no_endless_loop(tmp_path, write_inter, config):
+def test_a_user_with_all_items_of_nonzero_popularity_gives_an_error_instead_of_a_loop(tmp_path, write_inter, config):
     write_inter(tmp_path, [("a", item, time) for time, item in enumerate("xyzw")] + [("b", "x", 1), ("b", "y", 2)])
     dataset = create_dataset(
         config(tmp_path, eval_args={"order": "TO", "split": {"LS": "valid_and_test"}}), ModelType.GENERAL
@@ -175,7 +175,7 @@ def test_somebody_who_has_everything_popular_is_no_endless_loop(tmp_path, write_
         NegativeSampler(dataset, "popularity")
 
 
-def test_somebody_who_is_left_with_everything_popular_is_no_endless_loop(tmp_path, write_inter, config):
+def test_a_mask_that_leaves_a_user_all_popular_items_gives_an_error_instead_of_a_loop(tmp_path, write_inter, config):
     write_inter(tmp_path, [("a", item, time) for time, item in enumerate("xyz")] + [("b", "w", 1)])
     all_train = {"order": "TO", "split": {"RS": [1, 0, 0]}}
     dataset = create_dataset(config(tmp_path, eval_args=all_train), ModelType.GENERAL)
@@ -186,7 +186,7 @@ def test_somebody_who_is_left_with_everything_popular_is_no_endless_loop(tmp_pat
         drawn_from.sample(users, in_turn(stream(2, "a")))
 
 
-def test_repeated_pairs_are_one(tmp_path, write_inter, config):
+def test_repeated_pairs_count_once(tmp_path, write_inter, config):
     write_inter(tmp_path, [("a", "x", time) for time in range(9)] + [("b", "y", 1), ("b", "z", 2)])
     dataset = create_dataset(config(tmp_path, eval_args={"order": "TO", "split": {"RS": [1, 0, 0]}}), ModelType.GENERAL)
     users = np.ones(50, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Sequences under a mask, against the obvious Python: close up, look back."""
+"""Sequences under a mask, compared with plain Python: remove forgotten rows, then take each row's prefix."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -23,9 +23,9 @@ many = settings(max_examples=60, deadline=None)
 
 @pytest.fixture(scope="module")
 def random_data(sessions):
-    """A factory: ``random_data(lengths, seed)`` gives (data set under a random mask, generator).
+    """A function: ``random_data(lengths, seed)`` returns a data set under a random mask, and a random generator.
 
-    There are users with nothing forgotten, and with nothing left.
+    Some users have no forgotten rows, and some have only forgotten rows.
     """
     template = sessions([[1, 2]])
 
@@ -46,7 +46,7 @@ def random_data(sessions):
 
 
 def examples(dataset, split=None):
-    """Return {target row: prefix rows}, by loops."""
+    """Return ``{target row: prefix rows}``, computed with loops."""
     found = {}
     for start, end in zip(dataset.log.offsets[:-1], dataset.log.offsets[1:], strict=True):
         left = [row for row in range(start, end) if not dataset.forgotten[row]]
@@ -58,7 +58,7 @@ def examples(dataset, split=None):
 
 
 def assert_batch(dataset, batch, wanted, width=None):
-    """Check a batch against {target row: prefix rows}, in order."""
+    """Check that a batch has the examples ``{target row: prefix rows}`` in order."""
     item = dataset.log.item
     width = width or max(map(len, wanted.values()), default=1)
     padded = [[*item[rows], *[0] * (width - len(rows))] for rows in wanted.values()]
@@ -69,7 +69,7 @@ def assert_batch(dataset, batch, wanted, width=None):
     assert batch["item_id_list"].shape == (len(wanted), width)
 
 
-def test_every_row_but_the_first_is_labelled_by_the_split_of_examples(sessions):
+def test_every_row_except_the_first_has_the_split_of_its_example(sessions):
     sizes = {1: (0, 0, 0), 2: (1, 0, 0), 3: (1, 0, 1), 4: (1, 1, 1), 10: (7, 1, 1), 11: (8, 1, 1), 21: (16, 2, 2)}
     log = sessions([[7] * size for size in sizes]).log
     for user, counts in enumerate(sizes.values(), start=1):
@@ -77,7 +77,7 @@ def test_every_row_but_the_first_is_labelled_by_the_split_of_examples(sessions):
         assert labels == [HISTORY, *[TRAIN] * counts[0], *[VALID] * counts[1], *[TEST] * counts[2]]
 
 
-def test_a_split_without_the_order_of_time_is_refused(sessions):
+def test_a_split_without_time_order_is_rejected(sessions):
     with pytest.raises(UserError, match="ordered by time"):
         sessions([[1, 2, 3]], eval_args={"order": "RO"})
 
@@ -98,7 +98,7 @@ def test_train_examples_and_their_batches(random_data, lengths, seed):
 
 @many
 @given(LOGS, SEEDS)
-def test_questions(random_data, lengths, seed):
+def test_evaluation_rows(random_data, lengths, seed):
     dataset, rng = random_data(lengths, seed)
     for split, label in (("valid", VALID), ("test", TEST)):
         rows, wanted = dataset.eval_rows(split), examples(dataset, label)
@@ -120,7 +120,7 @@ def test_questions(random_data, lengths, seed):
 
 @many
 @given(LOGS, SEEDS)
-def test_forgetting_tells_what_it_changes(random_data, lengths, seed):
+def test_forgetting_returns_the_changed_examples(random_data, lengths, seed):
     dataset, rng = random_data(lengths, seed)
     for _ in range(3):
         rows = np.unique(rng.integers(len(dataset.log), size=rng.integers(1, 4)))
@@ -135,18 +135,18 @@ def test_forgetting_tells_what_it_changes(random_data, lengths, seed):
         assert_batch(old, change.before, touched)
         assert_batch(dataset, change.after, left)
         assert [list(touched)[place] for place in change.kept] == list(left)
-        untouched = set(before) - set(touched)  # nobody else's example changes, and none is made
+        untouched = set(before) - set(touched)  # no other example changes, and no new one appears
         assert set(after) - set(left) == untouched and all(after[row] == before[row] for row in untouched)
 
 
-def test_older_items_enter_a_window_that_closes_up(sessions):
+def test_forgetting_lets_older_items_enter_the_window(sessions):
     dataset = sessions([[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]])
     assert dataset.collate(np.array([8]))["item_id_list"].tolist() == [[4, 5, 6, 7, 8]]
     dataset.forget(np.array([4, 6]))
     assert dataset.collate(np.array([8]))["item_id_list"].tolist() == [[2, 3, 4, 6, 8]]
 
 
-def test_questions_stay_as_they_were_asked(sessions):
+def test_evaluation_rows_do_not_change_with_a_later_mask(sessions):
     dataset = sessions([list(range(1, 13))])
     rows = dataset.eval_rows("test")
     before = rows.inputs[:]["item_id_list"].tolist()
@@ -154,18 +154,18 @@ def test_questions_stay_as_they_were_asked(sessions):
     assert rows.inputs[:]["item_id_list"].tolist() == before != dataset.eval_rows("test").inputs[:]["item_id_list"]
 
 
-def test_models_that_do_not_trim_get_full_width_and_every_column(sessions):
+def test_models_that_do_not_trim_padding_get_the_full_width(sessions):
     trimmed = sessions([list(range(1, 9)), [3, 1], [5]])
     trimmed.config["MODEL_TRIMS"] = False
     dataset = trimmed.masked(np.arange(11) == 2)
     wanted = examples(dataset, TRAIN)
     batch = dataset.collate(np.array(list(wanted)))
     assert_batch(dataset, batch, wanted, width=LENGTH)
-    assert batch["timestamp"].tolist() == list(wanted)  # the time of a row is its number
+    assert batch["timestamp"].tolist() == list(wanted)  # the time of a row is its row number
     assert batch["timestamp_list"].tolist() == [rows + [0] * (LENGTH - len(rows)) for rows in wanted.values()]
 
 
-def test_batches_of_different_widths_can_be_joined(sessions):
+def test_batches_with_different_widths_can_be_concatenated(sessions):
     dataset = sessions([[1, 2, 3, 4, 5, 6, 7], [8, 9]])
     short, long = dataset.collate(np.array([8])), dataset.collate(np.array([3, 4]))
     joined = cat_interactions([short, long])
@@ -173,7 +173,7 @@ def test_batches_of_different_widths_can_be_joined(sessions):
     assert joined["item_length"].tolist() == [1, 3, 4]
 
 
-def test_a_kept_target_keeps_its_negatives(sessions):
+def test_a_retained_target_keeps_its_negatives(sessions):
     dataset = sessions([[1, 2, 3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7]], loss_type="BPR")
     bench = Workbench(dataset.config, SimpleNamespace(input_type=InputType.PAIRWISE), dataset)
     request = Request(0, "somebody", np.array([1]))

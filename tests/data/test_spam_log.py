@@ -1,4 +1,4 @@
-"""A spam attack after the clean log: what was there stays, and with all of it masked nothing is left of it."""
+"""A spam attack after the clean log: clean rows do not change, and with all spam masked the data is the clean data."""
 
 import json
 
@@ -15,13 +15,13 @@ MODELS = {"CF": "BPR", "SBR": "GRU4Rec", "NBR": "DNNTSP"}
 
 
 def sequences(seed, names, items, shortest, longest):
-    """Return {name: items in their order}, of items that are distinct for each name."""
+    """Return ``{name: items in order}``; the items of each name are distinct."""
     draw = np.random.default_rng(seed)
     return {name: draw.choice(items, draw.integers(shortest, longest), replace=False).tolist() for name in names}
 
 
 def inter_rows(histories, seed):
-    """Return shuffled rows (user, item, time); times have ties."""
+    """Return shuffled rows (user, item, time) with some equal times."""
     draw = np.random.default_rng(seed)
     rows = [(user, f"i{item}", 100 + draw.integers(20)) for user, items in histories.items() for item in items]
     return [rows[at] for at in draw.permutation(len(rows))]
@@ -39,9 +39,12 @@ def task(request):
 
 @pytest.fixture
 def both(task, tmp_path, config, write_inter):
-    """Return (clean, poisoned) data sets; the attack has users of all sizes, and an unfiltered item of the core."""
+    """Return the (clean, poisoned) data sets.
+
+    The attack has users with different numbers of rows, one of them with a single row, which no filter removes.
+    """
     clean = sequences(1, [f"u{at}" for at in range(20)] + ["alone"], 30, 3 if task != "NBR" else 9, 18)
-    clean["alone"] = [99]  # a user and an item that the filters drop
+    clean["alone"] = [99]  # a user and an item that the filters remove
     fake = sequences(2, ["zz", "b", "f10", "f9"], 30, 7, 15) | {"short": [3]}
     return load(task, tmp_path, config, write_inter, clean, fake)
 
@@ -63,7 +66,7 @@ def load(task, folder, config, write_inter, clean, fake):
 
 
 def all_spam(both):
-    """Return the poisoned data with everything fake masked."""
+    """Return the poisoned data with all fake rows masked."""
     clean, poisoned = both
     return poisoned.masked(np.arange(len(poisoned.log)) >= len(clean.log))
 
@@ -74,6 +77,7 @@ def same(one, other):
 
 
 def same_questions(one, other):
+    """Return whether two sets of evaluation rows are equal."""
     assert np.array_equal(one.entity, other.entity)
     for part in ("positives", "history"):
         assert np.array_equal(getattr(one, part).values, getattr(other, part).values)
@@ -81,7 +85,7 @@ def same_questions(one, other):
     return same(one.inputs[0 : len(one.entity)].interaction, other.inputs[0 : len(other.entity)].interaction)
 
 
-def test_every_clean_row_stays_where_and_what_it_is(both):
+def test_clean_rows_keep_their_position_and_values(both):
     clean, poisoned = (dataset.log for dataset in both)
     n, users = len(clean), len(clean.vocabulary["user"])
     assert len(poisoned) > n and len(poisoned.vocabulary["user"]) == users + 5
@@ -99,7 +103,7 @@ def test_every_clean_row_stays_where_and_what_it_is(both):
     assert poisoned.fingerprint != clean.fingerprint
 
 
-def test_with_all_spam_masked_the_data_are_the_clean_data(both):
+def test_with_all_spam_masked_the_data_equals_the_clean_data(both):
     clean, masked = both[0], all_spam(both)
     examples = clean.train_examples()
     assert len(examples) and np.array_equal(masked.train_examples(), examples)
@@ -113,7 +117,7 @@ def test_with_all_spam_masked_the_data_are_the_clean_data(both):
     assert np.array_equal(theirs[: len(ours)], ours) and not theirs[len(ours) :].any()
 
 
-def test_with_all_spam_masked_training_sees_the_same_batches(both):
+def test_with_all_spam_masked_the_training_batches_are_the_same(both):
     clean, masked = both[0], all_spam(both)
     config = clean.config
     kind = get_model(config["model"]).input_type or config["MODEL_INPUT_TYPE"]
@@ -122,7 +126,7 @@ def test_with_all_spam_masked_training_sees_the_same_batches(both):
         assert all(same(one.interaction, other.interaction) for one, other in pairs)
 
 
-def test_spam_is_in_its_own_order_and_labelled_by_the_same_rule(both, task):
+def test_spam_rows_follow_the_clean_ones_and_are_split_by_the_same_rule(both, task):
     clean, poisoned = both
     log = poisoned.log
     for user in range(clean.n_users, poisoned.n_users):
@@ -142,7 +146,7 @@ def test_spam_is_in_its_own_order_and_labelled_by_the_same_rule(both, task):
         assert np.array_equal(log.basket_offsets, np.flatnonzero(np.diff(log.basket, prepend=-1, append=-1)))
 
 
-def test_unmasked_the_spam_is_trained_on_and_asked(both):
+def test_unmasked_spam_is_trained_on_and_evaluated(both):
     clean, poisoned = both
     more = np.setdiff1d(poisoned.train_examples(), clean.train_examples())
     fake = np.arange(clean.n_users, poisoned.n_users)
@@ -159,7 +163,7 @@ def test_unmasked_the_spam_is_trained_on_and_asked(both):
         ({}, "contains no"),
     ],
 )
-def test_an_attack_that_does_not_fit_is_refused(task, tmp_path, config, write_inter, fake, told):
+def test_an_attack_that_does_not_fit_the_data_is_rejected(task, tmp_path, config, write_inter, fake, told):
     clean = sequences(1, [f"u{at}" for at in range(20)], 30, 9, 18) | {"alone": [99]}
     with pytest.raises(UserError, match=told) as error:
         load(task, tmp_path, config, write_inter, clean, fake)

@@ -1,4 +1,4 @@
-"""Split labels against RecBole's rule, told as a loop over one user's rows."""
+"""Split labels, compared with RecBole's rule as a loop over one user's rows."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def labels_of(counts):
 
 
 @given(SIZES, RATIOS)
-def test_ratio_split_is_recboles(sizes, ratios):
+def test_ratio_split_equals_recboles(sizes, ratios):
     expected = [label for n in sizes for label in labels_of(counts_of(n, ratios))]
     assert split_labels(sizes, {"RS": list(ratios)}).tolist() == expected
 
@@ -52,12 +52,12 @@ def test_ratio_split_is_recboles(sizes, ratios):
         (737, (591, 73, 73)),
     ],
 )
-def test_golden_sizes_of_80_10_10(n, counts):
+def test_known_sizes_of_80_10_10(n, counts):
     assert split_labels([n], {"RS": [0.8, 0.1, 0.1]}).tolist() == labels_of(counts)
 
 
-def test_golden_sizes_when_floats_round_below():
-    """0.7, 0.15 and 0.15 of 20: 0.15 * 20 is 3 as a float, and 0.1 / (0.8 + 0.1 + 0.1) of 10 stays one whole row."""
+def test_known_sizes_when_floats_round_down():
+    """As floats, 0.15 * 20 is 3, and 10 rows times 0.1 / (0.8 + 0.1 + 0.1) remains one whole row."""
     assert split_labels([20], {"RS": [0.7, 0.15, 0.15]}).tolist() == labels_of((14, 3, 3))
     assert split_labels([10], {"RS": [8, 1, 1]}).tolist() == labels_of((8, 1, 1))
     assert split_labels([10], {"RS": [0.8, 0.2, 0]}).tolist() == labels_of((8, 2, 0))
@@ -70,13 +70,13 @@ def test_leave_one_out(sizes, mode):
     for n in sizes:
         labels = [TRAIN] * n
         for from_end, label in enumerate(reversed(parts), start=1):
-            if n - from_end >= 1:  # the first row always trains
+            if n - from_end >= 1:  # the first row is always in train
                 labels[-from_end] = label
         expected += labels
     assert split_labels(sizes, {"LS": mode}).tolist() == expected
 
 
-def test_random_order_is_torchs_permutation():
+def test_random_order_uses_torchs_permutation():
     torch.manual_seed(2)
     shuffled = torch.randperm(50).tolist()
     key = order_key("RO", None, 50, 2)
@@ -84,7 +84,7 @@ def test_random_order_is_torchs_permutation():
     assert not np.array_equal(key, order_key("RO", None, 50, 3))
 
 
-def test_order_by_time_needs_a_time():
+def test_order_by_time_needs_a_time_column():
     assert order_key("TO", "the time", 3, 2) == "the time"
     with pytest.raises(UserError, match=r"order TO needs the column that TIME_FIELD names.* only CF models work"):
         order_key("TO", None, 3, 2)

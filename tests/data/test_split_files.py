@@ -1,4 +1,4 @@
-"""RecBole's ``benchmark_filename``: the split is what the files say."""
+"""RecBole's ``benchmark_filename``: the split is read from files."""
 
 import logging
 
@@ -18,7 +18,7 @@ ALL = ["train", "valid", "test"]
 
 @pytest.fixture
 def place(tmp_path, write_inter, config):
-    """A factory: ``place(names, **settings)`` gives a run's settings; ``place.write(name, rows)`` writes a file."""
+    """A function: ``place(names, **settings)`` returns a configuration; ``place.write(name, rows)`` writes a file."""
 
     def make(names=ALL, model="BPR", **settings):
         own = {"benchmark_filename": names, "load_col": {"inter": ["user_id", "item_id"]}}
@@ -40,7 +40,7 @@ def read(config, task=ModelType.GENERAL):
 
 
 def told(dataset):
-    """Return (user, item, label) of every row."""
+    """Return (user, item, split label) of every row."""
     log = dataset.log
     users, items = (log.vocabulary[side].tokens(getattr(log, side)) for side in ("user", "item"))
     return list(zip(users, items, log.split.tolist(), strict=True))
@@ -51,12 +51,12 @@ def labelled(rows, label):
 
 
 def by_user(rows):
-    """Return the rows grouped by user in the order of appearance, each user's in the rows' order."""
+    """Return the rows grouped by user, in order of first appearance; each group keeps the order of its rows."""
     order = list(dict.fromkeys(row[0] for row in rows))
     return sorted(rows, key=lambda row: order.index(row[0]))
 
 
-def test_labels_and_ids_are_those_of_the_files_one_after_the_other(place):
+def test_labels_and_ids_follow_the_order_of_the_files(place):
     dataset = read(place())
     rows = labelled(TRAINED, TRAIN) + labelled(VALID_ROWS, VALID) + labelled(TESTED, TEST)
     assert told(dataset) == by_user(rows)
@@ -65,13 +65,13 @@ def test_labels_and_ids_are_those_of_the_files_one_after_the_other(place):
 
 
 @pytest.mark.parametrize("order", ["RO", "TO"])
-def test_neither_the_order_nor_the_shares_of_eval_args_matter(place, order):
+def test_order_and_ratios_of_eval_args_are_ignored(place, order):
     first = read(place())
     again = read(place(eval_args={"order": order, "split": {"RS": [0.1, 0.1, 0.8]}}, seed=7))
     assert told(first) == told(again) and first.log.fingerprint == again.log.fingerprint
 
 
-def test_times_do_not_order_the_rows(place):
+def test_rows_are_not_sorted_by_time(place):
     place.write("train", [("a", "x", 9), ("a", "y", 3.5)], f"{PAIR} timestamp:float")
     place.write("valid", [], f"{PAIR} timestamp:float")
     place.write("test", [("a", "z", 1)], f"{PAIR} timestamp:float")
@@ -80,7 +80,7 @@ def test_times_do_not_order_the_rows(place):
     assert dataset.log.columns["timestamp"].tolist() == [9, 3.5, 1]
 
 
-def test_all_test_items_of_a_user_are_to_be_found_although_one_was_trained_on(place):
+def test_all_test_items_count_as_positives_even_if_trained_on(place):
     dataset = read(place())
     ids = dataset.log.vocabulary["item"].ids(["w", "y", "z", "x"])
     rows = dataset.eval_rows("test")
@@ -90,7 +90,7 @@ def test_all_test_items_of_a_user_are_to_be_found_although_one_was_trained_on(pl
     assert rows.history.values[rows.history.offsets[0] : rows.history.offsets[1]].tolist() == [ids[3]]
 
 
-def test_a_mask_moves_no_label(place):
+def test_a_mask_does_not_change_labels(place):
     dataset = read(place())
     mask = np.arange(len(dataset.log)) % 2 == 0
     masked = dataset.masked(mask.copy())
@@ -100,7 +100,7 @@ def test_a_mask_moves_no_label(place):
     assert np.array_equal(masked.log.split, dataset.log.split)
 
 
-def test_filters_are_not_applied_as_in_recbole_and_one_line_says_so(place, caplog):
+def test_filters_are_ignored_as_in_recbole_with_a_message(place, caplog):
     caplog.set_level(logging.INFO, "recbole")
     plain = read(place())
     assert not caplog.records
@@ -112,7 +112,7 @@ def test_filters_are_not_applied_as_in_recbole_and_one_line_says_so(place, caplo
 
 
 @pytest.mark.parametrize("how", ["two names", "no file", "an empty file"])
-def test_without_validation_one_line_says_so_and_the_rest_is_read(place, caplog, how):
+def test_a_missing_validation_file_gives_a_message(place, caplog, how):
     caplog.set_level(logging.INFO, "recbole")
     if how == "no file":
         (place.folder / "small.valid.inter").unlink()
@@ -126,14 +126,14 @@ def test_without_validation_one_line_says_so_and_the_rest_is_read(place, caplog,
     assert len(said) == (2 if how == "no file" else 1)
 
 
-def test_another_training_file_is_other_data(place):
+def test_another_training_file_changes_the_fingerprint(place):
     place.write("train_all", [*TRAINED, *VALID_ROWS])
     some, everything = read(place()), read(place(["train_all", "test"]))
     assert (some.log.split == TRAIN).sum() + 1 == (everything.log.split == TRAIN).sum() == 6
     assert some.log.fingerprint != everything.log.fingerprint
 
 
-def test_missing_tokens_of_a_further_column_and_files_of_other_encodings_join(place):
+def test_files_with_missing_columns_and_other_encodings_are_combined(place):
     columns = f"{PAIR} shop:token rating:float"
     place.write("train", [("a", "x", "s", 1), ("b", "x", "", 2)], columns)
     place.write("valid", [], columns)
@@ -143,7 +143,7 @@ def test_missing_tokens_of_a_further_column_and_files_of_other_encodings_join(pl
     assert log.columns["rating"].tolist() == [1, 2.5, 2]
 
 
-def test_fake_users_are_for_training(place, tmp_path):
+def test_fake_users_are_in_the_training_split(place, tmp_path):
     clean = read(place())
     (tmp_path / "spam.inter").write_text("user_id:token\titem_id:token\nfake\tx\nfake\tw\n")
     both = clean.with_spam(tmp_path / "spam.inter")
@@ -180,7 +180,7 @@ def test_a_file_that_is_not_there_is_named(place, name):
 @pytest.mark.parametrize(
     "names", ["train", ["train"], [], ["train", "test", "test"], ["train", 1], ["a", "b", "c", "d"]]
 )
-def test_names_that_cannot_be_are_refused(place, names):
+def test_invalid_names_are_rejected(place, names):
     with pytest.raises(UserError, match=r"benchmark_filename .* should be two or three different names"):
         place(names)
 
@@ -191,13 +191,13 @@ def test_other_tasks_are_refused(place, model, task):
         read(place(model=model), task)
 
 
-def test_it_decides_the_model_where_it_is_set_and_else_older_digests_stay(place):
+def test_the_setting_changes_the_digest_only_if_it_is_set(place):
     said = deciding(place().as_dict(), "BPR")
     assert said["benchmark_filename"] == ALL
     assert "benchmark_filename" not in deciding(place(None).as_dict(), "BPR")
 
 
-def test_the_labels_reach_every_split(place):
+def test_labels_reach_every_split(place):
     dataset = read(place())
     for split, label in SPLITS.items():
         if split != "train":

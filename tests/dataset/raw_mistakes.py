@@ -1,7 +1,7 @@
-"""What can be wrong with the files of `raw_sources` and with the options, and what must be said of it.
+"""Mistakes in the files of `raw_sources` and in options, and the expected error messages.
 
-``MISTAKES`` holds (data set, file, change of its content or None for no such file, part of the message), ``OPTIONS``
-(data set, options, part of the message).
+``MISTAKES`` is a list of (data set, file, function that changes its content or None for a missing file, part of the
+message). ``OPTIONS`` is a list of (data set, options, part of the message).
 """
 
 import gzip

@@ -1,7 +1,7 @@
-"""Small raw files in the form of each large data set's source, and what must be made of them.
+"""Small raw files in the format of each large data set's source, and the expected results of preparing them.
 
-Each builder fills a folder and returns `Expected`. Rows that must survive are named by construction, so that nothing
-here repeats what the preparation computes; the files hold them shuffled, among rows that must go.
+Each builder fills a folder and returns `Expected`. Rows that the preparation must keep are known by construction, so
+that the tests do not repeat its computations. The files contain them shuffled, among rows that it must drop.
 """
 
 import gzip
@@ -17,12 +17,12 @@ BOOKS_HEADER = "user_id:token\tsession_id:token\titem_id:token\trating:float\tti
 
 @dataclass
 class Expected:
-    """What a preparation must write.
+    """The files that a preparation must write.
 
     Attributes:
-        data: the main file.
-        lists: dict from each category to its items.
-        requests: dict from a category to the rows of its largest forget set, and the users who may be in it.
+        data: content of the main file.
+        lists: dictionary of category to its items.
+        requests: dictionary of category to the rows of its largest forget set, and the users who may be in it.
     """
 
     data: str
@@ -49,7 +49,7 @@ def clock(seconds):
 
 
 def movielens(folder):
-    """61 people rated 166 films: 10,126 rows, one of 1e-4. Film 20 and person 999 have too few ratings."""
+    """61 users rated 166 films: 10,126 rows. Film 20 and user 999 have too few ratings."""
     start = 1112486027  # MovieLens 20M's first line: 1,2,3.5,"2005-04-02 23:53:47"
     films = [1, 2, 3, 4, 5, 6, *range(100, 260)]
     kept = [
@@ -66,7 +66,7 @@ def movielens(folder):
         '"movieId","title","genres"',
         '1,"Toy Story (1995)","Adventure|Animation"',
         '2,"Murder, The ""Great"" (1998)","Crime|Drama"',
-        '3,"Éwar the Warm-Hearted (1999)","War"',  # no whole word "war": the genre alone
+        '3,"Éwar the Warm-Hearted (1999)","War"',  # "war" is no whole word in the title; only the genre matches
         '4,"Insane! (2000)","(no genres listed)"',
         '5,"Hostel: Part II (2007)","Horror"',
         '6,"Nude, with Violin (1964)",""',
@@ -84,7 +84,7 @@ def movielens(folder):
 
 
 def goodreads(folder):
-    """The ids of the ratings and of the descriptions cross: 11 is Goodreads's 10, and 10 is its 77."""
+    """Ratings and descriptions use different book ids, which overlap: 11 is Goodreads's 10, and 10 is its 77."""
     books = [10, 11, 12, 13, 14, 2]
     rows = [(user, book, 5 if book == 2 else 3) for user in (0, 2, 10, 1, 3) for book in books]
     rows[7:7] = [(0, 99, 2), (0, 98, 0)]
@@ -113,7 +113,7 @@ def review(user, asin, parent, rating, time):
 
 
 def amazon_reviews_grocery_and_gourmet_food(folder):
-    """Asins 000101 and B2 are one product in two sizes; leading zeros stay."""
+    """Asins 000101 and B2 are two sizes of one product; leading zeros of ids must be kept."""
     asins = {"000101": "P1", "B2": "P1", "B3": "P3", "B4": "P4", "B5": "P5"}
     kept = [
         (f"AE{user}", asin, 1, 1588687728923 + 1000 * user + at)
@@ -138,7 +138,7 @@ def amazon_reviews_grocery_and_gourmet_food(folder):
 
 
 def amazon_reviews_books(folder):
-    """Pauses of exactly an hour do not cut, longer ones do; sessions are cut after the 5-core."""
+    """A pause of exactly an hour does not end a session, a longer one does; the 5-core is applied before that."""
     pauses = [0, 3600_000, 3600_001, 5, 9_999_999]
     kept = []
     for user in range(5):
@@ -146,7 +146,7 @@ def amazon_reviews_books(folder):
         for pause, asin in zip(pauses, ["1", "2", "3", "4", "5"], strict=True):
             time, session = time + pause, session + (pause > 3600_000)
             kept.append((f"U{user}", f"U{user}_session_{session}", asin, 4.5 if user else 4, time))
-    rare = [("U0", "", "6", 5, 10**12 + 3600_000 + 1)]  # between two sessions, gone before they are cut
+    rare = [("U0", "", "6", 5, 10**12 + 3600_000 + 1)]  # an item outside of the 5-core between two sessions
     rows = shuffled([*kept, kept[1], *rare])
     lines = [review(user, asin, f"P{asin}", rating, time) for user, _, asin, rating, time in rows]
     write_text(folder / "Books.jsonl", *lines)
@@ -163,7 +163,10 @@ def amazon_reviews_books(folder):
 
 
 def music30(folder):
-    """Person 7 may ask (three sensitive plays, three others); 12 has two sensitive ones, 100 has no others."""
+    """User 7 may be in a forget set, with three sensitive plays and three others.
+
+    User 12 has only two sensitive plays, and user 100 has no others.
+    """
     plays = {
         (7, 50): (1390231051, [(2, 0), (3, 10), (2, 20), (4, 30), (3, 40), (3, 50.7)]),
         (12, 51): (1390000000, [(2, 0), (2, None), (4, 5), (4, 6), (4, 7)]),
@@ -208,7 +211,7 @@ def music30(folder):
 
 
 def nowp(folder):
-    """A track is judged by the title that comes first; a line is given twice; plays without time or track go."""
+    """A track is judged by its first title. One line is repeated; plays without a time or track are dropped."""
     kept = [
         ("a1", "9", "mb-1", 1517722773), ("a1", "9", "mb-2", 1517722800), ("a1", "9", "mb-1", 1517722900),
         ("b2", "10", "mb-3", 1517722773), ("b2", "10", "mb-4", 1517722774),
@@ -230,9 +233,10 @@ def nowp(folder):
 
 
 def instacart(folder):
-    """Of forty people the first four count, and of them 1 has two orders.
+    """Of forty users the first four have sensitive orders, and of these user 1 has only two orders.
 
-    In the others' orders but their last, product 20 is bought 17 times, 31 and 40 less often; the last ones hold 31.
+    In the others' orders except the last ones, product 20 is bought 17 times, 31 and 40 less often. The last orders
+    contain product 31.
     """
     orders, prior, train, kept = [], [], [], {}
     for user in range(1, 41):
@@ -249,7 +253,7 @@ def instacart(folder):
             if 2 <= user <= 4 and number != 3:
                 kept.setdefault(str(user), []).append([own for own in products if own != 31])
     orders.append("5000,2,test,10,2,08,1.0")
-    again = [f"{1000 - 20 * user + 4},10,9,0" for user in (2, 3, 4)]  # twice in a basket
+    again = [f"{1000 - 20 * user + 4},10,9,0" for user in (2, 3, 4)]  # repeated in a basket
     names = "order_id,product_id,add_to_cart_order,reordered"
     write_text(folder / "orders.csv.gz",
                "order_id,user_id,eval_set,order_number,order_dow,order_hour_of_day,days_since_prior_order",
@@ -263,7 +267,10 @@ def instacart(folder):
 
 
 def dunnhumby(folder):
-    """Day comes before time of day; a household with three baskets goes; a product twice in a basket counts once."""
+    """Baskets are sorted by day before time of day.
+
+    A household with three baskets is dropped, and a product that is repeated in a basket counts once.
+    """
     baskets = {  # household: (basket, day, time, products)
         2: [(90, 1, 2000, [7, 8]), (80, 2, 800, [5]), (70, 2, 900, [8, 7, 8]), (60, 30, 5, [9]), (61, 31, 1, [7])],
         10: [(27601281299, 4, 1, [7]), (51, 4, 1, [9]), (53, 5, 0, [7, 9]), (54, 6, 0, [7, 6]), (55, 7, 0, [7])],

@@ -1,4 +1,4 @@
-"""The preparation of completejourney as users run it: a process of its own, no network."""
+"""`dataset/completejourney/prepare.py`, run as a command without network."""
 
 import json
 import subprocess
@@ -28,7 +28,10 @@ TYPES = [
 
 @pytest.fixture
 def source(tmp_path):
-    """60 households with 8 baskets of products of 8 types, and one with three; two thirds of them are known."""
+    """60 households with 8 baskets each of products of 8 types, and one household with three baskets.
+
+    The attributes of two thirds of them are known.
+    """
     draw, folder = np.random.default_rng(2), tmp_path / "source"
     folder.mkdir()
     kinds, categories = zip(*TYPES, strict=True)
@@ -57,13 +60,13 @@ def prepare(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_baskets_of_types_what_they_are_and_who_is_known(source, tmp_path):
+def test_baskets_product_types_and_known_households(source, tmp_path):
     out = tmp_path / "dataset/completejourney"
     done = prepare("--from", source, "--output", out)
     assert done.returncode == 0, done.stderr
     kinds = sorted({kind for kind, _ in TYPES if kind})
     baskets = json.loads((out / "completejourney_merged.json").read_text())
-    assert list(baskets) == [str(house) for house in range(1, 61)], "who has three baskets is left out"
+    assert list(baskets) == [str(house) for house in range(1, 61)], "a household with three baskets is left out"
     transactions = pq.read_table(source / "transactions.parquet").to_pylist()
     bought: dict[int, set[int]] = {}
     for row in transactions:
@@ -86,7 +89,7 @@ def test_baskets_of_types_what_they_are_and_who_is_known(source, tmp_path):
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_the_attributes_have_three_groups_at_most(source, tmp_path):
+def test_the_attributes_have_at_most_three_groups(source, tmp_path):
     out = tmp_path / "dataset/completejourney"
     assert prepare("--from", source, "--output", out).returncode == 0
     names = ["age", "income", "home_ownership", "household_size"]
@@ -101,7 +104,7 @@ def test_the_attributes_have_three_groups_at_most(source, tmp_path):
     ("name", "said"),
     [("products.parquet", "there is no column 'product_type'"), ("transactions.parquet", "cannot read")],
 )
-def test_mistakes_are_told_in_one_line(source, tmp_path, name, said):
+def test_errors_are_one_line(source, tmp_path, name, said):
     if name == "products.parquet":
         pq.write_table(pq.read_table(source / name).drop_columns(["product_type"]), source / name)
     else:

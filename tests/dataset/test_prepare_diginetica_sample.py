@@ -1,4 +1,4 @@
-"""The preparation of the Diginetica sample as users run it: a process of its own, no network."""
+"""`dataset/diginetica_sample/prepare.py`, run as a command without network."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def write_views(folder, lines, name="train-item-views.csv"):
     (folder / name).write_text("".join(f"{line}\n" for line in lines))
 
 
-def test_orders_by_date_session_and_time_and_draws_the_category(tmp_path):
+def test_rows_are_sorted_by_date_session_and_time_and_the_category_is_sampled(tmp_path):
     more = [f"{20 + at};NA;{90 + at % 3};{at};2016-05-03" for at in range(15)]  # three items with five views each
     write_views(tmp_path, [HEADER, *VIEWS, *more], "sample_train-item-views.csv")
     done = prepare(tmp_path, tmp_path / "out")
@@ -63,7 +63,7 @@ def test_orders_by_date_session_and_time_and_draws_the_category(tmp_path):
         (None, "contains neither train-item-views.csv nor sample_train-item-views.csv; download datasets/sample_"),
     ],
 )
-def test_mistakes_leave_nothing_behind(tmp_path, lines, message):
+def test_errors_leave_no_files(tmp_path, lines, message):
     if lines is not None:
         write_views(tmp_path, lines)
     done = prepare(tmp_path, tmp_path / "out")
@@ -72,7 +72,7 @@ def test_mistakes_leave_nothing_behind(tmp_path, lines, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_subset_and_the_data_that_was_there(tmp_path):
+def test_a_subset_does_not_change_existing_data(tmp_path):
     more = [f"{20 + at};NA;{90 + at % 3};{at};2016-05-03" for at in range(15)]
     write_views(tmp_path, [HEADER, *VIEWS, *more])
     done = prepare(tmp_path, tmp_path / "out")

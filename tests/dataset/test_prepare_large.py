@@ -1,4 +1,4 @@
-"""The preparations of the large data sets, on small raw files of each source's form."""
+"""The preparations of the large data sets, with small raw files in each source's format."""
 
 import gzip
 import json
@@ -58,7 +58,7 @@ def main_file(name):
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    """A dict from each data set to its raw files' folder and what must be made of them."""
+    """A dictionary of each data set to the folder of its raw files and the expected results."""
     folder = tmp_path_factory.mktemp("sources")
     made = {}
     for name, build in BUILDERS.items():
@@ -69,7 +69,7 @@ def sources(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def outputs(sources, tmp_path_factory):
-    """All preparations, run in two processes of their own under different environments; a list of output folders."""
+    """Output folders of all preparations, each run twice in separate processes with different environments."""
     folders = []
     for environment in ENVIRONMENTS:
         folder = tmp_path_factory.mktemp("out")
@@ -129,12 +129,12 @@ def test_forget_sets_of_baskets_are_users(name, sources, outputs):
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_environment_does_not_matter(name, outputs):
+def test_the_output_does_not_depend_on_the_environment(name, outputs):
     assert files_of(outputs[0] / name) == files_of(outputs[1] / name)
 
 
 @pytest.mark.parametrize("name", SUBSETS)
-def test_subset_has_all_rows_of_some_users(name, sources, outputs):
+def test_a_subset_has_all_rows_of_some_users(name, sources, outputs):
     _, expected = sources[name]
     one, two = (files_of(folder / f"{name}_test") for folder in outputs)
     assert one == two
@@ -151,14 +151,14 @@ def test_subset_has_all_rows_of_some_users(name, sources, outputs):
     assert n_users == max(1, int(0.4 * n_all))
 
 
-def test_subset_has_the_fields_of_its_data_set():
+def test_a_subset_has_the_fields_of_its_data_set():
     whole, part = (packaged_layers("SASRec", name) for name in ("nowp", "nowp_test"))
     assert [layer.values for layer in part[0]] == [layer.values for layer in whole[0]]
     assert part[1]["spam"].values["USER_ID_FIELD"] == "session_id"
 
 
 def run_here(name, source, out, monkeypatch, capsys, *more):
-    """Run a preparation in this process; return its exit status and what it told on the error stream."""
+    """Run a preparation in this process; return its exit status and its text on the standard error stream."""
     monkeypatch.setattr(sys, "argv", [str(script(name)), "--from", str(source), "--output", str(out), *more])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(script(name)), run_name="__main__")
@@ -166,7 +166,7 @@ def run_here(name, source, out, monkeypatch, capsys, *more):
 
 
 @pytest.mark.parametrize(("name", "file", "change", "message"), MISTAKES)
-def test_a_mistake_is_one_line_and_leaves_nothing(name, file, change, message, tmp_path, monkeypatch, capsys):
+def test_an_error_is_one_line_and_leaves_no_files(name, file, change, message, tmp_path, monkeypatch, capsys):
     source = tmp_path / "source"
     source.mkdir()
     BUILDERS[name](source)
@@ -183,7 +183,9 @@ def test_a_mistake_is_one_line_and_leaves_nothing(name, file, change, message, t
 
 
 @pytest.mark.parametrize(("name", "more", "message"), OPTIONS)
-def test_a_wrong_option_leaves_what_was_there(name, more, message, sources, outputs, tmp_path, monkeypatch, capsys):
+def test_a_wrong_option_does_not_change_existing_files(
+    name, more, message, sources, outputs, tmp_path, monkeypatch, capsys
+):
     before = files_of(outputs[0] / name)
     shutil.copytree(outputs[0] / name, tmp_path / name)
     status, told = run_here(name, sources[name][0], tmp_path / name, monkeypatch, capsys, *more)
@@ -203,7 +205,7 @@ OWN_TABLES = {
 
 
 @pytest.mark.parametrize("name", OWN_TABLES)
-def test_check_holds_the_counts_against_a_table(name, outputs, tmp_path, monkeypatch, capsys):
+def test_check_compares_counts_with_the_published_ones(name, outputs, tmp_path, monkeypatch, capsys):
     home = tmp_path / "dataset" / name
     shutil.copytree(ROOT / "dataset" / name, home, ignore=shutil.ignore_patterns("raw", "__pycache__"))
     call = [str(home / "prepare.py"), "--check", "--output", str(outputs[0] / name)]
@@ -216,7 +218,7 @@ def test_check_holds_the_counts_against_a_table(name, outputs, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("name", [name for name in BUILDERS if name != "nowp"])
-def test_check_refuses_another_size_than_the_published(name, outputs, monkeypatch, capsys):
+def test_check_reports_a_size_that_differs_from_the_published_one(name, outputs, monkeypatch, capsys):
     before = files_of(outputs[0] / name)
     status, told = run_here(name, "unread", outputs[0] / name, monkeypatch, capsys, "--check")
     assert (status, told.count("\n")) == (2, 1)
@@ -224,13 +226,13 @@ def test_check_refuses_another_size_than_the_published(name, outputs, monkeypatc
     assert files_of(outputs[0] / name) == before
 
 
-def test_check_of_what_was_not_prepared(tmp_path, monkeypatch, capsys):
+def test_check_of_a_missing_data_set(tmp_path, monkeypatch, capsys):
     status, told = run_here("nowp", "unread", tmp_path / "out", monkeypatch, capsys, "--check")
     assert (status, told.count("\n")) == (2, 1) and "prepare the data set first" in told
     assert not (tmp_path / "out").exists()
 
 
-def test_nobody_who_may_ask_leaves_nothing(tmp_path, monkeypatch, capsys):
+def test_without_eligible_users_no_files_are_written(tmp_path, monkeypatch, capsys):
     (tmp_path / "source").mkdir()
     BUILDERS["30music"](tmp_path / "source")
     path = tmp_path / "source/relations/sessions.idomaar"
@@ -241,7 +243,7 @@ def test_nobody_who_may_ask_leaves_nothing(tmp_path, monkeypatch, capsys):
     assert os.listdir(tmp_path) == ["source"]
 
 
-def test_reviews_that_differ_in_the_parent_alone_are_one(sources, tmp_path, monkeypatch):
+def test_reviews_that_differ_only_in_the_parent_asin_count_once(sources, tmp_path, monkeypatch):
     folder, expected = sources["amazon_reviews_books"]
     shutil.copytree(folder, tmp_path / "source")
     lines = (tmp_path / "source/Books.jsonl").read_bytes()
@@ -259,7 +261,7 @@ def test_reviews_that_differ_in_the_parent_alone_are_one(sources, tmp_path, monk
 
 
 @pytest.mark.parametrize("name", SUBSETS)
-def test_lists_of_a_subset_hold_items_of_it_alone(name, outputs):
+def test_lists_of_a_subset_contain_only_its_items(name, outputs):
     files = files_of(outputs[0] / f"{name}_test")
     text = files.pop(main_file(f"{name}_test")).decode()
     if name in NEXT_BASKET:
@@ -289,7 +291,7 @@ def test_the_archive_of_movielens_is_not_unpacked_into_its_folder(sources, tmp_p
     assert all(path.is_file() for path in (tmp_path / "out").iterdir())
 
 
-def test_an_order_with_a_large_number_is_no_matter(sources, tmp_path, monkeypatch):
+def test_large_order_numbers_are_accepted(sources, tmp_path, monkeypatch):
     folder, expected = sources["instacart"]
     shutil.copytree(folder, tmp_path / "source")
     path = tmp_path / "source/orders.csv.gz"
@@ -300,7 +302,7 @@ def test_an_order_with_a_large_number_is_no_matter(sources, tmp_path, monkeypatc
     assert (tmp_path / "out/instacart_merged.json").read_text() == expected.data
 
 
-def test_nowp_may_have_a_header(sources, tmp_path, monkeypatch, capsys):
+def test_nowp_files_may_have_a_header(sources, tmp_path, monkeypatch, capsys):
     _, expected = sources["nowp"]
     source = tmp_path / "source"
     source.mkdir()
@@ -315,7 +317,7 @@ def test_nowp_may_have_a_header(sources, tmp_path, monkeypatch, capsys):
     assert "2 plays without" in capsys.readouterr().out
 
 
-def test_grouplens_form_of_movielens(sources, tmp_path, monkeypatch):
+def test_movielens_in_the_format_of_grouplens(sources, tmp_path, monkeypatch):
     folder, expected = sources["movielens"]
     source = tmp_path / "source"
     source.mkdir()
@@ -331,7 +333,7 @@ def test_grouplens_form_of_movielens(sources, tmp_path, monkeypatch):
     assert (tmp_path / "out/movielens.inter").read_text() == expected.data
 
 
-def test_data_to_be_fetched_by_hand(tmp_path, monkeypatch, capsys):
+def test_data_that_must_be_downloaded_by_hand(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(script("dunnhumby")), "--output", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(script("dunnhumby")), run_name="__main__")

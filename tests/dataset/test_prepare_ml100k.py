@@ -1,4 +1,4 @@
-"""The preparation of MovieLens 100K as users run it: a process of its own, no network."""
+"""`dataset/ml-100k/prepare.py`, run as a command without network."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def movie_line(movie, title, genres):
 
 @pytest.fixture
 def source(tmp_path):
-    """A folder with small files of GroupLens's form: 400 ratings of 7 movies by 40 people."""
+    """A folder with small files in GroupLens's format: 400 ratings of 7 movies by 40 users."""
     folder = tmp_path / "source"
     folder.mkdir()
     ratings = [(1 + at * 9 % 40, MOVIES[at % 7][0], 1 + at % 5, 881250949 + at) for at in range(400)]
@@ -93,7 +93,7 @@ def test_converts_grouplens_files(source, tmp_path):
 
 
 @pytest.mark.skipif(REFERENCE is None, reason="needs the reference data")
-def test_real_data_by_both_ways(tmp_path):
+def test_real_data_from_both_sources(tmp_path):
     atomic = Path(REFERENCE) / "data/ml-100k"
     done = prepare("--from", atomic, "--output", tmp_path / "one")
     assert (done.returncode, done.stderr) == (0, "")
@@ -140,7 +140,7 @@ def rows_of_sets(files):
 
 
 def grouplens_items(path):
-    """Yield the lines of u.item from which the atomic file was made, as far as it tells."""
+    """Yield the lines of GroupLens's u.item, as far as the atomic item file determines them."""
     order = "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir Horror"
     order = [*order.split(), "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"]
     for line in path.read_text(encoding="utf-8").splitlines()[1:]:
@@ -161,7 +161,7 @@ def grouplens_items(path):
         ("u.user", None, None, "contains neither ml-100k.inter, ml-100k.item, ml-100k.user nor u.data, u.item, u.user"),
     ],
 )
-def test_mistakes_leave_nothing_behind(source, tmp_path, monkeypatch, capsys, name, old, new, message):
+def test_errors_leave_no_files(source, tmp_path, monkeypatch, capsys, name, old, new, message):
     if old is None:
         (source / name).unlink()
     else:
@@ -176,7 +176,7 @@ def test_mistakes_leave_nothing_behind(source, tmp_path, monkeypatch, capsys, na
     assert not (tmp_path / "out").exists()
 
 
-def test_subset_of_the_people(source, tmp_path):
+def test_a_subset_of_the_users(source, tmp_path):
     assert prepare("--from", source, "--output", tmp_path / "out").returncode == 0
     done = prepare("--from", source, "--output", tmp_path / "some", "--subset", "0.5", "--seed", 3)
     assert (done.returncode, done.stderr) == (0, "")
@@ -206,7 +206,7 @@ def test_subset_of_the_people(source, tmp_path):
         ("ml-100k.item", b"Children's", b"Drama", (), "no item in the data belongs to the category 'childrens'"),
     ],
 )
-def test_a_mistake_leaves_what_was_there(source, tmp_path, name, old, new, more, message):
+def test_an_error_does_not_change_existing_files(source, tmp_path, name, old, new, more, message):
     assert prepare("--from", source, "--output", tmp_path / "out").returncode == 0
     before = files_of(tmp_path / "out")
     given = tmp_path / "given"
@@ -222,14 +222,14 @@ def test_a_mistake_leaves_what_was_there(source, tmp_path, name, old, new, more,
     assert files_of(tmp_path / "out") == before
 
 
-def test_mistake_is_one_line_and_status_2(tmp_path):
+def test_an_error_is_one_line_with_status_2(tmp_path):
     done = prepare("--from", tmp_path / "nowhere")
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path / 'nowhere'} contains neither ")
     assert done.stderr.count("\n") == 1
 
 
-def test_help_teaches():
+def test_the_help_shows_examples():
     done = prepare("--help")
     assert done.returncode == 0
     assert "--from DIR" in done.stdout

@@ -1,4 +1,4 @@
-"""The preparation of Ta-Feng as users run it: a process of its own, no network."""
+"""`dataset/tafeng/prepare.py`, run as a command without network."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def prepare(*arguments):
 
 @pytest.fixture
 def source(tmp_path):
-    """50 users with 2 to 8 baskets of 60 items, popular ones first."""
+    """50 users with 2 to 8 baskets each, of 60 items, of which the first are popular."""
     draw = np.random.default_rng(1)
     weights = 1 / np.arange(1, 61)
     sizes = draw.integers(2, 9, size=50)
@@ -37,7 +37,7 @@ def source(tmp_path):
     return tmp_path / "source"
 
 
-def test_writes_the_category_the_sets_and_a_subset(source, tmp_path):
+def test_writes_the_category_the_forget_sets_and_a_subset(source, tmp_path):
     done = prepare("--from", source, "--output", tmp_path / "tafeng")
     assert (done.returncode, done.stderr) == (0, "")
     assert "tafeng_merged.json is NOT identical to the published file: 50 users" in done.stdout
@@ -62,7 +62,7 @@ def test_writes_the_category_the_sets_and_a_subset(source, tmp_path):
         assert path.read_text().count("\n") > 1
         for user, item in (line.split("\t") for line in path.read_text().splitlines()[1:]):
             assert {int(item)} == listed and sum(int(item) in basket for basket in baskets[user]) >= 2
-    again = prepare("--output", tmp_path / "tafeng")  # the data is there: nothing is fetched
+    again = prepare("--output", tmp_path / "tafeng")  # the data exists: nothing is downloaded
     assert (again.returncode, again.stdout) == (0, done.stdout)
     n_users = len(baskets)
     for share, name, size in (("20", "tafeng_20", 20), ("0.5", "tafeng_test", n_users // 2)):
@@ -74,7 +74,7 @@ def test_writes_the_category_the_sets_and_a_subset(source, tmp_path):
         assert len(list(out.glob(f"{name}_unlearn_pairs*"))) == 5 * 4 * len(list(out.glob("sensitive_asins_*")))
 
 
-def test_a_category_that_nobody_can_ask_for_again_is_left_out(tmp_path):
+def test_a_category_without_eligible_users_is_left_out(tmp_path):
     baskets = {str(user): [[10 * user + place] for place in range(5)] for user in range(4)}
     (tmp_path / "tafeng_merged.json").write_text(json.dumps(baskets))
     done = prepare("--from", tmp_path, "--output", tmp_path / "out")
@@ -84,7 +84,7 @@ def test_a_category_that_nobody_can_ask_for_again_is_left_out(tmp_path):
     assert lists == {"sensitive_asins_middling.txt", "sensitive_asins_tuning.txt"}
 
 
-def test_subset_is_beside_the_data_set(source, monkeypatch):
+def test_a_subset_is_a_data_set_of_its_own(source, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["prepare.py", "--subset", "1000"])
     script = runpy.run_path(str(SCRIPT))
     options = script["steps"].command_line("", SCRIPT.parent, "", by_number=True)
@@ -116,7 +116,7 @@ def test_subset_is_beside_the_data_set(source, monkeypatch):
         (None, (), "cannot read"),
     ],
 )
-def test_mistakes_leave_nothing_behind(tmp_path, monkeypatch, capsys, content, arguments, message):
+def test_errors_leave_no_files(tmp_path, monkeypatch, capsys, content, arguments, message):
     (tmp_path / "source").mkdir()
     if content is not None:
         (tmp_path / "source/tafeng_merged.json").write_text(content)
@@ -163,5 +163,5 @@ def test_real_data(tmp_path):
 
 
 def tables(done):
-    """Return the lines of the tables of requests and interactions, as lists of words."""
+    """Return the lines of the tables of requests and of interactions, as lists of words."""
     return [words for words in map(str.split, done.stdout.splitlines()) if words and words[0] in CATEGORIES]

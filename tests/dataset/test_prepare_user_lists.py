@@ -1,4 +1,4 @@
-"""The preparations of published splits as users run them: a process of its own, no network."""
+"""The preparations of published splits (one user and the user's items per line), run as commands without network."""
 
 import os
 import runpy
@@ -26,7 +26,7 @@ def prepare(name, *arguments):
 
 
 def lists(rows):
-    """Return the text of lists: dict from users to items."""
+    """Return the text of user lists, given a dictionary of user to items."""
     return "".join(" ".join(map(str, (user, *items))) + "\n" for user, items in rows.items())
 
 
@@ -42,7 +42,7 @@ def inter(path):
 
 @pytest.fixture
 def split(tmp_path):
-    """A folder with lists of 50 users and 120 items, and what they hold; user 7 has no test item."""
+    """A folder with lists of 50 users and 120 items, and their contents; user 7 has no test item."""
     draw = np.random.default_rng(3)
     weights = 1 / np.arange(5, N_ITEMS + 5)
     own = {u: draw.choice(N_ITEMS, 20 + u, replace=False, p=weights / weights.sum()).tolist() for u in range(N_USERS)}
@@ -51,12 +51,14 @@ def split(tmp_path):
     folder = tmp_path / "source"
     folder.mkdir()
     (folder / "train.txt").write_text(lists(train))
-    (folder / "test.txt").write_text(lists(test).replace("\n", " \n", 1))  # as some lists have it
+    (folder / "test.txt").write_text(
+        lists(test).replace("\n", " \n", 1)
+    )  # some published lists have a space at the end of a line
     return folder, train, test
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_the_files_are_the_lists_and_a_tenth_of_train_is_for_validation(split, tmp_path, name):
+def test_the_files_equal_the_lists_and_a_tenth_of_train_becomes_validation(split, tmp_path, name):
     source, train, test = split
     done = prepare(name, "--from", source, "--output", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
@@ -74,7 +76,7 @@ def test_the_files_are_the_lists_and_a_tenth_of_train_is_for_validation(split, t
         assert sha256_of_file(path) == sha256_of_file(tmp_path / "again" / path.name)
 
 
-def test_the_categories_are_neither_popular_nor_rare_and_share_no_item(split, tmp_path):
+def test_the_categories_have_items_of_medium_popularity_and_are_disjoint(split, tmp_path):
     source, train, test = split
     assert prepare("yelp2018", "--from", source, "--output", tmp_path / "out").returncode == 0
     listed = [set((tmp_path / f"out/sensitive_asins_{c}.txt").read_text().split()) for c in ("middling", "tuning")]
@@ -93,7 +95,7 @@ def test_the_categories_are_neither_popular_nor_rare_and_share_no_item(split, tm
     assert max(sizes) > 0
 
 
-def test_a_published_validation_list_is_taken_as_it_is(split, tmp_path):
+def test_a_published_validation_list_is_used_unchanged(split, tmp_path):
     source, train, test = split
     valid = {user: [119] for user in range(0, N_USERS, 5)}
     (source / "valid.txt").write_text(lists(valid))
@@ -119,7 +121,7 @@ USERS = "".join(f"{user + 1}::{'FM'[user % 2]}::25::{user % 21}::0{user:04}\n" f
 
 
 @pytest.mark.parametrize("first", ["1", "0"])
-def test_a_user_of_the_lists_is_grouplenss_next_person(split, tmp_path, first):
+def test_user_ids_of_the_lists_are_those_of_grouplens_minus_one(split, tmp_path, first):
     (split[0] / "users.dat").write_text(first + USERS[1:])
     done = prepare("ml-1m_receraser", "--from", split[0], "--output", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
@@ -141,7 +143,7 @@ def test_a_user_of_the_lists_is_grouplenss_next_person(split, tmp_path, first):
         ("users.dat", "1::X::1::10::48067\n", "users.dat:1: value 2, 'X', is not F or M"),
     ],
 )
-def test_mistakes_leave_nothing_behind(split, tmp_path, monkeypatch, capsys, file, content, message):
+def test_errors_leave_no_files(split, tmp_path, monkeypatch, capsys, file, content, message):
     path = split[0] / file
     path.unlink(missing_ok=True)
     if content is not None:

@@ -1,4 +1,4 @@
-"""A small data set with features, and settings for it, in a folder that the tests run in."""
+"""Fixtures for the tests of `recbole.doors`: a small data set with features in a folder, and quick settings."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def write(folder, name, rows):
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory):
-    """The folder: ``dataset/tiny`` holds 20 users with 8 to 12 of 30 items each, ages, prices and tags."""
+    """A folder: ``dataset/tiny`` has 20 users with 8 to 12 of 30 items each, and ages, prices and tags."""
     home = tmp_path_factory.mktemp("house")
     data, draw = home / "dataset" / "tiny", np.random.default_rng(4)
     data.mkdir(parents=True)
@@ -33,12 +33,12 @@ def house(tmp_path_factory):
 
 @pytest.fixture
 def home(house, monkeypatch):
-    """The same, being where the test runs."""
+    """The same folder, which is the working directory of the test."""
     monkeypatch.chdir(house)
     return house
 
 
 @pytest.fixture(scope="session")
 def quick():
-    """Settings for a run of a second."""
+    """Settings for a training that takes about a second."""
     return SETTINGS

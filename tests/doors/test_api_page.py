@@ -1,4 +1,4 @@
-"""The page docs/api.md does what it says."""
+"""The examples on the page docs/api.md run and do what the page says."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from recbole.utils import UserError
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
 
-def test_the_ten_lines_run(home, quick):
+def test_the_ten_line_example_runs(home, quick):
     code = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)[1]
     lines = [line for line in code.splitlines() if line.strip()]
     assert len(lines) <= 11
@@ -30,7 +30,7 @@ def test_the_ten_lines_run(home, quick):
     assert not torch.equal(names["base"].user_embedding.weight, names["unlearned"].user_embedding.weight)
 
 
-def test_what_recboles_users_are_shown_runs(home, quick, capsys):
+def test_the_examples_for_recbole_users_run(home, quick, capsys):
     code = re.search(r"```python\n(.*?)```", PAGE.with_name("recbole.md").read_text(encoding="utf-8"), re.S)[1]
     for old, new in {"ml-100k": "tiny", '{"epochs": 20}': "quick", '["13"]': '["u3"]'}.items():
         assert old in code
@@ -40,13 +40,13 @@ def test_what_recboles_users_are_shown_runs(home, quick, capsys):
     assert names["items"].shape == (1, 10) and "recall@5" in capsys.readouterr().out
 
 
-def test_a_model_that_forgets_is_a_copy_and_mistakes_are_told(home, quick):
+def test_unlearning_returns_a_copy_and_errors_are_exceptions(home, quick):
     bench = load_data("BPR", "tiny", **quick)
     base, rows = bench.train(), bench.rows(users=["u3"])
     before = base.item_embedding.weight.clone()
     first, second = (bench.forget(base, rows, "finetune") for _ in range(2))
     assert torch.equal(base.item_embedding.weight, before)
-    assert torch.equal(first.item_embedding.weight, second.item_embedding.weight), "twice the same"
+    assert torch.equal(first.item_embedding.weight, second.item_embedding.weight), "a second call gives the same result"
     assert not bench.data.forgotten.any() and np.array_equal(
         bench.data.log.user[rows], [bench.data.log.user[rows[0]]] * len(rows)
     )

@@ -1,4 +1,4 @@
-"""The imports and steps that RecBole 1.2.1's pages show, and what becomes of each."""
+"""Imports and steps that RecBole 1.2.1's documentation shows: they work, or are rejected by name."""
 
 import importlib
 import re
@@ -14,8 +14,8 @@ from recbole.utils import NotAvailable
 DOCUMENT = Path(__file__).parents[2] / "docs" / "recbole.md"
 
 HERE, REFUSED, ON_CALL = "here", "refused", "on call"
-"""What becomes of a name: it can be imported; it is refused by name, with the reason or what to use instead, where it
-is imported or where it is called."""
+"""The outcome for a name: it can be imported; or an error, at its import or its call, names it and gives the
+reason or an alternative."""
 
 QUICK_START, MODULES, CASE_STUDY = "quick start", "use modules", "case study"
 SAVE, TUNING, CUSTOM, DATA = "save and load", "tuning", "customize models", "data flow"
@@ -76,7 +76,7 @@ IMPORTS = [
     (DATA, "recbole.evaluator", "metrics_dict", HERE),
     (DATA, "recbole.evaluator.register", "metrics_dict", HERE),
 ]
-"""Page, module, name, what becomes of it."""
+"""Page of the documentation, module, name, outcome."""
 
 NO_MODULE = [
     "recbole.sampler",
@@ -84,11 +84,11 @@ NO_MODULE = [
     "recbole.model.knowledge_aware_recommender",
     "recbole.utils.wandblogger",
 ]
-"""Modules that RecBole has and this package has not: Python names them itself."""
+"""Modules of RecBole that this package does not have; Python's ImportError names them."""
 
 
 @pytest.mark.parametrize(("page", "module", "name", "becomes"), IMPORTS)
-def test_a_documented_import(page, module, name, becomes):
+def test_each_documented_import_has_its_outcome(page, module, name, becomes):
     if becomes != REFUSED:
         found = getattr(importlib.import_module(module), name)
         assert found is not None
@@ -102,13 +102,13 @@ def test_a_documented_import(page, module, name, becomes):
 
 
 @pytest.mark.parametrize("module", NO_MODULE)
-def test_a_module_that_there_is_not(module):
+def test_missing_modules_are_import_errors(module):
     with pytest.raises(ModuleNotFoundError, match=module.rpartition(".")[2]):
         importlib.import_module(module)
 
 
 def told_lines():
-    """Yield the table of imports in docs/recbole.md: a line for each page and module."""
+    """Yield the lines of the table of imports in docs/recbole.md, one for each page and module."""
     for (page, module), rows in groupby(IMPORTS, key=lambda row: row[:2]):
         names = {kind: [] for kind in (HERE, REFUSED, ON_CALL)}
         for *_, name, becomes in rows:
@@ -117,7 +117,7 @@ def told_lines():
         yield f"| {page} | `{module}` | {', '.join(names[HERE])} | {', '.join(refused)} |"
 
 
-def test_the_page_lists_the_imports():
+def test_the_page_lists_all_imports():
     page = DOCUMENT.read_text(encoding="utf-8")
     table = page[page.index("| page | from |") :].partition("\n\n")[0].splitlines()[2:]
     assert table == list(told_lines())
@@ -136,8 +136,8 @@ def test_each_step_that_the_page_lists_has_its_test():
         assert named and all(f"def {name}(" in tests for name in named), line
 
 
-def test_every_name_that_is_handed_out_is_there():
-    """The tables of names and their homes agree with the modules."""
+def test_every_exported_name_exists():
+    """The tables of lazily imported names agree with the modules."""
     for package in ("recbole.utils", "recbole.data", "recbole.trainer", "recbole.evaluator", "recbole.quick_start"):
         find = importlib.import_module(package).__getattr__
         tables = [cell.cell_contents for cell in find.__closure__ if isinstance(cell.cell_contents, dict)]
@@ -149,7 +149,7 @@ def test_every_name_that_is_handed_out_is_there():
                 assert name in str(error)
 
 
-def test_importing_the_package_loads_nothing():
+def test_importing_the_package_loads_no_other_module():
     script = "import sys, recbole, recbole.utils, recbole.quick_start; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

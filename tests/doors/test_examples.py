@@ -1,4 +1,4 @@
-"""The scripts in examples/, each run as a user runs it, on a small data set in the form of MovieLens 100K."""
+"""The scripts in examples/, each run as a command on a small data set in the format of MovieLens 100K."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with ``dataset/ml-100k``: 40 users with 12 of 60 films each, titles, and minutes."""
+    """A folder with ``dataset/ml-100k``: 40 users with 12 of 60 films each, and film titles."""
     home, draw = tmp_path_factory.mktemp("place"), np.random.default_rng(7)
     folder = home / "dataset" / "ml-100k"
     folder.mkdir(parents=True)
@@ -28,7 +28,7 @@ def place(tmp_path_factory):
 
 
 def said_by(name, place):
-    """Run an example in the folder; return what it printed."""
+    """Run an example in the folder; return its output."""
     command = [sys.executable, str(EXAMPLES / f"{name}.py")]
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -37,7 +37,7 @@ def said_by(name, place):
 
 
 def numbers(text, names):
-    """Return, of each name, the numbers in the last line that it begins."""
+    """Return, for each name, the numbers in the last line that begins with it."""
     found = {name: list(re.finditer(rf"^{name} +([-\d. ]+|.*NaN.*)$", text, re.M))[-1] for name in names}
     return {name: [float(word) for word in line[1].split()] for name, line in found.items()}
 
@@ -54,7 +54,9 @@ def test_train_and_case_study(place):
     assert set(told) == {"1", "2", "13"}
     for user, films in told.items():
         recommended = films.split("; ")
-        assert len(set(recommended)) == 5 and len(rated[user] & set(recommended)) <= 2, "those of the test part at most"
+        assert len(set(recommended)) == 5 and len(rated[user] & set(recommended)) <= 2, (
+            "at most the items of the test split"
+        )
     assert all(1 <= int(at) <= 60 for at in re.findall(r"is at place (\d+) of 60", said))
     assert said.count("is at place") == 3
 
@@ -67,7 +69,7 @@ def test_unlearn_and_compare(place):
     assert all(0 <= value < 1 for values in utility.values() for value in values) and len(utility["base"]) == 3
     odds = {name: value for name, (value,) in numbers(known, names).items()}
     assert utility["base"][0] > 0 and odds["base"] != odds["finetune"] and odds["retrained"] < odds["base"], (
-        "what was trained on is known better"
+        "trained pairs have a higher score"
     )
     assert said.count("applied") >= 6 and "'total': 3, 'done': 3" in said
     assert re.search(r"^unlearned +\d+$", said, re.M)

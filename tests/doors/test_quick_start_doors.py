@@ -1,4 +1,4 @@
-"""RecBole's quick start: its signatures, its dictionaries, and a process that is left as it was."""
+"""RecBole's quick-start functions: signatures, returned dictionaries, and no change to the state of the process."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ def trained(house, quick):
         return run_recbole(model="BPR", dataset="tiny", config_dict=quick)
 
 
-def test_the_dictionary_is_recboles(trained, home):
+def test_the_returned_dictionary_has_recboles_keys(trained, home):
     assert set(trained) == {*KEYS, "model_file"} and trained["valid_score_bigger"] is True
     assert trained["best_valid_score"] == pytest.approx(trained["best_valid_result"]["mrr@5"], abs=1e-4)
     assert set(trained["test_result"]) == {"recall@5", "mrr@5", "ndcg@5", "hit@5", "precision@5"}
@@ -35,7 +35,7 @@ def test_the_dictionary_is_recboles(trained, home):
     assert (home / trained["model_file"]).is_file()
 
 
-def test_a_saved_model_comes_back_with_its_data(trained, home):
+def test_a_saved_model_is_loaded_with_its_data(trained, home):
     config, model, dataset, train_data, valid_data, test_data = load_data_and_model(model_file=trained["model_file"])
     assert (config["model"], type(model).__name__, dataset.user_num) == ("BPR", "BPR", 21)
     assert len(train_data.dataset.inter_feat) + len(valid_data.dataset.inter_feat) + len(
@@ -56,7 +56,7 @@ def test_a_saved_model_comes_back_with_its_data(trained, home):
     assert dataset.id2token("item_id", items.cpu()).shape == (2, 4)
 
 
-def test_twice_in_a_process_is_twice_in_two(trained, home, quick):
+def test_two_runs_in_one_process_equal_two_processes(trained, home, quick):
     random.seed(), np.random.seed(), torch.manual_seed(99)
     again = run("BPR", "tiny", config_dict=quick | {"learner": "adam"}, saved=False)
     assert {key: again[key] for key in KEYS} == {key: trained[key] for key in KEYS}
@@ -71,7 +71,7 @@ def test_twice_in_a_process_is_twice_in_two(trained, home, quick):
     assert {key: other[key] for key in KEYS} == {key: trained[key] for key in KEYS}
 
 
-def test_a_run_leaves_the_process_as_it_was(home, quick):
+def test_a_run_does_not_change_the_state_of_the_process(home, quick):
     mine, root, package = logging.NullHandler(), logging.getLogger(), logging.getLogger("recbole")
     package.addHandler(mine)
     before = root.handlers[:], root.level, package.handlers[:], package.level, package.propagate
@@ -87,7 +87,7 @@ def test_a_run_leaves_the_process_as_it_was(home, quick):
     assert now == flags
 
 
-def test_mistakes_are_exceptions(home, quick):
+def test_errors_are_exceptions(home, quick):
     with pytest.raises(UserError, match="no model 'FM'"):
         run_recbole("FM", "tiny", config_dict=quick)
     with pytest.raises(UserError, match="learning_rate"):
@@ -99,7 +99,7 @@ def test_mistakes_are_exceptions(home, quick):
 
 
 @pytest.mark.parametrize(("algo", "trials"), [("exhaustive", 4), ("random", 3), ("bayes", 3)])
-def test_tuning_finds_the_best_of_its_trials(algo, trials, tmp_path):
+def test_tuning_returns_the_best_trial(algo, trials, tmp_path):
     def score(config_dict, config_files):
         value = -abs(config_dict["a"] - 3) + config_dict["b"]
         return {"model": "X", "best_valid_score": value, "valid_score_bigger": True,
@@ -114,7 +114,7 @@ def test_tuning_finds_the_best_of_its_trials(algo, trials, tmp_path):
     assert (tmp_path / "out").read_text().count("Valid result:\n") == len(hp.params2result)
 
 
-def test_the_estimators_look_where_trials_were_good():
+def test_the_estimators_sample_near_good_trials():
     def score(config_dict, config_files):
         value = abs(np.log10(config_dict["rate"]) + 3)
         return {"model": "X", "best_valid_score": value, "valid_score_bigger": False,
@@ -128,7 +128,7 @@ def test_the_estimators_look_where_trials_were_good():
     assert found["bayes"] < found["random"] / 1.5, found
 
 
-def test_objective_function_is_what_tuning_calls(home, quick):
+def test_tuning_calls_the_objective_function(home, quick):
     hp = HyperTuning(objective_function, params_dict={"choice": {"embedding_size": [2, 4]}}, fixed_config_file_list=[])
     hp.objective_function = lambda params, files: objective_function(
         quick | {"model": "BPR", "dataset": "tiny", "epochs": 1} | params, files, saved=False
@@ -138,7 +138,7 @@ def test_objective_function_is_what_tuning_calls(home, quick):
     assert next(iter(hp.params2result.values()))["model"] == "BPR"
 
 
-def test_unlearning_in_the_same_style(home, quick):
+def test_the_unlearning_function_has_the_same_style(home, quick):
     rows = [
         "user_id:token\titem_id:token",
         *(line for line in _pairs(home) if line.startswith(("u1\t", "u2\t", "u5\t", "u8\t"))),
@@ -148,7 +148,7 @@ def test_unlearning_in_the_same_style(home, quick):
     record = unlearn_recbole("BPR", "tiny", config_dict=settings, saved=False)
     assert record["requests"]["total"] == 4 and isinstance(record["metrics"], pd.DataFrame)
     assert {"base", "unlearned"} <= set(record["metrics"]["model"])
-    assert not list((home / "saved").glob("model_BPR*")), "nothing stays"
+    assert not list((home / "saved").glob("model_BPR*")), "no state remains"
 
 
 def _pairs(home):

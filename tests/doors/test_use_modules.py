@@ -1,4 +1,4 @@
-"""RecBole's pages on modules, data and atomic files, step by step."""
+"""The steps on RecBole's documentation pages about modules, data and atomic files."""
 
 from logging import getLogger
 
@@ -36,7 +36,7 @@ from recbole.utils.undisturbed import undisturbed
 
 @pytest.fixture
 def made(home, quick):
-    """A factory: ``made(model, **settings)`` gives settings and the whole data set."""
+    """A function: ``made(model, **settings)`` returns a configuration and the unsplit data set."""
 
     def make(model="BPR", **settings):
         config = Config(model=model, dataset="tiny", config_dict=quick | {"load_col": None} | settings)
@@ -45,7 +45,7 @@ def made(home, quick):
     return make
 
 
-def test_the_steps_of_use_modules(home, quick):
+def test_the_steps_of_the_page_use_modules(home, quick):
     with undisturbed():
         config = Config(model="BPR", dataset="tiny", config_dict=quick)
         init_seed(config["seed"], config["reproducibility"])
@@ -66,9 +66,9 @@ def test_the_steps_of_use_modules(home, quick):
     assert len(trainer.train_loss_dict) == 2 and dict2str({"a": 1, "b": 2}) == "a : 1    b : 2"
 
 
-def test_data_and_a_model_of_ones_own(home, quick):
+def test_own_data_and_an_own_model(home, quick):
     class Mine(GeneralRecommender):
-        """One vector each, as RecBole's page on models has it."""
+        """A model with one vector per user and item, as on RecBole's page about models."""
 
         input_type = InputType.PAIRWISE
 
@@ -103,7 +103,7 @@ def test_data_and_a_model_of_ones_own(home, quick):
 
 
 class OneLayer(GeneralRecommender, AutoEncoderMixin):
-    """An auto-encoder as RecBole has them: it is called pairwise, and reads no negative."""
+    """An auto-encoder in RecBole's style: its input type is pairwise, but it reads no negatives."""
 
     input_type = InputType.PAIRWISE
 
@@ -133,7 +133,7 @@ def test_an_auto_encoder_is_trained_without_negatives(home, quick):
         Trainer(pairs, BPR(pairs, parts[0].dataset)).fit(*parts[:2], saved=False)
 
 
-def test_training_goes_on_from_a_checkpoint(home, quick, tmp_path):
+def test_training_continues_from_a_checkpoint(home, quick, tmp_path):
     def trained(epochs, resumed=None):
         config = Config(
             "BPR", "tiny", config_dict=quick | {"epochs": epochs, "checkpoint_dir": str(tmp_path), "eval_step": 0}
@@ -153,7 +153,7 @@ def test_training_goes_on_from_a_checkpoint(home, quick, tmp_path):
     assert torch.equal(on.model.item_embedding.weight, whole.model.item_embedding.weight)
 
 
-def test_what_a_data_set_says_of_itself(made):
+def test_the_description_of_a_data_set(made):
     _, dataset = made(normalize_all=False)
     raw = pd.read_csv("dataset/tiny/tiny.inter", sep="\t").rename(columns=lambda name: name.partition(":")[0])
     assert (dataset.user_num, dataset.item_num, dataset.inter_num, len(dataset)) == (21, 31, len(raw), len(raw))
@@ -209,7 +209,7 @@ def test_the_parts_of_a_data_set(made, split, order):
     assert all(part.inter_matrix().sum() == len(of) for part, of in zip(dataset.build(), pairs, strict=True))
 
 
-def test_sequences_of_an_interaction_and_aliases(home, quick):
+def test_sequence_columns_and_aliases(home, quick):
     folder = home / "dataset" / "lists"
     folder.mkdir(exist_ok=True)
     lines = ["user_id:token\titem_id:token\tfriend:token\tliked:token_seq", "a\tx\tb\ty z", "b\ty\tc\t", "c\tx\ta\tx"]
@@ -225,7 +225,7 @@ def test_sequences_of_an_interaction_and_aliases(home, quick):
         create_dataset(wrong)
 
 
-def test_lines_that_recbole_reads_are_read_with_a_warning(home, quick, caplog):
+def test_malformed_lines_that_recbole_accepts_give_a_warning(home, quick, caplog):
     folder = home / "dataset" / "odd"
     folder.mkdir(exist_ok=True)
     (folder / "odd.inter").write_text("user_id:token\titem_id:token\na\tx\t7\n\ty\nb\ty\nb\tx\n")
@@ -248,7 +248,7 @@ def test_training_batches_with_features(made):
     batch, price = batches[0], torch.tensor(dataset.item_feat["price"].to_numpy())
     assert torch.equal(batch["price"], price[batch["item_id"]])
     assert torch.equal(batch["neg_price"], price[batch["neg_item_id"]])
-    assert not torch.equal(next(iter(train_data))["item_id"], batch["item_id"]), "another epoch, another order"
+    assert not torch.equal(next(iter(train_data))["item_id"], batch["item_id"]), "the order differs between epochs"
     train_data.shuffle = False
     in_order = torch.cat([batch["item_id"] for batch in train_data])
     assert torch.equal(in_order, dataset.build()[0].inter_feat["item_id"])
@@ -270,7 +270,7 @@ def test_evaluation_batches(made):
 
 
 @pytest.mark.parametrize(("mode", "drawn"), [("uni7", ("uniform", 7)), ("pop5", ("popularity", 5))])
-def test_evaluation_batches_of_drawn_candidates(made, mode, drawn):
+def test_evaluation_batches_with_sampled_candidates(made, mode, drawn):
     config, dataset = made(eval_batch_size=40)
     config["eval_args"] = config["eval_args"] | {"mode": {"valid": mode, "test": mode}}
     loader = NegSampleEvalDataLoader(config, dataset.build()[1])

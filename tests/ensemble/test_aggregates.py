@@ -1,4 +1,4 @@
-"""What puts shards' models together: the formulas, their gradients, and what they refuse."""
+"""Aggregations of shard models: formulas, gradients, and rejected models."""
 
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,8 @@ from recbole.ensemble.partition.registry import partition_names
 from recbole.utils import UserError
 
 
-def test_every_choice_is_there():
-    """What the settings may be is what there is a file of."""
+def test_every_allowed_setting_has_a_file():
+    """The values that the setting allows are the names of the files."""
     folder = Path(aggregate.__path__[0])
     assert set(AGGREGATES) == {path.stem for path in folder.glob("*.py")} - {"__init__", "base"}
     assert [get_aggregator(name).name for name in AGGREGATES] == list(AGGREGATES)
@@ -30,7 +30,7 @@ def test_every_choice_is_there():
 
 
 def untrained(worlds, name, ensemble, shard_of="by_user", rows=(), **settings):
-    """Return an ensemble of shards with random parameters, in float64, and one batch of its training."""
+    """Return an ensemble in float64 whose shards have random parameters, and one batch for training the aggregation."""
     place = Place(worlds(name), ensemble, **settings)
     model = Ensemble(place.config, place.state(rows).data)
     torch.manual_seed(3)
@@ -40,7 +40,7 @@ def untrained(worlds, name, ensemble, shard_of="by_user", rows=(), **settings):
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["all", "one empty"])
-def test_attention_weighs_to_one(worlds, lost):
+def test_attention_weights_sum_to_one(worlds, lost):
     place = Place(worlds("BPR"), "receraser")
     rows = np.flatnonzero((place.by_user() == 1) & (place.log.split == TRAIN)) if lost else ()
     model, _ = untrained(worlds, "BPR", "receraser", rows=rows)
@@ -52,7 +52,7 @@ def test_attention_weighs_to_one(worlds, lost):
 
 
 @pytest.mark.parametrize(("name", "table"), [(USERS, "user_embedding"), (ITEMS, "item_embedding")])
-def test_without_attention_it_is_the_mean_of_the_transferred(worlds, name, table):
+def test_without_attention_it_is_the_mean_of_the_transformed_vectors(worlds, name, table):
     attention = (model := untrained(worlds, "BPR", "receraser")[0]).aggregate
     with torch.no_grad():
         attention.of_users_.h.zero_(), attention.of_items_.h.zero_()
@@ -64,8 +64,8 @@ def test_without_attention_it_is_the_mean_of_the_transferred(worlds, name, table
     torch.testing.assert_close(attention.rows(name), sum(moved) / 3)
 
 
-def test_attention_is_the_published_formula(worlds):
-    """Written out for one user, shard by shard."""
+def test_attention_equals_the_published_formula(worlds):
+    """The formula is computed for one user, shard by shard."""
     model, _ = untrained(worlds, "BPR", "receraser")
     attention, side = model.aggregate, model.aggregate.of_users_
     with torch.no_grad():
@@ -95,8 +95,11 @@ def test_gradients_of_the_static_weights(worlds):
     check_gradients(model.aggregate, batch)
 
 
-def test_static_weights_are_those_of_scores_and_learn_by_bpr(worlds):
-    """One weight a shard that takes part; the mean over pairs of -log sigmoid of how far the item is above."""
+def test_static_weights_weigh_scores_and_are_trained_with_bpr(worlds):
+    """There is one weight for each shard with examples.
+
+    The loss is the mean over pairs of -log sigmoid(positive minus negative score).
+    """
     model, batch = untrained(worlds, "BPR", "grapheraser")
     model.aggregate.follow([0, 2], None, torch.zeros(1, dtype=torch.int64))
     with torch.no_grad():
@@ -109,8 +112,8 @@ def test_static_weights_are_those_of_scores_and_learn_by_bpr(worlds):
         torch.testing.assert_close(model.aggregate.loss(batch), -above.sigmoid().log().mean() + norm)
 
 
-def test_the_norm_keeps_one_shard_from_taking_all_static_weight(worlds):
-    """The first shard ranks the training items of all users higher than the others do; BPR alone asks no other."""
+def test_the_norm_keeps_one_shard_from_getting_all_static_weight(worlds):
+    """The first shard ranks the training items of all users highest, so that BPR alone would use only this shard."""
 
     def above(pairs, right, height):
         return height * right[pairs["user_id"], pairs["item_id"]]
@@ -133,7 +136,7 @@ def test_the_norm_keeps_one_shard_from_taking_all_static_weight(worlds):
 
 
 def check_gradients(aggregation, batch):
-    """Hold each parameter's gradient, along a direction, against the difference of two losses."""
+    """Compare each parameter's gradient along a random direction with a finite difference of losses."""
     gradients = torch.autograd.grad(aggregation.loss(batch), list(aggregation.parameters()))
     for parameter, gradient in zip(aggregation.parameters(), gradients, strict=True):
         direction, step = torch.randn_like(parameter), 1e-6
@@ -148,8 +151,8 @@ def check_gradients(aggregation, batch):
 
 
 @pytest.mark.parametrize("name", ["BPR", "WMF"])
-def test_rows_that_a_batch_does_not_read_are_not_made_for_it(worlds, name):
-    """With the whole tables the loss of a batch is the same."""
+def test_only_rows_that_a_batch_reads_are_computed(worlds, name):
+    """The loss of a batch is the same as with the whole tables."""
     model, batch = untrained(worlds, name, "receraser", aggregate_dropout=0.0)
     whole = model.aggregate._whole[0].whole.double()
     part = model.aggregate.loss(batch)
@@ -159,7 +162,7 @@ def test_rows_that_a_batch_does_not_read_are_not_made_for_it(worlds, name):
 
 
 @pytest.mark.parametrize("ensemble", ["grapheraser", "receraser"])
-def test_what_is_trained_is_the_aggregation_alone(worlds, ensemble):
+def test_only_the_aggregation_is_trained(worlds, ensemble):
     place = Place(worlds("BPR"), ensemble)
     shards = [place.learn(place.by_user()), Place(worlds("BPR"), ensemble, aggregate_epochs=0).learn(place.by_user())]
     for one, other in zip(*(model.state_dict().items() for model in shards), strict=True):
@@ -174,14 +177,14 @@ def test_the_mean_of_vectors(worlds):
     torch.testing.assert_close(model.full_sort_predict(batch), users[batch["user_id"]] @ items.T)
 
 
-def test_merging_takes_a_user_from_the_own_shard(worlds):
+def test_merging_takes_a_users_vector_from_the_users_shard(worlds):
     model, batch = untrained(worlds, "BPR", "ultrare")
     items = sum(shard.item_embedding.weight for shard in model.shards) / 3
     own = torch.stack([model.shards[int(user) % 3].user_embedding.weight[user] for user in batch["user_id"]])
     torch.testing.assert_close(model.full_sort_predict(batch), own @ items.T)
 
 
-def test_own_takes_all_scores_of_a_user_from_the_own_shard(worlds):
+def test_own_takes_all_scores_of_a_user_from_the_users_shard(worlds):
     model, batch = untrained(worlds, "BPR", "sisa", partition="ubp", aggregate="own")
     own = [model.shards[int(user) % 3] for user in batch["user_id"]]
     expected = torch.stack([shard.full_sort_predict(batch)[row] for row, shard in enumerate(own)])
@@ -190,8 +193,8 @@ def test_own_takes_all_scores_of_a_user_from_the_own_shard(worlds):
     assert not model.aggregate.trained
 
 
-def test_merging_goes_by_the_rows_that_a_user_retains(worlds):
-    """Wherever a forgotten row is."""
+def test_merging_uses_the_shard_of_a_users_retained_rows(worlds):
+    """The shard of a forgotten row has no effect."""
     place = Place(worlds("BPR"), "ultrare")
     shard_of, lost = place.by_user(), np.flatnonzero(place.log.user == 5)[[0, -1]]
     shard_of[lost] = (shard_of[lost] + 1) % 3
@@ -209,11 +212,11 @@ def test_merging_goes_by_the_rows_that_a_user_retains(worlds):
         ("SpectralCF", "receraser", "attention.*SpectralCF has other parameters"),
     ],
 )
-def test_what_a_model_lacks_is_told(worlds, name, ensemble, said):
+def test_a_model_that_lacks_vectors_is_named(worlds, name, ensemble, said):
     with pytest.raises(UserError, match=said):
         untrained(worlds, name, ensemble)
 
 
-def test_own_is_refused_for_models_without_users(worlds):
+def test_own_is_rejected_for_models_without_user_vectors(worlds):
     with pytest.raises(UserError, match=r"own.*DNNTSP does not"):
         untrained(worlds, "DNNTSP", "sisa", aggregate="own")

@@ -1,4 +1,4 @@
-"""An ensemble is a model: what its shards know, what puts them together, what a checkpoint holds of it."""
+"""An ensemble as a model: independent shards, aggregation, and checkpoints."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def scores(model, data):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_one_shard_is_the_plain_model_to_the_bit(worlds, name):
+def test_a_single_shard_equals_the_plain_model_bit_by_bit(worlds, name):
     place = Place(worlds(name), num_shards=1)
     ensemble = place.learn(np.zeros(len(place.log), dtype=np.int16), ROWS)
     plain = learn(Run(place.config.with_values(ensemble=None), get_model(name)), place.state(ROWS)).model
@@ -38,8 +38,8 @@ def test_one_shard_is_the_plain_model_to_the_bit(worlds, name):
 
 
 @pytest.mark.parametrize("name", ["BPR", "LightGCN"])
-def test_a_shard_knows_nothing_of_the_others(worlds, name):
-    """What stands in the rows of other shards, and whether they are forgotten, is nobody's business."""
+def test_a_shard_does_not_depend_on_rows_of_other_shards(worlds, name):
+    """Neither the content of rows in other shards nor their mask changes it."""
     place = Place(worlds(name))
     shard_of, other = place.by_row(), Place(worlds(name))
     before = place.learn(shard_of)
@@ -52,7 +52,7 @@ def test_a_shard_knows_nothing_of_the_others(worlds, name):
         assert not same(weights(before.shards[0]), weights(after.shards[0]))
 
 
-def test_shards_start_and_draw_differently(worlds):
+def test_shards_have_different_initial_values_and_random_draws(worlds):
     place = Place(worlds("BPR"), epochs=0)
     model = place.learn(place.by_row())
     first, second, _ = (shard.user_embedding.weight for shard in model.shards)
@@ -60,15 +60,15 @@ def test_shards_start_and_draw_differently(worlds):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_the_mean_is_of_scores(worlds, name):
+def test_the_mean_aggregation_averages_scores(worlds, name):
     place = Place(worlds(name))
     model = place.learn(place.by_user())
     expected = sum(scores(shard, place.dataset) for shard in model.shards) / 3
     torch.testing.assert_close(scores(model, place.dataset), expected)
 
 
-def test_a_shard_without_an_example_takes_no_part(worlds):
-    """Its model is as it started, whether it never had a row or lost all of them."""
+def test_a_shard_without_examples_is_ignored(worlds):
+    """Its model keeps its initial values, whether it never had a row or lost all of them."""
     place = Place(worlds("BPR"))
     shard_of = place.by_user()
     lost = np.flatnonzero((shard_of == 2) & (place.log.split == TRAIN))
@@ -81,8 +81,8 @@ def test_a_shard_without_an_example_takes_no_part(worlds):
     assert never.aggregate.members == [0, 1]
 
 
-def test_more_shards_than_users(worlds):
-    """Of rows they are as good as any, and those that have no training row take no part."""
+def test_there_can_be_more_shards_than_users(worlds):
+    """When rows are divided, shards can be as many as rows; shards without training rows are ignored."""
     place = Place(worlds("BPR"), num_shards=worlds("BPR").dataset.n_users + 5, epochs=1)
     check_ensemble(place.config, get_model("BPR"), place.dataset)
     shard_of = make_partition(place.run, place.state(), Workspace()).shard_of
@@ -92,7 +92,7 @@ def test_more_shards_than_users(worlds):
     assert 4 not in place.learn(shard_of, lost).aggregate.members and 4 in model.aggregate.members
 
 
-def test_a_user_in_every_shard(worlds):
+def test_a_user_can_be_in_every_shard(worlds):
     place = Place(worlds("BPR"))
     shard_of = place.by_row()
     assert {*shard_of[place.log.user == 20]} == {0, 1, 2}
@@ -100,7 +100,7 @@ def test_a_user_in_every_shard(worlds):
 
 
 @pytest.mark.parametrize("ensemble", ["sisa", "grapheraser", "receraser", "ultrare"])
-def test_a_checkpoint_holds_all_of_it(worlds, tmp_path, ensemble):
+def test_a_checkpoint_contains_the_whole_ensemble(worlds, tmp_path, ensemble):
     place = Place(worlds("BPR"), ensemble)
     model, state = place.learn(place.by_user(), ROWS), place.state(ROWS, tmp_path / "x.pth")
     save_weights(state, -1, place.run, model.state_dict())
@@ -112,7 +112,7 @@ def test_a_checkpoint_holds_all_of_it(worlds, tmp_path, ensemble):
         load(Run(place.config.with_values(num_shards=2), Ensemble), state)
 
 
-def test_the_file_of_one_model_is_no_ensemble(worlds, tmp_path):
+def test_the_checkpoint_of_a_single_model_is_rejected(worlds, tmp_path):
     place, plain = Place(worlds("BPR")), worlds("BPR")
     state = place.state(path=tmp_path / "x.pth")
     save_weights(state, 1, Run(plain.config, get_model("BPR")), plain.state)
@@ -121,7 +121,7 @@ def test_the_file_of_one_model_is_no_ensemble(worlds, tmp_path):
 
 
 @pytest.mark.parametrize("ensemble", ["sisa", "grapheraser", "receraser", "ultrare"])
-def test_pairs_score_as_lists_do(worlds, ensemble):
+def test_scores_of_pairs_equal_those_of_full_lists(worlds, ensemble):
     place = Place(worlds("BPR"), ensemble)
     model = place.learn(place.by_user()).eval()
     pairs = place.dataset.collate(np.arange(0, 60, 7))
@@ -129,7 +129,7 @@ def test_pairs_score_as_lists_do(worlds, ensemble):
     torch.testing.assert_close(model.predict(pairs), every.gather(1, pairs["item_id"].unsqueeze(1)).squeeze(1))
 
 
-def test_a_graph_follows_the_mask_in_every_shard(worlds):
+def test_graphs_follow_the_mask_in_every_shard(worlds):
     place = Place(worlds("LightGCN"), "receraser")
     model = place.learn(place.by_row())
     rows = np.flatnonzero(place.log.split == TRAIN)[:40]

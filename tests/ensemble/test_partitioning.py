@@ -1,4 +1,4 @@
-"""The partition of an ensemble: of all rows, made once, from vectors of a model of this package."""
+"""The partition of an ensemble: it covers all rows, is computed once, and uses vectors of a pretrained model."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ def test_every_row_has_a_shard(worlds, name):
 
 
 @pytest.mark.parametrize("name", ["random", "inbp"])
-def test_rows_outside_of_training_go_where_most_of_their_user_s_are(worlds, name):
+def test_validation_and_test_rows_follow_most_of_the_users_training_rows(worlds, name):
     place = Place(worlds("BPR"), "sisa", partition=name)
     shard_of, log = made(place).shard_of, place.log
     for user in range(1, place.dataset.n_users):
@@ -49,7 +49,7 @@ def test_rows_outside_of_training_go_where_most_of_their_user_s_are(worlds, name
         assert {*shard_of[(log.user == user) & (log.split != TRAIN)]} <= {int(counts.argmax())}
 
 
-def test_vectors_are_of_the_log_and_the_seed(worlds):
+def test_vectors_depend_on_log_and_seed(worlds):
     one, again = (made(Place(worlds("BPR"), "receraser")).about["pretrained_sha256"] for _ in range(2))
     longer = made(Place(worlds("BPR"), "receraser", pretrain_epochs=3)).about["pretrained_sha256"]
     other = made(Place(worlds("BPR"), "receraser", seed=7)).about["pretrained_sha256"]
@@ -57,8 +57,8 @@ def test_vectors_are_of_the_log_and_the_seed(worlds):
 
 
 @pytest.mark.parametrize("name", ["ubp", "ibp", "blpa"])
-def test_what_is_forgotten_leaves_no_trace_in_a_partition(worlds, name):
-    """Of other content the forgotten rows leave the shards of the others as they are."""
+def test_a_partition_does_not_depend_on_forgotten_rows(worlds, name):
+    """If the forgotten rows have other content, the shards of the other rows are the same."""
     place, rows = Place(worlds("BPR"), "sisa", partition=name), np.arange(0, 40)
     state = place.state(rows)
     other = replace(state, dataset=rewritten(place.dataset, state.forgotten))
@@ -67,8 +67,8 @@ def test_what_is_forgotten_leaves_no_trace_in_a_partition(worlds, name):
     assert (found[0].shard_of[rows] == rows % 3).all() and sum(found[0].about["shard_rows"]) == len(place.log) - 40
 
 
-def test_agreement_is_the_adjusted_rand_index():
-    """Of the same parts under other numbers it is 1; else scikit-learn's."""
+def test_agreement_equals_the_adjusted_rand_index():
+    """It is 1 if only the numbers of the shards differ; otherwise it is compared with scikit-learn."""
     draw = np.random.default_rng(3)
     one, other = (draw.integers(0, 4, 60).astype(np.int16) for _ in range(2))
     other[:30] = one[:30]
@@ -76,7 +76,7 @@ def test_agreement_is_the_adjusted_rand_index():
     assert agreement(one, other, 4) == pytest.approx(adjusted_rand_score(one, other))
 
 
-def test_a_partition_is_kept_while_the_shards_are_trained(worlds, tmp_path, monkeypatch):
+def test_the_partition_is_stored_while_shards_are_trained(worlds, tmp_path, monkeypatch):
     place, workspace = Place(worlds("BPR"), "receraser"), Workspace(tmp_path / "x")
     first = made(place, workspace)
     monkeypatch.setattr(partitioning, "learn", lambda *_, **__: pytest.fail("trained again"))
@@ -86,8 +86,8 @@ def test_a_partition_is_kept_while_the_shards_are_trained(worlds, tmp_path, monk
     assert made(Place(worlds("BPR"), "receraser", seed=7), workspace).about != first.about
 
 
-def test_a_base_that_was_killed_goes_on(worlds, tmp_path, monkeypatch):
-    """It dies in the second shard: the first is not trained again."""
+def test_a_killed_training_of_the_base_resumes(worlds, tmp_path, monkeypatch):
+    """It is killed in the second shard; the first shard is not trained again."""
     monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
     place, workspace, fit = Place(worlds("BPR"), "receraser"), Workspace(tmp_path / "x"), TrainingLoop.fit
     whole, fitted = place.learn(place.by_row()), []
@@ -119,7 +119,7 @@ def test_a_base_that_was_killed_goes_on(worlds, tmp_path, monkeypatch):
         ("BPR", "grapheraser", {"num_shards": 25}, "--num_shards 25: there are only 24 users"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_line(worlds, name, ensemble, settings, said):
+def test_invalid_settings_give_one_line_errors(worlds, name, ensemble, settings, said):
     place = Place(worlds("BPR" if name == "Pop" else name), ensemble, **settings)
     with pytest.raises(UserError, match=said):
         check_ensemble(place.config, get_model(name), place.dataset)

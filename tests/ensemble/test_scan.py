@@ -1,4 +1,4 @@
-"""A residual scan tells what depends on forgotten rows, and finds nothing where nothing does."""
+"""The residual scan detects whether shards still depend on forgotten rows, and reports nothing for exact unlearning."""
 
 import numpy as np
 import pytest
@@ -29,19 +29,19 @@ def test_nothing_depends_on_what_was_unlearned(ensembles, name, preset):
     assert {"examples", "negatives", "derived", "validation", "parameters"} == {one.what for one in findings}
 
 
-def test_a_shard_that_was_not_trained_again_is_found(ensembles):
-    """What says that it forgot, and has the base's parameters in one shard, depends on the rows there."""
+def test_a_shard_that_was_not_retrained_is_found(ensembles):
+    """The ensemble has the mask of the unlearned one, but in one shard the parameters of the base."""
     place = ensembles("BPR")
     saved, *_ = place.unlearn()
     state = saved[3] | {
         name: tensor for name, tensor in place.base.state_dict().items() if name.startswith("shards.1.")
     }
     assert dirty(found(place, state)) == [("1", "parameters")]
-    assert dirty(found(place, state, train=False)) == [], "it is the training that tells"
+    assert dirty(found(place, state, train=False)) == [], "retraining detects the dependence"
 
 
-def test_rejection_by_forgotten_rows_is_found(ensembles, monkeypatch):
-    """A sampler that still refuses what was forgotten draws others where the rows say something else."""
+def test_a_sampler_that_still_rejects_forgotten_pairs_is_found(ensembles, monkeypatch):
+    """If the sampler still rejects forgotten pairs, other content of these rows changes the negatives."""
     place = ensembles("BPR")
     saved, *_ = place.unlearn()
     init = PairSet.__init__
@@ -65,7 +65,7 @@ def test_a_graph_with_forgotten_edges_is_found(ensembles, monkeypatch):
     assert ("aggregate", "derived") in dirty(found(place, saved[3], train=False))
 
 
-def test_rewritten_rows_differ_and_no_others(ensembles):
+def test_only_the_forgotten_rows_are_rewritten(ensembles):
     place = ensembles("BPR")
     rows = np.zeros(len(place.log), dtype=bool)
     rows[5:9] = True
@@ -74,7 +74,7 @@ def test_rewritten_rows_differ_and_no_others(ensembles):
     assert other.log.item.min() >= 1 and other.log.item.max() < place.dataset.n_items
 
 
-def test_the_manifest_is_of_the_rows(ensembles):
+def test_the_manifest_depends_on_the_rows(ensembles):
     place = ensembles("BPR")
     forgotten = place.requests.mask(len(USERS), len(place.log))
     told = manifest(place.dataset, place.shard_of, forgotten)

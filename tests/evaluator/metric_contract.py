@@ -1,4 +1,4 @@
-"""What every metric promises: its tests are a subclass of one of these contracts that sets ``metric``."""
+"""Contracts of metrics: a metric is tested by a subclass of one of these classes that sets ``metric``."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -28,12 +28,12 @@ inherited = settings(deadline=None, suppress_health_check=[HealthCheck.differing
 
 
 def without_contract(names):
-    """Return those of the metrics (lower-case names) that no contract is about."""
+    """Return those of the metrics (lower-case names) that no contract covers."""
     return uncovered(MetricContract, "metric", names)
 
 
 class MetricContract(ABC):
-    """Of all kinds: values in range that are the definition's; a range of ``None`` has no end."""
+    """For all kinds of metrics: values are in ``range`` and equal the definition; None in a range means no limit."""
 
     metric: ClassVar[str]
     kind: ClassVar[type[Metric]]
@@ -49,24 +49,24 @@ class MetricContract(ABC):
         assert self.low is None or (values >= self.low - 1e-12).all()
         assert self.high is None or (values <= self.high + 1e-12).all()
 
-    def test_it_is_of_its_kind_and_found_in_any_case(self):
+    def test_the_metric_has_its_kind_and_is_found_in_any_case(self):
         assert type(self.found) is self.kind and self.found.name == self.metric
         assert find_metric(self.metric.upper()) == find_metric(self.metric.lower()) == self.found
 
 
 @st.composite
 def rankings(draw):
-    """Return hits bool [rows, width] and how many items would be right; never more hits than right items."""
+    """Draw hits, bool [rows, width], and the number of positive items of each row, at least the number of hits."""
     width = draw(st.integers(1, 12))
     hits = draw(st.lists(st.lists(st.booleans(), min_size=width, max_size=width), min_size=1, max_size=6))
     return np.array(hits), np.array([draw(st.integers(max(sum(row), 1), 20)) for row in hits])
 
 
 class PerRowContract(MetricContract):
-    """Of a metric of hits.
+    """For metrics of hits.
 
-    ``grows``: a longer list has no smaller a value. ``ideal``: the value of lists that begin with all right items, at
-    their full length, where it is one number.
+    ``grows``: a longer list never has a smaller value. ``ideal``: the value at full length of lists that begin with all
+    positive items, if it is the same for all rows; otherwise None.
     """
 
     kind = PerRow
@@ -75,7 +75,7 @@ class PerRowContract(MetricContract):
 
     @abstractmethod
     def by_definition(self, hits, n_right, k):
-        """Return the value of one row, hits a list of bool, at list length ``k``."""
+        """Return the value of one row at list length ``k``, given its hits as a list of bool."""
 
     @given(rankings())
     @inherited
@@ -89,7 +89,7 @@ class PerRowContract(MetricContract):
 
     @given(rankings())
     @inherited
-    def test_what_is_below_k_does_not_count_and_neither_do_other_rows(self, drawn):
+    def test_ranks_below_k_and_other_rows_do_not_count(self, drawn):
         hits, n_right = drawn
         values = self.found(hits, n_right)
         for k in range(1, hits.shape[1] + 1):
@@ -112,7 +112,7 @@ class PerRowContract(MetricContract):
 
 
 class OfListsContract(MetricContract):
-    """Of a metric of all lists together."""
+    """For metrics of all lists together, such as item coverage."""
 
     kind = OfLists
 
@@ -133,22 +133,22 @@ class OfListsContract(MetricContract):
         assert values.tolist() == pytest.approx(expected, abs=1e-12)
         assert self.found(best[draw.permutation(n_rows)], N_ITEMS).tolist() == pytest.approx(expected, abs=1e-12)
 
-    def test_nobody_is_no_number(self):
+    def test_without_rows_the_value_is_nan(self):
         assert np.isnan(self.found(np.empty((0, 5), dtype=np.int64), N_ITEMS)).tolist() == [True] * 5
 
 
 class OfScoresContract(MetricContract):
-    """Of a metric of scores with labels."""
+    """For metrics of scores with labels."""
 
     kind = OfScores
 
     @abstractmethod
     def by_definition(self, scores, labels):
-        """Return the value of one row, from lists of its candidates' scores and of whether they are right."""
+        """Return the value of one row, given its candidates' scores and whether they are positive."""
 
     @given(SEEDS, st.integers(1, 6))
     @inherited
-    def test_it_is_its_definition_in_range_however_rows_are_cut(self, seed, n_rows):
+    def test_it_equals_its_definition_for_any_batch_size(self, seed, n_rows):
         draw = np.random.default_rng(seed)
         scores = draw.normal(size=(n_rows, N_ITEMS)).round(draw.integers(0, 3)).astype(np.float32)
         scores[:, 0] = -np.inf
@@ -167,14 +167,14 @@ class OfScoresContract(MetricContract):
 
 
 class OfItemsContract(MetricContract):
-    """Of a metric of the recommended items' popularity."""
+    """For metrics of the popularity of recommended items."""
 
     kind = OfItems
     high = None
 
     @abstractmethod
     def by_definition(self, items, counts, tail, k):
-        """Return the value of one list of items, with how often each id was seen and which are rare, at ``k``."""
+        """Return the value of one list of items at length ``k``, given each id's count and the set of rare ids."""
 
     @given(SEEDS, st.integers(1, 6), st.integers(1, 8))
     @inherited
@@ -193,7 +193,7 @@ class OfItemsContract(MetricContract):
 
 @st.composite
 def places(draw):
-    """Return where some right items stand."""
+    """Draw the ranks of some positive items."""
     wrong = draw(st.lists(st.integers(1, 12), min_size=1, max_size=6))
     better = [draw(st.integers(0, n)) for n in wrong]
     equal = [draw(st.integers(0, n - b)) for n, b in zip(wrong, better, strict=True)]
@@ -201,13 +201,13 @@ def places(draw):
 
 
 class OfPlacesContract(MetricContract):
-    """Of a metric of the places of right items, at a list length if it has one."""
+    """For metrics of the ranks of positive items, at a list length if the metric has one."""
 
     kind = OfPlaces
 
     @abstractmethod
     def by_definition(self, possible, n, k):
-        """Return the value of one item from the places that it may have among ``n + 1`` candidates, from 1."""
+        """Return the value of one item, given the ranks (from 1) that it may have among ``n + 1`` candidates."""
 
     @given(places(), st.integers(1, 14))
     @inherited
@@ -220,14 +220,14 @@ class OfPlacesContract(MetricContract):
 
 
 class OfPairsContract(MetricContract):
-    """Of a metric of scores and labels, a value for each pair, or for all together."""
+    """For metrics of scores and labels, with one value for each pair or one for all pairs."""
 
     kind = OfPairs
     high = None
 
     @abstractmethod
     def by_definition(self, scores, labels):
-        """Return the value of lists of scores and labels, one of each or all."""
+        """Return the value of lists of scores and labels, for one pair or for all."""
 
     @given(SEEDS, st.integers(2, 12))
     @inherited

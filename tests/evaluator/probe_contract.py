@@ -1,4 +1,4 @@
-"""What every question promises: its tests are a subclass of `ProbeContract` that sets ``probe``."""
+"""Contract of probes: a probe, one part of an evaluation, is tested by a subclass of `ProbeContract` with ``probe``."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -19,12 +19,12 @@ SETTINGS = EvalSettings.from_config(ASKED)
 
 
 def without_contract(names):
-    """Return those of the questions that no contract is about."""
+    """Return those of the probes that no contract covers."""
     return uncovered(ProbeContract, "probe", names)
 
 
 def bpr(dataset, seed):
-    """Return a BPR model with weights of its own."""
+    """Return an untrained BPR model with random weights."""
     torch.manual_seed(seed)
     return get_model("BPR")(dataset.config, dataset)
 
@@ -35,28 +35,28 @@ def checkpoint_views(dataset, forgotten):
 
 
 def told(rows):
-    """Return rows so that NaN is equal to NaN."""
+    """Return rows in which NaN is replaced, so that they can be compared."""
     return [repr(row) for row in rows]
 
 
 def key(row):
-    """Return what a row is about."""
+    """Return the columns of a row without its values."""
     return tuple(row[name] for name in COLUMNS if name not in ("value", "low", "high", "n_rows", "n_skipped"))
 
 
 class ProbeContract(ABC):
-    """A pure function of a model and a frozen view, told in rows."""
+    """A probe is a pure function of a model and fixed evaluation data, and returns result rows."""
 
     probe: ClassVar[str]
     splits: ClassVar[set[str]] = {"test"}
 
     @abstractmethod
     def view(self, dataset, forgotten):
-        """Return a frozen view of the data set, whose rows ``forgotten`` (bool [len(log)]) have been forgotten."""
+        """Return the evaluation data of the data set after the rows ``forgotten`` (bool [len(log)]) were forgotten."""
 
     @pytest.fixture
     def some(self, small_dataset):
-        """A model, a view with questions, and a reference."""
+        """A model, evaluation data with rows, and a reference model."""
         forgotten = np.zeros(len(small_dataset.log), dtype=bool)
         forgotten[small_dataset.log.rows_of([3, 20])[::2]] = True
         model, other = bpr(small_dataset, 1), bpr(small_dataset, 2)
@@ -81,32 +81,32 @@ class ProbeContract(ABC):
             assert (row["minus"] is None) or row["reference"] == "r.pth 0f"
             assert all(row[name] for name in ("metric", "view", "population", "masking"))
 
-    def test_it_is_pure(self, some):
+    def test_it_changes_neither_model_nor_view(self, some):
         model, view, reference = some
         state, frozen = copy.deepcopy(model.state_dict()), copy.deepcopy(view)
         drawn = torch.get_rng_state(), repr(np.random.get_state())
         first = self.rows(model, view, reference)
         assert told(self.rows(model, view, reference)) == told(first)
-        assert told(self.rows(model, frozen, reference)) == told(first), "the view is as it was"
+        assert told(self.rows(model, frozen, reference)) == told(first), "the evaluation data is unchanged"
         assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
         assert torch.equal(torch.get_rng_state(), drawn[0]) and repr(np.random.get_state()) == drawn[1]
 
-    def test_it_is_about_the_model(self, some, small_dataset):
+    def test_its_rows_depend_on_the_model(self, some, small_dataset):
         _, view, reference = some
         one, other = (self.rows(bpr(small_dataset, seed), view, reference) for seed in (1, 3))
         assert list(map(key, one)) == list(map(key, other)) and told(one) != told(other)
 
-    def test_the_size_of_batches_does_not_matter(self, some):
+    def test_the_batch_size_does_not_matter(self, some):
         whole, pieces = (self.rows(*some, replace(SETTINGS, batch_size=size)) for size in (4096, 5))
         assert list(map(key, whole)) == list(map(key, pieces))
         assert [row["value"] for row in pieces] == pytest.approx([row["value"] for row in whole], rel=1e-5, nan_ok=True)
 
-    def test_without_a_reference_there_is_no_distance_and_all_else_is_the_same(self, some):
+    def test_without_a_reference_only_distances_are_missing(self, some):
         model, view, reference = some
         alone = self.rows(model, view)
         assert told(alone) == told([row for row in self.rows(model, view, reference) if row["reference"] is None])
 
-    def test_nobody_is_no_number_and_no_warning(self, some, small_dataset, recwarn):
+    def test_without_users_values_are_nan_without_a_warning(self, some, small_dataset, recwarn):
         model, _, reference = some
         nobody = self.view(small_dataset, np.ones(len(small_dataset.log), dtype=bool))
         rows = [row for row in self.rows(model, nobody, reference) if not row["n_rows"]]

@@ -1,7 +1,7 @@
-"""Metrics are RecBole 1.2.1's to 1e-6: the figures are what its own evaluator returned for these very scores.
+"""Metrics equal those of RecBole 1.2.1 up to 1e-6; the expected values are outputs of RecBole's own evaluator.
 
-They were computed once, with all 12 decimals, by its ``Collector`` and ``Evaluator`` of the scores, right items,
-candidates, labels and training counts that :func:`made` draws.
+RecBole's ``Collector`` and ``Evaluator`` computed them once, with 12 decimals, from the scores, positive items,
+candidates, labels and training counts that :func:`made` generates.
 """
 
 from types import SimpleNamespace
@@ -38,7 +38,7 @@ LABELLED = {"auc": 0.479166666667, "logloss": 4.70967739354, "mae": 0.4941176772
 
 
 def made():
-    """Return scores, right items, history, four drawn items for each right one, training items and labels."""
+    """Return scores, positive items, histories, four sampled items for each positive, training items and labels."""
     rng = np.random.default_rng(7)
     scores = rng.random((8, N_ITEMS)).astype(np.float32)
     right, history, drawn = [], [], []
@@ -78,7 +78,7 @@ class Fixed:
 
 
 class Given:
-    """Drawn items that are given."""
+    """A sampler that returns given candidates."""
 
     count = COUNT
 
@@ -86,7 +86,7 @@ class Given:
         self.drawn = ragged(drawn)
 
     def draw(self, rows, start, stop):
-        """Return the items of some rows."""
+        """Return the candidates of the rows ``start`` to ``stop``."""
         some = self.drawn.take(rows.entity[start:stop])
         return np.repeat(np.arange(stop - start), some.sizes()), some.values
 
@@ -112,7 +112,7 @@ def test_full_ranking(batch):
     assert found(RANKING, "full", batch=batch) == pytest.approx(by_length(FULL, (3, 5)), abs=1e-6)
 
 
-def test_given_the_same_candidates():
+def test_sampled_candidates():
     assert found(RANKING, "sampled", (2, 3)) == pytest.approx(by_length(SAMPLED, (2, 3)), abs=1e-6)
 
 
@@ -128,7 +128,7 @@ def test_scores_against_labels(mode, expected, batch):
     assert found(OF_VALUES, mode, tied=True, batch=batch) == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_tail_by_share_and_by_count():
+def test_the_tail_by_fraction_and_by_count():
     of = {"tailpercentage@3": 0.666666666667, "tailpercentage@5": 0.6}
     assert found(["TailPercentage"], "full", tail_ratio=3) == pytest.approx(of, abs=1e-6)
     of = {"tailpercentage@3": 0.583333333333, "tailpercentage@5": 0.525}

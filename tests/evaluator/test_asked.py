@@ -1,4 +1,4 @@
-"""What a model has answered is not computed again, and is what it would answer anew."""
+"""The cache of a model's scores and lists: nothing is computed twice, and cached values equal new ones."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ SETTINGS = EvalSettings.from_config({"metrics": ["Recall", "NDCG"], "topk": [3, 
 
 
 class Counting:
-    """A model of random scores [users, items] that counts who is asked about."""
+    """A model with random scores [users, items] that counts the users it scores."""
 
     def __init__(self, n_users=40, seed=1):
         self.scores = torch.randn(n_users, N_ITEMS, generator=torch.Generator().manual_seed(seed))
@@ -36,7 +36,7 @@ class Counting:
 
 
 def rows_of(histories):
-    """Return a question of each user, from a dictionary of user to history."""
+    """Return evaluation rows, one for each user, from a dictionary of user to history."""
     users = np.array(list(histories), dtype=np.int64)
     lengths = [0, *map(len, histories.values())]
     history = Ragged(np.array([i for h in histories.values() for i in h], dtype=np.int64), np.cumsum(lengths))
@@ -50,7 +50,7 @@ def drawn(seed, users, longest):
 
 
 def views(masked):
-    """Return the views of a checkpoint after users 2 and 5 have lost some history, with exposure rows of eight."""
+    """Return the views of a checkpoint at which users 2 and 5 have lost some history, with eight rows for exposure."""
     before = drawn(1, range(20), 6 if masked else 0)
     after = {user: history[1:] if user in (2, 5) else history for user, history in before.items() if user != 5}
     whole, requesting = rows_of(before), np.array([2, 5])
@@ -74,7 +74,7 @@ def put(model, view, reference=None):
     return [repr(row) for row in evaluate(model, view, SETTINGS, probes, reference)]
 
 
-def test_lists_are_ranked_once_for_all_lengths_up_to_ten():
+def test_lists_are_computed_once_for_all_lengths_up_to_ten():
     model, rows = Counting(), rows_of(drawn(3, range(9), 4))
     known = Asked(model)
     best = known.lists(rows, 5)
@@ -86,7 +86,7 @@ def test_lists_are_ranked_once_for_all_lengths_up_to_ten():
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.booleans())
 @settings(deadline=None, max_examples=30)
-def test_rows_that_resemble_others_have_the_lists_and_scores_that_they_would_have_alone(seed, batch_rows, masked):
+def test_rows_that_share_work_have_the_same_results_as_alone(seed, batch_rows, masked):
     rng = np.random.default_rng(seed)
     users, changed = rng.choice(40, rng.integers(1, 20), replace=False), rng.choice(40, 12, replace=False)
     before = drawn(seed, np.sort(users), 5 if masked else 0)
@@ -105,31 +105,33 @@ def test_rows_that_resemble_others_have_the_lists_and_scores_that_they_would_hav
     assert torch.equal(scores, torch.cat(alone or [torch.empty(0, N_ITEMS)]))
 
 
-def test_questions_about_the_same_rows_share_one_scoring():
+def test_probes_of_the_same_rows_share_one_scoring():
     model, other, view = Counting(seed=1), Counting(seed=2), views(masked=True)
     known, reference = Asked(model), Reference(Asked(other), "r.pth", True)
     rows = put(known, view, reference)
     assert sorted(model.users) == sorted([*range(20), 2, *view.shown.entity.tolist()])
-    assert sorted(other.users) == sorted(model.users), "of a reference what differences and distances need"
+    assert sorted(other.users) == sorted(model.users), "the reference is scored only for differences and distances"
     assert put(reference.model, view) and sorted(other.users) == sorted(model.users)
-    assert put(known, view, reference) == rows and len(model.users) == 29, "nothing is computed again"
+    assert put(known, view, reference) == rows and len(model.users) == 29, "everything comes from the cache"
     nothing = Ragged(np.empty(0, dtype=np.int64), np.zeros(3, dtype=np.int64))
     later = replace(view, checkpoint=1, shown=rows_of(drawn(9, [11, 12], 4)), forgotten=nothing)
     put(known, later, reference)
-    assert model.users[29:] == [11, 12], "a view of another checkpoint costs what is new in it"
+    assert model.users[29:] == [11, 12], "another checkpoint only scores its new rows"
 
 
-def test_without_history_the_rows_shown_are_those_of_utility():
+def test_without_history_exposure_and_utility_share_rows():
     model, view = Counting(), views(masked=False)
     rows = put(Asked(model), view, (Counting(seed=2), "r.pth"))
-    assert len(model.users) == 20 + 1 + 2 * 3, "all; who asked anew: in current, for lists short and long, for scores"
+    assert len(model.users) == 20 + 1 + 2 * 3, (
+        "all rows; requesting users again: in current, for short and long lists, for scores"
+    )
     plain = replace(view, utility={name: replace(r, like=None, place=None) for name, r in view.utility.items()})
     plain = replace(plain, shown=replace(view.shown, like=None, place=None))
     assert put(Counting(), plain, (Counting(seed=2), "r.pth")) == rows
 
 
 @pytest.mark.parametrize("masked", [True, False])
-def test_only_so_many_scores_are_kept(masked, monkeypatch):
+def test_the_cache_of_scores_is_bounded(masked, monkeypatch):
     view, plenty = views(masked), Counting()
     rows = put(Asked(plenty), view, (Counting(seed=2), "r.pth"))
     monkeypatch.setattr(asked, "SCORES_KEPT", 7 * N_ITEMS)
@@ -138,7 +140,7 @@ def test_only_so_many_scores_are_kept(masked, monkeypatch):
     assert model._scored is None and len(model.model.users) > len(plenty.users)
 
 
-def test_who_wants_every_batch_gets_it_and_leaves_the_lists():
+def test_iterating_over_batches_also_caches_the_lists():
     model, rows, seen = Counting(), rows_of(drawn(3, range(9), 4)), []
     model.scores[4, 3] = torch.nan
     known = Asked(model)
@@ -148,7 +150,7 @@ def test_who_wants_every_batch_gets_it_and_leaves_the_lists():
     assert np.array_equal(known.lists(rows, 5), best) and len(model.users) == 18
 
 
-def test_lists_last_as_long_as_the_rows():
+def test_cached_lists_are_freed_with_their_rows():
     known, rows = Asked(Counting()), rows_of(drawn(3, range(9), 4))
     known.lists(rows, 5)
     assert len(known._lists) == 1

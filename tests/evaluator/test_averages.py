@@ -1,4 +1,4 @@
-"""Means with intervals, for each population, and what a model has more than the reference."""
+"""Means with intervals for each population, and differences from a reference model."""
 
 import math
 
@@ -43,11 +43,11 @@ def test_a_difference_is_paired_and_names_the_reference():
     row = rows[2]
     assert row["value"] == pytest.approx(OURS.mean() - THEIRS.mean())
     assert (row["low"], row["high"], row["reference"], row["reference_twin"]) == (low, high, "r.pth", True)
-    assert row["high"] - row["low"] < rows[0]["high"] - rows[0]["low"], "narrower than what is not paired"
-    assert rows[:2] == added(values, {"all": np.ones(8, dtype=bool)}), "what is beside it changes no bit"
+    assert row["high"] - row["low"] < rows[0]["high"] - rows[0]["low"], "narrower than the unpaired interval"
+    assert rows[:2] == added(values, {"all": np.ones(8, dtype=bool)}), "a value does not depend on other columns"
 
 
-def test_differences_can_be_of_some_populations_alone():
+def test_differences_can_be_limited_to_some_populations():
     everybody, some = np.ones(8, dtype=bool), np.arange(8) < 4
     populations, others = {"all": everybody, "requesting": some}, ({("a", None): THEIRS}, REFERENCE)
     rows = added({("a", None): OURS}, populations, others)
@@ -58,7 +58,7 @@ def test_differences_can_be_of_some_populations_alone():
     assert fewer == [row for row in rows if (row["population"], row["minus"]) != ("all", "retrained")]
 
 
-def test_nobody_is_no_number(recwarn):
+def test_an_empty_population_is_nan(recwarn):
     (row,) = added({("a", None): OURS}, {"all": np.zeros(8, dtype=bool)})
     assert math.isnan(row["value"]) and row["low"] is row["high"] is None and row["n_people"] == row["n_rows"] == 0
     assert added({}, {"all": np.zeros(8, dtype=bool)}) == [] and not recwarn.list

@@ -1,4 +1,4 @@
-"""Exposure: what the lists still show, counted by hand."""
+"""Exposure: sensitive and forgotten items that are still in the lists, counted by hand."""
 
 import numpy as np
 from hypothesis import given
@@ -11,7 +11,7 @@ from recbole.evaluator.probes import exposure
 from recbole.evaluator.probes.exposure import forgotten_shown, sensitive_shown
 
 BEST = np.array([[1, 2, 3, 4], [5, 1, 0, 0], [2, 6, 7, 1], [5, 6, 7, 8]])
-SENSITIVE = np.isin(np.arange(9), [0, 1, 2])  # padding on the list, too: it must not count
+SENSITIVE = np.isin(np.arange(9), [0, 1, 2])  # the padding item 0 is marked, too, but must not count
 
 
 def ragged(sets):
@@ -23,14 +23,14 @@ def test_sensitive_items_by_hand():
     assert sensitive_shown(BEST, SENSITIVE, 1).tolist() == [1, 0, 1, 0]
 
 
-def test_forgotten_items_are_each_rows_own():
+def test_forgotten_items_are_counted_per_row():
     forgotten = ragged([[1, 2], [2], [7], [1, 5, 6, 7]])
     assert forgotten_shown(BEST, forgotten, 9, 4).tolist() == [2, 0, 1, 3]
     assert forgotten_shown(BEST, forgotten, 9, 1).tolist() == [1, 0, 0, 1]
 
 
 class Fixed:
-    """What has answered with fixed lists."""
+    """A model cache with fixed lists."""
 
     n_items = 9
 
@@ -39,7 +39,7 @@ class Fixed:
 
 
 def test_rows_by_hand(monkeypatch):
-    """Four people, of whom the first two asked; lists of four."""
+    """Four users, of whom the first two have a request; lists of four items."""
     people = np.arange(1, 5)
     shown = EvalRows(Interaction({"user": people}), people, ragged([[]] * 4), ragged([[]] * 4), 3)
     view = Views(2, {}, shown, people[:2], ragged([[1, 2], [2], [], []]), np.ones(3, dtype=bool), SENSITIVE)
@@ -69,7 +69,7 @@ def test_rows_by_hand(monkeypatch):
     assert found["requesting", "recall_of_forgotten"]["high"] == 1.0
 
 
-def test_differences_of_those_who_asked_by_hand(monkeypatch):
+def test_differences_of_requesting_users_by_hand(monkeypatch):
     people = np.arange(1, 5)
     shown = EvalRows(Interaction({"user": people}), people, ragged([[]] * 4), ragged([[]] * 4), 3)
     view = Views(2, {}, shown, people[:2], ragged([[1, 2], [2], [], []]), np.ones(3, dtype=bool), SENSITIVE)
@@ -84,9 +84,9 @@ def test_differences_of_those_who_asked_by_hand(monkeypatch):
     }
     values = {row["metric"]: row["value"] for row in found if row["masking"] == "all"}
     assert values == {
-        "pct_users_with_sensitive": 50.0,  # 2 and 1 items, there 0 and 2
+        "pct_users_with_sensitive": 50.0,  # 2 and 1 items; in the reference 0 and 2
         "avg_sensitive_per_user": 0.5,
-        "pct_users_with_forgotten": 0.0,  # both of the first one's there are none, of the other's none is
+        "pct_users_with_forgotten": 0.0,  # compare the two users' forgotten items in both models
         "avg_forgotten_per_user": 0.5,
         "recall_of_forgotten": 0.0,
     }
@@ -96,13 +96,13 @@ def test_differences_of_those_who_asked_by_hand(monkeypatch):
 @given(
     st.lists(st.lists(st.integers(0, 12), min_size=5, max_size=5), min_size=1, max_size=8), st.sets(st.integers(1, 12))
 )
-def test_more_k_never_shows_less(lists, listed):
+def test_longer_lists_never_show_fewer_items(lists, listed):
     best, sensitive = np.array(lists), np.isin(np.arange(13), list(listed))
     totals = [sensitive_shown(best, sensitive, k).tolist() for k in range(1, 6)]
     assert totals == [[sum(item in listed for item in row[:k]) for row in lists] for k in range(1, 6)]
 
 
-def test_of_a_row_without_a_list_nothing_is_known():
+def test_a_row_without_a_list_gives_nan():
     best = np.array([[1, 2], [-1, -1]])
     assert np.isnan(sensitive_shown(best, SENSITIVE, 2)).tolist() == [False, True]
     assert np.isnan(forgotten_shown(best, ragged([[1], [1]]), 9, 2)).tolist() == [False, True]

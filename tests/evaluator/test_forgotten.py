@@ -1,4 +1,4 @@
-"""How forgotten pairs are scored, against the definitions; which of them were trained on."""
+"""Scores of forgotten pairs compared with their definitions, and which pairs were trained on."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ NOTHING = np.zeros(0, dtype=bool)
 
 
 class Table:
-    """A model that scores from a table [users, items]."""
+    """A model with given scores [users, items]."""
 
     def __init__(self, table):
         self.table = torch.as_tensor(np.asarray(table), dtype=torch.float32)
@@ -29,7 +29,7 @@ class Table:
         return iter([self.table])
 
     def full_sort_predict(self, interaction):
-        """Return the users' rows."""
+        """Return the score rows of the users."""
         return self.table[interaction["user"]]
 
 
@@ -38,7 +38,10 @@ def ragged(sets):
 
 
 def view_of(forgotten, trained=NOTHING):
-    """Return a view in which user 0, 1, ... forgot these items; everybody has item 1 as history: it must not matter."""
+    """Return a view in which users 0, 1, ...
+
+    forgot the given items; item 1 is in every history, which must have no effect.
+    """
     n = len(forgotten)
     shown = EvalRows(Interaction({"user": np.arange(n)}), np.arange(n), ragged([[]] * n), ragged([[1]] * n), 0)
     asked = np.flatnonzero([len(items) > 0 for items in forgotten])
@@ -46,7 +49,7 @@ def view_of(forgotten, trained=NOTHING):
 
 
 def by_definition(table, forgotten):
-    """Return log(p / (1 - p)) and the logarithm of the mean place, pair by pair, in float64."""
+    """Return log(p / (1 - p)) and the logarithm of the mean rank for each pair, float64."""
     odds, rank = [], []
     for scores, items in zip(np.asarray(table, dtype=np.float32)[:, 1:].astype(np.float64), forgotten, strict=True):
         p = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
@@ -60,10 +63,10 @@ def by_definition(table, forgotten):
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.booleans(), st.integers(1, 5))
 @settings(deadline=None, max_examples=60)
-def test_they_are_those_of_the_definitions(seed, n_items, tied, batch_rows):
+def test_log_odds_and_ranks_equal_their_definitions(seed, n_items, tied, batch_rows):
     rng = np.random.default_rng(seed)
     table = rng.integers(0, 3, (6, n_items + 1)) if tied else rng.normal(size=(6, n_items + 1)) * 3
-    table[:, 0] = 50  # padding has a score too, and takes no part
+    table[:, 0] = 50  # the padding item has a score, too, which must be ignored
     items = [np.sort(rng.choice(np.arange(1, n_items + 1), rng.integers(0, 3), replace=False)) for _ in range(6)]
     found = pair_scores(Table(table), view_of(items), batch_rows)
     odds, rank = by_definition(table, items)
@@ -71,13 +74,13 @@ def test_they_are_those_of_the_definitions(seed, n_items, tied, batch_rows):
     assert found["forgotten_log2_rank", None] == pytest.approx(rank, abs=1e-12)
 
 
-def test_odds_stay_finite_where_a_probability_is_not_told_from_one():
+def test_log_odds_are_finite_if_a_probability_rounds_to_one():
     found = pair_scores(Table([[0, 60.0, 0.0, 0.0]]), view_of([[1, 2]]))
     assert found["forgotten_log_odds", None] == pytest.approx([60 - np.log(2), -60], abs=1e-9)
     assert found["forgotten_log2_rank", None].tolist() == [0, np.log2(2.5)]
 
 
-def test_what_is_no_number_is_none():
+def test_nan_scores_give_none():
     table = np.zeros((2, 5))
     table[0, 3] = np.nan
     found = pair_scores(Table(table), view_of([[2, 3], [2]]))
@@ -85,7 +88,7 @@ def test_what_is_no_number_is_none():
     assert np.isnan(found["forgotten_log2_rank", None]).tolist() == [True, True, False]
 
 
-def test_pairs_that_were_trained_on_stand_apart():
+def test_pairs_that_were_trained_on_have_rows_of_their_own():
     table = np.tile(np.arange(6.0), (3, 1))
     forgotten, trained = [[1, 2], [3], []], np.array([True, False, True])
     rows = evaluate(Table(table), view_of(forgotten, trained), SETTINGS, [get_probe("forgotten")()])
@@ -100,7 +103,7 @@ def test_pairs_that_were_trained_on_stand_apart():
             assert (row["population"], row["view"], row["masking"]) == ("requesting", "current", "all")
 
 
-def test_a_difference_is_ours_less_the_reference_s():
+def test_differences_are_model_minus_reference():
     table, other = np.random.default_rng(1).normal(size=(2, 4, 9))
     forgotten = [[1], [2, 5], [3], [4]]
     view = view_of(forgotten, np.ones(5, dtype=bool))
@@ -114,7 +117,7 @@ def test_a_difference_is_ours_less_the_reference_s():
         assert values[metric, None] == pytest.approx(ours.mean())
 
 
-def test_a_view_knows_which_pairs_training_saw(small_dataset):
+def test_a_view_marks_the_pairs_that_were_trained_on(small_dataset):
     log = small_dataset.log
     forgotten = np.zeros(len(log), dtype=bool)
     forgotten[log.rows_of([3, 20])[::2]] = True

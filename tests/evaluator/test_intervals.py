@@ -1,4 +1,4 @@
-"""Intervals by person, against SciPy's bootstrap and by what they promise."""
+"""Bootstrap intervals over users, compared with SciPy's bootstrap, and their coverage."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def of_scipy(values, person, method):
 
 
 @pytest.mark.parametrize(("n_people", "method"), [(12, "BCa"), (40, "BCa"), (80, "percentile"), (400, "percentile")])
-def test_they_are_those_of_scipy(n_people, method):
+def test_intervals_equal_those_of_scipy(n_people, method):
     values, person = rows(n_people, n_people)
     low, high = mean_intervals(values, person)
     for at in range(2):
@@ -33,7 +33,7 @@ def test_they_are_those_of_scipy(n_people, method):
         assert abs(low[at] - expected.low) < 0.06 * width and abs(high[at] - expected.high) < 0.06 * width
 
 
-def test_the_normal_one_joins_on_where_there_are_many():
+def test_the_normal_approximation_agrees_for_many_users():
     values, person = rows(1, MANY + 500, most=3)
     low, high = mean_intervals(values, person)
     expected = of_scipy(values[:2000, 0], person[:2000], "percentile")
@@ -42,13 +42,13 @@ def test_the_normal_one_joins_on_where_there_are_many():
     assert np.all(low < values.mean(axis=0)) and np.all(values.mean(axis=0) < high)
 
 
-def test_a_person_s_rows_count_together():
+def test_rows_of_a_user_are_resampled_together():
     values, person = rows(2, 60)
     thrice = mean_intervals(np.repeat(values, 3, axis=0), np.repeat(person, 3))
     np.testing.assert_allclose(thrice, mean_intervals(values, person))
 
 
-def test_they_cover_the_truth_as_often_as_they_say():
+def test_intervals_have_the_stated_coverage():
     inside = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -57,14 +57,17 @@ def test_they_cover_the_truth_as_often_as_they_say():
     assert 0.87 <= inside / 200 <= 0.99
 
 
-def test_equal_values_have_no_width_and_nobody_has_none():
+def test_equal_values_give_zero_width_and_no_users_give_nan():
     assert mean_intervals(np.ones((9, 1)), np.arange(9)) == (np.ones(1), np.ones(1))
     assert np.isnan(mean_intervals(np.ones((3, 1)), np.zeros(3, dtype=int))).all()
     assert np.isnan(mean_intervals(np.array([[1.0], [np.nan], [2.0]]), np.arange(3))).all()
 
 
-def test_draws_that_equal_the_mean_count_half_on_either_side():
-    """Of few people with small whole numbers many draws have the very mean: the correction must see that they do."""
+def test_resamples_equal_to_the_mean_count_half_on_either_side():
+    """With few users and small integers, many resamples equal the mean exactly.
+
+    The bias correction must count each as half.
+    """
     rng = np.random.default_rng(4)
     for n in (9, 22, 40):
         values = rng.integers(0, 3, size=(n, 1)).astype(float)

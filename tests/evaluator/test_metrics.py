@@ -1,4 +1,4 @@
-"""The metrics: the contract of each, a golden row, and how they are found."""
+"""The built-in metrics: a contract for each, known values, and look-up by name."""
 
 import math
 
@@ -20,7 +20,7 @@ from recbole.utils import UserError
 
 
 class TestRecall(PerRowContract):
-    metric, grows, ideal = "Recall", True, None  # a list may be too short for all
+    metric, grows, ideal = "Recall", True, None  # a list may be too short for all positive items
 
     def by_definition(self, hits, n_right, k):
         return sum(hits[:k]) / n_right
@@ -50,7 +50,7 @@ class TestHit(PerRowContract):
 
 
 class TestPrecision(PerRowContract):
-    metric, grows, ideal = "Precision", False, None  # there may be fewer right items than places
+    metric, grows, ideal = "Precision", False, None  # a list may be longer than the number of positive items
 
     def by_definition(self, hits, n_right, k):
         return sum(hits[:k]) / k
@@ -84,7 +84,7 @@ class TestGiniIndex(OfListsContract):
     metric = "GiniIndex"
 
     def by_definition(self, best, n_items, k):
-        """Half the mean difference of two items' counts, over the mean count."""
+        """Half the mean absolute difference of two items' counts, divided by the mean count."""
         items = [item for row in best for item in row]
         counts = [items.count(item) for item in range(n_items)]
         differences = sum(abs(one - other) for one in counts for other in counts)
@@ -109,7 +109,7 @@ class TestGAUC(OfPlacesContract):
     metric = "GAUC"
 
     def by_definition(self, possible, n, k):
-        """The share of wrong ones below, on average over the orders of equal ones."""
+        """The fraction of negatives ranked below, averaged over the orders of ties."""
         return sum((n + 1 - place) / n for place in possible) / len(possible)
 
 
@@ -163,7 +163,7 @@ class TestRMSE(OfPairsContract):
     metric = "RMSE"
 
     def by_definition(self, scores, labels):
-        """Before the root is taken."""
+        """Return the squared error, before the root is taken."""
         return (scores[0] - labels[0]) ** 2
 
 
@@ -185,20 +185,20 @@ class TestAUC(OfPairsContract):
         return won / (len(right) * len(wrong))
 
 
-def test_one_label_alone_has_no_area():
+def test_a_single_label_has_no_auc():
     assert math.isnan(METRICS["auc"](np.ones(3), np.ones(3, dtype=bool)))
 
 
-def test_the_configuration_knows_of_which_metrics_less_is_better():
+def test_metrics_where_smaller_is_better_are_known():
     assert sorted(SMALLER_IS_BETTER) == sorted(name for name, metric in METRICS.items() if metric.smaller)
 
 
 def test_every_metric_has_a_contract():
     assert without_contract(METRICS) == []
-    assert without_contract(["toy", *METRICS]) == ["toy"], "a metric without one is found"
+    assert without_contract(["toy", *METRICS]) == ["toy"], "a metric without a contract is found"
 
 
-def test_the_golden_row():
+def test_a_row_with_known_values():
     hits, n_right = np.array([[False, True, False, True, False]]), np.array([3])
     of_hits = {name: metric for name, metric in METRICS.items() if isinstance(metric, PerRow)}
     found = {name: metric(hits, n_right)[0, [1, 4]].tolist() for name, metric in of_hits.items()}
@@ -216,13 +216,13 @@ def test_the_golden_row():
     assert round(found["ndcg"][1], 5) == 0.49819
 
 
-def test_the_ideal_list_ends_at_k():
-    """Items to find beyond the list's length are not held against it: a full list of hits is ideal."""
+def test_the_ideal_list_has_at_most_k_items():
+    """Positive items beyond the list length do not reduce the value: a list of k hits is ideal."""
     hits, n_right = np.array([[True, True]]), np.array([5])
     assert METRICS["ndcg"](hits, n_right)[0, 1] == 1.0 and METRICS["recall"](hits, n_right)[0, 1] == 0.4
 
 
-def test_an_unknown_metric_is_refused_with_the_nearest_and_all_there_are():
+def test_an_unknown_metric_is_rejected_with_a_suggestion_and_all_names():
     told = (
         r"^metrics: there is no metric 'Recal', did you mean 'Recall'\?; known: Recall, MRR, NDCG, Hit, Precision, MAP"
     )
@@ -230,13 +230,13 @@ def test_an_unknown_metric_is_refused_with_the_nearest_and_all_there_are():
         find_metric("Recal")
 
 
-def test_a_metric_of_another_shape_is_refused():
+def test_a_function_with_a_wrong_signature_is_rejected():
     sums = per_row("Sums")(lambda hits, n_right: hits.sum(axis=1))
     with pytest.raises(UserError, match=r"metric Sums should return values of shape \(2, 3\), but returns \(2,\)"):
         sums(np.ones((2, 3), dtype=bool), np.array([3, 3]))
 
 
 @pytest.mark.parametrize("name", ["", "Re call", "Recall@10"])
-def test_a_metric_has_a_name_that_result_rows_can_have(name):
+def test_metric_names_are_valid_in_result_rows(name):
     with pytest.raises(ValueError, match="a metric's name should be a Python identifier"):
         of_lists(name)(lambda best, n_items: best)

@@ -1,6 +1,6 @@
-"""Our ranking metrics against those of torchmetrics, list by list, on random scores.
+"""Ranking metrics compared with torchmetrics, list by list, on random scores.
 
-They agree, but for mean average precision, which is divided by other numbers there (see docs/metrics.md).
+They agree except for mean average precision, which torchmetrics normalises differently (see docs/metrics.md).
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ N_ITEMS = 60
 
 @pytest.fixture(scope="module")
 def questions():
-    """Scores [rows, items] without ties and right items, from a single one to nearly all (item 0 is padding)."""
+    """Scores [rows, items] without ties, and positive items, from one to nearly all; item 0 is padding."""
     draw = np.random.default_rng(8)
     right = np.zeros((120, N_ITEMS), dtype=bool)
     for row, n in enumerate(np.concatenate([np.ones(40, int), draw.integers(2, 30, 60), draw.integers(30, 60, 20)])):
@@ -50,13 +50,13 @@ def ours(questions):
     return {name: METRICS[name](hits, positives.sizes()) for name in ORACLES}
 
 
-def test_every_metric_has_an_oracle():
+def test_every_metric_is_compared():
     assert ORACLES.keys() == {name for name, metric in METRICS.items() if isinstance(metric, PerRow)} - {"map"}
 
 
 @pytest.mark.parametrize("k", KS)
 @pytest.mark.parametrize("name", ORACLES)
-def test_metrics_are_those_of_torchmetrics(questions, ours, name, k):
+def test_metrics_equal_those_of_torchmetrics(questions, ours, name, k):
     scores, right = questions
     target = torch.from_numpy(right[:, 1:])
     expected = [ORACLES[name](s, t, top_k=k).item() for s, t in zip(scores[:, 1:], target, strict=True)]

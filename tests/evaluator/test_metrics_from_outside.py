@@ -1,4 +1,4 @@
-"""A metric of each kind from another installed distribution: one function, and no edit here."""
+"""Metrics from another installed distribution: each is one function, without changes to this package."""
 
 import importlib
 import json
@@ -51,7 +51,7 @@ NAMES = {"Hits": "hits", "Coverage": "coverage", "Above": "above", "Plain": "und
 
 
 def install(folder):
-    """Make an installed distribution called toys in a folder."""
+    """Create an installed distribution named toys in a folder."""
     (folder / "toy_metrics.py").write_text(TOYS)
     (folder / "toys-1.0.dist-info").mkdir()
     (folder / "toys-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n")
@@ -67,7 +67,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def toys(site, monkeypatch):
-    """The distribution is on the path."""
+    """Put the distribution on the path."""
     monkeypatch.syspath_prepend(site)
     importlib.invalidate_caches()
     yield
@@ -104,7 +104,7 @@ def settings():
     return asked, EvalSettings.from_config(asked)
 
 
-def test_all_kinds_are_told_of_every_population(small_dataset, settings):
+def test_metrics_of_all_kinds_have_rows_for_every_population(small_dataset, settings):
     forgotten = np.zeros(len(small_dataset.log), dtype=bool)
     forgotten[small_dataset.log.rows_of([3, 20])[::2]] = True
     view, model = checkpoint_views(small_dataset, forgotten), bpr(small_dataset, 1)
@@ -125,7 +125,7 @@ def test_all_kinds_are_told_of_every_population(small_dataset, settings):
 
 
 def _above(scores, asked, row):
-    """Return the share of pairs in order of one row, by plain Python."""
+    """Return the fraction of a row's pairs in the right order, with plain Python."""
     history, right = (
         set(part.values[part.offsets[row] : part.offsets[row + 1]].tolist())
         for part in (asked.history, asked.positives)
@@ -134,7 +134,7 @@ def _above(scores, asked, row):
     return np.mean([scores[row, r] > scores[row, w] for r in right - history for w in wrong])
 
 
-def test_the_result_dictionary_has_them_and_nobody_is_no_number(small_dataset, settings, recwarn):
+def test_the_result_dictionary_has_them_and_no_rows_give_nan(small_dataset, settings, recwarn):
     model, rows = bpr(small_dataset, 1), small_dataset.eval_rows("test")
     found = mean_utility(model, rows, settings[0])
     names = ["coverage@5", "coverage@3", "recall@5", "recall@3", "above", "hits@5", "hits@3"]
@@ -143,7 +143,7 @@ def test_the_result_dictionary_has_them_and_nobody_is_no_number(small_dataset, s
     assert list(none) == names and all(np.isnan(value) for value in none.values()) and not recwarn.list
 
 
-def test_of_several_processes_all_have_the_whole(small_dataset, settings, monkeypatch):
+def test_several_processes_all_get_the_whole_result(small_dataset, settings, monkeypatch):
     model, rows = bpr(small_dataset, 1), small_dataset.eval_rows("test")
     whole = module.utility(model, rows, settings[1]).means()
     parts = [module.answer(model, rows.take(np.arange(at, len(rows.entity), 2)), settings[1]) for at in (0, 1)]
@@ -179,13 +179,13 @@ def _arrays(part):
         ),
     ],
 )
-def test_what_is_no_metric_is_refused_in_one_line(name, told):
+def test_invalid_metrics_give_a_one_line_error(name, told):
     with pytest.raises(UserError) as error:
         find_metric(name)
     assert told in str(error.value) and "\n" not in str(error.value)
 
 
-def test_one_of_our_names_is_taken(site, monkeypatch, tmp_path):
+def test_names_of_built_in_metrics_are_rejected(site, monkeypatch, tmp_path):
     folder = tmp_path / "more-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: more\nVersion: 1.0\n")
@@ -196,7 +196,7 @@ def test_one_of_our_names_is_taken(site, monkeypatch, tmp_path):
         find_metric("Coverage")
 
 
-def test_it_may_decide_when_training_stops(small_cf, config):
+def test_an_external_metric_can_be_the_validation_metric(small_cf, config):
     def asked(valid_metric):
         return config(small_cf, metrics=["Recall", "Coverage", "Above"], topk=[5], valid_metric=valid_metric)
 
@@ -206,7 +206,7 @@ def test_it_may_decide_when_training_stops(small_cf, config):
         check_metrics(asked("Above@5"))
 
 
-def test_a_run_has_rows_of_it(site, tmp_path, small_cf):
+def test_a_run_has_result_rows_of_an_external_metric(site, tmp_path, small_cf):
     root = Path(__file__).parents[2]
     settings = {"load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "epochs": 2, "use_gpu": False}
     (tmp_path / "run.yaml").write_text(json.dumps(settings | {"tensorboard": False, "embedding_size": 4}))

@@ -1,4 +1,4 @@
-"""A model with scores that are no numbers: its metrics are unknown, it is named, and its training has diverged."""
+"""Models with NaN or infinite scores: their metrics are null with a named model, and a training counts as diverged."""
 
 import logging
 
@@ -15,7 +15,7 @@ from recbole.utils import UserError
 
 @pytest.fixture
 def broken(small_dataset):
-    """A model that has no numbers for user 3, who asked, and a view."""
+    """A model with NaN scores for user 3, who has a request, and a view."""
     forgotten = np.zeros(len(small_dataset.log), dtype=bool)
     forgotten[small_dataset.log.rows_of([3, 20])[::2]] = True
     model = bpr(small_dataset, 1)
@@ -29,7 +29,7 @@ def asked(model, view, reference=None, /, **about):
     return evaluate(model, view, SETTINGS, probes, reference, **about)
 
 
-def test_means_over_a_row_that_is_unknown_are_unknown_and_others_are_as_they_were(broken, small_dataset, caplog):
+def test_means_with_a_nan_row_are_nan_and_others_are_unchanged(broken, small_dataset, caplog):
     model, view = broken
     reference = bpr(small_dataset, 2), "r.pth"
     rows = asked(model, view, reference, model="unlearned", checkpoint=1)
@@ -44,10 +44,10 @@ def test_means_over_a_row_that_is_unknown_are_unknown_and_others_are_as_they_wer
         assert all_finite(sound) and not caplog.messages
         assert not all_finite(rows)
         assert caplog.messages == ["scores are not finite, so metrics are null: unlearned (checkpoint 1)"]
-    assert all_finite(asked(bpr(small_dataset, 2), view, (model, "r.pth"), model="base")), "the reference is another"
+    assert all_finite(asked(bpr(small_dataset, 2), view, (model, "r.pth"), model="base")), "only the reference differs"
 
 
-def test_in_validation_it_is_a_training_that_diverged(broken, small_dataset):
+def test_nan_scores_in_validation_end_the_training_as_diverged(broken, small_dataset):
     model, _ = broken
     with pytest.raises(UserError, match="training diverged: a score in validation is not a number"):
         validation(model, small_dataset.eval_rows("valid"), small_dataset.config)

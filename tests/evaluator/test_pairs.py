@@ -1,4 +1,4 @@
-"""Metrics over right items and over scored items: their rows in the result table, of one process and of several."""
+"""Metrics of ranks and of labelled scores: their result rows, with one and with several processes."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SETTINGS = EvalSettings.from_config({"metrics": NAMES, "topk": [3], "eval_batch_
 
 @pytest.fixture(scope="module")
 def dataset(small_dataset):
-    """The small data set, five wrong items being drawn for each right one."""
+    """The small data set, with five negatives sampled for each positive in the evaluation."""
     config = small_dataset.config
     modes = {**config["eval_args"], "mode": {"valid": "uni5", "test": "uni5"}}
     return type(small_dataset)(config.with_values(eval_args=modes), small_dataset.log)
@@ -31,7 +31,7 @@ def models(dataset):
 
 @pytest.fixture(scope="module")
 def table(dataset, models):
-    """The rows of a model after three people asked, with those of its differences from another."""
+    """The result rows of a model after requests of three users, with differences from another model."""
     forgotten = np.zeros(len(dataset.log), dtype=bool)
     forgotten[dataset.log.rows_of([9, 15, 20])[::2]] = True
     view = build_views(dataset, forgotten, 2, 2)
@@ -53,7 +53,7 @@ def test_every_metric_has_its_row_and_every_mean_an_interval(table):
             assert row["low"] is None or row["low"] <= row["value"] <= row["high"]
 
 
-def test_rows_count_what_a_mean_is_over(dataset, table):
+def test_rows_give_the_number_of_averaged_values(dataset, table):
     view, rows = table
     n_right = int(view.utility["all"].positives.sizes().sum())
     counts = {row["metric"]: row["n_rows"] for row in chosen(rows, view="all", population="all", minus=None)}
@@ -61,7 +61,7 @@ def test_rows_count_what_a_mean_is_over(dataset, table):
     assert counts["gauc"] == counts["hitagainst"] == n_right > 24 and counts["rmse"] == 6 * n_right
 
 
-def test_a_root_is_taken_of_mean_and_ends(table, models):
+def test_rmse_takes_the_root_of_the_mean_and_of_the_interval(table, models):
     view, rows = table
     asked = view.utility["all"]
     found = utility.answer(models[0], asked, SETTINGS).pairs
@@ -71,19 +71,19 @@ def test_a_root_is_taken_of_mean_and_ends(table, models):
     assert (row["value"], row["low"], row["high"]) == pytest.approx((squares.mean() ** 0.5, low**0.5, high**0.5))
 
 
-def test_differences_are_of_means_alone(table):
+def test_differences_are_only_given_for_means(table):
     _, rows = table
     compared = {row["metric"] for row in chosen(rows, minus="retrained")}
     assert compared == {"hit", "gauc", "hitagainst", "mae", "averagepopularity"}
 
 
-def test_of_several_processes_all_have_the_whole(dataset, models, monkeypatch):
+def test_several_processes_all_get_the_whole_result(dataset, models, monkeypatch):
     rows = dataset.eval_rows("test")
     whole = utility.answer(models[0], rows, SETTINGS)
     parts = [utility.answer(models[0], rows.take(np.arange(at, 24, 2)), SETTINGS) for at in (0, 1)]
     monkeypatch.setattr(pairs, "world_size", lambda: 2)
     kept = [[], []]
-    for at in (0, 1):  # what each hands over, in order
+    for at in (0, 1):  # the parts of both processes, in order
         monkeypatch.setattr(pairs, "rank", lambda at=at: at)
         monkeypatch.setattr(pairs, "concatenated", lambda part, at=at: kept[at].append(part) or part)
         parts[at].pairs.gathered()
@@ -96,7 +96,7 @@ def test_of_several_processes_all_have_the_whole(dataset, models, monkeypatch):
     np.testing.assert_allclose(found.scores, whole.pairs.scores, rtol=1e-5, atol=1e-7)
 
 
-def test_a_row_whose_scores_are_no_numbers_has_no_value(dataset, models):
+def test_a_row_with_nan_scores_has_no_value(dataset, models):
     rows = dataset.eval_rows("test")
     model = get_model("BPR")(dataset.config, dataset)
     with torch.no_grad():

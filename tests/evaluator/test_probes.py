@@ -1,4 +1,4 @@
-"""The questions: the contract of each, how they are found, and what is said of them by whom."""
+"""The probes: a contract for each, and look-up by name."""
 
 from typing import ClassVar
 
@@ -62,14 +62,14 @@ class TestTargets(ProbeContract):
         return TargetView(dataset.masked(forgotten).eval_rows("test"), np.array([3, 14, 15]))
 
 
-def test_every_question_has_a_contract():
+def test_every_probe_has_a_contract():
     assert probe_names() == ["distance", "exposure", "forgotten", "targets", "utility"]
     assert without_contract(probe_names()) == []
 
 
 @pytest.fixture
 def one_more(tmp_path, monkeypatch):
-    """One file more where the questions are."""
+    """Add one file to the folder of probes."""
     (tmp_path / "count.py").write_text(MORE)
     monkeypatch.setattr(probes, "__path__", [*probes.__path__, str(tmp_path)])
     probe._classes.cache_clear()
@@ -77,7 +77,7 @@ def one_more(tmp_path, monkeypatch):
     probe._classes.cache_clear()
 
 
-def test_a_question_is_one_file_and_is_found_to_lack_a_contract(one_more, small_dataset):
+def test_a_new_probe_is_one_file_and_needs_a_contract(one_more, small_dataset):
     assert probe_names() == ["count", "distance", "exposure", "forgotten", "targets", "utility"]
     assert without_contract(probe_names()) == ["count"]
     view = checkpoint_views(small_dataset, np.zeros(len(small_dataset.log), dtype=bool))
@@ -88,7 +88,7 @@ def test_a_question_is_one_file_and_is_found_to_lack_a_contract(one_more, small_
     assert {row["model"] for row in rows[:-1]} == {"base"}
 
 
-def test_a_name_that_is_none_is_refused():
+def test_an_unknown_name_is_rejected():
     with pytest.raises(ValueError, match="no probe 'targts'; known: distance, exposure, forgotten, targets, utility"):
         get_probe("targts")
     with pytest.raises(ValueError, match=r"not columns of the result table: \['modl'\]"):

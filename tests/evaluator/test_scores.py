@@ -1,4 +1,4 @@
-"""Scores and top lists: masking, pieces, ties, short catalogues."""
+"""Scores and top-k lists: masking, batches, ties, and small catalogues."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from recbole.evaluator.scores import best_of, member, score_batches, top_items
 
 
 class Table(nn.Module):
-    """A model that scores from a table [users, items]; padding has a score too."""
+    """A model with given scores [users, items], including the padding item."""
 
     def __init__(self, table):
         super().__init__()
@@ -22,24 +22,24 @@ class Table(nn.Module):
         self.asked = []
 
     def full_sort_predict(self, interaction):
-        """Return the users' rows."""
+        """Return the score rows of the users."""
         self.asked.append(len(interaction))
         return self.table[interaction["user"]]
 
 
 class Flat(Table):
-    """Returns the scores flat, as many of RecBole's models do."""
+    """A model that returns its scores as a flat tensor, as many of RecBole's models do."""
 
     def full_sort_predict(self, interaction):
-        """Return the users' rows, one after the other."""
+        """Return the score rows of the users as one flat tensor."""
         return super().full_sort_predict(interaction).view(-1)
 
 
 class Alike(Table):
-    """Gives everybody the first row, expanded and not copied."""
+    """A model that returns the first row for all users, as an expanded tensor without a copy."""
 
     def full_sort_predict(self, interaction):
-        """Return one row in every place."""
+        """Return the first row, expanded to all users."""
         return self.table[0].expand(len(interaction), -1)
 
 
@@ -48,7 +48,7 @@ def ragged(sets):
 
 
 def rows_of(history, users=None):
-    """Return questions of users 0, 1, ... with these histories."""
+    """Return evaluation rows of users 0, 1, ... with the given histories."""
     users = np.arange(len(history)) if users is None else users
     return EvalRows(Interaction({"user": users}), users, ragged([()] * len(users)), ragged(history), 0)
 
@@ -61,7 +61,7 @@ TABLE = torch.arange(15.0).view(3, 5)
 HISTORY = [[1, 4], [], [2]]
 
 
-def test_padding_and_history_score_minus_infinity():
+def test_padding_and_history_have_a_score_of_minus_infinity():
     expected = TABLE.clone()
     expected[:, 0] = -torch.inf
     assert torch.equal(whole(Table(TABLE), rows_of(HISTORY), masked=False), expected)
@@ -80,12 +80,12 @@ def test_expanded_scores_are_masked_row_by_row(batch_rows):
     expected[:, 0] = -torch.inf
     expected[[0, 0, 2], [1, 4, 2]] = -torch.inf
     assert torch.equal(whole(model, rows_of(HISTORY), batch_rows=batch_rows), expected)
-    assert torch.equal(model.table, TABLE), "what the model keeps is not masked"
+    assert torch.equal(model.table, TABLE), "the model's own tensor is not masked"
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 60))
 @settings(deadline=None, max_examples=40)
-def test_pieces_are_the_whole(seed, batch_rows, at_once):
+def test_the_batch_size_does_not_matter(seed, batch_rows, at_once):
     rng = np.random.default_rng(seed)
     n_rows, n_items = int(rng.integers(1, 12)), int(rng.integers(2, 9))
     history = [rng.choice(np.arange(1, n_items), rng.integers(0, n_items), replace=False) for _ in range(n_rows)]
@@ -101,7 +101,7 @@ def test_pieces_are_the_whole(seed, batch_rows, at_once):
     assert starts == list(range(0, n_rows, step)) and max(model.asked) <= step
 
 
-def test_the_best_come_first():
+def test_lists_are_sorted_by_score():
     model = Table([[9, 3, 7, 5, 1], [0, 1, 2, 3, 4]])
     assert top_items(model, rows_of([[], []]), 3).tolist() == [[2, 3, 1], [4, 3, 2]]
     assert top_items(model, rows_of([[2], [4, 3]]), 3).tolist() == [[3, 1, 4], [2, 1, 0]]
@@ -109,26 +109,28 @@ def test_the_best_come_first():
     assert top_items(model, rows_of([], users=np.empty(0, dtype=np.int64)), 3).shape == (0, 3)
 
 
-def test_ties_give_distinct_candidates():
+def test_ties_do_not_repeat_candidates():
     best = top_items(Table(np.zeros((2, 8))), rows_of([[], [1, 2, 3]]), 4)
     assert all(len(set(row)) == 4 for row in best.tolist()) and (best > 0).all()
     assert not np.isin(best[1], [1, 2, 3]).any()
 
 
 @pytest.mark.parametrize("k", [4, 5, 10])
-def test_a_short_catalogue_gives_a_short_list(k):
-    """Once the candidates are used up the list is padding: never the user's history."""
+def test_a_small_catalogue_gives_short_lists(k):
+    """When there are no further candidates the list is padded; it never contains the user's history."""
     best = top_items(Table([[9, 3, 7, 5, 1]] * 3), rows_of([[], [2, 3], [1, 2, 3, 4]]), k)
     expected = [[2, 3, 1, 4], [1, 4], []]
     assert best.tolist() == [row + [0] * (k - len(row)) for row in expected]
 
 
-def test_a_row_with_a_score_that_is_no_number_has_no_list():
+def test_a_row_with_a_nan_score_has_no_list():
     nan, inf = float("nan"), float("inf")
     table = Table([[0, 1, 2, inf, -inf], [0, nan, 1, inf, -inf], [nan] * 5, [nan, 1, 2, 3, 4]])
     nothing = rows_of([[]] * 4)
     assert top_items(table, nothing, 4).tolist() == [[3, 2, 1, 0], [-1] * 4, [-1] * 4, [4, 3, 2, 1]]
-    assert top_items(table, rows_of([[], [1], [], []]), 3).tolist()[1] == [3, 2, 0], "what is no candidate may be none"
+    assert top_items(table, rows_of([[], [1], [], []]), 3).tolist()[1] == [3, 2, 0], (
+        "a NaN outside of the candidates is allowed"
+    )
 
 
 VALUES = st.sampled_from([float("nan"), float("-inf"), float("inf"), -1.0, 0.0, 0.5, 1.0])
@@ -136,8 +138,8 @@ VALUES = st.sampled_from([float("nan"), float("-inf"), float("inf"), -1.0, 0.0, 
 
 @given(st.data(), st.integers(1, 5), st.integers(1, 130), st.integers(1, 12), st.booleans(), st.booleans())
 @settings(deadline=None, max_examples=60)
-def test_the_best_are_those_of_a_plain_sort(data, n_rows, n_items, k, expanded, tied):
-    """Values are compared, and the order of them: how equal ones stand is for the tests of ties."""
+def test_lists_equal_those_of_a_plain_sort(data, n_rows, n_items, k, expanded, tied):
+    """Values and their order are compared; test_ties.py is about the order of ties."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     scores = torch.from_numpy(rng.normal(size=(1 if expanded else n_rows, n_items)).astype(np.float32))
     if tied:
@@ -146,7 +148,7 @@ def test_the_best_are_those_of_a_plain_sort(data, n_rows, n_items, k, expanded, 
     scores = scores.expand(n_rows, -1)
     before = scores.clone()
     best = best_of(scores, k)
-    assert torch.equal(scores.nan_to_num(7), before.nan_to_num(7)), "scores stay as they are"
+    assert torch.equal(scores.nan_to_num(7), before.nan_to_num(7)), "the scores are not changed"
     plain = scores.numpy().astype(np.float64)
     plain = np.where(np.isnan(plain), -np.inf, plain)
     known = ~scores.isnan().any(dim=1).numpy()
@@ -156,14 +158,14 @@ def test_the_best_are_those_of_a_plain_sort(data, n_rows, n_items, k, expanded, 
         assert len(set(listed[:length].tolist())) == length and not listed[length:].any()
         assert row[listed[:length]].tolist() == sorted(row.tolist(), reverse=True)[:length]
         alone = torch.from_numpy(row.astype(np.float32))[None]
-        assert best_of(alone, k)[0].tolist() == listed.tolist(), "a list is of its row's scores alone"
+        assert best_of(alone, k)[0].tolist() == listed.tolist(), "a list depends only on the scores of its row"
 
 
 LIST_AND_SET = st.tuples(st.lists(st.integers(0, 9), min_size=3, max_size=3), st.sets(st.integers(1, 9)))
 
 
 @given(st.lists(LIST_AND_SET, min_size=1, max_size=6))
-def test_membership(rows):
+def test_membership_in_ragged_sets(rows):
     items, sets = [row for row, _ in rows], [sorted(found) for _, found in rows]
     expected = [[item in found and item > 0 for item in row] for row, found in zip(items, sets, strict=True)]
     assert member(np.array(items), ragged(sets), 10).tolist() == expected

@@ -1,4 +1,4 @@
-"""What an evaluation computes is checked before any work, and the refusal names the place."""
+"""Evaluation settings are checked before any work; errors name the file and line."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def bpr(**layers):
     return Config("BPR", "ml-100k", **layers)
 
 
-def test_settings_are_values():
+def test_equal_settings_compare_equal():
     config = bpr(config_dict={"metrics": ["recall", "MRR"], "topk": [5, 1], "eval_batch_size": 7})
     found = EvalSettings.from_config(config)
     assert found == EvalSettings((find_metric("Recall"), find_metric("MRR")), (5, 1), 7)
@@ -39,25 +39,25 @@ def test_settings_are_values():
         ({"metrics": ["Recall", "Recal"]}, "; known: Recall, MRR, NDCG, Hit, Precision"),
     ],
 )
-def test_what_is_not_computed_is_refused_in_one_line(settings, told):
+def test_invalid_settings_give_a_one_line_error(settings, told):
     with pytest.raises(UserError) as error:
         check_metrics(bpr(config_dict=settings))
     assert told in str(error.value) and "\n" not in str(error.value)
 
 
-def test_the_refusal_names_the_line_of_a_file(tmp_path):
+def test_errors_name_the_line_of_the_file(tmp_path):
     (tmp_path / "x.yaml").write_text("seed: 3\nmetrics: [Recal]\n")
     with pytest.raises(UserError, match=r"^metrics \(.*x\.yaml, line 2\): there is no metric 'Recal'"):
         check_metrics(bpr(config_file_list=[tmp_path / "x.yaml"]))
 
 
-def test_to_check_is_not_to_read():
+def test_checking_does_not_count_as_reading_a_setting():
     config = bpr(config_dict={"metrics": ["hit"], "valid_metric": "HIT@3", "topk": 3})
     check_metrics(config)
     assert [key for key, _ in config.unread()] == ["metrics", "valid_metric", "topk"]
 
 
-def test_a_setting_of_the_program_has_no_line():
+def test_a_setting_made_by_the_program_has_no_line():
     config = bpr(config_dict={"metrics": ["hit"]})
     config["metrics"] = ["hut"]
     with pytest.raises(UserError, match=r"metrics \(program\): there is no metric 'hut'"):
@@ -66,5 +66,5 @@ def test_a_setting_of_the_program_has_no_line():
     assert (restored.where("metrics"), restored.where("use_gpu")) == ("checkpoint", "program")
 
 
-def test_results_are_called_as_by_recbole():
+def test_results_have_recboles_names():
     assert (result_name("recall", 10), result_name("auc", None)) == ("recall@10", "auc")

@@ -1,4 +1,4 @@
-"""What a promoted item gains, against scores that are ranked by hand."""
+"""Metrics of the items that a spam attack promotes, compared with scores that are ranked by hand."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ SETTINGS = EvalSettings.from_config({"topk": [2, 3], "metrics": ["Recall", "Hit"
 
 
 class Table:
-    """A model of given scores [rows, items]."""
+    """A model with given scores [rows, items]."""
 
     def __init__(self, scores):
         self.scores = torch.as_tensor(scores)
@@ -46,13 +46,14 @@ def ragged(rows):
 
 
 def questions(histories, positives=None):
+    """Return evaluation rows with the given histories and positive items."""
     n = len(histories)
     positives = [[1]] * n if positives is None else positives
     return EvalRows(Interaction({"row": np.arange(n)}), np.arange(n), ragged(positives), ragged(histories), 3)
 
 
 def by_hand(scores, history, targets, k):
-    """Return one row's (best items, ranks, log probabilities), of plain Python."""
+    """Return (best items, ranks, log probabilities) of one row, with plain Python."""
     candidates = [item for item in range(1, len(scores)) if item not in history]
     best = sorted(candidates, key=lambda item: -scores[item])[:k]
     total = np.log(sum(np.exp(float(scores[item])) for item in candidates))
@@ -64,7 +65,7 @@ def by_hand(scores, history, targets, k):
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9))
 @settings(max_examples=30, deadline=None)
-def test_ranks_and_probabilities_are_those_of_the_candidates(seed, batch_rows):
+def test_ranks_and_probabilities_are_computed_over_the_candidates(seed, batch_rows):
     draw = np.random.default_rng(seed)
     scores, targets = draw.normal(size=(7, 12)), draw.choice(np.arange(1, 12), 4, replace=False)
     histories = [draw.choice(np.arange(1, 12), draw.integers(0, 5), replace=False).tolist() for _ in range(7)]
@@ -79,7 +80,7 @@ def test_ranks_and_probabilities_are_those_of_the_candidates(seed, batch_rows):
         np.testing.assert_allclose(found.log_probability[row], log_probability, rtol=1e-5)
 
 
-def test_the_four_numbers_and_the_utility_of_the_same_questions():
+def test_the_four_target_metrics_and_the_utility_of_the_same_rows():
     scores = [[9.0, 1, 2, 3, 4, 5], [9.0, 5, 4, 3, 2, 1], [9.0, 1, 5, 4, 3, 2]]
     targets, asked = np.array([5, 2]), questions([[], [1], [2]], [[1], [2, 3], [4]])
     kept = []
@@ -95,7 +96,9 @@ def test_the_four_numbers_and_the_utility_of_the_same_questions():
     assert value["target_hit_rate", 2] == pytest.approx(2 / 3) and value["target_hit_rate", 3] == 1
     assert value["target_exposure", 2] == pytest.approx((0.5 + 0.5 + 0) / 3)
     assert value["target_exposure", 3] == pytest.approx(1 / 3)
-    assert value["target_rank", None] == pytest.approx((1 + 4 + 4 + 1 + 3) / 5), "2 is no candidate of the last row"
+    assert value["target_rank", None] == pytest.approx((1 + 4 + 4 + 1 + 3) / 5), (
+        "item 2 is not a candidate of the last row"
+    )
     total = [np.log(np.exp(np.arange(low, high)).sum()) for low, high in ((1, 6), (1, 5), (1, 5))]
     logs = [5 - total[0], 2 - total[0], 1 - total[1], 4 - total[1], 2 - total[2]]
     assert value["target_log_probability", None] == pytest.approx(np.mean(logs), rel=1e-5)
@@ -103,7 +106,7 @@ def test_the_four_numbers_and_the_utility_of_the_same_questions():
         assert value[metric, k] == pytest.approx(each.mean())
 
 
-def test_intervals_draw_people_with_all_their_rows_and_differences_are_paired():
+def test_intervals_resample_users_and_differences_are_paired():
     draw = np.random.default_rng(4)
     scores, theirs = draw.normal(size=(2, 12, 9))
     person, targets = np.repeat([3, 5, 8, 9], 3), np.array([4, 7])
@@ -111,7 +114,9 @@ def test_intervals_draw_people_with_all_their_rows_and_differences_are_paired():
     ours, other = Table(scores), Table(theirs)
     rows = evaluate(ours, TargetView(asked, targets), SETTINGS, [Targets()], Reference(other, "r.pth", True))
     found = {(row["metric"], row["k"], row["minus"]): row for row in rows}
-    assert len(found) == len(rows) == 2 * (4 + 4 + 2) and len(ours.asked) == len(other.asked), "each is asked once"
+    assert len(found) == len(rows) == 2 * (4 + 4 + 2) and len(ours.asked) == len(other.asked), (
+        "each user is scored once"
+    )
     (_, one), (_, two) = (target_scores(Table(each), TargetView(asked, targets), SETTINGS) for each in (scores, theirs))
     known = ~np.isnan(one.rank)
     assert not known.all()
@@ -138,13 +143,13 @@ def test_ties_share_their_mean_rank(seed):
         np.testing.assert_array_equal(found.rank[row], by_hand(scores[row], history, targets, 3)[1])
 
 
-def test_a_constant_scorer_gives_the_middle_rank():
+def test_constant_scores_give_the_middle_rank():
     view = TargetView(questions([[], [5]]), np.array([1, 4, 5]))
     _, found = target_scores(Table(np.ones((2, 6))), view, SETTINGS)
     np.testing.assert_array_equal(found.rank, [[3, 3, 3], [2.5, 2.5, np.nan]])
 
 
-def test_no_question_and_no_number_are_nan(recwarn):
+def test_without_rows_or_with_nan_scores_values_are_nan(recwarn):
     target = np.array([1])
     rows = evaluate(Table(np.ones((0, 5))), TargetView(questions([]), target), SETTINGS, [Targets()], model="base")
     assert all(np.isnan(row["value"]) and row["n_rows"] == 0 for row in rows)

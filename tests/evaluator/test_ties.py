@@ -1,4 +1,4 @@
-"""Equal scores: a list is the beginning of every longer one, and of nothing else than scores and tokens."""
+"""Ties: a shorter list is a prefix of a longer one, and the order of equal scores depends only on tokens."""
 
 import logging
 
@@ -20,7 +20,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def rows_of(users, items):
-    """Return a question of each user; items and users are named."""
+    """Return evaluation rows, one for each user; items and users are given by token."""
     n = len(users)
     nothing = Ragged(np.empty(0, dtype=np.int64), np.zeros(n + 1, dtype=np.int64))
     vocabulary = {"user": Vocabulary(pa.array(users)), "item": Vocabulary(pa.array(items))}
@@ -29,7 +29,7 @@ def rows_of(users, items):
 
 
 def world(seed, n_rows=6, n_items=40, kinds=3):
-    """Return scores [rows, items] of few values, minus infinity among them, and the rows."""
+    """Return scores [rows, items] with few distinct values, including minus infinity, and the rows."""
     rng = np.random.default_rng(seed)
     scores = torch.from_numpy(rng.integers(0, kinds, (n_rows, n_items + 1)).astype(np.float32))
     scores[torch.from_numpy(rng.random(scores.shape) < 0.2)] = -torch.inf
@@ -38,7 +38,7 @@ def world(seed, n_rows=6, n_items=40, kinds=3):
 
 
 def by_definition(scores, rows, k):
-    """Return the lists from a plain sort by score and, where that is equal, by the hash of both tokens."""
+    """Return the lists from a plain sort by score, and for equal scores by the hash of user and item token."""
     lists = []
     for user, row in zip(rows.entity.tolist(), scores.tolist(), strict=True):
         person = bits(ties._STATE, torch.tensor(int(rows.vocabulary["user"].hashes[user])))
@@ -51,7 +51,7 @@ def by_definition(scores, rows, k):
 
 @given(SEEDS, st.integers(1, 50), st.integers(1, 4))
 @settings(deadline=None, max_examples=60)
-def test_lists_are_those_of_a_plain_sort_and_begin_all_longer_ones(seed, k, kinds):
+def test_lists_equal_a_plain_sort_and_are_prefixes_of_longer_lists(seed, k, kinds):
     scores, rows = world(seed, kinds=kinds)
     before = scores.clone()
     best = best_of(scores, k, rows)
@@ -61,7 +61,7 @@ def test_lists_are_those_of_a_plain_sort_and_begin_all_longer_ones(seed, k, kind
 
 @given(SEEDS, st.integers(1, 12))
 @settings(deadline=None, max_examples=40)
-def test_the_size_of_batches_and_the_numbering_of_items_do_not_matter(seed, k):
+def test_batch_size_and_item_ids_do_not_matter(seed, k):
     scores, rows = world(seed)
     best = best_of(scores, k, rows)
     for size in (1, 4):
@@ -72,23 +72,23 @@ def test_the_size_of_batches_and_the_numbering_of_items_do_not_matter(seed, k):
     moved = rows_of(rows.vocabulary["user"].tokens(rows.entity).tolist(), names)
     other = best_of(scores[:, [0, *order]], k, moved)
     there = np.concatenate([[0], order])
-    assert np.array_equal(there[other], best), "the same items by name"
+    assert np.array_equal(there[other], best), "the same items by token"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ties, "_PAIRS_AT_ONCE", {"cpu": 50})
         assert np.array_equal(best_of(scores, k, rows), best)
 
 
-def test_no_item_is_preferred_for_all_people():
+def test_ties_do_not_favour_an_item_for_all_users():
     rows = rows_of([f"u{at}" for at in range(2000)], [f"i{at}" for at in range(20)])
     scores = torch.zeros(2000, 21)
     scores[:, 0] = -torch.inf
     best = best_of(scores, 5, rows)
     counts = np.bincount(best[:, 0], minlength=21)[1:]
-    assert counts.min() > 60 and counts.max() < 145, "each is first for a twentieth"
+    assert counts.min() > 60 and counts.max() < 145, "each of twenty items is first for a twentieth of the users"
     assert np.array_equal(best, best_of(scores.clone(), 5, rows))
 
 
-def test_rows_without_ties_are_not_looked_at_again(monkeypatch):
+def test_rows_without_ties_are_not_sorted_again(monkeypatch):
     scores, rows = torch.randn(5, 30), rows_of(list("abcde"), [f"i{at}" for at in range(29)])
     scores[3, 1], scores[3, 2] = 9.0, 9.0
     asked = []
@@ -96,17 +96,17 @@ def test_rows_without_ties_are_not_looked_at_again(monkeypatch):
     best, shared = ranked(scores, 4, rows, 0)
     assert asked == [[3]] and shared == 0 and set(best[3, :2].tolist()) == {1, 2}
     assert np.array_equal(best[:3], torch.topk(scores[:3], 4).indices.numpy())
-    assert ranked(scores, 1, rows, 0)[1] == 1, "two share the only place"
+    assert ranked(scores, 1, rows, 0)[1] == 1, "two items are tied at the last rank"
 
 
-def test_a_token_has_the_same_bits_in_every_vocabulary():
+def test_the_hash_of_a_token_does_not_depend_on_the_vocabulary():
     one, other = Vocabulary(pa.array(["b", "a"])), Vocabulary(pa.array(["a", "c", "b"]))
     assert one.hashes[[1, 2]].tolist() == other.hashes[[3, 1]].tolist()
     assert other.hashes.dtype == np.int64 and len(set(other.hashes.tolist())) == 4
 
 
 class Flat:
-    """A model that scores everything alike."""
+    """A model that gives all items the same score."""
 
     n_items = 41
 
@@ -120,7 +120,7 @@ class Flat:
         return torch.zeros(len(interaction), 41)
 
 
-def test_many_ties_are_told_once_a_model(small_dataset, caplog):
+def test_many_ties_give_one_message_per_model(small_dataset, caplog):
     view = checkpoint_views(small_dataset, np.zeros(len(small_dataset.log), dtype=bool))
     assert view.shown.vocabulary is small_dataset.log.vocabulary is view.utility["all"].vocabulary
     with caplog.at_level(logging.INFO, "recbole"):
@@ -133,13 +133,13 @@ def test_many_ties_are_told_once_a_model(small_dataset, caplog):
 
 
 class Counts(Flat):
-    """A model of small counts, as those of frequencies are: nearly everything is tied."""
+    """A model whose scores are small counts, so that nearly all scores are tied."""
 
     def full_sort_predict(self, interaction):
         return ((interaction["user_id"][:, None] + torch.arange(41)) % 9 < 2).float()
 
 
-def test_a_metric_is_one_figure_whatever_other_lengths_are_asked_for(small_dataset):
+def test_a_metric_does_not_depend_on_other_list_lengths(small_dataset):
     rows, config = small_dataset.eval_rows("test"), {"metrics": ["Recall", "NDCG"], "eval_batch_size": 7}
     found = [mean_utility(Counts(), rows, config | {"topk": topk}) for topk in ([10], [10, 20], [10, 35], [10, 1000])]
     assert found[0]["recall@10"] > 0

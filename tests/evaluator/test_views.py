@@ -1,4 +1,4 @@
-"""Views: the same frozen questions for every model, and rows whose meaning is fixed."""
+"""Views: the same fixed evaluation data for every model, and result rows with a fixed meaning."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ SETTINGS = EvalSettings.from_config(METRICS | {"eval_batch_size": 4096})
 
 
 def put(model, made, names=ALL, reference=None, /, **about):
-    """Put the questions of these names to a model."""
+    """Evaluate a model with the probes of the given names."""
     return evaluate(model, made, SETTINGS, [get_probe(name)() for name in names], reference, **about)
 
 
@@ -45,7 +45,7 @@ def model_of(dataset, seed=1):
 
 
 def two_users(dataset):
-    """Return a mask of half of the rows of users 3 and 20, in every split."""
+    """Return a mask of half of the rows of users 3 and 20, in all splits."""
     forgotten = np.zeros(len(dataset.log), dtype=bool)
     forgotten[dataset.log.rows_of([3, 20])[::2]] = True
     return forgotten
@@ -64,10 +64,10 @@ def same_rows(one, other):
     )
 
 
-# --- the questions ---------------------------------------------------------------------------------------------------
+# --- evaluation data -------------------------------------------------------------------------------------------------
 @given(SEEDS)
 @settings(max_examples=20, deadline=None)
-def test_questions_depend_on_the_mask_given_and_not_on_the_one_the_data_set_has(small_dataset, seed):
+def test_views_depend_on_the_given_mask_and_not_on_that_of_the_data_set(small_dataset, seed):
     rng = np.random.default_rng(seed)
     forgotten = rng.random(len(small_dataset.log)) < 0.2
     plain = build_views(small_dataset, forgotten, 2, 2)
@@ -79,7 +79,7 @@ def test_questions_depend_on_the_mask_given_and_not_on_the_one_the_data_set_has(
     assert np.array_equal(plain.requesting, np.unique(small_dataset.log.user[forgotten]))
 
 
-def test_all_has_the_forgotten_rows_and_current_has_not(small_dataset):
+def test_the_view_all_includes_forgotten_rows_and_current_does_not(small_dataset):
     forgotten = two_users(small_dataset)
     made = build_views(small_dataset, forgotten, 0, 2)
     current = small_dataset.masked(forgotten)
@@ -97,7 +97,7 @@ def test_all_has_the_forgotten_rows_and_current_has_not(small_dataset):
     assert ragged(made.forgotten) == [asked[3], asked[20]] + [set()] * 22
 
 
-def test_when_nobody_asked_there_is_one_view_and_one_population(small_dataset):
+def test_without_requests_there_is_one_view_and_one_population(small_dataset):
     nothing = np.zeros(len(small_dataset.log), dtype=bool)
     made = build_views(small_dataset, nothing, None, 2, np.ones(41, dtype=bool))
     assert list(made.utility) == ["all"] and len(made.shown.entity) == 24
@@ -106,19 +106,19 @@ def test_when_nobody_asked_there_is_one_view_and_one_population(small_dataset):
     assert {row["checkpoint"] for row in rows} == {None} and not any("forgotten" in row["metric"] for row in rows)
 
 
-def test_of_many_others_a_fixed_sample_is_shown(small_dataset, monkeypatch):
+def test_other_users_are_a_fixed_sample(small_dataset, monkeypatch):
     monkeypatch.setattr(views, "OTHERS", 5)
     made, again = (build_views(small_dataset, two_users(small_dataset), index, 2) for index in (0, 3))
     assert made.shown.entity[:2].tolist() == [3, 20] and len(set(made.shown.entity.tolist())) == 7
     assert np.array_equal(made.shown.entity, again.shown.entity)
     nothing = build_views(small_dataset, np.zeros(len(small_dataset.log), dtype=bool), None, 2)
-    assert len(nothing.shown.entity) == 24, "without requests everybody is counted, as ERASE counts"
+    assert len(nothing.shown.entity) == 24, "without requests all users are included, as in ERASE"
 
 
-# --- the rows --------------------------------------------------------------------------------------------------------
+# --- result rows -----------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def table(small_dataset):
-    """Return (views, model, result rows) of a checkpoint, with a reference model and a sensitive list."""
+    """Return (views, model, result rows) of a checkpoint, with a reference model and a list of sensitive items."""
     sensitive = np.isin(np.arange(41), [1, 5, 9, 20, 21])
     made = build_views(small_dataset, two_users(small_dataset), 1, 2, sensitive)
     model, retrained = model_of(small_dataset), model_of(small_dataset, 2)
@@ -156,7 +156,7 @@ def test_populations_are_means_over_their_rows(table, small_dataset):
 
 
 @pytest.mark.parametrize("masking", ["all", "retained"])
-def test_exposure_is_of_the_whole_catalogue_and_of_all_but_the_retained_history(table, masking):
+def test_exposure_has_rows_with_and_without_masking_the_retained_history(table, masking):
     made, model, rows = table
     best = top_items(model, made.shown, 20, masked=masking == "retained")
     history, forgotten = ragged(made.shown.history), ragged(made.forgotten)
@@ -175,8 +175,8 @@ def test_exposure_is_of_the_whole_catalogue_and_of_all_but_the_retained_history(
     assert not [row for row in rows if "forgotten" in row["metric"] and row["population"] != "requesting"]
 
 
-def test_what_was_forgotten_may_be_shown_again(table):
-    """A forgotten item is no history: an unlearned model that still recommends it is found out."""
+def test_forgotten_items_can_be_recommended_again(table):
+    """A forgotten item is not history, so that an unlearned model that still recommends it is detected."""
     made, _, _ = table
     overlap = [seen & asked for seen, asked in zip(ragged(made.shown.history), ragged(made.forgotten), strict=True)]
     assert not any(overlap)
@@ -199,7 +199,7 @@ def test_distances_name_their_reference(table):
     assert {(row["minus"], row["reference"]) for row in rest} == {(None, None), ("retrained", "r.pth 0f")}
 
 
-def test_a_model_is_no_distance_from_itself_and_asking_changes_nothing(table, small_dataset):
+def test_a_model_has_distance_zero_from_itself_and_evaluation_has_no_side_effect(table, small_dataset):
     made, model, rows = table
     before = {name: value.clone() for name, value in model.state_dict().items()}
     again = put(model, made, ALL, (model, "r.pth 0f"), model="unlearned", algorithm="scif")
@@ -210,9 +210,7 @@ def test_a_model_is_no_distance_from_itself_and_asking_changes_nothing(table, sm
     assert {(row["value"], row["low"], row["high"]) for row in differences if row["n_people"] > 1} == {(0.0, 0.0, 0.0)}
     assert {row["value"] for row in differences} == {0.0}
     plain = [row for row in rows if row["reference"] is None]
-    assert [row for row in again if row["reference"] is None] == plain, (
-        "the same model, the same questions: the same rows"
-    )
+    assert [row for row in again if row["reference"] is None] == plain, "a second evaluation gives the same rows"
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -220,7 +218,7 @@ def test_utility_can_be_left_out(table, small_dataset):
     made, model, rows = table
     bare = put(model, made, NOT_UTILITY, model="unlearned", algorithm="scif")
     kept = [row for row in rows if "sensitive" in row["metric"] or "forgotten" in row["metric"]]
-    assert bare == [row for row in kept if row["minus"] is None], "and without a reference there is no difference"
+    assert bare == [row for row in kept if row["minus"] is None], "without a reference there are no differences"
 
 
 def test_exposure_changes_with_the_weights(table, small_dataset):
@@ -235,8 +233,8 @@ def test_exposure_changes_with_the_weights(table, small_dataset):
     assert only(rows, masking="all", **about)["value"] == 5
 
 
-def test_utility_by_definition_on_a_split_that_is_known(small_dataset):
-    """A model that scores an item by whether it is in the user's test set has NDCG and hit 1."""
+def test_utility_of_a_model_that_knows_the_test_set(small_dataset):
+    """A model that scores exactly the user's test items highest has NDCG and hit rate 1."""
     model, rows = model_of(small_dataset), small_dataset.eval_rows("test")
     assert small_dataset.config["embedding_size"] == 4
     oracle = torch.zeros(25, 41)
@@ -247,7 +245,7 @@ def test_utility_by_definition_on_a_split_that_is_known(small_dataset):
     assert found["precision@20"] == pytest.approx(rows.positives.sizes().mean() / 20)
 
 
-def test_no_question_is_no_number(small_dataset, recwarn):
+def test_without_rows_values_are_nan(small_dataset, recwarn):
     masked = small_dataset.masked(np.ones(len(small_dataset.log), dtype=bool))
     rows = masked.eval_rows("test")
     assert len(rows.entity) == 0 and rows.n_skipped == 24
@@ -260,14 +258,14 @@ def test_no_question_is_no_number(small_dataset, recwarn):
     assert not recwarn.list
 
 
-def test_a_metric_that_is_none_is_refused(small_dataset, config):
+def test_an_unknown_metric_is_rejected(small_dataset, config):
     settings = config("nowhere")
     settings["metrics"] = ["Recall", "Ndgc"]
     with pytest.raises(UserError, match="metrics: there is no metric 'Ndgc', did you mean 'NDCG'"):
         mean_utility(model_of(small_dataset), small_dataset.eval_rows("test"), settings)
 
 
-def test_a_table_has_its_columns_only():
+def test_tables_have_only_their_columns():
     table = Table(model="base")
     table.add("ndcg", np.float32(0.5), 10, view="all")
     assert table.rows == [

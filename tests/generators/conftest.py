@@ -1,4 +1,4 @@
-"""A folder of clean logs, which the tests of spam share."""
+"""Fixture of clean logs for the tests of spam."""
 
 import json
 

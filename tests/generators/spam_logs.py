@@ -1,4 +1,4 @@
-"""Clean logs of every task for spam to hide in, attacks on them, and what is read of their files."""
+"""Clean logs of every task, spam attacks on them, and functions that read the written files."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ PROFILE = {"ratings": "user_id", "sessions": "session_id", "anonymous": "session
 
 
 def profiles(n=300):
-    """Yield (profile, item, time) of profiles of 4 to 14 items; the lower an item's number, the more popular."""
+    """Yield (profile, item, time) of profiles with 4 to 14 items; items with lower numbers are more popular."""
     draw = np.random.default_rng(3)
     for profile in range(n):
         items = np.unique((N_ITEMS * draw.random(4 + profile % 11) ** 3).astype(int))
@@ -33,7 +33,10 @@ def clean_log(data, name):
 
 
 def attack(data, name, folder, ratio=RATIO, seed=2, n_target_items=5):
-    """Return the report, the fake rows (profile, item, ..., in file order; a basket is a profile), the metadata."""
+    """Write an attack; return the report, the fake rows and the metadata.
+
+    A row is (profile, item, ...) in the order of the file; for baskets, a profile is a basket.
+    """
     writer = SpamWriter(clean_log(data, name), folder, name)
     writer.check(ratio, seed, n_target_items)
     report = writer.write(ratio, seed, n_target_items)
@@ -55,7 +58,7 @@ def rows_of(path):
 
 
 def fifths(rows, kept=None):
-    """Return the most and the least popular fifth of the items, by an obvious loop."""
+    """Return the most popular and the least popular fifth of the items, by loops."""
     counts = Counter(rows["item_id"])
     alike = all(token.isdigit() for token in counts)
     ordered = sorted(counts, key=lambda item: (-counts[item], int(item) if alike else item))

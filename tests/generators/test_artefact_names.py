@@ -1,4 +1,4 @@
-"""Names of forget sets and lists, spelled as ERASE spells them."""
+"""File names of forget sets and lists, as in ERASE."""
 
 from recbole.generators.artefact_names import (
     baskets_said,
@@ -26,7 +26,7 @@ def test_names():
     ]
 
 
-def test_a_name_says_how_often_an_item_has_to_be_bought():
+def test_the_name_has_the_minimum_number_of_baskets():
     assert repeated_category("middling") == "middling_repeated"
     said = [baskets_said(*named) for named in (("middling_repeated", "NBR"), ("middling", "NBR"), ("x_repeated", "CF"))]
     assert said == [2, 1, 1]

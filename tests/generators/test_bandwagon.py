@@ -1,4 +1,4 @@
-"""The draws of the bandwagon attack against their formulas, on samples large enough to tell."""
+"""Random draws of the bandwagon attack, compared with their formulas on large samples."""
 
 import math
 from fractions import Fraction
@@ -22,18 +22,18 @@ def generator():
 
 
 @given(st.floats(1e-6, 0.9), st.integers(1, 10**7))
-@example(0.05, 19)  # with floats, two
-def test_the_share_of_fakes_is_reached_and_no_more(ratio, n_real):
+@example(0.05, 19)  # floats would give two
+def test_the_fraction_of_fakes_is_reached_exactly(ratio, n_real):
     n, share = bandwagon.n_fake(ratio, n_real), Fraction(str(ratio))
     assert Fraction(n, n + n_real) >= share > Fraction(n - 1, n - 1 + n_real)
 
 
-def test_the_share_of_tafeng():
+def test_the_number_of_fakes_for_tafeng():
     assert (bandwagon.n_fake(0.01, 13_858), bandwagon.n_fake(0.05, 19)) == (140, 1)
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=1, max_size=40), SEEDS)
-def test_fifths_are_those_of_a_sorted_list(items, seed):
+def test_popularity_fifths_equal_those_of_a_sorted_list(items, seed):
     counts, among = (np.array(column) for column in zip(*items, strict=True))
     rank = np.random.default_rng(seed).permutation(len(items))
     ordered = sorted(np.flatnonzero(among).tolist(), key=lambda item: (-counts[item], rank[item]))
@@ -42,28 +42,30 @@ def test_fifths_are_those_of_a_sorted_list(items, seed):
     assert popular.tolist() == ordered[:size] and unpopular.tolist() == ordered[len(ordered) - size :]
 
 
-def test_lengths_have_the_moments_of_the_mixture(generator):
+def test_profile_lengths_have_the_moments_of_the_mixture(generator):
     observed = np.array([80, 120])  # mean 100, standard deviation 20
     drawn = bandwagon.profile_lengths(generator, N, observed, 10**6)
     assert drawn.mean() == pytest.approx(80, rel=0.005)
-    assert drawn.var() == pytest.approx(20**2 + 80, rel=0.03)  # of the log-normal, and of Poisson given it
+    assert drawn.var() == pytest.approx(20**2 + 80, rel=0.03)  # variance of the log-normal plus that of the Poisson
     skewness = ((drawn - drawn.mean()) ** 3).mean() / drawn.std() ** 3
-    assert skewness > 0.5  # a normal mixture's would be 1 / 8
+    assert skewness > 0.5  # with a normal distribution it would be 1 / 8
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=9), st.integers(1, 50), SEEDS)
 @example([1, 10**18], 10**6, 0)
 @example([1, 1], 1, 0)
-def test_lengths_stay_within_their_limits(observed, longest, seed):
+def test_profile_lengths_stay_within_their_limits(observed, longest, seed):
     drawn = bandwagon.profile_lengths(np.random.default_rng(seed), 50, np.array(observed), longest)
     assert drawn.min() >= 4 and drawn.max() <= max(4, longest)
 
 
 def test_baskets(generator):
-    number = bandwagon.baskets_per_user(generator, N, np.array([30, 10, 21]))  # A = 20: N(16, 4), cut to whole numbers
+    number = bandwagon.baskets_per_user(
+        generator, N, np.array([30, 10, 21])
+    )  # average A = 20: N(16, 4), truncated to integers
     assert number.mean() == pytest.approx(15.5, abs=0.05) and number.std() == pytest.approx(4, rel=0.03)
     assert (number.min(), number.max()) == (4, 30)
-    few = bandwagon.baskets_per_user(generator, N, np.array([1, 2]))  # A = 4
+    few = bandwagon.baskets_per_user(generator, N, np.array([1, 2]))  # average A = 4
     assert (few.min(), few.max()) == (4, 6)
     size = bandwagon.basket_sizes(generator, N, np.array([40, 60]), 1000)  # N(45, 10)
     at_least = [0.5 * math.erfc((k - 45) / 10 / 2**0.5) for k in range(1, 49)]
@@ -73,7 +75,7 @@ def test_baskets(generator):
 
 
 @given(LENGTHS, st.integers(1, 4), SEEDS)
-def test_targets_are_away_from_both_ends(lengths, n_targets, seed):
+def test_targets_are_not_at_the_ends_of_a_profile(lengths, n_targets, seed):
     slots = bandwagon.target_slots(np.random.default_rng(seed), lengths, n_targets)
     for own in np.split(slots, np.cumsum(lengths)[:-1]):
         length, places = len(own), np.flatnonzero(own)
@@ -82,13 +84,13 @@ def test_targets_are_away_from_both_ends(lengths, n_targets, seed):
         assert places.min() > 0 and places.max() < length - 1
 
 
-def test_places_of_targets_are_uniform(generator):
+def test_positions_of_targets_are_uniform(generator):
     slots = bandwagon.target_slots(generator, np.full(N, 20), 2).reshape(N, 20)
-    once = 1 - (13 / 14) ** 2  # two draws among the 14 places from 4 to 17
+    once = 1 - (13 / 14) ** 2  # two draws from the 14 positions 4 to 17
     np.testing.assert_allclose(slots.mean(axis=0), [0] * 4 + [once] * 14 + [0] * 2, atol=0.004)
 
 
-def test_the_targets_of_baskets(generator):
+def test_the_number_of_targets_in_baskets(generator):
     sizes = np.array([2, 4, 5, 9])
     starts = np.cumsum(sizes) - sizes
     assert np.add.reduceat(bandwagon.leading_slots(sizes, 3), starts).tolist() == [1, 1, 2, 2]
@@ -100,7 +102,7 @@ def test_the_targets_of_baskets(generator):
 
 
 @given(LENGTHS, st.integers(1, 5), st.booleans(), SEEDS)
-def test_profiles_hold_targets_and_popular_items(lengths, n_targets, distinct, seed):
+def test_profiles_contain_targets_and_popular_items(lengths, n_targets, distinct, seed):
     targets, popular = np.arange(100, 100 + n_targets), np.arange(50)
     generator = np.random.default_rng(seed)
     slots = bandwagon.target_slots(generator, lengths, n_targets)
@@ -111,7 +113,7 @@ def test_profiles_hold_targets_and_popular_items(lengths, n_targets, distinct, s
 
 
 @pytest.mark.parametrize("distinct", [True, False])
-def test_every_target_is_promoted_alike(generator, distinct):
+def test_every_target_is_promoted_equally_often(generator, distinct):
     lengths = np.full(N // 10, 10)
     slots = bandwagon.target_slots(generator, lengths, 4)
     items = bandwagon.fill(generator, lengths, slots, np.arange(4), np.arange(4, 20), distinct)
@@ -120,7 +122,7 @@ def test_every_target_is_promoted_alike(generator, distinct):
 
 
 @given(st.lists(st.integers(0, 12), max_size=12), st.integers(12, 60), SEEDS)
-def test_distinct_draws_do_not_repeat(sizes, pool, seed):
+def test_samples_without_replacement_do_not_repeat(sizes, pool, seed):
     sizes = np.array(sizes, int)
     drawn = bandwagon.draw_distinct(np.random.default_rng(seed), sizes, pool)
     assert len(drawn) == sizes.sum() and set(drawn) <= set(range(pool))
@@ -128,7 +130,7 @@ def test_distinct_draws_do_not_repeat(sizes, pool, seed):
 
 
 @pytest.mark.parametrize(("size", "pool"), [(2, 5), (3, 12)], ids=["shuffling the pool", "drawing again"])
-def test_distinct_draws_are_uniform(generator, size, pool):
+def test_samples_without_replacement_are_uniform(generator, size, pool):
     n = 100_000
     drawn = bandwagon.draw_distinct(generator, np.full(n, size), pool).reshape(n, size)
     for one, other in {(0, 1), (size - 1, 0)}:
@@ -138,7 +140,7 @@ def test_distinct_draws_are_uniform(generator, size, pool):
         assert not seen.diagonal().any() and abs(off).max() < 5 * math.sqrt(expected)
 
 
-def test_a_clock_is_that_of_a_loop(generator):
+def test_timestamps_equal_those_of_a_loop(generator):
     owner, time = generator.integers(0, 30, 300), generator.integers(-50, 10**6, 300)
     gaps = np.concatenate([np.diff(np.sort(time[owner == own])) for own in range(30)])
     clock = ProfileClock.of(owner, time)
@@ -148,7 +150,7 @@ def test_a_clock_is_that_of_a_loop(generator):
 
 
 @pytest.mark.parametrize("variation", [0.3, 1.0])
-def test_gaps_are_weibull_with_seven_tenths_of_the_mean(generator, variation):
+def test_gaps_follow_a_weibull_distribution_with_0_7_of_the_mean(generator, variation):
     clock = ProfileClock(10**9, 2 * 10**9, 5000.0, 5000.0 * variation)
     lengths = np.full(N // 10, 10)
     times = clock.times(generator, lengths).reshape(-1, 10)
@@ -163,8 +165,8 @@ def test_gaps_are_weibull_with_seven_tenths_of_the_mean(generator, variation):
 
 @given(st.integers(-(10**12), 10**12), st.integers(0, 10**12), st.floats(1e-6, 1e9), st.floats(0, 1e15), SEEDS)
 @example(0, 0, 0.0, 0.0, 0)
-@example(0, 1000, 1e-9, 1e15, 0)  # a shape near 0: Gamma would overflow
-def test_times_ascend_and_are_finite(first, span, mean, std, seed):
+@example(0, 1000, 1e-9, 1e15, 0)  # with a shape near 0 the Gamma function would overflow
+def test_times_increase_and_are_finite(first, span, mean, std, seed):
     lengths = np.array([4, 7])
     times = ProfileClock(first, first + span, mean, std).times(np.random.default_rng(seed), lengths)
     assert times.dtype == np.int64

@@ -1,4 +1,4 @@
-"""Baskets from rows of purchases and their file, against plain Python."""
+"""Baskets from purchase rows, and their file, compared with plain Python."""
 
 import json
 from collections import Counter
@@ -15,7 +15,10 @@ PURCHASES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers
 @given(PURCHASES)
 @settings(max_examples=60, deadline=None)
 def test_baskets_against_plain_python(tmp_path_factory, rows):
-    """Rows are (basket, item, time); a basket's user is its number mod 2, and it is as old as its earliest row."""
+    """Rows are (basket, item, time).
+
+    The user is the basket number mod 2; a basket's time is that of its earliest row.
+    """
     basket, item, time = (np.array(column) for column in zip(*rows, strict=True))
     baskets = build_baskets(basket % 2, basket, item, time)
     path = tmp_path_factory.mktemp("baskets") / "x.json"

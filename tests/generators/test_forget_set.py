@@ -1,4 +1,4 @@
-"""Forget sets against an obvious loop, and what must hold for every one of them."""
+"""Sampling of forget sets, compared with a loop, and its invariants."""
 
 import json
 import os
@@ -22,7 +22,7 @@ FRACTIONS = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.1, 0.2, 0.5, 1.0]
 
 
 def slow(users, sensitive, seed, fraction, rule):
-    """Choose row by row, as the docstring of `choose` says in words."""
+    """Choose row by row, following the docstring of `choose`."""
     own = {}
     for row, (user, wanted) in enumerate(zip(users, sensitive, strict=True)):
         if wanted:
@@ -49,8 +49,8 @@ def slow(users, sensitive, seed, fraction, rule):
 
 @given(ROWS, st.integers(0, 20), FRACTIONS, st.sampled_from("AB"))
 @example([(0, True)] * 5, 2, 0.2, "A")  # the first user has more than twice the target
-@example([(0, True)] * 2 + [(1, False)] * 2, 2, 0.25, "A")  # exactly twice the target: not strictly closer
-def test_equals_the_obvious_loop(rows, seed, fraction, rule):
+@example([(0, True)] * 2 + [(1, False)] * 2, 2, 0.25, "A")  # exactly twice the target is not strictly closer
+def test_the_choice_equals_a_loop(rows, seed, fraction, rule):
     users = np.array([user for user, _ in rows], np.int64)
     sensitive = np.array([wanted for _, wanted in rows], bool)
     chosen = choose(users, sensitive, seed, fraction, rule)
@@ -58,14 +58,14 @@ def test_equals_the_obvious_loop(rows, seed, fraction, rule):
 
 
 @given(ROWS, st.integers(0, 20), FRACTIONS, FRACTIONS, st.sampled_from("AB"))
-def test_smaller_fractions_are_prefixes(rows, seed, one, other, rule):
+def test_forget_sets_of_smaller_fractions_are_prefixes(rows, seed, one, other, rule):
     users = np.array([user for user, _ in rows], np.int64)
     sensitive = np.array([wanted for _, wanted in rows], bool)
     small, large = (choose(users, sensitive, seed, fraction, rule).tolist() for fraction in sorted((one, other)))
     assert large[: len(small)] == small
 
 
-def test_edges():
+def test_edge_cases():
     users, sensitive = np.array([5, 5, 5, 7, 7, 9]), np.array([True, True, True, True, True, False])
     assert choose(users, sensitive, 2, 0, "A").size == 0
     assert set(users[choose(users, sensitive, 2, 0, "B")]) in ({5}, {7})
@@ -76,7 +76,7 @@ def test_edges():
 
 @pytest.fixture
 def log(tmp_path):
-    """Return a maker of logs from rows; users u0 to u19, items 0 to 9."""
+    """A function that writes a log from rows with users u0 to u19 and items 0 to 9."""
 
     def make(content):
         path = tmp_path / "d.inter"
@@ -87,14 +87,14 @@ def log(tmp_path):
 
 
 def rows_of(n=400):
-    """Return rows in which every fifth line is sensitive for item 007 only, with unusual numbers and texts."""
+    """Return rows of which every fifth has the sensitive item 007, with unusual numbers and texts in the columns."""
     rng = np.random.default_rng(0)
     items = ["007", "7", "é", '"x"', "nan"]
     return [f"u{rng.integers(20)}\t{items[row % 5]}\t{row % 6}.50\t{row:06d}" for row in range(n)]
 
 
 @pytest.mark.parametrize(("end", "mark"), [("\n", ""), ("\r\n", ""), ("\n", "\ufeff"), ("\n\n", "")])
-def test_rows_are_copied_as_they_stand(log, tmp_path, end, mark):
+def test_rows_are_copied_unchanged(log, tmp_path, end, mark):
     rows = rows_of()
     raw = log((mark + HEADER + end.join(rows)).encode())
     report = generate(raw, raw.sensitive(["007", "not there"]), tmp_path / "out.inter", 2, 0.1, "A")
@@ -126,7 +126,7 @@ def test_rows_are_copied_as_they_stand(log, tmp_path, end, mark):
         (HEADER + "a\t1\t3\t0\ra\t1\t3\t0\n", ["1"], 1.0, "line ends other than LF and CRLF"),
     ],
 )
-def test_mistakes(log, tmp_path, content, items, fraction, message):
+def test_errors_are_one_line(log, tmp_path, content, items, fraction, message):
     with pytest.raises(UserError, match=message):
         raw = log(content.encode())
         generate(raw, raw.sensitive(items), tmp_path / "out.inter", 2, fraction, "A")
@@ -140,7 +140,7 @@ BASKETS = st.dictionaries(
 
 @given(BASKETS, st.sets(st.integers(0, 6), min_size=1, max_size=3), st.integers(0, 9), FRACTIONS)
 @example({"1": [[0, 0, 1], [1], [2], [3], [0]], "2": [[0], [1], [2], [3]]}, {0}, 2, 0.1)
-def test_baskets_equal_the_obvious_loop(tmp_path_factory, baskets, items, seed, fraction):
+def test_the_choice_of_baskets_equals_a_loop(tmp_path_factory, baskets, items, seed, fraction):
     folder = tmp_path_factory.mktemp("baskets")
     (folder / "d_merged.json").write_text(json.dumps(baskets))
     kept = {user: own for user, own in ((u, [b for b in bs if b]) for u, bs in baskets.items()) if len(own) >= 4}
@@ -172,7 +172,7 @@ def test_baskets_equal_the_obvious_loop(tmp_path_factory, baskets, items, seed, 
 
 @given(BASKETS, st.sets(st.integers(0, 6), min_size=1, max_size=3), st.integers(0, 9), st.integers(2, 3))
 @example({"1": [[0, 1], [0, 1], [2], [3]], "2": [[0, 4], [5, 0, 0], [2], [3]]}, {0}, 2, 2)
-def test_repeated_items_equal_the_obvious_loop(tmp_path_factory, baskets, items, seed, in_baskets):
+def test_the_choice_of_repeated_items_equals_a_loop(tmp_path_factory, baskets, items, seed, in_baskets):
     folder = tmp_path_factory.mktemp("baskets")
     (folder / "d_merged.json").write_text(json.dumps(baskets))
     expected, available = {}, 0
@@ -199,7 +199,7 @@ def test_repeated_items_equal_the_obvious_loop(tmp_path_factory, baskets, items,
     assert set(sets[0]) <= set(sets[1]) <= set(sets[2]) and len(people) == len(expected)
 
 
-def test_the_hash_seed_has_no_say(tmp_path):
+def test_the_choice_does_not_depend_on_the_hash_seed(tmp_path):
     (tmp_path / "d.inter").write_text(HEADER + "\n".join(rows_of()))
     script = (
         "import sys\n"

@@ -1,4 +1,4 @@
-"""Fake profiles as they lie on the disk: what they promote, and how they hide among the real ones."""
+"""Fake profiles in the written files: the items they promote, and their similarity to real profiles."""
 
 import json
 
@@ -15,7 +15,7 @@ from recbole.utils import UserError
 
 
 def core(rows):
-    """Return the items of the 5-core, by an obvious loop."""
+    """Return the items in the 5-core, by a loop."""
     while True:
         users, items = rows["user_id"].value_counts(), rows["item_id"].value_counts()
         good = rows["user_id"].map(users).ge(5) & rows["item_id"].map(items).ge(5)
@@ -35,7 +35,7 @@ def test_targets_are_unpopular_and_fillers_popular(data, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", PROFILE)
-def test_sessions_and_users(data, tmp_path, name):
+def test_fake_sessions_of_fake_users(data, tmp_path, name):
     _, fake, metadata = attack(data, name, tmp_path)
     clean, profile = rows_of(clean_log(data, name).path), PROFILE[name]
     assert list(fake.columns) == list(clean.columns)
@@ -49,7 +49,7 @@ def test_sessions_and_users(data, tmp_path, name):
     assert clean["timestamp"].min() <= fake["timestamp"].min()
 
 
-def test_ids_continue_the_real_ones(data, tmp_path):
+def test_fake_ids_continue_the_real_ones(data, tmp_path):
     first_to_last = [str(number) for number in range(1300, 1375)]
     sessions = attack(data, "sessions", tmp_path)[1]
     assert sessions["session_id"].unique().tolist() == sessions["user_id"].unique().tolist() == first_to_last
@@ -70,7 +70,7 @@ def test_ids_continue_the_real_ones(data, tmp_path):
         (["-5"], ["fraud_1", "fraud_2"]),
     ],
 )
-def test_fresh_ids(tokens, expected):
+def test_fake_ids_do_not_occur_in_the_log(tokens, expected):
     assert fresh_ids(pa.array(tokens), 2).to_pylist() == expected
 
 
@@ -79,12 +79,12 @@ def test_a_fake_session_never_gets_a_real_user(tmp_path, write_inter):
     write_inter(tmp_path, rows, SESSIONS, "sessions")
     writer = SpamWriter(clean_log(tmp_path, "sessions"), tmp_path, "sessions")
     fake = rows_of(writer.write(0.5, 2, 5)["paths"][0])
-    assert set(fake["session_id"]) == set(map(str, range(300, 600)))  # 500 is somebody
+    assert set(fake["session_id"]) == set(map(str, range(300, 600)))  # 500 is a real user
     assert set(fake["user_id"]) == set(map(str, range(579, 879)))
     assert fake.groupby("user_id")["session_id"].nunique().max() == 1
 
 
-def test_ratings_are_plausible(data, tmp_path):
+def test_fake_ratings_are_plausible(data, tmp_path):
     _, fake, metadata = attack(data, "ratings", tmp_path, ratio=0.5)
     clean = rows_of(clean_log(data, "ratings").path)
     on_target = fake["item_id"].isin(metadata["target_items"])
@@ -98,19 +98,19 @@ def test_ratings_are_plausible(data, tmp_path):
     assert drawn.mean() == pytest.approx(real.mean(), abs=4 * real.std() / len(drawn) ** 0.5)
 
 
-def test_baskets_are_sets_with_one_or_two_targets(data, tmp_path):
+def test_fake_baskets_are_sets_with_one_or_two_targets(data, tmp_path):
     _, fake, metadata = attack(data, "baskets", tmp_path, ratio=0.9)
     assert not fake.duplicated(["basket", "item_id"]).any()
     on_target = fake["item_id"].isin(metadata["target_items"]).groupby(fake["basket"]).sum()
     sizes = fake.groupby("basket").size()
     assert (on_target == np.where(sizes >= 5, 2, 1)).all() and (sizes >= 2).all()
     per_user = fake.groupby("user_id")["basket"].nunique()
-    assert per_user.between(4, 9).all()  # the real ones have 6: A = 6
+    assert per_user.between(4, 9).all()  # real users have 6 baskets: A = 6
     first = fake.groupby("basket")["item_id"].first().isin(metadata["target_items"])
-    assert 0.1 < first.mean() < 0.9  # shuffled
+    assert 0.1 < first.mean() < 0.9  # positions are shuffled
 
 
-def test_what_training_drops_is_not_promoted(tmp_path, write_inter):
+def test_items_that_training_filters_remove_are_not_promoted(tmp_path, write_inter):
     rows = [(f"u{p}", i, 3, t) for p, i, t in profiles()] + [("u0", 1000 + i, 3, 10**9) for i in range(50)]
     write_inter(tmp_path, rows, RATINGS, "ratings")
     log = clean_log(tmp_path, "ratings")
@@ -125,14 +125,14 @@ def test_what_training_drops_is_not_promoted(tmp_path, write_inter):
 
 
 @pytest.mark.parametrize(("name", "user"), [("ratings", "user_id"), ("sessions", "session_id")])
-def test_the_runs_own_filter_decides_what_is_promoted(data, tmp_path, name, user):
+def test_the_filter_of_the_run_decides_which_items_are_promoted(data, tmp_path, name, user):
     path, asked = data / name / f"{name}.inter", dict(zip(INTERVALS, ("[7,inf)", "[6,inf)"), strict=True))
     log, rows = CleanInteractions(path, TASKS[name], intervals=asked), rows_of(path)
-    assert log.n_profiles == 300, "profiles are counted as they stand in the file"
+    assert log.n_profiles == 300, "profiles are counted without filters"
     writer = SpamWriter(log, tmp_path, name)
     report = writer.write(RATIO, 2, 5)
     fake, everything = rows_of(report["paths"][0]), rows
-    while True:  # the core, by an obvious loop
+    while True:  # the core, by a loop
         good = rows[user].map(rows[user].value_counts()).ge(7)
         good &= rows["item_id"].map(rows["item_id"].value_counts()).ge(6)
         if good.all():
@@ -171,7 +171,7 @@ def test_the_runs_own_filter_decides_what_is_promoted(data, tmp_path, name, user
         (RATINGS, "", "CF", "no interactions"),
     ],
 )
-def test_data_that_cannot_be_imitated(tmp_path, columns, row, task, message):
+def test_data_without_enough_items_is_rejected(tmp_path, columns, row, task, message):
     path = tmp_path / "d.inter"
     path.write_text("\t".join(columns.split()) + f"\n{row}\n")
     with pytest.raises(UserError, match=message):
@@ -184,7 +184,7 @@ def test_ratings_without_times_or_ratings(tmp_path, write_inter):
     assert list(fake.columns) == ["user_id", "item_id"] and len(fake) >= 75 * 4
 
 
-def test_the_largest_times_are_drawn_from(tmp_path, write_inter):
+def test_large_timestamps_are_supported(tmp_path, write_inter):
     ends = [("u0", "s0", "i0", -(2**53)), ("u0", "s0", "i0", 2**53)]
     rows = [*ends, *((f"u{p}", f"s{p}", f"i{i}", t) for p, i, t in profiles())]
     write_inter(tmp_path, rows, SESSIONS, "sessions")
@@ -192,11 +192,11 @@ def test_the_largest_times_are_drawn_from(tmp_path, write_inter):
     assert len(fake) and fake.groupby("session_id")["timestamp"].apply(lambda own: own.is_monotonic_increasing).all()
 
 
-def test_tafeng_as_measured(reference, tmp_path):
+def test_tafeng_has_the_known_numbers(reference, tmp_path):
     writer = SpamWriter(CleanBaskets(reference / "data" / "tafeng" / "tafeng_merged.json"), tmp_path, "tafeng")
     report = writer.write(0.01, 2, 10)
     users = json.loads(report["paths"][0].read_text())
-    assert list(users) == [str(number) for number in range(13_950, 14_090)]  # ERASE's 140
+    assert list(users) == [str(number) for number in range(13_950, 14_090)]  # 140, as in ERASE
     assert {len(own) for own in users.values()} <= set(range(4, 10))
     sizes = [len(basket) for own in users.values() for basket in own]
     assert len(sizes) == pytest.approx(643, rel=0.05) and np.mean(sizes) == pytest.approx(6.2, rel=0.1)

@@ -1,4 +1,4 @@
-"""Which rows of a log may be asked for, and what is said of a file that cannot be read."""
+"""Raw logs: which rows may be in a forget set, and errors for malformed files."""
 
 import json
 
@@ -10,7 +10,7 @@ from recbole.utils import UserError
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
 
 
-def test_only_people_with_enough_of_both_may_ask(write_inter, tmp_path):
+def test_only_users_with_enough_sensitive_and_other_rows_are_eligible(write_inter, tmp_path):
     rows = [("a", "s"), ("a", "x"), ("b", "s"), ("b", "s"), ("b", "x"), ("c", "s"), ("c", "s")]
     path = write_inter(tmp_path, rows, "user_id:token item_id:token")
     log = RawInteractions(path, min_sensitive=2, min_remaining=1)
@@ -29,7 +29,7 @@ def test_rating_threshold(tmp_path):
 
 @pytest.fixture
 def shop(tmp_path):
-    """Three people with the listed items 1 and 2: "b" has 1 twice, "a" has both twice, "c" has each once."""
+    """Three users and the listed items 1 and 2: "b" has 1 in two baskets, "a" has both in two, "c" has each once."""
     baskets = {
         "b": [[1, 9], [1, 2, 9], [9], [9], [9]],
         "a": [[2, 1, 9], [1, 1, 9], [2, 9], [9]],
@@ -43,25 +43,25 @@ def shop(tmp_path):
     ("in_baskets", "rows"),
     [
         (1, [("b", 1), ("b", 1), ("b", 2), ("a", 2), ("a", 1), ("a", 1), ("a", 2), ("c", 1), ("c", 2)]),
-        (2, [("b", 1), ("b", 1), ("a", 2), ("a", 1), ("a", 1), ("a", 2)]),  # [1, 1] is one basket
+        (2, [("b", 1), ("b", 1), ("a", 2), ("a", 1), ("a", 1), ("a", 2)]),  # [1, 1] is a single basket
         (3, []),
     ],
 )
-def test_items_in_so_many_baskets_are_asked_for(shop, in_baskets, rows):
+def test_only_items_in_enough_baskets_are_requested(shop, in_baskets, rows):
     log = RawBaskets(shop, in_baskets=in_baskets)
     users, items = [log.tokens[user] for user in log.users], map(int, log.items.to_pylist())
     asked = log.sensitive(["1", "2", "nowhere"])
     assert [row for row, chosen in zip(zip(users, items, strict=True), asked, strict=True) if chosen] == rows
 
 
-def test_who_asks_only_for_the_repeated_keeps_the_baskets_of_the_others(tmp_path):
+def test_a_request_for_repeated_items_keeps_baskets_of_other_items(tmp_path):
     (tmp_path / "d.json").write_text('{"a": [[1, 9], [1, 9], [2], [9]], "b": [[1], [1], [2], [9]]}')
     assert not RawBaskets(tmp_path / "d.json").sensitive(["1", "2"]).any()  # without 1 and 2, "a" has three baskets
     log = RawBaskets(tmp_path / "d.json", in_baskets=2)
     assert [log.tokens[user] for user in log.users[log.sensitive(["1", "2"])]] == ["a", "a"]
 
 
-def test_pairs_are_written_where_users_alone_would_ask_for_more(shop, tmp_path):
+def test_pairs_are_written_if_a_list_of_users_would_request_more(shop, tmp_path):
     log = RawBaskets(shop, in_baskets=2, user_field="who", item_field="what", separator=",")
     assert log.extension == "inter"
     log.write(tmp_path / "out.inter", log.sensitive(["1", "2"]).nonzero()[0][::-1])

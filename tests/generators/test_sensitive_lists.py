@@ -1,4 +1,4 @@
-"""Lists of sensitive items."""
+"""Files with lists of sensitive items."""
 
 import pytest
 
@@ -8,19 +8,19 @@ from recbole.utils import UserError
 
 @pytest.mark.parametrize("kind", ["asins", "products", "tracks"])
 @pytest.mark.parametrize("content", [b"10\n9\n007\n", b"10\r\n9\r\n007", b"\xef\xbb\xbf10\n\n9\n10\n007\n"])
-def test_reads_each_name(tmp_path, kind, content):
+def test_every_file_name_is_read(tmp_path, kind, content):
     (tmp_path / f"sensitive_{kind}_mental_health.txt").write_bytes(content)
     assert read_sensitive_items(tmp_path, "mental_health") == ["10", "9", "007"]
     assert list_categories(tmp_path) == ["mental_health"]
 
 
-def test_asins_come_before_products_before_tracks(tmp_path):
+def test_files_of_asins_precede_products_and_tracks(tmp_path):
     for kind, others in (("tracks", "t"), ("products", "p"), ("asins", "a")):
         (tmp_path / f"sensitive_{kind}_meat.txt").write_text(others)
         assert read_sensitive_items(tmp_path, "meat") == [others]
 
 
-def test_missing_list(tmp_path):
+def test_a_missing_list_is_an_error(tmp_path):
     folder = tmp_path / "tafeng"
     write_sensitive_items(folder, "horror", ["1"])
     with pytest.raises(UserError) as caught:
@@ -43,14 +43,14 @@ def test_missing_list(tmp_path):
         ("shop", "write one item token per line"),
     ],
 )
-def test_a_missing_list_of_a_subset_and_of_ones_own_data(tmp_path, dataset, told):
+def test_a_missing_list_of_a_subset_and_of_own_data(tmp_path, dataset, told):
     with pytest.raises(UserError) as caught:
         read_sensitive_items(tmp_path / dataset, "midling")
     assert str(caught.value).endswith(f"; {told})")
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"\n\r\n", "the list is empty"), (b"\xff\n", "not UTF-8")])
-def test_unusable_list(tmp_path, content, message):
+def test_an_unusable_list_is_an_error(tmp_path, content, message):
     (tmp_path / "sensitive_asins_meat.txt").write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_sensitive_items(tmp_path, "meat")
@@ -60,7 +60,7 @@ def test_unusable_list(tmp_path, content, message):
     ("items", "written"),
     [(["10", "9", "10"], b"9\n10\n"), (["10", "9", "09"], b"09\n10\n9\n"), ({"B", "a"}, b"B\na\n")],
 )
-def test_lists_are_written_once_each_in_order(tmp_path, items, written):
+def test_lists_are_written_sorted_without_repeats(tmp_path, items, written):
     path = write_sensitive_items(tmp_path, "meat", items)
     assert path == tmp_path / "sensitive_asins_meat.txt"
     assert path.read_bytes() == written

@@ -1,4 +1,4 @@
-"""An attack's files: what is told of it, that a seed says everything, and which attacks are refused."""
+"""The files of a spam attack: metadata, reproducibility, and rejected attacks."""
 
 import hashlib
 import json
@@ -50,13 +50,13 @@ def test_the_metadata(data, tmp_path, name):
     )
 
 
-def test_one_seed_one_set_of_targets(data, tmp_path):
+def test_the_seed_determines_the_targets(data, tmp_path):
     one, other = (attack(data, "sessions", tmp_path, ratio)[2] for ratio in (0.01, 0.2))
     assert one["target_items"] == other["target_items"]
     assert attack(data, "sessions", tmp_path, seed=3)[2]["target_items"] != one["target_items"]
 
 
-def test_hash_seed_locale_and_time_zone_have_no_say(data, tmp_path):
+def test_files_do_not_depend_on_hash_seed_locale_and_time_zone(data, tmp_path):
     script = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
@@ -79,7 +79,7 @@ for name in TASKS: attack(Path(sys.argv[2]), name, Path(sys.argv[3]))
     assert len(written[0]) == 8 and written[0] == written[1] == written[2]
 
 
-def test_another_attack_is_not_overwritten_unasked(data, tmp_path):
+def test_an_attack_with_other_settings_is_not_overwritten_without_the_flag(data, tmp_path):
     writer = SpamWriter(clean_log(data, "sessions"), tmp_path, "sessions")
     path, metadata_path = writer.write(RATIO, 2, 5)["paths"]
     before = path.read_bytes()
@@ -100,8 +100,8 @@ def test_another_attack_is_not_overwritten_unasked(data, tmp_path):
 
 
 @pytest.mark.parametrize("at", [0, 1])
-def test_a_kill_between_the_two_files_leaves_none_that_another_tells_of(data, tmp_path, at):
-    """The same command works after it, and one with other settings is not held up by half of an attack."""
+def test_a_kill_between_the_two_files_leaves_no_mismatched_pair(data, tmp_path, at):
+    """The same command succeeds afterwards, and so does one with other settings."""
     writer = SpamWriter(clean_log(data, "sessions"), tmp_path, "sessions")
     path, described = writer.write(RATIO, 2, 6)["paths"]
     child = os.fork()
@@ -127,7 +127,7 @@ def test_a_kill_between_the_two_files_leaves_none_that_another_tells_of(data, tm
     assert json.loads(described.read_text())["artifact_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_baskets_of_another_filter_are_not_overwritten_unasked(data, tmp_path):
+def test_baskets_for_another_filter_are_not_overwritten_without_the_flag(data, tmp_path):
     path = data / "baskets" / "baskets_merged.json"
     SpamWriter(CleanBaskets(path, 5), tmp_path, "baskets").write(RATIO, 2, 5)
     SpamWriter(CleanBaskets(path, 5), tmp_path, "baskets").check(RATIO, 2, 5)
@@ -137,7 +137,7 @@ def test_baskets_of_another_filter_are_not_overwritten_unasked(data, tmp_path):
         CleanBaskets(path, 99)
 
 
-def test_there_are_at_most_a_hundred_fakes_for_each_real_profile(data, tmp_path):
+def test_at_most_a_hundred_fakes_for_each_real_profile(data, tmp_path):
     writer = SpamWriter(clean_log(data, "sessions"), tmp_path, "sessions")
     writer.check(0.99, 2, 5)
     with pytest.raises(
@@ -147,13 +147,13 @@ def test_there_are_at_most_a_hundred_fakes_for_each_real_profile(data, tmp_path)
 
 
 @pytest.mark.parametrize("ratio", [0, 1, -0.1, 1.5, float("nan")])
-def test_impossible_shares(data, tmp_path, ratio):
+def test_impossible_fractions_are_rejected(data, tmp_path, ratio):
     with pytest.raises(UserError, match="must be between 0 and 1"):
         SpamWriter(clean_log(data, "sessions"), tmp_path, "sessions").check(ratio, 2, 5)
 
 
 @pytest.mark.parametrize("number", [0, -1, 21])
-def test_impossible_numbers_of_targets(data, tmp_path, number):
+def test_impossible_numbers_of_targets_are_rejected(data, tmp_path, number):
     log = clean_log(data, "sessions")
     assert len(log.unpopular) < 21
     with pytest.raises(UserError, match=f"--n_target_items {number}: must be from 1 to {len(log.unpopular)}"):

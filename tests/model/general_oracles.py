@@ -1,7 +1,7 @@
-"""Slow and obvious float64 versions of the collaborative-filtering models: dense matrices, loops, the papers' symbols.
+"""Slow reference versions of the collaborative-filtering models in float64: dense matrices, loops, the papers' symbols.
 
-Each takes a model for its parameters and hyper-parameters, the pairs of its data set, and a batch as lists of ids; it
-returns the loss and the matrix of all scores [n_users, n_items].
+Each function takes a model with its parameters and hyper-parameters, the pairs of its data set, and a batch as lists of
+ids. It returns the loss and the matrix of all scores [n_users, n_items].
 """
 
 import math
@@ -10,13 +10,13 @@ import torch
 
 
 def rows_of(batch):
-    """Return a batch's (user, item, negative item) triples."""
+    """Return the (user, item, negative item) triples of a batch."""
     columns = [batch[name].tolist() for name in ("user_id", "item_id", "neg_item_id") if name in batch]
     return list(zip(*columns, strict=True))
 
 
 def adjacency(model, pairs):
-    """Return the 0/1 adjacency of users above items, dense."""
+    """Return the dense 0/1 adjacency matrix of users followed by items."""
     n = model.n_users + model.n_items
     a = torch.zeros(n, n)
     for user, item in pairs:
@@ -25,7 +25,7 @@ def adjacency(model, pairs):
 
 
 def normalised(a):
-    """Return D^-1/2 A D^-1/2 with RecBole's 1e-7 on the degrees."""
+    """Return D^-1/2 A D^-1/2, with 1e-7 added to the degrees as in RecBole."""
     d = a.sum(dim=1) + 1e-7
     return a / torch.sqrt(d[:, None] * d[None, :])
 
@@ -43,7 +43,7 @@ def mean_of_layers(model, matrices):
 
 
 def norms(*vectors):
-    """Return the sum of Frobenius norms of lists of vectors over the batch size: RecBole's EmbLoss."""
+    """Return RecBole's EmbLoss: the sum of the Frobenius norms of lists of vectors, divided by the batch size."""
     return sum(torch.stack(group).norm() for group in vectors) / len(vectors[0])
 
 
@@ -57,14 +57,14 @@ def bpr_of(rows, users, items, gamma=1e-10):
 
 
 def cosine(a, b):
-    return (a @ b) / (a.norm() * b.norm()).clamp_min(1e-16)  # 0 of a zero vector
+    return (a @ b) / (a.norm() * b.norm()).clamp_min(1e-16)  # 0 for a zero vector
 
 
 def sgl(model, pairs, batch):
     rows = rows_of(batch)
     users, items = mean_of_layers(model, [normalised(adjacency(model, pairs))] * model.n_layers)
     views = []
-    for matrices in model.views():  # their values are worked out again from which edges they have
+    for matrices in model.views():  # their values are recomputed from their edges
         views.append(mean_of_layers(model, [normalised((m.to_dense() > 0).to(torch.float64)) for m in matrices]))
     contrast = 0.0
     for side, nodes in ((0, [u for u, _, _ in rows]), (1, [p for _, p, _ in rows])):
@@ -106,7 +106,10 @@ def neumf(model, pairs, batch):
 
 
 def wmf(model, pairs, batch):
-    """Only the sum over all examples has an obvious form, so the batch has to be all of the pairs."""
+    """Return the loss and scores of WMF.
+
+    The batch must contain all pairs, since only the sum over all has a simple form.
+    """
     users, items, w = model.user_embedding.weight, model.item_embedding.weight, model.negative_weight
     assert sorted(rows_of(batch)) == sorted(pairs)
     loss = 0.0
@@ -155,7 +158,7 @@ def dccf(model, pairs, batch):
 
 
 def teacher_layers(model, pairs):
-    """Return the layers of SimRec's teacher, of which each node is its own neighbour, as constants."""
+    """Return the layers of SimRec's teacher as constants; each node is its own neighbour."""
     a = normalised(adjacency(model, pairs) + torch.eye(model.n_users + model.n_items))
     layers = [tables(model.teacher).detach()]
     for _ in range(model.config["n_layers"]):

@@ -1,4 +1,4 @@
-"""What every model promises: its tests are a subclass of `ModelContract` that sets ``model``."""
+"""Contract of models: a model is tested by a subclass of `ModelContract` that sets ``model``."""
 
 from abc import ABC
 from typing import ClassVar
@@ -17,20 +17,20 @@ from recbole.trainer.state import Run, State
 from recbole.utils import init_seed, stream
 
 PLACES = ("gate_places",)
-"""Buffers that say which entries of a matrix are stored."""
+"""Buffers with the positions of a matrix's stored entries."""
 
 
 def without_contract(names):
-    """Return those of the models (lower-case names) that no contract is about."""
+    """Return those of the models (lower-case names) that no contract covers."""
     return uncovered(ModelContract, "model", names)
 
 
 class ModelContract(ABC):
-    """A small world of the model's task is trained once.
+    """A model is trained once on small data of its task, and then checked.
 
-    ``learns`` says whether it makes anything of the data, ``ranks`` whether its scores tell items apart for everybody,
-    ``repeats`` whether the same question has the same answer; ``planted_leaves`` is the most that planted rows, all
-    forgotten, may leave in a parameter: nothing, but for rounding where a sparse product rounds by where a row stands.
+    ``learns``: training changes the scores. ``ranks``: scores differ between items for every user. ``repeats``: scoring
+    twice gives the same result. ``planted_leaves``: how much planted rows may change a parameter after they were all
+    forgotten: zero, or rounding errors if a sparse product depends on the positions of rows.
     """
 
     model: ClassVar[str]
@@ -63,7 +63,7 @@ class ModelContract(ABC):
         assert torch.isfinite(scores[:, 1:]).all()
         assert not self.ranks or (scores[:, 1:].std(dim=1) > 0).all()
 
-    def test_scoring_changes_nothing_and_repeats_to_the_bit(self, world):
+    def test_scoring_has_no_side_effect_and_is_repeatable(self, world):
         model = self.fresh(world)
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         first = self.scores(model, world).clone()
@@ -101,7 +101,7 @@ class ModelContract(ABC):
         loss.backward()
         return model, batch, loss
 
-    def test_rebuilding_on_a_mask_leaves_the_parameters(self, world):
+    def test_rebuilding_under_a_mask_does_not_change_parameters(self, world):
         model = self.fresh(world)
         before = {name: parameter.clone() for name, parameter in model.named_parameters()}
         mask = np.zeros(len(world.dataset.log), dtype=bool)
@@ -114,7 +114,7 @@ class ModelContract(ABC):
             assert torch.equal(scored, self.scores(model, world, n=len(USERS) * 4))
         assert torch.isfinite(self.scores(model, world)[:, 1:]).all()
 
-    def test_a_mask_equals_removal_to_the_bit(self, world):
+    def test_masking_rows_equals_removing_them_bit_by_bit(self, world):
         mask = np.zeros(len(world.dataset.log), dtype=bool)
         for request in world.requests.between(0, len(world.requests)):
             mask[request.rows] = True
@@ -123,8 +123,8 @@ class ModelContract(ABC):
         assert same(masked, otherwise) and same(masked, without)
         assert not self.learns or not same(masked, known(trained(world.config, world.data(), 2)))
 
-    def test_with_all_planted_rows_forgotten_it_is_the_clean_model_to_the_bit(self, world, tmp_path, monkeypatch):
-        # Rows of a multiple of 16 numbers: a fused Adam rounds the last few of a tensor in another way.
+    def test_with_all_planted_rows_masked_it_equals_the_clean_model_bit_by_bit(self, world, tmp_path, monkeypatch):
+        # Rows have a multiple of 16 numbers, since a fused Adam rounds the last few numbers of a tensor differently.
         for size in ("embedding_size", "mf_embedding_size", "mlp_embedding_size"):
             monkeypatch.setitem(world.config, size, 16)
         both, run = poisoned(world.data(), tmp_path), Run(world.config, get_model(self.model))
@@ -147,7 +147,7 @@ class ModelContract(ABC):
             torch.testing.assert_close(genuine, values, rtol=0, atol=self.planted_leaves, equal_nan=True)
         assert not self.learns or not same(attacked, forgotten)
 
-    def test_one_request_after_another_ends_where_rebuilding_does(self, world):
+    def test_several_requests_equal_one_rebuild(self, world):
         model, other, data = self.fresh(world), self.fresh(world), world.data()
         for request in world.requests:
             model.rebuild_without(data, data.forget(request.rows).rows)
@@ -155,7 +155,7 @@ class ModelContract(ABC):
         if self.repeats:
             assert torch.equal(self.scores(model, world), self.scores(other, world))
 
-    def test_what_is_saved_is_all_that_it_knows(self, world):
+    def test_a_checkpoint_contains_the_whole_state(self, world):
         model = self.fresh(world)
         other = get_model(self.model)(world.config, world.dataset)
         other.load_state_dict(model.state_dict())

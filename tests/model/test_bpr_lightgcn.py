@@ -1,4 +1,4 @@
-"""BPR and LightGCN against independent computations in NumPy, float64."""
+"""BPR and LightGCN, compared with independent NumPy implementations in float64."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ MODELS = pytest.mark.parametrize("name", ["BPR", "LightGCN"])
 
 @pytest.fixture(scope="module")
 def dataset(small_dataset, config):
-    """The small data set with a tenth of the rows forgotten, and settings that LightGCN needs."""
+    """The small data set with a tenth of the rows forgotten, and the settings of LightGCN."""
     made = small_dataset.masked(np.arange(len(small_dataset.log)) % 10 == 3)
     made.config = config("nowhere", "LightGCN", **SETTINGS)
     return made
 
 
 def model_of(name, dataset, **settings):
-    """Return a float64 model with weights large enough to matter."""
+    """Return a float64 model with large random weights."""
     for key, value in settings.items():
         dataset.config[key] = value
     torch.manual_seed(4)
@@ -44,7 +44,7 @@ def batch_of(model, dataset):
     )
 
 
-# --- the same in NumPy -----------------------------------------------------------------------------------------------
+# --- NumPy implementation --------------------------------------------------------------------------------------------
 def parameters(model):
     return {name: value.detach().numpy().copy() for name, value in model.named_parameters()}
 
@@ -106,7 +106,7 @@ def test_loss(name, dataset, require_pow):
 
 
 def central(function, value, at, step=1e-5):
-    """Return the central difference of a function of a dictionary of arrays, in one entry."""
+    """Return the central difference of a function of a dictionary of arrays, with respect to one entry."""
     name, index = at
     up, down = ({key: array.copy() for key, array in value.items()} for _ in range(2))
     up[name][index] += step
@@ -126,7 +126,7 @@ def test_gradient_is_the_loss_of_the_numpy_model_by_finite_differences(name, dat
         expected = central(lambda value: loss_of(name, value, dataset, batch), weights, place)
         found = dict(model.named_parameters())[place[0]].grad[place[1]]
         assert float(found) == pytest.approx(expected, abs=1e-7)
-    assert expected == 0, "padding has no gradient"
+    assert expected == 0, "the padding row has no gradient"
 
 
 @MODELS
@@ -148,8 +148,8 @@ def test_second_derivatives_by_differences_of_gradients(name, dataset):
 
 
 @MODELS
-def test_row_tables_say_truly_where_the_loss_reads(name, dataset):
-    """The gradient of a batch is zero in every row of a declared table that the batch does not look up."""
+def test_the_loss_reads_only_the_declared_rows(name, dataset):
+    """In every declared table, the gradient of a batch is zero in all rows that the batch does not look up."""
     model = model_of(name, dataset)
     batch = batch_of(model, dataset)
     model.calculate_loss(batch).backward()
@@ -190,7 +190,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("how", CHANGES)
 @pytest.mark.parametrize("training", [False, True])
-def test_scores_are_never_of_old_weights(dataset, how, training):
+def test_scores_never_use_old_weights(dataset, how, training):
     model = model_of("LightGCN", dataset).train(training)
     old = scores(model)
     model.user_embedding.weight.grad = torch.ones_like(model.user_embedding.weight)
@@ -200,7 +200,7 @@ def test_scores_are_never_of_old_weights(dataset, how, training):
     assert not torch.allclose(scores(model), old)
 
 
-def test_scores_are_never_of_an_old_graph(dataset):
+def test_scores_never_use_an_old_graph(dataset):
     model = model_of("LightGCN", dataset).eval()
     old = scores(model)
     for every in (2, 3, 4):
@@ -212,8 +212,11 @@ def test_scores_are_never_of_an_old_graph(dataset):
     assert torch.allclose(scores(model), old)
 
 
-def test_a_forgotten_edge_carries_nothing(dataset):
-    """Before, a user's score hears of the neighbours over the edge; after, a user without edges hears of nobody."""
+def test_a_forgotten_edge_propagates_nothing(dataset):
+    """Before, a user's score depends on the neighbours over the edge.
+
+    Afterwards, a user without edges depends on no other node.
+    """
     log = dataset.log
     alone = dataset.masked(dataset.forgotten | (log.user == 5))
     model = model_of("LightGCN", dataset).eval()
@@ -243,7 +246,7 @@ def test_a_repeated_pair_is_one_edge(tmp_path, write_inter, config):
     )
 
 
-def test_scoring_drops_what_was_cached(dataset):
+def test_an_evaluation_does_not_use_embeddings_of_an_earlier_one(dataset):
     model = model_of("LightGCN", dataset).eval()
     rows = dataset.eval_rows("test")
     first = top_items(model, rows, 5)

@@ -1,4 +1,4 @@
-"""Every model on a device that is not there: it mixes nothing with the CPU, and says what it says on the CPU."""
+"""Every model on the fake GPU: it never mixes devices, and gives the CPU's results."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def data_of(tmp_path_factory, config, sessions, small_dataset):
-    """A factory: ``data_of(model)`` gives a data set of the model's task."""
+    """A function: ``data_of(model)`` returns a data set of the model's task."""
     folder = tmp_path_factory.mktemp("baskets")
     walks = {user: [(7 * user + 3 * at + at * at % 5) % 39 + 1 for at in range(4 + user % 9)] for user in range(24)}
     (folder / "small").mkdir()
@@ -45,7 +45,7 @@ def data_of(tmp_path_factory, config, sessions, small_dataset):
 
 
 def numbers_of(name, data, device):
-    """Return what a model makes of a batch and of questions: numbers on the CPU, in a fixed order."""
+    """Return the results of a model for a batch and for evaluation rows, CPU tensors in a fixed order."""
     config = data.config
     config["device"] = torch.device(device)
     init_seed(config["seed"])
@@ -64,7 +64,7 @@ def numbers_of(name, data, device):
 
 
 def steps(config, model, batch):
-    """Return a Hessian product's image, and the parameters after a step in each of the epochs that differ."""
+    """Return a Hessian-vector product, and the parameters after a step in each of the epochs that differ."""
     with second_order(model):
         space = Subspace(model, batches=[batch])
         found = [HessianProduct(space, [batch])(torch.ones_like(space.vector()))]
@@ -84,7 +84,7 @@ def steps(config, model, batch):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_stays_on_its_device(name, data_of):
-    """Loss, first and second derivatives, an optimizer's step, a rebuilt model's scores are the CPU's, but rounding."""
+    """Loss, derivatives, an optimizer step, and scores of a rebuilt model equal the CPU's up to rounding."""
     data = data_of(name)
     on_cpu = numbers_of(name, data, "cpu")
     with fake_device() as device:

@@ -1,4 +1,4 @@
-"""RecBole's own model files, unmodified, in the model folders of a copy of this package: each trains and is evaluated.
+"""RecBole's unmodified model files in the model folders of a copy of this package: each can be trained and evaluated.
 
 Set ``RECBOLE_WHEEL`` to a downloaded ``recbole-1.2.1-py3-none-any.whl``; ``pytest -s`` shows the table.
 """
@@ -71,7 +71,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """A folder with a copy of this package that holds RecBole's model files, and a small data set; and those files."""
+    """A copy of this package with RecBole's model files in a folder that also has a small data set, and these files."""
     wheel = os.environ.get("RECBOLE_WHEEL")
     if not wheel:
         pytest.skip("RECBOLE_WHEEL is not set")
@@ -94,7 +94,7 @@ def house(tmp_path_factory):
 
 
 def write_data(folder):
-    """Write sequences that repeat themselves, with ratings, and a category and two tags for each item."""
+    """Write sequences with repeated patterns and ratings, and a category and two tags for each item."""
     folder.mkdir(parents=True)
     draw = np.random.default_rng(5)
     rows = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
@@ -117,7 +117,7 @@ train_batch_size: 256
 
 
 def class_names(path):
-    """Return the model of a module: the class whose name is the module's."""
+    """Return the model class in a module: the class with the module's name."""
     lines = [line for line in path.read_text().splitlines() if line.startswith("class ")]
     names = [line.removeprefix("class ").partition("(")[0] for line in lines]
     return [name for name in names if name.lower() == path.stem]
@@ -156,7 +156,7 @@ def test_recboles_model_files_run(house, kind, tmp_path):
 # --- graphs --------------------------------------------------------------------------------------------------------
 
 GRAPHS = {"LightGCN": "norm_adj_matrix", "NGCF": "norm_adj_matrix", "GCMC": "support"}
-"""RecBole's graph models, and the attribute in which each holds its graph over users and, behind them, items."""
+"""RecBole's graph models to the attribute with their graph, whose nodes are the users followed by the items."""
 
 UNLEARN = """
 import json, sys
@@ -249,7 +249,7 @@ START = "import sys, recbole.quick_start.main as main; sys.exit(main.{}(sys.argv
 
 
 def test_the_programs_train_and_unlearn_one_of_them(house, tmp_path):
-    """NGCF, from the command line: the weights of the last checkpoint differ, and so does what it recommends."""
+    """NGCF on the command line: unlearning changes the weights of the last checkpoint and its recommendations."""
     folder, _ = house
     asked = ["user_id:token\titem_id:token"]
     for line in (folder / "dataset/toy/toy.inter").read_text().splitlines()[1:]:

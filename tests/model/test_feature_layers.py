@@ -1,4 +1,4 @@
-"""RecBole's rarer building blocks, against the same written as loops."""
+"""RecBole's rarer layers, compared with implementations as loops."""
 
 import math
 from types import SimpleNamespace
@@ -85,7 +85,7 @@ def test_attention_of_din_position_by_position(normalise, weights):
 
 
 def test_light_attention_by_definition():
-    """One layer, head by head and entry by entry; the softmaxes run over the asking positions, as in RecBole."""
+    """One layer, head by head and entry by entry; as in RecBole, the softmax is over the query positions."""
     encoder = LightTransformerEncoder(2, 2, 3, 4, 5, 6, 0.0, 0.0, "relu", 1e-6)
     x, places = torch.randn(2, 5, 4), torch.randn(5, 4)
     outputs = encoder(x, places)
@@ -140,7 +140,7 @@ def pooled(vectors, mode):
 
 
 @pytest.mark.parametrize("mode", ["sum", "mean", "max"])
-def test_selected_columns_of_items(mode):
+def test_selected_columns_of_items_are_embedded(mode):
     layer = FeatureSeqEmbLayer(dataset(), 6, ["brand", "tags", "price", "sizes"], mode, "cpu")
     assert layer.num_feature_field == {"item": 4} and not dict(layer.state_dict()).keys() & {"values"}
     items = torch.tensor([[1, 2, 3], [3, 0, 1]])
@@ -155,15 +155,15 @@ def test_selected_columns_of_items(mode):
         same(numbers[at][1], pooled([sizes.table.weight[0] * size for size in COLUMNS["sizes"][1][item] if size], mode))
 
 
-def test_all_columns_of_users_and_items():
+def test_all_columns_of_users_and_items_are_embedded():
     layer = ContextSeqEmbLayer(dataset(numerical=()), 6, "mean", "cpu")
     tokens, numbers = layer(torch.tensor([2, 1]), torch.tensor([[1, 2, 3], [3, 0, 1]]))
     assert tokens["user"].shape == (2, 1, 6) and tokens["item"].shape == (2, 3, 3, 6)
-    assert numbers == {"user": None, "item": None}, "numbers count if numerical_features says so"
+    assert numbers == {"user": None, "item": None}, "numeric columns are used if numerical_features lists them"
     same(tokens["user"][0, 0], layer.tokens["user"][0].table.weight[2])
 
 
-def test_what_cannot_be_embedded():
+def test_columns_that_cannot_be_embedded_are_rejected():
     with pytest.raises(UserError, match="pooling_mode: 'avg' is not mean, sum or max"):
         FeatureSeqEmbLayer(dataset(), 6, ["brand"], "avg", "cpu")
     with pytest.raises(UserError, match="no column 'colour' of items is loaded"):

@@ -1,4 +1,4 @@
-"""EASE and ItemKNN against brute force, and exact forgetting against fitting anew."""
+"""EASE and ItemKNN, compared with brute force; exact unlearning compared with fitting again."""
 
 import math
 
@@ -16,7 +16,7 @@ from recbole.utils import UserError, stream
 
 @pytest.fixture(scope="module")
 def build(config, small_dataset):
-    """A factory: ``build(name, rows, **settings)`` gives a model on the data without the rows, and that data."""
+    """A function: ``build(name, rows, **settings)`` returns a model fitted without the rows, and its data."""
 
     def make(name, rows=(), **settings):
         cls = get_model(name)
@@ -42,7 +42,7 @@ def test_ease_minimises_its_ridge_loss(build):
     x = dataset.inter_matrix("csr").toarray()
     n = x.shape[1]
     expected = np.zeros((n, n))
-    for j in range(n):  # each column is a ridge regression on the other items
+    for j in range(n):  # each column solves a ridge regression on the other items
         others = [i for i in range(n) if i != j]
         z = x[:, others]
         expected[others, j] = np.linalg.solve(z.T @ z + 3.0 * np.eye(n - 1), z.T @ x[:, j])
@@ -52,7 +52,7 @@ def test_ease_minimises_its_ridge_loss(build):
 @pytest.mark.parametrize("shrink", [0.0, 2.5])
 @pytest.mark.parametrize("method", ["item", "user"])
 def test_itemknn_by_hand(build, method, shrink, monkeypatch):
-    monkeypatch.setattr(itemknn, "PAIRS_AT_ONCE", 100)  # several blocks
+    monkeypatch.setattr(itemknn, "PAIRS_AT_ONCE", 100)  # forces several blocks
     model, dataset = build("ItemKNN", k=5, shrink=shrink, knn_method=method)
     x = dataset.inter_matrix("csr").toarray()
     table = x if method == "item" else x.T
@@ -69,13 +69,13 @@ def test_itemknn_by_hand(build, method, shrink, monkeypatch):
             w[i, j] = -similarity
     expected = x @ w if method == "item" else w.T @ x
     assert np.allclose(scores(model, dataset).numpy(), expected, atol=1e-12)
-    assert (np.diff(model.w.indptr) == 5).sum() > n // 2, "the limit matters"
+    assert (np.diff(model.w.indptr) == 5).sum() > n // 2, "the limit has an effect"
 
 
 @pytest.mark.parametrize(("name", "options"), MODELS)
 @given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=4), seed=st.integers(0, 99))
 @settings(max_examples=12, deadline=None)
-def test_forgetting_one_after_another_is_fitting_on_what_is_left(build, name, options, sizes, seed):
+def test_forgetting_step_by_step_equals_fitting_the_remaining_rows(build, name, options, sizes, seed):
     model, dataset = build(name, **options)
     order = stream(seed, "order").permutation(dataset.train_rows)
     before = scores(model, dataset)
@@ -92,7 +92,7 @@ def test_forgetting_one_after_another_is_fitting_on_what_is_left(build, name, op
 
 
 @pytest.mark.parametrize(("name", "options"), MODELS)
-def test_a_small_change_is_not_fitted_anew(build, name, options, monkeypatch):
+def test_a_small_change_is_an_update_rather_than_a_new_fit(build, name, options, monkeypatch):
     model, dataset = build(name, **options)
     scores(model, dataset)
     monkeypatch.setattr(type(model), "fit", lambda *_: pytest.fail("fitted anew"))
@@ -102,7 +102,7 @@ def test_a_small_change_is_not_fitted_anew(build, name, options, monkeypatch):
     scores(model, reduced)
 
 
-def test_ease_fits_anew_when_many_users_changed(build, monkeypatch):
+def test_ease_is_fitted_again_if_many_users_changed(build, monkeypatch):
     model, dataset = build("EASE")
     scores(model, dataset)
     _, reduced = build("EASE", dataset.train_rows[::2])
@@ -121,7 +121,7 @@ def test_pairs_are_scored_like_lists(build, name, options):
 
 
 @pytest.mark.parametrize(("name", "parameter"), [("EASE", "dummy_param"), ("ItemKNN", "fake_loss")])
-def test_a_checkpoint_holds_nothing_of_the_data(build, name, parameter):
+def test_a_checkpoint_contains_no_training_data(build, name, parameter):
     model, dataset = build(name)
     scores(model, dataset)
     assert set(model.state_dict()) == {parameter} and not model.trainable
@@ -131,7 +131,7 @@ def test_a_checkpoint_holds_nothing_of_the_data(build, name, parameter):
 
 
 @pytest.mark.parametrize(("name", "options"), MODELS)
-def test_a_checkpoint_holds_what_updates_left(build, name, options, monkeypatch):
+def test_a_checkpoint_contains_the_result_of_updates(build, name, options, monkeypatch):
     model, dataset = build(name, **options)
     scores(model, dataset)
     _, reduced = build(name, dataset.log.rows_of(np.array([3, 20]))[:4], **options)
@@ -142,7 +142,7 @@ def test_a_checkpoint_holds_what_updates_left(build, name, options, monkeypatch)
     assert torch.equal(scores(loaded, reduced), scores(model, reduced))
     with pytest.raises(UserError, match="belongs to another model"):
         loaded.load_other_parameter({"learned": torch.zeros(3, 4)})
-    assert loaded.other_parameter() is not None, "a copy of the checkpoint is whole"
+    assert loaded.other_parameter() is not None, "a copy of the checkpoint is complete"
 
 
 NUMBERS = st.sampled_from([-(2**62), -1, 0, 1, 3, 40, 41, 2**31, 2**62])
@@ -158,7 +158,7 @@ CHANGES = st.one_of(
 
 
 def changed(part, kind, at, value):
-    """Return a tensor with an entry, its length or its type changed."""
+    """Return a tensor with a changed entry, length or dtype."""
     if kind == "type":
         return part.to(value)
     if kind == "length":
@@ -171,8 +171,8 @@ def changed(part, kind, at, value):
 
 @settings(max_examples=30, deadline=None)
 @given(changes=st.lists(CHANGES, min_size=1, max_size=2))
-def test_a_sparse_array_from_outside_is_checked_before_anything_indexes_by_it(build, changes):
-    """SciPy believes what it is given: it reads and writes outside of its arrays."""
+def test_a_sparse_array_in_a_file_is_validated_before_use(build, changes):
+    """SciPy does not check indices, and would read and write outside of its arrays."""
     model, dataset = build("ItemKNN", k=3)
     scores(model, dataset)
     model.rebuild(dataset)
@@ -191,7 +191,7 @@ def test_a_sparse_array_from_outside_is_checked_before_anything_indexes_by_it(bu
 @pytest.mark.parametrize(
     "change", [lambda x: x * math.nan, lambda x: x > 0, lambda x: x.to(torch.complex64), lambda x: x.to_sparse()]
 )
-def test_a_dense_array_from_outside_is_finite_numbers(build, change):
+def test_a_dense_array_in_a_file_must_be_finite(build, change):
     model, dataset = build("EASE")
     scores(model, dataset)
     model.rebuild(dataset)
@@ -201,6 +201,6 @@ def test_a_dense_array_from_outside_is_finite_numbers(build, change):
         loaded.load_other_parameter({"learned": change(learned)})
 
 
-def test_an_unknown_method_is_told(build):
+def test_an_unknown_method_is_an_error(build):
     with pytest.raises(UserError, match="knn_method"):
         build("ItemKNN", knn_method="basket")

@@ -1,4 +1,4 @@
-"""The trainable collaborative-filtering models, against slow versions of their equations and under forgetting."""
+"""Trainable collaborative-filtering models: equations compared with slow versions, and behaviour under forgetting."""
 
 from itertools import pairwise
 
@@ -37,7 +37,7 @@ def double_precision():
 
 @pytest.fixture
 def build(config, small_dataset):
-    """A factory: ``build(name, rows, **settings)`` gives a model, its weights spread out, and its data without rows."""
+    """A function: ``build(name, rows, **settings)`` returns a model with random weights and its data without rows."""
 
     def make(name, rows=(), spread=0.3, **settings):
         cls = get_model(name)
@@ -87,8 +87,11 @@ def gradient(model, batch, create_graph=False):
     return torch.autograd.grad(model.calculate_loss(batch), parameters, create_graph=create_graph)
 
 
-def test_simrecs_weights_are_of_training_alone(build):
-    """They jump with the parameters: in training the loss is the program's, elsewhere it can be differentiated."""
+def test_simrecs_weights_are_applied_only_in_training(build):
+    """They are discontinuous in the parameters.
+
+    In training the loss is that of the original program; elsewhere it is differentiable.
+    """
     model, dataset = build("SimRec")
     batch = batch_of(model, dataset, dataset.train_examples()[::13])
     losses = {}
@@ -110,11 +113,11 @@ def move(model, directions, step):
 
 # --- equations -------------------------------------------------------------------------------------------------------
 @MODELS
-def test_loss_and_scores_are_those_of_the_equations(build, some_rows, name):
+def test_loss_and_scores_equal_the_equations(build, some_rows, name):
     model, dataset = build(name, some_rows)
     examples = dataset.train_examples()
     batch = batch_of(model, dataset, examples if name == "WMF" else examples[::13])
-    assert len(torch.unique(batch["user_id"])) < len(batch), "a user stands repeatedly"
+    assert len(torch.unique(batch["user_id"])) < len(batch), "a user occurs repeatedly in the batch"
     loss, scores = ORACLES[name](model, pairs_of(dataset), batch)
     assert float(model.calculate_loss(batch).detach()) == pytest.approx(float(loss.detach()), rel=1e-9)
     times = len(batch) if model.loss_reduction == "mean" else 1
@@ -129,17 +132,17 @@ def test_loss_and_scores_are_those_of_the_equations(build, some_rows, name):
 
 
 @pytest.mark.parametrize("kind", ["ND", "RW"])
-def test_the_other_views_of_sgl(build, some_rows, kind):
+def test_the_other_graph_augmentations_of_sgl(build, some_rows, kind):
     model, dataset = build("SGL", some_rows, type=kind)
     batch = batch_of(model, dataset, dataset.train_examples()[::29])
     loss, _ = ORACLES["SGL"](model, pairs_of(dataset), batch)
     assert float(model.calculate_loss(batch).detach()) == pytest.approx(float(loss.detach()), rel=1e-9)
     first, second = model.views()[0]
-    assert torch.equal(first.values(), second.values()) == (kind == "ND"), "RW alone has a graph for each layer"
+    assert torch.equal(first.values(), second.values()) == (kind == "ND"), "only RW has a graph for each layer"
 
 
 @MODELS
-def test_gradients_and_hessians_are_those_of_finite_differences(build, name):
+def test_gradients_and_hessians_equal_finite_differences(build, name):
     model, dataset = build(name)
     batch = batch_of(model, dataset, dataset.train_examples()[::9])
     first = gradient(model, batch, create_graph=True)
@@ -161,7 +164,7 @@ def test_gradients_and_hessians_are_those_of_finite_differences(build, name):
 
 
 @MODELS
-def test_the_loss_reads_declared_tables_only_where_the_batch_looks_them_up(build, name):
+def test_the_loss_reads_only_the_declared_rows_of_the_batch(build, name):
     model, dataset = build(name)
     parameters = dict(model.named_parameters())
     assert model.selective and all(parameters[table].requires_grad for table in model.selective)
@@ -173,24 +176,24 @@ def test_the_loss_reads_declared_tables_only_where_the_batch_looks_them_up(build
         rest = torch.ones(len(grads[table]), dtype=torch.bool)
         rest[read] = False
         assert not grads[table][rest].any() and grads[table][read].any()
-    assert len(model.row_tables) == (4 if name == "NeuMF" else 0), "the others read whole tables, or the graph"
+    assert len(model.row_tables) == (4 if name == "NeuMF" else 0), "all other models read whole tables or the graph"
 
 
 # --- forgetting ------------------------------------------------------------------------------------------------------
 @MODELS
-def test_rebuilding_is_building_on_what_is_left(build, some_rows, name):
+def test_rebuilding_equals_building_on_the_remaining_rows(build, some_rows, name):
     model, dataset = build(name)
     before = all_scores(model, dataset)
     fresh, reduced = build(name, some_rows)
     model.rebuild(reduced)
-    assert torch.equal(all_scores(model, dataset), all_scores(fresh, reduced)), "never of an old graph"
+    assert torch.equal(all_scores(model, dataset), all_scores(fresh, reduced)), "scores do not use an old graph"
     assert torch.equal(all_scores(model, dataset), before) == (name not in GRAPH_MODELS)
     batch = batch_of(fresh, reduced, reduced.train_examples()[::7])
     assert torch.equal(model.calculate_loss(batch), fresh.calculate_loss(batch))
 
 
 class Normalised(get_model("BPR")):
-    """A model of the default ``rebuild``, with statistics that training gathers."""
+    """A model with the default ``rebuild`` and BatchNorm statistics from training."""
 
     rebuild = recommender.AbstractRecommender.rebuild
 
@@ -199,7 +202,7 @@ class Normalised(get_model("BPR")):
         self.norm = torch.nn.BatchNorm1d(2)
 
 
-def test_rebuilding_keeps_the_statistics_of_normalisations(build, config, small_dataset):
+def test_rebuilding_keeps_batchnorm_statistics(build, config, small_dataset):
     _, dataset = build("NeuMF")
     model = Normalised(config("unused", "BPR"), dataset)
     model.norm(torch.randn(64, 2) * 3 + 1)
@@ -210,7 +213,7 @@ def test_rebuilding_keeps_the_statistics_of_normalisations(build, config, small_
 
 
 @pytest.mark.parametrize("name", [*GRAPH_MODELS, "SimRec"])
-def test_the_graph_has_the_retained_training_pairs_and_no_other(build, some_rows, name):
+def test_the_graph_has_exactly_the_retained_training_pairs(build, some_rows, name):
     model, dataset = build(name, some_rows)
     holder = model.teacher if name == "SimRec" else model
     matrix = holder.norm_adj_matrix.to_dense()
@@ -224,7 +227,7 @@ def test_the_graph_has_the_retained_training_pairs_and_no_other(build, some_rows
 
 @pytest.mark.parametrize("name", GRAPH_MODELS)
 @pytest.mark.parametrize("how", ["in place", "data", "load"])
-def test_scores_are_never_of_old_weights(build, name, how):
+def test_scores_never_use_old_weights(build, name, how):
     model, dataset = build(name)
     before = all_scores(model, dataset)
     with torch.no_grad():
@@ -235,13 +238,13 @@ def test_scores_are_never_of_old_weights(build, name, how):
         else:
             model.load_state_dict(build(name, spread=0.5)[0].state_dict())
     after = all_scores(model, dataset)
-    model.train().eval()  # drops what was kept
+    model.train().eval()  # discards cached embeddings
     assert not torch.equal(after, before) and torch.equal(after, all_scores(model, dataset))
 
 
 @pytest.mark.parametrize("name", GRAPH_MODELS)
-def test_scores_follow_a_graph_that_is_put_in_place(build, some_rows, name):
-    """Methods that edit the graph for a while set ``norm_adj_matrix``."""
+def test_scores_use_a_graph_that_was_assigned(build, some_rows, name):
+    """Unlearning methods that change the graph temporarily assign ``norm_adj_matrix``."""
     model, dataset = build(name)
     before = all_scores(model, dataset)
     whole, model.norm_adj_matrix = model.norm_adj_matrix, build(name, some_rows)[0].norm_adj_matrix
@@ -266,8 +269,8 @@ def test_scif_applies_to_a_trained_model(build, name):
     assert all(torch.equal(value, after[n]) for n, value in frozen.items())
 
 
-def test_forgetting_in_wmf_takes_away_the_first_term_alone(build, some_rows):
-    """The gradient that a request adds is exactly the difference of the whole losses, with and without the rows."""
+def test_forgetting_in_wmf_removes_only_the_first_term(build, some_rows):
+    """The gradient of a request is exactly the difference of the whole losses with and without the rows."""
     whole, dataset = build("WMF")
     everything = batch_of(whole, dataset, dataset.train_examples())
     left, reduced = build("WMF", some_rows)
@@ -278,13 +281,13 @@ def test_forgetting_in_wmf_takes_away_the_first_term_alone(build, some_rows):
         assert torch.allclose(-found, wanted, atol=1e-9) and wanted.abs().max() > 0
 
 
-# --- what is drawn ---------------------------------------------------------------------------------------------------
+# --- random draws ---------------------------------------------------------------------------------------------------
 def values(views):
     return torch.cat([matrix.to_dense().flatten() for view in views for matrix in view])
 
 
 @pytest.mark.parametrize("kind", ["ED", "ND", "RW"])
-def test_views_follow_seed_and_epoch(build, kind):
+def test_graph_augmentations_depend_on_seed_and_epoch(build, kind):
     model, dataset = build("SGL", type=kind)
     other, _ = build("SGL", type=kind, seed=9)
     fixed = values(model.views())
@@ -301,7 +304,7 @@ def test_views_follow_seed_and_epoch(build, kind):
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("ED", 0.7), ("ND", 0.49), ("RW", 0.7)])
-def test_views_leave_out_their_share(build, kind, kept):
+def test_graph_augmentations_drop_their_fraction(build, kind, kept):
     shares = []
     for seed in range(40):
         model, _ = build("SGL", type=kind, seed=seed)
@@ -309,7 +312,7 @@ def test_views_leave_out_their_share(build, kind, kept):
     assert np.mean(shares) == pytest.approx(kept, abs=0.02)
 
 
-def test_a_forgotten_edge_leaves_the_views_and_no_other_does(build, some_rows):
+def test_only_the_forgotten_edge_leaves_the_graph_augmentations(build, some_rows):
     model, _ = build("SGL")
     before = [view[0].to_dense() > 0 for view in model.views()]
     _, reduced = build("SGL", some_rows)
@@ -321,8 +324,8 @@ def test_a_forgotten_edge_leaves_the_views_and_no_other_does(build, some_rows):
         assert torch.equal(view[0].to_dense() > 0, old & ~gone)
 
 
-def test_simrec_trains_its_teacher_first_and_then_its_student(build, monkeypatch):
-    """Two epochs of the one, which nothing validates, then three of the other."""
+def test_simrec_trains_the_teacher_before_the_student(build, monkeypatch):
+    """Two epochs of the teacher without validation, then three epochs of the student."""
     validated = []
     monkeypatch.setattr("recbole.trainer.loop.validation", lambda *_: validated.append(1) or ({}, 1.0))
     model, dataset = build("SimRec", teacher_epochs=2, train_batch_size=64, epochs=3, weight_decay=0.1)
@@ -357,7 +360,7 @@ def test_a_teacher_that_diverges_ends_the_training(build):
         TrainingLoop(dataset.config, model, dataset).fit()
 
 
-def test_a_model_is_told_of_every_epoch(build, monkeypatch):
+def test_a_model_is_informed_of_every_epoch(build, monkeypatch):
     model, dataset = build("SGL", epochs=3)
     told = []
     monkeypatch.setattr(type(model), "begin_epoch", lambda self, epoch, data: told.append((epoch, data, self.training)))
@@ -366,11 +369,11 @@ def test_a_model_is_told_of_every_epoch(build, monkeypatch):
 
 
 class Killed(Exception):
-    """Stands for a kill."""
+    """Raised in place of a kill."""
 
 
 @MODELS
-def test_a_killed_training_ends_with_the_same_bits(build, name, tmp_path, monkeypatch):
+def test_a_killed_and_resumed_training_gives_identical_results(build, name, tmp_path, monkeypatch):
     monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
     settings = {"epochs": 3, "train_batch_size": 64, "spread": 0.0, "teacher_epochs": 1}
     settings = {k: v for k, v in settings.items() if k != "teacher_epochs" or name == "SimRec"}
@@ -399,7 +402,7 @@ def test_a_killed_training_ends_with_the_same_bits(build, name, tmp_path, monkey
 
 
 # --- the rest --------------------------------------------------------------------------------------------------------
-def test_ranking_by_pairs_in_pieces(build, monkeypatch):
+def test_pairs_are_scored_in_batches(build, monkeypatch):
     model, dataset = build("NeuMF")
     whole = all_scores(model, dataset)
     monkeypatch.setattr(recommender, "PAIRS_AT_ONCE", 3 * dataset.n_items)
@@ -407,7 +410,7 @@ def test_ranking_by_pairs_in_pieces(build, monkeypatch):
 
 
 @pytest.mark.parametrize("half", ["mf_train", "mlp_train"])
-def test_half_a_neumf(build, half):
+def test_neumf_with_only_one_branch(build, half):
     model, dataset = build("NeuMF", **{half: False})
     batch = batch_of(model, dataset, dataset.train_examples()[:9])
     model.calculate_loss(batch).backward()
@@ -425,7 +428,7 @@ def test_half_a_neumf(build, half):
         ("WMF", {"train_neg_sample_args": {"distribution": "uniform", "sample_num": 1}}, "null"),
     ],
 )
-def test_settings_that_cannot_work_are_told(build, name, settings, said):
+def test_invalid_settings_are_errors(build, name, settings, said):
     with pytest.raises(UserError, match=said):
         build(name, **settings)
 

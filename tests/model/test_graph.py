@@ -1,4 +1,4 @@
-"""The graph's operators and the contrastive losses: against dense matrices, and differentiable twice."""
+"""Graph operators and contrastive losses, compared with dense matrices, including second derivatives."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def random(*shape, seed=1):
 
 @pytest.fixture(scope="session")
 def repeated(tmp_path_factory, write_inter, config):
-    """Data in which a pair stands up to four times, in one split or in several."""
+    """Data in which a pair occurs up to four times, in one or several splits."""
     folder = tmp_path_factory.mktemp("repeated")
     rows = [(f"u{user}", f"i{at * at % 5}", at) for user in range(6) for at in range(5 + 3 * user)]
     write_inter(folder, rows, "user_id:token item_id:token timestamp:float")
@@ -47,7 +47,7 @@ def tensors(graph):
 
 @given(st.lists(st.lists(st.integers(0, 10**6), max_size=30), min_size=1, max_size=4), st.booleans())
 @settings(deadline=None)
-def test_a_graph_without_rows_is_the_one_of_their_mask(repeated, requests, looked_at):
+def test_a_graph_without_rows_equals_that_of_the_mask(repeated, requests, looked_at):
     data = repeated.masked(np.zeros(len(repeated.log), dtype=bool))
     graph = InteractionGraph(data)
     for request in requests:
@@ -76,7 +76,7 @@ def test_a_pair_leaves_the_graph_with_its_last_row(repeated):
 
 @pytest.mark.parametrize("power", [-0.5, 0])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_adjacency(graph, power, weighted):
+def test_the_adjacency_matrix(graph, power, weighted):
     weights = torch.rand(len(graph.users), dtype=torch.float64) if weighted else None
     a = dense(graph, weights)
     scale = (a.sum(dim=1) + 1e-7) ** power
@@ -106,13 +106,13 @@ def test_operators_and_their_derivatives(graph):
         assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
 
 
-def test_nodes_without_weight_have_no_mean(graph):
+def test_nodes_of_weight_zero_are_not_in_the_mean(graph):
     found = graph.weighted_mean(torch.zeros(len(graph.users)), torch.ones(graph.n_nodes, 2))
     assert not found.any()
 
 
 @pytest.mark.parametrize("at_once", [2**24, 1, 20])
-def test_contrast_in_pieces(monkeypatch, at_once):
+def test_the_contrastive_loss_does_not_depend_on_the_block_size(monkeypatch, at_once):
     anchors, candidates = random(7, 3), random(9, 3, seed=2)
     positives, tau = torch.tensor([0, 3, 3, 8, 1, 2, 5]), 0.3
     expected = []
@@ -132,7 +132,7 @@ def test_contrast_in_pieces(monkeypatch, at_once):
     assert torch.autograd.gradgradcheck(lambda a, c: log_partition(a, c, tau), (anchors, candidates), fast_mode=True)
 
 
-def test_pieces_are_not_kept_for_the_backward_pass(monkeypatch):
+def test_blocks_are_not_stored_for_the_backward_pass(monkeypatch):
     def kept(at_once):
         monkeypatch.setattr(contrast, "PRODUCTS_AT_ONCE", at_once)
         sizes = []

@@ -1,4 +1,4 @@
-"""RecBole's building blocks: what they compute, and that the short way gives what the long way gives."""
+"""RecBole's layers: their definitions, and equality of fast and slow implementations."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_activations():
         activation_layer("rellu")
 
 
-def test_vanilla_attention_weighs_by_a_softmax():
+def test_vanilla_attention_uses_softmax_weights():
     attention, x = VanillaAttention(4, 6), torch.randn(2, 3, 5, 4)
     out, weights = attention(x)
     first, _, second = attention.projection
@@ -43,13 +43,13 @@ def test_vanilla_attention_weighs_by_a_softmax():
     assert out.allclose(torch.einsum("abn,abnd->abd", weights, x), atol=1e-6)
 
 
-def test_heads_must_fit():
+def test_the_size_must_be_divisible_by_the_number_of_heads():
     with pytest.raises(UserError, match="hidden_size 5 is not a multiple of n_heads 2"):
         MultiHeadAttention(2, 5, 0.0, 0.0, 1e-12)
 
 
 @pytest.mark.parametrize("n_layers", [1, 3])
-def test_one_position_is_that_of_the_whole(n_layers):
+def test_the_encoder_of_one_position_equals_the_full_encoder(n_layers):
     encoder = TransformerEncoder(n_layers, 2, 4, 6, hidden_act="relu").eval()
     hidden, position = torch.randn(3, 5, 4), torch.tensor([4, 0, 2])
     mask = torch.where(torch.ones(5, 5, dtype=torch.bool).tril(), 0.0, -10000.0).expand(3, 1, 5, 5)
@@ -59,7 +59,7 @@ def test_one_position_is_that_of_the_whole(n_layers):
     assert encoder.last(hidden, mask, position).allclose(outputs[-1][torch.arange(3), position], atol=1e-6)
 
 
-def test_sparse_dropout_thins_stored_values_in_training_only():
+def test_sparse_dropout_acts_on_stored_values_in_training_only():
     matrix = torch.eye(200).to_sparse()
     dropout = SparseDropout(0.5)
     values = dropout(matrix).coalesce().values()
@@ -67,7 +67,7 @@ def test_sparse_dropout_thins_stored_values_in_training_only():
     assert dropout.eval()(matrix).to_dense().equal(torch.eye(200))
 
 
-def test_a_normalised_linear_layer_is_one_layer_after_training():
+def test_a_linear_layer_with_batchnorm_is_affine_after_training():
     torch.manual_seed(0)
     linear, norm, x = nn.Linear(3, 5), nn.BatchNorm1d(5), torch.randn(40, 3)
     torch.nn.init.normal_(norm.weight)

@@ -1,4 +1,4 @@
-"""The contract of every model that comes with the package."""
+"""The contract of every model in the package."""
 
 import numpy as np
 import pytest
@@ -119,7 +119,7 @@ def test_every_model_has_a_contract():
 
 
 @pytest.mark.parametrize("name", ["LightGCN", "SGL", "DCCF", "SpectralCF"])
-def test_graph_models_score_otherwise_once_their_graph_is_rebuilt(name, worlds):
+def test_rebuilding_the_graph_changes_the_scores_of_graph_models(name, worlds):
     world, mask, scores = worlds(name), np.zeros(len(worlds(name).dataset.log), dtype=bool), []
     mask[world.requests[0].rows] = True
     model = get_model(name)(world.config, world.dataset).eval()

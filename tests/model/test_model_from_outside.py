@@ -1,4 +1,4 @@
-"""A model from another installed distribution: one file, and no edit here."""
+"""A model from another installed distribution: one file, without changes to this package."""
 
 import pytest
 from toy_distribution import install, python
@@ -57,7 +57,7 @@ class TestDots(ModelContract):
 RUN = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "conftest")
 
 
-def test_it_trains_from_the_command_line_and_keeps_the_contract(tmp_path, write_inter, request):
+def test_an_external_model_trains_from_the_command_line_and_satisfies_the_contract(tmp_path, write_inter, request):
     site = tmp_path / "site"
     site.mkdir()
     (site / "toy_model.py").write_text(TOY)
@@ -77,7 +77,7 @@ def test_it_trains_from_the_command_line_and_keeps_the_contract(tmp_path, write_
     assert done.returncode == 0 and " passed" in done.stdout + done.stderr, done.stdout
 
 
-def test_what_is_no_model_of_that_name_is_told(tmp_path, monkeypatch):
+def test_an_invalid_external_model_is_an_error(tmp_path, monkeypatch):
     (tmp_path / "toy_model.py").write_text(TOY)
     install(tmp_path, plugins.MODELS, {"Spots": "toy_model:Dots", "Thing": "toy_model:torch"})
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,4 +1,4 @@
-"""Models by name, and what a plain RecBole model gets from the base class without asking."""
+"""Models by name, and the methods that a plain RecBole model inherits from the base class."""
 
 import importlib
 import sys
@@ -65,7 +65,7 @@ DROP_IN = '''
 
 @pytest.fixture
 def drop_in(tmp_path, monkeypatch):
-    """Put the model's file into a folder of models, for one test."""
+    """A function that copies the model's file into a folder of models for one test."""
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "toymf.py").write_text(textwrap.dedent(DROP_IN))
     monkeypatch.setattr(folder, "__path__", [*folder.__path__, str(tmp_path / "models")])
@@ -80,7 +80,7 @@ def test_a_model_is_found_by_the_name_of_its_class():
     assert model.type is ModelType.GENERAL and model.input_type is InputType.PAIRWISE
 
 
-def test_listing_models_imports_none_and_every_module_holds_its_class():
+def test_listing_models_imports_none_and_every_module_has_its_class():
     modules = model_modules()
     assert {path.split(".")[2] for path in modules.values()} <= set(FOLDERS)
     assert {"bpr", "lightgcn", "pop", "random"} <= set(modules)
@@ -97,7 +97,7 @@ def test_listing_models_imports_none_and_every_module_holds_its_class():
         ("../x", "there is no model '../x'"),
     ],
 )
-def test_an_unknown_model_is_refused_with_the_nearest(name, hint):
+def test_an_unknown_model_is_rejected_with_a_suggestion(name, hint):
     with pytest.raises(UserError) as caught:
         get_model(name)
     assert str(caught.value).startswith(f"--model: {hint}")
@@ -128,8 +128,8 @@ def test_a_recbole_model_runs_when_its_file_is_dropped_in(drop_in, small_dataset
     assert model.other_parameter() is None and "Trainable parameters: 264" in str(model)
 
 
-def test_what_a_model_kept_of_old_parameters_is_not_used(drop_in, small_dataset):
-    """RecBole's graph models keep embeddings when they are first evaluated, and trust a new batch to drop them."""
+def test_cached_embeddings_of_old_parameters_are_not_used(drop_in, small_dataset):
+    """RecBole's graph models cache embeddings in an evaluation, and discard them only in the next training batch."""
     model = built("ToyMF", small_dataset)
     model.other_parameter_name = ["restore_score", "part"]
     model.restore_score, model.part = None, torch.nn.Linear(1, 1)
@@ -151,13 +151,13 @@ def test_what_a_model_kept_of_old_parameters_is_not_used(drop_in, small_dataset)
     assert isinstance(model.part, torch.nn.Linear)
 
 
-def test_the_default_rebuild_makes_derived_state_anew_and_keeps_the_parameters(drop_in, small_dataset):
+def test_the_default_rebuild_recomputes_derived_state_and_keeps_parameters(drop_in, small_dataset):
     model = built("ToyMF", small_dataset).eval().double()
     trained = {name: value.detach().clone() for name, value in model.named_parameters()}
     masked = small_dataset.masked(np.arange(len(small_dataset.log)) % 2 == 0)
     state = torch.get_rng_state()
     model.rebuild(masked)
-    assert torch.equal(torch.get_rng_state(), state), "building draws nothing from the run's stream"
+    assert torch.equal(torch.get_rng_state(), state), "rebuilding does not use the global random generator"
     counts = np.bincount(masked.log.item[masked.train_rows], minlength=41)
     assert model.popularity.tolist() == counts.tolist()
     assert model.degree.tolist() == np.bincount(masked.log.user[masked.train_rows], minlength=25).tolist()
@@ -169,11 +169,11 @@ def test_the_default_rebuild_makes_derived_state_anew_and_keeps_the_parameters(d
     assert model.popularity.sum() == small_dataset.inter_num
 
 
-def test_a_model_whose_parameters_do_not_fit_the_reduced_data_is_refused_in_one_line(drop_in, small_dataset):
+def test_a_model_whose_parameters_do_not_fit_the_reduced_data_gives_a_one_line_error(drop_in, small_dataset):
     module = importlib.import_module(drop_in("ToyMF").__module__)
     model = module.Shrinking(small_dataset.config, small_dataset)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     with pytest.raises(UserError, match=r"Shrinking cannot be built on the retained data: .*seen\.weight") as caught:
         model.rebuild(small_dataset.masked(np.arange(len(small_dataset.log)) % 2 == 0))
     assert "\n" not in str(caught.value)
-    assert all(torch.equal(value, before[name]) for name, value in model.named_parameters()), "and is left as it was"
+    assert all(torch.equal(value, before[name]) for name, value in model.named_parameters()), "the model is unchanged"

@@ -1,4 +1,4 @@
-"""Next-basket models against their equations, written once more for one user at a time, in loops and float64."""
+"""Next-basket models, compared with implementations for one user at a time, with loops and in float64."""
 
 import json
 from itertools import chain
@@ -58,7 +58,7 @@ def build(folder, name, double=True, **more):
 
 
 def users_of(batch):
-    """Yield each user's history, a list of lists of item ids, and target."""
+    """Yield the history of each user, a list of lists of item ids, and the target."""
     for history, target in zip(batch["history_item_matrix"].tolist(), batch["target_item_list"].tolist(), strict=True):
         baskets = [[item for item in basket if item] for basket in history]
         yield [basket for basket in baskets if basket], [item for item in target if item > 0]
@@ -74,7 +74,7 @@ def item_counts(dataset):
     return np.bincount(dataset.log.item[dataset.train_rows], minlength=dataset.n_items)
 
 
-def test_pieces_have_fewer_people_where_the_catalogue_is_large(folder, monkeypatch):
+def test_batches_have_fewer_users_for_a_large_catalogue(folder, monkeypatch):
     _, dataset, model = build(folder, "Sets2Sets")
     batch = dataset.collate(dataset.train_examples())
     assert len(model.pieces(batch)) == -(-len(batch) // model.people_at_once)
@@ -91,7 +91,7 @@ def test_pieces_have_fewer_people_where_the_catalogue_is_large(folder, monkeypat
 
 
 def gru(x, h, layer):
-    """One step of the cell of K. Cho et al., EMNLP 2014, as PyTorch documents it."""
+    """Compute one step of a GRU cell (K. Cho et al., EMNLP 2014) in PyTorch's formulation."""
     of_x = torch.chunk(layer.weight_ih_l0 @ x + layer.bias_ih_l0, 3)
     of_h = torch.chunk(layer.weight_hh_l0 @ h + layer.bias_hh_l0, 3)
     r, z = torch.sigmoid(of_x[0] + of_h[0]), torch.sigmoid(of_x[1] + of_h[1])
@@ -99,14 +99,14 @@ def gru(x, h, layer):
 
 
 def gate_at_the_start(n_items, seed):
-    """Return the gate as it is drawn, row j and column i for G_ij, [n_items, n_items] in float64."""
+    """Return the initial gate [n_items, n_items] in float64; row j and column i contain G_ij."""
     key, bound = keyed.key(seed, "gate_weight"), (3 / n_items) ** 0.5
     draws = [[float(keyed.uniform(key, j, i)) for i in range(n_items)] for j in range(n_items)]
     return bound * (2 * torch.tensor(draws, dtype=torch.float64) - 1)
 
 
 def gate_of(model, start=None):
-    """Return the whole gate, [n_items, n_items], differentiable in what is stored of it."""
+    """Return the whole gate [n_items, n_items], differentiable with respect to its stored entries."""
     start = gate_at_the_start(model.n_items, model._built_from["seed"]) if start is None else start
     rows, columns = model.gate_places // model.n_items, model.gate_places % model.n_items
     return start.index_put((rows, columns), model.gate_weight.double())
@@ -145,7 +145,7 @@ def test_sets2sets(folder, gradient):
     _, dataset, model = build(folder, "Sets2Sets", set_loss_gradient=gradient)
     randomise(model)
     batch, counts = dataset.collate(dataset.train_examples()), item_counts(dataset)
-    model.rebuild(dataset)  # weights in float64
+    model.rebuild(dataset)  # computes the weights in float64
     every = list(users_of(batch))
     expected = torch.stack([sets2sets(model, baskets) for baskets, _ in every])
     torch.testing.assert_close(model.full_sort_predict(batch), expected, rtol=0, atol=1e-9)
@@ -176,7 +176,7 @@ def test_sets2sets_weights_follow_the_mask(folder):
     assert (build(folder, "Sets2Sets", inverse_frequency_weights=False)[2].item_weight == 1).all()
 
 
-def test_sparse_adam_moves_only_what_a_batch_reads(folder):
+def test_sparse_adam_changes_only_the_entries_that_a_batch_reads(folder):
     config, dataset, model = build(folder, "Sets2Sets", learner="sparse_adam")
     batch = dataset.collate(dataset.train_examples()[:3])
     pairs = {(i, j) for history, _ in users_of(batch) for i in chain(*history) for j in chain(*history)}
@@ -190,7 +190,7 @@ def test_sparse_adam_moves_only_what_a_batch_reads(folder):
         assert own.gate_weight.grad.is_sparse == (own is model)
         optimizer.step()
     for (name, one), two in zip(model.named_parameters(), dense.parameters(), strict=True):
-        torch.testing.assert_close(one, two, rtol=0, atol=1e-9, msg=name)  # the first step is Adam's
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-9, msg=name)  # the first step equals Adam's
     moved = model.gate_places[model.gate_weight != before]
     moved = set(zip((moved // model.n_items).tolist(), (moved % model.n_items).tolist(), strict=True))
     assert moved and moved <= pairs
@@ -202,7 +202,7 @@ def test_sparse_adam_moves_only_what_a_batch_reads(folder):
 
 
 def dnntsp(model, users, training, n_slots=None):
-    """Return the scores [users, n_items]; batch normalisation over all users when ``training``."""
+    """Return the scores [users, n_items]; if ``training``, batch normalisation is over all users."""
     graphs, states = [], []
     for baskets, _ in users:
         nodes = sorted(set(chain(*baskets)))
@@ -267,7 +267,7 @@ def test_dnntsp(folder, training, legacy):
 
 
 def test_dnntsp_has_the_same_loss_without_all_scores(folder):
-    """Gradients and the Gauss-Newton form too; no graph holds a tensor of users by items."""
+    """Gradients and the Gauss-Newton product agree, too. No graph contains a tensor of users by items."""
     _, dataset, model = build(folder, "DNNTSP")
     randomise(model)
     model.eval()
@@ -290,7 +290,9 @@ def test_dnntsp_has_the_same_loss_without_all_scores(folder):
     def curvature(of, loss_of):
         free = of.detach().requires_grad_()
         slope = torch.autograd.grad(loss_of(free), free, create_graph=True)[0]
-        bent = torch.autograd.grad(slope.sum(), free)[0]  # the loss has no mixed second derivatives in scores
+        bent = torch.autograd.grad(slope.sum(), free)[
+            0
+        ]  # the loss has no mixed second derivatives with respect to scores
         rows = [pulled(x) for x in of.flatten()]
         return torch.stack(rows).T @ (bent.flatten().unsqueeze(1) * torch.stack(rows))
 
@@ -302,7 +304,7 @@ def test_dnntsp_has_the_same_loss_without_all_scores(folder):
     assert by_scores.abs().max() > 1e-6
 
 
-def test_dnntsp_has_pieces_of_alike_histories(folder, monkeypatch):
+def test_dnntsp_groups_histories_of_similar_length(folder, monkeypatch):
     _, dataset, model = build(folder, "DNNTSP")
     model.eval()
     batch = dataset.collate(dataset.train_examples())
@@ -315,7 +317,7 @@ def test_dnntsp_has_pieces_of_alike_histories(folder, monkeypatch):
     torch.testing.assert_close(sum(map(model.loss_sum, pieces)), expected)
 
 
-def test_dnntsp_refuses_heads_that_do_not_divide(folder):
+def test_dnntsp_rejects_a_number_of_heads_that_does_not_divide_the_size(folder):
     with pytest.raises(UserError, match="n_heads"):
         build(folder, "DNNTSP", n_heads=3)
 
@@ -324,7 +326,7 @@ def test_dnntsp_refuses_heads_that_do_not_divide(folder):
 
 
 @pytest.mark.parametrize(("name", "gradient_of_sets"), [("Sets2Sets", True), ("Sets2Sets", False), ("DNNTSP", None)])
-def test_gradient_and_curvature_are_those_of_finite_differences(folder, name, gradient_of_sets):
+def test_gradient_and_curvature_equal_finite_differences(folder, name, gradient_of_sets):
     from recbole.unlearning.second_order.curvature import HessianProduct, gradient, second_order
     from recbole.unlearning.second_order.subspace import Subspace
 
@@ -349,7 +351,7 @@ def test_gradient_and_curvature_are_those_of_finite_differences(folder, name, gr
 
 
 @pytest.mark.parametrize("name", ["Sets2Sets", "DNNTSP", "GPTopFreq", "TIFUKNN"])
-def test_scores_do_not_depend_on_the_company(folder, name):
+def test_scores_do_not_depend_on_other_users_in_the_batch(folder, name):
     _, dataset, model = build(folder, name)
     model.eval()
     questions = dataset.eval_rows("test").inputs

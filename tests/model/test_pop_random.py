@@ -1,4 +1,4 @@
-"""Two baselines that learn nothing: counts, and a fixed lottery."""
+"""The baselines Pop (counts) and Random (fixed random scores)."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ USERS = Interaction({"user_id": torch.arange(25)})
 
 
 @pytest.mark.parametrize("name", ["Pop", "Random"])
-def test_both_ways_to_score_agree(name, small_dataset):
+def test_both_scoring_methods_agree(name, small_dataset):
     model = get_model(name)(small_dataset.config, small_dataset).eval()
     full = model.full_sort_predict(USERS)
     assert full.shape == (25, 41) and torch.equal(model.predict(EVERYBODY), full.reshape(-1))
@@ -33,10 +33,10 @@ def test_popularity_counts_retained_training_rows(small_dataset):
         assert model.item_cnt.ravel().tolist() == counts.tolist()
     nothing = small_dataset.masked(np.ones(len(small_dataset.log), dtype=bool))
     model.rebuild(nothing)
-    assert not model.full_sort_predict(USERS).any(), "no division by zero"
+    assert not model.full_sort_predict(USERS).any(), "there is no division by zero"
 
 
-def test_counts_travel_with_the_checkpoint(small_dataset):
+def test_counts_are_in_the_checkpoint(small_dataset):
     trained = get_model("Pop")(small_dataset.config, small_dataset)
     fresh = get_model("Pop")(small_dataset.config, small_dataset.masked(np.ones(len(small_dataset.log), dtype=bool)))
     fresh.load_state_dict(trained.state_dict())
@@ -46,7 +46,7 @@ def test_counts_travel_with_the_checkpoint(small_dataset):
 def test_random_scores_are_uniform_and_differ_between_users_items_and_seeds(small_cf, small_dataset, config):
     def lottery(seed):
         model = get_model("Random")(config(small_cf, "Random", seed=seed), small_dataset)
-        assert torch.equal(model.full_sort_predict(USERS), model.full_sort_predict(USERS)), "can be repeated"
+        assert torch.equal(model.full_sort_predict(USERS), model.full_sort_predict(USERS)), "repeated calls agree"
         return model.full_sort_predict(USERS).numpy()
 
     scores, other = lottery(2), lottery(3)

@@ -1,4 +1,4 @@
-"""Our steps of a gated recurrent unit against PyTorch's."""
+"""Our implementation of GRU layers, compared with PyTorch's."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from recbole.model.recurrent import run_gru
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("lengths", [[3, 7, 1, 7, 2], [4, 4], [1]])
-def test_states_and_derivatives_are_those_of_pytorch(layers, lengths):
+def test_states_and_derivatives_equal_those_of_pytorch(layers, lengths):
     draw = torch.Generator().manual_seed(1)
     gru = nn.GRU(3, 4, layers, bias=False, batch_first=True).double()
     x = torch.randn(len(lengths), max(lengths), 3, generator=draw, dtype=torch.float64, requires_grad=True)
@@ -29,7 +29,7 @@ def test_states_and_derivatives_are_those_of_pytorch(layers, lengths):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_dropout_between_layers_is_drawn_in_training_only():
+def test_dropout_between_layers_is_applied_in_training_only():
     gru = nn.GRU(3, 4, 2, bias=False, batch_first=True, dropout=0.5)
     packed = pack_padded_sequence(torch.ones(2, 3, 3), torch.tensor([3, 2]), batch_first=True, enforce_sorted=False)
     trained = [run_gru(gru, packed)[1] for _ in range(2)]

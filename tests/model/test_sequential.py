@@ -1,4 +1,4 @@
-"""Session models against slow implementations of their equations: one sequence at a time, in float64, by loops."""
+"""Session models, compared with slow implementations of their equations, one sequence at a time, in float64."""
 
 import json
 from itertools import pairwise
@@ -37,13 +37,13 @@ def draw_sessions(n=30, longest=12, n_items=39):
 
 @pytest.fixture(scope="module")
 def data(sessions):
-    """A factory: the data set of 30 sessions, for a model with sizes as in `SIZES` and no dropout."""
+    """A function that returns a data set of 30 sessions, with model sizes as in `SIZES` and no dropout."""
     return lambda name, **more: sessions(draw_sessions(), name, **SIZES.get(name, {}) | NO_DROPOUT | more)
 
 
 @pytest.fixture(scope="module")
 def fitted(data):
-    """A factory: (data set, model in float64 whose weights are all random, a batch with repeated items)."""
+    """A function that returns a data set, a model in float64 with random weights, and a batch with repeated items."""
 
     def make(name, **more):
         dataset = data(name, **more)
@@ -68,7 +68,7 @@ def sigmoid(x):
 
 
 def gru(inputs, weights, prefix, layers):
-    """Return the states of a GRU without biases, layer by layer, step by step."""
+    """Return the states of a GRU without biases, layer by layer and step by step."""
     for layer in range(layers):
         w_i, w_h = (np.split(weights[f"{prefix}.weight_{side}_l{layer}"], 3) for side in ("ih", "hh"))
         h, states = np.zeros(w_h[0].shape[1]), []
@@ -151,7 +151,7 @@ ENCODERS = {"GRU4Rec": encode_gru4rec, "NARM": encode_narm, "SASRec": encode_sas
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_scores_and_losses_are_those_of_the_equations(fitted, name):
+def test_scores_and_losses_equal_the_equations(fitted, name):
     for loss_type in ("CE", "BPR"):
         _, model, batch = fitted(name, loss_type=loss_type)
         w = {key: value.detach().numpy() for key, value in model.named_parameters()}
@@ -169,7 +169,7 @@ def test_scores_and_losses_are_those_of_the_equations(fitted, name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_gradients_and_hessians_are_those_of_finite_differences(fitted, name):
+def test_gradients_and_hessians_equal_finite_differences(fitted, name):
     _, model, batch = fitted(name)
     model.eval()
     names = [key for key, _ in model.named_parameters()]
@@ -186,13 +186,13 @@ def test_gradients_and_hessians_are_those_of_finite_differences(fitted, name):
     def loss(*values):
         return functional_call(Loss(), {f"model.{k}": v for k, v in zip(names, values, strict=True)}, (batch[:3],))
 
-    # The embedding of the padding is looked up by no real position; its row of the softmax has a gradient all the same.
+    # No real position looks up the padding's embedding, but its row in the softmax still has a gradient.
     assert torch.autograd.gradcheck(loss, values, fast_mode=True)
     assert torch.autograd.gradgradcheck(loss, values, fast_mode=True)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_trimming_changes_nothing(fitted, name):
+def test_trimming_padding_does_not_change_scores(fitted, name):
     _, model, batch = fitted(name, MAX_ITEM_LIST_LENGTH=12)
     assert model.trims
     wide = Interaction(dict(batch.interaction))
@@ -207,8 +207,8 @@ def test_trimming_changes_nothing(fitted, name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_factors_are_those_of_the_scores(fitted, name):
-    """Also of sequences that begin others, or that come twice."""
+def test_the_factors_give_the_scores(fitted, name):
+    """Includes sequences that are prefixes of others or occur twice."""
     _, model, batch = fitted(name)
     model.eval()
     first, lengths = batch[torch.zeros(5, dtype=torch.int64)], torch.arange(5, 0, -1)
@@ -223,7 +223,7 @@ def test_factors_are_those_of_the_scores(fitted, name):
     torch.testing.assert_close(encodings.sort(dim=0).values, encoded.sort(dim=0).values, rtol=1e-10, atol=1e-10)
 
 
-def test_sequences_that_begin_others_are_read_with_them():
+def test_prefixes_of_a_sequence_are_encoded_together():
     item_seq = torch.tensor([[1, 2, 0], [1, 2, 3], [2, 0, 0], [1, 0, 0], [1, 2, 3], [1, 3, 0]])
     read, run = begun_alike(item_seq, torch.tensor([2, 3, 1, 1, 3, 2]))
     assert item_seq[read].tolist() == [[1, 2, 3], [1, 3, 0], [2, 0, 0]]
@@ -231,23 +231,25 @@ def test_sequences_that_begin_others_are_read_with_them():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_dropout_only_while_training(data, name):
+def test_dropout_is_applied_only_in_training(data, name):
     dataset = data(name, dropout_prob=0.5, dropout_probs=[0.5, 0.5], hidden_dropout_prob=0.5)
     model, batch = get_model(name)(dataset.config, dataset), dataset.collate(dataset.train_examples())
     model.eval()
     assert model.calculate_loss(batch).equal(model.calculate_loss(batch))
     model.train()
-    assert model.calculate_loss(batch).equal(model.calculate_loss(batch)) == (name == "SRGNN")  # which has no dropout
+    assert model.calculate_loss(batch).equal(model.calculate_loss(batch)) == (
+        name == "SRGNN"
+    )  # this model has no dropout
 
 
-def test_a_wrong_loss_is_told(data):
+def test_an_unknown_loss_is_an_error(data):
     with pytest.raises(UserError, match="loss_type: 'MSE' is not CE or BPR"):
         dataset = data("GRU4Rec")
         dataset.config["loss_type"] = "MSE"
         get_model("GRU4Rec")(dataset.config, dataset)
 
 
-def test_srgnn_learning_rate_falls_by_steps(data):
+def test_srgnn_reduces_the_learning_rate_in_steps(data):
     dataset = data("SRGNN")
     model = get_model("SRGNN")(dataset.config, dataset)
     optimizer = make_optimizer(dataset.config, model)
@@ -277,7 +279,7 @@ def test_scif_applies_to_a_trained_model(data, name):
     assert changed == set(model.selective)
 
 
-def test_pop_sbr_counts_targets_and_is_asked_what_the_others_are(data):
+def test_pop_sbr_counts_targets_and_has_the_same_evaluation_rows(data):
     dataset = data("Pop_SBR")
     dataset = dataset.masked(np.random.default_rng(0).random(len(dataset.log)) < 0.2)
     model = get_model("Pop_SBR")(dataset.config, dataset)
@@ -293,7 +295,7 @@ def test_pop_sbr_counts_targets_and_is_asked_what_the_others_are(data):
 
 
 @pytest.mark.parametrize("similarity", ["jaccard", "tanimoto", "cosine", "binary"])
-def test_sknn_by_sets(data, similarity):
+def test_sknn_equals_a_version_with_sets(data, similarity):
     dataset = data("SKNN_SBR", k=3, sample_size=5, similarity=similarity)
     dataset = dataset.masked(np.random.default_rng(1).random(len(dataset.log)) < 0.1)
     model = get_model("SKNN_SBR")(dataset.config, dataset)
@@ -305,7 +307,7 @@ def test_sknn_by_sets(data, similarity):
             known[user] = ({int(item) for item in log.item[rows]}, max(log.columns["timestamp"][rows]))
     questions = dataset.eval_rows("test").inputs[:]
     scores = model.full_sort_predict(questions).numpy()
-    assert (scores.max(axis=1) == 1).sum() > 5  # rows with neighbours
+    assert (scores.max(axis=1) == 1).sum() > 5  # rows that have neighbours
     for at, user in enumerate(questions["user_id"].tolist()):
         mine = {item for item in questions["item_id_list"][at].tolist() if item}
         others = [(time, items) for other, (items, time) in known.items() if other != user and items & mine]
@@ -323,13 +325,13 @@ def test_sknn_by_sets(data, similarity):
     assert model.predict(questions).tolist() == scores[np.arange(len(questions)), target].tolist()
 
 
-def test_sknn_refuses_an_unknown_similarity(data):
+def test_sknn_rejects_an_unknown_similarity(data):
     dataset = data("SKNN_SBR", similarity="euclid")
     with pytest.raises(UserError, match="similarity: 'euclid' is not one of jaccard"):
         get_model("SKNN_SBR")(dataset.config, dataset)
 
 
-def test_the_originals_checkpoint_scores_the_same(reference):
+def test_a_checkpoint_of_erase_gives_the_same_scores(reference):
     name = "model_GRU4Rec_seed_2_dataset_diginetica_sample_best.pth"
     expected = json.loads((reference / "compat/expected.json").read_text())[name]
     told = {key: expected["config"][key] for key in ("load_col", "user_inter_num_interval", "item_inter_num_interval")}

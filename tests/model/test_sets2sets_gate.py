@@ -1,4 +1,4 @@
-"""The gate of Sets2Sets, of which only what training reads is stored, against a gate that is stored as a whole."""
+"""The gate of Sets2Sets, stored only at entries that training reads, compared with a gate stored completely."""
 
 from itertools import product
 
@@ -27,7 +27,7 @@ class WholeGate(Sets2Sets):
 
 
 def pairs_before_the_target(dataset):
-    """Return the pairs of items that a person has before the training target, whatever the window is."""
+    """Return the pairs of items in a user's history before the training target, regardless of the window."""
     log, found = dataset.log, set()
     for user in np.unique(log.user):
         items = log.item[(log.user == user) & (log.split < TRAIN)].tolist()
@@ -40,7 +40,7 @@ def stored(model):
 
 
 @pytest.mark.parametrize("window", [1, 7])
-def test_as_much_is_stored_as_training_histories_have_pairs_of_items(folder, window):  # noqa: F811
+def test_the_stored_entries_are_the_pairs_in_training_histories(folder, window):  # noqa: F811
     _, dataset, model = build(folder, "Sets2Sets", MAX_NBR_HISTORY_BASKETS=window)
     pairs = pairs_before_the_target(dataset)
     assert stored(model) == pairs and 0 < len(pairs) == model.gate_weight.numel() < (model.n_items - 1) ** 2
@@ -51,13 +51,13 @@ def test_as_much_is_stored_as_training_histories_have_pairs_of_items(folder, win
     again = Sets2Sets(model._built_from, masked)
     assert torch.equal(again.gate_places, model.gate_places)
     assert torch.equal(again.gate_weight.double(), model.gate_weight)
-    batch = masked.collate(masked.train_examples())  # older baskets have come into the window
+    batch = masked.collate(masked.train_examples())  # older baskets have moved into the window
     _, there = again._number(torch.tensor([i * model.n_items + j for i, j in read(batch)]))
     assert there.all() and len(there) == len(again.entries("gate_weight", batch).unique())
 
 
 def read(batch):
-    """Return the pairs of items of one history each."""
+    """Return the pairs of items within each history."""
     found = set()
     for baskets, _ in users_of(batch):
         items = {item for basket in baskets for item in basket}
@@ -65,7 +65,7 @@ def read(batch):
     return sorted(found)
 
 
-def test_pairs_are_the_same_in_any_portions(monkeypatch):
+def test_pairs_do_not_depend_on_the_block_size(monkeypatch):
     draw = np.random.default_rng(1)
     user, item = draw.integers(0, 30, 400), draw.integers(1, 50, 400)
     expected = {i * 50 + j for u in range(30) for i, j in product(item[user == u].tolist(), repeat=2)}
@@ -76,7 +76,7 @@ def test_pairs_are_the_same_in_any_portions(monkeypatch):
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
-def test_what_is_not_stored_is_as_it_was_drawn(folder, split):  # noqa: F811
+def test_entries_that_are_not_stored_have_their_initial_value(folder, split):  # noqa: F811
     _, dataset, model = build(folder, "Sets2Sets", seed=11)
     start = gate_at_the_start(model.n_items, 11)
     torch.testing.assert_close(model.gate_weight, start.view(-1)[model.gate_places], rtol=0, atol=1e-7)
@@ -88,7 +88,7 @@ def test_what_is_not_stored_is_as_it_was_drawn(folder, split):  # noqa: F811
 
 
 @pytest.mark.parametrize("more", [{}, {"clip_grad_norm": {"max_norm": 0.01}}], ids=str)
-def test_training_is_that_of_a_whole_gate(folder, more):  # noqa: F811
+def test_training_equals_that_of_a_complete_gate(folder, more):  # noqa: F811
     settings = {"train_batch_size": 2, "epochs": 12, "eval_step": 0} | more
     config, dataset, model = build(folder, "Sets2Sets", **settings)
     torch.manual_seed(3)
@@ -111,7 +111,7 @@ def scores(model, dataset):
         return torch.cat([model.full_sort_predict(dataset.eval_rows(split).inputs[:]) for split in ("valid", "test")])
 
 
-def test_a_file_with_a_whole_gate_gives_its_scores_and_is_saved_in_entries(folder, tmp_path):  # noqa: F811
+def test_a_file_with_a_complete_gate_gives_the_same_scores_and_is_saved_as_entries(folder, tmp_path):  # noqa: F811
     _, dataset, model = build(folder, "Sets2Sets", double=False)
     randomise(model)
     gate = torch.randn(model.n_items, model.n_items)
@@ -136,7 +136,7 @@ def test_a_file_with_a_whole_gate_gives_its_scores_and_is_saved_in_entries(folde
     assert {k: v.shape for k, v in other.state_dict().items()} == {k: v.shape for k, v in model.state_dict().items()}
 
 
-def test_a_file_is_read_with_its_own_draws(folder):  # noqa: F811
+def test_a_file_is_read_with_its_own_random_key(folder):  # noqa: F811
     _, dataset, model = build(folder, "Sets2Sets", seed=11)
     other = build(folder, "Sets2Sets", seed=12)[2]
     load_weights(other, {"state_dict": model.state_dict()}, "x.pth")
@@ -168,7 +168,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("how", HOSTILE)
-def test_places_that_are_none_are_refused_in_one_line(folder, how):  # noqa: F811
+def test_invalid_entry_positions_give_a_one_line_error(folder, how):  # noqa: F811
     model = build(folder, "Sets2Sets")[2]
     assert model.n_items == 14
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -182,7 +182,7 @@ def test_places_that_are_none_are_refused_in_one_line(folder, how):  # noqa: F81
 @pytest.mark.parametrize(
     "gate", [torch.zeros(3, 14), torch.zeros(15, 15), torch.zeros(()), torch.zeros(2, 2, 2), None, 3]
 )
-def test_a_gate_of_another_shape_is_refused_in_one_line(folder, gate):  # noqa: F811
+def test_a_gate_with_another_shape_gives_a_one_line_error(folder, gate):  # noqa: F811
     model = build(folder, "Sets2Sets")[2]
     with pytest.raises(UserError, match=r"^x\.pth: .*gate_weight") as error:
         load_weights(model, {"state_dict": model.state_dict() | {"gate_weight": gate}}, "x.pth")

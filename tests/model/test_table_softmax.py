@@ -1,4 +1,4 @@
-"""The cross-entropy over a table in tiles, against PyTorch's own on the whole matrix of scores."""
+"""The cross-entropy over an item table in blocks, compared with PyTorch's on the whole score matrix."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_value_and_first_and_second_derivatives(tiles):
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_the_gauss_newton_product_is_that_of_the_whole_matrix(tiles, keep):
+def test_the_gauss_newton_product_equals_that_of_the_whole_matrix(tiles, keep):
     encoded, table, _ = some()
     moves, weights = (torch.randn_like(encoded), torch.randn_like(table)), torch.rand(len(encoded), 1).double()
     p = (encoded @ table.T).softmax(dim=1)
@@ -51,13 +51,13 @@ def test_the_gauss_newton_product_is_that_of_the_whole_matrix(tiles, keep):
     torch.testing.assert_close(of_items, (bent.T @ encoded).detach())
 
 
-def test_scores_far_apart_neither_overflow_nor_vanish(tiles):
+def test_extreme_scores_neither_overflow_nor_underflow(tiles):
     encoded, table, target = some()
     encoded, table = 300 * encoded.detach(), table.detach()
     torch.testing.assert_close(table_cross_entropy(encoded, table, target), of_torch(encoded, table, target))
 
 
-def test_tiles_hold_a_bounded_number_of_scores(monkeypatch):
+def test_blocks_have_a_bounded_number_of_scores(monkeypatch):
     seen = []
     real = table_softmax._scores
     monkeypatch.setattr(table_softmax, "_scores", lambda *args: seen.append(real(*args).numel()) or real(*args))
@@ -68,7 +68,7 @@ def test_tiles_hold_a_bounded_number_of_scores(monkeypatch):
         seen.clear()
 
 
-def test_pieces_have_as_many_rows_as_there_is_room_for():
+def test_blocks_have_as_many_rows_as_fit():
     assert rows_at_once(2) == 256
     assert all(rows_at_once(n) * n <= table_softmax._TILE for n in (5_000, 20_000, 32_000) if rows_fit(n))
-    assert rows_at_once(1_000_000) == 256, "items are taken in turn there"
+    assert rows_at_once(1_000_000) == 256, "there, items are processed in blocks"

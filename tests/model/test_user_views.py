@@ -1,4 +1,4 @@
-"""By what models know people: the views that attackers look at and protections change."""
+"""User representations of a model ("views"), which attacks read and attribute unlearning changes."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ VIEWS = {
 
 @pytest.fixture
 def built(worlds):
-    """A factory: ``built(model)`` gives a model, in evaluation mode, and its data."""
+    """A function: ``built(model)`` returns a model in evaluation mode and its data."""
 
     def make(name, **settings):
         world = worlds("LightGCN" if name in ("BPR", "WMF", "NeuMF", "SimRec", "EASE") else name)
@@ -47,7 +47,7 @@ EXTRA = {
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_each_model_says_by_what_it_knows_people(built, name):
+def test_each_model_lists_its_user_views(built, name):
     model, data = built(name, **EXTRA.get(name, {}))
     views = model.user_views(data)
     assert list(views) == VIEWS[name]
@@ -60,19 +60,19 @@ def test_each_model_says_by_what_it_knows_people(built, name):
         assert torch.equal(view.values(), matrix)
 
 
-def test_only_the_halves_that_are_trained_are_views(built):
+def test_only_trained_branches_are_views(built):
     model, data = built("NeuMF", **EXTRA["NeuMF"] | {"mf_train": False})
     assert list(model.user_views(data)) == ["mlp"]
 
 
-def test_scores_are_made_of_the_propagated_view(built):
+def test_scores_are_computed_from_the_propagated_view(built):
     model, data = built("LightGCN")
     view = model.user_views(data)["propagated"].values()
     torch.testing.assert_close(view, model.vectors()[0])
 
 
 @pytest.mark.parametrize("name", ["DNNTSP", "Sets2Sets"])
-def test_histories_are_those_that_a_person_is_recommended_by(built, name):
+def test_history_views_equal_the_model_input(built, name):
     model, data = built(name)
     (view,) = model.user_views(data).values()
     whole = view.values()

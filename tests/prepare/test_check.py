@@ -1,4 +1,4 @@
-"""Holding what was prepared against the published sizes, and against itself."""
+"""Checks of a prepared data set: against its published sizes, and for consistency of its files."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ WHOLE = "prepared: {interactions: 4, users: 2, sessions: 3, items: 2}\nat_least:
 
 @pytest.fixture
 def folder(tmp_path):
-    """A data set of sessions that was prepared, with a list, a forget set, and its published figures."""
+    """A prepared data set of sessions, with a list of sensitive items, a forget set, and published figures."""
     (tmp_path / "small.inter").write_text(HEADER + "".join(f"{row}\n" for row in ROWS))
     (tmp_path / "sensitive_asins_c.txt").write_text("a\n")
     asked = "small_unlearn_pairs_sensitive_category_c_seed_2_unlearning_fraction_0.5.inter"
@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def baskets(tmp_path):
-    """A data set of baskets that was prepared, with a list, and forget sets of both forms."""
+    """A prepared data set of baskets, with a list of sensitive items, and forget sets in both formats."""
     (tmp_path / "small_merged.json").write_text(json.dumps(BASKETS))
     (tmp_path / "sensitive_asins_c.txt").write_text("20\n")
     stem = "small_unlearn_pairs_sensitive_category"
@@ -62,7 +62,7 @@ def refusal(folder, **more):
         ("1000\n  tolerance: 0.05", [950, 1050], [949, 1051]),
     ],
 )
-def test_figures_agree_within_what_they_say(tmp_path, written, agree, differ):
+def test_figures_agree_within_their_stated_precision(tmp_path, written, agree, differ):
     path = tmp_path / "published.yaml"
     path.write_text(f"source:\n  users: {written}\n  published: somewhere\n  reason: another year\n")
     section = read_published(path).source
@@ -71,7 +71,7 @@ def test_figures_agree_within_what_they_say(tmp_path, written, agree, differ):
     assert (list(section.figures), section.origin, section.reason) == (["users"], "somewhere", "another year")
 
 
-def test_a_figure_is_shown_as_it_is_known():
+def test_figures_are_shown_with_their_precision():
     assert (str(Figure(12_391)), str(Figure(7_000_000, 50_000))) == ("12,391", "about 7,000,000")
 
 
@@ -86,7 +86,7 @@ def test_a_figure_is_shown_as_it_is_known():
         ("source: {", "cannot read"),
     ],
 )
-def test_a_mistake_in_the_figures_is_told(tmp_path, text, told):
+def test_an_error_in_the_file_of_figures_is_reported(tmp_path, text, told):
     (tmp_path / "published.yaml").write_text(text)
     with pytest.raises(UserError, match=r"published\.yaml") as refused:
         read_published(tmp_path / "published.yaml")
@@ -94,7 +94,7 @@ def test_a_mistake_in_the_figures_is_told(tmp_path, text, told):
 
 
 @pytest.mark.parametrize("dataset", DATASETS, ids=lambda path: path.name)
-def test_every_data_set_says_what_is_published(dataset):
+def test_every_data_set_has_published_figures(dataset):
     published = read_published(dataset / "published.yaml")
     for section in (published.source, published.prepared):
         assert bool(section.figures) == bool(section.origin)
@@ -103,7 +103,7 @@ def test_every_data_set_says_what_is_published(dataset):
 
 
 # --- counts ----------------------------------------------------------------------------------------------------------
-def test_counts_that_hold_are_printed_beside_the_published_ones(folder, capsys):
+def test_counts_that_agree_are_printed_next_to_the_published_ones(folder, capsys):
     note_source(folder, {"interactions": 6, "users": 3})
     (folder / "published.yaml").write_text(WHOLE + "source: {interactions: 6, published: a paper}\n")
     checked(folder)
@@ -115,12 +115,12 @@ def test_counts_that_hold_are_printed_beside_the_published_ones(folder, capsys):
     )
 
 
-def test_counts_of_baskets_hold(baskets, capsys):
+def test_counts_of_baskets_agree(baskets, capsys):
     checked(baskets)
     assert "prepared baskets 8 published: 8" in " ".join(capsys.readouterr().out.split())
 
 
-def test_where_nothing_is_published_that_is_said(folder, capsys):
+def test_unpublished_figures_are_marked(folder, capsys):
     (folder / "published.yaml").unlink()
     checked(folder)
     assert "no counts are published" in capsys.readouterr().out
@@ -154,7 +154,7 @@ def test_source_figures_without_source_counts_are_not_checked(folder, capsys):
         ),
     ],
 )
-def test_a_count_that_differs_is_told_with_how_much_and_why(folder, figures, told):
+def test_a_count_that_differs_is_reported_with_the_difference_and_a_reason(folder, figures, told):
     note_source(folder, {"users": 3})
     (folder / "published.yaml").write_text(figures)
     assert told in refusal(folder)
@@ -171,7 +171,7 @@ def test_nothing_was_prepared(tmp_path):
 
 
 # --- files that belong together --------------------------------------------------------------------------------------
-def test_a_subset_is_held_against_itself_alone(folder, capsys):
+def test_a_subset_is_only_checked_for_consistency(folder, capsys):
     (folder / "published.yaml").write_text("prepared: {users: 99}\nat_least: {rows_per_user: 99}")
     checked(folder, subset=0.5)
     assert "no counts are published" in capsys.readouterr().out
@@ -189,13 +189,13 @@ def test_a_subset_is_held_against_itself_alone(folder, capsys):
         ),
     ],
 )
-def test_what_is_always_so_is_checked(folder, figures, told):
+def test_invariants_are_checked(folder, figures, told):
     (folder / "published.yaml").write_text(figures)
     assert told in refusal(folder)
 
 
 @pytest.mark.parametrize("row", ["u1\ts1\tz", "u9\ts1\ta", "u3\ts9\ta"])
-def test_a_row_to_forget_that_is_not_in_the_log(folder, row):
+def test_a_forget_set_row_that_is_not_in_the_log_is_reported(folder, row):
     with open(folder / "small.inter", "a") as file:
         file.write("u3\ts9\tb\n")
     (folder / "published.yaml").unlink()
@@ -211,11 +211,11 @@ def test_a_row_to_forget_that_is_not_in_the_log(folder, row):
         ("d_seed_2_unlearning_fraction_0.5.inter", "user_id:token\titem_id:token\n1\t50\n", "item 50 is not in"),
     ],
 )
-def test_somebody_to_forget_who_has_no_baskets(baskets, end, content, told):
+def test_a_forget_set_user_without_baskets_is_reported(baskets, end, content, told):
     (baskets / f"small_unlearn_pairs_sensitive_category_{end}").write_text(content)
     assert told in refusal(baskets)
 
 
-def test_people_with_too_few_baskets(baskets):
+def test_users_with_too_few_baskets_are_reported(baskets):
     (baskets / "published.yaml").write_text("at_least: {baskets_per_user: 5, items_per_basket: 1}")
     assert "number of baskets per user is 4, but the preparation leaves at least 5" in refusal(baskets)

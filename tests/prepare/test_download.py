@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine that breaks off, goes on, changes the file, or sends something else."""
+"""Downloads from a local server that closes connections, resumes, changes the file, or sends wrong content."""
 
 import gzip
 import hashlib
@@ -15,7 +15,10 @@ CONTENT = gzip.compress(bytes(range(256)) * 300, mtime=0) + b"\x00" * 5000
 
 
 class Shop(BaseHTTPRequestHandler):
-    """Serves ``server.content``; ``server.plan`` holds what each request is to suffer, ``server.asked`` its range."""
+    """Serves ``server.content``.
+
+    ``server.plan`` lists the failure of each request, ``server.asked`` the requested ranges.
+    """
 
     def do_GET(self):
         server = self.server
@@ -63,7 +66,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_links_that_were_put_where_it_writes_first_are_not_followed(shop, tmp_path):
+def test_symbolic_links_in_place_of_the_partial_file_are_not_followed(shop, tmp_path):
     for name in ("x.gz.partial", "x.gz.partial.version"):
         (tmp_path / f"mine_{name}").write_text("kept")
         (tmp_path / name).symlink_to(tmp_path / f"mine_{name}")
@@ -72,7 +75,7 @@ def test_links_that_were_put_where_it_writes_first_are_not_followed(shop, tmp_pa
     assert {path.read_text() for path in tmp_path.glob("mine_*")} == {"kept"}
 
 
-def test_goes_on_where_it_broke_off(shop, tmp_path):
+def test_an_interrupted_download_resumes(shop, tmp_path):
     shop.plan = [{"cut": 1000}, {"cut": 500}]
     path = tmp_path / "raw/x.gz"
     with pytest.raises(UserError, match=rf"x.gz: received 1000 of {len(CONTENT)} bytes; run again to continue"):
@@ -87,10 +90,10 @@ def test_goes_on_where_it_broke_off(shop, tmp_path):
 
 
 @pytest.mark.parametrize("tag", ['"v2"', None])
-def test_another_version_is_not_appended(shop, tmp_path, tag):
+def test_a_changed_file_is_not_appended_to_the_partial_one(shop, tmp_path, tag):
     shop.plan = [{"cut": 1000}]
     if tag is None:
-        shop.tag = None  # the server cannot tell versions apart: no part is asked for
+        shop.tag = None  # without an ETag versions cannot be distinguished, so that no range is requested
     with pytest.raises(UserError, match="received 1000"):
         download(shop.url, tmp_path / "x.gz")
     shop.content, shop.tag = CONTENT[::-1].replace(b"\x00", b"\x1f\x8b", 1), tag
@@ -100,7 +103,7 @@ def test_another_version_is_not_appended(shop, tmp_path, tag):
     assert shop.asked == [None, None if tag is None else "bytes=1000-"]
 
 
-def test_a_whole_partial_file_is_fetched_anew(shop, tmp_path):
+def test_a_complete_partial_file_is_downloaded_again(shop, tmp_path):
     (tmp_path / "x.gz.partial").write_bytes(b"?" * len(CONTENT))
     (tmp_path / "x.gz.partial.version").write_text('"v1"')
     download(shop.url, tmp_path / "x.gz")
@@ -123,7 +126,7 @@ def test_a_whole_partial_file_is_fetched_anew(shop, tmp_path):
         ({}, r"another file than expected \(its SHA-256 differs\)"),
     ],
 )
-def test_what_is_not_the_file_is_refused(shop, tmp_path, plan, message):
+def test_wrong_content_is_rejected(shop, tmp_path, plan, message):
     shop.plan = [plan]
     with pytest.raises(UserError, match=message) as told:
         download(shop.url, tmp_path / "x.gz", "0" * 64)
@@ -131,7 +134,7 @@ def test_what_is_not_the_file_is_refused(shop, tmp_path, plan, message):
     assert names(tmp_path) == []
 
 
-def test_another_part_than_asked_for_is_refused(shop, tmp_path):
+def test_a_wrong_range_is_rejected(shop, tmp_path):
     shop.plan = [{"cut": 10}, {"says": 3}]
     for message in ("received 10", "the server sent another part"):
         with pytest.raises(UserError, match=message):
@@ -140,7 +143,7 @@ def test_another_part_than_asked_for_is_refused(shop, tmp_path):
     assert (tmp_path / "x.gz").read_bytes() == CONTENT
 
 
-def test_nobody_listens(tmp_path):
+def test_a_server_that_does_not_answer_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"cannot download http://127.0.0.1:9/x \(.*refused"):
         download("http://127.0.0.1:9/x", tmp_path / "x")
     with pytest.raises(UserError, match="cannot download nonsense"):
@@ -156,7 +159,7 @@ def test_nobody_listens(tmp_path):
         (lambda content: content.replace(b"b.csv", b"c.csv"), "There is no item named 'a/b.csv'"),
     ],
 )
-def test_damaged_archives(tmp_path, change, message):
+def test_damaged_archives_are_errors(tmp_path, change, message):
     archive = tmp_path / "x.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("a/b.csv", "".join(map(str, range(2000))))

@@ -1,4 +1,4 @@
-"""How a preparation ends."""
+"""How a preparation ends if it is interrupted."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from recbole.prepare.program import run
 from recbole.utils.staging import staged
 
 
-def test_an_interruption_is_told_in_one_line_and_leaves_nothing(tmp_path, capsys):
+def test_an_interruption_gives_one_line_and_leaves_no_files(tmp_path, capsys):
     def main():
         with staged(tmp_path / "out") as folder:
             (folder / "half").touch()

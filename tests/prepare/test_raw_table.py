@@ -1,4 +1,4 @@
-"""Interactions as columns of codes, against plain Python."""
+"""Interactions as columns of integer codes, compared with plain Python."""
 
 from collections import Counter
 
@@ -33,14 +33,14 @@ def as_rows(log):
 
 @given(ROWS)
 @settings(max_examples=60, deadline=None)
-def test_distinct_and_order(rows):
+def test_repeated_rows_are_removed_and_rows_are_sorted(rows):
     log = as_log(rows)
     assert as_rows(log) == rows
     assert as_rows(log.distinct()) == list(dict.fromkeys(rows))
     assert as_rows(log.ordered()) == sorted(rows, key=lambda row: (row[0], row[2]))
 
 
-def test_rows_are_compared_by_value_in_every_column():
+def test_repeated_rows_are_equal_in_every_column():
     codes = {"user_id": np.array([0, 1, 0, 1, 1], np.int32), "item_id": np.array([1, 0, 1, 0, 0], np.int32)}
     numbers = {"rating": np.array([0.0, 2.5, -0.0, 2.5, 3.5]), "timestamp": np.array([7, 7, 7, 7, 7])}
     kept = RawTable(codes, {}, numbers).distinct()
@@ -50,7 +50,7 @@ def test_rows_are_compared_by_value_in_every_column():
 
 @given(ROWS)
 @settings(max_examples=60, deadline=None)
-def test_core_is_the_largest_set_with_enough_of_each(rows):
+def test_the_core_is_the_largest_set_with_enough_rows_of_each_user_and_item(rows):
     left = rows
     while True:
         users, items = Counter(row[0] for row in left), Counter(row[1] for row in left)
@@ -63,7 +63,7 @@ def test_core_is_the_largest_set_with_enough_of_each(rows):
 
 @given(ROWS, st.integers(0, 2))
 @settings(max_examples=60, deadline=None)
-def test_sessions_end_with_a_long_pause(rows, gap):
+def test_a_long_pause_ends_a_session(rows, gap):
     log = as_log(rows).ordered().with_sessions(gap)
     assert list(log.codes) == ["user_id", "session_id", "item_id"]
     expected, before, number = [], None, 0
@@ -77,7 +77,7 @@ def test_sessions_end_with_a_long_pause(rows, gap):
     assert log.tokens["session_id"].take(pa.array(log.codes["session_id"])).to_pylist() == expected
 
 
-def test_written_log_reads_back(tmp_path):
+def test_a_written_log_reads_back(tmp_path):
     log = RawTable({"user_id": np.int32([1, 0])}, {"user_id": pa.array(["é", "007"])}, {"rating": np.array([0.5, 4.0])})
     log.write(tmp_path / "x.inter")
     assert (tmp_path / "x.inter").read_text() == "user_id:token\trating:float\n007\t0.5\né\t4\n"

@@ -1,4 +1,4 @@
-"""Which items rules find, and what is said of rules with a mistake."""
+"""Rules that find sensitive items, and errors in rules."""
 
 import pyarrow as pa
 import pytest
@@ -16,14 +16,14 @@ def found(rules):
     return {category: sorted(items.to_pylist()) for category, items in rules.items().items()}
 
 
-def test_words_are_whole_in_every_alphabet(tmp_path):
+def test_keywords_match_whole_words_in_every_alphabet(tmp_path):
     own = rules(tmp_path, "c: {signals: {text: {exact: [war, self-harm, IPA], relaxed: [death wish]}}}")
     texts = ["War.", "warm", "éwar", "waré", "war_", "(self-harm)", "no\nipa\nhere", "a DEATH WISHES", "war2", None, ""]
     own.look(pa.array([str(at) for at in range(len(texts))]), text=pa.array(texts))
     assert found(own) == {"c": ["0", "5", "6", "7"]}
 
 
-def test_signals_count_once_and_across_files(tmp_path):
+def test_each_signal_counts_once_and_signals_of_several_files_add_up(tmp_path):
     own = rules(
         tmp_path,
         "two: {min_signals: 2, signals: {title: {relaxed: [kill]}, tag: {relaxed: [gory]}, aisle: {ids: [3]}}}\n"
@@ -35,7 +35,7 @@ def test_signals_count_once_and_across_files(tmp_path):
     assert found(own) == {"two": ["1", "2"], "one": ["2"]}
 
 
-def test_lists_of_numbers(tmp_path):
+def test_rules_with_lists_of_ids(tmp_path):
     own = rules(tmp_path, "c: {signals: {tag: {ids: [7, 8]}}}")
     own.look(pa.array(["a", "b", "c"]), tag=pa.array([[1, 7], [], [2]]))
     assert found(own) == {"c": ["a"]}
@@ -54,7 +54,7 @@ def test_lists_of_numbers(tmp_path):
         ("{", "not YAML"),
     ],
 )
-def test_rules_with_a_mistake(tmp_path, text, message):
+def test_errors_in_rules_are_reported(tmp_path, text, message):
     with pytest.raises(UserError, match="sensitive") as told:
         rules(tmp_path, text)
     assert message in str(told.value)

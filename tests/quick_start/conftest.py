@@ -1,4 +1,4 @@
-"""A small world to run the two programs in: data, a list of sensitive items, a forget set, settings."""
+"""Fixtures for running the programs: small data with sensitive items, a forget set, and settings."""
 
 import contextlib
 import io
@@ -37,10 +37,10 @@ def _rows():
 
 @pytest.fixture(scope="session")
 def world(write_inter):
-    """A factory: ``world(folder)`` furnishes a folder with the data set ``tiny``, a forget set and ``tiny.yaml``.
+    """A function: ``world(folder)`` writes the data set ``tiny``, a forget set and ``tiny.yaml`` into a folder.
 
-    Items i0 to i5 are the sensitive ones; the nine first users who have any ask that they be forgotten. Of what is
-    returned, ``data`` is the data folder, ``asked`` their pairs, ``saved`` the folder of checkpoints.
+    Items i0 to i5 are sensitive; the forget set has these items of the first nine users who have any. The result has
+    the attributes ``data`` (data folder), ``asked`` (the forgotten pairs) and ``saved`` (folder of checkpoints).
     """
 
     def make(folder):
@@ -62,7 +62,7 @@ def world(write_inter):
 
 
 def command(script, *arguments):
-    """Return the command line of a program on the small world; retraining and unlearning know what to forget."""
+    """Return the command line of a program on the small data; retraining and unlearning get the forget set."""
     forgets = script == "unlearn.py" or "--retrain_checkpoint_idx_to_match" in arguments
     common = ("--model", "BPR", "--dataset", "tiny", "--config_files", "tiny.yaml")
     return [sys.executable, str(ROOT / script), *common, *(FORGETTING if forgets else ()), *arguments]
@@ -70,13 +70,13 @@ def command(script, *arguments):
 
 @pytest.fixture(scope="session")
 def command_line():
-    """The function that returns a program's command line."""
+    """The function that returns the command line of a program."""
     return command
 
 
 @pytest.fixture(scope="session")
 def start():
-    """A factory: ``start(folder, script, *arguments, **environment)`` starts a program; it is a `Popen`."""
+    """A function: ``start(folder, script, *arguments, **environment)`` starts a program and returns a `Popen`."""
 
     def started(folder, script, *arguments, **environment):
         quiet = () if "--tensorboard" in arguments else ("--tensorboard", "False")
@@ -91,7 +91,7 @@ def start():
 
 @pytest.fixture(scope="session")
 def run(start):
-    """A factory: ``run(folder, script, *arguments, **environment)`` runs a program to its end."""
+    """A function: ``run(folder, script, *arguments, **environment)`` runs a program to its end."""
 
     def done(folder, script, *arguments, **environment):
         with start(folder, script, *arguments, **environment) as process:
@@ -103,7 +103,7 @@ def run(start):
 
 @pytest.fixture(scope="session")
 def here():
-    """A factory: ``here(folder, script, *arguments)`` runs a program inside of this process, to save its start."""
+    """A function: ``here(folder, script, *arguments)`` runs a program in this process, without its start-up time."""
     from recbole.quick_start.main import train_main, unlearn_main
 
     def done(folder, script, *arguments):
@@ -111,7 +111,7 @@ def here():
         with inside(folder) as out, contextlib.redirect_stderr(err):
             try:
                 status = (train_main if script == "run_recbole.py" else unlearn_main)(words)
-            except SystemExit as stop:  # as argparse stops
+            except SystemExit as stop:  # argparse exits like this
                 status = stop.code
         return SimpleNamespace(status=status, out=out.getvalue(), err=err.getvalue())
 

@@ -1,11 +1,10 @@
-"""Runs `unlearn.py` time and again and kills it with signal 9 at random points; test_kill.py starts this.
+"""Run `unlearn.py` repeatedly, and kill it with signal 9 at random moments; test_kill.py starts this script.
 
     python kill_driver.py FOLDER KILLS SEED ARGUMENT...
 
-A life is a child of this process, which has imported everything already, so that lives are short. It dies amid the
-requests, after so many calls of Python functions, a number drawn anew for every life. A life that comes to its end is
-followed by one that starts over. After the kills one more goes to the end. The last line of what this prints says in
-JSON what happened.
+Each run is a forked child of this process, which has imported everything, so that runs are short. A child kills itself
+during the requests, after a random number of calls of Python functions. If a run completes, the next one starts over.
+After all kills, one more run goes to its end. The last line of the output is a JSON summary.
 """
 
 import json
@@ -23,7 +22,7 @@ from recbole.unlearning.pipeline import Pipeline
 
 
 def live(arguments, dies_after=None):
-    """Run to the end, or kill this process after so many calls; leave the number of calls in the file ``calls``."""
+    """Run to the end, or kill this process after some number of calls; write their number to the file ``calls``."""
     calls, whole = 0, Pipeline.run
 
     def count(frame, event, argument):
@@ -44,10 +43,10 @@ def live(arguments, dies_after=None):
 
 
 def child(arguments, dies_after=None):
-    """Return how a life in a process of its own ended: its exit status, negative for a signal."""
+    """Run in a child process; return its exit status, negative for a signal."""
     pid = os.fork()
     if pid == 0:
-        tqdm.set_lock(threading.RLock())  # the usual one is shared by forked processes: one that is killed may hold it
+        tqdm.set_lock(threading.RLock())  # tqdm's own lock is shared by forked processes, and a killed one may hold it
         with open("output", "a") as output:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)

@@ -1,9 +1,10 @@
-"""Runs pairs of programs at the same time in one folder; test_side_by_side.py starts this.
+"""Run pairs of programs at the same time in one folder; test_side_by_side.py starts this script.
 
     python pair_driver.py JOBS
 
-JOBS is a JSON file: a list of pairs, each of two lists [folder, program, argument...]. Children are forked from this
-process, which has imported everything, so that both of a pair begin at once. Prints the exit statuses of all pairs.
+JOBS is a JSON file with a list of pairs, each of two lists [folder, program, argument...]. The programs run in forked
+children of this process, which has imported everything, so that both of a pair start at the same time. The script
+prints the exit statuses of all pairs.
 """
 
 import json
@@ -16,7 +17,7 @@ from recbole.quick_start.main import train_main, unlearn_main
 
 
 def child(folder, program, *arguments):
-    """Start a program in a process of its own and return its number."""
+    """Start a program in a child process; return its process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -31,7 +32,7 @@ def child(folder, program, *arguments):
 
 
 def main():
-    """Run all pairs, one pair after the other."""
+    """Run all pairs, one after another."""
     statuses = []
     for pair in json.loads(Path(sys.argv[1]).read_text()):
         pids = [child(*job) for job in pair]

@@ -1,4 +1,4 @@
-"""Attacks by the documented commands: on a checkpoint, from the original's file, and by unlearning runs."""
+"""Attacks with the documented commands: on a checkpoint, with ERASE's configuration file, and in unlearning runs."""
 
 import json
 from functools import partial
@@ -29,7 +29,7 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a trained base of 60 people, whose second half is of another gender and likes other items."""
+    """A folder with a trained base for 60 users; the second half has another gender and likes other items."""
     path = tmp_path_factory.mktemp("attacked")
     data, field = furnish_clean(path, "CF")
     people = histories(range(100, 160), 1)
@@ -66,7 +66,7 @@ def test_a_checkpoint_is_attacked(folder, capsys):
     assert lines[0] == ",".join(COLUMNS) and len(lines) == 1 + len(record["metrics"])
 
 
-def test_how_to_read_the_numbers_is_told(folder, capsys, monkeypatch):
+def test_the_output_explains_the_numbers(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     assert main(["attack", BASE, *QUICK, "--protocols", "inside", "outside", "--references", "--views", "table"]) == 0
     out = capsys.readouterr().out
@@ -85,14 +85,14 @@ def test_how_to_read_the_numbers_is_told(folder, capsys, monkeypatch):
         ([BASE, "--data_path", "nowhere"], "nowhere"),
     ],
 )
-def test_mistakes_are_told_in_one_line(folder, capsys, arguments, told):
+def test_errors_are_one_line(folder, capsys, arguments, told):
     with inside(folder):
         assert main(["attack", *arguments]) == 2
     err = capsys.readouterr().err
     assert told in err and err.count("\n") == 1
 
 
-def test_a_file_of_others_does_not_say_enough(folder, capsys):
+def test_a_checkpoint_of_another_program_lacks_information(folder, capsys):
     import torch
 
     torch.save({"state_dict": {}}, folder / "other.pth")
@@ -129,12 +129,12 @@ def test_unlearning_runs_attack_base_and_checkpoints(folder, monkeypatch):
     again = areas(json.loads((folder / "b.json").read_text())["metrics"])
     base = areas(json.loads((folder / "c.json").read_text())["metrics"])
     for key, row in (again | base).items():
-        assert row["value"] == found[key]["value"], "the command finds what the run found"
+        assert row["value"] == found[key]["value"], "the command gives the same values as the run"
     n_people = {row["checkpoint"]: row["n_people"] for row in rows if row["population"] == "inside/logistic"}
     assert n_people[0] < n_people[1] < n_people[3] <= 36
 
 
-def test_unlearning_without_attacks_says_so_before_any_work(folder, monkeypatch, capsys):
+def test_missing_attack_packages_are_reported_before_any_work(folder, monkeypatch, capsys):
     def missing():
         raise UserError("attacks need scikit-learn")
 
@@ -162,7 +162,7 @@ def configured(tmp_path, **changes):
          "sample_selection_method_attribute_gender_unlearn_epoch_3_retrain_checkpoint_idx_to_match_3.pth"),
     ],
 )  # fmt: skip
-def test_the_originals_file_means_a_checkpoint_of_ours(tmp_path, method, model, name):
+def test_erases_file_is_translated_to_a_checkpoint_of_ours(tmp_path, method, model, name):
     (tmp_path / "saved" / "more").mkdir(parents=True)
     (tmp_path / "saved" / name).touch()
     path = configured(tmp_path, method=method, model=model)
@@ -187,12 +187,12 @@ def test_the_originals_file_means_a_checkpoint_of_ours(tmp_path, method, model, 
         ({}, "found none like .*model_NeuMF_seed_\\*_dataset_ml-100k_best.pth"),
     ],
 )
-def test_what_the_originals_file_cannot_say_is_refused_by_name(tmp_path, changes, told):
+def test_unsupported_keys_of_erases_file_are_rejected_by_name(tmp_path, changes, told):
     with pytest.raises(UserError, match=told):
         read_attack_config(configured(tmp_path, **changes), tmp_path / "saved")
 
 
-def test_a_file_that_is_no_configuration_is_refused(tmp_path):
+def test_a_file_that_is_no_configuration_is_rejected(tmp_path):
     path = tmp_path / "attack_config.json"
     for text in ("{", "[1]"):
         path.write_text(text)
@@ -200,7 +200,7 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path):
             read_attack_config(path)
 
 
-def test_the_originals_file_runs(folder):
+def test_erases_file_runs(folder):
     (folder / "attack_config.json").write_text(json.dumps(CONFIG | {"target_model": BASE}))
     with inside(folder):
         more = ("--protocols", "inside", "--references", "--views", "table", "--result_file", "o.json")
@@ -209,7 +209,7 @@ def test_the_originals_file_runs(folder):
     assert np.isfinite(value)
 
 
-def test_what_looks_like_privacy_is_said_to_be_none():
+def test_an_auc_below_one_half_is_not_reported_as_privacy():
     table = Table(view="table")
     table.add("attack_auc", 0.3, low=0.25, high=0.35, population="inside/logistic")
     table.add("attack_auc", 0.5, low=0.45, high=0.55, population="outside/logistic")

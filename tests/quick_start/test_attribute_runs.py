@@ -1,4 +1,4 @@
-"""Attributes of people from the command line: what is refused, what the files say, and the original's configuration."""
+"""Attribute unlearning on the command line: errors, file names, and ERASE's configuration."""
 
 import json
 from itertools import pairwise
@@ -17,7 +17,7 @@ SHORT = ("--protect_steps", "4")
 
 @pytest.fixture(scope="module")
 def trained(world, tmp_path_factory, run):
-    """The small world with a trained base, and people of two genders and three ages."""
+    """The small data with a trained base, and users of two genders and three ages."""
     made = world(tmp_path_factory.mktemp("attribute"))
     lines = [f"u{user:02}\t{'FM'[user % 3 // 2]}\t{20 + user}\n" for user in range(30)]
     (made.data / "tiny.user").write_text(f"user_id:token\tgender:token\tage:float\n{''.join(lines)}")
@@ -27,7 +27,7 @@ def trained(world, tmp_path_factory, run):
 
 @pytest.fixture
 def protect(trained, capsys):
-    """A factory: ``protect(*arguments)`` runs unlearn.py, without a forget set; it returns the status and stderr."""
+    """A function: ``protect(*arguments)`` runs unlearn.py without a forget set; it returns the status and stderr."""
 
     def done(*arguments):
         capsys.readouterr()
@@ -57,12 +57,12 @@ def protect(trained, capsys):
         (("--attribute", "gender", "--protect_fraction", "0.01", "--unlearning_algorithm", "u2u"), "selects no user"),
     ],
 )
-def test_what_does_not_go_together_is_one_line(protect, arguments, told):
+def test_contradicting_options_give_one_line_errors(protect, arguments, told):
     done = protect(*arguments)
     assert done.status == 2 and told in done.err and done.err.count("\n") == 1, done.err
 
 
-def test_attributes_are_protected_one_after_another_and_everything_else_stays(protect, trained):
+def test_attributes_are_unlearned_one_after_another_and_other_files_stay(protect, trained):
     arguments = ("--attribute", "gender", "age", "--unlearning_algorithm", "d2d", *SHORT, "--protect_fraction", "0.8")
     with (trained.folder / "tiny.yaml").open("a") as settings:
         settings.write("attributes: {age: {bins: [30, 40]}}\n")
@@ -83,12 +83,12 @@ def test_attributes_are_protected_one_after_another_and_everything_else_stays(pr
     people = (trained.data / "tiny.user").read_text()
     (trained.data / "tiny.user").write_text(people.replace("u03\tF", "u03\tM"))
     other = protect(*arguments)
-    assert other.status == 2 and "protected" in other.err  # the same names, another person's gender
+    assert other.status == 2 and "protected" in other.err  # the same file names, but other values of the attribute
     (trained.data / "tiny.user").write_text(people)
     assert protect(*arguments, "--eval_only").status == 0
 
 
-def test_the_original_s_file_is_a_command_line(tmp_path):
+def test_erases_file_is_translated_to_a_command_line(tmp_path):
     path, said = tmp_path / "exp_config.json", []
     path.write_text('{"method": "retrain", "model": "ncf", "lr": 0.01, "retrain_trade_off": 3, "device": "cpu"}')
     words, trains = expanded(["--attribute_config", str(path), "--seed", "3"], said.append)
@@ -118,7 +118,7 @@ def test_the_original_s_file_is_a_command_line(tmp_path):
         ("[" * 10**5, "not a JSON file"),
     ],
 )
-def test_what_the_original_s_file_cannot_say_is_refused_by_name(tmp_path, content, told):
+def test_unsupported_keys_of_erases_file_for_attributes_are_rejected_by_name(tmp_path, content, told):
     path = tmp_path / "exp_config.json"
     path.write_text(content)
     with pytest.raises(UserError, match=told):

@@ -1,4 +1,4 @@
-"""Mistakes: one line that says what is wrong and where, exit status 2, no traceback, nothing new written."""
+"""User errors: one line that says what is wrong and where, exit status 2, no traceback, and no new files."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def base(world, here, tmp_path_factory):
 
 @pytest.fixture
 def place(world, base, tmp_path):
-    """A small world with a base model."""
+    """Small data with a base model."""
     made = world(tmp_path)
     made.saved.mkdir()
     (made.saved / BASE).write_bytes(base)
@@ -40,7 +40,7 @@ def place(world, base, tmp_path):
 
 @pytest.fixture
 def refused(place, here):
-    """A function: run a program, which must refuse, and return its one line; nothing is written in ``saved``."""
+    """A function that runs a program, checks that it fails without writing to ``saved``, and returns the error line."""
 
     def check(script, *arguments):
         before = {path: path.read_bytes() for path in place.saved.glob("*")} if place.saved.is_dir() else None
@@ -66,7 +66,7 @@ def edit(path, change):
 # --- the data -----------------------------------------------------------------------------------------------------
 
 
-def test_a_missing_column(place, refused):
+def test_a_missing_column_is_an_error(place, refused):
     edit(place.data / "tiny.inter", lambda text: text.replace("item_id:token", "product:token", 1))
     assert re.search(r"tiny\.inter.*item_id", refused(TRAINS))
 
@@ -84,20 +84,20 @@ def test_a_malformed_line_is_named_by_its_number(place, refused, line, told):
     assert "tiny.inter:8" in message and told in message
 
 
-def test_data_that_is_not_there(place, refused):
+def test_missing_data_is_an_error(place, refused):
     (place.data / "tiny.inter").unlink()
     assert "tiny.inter" in refused(TRAINS)
     message = refused(TRAINS, "--dataset", "tyni")
     assert "tyni" in message
 
 
-def test_data_without_a_row_or_that_the_filters_empty(place, refused):
+def test_data_without_rows_before_or_after_filters_is_an_error(place, refused):
     assert "inter_num_interval" in refused(TRAINS, "--user_inter_num_interval", "[1000,inf)")
     edit(place.data / "tiny.inter", lambda text: text.split("\n")[0] + "\n")
     assert "tiny.inter" in refused(TRAINS)
 
 
-def test_a_user_with_every_item(place, refused):
+def test_a_user_with_every_item_is_an_error(place, refused):
     edit(place.data / "tiny.inter", lambda text: text + "".join(f"u00\ti{at}\t9{at}\n" for at in range(40)) * 2)
     split = ("--eval_args", "{split: {RS: [1, 0, 0]}}", "--eval_step", "0")
     assert "every item" in refused(TRAINS, *split, "--overwrite")
@@ -135,14 +135,14 @@ def test_a_user_with_every_item(place, refused):
         (UNLEARNS, ("--model", "Pop"), "Pop"),
     ],
 )
-def test_arguments(refused, script, arguments, told):
+def test_invalid_arguments_are_errors(refused, script, arguments, told):
     assert told in refused(script, *arguments)
 
 
 # --- the forget set -----------------------------------------------------------------------------------------------
 
 
-def test_a_missing_forget_set(place, refused):
+def test_a_missing_forget_set_is_an_error(place, refused):
     place.forget_set.unlink()
     make = "python make_forget_set.py --dataset tiny --sensitive_category horror --unlearning_fraction 0.01 --seed 2"
     for script, arguments in ((UNLEARNS, ()), (TRAINS, RETRAIN)):
@@ -166,15 +166,15 @@ def test_a_missing_forget_set(place, refused):
         ("user_id:token\titem_id:token\nu00\ti1\nu01\n", r"\.inter:3"),
     ],
 )
-def test_a_forget_set_of_nothing(place, refused, content, told):
+def test_a_forget_set_without_known_rows_is_an_error(place, refused, content, told):
     place.forget_set.write_text(content)
     for script, arguments in ((UNLEARNS, ()), (TRAINS, RETRAIN)):
         message = refused(script, *arguments)
         assert re.search(told, message), message
 
 
-def test_unknown_users_are_counted_reported_and_skipped_alike(place, here):
-    """With strangers in the forget set, retraining and unlearning end with the bits of a run without them."""
+def test_unknown_users_are_counted_reported_and_skipped(place, here):
+    """Unknown users in the forget set do not change the results of retraining and unlearning."""
     ends = []
     line = "11 requests, {} interactions to forget; not in the data, skipped: 2 users (sessions), 3 (user, item) pairs"
     for strangers in ("", "x\ti1\nu00\tnothing\nz\ti2\n"):  # last in order: streams are keyed by the index
@@ -195,7 +195,7 @@ def test_unknown_users_are_counted_reported_and_skipped_alike(place, here):
     assert counts["applied"] == before["applied"] > 5
 
 
-def test_no_sensitive_list_or_one_of_other_items(place, refused):
+def test_a_missing_list_or_one_of_unknown_items_is_an_error(place, refused):
     lists = place.data / "sensitive_asins_horror.txt"
     lists.write_text("nothing\n")
     assert "none of the sensitive items of 'horror'" in refused(UNLEARNS)
@@ -209,7 +209,7 @@ READS = [(UNLEARNS, ()), (TRAINS, ("--eval_only",))]
 
 
 @pytest.mark.parametrize(("script", "arguments"), READS)
-def test_a_base_model_that_is_missing_damaged_or_hostile(place, refused, base, script, arguments):
+def test_a_missing_damaged_or_hostile_base_checkpoint_is_an_error(place, refused, base, script, arguments):
     path = place.saved / BASE
     path.unlink()
     assert BASE in refused(script, *arguments)
@@ -231,7 +231,7 @@ def torch_file(state):
 
 
 class Reduces:
-    """Pickles to the making of a folder."""
+    """An object whose unpickling would create a folder."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -251,12 +251,12 @@ def test_a_base_model_of_other_data_or_another_shape(place, refused, script, arg
     assert "was trained on other data" in refused(script, *arguments)
 
 
-def test_a_checkpoint_without_weights(place, refused):
+def test_a_checkpoint_without_weights_is_an_error(place, refused):
     save_checkpoint(place.saved / BASE, {"config": {}})
     assert "no 'state_dict'" in refused(UNLEARNS)
 
 
-def test_a_retrained_model_of_another_forget_set_is_found_before_the_work(place, refused, here):
+def test_a_retrained_model_of_another_forget_set_is_an_error_before_any_work(place, refused, here):
     assert here(place.folder, TRAINS, *RETRAIN).status == 0
     edit(place.forget_set, lambda text: text.rsplit("\n", 2)[0] + "\n")
     assert "was the forget set regenerated since?" in refused(UNLEARNS)
@@ -266,7 +266,7 @@ def test_a_retrained_model_of_another_forget_set_is_found_before_the_work(place,
 
 
 @pytest.mark.parametrize(("script", "arguments"), [(TRAINS, ()), (TRAINS, RETRAIN)])
-def test_a_file_in_the_place_of_the_folder_of_checkpoints(place, refused, script, arguments):
+def test_a_file_in_place_of_the_checkpoint_folder_is_an_error(place, refused, script, arguments):
     (place.saved / BASE).unlink()
     place.saved.rmdir()
     place.saved.touch()
@@ -274,13 +274,13 @@ def test_a_file_in_the_place_of_the_folder_of_checkpoints(place, refused, script
     assert place.saved.read_bytes() == b""
 
 
-def test_a_file_in_the_place_of_the_folder_of_logs(place, refused):
+def test_a_file_in_place_of_the_log_folder_is_an_error(place, refused):
     (place.folder / "log").touch()
     assert "cannot write log" in refused(TRAINS)
 
 
-def test_mistakes_of_real_processes(place, run):
-    """What the other tests see inside of this process, seen from outside."""
+def test_errors_in_separate_processes(place, run):
+    """The other tests run programs in this process; here a few errors are checked in separate processes."""
     (place.saved / BASE).write_bytes(b"PK\x03\x04")
     for script, arguments in ((UNLEARNS, ()), (TRAINS, ("--learning_rat", "1"))):
         told = run(place.folder, script, *arguments)

@@ -1,4 +1,4 @@
-"""Baselines by the documented commands."""
+"""Baselines with the documented commands."""
 
 import json
 
@@ -9,7 +9,7 @@ FILTER = ("--unlearning_algorithm", "filter", "--result_file", "result.json")
 
 @pytest.fixture(scope="module")
 def place(world, here, tmp_path_factory):
-    """A small world with a base and a retrained model of one epoch."""
+    """Small data with a base and a retrained model, each trained for one epoch."""
     made = world(tmp_path_factory.mktemp("filtered"))
     for more in ((), ("--retrain_checkpoint_idx_to_match", "3")):
         told = here(made.folder, "run_recbole.py", "--epochs", "3", *more)
@@ -33,7 +33,7 @@ def told(place, here):
     return rows(place, here)
 
 
-def test_a_filter_shows_nothing_that_was_forgotten_and_has_no_log_odds(told):
+def test_the_filter_hides_forgotten_items_and_has_no_log_odds(told):
     out, result, found = told
     assert result["requests"]["applied"] == 8 and result["requests"]["median_relative_change"] == 0
     shown = values(found, "unlearned", "avg_forgotten_per_user")
@@ -45,12 +45,12 @@ def test_a_filter_shows_nothing_that_was_forgotten_and_has_no_log_odds(told):
     assert "forgotten pairs have no log-odds" in out.out
 
 
-def test_what_is_hidden_is_hidden_when_checkpoints_are_read_again(told, place, here):
+def test_hidden_items_stay_hidden_when_checkpoints_are_evaluated_again(told, place, here):
     _, _, again = rows(place, here, "--eval_only")
     assert again == told[2]
 
 
-def test_sessions_are_refused_before_anything_is_looked_for(place, here):
+def test_session_models_are_rejected_before_any_file_is_read(place, here):
     told = here(place.folder, "unlearn.py", *FILTER, "--model", "GRU4Rec")
     assert told.status == 2 and told.err.count("\n") == 1
     assert "GRU4Rec recommends to sessions, which do not" in told.err

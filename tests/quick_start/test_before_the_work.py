@@ -1,4 +1,4 @@
-"""What is wrong is found before anything is trained, and nothing is written over but what this program wrote."""
+"""Errors are found before training, and only files that this program wrote are overwritten."""
 
 import json
 import os
@@ -14,7 +14,7 @@ BASE = "model_BPR_seed_2_dataset_tiny_best"
 
 @pytest.fixture(scope="module")
 def trained(world, command_line, tmp_path_factory):
-    """A small world with a base, its result file and a retrained model."""
+    """Small data with a base, its result file and a retrained model."""
     place = world(tmp_path_factory.mktemp("trained"))
     with inside(place.folder):
         for more in (("--result_file", "result.json"), ("--retrain_checkpoint_idx_to_match", "3")):
@@ -27,7 +27,7 @@ def files(folder):
 
 
 def refused(place, here, script, *arguments):
-    """Run a program that must refuse before any epoch; nothing is written. Return its one line."""
+    """Run a program that must fail before any epoch and write no file; return the error line."""
     before = files(place.folder)
     told = here(place.folder, script, *arguments)
     assert told.status == 2 and told.err.count("\n") == 1, told
@@ -39,7 +39,7 @@ def refused(place, here, script, *arguments):
     "target", ["mine.txt", "link", "pipe", "/dev/null", "dataset/tiny/tiny.inter", f"saved/{BASE}.json"]
 )
 @pytest.mark.parametrize("script", [TRAINS, UNLEARNS])
-def test_a_result_file_replaces_nothing_but_a_record(trained, here, script, target):
+def test_a_result_file_only_overwrites_a_record(trained, here, script, target):
     mine = trained.folder / "mine.txt"
     mine.write_text('{"kind of": "other"}')
     for name, make in (("link", lambda path: path.symlink_to(trained.folder / "result.json")), ("pipe", os.mkfifo)):
@@ -52,12 +52,12 @@ def test_a_result_file_replaces_nothing_but_a_record(trained, here, script, targ
             (trained.folder / name).unlink()
 
 
-def test_a_record_is_replaced(trained, here):
+def test_a_record_is_overwritten(trained, here):
     told = here(trained.folder, TRAINS, "--eval_only", "--result_file", "result.json")
     assert told.status == 0 and json.loads((trained.folder / "result.json").read_text())["kind"] == "base"
 
 
-def test_a_result_file_that_would_become_the_record_of_a_checkpoint_is_refused(world, here, tmp_path):
+def test_a_result_file_with_the_name_of_a_checkpoints_record_is_rejected(world, here, tmp_path):
     place = world(tmp_path)
     assert "the record next to a checkpoint" in refused(place, here, TRAINS, "--result_file", f"saved/{BASE}.json")
 
@@ -72,12 +72,12 @@ def test_a_result_file_that_would_become_the_record_of_a_checkpoint_is_refused(w
         (("--sensitive_category", "../horror"), "because file names contain it"),
     ],
 )
-def test_a_mistake_is_found_before_training(trained, here, arguments, told):
+def test_errors_are_found_before_training(trained, here, arguments, told):
     assert told in refused(trained, here, TRAINS, *arguments)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"file_sha256": 3}', '{"timing": 3, "file_sha256": null}'])
-def test_a_record_beside_a_retrained_model_that_is_none(trained, here, text):
+def test_an_invalid_record_of_a_retrained_model_is_an_error(trained, here, text):
     (path,) = trained.saved.glob("*_to_match_3_*_horror.json")
     before = path.read_bytes()
     path.write_text(text)
@@ -91,7 +91,7 @@ def test_a_record_beside_a_retrained_model_that_is_none(trained, here, text):
         path.write_bytes(before)
 
 
-def test_what_was_found_is_written_before_it_is_told(trained, here, monkeypatch):
+def test_results_are_written_before_they_are_printed(trained, here, monkeypatch):
     def fails(*_, **__):
         raise ValueError("cannot convert float NaN to integer")
 

@@ -1,4 +1,4 @@
-"""The command lines: flags, other settings, what is refused."""
+"""Command lines: flags, other settings, and errors."""
 
 from types import SimpleNamespace
 
@@ -71,7 +71,7 @@ def test_defaults_of_absent_flags():
     assert overrides == {} and config_values(namespace) == {}
 
 
-def test_absent_flags_leave_yaml_files_alone_and_given_ones_win(tmp_path):
+def test_only_given_flags_override_yaml_files(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("seed: 5\nspam: True\nn_target_items: 3\ntopk: [10]\nunlearning_fraction: 0.5\ndamping: 7\n")
     config = configured(unlearn(f"--config_files {path}"))
@@ -83,14 +83,14 @@ def test_absent_flags_leave_yaml_files_alone_and_given_ones_win(tmp_path):
     assert {config.source(key) for key in ("seed", "topk", "damping", "spam")} == {"command line"}
 
 
-def test_defaults_that_are_declared_reach_the_config():
+def test_declared_defaults_reach_the_config():
     config = configured(unlearn(""))
     assert config["unlearning_fraction"] == 1e-5 and config["kookmin_init_rate"] == 0.01 and config["max_norm"] is None
     assert (config["damping"], type(config["damping"])) == (1.0, float)
     assert config.source("seed") == "default: overall.yaml"
 
 
-def test_every_flag_of_a_setting_names_a_setting_and_agrees_with_its_default():
+def test_flags_of_settings_agree_with_their_defaults():
     overall = packaged("overall.yaml").values
     groups = [*flags.train_flags().values(), *flags.unlearn_flags(["scif"]).values()]
     for flag in {flag.name: flag for group in groups for flag in group if flag.key}.values():
@@ -106,7 +106,7 @@ VALUES = st.one_of(
 
 
 @given(st.dictionaries(KEYS, VALUES), st.booleans(), st.lists(st.booleans(), min_size=4, max_size=4))
-def test_space_and_equals_mean_the_same(settings, flag_first, with_equals):
+def test_values_can_follow_a_space_or_an_equals_sign(settings, flag_first, with_equals):
     tokens = ["--seed", "3"] if flag_first else []
     for (key, value), equals in zip(settings.items(), with_equals, strict=False):
         tokens += [f"--{key}={value}"] if equals else [f"--{key}", value]
@@ -115,7 +115,7 @@ def test_space_and_equals_mean_the_same(settings, flag_first, with_equals):
     assert overrides == settings and namespace.seed == 3
 
 
-def test_negative_numbers_are_values_and_a_bare_key_is_true():
+def test_negative_numbers_are_values_and_a_key_without_a_value_is_true():
     namespace, overrides = train("--learning_rate -1e-4 --adam_eps -1e-8 --show_progress --seed -3 --x -.5 --last")
     assert overrides == {"learning_rate": "-1e-4", "show_progress": True, "x": "-.5", "last": True}
     assert (namespace.adam_eps, namespace.seed) == (-1e-8, -3)
@@ -126,7 +126,7 @@ def test_lists_and_switches_in_both_spellings():
         assert train(text)[0].topk == [5, 10]
 
 
-def test_metrics_are_names_however_they_are_written():
+def test_metrics_are_parsed_in_all_spellings():
     for words in (["Recall", "Toy"], ["[Recall, 'Toy']"], ["Recall,Toy"]):
         namespace, overrides = train_arguments(["--metrics", *words, "--seed", "3"])
         assert config_values(namespace) == {"metrics": ["Recall", "Toy"], "seed": 3} and overrides == {}
@@ -146,7 +146,7 @@ def test_config_files_may_be_one_word_with_spaces_or_several_words(tmp_path):
     assert namespace.config_files == ["a.yaml", "b.yaml", str(odd), "c.yaml"]
 
 
-def test_the_forget_set_is_named_after_the_category_unless_it_has_a_name():
+def test_the_forget_set_is_named_after_the_category_by_default():
     for parse in (train, unlearn):
         namespace, _ = parse("--sensitive_category meat --forget_set_seed 7 --seed 2")
         config = scenario_of(configured((namespace, {}))).config
@@ -171,7 +171,7 @@ def test_the_forget_set_is_named_after_the_category_unless_it_has_a_name():
         (unlearn, "--ruli_privacy_k=8", "not available yet"),
     ],
 )
-def test_mistakes_that_are_told(parse, text, told):
+def test_invalid_command_lines_are_errors(parse, text, told):
     with pytest.raises(UserError, match=told) as error:
         parse(text)
     assert "\n" not in str(error.value)
@@ -199,7 +199,7 @@ def test_bad_values_of_flags_end_with_status_2_and_one_line(parse, text, told, c
 
 
 @pytest.mark.parametrize("parse", [train, unlearn])
-def test_a_device_is_named_by_one_flag(parse, monkeypatch):
+def test_a_device_is_selected_by_one_flag(parse, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     for text, use_gpu, device in (
@@ -226,7 +226,7 @@ def test_a_device_is_named_by_one_flag(parse, monkeypatch):
         ("--device cuda:0 --nproc 2", "--device cuda:0 names one GPU"),
     ],
 )
-def test_a_device_that_cannot_be_is_told_in_one_line(text, told, monkeypatch, capsys):
+def test_an_invalid_device_gives_a_one_line_error(text, told, monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert train_main(text.split()) == 2
@@ -234,19 +234,19 @@ def test_a_device_that_cannot_be_is_told_in_one_line(text, told, monkeypatch, ca
     assert told in said and said.count("\n") == 1
 
 
-def test_a_flag_for_the_device_wins_over_files(tmp_path):
+def test_a_flag_for_the_device_overrides_files(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("use_gpu: True\ngpu_id: 3\n")
     assert str(configured(train(f"--config_files {path} --device cpu"))["device"]) == "cpu"
 
 
-def test_a_gpu_that_is_not_there_is_not_replaced_by_the_cpu(monkeypatch):
+def test_a_missing_gpu_is_an_error_and_not_replaced_by_the_cpu(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="--device cuda:0 does not exist: there are 0 CUDA devices"):
         train("--device cuda:0")
 
 
-def test_no_abbreviations_and_mistyped_flags_are_named_by_the_config():
+def test_abbreviations_and_mistyped_flags_are_errors():
     assert train("--epoch 3")[1] == {"epoch": "3"}
     with pytest.raises(UserError, match="did you mean 'epochs'"):
         configured(train("--epoch 3"))
@@ -264,12 +264,12 @@ def test_hyper_parameters_are_overrides_when_given():
     assert config_values(namespace) == {"unlearning_algorithm": "kookmin"}
 
 
-def test_hyper_parameters_given_to_training_are_known_and_told_as_unread():
+def test_hyper_parameters_given_to_training_give_a_warning():
     config = configured(train("--damping 0.5"))
     assert config.unread() == [("damping", "command line")]
 
 
-def test_dead_flags_are_accepted_with_and_without_a_value():
+def test_flags_without_effect_are_accepted_with_and_without_a_value():
     namespace, overrides = unlearn(
         "--ind 100 --LOCAL --gif_use_true_khop=1 --retrain_checkpoint_idx_to_match 2 --seed 3"
     )
@@ -292,7 +292,7 @@ def test_help_names_every_flag_and_shows_three_examples(parse, capsys):
     assert all(f"--{name} " in shown for name in names)
 
 
-def test_examples_of_the_help_parse(capsys):
+def test_examples_in_the_help_can_be_parsed(capsys):
     for parse in (train_arguments, lambda argv: unlearn_arguments(argv, REGISTRY)):
         with pytest.raises(SystemExit):
             parse(["-h"])
@@ -302,7 +302,7 @@ def test_examples_of_the_help_parse(capsys):
             assert configured((SimpleNamespace(**{**vars(namespace), "config_files": []}), overrides))["model"] == "BPR"
 
 
-def test_arguments_for_the_log_hold_no_token():
+def test_logged_arguments_contain_no_token():
     argv = ["--hf_token", "s3cr3t", "--seed", "3", "--hf_token=s3cr3t", "--wandb_api_key", "--spam"]
     assert without_secrets(argv) == ["--hf_token", "***", "--seed", "3", "--hf_token=***", "--wandb_api_key", "--spam"]
 

@@ -1,4 +1,4 @@
-"""The two programs as people run them: what they print, what they write, and how they end."""
+"""The three programs run as commands: output, written files, and exit statuses."""
 
 import csv
 import hashlib
@@ -28,7 +28,7 @@ def read(path):
 
 
 def beside(folder, stem):
-    """Return the record of a checkpoint without the digest of its file, which is checked."""
+    """Return the record of a checkpoint without the digest of the checkpoint file, which is checked here."""
     record = read(folder / f"{stem}.json")
     assert record.pop("file_sha256") == hashlib.sha256((folder / f"{stem}.pth").read_bytes()).hexdigest()
     return record
@@ -50,7 +50,7 @@ def place(world, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(place, run):
-    """What the three programs told, run one after the other in one folder."""
+    """The results of the three programs, run one after another in one folder."""
     told = {}
     for name, script, arguments in (
         ("base", "run_recbole.py", ("--tensorboard", "True", "--hf_token", "hf_s3cr3t")),
@@ -68,7 +68,7 @@ def results(place, runs):
     return {name: read(place.folder / "results" / f"{name}.json") for name in runs}
 
 
-def test_what_is_on_disk_afterwards(place, runs):
+def test_the_expected_files_are_on_disk(place, runs):
     stems = [BASE, RETRAINED, f"{RETRAINED}_same_epoch", "model_BPR_seed_2_dataset_tiny_retrained_best", *UNLEARNED]
     assert {path.name for path in place.saved.iterdir()} == {
         f"{stem}{end}" for stem in stems for end in (".pth", ".json")
@@ -79,7 +79,7 @@ def test_what_is_on_disk_afterwards(place, runs):
     assert (place.folder / "log" / f"{STEM}.requests.jsonl").exists()
 
 
-def test_the_lines_that_people_look_for(runs):
+def test_the_expected_lines_are_in_the_log(runs):
     for name in ("base", "retrained"):
         for line in (
             "epoch 0 training [time: ",
@@ -139,17 +139,19 @@ def rows_of(record, **wanted):
     return [row for row in record["metrics"] if all(row[key] == value for key, value in wanted.items())]
 
 
-def test_each_column_of_a_table_is_one_row_of_a_real_result(results):
+def test_each_table_column_matches_one_result_row(results):
     for kind, checkpoint in itertools.product(("base", "unlearned"), range(4)):
         rows = rows_of(results["unlearned"], model=kind, checkpoint=checkpoint)
         found = {heading: len(matching(rows, wanted)) for heading, wanted in forgetting(10).items()}
-        distances = {"JS requesting", "JS others"} if checkpoint < 3 else set()  # only checkpoint 3 was retrained
+        distances = (
+            {"JS requesting", "JS others"} if checkpoint < 3 else set()
+        )  # only the model of checkpoint 3 was retrained
         assert found == {heading: int(heading not in distances) for heading in forgetting(10)}
     for about in (WHOLE_TEST, {"split": "valid"}):
         assert len(matching(results["base"]["metrics"], {"metric": "recall", "k": 10, **about})) == 1
 
 
-def test_metric_rows(results):
+def test_the_result_rows_are_complete(results):
     for name in ("base", "retrained"):
         everybody = rows_of(results[name], split="test", population="all", masking="retained", metric="recall")
         assert {row["k"] for row in everybody} == {10, 20}
@@ -168,7 +170,7 @@ def test_metric_rows(results):
     assert {row["checkpoint"]: row["n_rows"] for row in asked} == {0: 3, 1: 5, 2: 7, 3: 9}
 
 
-def test_the_same_question_has_the_same_answer_in_every_program(results):
+def test_the_same_model_has_the_same_values_in_every_program(results):
     def answers(name, model, **more):
         found = rows_of(results[name], model=model, split="test", population="all", masking="retained", **more)
         return {(row["metric"], row["k"]): row["value"] for row in found if row["metric"] in ("recall", "ndcg")}
@@ -179,7 +181,7 @@ def test_the_same_question_has_the_same_answer_in_every_program(results):
         assert retrained and retrained == answers("unlearned", "retrained", view=view)
 
 
-def test_records_beside_the_checkpoints(place, results):
+def test_every_checkpoint_has_a_record(place, results):
     for name, stem in (("base", BASE), ("retrained", RETRAINED)):
         assert beside(place.saved, stem) == results[name]
     best = beside(place.saved, "model_BPR_seed_2_dataset_tiny_retrained_best")
@@ -192,7 +194,7 @@ def test_records_beside_the_checkpoints(place, results):
         assert record["metrics"] == rows_of(results["unlearned"], model="unlearned", checkpoint=checkpoint)
 
 
-def test_models_differ_where_they_should(place, runs):
+def test_base_retrained_and_unlearned_models_differ(place, runs):
     base, retrained = (tensors(place.saved / f"{stem}.pth") for stem in (BASE, RETRAINED))
     assert not torch.equal(base["item_embedding.weight"], retrained["item_embedding.weight"])
     before = base["user_embedding.weight"]
@@ -203,7 +205,7 @@ def test_models_differ_where_they_should(place, runs):
         assert 0 < moved <= (3, 5, 7, 9)[checkpoint]
 
 
-def test_saved_models_are_evaluated_again_with_the_same_numbers(place, results, here):
+def test_a_second_evaluation_of_saved_models_gives_the_same_values(place, results, here):
     written = {path: path.read_bytes() for path in place.saved.iterdir()}
     for name, script, arguments in (
         ("base", "run_recbole.py", ()),
@@ -217,7 +219,7 @@ def test_saved_models_are_evaluated_again_with_the_same_numbers(place, results, 
     assert {path: path.read_bytes() for path in place.saved.iterdir()} == written
 
 
-def test_sensitive_items_alone(place, runs, here):
+def test_only_the_sensitive_items_are_evaluated(place, runs, here):
     for script, arguments, name, kind in (
         ("run_recbole.py", ("--sensitive_category", "horror"), "original", "base"),
         ("run_recbole.py", RETRAIN, "checkpoint_3_retrain", "retrained"),
@@ -241,7 +243,7 @@ def test_sensitive_items_alone(place, runs, here):
     assert told.status == 2 and "needs --sensitive_category" in told.err and told.err.count("\n") == 1
 
 
-def test_out_of_time_ends_with_status_3_and_everything_written(place, runs, world, here, tmp_path):
+def test_running_out_of_time_gives_status_3_and_all_files(place, runs, world, here, tmp_path):
     other = world(tmp_path)
     other.saved.mkdir()
     (other.saved / f"{BASE}.pth").write_bytes((place.saved / f"{BASE}.pth").read_bytes())
@@ -254,8 +256,8 @@ def test_out_of_time_ends_with_status_3_and_everything_written(place, runs, worl
     assert rows_of(read(other.folder / "late.json"), model="unlearned", checkpoint=3, metric="recall")
 
 
-def test_the_same_commands_give_the_same_bits(place, runs, world, here, tmp_path):
-    """In another process, another folder, after other random numbers."""
+def test_the_same_commands_give_identical_files(place, runs, world, here, tmp_path):
+    """In another process and folder, and after other random numbers were drawn."""
     other = world(tmp_path)
     torch.manual_seed(99)
     for script, arguments in (("run_recbole.py", ()), ("run_recbole.py", RETRAIN), ("unlearn.py", ())):
@@ -268,7 +270,7 @@ def test_the_same_commands_give_the_same_bits(place, runs, world, here, tmp_path
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """Stands in for the Hugging Face Hub with one file."""
+    """A stand-in for the Hugging Face Hub that serves one file."""
 
     content, seen = b"", []
 
@@ -292,7 +294,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self.wfile.write(self.content)
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Suppress the log of requests."""
 
 
 @pytest.fixture
@@ -307,7 +309,7 @@ def hub(place, runs):
     thread.join()
 
 
-def test_a_model_from_the_hub(place, results, world, run, hub, tmp_path):
+def test_a_model_is_downloaded_from_the_hub(place, results, world, run, hub, tmp_path):
     address, seen = hub
     other = world(tmp_path / "run")
     environment = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "*"}
@@ -327,7 +329,7 @@ def test_a_model_from_the_hub(place, results, world, run, hub, tmp_path):
     assert_nowhere(tmp_path, b"s3cr3t")
 
 
-def test_the_token_is_in_no_file(place, runs):
+def test_no_file_contains_the_token(place, runs):
     assert "s3cr3t" not in runs["base"].out
     assert_nowhere(place.folder, b"s3cr3t")
 

@@ -1,4 +1,4 @@
-"""Ensembles by the documented commands: train, retrain, unlearn, evaluate."""
+"""Ensembles with the documented commands: train, retrain, unlearn, evaluate."""
 
 import json
 import re
@@ -18,7 +18,7 @@ INDEX, SHARDS = "--retrain_checkpoint_idx_to_match", ("--unlearning_algorithm", 
 
 
 def runs(folder, model, *ensemble):
-    """Train, retrain for the last checkpoint and unlearn; return the record of unlearning."""
+    """Train, retrain for the last checkpoint and unlearn; return the record of the unlearning run."""
     arguments = ["--model", model, *COMMON, *ensemble]
     with inside(folder):
         assert train_main(arguments) == 0
@@ -40,7 +40,7 @@ def is_twin(folder):
 
 
 @pytest.mark.parametrize(("model", "preset"), [("BPR", "sisa"), ("LightGCN", "receraser"), ("BPR", "ultrare")])
-def test_what_is_unlearned_is_what_is_retrained(world, tmp_path, model, preset):
+def test_the_unlearned_ensemble_equals_the_retrained_one(world, tmp_path, model, preset):
     place = world(tmp_path)
     record = runs(place.folder, model, "--ensemble", preset, *QUICK)
     assert is_twin(place.folder)
@@ -60,7 +60,7 @@ def test_what_is_unlearned_is_what_is_retrained(world, tmp_path, model, preset):
 
 
 @pytest.mark.parametrize(("task", "model"), [("SBR", "GRU4Rec"), ("NBR", "DNNTSP")])
-def test_sessions_and_baskets_are_spread_by_hash(tmp_path, task, model):
+def test_session_and_basket_data_is_partitioned_by_hash(tmp_path, task, model):
     data, field = furnish_clean(tmp_path, task)
     (data / "sensitive_asins_horror.txt").write_text("1\n2\n3\n")
     asked = tmp_path / "asked.inter"
@@ -79,8 +79,11 @@ def test_sessions_and_baskets_are_spread_by_hash(tmp_path, task, model):
     assert (base["partition"], base["exact_level"]) == ("hash", "E2")
 
 
-def test_the_one_model_of_all_data_is_the_other_yardstick(world, tmp_path, capsys):
-    """It answers the same questions, and distances from it stand beside those from the twin; another's does not."""
+def test_the_single_retrained_model_is_a_second_reference(world, tmp_path, capsys):
+    """Distances from it are reported next to those from the ensemble's retrained twin.
+
+    A model of other settings is rejected.
+    """
     place, one = world(tmp_path), ["--model", "BPR", *COMMON]
     with inside(place.folder):
         assert train_main([*one, *FORGETTING, INDEX, "3", "--result_file", "one.json"]) == 0
@@ -102,7 +105,7 @@ def test_the_one_model_of_all_data_is_the_other_yardstick(world, tmp_path, capsy
     assert kept and kept.items() <= own.items() and kept != values(last, "unlearned", "ndcg")
     from_one, to_one = values(far, "unlearned", "js_divergence"), values(last, "monolithic", "js_divergence")
     assert from_one == pytest.approx(to_one) and min(from_one.values()) > 0
-    assert values(far, "retrained", "js_divergence") == from_one, "the twin is as far"
+    assert values(far, "retrained", "js_divergence") == from_one, "the retrained ensemble has the same distance"
     assert "monolithic" in comparison([place.folder / "r.json"]).table["model"].tolist()
     other = runs(place.folder, "BPR", "--ensemble", "sisa", "--num_shards", "3", "--epochs", "2", "--overwrite")
     assert other["monolithic"] == []
@@ -125,7 +128,10 @@ def test_saved_checkpoints_are_evaluated_again(world, tmp_path):
 
 
 def test_a_new_partition_at_each_checkpoint(world, tmp_path):
-    """It has a folder of its own, and its cost in the record; a scan makes the partition anew too."""
+    """The new partition has a folder of its own and its cost in the record.
+
+    A scan also computes the partition again.
+    """
     place = world(tmp_path)
     of = ["--model", "BPR", *COMMON, "--ensemble", "grapheraser", *QUICK]
     with inside(place.folder):
@@ -157,7 +163,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
-def test_what_cannot_be_is_refused_before_anything_is_trained(world, here, tmp_path, monkeypatch, arguments, said):
+def test_invalid_settings_are_rejected_before_training(world, here, tmp_path, monkeypatch, arguments, said):
     place = world(tmp_path)
     monkeypatch.setattr("recbole.trainer.loop.TrainingLoop.fit", lambda self: pytest.fail("trained"))
     told = here(place.folder, "run_recbole.py", *arguments)
@@ -173,13 +179,13 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(world, here, tmp_p
         (("--unlearning_algorithm", "scif", "--repartition"), "--repartition applies only to ensembles; scif works on"),
     ],
 )
-def test_an_algorithm_and_a_model_that_do_not_go_together(world, here, tmp_path, arguments, said):
+def test_an_unsuitable_algorithm_for_a_model_is_rejected(world, here, tmp_path, arguments, said):
     told = here(world(tmp_path).folder, "unlearn.py", *arguments)
     assert told.status == 2 and said in told.err and told.err.count("\n") == 1
 
 
-def test_one_model_knows_nothing_of_ensembles(world, here, tmp_path):
-    """Its digest is what it was, whatever the settings of ensembles are."""
+def test_settings_of_ensembles_do_not_affect_a_single_model(world, here, tmp_path):
+    """Its digest does not change with them."""
     place = world(tmp_path)
     assert here(place.folder, "run_recbole.py", "--num_shards", "5").status == 0
     settings = json.loads(next(place.saved.glob("*_best.json")).read_text())["settings"]
@@ -187,7 +193,7 @@ def test_one_model_knows_nothing_of_ensembles(world, here, tmp_path):
 
 
 def test_a_checkpoint_is_scanned(world, tmp_path, capsys):
-    """Clean after unlearning; with the base's shards in it, not; of one model it says that it cannot be checked."""
+    """The scan finds nothing after unlearning, finds the base's shards, and cannot check a single model."""
     place = world(tmp_path)
     runs(place.folder, "BPR", "--ensemble", "sisa", *QUICK)
     (path,) = (place.folder / "saved").rglob("*unlearn_epoch*_to_match_3.pth")
@@ -198,7 +204,7 @@ def test_a_checkpoint_is_scanned(world, tmp_path, capsys):
         base = tensors(place.folder, "*_dataset_tiny_best.pth")
         content["state_dict"] |= {name: tensor for name, tensor in base.items() if name.startswith("shards.")}
         torch.save(content, path)
-        path.with_suffix(".json").unlink()  # it names the digest of the file that was there
+        path.with_suffix(".json").unlink()  # the record has the digest of the original file
         assert family(["scan", str(path), "--result_file", "dirty.json"]) == 3
         assert train_main(["--model", "BPR", *COMMON]) == 0
         assert family(["scan", "saved/model_BPR_seed_2_dataset_tiny_best.pth"]) == 3

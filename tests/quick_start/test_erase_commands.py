@@ -1,4 +1,4 @@
-"""ERASE's documented commands, one after the other on small data: each works, none reports another run's numbers."""
+"""ERASE's documented commands on small data: each works, and none reports the values of another run."""
 
 import json
 
@@ -15,7 +15,7 @@ UNLEARN = ("--unlearning_algorithm", "scif", "--max_norm", "10.0")
 
 @pytest.fixture
 def run(tmp_path, capsys):
-    """A function: run a program in the folder; return its exit status and what it wrote as its result."""
+    """A function that runs a program in the folder; it returns the exit status and the written result."""
     data, _ = furnish_clean(tmp_path, "CF")
     (data / "sensitive_asins_odd.txt").write_text("".join(f"{item}\n" for item in range(1, 12, 2)))
     with inside(tmp_path):
@@ -48,14 +48,14 @@ def test_train_retrain_unlearn_and_evaluate(run, asked, capsys):
     status, made = run(unlearn_main, *asked, *UNLEARN)
     assert status == 0 and made["config"]["max_norm"] == 10
     status, again = run(unlearn_main, *asked, *UNLEARN[:2], "--eval_only")
-    assert status == 0 and of_unlearned(again) == of_unlearned(made), "the one variant there is, and it says so"
+    assert status == 0 and of_unlearned(again) == of_unlearned(made), "the only variant is used, with a message"
     category = () if asked is FORGET else ("--sensitive_category", "odd")
     status, counted = run(unlearn_main, *asked, *category, *UNLEARN[:2], "--eval_only", "--sensitive_eval_only")
     assert status == 0 and set(of_unlearned(counted)) >= {
         row for row in of_unlearned(made) if row[1].startswith("avg_forgotten")
     }
     capsys.readouterr()
-    assert run(unlearn_main, *asked, *UNLEARN[:2])[0] == 0, "the defaults are a run of their own"
+    assert run(unlearn_main, *asked, *UNLEARN[:2])[0] == 0, "the defaults are another run"
     status, other = run(unlearn_main, *asked, *UNLEARN[:2], "--eval_only")
     assert status == 0 and {
         row["settings"].split()[0] for row in other["metrics"] if row["model"] == "unlearned"

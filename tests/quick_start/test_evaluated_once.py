@@ -1,4 +1,4 @@
-"""What an unlearning run with four retrained models asks of its models, and reads of its files: nothing twice."""
+"""An unlearning run with four retrained models scores each model and reads each file only once."""
 
 import json
 from collections import Counter
@@ -28,7 +28,7 @@ def folder(world, tmp_path_factory):
 
 @contextmanager
 def counting(folder):
-    """Count, inside the folder, how many rows each model scores and how often each file is read."""
+    """Count in a context how many rows each model scores and how often each file is read."""
     cls, asked, read = get_model("BPR"), Counter(), Counter()
     predict, load = cls.full_sort_predict, stored.load_checkpoint
 
@@ -50,7 +50,7 @@ def counting(folder):
 def seen(folder):
     """How many rows each model scored, how often each file was read, and the record.
 
-    Lists of five are shown, and the verdict looks at ten.
+    Lists of five items are reported, and the verdict uses lists of ten.
     """
     with counting(folder) as (asked, read):
         assert unlearn_main([*COMMON, *FORGETTING, "--topk", "5", "--result_file", "r.json"]) == 0
@@ -58,12 +58,12 @@ def seen(folder):
 
 
 def n_rows(record, **about):
-    """Return of how many rows the base's values are, by checkpoint."""
+    """Return checkpoint to the number of rows in the base's values."""
     rows = [row for row in record["metrics"] if all(row[name] == value for name, value in about.items())]
     return dict(sorted({row["checkpoint"]: row["n_rows"] for row in rows if row["model"] == "base"}.items()))
 
 
-def test_every_model_scores_a_row_once_and_again_only_where_a_request_changed_it(seen):
+def test_every_model_scores_a_row_once_unless_a_request_changed_it(seen):
     scored, _, record = seen
     whole = n_rows(record, metric="recall", view="all", population="all")
     anew = n_rows(record, metric="recall", view="current", population="requesting")
@@ -72,7 +72,7 @@ def test_every_model_scores_a_row_once_and_again_only_where_a_request_changed_it
     epochs = record["selected_epochs"]
     assert any(epochs["retrained"][str(checkpoint)] == epochs["base"] for checkpoint in range(4))
     expected = [30 + sum(anew.values()) + sum(shown.values())]
-    for checkpoint in range(4):  # unlearned, retrained, and retrained at the base's epoch where that is another
+    for checkpoint in range(4):  # unlearned, retrained, and retrained at the base's epoch if that differs
         n_models = 2 + (epochs["retrained"][str(checkpoint)] != epochs["base"])
         expected += n_models * [30 + anew[checkpoint] + shown[checkpoint]]
     assert scored == sorted(expected)
@@ -83,7 +83,7 @@ def test_every_file_is_read_once(seen):
     assert len(read) == 13 and set(read.values()) == {1}
 
 
-def test_checkpoints_of_the_same_requests_are_asked_once_but_where_noise_tells_them_apart(folder):
+def test_checkpoints_with_equal_requests_are_evaluated_once_unless_noise_differs(folder):
     lines = (folder / "dataset" / "tiny" / "tiny.inter").read_text(encoding="utf-8").splitlines()
     (folder / "one.inter").write_text(f"user_id:token\titem_id:token\n{chr(9).join(lines[1].split(chr(9))[:2])}\n")
     rows = {}

@@ -1,4 +1,4 @@
-"""Every model that there is: trained, retrained and unlearned by the documented commands, or refused in one line."""
+"""Every model of the package is trained, retrained and unlearned by documented commands, or rejected in one line."""
 
 import json
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ SMALL = {"simrec": ("--teacher_epochs", "1", "--soft_samples", "50")}
 
 @pytest.fixture(params=sorted(model_modules()))
 def place(request, tmp_path):
-    """A folder with the data of a model's task, and what four people ask to forget: a third of what they have."""
+    """A folder with the data of a model's task, and the requests of four users for a third of their rows."""
     name = request.param
     folder = model_modules()[name].split(".")[-2]
     _, field = furnish_clean(tmp_path, TASKS[folder])
@@ -34,7 +34,7 @@ def place(request, tmp_path):
 
 
 def class_name(name):
-    """Return how a model is called, by its packaged defaults."""
+    """Return the class name of a model, from its packaged defaults."""
     return next(path.stem for path in (PROPERTIES / "model").glob("*.yaml") if path.stem.lower() == name)
 
 
@@ -48,7 +48,7 @@ def weights(path):
     return torch.load(path, weights_only=True)["state_dict"]
 
 
-def test_it_trains_retrains_and_forgets(place, capsys):
+def test_the_model_trains_retrains_and_unlearns(place, capsys):
     assert call(place, train_main) == 0
     assert call(place, train_main, *FORGET, "--retrain_checkpoint_idx_to_match", "3") == 0
     able, unable = ("exact", "scif") if place.name in FITTED | IGNORANT else ("scif", "exact")
@@ -58,7 +58,7 @@ def test_it_trains_retrains_and_forgets(place, capsys):
     assert call(place, unlearn_main, *FORGET, "--unlearning_algorithm", unable) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and place.model in told and "Traceback" not in told
-    assert {path.name for path in place.saved.iterdir()} == before, "a refused pair leaves nothing"
+    assert {path.name for path in place.saved.iterdir()} == before, "a rejected combination writes no files"
     status = call(place, unlearn_main, *FORGET, "--unlearning_algorithm", able, *few, "--result_file", "result.json")
     if place.name in IGNORANT:
         assert status == 2
@@ -70,7 +70,7 @@ def test_it_trains_retrains_and_forgets(place, capsys):
     distances = [row["value"] for row in unlearned if row["metric"] == "js_divergence"]
     assert distances and all(value is not None and value >= -1e-9 for value in distances)
     if able == "exact":
-        assert max(distances) < 1e-8, "nothing sets it apart from the retrained model"
+        assert max(distances) < 1e-8, "it equals the retrained model"
         return
     base = weights(next(place.saved.glob("*_dataset_tiny_best.pth")))
     last = weights(next(place.saved.rglob("*_scif_*_unlearn_epoch_3_*.pth")))

@@ -1,4 +1,4 @@
-"""docs/extending.md: its files, inside of the package and in another distribution, keep their contracts."""
+"""The example files of docs/extending.md satisfy their contracts, inside the package and in another distribution."""
 
 import os
 import re
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def files():
-    """Yield (path inside, path outside or None, content) of the page's files."""
+    """Yield (path inside, path outside or None, content) of the files on the page."""
     for _, text in BLOCKS:
         head, _, rest = text.partition("\n")
         named = re.fullmatch(r"# (\S+?)(?:, or (\S+) of your distribution)?", head)
@@ -27,7 +27,7 @@ def files():
 
 
 def run(words, folder, path):
-    """Run Python with folders on the path; return what was printed of a run that ended well."""
+    """Run Python with some folders on the path, check that it succeeds, and return its output."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path)), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, *map(str, words)]
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -36,7 +36,7 @@ def run(words, folder, path):
 
 
 def contracts(folder, tests, package):
-    """Run the page's contracts, and see that they were run."""
+    """Run the contract tests on the page, and check that they were collected."""
     path = [folder, package, *(package / "tests" / room for room in ROOMS)]
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "conftest", "--rootdir", folder, *tests]
     said = run(words, folder, path)
@@ -50,7 +50,7 @@ def write(folder, path, text):
 
 
 def block(start):
-    """Return the block of the page that begins so."""
+    """Return the code block of the page that begins with a text."""
     return next(text for _, text in BLOCKS if text.startswith(start))
 
 
@@ -59,11 +59,11 @@ def test_the_page_has_its_files():
     assert len([inside for inside, _, _ in files() if inside.startswith("tests/")]) == 4
 
 
-def test_inside_of_the_package(tmp_path):
+def test_the_files_work_inside_the_package(tmp_path):
     for part in ("recbole", "tests"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     for path, _, text in files():
-        if path == METRICS:  # one function more, among those that are there
+        if path == METRICS:  # a function that is added to an existing file
             function = text[text.index("@per_row") :]
             there = (tmp_path / METRICS).read_text(encoding="utf-8")
             write(tmp_path, path, there.replace("\nMETRICS: ", f"\n{function}\n\nMETRICS: ", 1))
@@ -73,7 +73,7 @@ def test_inside_of_the_package(tmp_path):
     contracts(tmp_path, [tmp_path / path for path in tests], tmp_path)
 
 
-def test_outside_of_the_package(tmp_path):
+def test_the_files_work_in_another_distribution(tmp_path):
     for _, path, text in files():
         if path:
             write(tmp_path, path, text)
@@ -84,7 +84,7 @@ def test_outside_of_the_package(tmp_path):
     contracts(tmp_path, sorted(tmp_path.glob("test_*.py")), ROOT)
 
 
-def test_a_data_set_of_ones_own(tmp_path):
+def test_an_own_data_set(tmp_path):
     header = block("# dataset/mine/mine.inter").splitlines()[1]
     rows = [f"u{user}\ti{(3 * user + 7 * at) % 40}\t{at}" for user in range(40) for at in range(12)]
     write(tmp_path, "dataset/mine/mine.inter", "\n".join([header, *rows, ""]))

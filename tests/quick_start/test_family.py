@@ -1,4 +1,4 @@
-"""``erase-bench``: one command for all programs."""
+"""``erase-bench``: one command with all programs as subcommands."""
 
 import pytest
 from tiny_tasks import furnish_clean, inside
@@ -8,7 +8,7 @@ import recbole
 from recbole.quick_start.family import main
 
 
-def test_the_version_is_told(capsys):
+def test_the_version_is_printed(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0
@@ -29,13 +29,13 @@ def test_the_version_is_told(capsys):
         ("keys", "stopping_step: 10"),
     ],
 )
-def test_lists(what, wanted, capsys):
+def test_models_algorithms_and_data_sets_are_listed(what, wanted, capsys):
     assert main(["list", what]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"{what}:\n") and wanted in out
 
 
-def test_programs_call_themselves_by_their_own_names(tmp_path, capsys):
+def test_messages_have_the_name_of_the_subcommand(tmp_path, capsys):
     furnish_clean(tmp_path, "CF")
     with inside(tmp_path):
         common = ["--model", "BPR", "--dataset", "tiny", "--config_files", "tiny.yaml"]
@@ -51,7 +51,7 @@ def test_programs_call_themselves_by_their_own_names(tmp_path, capsys):
     ]  # fmt: skip
 
 
-def test_it_is_the_module_too(tmp_path):
+def test_the_module_can_be_run_with_python_m(tmp_path):
     done = python(ROOT, "-m", "recbole", "--help")
     assert done.returncode == 0 and "forget-set" in done.stdout
     assert python(ROOT, "-m", "recbole", "lisst").returncode == 2

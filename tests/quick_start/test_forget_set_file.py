@@ -1,4 +1,4 @@
-"""A forget set of one's own, from training to evaluation in each task, and what a run says of those it cannot take."""
+"""Forget sets in a user's own file, from training to evaluation in each task, and rejected files."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ CATEGORY = ("--sensitive_category", "odd")
 
 
 def write_set(place, kind):
-    """Write what the users of `ASK` want forgotten to ``elsewhere/mine.<kind>``; return its path."""
+    """Write the rows that the users in `ASK` want forgotten to ``elsewhere/mine.<kind>``; return the path."""
     path = place.folder / "elsewhere" / f"mine.{kind}"
     path.parent.mkdir(exist_ok=True)
     if kind == "inter":
@@ -48,7 +48,7 @@ def place(request, tmp_path):
 @pytest.mark.parametrize(
     ("place", "kind"), [("CF", "inter"), ("SBR", "inter"), ("NBR", "json"), ("NBR", "pkl")], indirect=["place"]
 )
-def test_the_whole_chain_with_a_file_of_ones_own(place, kind):
+def test_train_retrain_and_unlearn_with_an_own_file(place, kind):
     own, run_of = write_set(place, kind), f"model_{MODELS[place.task]}_seed_2_dataset_tiny"
     asked = ("--forget_set", str(own.relative_to(place.folder)), *(CATEGORY if place.task == "NBR" else ()))
     assert run(place, "run_recbole.py", *asked) == 0
@@ -74,8 +74,8 @@ def test_the_whole_chain_with_a_file_of_ones_own(place, kind):
 
 
 @pytest.mark.parametrize("place", ["CF"], indirect=True)
-def test_a_drawn_set_named_by_its_path_is_the_same_set(place):
-    """The key of a configuration file, and the same mask as under the name that the program looks for."""
+def test_a_sampled_set_given_by_its_path_is_the_same_set(place):
+    """The path is given in a configuration file, and the mask is the same as with the default file name."""
     own = write_set(place, "inter")
     drawn = place.fraud.parent / "tiny_unlearn_pairs_sensitive_category_odd_seed_2_unlearning_fraction_0.1.inter"
     drawn.write_bytes(own.read_bytes())
@@ -102,7 +102,7 @@ def test_a_drawn_set_named_by_its_path_is_the_same_set(place):
     ],
 )
 @pytest.mark.parametrize("place", ["CF"], indirect=True)
-def test_a_file_and_what_picks_another_set(place, capsys, more, told):
+def test_a_file_and_options_for_another_set_contradict_each_other(place, capsys, more, told):
     write_set(place, "inter")
     for script in ("run_recbole.py", "unlearn.py"):
         assert run(place, script, "--forget_set", "elsewhere/mine.inter", *more) == 2
@@ -110,7 +110,7 @@ def test_a_file_and_what_picks_another_set(place, capsys, more, told):
 
 
 @pytest.mark.parametrize("place", ["NBR"], indirect=True)
-def test_two_lists_or_none_or_one_without_a_category(place, capsys):
+def test_several_missing_or_unnamed_lists_of_sensitive_items(place, capsys):
     own = write_set(place, "json")
     stem = "tiny_unlearn_pairs_sensitive_category_odd_seed_2_unlearning_fraction_0.1"
     asked = (*CATEGORY, "--unlearning_fraction", "0.1", *RETRAIN)

@@ -1,4 +1,4 @@
-"""The examples of ``--help`` run as they stand, one after the other, on MovieLens 100K."""
+"""The examples in ``--help`` run unchanged, one after another, on MovieLens 100K."""
 
 import os
 import shlex
@@ -13,7 +13,7 @@ REFERENCE = os.environ.get("ERASE_REFERENCE_DATA")
 
 
 def examples(script):
-    """Return the commands that a script's help shows, each as a list of words."""
+    """Return the commands in a script's help, each as a list of words."""
     done = subprocess.run([sys.executable, ROOT / script, "-h"], capture_output=True, text=True, check=True)
     text = done.stdout.split("examples", 1)[1].replace("\\\n", " ")
     lines = [line.strip() for line in text.splitlines()]
@@ -22,7 +22,7 @@ def examples(script):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REFERENCE, reason="needs ERASE_REFERENCE_DATA, the folder of the real data")
-def test_the_examples_run_as_they_stand(tmp_path):
+def test_the_examples_run_unchanged(tmp_path):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     prepare = [ROOT / "dataset/ml-100k/prepare.py", "--from", f"{REFERENCE}/data/ml-100k"]
     run(tmp_path, [*prepare, "--output", tmp_path / "dataset/ml-100k"])
@@ -32,7 +32,7 @@ def test_the_examples_run_as_they_stand(tmp_path):
         quick = [] if script == "make_forget_set.py" else ["--epochs", "1", "--show_progress", "False"]
         run(tmp_path, [ROOT / script, *words, *quick])
     saved = [path.name for path in (tmp_path / "saved").glob("*.pth")]
-    assert sum("unlearn_epoch" in name for name in saved) == 8, "four checkpoints each of two runs"
+    assert sum("unlearn_epoch" in name for name in saved) == 8, "two runs with four checkpoints each"
 
 
 def run(folder, words):

@@ -1,4 +1,4 @@
-"""Files of the Hugging Face Hub, its download replaced."""
+"""Files from the Hugging Face Hub, with a replaced download function."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ from recbole.utils import UserError
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """What the Hub is asked for, and how it answers: with a file, or by raising ``answer``."""
+    """A stand-in: it records the requested files, and returns a file or raises ``answer``."""
     file = tmp_path / "model.pth"
     file.write_bytes(b"weights")
     asked = {"answer": None, "file": file}
@@ -40,7 +40,7 @@ def settings(**given):
         ("hf://datasets/o/r@main/a/b.pth", ("o/r", "a/b.pth", "dataset", "main")),
     ],
 )
-def test_an_address_names_kind_repository_revision_and_file(hub, said, found):
+def test_an_address_has_kind_repository_revision_and_file(hub, said, found):
     assert fetch(said, settings()) == hub["file"]
     repo, path, options = hub["of"]
     assert (repo, path, options["repo_type"], options["revision"]) == found
@@ -50,12 +50,12 @@ def test_an_address_names_kind_repository_revision_and_file(hub, said, found):
     "said",
     ["o/r/b", "hf://", "hf://o/r", "hf://o//b", "hf://datasets/o/r", "hf://o/r@/b", "hf://o/../b", "http://o/r/b"],
 )
-def test_other_addresses_are_refused(said):
+def test_other_addresses_are_rejected(said):
     with pytest.raises(UserError, match="does not have the form"):
         parse_address(said, "base_checkpoint")
 
 
-def test_the_file_must_have_the_sha256_that_is_given(hub):
+def test_the_file_must_have_the_given_sha256(hub):
     right = hashlib.sha256(b"weights").hexdigest()
     assert fetch("hf://o/r/b", settings(hf_sha256=right.upper())) == hub["file"]
     with pytest.raises(UserError, match=f"{right}, but --hf_sha256 is 00"):
@@ -87,7 +87,7 @@ def made(kind):
         (ConnectionError("nobody there"), "0", "nobody there"),
     ],
 )
-def test_what_goes_wrong_is_one_line_without_the_token(hub, monkeypatch, answer, offline, told):
+def test_errors_are_one_line_without_the_token(hub, monkeypatch, answer, offline, told):
     monkeypatch.setenv("HF_HUB_OFFLINE", offline)
     hub["answer"] = answer
     with pytest.raises(UserError) as error:
@@ -96,7 +96,7 @@ def test_what_goes_wrong_is_one_line_without_the_token(hub, monkeypatch, answer,
 
 
 @pytest.mark.parametrize("token", ["secret\nline", "secret two", "sécret", "secret\r"])
-def test_a_token_that_is_none_is_refused_and_not_told(hub, token):
+def test_an_invalid_token_is_rejected_and_not_shown(hub, token):
     with pytest.raises(UserError) as error:
         fetch("hf://o/r/b", settings(hf_token=token))
     assert "--hf_token" in str(error.value) and "cret" not in str(error.value)

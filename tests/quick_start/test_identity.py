@@ -1,4 +1,4 @@
-"""A run knows who it is: no number is shown for settings that did not make it."""
+"""Identity of runs: results are never reported for other settings than those that produced them."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ RETRAIN = ("--retrain_checkpoint_idx_to_match", "3")
 
 
 class Place:
-    """A folder with the data set ``tiny`` of a task and a forget set of one's own."""
+    """A folder with the data set ``tiny`` of a task and an own forget set."""
 
     def __init__(self, folder, task="CF", model="BPR"):
         self.folder, self.model = folder, model
@@ -58,7 +58,7 @@ def values(record, metric, model="unlearned"):
     return [row["value"] for row in record["metrics"] if row["metric"] == metric and row["model"] == model]
 
 
-def test_other_hyper_parameters_are_another_folder_and_other_numbers(chain):
+def test_other_hyper_parameters_have_another_folder_and_other_values(chain):
     found = {}
     for damping in ("1e-5", "1e-4"):
         assert chain(unlearn_main, "--damping", damping) == 0
@@ -75,7 +75,7 @@ def test_other_hyper_parameters_are_another_folder_and_other_numbers(chain):
     assert all(text.startswith("damping_0.0001 ") for text in settings[1])
 
 
-def test_evaluation_says_which_variant_it_found_and_lists_several(chain, capsys):
+def test_evaluation_names_the_variant_it_found_or_lists_several(chain, capsys):
     assert chain(unlearn_main, "--max_norm", "10") == 0
     made = values(chain.result, "js_divergence")
     assert chain(unlearn_main, "--eval_only") == 0
@@ -92,7 +92,7 @@ def test_evaluation_says_which_variant_it_found_and_lists_several(chain, capsys)
     assert chain(unlearn_main, "--eval_only", "--max_norm", "20") == 0
 
 
-def test_a_file_of_other_settings_is_neither_replaced_nor_read(place, capsys):
+def test_a_file_with_other_settings_is_neither_overwritten_nor_read(place, capsys):
     assert place(train_main) == 0
     before = next(place.saved.glob("*.pth")).read_bytes()
     assert place(train_main, "--stopping_step", "3") == 2
@@ -109,14 +109,14 @@ def test_a_file_of_other_settings_is_neither_replaced_nor_read(place, capsys):
     assert place(train_main, "--stopping_step", "3") == 0, "the same settings compute again"
 
 
-def test_what_changes_nothing_in_a_model_is_free(place):
+def test_settings_that_do_not_affect_the_model_may_differ(place):
     assert place(train_main) == 0
     assert place(train_main, "--topk", "5", "--metrics", "Recall", "MRR", "--eval_batch_size", "3") == 0
     best = place.result["timing"]["best_valid"]
-    assert set(best) == {"recall@5", "mrr@5"}, "valid_metric Recall@10 decides, and is not among what is shown"
+    assert set(best) == {"recall@5", "mrr@5"}, "valid_metric Recall@10 affects the model although it is not reported"
 
 
-def test_a_retraining_that_is_no_twin_of_the_base_is_refused(place, capsys):
+def test_a_retrained_model_with_other_settings_than_the_base_is_rejected(place, capsys):
     assert place(train_main) == 0
     odd = (*RETRAIN, "--epochs", "1", "--learning_rate", "0.05")
     assert place(train_main, *odd) == 2
@@ -134,7 +134,7 @@ def test_a_retraining_that_is_no_twin_of_the_base_is_refused(place, capsys):
     assert distances and {row["reference_twin"] for row in distances} == {False}
 
 
-def test_a_twin_is_said_to_be_one(chain):
+def test_matching_settings_of_base_and_retrained_model_are_reported(chain):
     assert chain(unlearn_main) == 0
     rows = chain.result["metrics"]
     twins = {row["checkpoint"]: row["reference_twin"] for row in rows if row["metric"] == "js_divergence"}
@@ -143,7 +143,7 @@ def test_a_twin_is_said_to_be_one(chain):
     assert all(row["n_people"] <= row["n_rows"] for row in rows if row["n_rows"])
 
 
-def test_unlearned_models_of_an_older_base_are_not_compared_with_a_new_one(chain, capsys):
+def test_unlearned_models_of_an_older_base_are_rejected(chain, capsys):
     assert chain(unlearn_main) == 0
     assert chain(train_main, "--learning_rate", "0.01", "--overwrite") == 0
     for path in chain.saved.glob("*_retrain*"):
@@ -164,7 +164,7 @@ def test_unlearned_models_of_an_older_base_are_not_compared_with_a_new_one(chain
         ("SBR", "SASRec", "n_layers", "2", "1"),
     ],
 )
-def test_a_model_is_scored_as_it_was_trained(tmp_path, capsys, task, model, key, trained, asked):
+def test_a_model_is_evaluated_with_its_training_settings(tmp_path, capsys, task, model, key, trained, asked):
     place = Place(tmp_path, task, model)
     assert place(train_main, f"--{key}", trained) == 0
     made = [row["value"] for row in place.result["metrics"] if row["split"] == "test"]
@@ -174,7 +174,7 @@ def test_a_model_is_scored_as_it_was_trained(tmp_path, capsys, task, model, key,
     assert [row["value"] for row in place.result["metrics"] if row["split"] == "test"] == made
 
 
-def test_unlearning_takes_training_settings_from_the_base_or_must_agree(chain, capsys):
+def test_unlearning_takes_training_settings_from_the_base_and_rejects_others(chain, capsys):
     assert chain(train_main, "--epochs", "2", "--overwrite") == 0
     assert chain(train_main, *RETRAIN, "--epochs", "2", "--overwrite") == 0
     assert chain(unlearn_main, "--epochs", "5") == 2
@@ -184,7 +184,7 @@ def test_unlearning_takes_training_settings_from_the_base_or_must_agree(chain, c
     assert "replace those of the configuration files: epochs is 2 in the file, 3 in the configuration" in log
 
 
-def test_a_retrained_model_of_another_sensitive_list_is_refused(tmp_path, capsys):
+def test_a_retrained_model_for_another_sensitive_list_is_rejected(tmp_path, capsys):
     place = Place(tmp_path, "NBR", "PTopFreq")
     data = tmp_path / "dataset" / "tiny"
     (tmp_path / "users.json").write_text(json.dumps([str(user) for user in ASKING]))
@@ -209,7 +209,7 @@ def test_the_log_begins_with_command_version_and_digest(place):
     assert place.result["digest"] == digest
 
 
-def test_checkpoints_can_be_named_by_their_files(chain, tmp_path_factory):
+def test_checkpoints_can_be_given_by_path(chain, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     base = next(chain.saved.glob("*_tiny_best.pth"))
     moved = elsewhere / "mine.pth"
@@ -220,14 +220,14 @@ def test_checkpoints_can_be_named_by_their_files(chain, tmp_path_factory):
     assert chain(train_main, "--checkpoint", str(moved)) == 2
 
 
-def test_checkpoint_dir_takes_its_logs_along(place):
+def test_logs_follow_checkpoint_dir(place):
     assert place(train_main, "--checkpoint_dir", "far") == 0
     assert list(Path(place.folder).glob("far/*.pth")) and list(Path(place.folder).glob("far/log/BPR/*.log"))
     assert not (place.folder / "log").exists()
 
 
 def of_the_first_version(folder):
-    """Take away what checkpoints did not say of themselves in the first version."""
+    """Remove everything from checkpoints that their first version did not have."""
     for path in folder.glob("*.pth"):
         content = torch.load(path, weights_only=True)
         content["meta"] = {key: content["meta"][key] for key in ("kind", "dataset", "mask")}
@@ -237,7 +237,7 @@ def of_the_first_version(folder):
         path.with_suffix(".json").write_text(json.dumps(record))
 
 
-def test_files_of_the_first_version_get_their_digest_from_what_they_store(chain, capsys):
+def test_checkpoints_of_the_first_version_get_a_digest_from_their_content(chain, capsys):
     of_the_first_version(chain.saved)
     assert chain(train_main, "--eval_only", "--embedding_size", "4") == 2
     assert "embedding_size is 8 in the file, 4 in the configuration" in capsys.readouterr().err
@@ -250,11 +250,11 @@ def test_files_of_the_first_version_get_their_digest_from_what_they_store(chain,
     assert "epochs is 3 in the file, 2 in the configuration" in capsys.readouterr().err
     assert chain(train_main) == 0, "the same settings compute again"
     capsys.readouterr()
-    assert chain(unlearn_main, "--overwrite") == 2, "the base is of this version now, its reference is not"
+    assert chain(unlearn_main, "--overwrite") == 2, "the base has the current version, but its reference does not"
     assert "results_version" in capsys.readouterr().err
 
 
-def test_a_forgotten_column_and_a_missing_forget_set_are_named(place, capsys):
+def test_a_missing_column_and_a_missing_forget_set_are_named(place, capsys):
     assert place(train_main, "--USER_ID_FIELD", "uid") == 2
     assert "USER_ID_FIELD uid (command line) is not among the columns in load_col" in capsys.readouterr().err
     name = "tiny_unlearn_pairs_sensitive_category_odd_seed_2_unlearning_fraction_0.1.inter"
@@ -267,13 +267,13 @@ def test_a_forgotten_column_and_a_missing_forget_set_are_named(place, capsys):
     assert f"; there are {name}" in capsys.readouterr().err
 
 
-def test_a_base_says_that_nothing_is_forgotten_in_it(place):
+def test_a_base_records_that_nothing_was_forgotten(place):
     assert place(train_main, "--forget_set", "asked.inter") == 0
     log = next(place.folder.glob("log/BPR/*.log")).read_text()
     assert "training the base model, on all rows; " in log
 
 
-def test_utility_that_is_lost_is_said_whether_or_not_ndcg_is_shown(place):
+def test_lost_utility_is_reported_even_if_ndcg_is_not(place):
     assert place(train_main, "--metrics", "Recall") == 0
     assert place(unlearn_main, "--unlearning_algorithm", "seif", "--seif_erase_std", "30", "--metrics", "Recall") == 0
     assert "utility_lost" in place.result["verdict"]
@@ -281,7 +281,7 @@ def test_utility_that_is_lost_is_said_whether_or_not_ndcg_is_shown(place):
     assert "Utility is lost: NDCG@10 is more than 5 % below" in log
 
 
-def test_a_record_of_other_settings_beside_a_retrained_model_is_not_believed(chain):
+def test_a_retrained_models_record_with_other_settings_is_ignored(chain):
     path = next(path for path in chain.saved.glob("*_idx_to_match_3_*.json") if "same_epoch" not in path.name)
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {"digest": "0" * 64}))

@@ -1,4 +1,4 @@
-"""What is installed: commands that look first, resources, and systems that lack what only Unix has."""
+"""Installed commands: checks at start-up, resources, and systems without Unix-only modules."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def python(folder, *words):
-    command = [sys.executable, "-S", *words]  # -S: none of this environment's packages is needed
+    command = [sys.executable, "-S", *words]  # -S: no package of this environment is needed
     return subprocess.run(
         command, cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False
     )
@@ -24,7 +24,7 @@ def python(folder, *words):
 
 @pytest.fixture
 def installed(tmp_path):
-    """A folder with the commands and as much of the package as is looked at before anything of it runs."""
+    """A folder with the commands and the part of the package that they check before anything runs."""
     shutil.copytree(ROOT / "erase_bench", tmp_path / "erase_bench")
     package = tmp_path / "recbole"
     for kind in ("quick_start", "properties"):
@@ -38,24 +38,26 @@ def installed(tmp_path):
 COMMAND = "import sys, erase_bench; sys.exit(erase_bench.bench())"
 
 
-def test_a_command_runs_where_the_package_is_ours(installed):
+def test_a_command_runs_if_the_package_is_ours(installed):
     done = python(installed, "-c", COMMAND)
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
 
 
 @pytest.mark.parametrize("later", ["theirs", "ours"])
-def test_a_command_stops_where_both_packages_share_a_folder(installed, later):
+def test_a_command_stops_if_both_packages_share_a_folder(installed, later):
     package = installed / "recbole"
     (package / "quick_start/quick_start.py").touch()
-    if later == "theirs":  # it has written over what has the same name
+    if later == "theirs":  # RecBole's installation has overwritten files of the same name
         (package / "__init__.py").write_text("raise SystemExit('RecBole was imported')\n")
     done = python(installed, "-c", COMMAND)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("erase-bench: RecBole is installed into ") and done.stderr.count("\n") == 1
 
 
-def test_a_command_stops_where_ours_is_gone(installed):
-    (installed / "recbole/properties/deciding.yaml").unlink()  # uninstalled, and what is left is RecBole's
+def test_a_command_stops_if_our_package_was_removed(installed):
+    (
+        installed / "recbole/properties/deciding.yaml"
+    ).unlink()  # our package was uninstalled, and RecBole's files are left
     assert python(installed, "-c", COMMAND).returncode == 2
     shutil.rmtree(installed / "recbole")
     done = python(installed, "-c", COMMAND)
@@ -65,17 +67,17 @@ def test_a_command_stops_where_ours_is_gone(installed):
     )
 
 
-def test_importing_our_package_among_recboles_files_is_an_error_of_one_line(installed):
+def test_importing_our_package_among_recboles_files_gives_a_one_line_error(installed):
     (installed / "recbole/quick_start/quick_start.py").touch()
     done = python(installed, "-c", "import recbole")
     assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("ImportError: RecBole's files are in ")
 
 
-def test_the_project_has_no_file_that_tells_recbole():
+def test_the_project_has_no_file_that_marks_recbole():
     assert not (ROOT / "recbole/quick_start/quick_start.py").exists()
 
 
-def test_every_module_imports_without_what_only_unix_has(tmp_path):
+def test_every_module_imports_without_unix_only_modules(tmp_path):
     code = (
         "import sys, pkgutil, importlib\n"
         "for name in ('resource', 'fcntl', 'pwd', 'grp', 'termios', 'prctl'):\n"
@@ -97,7 +99,7 @@ def test_every_module_imports_without_what_only_unix_has(tmp_path):
 
 @pytest.fixture
 def away(tmp_path, monkeypatch):
-    """An empty folder, and an installation whose configurations and preparations lie elsewhere."""
+    """An empty working folder, and an installation whose configurations and preparations are elsewhere."""
     lies = tmp_path / "site/erase_bench"
     shutil.copytree(ROOT / "configs", lies / "configs")
     for name in ("prepare.py", "published.yaml", "README.md"):
@@ -110,7 +112,7 @@ def away(tmp_path, monkeypatch):
         yield folder
 
 
-def test_a_configuration_that_is_not_here_is_the_installed_one(away):
+def test_a_missing_configuration_is_read_from_the_installation(away):
     found = packaged.config_file("configs/tuned/config_bpr.yaml")
     assert found == away.parent / "site/erase_bench/configs/tuned/config_bpr.yaml"
     assert packaged.config_file("configs/config_nothing.yaml") == Path("configs/config_nothing.yaml")
@@ -120,7 +122,7 @@ def test_a_configuration_that_is_not_here_is_the_installed_one(away):
     assert packaged.config_file("other/config_bpr.yaml") == Path("other/config_bpr.yaml")
 
 
-def test_a_preparation_is_placed_and_run(away, capsys):
+def test_a_preparation_script_is_copied_and_run(away, capsys):
     before = sys.argv[:], sys.path[:]
     assert main(["prepare", "ml-100k", "--from", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err and (sys.argv, sys.path) == before
@@ -131,14 +133,14 @@ def test_a_preparation_is_placed_and_run(away, capsys):
     assert capsys.readouterr().out == "mine --subset 1\n"
 
 
-def test_a_data_set_that_is_not_known_is_refused(away, capsys):
+def test_an_unknown_data_set_is_rejected(away, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["prepare", "ml-1k"])
     assert ended.value.code == 2 and not (away / "dataset").exists() and "ml-1k" in capsys.readouterr().err
 
 
 def test_every_algorithm_model_and_data_set_can_be_cited():
-    """Of what has a source; counts, draws, and what follows from the model itself have none."""
+    """Only those without a source are exempt: counts, random baselines, and methods that follow from the model."""
     from recbole.config.ensembles import PRESETS
     from recbole.generators.commands import prepared_datasets
     from recbole.model import names

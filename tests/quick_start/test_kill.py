@@ -1,4 +1,4 @@
-"""``kill -9`` in the middle of a run: the same command goes on, and ends with the bits of a run that nobody killed."""
+"""``kill -9`` during a run: the same command resumes, and ends with the same results as an undisturbed run."""
 
 import json
 import os
@@ -14,11 +14,11 @@ import torch
 
 UNLEARN_STEM = "unlearning_algorithm_scif"
 LONG = ("--epochs", "60", "--stopping_step", "99", "--eval_step", "5")
-"""So many epochs that there is time for a kill before the end."""
+"""Enough epochs for a kill before the end."""
 
 
 def kill(process, folder, pattern, times):
-    """Kill a program once files like ``pattern`` have been written so often; return whether it was still running."""
+    """Kill a program after files like ``pattern`` were written ``times`` times; return whether it was running."""
     seen, deadline = set(), time.monotonic() + 100
     while len(seen) < times and process.poll() is None and time.monotonic() < deadline:
         seen |= {path.stat().st_mtime_ns for path in (folder / "saved").glob(pattern)}
@@ -29,7 +29,7 @@ def kill(process, folder, pattern, times):
 
 
 def killed_in_the_middle(place, start, arguments, pattern, times):
-    """Start a program and kill it; again, should it have come to its end in spite of that."""
+    """Start a program and kill it; repeat if it ended before the kill."""
     there = {path: path.read_bytes() for path in place.saved.glob("*")}
     for _ in range(5):
         if kill(start(place.folder, *arguments, ERASE_SNAPSHOT_SECONDS="0"), place.folder, pattern, times):
@@ -46,7 +46,7 @@ def checkpoints(folder):
 
 
 def assert_same(folder, other):
-    """Compare every checkpoint: each tensor, and everything else that it holds."""
+    """Compare every checkpoint: each tensor and all other contents."""
     one, two = checkpoints(folder), checkpoints(other)
     assert one.keys() == two.keys()
     for name, path in one.items():
@@ -64,7 +64,7 @@ def timeless(path):
 
 @pytest.fixture(scope="module")
 def undisturbed(world, here, tmp_path_factory):
-    """A folder with a base model and unlearned models that nobody disturbed."""
+    """A folder with a base model and unlearned models of undisturbed runs."""
     place = world(tmp_path_factory.mktemp("undisturbed"))
     for script, arguments in (("run_recbole.py", LONG), ("unlearn.py", ())):
         told = here(place.folder, script, *arguments)
@@ -81,7 +81,7 @@ def test_training(undisturbed, world, start, here, tmp_path):
     assert told.status == 0 and "continuing at epoch " in told.out
     names = {path.name for path in place.saved.iterdir()}
     assert names == {"model_BPR_seed_2_dataset_tiny_best.pth", "model_BPR_seed_2_dataset_tiny_best.json"}
-    for path in undisturbed.saved.glob("*unlearning*"):  # those of unlearning are the other test's
+    for path in undisturbed.saved.glob("*unlearning*"):  # the other test is about files of unlearning
         (place.saved / path.name).write_bytes(path.read_bytes())
     assert_same(undisturbed.folder, place.folder)
 
@@ -109,7 +109,7 @@ def test_unlearning(undisturbed, world, start, here, tmp_path, pattern):
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["scif", "kookmin", "gif"])
 def test_ten_kills_at_random_points(world, here, command_line, tmp_path, algorithm):
-    """LightGCN: what comes after a kill needs the graph of that moment."""
+    """With LightGCN: the resumed run needs the graph at the time of the kill."""
     whole, killed = world(tmp_path / "whole"), tmp_path / "killed"
     asked = sorted({row[:2] for row in whole.rows if row[1] in ("i0", "i1")})
     whole.forget_set.write_text("user_id:token\titem_id:token\n" + "".join("\t".join(pair) + "\n" for pair in asked))

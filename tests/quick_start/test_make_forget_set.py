@@ -1,4 +1,4 @@
-"""The program that makes forget sets and spam, as a person meets it."""
+"""The program make_forget_set.py: forget sets, spam, messages and errors."""
 
 import json
 import os
@@ -23,7 +23,7 @@ FRAUD = "tiny_fraud_sessions_bandwagon_unpopular_ratio_0.01_seed_2.inter"
 
 @pytest.fixture
 def place(world, tmp_path):
-    """A small world without the forget set that is to be made."""
+    """Small data without the forget set that the tests create."""
     made = world(tmp_path)
     made.forget_set.unlink()
     return made
@@ -31,14 +31,14 @@ def place(world, tmp_path):
 
 @pytest.fixture
 def make(place, monkeypatch, capsys):
-    """A function: run the program in the small world, inside of this process."""
+    """A function that runs make_forget_set.py on the small data in this process."""
 
     def done(*arguments):
         monkeypatch.chdir(place.folder)
         capsys.readouterr()
         try:
             status = make_forget_set_main(list(arguments))
-        except SystemExit as stop:  # as argparse stops
+        except SystemExit as stop:  # argparse exits like this
             status = stop.code
         out, err = capsys.readouterr()
         return SimpleNamespace(status=status, out=out, err=err)
@@ -50,7 +50,7 @@ def files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_a_set_is_drawn_and_told(place, make):
+def test_a_forget_set_is_sampled_with_a_summary(place, make):
     told = make(*SENSITIVE, "--seed", "2", "3")
     assert told.status == 0, told.err
     for seed in (2, 3):
@@ -85,7 +85,7 @@ def test_all_categories_and_fractions(place, make):
     assert told.status == 0 and len(list(place.data.glob("tiny_unlearn_pairs_*"))) == 4
 
 
-def test_a_set_too_small_for_anybody_is_told(place, make):
+def test_a_set_too_small_for_any_user_is_reported(place, make):
     told = make(*SENSITIVE[:-1], "0.0001")
     assert told.status == 0 and "EMPTY" in told.out and "next" not in told.out
     told = make(*SENSITIVE[:-1], "0.0001", "0.05", "--seed", "3")
@@ -93,7 +93,7 @@ def test_a_set_too_small_for_anybody_is_told(place, make):
     assert "--unlearning_fraction 0.0001" not in told.out
 
 
-def test_the_commands_that_come_next_can_be_typed(place, make):
+def test_the_printed_next_commands_work(place, make):
     usual, own = "configs/config_bpr.yaml", "my own.yaml"
     (place.folder / "configs").mkdir()
     (place.folder / "d s").mkdir()
@@ -111,7 +111,7 @@ def test_the_commands_that_come_next_can_be_typed(place, make):
         assert all(words[words.index("--sensitive_category") + 1] == "so so" for words in others) and len(others) == 2
 
 
-def test_spam_is_made_and_told(place, make):
+def test_spam_is_generated_with_a_summary(place, make):
     told = make(*SPAM)
     assert told.status == 0, told.err
     metadata = json.loads((place.data / FRAUD.replace("sessions", "metadata").replace(".inter", ".json")).read_text())
@@ -122,7 +122,7 @@ def test_spam_is_made_and_told(place, make):
     assert told.out.count("--spam --n_target_items 3 --unlearning_fraction 0.01") == 3
 
 
-def test_spam_is_not_overwritten_unasked(place, make):
+def test_spam_is_not_overwritten_without_the_flag(place, make):
     assert make(*SPAM).status == 0
     before = files(place.data)
     assert make(*SPAM).status == 0 and files(place.data) == before
@@ -174,7 +174,7 @@ def test_spam_is_not_overwritten_unasked(place, make):
         ((*SPAM, "--config_files", "none.yaml"), "none.yaml"),
     ],
 )
-def test_mistakes_are_told_in_one_line_and_nothing_is_written(place, make, arguments, message):
+def test_errors_are_one_line_and_nothing_is_written(place, make, arguments, message):
     (place.data / "sensitive_asins_empty.txt").write_text("nowhere\n")
     before = files(place.folder)
     told = make(*arguments)
@@ -183,14 +183,14 @@ def test_mistakes_are_told_in_one_line_and_nothing_is_written(place, make, argum
     assert files(place.folder) == before
 
 
-def test_a_folder_without_data_is_told(place, make):
+def test_a_folder_without_data_is_an_error(place, make):
     (place.folder / "dataset" / "bad").mkdir()
     told = make("--dataset", "bad", *SPAM[2:])
     assert told.status == 2 and "dataset/bad has no data: looked for dataset/bad/bad.inter and " in told.err
     assert "did you mean" not in told.err
 
 
-def test_a_list_in_another_format_is_in_the_way(place, make):
+def test_a_list_in_another_format_is_an_error(place, make):
     folder = place.folder / "dataset" / "shop"
     folder.mkdir()
     baskets = {str(user): [[item, user % 3] for item in range(4, 10)] for user in range(9)}
@@ -208,7 +208,10 @@ def test_a_list_in_another_format_is_in_the_way(place, make):
 
 @pytest.fixture
 def shop(place):
-    """Nine people with six baskets of item 4 to 9 and one of 0 to 2; item 1 is in all of those of every third."""
+    """Nine users with six baskets of one of the items 4 to 9 and one of 0 to 2.
+
+    Every third user also has item 1 in all of them.
+    """
     folder = place.folder / "dataset" / "shop"
     folder.mkdir()
     baskets = {str(user): [[item, user % 3] for item in range(4, 10)] for user in range(9)}
@@ -221,7 +224,7 @@ def shop(place):
 SHOP = ("--dataset", "shop", "--unlearning_fraction", "0.05", "0.5")
 
 
-def test_what_people_bought_again(shop, make):
+def test_sets_of_repeated_items(shop, make):
     told = make(*SHOP, "--sensitive_category", "odd_repeated", "--min_baskets", "2")
     assert told.status == 0, told.err
     assert "odd_repeated: 2 items listed, 18 interactions may be forgotten" in told.out
@@ -234,7 +237,7 @@ def test_what_people_bought_again(shop, make):
     assert files(shop) == before
 
 
-def test_min_baskets_of_one_is_all_of_them(shop, make):
+def test_min_baskets_of_one_selects_all_items(shop, make):
     assert make(*SHOP, "--sensitive_category", "all").status == 0
     before = files(shop)
     assert len(before) == 3 + 2 and make(*SHOP, "--sensitive_category", "odd", "--min_baskets", "1").status == 0
@@ -250,20 +253,20 @@ def test_min_baskets_of_one_is_all_of_them(shop, make):
         (("odd_repeated", "--min_baskets", "1"), "the forget sets of 'odd_repeated' are for repeated items"),
     ],
 )
-def test_mistakes_about_baskets_are_told_in_one_line(shop, make, arguments, message):
+def test_errors_about_baskets_are_one_line(shop, make, arguments, message):
     before = files(shop)
     told = make(*SHOP, "--sensitive_category", *arguments)
     assert (told.status, told.out) == (2, "") and message in told.err and told.err.count("\n") == 1
     assert files(shop) == before
 
 
-def test_repeated_sets_are_not_mistaken_for_whole_ones(shop, make):
+def test_sets_of_repeated_items_have_other_names(shop, make):
     assert make(*SHOP, "--sensitive_category", "odd").status == 0
     told = make(*SHOP, "--sensitive_category", "odd", "--min_baskets", "2")
     assert told.status == 2 and ".json exists, and would be read as the same forget set as " in told.err
 
 
-def test_the_hint_of_a_run_makes_a_set_of_repeated_items(shop, place, make, capsys):
+def test_the_command_in_the_hint_of_a_run_makes_a_set_of_repeated_items(shop, place, make, capsys):
     assert make(*SHOP, "--sensitive_category", "odd").status == 0  # which enters the folder
     asked = ("--sensitive_category", "odd_repeated", "--unlearning_fraction", "0.3")
     run = ("--model", "DNNTSP", "--dataset", "shop", "--tensorboard", "False")
@@ -275,7 +278,7 @@ def test_the_hint_of_a_run_makes_a_set_of_repeated_items(shop, place, make, caps
     assert told.status == 0 and list(shop.glob("*odd_repeated*_0.3.inter")), told.err
 
 
-def test_the_runs_own_filter(place, make):
+def test_the_filters_of_a_run_are_used(place, make):
     (place.folder / "own.yaml").write_text('item_inter_num_interval: "[9,inf)"\n')
     metadata = place.data / "tiny_fraud_metadata_bandwagon_unpopular_ratio_0.01_seed_2.json"
     for more, users, items in (
@@ -294,13 +297,13 @@ def test_the_runs_own_filter(place, make):
     assert "--user_inter_num_interval belongs to the spam scenario" in told.err
 
 
-def test_no_lists_at_all(place, make):
+def test_without_lists_of_sensitive_items_there_is_an_error(place, make):
     (place.data / "sensitive_asins_horror.txt").unlink()
     told = make("--dataset", "tiny", "--sensitive_category", "all", "--unlearning_fraction", "0.1")
     assert told.status == 2 and "there is no list of sensitive items" in told.err
 
 
-def test_the_task_is_that_of_the_files(place, make, write_inter):
+def test_the_task_is_inferred_from_the_files(place, make, write_inter):
     draw = np.random.default_rng(0)
     rows = [(s // 3, s, item, 100 * s + n) for s in range(60) for n, item in enumerate(draw.integers(0, 30, 5))]
     write_inter(
@@ -320,7 +323,7 @@ def test_the_task_is_that_of_the_files(place, make, write_inter):
     assert set(json.loads(fraud.read_text())) == {"20"}
 
 
-def test_columns_under_other_names(place, make, write_inter):
+def test_columns_can_have_other_names(place, make, write_inter):
     rows = [(user, item, time) for user, item, time in place.rows]
     write_inter(place.folder / "elsewhere", rows, "who:token what:token when:float", "named")
     (place.folder / "named.yaml").write_text("USER_ID_FIELD: who\nITEM_ID_FIELD: what\nTIME_FIELD: when\n")
@@ -348,7 +351,7 @@ def test_the_hint_of_a_run_on_columns_under_other_names_works(place, make, write
     assert told.status == 0, told.err
 
 
-def test_users_of_30music_need_three_and_three(place, make, write_inter):
+def test_users_of_30music_need_three_sensitive_and_three_other_rows(place, make, write_inter):
     rows = [("few", f"i{n}", n) for n in range(5)] + [("many", f"i{n}", n) for n in range(6)]
     data = write_inter(place.folder / "dataset", rows, dataset="30music").parent
     (data / "sensitive_asins_explicit.txt").write_text("i0\ni1\ni2\n")
@@ -358,7 +361,7 @@ def test_users_of_30music_need_three_and_three(place, make, write_inter):
     assert set(read_forget_set(chosen, "SBR").entities) == {"many"}
 
 
-def test_the_script(place):
+def test_the_script_runs(place):
     ran = [
         subprocess.run(
             [sys.executable, SCRIPT, *arguments],

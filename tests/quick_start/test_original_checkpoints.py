@@ -1,4 +1,4 @@
-"""What the original measured with its own checkpoints, measured again with them here; needs the real data."""
+"""ERASE's own checkpoints, evaluated here, have the metrics that ERASE measured; needs the real data."""
 
 import json
 import os
@@ -22,13 +22,13 @@ CHECKPOINT = "model_BPR_seed_2_dataset_ml-100k_best.pth"
 
 @pytest.fixture(scope="module")
 def expected(reference):
-    """What the original measured with its BPR model, and the settings it did so under."""
+    """ERASE's metrics of its BPR model, and the settings of that evaluation."""
     return json.loads((reference / "compat" / "expected.json").read_text())[CHECKPOINT]
 
 
 @pytest.fixture(scope="module")
 def folder(reference, expected, tmp_path_factory):
-    """A folder to run in: the data, the checkpoint, and the original's settings as YAML."""
+    """A working folder with the data, the checkpoint, and ERASE's settings as YAML."""
     made = tmp_path_factory.mktemp("original")
     for kind, source in (("dataset", "data"), ("saved", "compat")):
         (made / kind).symlink_to(reference / source)
@@ -58,7 +58,7 @@ def test_validation_and_test_metrics(folder, expected):
     assert mean_utility(model, dataset.eval_rows("test"), config) == metrics(expected["test"])
 
 
-def test_the_command_line_scores_it_alike(folder, expected):
+def test_the_command_line_gives_the_same_metrics(folder, expected):
     command = [sys.executable, str(REPOSITORY / "run_recbole.py"), "--model", "BPR", "--dataset", "ml-100k"]
     command += ["--config_files", "bpr.yaml", "--seed", "2", "--eval_only", "--result_file", "result.json"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}

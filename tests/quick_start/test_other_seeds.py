@@ -1,4 +1,4 @@
-"""Distances from retrained models of other seeds: measured by unlearn.py, told over seeds by the report."""
+"""Distances from retrained models of other seeds, measured by unlearn.py and summarised by the report."""
 
 import json
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ UNLEARN = (*COMMON, *FORGETTING)
 
 @pytest.fixture(scope="module")
 def place(world, tmp_path_factory):
-    """Base, retrained and unlearned models of two seeds, each measured from the other one's retrained model too."""
+    """Base, retrained and unlearned models of two seeds, each also compared with the other seed's retrained model."""
     folder, found = world(tmp_path_factory.mktemp("seeds")).folder, {}
     with inside(folder):
         for seed in "23":
@@ -44,7 +44,7 @@ def distances(record, kind, seed):
                                     record["other_seeds"])]  # fmt: skip
 
 
-def test_rows_name_the_file_of_the_other_seed(place):
+def test_rows_have_the_file_of_the_other_seed(place):
     record = place.records["2"]
     assert list(record["other_seeds"].values()) == [3]
     name = next(iter(record["other_seeds"]))
@@ -56,15 +56,15 @@ def test_rows_name_the_file_of_the_other_seed(place):
     assert {row["checkpoint"] for row in record["metrics"] if row["reference"] == name} == {3}
 
 
-def test_what_is_measured_of_retrained_models_is_the_same_from_both_sides(place):
+def test_distances_between_retrained_models_are_symmetric(place):
     one, other = distances(place.records["2"], "retrained", 3), distances(place.records["3"], "retrained", 2)
     assert len(one) == len(other) == 1
     assert one[0]["n_rows"] > 0
-    if one[0]["n_people"] == other[0]["n_people"]:  # the other people are drawn by the seed
+    if one[0]["n_people"] == other[0]["n_people"]:  # the sample of other users depends on the seed
         assert one[0]["value"] == pytest.approx(other[0]["value"])
 
 
-def test_all_other_rows_are_as_without(place):
+def test_all_other_rows_are_unchanged(place):
     record = place.records["2"]
     rows = [row for row in record["metrics"] if row["reference"] not in record["other_seeds"]]
     assert rows == place.records["alone"]["metrics"]
@@ -72,7 +72,7 @@ def test_all_other_rows_are_as_without(place):
     assert place.records["alone"]["other_seeds"] == {}
 
 
-def test_the_report_tells_it_over_seeds(place, capsys):
+def test_the_report_summarises_over_seeds(place, capsys):
     assert report_main([str(place.folder / f"{seed}.json") for seed in "23"]) == 0
     told = capsys.readouterr().out
     line = next(
@@ -85,10 +85,10 @@ def test_the_report_tells_it_over_seeds(place, capsys):
     assert "over seeds" not in capsys.readouterr().out.lower()
 
 
-def test_what_is_told_over_seeds_is_written_beside_the_table(place, capsys, tmp_path):
+def test_the_summary_over_seeds_is_written_next_to_the_table(place, capsys, tmp_path):
     files, path = [str(place.folder / f"{seed}.json") for seed in "23"], tmp_path / "table.csv"
     beside = tmp_path / "table_over_seeds.csv"
-    for _ in range(2):  # a table of ours is written over
+    for _ in range(2):  # an existing table of ours is overwritten
         assert report_main([*files, "--csv", str(path)]) == 0
     assert f"\nThe results over seeds are also in {beside}, " in capsys.readouterr().out
     ends = {"low": [""], "high": [""]}
@@ -103,10 +103,10 @@ def test_what_is_told_over_seeds_is_written_beside_the_table(place, capsys, tmp_
         == f"report: cannot write {beside}: it exists and is not a table that this program wrote; choose another path\n"
     )
     assert path.read_text() == before and beside.read_text() == "mine"
-    assert report_main([str(place.folder / "alone.json"), "--csv", str(path)]) == 0, "there is nothing over seeds"
+    assert report_main([str(place.folder / "alone.json"), "--csv", str(path)]) == 0, "there is no summary over seeds"
 
 
-def test_a_rebuilt_model_is_measured_from_other_seeds_too(world, tmp_path_factory):
+def test_a_rebuilt_model_is_also_compared_with_other_seeds(world, tmp_path_factory):
     folder = world(tmp_path_factory.mktemp("graph")).folder
     graph, records = ["--model", "LightGCN", *COMMON[2:]], []
     with inside(folder):
@@ -140,14 +140,14 @@ def test_a_rebuilt_model_is_measured_from_other_seeds_too(world, tmp_path_factor
         (("--other_seeds", "3", "3"), "other_seeds: [3, 3] should be distinct seeds"),
     ],
 )
-def test_what_cannot_be_is_one_line(place, capsys, arguments, told):
+def test_invalid_options_give_one_line_errors(place, capsys, arguments, told):
     with inside(place.folder):
         assert unlearn_main([*UNLEARN, *arguments]) == 2
     error = capsys.readouterr().err
     assert told in error and error.count("\n") == 1
 
 
-def test_one_that_differs_in_more_than_its_seed_is_refused(place, capsys):
+def test_a_retrained_model_that_differs_in_more_than_the_seed_is_rejected(place, capsys):
     path = next(path for path in place.saved.glob("*_seed_3_*_match_3_*.pth") if "same_epoch" not in path.name)
     before = path.read_bytes()
     with inside(place.folder):

@@ -1,4 +1,4 @@
-"""A write that fails in the middle leaves what was there, says so in one line, and can be taken up again."""
+"""A write that fails leaves the existing files, gives a one-line error, and the run can be resumed."""
 
 import errno
 import fnmatch
@@ -19,7 +19,7 @@ WRITTEN = ("*.resume", "*_to_match_2.pth", RECORD, "result.json")
 
 @pytest.fixture(scope="module")
 def finished(world, here, tmp_path_factory):
-    """A folder in which everything has been written once."""
+    """A folder in which every file has been written once."""
     place = world(tmp_path_factory.mktemp("finished"))
     for script in (("run_recbole.py",), UNLEARN):
         told = here(place.folder, *script)
@@ -47,7 +47,7 @@ def full_disk(*_):
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 @pytest.mark.parametrize("pattern", WRITTEN)
-def test_a_file_that_cannot_be_written(place, here, monkeypatch, pattern, step):
+def test_a_failed_write_of_a_file_leaves_the_old_one(place, here, monkeypatch, pattern, step):
     real, before, times = getattr(os, step), files(place), 3 if pattern == "*.resume" else 1
 
     def fails(what, *more):
@@ -66,7 +66,9 @@ def test_a_file_that_cannot_be_written(place, here, monkeypatch, pattern, step):
     assert "cannot write" in told.err and "No space left on device" in told.err
     assert not list(place.rglob("*.partial"))
     after = files(place, "*.resume")
-    gone = {name for name in before if pattern == RECORD and fnmatch.fnmatch(name, pattern)}  # with an older model's
+    gone = {
+        name for name in before if pattern == RECORD and fnmatch.fnmatch(name, pattern)
+    }  # the record of an older model is removed
     assert after.keys() == before.keys() - gone and all(after[name] for name in after)
     assert all(torch.load(path, weights_only=True)["state_dict"] for path in place.glob("saved/*.pth"))
     assert all(after[name] == before[name] for name in after if fnmatch.fnmatch(name, pattern))
@@ -76,7 +78,7 @@ def test_a_file_that_cannot_be_written(place, here, monkeypatch, pattern, step):
     assert weights == {name: content for name, content in before.items() if name in weights}
 
 
-def test_a_log_that_cannot_be_written(place, here, monkeypatch):
+def test_a_failed_write_of_the_log_is_an_error(place, here, monkeypatch):
     class Full:
         def __init__(self, file):
             self.file = file

@@ -1,4 +1,4 @@
-"""The main job on MovieLens-100k, end to end, looked at as a scientist would."""
+"""The whole experiment on MovieLens-100k, with checks of plausibility."""
 
 import json
 import os
@@ -21,7 +21,7 @@ FORGET = (*MODEL, "--unlearning_fraction", "0.001")
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, reference):
-    """Result tables of the chain: base, retrained (checkpoint 3), SCIF at ERASE's default and with the preset."""
+    """The result tables of base, retrained model (checkpoint 3), and SCIF with ERASE's defaults and with the preset."""
     folder = tmp_path_factory.mktemp("chain")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -41,7 +41,7 @@ def results(tmp_path_factory, reference):
 
 
 def value(record, **wanted):
-    """Return the one value of a record's table that has the wanted columns, and is no difference; see `own_rows`."""
+    """Return the only value in a record's table with some columns that is not a difference; see `own_rows`."""
     table = pd.DataFrame(own_rows(record))
     table = table[table["minus"].isna()]
     for column, cell in wanted.items():
@@ -51,13 +51,13 @@ def value(record, **wanted):
 
 
 def shown(record, model):
-    """Return how many of their forgotten items the requesting users still see in their top ten, on average."""
+    """Return the mean number of forgotten items in the top ten of the requesting users."""
     about = {"population": "requesting", "masking": "retained", "checkpoint": 3, "k": 10}
     return value(record, model=model, metric="avg_forgotten_per_user", **about)
 
 
 @pytest.mark.slow
-def test_the_base_model_is_as_good_as_it_should_be(results):
+def test_the_base_model_has_the_expected_utility(results):
     dataset = results["base"]["dataset"]
     assert (dataset["users"], dataset["items"], dataset["interactions"]) == (943, 1349, 99287)
     recall = value(results["base"], split="test", metric="recall", k=10, population="all", view="all")
@@ -65,7 +65,7 @@ def test_the_base_model_is_as_good_as_it_should_be(results):
 
 
 @pytest.mark.slow
-def test_the_step_forgets_by_default_and_tuned(results):
+def test_scif_forgets_with_defaults_and_with_the_preset(results):
     base, retrained = shown(results["tuned"], "base"), shown(results["tuned"], "retrained")
     tuned, default = shown(results["tuned"], "unlearned"), shown(results["scif"], "unlearned")
     assert retrained < base
@@ -73,7 +73,7 @@ def test_the_step_forgets_by_default_and_tuned(results):
 
 
 @pytest.mark.slow
-def test_nobody_else_is_touched_and_utility_stays(results):
+def test_other_users_and_utility_are_unchanged(results):
     about = {"checkpoint": 3, "metric": "js_divergence"}
     for run in ("scif", "tuned"):
         distances = [value(results[run], model=model, population="others", **about) for model in ("base", "unlearned")]

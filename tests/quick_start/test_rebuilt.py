@@ -1,4 +1,4 @@
-"""The null row: the base with its graph rebuilt on a checkpoint's mask, beside what an algorithm adds to that."""
+"""The kind ``rebuilt``: the base with its graph rebuilt under a checkpoint's mask, as a baseline of an algorithm."""
 
 import json
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ FORGETTING = ("--sensitive_category", "horror", "--unlearning_fraction", "0.01")
 
 
 def runs(place, model, *arguments):
-    """Train, retrain and unlearn; return the record of unlearning and the log."""
+    """Train, retrain and unlearn; return the record and the log of the unlearning run."""
     with inside(place.folder):
         assert train_main(["--model", model, *COMMON]) == 0
         assert train_main(["--model", model, *COMMON, *FORGETTING, "--retrain_checkpoint_idx_to_match", "3"]) == 0
@@ -35,7 +35,7 @@ def values(record, kind, checkpoint):
     return {tuple(row[name] for name in about): row["value"] for row in rows}
 
 
-def test_it_answers_every_question_of_the_unlearned_model_and_stands_before_it(of_graph):
+def test_it_has_all_rows_of_the_unlearned_model_and_precedes_it(of_graph):
     rows = of_graph.record["metrics"]
     for checkpoint in range(4):
         rebuilt = values(of_graph.record, "rebuilt", checkpoint)
@@ -52,8 +52,8 @@ def test_it_answers_every_question_of_the_unlearned_model_and_stands_before_it(o
     assert "equals base" not in of_graph.log
 
 
-def test_it_is_the_base_s_parameters_on_the_graph_of_the_mask(of_graph):
-    """An unlearned model whose weights are replaced by the base's is the rebuilt one."""
+def test_it_has_the_parameters_of_the_base_and_the_graph_of_the_mask(of_graph):
+    """An unlearned model whose weights are replaced by the base's equals the rebuilt one."""
     saved = of_graph.folder / "saved"
     base = torch.load(next(saved.glob("*_dataset_tiny_best.pth")), weights_only=True)["state_dict"]
     paths = list(saved.rglob("*_unlearn_epoch_*.pth"))
@@ -61,7 +61,7 @@ def test_it_is_the_base_s_parameters_on_the_graph_of_the_mask(of_graph):
     before = {path: path.read_bytes() for path in paths}
     for path in paths:
         torch.save(torch.load(path, weights_only=True) | {"state_dict": base}, path)
-        path.with_suffix(".json").unlink()  # it names the digest of the file that was there
+        path.with_suffix(".json").unlink()  # the record has the digest of the original file
     with inside(of_graph.folder):
         arguments = ["--model", "LightGCN", *COMMON, *FORGETTING, "--eval_only", "--result_file", "same.json"]
         assert unlearn_main(arguments) == 0
@@ -84,14 +84,14 @@ def test_the_table_shows_it_with_its_cost(of_graph):
     assert rebuilt["NDCG@10"] > 0 and rebuilt["JS requesting"] > 0
 
 
-def test_of_a_model_without_a_graph_one_line_says_that_it_equals_base(world, tmp_path):
+def test_for_a_model_without_a_graph_one_line_says_that_it_equals_base(world, tmp_path):
     found = runs(world(tmp_path), "BPR")
     assert found.log.count("the scores of BPR depend only on its parameters: rebuilt equals base") == 1
     assert "rebuilt" not in {row["model"] for row in found.record["metrics"]}
     assert "rebuilt_seconds" not in found.record["timing"]
 
 
-def test_a_counted_model_has_none_and_nothing_is_said(world, tmp_path):
+def test_a_model_of_counts_has_no_rebuilt_row_and_no_message(world, tmp_path):
     found = runs(world(tmp_path), "Pop", "--unlearning_algorithm", "exact")
     assert {row["model"] for row in found.record["metrics"]} == {"base", "unlearned", "retrained"}
     assert "equals base" not in found.log

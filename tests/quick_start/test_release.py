@@ -1,4 +1,4 @@
-"""What a run with release noise saves, and what it says of it."""
+"""Runs with noise that is added before a model is released: saved checkpoints and records."""
 
 import json
 
@@ -14,7 +14,7 @@ FORGETTING = ("--sensitive_category", "horror", "--unlearning_fraction", "0.01",
 
 @pytest.fixture(scope="module")
 def place(world, tmp_path_factory):
-    """A folder with a base, unlearned without noise and with that of an epsilon."""
+    """A folder with a base, unlearned without noise and with the noise of an epsilon."""
     folder = world(tmp_path_factory.mktemp("release")).folder
     with inside(folder):
         assert train_main([*COMMON]) == 0
@@ -27,7 +27,7 @@ def weights(path):
     return torch.load(path, weights_only=True)["state_dict"]["item_embedding.weight"]
 
 
-def test_each_checkpoint_has_noise_of_its_own_and_its_record_says_of_which_size(place):
+def test_each_checkpoint_has_independent_noise_with_its_size_in_the_record(place):
     steps = sorted((place / "saved").glob("*_idea_*.pth"))
     noisy = sorted((place / "saved" / "idea_epsilon_0.5").glob("*.pth"))
     assert [path.name for path in steps] == [path.name for path in noisy] and len(steps) == 4
@@ -41,13 +41,13 @@ def test_each_checkpoint_has_noise_of_its_own_and_its_record_says_of_which_size(
     assert float((noises[0] / noises[0].std() - noises[1] / noises[1].std()).std()) > 1
 
 
-def test_without_an_epsilon_the_record_says_what_one_would_take(place):
+def test_without_an_epsilon_the_record_gives_the_noise_that_one_would_need(place):
     told = json.loads((place / "quiet.json").read_text(encoding="utf-8"))["certificates"]
     assert sorted(told) == ["0", "1", "2", "3"]
     assert all(one["sigma"] == 0 and one["epsilon"] is None and one["sigma_of_epsilon_1"] > 0 for one in told.values())
 
 
-def test_a_secret_that_cannot_be_read_is_one_line(place, capsys):
+def test_an_unreadable_secret_gives_a_one_line_error(place, capsys):
     with inside(place):
         assert unlearn_main([*COMMON, *FORGETTING, "--release_secret", "gone"]) == 2
     told = capsys.readouterr().err

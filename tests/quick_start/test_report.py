@@ -1,4 +1,4 @@
-"""The command that compares runs, the presets, and the line about another package of the same name."""
+"""The command that compares runs, the presets, and the message about another package of the same name."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def files(tmp_path):
     return [str(path) for path in paths]
 
 
-def test_every_checkpoint_has_base_each_run_and_retrained_once(files, tmp_path, capsys):
+def test_every_checkpoint_has_base_runs_and_retrained_once(files, tmp_path, capsys):
     assert report.main([*files, "--csv", str(tmp_path / "out.csv")]) == 0
     table = pd.read_csv(tmp_path / "out.csv")
     assert list(table["run"].fillna(table["model"])) == ["base", "a", "b", "retrained"] * 4
@@ -57,9 +57,9 @@ def test_every_checkpoint_has_base_each_run_and_retrained_once(files, tmp_path, 
     assert "Recall@10, NDCG@10: view current, population all, masking retained." in told and shown.err == ""
 
 
-def test_a_table_is_written_over_a_table_and_over_nothing_else(files, tmp_path, capsys):
+def test_a_table_only_overwrites_a_table(files, tmp_path, capsys):
     path = tmp_path / "out.csv"
-    path.write_text("checkpoint,model,Recall@10,NDCG@10\n")  # of the version before
+    path.write_text("checkpoint,model,Recall@10,NDCG@10\n")  # a table of the previous version
     for _ in range(2):
         assert report.main([files[0], "--csv", str(path)]) == 0
     first = path.read_text()
@@ -71,7 +71,7 @@ def test_a_table_is_written_over_a_table_and_over_nothing_else(files, tmp_path, 
     assert told.err.count("\n") == 1 and Path(files[1]).read_text() == kept and path.read_text() == first
 
 
-def test_what_is_left_out_is_told_and_another_list_length_can_be_chosen(files, capsys):
+def test_left_out_list_lengths_are_reported_and_can_be_chosen(files, capsys):
     record = json.loads(Path(files[0]).read_text())
     for row in record["metrics"]:
         row.update(settings=f"of {row['model']}", algorithm="scif" if row["model"] == "unlearned" else None)
@@ -83,7 +83,7 @@ def test_what_is_left_out_is_told_and_another_list_length_can_be_chosen(files, c
     assert capsys.readouterr().err == "report: --k: no file has lists of length 7; known lengths: 10\n"
 
 
-def test_a_run_in_which_nobody_had_anything_to_do_has_no_costs(files, capsys):
+def test_a_run_without_applied_requests_has_no_costs(files, capsys):
     record = _record(0.5, 1.0)
     record["timing"] = {"seconds_mean": None}
     Path(files[0]).write_text(json.dumps(record))
@@ -92,7 +92,7 @@ def test_a_run_in_which_nobody_had_anything_to_do_has_no_costs(files, capsys):
     assert "s/request" in shown and "None" not in shown and "nan" not in shown.lower()
 
 
-def test_a_file_of_another_kind_is_one_clear_line(tmp_path, capsys):
+def test_a_file_of_another_kind_gives_a_one_line_error(tmp_path, capsys):
     (tmp_path / "base.json").write_text(json.dumps({"kind": "base", "metrics": []}))
     assert report.main([str(tmp_path / "base.json")]) == 2
     told = capsys.readouterr()
@@ -102,7 +102,7 @@ def test_a_file_of_another_kind_is_one_clear_line(tmp_path, capsys):
     assert report.main([str(tmp_path / "none.json")]) == 2
 
 
-def test_the_command_calls_itself_by_its_name(tmp_path, capsys):
+def test_messages_have_the_name_of_the_command(tmp_path, capsys):
     assert family.main(["report", str(tmp_path / "none.json")]) == 2
     assert capsys.readouterr().err.startswith(f"erase-bench report: {tmp_path}")
     with pytest.raises(SystemExit, match="2"):
@@ -111,13 +111,13 @@ def test_the_command_calls_itself_by_its_name(tmp_path, capsys):
     assert told.startswith("report: ") and told.count("\n") == 1
 
 
-def test_a_table_that_cannot_be_written_is_one_clear_line(files, tmp_path, capsys):
+def test_a_table_that_cannot_be_written_gives_a_one_line_error(files, tmp_path, capsys):
     assert report.main([*files, "--csv", str(tmp_path)]) == 2
     told = capsys.readouterr()
     assert told.out == "" and told.err.startswith("report: cannot write ") and told.err.count("\n") == 1
 
 
-def test_presets_have_values_for_their_pairs_and_say_what_they_have():
+def test_presets_have_values_for_their_pairs_and_list_them():
     assert preset_values("tuned", "scif", "BPR")["damping"] < 0.01
     with pytest.raises(UserError, match="did you mean 'tuned'"):
         preset_values("tunde", "scif", "BPR")
@@ -125,7 +125,7 @@ def test_presets_have_values_for_their_pairs_and_say_what_they_have():
         preset_values("tuned", "scif", "Pop")
 
 
-def test_the_original_values_are_those_of_any_model():
+def test_the_preset_erase_applies_to_any_model():
     assert preset_values("erase", "gif", "BPR")["gif_scale_factor"] == 1000
     assert preset_values("erase", "idea", "SASRec") == preset_values("erase", "idea", "DNNTSP")
     assert preset_values("erase", "idea", "SASRec")["idea_sigma"] == 0.1
@@ -136,7 +136,7 @@ def test_the_original_values_are_those_of_any_model():
     assert {name for name in ERASE_ALGORITHMS if preset_values("erase", name, "a model")} == set(ERASE_ALGORITHMS)
 
 
-def test_a_preset_without_the_pair_is_refused_before_anything_is_loaded(tmp_path, monkeypatch, capsys):
+def test_a_preset_without_the_pair_is_rejected_before_any_work(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     asked = ("--dataset", "not_there", "--unlearning_algorithm", "reset", "--preset", "erase")
     assert family.main(["unlearn", "--model", "BPR", *asked]) == 2
@@ -149,14 +149,16 @@ def test_a_preset_without_the_pair_is_refused_before_anything_is_loaded(tmp_path
 
 
 @pytest.mark.parametrize("preset", preset_names())
-def test_what_a_preset_holds_are_hyper_parameters_within_their_bounds(preset):
+def test_presets_contain_hyper_parameters_within_their_bounds(preset):
     for algorithm, models in packaged(f"preset/{preset}.yaml").values.items():
         for model, values in models.items():
             assert model == ANY_MODEL or get_model(model)
-            assert values and get_algorithm(algorithm).Hyper(**values)  # refuses another key, and a value out of bounds
+            assert values and get_algorithm(algorithm).Hyper(
+                **values
+            )  # raises for an unknown key and for a value out of bounds
 
 
-def test_the_scripts_say_which_package_runs_when_recbole_is_installed_too(tmp_path):
+def test_the_scripts_say_which_package_runs_if_recbole_is_also_installed(tmp_path):
     other = tmp_path / "recbole-1.2.1.dist-info"
     other.mkdir()
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: recbole\nVersion: 1.2.1\n")

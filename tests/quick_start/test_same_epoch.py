@@ -1,4 +1,4 @@
-"""What a retraining was at the epoch that was selected for its base: kept beside the best, and asked the same."""
+"""The retrained model at the epoch that was selected for its base: saved next to the best one, and evaluated alike."""
 
 import json
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ def train(*arguments):
 
 @pytest.fixture(scope="module")
 def place(world, tmp_path_factory):
-    """A base, its retraining and an unlearning run, and the same retraining where there was no base."""
+    """A base, its retraining and an unlearning run, and the same retraining in a folder without a base."""
     folder, found = world(tmp_path_factory.mktemp("same_epoch")).folder, SimpleNamespace()
     with inside(folder):
         found.alone = train(*RETRAIN, "--variant", "alone")
@@ -44,11 +44,11 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-def test_it_has_a_file_and_a_record_of_its_own(place):
+def test_it_has_its_own_file_and_record(place):
     beside = place.path.with_name(place.path.name.replace("_same_epoch", ""))
     kept, chosen = read(place.path), read(beside)
     epochs = {"base": place.base["timing"]["best_epoch"], "retrained": place.retrained["timing"]["best_epoch"]}
-    assert epochs["base"] != epochs["retrained"], "or there is nothing to tell apart"
+    assert epochs["base"] != epochs["retrained"], "otherwise the test would check nothing"
     assert (kept["epoch"], chosen["epoch"]) == (epochs["base"], epochs["retrained"])
     assert kept["meta"]["kind"] == "retrained_same_epoch" and kept["meta"]["mask"] == chosen["meta"]["mask"]
     assert not same(kept["state_dict"], chosen["state_dict"])
@@ -60,7 +60,7 @@ def test_it_has_a_file_and_a_record_of_its_own(place):
     assert f"selected epochs: base {epochs['base']}, retrained {epochs['retrained']}\n" in place.log
 
 
-def test_without_a_base_there_is_none_and_the_retraining_is_the_same(place):
+def test_without_a_base_it_does_not_exist_and_the_retraining_is_the_same(place):
     assert not list((place.folder / "saved" / "alone").glob("*_same_epoch*"))
     assert "selected_epochs" not in place.alone
     name = place.path.name.replace("_same_epoch", "")
@@ -70,7 +70,7 @@ def test_without_a_base_there_is_none_and_the_retraining_is_the_same(place):
         assert place.alone["timing"][key] == place.retrained["timing"][key]
 
 
-def test_it_answers_the_same_questions_in_an_unlearning_run(place):
+def test_it_has_the_same_rows_in_an_unlearning_run(place):
     rows = place.unlearned["metrics"]
     kinds = ["base", "unlearned", "retrained", "retrained_same_epoch"]
     assert list(dict.fromkeys(row["model"] for row in rows if row["checkpoint"] == 3)) == kinds
@@ -83,7 +83,7 @@ def test_it_answers_the_same_questions_in_an_unlearning_run(place):
     (same,) = place.unlearned["same_epoch"]
     assert asked("retrained_same_epoch") == {about for about in asked("unlearned") if about[-1] != same}
     references = {row["reference"].split()[0] for row in rows if row["reference"] not in (None, same)}
-    assert references == {place.path.name.replace("_same_epoch", "")}, "it is no yardstick itself"
+    assert references == {place.path.name.replace("_same_epoch", "")}, "it is not itself a reference"
     epochs = place.retrained["selected_epochs"]
     assert place.unlearned["selected_epochs"] == {"base": epochs["base"], "retrained": {"3": epochs["retrained"]}}
     assert f"selected epochs: base {epochs['base']}, retrained {epochs['retrained']} (checkpoint 3)\n" in place.log
@@ -91,7 +91,7 @@ def test_it_answers_the_same_questions_in_an_unlearning_run(place):
 
 
 def scores(path):
-    """Return the scores of all items for each person by a saved model, [people, items]."""
+    """Return the scores of all items for each user by a saved model, [users, items]."""
     found = read(path)["state_dict"]
     return found["user_embedding.weight"][1:].double() @ found["item_embedding.weight"][1:].double().T
 
@@ -102,7 +102,7 @@ def divergence(one, other):
     return ((p * (p / m).log()).sum(dim=1) + (q * (q / m).log()).sum(dim=1)) / 2
 
 
-def test_distances_from_it_are_those_of_the_saved_models(place):
+def test_distances_from_it_equal_those_of_the_saved_models(place):
     ((reference, checkpoint),) = place.unlearned["same_epoch"].items()
     assert (reference.split()[0], checkpoint) == (place.path.name, 3)
     rows = [row for row in place.unlearned["metrics"] if row["reference"] == reference]
@@ -123,7 +123,7 @@ def test_distances_from_it_are_those_of_the_saved_models(place):
         assert found["jaccard", 10]["value"] == pytest.approx(sum(jaccard) / len(jaccard))
 
 
-def test_where_both_epochs_are_the_same_no_distance_comes_twice(place):
+def test_if_both_epochs_are_equal_no_distance_is_repeated(place):
     with inside(place.folder):
         for arguments in ((), RETRAIN):
             assert train_main([*COMMON, *arguments, "--epochs", "1", "--variant", "short"]) == 0
@@ -135,10 +135,10 @@ def test_where_both_epochs_are_the_same_no_distance_comes_twice(place):
     assert "checkpoint 3: 0 is the selected epoch of both base and retrained, so there are no separate distances" in log
 
 
-def test_one_of_another_base_is_left_out_with_a_warning(place, caplog):
+def test_a_file_for_another_base_is_left_out_with_a_warning(place, caplog):
     content, before = read(place.path), place.path.read_bytes()
     torch.save(content | {"epoch": content["epoch"] + 1}, place.path)
-    place.path.with_suffix(".json").unlink()  # it names the digest of the file that was there
+    place.path.with_suffix(".json").unlink()  # the record has the digest of the original file
     with inside(place.folder):
         assert unlearn_main([*COMMON, *FORGETTING, "--eval_only", "--result_file", "other.json"]) == 0
     place.path.write_bytes(before)

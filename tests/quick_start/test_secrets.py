@@ -1,4 +1,4 @@
-"""No byte that a run writes or prints holds a token, whichever way it was given."""
+"""Tokens and secrets never appear in files or output of a run, however they are given."""
 
 import base64
 import contextlib
@@ -23,7 +23,7 @@ BASE = "base.pth"
 
 @pytest.fixture
 def hub(monkeypatch):
-    """A Hub on this machine that has one file, says what it was asked with, and tells the token in its errors."""
+    """A stand-in for the Hub that serves one file, records the credentials it got, and has the token in its errors."""
     had = {"content": b"", "asked": []}
 
     class Answer(BaseHTTPRequestHandler):
@@ -55,7 +55,7 @@ def hub(monkeypatch):
 
 
 def _called(main, folder, *words):
-    """Run a program, and return its status and all that it printed."""
+    """Run a program, and return its status and its whole output."""
     err = io.StringIO()
     with inside(folder) as out, contextlib.redirect_stderr(err):
         try:
@@ -66,7 +66,7 @@ def _called(main, folder, *words):
 
 
 @pytest.mark.parametrize("way", ["flag", "equals", "file", "environment"])
-def test_no_byte_written_or_printed_holds_the_token(world, tmp_path, monkeypatch, hub, way):
+def test_the_token_is_neither_written_nor_printed(world, tmp_path, monkeypatch, hub, way):
     monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
     place, settings = world(tmp_path / "place"), ("--config_files", "tiny.yaml")
     given = {"flag": ("--hf_token", TOKEN), "equals": (f"--hf_token={TOKEN}",)}.get(way, ())
@@ -94,7 +94,7 @@ def test_no_byte_written_or_printed_holds_the_token(world, tmp_path, monkeypatch
     status, more = _called(unlearn_main, place.folder, *words, *FORGETTING, "--unlearning_algorithm", "nonsense")
     assert status == 2, more
 
-    assert f"Bearer {TOKEN}" in hub["asked"], "it was given where it belongs"
+    assert f"Bearer {TOKEN}" in hub["asked"], "the Hub received the token"
     written = {path: path.read_bytes() for path in place.folder.rglob("*") if path.is_file()}
     endings = {path.suffix for path in written}
     assert {".log", ".json", ".jsonl", ".pth", ".resume"} <= endings

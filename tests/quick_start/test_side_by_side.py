@@ -1,4 +1,4 @@
-"""Two runs at the same time in one folder: right numbers, whole logs, whatever they have in common."""
+"""Two runs at the same time in one folder: results are right and logs are complete, whatever they share."""
 
 import json
 import os
@@ -10,13 +10,13 @@ import pytest
 from test_identity import ASKING, Place
 
 MANY = [pytest.param(2, id="few"), pytest.param(15, id="many", marks=pytest.mark.slow)]
-"""Pairs of each kind: sixty in all in the slow tests."""
+"""Number of pairs of each kind; sixty pairs in total in the slow tests."""
 COMMON = ("--model", "BPR", "--dataset", "tiny", "--config_files", "tiny.yaml")
 FORGET = ("--forget_set", "asked.inter")
 
 
 def run(folder, pairs):
-    """Run pairs of jobs and return their exit statuses."""
+    """Run pairs of jobs, and return their exit statuses."""
     jobs = folder / "jobs.json"
     jobs.write_text(json.dumps([[[str(folder), *job] for job in pair] for pair in pairs]))
     driver = Path(__file__).with_name("pair_driver.py")
@@ -55,7 +55,7 @@ def copy_base(folder, variant):
 
 @pytest.mark.parametrize("pairs", MANY)
 def test_unlearning_runs(folder, pairs):
-    """Half of the pairs have two values of damping, half have one."""
+    """Half of the pairs have two different values of the damping; the two runs of the other pairs are equal."""
     assert run(folder, [[train(result="base.json")]]) == [[0]]
     dampings = [f"{1 + at}e-3" for at in range(pairs)]
     copy_base(folder, "alone")
@@ -90,7 +90,7 @@ def test_unlearning_runs(folder, pairs):
 
 @pytest.mark.parametrize("pairs", MANY)
 def test_training_runs(folder, pairs):
-    """Half of the pairs have two learning rates, of which one is refused, half have one."""
+    """Half of the pairs have two learning rates, of which one run is rejected; the other pairs are equal."""
     rates = [f"{0.01 + at / 1000:.3f}" for at in range(pairs)]
     alone = [[train("--learning_rate", one, "--variant", f"alone_{one}", result=f"alone_{one}.json")] for one in rates]
     different = [
@@ -108,13 +108,13 @@ def test_training_runs(folder, pairs):
     assert statuses[:pairs] == [[0]] * pairs and statuses[2 * pairs :] == [[0, 0]] * pairs
     wanted = {one: of_test(folder, f"alone_{one}.json") for one in rates}
     for at, (one, both) in enumerate(zip(rates, statuses[pairs : 2 * pairs], strict=True)):
-        assert sorted(both) == [0, 2], "whoever comes second finds a file of other settings"
+        assert sorted(both) == [0, 2], "the second run finds a file with other settings"
         name, made = (("a", one), ("b", rates[at - 1]))[both.index(0)]
         assert of_test(folder, f"{name}_{at}.json") == wanted[made]
         assert of_test(folder, f"c_{at}.json") == of_test(folder, f"d_{at}.json") == wanted[one]
 
 
 def of_test(folder, result):
-    """Return a base model's numbers on the test rows; one that was waited for has no validation of its own."""
+    """Return the values of a base model on the test rows; a run that waited has no validation rows of its own."""
     rows = json.loads((folder / result).read_text())["metrics"]
     return [(row["metric"], row["k"], row["value"]) for row in rows if row["split"] == "test"]

@@ -1,4 +1,4 @@
-"""Spam from training to evaluation, in each task, by the documented commands."""
+"""Spam attacks from training to evaluation in each task, with the documented commands."""
 
 import contextlib
 import hashlib
@@ -29,7 +29,7 @@ ORDER = ["5", "9", "30", "77", "200", "1000"]
 
 
 def furnish(folder, task):
-    """Furnish a folder with the data set ``tiny``, an attack on it and ``tiny.yaml``."""
+    """Write the data set ``tiny``, an attack on it and ``tiny.yaml`` into a folder."""
     data, field = furnish_clean(folder, task)
     end = "bandwagon_unpopular_ratio_0.1_seed_2"
     fraud = data / f"tiny_fraud_{FRAUD[task]}_{end}.{'json' if task == 'NBR' else 'inter'}"
@@ -49,7 +49,7 @@ def words(place, *arguments):
 
 
 def run(place, main, *arguments):
-    """Run a program inside of this process; return how it ended and what it printed."""
+    """Run a program in this process; return the exit status and the output."""
     err = io.StringIO()
     with inside(place.folder) as out, contextlib.redirect_stderr(err):
         status = main(words(place, *arguments))
@@ -58,7 +58,7 @@ def run(place, main, *arguments):
 
 @pytest.fixture(scope="module", params=list(MODELS))
 def chain(request, tmp_path_factory):
-    """The whole chain in one folder, with what was on disk after each step."""
+    """The results of all commands in one folder, with the files on disk after each."""
     place = furnish(tmp_path_factory.mktemp(request.param), request.param)
     place.told, place.disk = {}, {}
     for name, main, arguments in (
@@ -85,7 +85,7 @@ def tensors(path):
 
 
 def data_of(place):
-    """Return the clean and the poisoned data, and the configuration that is bound to the model's class."""
+    """Return the clean and the poisoned data, and the configuration bound to the model's class."""
     config = Config(MODELS[place.task], "tiny", [place.folder / "tiny.yaml"],
                     config_dict={"data_path": str(place.folder / "dataset")})  # fmt: skip
     model = get_model(MODELS[place.task])
@@ -95,7 +95,7 @@ def data_of(place):
 
 
 def values(place, name, model, **about):
-    """Return {(metric, k): value} of the rows of genuine users in a record."""
+    """Return ``{(metric, k): value}`` of the rows of genuine users in a record."""
     wanted = {"model": model, "view": "clean", "population": "all", "minus": None} | about
     rows = [r for r in place.records[name]["metrics"] if all(r[key] == value for key, value in wanted.items())]
     assert len({(row["metric"], row["k"]) for row in rows}) == len(rows)
@@ -103,7 +103,7 @@ def values(place, name, model, **about):
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
-def test_names_are_erases_and_nothing_is_ever_overwritten(chain):
+def test_file_names_are_those_of_erase_and_nothing_is_overwritten(chain):
     run = f"model_{MODELS[chain.task]}_seed_2_dataset_tiny"
     spam = "unlearning_fraction_0.1_n_target_items_2"
     base, index = f"{run}_{spam}_best", "retrain_checkpoint_idx_to_match"
@@ -127,7 +127,7 @@ def test_names_are_erases_and_nothing_is_ever_overwritten(chain):
     assert logged == {f"{stem}_interaction_probabilities.npz" for stem in stems}
 
 
-def test_records_tell_of_the_attack(chain):
+def test_records_describe_the_attack(chain):
     clean, poisoned, _ = data_of(chain)
     assert chain.records["clean"]["spam"] is None
     about = {
@@ -141,7 +141,7 @@ def test_records_tell_of_the_attack(chain):
     assert chain.records["unlearned"]["requests"]["total"] == 6
 
 
-def test_one_request_is_one_fake_entity_with_all_it_has_in_the_order_of_numbers(chain):
+def test_each_request_is_one_fake_user_with_all_rows_in_numeric_order(chain):
     stem = chain.names.unlearning_stem("scif")
     lines = (chain.folder / "log" / f"{stem}.requests.jsonl").read_text().splitlines()
     requests = [json.loads(line) for line in lines]
@@ -152,8 +152,11 @@ def test_one_request_is_one_fake_entity_with_all_it_has_in_the_order_of_numbers(
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
-def test_the_retrained_model_is_the_clean_one_where_no_table_of_users_draws_first(chain):
-    """BPR's table of users is drawn before that of items, and is longer with spam; the others have no such table."""
+def test_the_retrained_model_equals_the_clean_one_unless_a_user_table_is_initialised_first(chain):
+    """BPR initialises its user table before the item table, and spam makes it longer.
+
+    The other models have no such table.
+    """
     clean, retrained = (tensors(chain.saved / name) for name in (
         f"model_{MODELS[chain.task]}_seed_2_dataset_tiny_best.pth", chain.names.retrained(3),
     ))  # fmt: skip
@@ -164,8 +167,8 @@ def test_the_retrained_model_is_the_clean_one_where_no_table_of_users_draws_firs
     assert values(chain, "retrained", "retrained") == values(chain, "unlearned", "clean")
 
 
-def test_a_fake_user_s_row_is_the_retrained_model_s_and_that_is_no_failure(chain):
-    """A fake user forgets everything: of a model with rows for users, SCIF moves no other row."""
+def test_a_fake_users_row_is_set_to_the_retrained_models(chain):
+    """A fake user forgets everything. In a model with user rows, SCIF changes only these rows."""
     counts = {key: chain.records["unlearned"]["requests"][key] for key in ("applied", "reinitialised", "timeout")}
     if chain.task != "CF":
         assert counts == {"applied": 6, "reinitialised": 0, "timeout": 0}
@@ -183,7 +186,7 @@ def test_a_fake_user_s_row_is_the_retrained_model_s_and_that_is_no_failure(chain
     assert torch.equal(tables[1][genuine], tables[0][genuine])
 
 
-def test_the_copy_is_the_retrained_model(chain):
+def test_the_copied_file_is_the_retrained_model(chain):
     best = chain.names.retrained_best()
     one, other = tensors(chain.saved / best), tensors(chain.saved / chain.names.retrained(3))
     assert all(torch.equal(one[name], other[name]) for name in other)
@@ -191,9 +194,9 @@ def test_the_copy_is_the_retrained_model(chain):
     assert record["copy_of"] == chain.names.retrained(3)
 
 
-# --- what genuine users are shown ------------------------------------------------------------------------------------
+# --- recommendations for genuine users -------------------------------------------------------------------------------
 def scores_of(chain, path, dataset, forgotten):
-    """Return the scores of a saved model for the clean test rows, what a row has already left out."""
+    """Return the scores of a saved model for the clean test rows; masked candidates are left out."""
     clean, _, config = data_of(chain)
     model = get_model(MODELS[chain.task])(config, dataset.masked(forgotten))
     model.load_state_dict(tensors(path))
@@ -207,7 +210,7 @@ def scores_of(chain, path, dataset, forgotten):
     return scores, asked, clean
 
 
-def test_the_target_metrics_are_those_of_the_saved_models(chain):
+def test_the_target_metrics_equal_those_of_the_saved_models(chain):
     clean, poisoned, _ = data_of(chain)
     nothing = np.zeros(len(poisoned.log), dtype=bool)
     fake = np.arange(len(poisoned.log)) >= len(clean.log)
@@ -241,9 +244,9 @@ def test_the_target_metrics_are_those_of_the_saved_models(chain):
         assert (kept["user"] < clean.n_users).all(), "genuine users only"
 
 
-def test_every_model_is_told_of_and_compared(chain):
+def test_every_model_has_rows_and_differences(chain):
     record = chain.records["unlearned"]
-    # of CF nothing but the fake users' rows moves, and to set these is no work of the algorithm's
+    # in CF only the rows of fake users change, which does not count as work of the algorithm
     assert ("speedup_over_retraining" in record["timing"]) == (chain.task != "CF")
     of_base = values(chain, "base", "base")
     for checkpoint in range(4):
@@ -269,7 +272,7 @@ def test_every_model_is_told_of_and_compared(chain):
     assert "6 requests, " in chain.told["unlearned"].out
 
 
-def test_utility_of_all_rows_counts_the_fake_ones_and_that_of_genuine_users_does_not(chain):
+def test_only_the_utility_of_all_rows_includes_fake_users(chain):
     rows = [r for r in chain.records["base"]["metrics"] if (r["metric"], r["k"], r["split"]) == ("recall", 10, "test")]
     counts = {row["view"]: row["n_rows"] for row in rows}
     clean, poisoned, _ = data_of(chain)
@@ -277,7 +280,7 @@ def test_utility_of_all_rows_counts_the_fake_ones_and_that_of_genuine_users_does
     assert counts["all"] > counts["clean"]
 
 
-def test_what_genuine_users_are_shown_has_intervals_and_is_compared_with_the_retrained_model(chain):
+def test_target_metrics_have_intervals_and_differences_from_the_retrained_model(chain):
     clean, _, _ = data_of(chain)
     people = len(np.unique(clean.eval_rows("test").entity))
     rows = [row for row in chain.records["unlearned"]["metrics"] if row["view"] == "clean"]
@@ -294,7 +297,7 @@ def test_what_genuine_users_are_shown_has_intervals_and_is_compared_with_the_ret
     assert {row["reference"].split()[0] for row in rows if row["minus"]} == {chain.names.retrained(3)}
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 @pytest.fixture
 def place(tmp_path):
     return furnish(tmp_path, "CF")
@@ -302,7 +305,7 @@ def place(tmp_path):
 
 @pytest.fixture
 def told(place):
-    """A factory: ``told(script, *arguments)`` runs a program inside of this process; (status, error text)."""
+    """A function: ``told(script, *arguments)`` runs a program in this process; it returns (status, error text)."""
 
     def done(script, *arguments):
         done = run(place, train_main if script == "run_recbole.py" else unlearn_main, *arguments)
@@ -317,7 +320,7 @@ MAKE = (
 )
 
 
-def test_a_missing_attack_stops_every_program_and_says_how_it_is_made(place, told):
+def test_a_missing_attack_stops_every_program_with_the_command_that_creates_it(place, told):
     status, err = told("run_recbole.py", *SPAM, "--seed", "5")
     assert status == 2 and err.count("\n") == 1 and err.endswith(f"make it with: {MAKE.format(2, 5)}\n")
     place.described.unlink()
@@ -330,7 +333,7 @@ def test_a_missing_attack_stops_every_program_and_says_how_it_is_made(place, tol
     assert status == 2 and "there is no such checkpoint" in err
 
 
-def test_another_number_of_promoted_items_is_an_error_and_not_a_silent_clean_run(told):
+def test_another_number_of_promoted_items_is_an_error(told):
     status, err = told("run_recbole.py", *SPAM[:3], "--n_target_items", "10")
     assert status == 2 and "the spam promotes 2 items, but n_target_items is 10" in err
     assert err.endswith(f"make it again with: {MAKE.format(10, 2)} --overwrite\n")
@@ -346,7 +349,7 @@ EVERYTHING = ["--user_inter_num_interval", "[0,inf)", "--item_inter_num_interval
 
 
 def furnish_rare(folder, task):
-    """Furnish a folder with data of which a fifth of the items stand but once, first in a history of four baskets."""
+    """Write data in which a fifth of the items occur only once, at the start of a history of four baskets."""
     place = furnish(folder, task)
     rare = {160 + n: [100 + n, *range(1, 11)] for n in range(20)}
     clean = place.fraud.with_name(f"tiny{'_merged.json' if task == 'NBR' else '.inter'}")
@@ -355,7 +358,7 @@ def furnish_rare(folder, task):
 
 
 @pytest.mark.parametrize("task", list(MODELS))
-def test_the_command_of_the_message_makes_spam_for_the_runs_own_filter(tmp_path, capsys, task):
+def test_the_command_in_the_message_makes_spam_for_the_filter_of_the_run(tmp_path, capsys, task):
     place = furnish_rare(tmp_path, task)
     kept = ["--item_inter_num_interval", "[8,inf)", "--user_inter_num_interval", "[5,inf)"]
     kept, everything = (["--MIN_NBR_BASKET_COUNT", "5"], []) if task == "NBR" else (kept, EVERYTHING)
@@ -369,7 +372,7 @@ def test_the_command_of_the_message_makes_spam_for_the_runs_own_filter(tmp_path,
         assert train_main(words(place, *spam, *kept)) == 0
 
 
-def test_no_command_is_offered_for_a_filter_that_spam_cannot_be_drawn_for(tmp_path, capsys):
+def test_no_command_is_suggested_for_an_unsupported_filter(tmp_path, capsys):
     place, spam = furnish_rare(tmp_path, "CF"), [*SPAM[:-1], "6"]
     with inside(tmp_path):
         assert make_forget_set_main(["--dataset", "tiny", *spam, *EVERYTHING, "--overwrite"]) == 0
@@ -380,7 +383,7 @@ def test_no_command_is_offered_for_a_filter_that_spam_cannot_be_drawn_for(tmp_pa
     assert "make_forget_set.py" not in told
 
 
-def test_a_file_that_was_changed_is_an_error(place, told):
+def test_a_changed_file_is_an_error(place, told):
     place.fraud.write_text(place.fraud.read_text() + "9\t1\t99\n")
     status, err = told("run_recbole.py", *SPAM)
     assert status == 2 and f"artifact_sha256 does not match {place.fraud.relative_to(place.folder)}" in err

@@ -1,4 +1,4 @@
-"""The programs on data whose split stands in files: train, retrain, unlearn, and make forget sets."""
+"""The programs with a split in files: train, retrain, unlearn, and make forget sets."""
 
 import json
 
@@ -16,7 +16,7 @@ PARTS = {"train": (0, 1, 2, 3, 4, 5), "valid": (6,), "test": (7, 8, 9), "train_a
 
 @pytest.fixture
 def place(world, tmp_path):
-    """The small world, its rows in files without times: the tenth one of each user's is dealt to one of the parts."""
+    """The small data in split files without times; every tenth row of a user is in validation or test."""
     place = world(tmp_path)
     for part, places in PARTS.items():
         rows = [row[:2] for at, row in enumerate(place.rows) if at % 10 in places]
@@ -27,8 +27,8 @@ def place(world, tmp_path):
     return place
 
 
-def test_unlearning_exactly_ends_where_retraining_does(place, here):
-    """The split is said in training; unlearning takes it from the base."""
+def test_exact_unlearning_equals_retraining(place, here):
+    """The split is given for training; unlearning takes it from the base."""
     exact = ("--unlearning_algorithm", "exact", "--result_file", "result.json")
     for script, more in (("run_recbole.py", SPLIT), ("run_recbole.py", SPLIT + INDEX), ("unlearn.py", exact)):
         done = here(place.folder, script, "--model", "EASE", *more)
@@ -43,7 +43,7 @@ def test_unlearning_exactly_ends_where_retraining_does(place, here):
     assert unlearned and max(map(abs, unlearned)) < 1e-8 < max(base)
 
 
-def test_every_test_row_of_a_person_is_asked_for(place, here):
+def test_every_test_row_of_a_user_is_evaluated(place, here):
     done = here(place.folder, "run_recbole.py", *SPLIT, "--result_file", "result.json")
     assert done.status == 0, done.err
     rows = json.loads((place.folder / "result.json").read_text())["metrics"]
@@ -52,7 +52,7 @@ def test_every_test_row_of_a_person_is_asked_for(place, here):
     assert counts == {len({user for user, _ in tested})}
 
 
-def test_the_split_decides_the_model_and_is_told(place, here):
+def test_the_split_is_part_of_the_settings_and_is_reported(place, here):
     assert here(place.folder, "run_recbole.py", *SPLIT).status == 0
     other = here(place.folder, "run_recbole.py", *BOTH)
     assert other.status == 2 and "benchmark_filename" in other.err and other.err.count("\n") == 1
@@ -74,7 +74,7 @@ def make(place, *words):
         assert make_forget_set_main(["--dataset", "tiny", *words]) == 0
 
 
-def test_a_forget_set_is_drawn_from_all_rows(place):
+def test_a_forget_set_is_sampled_from_all_rows(place):
     make(place, "--sensitive_category", "horror", "--unlearning_fraction", "0.05", "--seed", "3")
     path = next(place.data.glob("*seed_3_unlearning_fraction_0.05.inter"))
     asked = {tuple(line.split("\t")[:2]) for line in path.read_text().splitlines()[1:]}

@@ -1,4 +1,4 @@
-"""What a command loads before it does any work: what it needs, and torch only where something is computed."""
+"""Packages that a command imports before it does any work; torch is imported only if something is computed."""
 
 import sys
 
@@ -15,7 +15,7 @@ from recbole.unlearning.declared import declared
 from recbole.utils import init_seed
 
 HEAVY = {"torch", "pandas", "pyarrow", "scipy", "tqdm", "tensorboard", "huggingface_hub"}
-"""What takes long to import."""
+"""Packages that take long to import."""
 
 LOADED = """
 import runpy, sys
@@ -31,7 +31,7 @@ ERASE_BENCH = "recbole/__main__.py"
 
 
 def ended(*words, cwd=ROOT):
-    """Run a program; return its exit status, the distributions that it loaded, and what it printed."""
+    """Run a program; return its exit status, the imported distributions, and its output."""
     done = python(ROOT, "-c", LOADED, ROOT / words[0], *words[1:], cwd=cwd)
     *told, last = done.stderr.splitlines()
     status, *loaded = last.split()
@@ -47,7 +47,7 @@ def ended(*words, cwd=ROOT):
         (ERASE_BENCH, "list", "algorithms"),
     ],
 )
-def test_a_help_page_loads_nothing_heavy(words):
+def test_the_help_imports_no_slow_package(words):
     status, loaded, told = ended(*words)
     assert (status, loaded & HEAVY) == (0, set())
     assert len(told.splitlines()) > 8
@@ -65,12 +65,12 @@ def test_a_help_page_loads_nothing_heavy(words):
         (ERASE_BENCH, "lisst"),
     ],
 )
-def test_a_mistake_of_the_command_line_is_told_before_torch_is_there(words):
+def test_command_line_errors_are_reported_before_torch_is_imported(words):
     status, loaded, told = ended(*words)
     assert (status, loaded & HEAVY) == (2, set()), told
 
 
-def test_what_computes_nothing_on_tensors_needs_no_torch(tmp_path):
+def test_commands_without_tensors_do_not_import_torch(tmp_path):
     status, loaded, told = ended(ERASE_BENCH, "report", tmp_path / "missing.json")
     assert status == 2 and "missing.json" in told
     assert "pandas" in loaded and "torch" not in loaded
@@ -87,7 +87,7 @@ print(*sys.modules)
 """
 
 
-def test_a_run_loads_neither_the_compiler_nor_what_its_model_does_not_use(tmp_path):
+def test_a_run_imports_neither_the_compiler_nor_unused_models(tmp_path):
     data, _ = furnish_clean(tmp_path, "CF")
     (data / "sensitive_asins_x.txt").write_text("1\n2\n3\n")
     chosen = ("--sensitive_category", "x", "--unlearning_fraction", "0.02")
@@ -122,7 +122,7 @@ print(*sys.modules)
 """
 
 
-def test_no_garbage_is_looked_for_while_torch_is_imported_and_seeding_does_not_load_the_compiler():
+def test_garbage_collection_is_off_while_torch_is_imported_and_seeding_does_not_import_the_compiler():
     done = python(ROOT, "-c", LOADING)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
@@ -133,7 +133,7 @@ def test_no_garbage_is_looked_for_while_torch_is_imported_and_seeding_does_not_l
 @pytest.mark.parametrize(
     ("reproducibility", "device", "mode"), [(True, "cpu", 0), (False, "cuda", 0), (True, "cuda", 1)]
 )
-def test_deterministic_kernels_are_asked_for_on_a_gpu_alone(before, reproducibility, device, mode, monkeypatch):
+def test_deterministic_kernels_are_requested_only_on_a_gpu(before, reproducibility, device, mode, monkeypatch):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode(before)
     try:
@@ -153,7 +153,7 @@ for package in (recbole.data, recbole.evaluator):
 """
 
 
-def test_what_a_package_offers_is_there():
+def test_lazily_imported_names_exist():
     packages = (recbole.data, recbole.evaluator)
     done = python(ROOT, "-c", OFFERS)
     assert done.stdout.splitlines() == [f"{one.__name__} {len(one.__all__)}" for one in packages], done.stderr
@@ -166,7 +166,7 @@ def of(hyper):
     return [(f.name, f.type, f.default, dict(f.metadata)) for f in hyper.__dataclass_fields__.values()]
 
 
-def test_what_is_read_of_an_algorithm_s_file_is_what_its_class_has():
+def test_hyper_parameters_read_from_source_equal_those_of_the_class():
     for name in registry.own_names():
         found, cls = registry._own()[name], registry.get_algorithm(name)
         assert (found.name, found.load(), found.about) == (cls.name, cls, cls.__doc__.splitlines()[0])
@@ -208,7 +208,7 @@ class Helper:
 '''
 
 
-def test_hyper_parameters_that_cannot_be_read_are_imported(tmp_path, monkeypatch):
+def test_hyper_parameters_that_cannot_be_read_from_source_are_imported(tmp_path, monkeypatch):
     path = tmp_path / "odd_algorithms.py"
     path.write_text(BY_IMPORT)
     monkeypatch.syspath_prepend(tmp_path)

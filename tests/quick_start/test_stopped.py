@@ -1,4 +1,4 @@
-"""Programs that are stopped, or whose output or disk takes no more, as a shell sees them."""
+"""Programs that get a signal, or whose output or disk cannot be written, run as separate processes."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ def place(world, tmp_path_factory):
     return world(tmp_path_factory.mktemp("stopped"))
 
 
-def test_a_signal_leaves_a_snapshot_that_the_same_command_goes_on_from(place, start, here):
+def test_a_signal_leaves_a_snapshot_from_which_the_same_command_resumes(place, start, here):
     with start(place.folder, *LONG, ERASE_SNAPSHOT_SECONDS="9999") as process:
         while "epoch 5 " not in (line := process.stdout.readline()):
             assert line, process.stderr.read()
@@ -37,8 +37,8 @@ def test_a_signal_leaves_a_snapshot_that_the_same_command_goes_on_from(place, st
 
 
 @pytest.mark.slow
-def test_several_processes_end_with_their_launcher_and_the_same_command_goes_on(place, start):
-    """Each run continues from where the one before it was stopped."""
+def test_several_processes_end_with_their_launcher_and_the_same_command_resumes(place, start):
+    """Each run continues from where the previous one was stopped."""
     for name in (*SIGNALS, "SIGKILL"):
         stop_several(place, start, name, continues=name != SIGNALS[0])
 
@@ -56,7 +56,7 @@ def stop_several(place, start, name, continues):
             continuing |= "continuing at epoch" in line
         process.stdout.readline()
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)  # which waits for all that hold the streams
+        _, err = process.communicate(timeout=60)  # communicate waits for all processes that hold the streams
     (snapshot,) = place.saved.glob("several/*.resume")
     assert continuing == continues
     if name == "SIGKILL":
@@ -67,8 +67,8 @@ def stop_several(place, start, name, continues):
     assert (process.returncode, err) == (128 + number, f"run_recbole.py: {how}; {goes_on}\n")
 
 
-def test_before_the_program_has_begun_there_is_one_line_too(command_line, tmp_path):
-    """A module that takes long to import stands for all that is imported."""
+def test_a_signal_during_imports_also_gives_one_line(command_line, tmp_path):
+    """A module that takes long to import stands for all imports."""
     (tmp_path / "numpy.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     with subprocess.Popen(
         [sys.executable, *command_line("run_recbole.py")[1:]], cwd=tmp_path, text=True,
@@ -82,8 +82,8 @@ def test_before_the_program_has_begun_there_is_one_line_too(command_line, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs a file system of its own")
-def test_a_full_disk_is_one_line_and_with_room_the_run_goes_on(place, command_line):
-    """The logs' folder and the checkpoints' are a small file system that is full at first."""
+def test_a_full_disk_gives_one_line_and_with_space_the_run_resumes(place, command_line):
+    """Logs and checkpoints are written to a small file system that is full at first."""
     shutil.rmtree(place.saved, ignore_errors=True)
     place.saved.mkdir()
     run = subprocess.list2cmdline(command_line("run_recbole.py", "--tensorboard", "False", "--log_dir", "saved/log"))
@@ -100,7 +100,7 @@ def test_a_full_disk_is_one_line_and_with_room_the_run_goes_on(place, command_li
     assert "Traceback" not in found["err1"] and found["status2"] == "0\n", found
 
 
-def test_a_log_that_takes_no_more_does_not_end_the_run(place, here, monkeypatch):
+def test_a_log_that_cannot_be_written_does_not_end_the_run(place, here, monkeypatch):
     from recbole.utils import logger
 
     whole = logger.logging.FileHandler._open

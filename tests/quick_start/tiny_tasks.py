@@ -1,4 +1,4 @@
-"""Small data of each task, on disk, and programs run inside of this process."""
+"""Small data of each task on disk, and programs that run in this process."""
 
 import json
 
@@ -24,7 +24,7 @@ tensorboard: False
 
 
 def furnish_clean(folder, task):
-    """Furnish a folder with the data set ``tiny`` and ``tiny.yaml``; return its data folder and the entity's field."""
+    """Write the data set ``tiny`` and ``tiny.yaml`` into a folder; return the data folder and the field of users."""
     data, field = folder / "dataset" / "tiny", "session_id" if task == "SBR" else "user_id"
     data.mkdir(parents=True)
     write(data / f"tiny{'_merged.json' if task == 'NBR' else '.inter'}", task, field, histories(range(100, 130), 1))

@@ -1,10 +1,10 @@
-"""Records of runs as result files hold them, made without a run."""
+"""Hand-made records in the format of result files."""
 
 from recbole.report.columns import JS_OTHERS, NDCG, RECALL
 
 OLD = ("model", "algorithm", "checkpoint", "split", "view", "population", "masking", "metric", "k", "value", "n_rows",
        "n_skipped", "reference")  # fmt: skip
-"""The columns of a result row of the versions before rows knew their run."""
+"""Columns of a result row in older versions, whose rows did not name their run."""
 
 COUNTS = {"total": 12, "done": 12, "applied": 10, "reinitialised": 0, "skipped": 2, "timeout": 0, "diverged": 0,
           "worked": 10}  # fmt: skip
@@ -18,7 +18,7 @@ TIMING = {
 
 
 def row(wanted, value, model, checkpoint=3, **about):
-    """Return a result row of a column, of seed 2 of BPR on ml-100k unless it is said otherwise."""
+    """Return a result row with the given columns; by default for seed 2 of BPR on ml-100k."""
     usual = {
         "dataset": "ml-100k",
         "model_class": "BPR",
@@ -68,5 +68,5 @@ def record(values=None, requests=COUNTS, timing=TIMING, rows=(), **about):
 
 
 def of_old_version(made):
-    """Return a record as versions before wrote it: rows without their run."""
+    """Return a record in the format of older versions, whose rows do not name their run."""
     return made | {"metrics": [{column: row[column] for column in OLD} for row in made["metrics"]]}

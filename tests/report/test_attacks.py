@@ -1,4 +1,4 @@
-"""The table of attacks: chosen attackers of several files, and all rows of one."""
+"""The table of attacks: the chosen attackers of several files, and all rows of one file."""
 
 from recbole.evaluator.table import Table
 from recbole.report.attacks import HEADINGS, as_table, chosen

@@ -1,4 +1,4 @@
-"""The comparison in short: a line a model after the last request, and what it means in words."""
+"""The short comparison: one line per model after the last request, and a summary in words."""
 
 import json
 
@@ -12,7 +12,7 @@ LOG_ODDS = forgetting(10)["forgotten log-odds"]
 
 
 def forgot(base=-4.0, ours=-5.5, retrained=-6.0, paired=(1.5, 2.5), **about):
-    """A record with log-odds of three models and the paired interval of base less retrained."""
+    """Return a record with log-odds of three models and the paired interval of base minus retrained."""
     pairs = {"n_people": 9, "n_rows": 21}
     values = {"base": base, "unlearned": ours, "retrained": retrained}
     rows = [row(LOG_ODDS, value, kind, low=value - 1, high=value + 1, **pairs) for kind, value in values.items()]
@@ -24,7 +24,7 @@ def forgot(base=-4.0, ours=-5.5, retrained=-6.0, paired=(1.5, 2.5), **about):
 
 @pytest.fixture
 def brief(tmp_path, capsys):
-    """A function: records by file name give what is printed of them in short."""
+    """A function that returns the printed short comparison of records, given by file name."""
 
     def told(**records):
         paths = [tmp_path / f"{name}.json" for name in records]
@@ -36,7 +36,7 @@ def brief(tmp_path, capsys):
     return told
 
 
-def test_models_stand_once_in_order_after_the_last_request(brief):
+def test_each_model_has_one_line_in_order_after_the_last_request(brief):
     lines = brief(z=forgot(), a=forgot(ours=-4.4)).splitlines()
     assert lines[0] == "BPR on ml-100k, seed 2: forgetting fraction_0.001_horror."
     assert "12 requests (10 applied, 2 skipped), where 9 users had 21 forgotten pairs" in lines[1]
@@ -53,12 +53,12 @@ def test_it_says_how_far_an_algorithm_went_and_what_it_cost(brief):
     assert "All requests together take as long as 0.2 retrainings." in told
 
 
-def test_where_there_is_nothing_to_forget_no_way_is_told(brief):
+def test_without_anything_to_forget_no_way_is_printed(brief):
     told = brief(run=forgot(paired=(-0.5, 2.5)))
     assert "There is nothing to forget here" in told and "% of the way" not in told
 
 
-def test_verdicts_are_told_and_lost_utility_is_not_called_a_change(brief):
+def test_verdicts_are_printed_and_lost_utility_is_not_called_a_change(brief):
     lost = {"base": (0.5, 0.4, 0.02), "unlearned": (0.1, 0.1, 0.3), "retrained": (0.4, 0.38, None)}
     told = " ".join(brief(run=forgot(values=lost)).split())
     assert "Utility is lost: NDCG@10 is more than 5 %" in told and "before unlearning" not in told.split("run:")[1]
@@ -66,14 +66,14 @@ def test_verdicts_are_told_and_lost_utility_is_not_called_a_change(brief):
     assert "Nothing changed" in brief(run=idle)
 
 
-def test_the_null_row_is_where_the_way_begins(brief):
+def test_the_way_starts_at_the_rebuilt_model(brief):
     graph = forgot(ours=-5.5)
     graph["metrics"] += [row(LOG_ODDS, -5.0, "rebuilt"), row(ndcg(10), 0.4, "rebuilt")]
     told = brief(run=graph)
     assert "50 % of the way from rebuilt to retrained" in told
 
 
-def test_groups_stand_apart_and_spam_has_columns_of_its_own(brief):
+def test_groups_are_separate_and_spam_has_its_own_columns(brief):
     columns = spam(10)
     attacked = record({}, rows=[
         row(columns[heading], value, kind, checkpoint=None if kind == "clean" else 3, seed=3)

@@ -1,4 +1,4 @@
-"""Which result row is in which column: among rows of every view, population and masking."""
+"""Which result row a table column shows, among rows of every view, population and masking."""
 
 import itertools
 import math
@@ -28,7 +28,7 @@ METRICS = ("recall", "ndcg", "avg_sensitive_per_user", "avg_forgotten_per_user",
 
 @pytest.fixture(scope="module")
 def table():
-    """Rows of all combinations, each with a value of its own."""
+    """Rows of all combinations of columns, each with a different value."""
     table = Table(model="unlearned", checkpoint=3, split="test")
     combinations = itertools.product(("all", "current", "clean"), ("all", "requesting", "others"), ("all", "retained"))
     for view, population, masking in combinations:
@@ -39,7 +39,7 @@ def table():
     return table.rows
 
 
-def test_each_column_is_the_first_row_that_it_wants(table):
+def test_each_column_shows_the_first_matching_row(table):
     for columns in (FORGETTING, SPAM):
         for heading, value in values_of(iter(table), columns).items():
             if heading in ("target rank", "target log p", *FORGOTTEN_PAIRS):
@@ -77,7 +77,7 @@ def test_the_rows_are_those_that_the_legend_tells_of(table):
     assert (spam["target HR@10"]["k"], spam["target HR@20"]["k"]) == (10, 20)
 
 
-def test_columns_want_what_result_rows_have():
+def test_columns_select_existing_values_of_result_rows():
     wanted = [WHOLE_TEST, *FORGETTING.values(), *SPAM.values()]
     assert {column for each in wanted for column in each} <= {*COLUMNS, *OF_RUN}
 

@@ -1,4 +1,4 @@
-"""Runs side by side: which rows stand in the table, in which order, and what is said of them."""
+"""The comparison of runs: which rows the table has, in which order, and its notes."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from recbole.utils import UserError
 
 @pytest.fixture
 def compare(tmp_path):
-    """A function: records by file name give their :class:`Comparison`."""
+    """A function that returns the :class:`Comparison` of records, given by file name."""
 
     def made(k=None, **records):
         for name, content in records.items():
@@ -24,7 +24,7 @@ def compare(tmp_path):
 
 
 def lines(found, *columns):
-    """Return some columns of a table, a tuple a row; None for what is missing."""
+    """Return some columns of a table, one tuple per row; None for missing values."""
     table = found.table[list(columns)].astype(object)
     return list(table.where(table.notna(), None).itertuples(index=False, name=None))
 
@@ -48,7 +48,7 @@ def test_base_and_retrained_of_the_same_settings_stand_once_around_the_runs(comp
     [("dataset", "tafeng"), ("model_class", "LightGCN"), ("seed", 3), ("scenario", "fraction_0.001_war")],
 )
 def test_what_differs_in_what_it_is_of_is_never_merged(compare, column, value):
-    found = compare(one=record(), other=record(**{column: value}))  # with the same values, at that
+    found = compare(one=record(), other=record(**{column: value}))  # with equal values
     usual = found.table[column].iloc[0]
     assert value != usual and lines(found, column, "model") == [
         *((usual, "base"), (usual, "unlearned"), (usual, "retrained")),
@@ -83,7 +83,7 @@ def test_the_same_settings_with_other_values_are_all_shown_and_told(compare):
 
 
 def test_what_one_file_knows_of_a_model_fills_what_another_lacks(compare):
-    before = record({"base": (0.5, 0.4, None), "unlearned": (0.45, 0.39, None)})  # nothing was retrained by then
+    before = record({"base": (0.5, 0.4, None), "unlearned": (0.45, 0.39, None)})  # a record from before the retraining
     found = compare(before=before, after=record())
     assert lines(found, "model", "JS others") == [("base", 0.02), ("unlearned", 0.01), ("retrained", None)]
 
@@ -94,7 +94,16 @@ def test_older_files_tell_their_run_by_their_record_and_null_where_nobody_knows(
     about = ("dataset", "model_class", "seed", "scenario", "settings", "n_people", "model", "run")
     assert lines(found, *about) == [
         ("ml-100k", "BPR", 2, None, None, None, "base", None),
-        ("ml-100k", "BPR", 2, None, None, None, "unlearned", "tuned"),  # whether of the same settings is not known
+        (
+            "ml-100k",
+            "BPR",
+            2,
+            None,
+            None,
+            None,
+            "unlearned",
+            "tuned",
+        ),  # it is unknown whether the settings are the same
         ("ml-100k", "BPR", 2, None, None, None, "unlearned", "default"),
         ("ml-100k", "BPR", 2, None, None, None, "retrained", None),
         ("ml-100k", "BPR", 5, None, None, None, "base", None),
@@ -199,7 +208,7 @@ def test_headings_follow_the_list_lengths_that_there_are(compare):
     assert "Recall@5, NDCG@5: view current" in found.legend and "@10" not in found.legend
     assert lines(compare(k=20, one=_of_lengths(20, 5)), "Recall@20") == [(0.2,), (0.2,)]
     found = compare(one=_of_lengths(5, 20), other=_of_lengths(20, 50, seed=3))
-    assert "Recall@20" in found.table and found.notes == []  # the smallest that both have
+    assert "Recall@20" in found.table and found.notes == []  # the smallest length that both have
 
 
 def test_a_list_length_that_is_not_everywhere_is_told(compare):

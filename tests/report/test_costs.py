@@ -1,4 +1,4 @@
-"""What requests cost and how they ended, from records of today and from older ones."""
+"""Costs of requests and their outcomes, from current and older records."""
 
 import math
 

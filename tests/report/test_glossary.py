@@ -1,4 +1,4 @@
-"""Every column that is printed has its entry, and the page is made of the entries."""
+"""Every printed column has a glossary entry, and the glossary page is generated from the entries."""
 
 import ast
 from pathlib import Path
@@ -13,7 +13,7 @@ PROBES = REPOSITORY / "recbole/evaluator/probes"
 
 
 def names_in(path):
-    """Return the names of measures that a probe's source has as text: ``name@k`` keys and what f-strings make."""
+    """Return the names of measures in a probe's source: keys of the form ``name@k``, and texts made by f-strings."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Tuple) and len(node.elts) == 2:

@@ -1,4 +1,4 @@
-"""Intervals in the comparison, and where there is nothing to forget."""
+"""Intervals in the comparison, and the note that there is nothing to forget."""
 
 import json
 import math
@@ -15,7 +15,7 @@ ODDS, RANK = FORGOTTEN_PAIRS.values()
 
 @pytest.fixture
 def compared(tmp_path):
-    """A function: more rows, and the interval of base minus retrained, give a table."""
+    """A function that returns the table for further rows and an interval of base minus retrained."""
 
     def made(headroom, rows=()):
         odds = {"base": -1.0, "unlearned": -2.0, "retrained": -3.0}

@@ -1,4 +1,4 @@
-"""What is read from a file, and what is refused."""
+"""Records that are read from result files, and rejected files."""
 
 import json
 

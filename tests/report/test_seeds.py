@@ -1,4 +1,4 @@
-"""What is told over seeds: from made records, whose distances and values are known."""
+"""The summary over seeds, from hand-made records with known distances and values."""
 
 import itertools
 import math
@@ -27,7 +27,7 @@ def scenario_of(seed):
 
 
 def made(seed, others, base=(0.1, 0.4), unlearned=(0.05, 0.33), retrained=0.3, **about):
-    """Return the record of a seed: of each kind the distance from its own retrained model, and from each other one."""
+    """Return the record of a seed, with distances from its own retrained model and from those of other seeds."""
     distances = {"base": base, "unlearned": unlearned, "retrained": (None, retrained)}
     rows = []
     for kind, (own, apart) in distances.items():
@@ -41,7 +41,7 @@ def made(seed, others, base=(0.1, 0.4), unlearned=(0.05, 0.33), retrained=0.3, *
 
 
 def drawn(seed, kinds=("base", "unlearned", "retrained"), wanted=JS_OTHERS, draw=None):
-    """Return a record of a seed with drawn distances of each kind from the retrained models of all of `SEEDS`."""
+    """Return a record of a seed with random distances of each kind from the retrained models of all `SEEDS`."""
     draw = np.random.default_rng(seed) if draw is None else draw
     pairs = [(kind, other) for kind in kinds for other in SEEDS if (kind, other) != ("retrained", seed)]
     rows = [
@@ -53,7 +53,7 @@ def drawn(seed, kinds=("base", "unlearned", "retrained"), wanted=JS_OTHERS, draw
 
 
 def told(found, model, quantity, measure="JS others"):
-    """Return (seeds, mean, low, high) of a quantity, None where there is none."""
+    """Return (seeds, mean, low, high) of a quantity; None if it is missing."""
     table = found.table
     chosen = table[(table["model"] == model) & (table["quantity"] == quantity) & (table["measure"] == measure)]
     assert len(chosen) <= 1
@@ -133,7 +133,7 @@ def test_excess_is_of_the_pairs_that_both_were_measured_for():
 
 # --- the base's epoch -------------------------------------------------------------------------------------------------
 def at_epochs(one, base, retrained, same=None):
-    """Return a record with selected epochs and, if it was measured, base's and unlearned's distance at base's."""
+    """Return a record with selected epochs and, if given, the distances at the base's epoch."""
     seed, rows = one["seed"], list(one["metrics"])
     if same is not None:
         of = {"reference": f"r{seed}_same_epoch.pth sha256:1", "seed": seed, "scenario": scenario_of(seed)}
@@ -222,7 +222,7 @@ def test_models_of_no_algorithm_stand_there_once():
     ]
 
 
-# --- what belongs together --------------------------------------------------------------------------------------------
+# --- grouping --------------------------------------------------------------------------------------------
 def test_other_forget_sets_algorithms_and_settings_stand_apart():
     other = made(3, [2])
     assert set(over_seeds([made(2, [3]), other]).table["seeds"]) == {2}

@@ -1,4 +1,4 @@
-"""Means over seeds and their intervals, against SciPy's."""
+"""Means over seeds and their t intervals, compared with SciPy's."""
 
 import math
 
@@ -22,7 +22,7 @@ def test_intervals_are_scipys(values):
         assert (low, high) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
 
 
-def test_of_fewer_than_two_there_is_none():
+def test_fewer_than_two_values_have_no_interval():
     assert all(math.isnan(end) for values in ([], [3.0]) for end in t_interval(values))
     assert line("m", "base", "value", {}) == []
     (only,) = line("m", "base", "value", {5: 3.0})

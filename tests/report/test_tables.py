@@ -1,4 +1,4 @@
-"""Tables as people and programs read them."""
+"""Tables as text, Markdown and CSV."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What a run says of itself when it has ended."""
+"""The verdict that is printed at the end of a run."""
 
 import pytest
 from made_records import COUNTS, of_old_version, record, row
@@ -18,9 +18,9 @@ def test_a_run_that_did_its_work_has_none():
 def test_nothing_changed_where_no_request_was_applied_or_nothing_is_seen_of_it():
     same = {"base": (0.5, 0.4, 0.02), "unlearned": (0.5, 0.4000001, 0.02)}
     assert verdict(record(same)) == ["nothing_changed"]
-    assert verdict(record(same | {"unlearned": (0.5, 0.4, 0.03)})) == ["nothing_changed"]  # scores moved, no list did
+    assert verdict(record(same | {"unlearned": (0.5, 0.4, 0.03)})) == ["nothing_changed"]  # only scores changed
     assert verdict(record(same | {"unlearned": (0.5, 0.401, 0.02)})) == []
-    assert verdict(record(same | {"rebuilt": (0.5, 0.41, 0.02)})) == []  # it differs from what it is measured by
+    assert verdict(record(same | {"rebuilt": (0.5, 0.41, 0.02)})) == []  # but it differs from rebuilt
     assert verdict(record(same | {"unlearned": (0.5, 0.41, 0.02), "rebuilt": (0.5, 0.41, 0.02)})) == ["nothing_changed"]
     assert verdict(record(requests=COUNTS | {"applied": 0, "timeout": 10})) == ["nothing_changed"]
     assert verdict(record(requests=COUNTS | {"applied": 0, "reinitialised": 1, "timeout": 9})) == []
@@ -53,7 +53,7 @@ def test_utility_is_that_of_the_last_checkpoint_at_ten_on_the_view_shown():
     made = record()
     assert verdict(made | {"metrics": others + made["metrics"]}) == []
     made = record({"base": (0.5, 0.4, 0.02), "unlearned": (0.4, 0.2, 0.03)})
-    assert verdict(made | {"spam": SPAM}) == []  # the view of everybody does not count there
+    assert verdict(made | {"spam": SPAM}) == []  # the view of all users is not used for spam
     rows = [row(NDCG | VIEW_OF_SPAM, value, kind) for kind, value in (("base", 0.4), ("unlearned", 0.3))]
     assert verdict(record(rows=rows) | {"spam": SPAM}) == ["utility_lost"]
 

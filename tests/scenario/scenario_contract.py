@@ -1,4 +1,4 @@
-"""What every scenario promises: its tests are a subclass of `ScenarioContract` that sets ``scenario``."""
+"""Contract of scenarios: a scenario is tested by a subclass of `ScenarioContract` that sets ``scenario``."""
 
 import json
 import logging
@@ -16,17 +16,15 @@ from recbole.scenario.known_scenarios import scenarios
 
 
 def without_contract(names):
-    """Return those of the scenarios that no contract is about."""
+    """Return those of the scenarios that no contract covers."""
     return uncovered(ScenarioContract, "scenario", names)
 
 
 class ScenarioContract(ABC):
-    """Base, retrained and unlearned models of a small data set; ``arguments`` ask for the scenario.
+    """Trains base, retrained and unlearned models on small data, with the scenario's ``arguments``.
 
-    ``unlearning`` names an algorithm that answers its requests. What takes nothing out of the data is held against the
-    base.
-
-    ``furnish(data)`` writes into the data set's folder what a run of the scenario reads.
+    ``unlearning`` names an algorithm for its requests. A scenario that removes no rows is compared with the base.
+    ``furnish(data)`` writes further files that a run needs into the data folder.
     """
 
     scenario: ClassVar[str]
@@ -55,7 +53,7 @@ class ScenarioContract(ABC):
         common = ("--model", "BPR", "--dataset", "tiny", "--config_files", "s.yaml")
         return main([*common, *self.arguments, *more, "--result_file", "result.json"])
 
-    def test_the_chain_of_models_is_saved_compared_and_says_what_it_is_of(self, place):
+    def test_all_models_are_saved_compared_and_named_after_the_scenario(self, place):
         scenario = scenarios()[self.scenario]
         assert scenario.name == self.scenario
         assert self.run(train_main) == 0
@@ -74,7 +72,7 @@ class ScenarioContract(ABC):
         further = len({path.name for path in Path("saved").rglob("*.pth")}) - len(base) - 4
         assert max(masks) == n and further == (3 if scenario.removes else 0)
 
-    def test_the_same_command_gives_the_same_bits(self, place):
+    def test_the_same_command_gives_identical_files(self, place):
         found = []
         for _ in range(2):
             assert self.run(train_main) == 0

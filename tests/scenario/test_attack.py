@@ -1,4 +1,4 @@
-"""The attack that a run is about: found, or refused with the command that makes it."""
+"""The spam attack of a run: its files are found, or an error gives the command that creates them."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ MAKE = "python make_forget_set.py --dataset shop --data_path {} --spam --unlearn
 
 
 class Settings(dict):
-    """What is asked of a run's configuration."""
+    """A stand-in for a run's configuration."""
 
     files = ()
     __missing__ = lambda self, key: None  # noqa: E731

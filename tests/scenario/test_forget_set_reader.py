@@ -1,4 +1,4 @@
-"""Forget sets from anywhere: the original's quirks, a user's own, and files that want to run code."""
+"""Forget-set files: ERASE's format with its peculiarities, users' own files, and pickles that contain code."""
 
 import builtins
 import hashlib
@@ -24,7 +24,7 @@ def error_of(path, task_type, **fields):
 
 
 def doubled(times):
-    """Return a list that holds a list twice, which holds a list twice, and so on: small in memory, endless in print."""
+    """Return a list that contains a list twice, and so on: small in memory, but exponentially long in print."""
     value = []
     for _ in range(times):
         value = [value, value]
@@ -87,7 +87,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path, monkeypatch, protocol):
     monkeypatch.chdir(tmp_path)
     content = pickle.dumps(["1", Hostile()], protocol)
     pickle.loads(content)[1].close()
-    assert (tmp_path / "owned").exists(), "the attack must be real"
+    assert (tmp_path / "owned").exists(), "an ordinary unpickler must run the code"
     (tmp_path / "owned").unlink()
     path = tmp_path / "f.pkl"
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""What a scenario decides before it sees any data: settings, names, which one it is."""
+"""Decisions of a scenario before any data is read: settings, names, and which scenario it is."""
 
 import pytest
 

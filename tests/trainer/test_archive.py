@@ -1,4 +1,4 @@
-"""Files of tensors that nobody wrote, or that were changed since: told in one line, or as good as ever."""
+"""Corrupt or malicious tensor files: a one-line error, or unchanged values."""
 
 import io
 import json
@@ -102,7 +102,7 @@ def test_a_new_file_takes_the_record_of_the_old_one_away(saved):
 
 
 def test_what_is_shared_in_a_state_does_not_change_its_bytes(tmp_path):
-    """After a snapshot was read, texts and lists are other objects than before."""
+    """After reading a snapshot, equal texts and lists are other objects than before."""
     topk, key = [1, 2], "".join(["st", "ep"])
     for name, state in (
         ("one", {"a": topk, "b": topk, "step": {"step": 1}}),
@@ -127,7 +127,7 @@ def peak():
 
 
 def legacy(path):
-    """A file as torch wrote them before there were archives, which says that it has half a billion numbers."""
+    """Write a file in torch's format before zip archives, which claims to have half a billion numbers."""
     buffer = io.BytesIO()
     torch.save({"w": torch.zeros(1)}, buffer, _use_new_zipfile_serialization=False)
     path.write_bytes(buffer.getvalue().replace(b"K\x01N", b"J\x00\x00\x00\x20N"))
@@ -186,7 +186,7 @@ def test_what_would_grow_is_told_before_it_does(tmp_path, make):
 
 def test_members_that_share_their_bytes_are_refused(saved):
     raw = saved.read_bytes()
-    at = raw.rindex(b"archive/data/1")  # of the directory: it is to point where member 0 lies
+    at = raw.rindex(b"archive/data/1")  # in the directory: change it to point to member 0
     first = raw.rindex(b"archive/data/0")
     offset = slice(at - 4, at)
     saved.write_bytes(raw[: offset.start] + raw[first - 4 : first] + raw[offset.stop :])

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: whole or absent, and nothing in them is run."""
+"""Checkpoint files: complete or absent, and reading them never runs code."""
 
 import errno
 import os
@@ -106,7 +106,7 @@ def test_a_missing_file_is_told(tmp_path):
 
 
 class Runs:
-    """Pickles to a call."""
+    """An object whose unpickling would call a function."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -219,7 +219,7 @@ def test_weights_of_another_shape_or_model_are_told_in_one_line(models):
 
 
 class FullDisk:
-    """A file on which only so many bytes fit."""
+    """A file that accepts only a number of bytes."""
 
     def __init__(self, file, room):
         self.file, self.room = file, room
@@ -244,7 +244,7 @@ class FullDisk:
 
 @pytest.mark.parametrize("failing", [*range(0, 2800, 350), "fsync", "replace"])
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(saved, monkeypatch, failing):
-    """Full after some bytes, in the data as in the directory that ends the file, or when it is synced or renamed."""
+    """The disk is full after some bytes, in the data or in the directory at the end, or at the sync or rename."""
     before = saved.read_bytes()
 
     def full(*_):
@@ -272,7 +272,7 @@ def test_what_cannot_be_written_leaves_the_old_file(saved):
 
 
 def test_writing_takes_no_memory_of_the_size_of_the_file(tmp_path):
-    """Both the resident memory's peak and what is written are those of a process of its own."""
+    """Measured in a process of its own, by the peak of resident memory."""
     code = """
 import resource, sys, torch
 from recbole.trainer import save_checkpoint

@@ -1,4 +1,4 @@
-"""What a training's record says of the draws that it shares with models of other masks."""
+"""The field of a training record that lists random draws shared with models under other masks."""
 
 import pytest
 from torch import nn
@@ -13,7 +13,7 @@ from recbole.trainer.coupled import coupled
 
 @pytest.fixture
 def told(config, small_dataset):
-    """A factory: ``told(cls, *layers, **settings)``, of a model with further layers."""
+    """A function: ``told(cls, *layers, **settings)`` returns this field for a model with further layers."""
 
     def of(cls, *layers, **settings):
         conf = config("unused", model=cls.__name__, **settings)

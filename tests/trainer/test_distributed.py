@@ -1,4 +1,4 @@
-"""Two processes train one model, as one process does."""
+"""Training one model with two processes gives the result of one process."""
 
 import json
 import logging
@@ -42,7 +42,7 @@ def _started(folder, arguments, *python):
 
 
 def _train(folder, arguments):
-    """Run the program to a good end; that of one process inside of this one."""
+    """Run the program and check that it succeeds; a single process runs inside this one."""
     if "--nproc" in arguments:
         done = _started(folder, arguments)
         assert done.returncode == 0, done.stderr
@@ -96,7 +96,7 @@ def _baskets(data_path, model, batch_size):
 
 
 def test_two_processes_evaluate_the_model_that_is_saved(toy_baskets):
-    """DNNTSP, whose BatchNorm has statistics of its own in each process until they are shared."""
+    """DNNTSP has BatchNorm statistics that differ between processes until they are synchronised."""
     (toy_baskets / "run").mkdir()
     found = {}
     for name, more in (("two.json", ("--nproc", "2", "--port", str(_free_port()))), ("again.json", ("--eval_only",))):
@@ -162,7 +162,7 @@ def test_the_loss_of_other_models_is_of_examples(config, small_dataset, model):
 
 
 def _loss_gap(config, dataset, name):
-    """Return how far the loss of a batch is from that of its shares put together, relatively."""
+    """Return the relative difference between the loss of a batch and that of its combined shares."""
     settings = config("unused", model=name, reg_weight=1.0) if name != "NeuMF" else config("unused", model=name)
     settings.bind_model(get_model(name))
     torch.manual_seed(1)

@@ -1,4 +1,4 @@
-"""File names, spelled out: people and scripts look for them."""
+"""File names, which users and scripts depend on."""
 
 import itertools
 from dataclasses import replace

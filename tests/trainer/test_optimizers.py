@@ -1,4 +1,4 @@
-"""PyTorch's optimizers without their precautions: the same numbers, the same states, the same hooks."""
+"""Our optimizers without PyTorch's checks: the same numbers, states and hooks as PyTorch's."""
 
 import pytest
 import torch

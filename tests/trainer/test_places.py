@@ -1,4 +1,4 @@
-"""Where a run's files go: variants and hyper-parameters are folders, names stay."""
+"""Folders of a run's files: variants and hyper-parameters become folders, file names do not change."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Adagrad with sparse gradients is Adagrad, and a table's rows move alone where the loss reads no others."""
+"""Adagrad with sparse gradients equals PyTorch's Adagrad, and only changes rows that the loss reads."""
 
 from unittest.mock import patch
 

@@ -1,4 +1,4 @@
-"""Adam with sparse gradients is Adam, and leaves alone what stands still."""
+"""Adam with sparse gradients equals Adam, and skips entries that no longer move."""
 
 import math
 
@@ -74,7 +74,7 @@ def test_the_lazy_variant_moves_nothing_else():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.9)])
 def test_an_entry_is_left_alone_when_less_than_rounding_is_left_of_its_motion(dtype, betas):
-    """After gradients of several kinds: all that Adam, in float64, would still add is below eps lr / 2."""
+    """After gradients of several kinds, all that Adam in float64 would still add is below eps lr / 2."""
     tiny = torch.finfo(dtype).eps / 2 * LR
     for kind in ("one", "many", "growing"):
         parameter = torch.nn.Parameter(torch.zeros(1, 1, dtype=dtype))

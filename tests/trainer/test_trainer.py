@@ -1,4 +1,4 @@
-"""The training loop: when it stops, what it keeps, and that a killed run ends with the same bits."""
+"""The training loop: when it stops, what it saves, and that a killed and resumed run gives identical results."""
 
 import itertools
 import logging
@@ -37,7 +37,7 @@ class NoisyBPR(BPR):
 
 @pytest.fixture(scope="module")
 def make(config, small_dataset):
-    """A factory: ``make(model_class, resume, **settings)`` gives a `TrainingLoop` of a fresh model from the seed."""
+    """A function: ``make(model_class, resume, **settings)`` returns a `TrainingLoop` with a new model from the seed."""
 
     def made(model_class=BPR, resume=None, also=None, **more):
         conf = config("unused", **{"train_batch_size": 64, "epochs": 3} | more)
@@ -288,11 +288,11 @@ def test_the_scheduler_is_stepped_once_an_epoch(make):
 
 
 class Killed(BaseException):
-    """Ends a process like a kill: nothing in the program expects it."""
+    """Raised in place of a kill; nothing in the program expects it."""
 
 
 def killed_after(model_class, calls):
-    """Return the model class, whose loss is asked for ``calls`` times and then never again."""
+    """Return the model class with a loss that raises :class:`Killed` after ``calls`` calls."""
 
     class Dies(model_class):
         left = calls
@@ -308,7 +308,7 @@ def killed_after(model_class, calls):
 
 @pytest.fixture
 def snapshots(tmp_path, monkeypatch):
-    """A factory of resume files of one path, with a snapshot after every batch."""
+    """A function that returns resume files with the same path, which write a snapshot after every batch."""
     monkeypatch.setenv("ERASE_SNAPSHOT_SECONDS", "0")
     return lambda identity="run": ResumeFile(tmp_path / "x.resume", identity)
 
@@ -317,7 +317,7 @@ _TOLD = itertools.count()
 
 
 def worse_and_worse(*_):
-    """A validation in which every model is worse than the one before."""
+    """A validation in which every model is worse than the previous one."""
     value = -float(next(_TOLD))
     return {METRIC: value}, value
 
@@ -478,7 +478,7 @@ def test_snapshots_are_as_far_apart_as_asked(make, tmp_path, monkeypatch):
 
 
 def test_nothing_is_left_of_a_snapshot_that_a_kill_tore(snapshots):
-    """It may be large, and no later one may be due that would take its place."""
+    """An incomplete snapshot may be large, and no later snapshot may replace it."""
     resume = snapshots()
     (resume.path.parent / ".x.resume.00000000.erase.partial").write_bytes(b"torn")
     resume.remove()

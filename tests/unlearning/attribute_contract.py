@@ -1,4 +1,4 @@
-"""What every algorithm promises that makes an attribute of people unreadable: a subclass sets ``algorithm``."""
+"""Contract of attribute-unlearning algorithms: one is tested by a subclass that sets ``algorithm``."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from recbole.utils.deadline import Deadline
 
 
 def people(world, n_protected=None, n_batches=4, n_groups=2):
-    """Return requests for an attribute of a world's people; of every ninth nothing is known."""
+    """Return requests for an attribute of a world's users; the attribute of every ninth user is unknown."""
     label = np.arange(world.dataset.n_users) * 7 // 2 % n_groups
     label[::9] = -1
     attribute = UserAttribute("side", tuple("abc"[:n_groups]), label)
@@ -26,7 +26,7 @@ def people(world, n_protected=None, n_batches=4, n_groups=2):
 
 
 class AttributeContract:
-    """Set ``algorithm``; ``hyper`` for the tests' time, and ``models`` that it is for."""
+    """Set ``algorithm``, ``hyper`` (hyper-parameters that make the tests fast), and ``models``."""
 
     algorithm: str
     hyper: dict = {}  # noqa: RUF012
@@ -113,7 +113,7 @@ class AttributeContract:
 
 
 class ProtectionContract(AttributeContract):
-    """What holds beyond that for an algorithm that moves the vectors of a trained model."""
+    """Further tests for an algorithm that changes the user vectors of a trained model."""
 
     hyper = {"protect_steps": 12, "protect_rate": 0.01}  # noqa: RUF012
 

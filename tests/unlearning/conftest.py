@@ -1,4 +1,4 @@
-"""What the tests of this room share: the small data, and models trained on it."""
+"""Fixtures for the tests of unlearning: small data, and models trained on it."""
 
 import numpy as np
 import pytest
@@ -6,5 +6,5 @@ import pytest
 
 @pytest.fixture
 def data(small_dataset):
-    """The small data under a mask of the test's own."""
+    """The small data with a mask of its own for each test."""
     return small_dataset.masked(np.zeros(len(small_dataset.log), dtype=bool))

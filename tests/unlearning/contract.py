@@ -26,7 +26,7 @@ from recbole.utils.deadline import Deadline
 
 
 class Ticking(Deadline):
-    """A deadline that passes when it has been asked so many times."""
+    """A deadline that passes after it was checked some number of times."""
 
     def __init__(self, times):
         super().__init__()
@@ -37,9 +37,9 @@ class Ticking(Deadline):
 
 
 class AlgorithmContract:
-    """Set ``algorithm``; ``hyper`` where the defaults do not suit a model of a few hundred parameters.
+    """Set ``algorithm``, and ``hyper`` if the defaults do not suit a model with a few hundred parameters.
 
-    Override the fixtures ``world`` and ``single`` for an algorithm that is for other models than trained ones.
+    Override the fixtures ``world`` and ``single`` for an algorithm that needs another kind of model.
     """
 
     algorithm: str
@@ -51,7 +51,7 @@ class AlgorithmContract:
 
     @pytest.fixture
     def single(self, worlds):
-        """A world for what need not be asked of every model."""
+        """A world for tests that need not run for every model."""
         return worlds("BPR")
 
     def start(self, world, data=None, device=None, **hyper):
@@ -170,7 +170,7 @@ class AlgorithmContract:
 
 
 class HidingContract(AlgorithmContract):
-    """What holds for an algorithm that hides and changes nothing: of this package's it is one alone."""
+    """For an algorithm that only hides pairs and changes no parameters; in this package there is one."""
 
     @pytest.fixture(params=[name for name in MODELS if name != "GRU4Rec"])
     def world(self, request, worlds):

@@ -1,4 +1,4 @@
-"""A model with squared losses, whose retrained optimum is a linear system away."""
+"""A model with squared losses, whose retrained optimum is the solution of a linear system."""
 
 import numpy as np
 import torch

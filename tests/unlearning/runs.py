@@ -1,4 +1,4 @@
-"""Whole runs of a pipeline on the small data, that can be killed."""
+"""Whole pipeline runs on the small data, which can be killed."""
 
 import json
 
@@ -19,7 +19,7 @@ NO_TRAIN, UNKNOWN, NO_ITEM = "u5", "stranger", "u6"
 
 
 class Killed(BaseException):
-    """Ends a run like a kill."""
+    """Raised in place of a kill."""
 
 
 def pairs_of(dataset, n):
@@ -34,7 +34,7 @@ def pairs_of(dataset, n):
 
 
 class Run:
-    """One unlearning run on a model from the seed; ``saved`` holds what was saved at each checkpoint."""
+    """One unlearning run on a model from the seed; ``saved`` has the results at each checkpoint."""
 
     def __init__(self, config, dataset, n=11, folder=None, identity="run", budget=None, model=BPR, **more):
         self.data = dataset.masked(np.zeros(len(dataset.log), dtype=bool))
@@ -75,7 +75,7 @@ class Run:
 
 
 def counts(summary):
-    """Return how many requests ended in which way."""
+    """Return the number of requests by outcome."""
     return {key: value for key, value in summary.items() if isinstance(value, int)}
 
 

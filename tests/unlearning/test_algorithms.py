@@ -1,4 +1,4 @@
-"""The algorithms: the contract of each, the retrained optimum where there is one, and what each is about."""
+"""Tests of particular algorithms, and comparisons with the retrained optimum of quadratic models."""
 
 import itertools
 import math

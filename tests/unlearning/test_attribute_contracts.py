@@ -1,4 +1,4 @@
-"""The contract of each algorithm that makes an attribute of people unreadable."""
+"""The contract of each attribute-unlearning algorithm."""
 
 from attribute_contract import AttributeContract, ProtectionContract, people
 from small_worlds import known, same

@@ -1,4 +1,4 @@
-"""What is minimised to make an attribute unreadable, against what it says in the plainest form."""
+"""Objectives of attribute unlearning, compared with direct implementations."""
 
 import numpy as np
 import pytest

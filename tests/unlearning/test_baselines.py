@@ -1,4 +1,4 @@
-"""The baselines: what each does in closed form, and what it leaves alone."""
+"""Unlearning baselines: their closed forms, and the parameters that they do not change."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a case hands out: strata that stand for all retained examples, and those that a graph's change reaches."""
+"""A case, one request as algorithms see it: strata of sampled examples, and examples that a graph's change affects."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What CEU and IDEA certify, against the retrained optimum."""
+"""Certificates of CEU and IDEA, compared with the retrained optimum."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""The contract of each algorithm of this package, and that none is without one."""
+"""The contract of each unlearning algorithm in this package; every algorithm must have one."""
 
 import numpy as np
 import pytest

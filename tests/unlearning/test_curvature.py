@@ -1,4 +1,4 @@
-"""Gradients, Hessian products and solutions against dense ones, on models small enough for a dense Hessian."""
+"""Gradients, Hessian-vector products and solutions, compared with dense Hessians of small models."""
 
 import gc
 

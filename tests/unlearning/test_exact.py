@@ -1,4 +1,4 @@
-"""Exact deletion against fitting on what is left, request by request and in whole runs."""
+"""Exact deletion, compared with fitting the remaining rows, request by request and in whole runs."""
 
 import numpy as np
 import pytest

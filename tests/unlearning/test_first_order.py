@@ -1,4 +1,4 @@
-"""Kookmin, SEIF and Fanchuan: what each erases, and what it leaves alone."""
+"""Kookmin, SEIF and Fanchuan: which parameters they erase, and which they leave unchanged."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The change of expected losses through negatives: against enumeration, and the step against a retrained optimum."""
+"""The change of expected losses through negative sampling, compared with enumeration and the retrained optimum."""
 
 import itertools
 from dataclasses import replace

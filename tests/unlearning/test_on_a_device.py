@@ -1,4 +1,4 @@
-"""Every unlearning algorithm, training and the questions on a device that is not there: nothing mixes with the CPU."""
+"""Unlearning, training and evaluation on the fake GPU never mix devices."""
 
 import numpy as np
 import pytest

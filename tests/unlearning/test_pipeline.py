@@ -1,4 +1,4 @@
-"""Requests one after another: four stops, what is counted and recorded, and how the time is shared."""
+"""The pipeline of requests: checkpoints, counted and logged outcomes, and sharing of the time budget."""
 
 import json
 import re
@@ -167,7 +167,7 @@ def test_the_budget_is_shared_evenly(config, small_dataset):
 
 @pytest.fixture
 def hands(monkeypatch):
-    """A clock that stands still, but for what a step of Scif takes: ``hands.step`` seconds, whatever it may use."""
+    """A clock that only advances in a step of SCIF, by ``hands.step`` seconds."""
     now = SimpleNamespace(seconds=0.0, step=5.0, steps=0)
     fake = SimpleNamespace(perf_counter=lambda: now.seconds, process_time=lambda: now.seconds)
     for module in (device, deadline, pipeline):

@@ -1,4 +1,4 @@
-"""An algorithm is one file, here or installed: what its dataclass says is on the command line and in the settings."""
+"""Algorithms are single files, here or in another distribution; their dataclass defines flags and settings."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Requests: who asks, in what order, and for which rows."""
+"""Requests: requesting users, order, and forgotten rows."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Runs that were killed go on, and end as those that were not."""
+"""Killed unlearning runs resume, and give the results of undisturbed runs."""
 
 import os
 

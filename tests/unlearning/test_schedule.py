@@ -1,4 +1,4 @@
-"""Where the checkpoints lie, and how requests are taken together between them."""
+"""Positions of the checkpoints, and batches of requests between them."""
 
 import pytest
 from hypothesis import given

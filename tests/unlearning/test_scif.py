@@ -1,4 +1,4 @@
-"""SCIF against the exactly retrained optimum, and what it must leave alone."""
+"""SCIF compared with the exactly retrained optimum, and the parameters that it must not change."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Neumann's series against its recursion and dense linear algebra."""
+"""Neumann series, compared with their recursion and dense linear algebra."""
 
 import itertools
 import math

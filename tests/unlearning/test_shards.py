@@ -1,4 +1,4 @@
-"""Deletion from an ensemble ends with the bits of the ensemble that was trained from scratch without the rows."""
+"""Deletion from an ensemble gives the same parameters as an ensemble trained from scratch without the rows."""
 
 import json
 import os

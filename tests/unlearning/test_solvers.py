@@ -1,4 +1,4 @@
-"""The solvers against dense linear algebra, and what they say when there is no solution."""
+"""Iterative solvers, compared with dense linear algebra, and their reports when there is no solution."""
 
 import pytest
 import torch

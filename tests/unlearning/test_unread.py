@@ -1,4 +1,4 @@
-"""Rows that nothing reads any more are a retrained model's, and the step is made without them."""
+"""Rows that no remaining example reads get the values of a retrained model, and the step leaves them out."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""How programs end: signals, streams that fail, disks that are full."""
+"""How programs end after signals, failing output streams, and full disks."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Files are whole or absent, and a run finds out early that it cannot write."""
+"""Files are written completely or not at all, and unwritable places are found early."""
 
 import contextlib
 import json

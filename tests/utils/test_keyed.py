@@ -1,4 +1,4 @@
-"""Draws by key: the hash, its distributions, and that no draw knows of another."""
+"""Random draws by key: the hash, the distributions, and independence of other draws."""
 
 import numpy as np
 import pytest

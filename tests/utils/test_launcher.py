@@ -1,4 +1,4 @@
-"""Processes end with the one that started them, and one line says how."""
+"""Processes end with their launcher, and one line says why."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ if __name__ == "__main__":
 
 
 def is_running(pid):
-    """Return whether a process runs, that is, is there and no zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Of all processes that want to write the files of a stem, one does; what a dead one left is in nobody's way."""
+"""Of all processes that want to write the files of a stem, one does; locks of dead processes are ignored."""
 
 import errno
 import json
@@ -108,7 +108,7 @@ def fail(monkeypatch):
 
 
 def left_by(stem, silent, host="elsewhere", pid=7, locked=True):
-    """Make the lock file of another process that last showed itself so many seconds ago; return its path."""
+    """Create the lock file of another process that was last active some seconds ago; return its path."""
     path = lock.lock_path(stem)
     holder = {"host": host, "pid": pid, "job": "41", "started": time.time() - 1000, "locked": locked}
     path.write_text("\n" + json.dumps(holder))

@@ -1,4 +1,4 @@
-"""All of a preparation's files appear, or none."""
+"""Either all files of a preparation appear, or none."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Rows for the tests of partitions, and RecEraser's algorithm as it is written: a sort of all pairs."""
+"""Inputs for the tests of partitions, and a reference implementation of RecEraser's algorithm that sorts all pairs."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from recbole.ensemble.partition.base import PartitionInput
 
 
 def world(seed=0, n_rows=300, n_users=40, n_items=30, d=4, n_shards=4, whole=False, **settings):
-    """Return an input of random rows and vectors; the last user and the last item have no row.
+    """Return a partition input with random rows and vectors; the last user and the last item have no row.
 
     Args:
-        seed: of rows and vectors.
-        n_rows: of them.
-        n_users: the padding and one without rows included.
-        n_items: likewise.
+        seed: random seed of rows and vectors.
+        n_rows: number of rows.
+        n_users: number of users, including the padding and one without rows.
+        n_items: number of items, including the padding and one without rows.
         d: size of the vectors.
         n_shards: number of shards.
-        whole: whether the vectors' components are among 0, 1 and 2, so that many distances are equal.
+        whole: draw the components of the vectors from 0, 1 and 2, so that many distances are equal.
         settings: further fields of the input.
     """
     rng = np.random.default_rng(seed)
@@ -36,11 +36,14 @@ def world(seed=0, n_rows=300, n_users=40, n_items=30, d=4, n_shards=4, whole=Fal
 
 
 def walked(table, limits):
-    """Return the shards from a walk through all pairs by (distance, object, shard).
+    """Assign objects greedily: go through all pairs in order of (distance, object, shard).
 
     Args:
-        table: distances [K, n].
-        limits: how many objects a shard holds.
+        table: distances, float [K, n].
+        limits: capacity of each shard.
+
+    Returns:
+        The shard of each object, int [n].
     """
     n_shards, n = table.shape
     pairs = sorted((table[k, one], one, k) for k in range(n_shards) for one in range(n))
@@ -53,15 +56,15 @@ def walked(table, limits):
 
 
 def by_definition(kinds, first, limit, iterations, scalar=False, least=0.001):
-    """Return the shards of RecEraser's algorithm, all distances held and all pairs sorted.
+    """Return the shards by RecEraser's algorithm, with all distances in memory and all pairs sorted.
 
     Args:
-        kinds: the objects' vectors, float32 [n, d], one array, or two whose distances are multiplied.
-        first: whose vectors the anchors are at first.
-        limit: objects a shard holds.
-        iterations: at most.
-        scalar: whether an anchor moves to one number.
-        least: share of objects below which a change ends it.
+        kinds: list of the objects' vectors, float32 [n, d]: one array, or two whose distances are multiplied.
+        first: objects whose vectors are the initial anchors.
+        limit: capacity of a shard.
+        iterations: maximum number of iterations.
+        scalar: whether an anchor moves to a single number, the mean of all components.
+        least: stop if a smaller fraction of objects changes shards.
     """
     anchors = [vectors[first] for vectors in kinds]
     n, before = len(kinds[0]), None

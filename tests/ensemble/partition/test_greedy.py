@@ -1,4 +1,4 @@
-"""The greedy fill is that of a sort of all pairs, and anchors move as they are said to."""
+"""The greedy assignment of objects to shards equals a sort of all pairs; anchors, stopping and capacities."""
 
 import math
 
@@ -19,14 +19,14 @@ def filled(table, limits):
 
 
 def limits_for(rng, n_shards, n):
-    """Return limits from 1 that are ``n`` together at least, often little more."""
+    """Return random capacities of at least 1 whose sum is at least ``n``, often only slightly more."""
     limits = rng.multinomial(n + rng.integers(0, 3), np.ones(n_shards) / n_shards)
     return np.maximum(limits, 1).tolist()
 
 
 @pytest.fixture(params=[3, 2**14], autouse=True, scope="module")
 def at_once(request):
-    """Distances are computed for few objects at a time, or for all."""
+    """Run a test with distances computed for few objects at a time, and for all at once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(greedy, "_AT_ONCE", request.param)
         yield
@@ -34,7 +34,7 @@ def at_once(request):
 
 @given(SEEDS, st.integers(1, 40), st.integers(1, 8), st.integers(1, 6))
 @settings(deadline=None, max_examples=60)
-def test_few_distances_that_are_often_equal(seed, n, n_shards, kinds):
+def test_many_equal_distances(seed, n, n_shards, kinds):
     rng = np.random.default_rng(seed)
     table = rng.integers(0, kinds, (n_shards, n)).astype(np.float32)
     limits = limits_for(rng, n_shards, n)
@@ -43,7 +43,7 @@ def test_few_distances_that_are_often_equal(seed, n, n_shards, kinds):
 
 @given(SEEDS, st.integers(1, 40), st.integers(1, 8))
 @settings(deadline=None, max_examples=60)
-def test_products_that_are_zero_along_rows_and_columns(seed, n, n_shards):
+def test_zero_products_along_rows_and_columns(seed, n, n_shards):
     rng = np.random.default_rng(seed)
     one, other = (rng.random((n_shards, 5)) * (rng.random((n_shards, 5)) < 0.6) for _ in range(2))
     left, right = rng.integers(0, 5, (2, n))
@@ -54,7 +54,7 @@ def test_products_that_are_zero_along_rows_and_columns(seed, n, n_shards):
 
 @given(SEEDS, st.integers(1, 60), st.integers(1, 8))
 @settings(deadline=None, max_examples=50)
-def test_any_distances_within_the_limits(seed, n, n_shards):
+def test_random_distances_within_the_capacities(seed, n, n_shards):
     rng = np.random.default_rng(seed)
     table = (rng.normal(size=(n_shards, n)) + rng.normal(size=(n_shards, 1))).astype(np.float32)
     limits = limits_for(rng, n_shards, n)
@@ -63,17 +63,17 @@ def test_any_distances_within_the_limits(seed, n, n_shards):
     assert (np.bincount(shards, minlength=n_shards) <= limits).all()
 
 
-def test_the_nearest_come_first_and_the_others_go_to_the_next():
+def test_objects_that_do_not_fit_go_to_the_next_nearest_shard():
     table = np.array([[3, 1, 2, 1], [9, 9, 4, 9], [8, 9, 9, 9]], dtype=np.float32)
     assert filled(table, [2, 1, 4]).tolist() == [2, 0, 1, 0]
 
 
-def test_infinite_distances_are_filled_too():
+def test_objects_with_infinite_distances_are_assigned_too():
     table = np.full((2, 4), np.inf, dtype=np.float32)
     assert filled(table, [2, 2]).tolist() == [0, 0, 1, 1]
 
 
-def test_distances_are_squared_and_exactly_zero_of_a_like_vector():
+def test_distances_are_squared_and_zero_between_equal_vectors():
     vectors = np.random.default_rng(1).normal(size=(5000, 64)).astype(np.float32)
     vectors[17] = vectors[4500]
     anchors = greedy.Anchors(vectors, np.array([4500, 3]))
@@ -84,7 +84,7 @@ def test_distances_are_squared_and_exactly_zero_of_a_like_vector():
 
 
 @pytest.mark.parametrize("scalar", [False, True])
-def test_an_anchor_moves_to_the_mean_of_its_objects_and_that_of_an_empty_shard_stays(scalar, monkeypatch):
+def test_anchors_move_to_the_mean_of_their_objects_unless_the_shard_is_empty(scalar, monkeypatch):
     monkeypatch.setattr(greedy, "_VECTORS_AT_ONCE", 3)
     monkeypatch.setattr(greedy, "_ROWS_COUNTED_AT_ONCE", 2)
     rng = np.random.default_rng(2)
@@ -99,9 +99,9 @@ def test_an_anchor_moves_to_the_mean_of_its_objects_and_that_of_an_empty_shard_s
     assert np.array_equal(anchors.places[1], vectors[1]) and anchors.places.shape == (4, 5)
 
 
-def test_steps_end_when_few_objects_change_or_after_so_many():
+def test_iterations_end_when_few_objects_change_or_at_the_limit():
     def steps(changes):
-        """Yield shards of 10,000 objects, of which so many change from one to the next."""
+        """Yield the shards of 10,000 objects after each iteration, given how many objects change in each."""
         shards = np.zeros(10_000, dtype=np.int16)
         for change in [0, *changes]:
             shards = shards.copy()
@@ -119,7 +119,7 @@ def test_steps_end_when_few_objects_change_or_after_so_many():
     assert taken([500], 1, 0.001) == 1
 
 
-def test_a_capacity_is_the_decimal_number_rounded_up():
+def test_capacities_are_exact_decimal_numbers_rounded_up():
     assert capacity(6040, 10, 1.2) == 725
     assert capacity(10, 1, 1.1) == 11 < math.ceil(1.1 * 10 + 1e-12)
     assert [capacity(n, 4, 1) for n in (4, 5, 8)] == [1, 2, 2]

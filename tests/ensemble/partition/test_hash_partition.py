@@ -1,4 +1,4 @@
-"""Shards by a hash follow from seed and token alone."""
+"""Hash partitions: a shard depends only on the seed and the token."""
 
 from dataclasses import replace
 
@@ -13,12 +13,12 @@ from recbole.utils import UserError
 HASH = get_partition("hash")()
 
 
-def test_a_shard_is_pinned():
-    """Stored ensembles rest on it."""
+def test_known_shards_do_not_change():
+    """Stored ensembles depend on these values."""
     assert shards_of_tokens(["196", "186", "22", "Zoë", ""], 10, 2).tolist() == [6, 4, 3, 5, 5]
 
 
-def test_other_tokens_change_nothing_and_no_token_has_no_shard():
+def test_shards_do_not_depend_on_other_tokens():
     tokens = [f"session {one}" for one in range(100)]
     shards = shards_of_tokens(tokens, 7, 3)
     assert shards.dtype == np.int16
@@ -28,7 +28,7 @@ def test_other_tokens_change_nothing_and_no_token_has_no_shard():
     assert len(shards_of_tokens([], 7, 3)) == 0
 
 
-def test_seeds_differ_and_shards_are_of_like_size():
+def test_seeds_give_different_shards_of_similar_size():
     tokens = [str(one) for one in range(20_000)]
     one, other = (shards_of_tokens(tokens, 10, seed) for seed in (1, 2))
     assert abs((one == other).mean() - 0.1) < 0.01
@@ -36,7 +36,7 @@ def test_seeds_differ_and_shards_are_of_like_size():
         assert (((np.bincount(shards, minlength=10) - 2000) ** 2) / 2000).sum() < 40  # chi-squared, 9 degrees
 
 
-def test_a_users_shard_follows_from_nobody_elses_rows_and_from_no_number():
+def test_a_users_shard_does_not_depend_on_other_rows_or_ids():
     given = world(8, n_shards=3)
     of_token = dict(zip(given.user_tokens, HASH.of_entities(given).tolist(), strict=True))
     some = given.users > 20
@@ -57,7 +57,7 @@ def test_a_shard_may_be_empty():
     assert any(len(set(shards.tolist())) == 1 for shards in twins.values())
 
 
-def test_tokens_that_are_missing_are_one_line():
+def test_missing_tokens_give_a_one_line_error():
     given = world()
     user = int(given.users[0])
     tokens = [None if one == user else token for one, token in enumerate(given.user_tokens)]

@@ -1,4 +1,4 @@
-"""Every partition: the algorithm as it is written, its capacity, and what it refuses."""
+"""All partitions: they follow the published algorithms, respect capacities, and reject invalid input."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def owners(name, given):
-    """Return whose each row is by a partition: the row's own number, a user, or an item."""
+    """Return what a partition assigns to shards, for each row: the row number, the user or the item."""
     kinds = {"row": np.arange(len(given.users)), "user": given.users, "item": given.items}
     return kinds[BY.get(name, "user")]
 
@@ -30,7 +30,7 @@ def assigned(name, given):
     return get_partition(name)().assign(given)
 
 
-def test_the_files_are_found_by_their_names():
+def test_partitions_are_found_by_file_name():
     assert partition_names() == NAMES
     classes = {name: get_partition(name) for name in NAMES}
     assert all(one.name == name and one.by == BY.get(name, "user") for name, one in classes.items())
@@ -41,7 +41,7 @@ def test_the_files_are_found_by_their_names():
 
 
 @pytest.mark.parametrize("name", ["greedy", "ubq"])
-def test_an_unknown_name_is_one_line(name):
+def test_an_unknown_name_gives_a_one_line_error(name):
     with pytest.raises(UserError, match=f"^--partition: there is no '{name}'") as caught:
         get_partition(name)
     assert name == "greedy" or "'ubp'" in str(caught.value)
@@ -50,7 +50,7 @@ def test_an_unknown_name_is_one_line(name):
 @drawn(SEEDS, st.sampled_from(("ubp", "ibp", "inbp")), st.integers(1, 5), st.sampled_from((1, 1.2, 2)),
        st.integers(1, 6), st.sampled_from(("vector", "scalar_compat")), st.integers(1, 3))  # fmt: skip
 @settings(deadline=None, max_examples=60)
-def test_receraser_is_its_algorithm_as_written(seed, name, n_shards, factor, iterations, update, d):
+def test_receraser_equals_the_reference_implementation(seed, name, n_shards, factor, iterations, update, d):
     given = world(seed, 40, 12, 11, d, n_shards, whole=True, capacity_factor=factor, iterations=iterations,
                   anchor_update=update)  # fmt: skip
     entities = owners(name, given)
@@ -66,7 +66,7 @@ def test_receraser_is_its_algorithm_as_written(seed, name, n_shards, factor, ite
 
 @drawn(SEEDS, st.integers(1, 5), st.integers(1, 3))
 @settings(deadline=None, max_examples=50)
-def test_bekm_is_the_same_algorithm_in_another_capacity(seed, n_shards, d):
+def test_bekm_is_the_same_algorithm_with_another_capacity(seed, n_shards, d):
     given = world(seed, 60, 25, 11, d, n_shards, whole=True, iterations=1, capacity_factor=5)
     users = np.unique(given.users)
     first = stream(given.seed, "partition", "bekm").choice(len(users), n_shards, replace=False)
@@ -75,7 +75,7 @@ def test_bekm_is_the_same_algorithm_in_another_capacity(seed, n_shards, d):
     assert np.array_equal(assigned("bekm", given), right[np.searchsorted(users, given.users)])
 
 
-def test_bekm_goes_on_until_nobody_changes():
+def test_bekm_runs_until_no_object_changes():
     given = world(1, 20_000, 3000, 11, 1, 2)
     users = np.unique(given.users)
     first = stream(given.seed, "partition", "bekm").choice(len(users), 2, replace=False)
@@ -94,7 +94,7 @@ def test_bekm_has_the_capacity_of_grapheraser():
 @pytest.mark.parametrize("name", NAMES)
 @drawn(SEEDS, st.integers(1, 9), st.sampled_from((1, 1.2)))
 @settings(deadline=None, max_examples=15)
-def test_each_object_is_in_one_shard_and_shards_hold_their_capacity(name, seed, n_shards, factor):
+def test_each_object_is_in_one_shard_within_its_capacity(name, seed, n_shards, factor):
     given = world(seed, n_shards=n_shards, capacity_factor=factor)
     shards, whose = assigned(name, given), owners(name, given)
     assert shards.dtype == np.int16 and shards.shape == given.users.shape and shards.min() >= 0
@@ -108,20 +108,20 @@ def test_each_object_is_in_one_shard_and_shards_hold_their_capacity(name, seed, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_shard_holds_everything(name):
+def test_a_single_shard_contains_everything(name):
     given = world(n_shards=1, capacity_factor=1)
     assert not assigned(name, given).any()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_as_many_shards_as_objects(name):
+def test_as_many_shards_as_objects_is_possible(name):
     given = world(capacity_factor=1)
     whose = owners(name, given)
     n = len(np.unique(whose))
     shards = assigned(name, replace(given, n_shards=n, iterations=2))
     pairs = np.unique(np.stack([whose, shards]), axis=1)
     assert pairs.shape[1] == n
-    if name not in ("hash", "blpa", "bekm"):  # of which a shard may hold several
+    if name not in ("hash", "blpa", "bekm"):  # in these, a shard may contain several objects
         assert np.array_equal(np.sort(pairs[1]), np.arange(n))
 
 
@@ -137,7 +137,7 @@ def test_the_same_input_gives_the_same_shards_and_another_seed_others(name):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if BY.get(name) != "row"])
-def test_entities_have_the_shard_of_their_rows_and_those_without_rows_none(name):
+def test_users_have_the_shard_of_their_rows_and_none_without_rows(name):
     given, partition = world(4), get_partition(name)()
     of_entities, whose = partition.of_entities(given), owners(name, given)
     assert of_entities.shape == ((given.n_items if name == "ibp" else given.n_users),)
@@ -146,23 +146,25 @@ def test_entities_have_the_shard_of_their_rows_and_those_without_rows_none(name)
     assert np.array_equal(np.flatnonzero(of_entities >= 0), np.unique(whose))
 
 
-def test_at_random_shards_differ_by_one_row_and_a_user_may_be_in_all():
+def test_random_shards_differ_by_one_row_and_may_split_a_user():
     given = world(n_rows=103, n_shards=10)
     everything = replace(given, users=np.full(103, 5, dtype=np.int32))
     shards = assigned("random", everything)
     assert np.array_equal(np.sort(np.bincount(shards)), [10] * 7 + [11] * 3)
-    assert np.array_equal(shards, assigned("random", given))  # of nothing but the number of rows
+    assert np.array_equal(shards, assigned("random", given))  # depends only on the number of rows
     assert (np.diff(shards) != 1).any()
 
 
-def test_an_empty_shard_is_no_obstacle():
+def test_an_empty_shard_is_allowed():
     vectors = np.repeat(np.array([[0.0], [1], [5]], dtype=np.float32), [1, 20, 19], axis=0)
     given = world(capacity_factor=4, user_vectors=vectors)
     sizes = np.bincount(get_partition("ubp")().of_entities(given)[given.users], minlength=4)
-    assert np.count_nonzero(sizes) == 2  # two places of users, each in the first shard of those whose anchor is there
+    assert (
+        np.count_nonzero(sizes) == 2
+    )  # users have only two distinct vectors, each assigned to the first shard with an anchor there
 
 
-def test_anchors_of_one_number_make_other_shards_than_vectors():
+def test_scalar_anchors_give_other_shards_than_vectors():
     for name in ("ubp", "ibp", "inbp"):
         given = world(5, n_rows=400)
         vector, scalar = (
@@ -173,12 +175,12 @@ def test_anchors_of_one_number_make_other_shards_than_vectors():
         assert np.array_equal(*once)
 
 
-def test_vectors_in_groups_are_kept_together():
+def test_vectors_of_a_group_stay_together():
     rng = np.random.default_rng(6)
     group = np.arange(40) % 4
     vectors = (10 * np.eye(4)[group] + rng.normal(size=(40, 4)) / 10).astype(np.float32)
     given = world(6, n_rows=2000, user_vectors=vectors)
-    # anchors that start in one group share it for good: a seed whose anchors start in all four
+    # two anchors that start in one group divide it: use a seed whose anchors start in all four groups
     users = np.unique(given.users)
     names = ("ubp", "bekm", "ot")
     for name in names:
@@ -189,13 +191,13 @@ def test_vectors_in_groups_are_kept_together():
 
 
 @pytest.mark.parametrize("n_shards", [0, -1, MOST_SHARDS + 1])
-def test_a_number_of_shards_out_of_bounds_is_one_line(n_shards):
+def test_an_invalid_number_of_shards_gives_a_one_line_error(n_shards):
     with pytest.raises(UserError, match=rf"^--num_shards: {n_shards} is not from 1 to 32767$"):
         world(n_shards=n_shards)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_more_shards_than_objects_are_refused(name):
+def test_more_shards_than_objects_are_rejected(name):
     given = world()
     n = len(np.unique(owners(name, given)))
     by = BY.get(name, "user")
@@ -204,12 +206,12 @@ def test_more_shards_than_objects_are_refused(name):
 
 
 @pytest.mark.parametrize("factor", [0.999, 0, -1, np.nan, np.inf])
-def test_a_capacity_below_the_even_share_is_one_line(factor):
+def test_a_capacity_below_an_equal_share_gives_a_one_line_error(factor):
     with pytest.raises(UserError, match=r"^--capacity_factor: "):
         world(capacity_factor=factor)
 
 
-def test_other_settings_out_of_bounds_are_one_line():
+def test_other_invalid_settings_give_one_line_errors():
     with pytest.raises(UserError, match=r"^--anchor_update: there is no 'mean'; known: vector, scalar_compat$"):
         world(anchor_update="mean")
     with pytest.raises(UserError, match=r"^--partition_iterations: 0 is less than 1$"):
@@ -218,7 +220,7 @@ def test_other_settings_out_of_bounds_are_one_line():
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("whose", ["user", "item"])
-def test_vectors_that_are_not_there_or_not_finite_are_one_line(name, whose):
+def test_missing_or_non_finite_vectors_give_one_line_errors(name, whose):
     given, field = world(), f"{whose}_vectors"
     broken = getattr(given, field).copy()
     broken[3, 1] = np.nan

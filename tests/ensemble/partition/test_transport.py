@@ -1,4 +1,4 @@
-"""UltraRE's optimal transport: even loads, at little more than the least cost."""
+"""UltraRE's optimal transport: equal loads, at nearly the minimum cost."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def costs(seed, n_shards, n, d=6):
 
 @drawn(st.integers(0, 1000), st.integers(1, 8), st.integers(20, 120))
 @settings(deadline=None, max_examples=25)
-def test_the_plan_has_even_loads_and_each_user_whole(seed, n_shards, n):
+def test_the_plan_has_equal_loads_and_assigns_each_user_completely(seed, n_shards, n):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ot, "_USERS_AT_ONCE", 7)
         patch.setattr(ot, "_SWEEPS", 3000)
@@ -35,7 +35,7 @@ def test_the_plan_has_even_loads_and_each_user_whole(seed, n_shards, n):
     assert np.allclose(plan.sum(axis=1), n / n_shards, rtol=2e-3)
 
 
-def test_the_first_round_costs_little_more_than_the_best_even_assignment(monkeypatch):
+def test_the_first_round_costs_little_more_than_the_best_balanced_assignment(monkeypatch):
     monkeypatch.setattr(ot, "_ROUNDS", 1)
     given = world(1, n_rows=5000, n_users=202, d=8, n_shards=5)
     users = np.unique(given.users)
@@ -50,7 +50,7 @@ def test_the_first_round_costs_little_more_than_the_best_even_assignment(monkeyp
     assert least <= cost[np.arange(200), shards].sum() < 1.01 * least
 
 
-def test_users_at_one_place_are_divided_evenly():
+def test_users_with_equal_vectors_are_divided_evenly():
     given = world(n_users=34, n_rows=3000)
     same = replace(given, user_vectors=np.ones_like(given.user_vectors))
     assert np.bincount(get_partition("ot")().of_entities(same)[1:-1]).tolist() == [8] * 4

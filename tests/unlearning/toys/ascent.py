@@ -1,4 +1,4 @@
-"""An algorithm for the tests of the contract: a step of gradient ascent, honest or with one promise broken."""
+"""A toy algorithm for the contract tests: a gradient-ascent step, correct or with one violation of the contract."""
 
 import contextlib
 from dataclasses import dataclass

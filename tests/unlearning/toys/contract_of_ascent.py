@@ -1,4 +1,4 @@
-"""The contract, inherited by an algorithm that an entry point offers: as it is, and with one promise broken each."""
+"""The contract for an algorithm from an entry point: the correct version, and versions with one violation each."""
 
 import sys
 from pathlib import Path
