@@ -22,7 +22,7 @@ def marked(kind: str = "deciding") -> frozenset[str]:
 
     Args:
         kind: name of the list: ``deciding`` (settings that matter for every model), ``deciding_if_set`` and
-            ``hyper_parameters_if_set`` (those that matter unless they are null), ``with_labels`` (only in the evaluation
+            ``hyper_parameters_if_set`` (those that matter unless null), ``with_labels`` (only in the evaluation
             mode labeled) or ``of_ensembles`` (only for ensembles).
     """
     return frozenset(packaged("deciding.yaml").values[kind])

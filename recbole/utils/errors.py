@@ -6,8 +6,13 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake in the user's input, described in one line: what is wrong, where, and what would be right.
 
-    Command lines print it without a traceback and exit with status 2. Raise it before writing anything.
+    Command lines print it without a traceback and exit with status 2. Raise it before writing anything. Line breaks and
+    other characters that cannot be printed, which values from files may contain, are shown as escapes.
     """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class NotAvailable(UserError, NotImplementedError, ImportError):
