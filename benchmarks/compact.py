@@ -188,7 +188,7 @@ def write_compact(dataset, source, path):
 
 
 def make_file(args, setup, state):
-    """Write the compact file, unless it exists, and a settings file that makes its split column readable."""
+    """Write the compact file, unless it exists, and a settings file that tells RecBole to load its column ``split``."""
     name, columns = setup.config["dataset"], setup.config["load_col"]["inter"]
     folder = args.work / "data" / name
     folder.mkdir(parents=True, exist_ok=True)

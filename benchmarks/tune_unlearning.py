@@ -174,9 +174,9 @@ def run_model(args, model, seed):
 
 
 def runs_of(args, model, algorithm):
-    """Return the existing results of an algorithm on a model.
+    """Return the existing results of an algorithm on a model, a list of :class:`tune_unlearning_choice.Run`.
 
-    The list has a :class:`tune_unlearning_choice.Run` for each seed and category whose references exist.
+    It has one for each seed and category for which the results of the base and the retrained model exist.
     """
     entry, found = entry_of(args, model), []
     for seed in entry["seeds"]:

@@ -1,6 +1,7 @@
 """The rule by which `tune_unlearning.py` selects a candidate, the table of results, and the preset of selected values.
 
-The measure is the mean log-odds of the forgotten pairs that were trained on. The *gap* of a candidate is the absolute
+The measure is the mean log-odds of the forgotten pairs that were trained on: log(p / (1 - p)) with the softmax over all
+items as p. The *gap* of a candidate is the absolute
 difference from the retrained model's mean log-odds, averaged over runs (a run is a seed and a category).
 
 1. A candidate is excluded if a request diverged or timed out, if a trial exceeded its limit, if its scores are NaN or
@@ -12,8 +13,8 @@ difference from the retrained model's mean log-odds, averaged over runs (a run i
    al., "Classification and Regression Trees", 1984). The standard error is that of a mean of paired differences,
    clustered by user, since the pairs of a user are not independent. Users are used rather than seeds, since there are
    few seeds; and pairing cancels the variation that two candidates of a run share.
-3. Among these, the candidate is selected for which users without a request have the smallest Jensen-Shannon divergence
-   from the retrained model.
+3. Among these, the candidate is selected with the smallest Jensen-Shannon divergence from the retrained model, between
+   the two softmax distributions over items, averaged over users without a request.
 
 The *way* of a candidate is its position between the log-odds of the base (0 %) and of the retrained model (100 %); more
 than 100 % is beyond the retrained model.

@@ -26,5 +26,5 @@ class UserView:
 
     @torch.no_grad()
     def values(self) -> torch.Tensor:
-        """Return the matrix, float [n_users, d], detached."""
+        """Return the matrix of user vectors, float [n_users, d], detached."""
         return self.vectors().detach()

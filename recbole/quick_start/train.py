@@ -176,8 +176,9 @@ def _check_files(setup: Setup, state: State, identity: Identity) -> None:
     found = Stored.read(base).differences(identity, ("mask",))
     if found:
         raise UserError(
-            f"this retrained model could not be compared with {base}: {told(found)}; give the base's settings, or "
-            "--allow_other_reference, or --variant NAME to train a separate base and retrained models"
+            f"this retrained model would not be comparable with the base model {base}: {told(found)}; give the base's "
+            "settings, or --allow_other_reference to train it all the same, or --variant NAME to train a base and "
+            "retrained models of their own"
         )
 
 

@@ -178,7 +178,7 @@ def check_content(content: Any, path: Path) -> dict[str, Any]:
     try:
         _count(content, 0, {})
     except ValueError as error:
-        raise UserError(f"{path}: refused: {error}") from error
+        raise UserError(f"{path}: this checkpoint is not read: {error}") from error
     return content
 
 

@@ -66,7 +66,11 @@ class DCCF(GraphRecommender):
         return self.graph.weighted_mean((1 + alike) / 2, nodes)
 
     def layers(self) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
-        """Return the sum of all layers, [n_users + n_items, d], and a list with ``(Z, R, H_z, H_r)`` for each layer."""
+        """Return the sum of the embeddings of all layers, [n_users + n_items, d], and what each layer added to them.
+
+        A layer adds four tensors of this shape: the graph convolution Z, the intents R, and the means of neighbours
+        with weights from Z (H_z) and from R (H_r). The contrastive losses compare R, H_z and H_r with Z.
+        """
         nodes = total = self.get_ego_embeddings()
         parts: list[tuple[torch.Tensor, ...]] = []
         for _ in range(self.n_layers):
