@@ -99,7 +99,7 @@ def test_a_search_resumes_and_gives_a_table_and_a_preset(search, tmp_path):
     status, told = search("--table", tmp_path / "table.md", "--write", preset)
     table = (tmp_path / "table.md").read_text()
     assert status == 0 and told.out.startswith(table) and table.count("\n| scif |") == 2 and table.count("**") == 6
-    assert "retrained models: 1 were trained (" in table and "base models: 1 (" in table
+    assert "models retrained for it: 1 (" in table and "base models beside them: 1 (" in table
     written = yaml.safe_load(preset.read_text())
     assert written["scif"]["SGL"] == {"damping": 0.25} and "# kept" in preset.read_text()
     assert written["scif"]["BPR"] in POINTS["scif"] and "# old" not in preset.read_text()

@@ -90,7 +90,7 @@ def test_header_only(file, tail):
             "d.inter:2: column 'timestamp': '1,5' is not a number; decimals are written with a point",
         ),
         ("a:float_seq\n1 2\n3 x 4\n", "d.inter:3: column 'a': 'x' is not a number"),
-        ("", "d.inter: empty file, expected a header such as 'user_id:token\titem_id:token'"),
+        ("", "d.inter: empty file, expected a header such as 'user_id:token\\titem_id:token'"),
         ("user_id\titem_id:token\n", "d.inter:1: column 'user_id' has no type, expected 'user_id:token' or ':float'"),
         ("a:tokens\n", "d.inter:1: column 'a' has the unknown type 'tokens', did you mean 'token'?"),
         ("a:7\n", "d.inter:1: column 'a' has the unknown type '7', known are token, float, token_seq, float_seq"),

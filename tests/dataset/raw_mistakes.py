@@ -209,7 +209,7 @@ MISTAKES = [
         "instacart",
         "orders.csv.gz",
         zipped(ORDERS + b"7,2,prior,1\n8,2,prior,2\n7,3,prior,3\n"),
-        "gz:4: column 'order_id': 7 st",
+        "gz:4: column 'order_id': 7 occurs twice",
     ),
     (
         "instacart",

@@ -239,7 +239,7 @@ def test_without_eligible_users_no_files_are_written(tmp_path, monkeypatch, caps
     path.write_bytes(b"".join(line for line in path.read_bytes().splitlines(True) if b'"id":7}' not in line))
     status, told = run_here("30music", tmp_path / "source", tmp_path / "out", monkeypatch, capsys)
     assert status == 2
-    assert "that users may request to forget (only users with at least 3 of them and at least 3 other " in told
+    assert "that a user may request to forget (only users with at least 3 of them and at least 3 other " in told
     assert os.listdir(tmp_path) == ["source"]
 
 
@@ -338,4 +338,4 @@ def test_data_that_must_be_downloaded_by_hand(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(script("dunnhumby")), run_name="__main__")
     assert ended.value.code == 2
-    assert "give --from DIR, a folder with transaction_data.csv and product.csv" in capsys.readouterr().err
+    assert "then add --from DIR, where DIR is a folder with transaction_data.csv and product.csv" in capsys.readouterr().err

@@ -253,13 +253,13 @@ def test_a_base_model_of_other_data_or_another_shape(place, refused, script, arg
 
 def test_a_checkpoint_without_weights_is_an_error(place, refused):
     save_checkpoint(place.saved / BASE, {"config": {}})
-    assert "no 'state_dict'" in refused(UNLEARNS)
+    assert "has no entry 'state_dict'" in refused(UNLEARNS)
 
 
 def test_a_retrained_model_of_another_forget_set_is_an_error_before_any_work(place, refused, here):
     assert here(place.folder, TRAINS, *RETRAIN).status == 0
     edit(place.forget_set, lambda text: text.rsplit("\n", 2)[0] + "\n")
-    assert "was the forget set regenerated since?" in refused(UNLEARNS)
+    assert "if the forget set was regenerated since, restore it" in refused(UNLEARNS)
 
 
 # --- folders ------------------------------------------------------------------------------------------------------

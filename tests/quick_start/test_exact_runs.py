@@ -99,5 +99,5 @@ def test_gradient_trained_models_are_rejected_before_any_work(world, here, tmp_p
     assert here(place.folder, "run_recbole.py", "--epochs", "1").status == 0
     told = here(place.folder, "unlearn.py", *EXACT)
     assert told.status == 2 and told.err.count("\n") == 1
-    assert "exact applies only to models that are a function of the data in closed form, and BPR is none" in told.err
+    assert "exact applies only to models that are computed from the data in closed form, and BPR is none" in told.err
     assert not list(place.saved.glob("*exact*"))

@@ -51,7 +51,7 @@ def test_a_command_stops_if_both_packages_share_a_folder(installed, later):
         (package / "__init__.py").write_text("raise SystemExit('RecBole was imported')\n")
     done = python(installed, "-c", COMMAND)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("erase-bench: RecBole is installed into ") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("erase-bench: RecBole is also installed in ") and done.stderr.count("\n") == 1
 
 
 def test_a_command_stops_if_our_package_was_removed(installed):

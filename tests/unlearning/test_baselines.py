@@ -204,9 +204,9 @@ def test_a_checkpoint_keeps_what_is_hidden(bpr, tmp_path):
 @pytest.mark.parametrize(
     ("pairs", "reason"),
     [
-        (torch.tensor([[1, 2, 3]]), "no int64 pairs"),
-        (torch.tensor([[1.0, 2.0]]), "no int64 pairs"),
-        ([[1, 2]], "no int64 pairs"),
+        (torch.tensor([[1, 2, 3]]), "not an int64 tensor of"),
+        (torch.tensor([[1.0, 2.0]]), "not an int64 tensor of"),
+        ([[1, 2]], "not an int64 tensor of"),
         (torch.tensor([[1, 10**6]]), "not among the"),
         (torch.tensor([[0, 2]]), "not among the"),
     ],
