@@ -22,6 +22,20 @@ def present_users(dataset: Dataset, device: torch.device | str | None = None) ->
     return torch.from_numpy(np.flatnonzero(there)).to(device)
 
 
+def with_batch(present: torch.Tensor, users: torch.Tensor, n_users: int) -> torch.Tensor:
+    """Return the ids (int64, ascending) of the present users and of a batch's users.
+
+    A batch has users who are not present if an algorithm takes the gradient of forgotten examples, after the model was
+    rebuilt without them.
+
+    Args:
+        present: ids of the present users, int64, ascending.
+        users: ids of the batch's users, int64 [batch].
+        n_users: number of rows of the user table.
+    """
+    return present if len(present) == n_users else torch.unique(torch.cat([present, users]))
+
+
 def map_present(
     function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, present: torch.Tensor
 ) -> torch.Tensor:

@@ -338,4 +338,7 @@ def test_data_that_must_be_downloaded_by_hand(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(script("dunnhumby")), run_name="__main__")
     assert ended.value.code == 2
-    assert "then add --from DIR, where DIR is a folder with transaction_data.csv and product.csv" in capsys.readouterr().err
+    assert (
+        "then add --from DIR, where DIR is a folder with transaction_data.csv and product.csv"
+        in capsys.readouterr().err
+    )

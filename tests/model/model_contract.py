@@ -147,6 +147,20 @@ class ModelContract(ABC):
             torch.testing.assert_close(genuine, values, rtol=0, atol=self.planted_leaves, equal_nan=True)
         assert not self.learns or not same(attacked, forgotten)
 
+    def test_forgotten_injected_examples_have_a_finite_loss_after_the_rebuild(self, world, tmp_path):
+        """Algorithms take its gradient: the batch's users then have no retained row."""
+        both = poisoned(world.data(), tmp_path)
+        model = get_model(self.model)(world.config, both).eval()
+        if not model.trainable:
+            pytest.skip("it is fitted, not trained")
+        without = both.masked(both.log.user >= both.first_fake)
+        forgotten = np.setdiff1d(both.train_examples(), without.train_examples())
+        negatives = Negatives(world.config, both, model.input_type)
+        batch = negatives.add(both.collate(forgotten[-8:]), in_turn(stream(2, "contract")), negatives.times)
+        model.begin_epoch(model.warm_up_epochs, both)
+        model.rebuild(without)
+        assert len(forgotten) and torch.isfinite(model.loss_sum(batch))
+
     def test_several_requests_equal_one_rebuild(self, world):
         model, other, data = self.fresh(world), self.fresh(world), world.data()
         for request in world.requests:

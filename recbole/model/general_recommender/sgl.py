@@ -9,7 +9,7 @@ from recbole.model.contrast import info_nce
 from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_uniform_initialization
 from recbole.model.loss import EmbLoss
-from recbole.model.present import present_users
+from recbole.model.present import present_users, with_batch
 from recbole.utils import UserError, keyed
 
 VIEWS = ("ED", "ND", "RW")
@@ -106,8 +106,9 @@ class SGL(GraphRecommender):
         ranking = F.softplus((u * n).sum(dim=1) - (u * p).sum(dim=1)).sum()
         first, second = self.seen()
         users, items = interaction[self.USER_ID], interaction[self.ITEM_ID]
-        one, other = (table.index_select(0, self.present) for table in (first[0], second[0]))
-        contrast = self._contrast(one, other, torch.searchsorted(self.present, users.contiguous()))
+        present = with_batch(self.present, users, self.n_users)
+        one, other = (table.index_select(0, present) for table in (first[0], second[0]))
+        contrast = self._contrast(one, other, torch.searchsorted(present, users.contiguous()))
         contrast = contrast + self._contrast(first[1], second[1], items)
         return ranking + self.reg_weight * self.reg_loss(*self.egos(interaction)) + self.ssl_weight * contrast
 

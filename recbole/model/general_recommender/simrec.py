@@ -16,7 +16,7 @@ from recbole.model.contrast import info_nce, log_partition
 from recbole.model.graph import propagate
 from recbole.model.graph_recommender import GraphRecommender
 from recbole.model.init import xavier_uniform_initialization
-from recbole.model.present import present_users
+from recbole.model.present import present_users, with_batch
 from recbole.model.user_views import UserView
 from recbole.utils import InputType, torch_seed
 
@@ -199,11 +199,12 @@ class SimRec(GeneralRecommender):
     def _distil(self, tables: Sequence[torch.Tensor], distinct: Sequence[torch.Tensor], lesson: Lesson) -> torch.Tensor:
         """Return the weighted embedding-level distillation loss; ``distinct`` are the batch's user and item ids."""
         tau, (users, items) = self.config["distill_tau"], distinct
-        own = torch.searchsorted(self.present, users.contiguous())
+        present = with_batch(self.present, users, self.n_users)
+        own = torch.searchsorted(present, users.contiguous())
         losses = [
             info_nce(F.normalize(taught[nodes], dim=1), F.normalize(table, dim=1), place, tau).mean()
             for table, nodes, place, taught in zip(
-                (tables[0].index_select(0, self.present), tables[1]), distinct, (own, items), lesson[0], strict=True
+                (tables[0].index_select(0, present), tables[1]), distinct, (own, items), lesson[0], strict=True
             )
         ]
         return self.config["distill_weight"] * sum(losses)
