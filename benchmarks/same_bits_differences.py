@@ -18,6 +18,8 @@ LEFT_OUT = {"arguments", "config", "versions"}
 """Keys of a record that describe the settings of a run, not its results."""
 OF_FILES = {"digest", "base_sha256"}
 """Keys that depend on the bytes of the checkpoint that was unlearned; ignored with rounding."""
+INTERNAL_ERROR = 1
+"""Exit status of a run that ended with a traceback."""
 PARAMETERS = ("state_dict", "other_parameter", "optimizer")
 """Keys of a checkpoint that contain tensors."""
 ROW = ("model", "algorithm", "checkpoint", "split", "view", "population", "masking", "metric", "k", "minus")
@@ -166,8 +168,11 @@ class Differences:
     def endings(self, one, other):
         """Compare how two runs ended, given the dictionaries that ``same_bits_runs.call`` returned.
 
-        With rounding the numbers in the log lines are ignored, since the result rows contain them.
+        With rounding the numbers in the log lines are ignored, since the result rows contain them. An internal error is
+        added even if both runs ended with it.
         """
+        if one["status"] == other["status"] == INTERNAL_ERROR:
+            self.add("both", f"internal error: {other['error']}")
         for key in ("status", "error", "gone"):
             self.values(key, one[key], other[key])
         told = [

@@ -250,6 +250,12 @@ def test_differences_in_how_a_run_ended_are_reported(differences, change, notice
         assert told.startswith(noticed)
 
 
+def test_an_internal_error_on_both_sides_is_reported(differences):
+    result, failed = differences(), ENDING | {"status": 1, "error": "IndexError: index out of range"}
+    result.endings(failed, failed)
+    assert result.found == ["both: internal error: IndexError: index out of range"]
+
+
 def test_numbers_in_the_log_are_ignored_with_rounding(differences):
     for rounding, noticed in ((False, 1), (True, 0)):
         result = differences(rounding)
