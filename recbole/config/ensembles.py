@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from recbole.config import Config
 
 PARTITIONS = ("random", "hash", "ubp", "ibp", "inbp", "bekm", "blpa", "ot")
-AGGREGATES = ("mean", "mean_embedding", "static", "attention", "merge", "own")
+AGGREGATES = ("mean", "mean_probability", "mean_embedding", "static", "attention", "merge", "own")
 ANCHOR_UPDATES = ("vector", "scalar_compat")
 
 PRESETS: dict[str, dict[str, Any]] = {

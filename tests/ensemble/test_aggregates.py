@@ -184,6 +184,21 @@ def test_merging_takes_a_users_vector_from_the_users_shard(worlds):
     torch.testing.assert_close(model.full_sort_predict(batch), own @ items.T)
 
 
+@pytest.mark.parametrize("name", ["BPR", "GRU4Rec", "DNNTSP"])
+def test_the_softmax_of_the_scores_is_the_mean_of_the_shards_probabilities(worlds, name):
+    model, batch = untrained(worlds, name, "sisa", aggregate="mean_probability")
+    model.eval()
+    with torch.no_grad():
+        found = model.full_sort_predict(batch)
+        parts = [shard.full_sort_predict(batch).view(len(batch), -1)[:, 1:].softmax(dim=1) for shard in model.shards]
+        torch.testing.assert_close(found[:, 1:].exp(), sum(parts) / 3)
+        torch.testing.assert_close(found[:, 1:].softmax(dim=1), sum(parts) / 3)
+        assert torch.equal(found[:, 0], found[:, 1:].amin(dim=1))
+        batch.interaction["item_id"] = torch.arange(len(batch)) % 5 + 1
+        torch.testing.assert_close(model.predict(batch), found.gather(1, batch["item_id"][:, None])[:, 0])
+    assert not model.aggregate.trained
+
+
 def test_own_takes_all_scores_of_a_user_from_the_users_shard(worlds):
     model, batch = untrained(worlds, "BPR", "sisa", partition="ubp", aggregate="own")
     own = [model.shards[int(user) % 3] for user in batch["user_id"]]
