@@ -44,7 +44,8 @@ def tables(records, path):
     text = "\n\n".join(part for part in parts if part)
     with atomic_write(path) as file:
         file.write(text + "\n")
-    write_csv(pd.DataFrame(long(found)), path.with_suffix(".csv"))
+    rows = pd.DataFrame(long(found)).drop_duplicates()  # one request gives four equal checkpoints
+    write_csv(rows, path.with_suffix(".csv"))
     return text
 
 
