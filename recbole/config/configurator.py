@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config import checks, derived, layers, recbole_keys, unknown
-from recbole.config.plain import plain
+from recbole.config.plain import plain, refuse_odd_text
 from recbole.config.rules import rule_of
 from recbole.utils import ModelType, UserError
 
@@ -102,6 +102,7 @@ class Config:
             UserError: a value is not one that a user could set.
         """
         for key, value in values.items():
+            refuse_odd_text(value, f"{key} ({where})")
             self[key] = value
         self._check(lambda key: where if key in values else str(self.where(key)))
 

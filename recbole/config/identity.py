@@ -10,6 +10,7 @@ from typing import Any
 
 from recbole.config.layers import packaged
 from recbole.config.plain import plain
+from recbole.utils.errors import on_one_line
 
 _SHOWN = 8
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -120,7 +121,7 @@ def _whole(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else canonical(value)
+    text = on_one_line(value) if isinstance(value, str) else canonical(value)
     if _SHA256.fullmatch(text):
         return text[:_SHOWN]
     return text if len(text) <= 40 else f"{text[:37]}..."

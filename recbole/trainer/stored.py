@@ -147,10 +147,10 @@ def adopt(config: Config, stored: Stored, but: Collection[str] = ()) -> None:
             f"{stored.path} was trained with other settings than the command line gives: {told(asked)}; omit these "
             "flags, or first train a model with them (with --variant NAME to keep both models)"
         )
+    config.adopt({key: value for key, _, value in differing}, stored.path.name)
     written = [pair for pair in differing if pair[0] in config.asked]
     if written:
         logger.info("settings from %s replace those of the configuration files: %s", stored.path.name, told(written))
-    config.adopt({key: value for key, _, value in differing}, stored.path.name)
 
 
 def _agree_with_original(config: Config, stored: Stored) -> None:

@@ -3,6 +3,11 @@
 from collections.abc import Iterable
 
 
+def on_one_line(text: str) -> str:
+    """Return ``text`` with escapes for characters that cannot be printed, such as line breaks and lone surrogates."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class UserError(Exception):
     """A mistake in the user's input, described in one line: what is wrong, where, and what would be right.
 
@@ -11,8 +16,7 @@ class UserError(Exception):
     """
 
     def __str__(self) -> str:
-        text = super().__str__()
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return on_one_line(super().__str__())
 
 
 class NotAvailable(UserError, NotImplementedError, ImportError):

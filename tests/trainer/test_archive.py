@@ -268,8 +268,10 @@ def test_whatever_a_file_holds_is_read_or_told_in_one_line(tmp_path, model, cont
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.sampled_from(sorted(deciding(Config("BPR", "ml-100k").as_dict(), "BPR"))), value=values)
+@example(key="embedding_size", value="\udce9\n")
+@example(key="valid_metric", value="\0")
 @example(key="eval_args", value={"split": {"RS": [0.8, 0.1, 0.1]}, "group_by": "user", "mode": "full"})
-def test_settings_of_a_file_are_those_that_a_user_could_set_or_told_in_one_line(config, key, value):
+def test_settings_of_a_file_are_those_that_a_user_could_set_or_told_in_one_line(config, caplog, key, value):
     of_run = config("unused")
     try:
         canonical(value)  # as Stored.read checks
@@ -277,11 +279,13 @@ def test_settings_of_a_file_are_those_that_a_user_could_set_or_told_in_one_line(
         return
     stored = Stored(Path("x.pth"), {}, deciding(of_run.as_dict(), "BPR") | {key: value}, RESULTS_VERSION)
     try:
-        adopt(of_run, stored)
+        with caplog.at_level("INFO", "recbole"):
+            adopt(of_run, stored)
     except UserError as error:
         assert "\n" not in str(error) and "x.pth" in str(error)
     else:
         Config.restored(of_run.as_dict())
+    assert all(record.getMessage().isprintable() for record in caplog.records)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
