@@ -4,7 +4,8 @@ r"""How well do inference attacks predict users' gender and age from a model, be
     python benchmarks/attribute.py --data dataset --work results/attribute --parts share null
     python benchmarks/attribute.py --work results/attribute --table results/attribute.md
 
-A cell is a model on a data set. `attribute.yaml` defines the cells and the unlearning methods. A cell has three parts:
+A cell is a model on a data set. `attribute.yaml` defines the cells and the unlearning methods (with `--cells`, another
+file such as `attribute_baskets.yaml`). A cell has three parts:
 
 - `inside`, all seeds: the base model is trained and, for each attribute, unlearned with each method. Every attacker
   attacks each of these models on each view (user embeddings, recommended lists), by cross-validation over all users.
@@ -31,7 +32,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import yaml
-from attribute_tables import read_long, tables
+from attribute_tables import UTILITY, read_long, tables
 from grid import ROOT, once
 
 from recbole.report.records import read_if_there
@@ -123,6 +124,7 @@ def parse_args(argv):
     args.cells = {n: c for n, c in cells.items() if (n in args.only if args.only else args.table or not c.named)}
     args.methods = {m: s for m, s in plan["methods"].items() if args.methods is None or m in args.methods}
     args.attributes = args.attributes or plan["attributes"]
+    args.utility = plan.get("utility", UTILITY)
     args.work = args.work.resolve()
     return args
 
@@ -271,7 +273,7 @@ def main(argv):
         if args.table is None:
             run_all(args)
         else:
-            print(tables(records_of(args), args.table))
+            print(tables(records_of(args), args.table, args.utility))
     except UserError as error:
         print(f"attribute.py: {error}", file=sys.stderr)
         return 2

@@ -13,13 +13,13 @@ BASE, TRAINING_ROWS, UNTRAINED = "base", "training rows", "untrained"
 PROTOCOLS = ("inside", "outside", "outside_reversed", "insider_10", "insider_25", "insider_50", "who")
 CHOSEN = ("worst", "adaptive")
 UTILITY = {"HR@10": "hitagainst", "NDCG@10": "ndcgagainst"}
+"""Columns of the utility table, heading to metric at k = 10, for a cells file without ``utility``."""
 AUC = "attack_auc"
 COLUMNS = ("model", "split", "view", "population", "minus", "metric", "k", "value", "low", "high")
 """Columns of a result row that the .csv keeps."""
 
 NOTES = {
-    "utility": "HR and NDCG with one relevant item among 100 candidates, ties counted against it. Means and standard "
-    "deviations over seeds.",
+    "utility": "Quality of the recommendations. Means and standard deviations over seeds.",
     "inside": "AUC of attackers who know four of five folds of all users: mean and standard deviation over seeds, and "
     "the interval over users (ends: means over seeds).",
     "share": "AUC with 60 % of the users protected, one seed. `worst` selects attacker and view on the users whose "
@@ -30,15 +30,16 @@ NOTES = {
 }
 
 
-def tables(records, path):
+def tables(records, path, columns=UTILITY):
     """Write all tables to a Markdown file, and all result rows to a .csv file next to it. Return the Markdown text.
 
     Args:
         records: (part, cell, attribute, seed, step name) to the record in the result file, or None if it is missing.
         path: path of the Markdown file.
+        columns: the columns of the utility table, heading to metric at k = 10.
     """
     found = {key: record for key, record in records.items() if record is not None}
-    made = {"utility": utility(found), "inside": inside(found), "share": share(found), "null": null(found)}
+    made = {"utility": utility(found, columns), "inside": inside(found), "share": share(found), "null": null(found)}
     parts = [f"{NOTES[name]}\n\n{as_markdown(pd.DataFrame(lines))}" for name, lines in made.items() if lines]
     parts.append(not_run(records))
     text = "\n\n".join(part for part in parts if part)
@@ -78,7 +79,7 @@ def read_long(path):
     return dict(records)
 
 
-def utility(found):
+def utility(found, columns):
     """Return the utility table, a dictionary per cell, attribute and method; only models that protect all users."""
     values = defaultdict(lambda: defaultdict(dict))
     for (part, cell, attribute, seed, name), record in found.items():
@@ -87,13 +88,13 @@ def utility(found):
             continue
         key = (cell, "" if method == BASE else attribute, method)
         kind = {"model": BASE if method == BASE else "unlearned"}
-        for heading, metric in UTILITY.items():
+        for heading, metric in columns.items():
             wanted = kind | {"metric": metric, "k": 10, "split": "test", "population": "all", "minus": None}
             rows = matching(record["metrics"], wanted)
             values[key][heading][seed] = rows[-1]["value"]
     return [
-        {"cell": cell, "attribute": attribute, "method": method, "seeds": len(of[next(iter(UTILITY))])}
-        | {heading: mean_and_deviation(of[heading].values(), ".3f") for heading in UTILITY}
+        {"cell": cell, "attribute": attribute, "method": method, "seeds": len(of[next(iter(columns))])}
+        | {heading: mean_and_deviation(of[heading].values(), ".3f") for heading in columns}
         for (cell, attribute, method), of in sorted(values.items(), key=lambda one: order(found, one[0]))
     ]
 

@@ -177,6 +177,15 @@ def test_utility_is_that_of_the_model_of_the_step(shown):
     assert cells_of(shown, ["NeuMF", "gender", "d2d"])["NDCG@10"] == "0.400"
 
 
+def test_a_cells_file_chooses_the_utility_columns(benchmark, arguments, records, tmp_path):
+    assert arguments().utility == {"HR@10": "hitagainst", "NDCG@10": "ndcgagainst"}
+    baskets = arguments("--cells", str(BENCHMARKS / "attribute_baskets.yaml"))
+    assert list(baskets.utility) == ["Recall@10", "NDCG@10"] and baskets.attributes == ["income", "age"]
+    shown = benchmark("attribute_tables").tables(records, tmp_path / "one.md", {"hits": "hitagainst"})
+    line = cells_of(shown, ["NeuMF", "", "base"])
+    assert line["hits"] == "0.550 ± 0.071" and "NDCG@10" not in line
+
+
 def test_attackers_have_columns_with_intervals(shown):
     assert cells_of(shown, ["NeuMF", "gender", "base", "gmf", "2"])["mlp"] == "0.750 ± 0.071 [0.70, 0.80]"
     assert cells_of(shown, ["NeuMF", "gender", "inside", "adaptive"])["d2d"] == "0.710 [0.66, 0.76]"
