@@ -57,7 +57,10 @@ def method_of(name):
 
 
 def long(found):
-    """Yield each test and attack row of the records once, as a dictionary that begins with cell and step."""
+    """Yield each test and attack row of the records once, as a dictionary that begins with cell and step.
+
+    The base's utility, which every unlearning run reports too, is kept only once. Numbers have six decimals.
+    """
     seen = set()
     for (_, cell, attribute, seed, name), record in found.items():
         if (cell, seed, name) in seen:
@@ -65,8 +68,10 @@ def long(found):
         seen.add((cell, seed, name))
         of_attribute = "" if name == BASE else attribute
         for row in record["metrics"]:
-            if row["split"] == "test" or row["metric"].startswith("attack_"):
-                columns = {column: row.get(column) for column in COLUMNS}
+            again = name != BASE and row["model"] == BASE and row["split"] == "test"
+            if row["metric"].startswith("attack_") or (row["split"] == "test" and not again):
+                values = {column: row.get(column) for column in COLUMNS}
+                columns = {key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()}
                 yield {"cell": cell, "attribute": of_attribute, "seed": seed, "step": name, **columns}
 
 
