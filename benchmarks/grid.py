@@ -310,7 +310,11 @@ def main():
     else:
         show(table(args), args.table)
         found = records_of(args)
-        show(seeds_table(found, LAST), args.table.with_stem(f"{args.table.stem}_over_seeds"))
+        over = seeds_table(found, LAST)
+        if over.empty:
+            print("No distances over seeds: they need retrained models of two seeds.")
+        else:
+            show(over, args.table.with_stem(f"{args.table.stem}_over_seeds"))
         show(judged_table(found, LAST), args.table.with_stem(f"{args.table.stem}_judged"))
 
 

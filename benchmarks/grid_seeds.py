@@ -16,6 +16,8 @@ _QUANTITIES = (COUPLED, SAME_EPOCH, EXCESS, COUPLING)
 def seeds_table(found, last):
     """Return the distances from retrained models at a checkpoint, a data frame with a row per cell, distance and model.
 
+    It has no row if retrained models of only one seed are known.
+
     Args:
         found: (cell, name of the run) to a list with one record per seed.
         last: index of the checkpoint.
@@ -33,7 +35,8 @@ def seeds_table(found, last):
                 called = name if model == "unlearned" else model
                 lines.append({"cell": of, "distance": measure, "": called, "seeds": some["seeds"].max()} | cells)
     # the lines of base and retrained models occur in the records of all algorithms, and are kept once
-    table = pd.DataFrame(lines).drop_duplicates(["cell", "distance", ""])
+    columns = ["cell", "distance", "", "seeds", *_QUANTITIES]
+    table = pd.DataFrame(lines, columns=columns).drop_duplicates(["cell", "distance", ""])
     return table.sort_values(["cell", "distance"], kind="stable", key=_in_order)
 
 

@@ -78,3 +78,9 @@ def test_equal_cells_of_the_file_have_the_same_settings(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         grid.parse_args()
     assert "none of filter is tried on NARM" in capsys.readouterr().err
+
+
+def test_one_seed_has_no_distances_over_seeds(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    table = importlib.import_module("grid_seeds").seeds_table({("BPR", "scif"): [record(-6.0)]}, 3)
+    assert table.empty and list(table.columns[:4]) == ["cell", "distance", "", "seeds"]
