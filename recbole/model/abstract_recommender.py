@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -181,6 +182,7 @@ class NextBasketRecommender(AbstractRecommender):
         name: str,
         vectors: Callable[[Interaction], torch.Tensor],
         parameters: tuple[str, ...],
+        parts: tuple[Callable[[Interaction], torch.Tensor], Callable[[torch.Tensor], torch.Tensor]] | None = None,
     ) -> dict[str, UserView]:
         """Return ``{name: view}``, a :class:`UserView` of user representations computed from basket histories.
 
@@ -191,6 +193,8 @@ class NextBasketRecommender(AbstractRecommender):
             name: the name of the view.
             vectors: maps a batch of basket histories to user representations, float [batch, d], differentiable.
             parameters: names of the parameters that attribute unlearning changes to protect this representation.
+            parts: ``vectors`` as two functions. The first maps a batch to what does not depend on ``parameters``, float
+                [batch, ...]; the second maps this to the representations. None if there is no such division.
         """
 
         @functools.cache
@@ -199,14 +203,23 @@ class NextBasketRecommender(AbstractRecommender):
                 raise ValueError(f"the user view '{name}' is computed from basket histories: pass the dataset")
             return dataset.exposure_rows(np.arange(1, dataset.n_users)), dataset.n_users
 
-        def matrix() -> torch.Tensor:
-            (rows, n_users), device = exposure(), next(self.parameters()).device
+        def over_all(function: Callable[[Interaction], torch.Tensor]) -> torch.Tensor:
+            (rows, _), device = exposure(), next(self.parameters()).device
             starts = range(0, len(rows.entity), self.people_at_once)
-            parts = [vectors(rows.inputs[at : at + self.people_at_once].to(device)) for at in starts]
-            made, entity = torch.cat(parts), torch.from_numpy(rows.entity).to(device)
+            return torch.cat([function(rows.inputs[at : at + self.people_at_once].to(device)) for at in starts])
+
+        def placed(made: torch.Tensor) -> torch.Tensor:
+            rows, n_users = exposure()
+            entity = torch.from_numpy(rows.entity).to(made.device)
             return made.new_zeros(n_users, made.shape[1]).index_copy(0, entity, made)
 
-        return {name: UserView(matrix, parameters, table=False)}
+        def settled() -> Callable[[], torch.Tensor]:
+            first, then = parts  # type: ignore[misc]  # it is called only if there are parts
+            kept = over_all(first)
+            return lambda: placed(then(kept))
+
+        view = UserView(lambda: placed(over_all(vectors)), parameters, table=False)
+        return {name: view if parts is None else replace(view, settled=settled)}
 
     def target_matrix(self, interaction: Interaction) -> torch.Tensor:
         """Return the target baskets as a multi-hot matrix, float [batch, n_items]; column 0 (padding) is 0."""

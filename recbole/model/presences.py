@@ -62,18 +62,38 @@ class Presences:
             lengths: int64 [nodes], number of time steps of each node in the slice.
         """
         place, valid, log_times = self._steps(nodes, lengths, heads.dtype)
-        states = (
-            functional.embedding(place, heads).permute(2, 0, 1).contiguous()
-        )  # long rows are faster than short ones
-        query, key, value = states.unflatten(0, (3, along.shape[1], -1))  # [heads, d / heads, size, nodes]
-        scores = (query.unsqueeze(3) * key.unsqueeze(2)).sum(dim=1) / query.shape[1] ** 0.5
-        n_steps = len(valid) - scores.shape[1] + 1
-        scores = torch.cat([scores[:, :1].expand(-1, n_steps, -1, -1), scores[:, 1:]], dim=1)
-        weights = (scores + log_times).softmax(dim=2)  # [heads, queries, size, nodes]
+        query, key, value = self._by_head(place, heads, 3, along.shape[1])
+        weights = _weights(query, key, log_times)
         along = functional.embedding(place, along).permute(2, 0, 1)  # [heads, size, nodes]
         share = (weights * along.unsqueeze(1)).sum(dim=(0, 2)) * valid  # [queries, nodes]
         whole = (weights * share.unsqueeze(1)).sum(dim=1, keepdim=True)  # [heads, 1, size, nodes]
         return (whole * value).sum(dim=2).flatten(0, 1).T
+
+    def seen(
+        self, states: torch.Tensor, heads: torch.Tensor, n_heads: int, nodes: slice, lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the states' mean under each query's attention weights, zeros for queries of no time step.
+
+        Args:
+            states: float [rows, d], the states.
+            heads: float [rows, 2 d], their queries and keys.
+            n_heads: number of heads.
+            nodes: the slice of nodes, not empty.
+            lengths: int64 [nodes], number of time steps of each node in the slice.
+
+        Returns:
+            float [nodes, queries, heads d], the heads one after the other.
+        """
+        place, valid, log_times = self._steps(nodes, lengths, heads.dtype)
+        query, key = self._by_head(place, heads, 2, n_heads)
+        weights = _weights(query, key, log_times) * valid.unsqueeze(1)
+        return torch.einsum("hqsn,snd->nqhd", weights, functional.embedding(place, states)).flatten(2)
+
+    @staticmethod
+    def _by_head(place: torch.Tensor, heads: torch.Tensor, kinds: int, n_heads: int) -> torch.Tensor:
+        """Return the projections of the states at ``place``, float [kinds, heads, d / heads, size, nodes]."""
+        states = functional.embedding(place, heads).permute(2, 0, 1)
+        return states.contiguous().unflatten(0, (kinds, n_heads, -1))  # long rows are faster than short ones
 
     def _steps(
         self, nodes: slice, lengths: torch.Tensor, dtype: torch.dtype
@@ -99,6 +119,14 @@ class Presences:
         absent = (1 - present).cumsum(0).gather(0, time)
         times = torch.cat([absent.unsqueeze(1), (slot <= time.unsqueeze(1)).to(absent.dtype)], dim=1)
         return place, valid.to(dtype), times.to(dtype).log()
+
+
+def _weights(query: torch.Tensor, key: torch.Tensor, log_times: torch.Tensor) -> torch.Tensor:
+    """Return attention weights, float [heads, queries, size, nodes], given ``query`` and ``key`` of each state."""
+    scores = (query.unsqueeze(3) * key.unsqueeze(2)).sum(dim=1) / query.shape[1] ** 0.5
+    n_steps = len(log_times) - scores.shape[1] + 1
+    scores = torch.cat([scores[:, :1].expand(-1, n_steps, -1, -1), scores[:, 1:]], dim=1)
+    return (scores + log_times).softmax(dim=2)
 
 
 def symmetric(i: torch.Tensor, j: torch.Tensor, values: torch.Tensor, n: int) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """Base classes of algorithms that unlearn a user attribute, such as gender, by changing user embeddings."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, cast
 
 import torch
@@ -229,10 +230,15 @@ class ProtectionAlgorithm(AttributeAlgorithm):
     def _gradients(self, groups: Sequence[torch.Tensor], at: tuple[int, int]) -> tuple[float, Gradients]:
         """Return the objective, summed over the protected views, and its gradients, by parameter name."""
         with torch.enable_grad():
-            made = tuple(view.vectors() for view in self.views.values())
+            made = tuple(vectors() for vectors in self._vectors)
         named = zip(self.views, made, strict=True)
         found = [self.objective(view, vectors.detach(), groups, at) for view, vectors in named]
         return sum(value for value, _ in found), through(made, tuple(gradient for _, gradient in found), self.moved)
+
+    @cached_property
+    def _vectors(self) -> list[Callable[[], torch.Tensor]]:
+        """Functions that return the matrices of the protected views. No other parameter of the model changes."""
+        return [view.vectors if view.settled is None else view.settled() for view in self.views.values()]
 
     def _regulariser(self, people: torch.Tensor | None) -> tuple[float, Gradients]:
         """Return the regulariser's value and gradients; ``people`` are user ids (int64), ``None`` for all users."""

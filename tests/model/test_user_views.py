@@ -81,3 +81,20 @@ def test_history_views_equal_the_model_input(built, name):
     rows = data.exposure_rows(torch.arange(1, data.n_users).numpy())
     assert bool((whole[rows.entity] != 0).any(dim=1).all())
     assert len(torch.unique(whole, dim=0)) > len(rows.entity) // 2
+
+
+def test_a_settled_view_follows_the_parameters_that_may_change(built):
+    model, data = built("DNNTSP")
+    model.double()
+    (view,) = model.user_views(data).values()
+    settled = view.settled()
+    for _ in range(3):
+        parameter = model.get_parameter("value.weight")
+        weight = torch.randn(data.n_users, parameter.shape[0], dtype=torch.float64)
+        wanted, found = ((made * weight).sum() for made in (view.vectors(), settled()))
+        torch.testing.assert_close(settled(), view.vectors())
+        expected, gradient = (torch.autograd.grad(value, parameter)[0] for value in (wanted, found))
+        assert bool((expected != 0).any())
+        torch.testing.assert_close(gradient, expected)
+        with torch.no_grad():
+            parameter.add_(torch.randn_like(parameter))

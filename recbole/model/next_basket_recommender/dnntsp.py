@@ -20,6 +20,9 @@ from recbole.utils import UserError
 AT_ONCE = 2**16
 """Approximate number of time steps per piece of a batch; a user has as many as baskets times items in them."""
 
+NODES_AT_ONCE = 1024
+"""Number of nodes whose second moments are computed at once (64 MiB with four heads of eight dimensions)."""
+
 
 class DNNTSP(NextBasketRecommender):
     r"""Graph convolutions over the items of each basket, attention over time, and gated item embeddings.
@@ -83,13 +86,40 @@ class DNNTSP(NextBasketRecommender):
 
     def user_views(self, dataset: Dataset | None = None) -> dict[str, UserView]:
         """Return the view ``summary``, each user's mean of z; attribute unlearning changes the value projection."""
-        return self.views_of_histories(dataset, "summary", self._mean_summary, ("value.weight",))
+        moments = self._second_moments, self._of_moments
+        return self.views_of_histories(dataset, "summary", self._mean_summary, ("value.weight",), moments)
 
     def _mean_summary(self, interaction: Interaction) -> torch.Tensor:
         """Return the mean of z over each user's nodes, float [batch, d]."""
         user, _, _, z = self._nodes(interaction)
         count = torch.bincount(user, minlength=len(interaction)).clamp_min(1).unsqueeze(1)
         return z.new_zeros(len(interaction), z.shape[1]).index_add(0, user, z) / count
+
+    @torch.no_grad()
+    def _second_moments(self, interaction: Interaction) -> torch.Tensor:
+        """Return what the view needs besides the value projection, float [batch, heads d, heads d], in evaluation mode.
+
+        Let c_it be the states of node i, averaged by the attention weights of each head at step t. H_it is linear in
+        c_it, so that the mean of z is a function of each user's mean over nodes of ``sum_t c_it c_it^T``.
+        """
+        history = Incidence.of(interaction[self.HISTORY_ITEMS])
+        user, item, node, lengths = self._placed(history, interaction[self.HISTORY_LENGTH])
+        presences, states = self._states(history, user, node, self.item_embedding(item))
+        heads = functional.linear(states, torch.cat([self.query.weight, self.key.weight]))
+        size = self.n_heads * states.shape[1]
+        moments = states.new_zeros(len(interaction), size, size)
+        for group in presences.groups(lengths):
+            for start in range(group.start, group.stop, NODES_AT_ONCE):
+                nodes = slice(start, min(start + NODES_AT_ONCE, group.stop))
+                seen = presences.seen(states, heads, self.n_heads, nodes, lengths[nodes])
+                moments.index_add_(0, user[nodes], seen.transpose(1, 2) @ seen)
+        return moments / torch.bincount(user, minlength=len(interaction)).clamp_min(1).view(-1, 1, 1)
+
+    def _of_moments(self, moments: torch.Tensor) -> torch.Tensor:
+        """Return the mean of z, float [batch, d], from :meth:`_second_moments`."""
+        value, q = (w.view(self.n_heads, -1, *w.shape[1:]) for w in (self.value.weight, self.aggregate.weight[0]))
+        seen = (moments @ torch.einsum("hkd,hk->hd", value, q).flatten()).view(len(moments), self.n_heads, -1)
+        return torch.einsum("hkd,nhd->nhk", value, seen).flatten(1)
 
     def _nodes(self, interaction: Interaction) -> tuple[torch.Tensor, ...]:
         """Return the nodes' users (batch rows) and items, int64 [nodes], and their embeddings and z, float [nodes, d].
@@ -120,17 +150,24 @@ class DNNTSP(NextBasketRecommender):
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
         """Return z [nodes, d] from the distinct states of each node (see :class:`Presences`), in evaluation mode."""
+        presences, states = self._states(history, user, node, embedded)
+        heads, along = self._heads(states), self._along(states)
+        return torch.cat([
+            presences.attended(heads, along, nodes, lengths[nodes]) for nodes in presences.groups(lengths)
+        ])  # fmt: skip
+
+    def _states(
+        self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor
+    ) -> tuple[Presences, torch.Tensor]:
+        """Return the distinct states of each node after the convolutions, float [rows, d], in evaluation mode."""
         presences = Presences.of(history, node, len(user))
         first, second, weight, largest = self._edges(history, user, node)
         rows = torch.arange(len(presences.node), device=user.device)
         to, of = torch.cat([presences.of_entry[first], rows]), torch.cat([presences.of_entry[second], rows])
         weight = torch.cat([weight.squeeze(1), (1 / largest)[user[presences.node]]])
         mixing = symmetric(to, of, weight, len(rows))
-        states = self._convolved(functional.embedding(presences.node, embedded), lambda x: propagate(mixing, x))
-        heads, along = self._heads(states), self._along(states)
-        return torch.cat([
-            presences.attended(heads, along, nodes, lengths[nodes]) for nodes in presences.groups(lengths)
-        ])  # fmt: skip
+        embedded = functional.embedding(presences.node, embedded)
+        return presences, self._convolved(embedded, lambda x: propagate(mixing, x))
 
     def _at_all_steps(
         self, history: Incidence, user: torch.Tensor, node: torch.Tensor, embedded: torch.Tensor, lengths: torch.Tensor
