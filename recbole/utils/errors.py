@@ -12,11 +12,13 @@ class UserError(Exception):
     """A mistake in the user's input, described in one line: what is wrong, where, and what would be right.
 
     Command lines print it without a traceback and exit with status 2. Raise it before writing anything. Line breaks and
-    other characters that cannot be printed, which values from files may contain, are shown as escapes.
+    other characters that cannot be printed, which values from files may contain, are shown as escapes. A text of more
+    than 1,500 characters, which quotes a long value, is shown without its middle.
     """
 
     def __str__(self) -> str:
-        return on_one_line(super().__str__())
+        text = on_one_line(super().__str__())
+        return text if len(text) <= 1500 else f"{text[:1000]} ... {text[-495:]}"
 
 
 class NotAvailable(UserError, NotImplementedError, ImportError):

@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from recbole.config import Config
@@ -24,6 +24,7 @@ def _one_line(error):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(_KEYS), _VALUES)
+@example("load_col", [{"a": "n" * 3000}])
 def test_any_value_is_accepted_or_gives_a_one_line_error(key, value):
     try:
         Config("BPR", "ml-100k", config_dict={key: value, "use_gpu": False})
