@@ -31,7 +31,7 @@ NOTES = {
 
 
 def tables(records, path, columns=UTILITY):
-    """Write all tables to a Markdown file, and all result rows to a .csv file next to it. Return the Markdown text.
+    """Write all tables to a Markdown file, and the rows behind them to a .csv next to it. Return the Markdown text.
 
     Args:
         records: (part, cell, attribute, seed, step name) to the record in the result file, or None if it is missing.
@@ -45,8 +45,7 @@ def tables(records, path, columns=UTILITY):
     text = "\n\n".join(part for part in parts if part)
     with atomic_write(path) as file:
         file.write(text + "\n")
-    rows = pd.DataFrame(long(found)).drop_duplicates()  # one request gives four equal checkpoints
-    write_csv(rows, path.with_suffix(".csv"))
+    write_csv(pd.DataFrame(long(found, columns)), path.with_suffix(".csv"))
     return text
 
 
@@ -56,23 +55,18 @@ def method_of(name):
     return (BASE if name == BASE else words[1]), words[-1] == "attack"
 
 
-def long(found):
-    """Yield each test and attack row of the records once, as a dictionary that begins with cell and step.
-
-    The base's utility, which every unlearning run reports too, is kept only once. Numbers have six decimals.
-    """
+def long(found, columns):
+    """Yield the result rows behind the tables once, as dictionaries that begin with cell, attribute, seed and step."""
     seen = set()
     for (_, cell, attribute, seed, name), record in found.items():
         if (cell, seed, name) in seen:
             continue
         seen.add((cell, seed, name))
         of_attribute = "" if name == BASE else attribute
-        for row in record["metrics"]:
-            again = name != BASE and row["model"] == BASE and row["split"] == "test"
-            if row["metric"].startswith("attack_") or (row["split"] == "test" and not again):
-                values = {column: row.get(column) for column in COLUMNS}
-                columns = {key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()}
-                yield {"cell": cell, "attribute": of_attribute, "seed": seed, "step": name, **columns}
+        is_attack = method_of(name)[1]
+        for row in areas(record) if is_attack else (quality(record, name, metric) for metric in columns.values()):
+            about = {"cell": cell, "attribute": of_attribute, "seed": seed, "step": name}
+            yield about | {column: row.get(column) for column in COLUMNS}
 
 
 def read_long(path):
@@ -84,6 +78,12 @@ def read_long(path):
     return dict(records)
 
 
+def quality(record, name, metric):
+    """Return the row of a metric at k = 10 on test, for the last model that the step ``name`` made."""
+    wanted = {"metric": metric, "k": 10, "split": "test", "population": "all", "minus": None}
+    return matching(record["metrics"], wanted | {"model": BASE if name == BASE else "unlearned"})[-1]
+
+
 def utility(found, columns):
     """Return the utility table, a dictionary per cell, attribute and method; only models that protect all users."""
     values = defaultdict(lambda: defaultdict(dict))
@@ -92,11 +92,8 @@ def utility(found, columns):
         if part != "inside" or is_attack:
             continue
         key = (cell, "" if method == BASE else attribute, method)
-        kind = {"model": BASE if method == BASE else "unlearned"}
         for heading, metric in columns.items():
-            wanted = kind | {"metric": metric, "k": 10, "split": "test", "population": "all", "minus": None}
-            rows = matching(record["metrics"], wanted)
-            values[key][heading][seed] = rows[-1]["value"]
+            values[key][heading][seed] = quality(record, name, metric)["value"]
     return [
         {"cell": cell, "attribute": attribute, "method": method, "seeds": len(of[next(iter(columns))])}
         | {heading: mean_and_deviation(of[heading].values(), ".3f") for heading in columns}

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -213,13 +212,18 @@ class NextBasketRecommender(AbstractRecommender):
             entity = torch.from_numpy(rows.entity).to(made.device)
             return made.new_zeros(n_users, made.shape[1]).index_copy(0, entity, made)
 
+        def vectors_of_all() -> torch.Tensor:
+            return placed(over_all(vectors))
+
+        if parts is None:
+            return {name: UserView(vectors_of_all, parameters, table=False)}
+        first, then = parts
+
         def settled() -> Callable[[], torch.Tensor]:
-            first, then = parts  # type: ignore[misc]  # it is called only if there are parts
             kept = over_all(first)
             return lambda: placed(then(kept))
 
-        view = UserView(lambda: placed(over_all(vectors)), parameters, table=False)
-        return {name: view if parts is None else replace(view, settled=settled)}
+        return {name: UserView(vectors_of_all, parameters, table=False, settled=settled)}
 
     def target_matrix(self, interaction: Interaction) -> torch.Tensor:
         """Return the target baskets as a multi-hot matrix, float [batch, n_items]; column 0 (padding) is 0."""

@@ -21,7 +21,7 @@ AT_ONCE = 2**16
 """Approximate number of time steps per piece of a batch; a user has as many as baskets times items in them."""
 
 NODES_AT_ONCE = 1024
-"""Number of nodes whose second moments are computed at once (64 MiB with four heads of eight dimensions)."""
+"""Number of nodes whose second moments are computed at once (64 MiB with four heads and 32 dimensions)."""
 
 
 class DNNTSP(NextBasketRecommender):
